@@ -1,0 +1,483 @@
+//! `Channel`: a workload that carries conversations, what it may talk to and what it keeps.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    common::{Exception, PortRange, Protocol},
+    rules,
+};
+
+/// What a Channel is: its workload, who may connect to it, where it connects, and what data it keeps.
+///
+/// It becomes a certificate that exactly its peers trust, keys in Vault, an identity, and network
+/// policies that open what both ends declared.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "subrosa.dev",
+    version = "v1alpha1",
+    kind = "Channel",
+    plural = "channels",
+    shortname = "chan",
+    category = "subrosa",
+    namespaced,
+    status = "ChannelStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "A contact-center workload whose confidentiality Subrosa enforces.",
+    printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Connections", type_ = "string", json_path = ".status.connectionSummary"),
+    printcolumn(name = "Served", type_ = "string", json_path = ".status.conditions[?(@.type==\"Served\")].status"),
+    printcolumn(name = "Not After", type_ = "string", json_path = ".status.certificate.notAfter"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 36 && !self.metadata.name.contains('.')")
+        .message("a Channel's name is a DNS label of at most 36 characters: shorten it and leave out dots")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.dataClasses) || self.dataClasses.size() == 0 || has(self.workload.serviceAccountName)")
+        .message("dataClasses need an identity in Vault: set workload.serviceAccountName to the workload's own ServiceAccount")
+        .field_path(".workload"),
+    validation = Rule::new("!has(self.accepts) || self.accepts.size() == 0 || (has(self.listeners) && self.listeners.size() > 0)")
+        .message("accepts without listeners opens nothing: declare the pod's ports in listeners")
+        .field_path(".listeners"),
+    validation = Rule::new("!has(self.accepts) || !has(self.listeners) || self.accepts.all(a, !has(a.listeners) || a.listeners.all(l, self.listeners.exists(own, own.name == l)))")
+        .message("an entry of accepts names a listener that this Channel does not have: name one of spec.listeners")
+        .field_path(".accepts"),
+    validation = Rule::new("!has(self.retentionPolicy) || (has(self.dataClasses) && self.dataClasses.size() > 0)")
+        .message("retentionPolicy without dataClasses keeps nothing: list the data classes or leave it out")
+        .field_path(".retentionPolicy")
+)]
+pub struct ChannelSpec {
+    /// What kind of traffic this is.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub type_: Option<ChannelType>,
+    /// The pods behind this Channel.
+    pub workload: Workload,
+    /// The ports on which the pods listen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".into()]),
+        validation = Rule::new("self.all(a, self.exists_one(b, a.port == b.port && (has(a.protocol) ? a.protocol : 'TCP') == (has(b.protocol) ? b.protocol : 'TCP')))")
+            .message("two listeners have the same port and protocol: leave one out")
+    )]
+    pub listeners: Vec<Listener>,
+    /// Who may connect here. The other end must say so too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub accepts: Vec<Peer>,
+    /// Where this Channel connects. The other end must say so too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".into()]),
+        validation = Rule::new("self.all(peer, !has(peer.kind) || peer.kind == 'Channel' || !has(peer.listeners))")
+            .message("listeners are those of a Channel: an ExternalParty or a Service names its own ports, leave listeners out")
+    )]
+    pub connects_to: Vec<Peer>,
+    /// The certificate. Absent: 30 days, renewed 10 days before, ECDSA P-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// The classes of data that the workload seals, as its retention policy names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 40), regex(pattern = rules::DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub data_classes: Vec<String>,
+    /// One of the trust domain's retention policies. Absent: its first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub retention_policy: Option<String>,
+    /// Encryption at rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+    /// Loosened controls; shown in status, and alarmed when overdue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["control".into()]))]
+    pub exception: Vec<Exception>,
+}
+
+/// The kind of traffic a Channel carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum ChannelType {
+    Voice,
+    Video,
+    Chat,
+    Email,
+    #[serde(rename = "SMS")]
+    Sms,
+    Voicemail,
+    Recording,
+    Database,
+    Integration,
+}
+
+/// The pods behind a Channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// Selects the pods, in the Channel's namespace. No other Channel may select any of them.
+    #[x_kube(validation = Rule::new("(has(self.matchLabels) && self.matchLabels.size() > 0) || (has(self.matchExpressions) && self.matchExpressions.size() > 0)")
+        .message("an empty selector would take every pod of the namespace: write the workload's labels in matchLabels"))]
+    pub selector: LabelSelector,
+    /// The ServiceAccount the pods run as: their identity in Vault. No other Channel's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]
+    pub service_account_name: Option<String>,
+}
+
+/// A port, or a range of ports, on which the pods listen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.endPort) || self.endPort >= self.port")
+    .message("endPort is the last port of the range: it must not be below port")
+    .field_path(".endPort"))]
+pub struct Listener {
+    /// How peers name it.
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub name: String,
+    /// The pod's port, or the first of the range.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// The last port of the range, such as for RTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub end_port: Option<i32>,
+    /// TCP unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+}
+
+impl Listener {
+    /// The ports; none when the numbers are not ports, which the schema refuses.
+    pub fn range(&self) -> Option<PortRange> {
+        let start = u16::try_from(self.port).ok().filter(|port| *port > 0)?;
+        let end = u16::try_from(self.end_port.unwrap_or(self.port)).ok()?;
+        (start <= end).then_some(PortRange { protocol: self.protocol.unwrap_or_default(), start, end })
+    }
+}
+
+/// One end of a connection, as the other end names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.kind) || self.kind == 'Channel' || !(has(self.__namespace__) || has(self.channel))")
+        .message("namespace and channel name a Channel: leave them out for an ExternalParty or a Service")
+)]
+pub struct Peer {
+    /// The entry's name and, unless `channel` is given, the peer's.
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub name: String,
+    /// What kind of peer; a Channel unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<PeerKind>,
+    /// The peer Channel's namespace; this Channel's own unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub namespace: Option<String>,
+    /// The peer Channel's name, where the entry is called otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 36), regex(pattern = rules::DNS_LABEL))]
+    pub channel: Option<String>,
+    /// Which of the listening side's listeners; all that it offers unless said otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub listeners: Vec<String>,
+}
+
+impl Peer {
+    /// What kind of peer this names.
+    pub fn kind(&self) -> PeerKind {
+        self.kind.unwrap_or_default()
+    }
+
+    /// The peer Channel's name.
+    pub fn channel_name(&self) -> &str {
+        self.channel.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The peer Channel's namespace, for a Channel in `own`.
+    pub fn namespace_or<'a>(&'a self, own: &'a str) -> &'a str {
+        self.namespace.as_deref().unwrap_or(own)
+    }
+}
+
+/// What a peer is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum PeerKind {
+    /// Another Channel.
+    #[default]
+    Channel,
+    /// An organisation outside.
+    ExternalParty,
+    /// A service of the trust domain.
+    Service,
+}
+
+/// The certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(format!("!has(self.duration) || {} >= 604800 || (has(self.reload) && self.reload != 'None')", rules::seconds("self.duration")))
+        .message("a certificate under 7d needs a workload that reloads it: set tls.reload to Workload, or a longer duration")
+        .field_path(".duration"),
+    validation = Rule::new(format!("!has(self.duration) || {} >= 3600", rules::seconds("self.duration")))
+        .message("duration must be at least 1h")
+        .field_path(".duration"),
+    validation = Rule::new(format!(
+            "!has(self.renewBefore) || {} < (has(self.duration) ? {} : 2592000)",
+            rules::seconds("self.renewBefore"), rules::seconds("self.duration")
+        ))
+        .message("renewBefore must be shorter than duration (30d unless set): the certificate would never stop renewing")
+        .field_path(".renewBefore")
+)]
+pub struct Tls {
+    /// How long a certificate is valid, such as `30d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 9), regex(pattern = rules::DURATION))]
+    pub duration: Option<String>,
+    /// How long before its end it is renewed; a third of `duration` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 9), regex(pattern = rules::DURATION))]
+    pub renew_before: Option<String>,
+    /// The leaf's key; ECDSA-P256 unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_algorithm: Option<KeyAlgorithm>,
+    /// The subject's common name; the Channel's name unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_SUBDOMAIN))]
+    pub common_name: Option<String>,
+    /// Further DNS names, each under a suffix the trust domain allows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 253), regex(pattern = rules::CERTIFICATE_DNS_NAME)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub dns_names: Vec<String>,
+    /// The Secret to write; `<channel>-mtls` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]
+    pub secret_name: Option<String>,
+    /// How the workload takes a renewed certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<Reload>,
+}
+
+/// The algorithm of a leaf's key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum KeyAlgorithm {
+    /// NIST P-256.
+    #[default]
+    #[serde(rename = "ECDSA-P256")]
+    EcdsaP256,
+    /// NIST P-384.
+    #[serde(rename = "ECDSA-P384")]
+    EcdsaP384,
+}
+
+/// How a workload takes a renewed certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Reload {
+    /// It does not; someone restarts it before the certificate ends.
+    #[default]
+    None,
+    /// It watches its files.
+    Workload,
+}
+
+/// Encryption at rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(format!("!has(self.rotateEvery) || {} >= 3600", rules::seconds("self.rotateEvery")))
+    .message("Vault rotates no more often than hourly: rotateEvery must be at least 1h")
+    .field_path(".rotateEvery"))]
+pub struct Encryption {
+    /// The keys' type; aes256-gcm96 unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_type: Option<KeyType>,
+    /// How often the current cohort's key gets a new version; `30d` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 9), regex(pattern = rules::DURATION))]
+    pub rotate_every: Option<String>,
+    /// What the workload itself may do; only Seal unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub workload_may: Option<Vec<WorkloadAction>>,
+}
+
+/// The type of a data key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum KeyType {
+    /// AES-256 in Galois counter mode.
+    #[default]
+    #[serde(rename = "aes256-gcm96")]
+    Aes256Gcm96,
+    /// ChaCha20 with Poly1305.
+    #[serde(rename = "chacha20-poly1305")]
+    ChaCha20Poly1305,
+}
+
+impl KeyType {
+    /// As Vault's transit engine names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aes256Gcm96 => "aes256-gcm96",
+            Self::ChaCha20Poly1305 => "chacha20-poly1305",
+        }
+    }
+}
+
+/// What a workload may do with its own data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum WorkloadAction {
+    /// Encrypt.
+    Seal,
+    /// Decrypt.
+    Open,
+}
+
+/// What an auditor reads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The identity under which Vault knows this Channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The trust domain its namespace belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_domain: Option<String>,
+    /// The certificate in the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
+    /// The Channel's own certificate authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<AuthorityStatus>,
+    /// Keys that matter now: current, next, due within 90 days, abnormal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["dataClass".into(), "cohort".into()]))]
+    pub keys: Vec<KeyStatus>,
+    /// How many keys there are in each state that `keys` does not list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_keys: BTreeMap<String, i64>,
+    /// Every declared connection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "direction".into()]))]
+    pub connections: Vec<ConnectionStatus>,
+    /// How many connections are open, of how many declared: `3/4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_summary: Option<String>,
+    /// Exceptions in force or overdue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["control".into()]))]
+    pub exceptions: Vec<ExceptionStatus>,
+    /// Ready, Connected, Served, Isolated, KeysReady, Retained; Reconciling and Stalled while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// The certificate in the Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// Serial number, lower-case hex.
+    pub serial: String,
+    /// The issuer's distinguished name.
+    pub issuer: String,
+    /// The SPIFFE ID in it.
+    pub spiffe_id: String,
+    /// From when it is valid (RFC 3339).
+    pub not_before: String,
+    /// Until when it is valid (RFC 3339).
+    pub not_after: String,
+    /// When it will be renewed (RFC 3339).
+    pub renew_at: String,
+    /// The Secret that holds it.
+    pub secret_name: String,
+}
+
+/// The Channel's own certificate authority.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorityStatus {
+    /// The generation that signs: the version of its transit key.
+    pub generation: i64,
+    /// SHA-256 of its certificate, lower-case hex.
+    pub fingerprint: String,
+    /// Until when it is valid (RFC 3339).
+    pub not_after: String,
+    /// The generation already published that will sign next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<i64>,
+}
+
+/// One data key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyStatus {
+    /// The class of data.
+    pub data_class: String,
+    /// The cohort of anchor dates it seals.
+    pub cohort: String,
+    /// How many versions it has had.
+    pub versions: i64,
+    /// When its newest version was made (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<String>,
+    /// When the next version is due (RFC 3339); absent for a closed cohort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_rotation: Option<String>,
+    /// The day its data is due for destruction; absent while the cohort is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<String>,
+    /// `Current`, `Next`, `Closed`, `Due`, `RotationLate`, `Irreversible` or `Missing`.
+    pub state: String,
+}
+
+/// One declared connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionStatus {
+    /// The entry's name in `accepts` or `connectsTo`.
+    pub name: String,
+    /// `Ingress` for accepts, `Egress` for connectsTo.
+    pub direction: String,
+    /// The agreed listeners or ports, where any are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<String>,
+    /// `Open`, `AwaitingConsent`, `ListenerMismatch`, `NotFound`, `Refused`, `AgreementExpired`,
+    /// `Closing` or `Closed`.
+    pub state: String,
+    /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What to do next, by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
+}
+
+/// One exception.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExceptionStatus {
+    /// The loosened control.
+    pub control: String,
+    /// The last valid day.
+    pub expires: String,
+    /// Whether that day is past.
+    pub overdue: bool,
+}

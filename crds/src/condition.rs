@@ -1,0 +1,134 @@
+//! Conditions: what is so, since when, and why.
+//!
+//! Source: Kubernetes API conventions, "Typical status properties", and kstatus: `Reconciling` and
+//! `Stalled` exist only while they are true.
+
+use jiff::Timestamp;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// Every control this side can put in force is in force.
+pub const READY: &str = "Ready";
+/// Work towards the spec is under way.
+pub const RECONCILING: &str = "Reconciling";
+/// Nothing more will happen until someone changes something.
+pub const STALLED: &str = "Stalled";
+/// Every declared connection is open.
+pub const CONNECTED: &str = "Connected";
+/// Probes saw the current certificate on every ready pod.
+pub const SERVED: &str = "Served";
+/// Only declared peers reach the workload.
+pub const ISOLATED: &str = "Isolated";
+/// Every key of every data class exists and rotates.
+pub const KEYS_READY: &str = "KeysReady";
+/// Every data class has keys, due dates and no conflict.
+pub const RETAINED: &str = "Retained";
+/// Vault answers, is unsealed and lets the operator in.
+pub const VAULT_REACHABLE: &str = "VaultReachable";
+/// The admission policies are in place and unedited.
+pub const GUARDED: &str = "Guarded";
+/// The agreements an ExternalParty needs are valid today.
+pub const AGREEMENTS_VALID: &str = "AgreementsValid";
+
+/// A condition's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// It is so, and the operator made it or saw it.
+    True,
+    /// It is not so.
+    False,
+    /// The operator cannot tell.
+    Unknown,
+}
+
+impl Truth {
+    /// As the API writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// What a condition should say, before it is known since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The condition's type, such as [`READY`].
+    pub kind: &'static str,
+    /// Its status.
+    pub truth: Truth,
+    /// A stable CamelCase word for machines.
+    pub reason: String,
+    /// A sentence for people: what is so and what to do next.
+    pub message: String,
+}
+
+impl Verdict {
+    /// A verdict of type `kind`.
+    pub fn new(
+        kind: &'static str,
+        truth: Truth,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { kind, truth, reason: reason.into(), message: message.into() }
+    }
+}
+
+/// The most a condition's message may hold (Kubernetes API: `metav1.Condition`).
+const MESSAGE_LIMIT: usize = 4096;
+
+/// Turns verdicts into conditions; a condition whose status did not change keeps its transition time.
+pub fn conditions(
+    verdicts: Vec<Verdict>,
+    old: &[Condition],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    verdicts
+        .into_iter()
+        .map(|verdict| {
+            let since = old
+                .iter()
+                .find(|old| old.type_ == verdict.kind && old.status == verdict.truth.as_str())
+                .map_or(Time(whole_seconds(now)), |old| old.last_transition_time.clone());
+            Condition {
+                type_: verdict.kind.to_owned(),
+                status: verdict.truth.as_str().to_owned(),
+                reason: verdict.reason,
+                message: truncate(verdict.message),
+                observed_generation: generation,
+                last_transition_time: since,
+            }
+        })
+        .collect()
+}
+
+/// The condition of type `kind`.
+pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Whether the condition of type `kind` is there and true.
+pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.status == "True")
+}
+
+// The API server keeps whole seconds; anything finer would read as a change the next time.
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+fn truncate(mut message: String) -> String {
+    if message.len() > MESSAGE_LIMIT {
+        let mut end = MESSAGE_LIMIT - '…'.len_utf8();
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}

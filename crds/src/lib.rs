@@ -1,0 +1,53 @@
+//! The Subrosa API, group `subrosa.dev`, version `v1alpha1`.
+//!
+//! ```text
+//!            TrustDomain ──────────── governs ───────────▶ Namespace (label subrosa.dev/trust-domain)
+//!             │   │                                            │
+//!    lists    │   │ network.services, dns                      │ holds
+//!             ▼   ▼                                            ▼
+//!  RetentionPolicy ◀── retentionPolicy, dataClasses ──────  Channel ◀── accepts / connectsTo ──▶ Channel
+//!                                                              │
+//!                     ExternalParty ◀── accepts / connectsTo ──┘     (both ends must say so)
+//! ```
+//!
+//! This crate holds what can be said about a resource by looking at that resource alone: its shape,
+//! the rules the API server checks (CEL), its names, and the calendar arithmetic of retention. It
+//! has no client and no clock. What needs a second object is decided in `subrosa-plan`.
+
+pub mod channel;
+pub mod cohort;
+pub mod common;
+pub mod condition;
+pub mod external_party;
+pub mod names;
+pub mod period;
+pub mod retention_policy;
+pub mod rules;
+pub mod trust_domain;
+
+pub use channel::{Channel, ChannelSpec, ChannelStatus};
+pub use external_party::{ExternalParty, ExternalPartySpec, ExternalPartyStatus};
+pub use retention_policy::{RetentionPolicy, RetentionPolicySpec, RetentionPolicyStatus};
+pub use trust_domain::{TrustDomain, TrustDomainSpec, TrustDomainStatus};
+
+/// The API group of every kind.
+pub const GROUP: &str = "subrosa.dev";
+/// The served and stored version.
+pub const VERSION: &str = "v1alpha1";
+/// The field manager of everything the operator applies.
+pub const FIELD_MANAGER: &str = "subrosa";
+/// The label by which a namespace belongs to a TrustDomain; only who may `govern` that domain sets it.
+pub const TRUST_DOMAIN_LABEL: &str = "subrosa.dev/trust-domain";
+/// The label that names the Channel an object was made for.
+pub const CHANNEL_LABEL: &str = "subrosa.dev/channel";
+/// The annotation with an object's own UID that lets it be deleted past the deletion guard.
+pub const CONFIRM_DELETE_ANNOTATION: &str = "subrosa.dev/confirm-delete";
+/// The only finalizer: a TrustDomain goes when its identities in Vault are withdrawn.
+pub const WITHDRAW_ACCESS_FINALIZER: &str = "subrosa.dev/withdraw-access";
+
+/// The CustomResourceDefinitions of every kind, in the order they are documented.
+pub fn all()
+-> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
+    use kube::CustomResourceExt as _;
+    vec![TrustDomain::crd(), ExternalParty::crd(), RetentionPolicy::crd(), Channel::crd()]
+}

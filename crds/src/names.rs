@@ -1,0 +1,121 @@
+//! Names that reach Vault: minted or validated, never a tenant's free text.
+
+use std::{fmt, str::FromStr};
+
+use data_encoding::BASE32_NOPAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Characters of an identity: 16 of base32 are 80 bits.
+const ID_LENGTH: usize = 16;
+
+/// The identity of a Channel in Vault.
+///
+/// The first 16 characters of the lower-case base32 of SHA-256(namespace UID, NUL, Channel name).
+/// A Channel deleted and applied again finds its keys; a recreated namespace, whose UID is another,
+/// does not.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ChannelId(String);
+
+/// Why a text is no identity.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no Channel identity: expected {ID_LENGTH} characters of a-z and 2-7")]
+pub struct ChannelIdError(String);
+
+impl ChannelId {
+    /// The identity of Channel `channel` in the namespace with UID `namespace_uid`.
+    pub fn mint(namespace_uid: &str, channel: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(namespace_uid);
+        hash.update([0]);
+        hash.update(channel);
+        let mut text = BASE32_NOPAD.encode(&hash.finalize()).to_ascii_lowercase();
+        text.truncate(ID_LENGTH);
+        Self(text)
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The transit key of its certificate authority.
+    pub fn authority_key(&self) -> String {
+        format!("{}.ca", self.0)
+    }
+
+    /// The transit key of a class's cohort. Neither holds a dot, so no two keys share a name.
+    pub fn data_key(&self, class: &str, cohort: &str) -> String {
+        format!("{}.{class}.{cohort}", self.0)
+    }
+
+    /// Where its ledger is, below the KV mount.
+    pub fn ledger_path(&self) -> String {
+        format!("channels/{}", self.0)
+    }
+}
+
+impl FromStr for ChannelId {
+    type Err = ChannelIdError;
+
+    fn from_str(text: &str) -> Result<Self, ChannelIdError> {
+        let valid =
+            text.len() == ID_LENGTH && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
+        if valid { Ok(Self(text.to_owned())) } else { Err(ChannelIdError(text.to_owned())) }
+    }
+}
+
+impl TryFrom<String> for ChannelId {
+    type Error = ChannelIdError;
+
+    fn try_from(text: String) -> Result<Self, ChannelIdError> {
+        text.parse()
+    }
+}
+
+impl From<ChannelId> for String {
+    fn from(id: ChannelId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A namespaced name: `namespace/name`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ChannelRef {
+    /// The namespace.
+    pub namespace: String,
+    /// The Channel's name.
+    pub name: String,
+}
+
+impl ChannelRef {
+    /// Names Channel `name` of `namespace`.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for ChannelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Debug for ChannelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}

@@ -1,0 +1,411 @@
+//! `TrustDomain`: one controller organisation, the root of everything.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    common::{ConfigMapKey, Port, SecretKey},
+    rules,
+};
+
+/// One controller organisation: its law, its Vault, its network, the retention policies it allows.
+///
+/// Namespaces belong to it by the label `subrosa.dev/trust-domain`. Its name is also the SPIFFE
+/// trust domain.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "subrosa.dev",
+    version = "v1alpha1",
+    kind = "TrustDomain",
+    plural = "trustdomains",
+    shortname = "td",
+    category = "subrosa",
+    status = "TrustDomainStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "One controller organisation, the root of everything Subrosa enforces.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.network.mode"),
+    printcolumn(name = "Channels", type_ = "integer", json_path = ".status.channels.total"),
+    printcolumn(name = "Attention", type_ = "integer", json_path = ".status.channels.attention"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')")
+        .message("a TrustDomain's name is a DNS label of at most 63 characters, because it is the SPIFFE trust domain and a label's value")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustDomainSpec {
+    /// The controller, in the sense of GDPR Art. 4(7).
+    pub organisation: Organisation,
+    /// Whose law applies, such as NL, EU, US.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 2, max = 8), regex(pattern = "^[A-Z]{2,8}$")))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub jurisdictions: Vec<String>,
+    /// The frameworks that are claimed, such as GDPR, NEN7510, HIPAA.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 2, max = 32), regex(pattern = "^[A-Z][A-Z0-9-]{1,31}$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub frameworks: Vec<String>,
+    /// The IANA time zone in which days begin and end; UTC unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$"))]
+    pub time_zone: Option<String>,
+    /// The cluster's DNS domain; `cluster.local` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]
+    pub cluster_domain: Option<String>,
+    /// Where the keys are.
+    pub vault: VaultSpec,
+    /// Every Channel's own certificate authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_authority: Option<CertificateAuthority>,
+    /// The RetentionPolicies a Channel may choose; the first is the default.
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub retention_policies: Vec<String>,
+    /// The network.
+    pub network: Network,
+}
+
+/// The controller organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Organisation {
+    /// Its name.
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = rules::no_personal_data())]
+    pub name: String,
+    /// ISO 3166-1 alpha-2 country code.
+    #[schemars(length(min = 2, max = 2), regex(pattern = "^[A-Z]{2}$"))]
+    pub country: String,
+    /// The role to ask about privacy; never a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = rules::no_personal_data())]
+    pub privacy_contact: Option<String>,
+}
+
+/// OpenBao or Vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.address.startsWith('https://') || (has(self.allowInsecure) && self.allowInsecure)")
+    .message("vault.address must begin with https://; plain http only with allowInsecure: true, which status shows")
+    .field_path(".address"))]
+pub struct VaultSpec {
+    /// Its address: scheme, host and port, nothing else.
+    #[schemars(
+        length(min = 8, max = 253),
+        regex(pattern = r"^https?://([a-z0-9]([-a-z0-9.]*[a-z0-9])?|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?/?$")
+    )]
+    pub address: String,
+    /// Allows http, for development only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_insecure: bool,
+    /// The CA that signed its certificate; only that one is believed. Absent: public roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<ConfigMapKey>,
+    /// How the operator logs in.
+    pub auth: VaultAuth,
+    /// Where the engines are mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mounts: Option<VaultMounts>,
+    /// What the organisation does with Vault's snapshots; decides when a destruction is effective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<VaultSnapshots>,
+}
+
+/// How the operator logs in to Vault. Exactly one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.kubernetes) != has(self.token)")
+    .message("write exactly one of auth.kubernetes and auth.token"))]
+pub struct VaultAuth {
+    /// With a token of the operator's own ServiceAccount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesAuth>,
+    /// With a token from a Secret in the operator's namespace, for development.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretKey>,
+}
+
+/// Kubernetes auth.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KubernetesAuth {
+    /// Where it is mounted; `kubernetes` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = rules::MOUNT))]
+    pub mount: Option<String>,
+    /// The operator's role; `subrosa` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub role: Option<String>,
+    /// The audience of its token; `vault` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub audience: Option<String>,
+}
+
+/// Where Vault's engines are mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultMounts {
+    /// The transit engine; `transit` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = rules::MOUNT))]
+    pub transit: Option<String>,
+    /// The KV version 2 engine for the ledger; `subrosa` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = rules::MOUNT))]
+    pub kv: Option<String>,
+}
+
+/// What the organisation does with Vault's snapshots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultSnapshots {
+    /// The most that may pass between two.
+    #[schemars(length(max = 9), regex(pattern = rules::DURATION))]
+    pub max_age: String,
+    /// How long each is kept.
+    #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
+    pub retain: String,
+}
+
+/// Every Channel's own certificate authority.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateAuthority {
+    /// How long one generation is valid; `1y` unless said otherwise. A leaf lives at most a quarter of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
+    pub duration: Option<String>,
+    /// DNS suffixes that `tls.dnsNames` may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "allowedDNSSuffixes")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub allowed_dns_suffixes: Vec<String>,
+}
+
+/// The network of a trust domain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    /// Enforce unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<NetworkMode>,
+    /// Namespaces on their way in, with a date by which they are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into()]))]
+    pub staged: Vec<StagedNamespace>,
+    /// Deny what no Channel declares; true unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_deny: Option<bool>,
+    /// The cluster's own ranges: never an external party's address.
+    #[serde(rename = "clusterCIDRs")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 43)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(range, isCIDR(range))").message("each of clusterCIDRs must be a range such as 10.244.0.0/16")
+    )]
+    pub cluster_cidrs: Vec<String>,
+    /// Where the cluster's DNS is. Absent: pods of kube-system labelled k8s-app=kube-dns, port 53.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub dns: Vec<DnsServer>,
+    /// What is neither a Channel nor outside: ingress controllers, the API server, identity providers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub services: Vec<NetworkService>,
+}
+
+/// Whether network policies are written or only reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NetworkMode {
+    /// Written.
+    #[default]
+    Enforce,
+    /// Reported; nothing new is written, what exists stays, withdrawals still apply.
+    Audit,
+}
+
+/// A namespace on its way in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StagedNamespace {
+    /// The namespace.
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub namespace: String,
+    /// Its mode for now.
+    pub mode: NetworkMode,
+    /// The last day; past it alarms, and never flips by itself.
+    #[schemars(length(max = 10), regex(pattern = rules::DATE))]
+    pub until: String,
+}
+
+/// Where a DNS server is: pods by namespace and labels, or addresses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.cidrs) != has(self.__namespace__)")
+    .message("write either namespace with podSelector, or cidrs"))]
+pub struct DnsServer {
+    /// The namespace of its pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub namespace: Option<String>,
+    /// Its pods; all of the namespace's unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_selector: Option<LabelSelector>,
+    /// Its addresses, such as for node-local DNS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 43)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(range, isCIDR(range))").message("each of cidrs must be a range such as 169.254.20.10/32")
+    )]
+    pub cidrs: Vec<String>,
+    /// Its ports, TCP and UDP both; 53 unless said otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(range(min = 1, max = 65535)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub ports: Vec<i32>,
+}
+
+/// A service that Channels may need and that is no Channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.cidrs) != has(self.__namespace__)")
+        .message("write either namespace with podSelector, or cidrs"),
+    validation = Rule::new("(has(self.direction) && self.direction == 'Ingress') || (has(self.ports) && self.ports.size() > 0)")
+        .message("a service that Channels connect to needs its ports")
+        .field_path(".ports")
+)]
+pub struct NetworkService {
+    /// How Channels name it.
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub name: String,
+    /// The namespace of its pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub namespace: Option<String>,
+    /// Its pods; all of the namespace's unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_selector: Option<LabelSelector>,
+    /// Its addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 43)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(range, isCIDR(range))").message("each of cidrs must be a range such as 10.0.0.1/32")
+    )]
+    pub cidrs: Vec<String>,
+    /// Its ports; for Ingress without ports, the Channel's listeners.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub ports: Vec<Port>,
+    /// Egress: Channels connect to it. Ingress: it connects to Channels. Egress unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// Which Channels: All, those with dataClasses (Sealing), or those that name it.
+    #[serde(rename = "for")]
+    pub for_: ServiceAudience,
+}
+
+/// Seen from the Channel.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Direction {
+    /// From the Channel.
+    #[default]
+    Egress,
+    /// To the Channel.
+    Ingress,
+}
+
+impl Direction {
+    /// As the API writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Egress => "Egress",
+            Self::Ingress => "Ingress",
+        }
+    }
+}
+
+/// Which Channels a service is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceAudience {
+    /// Every Channel.
+    All,
+    /// Every Channel with dataClasses.
+    Sealing,
+    /// Those that name it in accepts or connectsTo.
+    Named,
+}
+
+/// What the operator found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustDomainStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How many namespaces belong to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<i64>,
+    /// How many Channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<ChannelCount>,
+    /// Vault as last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultStatus>,
+    /// Ledger entries whose Channel is gone; their access is withdrawn, their keys are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphans: Option<Orphans>,
+    /// Ready, VaultReachable, Guarded; Reconciling and Stalled while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// How many Channels a trust domain has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChannelCount {
+    /// All.
+    pub total: i64,
+    /// Those that are Ready.
+    pub ready: i64,
+    /// Those that someone should look at.
+    pub attention: i64,
+}
+
+/// Vault as last seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VaultStatus {
+    /// Its version.
+    pub version: String,
+    /// Whether it is sealed.
+    pub sealed: bool,
+    /// Whether it is reached without TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+}
+
+/// Ledger entries whose Channel is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Orphans {
+    /// How many.
+    pub count: i64,
+    /// The first fifty, as `id namespace/channel`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<String>,
+}
