@@ -36,8 +36,7 @@ use crate::{
     printcolumn(name = "Served", type_ = "string", json_path = ".status.conditions[?(@.type==\"Served\")].status"),
     printcolumn(name = "Not After", type_ = "string", json_path = ".status.certificate.notAfter"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.size() <= 36 && !self.metadata.name.contains('.')")
-        .message("a Channel's name is a DNS label of at most 36 characters: shorten it and leave out dots")
+    validation = rules::object_name(36, "a Channel's name is a DNS label of at most 36 characters: shorten it and leave out dots")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -65,8 +64,8 @@ pub struct ChannelSpec {
     #[schemars(length(max = 32))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
-        validation = Rule::new("self.all(a, self.exists_one(b, a.port == b.port && (has(a.protocol) ? a.protocol : 'TCP') == (has(b.protocol) ? b.protocol : 'TCP')))")
-            .message("two listeners have the same port and protocol: leave one out")
+        validation = Rule::new("self.all(a, self.filter(b, a.port <= (has(b.endPort) ? b.endPort : b.port) && b.port <= (has(a.endPort) ? a.endPort : a.port) && (has(a.protocol) ? a.protocol : 'TCP') == (has(b.protocol) ? b.protocol : 'TCP')).size() <= 1)")
+            .message("two listeners share a port of the same protocol: leave one out or make the ranges apart")
     )]
     pub listeners: Vec<Listener>,
     /// Who may connect here. The other end must say so too.
@@ -171,7 +170,10 @@ impl Listener {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.kind) || self.kind == 'Channel' || !(has(self.__namespace__) || has(self.channel))")
-        .message("namespace and channel name a Channel: leave them out for an ExternalParty or a Service")
+        .message("namespace and channel name a Channel: leave them out for an ExternalParty or a Service"),
+    validation = Rule::new("(has(self.kind) && self.kind != 'Channel') || has(self.channel) || self.name.size() <= 36")
+        .message("a Channel's name has at most 36 characters: write the Channel's own name, or add channel where the entry is called otherwise")
+        .field_path(".name")
 )]
 pub struct Peer {
     /// The entry's name and, unless `channel` is given, the peer's.
@@ -230,17 +232,17 @@ pub enum PeerKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new(format!("!has(self.duration) || {} >= 604800 || (has(self.reload) && self.reload != 'None')", rules::seconds("self.duration")))
+    validation = Rule::new(format!("{} || (has(self.reload) && self.reload != 'None')", rules::when_set("self.duration", ">= 604800")))
         .message("a certificate under 7d needs a workload that reloads it: set tls.reload to Workload, or a longer duration")
         .field_path(".duration"),
-    validation = Rule::new(format!("!has(self.duration) || {} >= 3600", rules::seconds("self.duration")))
-        .message("duration must be at least 1h")
+    validation = Rule::new(rules::when_set("self.duration", ">= 3600"))
+        .message("duration must be at least 1h: renewal needs time to try again")
         .field_path(".duration"),
-    validation = Rule::new(format!(
-            "!has(self.renewBefore) || {} < (has(self.duration) ? {} : 2592000)",
-            rules::seconds("self.renewBefore"), rules::seconds("self.duration")
-        ))
-        .message("renewBefore must be shorter than duration (30d unless set): the certificate would never stop renewing")
+    validation = Rule::new(rules::when_set("self.renewBefore", &format!(
+            "< (has(self.duration) && {} ? {} : 2592000)",
+            rules::matches("self.duration", rules::DURATION), rules::seconds("self.duration")
+        )))
+        .message("renewBefore must be shorter than duration (30d unless set), or the certificate would never stop renewing")
         .field_path(".renewBefore")
 )]
 pub struct Tls {
@@ -298,7 +300,7 @@ pub enum Reload {
 /// Encryption at rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new(format!("!has(self.rotateEvery) || {} >= 3600", rules::seconds("self.rotateEvery")))
+#[x_kube(validation = Rule::new(rules::when_set("self.rotateEvery", ">= 3600"))
     .message("Vault rotates no more often than hourly: rotateEvery must be at least 1h")
     .field_path(".rotateEvery"))]
 pub struct Encryption {

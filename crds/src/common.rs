@@ -38,7 +38,7 @@ pub struct SecretKey {
 #[serde(rename_all = "camelCase")]
 pub struct Exception {
     /// The control that is loosened, as the control catalogue names it, such as `SR-NET-01`.
-    #[schemars(length(max = 16), regex(pattern = "^SR-[A-Z]{2,3}-[0-9]{2}$"))]
+    #[schemars(length(max = 16), regex(pattern = rules::CONTROL))]
     pub control: String,
     /// Why it is acceptable. Never a person.
     #[schemars(length(min = 1, max = 512))]
@@ -172,18 +172,19 @@ impl JsonSchema for Port {
     // `pattern` binds only strings and `minimum` only integers, so together they say it all but the
     // order of a range's ends, which CEL adds.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        const PORT: &str =
-            "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
         json_schema!({
             "x-kubernetes-int-or-string": true,
             "description": "A port: 443 (TCP), \"5060/UDP\" or \"10000-20000/UDP\".",
             "minimum": 1,
             "maximum": 65535,
             "maxLength": 15,
-            "pattern": format!("^{PORT}(-{PORT})?(/(TCP|UDP))?$"),
+            "pattern": rules::PORT,
             "x-kubernetes-validations": [{
-                "rule": "type(self) == int || !string(self).contains('-') || \
-                         int(string(self).split('/')[0].split('-')[0]) <= int(string(self).split('/')[0].split('-')[1])",
+                "rule": format!(
+                    "!string(self).contains('-') || !{} || int(string(self).split('-')[0]) <= \
+                     int(string(self).split('/')[0].split('-')[1])",
+                    rules::matches("string(self)", rules::PORT)
+                ),
                 "message": "the first port of a range must not be above the last: write it as \"10000-20000/UDP\""
             }]
         })

@@ -30,8 +30,7 @@ use crate::{
     printcolumn(name = "Agreements", type_ = "string", json_path = ".status.conditions[?(@.type==\"AgreementsValid\")].reason"),
     printcolumn(name = "Until", type_ = "string", json_path = ".status.validUntil"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')")
-        .message("an ExternalParty's name is a DNS label of at most 63 characters, because it names a file in the Channel's Secret")
+    validation = rules::object_name(63, "an ExternalParty's name is a DNS label of at most 63 characters, because it names a file in the Channel's Secret: shorten it and leave out dots")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.role != 'Processor' || (has(self.agreements) && self.agreements.exists(a, a.type == 'DPA'))")
@@ -76,12 +75,8 @@ pub enum PartyRole {
 #[serde(rename_all = "camelCase")]
 pub struct Addresses {
     /// Ranges of addresses. NetworkPolicy knows no host names.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 43)))]
-    #[x_kube(
-        merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(range, isCIDR(range))").message("each of cidrs must be a range such as 203.0.113.0/28"),
-        validation = Rule::new("self.all(range, !isCIDR(range) || cidr(range).prefixLength() > 0)").message("0.0.0.0/0 and ::/0 are everybody: write the party's own ranges")
-    )]
+    #[schemars(length(min = 1, max = 64), inner(length(max = 43), regex(pattern = rules::OUTSIDE_CIDR)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub cidrs: Vec<String>,
 }
 
@@ -95,9 +90,8 @@ pub struct Addresses {
     validation = Rule::new("(self.mode == 'None') == has(self.exception)")
         .message("mode None needs an exception {control, reason, expires}, and no other mode has one")
         .field_path(".exception"),
-    validation = Rule::new("self.mode != 'None' || !has(self.caBundle)")
-        .message("mode None checks no certificate: leave caBundle out")
-        .field_path(".caBundle")
+    validation = Rule::new("self.mode != 'None' || !(has(self.caBundle) || (has(self.dnsNames) && self.dnsNames.size() > 0))")
+        .message("mode None checks no certificate: leave caBundle and dnsNames out")
 )]
 pub struct PartyTls {
     /// Mutual: both ends show certificates. OneWay: only the server does. None: neither.
@@ -132,14 +126,14 @@ pub enum PartyTlsMode {
 pub struct Agreement {
     /// DPA (GDPR Art. 28), BAA (45 CFR 164.504(e)), or another.
     #[serde(rename = "type")]
-    #[schemars(length(min = 2, max = 32), regex(pattern = "^[A-Z][A-Za-z0-9-]{1,31}$"))]
+    #[schemars(length(min = 2, max = 32), regex(pattern = rules::AGREEMENT))]
     pub type_: String,
     /// The last valid day, in the trust domain's time zone.
     #[schemars(length(max = 10), regex(pattern = rules::DATE))]
     pub valid_until: String,
     /// The signed document's digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(length(max = 71), regex(pattern = rules::DIGEST))]
     pub digest: Option<String>,
 }
 

@@ -23,7 +23,9 @@ pub mod names;
 pub mod period;
 pub mod retention_policy;
 pub mod rules;
+pub mod schema;
 pub mod trust_domain;
+pub mod yaml;
 
 pub use channel::{Channel, ChannelSpec, ChannelStatus};
 pub use external_party::{ExternalParty, ExternalPartySpec, ExternalPartyStatus};
@@ -48,6 +50,11 @@ pub const WITHDRAW_ACCESS_FINALIZER: &str = "subrosa.dev/withdraw-access";
 /// The CustomResourceDefinitions of every kind, in the order they are documented.
 pub fn all()
 -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
-    use kube::CustomResourceExt as _;
-    vec![TrustDomain::crd(), ExternalParty::crd(), RetentionPolicy::crd(), Channel::crd()]
+    use schema::definition;
+    vec![
+        definition::<TrustDomain>(),
+        definition::<ExternalParty>(),
+        definition::<RetentionPolicy>(),
+        definition::<Channel>(),
+    ]
 }

@@ -23,8 +23,7 @@ use crate::{cohort::CohortPeriod, rules};
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')")
-        .message("a RetentionPolicy's name is a DNS label of at most 63 characters")
+    validation = rules::object_name(63, "a RetentionPolicy's name is a DNS label of at most 63 characters: shorten it and leave out dots")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RetentionPolicySpec {
@@ -42,7 +41,7 @@ pub struct RetentionPolicySpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("(has(self.anchor) && self.anchor != 'CreatedAt') == has(self.openFor)")
-        .message("openFor bounds how long data may wait for its anchor date: write it with every anchor but CreatedAt, and only there")
+        .message("openFor bounds how long data may wait for its anchor date: write it, such as 5y, with every anchor but CreatedAt, and only there")
         .field_path(".openFor")
 )]
 pub struct DataClass {
@@ -92,7 +91,7 @@ pub enum Anchor {
 #[serde(rename_all = "camelCase")]
 pub struct Minimum {
     /// One of the trust domain's jurisdictions.
-    #[schemars(length(min = 2, max = 8), regex(pattern = "^[A-Z]{2,8}$"))]
+    #[schemars(length(min = 2, max = 8), regex(pattern = rules::JURISDICTION))]
     pub jurisdiction: String,
     /// The shortest period.
     #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]

@@ -1,4 +1,9 @@
-//! CEL rules that more than one kind uses. Each says what to write instead.
+//! What a text must look like, and the CEL rules that more than one kind uses.
+//!
+//! A field names its form by `regex(pattern = …)`. The generated schema carries it as a CEL rule in
+//! place of the pattern (see [`crate::schema`]), for two reasons: a rule's message says what to write,
+//! a pattern's only repeats the pattern, and the API server quotes the value next to a pattern but
+//! never next to a rule, so an address with a password in it is not repeated.
 
 use kube::core::Rule;
 
@@ -13,12 +18,113 @@ pub const CERTIFICATE_DNS_NAME: &str =
 pub const DURATION: &str = "^[1-9][0-9]{0,7}[smhd]$";
 /// A calendar period: one integer with d, w, mo or y.
 pub const PERIOD: &str = "^[1-9][0-9]{0,4}(d|w|mo|y)$";
-/// A calendar date, ISO 8601.
-pub const DATE: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$";
+/// A calendar date, ISO 8601, that exists: 29 February only in leap years.
+pub const DATE: &str = "^([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|\
+     02-(0[1-9]|1[0-9]|2[0-8]))|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)$";
 /// A mount of Vault: path segments of letters, digits, `_` and `-`; no dots, so no way up.
 pub const MOUNT: &str = "^[a-z0-9]([a-z0-9_-]*[a-z0-9])?(/[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*$";
 /// A key of a ConfigMap or Secret.
-pub const DATA_KEY: &str = r"^[-._a-zA-Z0-9]+$";
+pub const DATA_KEY: &str = "^[-._a-zA-Z0-9]+$";
+/// A jurisdiction, such as NL, EU or US.
+pub const JURISDICTION: &str = "^[A-Z]{2,8}$";
+/// A framework of rules, such as GDPR or NEN7510.
+pub const FRAMEWORK: &str = "^[A-Z][A-Z0-9-]{1,31}$";
+/// An ISO 3166-1 alpha-2 country code.
+pub const COUNTRY: &str = "^[A-Z]{2}$";
+/// The form of an IANA time zone's name. Whether there is such a zone is the operator's to see.
+pub const TIME_ZONE: &str = "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$";
+/// A control of the catalogue.
+pub const CONTROL: &str = "^SR-[A-Z]{2,3}-[0-9]{2}$";
+/// A type of agreement.
+pub const AGREEMENT: &str = "^[A-Z][A-Za-z0-9-]{1,31}$";
+/// A SHA-256 digest.
+pub const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
+/// The address of Vault: scheme, host and port. It has no room for a user or a password.
+pub const VAULT_ADDRESS: &str = r"^https?://([a-z0-9]([-a-z0-9.]*[a-z0-9])?|\[[0-9a-f:]+\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$";
+/// A range of addresses. The rule parses it; the expression is only how a field asks for that.
+pub const CIDR: &str = "^[0-9A-Fa-f:.]+/[0-9]{1,3}$";
+/// A range of addresses that can be somebody outside; the empty group only tells it from [`CIDR`].
+pub const OUTSIDE_CIDR: &str = "^[0-9A-Fa-f:.]+/[0-9]{1,3}$(|)";
+/// A port, or a range of ports, in text; the order of a range's ends is a rule of its own.
+pub const PORT: &str = "^([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])\
+     (-([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/(TCP|UDP))?$";
+/// The key of a label.
+pub const LABEL_KEY: &str =
+    r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// The value of a label; it may be empty.
+pub const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
+
+/// Ranges in which nobody outside can be: this network, loopback, link-local, multicast, reserved.
+///
+/// Source: the IANA special-purpose address registries of IPv4 and IPv6.
+const NOBODY_OUTSIDE: &str = "['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/4', '240.0.0.0/4', \
+     '::/128', '::1/128', 'fe80::/10', 'ff00::/8']";
+
+/// The rules that stand for `pattern` in the schema; none when it is no form of this module.
+pub fn of_form(pattern: &str) -> Option<Vec<Rule>> {
+    let message = match pattern {
+        DNS_LABEL => "must be lower-case letters, digits and hyphens, such as call-recording, with a letter or digit at both ends and no dots",
+        DNS_SUBDOMAIN => "must be a name of lower-case letters, digits, hyphens and dots, such as openbao-ca or sip.example.org",
+        CERTIFICATE_DNS_NAME => "must be a lower-case DNS name such as sip.example.org, or one with a single wildcard in front such as *.example.org",
+        DURATION => "must be one integer with s, m, h or d, such as 12h or 30d",
+        PERIOD => "must be one integer with d, w, mo or y, such as 90d, 18mo or 20y",
+        DATE => "must be a date of the calendar as year-month-day, such as 2027-03-01",
+        MOUNT => "must be the path of a mount without slashes at its ends, such as transit or secrets/subrosa, of lower-case letters, digits, _ and -",
+        DATA_KEY => "must be a key of the object's data, such as ca.crt: letters, digits, dots, - and _",
+        JURISDICTION => "must be 2 to 8 capital letters, such as NL, EU or US",
+        FRAMEWORK => "must be capital letters, digits and hyphens, such as GDPR or NEN7510",
+        COUNTRY => "must be a country code of two capital letters (ISO 3166-1 alpha-2), such as NL",
+        TIME_ZONE => "must be the name of an IANA time zone, such as Europe/Amsterdam",
+        CONTROL => "must be a control as the control catalogue names it, such as SR-NET-01",
+        AGREEMENT => "must be the kind of agreement, such as DPA, BAA or SCC: a capital letter, then letters, digits and hyphens",
+        DIGEST => "must be the document's digest: sha256: and 64 lower-case hexadecimal digits",
+        VAULT_ADDRESS => "must be https://host:port and nothing else, such as https://openbao.security.svc:8200: no user, password, path or query",
+        PORT => "must be 443, \"443/TCP\", \"5060/UDP\" or \"10000-20000/UDP\", with ports from 1 to 65535",
+        LABEL_KEY => "must be a label's key, such as app or app.kubernetes.io/name",
+        LABEL_VALUE => "must be a label's value: at most 63 letters, digits, dots, - and _, with a letter or digit at both ends",
+        CIDR => return Some(cidr().to_vec()),
+        OUTSIDE_CIDR => return Some(cidr().into_iter().chain([outside()]).collect()),
+        _ => return None,
+    };
+    let subject = if pattern == PORT { "string(self)" } else { "self" };
+    Some(vec![Rule::new(matches(subject, pattern)).message(message)])
+}
+
+fn cidr() -> [Rule; 3] {
+    [
+        // The IPv4-mapped form is a second spelling of an IPv4 range; NetworkPolicy refuses it.
+        Rule::new("isCIDR(self) && !self.startsWith('::ffff:')")
+            .message("must be a range of addresses, such as 203.0.113.0/28 or 2001:db8::/48"),
+        Rule::new("!isCIDR(self) || cidr(self).prefixLength() > 0")
+            .message("0.0.0.0/0 and ::/0 are everybody: write the ranges that are meant"),
+        Rule::new("!isCIDR(self) || cidr(self) == cidr(self).masked()").message(
+            "has bits set behind its prefix: write the first address of the range, such as 203.0.113.0/28 and not 203.0.113.5/28",
+        ),
+    ]
+}
+
+fn outside() -> Rule {
+    Rule::new(format!(
+        "!isCIDR(self) || {NOBODY_OUTSIDE}.all(r, !cidr(r).containsCIDR(self) && !cidr(self).containsCIDR(r))"
+    ))
+    .message(
+        "holds unspecified, loopback, link-local, multicast or reserved addresses, where nobody outside is: write the party's own public ranges",
+    )
+}
+
+/// Whether `subject` matches `pattern`, as a CEL expression.
+pub fn matches(subject: &str, pattern: &str) -> String {
+    format!("{subject}.matches('{}')", pattern.replace('\\', r"\\").replace('\'', r"\'"))
+}
+
+/// An object's name is a DNS label of at most `limit` characters.
+pub fn object_name(limit: u8, message: &str) -> Rule {
+    Rule::new(format!(
+        "self.metadata.name.size() <= {limit} && {}",
+        matches("self.metadata.name", DNS_LABEL)
+    ))
+    .message(message)
+}
 
 /// Free text must not carry what identifies a client or patient: resources live in Git and etcd.
 ///
@@ -32,6 +138,12 @@ pub fn no_personal_data() -> Rule {
         "must not contain an e-mail address, a phone number or a citizen number: \
          write a role or an opaque reference instead",
     )
+}
+
+/// That the machine duration in `field` compares as `comparison` says, as a CEL expression; a field
+/// that is absent or no duration passes, for another rule speaks of that.
+pub fn when_set(field: &str, comparison: &str) -> String {
+    format!("!has({field}) || !{} || {} {comparison}", matches(field, DURATION), seconds(field))
 }
 
 /// The seconds of a machine duration in field `field`, as a CEL expression.

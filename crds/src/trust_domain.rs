@@ -1,7 +1,7 @@
 //! `TrustDomain`: one controller organisation, the root of everything.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
-use kube::{CustomResource, KubeSchema};
+use kube::{CustomResource, KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,28 +32,28 @@ use crate::{
     printcolumn(name = "Channels", type_ = "integer", json_path = ".status.channels.total"),
     printcolumn(name = "Attention", type_ = "integer", json_path = ".status.channels.attention"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')")
-        .message("a TrustDomain's name is a DNS label of at most 63 characters, because it is the SPIFFE trust domain and a label's value")
+    validation = rules::object_name(63, "a TrustDomain's name is a DNS label of at most 63 characters, because it is the SPIFFE trust domain and a label's value: shorten it and leave out dots")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TrustDomainSpec {
     /// The controller, in the sense of GDPR Art. 4(7).
     pub organisation: Organisation,
     /// Whose law applies, such as NL, EU, US.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 2, max = 8), regex(pattern = "^[A-Z]{2,8}$")))]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 2, max = 8), regex(pattern = rules::JURISDICTION)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub jurisdictions: Vec<String>,
     /// The frameworks that are claimed, such as GDPR, NEN7510, HIPAA.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
-        inner(length(min = 2, max = 32), regex(pattern = "^[A-Z][A-Z0-9-]{1,31}$"))
+        inner(length(min = 2, max = 32), regex(pattern = rules::FRAMEWORK))
     )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub frameworks: Vec<String>,
-    /// The IANA time zone in which days begin and end; UTC unless said otherwise.
+    /// The IANA time zone in which days begin and end, such as Europe/Amsterdam. Required: dates of
+    /// retention and agreements depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$"))]
+    #[schemars(required, length(min = 1, max = 64), regex(pattern = rules::TIME_ZONE))]
     pub time_zone: Option<String>,
     /// The cluster's DNS domain; `cluster.local` unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +81,7 @@ pub struct Organisation {
     #[x_kube(validation = rules::no_personal_data())]
     pub name: String,
     /// ISO 3166-1 alpha-2 country code.
-    #[schemars(length(min = 2, max = 2), regex(pattern = "^[A-Z]{2}$"))]
+    #[schemars(length(min = 2, max = 2), regex(pattern = rules::COUNTRY))]
     pub country: String,
     /// The role to ask about privacy; never a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,14 +93,13 @@ pub struct Organisation {
 /// OpenBao or Vault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.address.startsWith('https://') || (has(self.allowInsecure) && self.allowInsecure)")
-    .message("vault.address must begin with https://; plain http only with allowInsecure: true, which status shows")
+#[x_kube(validation = Rule::new("!self.address.startsWith('http://') || (has(self.allowInsecure) && self.allowInsecure)")
+    .message("write https://; plain http, for development only, needs allowInsecure: true, which status shows")
     .field_path(".address"))]
 pub struct VaultSpec {
     /// Its address: scheme, host and port, nothing else.
     #[schemars(
-        length(min = 8, max = 253),
-        regex(pattern = r"^https?://([a-z0-9]([-a-z0-9.]*[a-z0-9])?|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?/?$")
+        length(max = 253), regex(pattern = rules::VAULT_ADDRESS)
     )]
     pub address: String,
     /// Allows http, for development only.
@@ -123,7 +122,7 @@ pub struct VaultSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.kubernetes) != has(self.token)")
-    .message("write exactly one of auth.kubernetes and auth.token"))]
+    .message("write exactly one of kubernetes: {} (logs in with the operator's ServiceAccount) and token: {secret, key} (development)"))]
 pub struct VaultAuth {
     /// With a token of the operator's own ServiceAccount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +153,8 @@ pub struct KubernetesAuth {
 /// Where Vault's engines are mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.transit) ? self.transit : 'transit') != (has(self.kv) ? self.kv : 'subrosa')")
+    .message("transit and kv are two engines: mount them at two paths, such as transit and subrosa"))]
 pub struct VaultMounts {
     /// The transit engine; `transit` unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,11 +210,8 @@ pub struct Network {
     pub default_deny: Option<bool>,
     /// The cluster's own ranges: never an external party's address.
     #[serde(rename = "clusterCIDRs")]
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 43)))]
-    #[x_kube(
-        merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(range, isCIDR(range))").message("each of clusterCIDRs must be a range such as 10.244.0.0/16")
-    )]
+    #[schemars(length(min = 1, max = 64), inner(length(max = 43), regex(pattern = rules::CIDR)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub cluster_cidrs: Vec<String>,
     /// Where the cluster's DNS is. Absent: pods of kube-system labelled k8s-app=kube-dns, port 53.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -250,11 +248,21 @@ pub struct StagedNamespace {
     pub until: String,
 }
 
+fn at_pods_or_addresses() -> Rule {
+    Rule::new("(has(self.cidrs) && self.cidrs.size() > 0) != has(self.__namespace__)")
+        .message("write either namespace, with podSelector, or cidrs")
+}
+
+fn pods_have_a_namespace() -> Rule {
+    Rule::new("!has(self.podSelector) || has(self.__namespace__)")
+        .message("podSelector selects pods of one namespace: write that namespace")
+        .field_path(".podSelector")
+}
+
 /// Where a DNS server is: pods by namespace and labels, or addresses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.cidrs) != has(self.__namespace__)")
-    .message("write either namespace with podSelector, or cidrs"))]
+#[x_kube(validation = at_pods_or_addresses(), validation = pods_have_a_namespace())]
 pub struct DnsServer {
     /// The namespace of its pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -265,11 +273,8 @@ pub struct DnsServer {
     pub pod_selector: Option<LabelSelector>,
     /// Its addresses, such as for node-local DNS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 43)))]
-    #[x_kube(
-        merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(range, isCIDR(range))").message("each of cidrs must be a range such as 169.254.20.10/32")
-    )]
+    #[schemars(length(max = 64), inner(length(max = 43), regex(pattern = rules::CIDR)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub cidrs: Vec<String>,
     /// Its ports, TCP and UDP both; 53 unless said otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -282,10 +287,10 @@ pub struct DnsServer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.cidrs) != has(self.__namespace__)")
-        .message("write either namespace with podSelector, or cidrs"),
+    validation = at_pods_or_addresses(),
+    validation = pods_have_a_namespace(),
     validation = Rule::new("(has(self.direction) && self.direction == 'Ingress') || (has(self.ports) && self.ports.size() > 0)")
-        .message("a service that Channels connect to needs its ports")
+        .message("a service that Channels connect to needs its ports, such as ports: [443]; only direction: Ingress goes without")
         .field_path(".ports")
 )]
 pub struct NetworkService {
@@ -301,11 +306,8 @@ pub struct NetworkService {
     pub pod_selector: Option<LabelSelector>,
     /// Its addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 43)))]
-    #[x_kube(
-        merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(range, isCIDR(range))").message("each of cidrs must be a range such as 10.0.0.1/32")
-    )]
+    #[schemars(length(max = 64), inner(length(max = 43), regex(pattern = rules::CIDR)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub cidrs: Vec<String>,
     /// Its ports; for Ingress without ports, the Channel's listeners.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,0 +1,147 @@
+//! The schema of each kind, as the API server gets it.
+//!
+//! What the derive macros make is right but for three things, which are settled here for all kinds:
+//! forms become rules with messages ([`rules::of_form`]), label selectors get bounds, and `nullable`
+//! goes. A nullable field keeps an explicit null, and `has()` is true of it, so a rule such as "mode
+//! None needs an exception" would be satisfied by `exception: null`. Without it the API server drops
+//! the null before any rule looks.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    ValidationRule,
+};
+use kube::{
+    CustomResourceExt,
+    core::{Message, Rule},
+};
+
+use crate::rules;
+
+/// The most labels or expressions a selector has.
+const SELECTOR_TERMS: i64 = 16;
+/// The most values an expression of a selector has.
+const SELECTOR_VALUES: i64 = 16;
+/// A label's key: a DNS name of 253 characters, a slash, a name of 63.
+const LABEL_KEY_LENGTH: i64 = 317;
+/// A label's value.
+const LABEL_VALUE_LENGTH: i64 = 63;
+
+/// The CustomResourceDefinition of `K`.
+pub fn definition<K: CustomResourceExt>() -> CustomResourceDefinition {
+    let mut crd = K::crd();
+    for version in &mut crd.spec.versions {
+        if let Some(schema) =
+            version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut())
+        {
+            settle(schema);
+        }
+    }
+    crd
+}
+
+fn settle(node: &mut JSONSchemaProps) {
+    if is_label_selector(node) {
+        bound_selector(node);
+    }
+    node.nullable = None;
+    if let Some(values) = &mut node.enum_ {
+        values.retain(|JSON(value)| !value.is_null());
+    }
+    if let Some(form) = node.pattern.as_deref().and_then(rules::of_form) {
+        node.pattern = None;
+        // The form says how short a text may be, and in words.
+        node.min_length = None;
+        let rules = node.x_kubernetes_validations.get_or_insert_default();
+        rules.splice(0..0, form.into_iter().map(rule));
+    }
+    for child in children(node) {
+        settle(child);
+    }
+}
+
+fn children(node: &mut JSONSchemaProps) -> impl Iterator<Item = &mut JSONSchemaProps> {
+    let items = match &mut node.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => Some(&mut **items),
+        _ => None,
+    };
+    let entries = match &mut node.additional_properties {
+        Some(JSONSchemaPropsOrBool::Schema(entries)) => Some(&mut **entries),
+        _ => None,
+    };
+    node.properties.iter_mut().flat_map(|properties| properties.values_mut()).chain(items).chain(entries)
+}
+
+fn is_label_selector(node: &JSONSchemaProps) -> bool {
+    node.properties.as_ref().is_some_and(|properties| {
+        properties.len() == 2
+            && properties.contains_key("matchLabels")
+            && properties.contains_key("matchExpressions")
+    })
+}
+
+// Kubernetes' own type says nothing of what a selector may hold: NetworkPolicy would refuse it later,
+// when nobody is looking.
+fn bound_selector(node: &mut JSONSchemaProps) {
+    let Some(properties) = &mut node.properties else { return };
+    if let Some(labels) = properties.get_mut("matchLabels") {
+        labels.max_properties = Some(SELECTOR_TERMS);
+        if let Some(JSONSchemaPropsOrBool::Schema(value)) = &mut labels.additional_properties {
+            form(value, rules::LABEL_VALUE, LABEL_VALUE_LENGTH);
+        }
+        labels.x_kubernetes_validations.get_or_insert_default().push(rule(
+            Rule::new(format!("self.all(key, {})", rules::matches("key", rules::LABEL_KEY)))
+                .message("each key must be a label's key, such as app or app.kubernetes.io/name"),
+        ));
+    }
+    if let Some(expressions) = properties.get_mut("matchExpressions") {
+        expressions.max_items = Some(SELECTOR_TERMS);
+        if let Some(JSONSchemaPropsOrArray::Schema(expression)) = &mut expressions.items {
+            bound_expression(expression);
+        }
+    }
+}
+
+fn bound_expression(expression: &mut JSONSchemaProps) {
+    expression.x_kubernetes_validations.get_or_insert_default().push(rule(
+        Rule::new(
+            "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
+        )
+        .message("In and NotIn need values, Exists and DoesNotExist have none"),
+    ));
+    let Some(properties) = &mut expression.properties else { return };
+    if let Some(key) = properties.get_mut("key") {
+        form(key, rules::LABEL_KEY, LABEL_KEY_LENGTH);
+    }
+    if let Some(operator) = properties.get_mut("operator") {
+        operator.enum_ =
+            Some(["In", "NotIn", "Exists", "DoesNotExist"].map(|name| JSON(name.into())).to_vec());
+    }
+    if let Some(values) = properties.get_mut("values") {
+        values.max_items = Some(SELECTOR_VALUES);
+        if let Some(JSONSchemaPropsOrArray::Schema(value)) = &mut values.items {
+            form(value, rules::LABEL_VALUE, LABEL_VALUE_LENGTH);
+        }
+    }
+}
+
+fn form(node: &mut JSONSchemaProps, pattern: &str, limit: i64) {
+    node.pattern = Some(pattern.to_owned());
+    node.max_length = Some(limit);
+}
+
+fn rule(rule: Rule) -> ValidationRule {
+    let (message, message_expression) = match rule.message {
+        Some(Message::Message(message)) => (Some(message), None),
+        Some(Message::Expression(expression)) => (None, Some(expression)),
+        None => (None, None),
+    };
+    ValidationRule {
+        rule: rule.rule,
+        message,
+        message_expression,
+        field_path: rule.field_path,
+        optional_old_self: rule.optional_old_self,
+        // The API server's own default; no rule here gives another.
+        reason: None,
+    }
+}
