@@ -1,0 +1,121 @@
+//! A channel's certificate authority: generations, and how one takes over from another.
+//!
+//! The key of generation *n* is version *n* of one transit key, so Vault's counter is the truth about which
+//! generations can exist, and the ledger about what was made of them.
+//!
+//! ```text
+//!   (rotate transit key) ─▶ sign certificate ─▶ Published ─▶ Signing ─▶ Retiring ─▶ (removed)
+//!                              trusted by peers from here ──────────────────────▶│
+//!                                                     │              last leaf it signed has expired
+//!                    every peer holds it and every leaf they had then has expired, or the deadline
+//! ```
+//!
+//! A workload reads its files at least once per leaf: who holds a new generation in its Secret has certainly
+//! loaded it when every leaf it had at that moment has expired. The moments are noted in the ledger, so the
+//! wait survives a restart.
+
+mod records;
+mod step;
+#[cfg(test)]
+mod step_tests;
+#[cfg(test)]
+pub(crate) use records::tests;
+
+pub use records::{Generation, GenerationState, Generations, NewCertificate};
+pub use step::{AuthorityAction, AuthorityFacts, Blocked, PeerFacts, TransitKey, step};
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use thiserror::Error;
+
+use super::leaf::{Subject, Validity, backdated, is_dns_name, is_label};
+use super::{after, fraction};
+
+/// What a channel's authority should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthoritySpec {
+    /// The trust domain.
+    pub trust_domain: String,
+    /// The channel's namespace.
+    pub namespace: String,
+    /// The channel's name.
+    pub channel: String,
+    /// The channel's minted id, which outlives its name.
+    pub id: String,
+    /// The life of a generation.
+    pub duration: SignedDuration,
+    /// DNS subtrees its leaves may be named in.
+    pub permitted_dns: BTreeSet<String>,
+}
+
+/// Why an [`AuthoritySpec`] cannot become a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("authority of {namespace}/{channel}: {field} {value:?} cannot be used: {expected}")]
+pub struct AuthoritySpecError {
+    namespace: String,
+    channel: String,
+    field: &'static str,
+    value: String,
+    expected: &'static str,
+}
+
+impl AuthoritySpec {
+    /// Checks everything a certificate needs of the specification.
+    ///
+    /// # Errors
+    /// The first field that cannot be used.
+    pub fn validate(&self) -> Result<(), AuthoritySpecError> {
+        let refused = |field, value: &str, expected| AuthoritySpecError {
+            namespace: self.namespace.clone(),
+            channel: self.channel.clone(),
+            field,
+            value: value.chars().take(80).collect(),
+            expected,
+        };
+        for (field, value) in [
+            ("trustDomain", &self.trust_domain),
+            ("namespace", &self.namespace),
+            ("channel", &self.channel),
+            ("id", &self.id),
+        ] {
+            if !is_label(value) {
+                return Err(refused(field, value, "write a DNS label"));
+            }
+        }
+        if self.permitted_dns.is_empty() {
+            return Err(refused("permitted DNS subtrees", "", "name at least the namespace's services"));
+        }
+        if let Some(name) =
+            self.permitted_dns.iter().find(|name| name.starts_with("*.") || !is_dns_name(name))
+        {
+            return Err(refused(
+                "allowedDNSSuffixes",
+                name,
+                "write a lower-case DNS name without a wildcard",
+            ));
+        }
+        if self.duration.as_secs() < 60 {
+            let given = format!("{:#}", self.duration);
+            return Err(refused("certificateAuthority.duration", &given, "write at least 1m"));
+        }
+        Ok(())
+    }
+
+    /// The subject of a generation, unlike that of any other of this or another channel.
+    #[must_use]
+    pub fn subject(&self, version: u32) -> Subject {
+        Subject {
+            organisation: self.trust_domain.clone(),
+            unit: self.namespace.clone(),
+            common_name: format!("{} CA {}.{version}", self.channel, self.id),
+        }
+    }
+
+    /// The validity of a generation made now.
+    #[must_use]
+    pub fn validity(&self, now: Timestamp) -> Validity {
+        let not_before = backdated(now, self.duration);
+        Validity { not_before, not_after: after(not_before, fraction(self.duration, 1, 1)) }
+    }
+}

@@ -1,0 +1,150 @@
+//! The brake on issuing: what is broken may not spin, what renews normally may not be held up.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::after;
+use super::reissue::Reason;
+
+/// How many issuances an object may have in one [`WINDOW`].
+pub const LIMIT: usize = 3;
+/// The window of the limit.
+pub const WINDOW: SignedDuration = SignedDuration::from_hours(1);
+
+/// One issuance, noted in the ledger before anything is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Issuance {
+    /// The serial, lower-case hex.
+    pub serial: String,
+    /// When it was noted.
+    pub at: Timestamp,
+    /// The name of the reason.
+    pub reason: String,
+}
+
+/// The last [`LIMIT`] issuances, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Issuances(Vec<Issuance>);
+
+/// Too many issuances: wait.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "3 certificates were issued within an hour, the last because of {last_reason}: nothing more before {until}; find what keeps undoing the Secret"
+)]
+pub struct IssuanceLimited {
+    /// When the next may be issued.
+    pub until: Timestamp,
+    /// Why the last one was.
+    pub last_reason: String,
+}
+
+impl Issuances {
+    /// Those on record, oldest first.
+    #[must_use]
+    pub fn recorded(&self) -> &[Issuance] {
+        &self.0
+    }
+
+    /// The record with one more, and only the last [`LIMIT`] kept.
+    #[must_use]
+    pub fn noted(mut self, issuance: Issuance) -> Self {
+        self.0.push(issuance);
+        let excess = self.0.len().saturating_sub(LIMIT);
+        self.0.drain(..excess);
+        self
+    }
+
+    /// Whether one more may be issued now.
+    ///
+    /// A renewal whose predecessor reached the Secret and lived until it was due is the normal course,
+    /// however short the lives, and always passes. Everything else waits while [`LIMIT`] issuances lie
+    /// within the last [`WINDOW`]. Refusals are not recorded, so the wait ends by itself. A record from
+    /// further in the future than the window was made by a wrong clock and does not count.
+    ///
+    /// # Errors
+    /// Until when to wait.
+    pub fn admit(
+        &self,
+        reason: &Reason,
+        found_serial: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), IssuanceLimited> {
+        let last = self.0.last();
+        let took_effect = last.is_some_and(|last| Some(last.serial.as_str()) == found_serial);
+        if !reason.needs_new_leaf() || (matches!(reason, Reason::Expiring { .. }) && took_effect) {
+            return Ok(());
+        }
+        let counted = || self.0.iter().filter(|i| now < after(i.at, WINDOW) && i.at <= after(now, WINDOW));
+        match (counted().count() >= LIMIT, counted().map(|issuance| issuance.at).min(), last) {
+            (true, Some(oldest), Some(last)) => Err(IssuanceLimited {
+                until: after(oldest.min(now), WINDOW),
+                last_reason: last.reason.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + minutes * 60).unwrap()
+    }
+
+    fn record(minutes: &[i64]) -> Issuances {
+        minutes.iter().enumerate().fold(Issuances::default(), |record, (n, minute)| {
+            record.noted(Issuance { serial: format!("s{n}"), at: at(*minute), reason: "KeyMismatch".into() })
+        })
+    }
+
+    fn expiring() -> Reason {
+        Reason::Expiring { due: at(0) }
+    }
+
+    #[test]
+    fn the_fourth_within_the_hour_waits_for_the_first_to_leave_it() {
+        assert!(record(&[0, 10]).admit(&Reason::KeyMismatch, None, at(11)).is_ok());
+        let full = record(&[0, 10, 20]);
+        let refused = full.admit(&Reason::KeyMismatch, None, at(30)).unwrap_err();
+        assert_eq!(refused.until, at(60));
+        assert!(refused.to_string().contains("KeyMismatch"), "{refused}");
+        assert!(full.admit(&Reason::KeyMismatch, None, at(59)).is_err());
+        assert!(full.admit(&Reason::KeyMismatch, None, at(60)).is_ok());
+    }
+
+    #[test]
+    fn only_three_are_kept() {
+        let record = record(&[0, 1, 2, 3]);
+        let kept: Vec<_> = record.recorded().iter().map(|i| i.serial.as_str()).collect();
+        assert_eq!(kept, ["s1", "s2", "s3"]);
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Issuances>(&text).unwrap(), record);
+    }
+
+    #[test]
+    fn a_renewal_that_took_effect_is_never_held_up() {
+        let full = record(&[0, 10, 20]);
+        assert!(full.admit(&expiring(), Some("s2"), at(30)).is_ok());
+        assert!(full.admit(&expiring(), Some("s1"), at(30)).is_err(), "the last one never arrived");
+        assert!(full.admit(&expiring(), None, at(30)).is_err());
+    }
+
+    #[test]
+    fn trust_files_are_not_issuances() {
+        let reason = Reason::TrustChanged { files: ["ca.crt".to_owned()].into() };
+        assert!(record(&[0, 1, 2]).admit(&reason, None, at(3)).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_lock_out() {
+        let day = 24 * 60;
+        assert!(record(&[day, day + 1, day + 2]).admit(&Reason::Missing, None, at(0)).is_ok());
+        let refused = record(&[10, 11, 12]).admit(&Reason::Missing, None, at(0)).unwrap_err();
+        assert_eq!(refused.until, at(60));
+    }
+}

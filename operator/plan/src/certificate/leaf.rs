@@ -1,0 +1,417 @@
+//! The leaf a channel should have: its names, its life, the moment it is renewed.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::{CLOCK_SKEW, after, fraction, whole_seconds};
+
+/// X.520 upper bound of organisation, unit and common name, in characters.
+const MAX_NAME_CHARS: usize = 64;
+
+/// The key a leaf carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyAlgorithm {
+    /// ECDSA on P-256.
+    EcdsaP256,
+    /// ECDSA on P-384.
+    EcdsaP384,
+}
+
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EcdsaP256 => "ECDSA-P256",
+            Self::EcdsaP384 => "ECDSA-P384",
+        })
+    }
+}
+
+/// The subject of a certificate: `O=<trust domain>, OU=<namespace>, CN=<common name>`, in this order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject {
+    /// `O`: the trust domain.
+    pub organisation: String,
+    /// `OU`: the namespace.
+    pub unit: String,
+    /// `CN`.
+    pub common_name: String,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "O={}, OU={}, CN={}", self.organisation, self.unit, self.common_name)
+    }
+}
+
+/// From when until when a certificate is valid; both ends included, whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// First valid second.
+    pub not_before: Timestamp,
+    /// Last valid second.
+    pub not_after: Timestamp,
+}
+
+impl Validity {
+    /// The length of the validity.
+    #[must_use]
+    pub fn lifetime(&self) -> SignedDuration {
+        self.not_after.duration_since(self.not_before)
+    }
+
+    /// Whether a certificate of this validity is valid at `at`.
+    #[must_use]
+    pub fn contains(&self, at: Timestamp) -> bool {
+        self.not_before <= at && at <= self.not_after
+    }
+}
+
+/// A leaf as wanted. Strings are validated names; [`LeafSpec::validate`] says what is asked of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafSpec {
+    /// The trust domain; also the SPIFFE trust domain.
+    pub trust_domain: String,
+    /// The channel's namespace.
+    pub namespace: String,
+    /// The channel's name.
+    pub channel: String,
+    /// The subject's common name.
+    pub common_name: String,
+    /// DNS names; `*.` may stand for one first label.
+    pub dns_names: BTreeSet<String>,
+    /// Wanted life. What is signed may be shorter, never longer.
+    pub duration: SignedDuration,
+    /// How long before the end the leaf is renewed.
+    pub renew_before: SignedDuration,
+    /// The leaf key's algorithm.
+    pub key_algorithm: KeyAlgorithm,
+}
+
+/// Why a [`LeafSpec`] cannot become a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LeafSpecError {
+    /// A name is not usable in a certificate.
+    #[error("{field} {value:?} cannot stand in a certificate: write {expected}")]
+    Name {
+        /// Which field.
+        field: &'static str,
+        /// The value found.
+        value: String,
+        /// What to write instead.
+        expected: &'static str,
+    },
+    /// The times contradict each other.
+    #[error(
+        "tls.renewBefore {renew_before} does not fit tls.duration {duration}: write a positive renewBefore below the duration"
+    )]
+    Times {
+        /// The wanted life.
+        duration: String,
+        /// The wanted lead.
+        renew_before: String,
+    },
+}
+
+impl LeafSpec {
+    /// Checks everything a certificate needs of the specification.
+    ///
+    /// # Errors
+    /// The first field that cannot stand in a certificate.
+    pub fn validate(&self) -> Result<(), LeafSpecError> {
+        for (field, value) in
+            [("trustDomain", &self.trust_domain), ("namespace", &self.namespace), ("channel", &self.channel)]
+        {
+            if !is_label(value) {
+                return Err(name_error(field, value, "a DNS label: a-z, 0-9 and '-', at most 63 characters"));
+            }
+        }
+        if !is_common_name(&self.common_name) {
+            return Err(name_error(
+                "tls.commonName",
+                &self.common_name,
+                "1 to 64 characters without control characters or surrounding spaces",
+            ));
+        }
+        if let Some(name) = self.dns_names.iter().find(|name| !is_dns_name(name)) {
+            return Err(name_error(
+                "tls.dnsNames",
+                name,
+                "a lower-case DNS name, '*.' only as the whole first label",
+            ));
+        }
+        if self.renew_before.as_secs() <= 0 || self.renew_before >= self.duration {
+            return Err(LeafSpecError::Times {
+                duration: format!("{:#}", self.duration),
+                renew_before: format!("{:#}", self.renew_before),
+            });
+        }
+        Ok(())
+    }
+
+    /// `spiffe://<domain>/ns/<ns>/channel/<name>`.
+    #[must_use]
+    pub fn spiffe_id(&self) -> String {
+        format!("spiffe://{}/ns/{}/channel/{}", self.trust_domain, self.namespace, self.channel)
+    }
+
+    /// The subject of the leaf.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject {
+            organisation: self.trust_domain.clone(),
+            unit: self.namespace.clone(),
+            common_name: self.common_name.clone(),
+        }
+    }
+
+    /// This specification with only the DNS names that an authority may sign, and the names left out.
+    ///
+    /// A name granted after the signing generation was made waits for the next generation; leaving it out
+    /// keeps the leaf renewing instead of failing as a whole.
+    #[must_use]
+    pub fn permitted_by(&self, permitted: &BTreeSet<String>) -> (Self, BTreeSet<String>) {
+        let (inside, outside) =
+            self.dns_names.iter().cloned().partition(|name| name_is_permitted(name, permitted));
+        (Self { dns_names: inside, ..self.clone() }, outside)
+    }
+
+    /// The validity of a leaf signed now under an authority valid as given.
+    ///
+    /// It starts [`CLOCK_SKEW`] in the past (a tenth of the life when that is less), never before its
+    /// authority; it lives as long as wanted, at most a quarter of its authority's life, and never
+    /// outlives it.
+    ///
+    /// # Errors
+    /// When the authority is not valid now.
+    pub fn validity(&self, now: Timestamp, authority: Validity) -> Result<Validity, AuthorityNotValid> {
+        leaf_validity(now, self.duration, authority)
+    }
+}
+
+/// The authority that should sign is not valid at the time of signing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the authority is valid from {not_before} to {not_after}, not at {now}: it signs nothing; check the clock, or let the next generation take over"
+)]
+pub struct AuthorityNotValid {
+    not_before: Timestamp,
+    not_after: Timestamp,
+    now: Timestamp,
+}
+
+/// See [`LeafSpec::validity`].
+///
+/// # Errors
+/// When the authority is not valid now.
+pub fn leaf_validity(
+    now: Timestamp,
+    duration: SignedDuration,
+    authority: Validity,
+) -> Result<Validity, AuthorityNotValid> {
+    let now = whole_seconds(now);
+    let Validity { not_before, not_after } = authority;
+    let refused = AuthorityNotValid { not_before, not_after, now };
+    if now < not_before {
+        return Err(refused);
+    }
+    let life = duration.min(fraction(authority.lifetime(), 1, 4));
+    let start = backdated(now, life).max(not_before);
+    let validity = Validity { not_before: start, not_after: after(start, life).min(not_after) };
+    if validity.not_after <= now { Err(refused) } else { Ok(validity) }
+}
+
+/// The start of a certificate of that life made at `now`.
+pub(crate) fn backdated(now: Timestamp, life: SignedDuration) -> Timestamp {
+    after(whole_seconds(now), -CLOCK_SKEW.min(fraction(life, 1, 10)))
+}
+
+/// When a leaf is renewed: `renew_before` ahead of its end, and up to a tenth of that earlier.
+///
+/// The shift is a hash of `seed` (the leaf's serial or the object's UID), so that leaves made together are
+/// not renewed together, and a restarted operator comes to the same moment. A leaf that got less life than
+/// wanted keeps at least a third of it before renewal, so that renewal cannot spin.
+#[must_use]
+pub fn renew_at(seed: &str, validity: Validity, renew_before: SignedDuration) -> Timestamp {
+    let lead = renew_before.min(fraction(validity.lifetime(), 2, 3)).max(SignedDuration::ZERO);
+    let digest = Sha256::digest(seed.as_bytes());
+    let draw = digest.iter().take(4).fold(0_i64, |draw, byte| draw << 8 | i64::from(*byte));
+    let earlier = fraction(fraction(lead, 1, 10), draw, 1 << 32);
+    after(validity.not_after, -lead - earlier)
+}
+
+/// Whether a DNS name lies in one of the permitted subtrees (RFC 5280: the name itself and all below it).
+///
+/// `*.a.b` is inside when `a.b` is, for then everything it can match is.
+#[must_use]
+pub fn name_is_permitted(name: &str, permitted: &BTreeSet<String>) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    permitted.iter().any(|subtree| {
+        !subtree.is_empty()
+            && name.strip_suffix(subtree.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
+}
+
+/// Whether OpenSSL and others may read this common name as a DNS name when there is no better one.
+#[must_use]
+pub fn reads_as_dns_name(common_name: &str) -> bool {
+    common_name.contains('.') && common_name.is_ascii() && !common_name.contains([' ', '@', '/'])
+}
+
+fn name_error(field: &'static str, value: &str, expected: &'static str) -> LeafSpecError {
+    LeafSpecError::Name { field, value: value.chars().take(80).collect(), expected }
+}
+
+pub(crate) fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// A lower-case DNS name, with `*.` allowed as the whole first label above at least two more.
+pub(crate) fn is_dns_name(text: &str) -> bool {
+    let (name, wildcard) = text.strip_prefix("*.").map_or((text, false), |rest| (rest, true));
+    text.len() <= 253 && name.split('.').all(is_label) && (!wildcard || name.contains('.'))
+}
+
+fn is_common_name(text: &str) -> bool {
+    (1..=MAX_NAME_CHARS).contains(&text.chars().count())
+        && text.trim() == text
+        && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn spec() -> LeafSpec {
+        LeafSpec {
+            trust_domain: "oosterlinde".into(),
+            namespace: "cc-front".into(),
+            channel: "voice".into(),
+            common_name: "voice".into(),
+            dns_names: ["voice.cc-front.svc".to_owned(), "voice.cc-front.svc.cluster.local".to_owned()]
+                .into(),
+            duration: SignedDuration::from_hours(30 * 24),
+            renew_before: SignedDuration::from_hours(10 * 24),
+            key_algorithm: KeyAlgorithm::EcdsaP256,
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn year() -> Validity {
+        Validity { not_before: at("2026-01-01T00:00:00Z"), not_after: at("2027-01-01T00:00:00Z") }
+    }
+
+    #[test]
+    fn identity_follows_namespace_and_name() {
+        assert_eq!(spec().spiffe_id(), "spiffe://oosterlinde/ns/cc-front/channel/voice");
+        assert_eq!(spec().subject().to_string(), "O=oosterlinde, OU=cc-front, CN=voice");
+    }
+
+    #[test]
+    fn validate_names_the_field() {
+        assert_eq!(spec().validate(), Ok(()));
+        for (change, field) in [
+            (LeafSpec { common_name: "x".repeat(65), ..spec() }, "tls.commonName"),
+            (LeafSpec { common_name: "a\nb".into(), ..spec() }, "tls.commonName"),
+            (LeafSpec { channel: "a/b".into(), ..spec() }, "channel"),
+            (LeafSpec { trust_domain: "a.b/c".into(), ..spec() }, "trustDomain"),
+            (LeafSpec { dns_names: ["a.*.b".to_owned()].into(), ..spec() }, "tls.dnsNames"),
+            (LeafSpec { dns_names: ["*.svc".to_owned()].into(), ..spec() }, "tls.dnsNames"),
+            (LeafSpec { dns_names: ["Upper.svc".to_owned()].into(), ..spec() }, "tls.dnsNames"),
+            (LeafSpec { renew_before: SignedDuration::from_hours(30 * 24), ..spec() }, "tls.renewBefore"),
+            (LeafSpec { renew_before: SignedDuration::ZERO, ..spec() }, "tls.renewBefore"),
+        ] {
+            let message = change.validate().unwrap_err().to_string();
+            assert!(message.starts_with(field), "{message}");
+        }
+        assert_eq!(
+            LeafSpec { common_name: "é".repeat(64), ..spec() }.validate(),
+            Ok(()),
+            "characters, not bytes"
+        );
+    }
+
+    #[test]
+    fn subtree_border() {
+        let permitted = ["cc-front.svc".to_owned()].into();
+        for inside in ["cc-front.svc", "voice.cc-front.svc", "*.cc-front.svc", "*.hl.cc-front.svc"] {
+            assert!(name_is_permitted(inside, &permitted), "{inside}");
+        }
+        for outside in ["svc", "cc-back.svc", "evil-cc-front.svc", "*.svc", "cc-front.svc.evil.example", ""] {
+            assert!(!name_is_permitted(outside, &permitted), "{outside}");
+        }
+        assert!(!name_is_permitted("a.svc", &[String::new()].into()), "an empty subtree would permit all");
+    }
+
+    #[test]
+    fn names_outside_wait_for_the_next_generation() {
+        let wanted =
+            LeafSpec { dns_names: ["a.cc-front.svc".into(), "sip.hospital.example".into()].into(), ..spec() };
+        let (leaf, withheld) = wanted.permitted_by(&["cc-front.svc".to_owned()].into());
+        assert_eq!(leaf.dns_names, ["a.cc-front.svc".to_owned()].into());
+        assert_eq!(withheld, ["sip.hospital.example".to_owned()].into());
+    }
+
+    #[test]
+    fn leaf_is_backdated_capped_and_never_outlives() {
+        let now = at("2026-06-01T12:00:00.9Z");
+        let leaf = spec().validity(now, year()).unwrap();
+        assert_eq!(leaf.not_before, at("2026-06-01T11:55:00Z"));
+        assert_eq!(leaf.lifetime(), spec().duration);
+
+        let long = leaf_validity(now, SignedDuration::from_hours(24 * 300), year()).unwrap();
+        assert_eq!(long.lifetime().as_secs(), year().lifetime().as_secs() / 4);
+
+        let late = leaf_validity(at("2026-12-25T00:00:00Z"), spec().duration, year()).unwrap();
+        assert_eq!(late.not_after, year().not_after);
+
+        let first = leaf_validity(year().not_before, spec().duration, year()).unwrap();
+        assert_eq!(first.not_before, year().not_before, "not before its authority");
+
+        assert!(leaf_validity(at("2025-12-31T00:00:00Z"), spec().duration, year()).is_err());
+        assert!(leaf_validity(year().not_after, spec().duration, year()).is_err());
+    }
+
+    #[test]
+    fn jitter_is_deterministic_bounded_and_spreads() {
+        let leaf = Validity { not_before: at("2026-06-01T00:00:00Z"), not_after: at("2026-07-01T00:00:00Z") };
+        let lead = SignedDuration::from_hours(240);
+        let latest = after(leaf.not_after, -lead);
+        let earliest = after(latest, -SignedDuration::from_hours(24));
+        let moments: BTreeSet<_> = (0..200).map(|n| renew_at(&format!("serial-{n}"), leaf, lead)).collect();
+        assert!(moments.len() > 190, "{}", moments.len());
+        assert!(moments.iter().all(|m| (earliest..=latest).contains(m)));
+        let spread = moments.last().unwrap().duration_since(*moments.first().unwrap());
+        assert!(spread > SignedDuration::from_hours(20), "{spread}");
+        assert_eq!(renew_at("a", leaf, lead), renew_at("a", leaf, lead));
+    }
+
+    proptest! {
+        #[test]
+        fn a_renewal_is_never_due_at_once(
+            offset in 0_i64..31_536_000, duration in 60_i64..40_000_000, lead in 0_i64..80_000_000, seed in ".{0,12}",
+        ) {
+            let now = after(year().not_before, SignedDuration::from_secs(offset));
+            if let Ok(leaf) = leaf_validity(now, SignedDuration::from_secs(duration), year()) {
+                prop_assert!(leaf.contains(now));
+                prop_assert!(leaf.not_before >= year().not_before && leaf.not_after <= year().not_after);
+                prop_assert!(leaf.lifetime().as_secs() <= duration);
+                prop_assert!(leaf.lifetime().as_secs() * 4 <= year().lifetime().as_secs());
+                let due = renew_at(&seed, leaf, SignedDuration::from_secs(lead));
+                prop_assert!(due <= leaf.not_after);
+                prop_assert!(due.duration_since(leaf.not_before).as_secs() * 4 >= leaf.lifetime().as_secs());
+            }
+        }
+    }
+}

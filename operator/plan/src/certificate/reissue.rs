@@ -1,0 +1,323 @@
+//! Why a channel's Secret is written again: an ordered chain of named reasons.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::authority::{GenerationState, Generations};
+use super::leaf::{LeafSpec, Validity, renew_at};
+use super::observed::{LeafFacts, ObservedSecret};
+use super::trust::TrustFiles;
+use super::{CLOCK_SKEW, after};
+
+/// Why the Secret is written again. The first that holds is the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no Secret.
+    Missing,
+    /// A file cannot be read or is incomplete.
+    Malformed {
+        /// The key in the Secret's data.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The private key is not the leaf's.
+    KeyMismatch,
+    /// No generation that peers are known to trust signed the leaf.
+    WrongIssuer,
+    /// Subject, names or key algorithm are not those wanted.
+    NamesChanged {
+        /// What differs.
+        what: &'static str,
+    },
+    /// The leaf is due for renewal, or outside its validity.
+    Expiring {
+        /// When it fell due.
+        due: Timestamp,
+    },
+    /// Only the trust files differ: they are rewritten, key and leaf stay.
+    TrustChanged {
+        /// The files that differ.
+        files: BTreeSet<String>,
+    },
+}
+
+impl Reason {
+    /// The stable name, for events, metrics and the ledger.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Missing => "Missing",
+            Self::Malformed { .. } => "Malformed",
+            Self::KeyMismatch => "KeyMismatch",
+            Self::WrongIssuer => "WrongIssuer",
+            Self::NamesChanged { .. } => "NamesChanged",
+            Self::Expiring { .. } => "Expiring",
+            Self::TrustChanged { .. } => "TrustChanged",
+        }
+    }
+
+    /// Whether a new key and leaf are needed, or only the trust files are rewritten.
+    #[must_use]
+    pub fn needs_new_leaf(&self) -> bool {
+        !matches!(self, Self::TrustChanged { .. })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is no Secret"),
+            Self::Malformed { field, problem } => write!(f, "{field}: {problem}"),
+            Self::KeyMismatch => f.write_str("tls.key is not the key of tls.crt"),
+            Self::WrongIssuer => f.write_str("tls.crt is not signed by this channel's authority"),
+            Self::NamesChanged { what } => write!(f, "{what} changed"),
+            Self::Expiring { due } => write!(f, "renewal was due at {due}"),
+            Self::TrustChanged { files } => {
+                f.write_str("trust changed in")?;
+                files.iter().try_for_each(|file| write!(f, " {file}"))
+            }
+        }
+    }
+}
+
+/// What the Secret should hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The leaf, with only names the signing generation may sign ([`LeafSpec::permitted_by`]).
+    pub spec: &'a LeafSpec,
+    /// This channel's own authority.
+    pub generations: &'a Generations,
+    /// The trust files.
+    pub trust: &'a TrustFiles,
+}
+
+/// The first reason to write the Secret again, or none.
+///
+/// A leaf of a retiring generation is good until its renewal: its peers still trust it, and renewing all
+/// leaves at the moment of a switch would gain nothing. One of a generation that does not sign yet is not:
+/// peers may not have heard of it.
+#[must_use]
+pub fn reissue_reason(found: &ObservedSecret, wanted: Wanted<'_>, now: Timestamp) -> Option<Reason> {
+    let ObservedSecret::Present(facts) = found else { return Some(Reason::Missing) };
+    let leaf = match &facts.leaf {
+        Ok(leaf) => leaf,
+        Err(malformed) => {
+            return Some(Reason::Malformed { field: malformed.field, problem: malformed.problem });
+        }
+    };
+    malformed(leaf)
+        .or_else(|| (!leaf.key_matches).then_some(Reason::KeyMismatch))
+        .or_else(|| wrong_issuer(leaf, wanted.generations))
+        .or_else(|| names_changed(leaf, wanted.spec))
+        .or_else(|| expiring(leaf, wanted.spec, now))
+        .or_else(|| trust_changed(found, wanted.trust))
+}
+
+/// [`Reason::TrustChanged`] by itself, whatever else is wrong with an existing Secret.
+///
+/// A withdrawn peer must leave the trust files even while no leaf can be issued: Vault unreachable, or too
+/// many issuances.
+#[must_use]
+pub fn trust_changed(found: &ObservedSecret, wanted: &TrustFiles) -> Option<Reason> {
+    let ObservedSecret::Present(facts) = found else { return None };
+    let files = wanted.differing(&facts.trust);
+    (!files.is_empty()).then_some(Reason::TrustChanged { files })
+}
+
+/// When the leaf falls due for renewal. A duration made shorter counts at once, a longer one from the next
+/// leaf on.
+#[must_use]
+pub fn renewal(leaf: &LeafFacts, spec: &LeafSpec) -> Timestamp {
+    let Validity { not_before, not_after } = leaf.validity;
+    let validity = Validity { not_before, not_after: not_after.min(after(not_before, spec.duration)) };
+    renew_at(&leaf.serial, validity, spec.renew_before)
+}
+
+fn malformed(leaf: &LeafFacts) -> Option<Reason> {
+    let field = "tls.crt";
+    if !leaf.usage_as_built {
+        return Some(Reason::Malformed { field, problem: "the leaf is not one for client and server" });
+    }
+    (leaf.issuer.is_some() && !leaf.chain_complete)
+        .then_some(Reason::Malformed { field, problem: "the leaf is not followed by exactly its authority" })
+}
+
+fn wrong_issuer(leaf: &LeafFacts, generations: &Generations) -> Option<Reason> {
+    let state = leaf.issuer.and_then(|version| generations.get(version)).map(|generation| generation.state);
+    match state {
+        Some(GenerationState::Signing | GenerationState::Retiring) => None,
+        Some(GenerationState::Published) | None => Some(Reason::WrongIssuer),
+    }
+}
+
+fn names_changed(leaf: &LeafFacts, spec: &LeafSpec) -> Option<Reason> {
+    let what = if leaf.subject.as_ref() != Some(&spec.subject()) {
+        "the subject"
+    } else if leaf.uris != BTreeSet::from([spec.spiffe_id()]) {
+        "the SPIFFE ID"
+    } else if leaf.dns_names != spec.dns_names || leaf.other_names {
+        "the DNS names"
+    } else if leaf.key_algorithm != Some(spec.key_algorithm) {
+        "the key algorithm"
+    } else {
+        return None;
+    };
+    Some(Reason::NamesChanged { what })
+}
+
+fn expiring(leaf: &LeafFacts, spec: &LeafSpec, now: Timestamp) -> Option<Reason> {
+    let due = renewal(leaf, spec);
+    let starts_later = leaf.validity.not_before > after(now, CLOCK_SKEW);
+    (now >= due || starts_later).then_some(Reason::Expiring { due })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::certificate::authority::tests::generation;
+    use crate::certificate::leaf::{KeyAlgorithm, Subject, tests::spec};
+    use crate::certificate::observed::{Malformed, SecretFacts};
+    use crate::certificate::trust::{TrustSources, trust_files};
+
+    fn now() -> Timestamp {
+        "2026-06-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn authority() -> Generations {
+        [
+            generation(1, GenerationState::Retiring),
+            generation(2, GenerationState::Signing),
+            generation(3, GenerationState::Published),
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    fn leaf() -> LeafFacts {
+        let spec = spec();
+        LeafFacts {
+            serial: "0a".into(),
+            subject: Some(spec.subject()),
+            uris: [spec.spiffe_id()].into(),
+            dns_names: spec.dns_names.clone(),
+            other_names: false,
+            key_algorithm: Some(KeyAlgorithm::EcdsaP256),
+            usage_as_built: true,
+            key_matches: true,
+            validity: Validity { not_before: now(), not_after: after(now(), spec.duration) },
+            issuer: Some(2),
+            chain_complete: true,
+        }
+    }
+
+    fn reason_of(leaf: Result<LeafFacts, Malformed>, at: Timestamp) -> Option<Reason> {
+        let (trust, _) = trust_files(&TrustSources::default());
+        let found = ObservedSecret::Present(Box::new(SecretFacts { leaf, trust: trust.files().clone() }));
+        let (spec, generations) = (spec(), authority());
+        reissue_reason(&found, Wanted { spec: &spec, generations: &generations, trust: &trust }, at)
+    }
+
+    fn name_of(leaf: LeafFacts) -> &'static str {
+        reason_of(Ok(leaf), now()).map_or("none", |reason| reason.name())
+    }
+
+    #[test]
+    fn a_good_secret_stays() {
+        assert_eq!(reason_of(Ok(leaf()), now()), None);
+        assert_eq!(
+            name_of(LeafFacts { issuer: Some(1), ..leaf() }),
+            "none",
+            "retiring generations stay good"
+        );
+    }
+
+    #[test]
+    fn each_reason_by_name() {
+        let subject = Subject { unit: "cc-back".into(), ..spec().subject() };
+        let later = Validity { not_before: after(now(), SignedDuration::from_hours(1)), ..leaf().validity };
+        for (changed, name) in [
+            (LeafFacts { usage_as_built: false, ..leaf() }, "Malformed"),
+            (LeafFacts { chain_complete: false, ..leaf() }, "Malformed"),
+            (LeafFacts { key_matches: false, ..leaf() }, "KeyMismatch"),
+            (LeafFacts { issuer: None, chain_complete: false, ..leaf() }, "WrongIssuer"),
+            (LeafFacts { issuer: Some(3), ..leaf() }, "WrongIssuer"),
+            (LeafFacts { issuer: Some(9), ..leaf() }, "WrongIssuer"),
+            (LeafFacts { subject: Some(subject), ..leaf() }, "NamesChanged"),
+            (LeafFacts { subject: None, ..leaf() }, "NamesChanged"),
+            (LeafFacts { uris: BTreeSet::new(), ..leaf() }, "NamesChanged"),
+            (LeafFacts { dns_names: BTreeSet::new(), ..leaf() }, "NamesChanged"),
+            (LeafFacts { other_names: true, ..leaf() }, "NamesChanged"),
+            (LeafFacts { key_algorithm: Some(KeyAlgorithm::EcdsaP384), ..leaf() }, "NamesChanged"),
+            (LeafFacts { validity: later, ..leaf() }, "Expiring"),
+        ] {
+            assert_eq!(name_of(changed.clone()), name, "{changed:?}");
+        }
+        let malformed = Malformed { field: "tls.key", problem: "missing" };
+        assert_eq!(reason_of(Err(malformed), now()).unwrap().name(), "Malformed");
+        let (trust, _) = trust_files(&TrustSources::default());
+        let (spec, generations) = (spec(), authority());
+        let wanted = Wanted { spec: &spec, generations: &generations, trust: &trust };
+        assert_eq!(reissue_reason(&ObservedSecret::Missing, wanted, now()), Some(Reason::Missing));
+    }
+
+    #[test]
+    fn the_first_reason_wins_and_trust_comes_last() {
+        let (trust, _) = trust_files(&TrustSources::default());
+        let all_wrong = LeafFacts {
+            key_matches: false,
+            issuer: None,
+            dns_names: BTreeSet::new(),
+            validity: Validity { not_before: Timestamp::UNIX_EPOCH, not_after: Timestamp::UNIX_EPOCH },
+            ..leaf()
+        };
+        let (spec, generations) = (spec(), authority());
+        let wanted = Wanted { spec: &spec, generations: &generations, trust: &trust };
+        let reason = |leaf| {
+            let facts = SecretFacts { leaf: Ok(leaf), trust: Default::default() };
+            let found = ObservedSecret::Present(Box::new(facts));
+            reissue_reason(&found, wanted, now()).unwrap()
+        };
+        let names = [
+            reason(LeafFacts { usage_as_built: false, ..all_wrong.clone() }).name(),
+            reason(all_wrong.clone()).name(),
+            reason(LeafFacts { key_matches: true, ..all_wrong.clone() }).name(),
+            reason(LeafFacts { key_matches: true, issuer: Some(2), ..all_wrong.clone() }).name(),
+            reason(LeafFacts { validity: all_wrong.validity, ..leaf() }).name(),
+            reason(leaf()).name(),
+        ];
+        assert_eq!(
+            names,
+            ["Malformed", "KeyMismatch", "WrongIssuer", "NamesChanged", "Expiring", "TrustChanged"]
+        );
+        assert!(!reason(leaf()).needs_new_leaf() && reason(all_wrong).needs_new_leaf());
+    }
+
+    #[test]
+    fn trust_can_be_withdrawn_while_the_leaf_is_broken() {
+        let (trust, _) = trust_files(&TrustSources::default());
+        let leaf = Err(Malformed { field: "tls.key", problem: "missing" });
+        let found = ObservedSecret::Present(Box::new(SecretFacts { leaf, trust: Default::default() }));
+        assert_eq!(trust_changed(&found, &trust).unwrap().name(), "TrustChanged");
+        assert_eq!(trust_changed(&ObservedSecret::Missing, &trust), None);
+    }
+
+    #[test]
+    fn renewal_is_due_at_its_moment_and_a_shorter_duration_brings_it_forward() {
+        let due = renewal(&leaf(), &spec());
+        assert_eq!(reason_of(Ok(leaf()), after(due, SignedDuration::from_secs(-1))), None);
+        assert_eq!(reason_of(Ok(leaf()), due), Some(Reason::Expiring { due }));
+        let short = LeafSpec {
+            duration: SignedDuration::from_hours(48),
+            renew_before: SignedDuration::from_hours(12),
+            ..spec()
+        };
+        assert!(renewal(&leaf(), &short) < after(now(), short.duration));
+        let long = LeafSpec { duration: SignedDuration::from_hours(24 * 90), ..spec() };
+        assert_eq!(renewal(&leaf(), &long), due);
+    }
+}

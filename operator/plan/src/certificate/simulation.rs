@@ -1,0 +1,354 @@
+//! Two channels that talk to each other, over two and a half years of a simulated clock: at every moment,
+//! whatever each of the two workloads can have loaded, they accept each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+use super::authority::{NewCertificate, PeerFacts, TransitKey};
+use super::leaf::tests::spec as leaf_spec;
+use super::trust::{CLIENTS_FILE, SERVERS_FILE};
+use super::*;
+
+/// A Secret as written by the operator: what a workload may have loaded, for as long as its leaf lives.
+#[derive(Clone, Debug)]
+struct Written {
+    at: Timestamp,
+    leaf: LeafFacts,
+    issuer_pem: String,
+    issuer: Validity,
+    trust: TrustFiles,
+}
+
+#[derive(Debug)]
+struct Channel {
+    name: &'static str,
+    peer: &'static str,
+    /// `a` listens and `b` connects to it.
+    listens: bool,
+    duration: SignedDuration,
+    transit: Option<u32>,
+    generations: Generations,
+    issuances: Issuances,
+    found: ObservedSecret,
+    written: Vec<Written>,
+    issued: u32,
+    switches: u32,
+    forced: u32,
+}
+
+/// Splitmix64: the events of a run follow from its seed.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// What a channel sees of the other one's ledger and Secret.
+struct PeerView {
+    trusted: Vec<String>,
+    facts: PeerFacts,
+}
+
+impl Channel {
+    fn new(name: &'static str, peer: &'static str, listens: bool, duration: SignedDuration) -> Self {
+        Self {
+            name,
+            peer,
+            listens,
+            duration,
+            transit: None,
+            generations: Generations::default(),
+            issuances: Issuances::default(),
+            found: ObservedSecret::Missing,
+            written: Vec::new(),
+            issued: 0,
+            switches: 0,
+            forced: 0,
+        }
+    }
+
+    fn authority_spec(&self) -> AuthoritySpec {
+        AuthoritySpec {
+            trust_domain: "oosterlinde".into(),
+            namespace: "cc-front".into(),
+            channel: self.name.into(),
+            id: format!("id-{}", self.name),
+            duration: SignedDuration::from_hours(365 * 24),
+            permitted_dns: ["cc-front.svc".to_owned()].into(),
+        }
+    }
+
+    fn spec(&self) -> LeafSpec {
+        let renew_before = fraction(self.duration, 1, 3);
+        LeafSpec { channel: self.name.into(), duration: self.duration, renew_before, ..leaf_spec() }
+    }
+
+    /// How this channel looks to its peer, whose trust in it stands in `file`.
+    fn seen_by(&self, other: &Self) -> PeerView {
+        let file = if self.listens { CLIENTS_FILE } else { SERVERS_FILE };
+        let held = match &self.found {
+            ObservedSecret::Present(facts) => facts.trust.get(file).cloned().unwrap_or_default(),
+            ObservedSecret::Missing => String::new(),
+        };
+        let holds = other
+            .generations
+            .iter()
+            .filter(|g| held.contains(&g.certificate_pem))
+            .map(|g| g.version)
+            .collect();
+        PeerView {
+            trusted: self.generations.trusted(),
+            facts: PeerFacts {
+                holds,
+                leaves_until: self.generations.leaves_until(),
+                loaded: BTreeSet::new(),
+            },
+        }
+    }
+
+    fn wanted_trust(&self, peer: &PeerView) -> TrustFiles {
+        let entry: BTreeMap<_, _> = [(self.peer.to_owned(), peer.trusted.clone())].into();
+        let sources = if self.listens {
+            TrustSources { listens: true, clients: entry, ..TrustSources::default() }
+        } else {
+            TrustSources { servers: entry, ..TrustSources::default() }
+        };
+        let (files, problems) = trust_files(&sources);
+        assert_eq!(problems, []);
+        files
+    }
+
+    /// One reconcile; `budget` writes, then the operator is gone.
+    fn reconcile(&mut self, peer: &PeerView, now: Timestamp, mut budget: u64) {
+        let mut write = || {
+            let alive = budget > 0;
+            budget = budget.saturating_sub(1);
+            alive
+        };
+        loop {
+            let facts = AuthorityFacts {
+                key: self.transit.map_or(TransitKey::Absent, |latest| TransitKey::Present { latest }),
+                unusable: BTreeSet::new(),
+                peers: [(self.peer.to_owned(), peer.facts.clone())].into(),
+            };
+            let action = authority::step(&self.generations, &self.authority_spec(), &facts, now);
+            if !matches!(action, AuthorityAction::Nothing { .. }) && !write() {
+                return;
+            }
+            let generations = self.generations.clone();
+            self.generations = match action {
+                AuthorityAction::CreateFirst => {
+                    self.transit = Some(1);
+                    generations
+                }
+                AuthorityAction::RotateKey => {
+                    self.transit = self.transit.map(|latest| latest + 1);
+                    generations
+                }
+                AuthorityAction::SignCertificate { version } => {
+                    generations.with_certificate(self.certificate(version, now))
+                }
+                AuthorityAction::NotePeers { version, loaded_by } => {
+                    generations.with_peers(version, loaded_by)
+                }
+                AuthorityAction::SwitchSigning { version, laggards } => {
+                    self.switches += 1;
+                    self.forced += u32::from(!laggards.is_empty());
+                    generations.with_signing(version)
+                }
+                AuthorityAction::Retire { version } => generations.without(version),
+                AuthorityAction::Blocked(why) => panic!("{why}"),
+                AuthorityAction::Nothing { .. } => break,
+            };
+        }
+        let trust = self.wanted_trust(peer);
+        let spec = self.spec();
+        let wanted = Wanted { spec: &spec, generations: &self.generations, trust: &trust };
+        let Some(mut reason) = reissue_reason(&self.found, wanted, now) else { return };
+        if self.issuances.admit(&reason, self.found.serial(), now).is_err() {
+            let Some(only_trust) = reissue::trust_changed(&self.found, &trust) else { return };
+            reason = only_trust;
+        }
+        let (leaf, issuer_pem, issuer) = if reason.needs_new_leaf() {
+            let Some(issued) = self.issue(&spec, &reason, now, &mut write) else { return };
+            issued
+        } else {
+            let Some(leaf) = self.found.leaf().cloned() else { return };
+            let Some(issuer) = leaf.issuer.and_then(|version| self.generations.get(version)) else { return };
+            (leaf, issuer.certificate_pem.clone(), issuer.validity())
+        };
+        if write() {
+            let facts = SecretFacts { leaf: Ok(leaf.clone()), trust: trust.files().clone() };
+            self.found = ObservedSecret::Present(Box::new(facts));
+            self.written.push(Written { at: now, leaf, issuer_pem, issuer, trust });
+        }
+    }
+
+    fn issue(
+        &mut self,
+        spec: &LeafSpec,
+        reason: &Reason,
+        now: Timestamp,
+        write: &mut impl FnMut() -> bool,
+    ) -> Option<(LeafFacts, String, Validity)> {
+        let signing = self.generations.signing().unwrap().clone();
+        let validity = spec.validity(now, signing.validity()).unwrap();
+        self.issued += 1;
+        let serial = format!("{}-{}", self.name, self.issued);
+        if !write() {
+            return None;
+        }
+        let noted = Issuance { serial: serial.clone(), at: now, reason: reason.name().into() };
+        self.issuances = self.issuances.clone().noted(noted);
+        self.generations = self.generations.clone().with_leaf(signing.version, validity.not_after);
+        let leaf = LeafFacts {
+            serial,
+            subject: Some(spec.subject()),
+            uris: [spec.spiffe_id()].into(),
+            dns_names: spec.dns_names.clone(),
+            other_names: false,
+            key_algorithm: Some(spec.key_algorithm),
+            usage_as_built: true,
+            key_matches: true,
+            validity,
+            issuer: Some(signing.version),
+            chain_complete: true,
+        };
+        Some((leaf, signing.certificate_pem.clone(), signing.validity()))
+    }
+
+    fn certificate(&self, version: u32, now: Timestamp) -> NewCertificate {
+        let spec = self.authority_spec();
+        let name = format!("{} {version} {now}", self.name);
+        let der = [&[0x30, 0x20], name.as_bytes()].concat();
+        NewCertificate {
+            version,
+            certificate_pem: pem::encode(&der),
+            fingerprint: name,
+            validity: spec.validity(now),
+            permitted_dns: spec.permitted_dns,
+            published_at: now,
+        }
+    }
+
+    /// Everything the workload may have loaded at this moment: each Secret ever written whose leaf lives.
+    fn possibly_loaded(&self, now: Timestamp) -> impl Iterator<Item = &Written> {
+        self.written.iter().filter(move |written| written.at <= now && written.leaf.validity.contains(now))
+    }
+
+    fn tamper(&mut self, how: u64, draw: &mut Draw) {
+        let ObservedSecret::Present(facts) = &mut self.found else { return };
+        match how {
+            0 => self.found = ObservedSecret::Missing,
+            1 => facts.leaf = Err(Malformed { field: "tls.crt", problem: "half-written" }),
+            2 => {
+                facts.trust.insert(CLIENTS_FILE.into(), "tampered".into());
+                facts.trust.insert(SERVERS_FILE.into(), "tampered".into());
+            }
+            3 => {
+                if let Ok(leaf) = &mut facts.leaf {
+                    leaf.key_matches = false;
+                }
+            }
+            // An older Secret of its own is put back, as a restored backup would.
+            _ => {
+                let pick = draw.below(self.written.len() as u64) as usize;
+                let old = &self.written[pick];
+                let back = SecretFacts { leaf: Ok(old.leaf.clone()), trust: old.trust.files().clone() };
+                self.found = ObservedSecret::Present(Box::new(back));
+            }
+        }
+    }
+}
+
+fn accepts(verifier: &Written, file: &str, presented: &Written, now: Timestamp) -> bool {
+    verifier.trust.files().get(file).is_some_and(|text| text.contains(&presented.issuer_pem))
+        && presented.issuer.contains(now)
+        && presented.leaf.validity.contains(now)
+}
+
+fn run(
+    seed: u64,
+    tampering: bool,
+    first: SignedDuration,
+    second: SignedDuration,
+) -> Result<(), TestCaseError> {
+    let mut draw = Draw(seed);
+    let mut now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let end = after(now, SignedDuration::from_hours(24 * 365 * 5 / 2));
+    let mut a = Channel::new("a", "ns/b", true, first);
+    let mut b = Channel::new("b", "ns/a", false, second);
+    for _ in 0..4 {
+        let view = b.seen_by(&a);
+        a.reconcile(&view, now, u64::MAX);
+        let view = a.seen_by(&b);
+        b.reconcile(&view, now, u64::MAX);
+    }
+    // What was written before the two knew each other is not part of the promise.
+    a.written = a.written.split_off(a.written.len() - 1);
+    b.written = b.written.split_off(b.written.len() - 1);
+
+    let (mut pairs, mut both_generations) = (0_u64, false);
+    while now < end {
+        now = after(now, SignedDuration::from_mins(1 + i64::try_from(draw.below(18 * 60)).unwrap()));
+        if tampering && draw.below(25) == 0 {
+            let how = draw.below(5);
+            if draw.below(2) == 0 { a.tamper(how, &mut draw) } else { b.tamper(how, &mut draw) }
+        }
+        for _ in 0..draw.below(4) {
+            // One in five reconciles ends after at most three writes.
+            let budget = if draw.below(5) == 0 { draw.below(4) } else { u64::MAX };
+            if draw.below(2) == 0 {
+                let view = b.seen_by(&a);
+                a.reconcile(&view, now, budget);
+            } else {
+                let view = a.seen_by(&b);
+                b.reconcile(&view, now, budget);
+            }
+        }
+        for of_a in a.possibly_loaded(now) {
+            for of_b in b.possibly_loaded(now) {
+                prop_assert!(
+                    accepts(of_a, CLIENTS_FILE, of_b, now),
+                    "{now}: a {of_a:#?} refuses b {of_b:#?}"
+                );
+                prop_assert!(
+                    accepts(of_b, SERVERS_FILE, of_a, now),
+                    "{now}: b {of_b:#?} refuses a {of_a:#?}"
+                );
+                pairs += 1;
+                both_generations |= of_a.leaf.issuer != of_b.leaf.issuer;
+            }
+        }
+        for channel in [&a, &b] {
+            prop_assert!(channel.generations.iter().count() <= 3, "{:#?}", channel.generations);
+        }
+    }
+    prop_assert!(pairs > 1000 && both_generations, "the run must meet what it is about: {pairs}");
+    for channel in [&a, &b] {
+        prop_assert!((3..=5).contains(&channel.switches), "{}: {} switches", channel.name, channel.switches);
+        prop_assert!(channel.possibly_loaded(now).count() > 0, "{} renews", channel.name);
+        // Each tampering begins the wait anew, until the deadline; left alone, nobody has to be forced.
+        prop_assert!(tampering || channel.forced == 0, "{}: {} forced", channel.name, channel.forced);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn both_sides_accept_each_other_at_every_moment(
+        seed in any::<u64>(), tampering in any::<bool>(), first in 7_i64..=91, second in 7_i64..=91,
+    ) {
+        run(seed, tampering, SignedDuration::from_hours(first * 24), SignedDuration::from_hours(second * 24))?;
+    }
+}
