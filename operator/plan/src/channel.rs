@@ -1,0 +1,203 @@
+//! A Channel's plan: what should be so, from the Channel, the world and its ledger.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use subrosa_crds::{
+    Channel, TrustDomain,
+    names::{ChannelId, ChannelRef},
+    trust_domain::{Direction, NetworkMode},
+};
+
+use crate::{
+    certificate::{AuthoritySpec, LeafSpec},
+    connection::{self, Connection, Key, Memory, Other, State},
+    domain, keys,
+    keys::WantedKey,
+    leaf,
+    ledger::{Access, Ledger, Withdrawal},
+    network,
+    validity::{self, Footing, Problem},
+    world::World,
+};
+
+/// Whether new things may be made for a Channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything declared.
+    Full,
+    /// Policies are reported, not written; the rest is made.
+    Audit,
+    /// Nothing new opens; renewals and withdrawals go on.
+    Frozen,
+    /// The declaration cannot be followed: what exists stays and the certificate renews.
+    Stalled(Vec<Problem>),
+}
+
+/// What should be so for a Channel.
+#[derive(Clone)]
+pub struct Plan {
+    /// Its identity.
+    pub id: ChannelId,
+    /// The trust domain.
+    pub domain: Arc<TrustDomain>,
+    /// What it stands on; none while Stalled or frozen.
+    pub footing: Option<Footing>,
+    /// What may be made.
+    pub scope: Scope,
+    /// Every declared connection, judged.
+    pub connections: Vec<Connection>,
+    /// Its network policy.
+    pub policy: NetworkPolicy,
+    /// Its leaf.
+    pub leaf: LeafSpec,
+    /// Its authority.
+    pub authority: AuthoritySpec,
+    /// Its Secret.
+    pub secret_name: String,
+    /// Its keys; empty while Stalled or frozen, when none is made and none is closed.
+    pub keys: Vec<WantedKey>,
+    /// Who should have access in Vault; none when it seals nothing or there is no such ServiceAccount.
+    pub access: Option<Access>,
+}
+
+/// Why nothing at all can be done for a Channel: no trust domain says where its keys are.
+pub type Ungoverned = Problem;
+
+/// Plans `channel`. `remembered` is the domain its ledger names, for a namespace that lost its label.
+///
+/// # Errors
+/// When neither the namespace's label nor the ledger names a trust domain that exists.
+pub fn plan(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    ledger: Option<&Ledger>,
+    now: Timestamp,
+) -> Result<Plan, Ungoverned> {
+    let namespace_uid = world.namespaces.get(&name.namespace).map(|facts| facts.uid.as_str()).unwrap_or_default();
+    let id = ChannelId::mint(namespace_uid, &name.name);
+    let (domain, footing, scope) = match validity::governing(name, world) {
+        Err(problem) => {
+            let remembered = ledger.and_then(|ledger| world.domains.get(&ledger.trust_domain));
+            let Some(domain) = remembered else { return Err(problem) };
+            (Arc::clone(domain), None, Scope::Frozen)
+        }
+        Ok(domain) => {
+            let domain = Arc::clone(domain);
+            match validity::check(channel, name, world, now) {
+                Err(problems) => (domain, None, Scope::Stalled(problems)),
+                Ok(footing) => {
+                    let scope = match domain::mode(&domain, &name.namespace) {
+                        NetworkMode::Enforce => Scope::Full,
+                        NetworkMode::Audit => Scope::Audit,
+                    };
+                    (domain, Some(footing), scope)
+                }
+            }
+        }
+    };
+    let none_open = BTreeSet::new();
+    let open = ledger.map_or(&none_open, |ledger| &ledger.open);
+    let stalled = stalled_peers(channel, name, world, now);
+    let memory = Memory { open: Some(open), stalled: Some(&stalled) };
+    let mut connections = connection::connections(channel, name, &domain, world, memory, now);
+    if matches!(scope, Scope::Frozen | Scope::Stalled(_)) {
+        hold_back(&mut connections, open);
+    }
+    let policy = network::channel_policy(channel, name, &domain, &connections, world);
+    let keys = match footing.as_ref().and_then(|footing| footing.policy.as_ref()) {
+        Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    Ok(Plan {
+        leaf: leaf::leaf_spec(channel, name, &domain, world),
+        authority: leaf::authority_spec(name, &id, &domain, now),
+        secret_name: validity::secret_name(channel, &name.name),
+        access: access(channel, name, world),
+        id,
+        domain,
+        footing,
+        scope,
+        connections,
+        policy,
+        keys,
+    })
+}
+
+/// The peers whose own declaration cannot be followed now.
+fn stalled_peers(channel: &Channel, name: &ChannelRef, world: &World, now: Timestamp) -> BTreeSet<ChannelRef> {
+    peers_of(channel, name)
+        .filter(|other| other != name)
+        .filter(|other| {
+            world.channel(other).is_some_and(|peer| validity::check(peer, other, world, now).is_err())
+        })
+        .collect()
+}
+
+/// The Channels that `channel` names, in either list.
+pub fn peers_of<'a>(channel: &'a Channel, name: &'a ChannelRef) -> impl Iterator<Item = ChannelRef> + 'a {
+    channel
+        .spec
+        .accepts
+        .iter()
+        .chain(&channel.spec.connects_to)
+        .filter(|peer| peer.kind() == subrosa_crds::channel::PeerKind::Channel)
+        .map(|peer| ChannelRef::new(peer.namespace_or(&name.namespace), peer.channel_name()))
+}
+
+/// Where nothing new may open, only what was open stays so.
+fn hold_back(connections: &mut [Connection], open: &BTreeSet<Key>) {
+    for connection in connections.iter_mut().filter(|connection| connection.is_open()) {
+        if !open.contains(&connection.key()) {
+            connection.state = State::AwaitingConsent;
+            connection.ports = Vec::new();
+            connection.listeners = Vec::new();
+            connection.reason = Some("nothing new opens while this Channel is Stalled or its namespace frozen".into());
+            connection.next_step = Some("see the conditions of this Channel".into());
+        }
+    }
+}
+
+/// Access is for the ServiceAccount as it is now: another of the same name is another identity.
+fn access(channel: &Channel, name: &ChannelRef, world: &World) -> Option<Access> {
+    if channel.spec.data_classes.is_empty() {
+        return None;
+    }
+    let account = channel.spec.workload.service_account_name.as_ref()?;
+    let uid = world.service_accounts.get(&name.namespace)?.get(account)?;
+    Some(Access { service_account_uid: uid.clone(), may_open: keys::may_open(channel) })
+}
+
+impl Plan {
+    /// The open connections, as the ledger remembers them.
+    pub fn open(&self) -> BTreeSet<Key> {
+        self.connections.iter().filter(|connection| connection.is_open()).map(Connection::key).collect()
+    }
+
+    /// The open connections with other Channels in `direction`.
+    pub fn open_channels(&self, direction: Direction) -> impl Iterator<Item = &ChannelRef> {
+        self.connections.iter().filter(move |connection| connection.is_open() && connection.direction == direction).filter_map(
+            |connection| match &connection.other {
+                Other::Channel(name) => Some(name),
+                Other::Party(_) | Other::Service(_) => None,
+            },
+        )
+    }
+
+    /// The ledger with what was withdrawn since noted as closing, and what opens noted as open.
+    ///
+    /// Written before anything opens, so that no opening is forgotten by a crash.
+    pub fn remember(&self, mut ledger: Ledger, now: Timestamp) -> Ledger {
+        let open = self.open();
+        for key in ledger.open.difference(&open) {
+            if !ledger.closing.iter().any(|withdrawal| &withdrawal.key == key) {
+                ledger.closing.push(Withdrawal { key: key.clone(), since: now });
+            }
+        }
+        ledger.closing.retain(|withdrawal| !open.contains(&withdrawal.key));
+        ledger.open = open;
+        ledger
+    }
+}

@@ -1,0 +1,65 @@
+//! What a trust domain says, with its defaults filled in.
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use subrosa_crds::{
+    TrustDomain,
+    trust_domain::{NetworkMode, StagedNamespace},
+};
+
+/// The time zone in which the domain's days begin and end.
+///
+/// # Errors
+/// When no such time zone is known.
+pub fn time_zone(domain: &TrustDomain) -> Result<TimeZone, jiff::Error> {
+    TimeZone::get(domain.spec.time_zone.as_deref().unwrap_or("UTC"))
+}
+
+/// The domain's day at `now`; in UTC where its time zone is unknown, which makes the domain Stalled.
+pub fn today(domain: &TrustDomain, now: Timestamp) -> Date {
+    time_zone(domain).unwrap_or(TimeZone::UTC).to_datetime(now).date()
+}
+
+/// The cluster's DNS domain.
+pub fn cluster_domain(domain: &TrustDomain) -> &str {
+    domain.spec.cluster_domain.as_deref().unwrap_or("cluster.local")
+}
+
+/// The mount of the transit engine.
+pub fn transit_mount(domain: &TrustDomain) -> &str {
+    domain.spec.vault.mounts.as_ref().and_then(|mounts| mounts.transit.as_deref()).unwrap_or("transit")
+}
+
+/// The mount of the KV engine.
+pub fn kv_mount(domain: &TrustDomain) -> &str {
+    domain.spec.vault.mounts.as_ref().and_then(|mounts| mounts.kv.as_deref()).unwrap_or("subrosa")
+}
+
+/// The mount of Kubernetes auth, by which workloads log in too.
+pub fn auth_mount(domain: &TrustDomain) -> &str {
+    domain.spec.vault.auth.kubernetes.as_ref().and_then(|auth| auth.mount.as_deref()).unwrap_or("kubernetes")
+}
+
+/// How long one generation of a Channel's certificate authority is valid.
+pub fn authority_duration(domain: &TrustDomain) -> &str {
+    domain.spec.certificate_authority.as_ref().and_then(|authority| authority.duration.as_deref()).unwrap_or("1y")
+}
+
+/// DNS suffixes that Channels may use beside their own Services.
+pub fn allowed_suffixes(domain: &TrustDomain) -> &[String] {
+    domain.spec.certificate_authority.as_ref().map_or(&[], |authority| &authority.allowed_dns_suffixes)
+}
+
+/// The staging entry of `namespace`.
+pub fn staged<'a>(domain: &'a TrustDomain, namespace: &str) -> Option<&'a StagedNamespace> {
+    domain.spec.network.staged.iter().find(|staged| staged.namespace == namespace)
+}
+
+/// Whether policies are written in `namespace` or only reported.
+pub fn mode(domain: &TrustDomain, namespace: &str) -> NetworkMode {
+    staged(domain, namespace).map_or(domain.spec.network.mode.unwrap_or_default(), |staged| staged.mode)
+}
+
+/// Whether a default deny is wanted where policies are written.
+pub fn default_deny(domain: &TrustDomain) -> bool {
+    domain.spec.network.default_deny.unwrap_or(true)
+}

@@ -1,0 +1,21 @@
+//! Subrosa's decisions: from a resource, observed facts and the time to what should be so.
+//!
+//! Nothing here touches the world: no I/O, no clock, no randomness, no environment. The operator
+//! observes, asks this crate, and carries out what it says; `subrosa render` asks the same of files.
+
+pub mod certificate;
+pub mod channel;
+pub mod connection;
+pub mod coverage;
+pub mod domain;
+pub mod fault;
+pub mod keys;
+pub mod leaf;
+pub mod ledger;
+pub mod network;
+pub mod objects;
+pub mod party;
+pub mod selector;
+pub mod status;
+pub mod validity;
+pub mod world;

@@ -1,0 +1,47 @@
+//! Labels and owners of what the operator makes.
+//!
+//! Source: Kubernetes, "Recommended Labels". `app.kubernetes.io/instance` is left out: Argo CD
+//! would take the object for its own.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
+use subrosa_crds::{CHANNEL_LABEL, Channel, TRUST_DOMAIN_LABEL};
+
+/// Who manages the object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The value of [`MANAGED_BY`], and the name of the operator's field manager.
+pub const MANAGER: &str = "subrosa";
+
+/// The labels of what a Channel becomes.
+pub fn channel_labels(channel: &str) -> BTreeMap<String, String> {
+    labels([("app.kubernetes.io/component", "channel"), (CHANNEL_LABEL, channel)])
+}
+
+/// The labels of what a governed namespace gets.
+pub fn domain_labels(domain: &str) -> BTreeMap<String, String> {
+    labels([("app.kubernetes.io/component", "namespace"), (TRUST_DOMAIN_LABEL, domain)])
+}
+
+fn labels<const N: usize>(more: [(&str, &str); N]) -> BTreeMap<String, String> {
+    [(MANAGED_BY, MANAGER), ("app.kubernetes.io/part-of", "subrosa")]
+        .into_iter()
+        .chain(more)
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The owner reference to `channel`; none before the API server gave it a UID.
+///
+/// `blockOwnerDeletion` is false: it would need a right on the owner's finalizers.
+pub fn owner(channel: &Channel) -> Option<OwnerReference> {
+    Some(OwnerReference {
+        api_version: Channel::api_version(&()).into_owned(),
+        kind: Channel::kind(&()).into_owned(),
+        name: channel.metadata.name.clone()?,
+        uid: channel.metadata.uid.clone()?,
+        controller: Some(true),
+        block_owner_deletion: Some(false),
+    })
+}

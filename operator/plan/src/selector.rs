@@ -1,0 +1,52 @@
+//! Label selectors, as the API server reads them.
+//!
+//! Source: Kubernetes, "Labels and Selectors": all requirements must hold; `NotIn` and
+//! `DoesNotExist` hold where the label is absent.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+/// Whether `selector` selects something with `labels`. An unknown operator selects nothing.
+pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    equal
+        && selector.match_expressions.iter().flatten().all(|requirement| {
+            let value = labels.get(&requirement.key);
+            let listed = || value.is_some_and(|value| requirement.values.iter().flatten().any(|one| one == value));
+            match requirement.operator.as_str() {
+                "In" => listed(),
+                "NotIn" => !listed(),
+                "Exists" => value.is_some(),
+                "DoesNotExist" => value.is_none(),
+                _ => false,
+            }
+        })
+}
+
+/// Whether everything that `narrow` selects is selected by `wide` too, as far as equal labels tell.
+pub fn implies(narrow: &LabelSelector, wide: &LabelSelector) -> bool {
+    let labels = narrow.match_labels.clone().unwrap_or_default();
+    let expressions = narrow.match_expressions.as_deref().unwrap_or_default();
+    wide.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value))
+        && wide.match_expressions.iter().flatten().all(|requirement| expressions.contains(requirement))
+}
+
+/// Whether a Service whose selector is `service` has only pods that `workload` selects behind it.
+pub fn serves(service: &BTreeMap<String, String>, workload: &LabelSelector) -> bool {
+    !service.is_empty() && matches(workload, service)
+}
+
+/// As people write it: `app=sbc,tier in (a, b)`.
+pub fn text(selector: &LabelSelector) -> String {
+    let equal = selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
+    let others = selector.match_expressions.iter().flatten().map(|requirement| {
+        let values = requirement.values.as_deref().unwrap_or_default().join(", ");
+        match requirement.operator.as_str() {
+            "Exists" => requirement.key.clone(),
+            "DoesNotExist" => format!("!{}", requirement.key),
+            operator => format!("{} {} ({values})", requirement.key, operator.to_lowercase()),
+        }
+    });
+    equal.chain(others).collect::<Vec<_>>().join(",")
+}

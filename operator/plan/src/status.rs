@@ -1,0 +1,431 @@
+//! What a Channel's status says: only what was observed or done, and the weakest assurance of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    Channel, ChannelStatus,
+    channel::{AuthorityStatus, CertificateStatus, ConnectionStatus, ExceptionStatus},
+    common::Protocol,
+    condition::{self, Condition, Truth, Verdict},
+    names::ChannelRef,
+};
+
+use crate::{
+    certificate::{LeafFacts, reissue},
+    channel::{Plan, Scope},
+    connection::State,
+    coverage::{self, Widening},
+    domain,
+    fault::Fault,
+    keys::{self, ObservedKey},
+    ledger::Ledger,
+    selector,
+    validity::Problem,
+    world::World,
+};
+
+/// What was carried out and seen of a Channel's plan. Only this can make it Ready.
+#[derive(Clone)]
+pub struct Applied {
+    /// The ledger as it was last written.
+    pub ledger: Result<Ledger, Fault>,
+    /// The certificate that is in the Secret.
+    pub certificate: Result<LeafFacts, Fault>,
+    /// What the authority waits for, where it is blocked.
+    pub authority: Result<(), Fault>,
+    /// The keys as Vault has them.
+    pub keys: Result<BTreeMap<String, ObservedKey>, Fault>,
+    /// The workload's identity in Vault.
+    pub access: Result<(), Fault>,
+    /// The network policy; `Ok(false)` where it is not to be written.
+    pub network: Result<bool, Fault>,
+    /// Whether the namespace denies by default.
+    pub default_deny: bool,
+}
+
+/// The status of a Channel whose plan was carried out as far as `applied` tells.
+pub fn channel(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+    now: Timestamp,
+) -> ChannelStatus {
+    let today = domain::today(&plan.domain, now);
+    let ledger = applied.ledger.as_ref().ok();
+    let connections = connections(plan, ledger);
+    let no_keys = BTreeMap::new();
+    let found = applied.keys.as_ref().unwrap_or(&no_keys);
+    let retention = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
+    let (keys, other_keys) =
+        ledger.map(|ledger| keys::status(ledger, &plan.keys, found, retention, today)).unwrap_or_default();
+    let exceptions: Vec<_> = channel
+        .spec
+        .exception
+        .iter()
+        .map(|exception| ExceptionStatus {
+            control: exception.control.clone(),
+            expires: exception.expires.clone(),
+            overdue: exception.expires.parse().is_ok_and(|last: jiff::civil::Date| last < today),
+        })
+        .collect();
+    let open = connections.iter().filter(|connection| connection.state == State::Open.as_str()).count();
+    let verdicts = verdicts(channel, name, plan, applied, &connections, world);
+    let old = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    ChannelStatus {
+        observed_generation: channel.metadata.generation,
+        id: Some(plan.id.to_string()),
+        trust_domain: plan.domain.metadata.name.clone(),
+        certificate: applied.certificate.as_ref().ok().map(|leaf| certificate(plan, leaf)),
+        authority: ledger.and_then(authority),
+        keys,
+        other_keys,
+        connection_summary: Some(format!("{open}/{}", connections.len())),
+        connections,
+        exceptions,
+        conditions: condition::conditions(verdicts, old, channel.metadata.generation, now),
+    }
+}
+
+/// The status of a Channel that no trust domain governs: everything it had been said to have is gone
+/// from it but its identity.
+pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> ChannelStatus {
+    let before = channel.status.clone().unwrap_or_default();
+    let verdicts = vec![
+        Verdict::new(condition::READY, Truth::False, problem.reason, problem.message.clone()),
+        Verdict::new(condition::STALLED, Truth::True, problem.reason, format!("{}: {}", problem.field, problem.message)),
+    ];
+    ChannelStatus {
+        observed_generation: channel.metadata.generation,
+        id: before.id,
+        conditions: condition::conditions(verdicts, &before.conditions, channel.metadata.generation, now),
+        ..ChannelStatus::default()
+    }
+}
+
+fn connections(plan: &Plan, ledger: Option<&Ledger>) -> Vec<ConnectionStatus> {
+    let closing: BTreeSet<_> = ledger.map(|ledger| ledger.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
+    let mut shown: Vec<_> = plan
+        .connections
+        .iter()
+        .map(|connection| {
+            let still_closing = !connection.is_open() && closing.contains(&connection.key());
+            let state = if still_closing { State::Closing } else { connection.state };
+            ConnectionStatus {
+                name: connection.name.clone(),
+                direction: connection.direction.as_str().to_owned(),
+                listeners: connection.listeners.clone(),
+                state: state.as_str().to_owned(),
+                reason: connection.reason.clone(),
+                next_step: connection.next_step.clone(),
+            }
+        })
+        .collect();
+    // Withdrawn by removing the entry: shown until nothing of it can still run.
+    for key in closing {
+        if shown.iter().any(|one| one.name == key.name && one.direction == key.direction.as_str()) {
+            continue;
+        }
+        shown.push(ConnectionStatus {
+            name: key.name.clone(),
+            direction: key.direction.as_str().to_owned(),
+            state: State::Closing.as_str().to_owned(),
+            reason: Some(format!("no longer declared with {}", key.other)),
+            next_step: Some("none: it is Closed when every pod has restarted or the older certificates have expired".into()),
+            ..ConnectionStatus::default()
+        });
+    }
+    shown
+}
+
+fn certificate(plan: &Plan, leaf: &LeafFacts) -> CertificateStatus {
+    let issuer = leaf.issuer.map(|version| plan.authority.subject(version).to_string()).unwrap_or_default();
+    CertificateStatus {
+        serial: leaf.serial.clone(),
+        issuer,
+        spiffe_id: plan.leaf.spiffe_id(),
+        not_before: leaf.validity.not_before.to_string(),
+        not_after: leaf.validity.not_after.to_string(),
+        renew_at: reissue::renewal(leaf, &plan.leaf).to_string(),
+        secret_name: plan.secret_name.clone(),
+    }
+}
+
+fn authority(ledger: &Ledger) -> Option<AuthorityStatus> {
+    let signing = ledger.authority.signing()?;
+    Some(AuthorityStatus {
+        generation: signing.version.into(),
+        fingerprint: signing.fingerprint.clone(),
+        not_after: signing.not_after.to_string(),
+        next: ledger.authority.published().map(|next| next.version.into()),
+    })
+}
+
+fn verdicts(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    connections: &[ConnectionStatus],
+    world: &World,
+) -> Vec<Verdict> {
+    let isolated = isolated(channel, name, plan, applied, world);
+    let keys_ready = keys_ready(plan, applied);
+    let stalled = match &plan.scope {
+        Scope::Stalled(problems) => problems.first().map(|first| {
+            let all: Vec<_> = problems.iter().map(|one| format!("{}: {}", one.field, one.message)).collect();
+            Verdict::new(condition::STALLED, Truth::True, first.reason, all.join("; "))
+        }),
+        _ => None,
+    };
+    let ready = ready(plan, applied, stalled.as_ref(), &isolated, &keys_ready);
+    let reconciling = (ready.truth == Truth::False && stalled.is_none() && first_fault(applied).is_some())
+        .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
+    let mut verdicts = vec![
+        ready,
+        connected(connections),
+        served(channel),
+        isolated,
+        keys_ready,
+        retained(plan, applied),
+    ];
+    verdicts.extend(reconciling);
+    verdicts.extend(stalled);
+    verdicts
+}
+
+fn first_fault(applied: &Applied) -> Option<&Fault> {
+    applied
+        .ledger
+        .as_ref()
+        .err()
+        .or_else(|| applied.network.as_ref().err())
+        .or_else(|| applied.authority.as_ref().err())
+        .or_else(|| applied.certificate.as_ref().err())
+        .or_else(|| applied.keys.as_ref().err())
+        .or_else(|| applied.access.as_ref().err())
+}
+
+fn ready(plan: &Plan, applied: &Applied, stalled: Option<&Verdict>, isolated: &Verdict, keys: &Verdict) -> Verdict {
+    let not = |reason: &str, message: &str| Verdict::new(condition::READY, Truth::False, reason, message);
+    if let Some(stalled) = stalled {
+        return not(&stalled.reason, &stalled.message);
+    }
+    if let Some(fault) = first_fault(applied) {
+        return not(&fault.reason, &fault.message);
+    }
+    match plan.scope {
+        Scope::Frozen => {
+            return not(
+                "NamespaceFrozen",
+                "the namespace lost its trust-domain label: what protects it stays and renews, nothing new opens; \
+                 ask who governs the trust domain to label it again",
+            );
+        }
+        Scope::Audit => return not("AuditMode", "network policies are only reported here: nothing is isolated yet"),
+        Scope::Full | Scope::Stalled(_) => {}
+    }
+    for other in [keys, isolated] {
+        if other.truth == Truth::False {
+            return not(&other.reason, &other.message);
+        }
+    }
+    Verdict::new(
+        condition::READY,
+        Truth::True,
+        "InForceUnproven",
+        "certificate, keys, access and network policies are in force as written; no probe has seen them from a pod",
+    )
+}
+
+fn connected(connections: &[ConnectionStatus]) -> Verdict {
+    let open = State::Open.as_str();
+    let waiting: Vec<_> = connections.iter().filter(|connection| connection.state != open).collect();
+    let Some(first) = waiting.first() else {
+        let (reason, message) = if connections.is_empty() {
+            ("NothingDeclared", "no connection is declared: nothing may connect".to_owned())
+        } else {
+            ("AllOpen", format!("all {} declared connections are open", connections.len()))
+        };
+        return Verdict::new(condition::CONNECTED, Truth::True, reason, message);
+    };
+    let names: Vec<_> = waiting.iter().map(|one| format!("{} ({})", one.name, one.state)).collect();
+    Verdict::new(condition::CONNECTED, Truth::False, first.state.clone(), names.join(", "))
+}
+
+/// Probes do not exist yet: nothing may be claimed about what pods serve.
+fn served(channel: &Channel) -> Verdict {
+    let tcp = channel.spec.listeners.iter().any(|listener| listener.protocol.unwrap_or_default() == Protocol::Tcp);
+    let (reason, message) = if tcp {
+        ("NotProbed", "no probe has seen which certificate the pods serve")
+    } else {
+        ("NoTLSListener", "no TCP listener: there is nothing that a probe could ask for its certificate")
+    };
+    Verdict::new(condition::SERVED, Truth::Unknown, reason, message)
+}
+
+fn isolated(channel: &Channel, name: &ChannelRef, plan: &Plan, applied: &Applied, world: &World) -> Verdict {
+    let verdict = |truth, reason: &str, message: String| Verdict::new(condition::ISOLATED, truth, reason, message);
+    let workload = &channel.spec.workload.selector;
+    let on_host: Vec<_> = world
+        .running_pods(&name.namespace)
+        .filter(|(_, pod)| pod.host_network && selector::matches(workload, &pod.labels))
+        .map(|(name, _)| name.as_str())
+        .take(5)
+        .collect();
+    if !on_host.is_empty() {
+        let message = format!(
+            "{} uses the node's network, which no NetworkPolicy reaches: set hostNetwork to false",
+            on_host.join(", ")
+        );
+        return verdict(Truth::False, "HostNetworkPods", message);
+    }
+    let wanted = plan.policy.spec.clone().unwrap_or_default();
+    let foreign = coverage::widenings(channel, &name.namespace, &wanted, world);
+    if plan.scope == Scope::Audit {
+        return verdict(Truth::False, "AuditMode", audit_report(name, &foreign, world));
+    }
+    if let Some(first) = foreign.first() {
+        let all: Vec<_> = foreign.iter().map(|one| format!("{} {}", one.policy, one.rule)).take(10).collect();
+        let message = format!(
+            "foreign NetworkPolicies open what no connection declares: {}; delete NetworkPolicy {} or declare the connection",
+            all.join(", "),
+            first.policy
+        );
+        return verdict(Truth::False, "ForeignPolicy", message);
+    }
+    match &applied.network {
+        Err(fault) => return verdict(Truth::False, &fault.reason, fault.message.clone()),
+        Ok(false) => {
+            return verdict(Truth::False, "PolicyMissing", "this Channel has no network policy of its own".into());
+        }
+        Ok(true) => {}
+    }
+    if !domain::default_deny(&plan.domain) {
+        let message = "the TrustDomain has network.defaultDeny: false: pods no policy selects accept everything";
+        return verdict(Truth::False, "NoDefaultDeny", message.into());
+    }
+    if !applied.default_deny {
+        let message = "the namespace does not deny by default yet: it will once every Channel in it has its policy";
+        return verdict(Truth::False, "DefaultDenyPending", message.into());
+    }
+    if !world.other_engines.is_empty() {
+        let engines: Vec<_> = world.other_engines.iter().map(String::as_str).collect();
+        let message = format!("policies are written; {} may widen them, and cannot be computed", engines.join(", "));
+        return verdict(Truth::Unknown, "OtherPolicyEngine", message);
+    }
+    let message = "policies are written and computed; no probe has seen that packets are blocked";
+    verdict(Truth::Unknown, "PoliciesApplied", message.into())
+}
+
+/// What enforcing would meet: pods that no Channel covers, and rules that no connection covers.
+fn audit_report(name: &ChannelRef, foreign: &[Widening], world: &World) -> String {
+    let channels = world.channels.get(&name.namespace);
+    let uncovered: Vec<_> = world
+        .running_pods(&name.namespace)
+        .filter(|(_, pod)| {
+            !channels
+                .into_iter()
+                .flatten()
+                .any(|(_, channel)| selector::matches(&channel.spec.workload.selector, &pod.labels))
+        })
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let mut parts = vec!["audited: nothing is written. Traffic cannot be seen, only what is declared".to_owned()];
+    if !uncovered.is_empty() {
+        parts.push(format!("{} pods belong to no Channel ({})", uncovered.len(), first(&uncovered)));
+    }
+    if !foreign.is_empty() {
+        let rules: Vec<_> = foreign.iter().map(|one| format!("{} {}", one.policy, one.rule)).collect();
+        let rules: Vec<_> = rules.iter().map(String::as_str).collect();
+        parts.push(format!("{} rules of existing policies are covered by no connection ({})", rules.len(), first(&rules)));
+    }
+    parts.join("; ")
+}
+
+fn first(names: &[&str]) -> String {
+    let mut text = names.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+    if names.len() > 5 {
+        text.push_str(", …");
+    }
+    text
+}
+
+fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
+    let verdict = |truth, reason: &str, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
+    let found = match &applied.keys {
+        Ok(found) => found,
+        Err(fault) => return verdict(Truth::False, &fault.reason, fault.message.clone()),
+    };
+    if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
+        return verdict(Truth::Unknown, "NotPlanned", "no key is made or judged while this Channel is Stalled or frozen".into());
+    }
+    if plan.keys.is_empty() {
+        return verdict(Truth::True, "NothingSealed", "no data class is declared: no key is needed".into());
+    }
+    for (name, key) in found {
+        if let Some(flag) = key.alarming {
+            let message = format!(
+                "transit key {name} has {flag} set, which its data cannot be protected from: find who set it, and reseal under a new key"
+            );
+            return verdict(Truth::False, "IrreversibleKey", message);
+        }
+    }
+    for key in &plan.keys {
+        let Some(seen) = found.get(&key.name) else {
+            let was_there = applied
+                .ledger
+                .as_ref()
+                .ok()
+                .and_then(|ledger| ledger.key(&key.class, key.cohort))
+                .is_some_and(|record| !record.versions.is_empty());
+            let (reason, message) = if was_there {
+                ("KeyMissing", format!("transit key {} was there and is gone: restore it from a Vault snapshot", key.name))
+            } else {
+                ("KeyPending", format!("transit key {} does not exist yet", key.name))
+            };
+            return verdict(Truth::False, reason, message);
+        };
+        if seen.rotate_every != key.rotate_every {
+            return verdict(Truth::False, "RotationNotSet", format!("transit key {} does not rotate as declared", key.name));
+        }
+    }
+    verdict(Truth::True, "KeysInPlace", format!("{} keys exist and rotate as declared", plan.keys.len()))
+}
+
+fn retained(plan: &Plan, applied: &Applied) -> Verdict {
+    let verdict = |truth, reason: &str, message: String| Verdict::new(condition::RETAINED, truth, reason, message);
+    if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
+        return verdict(Truth::Unknown, "NotPlanned", "nothing is judged while this Channel is Stalled or frozen".into());
+    }
+    if plan.keys.is_empty() {
+        return verdict(Truth::True, "NothingKept", "no data class is declared".into());
+    }
+    match &applied.ledger {
+        Err(fault) => verdict(Truth::False, &fault.reason, fault.message.clone()),
+        Ok(ledger) => {
+            let missing: Vec<_> = plan
+                .keys
+                .iter()
+                .filter(|key| ledger.key(&key.class, key.cohort).is_none_or(|record| record.versions.is_empty()))
+                .map(|key| key.name.as_str())
+                .collect();
+            if missing.is_empty() {
+                verdict(Truth::True, "Scheduled", "every data class has keys and due dates".into())
+            } else {
+                verdict(Truth::False, "KeyPending", format!("not in the ledger yet: {}", missing.join(", ")))
+            }
+        }
+    }
+}
+
+/// Whether a condition of `conditions` needs someone's attention.
+pub fn needs_attention(conditions: &[Condition]) -> bool {
+    conditions.iter().any(|condition| match condition.type_.as_str() {
+        condition::READY | condition::CONNECTED | condition::ISOLATED | condition::KEYS_READY => condition.status == "False",
+        condition::STALLED => condition.status == "True",
+        _ => false,
+    })
+}
