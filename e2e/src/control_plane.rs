@@ -120,11 +120,11 @@ impl ControlPlane {
         ])
     }
 
-    /// Asks all to end, without waiting.
-    pub fn terminate(&mut self) {
-        self.controller_manager.terminate();
+    /// Ends all at once: nothing of what they hold outlives the environment.
+    pub fn kill(&mut self) {
+        self.controller_manager.kill();
         self.apiserver.kill();
-        self.etcd.terminate();
+        self.etcd.kill();
     }
 
     /// The default ServiceAccount shows that controllers run; kube-system is made by the API server itself.

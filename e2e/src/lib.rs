@@ -24,6 +24,7 @@
 //!
 //! `SUBROSA_E2E_KEEP=1` leaves the directory with all logs in place.
 
+mod access;
 pub mod audit;
 pub mod cluster;
 pub mod control_plane;

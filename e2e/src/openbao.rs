@@ -189,6 +189,13 @@ impl OpenBao {
         }
     }
 
+    /// Ends the process as a crash would. Nothing happens if it is stopped.
+    pub fn kill(&self) {
+        if let Some(mut process) = self.process().take() {
+            process.kill();
+        }
+    }
+
     /// Starts a stopped server on its old address; it comes up sealed. Nothing happens if it runs.
     pub async fn start_sealed(&self) -> Result<()> {
         if self.pid().is_some() {
@@ -224,13 +231,6 @@ impl OpenBao {
     /// The audit log as a file with marks, to read only what is new.
     pub fn audit(&self) -> &AuditLog {
         &self.audit
-    }
-
-    /// Asks it to end, without waiting.
-    pub fn terminate(&self) {
-        if let Some(process) = self.process().as_mut() {
-            process.terminate();
-        }
     }
 
     async fn initialise(&mut self) -> Result<()> {

@@ -4,7 +4,6 @@
 //! a line on stderr that says so. A file lock keeps parallel test binaries from doing it twice.
 
 use std::{
-    ffi::OsStr,
     fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
@@ -46,6 +45,15 @@ pub fn cluster() -> Result<PathBuf> {
         name: "cluster",
         ldflags: [set("gitVersion", &version), set("gitMajor", major), set("gitMinor", minor)].join(" "),
         first_build: "a Kubernetes control plane compiles from source, 5 to 10 minutes on two cores",
+    })
+}
+
+/// The independent NetworkPolicy evaluator.
+pub fn evaluator() -> Result<PathBuf> {
+    go_build(&GoProgram {
+        name: "evaluator",
+        ldflags: String::new(),
+        first_build: "Kubernetes' API types compile from source, a minute or two",
     })
 }
 
@@ -176,7 +184,7 @@ fn lock(directory: &Path, name: &str) -> Result<File> {
     let path = directory.join(format!("{name}.lock"));
     let file = File::create(&path).with_context(|| format!("open {}", path.display()))?;
     if file.try_lock().is_err() {
-        say(&format!("waiting for another process that provisions {name}"));
+        say(&format!("waiting until {name} is provisioned elsewhere"));
         file.lock().with_context(|| format!("lock {}", path.display()))?;
     }
     Ok(file)
@@ -206,9 +214,11 @@ fn collect_sources(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         let path = entry.with_context(|| format!("read {}", directory.display()))?.path();
         if path.is_dir() {
             collect_sources(&path, files)?;
-        } else if path.extension() == Some(OsStr::new("go"))
-            || path.file_name().is_some_and(|name| name == "go.mod" || name == "go.sum")
-        {
+            continue;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let source = name.ends_with(".go") && !name.ends_with("_test.go");
+        if source || name == "go.mod" || name == "go.sum" {
             files.push(path);
         }
     }
@@ -235,6 +245,7 @@ mod tests {
         let first = of("a");
         assert_ne!(first, of("b"));
         fs::write(directory.path().join("README.md"), "not compiled").unwrap();
+        fs::write(directory.path().join("main_test.go"), "package main").unwrap();
         assert_eq!(first, of("a"));
         fs::create_dir(directory.path().join("inner")).unwrap();
         fs::write(directory.path().join("inner/x.go"), "package inner").unwrap();

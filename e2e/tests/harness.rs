@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::{
-    io::{BufRead as _, BufReader},
+    ffi::OsStr,
+    io::{BufRead as _, BufReader, Read as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,18 +15,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
-use futures::{StreamExt as _, TryStreamExt as _};
+use anyhow::{Context as _, Result, ensure};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::{
     authentication::v1::SelfSubjectReview,
-    core::v1::{ConfigMap, Namespace, ServiceAccount},
+    core::v1::{ConfigMap, Namespace},
 };
 use kube::{
     Api, Client,
     api::{DeleteParams, PostParams, WatchEvent, WatchParams},
 };
 use serde_json::json;
-use subrosa_e2e::{Environment, Mode, Tap};
+use subrosa_e2e::{
+    Environment, Mode, Tap,
+    audit::{ApiAuditEntry, BaoAuditEntry},
+    directory::WorkDirectory,
+    kubeconfig::load,
+};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,15 +48,24 @@ async fn eventually<F: Future<Output = bool>>(what: &str, mut probe: impl FnMut(
     }
 }
 
-async fn create_namespace(client: &Client, name: &str) -> Result<()> {
-    let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
-    Api::all(client.clone()).create(&PostParams::default(), &namespace).await?;
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), name);
-    eventually("the default ServiceAccount", || async {
-        accounts.get_opt("default").await.unwrap().is_some()
-    })
-    .await;
-    Ok(())
+async fn whoami(client: Client) -> Result<String> {
+    let reviews: Api<SelfSubjectReview> = Api::all(client);
+    let review = reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await?;
+    let user = review.status.and_then(|status| status.user_info);
+    user.and_then(|user| user.username).context("a user name")
+}
+
+/// The next event of a watch that is more than a sign of life.
+async fn next_event<S>(watch: &mut S) -> Result<Option<WatchEvent<ConfigMap>>>
+where
+    S: Stream<Item = kube::Result<WatchEvent<ConfigMap>>> + Unpin,
+{
+    loop {
+        match timeout(PATIENCE, watch.try_next()).await?? {
+            Some(WatchEvent::Bookmark(_)) => {}
+            event => return Ok(event),
+        }
+    }
 }
 
 fn config_map(name: &str) -> ConfigMap {
@@ -59,12 +75,12 @@ fn config_map(name: &str) -> ConfigMap {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_account_logs_in_and_both_audit_logs_show_it() -> Result<()> {
     let began = Instant::now();
-    let env = Environment::builder().user("alice", &["compliance"]).start().await?;
+    let env = tokio::spawn(Environment::builder().local().user("alice", &["compliance"]).start()).await??;
     eprintln!("started in {:?}", began.elapsed());
     let (client, bao) = (env.admin()?, env.openbao());
 
     let began = Instant::now();
-    create_namespace(&client, "team-a").await?;
+    env.create_namespace("team-a", &[]).await?;
     eprintln!("default ServiceAccount after {:?}", began.elapsed());
 
     // A real login: OpenBao asks the API server who the token belongs to.
@@ -92,7 +108,7 @@ async fn a_service_account_logs_in_and_both_audit_logs_show_it() -> Result<()> {
     let (forbidden, _) = bao.request_as(&token, "GET", "sys/policies/acl/seal", None).await?;
     assert_eq!((allowed, forbidden), (200, 403));
 
-    let reviews = |entry: &subrosa_e2e::audit::ApiAuditEntry| {
+    let reviews = |entry: &ApiAuditEntry| {
         entry.resource() == "tokenreviews"
             && entry.user.username == "system:serviceaccount:openbao:token-reviewer"
     };
@@ -100,7 +116,7 @@ async fn a_service_account_logs_in_and_both_audit_logs_show_it() -> Result<()> {
         env.audit_entries().unwrap().iter().any(reviews)
     })
     .await;
-    let logged: Vec<subrosa_e2e::audit::BaoAuditEntry> = bao.audit().entries_since(mark)?;
+    let logged: Vec<BaoAuditEntry> = bao.audit().entries_since(mark)?;
     assert!(logged.iter().any(|entry| entry.is_write() && entry.request.path == "auth/kubernetes/login"));
     assert!(logged.iter().any(|entry| entry.auth.display_name == "kubernetes-team-a-default"));
     assert!(bao.audit_log()?.len() > logged.len());
@@ -108,12 +124,7 @@ async fn a_service_account_logs_in_and_both_audit_logs_show_it() -> Result<()> {
     // Users: by token, and by impersonation.
     for client in [env.client_for_token(env.user_token("alice")?)?, env.client_as("alice", &["compliance"])?]
     {
-        let who = Api::<SelfSubjectReview>::all(client)
-            .create(&PostParams::default(), &SelfSubjectReview::default())
-            .await?;
-        let who = who.status.and_then(|status| status.user_info).context("an answer")?;
-        assert_eq!(who.username.as_deref(), Some("alice"));
-        assert!(who.groups.unwrap_or_default().contains(&"compliance".to_owned()));
+        assert_eq!(whoami(client).await?, "alice");
     }
     let kubeconfig = env.kubeconfig_for_token("alice", env.user_token("alice")?)?;
     let kubectl = tokio::task::spawn_blocking(subrosa_e2e::tools::kubectl).await??;
@@ -142,7 +153,7 @@ async fn a_service_account_logs_in_and_both_audit_logs_show_it() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openbao_seals_restarts_and_keeps_its_data() -> Result<()> {
-    let env = Environment::start().await?;
+    let env = Environment::builder().local().start().await?;
     let bao = env.openbao();
     bao.request("POST", "sys/mounts/transit", Some(json!({ "type": "transit" }))).await?;
     bao.request("POST", "transit/keys/k", None).await?;
@@ -154,8 +165,11 @@ async fn openbao_seals_restarts_and_keeps_its_data() -> Result<()> {
     bao.request("GET", "transit/keys/k", None).await?;
 
     let (url, pid) = (bao.url().to_owned(), bao.pid());
-    bao.stop();
+    bao.kill();
     assert!(bao.request("GET", "transit/keys/k", None).await.is_err());
+    bao.start_sealed().await?;
+    bao.unseal().await?;
+    bao.request("GET", "transit/keys/k", None).await?;
     bao.restart().await?;
     assert_eq!(url, bao.url());
     assert_ne!(pid, bao.pid());
@@ -165,8 +179,8 @@ async fn openbao_seals_restarts_and_keeps_its_data() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_counts_cuts_and_goes_dark() -> Result<()> {
-    let env = Environment::start().await?;
-    create_namespace(&env.admin()?, "team-a").await?;
+    let env = Environment::builder().local().start().await?;
+    env.create_namespace("team-a", &[("tier", "test")]).await?;
     let tap = Tap::new();
     let (api, vault) = (env.proxy_api(&tap).await?, env.proxy_openbao(&tap).await?);
     let token = env.control_plane().context("local")?.admin_token();
@@ -185,7 +199,7 @@ async fn a_proxy_counts_cuts_and_goes_dark() -> Result<()> {
     // A watch streams: the event comes while the response is still open.
     let mut watch = maps.watch(&WatchParams::default().fields("metadata.name=one"), "0").await?.boxed();
     create("one").await?;
-    let event = timeout(PATIENCE, watch.try_next()).await??;
+    let event = next_event(&mut watch).await?;
     assert!(matches!(event, Some(WatchEvent::Added(_))), "{event:?}");
 
     // Reads and refused writes do not count; both proxies count together, in order.
@@ -218,29 +232,79 @@ async fn a_proxy_counts_cuts_and_goes_dark() -> Result<()> {
     assert!(http.get(format!("{}/v1/sys/health", vault.endpoint().url)).send().await.is_err());
     assert!(direct.get_opt("five").await?.is_none());
     // The old watch did not survive.
-    assert!(!matches!(timeout(PATIENCE, watch.try_next()).await, Ok(Ok(Some(_)))));
+    assert!(!matches!(next_event(&mut watch).await, Ok(Some(WatchEvent::Added(_)))));
     tap.set_mode(Mode::Pass);
     create("five").await?;
 
     // Hanging: nothing moves, neither requests nor events, and all goes on afterwards.
     let mut watch = maps.watch(&WatchParams::default().fields("metadata.name=six"), "0").await?.boxed();
+    // Something has arrived, so the watch is on and not merely on its way.
+    assert!(timeout(PATIENCE, watch.try_next()).await??.is_some());
     tap.set_mode(Mode::Hang);
     direct.create(&PostParams::default(), &config_map("six")).await?;
     assert!(timeout(Duration::from_secs(1), maps.get("one")).await.is_err());
     assert!(timeout(Duration::from_secs(1), watch.try_next()).await.is_err());
     tap.set_mode(Mode::Pass);
-    assert!(matches!(timeout(PATIENCE, watch.try_next()).await??, Some(WatchEvent::Added(_))));
+    assert!(matches!(next_event(&mut watch).await?, Some(WatchEvent::Added(_))));
     maps.get("one").await?;
     Ok(())
 }
 
-/// The victim of the test below: starts an environment, says what it started, waits to be killed.
+/// What the tests below run in a process of its own: uses an environment, says what it is, and stays if asked to.
 #[tokio::test]
-#[ignore = "started by killing_the_harness_leaves_no_process"]
-async fn hold_an_environment() -> Result<()> {
+#[ignore = "started by other tests"]
+async fn use_an_environment() -> Result<()> {
     let env = Environment::start().await?;
-    println!("\nholding {} {:?}", env.directory().display(), env.pids().into_values().collect::<Vec<_>>());
-    std::future::pending().await
+    env.create_namespace("team-a", &[]).await?;
+    env.enable_kubernetes_auth("kubernetes").await?;
+    let role =
+        json!({ "bound_service_account_names": "default", "bound_service_account_namespaces": "team-a" });
+    env.openbao().request("POST", "auth/kubernetes/role/team-a", Some(role)).await?;
+    let jwt = env.service_account_token("team-a", "default", "").await?;
+    env.openbao().kubernetes_login("kubernetes", "team-a", &jwt).await?;
+    let kubeconfig = env.kubeconfig_for_token("team-a", &jwt)?;
+    let (config, _) = load(&std::fs::read_to_string(kubeconfig)?).await?;
+    let who = whoami(Client::try_from(config)?).await?;
+    let pids: Vec<String> = env.pids().into_values().map(|pid| pid.to_string()).collect();
+    println!("\nusing {} {} {who} {}", env.api().url, env.directory().display(), pids.join(" "));
+    if std::env::var_os("SUBROSA_E2E_TEST_STAY").is_some() {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}
+
+/// What `use_an_environment` said: URL, directory, user, process ids.
+struct Used {
+    url: String,
+    directory: PathBuf,
+    user: String,
+    pids: Vec<u32>,
+    process: Child,
+}
+
+fn start_using(environment: &[(&str, &OsStr)]) -> Result<Used> {
+    let mut process = Command::new(std::env::current_exe()?)
+        .args(["--ignored", "--exact", "use_an_environment", "--nocapture"])
+        .env_remove("SUBROSA_E2E_KUBECONFIG")
+        .envs(environment.iter().copied())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut output = BufReader::new(process.stdout.take().context("its output")?);
+    let mut seen = String::new();
+    loop {
+        let mut line = String::new();
+        ensure!(output.read_line(&mut line)? > 0, "it failed: {seen}");
+        if let Some(used) = line.strip_prefix("using ") {
+            // The rest is drained, so that it can go on writing.
+            std::thread::spawn(move || output.read_to_string(&mut seen));
+            let mut words = used.split_whitespace().map(str::to_owned);
+            let mut word = || words.next().context("one word more");
+            let (url, directory, user) = (word()?, word()?.into(), word()?);
+            let pids = words.map(|pid| pid.parse()).collect::<Result<_, _>>()?;
+            return Ok(Used { url, directory, user, pids, process });
+        }
+        seen.push_str(&line);
+    }
 }
 
 #[tokio::test]
@@ -249,24 +313,48 @@ async fn killing_the_harness_leaves_no_process() -> Result<()> {
         eprintln!("skipped: no setpriv here, so a killed harness cannot take its servers along");
         return Ok(());
     }
-    let mut victim = Command::new(std::env::current_exe()?)
-        .args(["--ignored", "--exact", "hold_an_environment", "--nocapture"])
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let lines = BufReader::new(victim.stdout.take().context("its output")?).lines();
-    let line =
-        lines.map_while(Result::ok).find(|line| line.starts_with("holding ")).context("it never started")?;
-    let mut words = line.split_whitespace().skip(1);
-    let directory = PathBuf::from(words.next().context("a directory")?);
-    let pids: Vec<u32> =
-        words.map(|word| word.trim_matches(['[', ']', ',']).parse()).collect::<Result<_, _>>()?;
-    assert!(pids.len() == 4 && pids.iter().all(|pid| alive(*pid)), "{pids:?}");
+    let mut used = start_using(&[("SUBROSA_E2E_TEST_STAY", OsStr::new("1"))])?;
+    assert!(used.pids.len() == 4 && used.pids.iter().all(|pid| alive(*pid)), "{:?}", used.pids);
+    used.process.kill()?;
+    used.process.wait()?;
+    eventually("the servers' end", || async { !used.pids.iter().any(|pid| alive(*pid)) }).await;
+    assert!(used.directory.exists(), "nobody was left to remove it");
+    drop(WorkDirectory::create()?);
+    assert!(!used.directory.exists(), "the next start sweeps it");
+    Ok(())
+}
 
-    victim.kill()?;
-    victim.wait()?;
-    eventually("the servers' end", || async { !pids.iter().any(|pid| alive(*pid)) }).await;
-    assert!(directory.exists(), "nobody was left to remove it");
-    drop(subrosa_e2e::directory::WorkDirectory::create()?);
-    assert!(!directory.exists(), "the next start sweeps it");
+#[tokio::test]
+async fn a_cluster_of_ones_own_comes_before_all_others() -> Result<()> {
+    let own = Environment::builder().local().start().await?;
+    let kubeconfig = own.admin_kubeconfig()?;
+    let mut used = start_using(&[("SUBROSA_E2E_KUBECONFIG", kubeconfig.as_os_str())])?;
+    assert!(used.process.wait()?.success());
+    assert_eq!((used.url.as_str(), used.pids.len()), (own.api().url.as_str(), 1), "only OpenBao was started");
+    assert_eq!(used.user, "system:serviceaccount:team-a:default");
+    Ok(())
+}
+
+#[tokio::test]
+async fn kubebuilder_assets_come_before_a_build() -> Result<()> {
+    let assets = tempfile::tempdir()?;
+    let cluster = tokio::task::spawn_blocking(subrosa_e2e::tools::cluster).await??;
+    for component in ["etcd", "kube-apiserver"] {
+        let script = assets.path().join(component);
+        let ran = assets.path().join(format!("{component}.ran"));
+        std::fs::write(
+            &script,
+            format!(
+                "#!/bin/sh\ntouch '{}'\nexec '{}' {component} \"$@\"\n",
+                ran.display(),
+                cluster.display()
+            ),
+        )?;
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    }
+    let mut used = start_using(&[("KUBEBUILDER_ASSETS", assets.path().as_os_str())])?;
+    assert!(used.process.wait()?.success());
+    assert_eq!((used.user.as_str(), used.pids.len()), ("system:serviceaccount:team-a:default", 4));
+    assert!(assets.path().join("etcd.ran").exists() && assets.path().join("kube-apiserver.ran").exists());
     Ok(())
 }
