@@ -240,7 +240,15 @@ mod tests {
     fn a_process_outlives_the_thread_that_asked_for_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().to_owned();
-        let asked = std::thread::spawn(move || Supervised::spawn(shell("exec sleep 60"), &path).unwrap());
+        let asked = std::thread::spawn(move || {
+            let process = Supervised::spawn(shell("exec sleep 60"), &path).unwrap();
+            // Only then has setpriv made its request to the kernel.
+            let name = format!("/proc/{}/comm", process.pid());
+            while std::fs::read_to_string(&name).unwrap() != "sleep\n" {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            process
+        });
         let mut process = asked.join().unwrap();
         std::thread::sleep(Duration::from_millis(200));
         assert!(process.exited().is_none());
