@@ -179,6 +179,13 @@ impl LeafSpec {
         (Self { dns_names: inside, ..self.clone() }, outside)
     }
 
+    /// Whether the common name may stand under such an authority: one that software may take for a DNS name
+    /// must be a permitted one.
+    #[must_use]
+    pub fn common_name_permitted(&self, permitted: &BTreeSet<String>) -> bool {
+        !reads_as_dns_name(&self.common_name) || name_is_permitted(&self.common_name, permitted)
+    }
+
     /// The validity of a leaf signed now under an authority valid as given.
     ///
     /// It starts [`CLOCK_SKEW`] in the past (a tenth of the life when that is less), never before its
@@ -255,9 +262,8 @@ pub fn name_is_permitted(name: &str, permitted: &BTreeSet<String>) -> bool {
     })
 }
 
-/// Whether OpenSSL and others may read this common name as a DNS name when there is no better one.
-#[must_use]
-pub fn reads_as_dns_name(common_name: &str) -> bool {
+/// Whether OpenSSL and others may take this common name for a DNS name when the leaf carries none.
+fn reads_as_dns_name(common_name: &str) -> bool {
     common_name.contains('.') && common_name.is_ascii() && !common_name.contains([' ', '@', '/'])
 }
 
@@ -361,6 +367,17 @@ pub(crate) mod tests {
         let (leaf, withheld) = wanted.permitted_by(&["cc-front.svc".to_owned()].into());
         assert_eq!(leaf.dns_names, ["a.cc-front.svc".to_owned()].into());
         assert_eq!(withheld, ["sip.hospital.example".to_owned()].into());
+    }
+
+    #[test]
+    fn a_common_name_is_no_way_around_the_constraints() {
+        let permitted = ["cc-front.svc".to_owned()].into();
+        for (name, fine) in
+            [("voice", true), ("voice.cc-front.svc", true), ("bank.example", false), ("Dr. House", true)]
+        {
+            let spec = LeafSpec { common_name: name.into(), ..spec() };
+            assert_eq!(spec.common_name_permitted(&permitted), fine, "{name}");
+        }
     }
 
     #[test]

@@ -13,10 +13,10 @@ pub mod authority;
 pub mod issuance;
 pub mod leaf;
 pub mod observed;
+pub mod pem;
 pub mod reissue;
 pub mod trust;
 
-pub(crate) mod pem;
 #[cfg(test)]
 mod simulation;
 

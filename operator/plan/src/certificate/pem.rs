@@ -40,7 +40,8 @@ pub(crate) fn certificates(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
 }
 
 /// One certificate as PEM: 64 columns, LF, a final newline.
-pub(super) fn encode(der: &[u8]) -> String {
+#[must_use]
+pub fn encode(der: &[u8]) -> String {
     let mut text = format!("{BEGIN}{CERTIFICATE}{DASHES}\n");
     let mut column = 0;
     for character in BASE64.encode(der).chars() {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+use super::authority::Generations;
 use super::leaf::is_label;
 use super::pem;
 
@@ -80,6 +81,30 @@ impl TrustFiles {
     }
 }
 
+/// The generations of an authority whose certificate stands in every one of the named files, as found in a
+/// peer's Secret: in `clients-ca.crt` of those it connects to, in `servers-ca.crt` of those that connect to
+/// it, in both where both hold.
+#[must_use]
+pub fn held_versions(
+    found: &BTreeMap<String, String>,
+    files: &[&str],
+    authority: &Generations,
+) -> BTreeSet<u32> {
+    let in_files: Vec<Vec<Vec<u8>>> = files
+        .iter()
+        .map(|file| found.get(*file).and_then(|text| pem::certificates(text).ok()).unwrap_or_default())
+        .collect();
+    let held = |certificate: &str| match pem::certificates(certificate).as_deref() {
+        Ok([der]) => in_files.iter().all(|ders| ders.contains(der)),
+        _ => false,
+    };
+    authority
+        .iter()
+        .filter(|generation| !files.is_empty() && held(&generation.certificate_pem))
+        .map(|generation| generation.version)
+        .collect()
+}
+
 /// Builds the trust files. A source whose certificates cannot be read is left out and reported: less is
 /// trusted then, never more, and the rest goes on.
 #[must_use]
@@ -137,6 +162,7 @@ fn side(file: &str, sources: &BTreeMap<String, Vec<String>>, problems: &mut Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificate::authority::tests::generation;
 
     fn cert(n: u8) -> String {
         pem::encode(&[0x30, 1, n])
@@ -210,6 +236,27 @@ mod tests {
         let named: Vec<_> = problems.iter().map(|p| p.source_name.as_str()).collect();
         assert_eq!(named, ["b/broken", "carrier"]);
         assert!(!problems[0].to_string().contains("BEGIN"), "content is not quoted");
+    }
+
+    #[test]
+    fn holding_asks_for_every_direction() {
+        let generations = (1..=3_u8)
+            .map(|n| crate::certificate::Generation {
+                certificate_pem: cert(n),
+                ..generation(n.into(), crate::certificate::GenerationState::Signing)
+            })
+            .collect();
+        let found = [
+            (CLIENTS_FILE.to_owned(), cert(2) + &cert(1)),
+            (SERVERS_FILE.to_owned(), cert(2) + &cert(9)),
+            (DEFAULT_FILE.to_owned(), "broken -----BEGIN CERTIFICATE-----".to_owned()),
+        ]
+        .into();
+        let held =
+            |files: &[&str]| held_versions(&found, files, &generations).into_iter().collect::<Vec<_>>();
+        assert_eq!(held(&[CLIENTS_FILE]), [1, 2]);
+        assert_eq!(held(&[CLIENTS_FILE, SERVERS_FILE]), [2]);
+        assert!(held(&[DEFAULT_FILE]).is_empty() && held(&["absent"]).is_empty() && held(&[]).is_empty());
     }
 
     #[test]
