@@ -13,7 +13,7 @@ const COLUMNS: usize = 64;
 ///
 /// # Errors
 /// A block that is not a certificate, is not closed or is not base64.
-pub(crate) fn certificates(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
+pub fn certificates(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
     let mut found = Vec::new();
     let mut open: Option<String> = None;
     for line in text.lines().map(str::trim) {
