@@ -41,8 +41,7 @@ pub struct Exception {
     #[schemars(length(max = 16), regex(pattern = rules::CONTROL))]
     pub control: String,
     /// Why it is acceptable. Never a person.
-    #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = rules::no_personal_data())]
+    #[schemars(length(min = 1, max = 512), regex(pattern = rules::FREE_TEXT))]
     pub reason: String,
     /// The last valid day.
     #[schemars(length(max = 10), regex(pattern = rules::DATE))]
@@ -175,8 +174,6 @@ impl JsonSchema for Port {
         json_schema!({
             "x-kubernetes-int-or-string": true,
             "description": "A port: 443 (TCP), \"5060/UDP\" or \"10000-20000/UDP\".",
-            "minimum": 1,
-            "maximum": 65535,
             "maxLength": 15,
             "pattern": rules::PORT,
             "x-kubernetes-validations": [{

@@ -25,12 +25,14 @@ pub mod retention_policy;
 pub mod rules;
 pub mod schema;
 pub mod trust_domain;
+pub mod validate;
 pub mod yaml;
 
 pub use channel::{Channel, ChannelSpec, ChannelStatus};
 pub use external_party::{ExternalParty, ExternalPartySpec, ExternalPartyStatus};
 pub use retention_policy::{RetentionPolicy, RetentionPolicySpec, RetentionPolicyStatus};
 pub use trust_domain::{TrustDomain, TrustDomainSpec, TrustDomainStatus};
+pub use validate::{Violation, validate};
 
 /// The API group of every kind.
 pub const GROUP: &str = "subrosa.dev";

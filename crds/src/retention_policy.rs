@@ -97,8 +97,7 @@ pub struct Minimum {
     #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
     pub period: String,
     /// Where it is written.
-    #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = rules::no_personal_data())]
+    #[schemars(length(min = 1, max = 256), regex(pattern = rules::FREE_TEXT))]
     pub basis: String,
 }
 

@@ -1,9 +1,9 @@
 //! What a text must look like, and the CEL rules that more than one kind uses.
 //!
 //! A field names its form by `regex(pattern = …)`. The generated schema carries it as a CEL rule in
-//! place of the pattern (see [`crate::schema`]), for two reasons: a rule's message says what to write,
-//! a pattern's only repeats the pattern, and the API server quotes the value next to a pattern but
-//! never next to a rule, so an address with a password in it is not repeated.
+//! place of the pattern (see [`crate::schema`]), because a rule's message says what to write and a
+//! pattern's only repeats the pattern. The API server quotes the value of the node a rule stands on;
+//! where that must not be ([`is_unquotable`]), the rule stands on the object around it.
 
 use kube::core::Rule;
 
@@ -60,52 +60,77 @@ pub const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 const NOBODY_OUTSIDE: &str = "['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/4', '240.0.0.0/4', \
      '::/128', '::1/128', 'fe80::/10', 'ff00::/8']";
 
-/// The rules that stand for `pattern` in the schema; none when it is no form of this module.
-pub fn of_form(pattern: &str) -> Option<Vec<Rule>> {
+/// Free text, which must not carry what identifies a client or patient: resources live in Git and etcd.
+/// A marker only: the rule is [`no_personal_data`], which no one expression can say.
+pub const FREE_TEXT: &str = "^free text$";
+
+/// Whether a value of this form must not be quoted back: it may hold a password, or somebody's number.
+pub fn is_unquotable(pattern: &str) -> bool {
+    matches!(pattern, VAULT_ADDRESS | FREE_TEXT)
+}
+
+/// The rules that stand for `pattern` in the schema, for the value that `subject` names in CEL; none
+/// when it is no form of this module.
+pub fn of_form(pattern: &str, subject: &str) -> Option<Vec<Rule>> {
     let message = match pattern {
-        DNS_LABEL => "must be lower-case letters, digits and hyphens, such as call-recording, with a letter or digit at both ends and no dots",
-        DNS_SUBDOMAIN => "must be a name of lower-case letters, digits, hyphens and dots, such as openbao-ca or sip.example.org",
-        CERTIFICATE_DNS_NAME => "must be a lower-case DNS name such as sip.example.org, or one with a single wildcard in front such as *.example.org",
+        DNS_LABEL => {
+            "must be lower-case letters, digits and hyphens, such as call-recording, with a letter or digit at both ends and no dots"
+        }
+        DNS_SUBDOMAIN => {
+            "must be a name of lower-case letters, digits, hyphens and dots, such as openbao-ca or sip.example.org"
+        }
+        CERTIFICATE_DNS_NAME => {
+            "must be a lower-case DNS name such as sip.example.org, or one with a single wildcard in front such as *.example.org"
+        }
         DURATION => "must be one integer with s, m, h or d, such as 12h or 30d",
         PERIOD => "must be one integer with d, w, mo or y, such as 90d, 18mo or 20y",
         DATE => "must be a date of the calendar as year-month-day, such as 2027-03-01",
-        MOUNT => "must be the path of a mount without slashes at its ends, such as transit or secrets/subrosa, of lower-case letters, digits, _ and -",
+        MOUNT => {
+            "must be the path of a mount without slashes at its ends, such as transit or secrets/subrosa, of lower-case letters, digits, _ and -"
+        }
         DATA_KEY => "must be a key of the object's data, such as ca.crt: letters, digits, dots, - and _",
         JURISDICTION => "must be 2 to 8 capital letters, such as NL, EU or US",
         FRAMEWORK => "must be capital letters, digits and hyphens, such as GDPR or NEN7510",
         COUNTRY => "must be a country code of two capital letters (ISO 3166-1 alpha-2), such as NL",
         TIME_ZONE => "must be the name of an IANA time zone, such as Europe/Amsterdam",
         CONTROL => "must be a control as the control catalogue names it, such as SR-NET-01",
-        AGREEMENT => "must be the kind of agreement, such as DPA, BAA or SCC: a capital letter, then letters, digits and hyphens",
+        AGREEMENT => {
+            "must be the kind of agreement, such as DPA, BAA or SCC: a capital letter, then letters, digits and hyphens"
+        }
         DIGEST => "must be the document's digest: sha256: and 64 lower-case hexadecimal digits",
-        VAULT_ADDRESS => "must be https://host:port and nothing else, such as https://openbao.security.svc:8200: no user, password, path or query",
+        VAULT_ADDRESS => {
+            "must be https://host:port and nothing else, such as https://openbao.security.svc:8200: no user, password, path or query"
+        }
         PORT => "must be 443, \"443/TCP\", \"5060/UDP\" or \"10000-20000/UDP\", with ports from 1 to 65535",
         LABEL_KEY => "must be a label's key, such as app or app.kubernetes.io/name",
-        LABEL_VALUE => "must be a label's value: at most 63 letters, digits, dots, - and _, with a letter or digit at both ends",
-        CIDR => return Some(cidr().to_vec()),
-        OUTSIDE_CIDR => return Some(cidr().into_iter().chain([outside()]).collect()),
+        LABEL_VALUE => {
+            "must be a label's value: at most 63 letters, digits, dots, - and _, with a letter or digit at both ends"
+        }
+        CIDR => return Some(cidr(subject).to_vec()),
+        OUTSIDE_CIDR => return Some(cidr(subject).into_iter().chain([outside(subject)]).collect()),
+        FREE_TEXT => return Some(vec![no_personal_data(subject)]),
         _ => return None,
     };
-    let subject = if pattern == PORT { "string(self)" } else { "self" };
-    Some(vec![Rule::new(matches(subject, pattern)).message(message)])
+    let text = if pattern == PORT { format!("string({subject})") } else { subject.to_owned() };
+    Some(vec![Rule::new(matches(&text, pattern)).message(message)])
 }
 
-fn cidr() -> [Rule; 3] {
+fn cidr(range: &str) -> [Rule; 3] {
     [
         // The IPv4-mapped form is a second spelling of an IPv4 range; NetworkPolicy refuses it.
-        Rule::new("isCIDR(self) && !self.startsWith('::ffff:')")
+        Rule::new(format!("isCIDR({range}) && !{range}.startsWith('::ffff:')"))
             .message("must be a range of addresses, such as 203.0.113.0/28 or 2001:db8::/48"),
-        Rule::new("!isCIDR(self) || cidr(self).prefixLength() > 0")
+        Rule::new(format!("!isCIDR({range}) || cidr({range}).prefixLength() > 0"))
             .message("0.0.0.0/0 and ::/0 are everybody: write the ranges that are meant"),
-        Rule::new("!isCIDR(self) || cidr(self) == cidr(self).masked()").message(
+        Rule::new(format!("!isCIDR({range}) || cidr({range}) == cidr({range}).masked()")).message(
             "has bits set behind its prefix: write the first address of the range, such as 203.0.113.0/28 and not 203.0.113.5/28",
         ),
     ]
 }
 
-fn outside() -> Rule {
+fn outside(range: &str) -> Rule {
     Rule::new(format!(
-        "!isCIDR(self) || {NOBODY_OUTSIDE}.all(r, !cidr(r).containsCIDR(self) && !cidr(self).containsCIDR(r))"
+        "!isCIDR({range}) || {NOBODY_OUTSIDE}.all(r, !cidr(r).containsCIDR({range}) && !cidr({range}).containsCIDR(r))"
     ))
     .message(
         "holds unspecified, loopback, link-local, multicast or reserved addresses, where nobody outside is: write the party's own public ranges",
@@ -119,24 +144,21 @@ pub fn matches(subject: &str, pattern: &str) -> String {
 
 /// An object's name is a DNS label of at most `limit` characters.
 pub fn object_name(limit: u8, message: &str) -> Rule {
-    Rule::new(format!(
-        "self.metadata.name.size() <= {limit} && {}",
-        matches("self.metadata.name", DNS_LABEL)
-    ))
-    .message(message)
+    Rule::new(format!("self.metadata.name.size() <= {limit} && {}", matches("self.metadata.name", DNS_LABEL)))
+        .message(message)
+        .field_path(".metadata.name")
 }
 
-/// Free text must not carry what identifies a client or patient: resources live in Git and etcd.
-///
-/// Refuses e-mail addresses, and runs of nine or more digits however they are grouped, which covers
-/// phone numbers and Dutch citizen service numbers (BSN).
-pub fn no_personal_data() -> Rule {
-    Rule::new(
-        r"!self.matches('[^\\s@]+@[^\\s@]+\\.[^\\s@]+') && !self.matches('[0-9]([ ./()-]{0,2}[0-9]){8,}')",
-    )
+// Nine or more digits, however they are grouped, cover phone numbers and Dutch citizen service numbers
+// (BSN).
+fn no_personal_data(text: &str) -> Rule {
+    Rule::new(format!(
+        "!{} && !{}",
+        matches(text, r"[^\s@]+@[^\s@]+\.[^\s@]+"),
+        matches(text, "[0-9]([ ./()-]{0,2}[0-9]){8,}")
+    ))
     .message(
-        "must not contain an e-mail address, a phone number or a citizen number: \
-         write a role or an opaque reference instead",
+        "must not contain an e-mail address, a phone number or a citizen number: write a role or an opaque reference instead",
     )
 }
 

@@ -30,9 +30,8 @@ const LABEL_VALUE_LENGTH: i64 = 63;
 pub fn definition<K: CustomResourceExt>() -> CustomResourceDefinition {
     let mut crd = K::crd();
     for version in &mut crd.spec.versions {
-        if let Some(schema) =
-            version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut())
-        {
+        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+            name_metadata(schema);
             settle(schema);
         }
     }
@@ -47,15 +46,48 @@ fn settle(node: &mut JSONSchemaProps) {
     if let Some(values) = &mut node.enum_ {
         values.retain(|JSON(value)| !value.is_null());
     }
-    if let Some(form) = node.pattern.as_deref().and_then(rules::of_form) {
+    hoist_unquotable(node);
+    if let Some(rules) = node.pattern.as_deref().and_then(|form| rules::of_form(form, "self")) {
         node.pattern = None;
         // The form says how short a text may be, and in words.
         node.min_length = None;
-        let rules = node.x_kubernetes_validations.get_or_insert_default();
-        rules.splice(0..0, form.into_iter().map(rule));
+        node.x_kubernetes_validations.get_or_insert_default().splice(0..0, rules.into_iter().map(rule));
     }
     for child in children(node) {
         settle(child);
+    }
+}
+
+// A rule of the root may speak of `metadata.name` only when the schema does.
+fn name_metadata(root: &mut JSONSchemaProps) {
+    let object = |properties| JSONSchemaProps {
+        type_: Some("object".to_owned()),
+        properties: Some(properties),
+        ..JSONSchemaProps::default()
+    };
+    let name = JSONSchemaProps { type_: Some("string".to_owned()), ..JSONSchemaProps::default() };
+    root.properties
+        .get_or_insert_default()
+        .insert("metadata".to_owned(), object([("name".to_owned(), name)].into()));
+}
+
+fn hoist_unquotable(node: &mut JSONSchemaProps) {
+    let required = node.required.clone().unwrap_or_default();
+    let mut hoisted = Vec::new();
+    for (name, property) in node.properties.iter_mut().flatten() {
+        let subject = format!("self.{name}");
+        let form = property.pattern.as_deref().filter(|form| rules::is_unquotable(form));
+        let Some(rules) = form.and_then(|form| rules::of_form(form, &subject)) else { continue };
+        property.pattern = None;
+        hoisted.extend(rules.into_iter().map(|mut form| {
+            if !required.contains(name) {
+                form.rule = format!("!has({subject}) || ({})", form.rule);
+            }
+            rule(form.field_path(format!(".{name}")))
+        }));
+    }
+    if !hoisted.is_empty() {
+        node.x_kubernetes_validations.get_or_insert_default().extend(hoisted);
     }
 }
 
@@ -103,10 +135,8 @@ fn bound_selector(node: &mut JSONSchemaProps) {
 
 fn bound_expression(expression: &mut JSONSchemaProps) {
     expression.x_kubernetes_validations.get_or_insert_default().push(rule(
-        Rule::new(
-            "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
-        )
-        .message("In and NotIn need values, Exists and DoesNotExist have none"),
+        Rule::new("(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)")
+            .message("In and NotIn need values, Exists and DoesNotExist have none"),
     ));
     let Some(properties) = &mut expression.properties else { return };
     if let Some(key) = properties.get_mut("key") {

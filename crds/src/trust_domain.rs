@@ -52,7 +52,7 @@ pub struct TrustDomainSpec {
     pub frameworks: Vec<String>,
     /// The IANA time zone in which days begin and end, such as Europe/Amsterdam. Required: dates of
     /// retention and agreements depend on it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(required, length(min = 1, max = 64), regex(pattern = rules::TIME_ZONE))]
     pub time_zone: Option<String>,
     /// The cluster's DNS domain; `cluster.local` unless said otherwise.
@@ -77,16 +77,14 @@ pub struct TrustDomainSpec {
 #[serde(rename_all = "camelCase")]
 pub struct Organisation {
     /// Its name.
-    #[schemars(length(min = 1, max = 128))]
-    #[x_kube(validation = rules::no_personal_data())]
+    #[schemars(length(min = 1, max = 128), regex(pattern = rules::FREE_TEXT))]
     pub name: String,
     /// ISO 3166-1 alpha-2 country code.
     #[schemars(length(min = 2, max = 2), regex(pattern = rules::COUNTRY))]
     pub country: String,
     /// The role to ask about privacy; never a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128))]
-    #[x_kube(validation = rules::no_personal_data())]
+    #[schemars(length(min = 1, max = 128), regex(pattern = rules::FREE_TEXT))]
     pub privacy_contact: Option<String>,
 }
 

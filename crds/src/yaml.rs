@@ -43,7 +43,8 @@ fn whole_numbers(value: &mut Value) {
         Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
         Value::Array(items) => items.iter_mut().for_each(whole_numbers),
         Value::Number(number) if number.is_f64() => {
-            if let Some(whole) = number.to_string().strip_suffix(".0").and_then(|text| text.parse::<i64>().ok())
+            if let Some(whole) =
+                number.to_string().strip_suffix(".0").and_then(|text| text.parse::<i64>().ok())
             {
                 *value = whole.into();
             }

@@ -1,5 +1,7 @@
 //! `crds/yaml` is what the types say.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 const REGENERATE: &str = "regenerate with `cargo run -p subrosa -- crds --write crds/yaml` \

@@ -1,0 +1,128 @@
+//! Validates a whole object offline, as the API server would on the way in, but with all errors at
+//! once and unknown fields refused.
+//!
+//! One walk: at every node its types, bounds, required and unknown fields and keys of lists, and
+//! then its CEL rules. A rule that cannot be evaluated because something it reads is missing or of
+//! another type is left out, for the walk has already said what is wrong.
+
+mod metadata;
+mod node;
+mod structure;
+
+use std::{collections::BTreeMap, fmt, sync::LazyLock};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{CustomResourceExt, Resource};
+use node::Node;
+use serde_json::{Map, Value};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    /// Where, such as `spec.listeners[0].port`; empty for the object itself.
+    pub field: String,
+    /// What stands there, as JSON and shortened; none when nothing does, when it is a map or a list,
+    /// or when it must not be repeated, such as an address with a password in it.
+    pub value: Option<String>,
+    /// What to write instead.
+    pub message: String,
+}
+
+impl Violation {
+    fn new(field: impl Into<String>, value: Option<&Value>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), value: value.and_then(shown), message: message.into() }
+    }
+}
+
+/// The most characters of a value that are shown.
+const SHOWN: usize = 64;
+
+fn shown(value: &Value) -> Option<String> {
+    if value.is_object() || value.is_array() {
+        return None;
+    }
+    let text = value.to_string();
+    if text.chars().count() <= SHOWN {
+        return Some(text);
+    }
+    Some(text.chars().take(SHOWN - 1).chain(['…']).collect())
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        if let Some(value) = &self.value {
+            write!(f, "{value}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// What is wrong with `object` as a `K`, sorted by field; nothing when the API server would take it.
+///
+/// `status` is not looked at: nobody writes it but the operator.
+pub fn validate<K>(object: &Value) -> Vec<Violation>
+where
+    K: CustomResourceExt + Resource<DynamicType = ()>,
+{
+    validate_kind(&K::kind(&()), object)
+        .unwrap_or_else(|| Kind::new(crate::schema::definition::<K>()).validate(object))
+}
+
+/// What is wrong with `object` as a `kind` of this API; none when there is no such kind.
+pub fn validate_kind(kind: &str, object: &Value) -> Option<Vec<Violation>> {
+    Some(KINDS.get(kind)?.validate(object))
+}
+
+// Compiling the rules takes longer than checking an object with them.
+static KINDS: LazyLock<BTreeMap<String, Kind>> =
+    LazyLock::new(|| crate::all().into_iter().map(Kind::new).map(|kind| (kind.name.clone(), kind)).collect());
+
+struct Kind {
+    name: String,
+    schema: Node,
+}
+
+impl Kind {
+    fn new(crd: CustomResourceDefinition) -> Self {
+        let name = crd.spec.names.kind;
+        let version = crd.spec.versions.into_iter().next().unwrap_or_default();
+        let schema = version.schema.and_then(|schema| schema.open_api_v3_schema).unwrap_or_default();
+        let mut schema = Node::new(schema);
+        metadata::describe(&mut schema, &format!("{}/{}", crd.spec.group, version.name), &name);
+        Self { name, schema }
+    }
+
+    fn validate(&self, object: &Value) -> Vec<Violation> {
+        let Value::Object(fields) = object else {
+            return vec![Violation::new("", Some(object), format!("must be a {}", self.name))];
+        };
+        let mut fields = without_nulls(fields);
+        fields.remove("status");
+        let mut found = Vec::new();
+        metadata::name(&mut fields, &mut found);
+        structure::check(&self.schema, &Value::Object(fields), "", &mut found);
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+// The API server drops nulls, for no field of this API is nullable.
+fn without_nulls(fields: &Map<String, Value>) -> Map<String, Value> {
+    fields
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), clean(value)))
+        .collect()
+}
+
+fn clean(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(without_nulls(fields)),
+        Value::Array(items) => Value::Array(items.iter().map(clean).collect()),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,84 @@
+//! A schema as a tree whose every node carries its compiled rules.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::core::cel::{CompiledSchema, ErrorKind, compile_schema, validate_compiled};
+use serde_json::Value;
+
+use super::Violation;
+
+/// One node of a schema. Its children are here and no longer in `schema`.
+pub(super) struct Node {
+    pub(super) schema: JSONSchemaProps,
+    pub(super) properties: BTreeMap<String, Self>,
+    pub(super) items: Option<Box<Self>>,
+    pub(super) entries: Option<Box<Self>>,
+    rules: Option<CompiledSchema>,
+}
+
+impl Node {
+    pub(super) fn new(mut schema: JSONSchemaProps) -> Self {
+        let rules = compile(&schema);
+        let properties = schema.properties.take().unwrap_or_default();
+        let items = match schema.items.take() {
+            Some(JSONSchemaPropsOrArray::Schema(items)) => Some(items),
+            _ => None,
+        };
+        let entries = match schema.additional_properties.take() {
+            Some(JSONSchemaPropsOrBool::Schema(entries)) => Some(entries),
+            _ => None,
+        };
+        Self {
+            schema,
+            properties: properties.into_iter().map(|(name, schema)| (name, Self::new(schema))).collect(),
+            items: items.map(|items| Box::new(Self::new(*items))),
+            entries: entries.map(|entries| Box::new(Self::new(*entries))),
+            rules,
+        }
+    }
+
+    /// Runs the node's own rules on `value`, which stands at `path`. `sound` says that its structure,
+    /// down to the leaves, is right.
+    pub(super) fn check_rules(&self, value: &Value, path: &str, sound: bool, found: &mut Vec<Violation>) {
+        let Some(rules) = &self.rules else { return };
+        let Err(errors) = validate_compiled(rules, value, None) else { return };
+        for error in errors {
+            // A rule that reads what is missing or of another type says nothing new. Where all is
+            // there, a rule that does not evaluate is a refusal, as on the API server.
+            if error.kind != ErrorKind::ValidationFailure && !sound {
+                continue;
+            }
+            // A rule with a path of its own does not quote: it may stand where it stands for that.
+            let quoted = error.field_path.is_empty().then_some(value);
+            let field = format!("{path}{}", error.field_path);
+            found.push(Violation::new(field.trim_start_matches('.'), quoted, error.message));
+        }
+    }
+}
+
+// A rule sees the whole value below its node, so the types below are kept; the rules below are not,
+// for each of them runs at its own node.
+fn compile(schema: &JSONSchemaProps) -> Option<CompiledSchema> {
+    schema.x_kubernetes_validations.as_ref()?;
+    let mut json = serde_json::to_value(schema).ok()?;
+    let own = json.as_object_mut()?.remove(RULES)?;
+    strip_rules(&mut json);
+    json.as_object_mut()?.insert(RULES.to_owned(), own);
+    Some(compile_schema(&json))
+}
+
+const RULES: &str = "x-kubernetes-validations";
+
+fn strip_rules(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.remove(RULES);
+            fields.values_mut().for_each(strip_rules);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_rules),
+        _ => {}
+    }
+}
