@@ -1,0 +1,134 @@
+//! A generation's certificate from the ledger, trusted only after it fits the transit key.
+
+use std::collections::BTreeSet;
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use subrosa_plan::certificate::{AuthoritySpec, Generation, Validity, pem};
+use thiserror::Error;
+
+use super::key::PublicKey;
+use super::x509;
+
+/// A CA certificate that passed [`check_generation`].
+#[derive(Clone, Debug)]
+pub struct AuthorityCertificate {
+    version: u32,
+    der: Vec<u8>,
+    subject: Vec<u8>,
+    key_id: Vec<u8>,
+    key: PublicKey,
+    validity: Validity,
+    permitted_dns: BTreeSet<String>,
+}
+
+/// A generation in the ledger that is not what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "CA generation {version} of {namespace}/{channel} in the ledger cannot be used: {problem}; it is signed again with the transit key"
+)]
+pub struct AuthorityError {
+    version: u32,
+    namespace: String,
+    channel: String,
+    problem: &'static str,
+}
+
+impl AuthorityCertificate {
+    /// The generation.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The certificate's DER bytes.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The subject's DER bytes.
+    #[must_use]
+    pub fn subject(&self) -> &[u8] {
+        &self.subject
+    }
+
+    /// The subject key identifier.
+    #[must_use]
+    pub fn key_id(&self) -> &[u8] {
+        &self.key_id
+    }
+
+    /// The public key.
+    #[must_use]
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// The validity.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// The DNS subtrees it may sign names in.
+    #[must_use]
+    pub fn permitted_dns(&self) -> &BTreeSet<String> {
+        &self.permitted_dns
+    }
+}
+
+/// Checks a generation as the ledger holds it against the public key of that transit key version: the
+/// certificate is this channel's and this generation's, made for this key, signed by it, and the record beside
+/// it says the same. Whether it is valid *now* is the plan's business.
+///
+/// # Errors
+/// The first thing that does not fit.
+pub fn check_generation(
+    generation: &Generation,
+    spec: &AuthoritySpec,
+    key: &PublicKey,
+) -> Result<AuthorityCertificate, AuthorityError> {
+    fitting(generation, spec, key).map_err(|problem| AuthorityError {
+        version: generation.version,
+        namespace: spec.namespace.clone(),
+        channel: spec.channel.clone(),
+        problem,
+    })
+}
+
+fn fitting(
+    generation: &Generation,
+    spec: &AuthoritySpec,
+    key: &PublicKey,
+) -> Result<AuthorityCertificate, &'static str> {
+    let mut ders = pem::certificates(&generation.certificate_pem)?;
+    let (Some(der), true) = (ders.pop(), ders.is_empty()) else {
+        return Err("it is not exactly one certificate");
+    };
+    if HEXLOWER.encode(&Sha256::digest(&der)) != generation.fingerprint {
+        return Err("its fingerprint is not the recorded one");
+    }
+    let parsed = x509::certificate(&der).ok_or("it cannot be read")?;
+    if parsed.subject_pki.raw != key.spki() {
+        return Err("its public key is not that of the transit key version");
+    }
+    parsed.verify_signature(None).map_err(|_| "its signature is not by the transit key")?;
+    let permitted_dns = x509::authority_profile(&parsed)?;
+    if x509::subject(&parsed.subject) != Some(spec.subject(generation.version)) {
+        return Err("its subject is not this channel's generation");
+    }
+    let validity = x509::validity(&parsed).ok_or("its validity cannot be read")?;
+    if validity != generation.validity() || permitted_dns != generation.permitted_dns {
+        return Err("it says otherwise than the record beside it");
+    }
+    Ok(AuthorityCertificate {
+        version: generation.version,
+        subject: parsed.subject.as_raw().to_vec(),
+        key_id: x509::subject_key_id(&parsed).unwrap_or_default().to_vec(),
+        key: key.clone(),
+        validity,
+        permitted_dns,
+        der,
+    })
+}

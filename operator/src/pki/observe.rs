@@ -1,0 +1,71 @@
+//! From a Secret's data to facts. Whatever a tenant wrote into it, this answers and never fails.
+
+use std::collections::BTreeMap;
+
+use subrosa_plan::certificate::trust::is_trust_file;
+use subrosa_plan::certificate::{LeafFacts, Malformed, ObservedSecret, SecretFacts, pem};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::SubjectPublicKeyInfo;
+
+use super::authority::AuthorityCertificate;
+use super::key::{LeafKey, PublicKey};
+use super::x509;
+
+/// The file with the leaf and its authority.
+pub const CERTIFICATE_FILE: &str = "tls.crt";
+/// The file with the leaf's private key.
+pub const KEY_FILE: &str = "tls.key";
+
+/// The facts of a Secret, given as its data entries, or of its absence.
+///
+/// `own` are the channel's generations that passed their check: who of them signed the leaf is decided by
+/// verifying the signature, not by reading a name. The private key is looked at here and not carried on.
+pub fn observe<'a>(
+    data: Option<impl IntoIterator<Item = (&'a str, &'a [u8])>>,
+    own: &[AuthorityCertificate],
+) -> ObservedSecret {
+    let Some(data) = data else { return ObservedSecret::Missing };
+    let data: BTreeMap<&str, &[u8]> = data.into_iter().collect();
+    let trust = data
+        .iter()
+        .filter(|(name, _)| is_trust_file(name))
+        .map(|(name, bytes)| ((*name).to_owned(), String::from_utf8_lossy(bytes).into_owned()))
+        .collect();
+    ObservedSecret::Present(Box::new(SecretFacts { leaf: leaf(&data, own), trust }))
+}
+
+fn leaf(data: &BTreeMap<&str, &[u8]>, own: &[AuthorityCertificate]) -> Result<LeafFacts, Malformed> {
+    let in_certificate = |problem| Malformed { field: CERTIFICATE_FILE, problem };
+    let in_key = |problem| Malformed { field: KEY_FILE, problem };
+    let text = data.get(CERTIFICATE_FILE).ok_or(in_certificate("it is missing"))?;
+    let text = std::str::from_utf8(text).map_err(|_| in_certificate("it is not text"))?;
+    let ders = pem::certificates(text).map_err(in_certificate)?;
+    let (der, chain) = ders.split_first().ok_or(in_certificate("it holds no certificate"))?;
+    let parsed = x509::certificate(der).ok_or(in_certificate("the leaf cannot be read"))?;
+    let validity = x509::validity(&parsed).ok_or(in_certificate("the validity cannot be read"))?;
+    let private = data.get(KEY_FILE).ok_or(in_key("it is missing"))?;
+    let private = LeafKey::from_pem(private).map_err(|_| in_key("it is not a PKCS #8 ECDSA key"))?;
+    let issuer = own.iter().find(|authority| signed_by(&parsed, authority));
+    let names = x509::names(&parsed);
+    Ok(LeafFacts {
+        serial: x509::serial_hex(&parsed),
+        subject: x509::subject(&parsed.subject),
+        uris: names.uris,
+        dns_names: names.dns,
+        other_names: names.other,
+        key_algorithm: PublicKey::from_parsed(&parsed.subject_pki).ok().map(|key| key.algorithm()),
+        usage_as_built: x509::leaf_profile(&parsed).is_ok(),
+        key_matches: private.public_key().is_ok_and(|key| key.spki() == parsed.subject_pki.raw),
+        validity,
+        issuer: issuer.map(AuthorityCertificate::version),
+        chain_complete: issuer.is_some_and(|issuer| matches!(chain, [only] if only == issuer.der())),
+    })
+}
+
+fn signed_by(leaf: &X509Certificate<'_>, authority: &AuthorityCertificate) -> bool {
+    leaf.issuer.as_raw() == authority.subject()
+        && x509::authority_key_id(leaf) == Some(authority.key_id())
+        && SubjectPublicKeyInfo::from_der(authority.key().spki())
+            .is_ok_and(|(_, key)| leaf.verify_signature(Some(&key)).is_ok())
+}
