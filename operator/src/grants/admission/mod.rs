@@ -1,0 +1,178 @@
+//! Admission policies: what RBAC cannot say, because it knows neither labels nor contents.
+//!
+//! | policy | holds |
+//! | --- | --- |
+//! | `subrosa-membership` | only who may `govern` a TrustDomain puts a namespace into it or takes one out |
+//! | `subrosa-deletion` | what protects is not deleted by accident |
+//! | `subrosa-role-binding` | the operator gives itself one role, in governed namespaces, and nobody anything |
+//! | `subrosa-secret` | the operator writes certificates of Channels, no other Secret |
+//! | `subrosa-network-policy` | the operator writes its own NetworkPolicies, no other |
+//! | `subrosa-trust-domain` | the operator changes its finalizer, not the office's decisions |
+//!
+//! The last four apply to the operator's ServiceAccount alone: its code does not do these things
+//! anyway, and with them a stolen token cannot either. A policy itself is not subject to admission,
+//! so whoever may edit policies can lift them; that is seen ([`unedited`]), not prevented.
+
+mod deletion;
+mod membership;
+mod operator;
+mod unedited;
+
+use k8s_openapi::api::admissionregistration::v1::{
+    MatchCondition, MatchResources, NamedRuleWithOperations, ValidatingAdmissionPolicy,
+    ValidatingAdmissionPolicyBinding, ValidatingAdmissionPolicyBindingSpec, ValidatingAdmissionPolicySpec,
+    Validation, Variable,
+};
+
+use super::{Installation, rbac::named};
+
+pub use unedited::{Difference, Found, Gap, gaps, unedited};
+
+/// A policy and the binding that puts it in force. Both have the same name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guard {
+    /// What is asked.
+    pub policy: ValidatingAdmissionPolicy,
+    /// That it is asked of everybody, everywhere, and that a refusal refuses.
+    pub binding: ValidatingAdmissionPolicyBinding,
+}
+
+impl Guard {
+    /// The name of policy and binding.
+    pub fn name(&self) -> &str {
+        &self.binding.spec.policy_name
+    }
+}
+
+/// The policies an installation has.
+pub fn policies(installation: &Installation) -> Vec<Guard> {
+    let mut guards = vec![membership::guard(installation)];
+    if installation.confirms_deletion() {
+        guards.push(deletion::guard());
+    }
+    guards.extend(operator::guards(installation));
+    guards
+}
+
+/// The names of these policies and of their bindings.
+pub fn names(installation: &Installation) -> Vec<String> {
+    policies(installation).iter().map(|guard| guard.name().to_owned()).collect()
+}
+
+/// A policy being written.
+struct Draft {
+    name: &'static str,
+    description: &'static str,
+    rules: Vec<NamedRuleWithOperations>,
+    conditions: Vec<MatchCondition>,
+    variables: Vec<Variable>,
+    validations: Vec<Validation>,
+}
+
+impl Draft {
+    fn finish(self) -> Guard {
+        let spec = ValidatingAdmissionPolicySpec {
+            // A policy that cannot be judged refuses.
+            failure_policy: Some("Fail".to_owned()),
+            match_constraints: Some(MatchResources {
+                // A request for another served version of the same resource is the same request.
+                match_policy: Some("Equivalent".to_owned()),
+                resource_rules: Some(self.rules),
+                ..MatchResources::default()
+            }),
+            match_conditions: Some(self.conditions),
+            variables: (!self.variables.is_empty()).then_some(self.variables),
+            validations: Some(self.validations),
+            ..ValidatingAdmissionPolicySpec::default()
+        };
+        let binding = ValidatingAdmissionPolicyBindingSpec {
+            policy_name: self.name.to_owned(),
+            validation_actions: vec!["Deny".to_owned()],
+            ..ValidatingAdmissionPolicyBindingSpec::default()
+        };
+        Guard {
+            policy: ValidatingAdmissionPolicy {
+                metadata: named(self.name, Some(self.description)),
+                spec: Some(spec),
+                status: None,
+            },
+            binding: ValidatingAdmissionPolicyBinding { metadata: named(self.name, None), spec: binding },
+        }
+    }
+}
+
+fn rule(group: &str, version: &str, resources: &[&str], operations: &[&str]) -> NamedRuleWithOperations {
+    let list = |texts: &[&str]| Some(texts.iter().map(ToString::to_string).collect());
+    NamedRuleWithOperations {
+        api_groups: list(&[group]),
+        api_versions: list(&[version]),
+        resources: list(resources),
+        operations: list(operations),
+        ..NamedRuleWithOperations::default()
+    }
+}
+
+fn condition(name: &str, expression: String) -> MatchCondition {
+    MatchCondition { name: name.to_owned(), expression }
+}
+
+fn variable(name: &str, expression: String) -> Variable {
+    Variable { name: name.to_owned(), expression }
+}
+
+/// A demand and, as CEL, what the refused reads.
+fn demand(expression: String, message: String) -> Validation {
+    Validation {
+        expression,
+        message: None,
+        message_expression: Some(message),
+        // 403, as from RBAC: it is about who and what, not about a malformed object.
+        reason: Some("Forbidden".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Guard> {
+        policies(&Installation::new("rosa", "gardener").unwrap())
+    }
+
+    #[test]
+    fn every_policy_fails_closed_denies_and_explains() {
+        for guard in all() {
+            let (spec, binding) = (guard.policy.spec.unwrap(), guard.binding.spec);
+            assert_eq!(spec.failure_policy.as_deref(), Some("Fail"));
+            assert_eq!(guard.policy.metadata.name.as_deref(), Some(binding.policy_name.as_str()));
+            assert_eq!(guard.binding.metadata.name.as_deref(), Some(binding.policy_name.as_str()));
+            assert_eq!(binding.validation_actions, ["Deny"]);
+            assert_eq!((binding.match_resources, binding.param_ref), (None, None));
+            let constraints = spec.match_constraints.unwrap();
+            assert_eq!(constraints.exclude_resource_rules, None);
+            for rule in constraints.resource_rules.unwrap() {
+                let texts = [rule.api_groups, rule.api_versions, rule.resources, rule.operations];
+                assert!(texts.into_iter().flatten().flatten().all(|text| text != "*"));
+            }
+            for validation in spec.validations.unwrap() {
+                assert!(validation.message_expression.is_some() && validation.reason.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn the_operator_is_the_one_of_the_installation() {
+        let text = serde_json::to_string(&all().into_iter().map(|guard| guard.policy).collect::<Vec<_>>());
+        let text = text.unwrap();
+        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 4);
+        assert!(!text.contains("subrosa-system"));
+    }
+
+    #[test]
+    fn only_the_deletion_guard_can_be_left_out() {
+        let with = names(&Installation::default());
+        let without = names(&Installation::default().without_deletion_confirmation());
+        let missing: Vec<_> = with.iter().filter(|name| !without.contains(name)).collect();
+        assert_eq!(missing, ["subrosa-deletion"]);
+    }
+}

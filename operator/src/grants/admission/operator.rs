@@ -1,0 +1,161 @@
+//! What the operator could do with the verbs it needs, beyond its job, and therefore may not.
+
+use subrosa_crds::{
+    CHANNEL_LABEL, GROUP, TRUST_DOMAIN_LABEL, VERSION, WITHDRAW_ACCESS_FINALIZER as FINALIZER,
+};
+use subrosa_plan::{
+    network,
+    objects::{MANAGED_BY, MANAGER},
+};
+
+use super::{Draft, Guard, condition, demand, rule};
+use crate::grants::{
+    Installation,
+    rbac::{NAMESPACE_BINDING, NAMESPACE_ROLE},
+};
+
+pub(super) fn guards(installation: &Installation) -> [Guard; 4] {
+    [
+        role_binding(installation),
+        secret(installation),
+        network_policy(installation),
+        trust_domain(installation),
+    ]
+    .map(|mut draft| {
+        let user = installation.user();
+        draft.conditions = vec![condition("operator", format!("request.userInfo.username == '{user}'"))];
+        draft.finish()
+    })
+}
+
+/// `create` cannot be granted by name, and `bind` says nothing of the subject or the namespace.
+fn role_binding(installation: &Installation) -> Draft {
+    let (namespace, account) = (installation.namespace(), installation.service_account());
+    Draft {
+        name: "subrosa-role-binding",
+        description: "The operator binds ClusterRole subrosa-namespace to itself, in governed namespaces; nothing else.",
+        rules: vec![rule("rbac.authorization.k8s.io", "v1", &["rolebindings"], &["CREATE", "UPDATE"])],
+        conditions: vec![],
+        variables: vec![],
+        validations: vec![
+            demand(
+                format!("object.metadata.name == '{NAMESPACE_BINDING}'"),
+                format!(
+                    "'the operator writes RoleBinding {NAMESPACE_BINDING} only, not ' + object.metadata.name"
+                ),
+            ),
+            demand(
+                format!("object.roleRef.kind == 'ClusterRole' && object.roleRef.name == '{NAMESPACE_ROLE}'"),
+                format!(
+                    "'the operator binds ClusterRole {NAMESPACE_ROLE} only, not ' + object.roleRef.kind + ' ' + \
+                     object.roleRef.name"
+                ),
+            ),
+            demand(
+                format!(
+                    "size(object.?subjects.orValue([])) == 1 && object.subjects.all(subject, \
+                     subject.kind == 'ServiceAccount' && subject.name == '{account}' && \
+                     subject.?namespace.orValue('') == '{namespace}')"
+                ),
+                format!(
+                    "'the operator binds itself only: one subject, ServiceAccount {namespace}/{account}'"
+                ),
+            ),
+            demand(
+                format!("namespaceObject.metadata.?labels['{TRUST_DOMAIN_LABEL}'].orValue('') != ''"),
+                format!(
+                    "'namespace ' + namespaceObject.metadata.name + ' belongs to no TrustDomain: it lacks the label \
+                     {TRUST_DOMAIN_LABEL}'"
+                ),
+            ),
+        ],
+    }
+}
+
+/// A Secret of another type could hold a token of any ServiceAccount of the namespace, and with it
+/// that workload's identity in Vault.
+fn secret(_: &Installation) -> Draft {
+    let managed =
+        |object: &str| format!("{object}.metadata.?labels['{MANAGED_BY}'].orValue('') == '{MANAGER}'");
+    let owned = |object: &str| {
+        format!(
+            "{object}.metadata.?ownerReferences.orValue([]).exists(owner, \
+             owner.kind == 'Channel' && owner.apiVersion.startsWith('{GROUP}/'))"
+        )
+    };
+    Draft {
+        name: "subrosa-secret",
+        description: "The operator writes TLS Secrets of Channels; it neither makes, changes nor deletes another.",
+        rules: vec![rule("", "v1", &["secrets"], &["CREATE", "UPDATE", "DELETE"])],
+        conditions: vec![],
+        variables: vec![],
+        validations: vec![
+            // One that lost its labels or its owner, but not both, can still be healed.
+            demand(
+                format!(
+                    "request.operation == 'CREATE' || {} || {}",
+                    managed("oldObject"),
+                    owned("oldObject")
+                ),
+                "'Secret ' + oldObject.metadata.name + ' is not of Subrosa: the operator does not touch it'"
+                    .to_owned(),
+            ),
+            demand(
+                format!(
+                    "request.operation == 'DELETE' || (object.type == 'kubernetes.io/tls' && {} && \
+                     '{CHANNEL_LABEL}' in object.metadata.labels && {})",
+                    managed("object"),
+                    owned("object")
+                ),
+                format!(
+                    "'the operator writes Secrets of type kubernetes.io/tls that are owned by a Channel and labelled \
+                     {MANAGED_BY} and {CHANNEL_LABEL}; this one, ' + object.metadata.name + ', is not'"
+                ),
+            ),
+        ],
+    }
+}
+
+fn network_policy(_: &Installation) -> Draft {
+    let (deny, channel) = (network::DEFAULT_DENY, network::policy_name(""));
+    Draft {
+        name: "subrosa-network-policy",
+        description: "The operator writes NetworkPolicies by its own names; it neither makes, changes nor deletes another.",
+        rules: vec![rule("networking.k8s.io", "v1", &["networkpolicies"], &["CREATE", "UPDATE", "DELETE"])],
+        conditions: vec![],
+        variables: vec![super::variable(
+            "name",
+            "request.operation == 'DELETE' ? oldObject.metadata.name : object.metadata.name".to_owned(),
+        )],
+        validations: vec![demand(
+            format!("variables.name == '{deny}' || variables.name.startsWith('{channel}')"),
+            format!("'the operator writes NetworkPolicies {deny} and {channel}*, not ' + variables.name"),
+        )],
+    }
+}
+
+/// A finalizer is metadata of the object itself: there is no smaller right than to patch all of it.
+fn trust_domain(_: &Installation) -> Draft {
+    let same = |field: &str| format!("object.metadata.?{field} == oldObject.metadata.?{field}");
+    let others = |object: &str| {
+        format!("{object}.metadata.?finalizers.orValue([]).filter(finalizer, finalizer != '{FINALIZER}')")
+    };
+    Draft {
+        name: "subrosa-trust-domain",
+        description: "The operator sets and lifts its finalizer on a TrustDomain and changes nothing else.",
+        rules: vec![rule(GROUP, VERSION, &["trustdomains"], &["UPDATE"])],
+        conditions: vec![],
+        variables: vec![],
+        validations: vec![demand(
+            [
+                "object.spec == oldObject.spec".to_owned(),
+                same("labels"),
+                same("annotations"),
+                same("ownerReferences"),
+                format!("{} == {}", others("object"), others("oldObject")),
+            ]
+            .join(" && "),
+            format!("'the operator changes the finalizer {FINALIZER} of a TrustDomain and nothing else'"),
+        )],
+    }
+}

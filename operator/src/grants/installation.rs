@@ -1,0 +1,136 @@
+//! Where Subrosa is installed: what the generated objects are made for.
+
+use std::fmt;
+
+/// The longest DNS label.
+const LABEL_LENGTH: usize = 63;
+
+/// The namespace and the ServiceAccount of the operator, and what an installation may choose.
+///
+/// The names stand inside CEL expressions, so only valid ones are held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    namespace: String,
+    service_account: String,
+    token_secrets: Vec<String>,
+    confirm_deletion: bool,
+}
+
+/// A text that is no Kubernetes name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{field} {name:?}: expected an RFC 1123 label of at most {LABEL_LENGTH} characters (a-z, 0-9 and '-', \
+     not first or last): give the name as the cluster has it"
+)]
+pub struct InvalidName {
+    field: &'static str,
+    name: String,
+}
+
+impl Installation {
+    /// The operator as ServiceAccount `service_account` of `namespace`.
+    ///
+    /// # Errors
+    /// When one of them is no DNS label.
+    pub fn new(namespace: &str, service_account: &str) -> Result<Self, InvalidName> {
+        Ok(Self {
+            namespace: label("namespace", namespace)?,
+            service_account: label("service account", service_account)?,
+            token_secrets: Vec::new(),
+            confirm_deletion: true,
+        })
+    }
+
+    /// Secrets of the operator's namespace it may read, because a TrustDomain names them in
+    /// `vault.auth.token`. For development: an installation that logs in with its own identity has none.
+    ///
+    /// # Errors
+    /// When a name is no DNS label.
+    pub fn with_token_secrets(mut self, names: &[&str]) -> Result<Self, InvalidName> {
+        self.token_secrets =
+            names.iter().map(|name| label("token secret", name)).collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
+    /// Without the policy that asks for a confirmation before a deletion.
+    #[must_use]
+    pub fn without_deletion_confirmation(mut self) -> Self {
+        self.confirm_deletion = false;
+        self
+    }
+
+    /// The operator's namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The operator's ServiceAccount.
+    pub fn service_account(&self) -> &str {
+        &self.service_account
+    }
+
+    /// Secrets the operator may read in its own namespace.
+    pub fn token_secrets(&self) -> &[String] {
+        &self.token_secrets
+    }
+
+    /// Whether deletions have to be confirmed.
+    pub fn confirms_deletion(&self) -> bool {
+        self.confirm_deletion
+    }
+
+    /// The operator as the API server names it in a request.
+    pub fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.service_account)
+    }
+}
+
+/// `subrosa-system/subrosa`, as in `deploy/`.
+impl Default for Installation {
+    fn default() -> Self {
+        Self {
+            namespace: "subrosa-system".to_owned(),
+            service_account: "subrosa".to_owned(),
+            token_secrets: Vec::new(),
+            confirm_deletion: true,
+        }
+    }
+}
+
+impl fmt::Display for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.service_account)
+    }
+}
+
+fn label(field: &'static str, name: &str) -> Result<String, InvalidName> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let valid = !name.is_empty()
+        && name.len() <= LABEL_LENGTH
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if valid { Ok(name.to_owned()) } else { Err(InvalidName { field, name: name.to_owned() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_cannot_leave_a_cel_string_are_held() {
+        for bad in ["", "-a", "a-", "A", "a'b", "a.b", "a\nb", "a' || true || '", &"a".repeat(64)] {
+            assert!(Installation::new(bad, "subrosa").is_err(), "{bad:?}");
+            assert!(Installation::new("subrosa-system", bad).is_err(), "{bad:?}");
+            assert!(Installation::default().with_token_secrets(&[bad]).is_err(), "{bad:?}");
+        }
+        let error = Installation::new("a'b", "subrosa").unwrap_err().to_string();
+        assert!(error.contains("namespace \"a'b\"") && error.contains("RFC 1123"), "{error}");
+    }
+
+    #[test]
+    fn the_default_is_a_valid_installation() {
+        assert_eq!(Installation::default(), Installation::new("subrosa-system", "subrosa").unwrap());
+        assert_eq!(Installation::default().user(), "system:serviceaccount:subrosa-system:subrosa");
+    }
+}

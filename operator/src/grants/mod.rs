@@ -1,0 +1,24 @@
+//! What the operator may do, and what keeps that and the office's decisions in place.
+//!
+//! ```text
+//!   table ── data: scope, resource, names, verbs, why
+//!     │
+//!     ├─▶ rbac ──────▶ ClusterRole subrosa, Role subrosa, ClusterRole subrosa-namespace ─┐
+//!   people ─────────▶ ClusterRoles for those who work with Subrosa ─────────────────────┼─▶ manifests ─▶ deploy/*.yaml
+//!   admission ──────▶ ValidatingAdmissionPolicies: what RBAC cannot say ────────────────┘
+//!     └── unedited: whether what stands in the cluster is still that (condition Guarded)
+//! ```
+//!
+//! RBAC says which verbs on which resources; it knows neither labels nor contents. Whatever the
+//! operator could do beyond its job with a verb it needs is taken away again by a policy that
+//! applies to its ServiceAccount only. All of this is data: nothing here talks to a server.
+
+pub mod admission;
+pub mod installation;
+pub mod manifests;
+pub mod people;
+pub mod rbac;
+pub mod table;
+
+pub use installation::{Installation, InvalidName};
+pub use manifests::{files, manifests};

@@ -1,0 +1,166 @@
+//! The operator's roles and bindings, from the table.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        core::v1::{Namespace, ServiceAccount},
+        rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use subrosa_plan::objects;
+
+use super::{
+    Installation,
+    table::{Grant, Scope, table},
+};
+
+/// The name of the operator's ClusterRole, Role and their bindings.
+pub const OPERATOR_ROLE: &str = "subrosa";
+/// The ClusterRole of what the operator may do in a governed namespace.
+pub const NAMESPACE_ROLE: &str = "subrosa-namespace";
+/// The RoleBinding to it in each governed namespace.
+pub const NAMESPACE_BINDING: &str = "subrosa";
+
+const API_GROUP: &str = "rbac.authorization.k8s.io";
+
+/// The binding by which the operator reaches into a namespace of `domain`.
+///
+/// The policy `subrosa-role-binding` admits no other from it.
+pub fn namespace_binding(installation: &Installation, namespace: &str, domain: &str) -> RoleBinding {
+    RoleBinding {
+        metadata: ObjectMeta {
+            name: Some(NAMESPACE_BINDING.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            labels: Some(objects::domain_labels(domain)),
+            ..ObjectMeta::default()
+        },
+        role_ref: cluster_role(NAMESPACE_ROLE),
+        subjects: Some(vec![subject(installation)]),
+    }
+}
+
+/// The rules of one scope, a rule a row.
+pub fn rules(grants: &[Grant]) -> Vec<PolicyRule> {
+    let rule = |grant: &Grant| PolicyRule {
+        api_groups: Some(vec![grant.group.to_owned()]),
+        resources: Some(vec![grant.path()]),
+        resource_names: (!grant.names.is_empty()).then(|| grant.names.clone()),
+        verbs: grant.verbs.iter().map(ToString::to_string).collect(),
+        non_resource_urls: None,
+    };
+    grants.iter().map(rule).collect()
+}
+
+pub(super) fn of_scope(installation: &Installation, scope: Scope) -> Vec<Grant> {
+    table(installation).into_iter().filter(|grant| grant.scope == scope).collect()
+}
+
+pub(super) fn namespace(installation: &Installation) -> Namespace {
+    let mut metadata = named(installation.namespace(), None);
+    let restricted = ("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned());
+    metadata.labels.get_or_insert_default().extend([restricted]);
+    Namespace { metadata, ..Namespace::default() }
+}
+
+pub(super) fn service_account(installation: &Installation) -> ServiceAccount {
+    let mut metadata = named(installation.service_account(), None);
+    metadata.namespace = Some(installation.namespace().to_owned());
+    ServiceAccount { metadata, ..ServiceAccount::default() }
+}
+
+pub(super) fn cluster_wide(grants: &[Grant]) -> ClusterRole {
+    let what = "What the operator may do in the whole cluster.";
+    ClusterRole {
+        metadata: named(OPERATOR_ROLE, Some(what)),
+        rules: Some(rules(grants)),
+        aggregation_rule: None,
+    }
+}
+
+pub(super) fn cluster_wide_binding(installation: &Installation) -> ClusterRoleBinding {
+    ClusterRoleBinding {
+        metadata: named(OPERATOR_ROLE, None),
+        role_ref: cluster_role(OPERATOR_ROLE),
+        subjects: Some(vec![subject(installation)]),
+    }
+}
+
+pub(super) fn own_namespace(installation: &Installation, grants: &[Grant]) -> Role {
+    let mut metadata = named(OPERATOR_ROLE, Some("What the operator may do in its own namespace."));
+    metadata.namespace = Some(installation.namespace().to_owned());
+    Role { metadata, rules: Some(rules(grants)) }
+}
+
+pub(super) fn own_namespace_binding(installation: &Installation) -> RoleBinding {
+    let mut metadata = named(OPERATOR_ROLE, None);
+    metadata.namespace = Some(installation.namespace().to_owned());
+    RoleBinding {
+        metadata,
+        role_ref: RoleRef {
+            api_group: Some(API_GROUP.to_owned()),
+            kind: "Role".to_owned(),
+            name: OPERATOR_ROLE.to_owned(),
+        },
+        subjects: Some(vec![subject(installation)]),
+    }
+}
+
+pub(super) fn governed_namespace(grants: &[Grant]) -> ClusterRole {
+    let what = "What the operator may do in a namespace of a TrustDomain. Bound there, never cluster-wide.";
+    ClusterRole {
+        metadata: named(NAMESPACE_ROLE, Some(what)),
+        rules: Some(rules(grants)),
+        aggregation_rule: None,
+    }
+}
+
+/// Name, recommended labels and, where it helps a reader, what the object is for.
+pub(super) fn named(name: &str, description: Option<&str>) -> ObjectMeta {
+    let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some(BTreeMap::from([
+            text("app.kubernetes.io/name", "subrosa"),
+            text("app.kubernetes.io/part-of", "subrosa"),
+        ])),
+        annotations: description.map(|what| BTreeMap::from([text("kubernetes.io/description", what)])),
+        ..ObjectMeta::default()
+    }
+}
+
+fn cluster_role(name: &str) -> RoleRef {
+    RoleRef { api_group: Some(API_GROUP.to_owned()), kind: "ClusterRole".to_owned(), name: name.to_owned() }
+}
+
+fn subject(installation: &Installation) -> Subject {
+    Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: installation.service_account().to_owned(),
+        namespace: Some(installation.namespace().to_owned()),
+        api_group: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_becomes_one_rule_of_one_role() {
+        let installation = Installation::default();
+        let scopes = [Scope::Cluster, Scope::OperatorNamespace, Scope::GovernedNamespace];
+        let by_scope = scopes.map(|scope| of_scope(&installation, scope));
+        let total: usize = by_scope.iter().map(Vec::len).sum();
+        assert_eq!(total, table(&installation).len());
+        for grants in by_scope {
+            for (grant, rule) in grants.iter().zip(rules(&grants)) {
+                assert_eq!(rule.resources, Some(vec![grant.path()]));
+                assert_eq!(rule.resource_names.unwrap_or_default(), grant.names);
+                assert_eq!(rule.verbs.len(), grant.verbs.len());
+                assert_eq!(rule.non_resource_urls, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The table of what the operator may do. RBAC is generated from it, and tests hold what the
+//! operator did against it.
+
+use std::fmt;
+
+use super::{Installation, rbac};
+
+/// Where a grant holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// In the whole cluster.
+    Cluster,
+    /// In the namespace the operator runs in.
+    OperatorNamespace,
+    /// In each namespace of a TrustDomain, by a RoleBinding the operator makes there.
+    GovernedNamespace,
+}
+
+/// What may be done. There is no "everything": a wildcard cannot be written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// Read one.
+    Get,
+    /// Read all.
+    List,
+    /// Follow changes.
+    Watch,
+    /// Make one.
+    Create,
+    /// Replace one.
+    Update,
+    /// Change one; server-side apply too.
+    Patch,
+    /// Remove one.
+    Delete,
+    /// Remove several at once.
+    DeleteCollection,
+    /// Refer to a role in a binding without holding all it grants.
+    Bind,
+    /// Decide which namespaces belong to a TrustDomain. Only admission policies ask for it.
+    Govern,
+}
+
+impl Verb {
+    /// As RBAC writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+            Self::Bind => "bind",
+            Self::Govern => "govern",
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One row: verbs on a resource, and what they are needed for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Where it holds.
+    pub scope: Scope,
+    /// The API group; empty for core.
+    pub group: &'static str,
+    /// The plural resource.
+    pub resource: &'static str,
+    /// The subresource, if the grant is on one.
+    pub subresource: Option<&'static str>,
+    /// The only objects it holds for; all if empty.
+    pub names: Vec<String>,
+    /// What may be done.
+    pub verbs: &'static [Verb],
+    /// What for.
+    pub why: &'static str,
+}
+
+impl Grant {
+    pub(super) fn new(
+        scope: Scope,
+        group: &'static str,
+        resource: &'static str,
+        verbs: &'static [Verb],
+        why: &'static str,
+    ) -> Self {
+        Self { scope, group, resource, subresource: None, names: Vec::new(), verbs, why }
+    }
+
+    fn subresource(mut self, subresource: &'static str) -> Self {
+        self.subresource = Some(subresource);
+        self
+    }
+
+    fn named<I: IntoIterator<Item: Into<String>>>(mut self, names: I) -> Self {
+        self.names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The resource as RBAC and audit logs write it, such as `channels/status`.
+    pub fn path(&self) -> String {
+        match self.subresource {
+            None => self.resource.to_owned(),
+            Some(subresource) => format!("{}/{subresource}", self.resource),
+        }
+    }
+
+    /// Whether this grant allows `access` to the operator of `installation`.
+    ///
+    /// Every namespace but the operator's own counts as governed: which ones are is the cluster's to say.
+    pub fn covers(&self, access: &Access<'_>, installation: &Installation) -> bool {
+        let here = match self.scope {
+            Scope::Cluster => true,
+            Scope::OperatorNamespace => access.namespace == installation.namespace(),
+            Scope::GovernedNamespace => {
+                !access.namespace.is_empty() && access.namespace != installation.namespace()
+            }
+        };
+        here && self.group == access.group
+            && self.path() == access.resource
+            && (self.names.is_empty() || self.names.iter().any(|name| name == access.name))
+            && self.verbs.iter().any(|verb| verb.as_str() == access.verb)
+    }
+}
+
+/// A request as an authorizer and the audit log see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access<'a> {
+    /// The namespace; empty for cluster-scoped resources and for lists over all namespaces.
+    pub namespace: &'a str,
+    /// The API group; empty for core.
+    pub group: &'a str,
+    /// The plural resource with its subresource, such as `channels/status`.
+    pub resource: &'a str,
+    /// The object; empty where the request names none.
+    pub name: &'a str,
+    /// The verb.
+    pub verb: &'a str,
+}
+
+use Verb::{Bind, Create, Delete, Get, List, Patch, Watch};
+
+const FOLLOW: &[Verb] = &[List, Watch];
+const READ: &[Verb] = &[Get, List, Watch];
+
+const SUBROSA: &str = subrosa_crds::GROUP;
+const CORE: &str = "";
+const RBAC: &str = "rbac.authorization.k8s.io";
+const NETWORKING: &str = "networking.k8s.io";
+const ADMISSION: &str = "admissionregistration.k8s.io";
+
+/// All the operator may do. Reading what the API server offers (`/api`, `/apis`) and asking about
+/// its own rights is every ServiceAccount's, by the server's own roles.
+pub fn table(installation: &Installation) -> Vec<Grant> {
+    let mut rows = subrosa_kinds();
+    rows.extend(surroundings());
+    rows.extend(itself(installation));
+    rows.extend(reach(installation));
+    rows.extend(governed_namespaces());
+    rows
+}
+
+fn subrosa_kinds() -> Vec<Grant> {
+    let status =
+        |resource, why| Grant::new(Scope::Cluster, SUBROSA, resource, &[Patch], why).subresource("status");
+    let read = |resource, why| Grant::new(Scope::Cluster, SUBROSA, resource, READ, why);
+    vec![
+        read("trustdomains", "Which TrustDomains there are."),
+        Grant::new(
+            Scope::Cluster,
+            SUBROSA,
+            "trustdomains",
+            &[Patch],
+            "Its finalizer. The policy subrosa-trust-domain refuses any other change.",
+        ),
+        status("trustdomains", "What the operator found."),
+        read("externalparties", "Who outside may be connected to."),
+        status("externalparties", "What the operator found."),
+        read("retentionpolicies", "How long data lives."),
+        status("retentionpolicies", "What the operator found."),
+        read("channels", "What is to be protected."),
+        status("channels", "What the operator found."),
+    ]
+}
+
+fn surroundings() -> Vec<Grant> {
+    let follow = |group, resource, why| Grant::new(Scope::Cluster, group, resource, FOLLOW, why);
+    vec![
+        follow(CORE, "namespaces", "Which namespaces belong to a TrustDomain, and their UIDs."),
+        follow(CORE, "pods", "Which pods a Channel selects, and whether a policy reaches them."),
+        follow(CORE, "services", "The DNS names of a Channel's certificate."),
+        follow(CORE, "serviceaccounts", "The UID by which a workload is known in Vault."),
+        follow(NETWORKING, "networkpolicies", "Foreign policies that open what Subrosa closes."),
+        Grant::new(
+            Scope::Cluster,
+            "events.k8s.io",
+            "events",
+            &[Create, Patch],
+            "Tell what happened, beside the object it happened to; a repeated Event becomes a series.",
+        ),
+    ]
+}
+
+fn itself(installation: &Installation) -> Vec<Grant> {
+    let here =
+        |group, resource, verbs, why| Grant::new(Scope::OperatorNamespace, group, resource, verbs, why);
+    let mut rows = vec![
+        here(CORE, "configmaps", READ, "CA certificates that TrustDomains and ExternalParties name."),
+        here(CORE, "serviceaccounts", &[Create], "A token of its own for Vault's audience, to log in with.")
+            .subresource("token")
+            .named([installation.service_account()]),
+    ];
+    // A rule with no names would hold for every Secret, so without names there is no rule.
+    if !installation.token_secrets().is_empty() {
+        rows.push(
+            here(CORE, "secrets", &[Get], "The Vault token a TrustDomain names; for development.")
+                .named(installation.token_secrets()),
+        );
+    }
+    rows
+}
+
+/// How the operator comes by its rights in a governed namespace, and sees that it is watched itself.
+fn reach(installation: &Installation) -> Vec<Grant> {
+    let guards = || super::admission::names(installation);
+    vec![
+        Grant::new(
+            Scope::Cluster,
+            RBAC,
+            "rolebindings",
+            &[Create],
+            "Reach into a governed namespace. The policy subrosa-role-binding admits this one binding only.",
+        ),
+        Grant::new(Scope::Cluster, RBAC, "rolebindings", &[Get, Patch], "Keep that binding as it was.")
+            .named([rbac::NAMESPACE_BINDING]),
+        Grant::new(Scope::Cluster, RBAC, "clusterroles", &[Bind], "Refer to this role, and to no other.")
+            .named([rbac::NAMESPACE_ROLE]),
+        Grant::new(
+            Scope::Cluster,
+            ADMISSION,
+            "validatingadmissionpolicies",
+            &[Get],
+            "See that the policies are there and unedited (condition Guarded).",
+        )
+        .named(guards()),
+        Grant::new(
+            Scope::Cluster,
+            ADMISSION,
+            "validatingadmissionpolicybindings",
+            &[Get],
+            "See that they are in force.",
+        )
+        .named(guards()),
+    ]
+}
+
+fn governed_namespaces() -> Vec<Grant> {
+    const KEEP: &[Verb] = &[Get, List, Watch, Create, Patch, Delete];
+    let keep = |group, resource, why| Grant::new(Scope::GovernedNamespace, group, resource, KEEP, why);
+    vec![
+        keep(
+            CORE,
+            "secrets",
+            "Certificates and trust of the Channels. The policy subrosa-secret refuses to write any other.",
+        ),
+        keep(
+            NETWORKING,
+            "networkpolicies",
+            "What is closed and open. The policy subrosa-network-policy refuses to write any other.",
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Grant> {
+        let installation = Installation::default().with_token_secrets(&["openbao-token"]).unwrap();
+        table(&installation)
+    }
+
+    fn allowed(namespace: &str, group: &str, resource: &str, name: &str, verb: &str) -> bool {
+        let access = Access { namespace, group, resource, name, verb };
+        rows().iter().any(|row| row.covers(&access, &Installation::default()))
+    }
+
+    #[test]
+    fn no_wildcard_and_no_row_without_a_reason() {
+        for row in rows() {
+            let texts = [row.group, row.resource, row.subresource.unwrap_or_default(), row.why];
+            assert!(texts.iter().all(|text| !text.contains('*')), "{row:?}");
+            assert!(row.names.iter().all(|name| !name.is_empty() && !name.contains('*')), "{row:?}");
+            assert!(!row.verbs.is_empty() && row.why.ends_with('.'), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_cluster_wide_on_secrets_or_their_likes() {
+        for row in rows().iter().filter(|row| row.scope == Scope::Cluster) {
+            assert!(!["secrets", "configmaps"].contains(&row.resource), "{row:?}");
+            assert!(row.subresource.is_none_or(|subresource| subresource == "status"), "{row:?}");
+            // Roles, policies and definitions decide what everybody may do.
+            if ["clusterroles", "validatingadmissionpolicies", "validatingadmissionpolicybindings"]
+                .contains(&row.resource)
+            {
+                assert!(row.verbs == [Get] || row.verbs == [Bind], "{row:?}");
+                assert!(!row.names.is_empty(), "{row:?}");
+            }
+            // Nothing in the cluster at large is ever removed or replaced.
+            assert!(
+                row.verbs.iter().all(|verb| ![Delete, Verb::Update, Verb::DeleteCollection].contains(verb))
+            );
+            assert!(!row.verbs.contains(&Verb::Govern), "the operator never decides membership");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_read_by_name_or_not_at_all() {
+        assert!(allowed("subrosa-system", "", "secrets", "openbao-token", "get"));
+        assert!(!allowed("subrosa-system", "", "secrets", "another", "get"));
+        let without = table(&Installation::default());
+        assert!(
+            !without.iter().any(|row| row.scope == Scope::OperatorNamespace && row.resource == "secrets")
+        );
+    }
+
+    #[test]
+    fn covering_asks_for_place_name_and_verb() {
+        assert!(allowed("", "subrosa.dev", "channels", "", "watch"));
+        assert!(allowed("cc-front", "subrosa.dev", "channels/status", "voice", "patch"));
+        assert!(!allowed("cc-front", "subrosa.dev", "channels", "voice", "patch"));
+        assert!(allowed("cc-front", "", "secrets", "voice-mtls", "create"));
+        assert!(!allowed("", "", "secrets", "", "list"), "over all namespaces");
+        assert!(allowed("subrosa-system", "", "configmaps", "ca", "get"));
+        assert!(!allowed("cc-front", "", "configmaps", "ca", "get"));
+        assert!(allowed("subrosa-system", "", "serviceaccounts/token", "subrosa", "create"));
+        assert!(!allowed("subrosa-system", "", "serviceaccounts/token", "default", "create"));
+        assert!(allowed("cc-front", RBAC, "rolebindings", "subrosa", "patch"));
+        assert!(!allowed("cc-front", RBAC, "rolebindings", "another", "patch"));
+        assert!(!allowed("", RBAC, "clusterroles", "cluster-admin", "bind"));
+    }
+}
