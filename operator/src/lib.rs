@@ -1,0 +1,4 @@
+//! Under construction.
+pub mod grants;
+pub mod pki;
+pub mod vault;

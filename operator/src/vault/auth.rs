@@ -1,0 +1,325 @@
+//! A session: logs in, renews at two thirds of the lease, and logs in again when the token is dead.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::future::BoxFuture;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{AuthPart, Reply, parse};
+use super::client::{LOOKUP_SELF, Vault};
+use super::endpoint::{Call, Capability, Op};
+use super::error::VaultError;
+use super::name::{MountPath, RoleName};
+
+/// No more than one login in this time, however often a fresh token is rejected.
+const MIN_BETWEEN_LOGINS: Duration = Duration::from_secs(5);
+/// How long a token without an end, such as a root token, is trusted before it is looked at again.
+const WITHOUT_END: Duration = Duration::from_secs(3600);
+
+/// Where the JWT for a Kubernetes login comes from: a TokenRequest, or a projected file.
+pub trait JwtSource: Send + Sync {
+    /// A JWT that is still valid for a while. The error says why there is none, without quoting one.
+    fn jwt(&self) -> BoxFuture<'_, Result<SecretString, String>>;
+}
+
+/// Any function will do.
+impl<F, Answer> JwtSource for F
+where
+    F: Fn() -> Answer + Send + Sync,
+    Answer: Future<Output = Result<SecretString, String>> + Send + 'static,
+{
+    fn jwt(&self) -> BoxFuture<'_, Result<SecretString, String>> {
+        Box::pin(self())
+    }
+}
+
+/// How a session gets its token.
+#[derive(Clone)]
+pub enum Login {
+    /// Kubernetes auth: a ServiceAccount's JWT for a token.
+    Kubernetes {
+        /// Where the auth method is mounted, without `auth/`.
+        mount: MountPath,
+        /// The role to log in as.
+        role: RoleName,
+        /// Where the JWT comes from, asked for each login.
+        jwt: Arc<dyn JwtSource>,
+    },
+    /// A given token, for development and for administrators. It is renewed if it can be, and never replaced.
+    Token(SecretString),
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kubernetes { mount, role, .. } => {
+                f.debug_struct("Kubernetes").field("mount", mount).field("role", role).finish_non_exhaustive()
+            }
+            Self::Token(_) => f.write_str("Token"),
+        }
+    }
+}
+
+/// What a session can do right now.
+#[derive(Debug, Clone)]
+pub enum SessionState {
+    /// Not logged in yet.
+    Starting,
+    /// The token was accepted when it was last used for renewal, look-up or login.
+    LoggedIn,
+    /// There is no usable token, because of this.
+    LoggedOut(VaultError),
+}
+
+/// Keeps a [`Vault`]'s token alive.
+pub struct Session {
+    vault: Vault,
+    login: Login,
+    state: watch::Sender<SessionState>,
+}
+
+/// How long a token lasts, from when it was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Lease {
+    duration: Duration,
+    renewable: bool,
+}
+
+impl Lease {
+    /// When to renew or replace the token: at two thirds.
+    fn refresh_after(self) -> Duration {
+        if self.duration.is_zero() { WITHOUT_END } else { self.duration * 2 / 3 }
+    }
+}
+
+/// What made the session look at its token.
+enum Woken {
+    LeaseDue,
+    Rejected,
+    Stopped,
+}
+
+impl Session {
+    /// A session for `vault`; nothing happens before [`login`](Self::login) or [`run`](Self::run).
+    pub fn new(vault: Vault, login: Login) -> Self {
+        Self { vault, login, state: watch::Sender::new(SessionState::Starting) }
+    }
+
+    /// Follows the session's state, for readiness.
+    pub fn state(&self) -> watch::Receiver<SessionState> {
+        self.state.subscribe()
+    }
+
+    /// Logs in once and gives the token to the [`Vault`]; enough for a command that ends before the lease
+    /// does.
+    pub async fn login(&self) -> Result<(), VaultError> {
+        self.log_in().await.map(|_| ())
+    }
+
+    /// Logs in and keeps the token alive until `stop`. Failures are retried for ever, with growing pauses;
+    /// they are seen in the state and in whatever requests fail meanwhile.
+    pub async fn run(&self, stop: CancellationToken) {
+        while let Some(lease) = self.log_in_persistently(&stop).await {
+            let logged_in = tokio::time::Instant::now();
+            if !self.keep_alive(lease, &stop).await {
+                return;
+            }
+            // A role that issues tokens Vault rejects must not become a loop of logins.
+            let pause = MIN_BETWEEN_LOGINS.saturating_sub(logged_in.elapsed());
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Renews until the token is beyond saving (true) or the session is stopped (false).
+    async fn keep_alive(&self, mut lease: Lease, stop: &CancellationToken) -> bool {
+        let mut wait = lease.refresh_after();
+        loop {
+            match self.next(wait, stop).await {
+                Woken::Stopped => return false,
+                Woken::Rejected => match self.look_up().await {
+                    Ok(()) => continue,
+                    Err(error) if is_dead(&error) => return true,
+                    Err(error) => {
+                        tracing::debug!(reason = error.reason(), "could not look up the Vault token");
+                        continue;
+                    }
+                },
+                Woken::LeaseDue if !lease.renewable && !lease.duration.is_zero() => return true,
+                Woken::LeaseDue => match self.refresh(lease).await {
+                    // A shrinking lease is near its maximum: a new login gives a whole one.
+                    Ok(renewed) if renewed.duration < lease.duration / 2 => return true,
+                    Ok(renewed) => {
+                        lease = renewed;
+                        wait = lease.refresh_after();
+                        self.state.send_replace(SessionState::LoggedIn);
+                    }
+                    Err(error) if is_dead(&error) => return true,
+                    Err(error) => {
+                        tracing::warn!(reason = error.reason(), "could not renew the Vault token: {error}");
+                        self.state.send_replace(SessionState::LoggedOut(error));
+                        wait = (wait / 4).clamp(Duration::from_secs(1), Duration::from_secs(30));
+                    }
+                },
+            }
+        }
+    }
+
+    async fn next(&self, wait: Duration, stop: &CancellationToken) -> Woken {
+        tokio::select! {
+            () = stop.cancelled() => Woken::Stopped,
+            () = self.vault.token_rejected() => Woken::Rejected,
+            () = tokio::time::sleep(wait) => Woken::LeaseDue,
+        }
+    }
+
+    async fn log_in_persistently(&self, stop: &CancellationToken) -> Option<Lease> {
+        let pauses = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(500))
+            .with_max_delay(Duration::from_secs(30))
+            .without_max_times()
+            .with_jitter();
+        let mut pauses = pauses.build();
+        loop {
+            match stop.run_until_cancelled(self.log_in()).await? {
+                Ok(lease) => return Some(lease),
+                Err(error) => {
+                    tracing::warn!(reason = error.reason(), "could not log in to Vault: {error}");
+                }
+            }
+            let pause = pauses.next().unwrap_or(Duration::from_secs(30));
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await?;
+        }
+    }
+
+    async fn log_in(&self) -> Result<Lease, VaultError> {
+        let result = match &self.login {
+            Login::Kubernetes { mount, role, jwt } => self.log_in_with_jwt(mount, role, jwt.as_ref()).await,
+            Login::Token(token) => self.adopt(token).await,
+        };
+        let state = match &result {
+            Ok(_) => SessionState::LoggedIn,
+            Err(error) => SessionState::LoggedOut(error.clone()),
+        };
+        self.state.send_replace(state);
+        result
+    }
+
+    async fn log_in_with_jwt(
+        &self,
+        mount: &MountPath,
+        role: &RoleName,
+        jwt: &dyn JwtSource,
+    ) -> Result<Lease, VaultError> {
+        let refused = |detail: String| VaultError::LoginRefused {
+            mount: mount.to_string(),
+            role: role.to_string(),
+            detail,
+        };
+        let jwt = jwt.jwt().await.map_err(|reason| refused(format!("no ServiceAccount token: {reason}")))?;
+        let path = format!("auth/{mount}/login");
+        let op = Op::new("auth.login", path.as_str(), &[Capability::Update]).anonymous();
+        let body = KubernetesLogin { role: role.as_str(), jwt: jwt.expose_secret() };
+        let call = Call::<_, serde_json::Value>::post(path.as_str(), body);
+        let auth = match self.vault.send(&op, &call, Some(&jwt)).await {
+            Ok(reply) => auth_of(&path, reply)?,
+            Err(VaultError::PermissionDenied { .. }) => return Err(refused("permission denied".into())),
+            Err(VaultError::Invalid { messages, .. }) => return Err(refused(messages.join("; "))),
+            Err(VaultError::NotFound { .. }) => {
+                return Err(refused("no auth method is mounted there".into()));
+            }
+            Err(error) => return Err(error),
+        };
+        self.vault.set_token(&auth.client_token)?;
+        Ok(lease_of(&auth))
+    }
+
+    async fn adopt(&self, token: &SecretString) -> Result<Lease, VaultError> {
+        self.vault.set_token(token)?;
+        let op = Op::new(LOOKUP_SELF, LOOKUP_SELF, &[Capability::Read]);
+        let call = Call::<(), Lookup>::get(LOOKUP_SELF);
+        match self.vault.exec_data(&op, &call).await {
+            Ok(lookup) => {
+                Ok(Lease { duration: Duration::from_secs(lookup.ttl), renewable: lookup.renewable })
+            }
+            Err(error) if is_dead(&error) => Err(VaultError::TokenRejected),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn look_up(&self) -> Result<(), VaultError> {
+        let op = Op::new(LOOKUP_SELF, LOOKUP_SELF, &[Capability::Read]);
+        self.vault.exec_data(&op, &Call::<(), serde_json::Value>::get(LOOKUP_SELF)).await.map(|_| ())
+    }
+
+    /// Renews the token, or looks at one that has no end.
+    async fn refresh(&self, lease: Lease) -> Result<Lease, VaultError> {
+        if lease.duration.is_zero() {
+            return self.look_up().await.map(|()| lease);
+        }
+        let path = "auth/token/renew-self";
+        let op = Op::new("auth.renew", path, &[Capability::Update]);
+        let call = Call::<_, serde_json::Value>::post(path, serde_json::Map::new());
+        let auth = auth_of(path, self.vault.send(&op, &call, None).await?)?;
+        Ok(lease_of(&auth))
+    }
+}
+
+/// Whether an answer to a request about the token itself means that the token is of no use any more.
+fn is_dead(error: &VaultError) -> bool {
+    matches!(
+        error,
+        VaultError::TokenRejected | VaultError::PermissionDenied { .. } | VaultError::Invalid { .. }
+    )
+}
+
+fn auth_of(path: &str, reply: Reply) -> Result<AuthPart, VaultError> {
+    let unexpected = || VaultError::Unexpected { path: path.to_owned(), problem: "it holds no token".into() };
+    let Reply::Success(body) = reply else { return Err(unexpected()) };
+    parse::<serde::de::IgnoredAny>(path, &body)?.auth.ok_or_else(unexpected)
+}
+
+fn lease_of(auth: &AuthPart) -> Lease {
+    Lease { duration: Duration::from_secs(auth.lease_duration), renewable: auth.renewable }
+}
+
+/// The login's body. Not vaultrs' type, which derives `Debug` over the JWT.
+#[derive(Serialize)]
+struct KubernetesLogin<'a> {
+    role: &'a str,
+    jwt: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Lookup {
+    #[serde(default)]
+    ttl: u64,
+    /// Absent for the first root token.
+    #[serde(default)]
+    renewable: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_renewed_at_two_thirds_of_its_lease() {
+        let lease = |seconds| Lease { duration: Duration::from_secs(seconds), renewable: true };
+        assert_eq!(lease(3600).refresh_after(), Duration::from_secs(2400));
+        assert_eq!(lease(0).refresh_after(), WITHOUT_END);
+    }
+
+    #[test]
+    fn a_login_never_shows_its_token() {
+        let shown = format!("{:?}", Login::Token("s.secret".into()));
+        assert!(!shown.contains("s.secret"), "{shown}");
+    }
+}

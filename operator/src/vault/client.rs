@@ -1,0 +1,283 @@
+//! [`Vault`]: one connection pool, one token, one limit on concurrency, shared by all clones.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use backon::{ExponentialBuilder, Retryable};
+use http::header::HeaderValue;
+use http::{Method, StatusCode};
+use rustify::endpoint::Endpoint;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Notify, Semaphore};
+
+use super::answer::{Asked, Envelope, Failure, Reply, classify, no_answer, parse};
+pub use super::config::{RequestObserver, RequestSample, VaultAddress, VaultConfig};
+use super::endpoint::{Call, Capability, Op};
+use super::error::VaultError;
+pub use super::health::Health;
+
+/// Attempts after the first one, for failures that allow another.
+const MAX_REPETITIONS: usize = 3;
+/// The largest answer that is read: the list of some hundred thousand keys.
+const MAX_ANSWER: usize = 32 * 1024 * 1024;
+/// The path on which a token asks about itself.
+pub(super) const LOOKUP_SELF: &str = "auth/token/lookup-self";
+
+/// A connection to one Vault. Cheap to clone; clones share pool, token and limits.
+#[derive(Clone)]
+pub struct Vault {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: VaultConfig,
+    base: String,
+    http: reqwest::Client,
+    token: ArcSwapOption<Token>,
+    /// Woken when Vault stopped accepting the token.
+    token_rejected: Notify,
+    places: Semaphore,
+}
+
+/// A token that certainly is a header value. No `Debug`.
+struct Token {
+    header: HeaderValue,
+    secret: SecretString,
+}
+
+/// One request, ready to be sent more than once.
+struct Prepared {
+    method: Method,
+    url: String,
+    path: String,
+    body: Vec<u8>,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault").field("address", &self.inner.config.address).finish_non_exhaustive()
+    }
+}
+
+impl Vault {
+    /// Prepares the connection; nothing is sent yet and there is no token.
+    pub fn new(config: VaultConfig) -> Result<Self, VaultError> {
+        if config.concurrency == 0 || config.concurrency > Semaphore::MAX_PERMITS {
+            let problem = format!("{} requests at once; give at least 1", config.concurrency);
+            return Err(VaultError::Config { field: "concurrency", problem });
+        }
+        let http = config.http_client()?;
+        let inner = Inner {
+            base: config.address.api_base(),
+            http,
+            token: ArcSwapOption::empty(),
+            token_rejected: Notify::new(),
+            places: Semaphore::new(config.concurrency),
+            config,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Where this Vault is.
+    pub fn address(&self) -> &VaultAddress {
+        &self.inner.config.address
+    }
+
+    /// Uses `token` from now on. Surrounding white space, such as a file's last newline, is dropped; anything
+    /// else that cannot be a token is an error that does not repeat it.
+    pub fn set_token(&self, token: &SecretString) -> Result<(), VaultError> {
+        let invalid = |problem: &str| VaultError::Config { field: "token", problem: problem.to_owned() };
+        let text = token.expose_secret().trim();
+        if text.is_empty() {
+            return Err(invalid("it is empty"));
+        }
+        if !text.bytes().all(|c| c.is_ascii_graphic()) {
+            return Err(invalid("it contains a line break, a space or another character no token has"));
+        }
+        let mut header = HeaderValue::from_str(text).map_err(|_| invalid("it cannot be sent as a header"))?;
+        header.set_sensitive(true);
+        self.inner.token.store(Some(Arc::new(Token { header, secret: text.into() })));
+        Ok(())
+    }
+
+    /// Forgets the token.
+    pub fn clear_token(&self) {
+        self.inner.token.store(None);
+    }
+
+    /// Whether there is a token; Vault may meanwhile have stopped accepting it.
+    pub fn has_token(&self) -> bool {
+        self.inner.token.load().is_some()
+    }
+
+    /// Waits until Vault has rejected the token.
+    pub(super) async fn token_rejected(&self) {
+        self.inner.token_rejected.notified().await;
+    }
+
+    /// Sends a request and reads the envelope around its answer; `None` when the object is absent.
+    pub(super) async fn exec<E: Endpoint>(
+        &self,
+        op: &Op,
+        endpoint: &E,
+    ) -> Result<Option<Envelope<E::Response>>, VaultError> {
+        match self.send(op, endpoint, None).await? {
+            Reply::Success(body) => parse(&endpoint.path(), &body).map(Some),
+            Reply::Absent(_) => Ok(None),
+        }
+    }
+
+    /// As [`exec`](Self::exec), for a request whose object has to exist and whose answer has to have data.
+    pub(super) async fn exec_data<E: Endpoint>(
+        &self,
+        op: &Op,
+        endpoint: &E,
+    ) -> Result<E::Response, VaultError> {
+        let envelope = self.exec(op, endpoint).await?;
+        let envelope = envelope.ok_or_else(|| VaultError::NotFound { path: endpoint.path() })?;
+        envelope
+            .data
+            .ok_or_else(|| VaultError::Unexpected { path: endpoint.path(), problem: "it is empty".into() })
+    }
+
+    /// Sends a request, repeating it where its [`Op`] and the failure allow. `secret` is kept out of any
+    /// error.
+    pub(super) async fn send<E: Endpoint>(
+        &self,
+        op: &Op,
+        endpoint: &E,
+        secret: Option<&SecretString>,
+    ) -> Result<Reply, VaultError> {
+        let prepared = self.prepare(endpoint)?;
+        let started = Instant::now();
+        let attempt = || self.attempt(op, &prepared, secret);
+        let sent = attempt.retry(backoff()).when(|failure: &Failure| failure.repeatable(op.repeat)).await;
+        let result = match sent {
+            Ok(reply) => Ok(reply),
+            Err(Failure { error: VaultError::PermissionDenied { .. }, .. })
+                if self.token_is_dead(op).await =>
+            {
+                self.inner.token_rejected.notify_one();
+                Err(VaultError::TokenRejected)
+            }
+            Err(failure) => Err(failure.error),
+        };
+        if let Some(observer) = &self.inner.config.observer {
+            let outcome = result.as_ref().map_or_else(|error| error.reason(), |_| "ok");
+            observer.observe(RequestSample { operation: op.name, outcome, duration: started.elapsed() });
+        }
+        result
+    }
+
+    fn prepare<E: Endpoint>(&self, endpoint: &E) -> Result<Prepared, VaultError> {
+        let path = endpoint.path();
+        // Only the body can fail here, and its error may quote it.
+        let request = endpoint.request(&self.inner.base).map_err(|_| VaultError::Unexpected {
+            path: path.clone(),
+            problem: "the request could not be written down".into(),
+        })?;
+        let (parts, body) = request.into_parts();
+        Ok(Prepared { method: parts.method, url: parts.uri.to_string(), path, body })
+    }
+
+    /// One attempt, from waiting for a free place to the last byte, within the deadline.
+    async fn attempt(
+        &self,
+        op: &Op,
+        prepared: &Prepared,
+        secret: Option<&SecretString>,
+    ) -> Result<Reply, Failure> {
+        let deadline = self.inner.config.timeout;
+        let timed_out = || {
+            let (method, path) = (prepared.method.to_string(), prepared.path.clone());
+            Failure::final_(VaultError::Timeout { method, path, after: deadline })
+        };
+        // Read for each attempt: a login may have happened since the last one.
+        let token = if op.authenticated { self.inner.token.load_full() } else { None };
+        if op.authenticated && token.is_none() {
+            self.inner.token_rejected.notify_one();
+            return Err(Failure::final_(VaultError::TokenRejected));
+        }
+        let exchange = tokio::time::timeout(deadline, self.exchange(prepared, token.as_deref()));
+        let (status, body) = match exchange.await {
+            Err(_) => return Err(timed_out()),
+            Ok(Err(Broken::Transport(error))) if error.is_timeout() => return Err(timed_out()),
+            Ok(Err(Broken::Transport(error))) => return Err(no_answer(error)),
+            Ok(Err(Broken::Other(problem))) => {
+                let path = prepared.path.clone();
+                return Err(Failure::final_(VaultError::Unexpected { path, problem: problem.into() }));
+            }
+            Ok(Ok(answer)) => answer,
+        };
+        let secrets: Vec<&str> = token
+            .iter()
+            .map(|token| &token.secret)
+            .chain(secret)
+            .map(|secret| secret.expose_secret())
+            .collect();
+        let asked = Asked { op, method: &prepared.method, path: &prepared.path, secrets: &secrets };
+        classify(&asked, status, body)
+    }
+
+    async fn exchange(
+        &self,
+        prepared: &Prepared,
+        token: Option<&Token>,
+    ) -> Result<(StatusCode, Vec<u8>), Broken> {
+        let _place = self.inner.places.acquire().await.map_err(|_| Broken::Other("the client is closed"))?;
+        let mut request =
+            self.inner.http.request(prepared.method.clone(), &prepared.url).header("X-Vault-Request", "true");
+        if let Some(token) = token {
+            request = request.header("X-Vault-Token", token.header.clone());
+        }
+        if !prepared.body.is_empty() {
+            request =
+                request.header(http::header::CONTENT_TYPE, "application/json").body(prepared.body.clone());
+        }
+        let mut response = request.send().await?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(Broken::Other("it is larger than 32 MiB"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((status, body))
+    }
+
+    /// After "permission denied": Vault says the same for a missing right and for a dead token. Only the
+    /// token itself can be asked which, and every policy of Subrosa lets it ask.
+    async fn token_is_dead(&self, op: &Op) -> bool {
+        if !op.authenticated || op.name == LOOKUP_SELF {
+            return false;
+        }
+        let lookup = Op::new(LOOKUP_SELF, LOOKUP_SELF, &[Capability::Read]);
+        let call = Call::<(), serde_json::Value>::get(LOOKUP_SELF);
+        let Ok(prepared) = self.prepare(&call) else { return false };
+        let answer = self.attempt(&lookup, &prepared, None).await;
+        matches!(answer, Err(Failure { error: VaultError::PermissionDenied { .. }, .. }))
+    }
+}
+
+/// Why an exchange has no answer.
+enum Broken {
+    Transport(reqwest::Error),
+    Other(&'static str),
+}
+
+impl From<reqwest::Error> for Broken {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Transport(error)
+    }
+}
+
+fn backoff() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(1))
+        .with_max_times(MAX_REPETITIONS)
+        .with_jitter()
+}

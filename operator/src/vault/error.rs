@@ -1,0 +1,263 @@
+//! What can go wrong with Vault, as conditions and people need it: a stable reason and a next step, never a
+//! secret.
+
+use std::time::Duration;
+
+use super::name::InvalidName;
+
+/// A failure of one exchange with Vault.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum VaultError {
+    /// A setting of the connection itself is wrong; no request was made.
+    #[error("the Vault connection's {field} is invalid: {problem}")]
+    Config {
+        /// Which setting.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A text may not become part of a path; no request was made.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// Vault answers, but is sealed.
+    #[error("Vault is sealed")]
+    Sealed,
+    /// No usable answer: no connection, a broken one, or a proxy that reports an upstream failure.
+    #[error("Vault is unreachable: {reason}")]
+    Unreachable {
+        /// What happened, without addresses of third parties.
+        reason: String,
+    },
+    /// No answer within the deadline.
+    #[error("Vault did not answer {method} {path} within {after:?}")]
+    Timeout {
+        /// The request's method.
+        method: String,
+        /// The request's path.
+        path: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// Vault asked to go to another address, which is never followed: the token would go there too.
+    #[error("Vault redirected {method} {path} (status {status})")]
+    Redirected {
+        /// The request's method.
+        method: String,
+        /// The request's path.
+        path: String,
+        /// The status of the answer.
+        status: u16,
+    },
+    /// The token is valid, but its policies do not allow this.
+    #[error("Vault refused {method} {path}: permission denied")]
+    PermissionDenied {
+        /// The request's method.
+        method: String,
+        /// The request's path.
+        path: String,
+        /// The line a policy needs for this request.
+        line: String,
+    },
+    /// The token is missing, expired or revoked.
+    #[error("Vault does not accept the token any more")]
+    TokenRejected,
+    /// A login was refused.
+    #[error("Vault refused the login as role {role} at auth/{mount}: {detail}")]
+    LoginRefused {
+        /// The auth mount.
+        mount: String,
+        /// The role.
+        role: String,
+        /// What Vault said, or why no login was attempted.
+        detail: String,
+    },
+    /// The object or the mount does not exist.
+    #[error("Vault has nothing at {path}")]
+    NotFound {
+        /// The request's path.
+        path: String,
+    },
+    /// The entry changed since it was read.
+    #[error("{path} in Vault has changed since it was read")]
+    CasConflict {
+        /// The request's path.
+        path: String,
+    },
+    /// The newest version of the entry was deleted by someone.
+    #[error("version {version} of {path} in Vault was deleted by someone")]
+    Deleted {
+        /// The request's path.
+        path: String,
+        /// The deleted version.
+        version: u64,
+    },
+    /// Vault understood the request and refused it.
+    #[error("Vault refused the request to {path} (status {status}): {}", .messages.join("; "))]
+    Invalid {
+        /// The request's path.
+        path: String,
+        /// The status of the answer.
+        status: u16,
+        /// What Vault said, shortened.
+        messages: Vec<String>,
+    },
+    /// Vault failed while handling the request; whether it took effect is unknown.
+    #[error("Vault failed on {path} (status {status}): {}", .messages.join("; "))]
+    Fault {
+        /// The request's path.
+        path: String,
+        /// The status of the answer.
+        status: u16,
+        /// What Vault said, shortened.
+        messages: Vec<String>,
+    },
+    /// An answer that does not look like Vault's.
+    #[error("the answer to {path} is not what Vault answers: {problem}")]
+    Unexpected {
+        /// The request's path.
+        path: String,
+        /// What is missing or wrong.
+        problem: String,
+    },
+    /// Something else already has this place in Vault.
+    #[error("{path} in Vault is {found}, expected {expected}")]
+    Occupied {
+        /// Where.
+        path: String,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: String,
+    },
+}
+
+impl VaultError {
+    /// A stable CamelCase reason for conditions, events and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Config { .. } => "VaultConfigInvalid",
+            Self::Name(_) => "VaultNameInvalid",
+            Self::Sealed => "VaultSealed",
+            Self::Unreachable { .. } => "VaultUnreachable",
+            Self::Timeout { .. } => "VaultTimeout",
+            Self::Redirected { .. } => "VaultRedirected",
+            Self::PermissionDenied { .. } => "VaultPermissionDenied",
+            Self::TokenRejected => "VaultTokenRejected",
+            Self::LoginRefused { .. } => "VaultLoginRefused",
+            Self::NotFound { .. } => "VaultNotFound",
+            Self::CasConflict { .. } => "VaultConflict",
+            Self::Deleted { .. } => "VaultEntryDeleted",
+            Self::Invalid { .. } => "VaultRequestRefused",
+            Self::Fault { .. } => "VaultFault",
+            Self::Unexpected { .. } => "VaultAnswerUnexpected",
+            Self::Occupied { .. } => "VaultPathOccupied",
+        }
+    }
+
+    /// What a person does next.
+    pub fn next_step(&self) -> String {
+        match self {
+            Self::Config { field, .. } => format!("correct the {field} of the Vault connection"),
+            Self::Name(name) => format!("use a {} of this form: {}", name.kind(), name.expected()),
+            Self::Sealed => "unseal Vault; everything continues by itself afterwards".into(),
+            Self::Unreachable { .. } | Self::Timeout { .. } => {
+                "check that Vault runs, and that address, CA bundle and network policies lead to it".into()
+            }
+            Self::Redirected { .. } => {
+                "give the address of Vault's active node or of a Service that selects it".into()
+            }
+            Self::PermissionDenied { line, .. } => {
+                format!("run `subrosa vault-setup` again; the policy of this token lacks: {line}")
+            }
+            Self::TokenRejected => {
+                "nothing, if the operator logs in by itself: it does so now; else replace the token".into()
+            }
+            Self::LoginRefused { role, mount, .. } => format!(
+                "check that role {role} at auth/{mount} exists, is bound to the operator's ServiceAccount and \
+                 asks for the same audience; `subrosa vault-setup` writes it"
+            ),
+            Self::NotFound { .. } => {
+                "check the mount's path; `subrosa vault-setup` makes what is static".into()
+            }
+            Self::CasConflict { .. } => "nothing: it is read again and retried".into(),
+            Self::Deleted { path, version } => {
+                format!("undelete version {version} of {path}, then find out who deleted it")
+            }
+            Self::Invalid { .. } | Self::Unexpected { .. } => {
+                "check Vault's version and mounts against the documentation, then Vault's own log".into()
+            }
+            Self::Fault { .. } => "read Vault's own log; the request is made again".into(),
+            Self::Occupied { path, expected, .. } => {
+                format!("choose another mount than {path}, or make it {expected}")
+            }
+        }
+    }
+
+    /// Whether the same request may succeed later without anybody changing a setting.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Sealed
+                | Self::Unreachable { .. }
+                | Self::Timeout { .. }
+                | Self::TokenRejected
+                | Self::CasConflict { .. }
+                | Self::Fault { .. }
+        )
+    }
+
+    /// Whether a write that failed like this may nevertheless have taken effect: read before writing again.
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Fault { .. } | Self::Unexpected { .. }
+        )
+    }
+}
+
+/// How many messages, and how much of each, an error carries.
+const MAX_MESSAGES: usize = 4;
+const MAX_MESSAGE: usize = 240;
+
+/// Vault's own messages, shortened, without control characters and without any of `secrets`.
+pub(super) fn shorten<'a>(messages: impl IntoIterator<Item = &'a str>, secrets: &[&str]) -> Vec<String> {
+    messages.into_iter().take(MAX_MESSAGES).map(|message| shorten_one(message, secrets)).collect()
+}
+
+fn shorten_one(message: &str, secrets: &[&str]) -> String {
+    let mut text = message.to_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "[redacted]");
+    }
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = words.collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_lose_secrets_control_characters_and_length() {
+        let long = "x".repeat(1000);
+        let messages = shorten(["1 error\n\t* bad s.token1 \u{1b}[31m", &long], &["s.token1"]);
+        assert_eq!(messages.first().map(String::as_str), Some("1 error * bad [redacted] [31m"));
+        assert_eq!(messages.get(1).map(|message| message.chars().count()), Some(MAX_MESSAGE + 1));
+        assert_eq!(shorten(vec!["a"; 100], &[]).len(), MAX_MESSAGES);
+    }
+
+    #[test]
+    fn a_missing_permission_names_the_line_to_add() {
+        let error = VaultError::PermissionDenied {
+            method: "POST".into(),
+            path: "transit/keys/a.b".into(),
+            line: r#"path "transit/keys/+" { capabilities = ["create"] }"#.into(),
+        };
+        assert_eq!(error.reason(), "VaultPermissionDenied");
+        assert!(error.next_step().contains(r#"path "transit/keys/+" { capabilities = ["create"] }"#));
+    }
+}

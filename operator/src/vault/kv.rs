@@ -1,0 +1,132 @@
+//! The ledger's key-value store, version 2: every write is compare-and-set, nothing is ever deleted.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::answer::{Reply, parse};
+use super::client::Vault;
+use super::endpoint::{Call, Capability, Op};
+use super::error::VaultError;
+use super::name::{Ledger, LedgerPath, MountPath};
+
+/// An entry and the version a change of it has to name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// What stands there.
+    pub value: T,
+    /// Its version, from 1.
+    pub version: u64,
+}
+
+/// The key-value engine at one mount.
+#[derive(Debug, Clone)]
+pub struct Kv {
+    vault: Vault,
+    mount: MountPath,
+}
+
+impl Kv {
+    /// The engine mounted at `mount`.
+    pub fn new(vault: Vault, mount: MountPath) -> Self {
+        Self { vault, mount }
+    }
+
+    /// Reads an entry; `None` when it never existed, an error when someone deleted it.
+    pub async fn read<T>(&self, path: &LedgerPath) -> Result<Option<Versioned<T>>, VaultError>
+    where
+        T: DeserializeOwned + Send + Sync,
+    {
+        let op = self.op("kv.read", &format!("data/{}/+", path.ledger().as_str()), &[Capability::Read]);
+        let full = self.data_path(path);
+        let body = match self.vault.send(&op, &Call::<(), Entry<T>>::get(full.as_str()), None).await? {
+            Reply::Success(body) => body,
+            Reply::Absent(body) => return self.absent(full, &body),
+        };
+        let unexpected =
+            |problem: &str| VaultError::Unexpected { path: full.clone(), problem: problem.to_owned() };
+        let entry = parse::<Entry<T>>(&full, &body)?.data.ok_or_else(|| unexpected("it is empty"))?;
+        let value = entry.data.ok_or_else(|| unexpected("it has a version but no data"))?;
+        Ok(Some(Versioned { value, version: entry.metadata.version }))
+    }
+
+    /// Writes an entry whose version is still `expected` (0: it must not exist yet) and returns the new
+    /// version.
+    ///
+    /// [`VaultError::CasConflict`] means that another write came first. After an error whose
+    /// [outcome is unknown](VaultError::outcome_unknown), read before writing again.
+    pub async fn write<T>(&self, path: &LedgerPath, value: &T, expected: u64) -> Result<u64, VaultError>
+    where
+        T: Serialize + Sync,
+    {
+        let capabilities: &[Capability] = &[Capability::Create, Capability::Update];
+        let op = self.op("kv.write", &format!("data/{}/+", path.ledger().as_str()), capabilities).once();
+        let body = Write { options: Options { cas: expected }, data: value };
+        let call = Call::<_, Metadata>::post(self.data_path(path), body);
+        Ok(self.vault.exec_data(&op, &call).await?.version)
+    }
+
+    /// The names of all entries of a ledger; names Subrosa could not have made are left out.
+    pub async fn list(&self, ledger: Ledger) -> Result<Vec<LedgerPath>, VaultError> {
+        let op = self.op("kv.list", &format!("metadata/{}", ledger.as_str()), &[Capability::List]);
+        let call = Call::<(), Keys>::list(format!("{}/metadata/{}", self.mount, ledger.as_str()));
+        let data = self.vault.exec(&op, &call).await?.and_then(|envelope| envelope.data);
+        let keys = data.map(|answer| answer.keys).unwrap_or_default();
+        Ok(keys.into_iter().filter_map(|entry| LedgerPath::new(ledger, entry).ok()).collect())
+    }
+
+    /// Vault answers a deleted entry like an absent one, but with the version that was deleted.
+    fn absent<T>(&self, path: String, body: &[u8]) -> Result<Option<Versioned<T>>, VaultError> {
+        let deleted =
+            serde_json::from_slice::<Deleted>(body).ok().map(|deleted| deleted.data.metadata.version);
+        match deleted {
+            Some(version) => Err(VaultError::Deleted { path, version }),
+            None => Ok(None),
+        }
+    }
+
+    fn data_path(&self, path: &LedgerPath) -> String {
+        format!("{}/data/{path}", self.mount)
+    }
+
+    fn op(&self, name: &'static str, path: &str, capabilities: &'static [Capability]) -> Op {
+        Op::new(name, format!("{}/{path}", self.mount), capabilities)
+    }
+}
+
+#[derive(Deserialize)]
+struct Entry<T> {
+    data: Option<T>,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    version: u64,
+}
+
+#[derive(Deserialize)]
+struct Deleted {
+    data: DeletedEntry,
+}
+
+#[derive(Deserialize)]
+struct DeletedEntry {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    keys: Vec<String>,
+}
+
+/// vaultrs' type for this has a 32-bit version and wants the value as a JSON tree first.
+#[derive(Serialize)]
+struct Write<'a, T> {
+    options: Options,
+    data: &'a T,
+}
+
+#[derive(Serialize)]
+struct Options {
+    cas: u64,
+}

@@ -1,0 +1,31 @@
+//! The only way Subrosa speaks to OpenBao and HashiCorp Vault.
+//!
+//! ```text
+//! name ──> transit ┐
+//!          kv      ├──> client ──> one HTTP connection pool, one token, one limit on concurrency
+//!          identity│       ▲
+//!          setup   ┘      auth (logs in, renews, notices a dead token)
+//! ```
+//!
+//! * Paths are built from [`name`] types only, so no text of a tenant ever reaches a path.
+//! * [`Vault`] owns transport, deadlines, retries and the token; nothing else opens a connection.
+//! * Every failure is a [`VaultError`] with a stable reason and a next step, and none holds a secret.
+//! * [`setup`] describes what is written once by an administrator. The operator's own identity can write
+//!   neither policies nor roles, which `setup` and its tests hold it to.
+
+mod answer;
+pub mod auth;
+pub mod client;
+mod config;
+mod endpoint;
+pub mod error;
+mod health;
+pub mod identity;
+pub mod kv;
+pub mod name;
+pub mod setup;
+pub mod transit;
+
+pub use client::{Health, RequestObserver, RequestSample, Vault, VaultAddress, VaultConfig};
+pub use error::VaultError;
+pub use name::{AliasId, AliasName, Ledger, LedgerPath, MountAccessor, MountPath, RoleName, TransitKeyName};

@@ -1,0 +1,274 @@
+//! Names that may become part of a request path, checked once where they enter.
+//!
+//! A name with a slash or a dot segment would open another path of Vault's API, under whatever right the
+//! token has there. These types admit only what Subrosa itself mints, which is far less than Vault would
+//! accept.
+
+use std::fmt;
+
+/// A text that may not become part of a Vault path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{value:?} is not a valid {kind}: expected {expected}")]
+pub struct InvalidName {
+    kind: &'static str,
+    expected: &'static str,
+    value: String,
+}
+
+impl InvalidName {
+    fn new(kind: &'static str, expected: &'static str, value: &str) -> Self {
+        Self { kind, expected, value: value.chars().take(MAX_QUOTED).collect() }
+    }
+
+    /// Which kind of name was expected, for example `transit key name`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// What the name has to look like.
+    pub fn expected(&self) -> &'static str {
+        self.expected
+    }
+}
+
+/// How much of a refused name an error repeats.
+const MAX_QUOTED: usize = 64;
+
+/// Declares a validated name: the type, what it is called, what it looks like and the check.
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $kind:literal, $expected:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(String);
+
+        impl $type {
+            /// Checks `value`; the error says what the name has to look like.
+            pub fn new(value: impl Into<String>) -> Result<Self, InvalidName> {
+                let value = value.into();
+                let check: fn(&str) -> bool = $check;
+                if check(&value) {
+                    Ok(Self(value))
+                } else {
+                    Err(InvalidName::new($kind, $expected, &value))
+                }
+            }
+
+            /// The name as it stands in a path or body.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = InvalidName;
+
+            fn from_str(value: &str) -> Result<Self, Self::Err> {
+                Self::new(value)
+            }
+        }
+    };
+}
+
+name!(
+    /// The name of a transit key, such as `<id>.<class>.<cohort>` or `<id>.ca`.
+    TransitKeyName,
+    "transit key name",
+    "dot-separated labels of a-z, 0-9 and '-', at most 160 characters",
+    |value| value.len() <= 160 && value.split('.').all(is_label)
+);
+
+name!(
+    /// Where a secrets engine or an auth method is mounted, without leading or trailing slash and, for an
+    /// auth method, without `auth/`.
+    MountPath,
+    "mount path",
+    "1 to 4 segments of a-z, 0-9, '-' and '_' joined by '/', none of Vault's own first segments \
+     (sys, identity, cubbyhole, auth), at most 128 characters",
+    |value| {
+        let segments = || value.split('/');
+        value.len() <= 128
+            && segments().count() <= 4
+            && segments().all(is_segment)
+            && !segments().next().is_some_and(|first| RESERVED_MOUNTS.contains(&first))
+    }
+);
+
+name!(
+    /// The name of a role of an auth method.
+    RoleName,
+    "role name",
+    "a-z, 0-9 and '-', starting and ending alphanumeric, at most 63 characters",
+    |value| value.len() <= 63 && is_label(value)
+);
+
+name!(
+    /// The name of an entity alias: the UID of a ServiceAccount, as `alias_name_source=serviceaccount_uid`
+    /// makes it.
+    AliasName,
+    "alias name",
+    "a ServiceAccount UID: letters, digits and '-', at most 128 characters",
+    |value| is_identifier(value, |c| c == '-')
+);
+
+name!(
+    /// The accessor of an auth mount, which together with an [`AliasName`] identifies an alias.
+    MountAccessor,
+    "mount accessor",
+    "letters, digits, '-' and '_', at most 128 characters",
+    |value| is_identifier(value, |c| c == '-' || c == '_')
+);
+
+name!(
+    /// The id Vault gave an entity alias.
+    AliasId,
+    "alias id",
+    "letters, digits and '-', at most 128 characters",
+    |value| is_identifier(value, |c| c == '-')
+);
+
+/// First segments that belong to Vault itself.
+const RESERVED_MOUNTS: [&str; 4] = ["sys", "identity", "cubbyhole", "auth"];
+
+/// The parts of the key-value store Subrosa keeps its ledger in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ledger {
+    /// One entry per Channel identity.
+    Channels,
+}
+
+impl Ledger {
+    /// The folder below the mount.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Channels => "channels",
+        }
+    }
+}
+
+/// One entry of a [`Ledger`], such as `channels/<id>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LedgerPath {
+    ledger: Ledger,
+    entry: String,
+}
+
+impl LedgerPath {
+    /// The entry of that name; the error says what the name has to look like.
+    pub fn new(ledger: Ledger, entry: impl Into<String>) -> Result<Self, InvalidName> {
+        let entry = entry.into();
+        if entry.len() <= 128 && entry.split('.').all(is_label) {
+            Ok(Self { ledger, entry })
+        } else {
+            let expected = "dot-separated labels of a-z, 0-9 and '-', at most 128 characters";
+            Err(InvalidName::new("ledger entry", expected, &entry))
+        }
+    }
+
+    /// The ledger this entry belongs to.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger
+    }
+
+    /// The name of the entry within its ledger.
+    pub fn entry(&self) -> &str {
+        &self.entry
+    }
+}
+
+impl fmt::Display for LedgerPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ledger.as_str(), self.entry)
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let ends = |c: Option<&u8>| c.is_some_and(|c| alphanumeric(*c));
+    let bytes = label.as_bytes();
+    ends(bytes.first()) && ends(bytes.last()) && bytes.iter().all(|c| alphanumeric(*c) || *c == b'-')
+}
+
+fn is_segment(segment: &str) -> bool {
+    !segment.is_empty()
+        && segment.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_')
+}
+
+fn is_identifier(value: &str, also: fn(char) -> bool) -> bool {
+    (1..=128).contains(&value.len()) && value.chars().all(|c| c.is_ascii_alphanumeric() || also(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What must never become part of a path, whatever the type.
+    const HOSTILE: [&str; 16] = [
+        "",
+        ".",
+        "..",
+        "../sys/mounts/evil",
+        "a/../b",
+        "a//b",
+        "/a",
+        "a/",
+        "a%2fb",
+        "a?list=true",
+        "a#b",
+        "a b",
+        "a\nb",
+        "a\0b",
+        "ä",
+        "a*",
+    ];
+
+    #[test]
+    fn hostile_texts_are_refused_by_every_name() {
+        for text in HOSTILE {
+            assert!(TransitKeyName::new(text).is_err(), "key {text:?}");
+            assert!(MountPath::new(text).is_err(), "mount {text:?}");
+            assert!(RoleName::new(text).is_err(), "role {text:?}");
+            assert!(AliasName::new(text).is_err(), "alias {text:?}");
+            assert!(AliasId::new(text).is_err(), "alias id {text:?}");
+            assert!(MountAccessor::new(text).is_err(), "accessor {text:?}");
+            assert!(LedgerPath::new(Ledger::Channels, text).is_err(), "ledger {text:?}");
+        }
+        assert!(TransitKeyName::new("a/b").is_err());
+        assert!(TransitKeyName::new("a..b").is_err());
+        assert!(TransitKeyName::new("a.").is_err());
+        assert!(LedgerPath::new(Ledger::Channels, "a/b").is_err());
+    }
+
+    #[test]
+    fn names_subrosa_mints_are_accepted() {
+        assert!(TransitKeyName::new("abcdefgh234567ab.call-recording.2026w47").is_ok());
+        assert!(TransitKeyName::new("abcdefgh234567ab.ca").is_ok());
+        assert!(AliasName::new("6f1f2b1e-5a0b-4f57-9d9a-0c8c5a3d2f10").is_ok());
+        assert!(MountAccessor::new("auth_kubernetes_fbf9457a").is_ok());
+        assert!(MountPath::new("team-a/transit_2").is_ok());
+        let path = LedgerPath::new(Ledger::Channels, "abcdefgh234567ab").map(|path| path.to_string());
+        assert_eq!(path.as_deref(), Ok("channels/abcdefgh234567ab"));
+    }
+
+    #[test]
+    fn a_mount_may_not_shadow_vaults_own_api() {
+        for text in ["sys", "sys/raw", "identity", "cubbyhole", "auth", "auth/kubernetes"] {
+            assert!(MountPath::new(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_quotes_only_the_beginning_of_what_it_refuses() {
+        let message = match RoleName::new("A".repeat(500)) {
+            Ok(name) => panic!("accepted {name}"),
+            Err(error) => error.to_string(),
+        };
+        assert!(message.len() < 250, "{message}");
+        assert!(message.contains("role name"), "{message}");
+    }
+}

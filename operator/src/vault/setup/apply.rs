@@ -1,0 +1,197 @@
+//! Applies the setup: reads first, writes only differences, says what it did.
+
+use std::fmt;
+
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value};
+
+use super::{SetupStep, StepKind, VaultSetup, resolved};
+use crate::vault::answer::{Reply, parse};
+use crate::vault::client::Vault;
+use crate::vault::endpoint::{Call, Capability, Op};
+use crate::vault::error::VaultError;
+use crate::vault::identity::auth_accessor;
+use crate::vault::name::MountAccessor;
+
+/// What happened to one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was already so; nothing was written.
+    Unchanged,
+    /// It did not exist.
+    Created,
+    /// It was different.
+    Updated,
+    /// It was written again because it holds a secret that cannot be read back and compared.
+    Refreshed,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unchanged => "unchanged",
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Refreshed => "refreshed",
+        })
+    }
+}
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// The step's path.
+    pub path: String,
+    /// What happened to it.
+    pub outcome: Outcome,
+    /// Which fields were different.
+    pub changed: Vec<String>,
+}
+
+const ADMIN: &[Capability] = &[Capability::Create, Capability::Read, Capability::Update, Capability::Sudo];
+
+/// Brings Vault to the described setup with an administrator's token. Applied twice, the second time writes
+/// nothing, except for a reviewer's JWT that is given again.
+pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>, VaultError> {
+    let mut report = Vec::new();
+    let mut accessor = None;
+    for step in setup.steps() {
+        let body = match step.kind {
+            StepKind::Policy => {
+                if accessor.is_none() {
+                    accessor = Some(known_accessor(vault, setup).await?);
+                }
+                accessor.as_ref().map_or_else(|| step.body.clone(), |accessor| resolved(&step.body, accessor))
+            }
+            StepKind::Mount { .. } | StepKind::Object => step.body.clone(),
+        };
+        report.push(apply_step(vault, step, &body).await?);
+    }
+    Ok(report)
+}
+
+async fn known_accessor(vault: &Vault, setup: &VaultSetup) -> Result<MountAccessor, VaultError> {
+    let absent = || VaultError::NotFound { path: format!("auth/{}", setup.kubernetes_mount) };
+    auth_accessor(vault, &setup.kubernetes_mount).await?.ok_or_else(absent)
+}
+
+async fn apply_step(vault: &Vault, step: &SetupStep, body: &Value) -> Result<StepReport, VaultError> {
+    let present = present(vault, step).await?;
+    let changed = present.as_ref().map(|present| differences(body, present)).unwrap_or_default();
+    let outcome = match (&present, step.kind) {
+        (None, _) => Outcome::Created,
+        (Some(present), StepKind::Mount { .. }) => {
+            check_mount(step, body, present)?;
+            Outcome::Unchanged
+        }
+        (Some(_), _) if !changed.is_empty() => Outcome::Updated,
+        (Some(_), _) if step.secret.is_some() => Outcome::Refreshed,
+        (Some(_), _) => Outcome::Unchanged,
+    };
+    if outcome != Outcome::Unchanged {
+        write(vault, step, body).await?;
+    }
+    let changed = if outcome == Outcome::Updated { changed } else { Vec::new() };
+    Ok(StepReport { path: step.path.clone(), outcome, changed })
+}
+
+/// What stands where the step writes.
+async fn present(vault: &Vault, step: &SetupStep) -> Result<Option<Map<String, Value>>, VaultError> {
+    let op = Op::new("setup.read", step.path.as_str(), ADMIN);
+    let StepKind::Mount { index } = step.kind else {
+        return read(vault, &op, &step.path).await;
+    };
+    // Reading an absent mount is an error that only its text tells from others; the index is plain.
+    let name = step.path.strip_prefix(index).unwrap_or_default().trim_start_matches('/');
+    let mut mounts = read(vault, &op, index).await?.unwrap_or_default();
+    Ok(match mounts.remove(&format!("{name}/")) {
+        Some(Value::Object(mount)) => Some(mount),
+        _ => None,
+    })
+}
+
+async fn read(vault: &Vault, op: &Op, path: &str) -> Result<Option<Map<String, Value>>, VaultError> {
+    let call = Call::<(), Map<String, Value>>::get(path);
+    Ok(vault.exec(op, &call).await?.and_then(|envelope| envelope.data))
+}
+
+async fn write(vault: &Vault, step: &SetupStep, body: &Value) -> Result<(), VaultError> {
+    let op = Op::new("setup.write", step.path.as_str(), ADMIN);
+    let mut body = body.clone();
+    if let (Value::Object(fields), Some((name, secret))) = (&mut body, &step.secret) {
+        fields.insert((*name).to_owned(), Value::String(secret.expose_secret().to_owned()));
+    }
+    let secret = step.secret.as_ref().map(|(_, secret)| secret);
+    let call = Call::<_, Value>::post(step.path.as_str(), body);
+    let mut attempt = 0;
+    loop {
+        match vault.send(&op, &call, secret).await {
+            // A key-value mount is not ready the moment it is made.
+            Err(VaultError::Invalid { messages, .. })
+                if attempt < 20 && messages.iter().any(|message| message.contains("Upgrading")) =>
+            {
+                attempt += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+            }
+            Ok(Reply::Success(body)) => return parse::<Value>(&step.path, &body).map(|_| ()),
+            Ok(Reply::Absent(_)) => return Err(VaultError::NotFound { path: step.path.clone() }),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A mount is used as it is if it is of the right type: its description and tuning are the administrator's.
+fn check_mount(step: &SetupStep, wanted: &Value, present: &Map<String, Value>) -> Result<(), VaultError> {
+    let kind = |mount: &dyn Fn(&str) -> Option<Value>| {
+        let options = mount("options").and_then(|options| options.get("version").cloned());
+        let version =
+            options.and_then(|version| version.as_str().map(|version| format!(" version {version}")));
+        let kind = mount("type").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
+        format!("{kind}{}", version.unwrap_or_default())
+    };
+    let expected = kind(&|field| wanted.get(field).cloned());
+    let found = kind(&|field| present.get(field).cloned());
+    if expected == found {
+        return Ok(());
+    }
+    Err(VaultError::Occupied {
+        path: step.path.clone(),
+        found: format!("a mount of type {found}"),
+        expected: format!("type {expected}"),
+    })
+}
+
+/// The fields of `wanted` that are otherwise in `present`. Vault answers an empty list as null or not at all.
+fn differences(wanted: &Value, present: &Map<String, Value>) -> Vec<String> {
+    let Value::Object(wanted) = wanted else { return Vec::new() };
+    let differs =
+        |name: &String, value: &Value| normal(value) != present.get(name).map_or(Value::Null, normal);
+    wanted.iter().filter(|(name, value)| differs(name, value)).map(|(name, _)| name.clone()).collect()
+}
+
+/// Values that mean the same become the same.
+fn normal(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.trim().is_empty() => Value::Null,
+        Value::String(text) => Value::String(text.trim().to_owned()),
+        Value::Array(values) if values.is_empty() => Value::Null,
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_fields_that_are_wanted_and_different_count() {
+        let present = json!({"a": 1, "b": null, "c": "text\n", "d": ["x"], "extra": true});
+        let Value::Object(present) = present else { panic!("no object") };
+        let wanted = json!({"a": 1, "b": [], "c": "text", "d": ["x"], "absent": ""});
+        assert!(differences(&wanted, &present).is_empty());
+        let wanted = json!({"a": 2, "b": ["y"], "c": "other", "d": []});
+        assert_eq!(differences(&wanted, &present), ["a", "b", "c", "d"]);
+    }
+}

@@ -1,0 +1,234 @@
+//! What an administrator writes into Vault once, and Subrosa never again: mounts, Kubernetes auth, static
+//! policies and roles.
+//!
+//! [`VaultSetup::new`] is pure: the same parameters give the same [steps](SetupStep) in the same order. They
+//! can be [printed](VaultSetup::print) for someone else to apply, or [applied](apply::apply) with an
+//! administrator's token.
+
+pub mod apply;
+mod policy;
+mod print;
+mod roles;
+
+use std::fmt;
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::error::VaultError;
+use super::name::{MountAccessor, MountPath, RoleName};
+
+/// The operator's policy and role.
+pub const OPERATOR_POLICY: &str = "subrosa-operator";
+/// The policy every workload's token has; what it opens depends on the workload's alias.
+pub const WORKLOAD_POLICY: &str = "subrosa-workload";
+/// The role workloads log in with.
+pub const WORKLOAD_ROLE: &str = "subrosa-workload";
+
+/// The label that makes a namespace a member of a trust domain.
+const MEMBER_LABEL: &str = "subrosa.dev/trust-domain";
+/// Stands for the accessor of the Kubernetes auth mount, which exists only once the mount does.
+const ACCESSOR: &str = "<accessor of the Kubernetes auth mount>";
+
+/// What the static setup depends on.
+#[derive(Debug, Clone)]
+pub struct SetupParams {
+    /// Where Kubernetes auth is, or will be, mounted; without `auth/`.
+    pub kubernetes_mount: MountPath,
+    /// Where transit is, or will be, mounted.
+    pub transit_mount: MountPath,
+    /// Where the ledger's key-value engine is, or will be, mounted.
+    pub kv_mount: MountPath,
+    /// The role the operator logs in with.
+    pub operator_role: RoleName,
+    /// The namespace the operator runs in.
+    pub operator_namespace: String,
+    /// The operator's ServiceAccount.
+    pub operator_service_account: String,
+    /// The audience every login's JWT has to have.
+    pub audience: String,
+    /// The trust domain: the value of its namespaces' label `subrosa.dev/trust-domain`.
+    pub trust_domain: String,
+    /// How Vault reaches the API server.
+    pub kubernetes: KubernetesApi,
+}
+
+/// How Vault reaches the API server that says whether a JWT is valid.
+#[derive(Debug, Clone)]
+pub struct KubernetesApi {
+    /// Its address as seen from Vault.
+    pub host: String,
+    /// Its CA as PEM. Absent, Vault uses that of the pod it runs in.
+    pub ca_pem: Option<String>,
+    /// The JWT of a ServiceAccount that may create TokenReviews **and get namespaces** (the workload role
+    /// looks at a namespace's labels). Absent, Vault uses that of the pod it runs in.
+    pub reviewer_jwt: Option<SecretString>,
+}
+
+impl Default for KubernetesApi {
+    fn default() -> Self {
+        Self { host: "https://kubernetes.default.svc".to_owned(), ca_pem: None, reviewer_jwt: None }
+    }
+}
+
+/// One write, described.
+#[derive(Clone)]
+pub struct SetupStep {
+    pub(super) kind: StepKind,
+    path: String,
+    body: Value,
+    /// Written but never shown or read back.
+    secret: Option<(&'static str, SecretString)>,
+    why: &'static str,
+}
+
+/// How the present state of a step's object is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StepKind {
+    /// A mount of `sys/mounts` or `sys/auth`.
+    Mount { index: &'static str },
+    /// An object that is read at the path it is written to; unread fields keep their value.
+    Object,
+    /// A policy: text that names the accessor.
+    Policy,
+}
+
+impl SetupStep {
+    fn new(kind: StepKind, path: impl Into<String>, body: Value, why: &'static str) -> Self {
+        Self { kind, path: path.into(), body, secret: None, why }
+    }
+
+    /// The HTTP method: every step of the setup is a `POST`.
+    pub fn method(&self) -> &'static str {
+        "POST"
+    }
+
+    /// The path below `/v1/`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The body without its secret.
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+
+    /// The name of the one field of the body that is not shown.
+    pub fn secret_field(&self) -> Option<&'static str> {
+        self.secret.as_ref().map(|(field, _)| *field)
+    }
+
+    /// What the step is for.
+    pub fn why(&self) -> &'static str {
+        self.why
+    }
+}
+
+impl fmt::Debug for SetupStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SetupStep")
+            .field("path", &self.path)
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The whole static setup, in the order it has to be written.
+#[derive(Debug, Clone)]
+pub struct VaultSetup {
+    kubernetes_mount: MountPath,
+    steps: Vec<SetupStep>,
+}
+
+impl VaultSetup {
+    /// Describes the setup; an error names the parameter Vault or Kubernetes would not accept.
+    pub fn new(params: &SetupParams) -> Result<Self, VaultError> {
+        roles::check(params)?;
+        let SetupParams { kubernetes_mount, transit_mount, kv_mount, kubernetes, .. } = params;
+        let object = |path: String, body: Value, why| SetupStep::new(StepKind::Object, path, body, why);
+        let mount = |index, path: &MountPath, body: Value, why| {
+            SetupStep::new(StepKind::Mount { index }, format!("{index}/{path}"), body, why)
+        };
+        let policy = |name: &str, text: String, why| {
+            let body = json!({ "policy": text });
+            SetupStep::new(StepKind::Policy, format!("sys/policies/acl/{name}"), body, why)
+        };
+        let mut config = object(
+            format!("auth/{kubernetes_mount}/config"),
+            roles::kubernetes_config(kubernetes),
+            "Vault asks the API server whether a token is valid and which labels its namespace has",
+        );
+        config.secret = kubernetes.reviewer_jwt.clone().map(|jwt| ("token_reviewer_jwt", jwt));
+        let steps = vec![
+            mount(
+                "sys/mounts",
+                transit_mount,
+                json!({ "type": "transit", "description": "Subrosa: keys that never leave Vault" }),
+                "the keys of channels and of their certificate authorities",
+            ),
+            mount(
+                "sys/mounts",
+                kv_mount,
+                json!({ "type": "kv", "options": { "version": "2" }, "description": "Subrosa: the ledger" }),
+                "the ledger: what exists and what was decided, authoritative over any status",
+            ),
+            object(
+                format!("{kv_mount}/config"),
+                json!({ "cas_required": true }),
+                "no ledger entry is ever overwritten unread",
+            ),
+            mount(
+                "sys/auth",
+                kubernetes_mount,
+                json!({ "type": "kubernetes", "description": "Subrosa: ServiceAccounts" }),
+                "the operator and the workloads log in as their ServiceAccounts",
+            ),
+            config,
+            policy(
+                OPERATOR_POLICY,
+                policy::operator(params, ACCESSOR),
+                "the operator makes, rotates and signs with keys, keeps the ledger, grants and withdraws; \
+                 it never opens data, destroys, exports, or changes its own rights",
+            ),
+            policy(
+                WORKLOAD_POLICY,
+                policy::workload(params, ACCESSOR),
+                "what a workload may do with its own keys, and only while its alias says so",
+            ),
+            object(
+                format!("auth/{kubernetes_mount}/role/{}", params.operator_role),
+                roles::operator(params),
+                "the operator's ServiceAccount, and no other, gets the operator's policy",
+            ),
+            object(
+                format!("auth/{kubernetes_mount}/role/{WORKLOAD_ROLE}"),
+                roles::workload(params),
+                "the trust domain's ServiceAccounts may log in; without an alias they can do nothing",
+            ),
+        ];
+        Ok(Self { kubernetes_mount: kubernetes_mount.clone(), steps })
+    }
+
+    /// The steps in order. Policies name the accessor of the Kubernetes auth mount by a placeholder.
+    pub fn steps(&self) -> &[SetupStep] {
+        &self.steps
+    }
+
+    /// The setup as readable YAML, a list of requests; secrets are left out. `accessor` fills the
+    /// placeholder.
+    pub fn print(&self, accessor: Option<&MountAccessor>) -> Result<String, VaultError> {
+        print::print(self, accessor)
+    }
+}
+
+/// The body with the accessor in the place of its placeholder.
+fn resolved(body: &Value, accessor: &MountAccessor) -> Value {
+    match body {
+        Value::String(text) => Value::String(text.replace(ACCESSOR, accessor.as_str())),
+        Value::Object(fields) => Value::Object(
+            fields.iter().map(|(name, value)| (name.clone(), resolved(value, accessor))).collect(),
+        ),
+        Value::Array(values) => Value::Array(values.iter().map(|value| resolved(value, accessor)).collect()),
+        other => other.clone(),
+    }
+}

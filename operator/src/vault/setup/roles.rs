@@ -1,0 +1,107 @@
+//! The two roles of Kubernetes auth and its configuration.
+
+use serde_json::{Value, json};
+
+use super::{KubernetesApi, MEMBER_LABEL, OPERATOR_POLICY, SetupParams, WORKLOAD_POLICY, WORKLOAD_ROLE};
+use crate::vault::error::VaultError;
+
+/// How long a token lasts unless it is renewed, and at most. Withdrawal does not wait for either.
+const TOKEN_TTL: u64 = 3600;
+const TOKEN_MAX_TTL: u64 = 24 * 3600;
+
+/// Refuses parameters that would bind a role to more than they say.
+pub(super) fn check(params: &SetupParams) -> Result<(), VaultError> {
+    let label = |field: &'static str, value: &str, max: usize| {
+        let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let ends = value.as_bytes().first().zip(value.as_bytes().last());
+        let valid = value.len() <= max
+            && ends.is_some_and(|(first, last)| alphanumeric(*first) && alphanumeric(*last))
+            && value.bytes().all(|c| alphanumeric(c) || c == b'-');
+        let problem = format!("expected a DNS label of at most {max} characters, without wildcards");
+        if valid { Ok(()) } else { Err(VaultError::Config { field, problem }) }
+    };
+    label("operator's namespace", &params.operator_namespace, 63)?;
+    for part in params.operator_service_account.split('.') {
+        label("operator's ServiceAccount", part, 253)?;
+    }
+    label("trust domain", &params.trust_domain, 63)?;
+    if params.audience.is_empty() || !params.audience.bytes().all(|c| c.is_ascii_graphic()) {
+        let problem =
+            "expected a text without spaces; without an audience any token of the cluster would do".into();
+        return Err(VaultError::Config { field: "audience", problem });
+    }
+    if params.operator_role.as_str() == WORKLOAD_ROLE {
+        let problem = format!("{WORKLOAD_ROLE} is the workloads' role");
+        return Err(VaultError::Config { field: "operator's role", problem });
+    }
+    if params.transit_mount == params.kv_mount {
+        let problem = format!("{} cannot be both transit and key-value", params.kv_mount);
+        return Err(VaultError::Config { field: "mounts", problem });
+    }
+    let host = &params.kubernetes.host;
+    if !host.starts_with("https://") && !host.starts_with("http://") {
+        let problem = "expected a URL such as https://kubernetes.default.svc".into();
+        return Err(VaultError::Config { field: "Kubernetes host", problem });
+    }
+    Ok(())
+}
+
+pub(super) fn kubernetes_config(api: &KubernetesApi) -> Value {
+    match &api.ca_pem {
+        Some(ca) => json!({
+            "kubernetes_host": api.host,
+            "kubernetes_ca_cert": ca,
+            "disable_local_ca_jwt": true,
+        }),
+        None => json!({ "kubernetes_host": api.host, "disable_local_ca_jwt": false }),
+    }
+}
+
+pub(super) fn operator(params: &SetupParams) -> Value {
+    with_token_settings(
+        json!({
+            "bound_service_account_names": [params.operator_service_account],
+            "bound_service_account_namespaces": [params.operator_namespace],
+            "bound_service_account_namespace_selector": "",
+            "audience": params.audience,
+        }),
+        OPERATOR_POLICY,
+    )
+}
+
+/// Vault takes `matchLabels` only: a selector with expressions, which could exclude the operator's namespace
+/// by name, is refused. That namespace must not carry the label; the admission policy on the label sees to
+/// it.
+pub(super) fn workload(params: &SetupParams) -> Value {
+    let selector = json!({ "matchLabels": { MEMBER_LABEL: params.trust_domain } });
+    with_token_settings(
+        json!({
+            "bound_service_account_names": ["*"],
+            // Or-ed with the selector, so it must stay empty.
+            "bound_service_account_namespaces": [],
+            "bound_service_account_namespace_selector": selector.to_string(),
+            "audience": params.audience,
+        }),
+        WORKLOAD_POLICY,
+    )
+}
+
+fn with_token_settings(mut role: Value, policy: &str) -> Value {
+    let settings = json!({
+        // The ServiceAccount's UID: a recreated one is another.
+        "alias_name_source": "serviceaccount_uid",
+        "token_policies": [policy],
+        // The default policy gives a cubbyhole and response wrapping, which nobody here needs.
+        "token_no_default_policy": true,
+        "token_type": "service",
+        "token_ttl": TOKEN_TTL,
+        "token_max_ttl": TOKEN_MAX_TTL,
+        "token_explicit_max_ttl": 0,
+        "token_period": 0,
+        "token_num_uses": 0,
+    });
+    if let (Value::Object(role), Value::Object(settings)) = (&mut role, settings) {
+        role.extend(settings);
+    }
+    role
+}
