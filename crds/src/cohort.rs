@@ -7,8 +7,9 @@
 use std::{fmt, str::FromStr};
 
 use jiff::{
-    ToSpan as _,
+    Timestamp, ToSpan as _,
     civil::{Date, ISOWeekDate, Weekday},
+    tz::TimeZone,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,11 @@ impl Cohort {
         Self { open: true, ..Self::of(date, period) }
     }
 
+    /// The cohort of the day that `now` is in a time zone.
+    pub fn current(now: Timestamp, time_zone: &TimeZone, period: CohortPeriod) -> Self {
+        Self::of(now.to_zoned(time_zone.clone()).date(), period)
+    }
+
     /// Whether its data still waits for an anchor date.
     pub const fn is_open(self) -> bool {
         self.open
@@ -91,6 +97,15 @@ impl Cohort {
         self.start.checked_add(span).map_err(|_| PeriodError::TooLong(self.to_string()))
     }
 
+    /// From when until when its days are, in a time zone: the first instant, and the first one that is
+    /// no longer of it. Where clocks skip midnight, the day begins at the first hour there is.
+    ///
+    /// # Errors
+    /// When it ends beyond the calendar's end.
+    pub fn window(self, time_zone: &TimeZone) -> Result<(Timestamp, Timestamp), PeriodError> {
+        Ok((day_begins(self.start, time_zone)?, day_begins(self.end()?, time_zone)?))
+    }
+
     /// The cohort that follows.
     ///
     /// # Errors
@@ -106,6 +121,19 @@ impl Cohort {
     pub fn due(self, keep: Period) -> Result<Date, PeriodError> {
         keep.after(self.end()?)
     }
+
+    /// When that day begins in a time zone.
+    ///
+    /// # Errors
+    /// When it is beyond the calendar's end.
+    pub fn due_at(self, keep: Period, time_zone: &TimeZone) -> Result<Timestamp, PeriodError> {
+        day_begins(self.due(keep)?, time_zone)
+    }
+}
+
+fn day_begins(date: Date, time_zone: &TimeZone) -> Result<Timestamp, PeriodError> {
+    let begins = date.to_zoned(time_zone.clone()).map_err(|_| PeriodError::TooLong(date.to_string()))?;
+    Ok(begins.timestamp())
 }
 
 impl fmt::Display for Cohort {

@@ -151,6 +151,7 @@ pub struct PartyChannel {
     pub direction: Direction,
     /// The ports. For Ingress they are the Channel's, for Egress the party's.
     #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub ports: Vec<Port>,
 }
 

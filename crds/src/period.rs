@@ -52,6 +52,16 @@ impl Period {
         };
         date.checked_add(span.map_err(too_long)?).map_err(too_long)
     }
+
+    /// Whether both count days and weeks, or both months and years: their order is then the same from
+    /// every day.
+    pub const fn same_units(self, other: Self) -> bool {
+        matches!(
+            (self.unit, other.unit),
+            (Unit::Days | Unit::Weeks, Unit::Days | Unit::Weeks)
+                | (Unit::Months | Unit::Years, Unit::Months | Unit::Years)
+        )
+    }
 }
 
 impl fmt::Display for Period {
@@ -102,6 +112,9 @@ pub fn duration(text: &str) -> Result<SignedDuration, PeriodError> {
         "d" => 86_400,
         _ => return Err(wrong()),
     };
+    if count.starts_with('0') {
+        return Err(wrong());
+    }
     let count: i64 = count.parse().map_err(|_| wrong())?;
     let total = count.checked_mul(seconds).filter(|total| *total > 0).ok_or_else(wrong)?;
     Ok(SignedDuration::from_secs(total))

@@ -142,6 +142,22 @@ pub fn matches(subject: &str, pattern: &str) -> String {
     format!("{subject}.matches('{}')", pattern.replace('\\', r"\\").replace('\'', r"\'"))
 }
 
+/// The pattern of a rule that is nothing but [`matches`]`("self", …)`.
+pub(crate) fn sole_pattern(rule: &str) -> Option<String> {
+    let quoted = rule.strip_prefix("self.matches('")?.strip_suffix("')")?;
+    let mut pattern = String::with_capacity(quoted.len());
+    let mut letters = quoted.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => pattern.push(letters.next()?),
+            // The text ends here: what follows is more of the rule.
+            '\'' => return None,
+            other => pattern.push(other),
+        }
+    }
+    Some(pattern)
+}
+
 /// An object's name is a DNS label of at most `limit` characters.
 pub fn object_name(limit: u8, message: &str) -> Rule {
     Rule::new(format!("self.metadata.name.size() <= {limit} && {}", matches("self.metadata.name", DNS_LABEL)))
@@ -174,4 +190,35 @@ pub fn seconds(field: &str) -> String {
         "int({field}.substring(0, {field}.size() - 1)) * ({field}.endsWith('d') ? 86400 : \
          {field}.endsWith('h') ? 3600 : {field}.endsWith('m') ? 60 : 1)"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        CIDR, DNS_SUBDOMAIN, FREE_TEXT, MOUNT, OUTSIDE_CIDR, VAULT_ADDRESS, matches, of_form, sole_pattern,
+    };
+
+    #[test]
+    fn a_pattern_comes_back_out_of_its_rule() {
+        for pattern in [DNS_SUBDOMAIN, MOUNT, VAULT_ADDRESS, r"it's a \ in '\\'"] {
+            assert_eq!(sole_pattern(&matches("self", pattern)).as_deref(), Some(pattern));
+        }
+    }
+
+    #[test]
+    fn a_rule_that_says_more_has_no_sole_pattern() {
+        let two = format!("{} || {}", matches("self", "a"), matches("self", "b"));
+        for rule in
+            [two.as_str(), "!self.matches('a')", "self.matches('a", "self.matches('a\\')", "self == 'a'"]
+        {
+            assert_eq!(sole_pattern(rule), None, "{rule}");
+        }
+    }
+
+    #[test]
+    fn forms_with_a_rule_of_their_own_are_told_apart() {
+        let count = |pattern| of_form(pattern, "self").map(|rules| rules.len());
+        assert_eq!((count(CIDR), count(OUTSIDE_CIDR), count(FREE_TEXT)), (Some(3), Some(4), Some(1)));
+        assert_eq!(count("^anything else$"), None);
+    }
 }

@@ -214,6 +214,7 @@ pub struct Network {
     /// Where the cluster's DNS is. Absent: pods of kube-system labelled k8s-app=kube-dns, port 53.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub dns: Vec<DnsServer>,
     /// What is neither a Channel nor outside: ingress controllers, the API server, identity providers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -310,6 +311,7 @@ pub struct NetworkService {
     /// Its ports; for Ingress without ports, the Channel's listeners.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub ports: Vec<Port>,
     /// Egress: Channels connect to it. Ingress: it connects to Channels. Egress unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,9 +6,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::core::cel::{CompiledSchema, ErrorKind, compile_schema, validate_compiled};
+use regex::Regex;
 use serde_json::Value;
 
 use super::Violation;
+use crate::rules;
 
 /// One node of a schema. Its children are here and no longer in `schema`.
 pub(super) struct Node {
@@ -16,11 +18,20 @@ pub(super) struct Node {
     pub(super) properties: BTreeMap<String, Self>,
     pub(super) items: Option<Box<Self>>,
     pub(super) entries: Option<Box<Self>>,
+    forms: Vec<Form>,
     rules: Option<CompiledSchema>,
+}
+
+/// A rule that only matches a text. It runs here, because the CEL interpreter compiles the expression
+/// again for every value, which takes longer than all else.
+struct Form {
+    expression: Regex,
+    message: String,
 }
 
 impl Node {
     pub(super) fn new(mut schema: JSONSchemaProps) -> Self {
+        let forms = take_forms(&mut schema);
         let rules = compile(&schema);
         let properties = schema.properties.take().unwrap_or_default();
         let items = match schema.items.take() {
@@ -36,6 +47,7 @@ impl Node {
             properties: properties.into_iter().map(|(name, schema)| (name, Self::new(schema))).collect(),
             items: items.map(|items| Box::new(Self::new(*items))),
             entries: entries.map(|entries| Box::new(Self::new(*entries))),
+            forms,
             rules,
         }
     }
@@ -43,6 +55,10 @@ impl Node {
     /// Runs the node's own rules on `value`, which stands at `path`. `sound` says that its structure,
     /// down to the leaves, is right.
     pub(super) fn check_rules(&self, value: &Value, path: &str, sound: bool, found: &mut Vec<Violation>) {
+        if let Value::String(text) = value {
+            let failed = self.forms.iter().filter(|form| !form.expression.is_match(text));
+            found.extend(failed.map(|form| Violation::new(path, Some(value), &*form.message)));
+        }
         let Some(rules) = &self.rules else { return };
         let Err(errors) = validate_compiled(rules, value, None) else { return };
         for error in errors {
@@ -59,10 +75,24 @@ impl Node {
     }
 }
 
+fn take_forms(schema: &mut JSONSchemaProps) -> Vec<Form> {
+    let Some(rules) = &mut schema.x_kubernetes_validations else { return Vec::new() };
+    let mut forms = Vec::new();
+    rules.retain(|rule| {
+        let expression = rules::sole_pattern(&rule.rule).and_then(|pattern| Regex::new(&pattern).ok());
+        let form =
+            expression.zip(rule.message.clone()).map(|(expression, message)| Form { expression, message });
+        let rest = form.is_none();
+        forms.extend(form);
+        rest
+    });
+    forms
+}
+
 // A rule sees the whole value below its node, so the types below are kept; the rules below are not,
 // for each of them runs at its own node.
 fn compile(schema: &JSONSchemaProps) -> Option<CompiledSchema> {
-    schema.x_kubernetes_validations.as_ref()?;
+    schema.x_kubernetes_validations.as_ref().filter(|rules| !rules.is_empty())?;
     let mut json = serde_json::to_value(schema).ok()?;
     let own = json.as_object_mut()?.remove(RULES)?;
     strip_rules(&mut json);
