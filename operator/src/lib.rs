@@ -1,4 +1,18 @@
-//! Under construction.
+//! Subrosa, the operator: it observes, has `subrosa-plan` decide, carries out and reports.
+//!
+//! ```text
+//!  controllers ──▶ observe ──▶ (subrosa-plan) ──▶ execute ──▶ report
+//!                     │                              │
+//!                     └──────── vault, pki ──────────┘
+//! ```
+
+pub mod context;
+pub mod controllers;
+pub mod execute;
 pub mod grants;
+pub mod observe;
 pub mod pki;
+pub mod report;
+pub mod run;
+pub mod server;
 pub mod vault;

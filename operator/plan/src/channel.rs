@@ -76,7 +76,8 @@ pub fn plan(
     ledger: Option<&Ledger>,
     now: Timestamp,
 ) -> Result<Plan, Ungoverned> {
-    let namespace_uid = world.namespaces.get(&name.namespace).map(|facts| facts.uid.as_str()).unwrap_or_default();
+    let namespace_uid =
+        world.namespaces.get(&name.namespace).map(|facts| facts.uid.as_str()).unwrap_or_default();
     let id = ChannelId::mint(namespace_uid, &name.name);
     let (domain, footing, scope) = match validity::governing(name, world) {
         Err(problem) => {
@@ -127,7 +128,12 @@ pub fn plan(
 }
 
 /// The peers whose own declaration cannot be followed now.
-fn stalled_peers(channel: &Channel, name: &ChannelRef, world: &World, now: Timestamp) -> BTreeSet<ChannelRef> {
+fn stalled_peers(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    now: Timestamp,
+) -> BTreeSet<ChannelRef> {
     peers_of(channel, name)
         .filter(|other| other != name)
         .filter(|other| {
@@ -154,7 +160,8 @@ fn hold_back(connections: &mut [Connection], open: &BTreeSet<Key>) {
             connection.state = State::AwaitingConsent;
             connection.ports = Vec::new();
             connection.listeners = Vec::new();
-            connection.reason = Some("nothing new opens while this Channel is Stalled or its namespace frozen".into());
+            connection.reason =
+                Some("nothing new opens while this Channel is Stalled or its namespace frozen".into());
             connection.next_step = Some("see the conditions of this Channel".into());
         }
     }
@@ -178,12 +185,13 @@ impl Plan {
 
     /// The open connections with other Channels in `direction`.
     pub fn open_channels(&self, direction: Direction) -> impl Iterator<Item = &ChannelRef> {
-        self.connections.iter().filter(move |connection| connection.is_open() && connection.direction == direction).filter_map(
-            |connection| match &connection.other {
+        self.connections
+            .iter()
+            .filter(move |connection| connection.is_open() && connection.direction == direction)
+            .filter_map(|connection| match &connection.other {
                 Other::Channel(name) => Some(name),
                 Other::Party(_) | Other::Service(_) => None,
-            },
-        )
+            })
     }
 
     /// The ledger with what was withdrawn since noted as closing, and what opens noted as open.

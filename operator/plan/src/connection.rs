@@ -10,10 +10,7 @@
 //! Nothing here looks at what is open now, but for one thing: a connection with a peer that is
 //! Stalled stays as it was, because a bad edit must not change what is in force.
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-};
+use std::{collections::BTreeSet, fmt};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -222,7 +219,10 @@ impl Judge<'_> {
             Some(theirs) => {
                 return Verdict::not_open(
                     State::Refused,
-                    format!("namespace {} belongs to TrustDomain {theirs}, this Channel's to {mine_domain}", other.namespace),
+                    format!(
+                        "namespace {} belongs to TrustDomain {theirs}, this Channel's to {mine_domain}",
+                        other.namespace
+                    ),
                     "connect two trust domains through an ExternalParty in each",
                 );
             }
@@ -246,7 +246,8 @@ impl Judge<'_> {
             .iter()
             .filter(|entry| entry.kind() == PeerKind::Channel)
             .filter(|entry| {
-                entry.namespace_or(&other.namespace) == self.name.namespace && entry.channel_name() == self.name.name
+                entry.namespace_or(&other.namespace) == self.name.namespace
+                    && entry.channel_name() == self.name.name
             })
             .collect();
         if consents.is_empty() {
@@ -254,7 +255,10 @@ impl Judge<'_> {
             return Verdict::not_open(
                 State::AwaitingConsent,
                 format!("Channel {other} does not list this Channel in {field}"),
-                format!("ask the owner of Channel {other} to add to spec.{field}: {}", entry_for(self.name, other)),
+                format!(
+                    "ask the owner of Channel {other} to add to spec.{field}: {}",
+                    entry_for(self.name, other)
+                ),
             );
         }
         let key = Key { direction, name: mine.name.clone(), other: Other::Channel(other.clone()) };
@@ -267,9 +271,17 @@ impl Judge<'_> {
             );
         }
         let listening = if direction == Direction::Ingress { self.channel } else { peer };
-        consents.into_iter().map(|theirs| agreed(listening, mine, theirs, other)).reduce(union).unwrap_or_else(|| {
-            Verdict::not_open(State::AwaitingConsent, "no entry names this Channel", "add one on the other side")
-        })
+        consents
+            .into_iter()
+            .map(|theirs| agreed(listening, mine, theirs, other))
+            .reduce(union)
+            .unwrap_or_else(|| {
+                Verdict::not_open(
+                    State::AwaitingConsent,
+                    "no entry names this Channel",
+                    "add one on the other side",
+                )
+            })
     }
 
     fn party(&self, mine: &Peer, direction: Direction) -> Verdict {
@@ -286,13 +298,18 @@ impl Judge<'_> {
             .channels
             .iter()
             .filter(|entry| {
-                entry.namespace == self.name.namespace && entry.name == self.name.name && entry.direction == direction
+                entry.namespace == self.name.namespace
+                    && entry.name == self.name.name
+                    && entry.direction == direction
             })
             .collect();
         if consents.is_empty() {
             return Verdict::not_open(
                 State::AwaitingConsent,
-                format!("ExternalParty {name} does not list this Channel with direction {}", direction.as_str()),
+                format!(
+                    "ExternalParty {name} does not list this Channel with direction {}",
+                    direction.as_str()
+                ),
                 format!(
                     "ask the compliance office to add to spec.channels of ExternalParty {name}: \
                      {{namespace: {}, name: {}, direction: {}, ports: […]}}",
@@ -324,7 +341,9 @@ impl Judge<'_> {
             Standing::Missing { agreement, basis } => Some(Verdict::not_open(
                 State::Refused,
                 format!("ExternalParty {name} is a Processor without a {agreement} ({basis})"),
-                format!("add {{type: {agreement}, validUntil: …}} to spec.agreements of ExternalParty {name}"),
+                format!(
+                    "add {{type: {agreement}, validUntil: …}} to spec.agreements of ExternalParty {name}"
+                ),
             )),
             Standing::Invalid { field, message, .. } => Some(Verdict::not_open(
                 State::Refused,
@@ -336,7 +355,8 @@ impl Judge<'_> {
 
     fn service(&self, mine: &Peer, direction: Direction) -> Verdict {
         let name = &mine.name;
-        let Some(service) = self.domain.spec.network.services.iter().find(|service| &service.name == name) else {
+        let Some(service) = self.domain.spec.network.services.iter().find(|service| &service.name == name)
+        else {
             return Verdict::not_open(
                 State::NotFound,
                 format!("the trust domain has no service {name}"),
@@ -348,7 +368,10 @@ impl Judge<'_> {
             return Verdict::not_open(
                 State::Refused,
                 format!("service {name} of the trust domain is for {}", has.as_str()),
-                format!("name it in {} instead", if has == Direction::Ingress { "accepts" } else { "connectsTo" }),
+                format!(
+                    "name it in {} instead",
+                    if has == Direction::Ingress { "accepts" } else { "connectsTo" }
+                ),
             );
         }
         if service.for_ == ServiceAudience::Sealing && self.channel.spec.data_classes.is_empty() {
@@ -362,7 +385,8 @@ impl Judge<'_> {
         match direction {
             Direction::Egress => Verdict::open(ports.iter().map(ToString::to_string).collect(), ports),
             Direction::Ingress if ports.is_empty() => {
-                let own = self.channel.spec.listeners.iter().filter(|own| selected(mine, &own.name)).collect();
+                let own =
+                    self.channel.spec.listeners.iter().filter(|own| selected(mine, &own.name)).collect();
                 open_listeners(own)
             }
             Direction::Ingress => self.through_listeners(mine, &ports, &format!("service {name}")),
@@ -374,8 +398,11 @@ impl Judge<'_> {
         let mut listeners = Vec::new();
         let mut open = Vec::new();
         for own in self.channel.spec.listeners.iter().filter(|own| selected(mine, &own.name)) {
-            let common: Vec<_> =
-                own.range().into_iter().flat_map(|own| ports.iter().filter_map(move |port| own.intersect(*port))).collect();
+            let common: Vec<_> = own
+                .range()
+                .into_iter()
+                .flat_map(|own| ports.iter().filter_map(move |port| own.intersect(*port)))
+                .collect();
             if !common.is_empty() {
                 listeners.push(own.name.clone());
                 open.extend(common);
@@ -385,7 +412,10 @@ impl Judge<'_> {
             let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
             return Verdict::not_open(
                 State::ListenerMismatch,
-                format!("{whose} is agreed for {}, where none of this entry's listeners listens", ports.join(", ")),
+                format!(
+                    "{whose} is agreed for {}, where none of this entry's listeners listens",
+                    ports.join(", ")
+                ),
                 "agree on the ports: add a listener here, or correct the ports there",
             );
         }
@@ -396,7 +426,10 @@ impl Judge<'_> {
 }
 
 /// The services that every Channel like `channel` may use without naming them.
-pub fn implied_services<'a>(channel: &'a Channel, domain: &'a TrustDomain) -> impl Iterator<Item = &'a NetworkService> {
+pub fn implied_services<'a>(
+    channel: &'a Channel,
+    domain: &'a TrustDomain,
+) -> impl Iterator<Item = &'a NetworkService> {
     domain.spec.network.services.iter().filter(|service| match service.for_ {
         ServiceAudience::All => true,
         ServiceAudience::Sealing => !channel.spec.data_classes.is_empty(),
@@ -413,7 +446,8 @@ fn agreed(listening: &Channel, one: &Peer, other: &Peer, peer: &ChannelRef) -> V
         .filter(|listener| selected(one, &listener.name) && selected(other, &listener.name))
         .collect();
     if both.is_empty() {
-        let offered: Vec<_> = listening.spec.listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let offered: Vec<_> =
+            listening.spec.listeners.iter().map(|listener| listener.name.as_str()).collect();
         return Verdict::not_open(
             State::ListenerMismatch,
             format!(

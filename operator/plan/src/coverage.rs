@@ -3,7 +3,9 @@
 //! Policies add up: one foreign rule makes a Channel wider than both ends declared. A rule that
 //! opens no more than the Channel's own policy does is harmless and not reported.
 
-use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec};
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::{objects, world::World};
@@ -24,25 +26,39 @@ pub struct Widening {
 /// Whether the operator wrote this policy. Only for telling its own apart; never for deleting.
 pub fn is_ours(policy: &NetworkPolicy) -> bool {
     let labels = policy.metadata.labels.as_ref();
-    labels.and_then(|labels| labels.get(objects::MANAGED_BY)).is_some_and(|manager| manager == objects::MANAGER)
+    labels
+        .and_then(|labels| labels.get(objects::MANAGED_BY))
+        .is_some_and(|manager| manager == objects::MANAGER)
         && policy.metadata.name.as_deref().is_some_and(|name| name.starts_with("subrosa-"))
 }
 
 /// The foreign rules in `namespace` that reach pods of `channel` and that `wanted` does not cover.
-pub fn widenings(channel: &Channel, namespace: &str, wanted: &NetworkPolicySpec, world: &World) -> Vec<Widening> {
+pub fn widenings(
+    channel: &Channel,
+    namespace: &str,
+    wanted: &NetworkPolicySpec,
+    world: &World,
+) -> Vec<Widening> {
     let workload = &channel.spec.workload.selector;
     let reaches = |policy: &NetworkPolicySpec| {
         let selector = policy.pod_selector.clone().unwrap_or_default();
         crate::selector::implies(workload, &selector)
             || world.running_pods(namespace).any(|(_, pod)| {
-                crate::selector::matches(workload, &pod.labels) && crate::selector::matches(&selector, &pod.labels)
+                crate::selector::matches(workload, &pod.labels)
+                    && crate::selector::matches(&selector, &pod.labels)
             })
     };
     let mut found = Vec::new();
     for (name, policy) in world.network_policies.get(namespace).into_iter().flatten() {
-        let Some(spec) = policy.spec.as_ref().filter(|spec| !is_ours(policy) && reaches(spec)) else { continue };
-        let own_ingress: Vec<_> =
-            wanted.ingress.iter().flatten().map(|rule| (rule.from.as_deref(), rule.ports.as_deref())).collect();
+        let Some(spec) = policy.spec.as_ref().filter(|spec| !is_ours(policy) && reaches(spec)) else {
+            continue;
+        };
+        let own_ingress: Vec<_> = wanted
+            .ingress
+            .iter()
+            .flatten()
+            .map(|rule| (rule.from.as_deref(), rule.ports.as_deref()))
+            .collect();
         let own_egress: Vec<_> =
             wanted.egress.iter().flatten().map(|rule| (rule.to.as_deref(), rule.ports.as_deref())).collect();
         for (index, rule) in spec.ingress.iter().flatten().enumerate() {
@@ -63,7 +79,11 @@ type Rule<'a> = (Option<&'a [NetworkPolicyPeer]>, Option<&'a [NetworkPolicyPort]
 
 /// Whether every peer and port of a rule is within some rule of ours. No peers means everybody and
 /// no ports every port: our rules never say either, so nothing covers them.
-fn covered(peers: Option<&[NetworkPolicyPeer]>, ports: Option<&[NetworkPolicyPort]>, own: &[Rule<'_>]) -> bool {
+fn covered(
+    peers: Option<&[NetworkPolicyPeer]>,
+    ports: Option<&[NetworkPolicyPort]>,
+    own: &[Rule<'_>],
+) -> bool {
     let (Some(peers), Some(ports)) = (peers, ports) else { return false };
     if peers.is_empty() || ports.is_empty() {
         return false;

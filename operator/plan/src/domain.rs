@@ -41,7 +41,12 @@ pub fn auth_mount(domain: &TrustDomain) -> &str {
 
 /// How long one generation of a Channel's certificate authority is valid.
 pub fn authority_duration(domain: &TrustDomain) -> &str {
-    domain.spec.certificate_authority.as_ref().and_then(|authority| authority.duration.as_deref()).unwrap_or("1y")
+    domain
+        .spec
+        .certificate_authority
+        .as_ref()
+        .and_then(|authority| authority.duration.as_deref())
+        .unwrap_or("1y")
 }
 
 /// DNS suffixes that Channels may use beside their own Services.

@@ -139,7 +139,12 @@ pub fn to_close(ledger: &Ledger, wanted: &[WantedKey]) -> Vec<String> {
 }
 
 /// What to do so that a wanted key is as it should be; nothing when it is, or when it is gone.
-pub fn action(key: &WantedKey, record: Option<&KeyRecord>, found: Option<&ObservedKey>, now: Timestamp) -> Option<KeyAction> {
+pub fn action(
+    key: &WantedKey,
+    record: Option<&KeyRecord>,
+    found: Option<&ObservedKey>,
+    now: Timestamp,
+) -> Option<KeyAction> {
     let Some(found) = found else {
         let was_there = record.is_some_and(|record| !record.versions.is_empty());
         return (!was_there).then(|| KeyAction::Create(key.clone()));
@@ -147,7 +152,8 @@ pub fn action(key: &WantedKey, record: Option<&KeyRecord>, found: Option<&Observ
     if found.rotate_every != key.rotate_every {
         return Some(KeyAction::SetRotation { name: key.name.clone(), every: key.rotate_every });
     }
-    let late = next_rotation(key, found).is_some_and(|next| now > next.saturating_add(ROTATION_SLACK).unwrap_or(next));
+    let late = next_rotation(key, found)
+        .is_some_and(|next| now > next.saturating_add(ROTATION_SLACK).unwrap_or(next));
     late.then(|| KeyAction::Rotate { name: key.name.clone() })
 }
 
@@ -177,10 +183,13 @@ pub fn status(
                 .parse::<Cohort>()
                 .ok()
                 .filter(|cohort| !cohort.is_open())
-                .and_then(|cohort| Some((cohort, policy?.spec.classes.iter().find(|known| &known.name == class)?)))
+                .and_then(|cohort| {
+                    Some((cohort, policy?.spec.classes.iter().find(|known| &known.name == class)?))
+                })
                 .and_then(|(cohort, class)| cohort.due(class.keep.parse().ok()?).ok());
             let state = state(key, record, seen, due, today);
-            let due_soon = due.is_some_and(|due| (due - today).get_days() <= i32::try_from(DUE_SOON_DAYS).unwrap_or(90));
+            let due_soon =
+                due.is_some_and(|due| (due - today).get_days() <= i32::try_from(DUE_SOON_DAYS).unwrap_or(90));
             if state == "Closed" && !due_soon {
                 *others.entry(state.to_owned()).or_default() += 1;
                 continue;

@@ -68,7 +68,12 @@ pub fn authority_spec(
 
 /// The names of the Services whose pods are all this Channel's, a wildcard below headless ones, and
 /// the Channel's own name unless a Service with other pods owns it.
-fn service_names(channel: &Channel, name: &ChannelRef, domain: &TrustDomain, world: &World) -> BTreeSet<String> {
+fn service_names(
+    channel: &Channel,
+    name: &ChannelRef,
+    domain: &TrustDomain,
+    world: &World,
+) -> BTreeSet<String> {
     let workload = &channel.spec.workload.selector;
     let mut names = BTreeSet::new();
     let mut own = true;
@@ -85,7 +90,9 @@ fn service_names(channel: &Channel, name: &ChannelRef, domain: &TrustDomain, wor
         }
     }
     if own {
-        names.extend(below(&name.namespace, domain).into_iter().map(|suffix| format!("{}.{suffix}", name.name)));
+        names.extend(
+            below(&name.namespace, domain).into_iter().map(|suffix| format!("{}.{suffix}", name.name)),
+        );
     }
     names
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::networking::v1::{
-        IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
-        NetworkPolicySpec,
+        IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+        NetworkPolicyPort, NetworkPolicySpec,
     },
     apimachinery::pkg::{
         apis::meta::v1::{LabelSelector, ObjectMeta},
@@ -70,7 +70,11 @@ pub fn channel_policy(
         rules.add(connection.direction, peers.clone(), &connection.ports);
         if connection.other == Other::Channel(name.clone()) {
             // Replicas of one Channel are both ends, whichever list names it.
-            let mirrored = if connection.direction == Direction::Ingress { Direction::Egress } else { Direction::Ingress };
+            let mirrored = if connection.direction == Direction::Ingress {
+                Direction::Egress
+            } else {
+                Direction::Ingress
+            };
             rules.add(mirrored, peers, &connection.ports);
         }
     }
@@ -80,7 +84,11 @@ pub fn channel_policy(
     }
     for server in dns_servers(domain) {
         let ports = dns_ports(&server);
-        rules.add(Direction::Egress, located(server.namespace.as_deref(), server.pod_selector.as_ref(), &server.cidrs), &ports);
+        rules.add(
+            Direction::Egress,
+            located(server.namespace.as_deref(), server.pod_selector.as_ref(), &server.cidrs),
+            &ports,
+        );
     }
     NetworkPolicy {
         metadata: ObjectMeta {
@@ -197,7 +205,11 @@ fn service_peers(service: &NetworkService) -> Vec<NetworkPolicyPeer> {
     located(service.namespace.as_deref(), service.pod_selector.as_ref(), &service.cidrs)
 }
 
-fn located(namespace: Option<&str>, selector: Option<&LabelSelector>, cidrs: &[String]) -> Vec<NetworkPolicyPeer> {
+fn located(
+    namespace: Option<&str>,
+    selector: Option<&LabelSelector>,
+    cidrs: &[String],
+) -> Vec<NetworkPolicyPeer> {
     match namespace {
         Some(namespace) => vec![pods(namespace, selector.cloned().unwrap_or_default())],
         None => blocks(cidrs),
@@ -251,10 +263,11 @@ fn dns_ports(server: &DnsServer) -> Vec<PortRange> {
     [Protocol::Udp, Protocol::Tcp]
         .into_iter()
         .flat_map(|protocol| {
-            ports
-                .iter()
-                .filter_map(|port| u16::try_from(*port).ok())
-                .map(move |port| PortRange { protocol, start: port, end: port })
+            ports.iter().filter_map(|port| u16::try_from(*port).ok()).map(move |port| PortRange {
+                protocol,
+                start: port,
+                end: port,
+            })
         })
         .collect()
 }

@@ -1,10 +1,7 @@
 //! Whether an external party may be connected with today.
 
 use jiff::{Timestamp, civil::Date};
-use subrosa_crds::{
-    ExternalParty, TrustDomain,
-    external_party::PartyRole,
-};
+use subrosa_crds::{ExternalParty, TrustDomain, external_party::PartyRole};
 
 use crate::{certificate::pem, domain, world::World};
 
@@ -53,7 +50,8 @@ pub fn judge(party: &ExternalParty, domain: &TrustDomain, world: &World, now: Ti
     if let Some(missing) = missing_agreement(party, domain) {
         return missing;
     }
-    let agreements = party.spec.agreements.iter().map(|agreement| (agreement.type_.clone(), &agreement.valid_until));
+    let agreements =
+        party.spec.agreements.iter().map(|agreement| (agreement.type_.clone(), &agreement.valid_until));
     let exceptions = party
         .spec
         .tls

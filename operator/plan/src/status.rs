@@ -44,6 +44,21 @@ pub struct Applied {
     pub default_deny: bool,
 }
 
+impl Applied {
+    /// The first thing that could not be put in force.
+    pub fn fault(&self) -> Option<&Fault> {
+        let Self { ledger, certificate, authority, keys, access, network, default_deny: _ } = self;
+        ledger
+            .as_ref()
+            .err()
+            .or_else(|| network.as_ref().err())
+            .or_else(|| authority.as_ref().err())
+            .or_else(|| certificate.as_ref().err())
+            .or_else(|| keys.as_ref().err())
+            .or_else(|| access.as_ref().err())
+    }
+}
+
 /// The status of a Channel whose plan was carried out as far as `applied` tells.
 pub fn channel(
     channel: &Channel,
@@ -95,7 +110,12 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
     let before = channel.status.clone().unwrap_or_default();
     let verdicts = vec![
         Verdict::new(condition::READY, Truth::False, problem.reason, problem.message.clone()),
-        Verdict::new(condition::STALLED, Truth::True, problem.reason, format!("{}: {}", problem.field, problem.message)),
+        Verdict::new(
+            condition::STALLED,
+            Truth::True,
+            problem.reason,
+            format!("{}: {}", problem.field, problem.message),
+        ),
     ];
     ChannelStatus {
         observed_generation: channel.metadata.generation,
@@ -106,7 +126,8 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
 }
 
 fn connections(plan: &Plan, ledger: Option<&Ledger>) -> Vec<ConnectionStatus> {
-    let closing: BTreeSet<_> = ledger.map(|ledger| ledger.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
+    let closing: BTreeSet<_> =
+        ledger.map(|ledger| ledger.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
     let mut shown: Vec<_> = plan
         .connections
         .iter()
@@ -133,7 +154,10 @@ fn connections(plan: &Plan, ledger: Option<&Ledger>) -> Vec<ConnectionStatus> {
             direction: key.direction.as_str().to_owned(),
             state: State::Closing.as_str().to_owned(),
             reason: Some(format!("no longer declared with {}", key.other)),
-            next_step: Some("none: it is Closed when every pod has restarted or the older certificates have expired".into()),
+            next_step: Some(
+                "none: it is Closed when every pod has restarted or the older certificates have expired"
+                    .into(),
+            ),
             ..ConnectionStatus::default()
         });
     }
@@ -181,39 +205,27 @@ fn verdicts(
         _ => None,
     };
     let ready = ready(plan, applied, stalled.as_ref(), &isolated, &keys_ready);
-    let reconciling = (ready.truth == Truth::False && stalled.is_none() && first_fault(applied).is_some())
+    let reconciling = (ready.truth == Truth::False && stalled.is_none() && applied.fault().is_some())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
-    let mut verdicts = vec![
-        ready,
-        connected(connections),
-        served(channel),
-        isolated,
-        keys_ready,
-        retained(plan, applied),
-    ];
+    let mut verdicts =
+        vec![ready, connected(connections), served(channel), isolated, keys_ready, retained(plan, applied)];
     verdicts.extend(reconciling);
     verdicts.extend(stalled);
     verdicts
 }
 
-fn first_fault(applied: &Applied) -> Option<&Fault> {
-    applied
-        .ledger
-        .as_ref()
-        .err()
-        .or_else(|| applied.network.as_ref().err())
-        .or_else(|| applied.authority.as_ref().err())
-        .or_else(|| applied.certificate.as_ref().err())
-        .or_else(|| applied.keys.as_ref().err())
-        .or_else(|| applied.access.as_ref().err())
-}
-
-fn ready(plan: &Plan, applied: &Applied, stalled: Option<&Verdict>, isolated: &Verdict, keys: &Verdict) -> Verdict {
+fn ready(
+    plan: &Plan,
+    applied: &Applied,
+    stalled: Option<&Verdict>,
+    isolated: &Verdict,
+    keys: &Verdict,
+) -> Verdict {
     let not = |reason: &str, message: &str| Verdict::new(condition::READY, Truth::False, reason, message);
     if let Some(stalled) = stalled {
         return not(&stalled.reason, &stalled.message);
     }
-    if let Some(fault) = first_fault(applied) {
+    if let Some(fault) = applied.fault() {
         return not(&fault.reason, &fault.message);
     }
     match plan.scope {
@@ -224,7 +236,9 @@ fn ready(plan: &Plan, applied: &Applied, stalled: Option<&Verdict>, isolated: &V
                  ask who governs the trust domain to label it again",
             );
         }
-        Scope::Audit => return not("AuditMode", "network policies are only reported here: nothing is isolated yet"),
+        Scope::Audit => {
+            return not("AuditMode", "network policies are only reported here: nothing is isolated yet");
+        }
         Scope::Full | Scope::Stalled(_) => {}
     }
     for other in [keys, isolated] {
@@ -257,7 +271,8 @@ fn connected(connections: &[ConnectionStatus]) -> Verdict {
 
 /// Probes do not exist yet: nothing may be claimed about what pods serve.
 fn served(channel: &Channel) -> Verdict {
-    let tcp = channel.spec.listeners.iter().any(|listener| listener.protocol.unwrap_or_default() == Protocol::Tcp);
+    let tcp =
+        channel.spec.listeners.iter().any(|listener| listener.protocol.unwrap_or_default() == Protocol::Tcp);
     let (reason, message) = if tcp {
         ("NotProbed", "no probe has seen which certificate the pods serve")
     } else {
@@ -267,7 +282,8 @@ fn served(channel: &Channel) -> Verdict {
 }
 
 fn isolated(channel: &Channel, name: &ChannelRef, plan: &Plan, applied: &Applied, world: &World) -> Verdict {
-    let verdict = |truth, reason: &str, message: String| Verdict::new(condition::ISOLATED, truth, reason, message);
+    let verdict =
+        |truth, reason: &str, message: String| Verdict::new(condition::ISOLATED, truth, reason, message);
     let workload = &channel.spec.workload.selector;
     let on_host: Vec<_> = world
         .running_pods(&name.namespace)
@@ -299,21 +315,28 @@ fn isolated(channel: &Channel, name: &ChannelRef, plan: &Plan, applied: &Applied
     match &applied.network {
         Err(fault) => return verdict(Truth::False, &fault.reason, fault.message.clone()),
         Ok(false) => {
-            return verdict(Truth::False, "PolicyMissing", "this Channel has no network policy of its own".into());
+            return verdict(
+                Truth::False,
+                "PolicyMissing",
+                "this Channel has no network policy of its own".into(),
+            );
         }
         Ok(true) => {}
     }
     if !domain::default_deny(&plan.domain) {
-        let message = "the TrustDomain has network.defaultDeny: false: pods no policy selects accept everything";
+        let message =
+            "the TrustDomain has network.defaultDeny: false: pods no policy selects accept everything";
         return verdict(Truth::False, "NoDefaultDeny", message.into());
     }
     if !applied.default_deny {
-        let message = "the namespace does not deny by default yet: it will once every Channel in it has its policy";
+        let message =
+            "the namespace does not deny by default yet: it will once every Channel in it has its policy";
         return verdict(Truth::False, "DefaultDenyPending", message.into());
     }
     if !world.other_engines.is_empty() {
         let engines: Vec<_> = world.other_engines.iter().map(String::as_str).collect();
-        let message = format!("policies are written; {} may widen them, and cannot be computed", engines.join(", "));
+        let message =
+            format!("policies are written; {} may widen them, and cannot be computed", engines.join(", "));
         return verdict(Truth::Unknown, "OtherPolicyEngine", message);
     }
     let message = "policies are written and computed; no probe has seen that packets are blocked";
@@ -333,14 +356,19 @@ fn audit_report(name: &ChannelRef, foreign: &[Widening], world: &World) -> Strin
         })
         .map(|(name, _)| name.as_str())
         .collect();
-    let mut parts = vec!["audited: nothing is written. Traffic cannot be seen, only what is declared".to_owned()];
+    let mut parts =
+        vec!["audited: nothing is written. Traffic cannot be seen, only what is declared".to_owned()];
     if !uncovered.is_empty() {
         parts.push(format!("{} pods belong to no Channel ({})", uncovered.len(), first(&uncovered)));
     }
     if !foreign.is_empty() {
         let rules: Vec<_> = foreign.iter().map(|one| format!("{} {}", one.policy, one.rule)).collect();
         let rules: Vec<_> = rules.iter().map(String::as_str).collect();
-        parts.push(format!("{} rules of existing policies are covered by no connection ({})", rules.len(), first(&rules)));
+        parts.push(format!(
+            "{} rules of existing policies are covered by no connection ({})",
+            rules.len(),
+            first(&rules)
+        ));
     }
     parts.join("; ")
 }
@@ -354,13 +382,18 @@ fn first(names: &[&str]) -> String {
 }
 
 fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
-    let verdict = |truth, reason: &str, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
+    let verdict =
+        |truth, reason: &str, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
     let found = match &applied.keys {
         Ok(found) => found,
         Err(fault) => return verdict(Truth::False, &fault.reason, fault.message.clone()),
     };
     if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
-        return verdict(Truth::Unknown, "NotPlanned", "no key is made or judged while this Channel is Stalled or frozen".into());
+        return verdict(
+            Truth::Unknown,
+            "NotPlanned",
+            "no key is made or judged while this Channel is Stalled or frozen".into(),
+        );
     }
     if plan.keys.is_empty() {
         return verdict(Truth::True, "NothingSealed", "no data class is declared: no key is needed".into());
@@ -382,23 +415,38 @@ fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
                 .and_then(|ledger| ledger.key(&key.class, key.cohort))
                 .is_some_and(|record| !record.versions.is_empty());
             let (reason, message) = if was_there {
-                ("KeyMissing", format!("transit key {} was there and is gone: restore it from a Vault snapshot", key.name))
+                (
+                    "KeyMissing",
+                    format!(
+                        "transit key {} was there and is gone: restore it from a Vault snapshot",
+                        key.name
+                    ),
+                )
             } else {
                 ("KeyPending", format!("transit key {} does not exist yet", key.name))
             };
             return verdict(Truth::False, reason, message);
         };
         if seen.rotate_every != key.rotate_every {
-            return verdict(Truth::False, "RotationNotSet", format!("transit key {} does not rotate as declared", key.name));
+            return verdict(
+                Truth::False,
+                "RotationNotSet",
+                format!("transit key {} does not rotate as declared", key.name),
+            );
         }
     }
     verdict(Truth::True, "KeysInPlace", format!("{} keys exist and rotate as declared", plan.keys.len()))
 }
 
 fn retained(plan: &Plan, applied: &Applied) -> Verdict {
-    let verdict = |truth, reason: &str, message: String| Verdict::new(condition::RETAINED, truth, reason, message);
+    let verdict =
+        |truth, reason: &str, message: String| Verdict::new(condition::RETAINED, truth, reason, message);
     if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
-        return verdict(Truth::Unknown, "NotPlanned", "nothing is judged while this Channel is Stalled or frozen".into());
+        return verdict(
+            Truth::Unknown,
+            "NotPlanned",
+            "nothing is judged while this Channel is Stalled or frozen".into(),
+        );
     }
     if plan.keys.is_empty() {
         return verdict(Truth::True, "NothingKept", "no data class is declared".into());
@@ -409,7 +457,9 @@ fn retained(plan: &Plan, applied: &Applied) -> Verdict {
             let missing: Vec<_> = plan
                 .keys
                 .iter()
-                .filter(|key| ledger.key(&key.class, key.cohort).is_none_or(|record| record.versions.is_empty()))
+                .filter(|key| {
+                    ledger.key(&key.class, key.cohort).is_none_or(|record| record.versions.is_empty())
+                })
                 .map(|key| key.name.as_str())
                 .collect();
             if missing.is_empty() {
@@ -424,7 +474,9 @@ fn retained(plan: &Plan, applied: &Applied) -> Verdict {
 /// Whether a condition of `conditions` needs someone's attention.
 pub fn needs_attention(conditions: &[Condition]) -> bool {
     conditions.iter().any(|condition| match condition.type_.as_str() {
-        condition::READY | condition::CONNECTED | condition::ISOLATED | condition::KEYS_READY => condition.status == "False",
+        condition::READY | condition::CONNECTED | condition::ISOLATED | condition::KEYS_READY => {
+            condition.status == "False"
+        }
         condition::STALLED => condition.status == "True",
         _ => false,
     })

@@ -72,14 +72,22 @@ pub fn governing<'a>(name: &ChannelRef, world: &'a World) -> Result<&'a Arc<Trus
 ///
 /// # Errors
 /// Every problem found, the most fundamental first.
-pub fn check(channel: &Channel, name: &ChannelRef, world: &World, now: Timestamp) -> Result<Footing, Vec<Problem>> {
+pub fn check(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    now: Timestamp,
+) -> Result<Footing, Vec<Problem>> {
     let domain = governing(name, world).map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
     if let Err(error) = domain::time_zone(domain) {
         problems.push(Problem::new(
             "TimeZoneUnknown",
             "spec.timeZone",
-            format!("TrustDomain {}: {error}; write an IANA name such as Europe/Amsterdam", object_name(domain)),
+            format!(
+                "TrustDomain {}: {error}; write an IANA name such as Europe/Amsterdam",
+                object_name(domain)
+            ),
         ));
     }
     let policy = match retention(channel, domain, world) {
@@ -133,7 +141,11 @@ fn retention<'a>(
         return Err(Problem::new(
             "UnknownDataClass",
             "spec.dataClasses",
-            format!("RetentionPolicy {chosen} has no class {}; it has {}", unknown.join(", "), known.join(", ")),
+            format!(
+                "RetentionPolicy {chosen} has no class {}; it has {}",
+                unknown.join(", "),
+                known.join(", ")
+            ),
         ));
     }
     Ok(Some(policy))
@@ -142,7 +154,8 @@ fn retention<'a>(
 /// What another Channel of the namespace holds already. The older one keeps it.
 fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let siblings = world.channels.get(&name.namespace).into_iter().flatten().filter(|(other, _)| **other != name.name);
+    let siblings =
+        world.channels.get(&name.namespace).into_iter().flatten().filter(|(other, _)| **other != name.name);
     for (other_name, other) in siblings.filter(|(_, other)| is_older(other, channel)) {
         if let Some(pod) = shared_pod(channel, other, &name.namespace, world) {
             problems.push(Problem::new(
@@ -175,7 +188,11 @@ fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem
 /// Older by creation, then by UID: the same answer whoever asks.
 fn is_older(one: &Channel, other: &Channel) -> bool {
     let age = |channel: &Channel| {
-        (channel.metadata.creation_timestamp.as_ref().map(|time| time.0), channel.metadata.uid.clone(), channel.metadata.name.clone())
+        (
+            channel.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            channel.metadata.uid.clone(),
+            channel.metadata.name.clone(),
+        )
     };
     let (one, other) = (age(one), age(other));
     // What was not created yet (an offline manifest) is younger than everything.
@@ -252,7 +269,12 @@ pub fn authority_life(domain: &TrustDomain, now: Timestamp) -> Option<jiff::Sign
 
 /// The Secret that a Channel writes.
 pub fn secret_name(channel: &Channel, name: &str) -> String {
-    channel.spec.tls.as_ref().and_then(|tls| tls.secret_name.clone()).unwrap_or_else(|| format!("{name}-mtls"))
+    channel
+        .spec
+        .tls
+        .as_ref()
+        .and_then(|tls| tls.secret_name.clone())
+        .unwrap_or_else(|| format!("{name}-mtls"))
 }
 
 fn object_name(domain: &TrustDomain) -> &str {

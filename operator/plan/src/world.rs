@@ -90,7 +90,10 @@ impl World {
     }
 
     /// The namespaces whose label names `domain`.
-    pub fn namespaces_of<'a>(&'a self, domain: &'a str) -> impl Iterator<Item = (&'a String, &'a NamespaceFacts)> {
+    pub fn namespaces_of<'a>(
+        &'a self,
+        domain: &'a str,
+    ) -> impl Iterator<Item = (&'a String, &'a NamespaceFacts)> {
         self.namespaces.iter().filter(move |(_, facts)| facts.trust_domain.as_deref() == Some(domain))
     }
 

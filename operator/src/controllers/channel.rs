@@ -1,0 +1,194 @@
+//! Channels.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use kube::{ResourceExt as _, runtime::controller::Action};
+use subrosa_crds::{
+    Channel, ChannelStatus,
+    condition::{self, is_true},
+    names::{ChannelId, ChannelRef},
+};
+use subrosa_plan::{channel::peers_of, selector, status, validity, world::World};
+
+use super::again;
+use crate::{
+    context::{Context, Subject},
+    execute::channel as execute,
+    observe::watch::Change,
+};
+
+/// Takes a change into the world and says who must be looked at because of it.
+pub fn seen(world: &mut World, change: Change<Arc<Channel>>) -> BTreeSet<Subject> {
+    let (key, new) = match change {
+        Change::Applied(key, channel) => (key, Some(channel)),
+        Change::Gone(key) => (key, None),
+    };
+    let name = ChannelRef::new(key.namespace, key.name);
+    let channels = world.channels.entry(name.namespace.clone()).or_default();
+    let old = match &new {
+        Some(new) => channels.insert(name.name.clone(), Arc::clone(new)),
+        None => channels.remove(&name.name),
+    };
+    wakes(world, &name, old.as_deref(), new.as_deref())
+}
+
+fn wakes(
+    world: &World,
+    name: &ChannelRef,
+    old: Option<&Channel>,
+    new: Option<&Channel>,
+) -> BTreeSet<Subject> {
+    let mut woken = BTreeSet::new();
+    let spec_changed = old.map(|old| &old.spec) != new.map(|new| &new.spec)
+        || old.and_then(|old| old.uid()) != new.and_then(|new| new.uid());
+    if spec_changed {
+        woken.insert(Subject::Channel(name.clone()));
+        woken.insert(Subject::Namespace(name.namespace.clone()));
+        woken.extend(rivals(world, name, old).chain(rivals(world, name, new)));
+        if let Some(domain) =
+            world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone())
+        {
+            woken.insert(Subject::Domain(domain));
+        }
+    }
+    // What peers need to know of this Channel: its declaration, its authority, whether it is Stalled.
+    if spec_changed || told(old) != told(new) {
+        let named = |channel: Option<&Channel>| {
+            channel.map(|one| peers_of(one, name).collect::<Vec<_>>()).unwrap_or_default()
+        };
+        woken.extend(named(old).into_iter().chain(named(new)).map(Subject::Channel));
+        woken.extend(naming(world, name).map(Subject::Channel));
+    }
+    let counted = |channel: Option<&Channel>| channel.and_then(|one| one.status.as_ref()).map(summary);
+    if counted(old) != counted(new)
+        && let Some(domain) =
+            world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone())
+    {
+        woken.insert(Subject::Domain(domain));
+    }
+    woken
+}
+
+fn told(channel: Option<&Channel>) -> Option<(Option<String>, Option<i64>, bool)> {
+    let status = channel?.status.as_ref()?;
+    let authority = status.authority.as_ref();
+    Some((
+        authority.map(|authority| authority.fingerprint.clone()),
+        authority.and_then(|authority| authority.next),
+        is_true(&status.conditions, condition::STALLED),
+    ))
+}
+
+fn summary(status: &ChannelStatus) -> (bool, bool) {
+    (is_true(&status.conditions, condition::READY), status::needs_attention(&status.conditions))
+}
+
+/// The Channels that name this one.
+fn naming<'a>(world: &'a World, name: &'a ChannelRef) -> impl Iterator<Item = ChannelRef> + 'a {
+    world
+        .all_channels()
+        .filter(move |(other, channel)| other != name && peers_of(channel, other).any(|peer| peer == *name))
+        .map(|(other, _)| other)
+}
+
+/// The Channels of the namespace that may not have the same pods, ServiceAccount or Secret.
+fn rivals(world: &World, name: &ChannelRef, channel: Option<&Channel>) -> impl Iterator<Item = Subject> {
+    let workload = channel.map(|channel| &channel.spec.workload);
+    let secret = channel.map(|channel| validity::secret_name(channel, &name.name));
+    let siblings = world.channels.get(&name.namespace).into_iter().flatten();
+    siblings
+        .filter(|(other, _)| **other != name.name)
+        .filter(move |(other_name, other)| {
+            let theirs = &other.spec.workload;
+            workload.is_some_and(|mine| {
+                selector::implies(&mine.selector, &theirs.selector)
+                    || selector::implies(&theirs.selector, &mine.selector)
+                    || mine.service_account_name.is_some()
+                        && mine.service_account_name == theirs.service_account_name
+            }) || secret.as_ref() == Some(&validity::secret_name(other, other_name))
+        })
+        .map(|(other, _)| Subject::Channel(ChannelRef::new(&name.namespace, other)))
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// Reconciles one Channel.
+pub fn reconcile(channel: Arc<Channel>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+    async move { turn(&channel, &ctx).await }.boxed()
+}
+
+async fn turn(channel: &Channel, ctx: &Context) -> Action {
+    if channel.metadata.deletion_timestamp.is_some() {
+        return Action::await_change();
+    }
+    let now = ctx.now();
+    let name = ChannelRef::new(channel.namespace().unwrap_or_default(), channel.name_any());
+    let subject = Subject::Channel(name.clone());
+    let (governing, uid) = ctx.cluster.read(|world| {
+        let governing = validity::governing(&name, world).cloned();
+        (governing, world.namespaces.get(&name.namespace).map(|facts| facts.uid.clone()))
+    });
+    let Some(uid) = uid else { return again(ctx, subject, true, None) };
+    let id = ChannelId::mint(&uid, &name.name);
+    let domain = match governing {
+        Ok(domain) => Ok(domain),
+        // A namespace that lost its label: the status says where to ask, the ledger whether it is so.
+        Err(problem) => ctx.cluster.read(|world| {
+            let before = channel.status.as_ref().and_then(|status| status.trust_domain.as_ref());
+            before.and_then(|domain| world.domains.get(domain)).cloned().ok_or(problem)
+        }),
+    };
+    let outcome = match domain {
+        Err(problem) => Err(problem),
+        Ok(domain) => {
+            let vault = ctx.vaults.of(&domain, &ctx.cluster).await;
+            let vault = vault.as_deref().map_err(Clone::clone);
+            execute::carry_out(ctx, channel, &name, &id, vault, now).await
+        }
+    };
+    let (status, failed, wake_at) = match &outcome {
+        Err(problem) => (status::ungoverned(channel, problem, now), false, None),
+        Ok(outcome) => {
+            let status = ctx
+                .cluster
+                .read(|world| status::channel(channel, &name, &outcome.plan, &outcome.applied, world, now));
+            (status, outcome.applied.fault().is_some(), outcome.wake_at)
+        }
+    };
+    report(ctx, channel, &status, outcome.as_ref().ok()).await;
+    let written = ctx.reporter.status(channel, channel.status.as_ref(), &status).await;
+    if let Err(error) = &written {
+        tracing::warn!(channel = %name, %error, "status could not be written");
+    }
+    ctx.metrics.reconciled("Channel", failed);
+    again(ctx, subject, failed || written.is_err(), wake_at)
+}
+
+async fn report(
+    ctx: &Context,
+    channel: &Channel,
+    status: &ChannelStatus,
+    outcome: Option<&execute::Outcome>,
+) {
+    for (reason, note) in outcome.map(|outcome| outcome.news.as_slice()).unwrap_or_default() {
+        tracing::info!(channel = channel.name_any(), namespace = channel.namespace(), reason, note);
+        ctx.reporter.event(channel, false, reason, note).await;
+    }
+    // A condition that turned bad is told once, when it turned.
+    let before = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let turned = [condition::STALLED, condition::ISOLATED, condition::KEYS_READY];
+    for condition in status.conditions.iter().filter(|condition| turned.contains(&condition.type_.as_str())) {
+        let bad = if condition.type_ == condition::STALLED { "True" } else { "False" };
+        let was = condition::find(before, &condition.type_);
+        let news = condition.status == bad
+            && was.is_none_or(|was| was.status != bad || was.reason != condition.reason)
+            && !matches!(
+                condition.reason.as_str(),
+                "DefaultDenyPending" | "NamespacePending" | "PolicyMissing"
+            );
+        if news {
+            ctx.reporter.event(channel, true, &condition.reason, &condition.message).await;
+        }
+    }
+}

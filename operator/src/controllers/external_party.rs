@@ -1,0 +1,91 @@
+//! ExternalParties.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use jiff::{Timestamp, ToSpan as _};
+use kube::{ResourceExt as _, runtime::controller::Action};
+use subrosa_crds::{ExternalParty, channel::PeerKind, names::ChannelRef};
+use subrosa_plan::{domain, party_status, world::World};
+
+use super::again;
+use crate::{
+    context::{Context, Subject},
+    observe::watch::Change,
+};
+
+/// Takes a change into the world and says who must be looked at because of it.
+pub fn seen(world: &mut World, change: Change<Arc<ExternalParty>>) -> BTreeSet<Subject> {
+    let (name, new) = match change {
+        Change::Applied(key, party) => (key.name, Some(party)),
+        Change::Gone(key) => (key.name, None),
+    };
+    let old = match &new {
+        Some(party) => world.parties.insert(name.clone(), Arc::clone(party)),
+        None => world.parties.remove(&name),
+    };
+    if old.as_ref().map(|party| &party.spec) == new.as_ref().map(|party| &party.spec) {
+        return BTreeSet::new();
+    }
+    let mut woken = BTreeSet::from([Subject::Party(name.clone())]);
+    woken.extend(naming(world, &name).map(Subject::Channel));
+    woken
+}
+
+/// The Channels that name a party.
+pub fn naming<'a>(world: &'a World, party: &'a str) -> impl Iterator<Item = ChannelRef> + 'a {
+    world
+        .all_channels()
+        .filter(move |(_, channel)| {
+            let mut peers = channel.spec.accepts.iter().chain(&channel.spec.connects_to);
+            peers.any(|peer| peer.kind() == PeerKind::ExternalParty && peer.name == party)
+        })
+        .map(|(name, _)| name)
+}
+
+/// Reconciles one ExternalParty: it is only judged. The Channels open and close.
+pub fn reconcile(party: Arc<ExternalParty>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+    async move {
+        let (name, now) = (party.name_any(), ctx.now());
+        let (status, midnight) =
+            ctx.cluster.read(|world| (party_status::status(&party, world, now), next_midnight(world, now)));
+        let old = party.status.as_ref();
+        let written = ctx.reporter.status(party.as_ref(), old, &status).await;
+        for condition in &status.conditions {
+            let before = old.and_then(|old| subrosa_crds::condition::find(&old.conditions, &condition.type_));
+            let warn = matches!(
+                condition.reason.as_str(),
+                "AgreementExpiring" | "AgreementExpired" | "AgreementMissing"
+            ) && condition.type_ == subrosa_crds::condition::AGREEMENTS_VALID;
+            if warn && before.is_none_or(|before| before.reason != condition.reason) {
+                ctx.reporter.event(party.as_ref(), true, &condition.reason, &condition.message).await;
+            }
+        }
+        // Another day may open or close what depends on this party.
+        let changed = old.is_some_and(|old| ready(&old.conditions) != ready(&status.conditions));
+        if changed {
+            let channels = ctx.cluster.read(|world| naming(world, &name).collect::<Vec<_>>());
+            channels.into_iter().for_each(|channel| ctx.wake(Subject::Channel(channel)));
+        }
+        ctx.metrics.reconciled("ExternalParty", written.is_err());
+        again(&ctx, Subject::Party(name), written.is_err(), midnight)
+    }
+    .boxed()
+}
+
+fn ready(conditions: &[subrosa_crds::condition::Condition]) -> bool {
+    subrosa_crds::condition::is_true(conditions, subrosa_crds::condition::READY)
+}
+
+/// When the next day begins in any trust domain.
+pub fn next_midnight(world: &World, now: Timestamp) -> Option<Timestamp> {
+    world
+        .domains
+        .values()
+        .filter_map(|domain| {
+            let zone = domain::time_zone(domain).ok()?;
+            let tomorrow = zone.to_datetime(now).date().checked_add(1.day()).ok()?;
+            Some(tomorrow.to_zoned(zone).ok()?.timestamp())
+        })
+        .min()
+}

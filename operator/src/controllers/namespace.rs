@@ -1,0 +1,120 @@
+//! Namespaces: the operator's rights in them, and the default deny.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{ResourceExt as _, api::PartialObjectMeta, runtime::controller::Action};
+use subrosa_crds::{condition, condition::is_true, names::ChannelRef, trust_domain::NetworkMode};
+use subrosa_plan::{channel::peers_of, domain, fault::Fault, network, world::World};
+
+use super::again;
+use crate::{
+    context::{Context, Subject},
+    execute::namespace as execute,
+    observe::{convert, watch::Change},
+};
+
+/// How long after adoption a namespace denies by default, whatever its Channels do.
+const LATEST_DENY: SignedDuration = SignedDuration::from_secs(30);
+/// How soon to look again while Channels still lack their policies.
+const MEANWHILE: Duration = Duration::from_secs(2);
+
+/// Takes a change into the world and says who must be looked at because of it.
+pub fn seen(world: &mut World, change: Change<Arc<PartialObjectMeta<Namespace>>>) -> BTreeSet<Subject> {
+    let (name, new) = match change {
+        Change::Applied(key, namespace) => (key.name, Some(convert::namespace(&namespace))),
+        Change::Gone(key) => (key.name, None),
+    };
+    let old = match new.clone() {
+        Some(facts) => world.namespaces.insert(name.clone(), facts),
+        None => world.namespaces.remove(&name),
+    };
+    let mut woken = BTreeSet::new();
+    if old == new {
+        return woken;
+    }
+    woken.insert(Subject::Namespace(name.clone()));
+    for facts in [&old, &new].into_iter().flatten() {
+        woken.extend(facts.trust_domain.clone().map(Subject::Domain));
+    }
+    for (channel, spec) in world.all_channels() {
+        if channel.namespace == name || peers_of(spec, &channel).any(|peer| peer.namespace == name) {
+            woken.insert(Subject::Channel(channel));
+        }
+    }
+    woken
+}
+
+/// Reconciles one namespace.
+pub fn reconcile(
+    namespace: Arc<PartialObjectMeta<Namespace>>,
+    ctx: Arc<Context>,
+) -> BoxFuture<'static, Action> {
+    async move {
+        let name = namespace.name_any();
+        match turn(&name, &ctx).await {
+            Ok(action) => action,
+            Err(fault) => {
+                tracing::warn!(namespace = name, reason = fault.reason, "{}", fault.message);
+                again(&ctx, Subject::Namespace(name), true, None)
+            }
+        }
+    }
+    .boxed()
+}
+
+async fn turn(name: &str, ctx: &Context) -> Result<Action, Fault> {
+    let subject = Subject::Namespace(name.to_owned());
+    let seen =
+        ctx.cluster.read(|world| Some((world.namespaces.get(name)?.clone(), world.domain_of(name).cloned())));
+    let Some((_, domain)) = seen.filter(|(facts, _)| !facts.terminating) else {
+        ctx.cluster.forget(name);
+        return Ok(Action::await_change());
+    };
+    let Some(domain) = domain else {
+        // Once governed, a namespace keeps its binding: renewals and withdrawals go on in it.
+        if execute::is_prepared(ctx, name).await? && ctx.cluster.set_prepared(name) {
+            wake_channels(ctx, name);
+        }
+        return Ok(again(ctx, subject, false, None));
+    };
+    let domain_name = domain.name_any();
+    let adopted = execute::prepare(ctx, name, &domain_name).await?;
+    if ctx.cluster.set_prepared(name) {
+        wake_channels(ctx, name);
+    }
+    if domain::mode(&domain, name) == NetworkMode::Audit || !domain::default_deny(&domain) {
+        return Ok(again(ctx, subject, false, None));
+    }
+    let deadline = adopted.checked_add(LATEST_DENY).unwrap_or(adopted);
+    if ctx.now() < deadline && !ctx.cluster.read(|world| every_channel_has_its_policy(world, name)) {
+        return Ok(Action::requeue(MEANWHILE));
+    }
+    execute::deny(ctx, name, &domain_name).await?;
+    Ok(again(ctx, subject, false, None))
+}
+
+fn wake_channels(ctx: &Context, namespace: &str) {
+    let names = ctx.cluster.read(|world| {
+        world
+            .channels
+            .get(namespace)
+            .map(|channels| channels.keys().cloned().collect::<Vec<_>>())
+            .unwrap_or_default()
+    });
+    for name in names {
+        ctx.wake(Subject::Channel(ChannelRef::new(namespace, name)));
+    }
+}
+
+/// Denying before a Channel has its policy would cut connections that are about to be allowed.
+fn every_channel_has_its_policy(world: &World, namespace: &str) -> bool {
+    let policies = world.network_policies.get(namespace);
+    world.channels.get(namespace).into_iter().flatten().all(|(name, channel)| {
+        let stalled =
+            channel.status.as_ref().is_some_and(|status| is_true(&status.conditions, condition::STALLED));
+        stalled || policies.is_some_and(|policies| policies.contains_key(&network::policy_name(name)))
+    })
+}

@@ -1,0 +1,180 @@
+//! What is watched for the sake of Channels: pods, Services, ServiceAccounts, policies, bundles, Secrets.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+};
+use kube::api::PartialObjectMeta;
+use subrosa_crds::{CHANNEL_LABEL, Channel, common::ConfigMapKey, names::ChannelRef};
+use subrosa_plan::{
+    coverage, network, selector,
+    world::{Namespaced, World},
+};
+
+use crate::{
+    context::Subject,
+    execute::network::trimmed,
+    observe::{
+        convert,
+        watch::{Change, ObjectKey},
+    },
+};
+
+/// Puts a fact in its place, or takes it away; returns what was there and what is.
+fn place<T: Clone + PartialEq>(
+    facts: &mut Namespaced<T>,
+    key: &ObjectKey,
+    new: Option<T>,
+) -> (Option<T>, Option<T>) {
+    let old = match new.clone() {
+        Some(new) => facts.entry(key.namespace.clone()).or_default().insert(key.name.clone(), new),
+        None => facts.get_mut(&key.namespace).and_then(|objects| objects.remove(&key.name)),
+    };
+    if facts.get(&key.namespace).is_some_and(BTreeMap::is_empty) {
+        facts.remove(&key.namespace);
+    }
+    (old, new)
+}
+
+fn split<K, T>(change: Change<K>, convert: impl FnOnce(K) -> T) -> (ObjectKey, Option<T>) {
+    match change {
+        Change::Applied(key, object) => (key, Some(convert(object))),
+        Change::Gone(key) => (key, None),
+    }
+}
+
+/// The Channels of `namespace` for which `concerned` holds.
+fn channels_where(
+    world: &World,
+    namespace: &str,
+    concerned: impl Fn(&str, &Channel) -> bool,
+) -> BTreeSet<Subject> {
+    let channels = world.channels.get(namespace).into_iter().flatten();
+    channels
+        .filter(|(name, channel)| concerned(name, channel))
+        .map(|(name, _)| Subject::Channel(ChannelRef::new(namespace, name)))
+        .collect()
+}
+
+/// A pod concerns the Channels that select it.
+pub fn pod(world: &mut World, change: Change<Pod>) -> BTreeSet<Subject> {
+    let (key, new) = split(change, convert::pod);
+    let (old, new) = place(&mut world.pods, &key, new);
+    if old == new {
+        return BTreeSet::new();
+    }
+    channels_where(world, &key.namespace, |_, channel| {
+        let workload = &channel.spec.workload.selector;
+        [&old, &new].into_iter().flatten().any(|pod| selector::matches(workload, &pod.labels))
+    })
+}
+
+/// A Service concerns the Channels whose pods are behind it, and the one that has its name.
+pub fn service(world: &mut World, change: Change<Service>) -> BTreeSet<Subject> {
+    let (key, new) = split(change, convert::service);
+    let (old, new) = place(&mut world.services, &key, new);
+    if old == new {
+        return BTreeSet::new();
+    }
+    channels_where(world, &key.namespace, |name, channel| {
+        let workload = &channel.spec.workload.selector;
+        name == key.name
+            || [&old, &new].into_iter().flatten().any(|facts| selector::serves(&facts.selector, workload))
+    })
+}
+
+/// A ServiceAccount concerns the Channels whose workload runs as it.
+pub fn service_account(
+    world: &mut World,
+    change: Change<PartialObjectMeta<ServiceAccount>>,
+) -> BTreeSet<Subject> {
+    let (key, new) = split(change, |account| account.metadata.uid.unwrap_or_default());
+    let (old, new) = place(&mut world.service_accounts, &key, new);
+    if old == new {
+        return BTreeSet::new();
+    }
+    channels_where(world, &key.namespace, |_, channel| {
+        channel.spec.workload.service_account_name.as_deref() == Some(key.name.as_str())
+    })
+}
+
+/// Our policies concern their Channel, or the whole namespace; foreign ones all its Channels.
+pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTreeSet<Subject> {
+    let (key, new) = split(change, |policy| Arc::new(trimmed(policy)));
+    let (old, new) = place(&mut world.network_policies, &key, new);
+    let said = |policy: &Option<Arc<NetworkPolicy>>| {
+        policy.as_ref().map(|one| (one.spec.clone(), one.metadata.labels.clone()))
+    };
+    if said(&old) == said(&new) {
+        return BTreeSet::new();
+    }
+    let own =
+        |policy: &Option<Arc<NetworkPolicy>>| policy.as_ref().is_none_or(|policy| coverage::is_ours(policy));
+    let mut woken = match own(&old) && own(&new) && key.name != network::DEFAULT_DENY {
+        true => channels_where(world, &key.namespace, |name, _| network::policy_name(name) == key.name),
+        false => channels_where(world, &key.namespace, |_, _| true),
+    };
+    woken.insert(Subject::Namespace(key.namespace));
+    woken
+}
+
+/// A ConfigMap of the operator's namespace concerns who names one of its keys as a CA bundle.
+pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subject> {
+    let (key, new) = split(change, |map| map.data.unwrap_or_default());
+    let old: BTreeMap<ConfigMapKey, String> = world
+        .bundles
+        .iter()
+        .filter(|(at, _)| at.config_map == key.name)
+        .map(|(at, text)| (at.clone(), text.clone()))
+        .collect();
+    let new: BTreeMap<ConfigMapKey, String> = new
+        .into_iter()
+        .flatten()
+        .map(|(data_key, text)| (ConfigMapKey { config_map: key.name.clone(), key: data_key }, text))
+        .collect();
+    if old == new {
+        return BTreeSet::new();
+    }
+    world.bundles.retain(|at, _| at.config_map != key.name);
+    world.bundles.extend(new);
+    let mut woken = BTreeSet::new();
+    for (name, party) in &world.parties {
+        if party.spec.tls.ca_bundle.as_ref().is_some_and(|at| at.config_map == key.name) {
+            woken.insert(Subject::Party(name.clone()));
+            woken.extend(super::external_party::naming(world, name).map(Subject::Channel));
+        }
+    }
+    for (name, domain) in &world.domains {
+        if domain.spec.vault.ca_bundle.as_ref().is_some_and(|at| at.config_map == key.name) {
+            woken.insert(Subject::Domain(name.clone()));
+            for (namespace, _) in world.namespaces_of(name) {
+                woken.extend(channels_where(world, namespace, |_, _| true));
+            }
+        }
+    }
+    woken
+}
+
+/// A Secret of ours concerns the Channel on its label; once it is gone only its name is left, so who
+/// owned it is remembered in `owners`.
+pub fn secret(
+    owners: &mut BTreeMap<ObjectKey, ChannelRef>,
+    change: Change<PartialObjectMeta<Secret>>,
+) -> BTreeSet<Subject> {
+    let owner = match change {
+        Change::Applied(key, secret) => {
+            let labels = secret.metadata.labels.unwrap_or_default();
+            let Some(channel) = labels.get(CHANNEL_LABEL) else { return BTreeSet::new() };
+            let owner = ChannelRef::new(&key.namespace, channel);
+            owners.insert(key, owner.clone());
+            Some(owner)
+        }
+        Change::Gone(key) => owners.remove(&key),
+    };
+    owner.into_iter().map(Subject::Channel).collect()
+}

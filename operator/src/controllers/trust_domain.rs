@@ -1,0 +1,250 @@
+//! TrustDomains: Vault within reach, the guards in place, and nobody with access who should have none.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+    runtime::controller::Action,
+};
+use serde_json::json;
+use subrosa_crds::{
+    FIELD_MANAGER, TrustDomain, WITHDRAW_ACCESS_FINALIZER, condition,
+    condition::is_true,
+    names::{ChannelId, ChannelRef},
+    trust_domain::{Orphans, VaultStatus},
+};
+use subrosa_plan::{
+    domain_status::{self, Counts, Seen},
+    fault::Fault,
+    world::World,
+};
+
+use super::again;
+use crate::{
+    context::{Context, Subject},
+    execute::withdraw,
+    observe::{DomainVault, engines, guards, vaults, watch::Change},
+};
+
+/// How often Vault is asked how it is.
+const PULSE: Duration = Duration::from_secs(15);
+/// How many orphans status names.
+const NAMED_ORPHANS: usize = 50;
+
+/// Takes a change into the world and says who must be looked at because of it.
+pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Subject> {
+    let (name, new) = match change {
+        Change::Applied(key, domain) => (key.name, Some(domain)),
+        Change::Gone(key) => (key.name, None),
+    };
+    let old = match &new {
+        Some(domain) => world.domains.insert(name.clone(), Arc::clone(domain)),
+        None => world.domains.remove(&name),
+    };
+    let mut woken = BTreeSet::new();
+    let deleting = |domain: &Option<Arc<TrustDomain>>| {
+        domain.as_ref().is_some_and(|domain| domain.metadata.deletion_timestamp.is_some())
+    };
+    if deleting(&old) != deleting(&new) {
+        woken.insert(Subject::Domain(name.clone()));
+    }
+    if old.as_ref().map(|domain| &domain.spec) == new.as_ref().map(|domain| &domain.spec) {
+        return woken;
+    }
+    woken.insert(Subject::Domain(name.clone()));
+    woken.extend(world.parties.keys().cloned().map(Subject::Party));
+    woken.extend(world.retention.keys().cloned().map(Subject::Retention));
+    for (namespace, _) in world.namespaces_of(&name) {
+        woken.insert(Subject::Namespace(namespace.clone()));
+        let channels = world.channels.get(namespace).into_iter().flatten();
+        woken.extend(channels.map(|(channel, _)| Subject::Channel(ChannelRef::new(namespace, channel))));
+    }
+    woken
+}
+
+/// Reconciles one TrustDomain.
+pub fn reconcile(domain: Arc<TrustDomain>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+    async move {
+        let subject = Subject::Domain(domain.name_any());
+        let result = if domain.metadata.deletion_timestamp.is_some() {
+            leave(&domain, &ctx).await
+        } else {
+            turn(&domain, &ctx).await
+        };
+        ctx.metrics.reconciled("TrustDomain", result.is_err());
+        match result {
+            Ok(()) => {
+                ctx.failures.clear(&subject);
+                Action::requeue(PULSE)
+            }
+            Err(fault) => {
+                tracing::warn!(domain = domain.name_any(), reason = fault.reason, "{}", fault.message);
+                again(&ctx, subject, true, None)
+            }
+        }
+    }
+    .boxed()
+}
+
+async fn turn(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
+    set_finalizer(domain, ctx, true).await?;
+    let name = domain.name_any();
+    let vault = ctx.vaults.of(domain, &ctx.cluster).await;
+    let (reachable, seen) = match &vault {
+        Ok(vault) => ask(vault, domain).await,
+        Err(fault) => (Err(fault.clone()), None),
+    };
+    let old = domain.status.as_ref();
+    let was_reachable = old.is_some_and(|status| is_true(&status.conditions, condition::VAULT_REACHABLE));
+    let orphans = match (&vault, &reachable) {
+        (Ok(vault), Ok(())) => sweep(ctx, &name, vault).await?,
+        _ => old.and_then(|status| status.orphans.clone()),
+    };
+    engines::look(ctx).await;
+    let guarded = guards::look(ctx).await;
+    let counts = ctx.cluster.read(|world| Counts::of(&name, world));
+    count_everything(ctx);
+    let seen = Seen { vault: seen, reachable, guarded, orphans, counts };
+    let status = domain_status::status(domain, &seen, ctx.now());
+    ctx.reporter
+        .status(domain, old, &status)
+        .await
+        .map_err(|error| crate::execute::objects::fault("writing status", &error))?;
+    if !was_reachable && is_true(&status.conditions, condition::VAULT_REACHABLE) {
+        let channels = ctx.cluster.read(|world| channels_of(world, &name));
+        channels.into_iter().for_each(|channel| ctx.wake(Subject::Channel(channel)));
+    }
+    Ok(())
+}
+
+/// Asks Vault how it is, and whether it lets the operator in.
+async fn ask(vault: &DomainVault, domain: &TrustDomain) -> (Result<(), Fault>, Option<VaultStatus>) {
+    let health = match vault.vault.health().await {
+        Ok(health) => health,
+        Err(error) => return (Err(vaults::fault(&error)), None),
+    };
+    let status = VaultStatus {
+        version: health.version.clone(),
+        sealed: health.sealed,
+        insecure: domain.spec.vault.address.starts_with("http://"),
+    };
+    let fault = if health.sealed {
+        Some(vaults::fault(&crate::vault::VaultError::Sealed))
+    } else {
+        let skew = health.clock_skew();
+        if skew.unsigned_abs() > domain_status::MOST_SKEW.unsigned_abs() {
+            Some(Fault::new(
+                "ClockSkew",
+                format!(
+                    "Vault's clock and the operator's are {skew:#} apart: set both by NTP, certificates depend on it"
+                ),
+            ))
+        } else {
+            vault.aliases().await.err().map(|error| vaults::fault(&error))
+        }
+    };
+    (fault.map_or(Ok(()), Err), Some(status))
+}
+
+/// Takes access from what is in the ledger and no longer in the cluster. Keys stay.
+async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Option<Orphans>, Fault> {
+    if !ctx.sweeps.due(domain) {
+        return Ok(ctx.sweeps.last(domain));
+    }
+    let known: BTreeSet<ChannelId> = ctx.cluster.read(|world| {
+        world
+            .all_channels()
+            .filter_map(|(name, _)| {
+                Some(ChannelId::mint(&world.namespaces.get(&name.namespace)?.uid, &name.name))
+            })
+            .collect()
+    });
+    let recorded = vault.ledgers.list().await.map_err(|error| vaults::fault(&error))?;
+    let mut names = Vec::new();
+    let mut count = 0;
+    for id in recorded.iter().filter(|id| !known.contains(id)) {
+        if let Some(name) = withdraw::orphan(vault, id).await? {
+            count += 1;
+            if names.len() < NAMED_ORPHANS {
+                names.push(format!("{id} {name}"));
+            }
+        }
+    }
+    let orphans = (count > 0).then_some(Orphans { count, first: names });
+    ctx.sweeps.done(domain, orphans.clone());
+    Ok(orphans)
+}
+
+/// Withdraws every access of a domain that is being deleted, then lets it go. Keys and policies stay.
+async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
+    let name = domain.name_any();
+    if !domain.finalizers().iter().any(|one| one == WITHDRAW_ACCESS_FINALIZER) {
+        return Ok(());
+    }
+    let vault = ctx.vaults.of(domain, &ctx.cluster).await?;
+    for id in vault.ledgers.list().await.map_err(|error| vaults::fault(&error))? {
+        let entry = vault.ledgers.get(&id).await.map_err(|error| vaults::fault(&error))?;
+        if entry.ledger.is_some_and(|ledger| ledger.trust_domain == name) {
+            withdraw::orphan(&vault, &id).await?;
+        }
+    }
+    set_finalizer(domain, ctx, false).await?;
+    ctx.vaults.forget(&name);
+    Ok(())
+}
+
+async fn set_finalizer(domain: &TrustDomain, ctx: &Context, wanted: bool) -> Result<(), Fault> {
+    let mut finalizers = domain.finalizers().to_vec();
+    if finalizers.iter().any(|one| one == WITHDRAW_ACCESS_FINALIZER) == wanted {
+        return Ok(());
+    }
+    if wanted {
+        finalizers.push(WITHDRAW_ACCESS_FINALIZER.into());
+    } else {
+        finalizers.retain(|one| one != WITHDRAW_ACCESS_FINALIZER);
+    }
+    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": domain.resource_version()}});
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    let api: Api<TrustDomain> = Api::all(ctx.client.clone());
+    match api.patch(&domain.name_any(), &params, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 && !wanted => Ok(()),
+        Err(error) => Err(crate::execute::objects::fault("writing the finalizer", &error)),
+    }
+}
+
+fn channels_of(world: &World, domain: &str) -> Vec<ChannelRef> {
+    world
+        .namespaces_of(domain)
+        .flat_map(|(namespace, _)| {
+            let channels = world.channels.get(namespace).into_iter().flatten();
+            channels.map(move |(name, _)| ChannelRef::new(namespace, name))
+        })
+        .collect()
+}
+
+/// Sets the gauges that speak of all Channels together.
+fn count_everything(ctx: &Context) {
+    let mut states: BTreeMap<String, i64> = BTreeMap::new();
+    let (mut total, mut ready, mut first_end) = (0, 0, None::<i64>);
+    ctx.cluster.read(|world| {
+        for (_, channel) in world.all_channels() {
+            total += 1;
+            let Some(status) = &channel.status else { continue };
+            ready += i64::from(is_true(&status.conditions, condition::READY));
+            for connection in &status.connections {
+                *states.entry(connection.state.clone()).or_default() += 1;
+            }
+            let end =
+                status.certificate.as_ref().and_then(|one| one.not_after.parse::<jiff::Timestamp>().ok());
+            first_end = first_end.into_iter().chain(end.map(|end| end.as_second())).min();
+        }
+    });
+    ctx.metrics.channels(total, ready, &states.into_iter().collect::<Vec<_>>(), first_end);
+}

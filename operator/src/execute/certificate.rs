@@ -1,0 +1,162 @@
+//! A Channel's Secret: the leaf, its key and the trust files, in one update.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::Api;
+use secrecy::ExposeSecret as _;
+use subrosa_crds::{Channel, names::ChannelRef};
+use subrosa_plan::{
+    certificate::{LeafSpec, ObservedSecret, TrustFiles, Validity},
+    channel::Plan,
+    fault::Fault,
+    objects as labels,
+};
+
+use super::objects::{self, Found};
+use crate::{
+    observe::{DomainVault, vaults},
+    pki::{self, AuthorityCertificate, LeafKey, Serial},
+};
+
+const CERTIFICATE: &str = "tls.crt";
+const KEY: &str = "tls.key";
+
+/// A serial nobody can guess (CA/Browser Forum asks for 64 random bits, RFC 5280 allows 20 octets).
+pub fn random_serial() -> Serial {
+    Serial::from_random(rand::random())
+}
+
+/// The Channel's Secret as it is.
+pub enum Slot {
+    /// There is none.
+    Empty,
+    /// There is one of ours.
+    Ours(Box<Secret>),
+}
+
+impl Slot {
+    /// What is in it, judged by the generations that fit the transit key.
+    pub fn observe(&self, own: &[AuthorityCertificate]) -> ObservedSecret {
+        match self {
+            Self::Empty => pki::observe(None::<[(&str, &[u8]); 0]>, own),
+            Self::Ours(secret) => {
+                let data =
+                    secret.data.iter().flatten().map(|(key, value)| (key.as_str(), value.0.as_slice()));
+                pki::observe(Some(data), own)
+            }
+        }
+    }
+}
+
+/// Reads the Channel's Secret.
+///
+/// # Errors
+/// When it is someone else's or the API server does not say.
+pub async fn read(
+    api: &Api<Secret>,
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+) -> Result<Slot, Fault> {
+    let uid = channel.metadata.uid.clone().unwrap_or_default();
+    match objects::find(api, &plan.secret_name, |secret| objects::owned_by(secret, &uid)).await? {
+        Found::None => Ok(Slot::Empty),
+        Found::Ours(secret) => Ok(Slot::Ours(secret)),
+        Found::Foreign => Err(objects::foreign("Secret", &name.namespace, &plan.secret_name)),
+    }
+}
+
+/// A leaf that was issued, with its private key.
+pub struct Issued {
+    chain: String,
+    key: LeafKey,
+}
+
+/// Issues a leaf: lays it out, checks it, has the authority's transit key sign it.
+///
+/// # Errors
+/// When it may not be signed, or Vault refuses.
+pub async fn issue(
+    vault: &DomainVault,
+    plan: &Plan,
+    spec: &LeafSpec,
+    validity: Validity,
+    serial: &Serial,
+    authority: &AuthorityCertificate,
+    now: Timestamp,
+) -> Result<Issued, Fault> {
+    let refused = |problem: String| Fault::new("CertificateRefused", problem);
+    let key = LeafKey::generate(spec.key_algorithm).map_err(|problem| refused(problem.to_string()))?;
+    let public = key.public_key().map_err(|problem| refused(problem.to_string()))?;
+    let unsigned = pki::prepare_leaf(spec, validity, &public, serial, authority)
+        .map_err(|problem| refused(problem.to_string()))?;
+    let checked = pki::check_leaf(unsigned, spec, &public, serial, authority, now)
+        .map_err(|problem| refused(problem.to_string()))?;
+    let name = vaults::key_name(&plan.id.authority_key())?;
+    let signature = vault
+        .transit
+        .sign(&name, authority.version(), checked.to_be_signed())
+        .await
+        .map_err(|error| vaults::fault(&error))?;
+    let certificate = checked.finish(&signature).map_err(|problem| refused(problem.to_string()))?;
+    Ok(Issued { chain: certificate.chain_pem(authority), key })
+}
+
+/// What the Secret's leaf and key become.
+pub enum Leaf<'a> {
+    /// A new one, in the place of whatever Secret there is.
+    New(&'a Issued, &'a Slot),
+    /// Those that are there.
+    Kept(&'a Secret),
+}
+
+/// Writes the Secret whole: leaf, key and trust files.
+///
+/// # Errors
+/// When it is someone else's or the API server refuses.
+pub async fn write(
+    api: &Api<Secret>,
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    leaf: Leaf<'_>,
+    trust: &TrustFiles,
+) -> Result<Secret, Fault> {
+    let mut data: BTreeMap<String, ByteString> = trust
+        .files()
+        .iter()
+        .map(|(file, text)| (file.clone(), ByteString(text.clone().into_bytes())))
+        .collect();
+    let exists = match leaf {
+        Leaf::New(issued, slot) => {
+            data.insert(CERTIFICATE.into(), ByteString(issued.chain.clone().into_bytes()));
+            data.insert(KEY.into(), ByteString(issued.key.expose_pem().expose_secret().as_bytes().to_vec()));
+            matches!(slot, Slot::Ours(_))
+        }
+        Leaf::Kept(secret) => {
+            for file in [CERTIFICATE, KEY] {
+                let found = secret.data.as_ref().and_then(|data| data.get(file));
+                data.insert(file.into(), found.cloned().unwrap_or_default());
+            }
+            true
+        }
+    };
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some(plan.secret_name.clone()),
+            namespace: Some(name.namespace.clone()),
+            labels: Some(labels::channel_labels(&name.name)),
+            owner_references: labels::owner(channel).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        type_: Some("kubernetes.io/tls".into()),
+        data: Some(data.clone()),
+        ..Secret::default()
+    };
+    let uid = channel.metadata.uid.clone().unwrap_or_default();
+    let ours = |secret: &Secret| objects::owned_by(secret, &uid);
+    let same = |secret: &Secret| secret.data.as_ref() == Some(&data);
+    objects::put(api, &secret, exists, "/data", ours, same).await
+}

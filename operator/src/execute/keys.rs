@@ -1,0 +1,140 @@
+//! Data keys: made, set to rotate, rotated. Never anything else.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::{FutureExt as _, StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use subrosa_crds::channel::KeyType as Declared;
+use subrosa_plan::{
+    fault::Fault,
+    keys::{self, KeyAction, ObservedKey, WantedKey},
+    ledger::Ledger,
+};
+
+use crate::{
+    observe::{DomainVault, vaults},
+    vault::transit::{KeyType, TransitKey},
+};
+
+/// How many keys of one Channel are worked on at once.
+const AT_ONCE: usize = 4;
+
+/// Makes the wanted keys as they should be; returns what Vault has after that, by name.
+///
+/// # Errors
+/// When Vault refuses; the others were worked on all the same.
+pub async fn carry_out(
+    vault: &DomainVault,
+    wanted: &[WantedKey],
+    ledger: &Ledger,
+    now: Timestamp,
+) -> Result<BTreeMap<String, ObservedKey>, Fault> {
+    let mut work = Vec::with_capacity(wanted.len());
+    for key in wanted {
+        work.push(one(vault, key, ledger, now).boxed());
+    }
+    let results: Vec<_> = stream::iter(work).buffered(AT_ONCE).collect().await;
+    let mut found = BTreeMap::new();
+    for (key, result) in wanted.iter().zip(results) {
+        if let Some(seen) = result? {
+            found.insert(key.name.clone(), seen);
+        }
+    }
+    Ok(found)
+}
+
+async fn one(
+    vault: &DomainVault,
+    key: &WantedKey,
+    ledger: &Ledger,
+    now: Timestamp,
+) -> Result<Option<ObservedKey>, Fault> {
+    let name = vaults::key_name(&key.name)?;
+    let record = ledger.key(&key.class, key.cohort);
+    let fault = |error| vaults::fault(&error);
+    // A key that was never recorded is most likely not there: making it answers what reading it would.
+    let fresh = record.is_none_or(|record| record.versions.is_empty());
+    let mut found = if fresh {
+        let made = vault
+            .transit
+            .create_key(&name, key_type(key.key_type), key.rotate_every.map(seconds))
+            .await
+            .map_err(fault)?;
+        vault.remember_key(&name, made.clone());
+        Some(made)
+    } else {
+        vault.key(&name).await.map_err(fault)?
+    };
+    let observed = found.as_ref().map(observe);
+    match keys::action(key, record, observed.as_ref(), now) {
+        None => {}
+        Some(KeyAction::Create(_)) => {
+            let made = vault
+                .transit
+                .create_key(&name, key_type(key.key_type), key.rotate_every.map(seconds))
+                .await
+                .map_err(fault)?;
+            found = Some(made);
+        }
+        Some(KeyAction::SetRotation { every, .. }) => {
+            vault.transit.set_auto_rotate(&name, every.map(seconds)).await.map_err(fault)?;
+            found = vault.transit.read_key(&name).await.map_err(fault)?;
+        }
+        Some(KeyAction::Rotate { .. }) => {
+            let latest = found.as_ref().map(|key| key.latest_version).unwrap_or_default();
+            found = Some(vault.transit.rotate(&name, latest).await.map_err(fault)?);
+        }
+    }
+    match &found {
+        Some(key) => vault.remember_key(&name, key.clone()),
+        None => vault.forget_key(&name),
+    }
+    Ok(found.as_ref().map(observe))
+}
+
+/// Stops the rotation of keys whose cohort has ended.
+///
+/// # Errors
+/// When Vault refuses.
+pub async fn close(vault: &DomainVault, names: &[String]) -> Result<(), Fault> {
+    for name in names {
+        let name = vaults::key_name(name)?;
+        let found = vault.key(&name).await.map_err(|error| vaults::fault(&error))?;
+        if found.is_some_and(|key| !key.auto_rotate_period.is_zero()) {
+            vault.transit.set_auto_rotate(&name, None).await.map_err(|error| vaults::fault(&error))?;
+            vault.forget_key(&name);
+        }
+    }
+    Ok(())
+}
+
+/// What decisions need of a key.
+fn observe(key: &TransitKey) -> ObservedKey {
+    let alarming = if key.exportable {
+        Some("exportable")
+    } else if key.allow_plaintext_backup {
+        Some("allow_plaintext_backup")
+    } else if key.deletion_allowed {
+        Some("deletion_allowed")
+    } else {
+        None
+    };
+    let every = key.auto_rotate_period;
+    ObservedKey {
+        versions: key.versions.iter().map(|(number, version)| (*number, version.created)).collect(),
+        rotate_every: (!every.is_zero())
+            .then(|| SignedDuration::from_secs(i64::try_from(every.as_secs()).unwrap_or(i64::MAX))),
+        alarming,
+    }
+}
+
+fn seconds(duration: SignedDuration) -> Duration {
+    duration.unsigned_abs()
+}
+
+fn key_type(declared: Declared) -> KeyType {
+    match declared {
+        Declared::Aes256Gcm96 => KeyType::Aes256Gcm96,
+        Declared::ChaCha20Poly1305 => KeyType::Chacha20Poly1305,
+    }
+}

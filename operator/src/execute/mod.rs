@@ -1,0 +1,12 @@
+//! Carrying out what was decided, in its fixed order. Nothing here decides, and every step may be
+//! carried out again.
+
+pub mod access;
+pub mod authority;
+pub mod certificate;
+pub mod channel;
+pub mod keys;
+pub mod namespace;
+pub mod network;
+pub mod objects;
+pub mod withdraw;

@@ -1,0 +1,103 @@
+//! A Channel's network policy: narrowed first, widened last.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
+use kube::Resource as _;
+use subrosa_crds::{Channel, names::ChannelRef};
+use subrosa_plan::{
+    channel::{Plan, Scope},
+    fault::Fault,
+    network,
+};
+
+use super::objects;
+use crate::context::Context;
+
+/// The Channel's own policy as the watch has it; none where it is missing or foreign.
+fn existing(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Option<Arc<NetworkPolicy>> {
+    let uid = channel.metadata.uid.as_deref()?;
+    ctx.cluster.read(|world| {
+        let policies = world.network_policies.get(&name.namespace)?;
+        let policy = policies.get(&network::policy_name(&name.name))?;
+        objects::owned_by(policy.as_ref(), uid).then(|| Arc::clone(policy))
+    })
+}
+
+/// Takes away what `wanted` does not have. Adds nothing.
+///
+/// # Errors
+/// When the API server refuses.
+pub async fn narrow(ctx: &Context, channel: &Channel, name: &ChannelRef, plan: &Plan) -> Result<(), Fault> {
+    let (Some(existing), Some(wanted)) = (existing(ctx, channel, name), &plan.policy.spec) else {
+        return Ok(());
+    };
+    let Some(spec) = &existing.spec else { return Ok(()) };
+    let narrowed = network::narrowed(spec, wanted);
+    if network::same(&narrowed, spec) {
+        return Ok(());
+    }
+    write(ctx, channel, name, plan, narrowed, true).await.map(|_| ())
+}
+
+/// Makes the policy as planned; says whether there is one. Where nothing new may be written, only looks.
+///
+/// # Errors
+/// When it is foreign or the API server refuses.
+pub async fn open(ctx: &Context, channel: &Channel, name: &ChannelRef, plan: &Plan) -> Result<bool, Fault> {
+    let existing = existing(ctx, channel, name);
+    let Some(wanted) = plan.policy.spec.clone() else { return Ok(existing.is_some()) };
+    if plan.scope != Scope::Full {
+        return Ok(existing.is_some());
+    }
+    if let Some(existing) = &existing
+        && existing.spec.as_ref().is_some_and(|spec| network::same(spec, &wanted))
+        && labelled(existing, &plan.policy)
+    {
+        return Ok(true);
+    }
+    write(ctx, channel, name, plan, wanted, existing.is_some()).await?;
+    Ok(true)
+}
+
+fn labelled(found: &NetworkPolicy, wanted: &NetworkPolicy) -> bool {
+    let found = found.meta().labels.as_ref();
+    wanted
+        .meta()
+        .labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| found.and_then(|labels| labels.get(key)) == Some(value))
+}
+
+async fn write(
+    ctx: &Context,
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    spec: NetworkPolicySpec,
+    exists: bool,
+) -> Result<NetworkPolicy, Fault> {
+    let uid = channel.metadata.uid.clone().unwrap_or_default();
+    let wanted = NetworkPolicy { spec: Some(spec.clone()), ..plan.policy.clone() };
+    let api = objects::namespaced(&ctx.client, &name.namespace);
+    let ours = |policy: &NetworkPolicy| objects::owned_by(policy, &uid);
+    let same = |policy: &NetworkPolicy| policy.spec.as_ref().is_some_and(|found| network::same(found, &spec));
+    let made = objects::put(&api, &wanted, exists, "/spec", ours, same).await?;
+    // The watch will say so too; until then nothing should be written twice.
+    ctx.cluster.write(|world| {
+        world
+            .network_policies
+            .entry(name.namespace.clone())
+            .or_default()
+            .insert(network::policy_name(&name.name), Arc::new(trimmed(made.clone())));
+    });
+    Ok(made)
+}
+
+/// Without what nobody here reads, and what makes up most of a small object.
+pub fn trimmed(mut policy: NetworkPolicy) -> NetworkPolicy {
+    policy.metadata.managed_fields = None;
+    policy.metadata.annotations = None;
+    policy
+}

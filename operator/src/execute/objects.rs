@@ -1,0 +1,140 @@
+//! Writing Kubernetes objects: created first, applied after, and never another owner's.
+
+use std::fmt::Debug;
+
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{Patch, PatchParams, PostParams},
+    core::NamespaceResourceScope,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+use subrosa_crds::FIELD_MANAGER;
+use subrosa_plan::fault::Fault;
+
+/// A Kubernetes error as status says it.
+pub fn fault(what: &str, error: &kube::Error) -> Fault {
+    let reason = match error {
+        kube::Error::Api(status) if status.code == 403 => "KubernetesForbidden",
+        kube::Error::Api(status) if status.code == 409 => "KubernetesConflict",
+        kube::Error::Api(_) => "KubernetesRefused",
+        _ => "KubernetesUnreachable",
+    };
+    Fault::new(reason, format!("{what}: {error}"))
+}
+
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}
+
+/// Whether `object` is owned by the object with this UID, as its controller.
+pub fn owned_by(object: &impl Resource, uid: &str) -> bool {
+    object.owner_references().iter().any(|owner| owner.uid == uid && owner.controller == Some(true))
+}
+
+/// What an object of that name already is.
+pub enum Found<K> {
+    /// There is none.
+    None,
+    /// It is ours.
+    Ours(Box<K>),
+    /// It is someone else's, and stays theirs.
+    Foreign,
+}
+
+/// Looks at the object of that name; `ours` tells whether it is.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn find<K>(api: &Api<K>, name: &str, ours: impl Fn(&K) -> bool) -> Result<Found<K>, Fault>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    match api.get_opt(name).await {
+        Ok(None) => Ok(Found::None),
+        Ok(Some(object)) if ours(&object) => Ok(Found::Ours(Box::new(object))),
+        Ok(Some(_)) => Ok(Found::Foreign),
+        Err(error) => Err(fault(&format!("reading {name}"), &error)),
+    }
+}
+
+/// The fault of a name that someone else's object has.
+pub fn foreign(kind: &str, namespace: &str, name: &str) -> Fault {
+    Fault::new(
+        "ForeignObject",
+        format!(
+            "{kind} {namespace}/{name} exists and was not made by Subrosa: rename or delete it, it is never taken over"
+        ),
+    )
+}
+
+/// Makes `wanted`, or makes the existing one of ours so: by server-side apply and, where others' fields
+/// remain in `whole` (such as `/spec`), by replacing that part as a whole.
+///
+/// # Errors
+/// When it is foreign or the API server refuses.
+pub async fn put<K>(
+    api: &Api<K>,
+    wanted: &K,
+    exists: bool,
+    whole: &'static str,
+    ours: impl Fn(&K) -> bool,
+    same: impl Fn(&K) -> bool,
+) -> Result<K, Fault>
+where
+    K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
+{
+    let name = wanted.name_any();
+    let what = format!("{} {}/{name}", K::kind(&()), wanted.namespace().unwrap_or_default());
+    if !exists {
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        match api.create(&params, wanted).await {
+            Ok(made) => return Ok(made),
+            Err(error) if !is_conflict(&error) => return Err(fault(&format!("creating {what}"), &error)),
+            // Someone was quicker, perhaps ourselves before a restart: see whose it is.
+            Err(_) => match find(api, &name, &ours).await? {
+                Found::Ours(_) => {}
+                Found::Foreign => {
+                    return Err(foreign(&K::kind(&()), &wanted.namespace().unwrap_or_default(), &name));
+                }
+                Found::None => {
+                    return Err(Fault::new(
+                        "KubernetesConflict",
+                        format!("{what} came and went: trying again"),
+                    ));
+                }
+            },
+        }
+    }
+    let applied = apply(api, wanted).await.map_err(|error| fault(&format!("applying {what}"), &error))?;
+    if same(&applied) {
+        return Ok(applied);
+    }
+    // Another manager put fields of its own in there, which an apply leaves alone.
+    let value = serde_json::to_value(wanted).ok().and_then(|value| value.pointer(whole).cloned());
+    let version = applied.resource_version();
+    let patch = serde_json::from_value(json!([
+        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+        {"op": "replace", "path": whole, "value": value},
+    ]))
+    .map_err(|error| Fault::new("Internal", format!("{what}: {error}")))?;
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    api.patch(&name, &params, &Patch::Json::<()>(patch))
+        .await
+        .map_err(|error| fault(&format!("replacing {whole} of {what}"), &error))
+}
+
+async fn apply<K>(api: &Api<K>, wanted: &K) -> kube::Result<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
+{
+    api.patch(&wanted.name_any(), &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await
+}
+
+/// The objects of a kind in `namespace`.
+pub fn namespaced<K>(client: &Client, namespace: &str) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    Api::namespaced(client.clone(), namespace)
+}

@@ -1,0 +1,23 @@
+//! Withdrawing what a Channel that is gone still had: its access. Never its keys.
+
+use subrosa_crds::names::ChannelId;
+use subrosa_plan::fault::Fault;
+
+use super::access;
+use crate::observe::{DomainVault, vaults};
+
+/// Takes away the access of `id` and notes that it has none. The ledger and every key stay.
+///
+/// # Errors
+/// When Vault refuses; it may be tried again.
+pub async fn orphan(vault: &DomainVault, id: &ChannelId) -> Result<Option<String>, Fault> {
+    let entry = vault.ledgers.get(id).await.map_err(|error| vaults::fault(&error))?;
+    let Some(mut ledger) = entry.ledger else { return Ok(None) };
+    let name = ledger.channel.to_string();
+    if let Some(access) = ledger.access.take() {
+        access::withdraw(vault, id, &access).await?;
+        ledger.open.clear();
+        vault.ledgers.put(id, ledger, entry.version).await.map_err(|error| vaults::fault(&error))?;
+    }
+    Ok(Some(name))
+}

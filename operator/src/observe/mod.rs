@@ -1,0 +1,12 @@
+//! What is seen of the world, as plain facts. Nothing here writes.
+
+pub mod cluster;
+pub mod convert;
+pub mod engines;
+pub mod guards;
+pub mod ledgers;
+pub mod vaults;
+pub mod watch;
+
+pub use cluster::Cluster;
+pub use vaults::{DomainVault, Vaults};

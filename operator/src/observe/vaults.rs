@@ -1,0 +1,304 @@
+//! The Vault of each trust domain: connected, logged in and kept so.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::{Secret, ServiceAccount},
+};
+use kube::{Api, Client, api::PostParams};
+use secrecy::SecretString;
+use subrosa_crds::{TrustDomain, trust_domain::VaultSpec};
+use subrosa_plan::{domain, fault::Fault, world::World};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::ledgers::Ledgers;
+use crate::vault::{
+    MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig, VaultError,
+    auth::{JwtSource, Login, Session, SessionState},
+    identity::{self, Aliases},
+    kv::Kv,
+    transit::{Transit, TransitKey},
+};
+
+/// How long a key that was read is believed: flags and rotation are looked at again after this.
+const KEY_MEMORY: Duration = Duration::from_secs(20 * 60);
+
+/// Everything that leads to one trust domain's Vault.
+pub struct DomainVault {
+    /// The connection.
+    pub vault: Vault,
+    /// The transit engine.
+    pub transit: Transit,
+    /// The ledgers.
+    pub ledgers: Ledgers,
+    auth_mount: MountPath,
+    aliases: OnceCell<Aliases>,
+    keys: Mutex<BTreeMap<TransitKeyName, (Instant, TransitKey)>>,
+    session: tokio::sync::watch::Receiver<SessionState>,
+    stop: CancellationToken,
+}
+
+impl DomainVault {
+    /// The identities of workloads.
+    ///
+    /// # Errors
+    /// When Vault does not say which auth mount theirs is.
+    pub async fn aliases(&self) -> Result<&Aliases, VaultError> {
+        self.aliases
+            .get_or_try_init(|| async {
+                let accessor = identity::auth_accessor(&self.vault, &self.auth_mount).await?;
+                let accessor = accessor
+                    .ok_or_else(|| VaultError::NotFound { path: format!("auth/{}", self.auth_mount) })?;
+                Ok(Aliases::new(self.vault.clone(), accessor))
+            })
+            .await
+    }
+
+    /// A key, from memory where it was read lately.
+    ///
+    /// # Errors
+    /// When Vault does not say.
+    pub async fn key(&self, name: &TransitKeyName) -> Result<Option<TransitKey>, VaultError> {
+        if let Some((read, key)) = self.keys().get(name)
+            && read.elapsed() < KEY_MEMORY
+        {
+            return Ok(Some(key.clone()));
+        }
+        let key = self.transit.read_key(name).await?;
+        match &key {
+            Some(key) => self.remember_key(name, key.clone()),
+            None => self.forget_key(name),
+        }
+        Ok(key)
+    }
+
+    /// Remembers a key as Vault just described it.
+    pub fn remember_key(&self, name: &TransitKeyName, key: TransitKey) {
+        self.keys().insert(name.clone(), (Instant::now(), key));
+    }
+
+    /// Forgets a key: the next look asks Vault.
+    pub fn forget_key(&self, name: &TransitKeyName) {
+        self.keys().remove(name);
+    }
+
+    /// Whether the session is logged in, or why not.
+    pub fn session(&self) -> SessionState {
+        self.session.borrow().clone()
+    }
+
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<TransitKeyName, (Instant, TransitKey)>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for DomainVault {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The Vaults of all trust domains.
+pub struct Vaults {
+    client: Client,
+    namespace: String,
+    service_account: String,
+    observer: Option<Arc<dyn RequestObserver>>,
+    known: Mutex<BTreeMap<String, (Wiring, Arc<DomainVault>)>>,
+}
+
+/// What a connection was made from: another one is made when it changes.
+#[derive(Clone, PartialEq)]
+struct Wiring {
+    spec: VaultSpec,
+    ca_bundle: Option<String>,
+}
+
+impl Vaults {
+    /// No connection yet. The operator logs in as ServiceAccount `service_account` of `namespace`.
+    pub fn new(
+        client: Client,
+        namespace: String,
+        service_account: String,
+        observer: Option<Arc<dyn RequestObserver>>,
+    ) -> Self {
+        Self { client, namespace, service_account, observer, known: Mutex::default() }
+    }
+
+    /// The Vault of `domain`, connected now where it was not.
+    ///
+    /// # Errors
+    /// When the connection cannot even be set up.
+    pub async fn of(
+        &self,
+        domain: &TrustDomain,
+        world: &crate::observe::Cluster,
+    ) -> Result<Arc<DomainVault>, Fault> {
+        let name = domain.metadata.name.clone().unwrap_or_default();
+        let wiring = world.read(|world| wiring(domain, world))?;
+        if let Some((known, vault)) = self.known().get(&name)
+            && *known == wiring
+        {
+            return Ok(Arc::clone(vault));
+        }
+        let vault = Arc::new(self.connect(domain, &wiring).await?);
+        let mut known = self.known();
+        // Another reconcile may have been quicker: its session is as good, and ours ends with this drop.
+        match known.get(&name) {
+            Some((other, quicker)) if *other == wiring => Ok(Arc::clone(quicker)),
+            _ => {
+                known.insert(name, (wiring, Arc::clone(&vault)));
+                Ok(vault)
+            }
+        }
+    }
+
+    /// Ends the connection of a trust domain that is gone.
+    pub fn forget(&self, domain: &str) {
+        self.known().remove(domain);
+    }
+
+    async fn connect(&self, domain: &TrustDomain, wiring: &Wiring) -> Result<DomainVault, Fault> {
+        let spec = &wiring.spec;
+        let address =
+            VaultAddress::parse(&spec.address, spec.allow_insecure).map_err(|error| fault(&error))?;
+        let mut config = VaultConfig::new(address);
+        config.ca_bundle.clone_from(&wiring.ca_bundle);
+        config.observer.clone_from(&self.observer);
+        let vault = Vault::new(config).map_err(|error| fault(&error))?;
+        let mount = |text: &str| MountPath::new(text).map_err(|error| fault(&error.into()));
+        let auth_mount = mount(domain::auth_mount(domain))?;
+        let login = self.login(spec, &auth_mount).await?;
+        let session = Session::new(vault.clone(), login);
+        let state = session.state();
+        let stop = CancellationToken::new();
+        // One try now, so that the first reconcile does not meet an empty token.
+        if let Err(error) = session.login().await {
+            tracing::warn!(domain = domain.metadata.name.as_deref(), %error, "Vault lets nobody in yet");
+        }
+        tokio::spawn({
+            let stop = stop.clone();
+            async move { session.run(stop).await }
+        });
+        Ok(DomainVault {
+            transit: Transit::new(vault.clone(), mount(domain::transit_mount(domain))?),
+            ledgers: Ledgers::new(Kv::new(vault.clone(), mount(domain::kv_mount(domain))?)),
+            vault,
+            auth_mount,
+            aliases: OnceCell::new(),
+            keys: Mutex::default(),
+            session: state,
+            stop,
+        })
+    }
+
+    async fn login(&self, spec: &VaultSpec, auth_mount: &MountPath) -> Result<Login, Fault> {
+        if let Some(token) = &spec.auth.token {
+            let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+            let secret = secrets.get(&token.secret).await.map_err(|error| {
+                Fault::new(
+                    "VaultTokenNotFound",
+                    format!("Secret {} for vault.auth.token: {error}", token.secret),
+                )
+            })?;
+            let value = secret.data.as_ref().and_then(|data| data.get(&token.key)).ok_or_else(|| {
+                Fault::new("VaultTokenNotFound", format!("Secret {} has no key {}", token.secret, token.key))
+            })?;
+            let text = String::from_utf8_lossy(&value.0).into_owned();
+            return Ok(Login::Token(SecretString::from(text)));
+        }
+        let auth = spec.auth.kubernetes.clone().unwrap_or_default();
+        let role = RoleName::new(auth.role.unwrap_or_else(|| "subrosa".into()))
+            .map_err(|error| fault(&error.into()))?;
+        let jwt = Arc::new(OwnToken {
+            client: self.client.clone(),
+            namespace: self.namespace.clone(),
+            service_account: self.service_account.clone(),
+            audience: auth.audience.unwrap_or_else(|| "vault".into()),
+        });
+        Ok(Login::Kubernetes { mount: auth_mount.clone(), role, jwt })
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, (Wiring, Arc<DomainVault>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wiring(domain: &TrustDomain, world: &World) -> Result<Wiring, Fault> {
+    let spec = domain.spec.vault.clone();
+    let ca_bundle = match &spec.ca_bundle {
+        None => None,
+        Some(key) => Some(world.bundles.get(key).cloned().ok_or_else(|| {
+            Fault::new(
+                "CABundleNotFound",
+                format!(
+                    "spec.vault.caBundle: ConfigMap {} has no key {} in the operator's namespace; create it with Vault's CA in PEM",
+                    key.config_map, key.key
+                ),
+            )
+        })?),
+    };
+    Ok(Wiring { spec, ca_bundle })
+}
+
+/// A Vault error as status says it.
+pub fn fault(error: &VaultError) -> Fault {
+    Fault::new(error.reason(), format!("{error}; next: {}", error.next_step()))
+}
+
+/// Tokens of the operator's own ServiceAccount, for Vault's ears only.
+struct OwnToken {
+    client: Client,
+    namespace: String,
+    service_account: String,
+    audience: String,
+}
+
+/// How long a token for a login is valid: the shortest the API server grants.
+const TOKEN_SECONDS: i64 = 600;
+
+impl JwtSource for OwnToken {
+    fn jwt(&self) -> BoxFuture<'_, Result<SecretString, String>> {
+        async move {
+            let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
+            let request = TokenRequest {
+                spec: Some(TokenRequestSpec {
+                    audiences: Some(vec![self.audience.clone()]),
+                    expiration_seconds: Some(TOKEN_SECONDS),
+                    ..TokenRequestSpec::default()
+                }),
+                ..TokenRequest::default()
+            };
+            let answer = accounts
+                .create_token_request(&self.service_account, &PostParams::default(), &request)
+                .await
+                .map_err(|error| {
+                    format!(
+                        "no token for ServiceAccount {}/{}: {error}",
+                        self.namespace, self.service_account
+                    )
+                })?;
+            let token = answer
+                .status
+                .and_then(|status| status.token)
+                .ok_or("the API server answered without a token")?;
+            Ok(SecretString::from(token))
+        }
+        .boxed()
+    }
+}
+
+/// A transit key's name.
+///
+/// # Errors
+/// When it is none, which no minted identity, class and cohort lead to.
+pub fn key_name(name: &str) -> Result<TransitKeyName, Fault> {
+    TransitKeyName::new(name).map_err(|error| fault(&error.into()))
+}

@@ -1,0 +1,6 @@
+//! What is told: status, Events, metrics. Nothing here fails a reconcile.
+
+pub mod metrics;
+mod reporter;
+
+pub use reporter::Reporter;

@@ -1,0 +1,120 @@
+//! Status by server-side apply, only on change, and Events.
+
+use std::{
+    collections::HashMap,
+    fmt::Debug,
+    sync::{Mutex, PoisonError},
+};
+
+use kube::{
+    Client, Resource, ResourceExt as _,
+    api::{Patch, PatchParams},
+    runtime::events::{Event, EventType, Recorder, Reporter as Who},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use subrosa_crds::FIELD_MANAGER;
+
+/// The longest note an Event may carry (events.k8s.io/v1).
+const LONGEST_NOTE: usize = 1000;
+
+/// Writes status and Events.
+pub struct Reporter {
+    client: Client,
+    recorder: Recorder,
+    /// The last status written of each object, by UID: a watch that lags must not cause a second write.
+    written: Mutex<HashMap<String, (Vec<u8>, u64)>>,
+}
+
+impl Reporter {
+    /// Reports as `pod` of the operator.
+    pub fn new(client: Client, pod: Option<String>) -> Self {
+        let who = Who { controller: "subrosa.dev/operator".into(), instance: pod };
+        let recorder = Recorder::new(client.clone(), who);
+        Self { client, recorder, written: Mutex::default() }
+    }
+
+    /// Writes `status` of `object` where it says something else than `found`, the one the watch saw.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn status<K, S>(&self, object: &K, found: Option<&S>, status: &S) -> kube::Result<()>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        S: Serialize + PartialEq,
+    {
+        if found == Some(status) {
+            return Ok(());
+        }
+        let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
+        let content = Sha256::digest(serde_json::to_vec(status).unwrap_or_default()).to_vec();
+        let seen: u64 =
+            object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default();
+        if let Some((written, version)) = self.lock().get(&uid)
+            && *written == content
+            && seen < *version
+        {
+            return Ok(());
+        }
+        let patch = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": {"name": name, "uid": uid},
+            "status": status,
+        });
+        let made = match object.namespace() {
+            Some(namespace) => {
+                self.apply_status::<K>(&format!("/namespaces/{namespace}"), &name, &patch).await?
+            }
+            None => self.apply_status::<K>("", &name, &patch).await?,
+        };
+        let version = made
+            .pointer("/metadata/resourceVersion")
+            .and_then(Value::as_str)
+            .and_then(|version| version.parse().ok())
+            .unwrap_or_default();
+        self.lock().insert(uid, (content, version));
+        Ok(())
+    }
+
+    async fn apply_status<K: Resource<DynamicType = ()>>(
+        &self,
+        place: &str,
+        name: &str,
+        patch: &Value,
+    ) -> kube::Result<Value> {
+        let url = format!("/apis/{}/{}{place}/{}", K::group(&()), K::version(&()), K::plural(&()));
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let request = kube::core::Request::new(url)
+            .patch_subresource("status", name, &params, &Patch::Apply(patch))
+            .map_err(kube::Error::BuildRequest)?;
+        self.client.request(request).await
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    /// Publishes an Event about `object`. A failure is logged and nothing else.
+    pub async fn event<K>(&self, object: &K, warning: bool, reason: &str, note: &str)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_owned(),
+            note: Some(note.chars().take(LONGEST_NOTE).collect()),
+            action: "Reconcile".into(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            tracing::warn!(reason, %error, "an Event could not be published");
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Vec<u8>, u64)>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

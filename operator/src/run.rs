@@ -1,0 +1,293 @@
+//! The operator: watches, queues, controllers and the small server beside them.
+
+use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+};
+use kube::{
+    Api, Client, Resource,
+    api::PartialObjectMeta,
+    runtime::{controller::Config, reflector, reflector::ObjectRef},
+};
+use serde::de::DeserializeOwned;
+use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
+use subrosa_plan::{objects, world::World};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    context::{Context, Failures, Subject, Sweeps},
+    controllers::{
+        self, Reconcile, channel, external_party, namespace, related, retention_policy, trust_domain,
+    },
+    observe::{
+        Cluster, Vaults,
+        watch::{self, Change},
+    },
+    report::{Reporter, metrics::Metrics},
+    server::{self, Readiness},
+};
+
+/// How the operator is set up.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+    /// The namespace the operator runs in; CA bundles are ConfigMaps of it.
+    #[arg(long, env = "SUBROSA_NAMESPACE", default_value = "subrosa-system")]
+    pub namespace: String,
+    /// The ServiceAccount the operator runs as, by which it logs in to Vault.
+    #[arg(long, env = "SUBROSA_SERVICE_ACCOUNT", default_value = "subrosa")]
+    pub service_account: String,
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "SUBROSA_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// How many Channels are worked on at once.
+    #[arg(long, env = "SUBROSA_CONCURRENCY", default_value_t = 16)]
+    pub concurrency: u16,
+    /// The pod's name, for Events.
+    #[arg(long, env = "POD_NAME")]
+    pub pod: Option<String>,
+}
+
+/// How long a reconcile under way may take to end after the signal to stop.
+const GRACE: Duration = Duration::from_secs(20);
+/// Changes that come in a burst are looked at once.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// Runs the operator until `stop`.
+///
+/// # Errors
+/// When it cannot start: no API server, no address to serve on.
+pub async fn run(client: Client, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let (wake, woken) = mpsc::unbounded_channel();
+    let metrics = Arc::new(Metrics::default());
+    let observer: Arc<dyn crate::vault::RequestObserver> = metrics.clone();
+    let ctx = Arc::new(Context {
+        cluster: Cluster::default(),
+        vaults: Vaults::new(
+            client.clone(),
+            settings.namespace.clone(),
+            settings.service_account.clone(),
+            Some(observer),
+        ),
+        reporter: Reporter::new(client.clone(), settings.pod.clone()),
+        metrics: Arc::clone(&metrics),
+        wake,
+        failures: Failures::default(),
+        sweeps: Sweeps::default(),
+        namespace: settings.namespace.clone(),
+        service_account: settings.service_account.clone(),
+        client: client.clone(),
+    });
+    let readiness = Readiness::default();
+    let listener = tokio::net::TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot serve on {} (--listen)", settings.listen))?;
+    tracing::info!(address = %listener.local_addr()?, "serving /healthz, /readyz and /metrics");
+    let served = tokio::spawn(server::serve(listener, readiness.clone(), metrics, stop.clone()));
+
+    let mut tasks = JoinSet::new();
+    let mut start = Start { ctx: &ctx, stop: &stop, tasks: &mut tasks, synced: Vec::new() };
+    let config = || Config::default();
+    let channels = start.reconciled::<Channel>(
+        channel::seen,
+        channel::reconcile,
+        config().concurrency(settings.concurrency),
+    );
+    let namespaces = start.reconciled::<PartialObjectMeta<Namespace>>(
+        namespace::seen,
+        namespace::reconcile,
+        config().concurrency(8),
+    );
+    let domains = start.reconciled::<TrustDomain>(
+        trust_domain::seen,
+        trust_domain::reconcile,
+        config().concurrency(4).debounce(SETTLE),
+    );
+    let parties = start.reconciled::<ExternalParty>(
+        external_party::seen,
+        external_party::reconcile,
+        config().concurrency(4),
+    );
+    let policies = start.reconciled::<RetentionPolicy>(
+        retention_policy::seen,
+        retention_policy::reconcile,
+        config().concurrency(4),
+    );
+    start.related(Api::<Pod>::all(client.clone()), related::pod);
+    start.related(Api::<Service>::all(client.clone()), related::service);
+    start.related(Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone()), related::service_account);
+    start.related(Api::<NetworkPolicy>::all(client.clone()), related::network_policy);
+    start.related(Api::<ConfigMap>::namespaced(client.clone(), &settings.namespace), related::config_map);
+    let synced = std::mem::take(&mut start.synced);
+    let queues = Queues { channels, namespaces, domains, parties, policies };
+
+    // Decisions on half a world would close what is open: nothing is decided before everything is seen.
+    for (kind, seen) in synced {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            seen = seen => if seen.is_err() {
+                anyhow::bail!("the watch of {kind} ended before it began");
+            }
+        }
+        tracing::debug!(kind, "seen");
+    }
+    readiness.set();
+    tracing::info!("everything is seen; reconciling");
+    let everything = ctx.cluster.read(everything);
+    everything.into_iter().for_each(|subject| ctx.wake(subject));
+    tokio::spawn(queues.route(woken, Arc::clone(&ctx), stop.clone()));
+
+    stop.cancelled().await;
+    tracing::info!("stopping: what is under way is finished first");
+    let ended = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        tracing::warn!("something was still under way; it is taken up again at the next start");
+    }
+    served.await.context("the server ended badly")?
+}
+
+/// Everything there is to look at.
+fn everything(world: &World) -> Vec<Subject> {
+    let channels = world.all_channels().map(|(name, _)| Subject::Channel(name));
+    let namespaces = world.namespaces.keys().cloned().map(Subject::Namespace);
+    let domains = world.domains.keys().cloned().map(Subject::Domain);
+    let parties = world.parties.keys().cloned().map(Subject::Party);
+    let policies = world.retention.keys().cloned().map(Subject::Retention);
+    namespaces.chain(domains).chain(parties).chain(policies).chain(channels).collect()
+}
+
+/// Starts watches and controllers, and collects what to wait for.
+struct Start<'a> {
+    ctx: &'a Arc<Context>,
+    stop: &'a CancellationToken,
+    tasks: &'a mut JoinSet<()>,
+    synced: Vec<(&'static str, oneshot::Receiver<()>)>,
+}
+
+type Seen<T> = fn(&mut World, Change<T>) -> std::collections::BTreeSet<Subject>;
+
+impl Start<'_> {
+    /// Watches a kind that is reconciled itself; returns its queue.
+    fn reconciled<K>(
+        &mut self,
+        seen: Seen<Arc<K>>,
+        reconcile: Reconcile<K>,
+        config: Config,
+    ) -> mpsc::UnboundedSender<ObjectRef<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    {
+        let (reader, writer) = reflector::store::<K>();
+        let (queue, queued) = mpsc::unbounded_channel();
+        let (done, synced) = oneshot::channel();
+        self.synced.push((std::any::type_name::<K>(), synced));
+        let apply = self.applying(seen);
+        let api = Api::<K>::all(self.ctx.client.clone());
+        tokio::spawn(watch::follow_stored(api, watch::config(), writer, done, self.stop.clone(), apply));
+        let ctx = Arc::clone(self.ctx);
+        self.tasks.spawn(controllers::run(reader, queued, reconcile, ctx, config, self.stop.clone()));
+        queue
+    }
+
+    /// Watches a kind for the sake of others.
+    fn related<K>(&mut self, api: Api<K>, seen: Seen<K>)
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let (done, synced) = oneshot::channel();
+        self.synced.push((std::any::type_name::<K>(), synced));
+        let apply = self.applying(seen);
+        tokio::spawn(watch::follow(api, watch::config(), done, self.stop.clone(), apply));
+    }
+
+    fn applying<T>(&self, seen: Seen<T>) -> impl FnMut(Change<T>) + Send + 'static
+    where
+        T: 'static,
+    {
+        let ctx = Arc::clone(self.ctx);
+        move |change| {
+            let woken = ctx.cluster.write(|world| seen(world, change));
+            woken.into_iter().for_each(|subject| ctx.wake(subject));
+        }
+    }
+}
+
+/// A queue a kind.
+struct Queues {
+    channels: mpsc::UnboundedSender<ObjectRef<Channel>>,
+    namespaces: mpsc::UnboundedSender<ObjectRef<PartialObjectMeta<Namespace>>>,
+    domains: mpsc::UnboundedSender<ObjectRef<TrustDomain>>,
+    parties: mpsc::UnboundedSender<ObjectRef<ExternalParty>>,
+    policies: mpsc::UnboundedSender<ObjectRef<RetentionPolicy>>,
+}
+
+impl Queues {
+    /// Puts what is woken into the queue of its kind, and watches the Secrets of each prepared namespace.
+    async fn route(
+        self,
+        mut woken: mpsc::UnboundedReceiver<Subject>,
+        ctx: Arc<Context>,
+        stop: CancellationToken,
+    ) {
+        let mut watched = BTreeMap::new();
+        while let Some(Some(subject)) = stop.run_until_cancelled(woken.recv()).await {
+            match subject {
+                Subject::Channel(name) => {
+                    if ctx.cluster.read(|world| world.channel(&name).is_none()) {
+                        ctx.sweeps.ask();
+                    }
+                    watch_secrets(&ctx, &mut watched, &name.namespace, &stop);
+                    // A queue that is closed belongs to an operator that is stopping.
+                    let _ = self.channels.send(ObjectRef::new(&name.name).within(&name.namespace));
+                }
+                Subject::Namespace(name) => {
+                    let _ = self.namespaces.send(ObjectRef::new(&name));
+                }
+                Subject::Domain(name) => {
+                    let _ = self.domains.send(ObjectRef::new(&name));
+                }
+                Subject::Party(name) => {
+                    let _ = self.parties.send(ObjectRef::new(&name));
+                }
+                Subject::Retention(name) => {
+                    let _ = self.policies.send(ObjectRef::new(&name));
+                }
+            }
+        }
+    }
+}
+
+/// Watches our Secrets of a namespace from when the operator may, until it is gone.
+fn watch_secrets(
+    ctx: &Arc<Context>,
+    watched: &mut BTreeMap<String, CancellationToken>,
+    namespace: &str,
+    stop: &CancellationToken,
+) {
+    let prepared = ctx.cluster.is_prepared(namespace);
+    if prepared == watched.contains_key(namespace) {
+        return;
+    }
+    if !prepared {
+        if let Some(watch) = watched.remove(namespace) {
+            watch.cancel();
+        }
+        return;
+    }
+    let ended = stop.child_token();
+    watched.insert(namespace.to_owned(), ended.clone());
+    let api = Api::<PartialObjectMeta<Secret>>::namespaced(ctx.client.clone(), namespace);
+    let config = watch::config().labels(&format!("{}={}", objects::MANAGED_BY, objects::MANAGER));
+    let ctx = Arc::clone(ctx);
+    let mut owners = BTreeMap::new();
+    let (done, _) = oneshot::channel();
+    tokio::spawn(watch::follow(api, config, done, ended, move |change| {
+        related::secret(&mut owners, change).into_iter().for_each(|subject| ctx.wake(subject));
+    }));
+}
