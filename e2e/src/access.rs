@@ -21,7 +21,8 @@ use serde_json::{Map, Value, json};
 use crate::Environment;
 
 const FIELD_MANAGER: &str = "subrosa-e2e";
-/// Where the ServiceAccount lives whose token OpenBao reviews tokens with.
+/// Namespace and name of the ServiceAccount with which OpenBao reviews tokens.
+pub(crate) const REVIEWER_ACCOUNT: (&str, &str) = (REVIEWER_NAMESPACE, REVIEWER);
 const REVIEWER_NAMESPACE: &str = "openbao";
 const REVIEWER: &str = "token-reviewer";
 /// Longer than any test run; an API server may grant less.

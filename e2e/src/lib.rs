@@ -30,6 +30,7 @@ pub mod cluster;
 pub mod control_plane;
 pub mod directory;
 pub mod environment;
+pub mod installation;
 pub mod kubeconfig;
 pub mod openbao;
 pub mod pki;
@@ -39,6 +40,7 @@ pub mod tap;
 pub mod tools;
 
 pub use environment::{Environment, EnvironmentBuilder};
+pub use installation::Installation;
 pub use kubeconfig::Endpoint;
 pub use proxy::Proxy;
 pub use tap::{Mode, Tap, Write};

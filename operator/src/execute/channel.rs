@@ -253,7 +253,7 @@ impl Work<'_> {
     ) -> Result<(), Fault> {
         let Ok(Slot::Ours(secret)) = slot else { return Ok(()) };
         let everything = self.trust(&plan.connections.iter().collect::<Vec<_>>(), authorities);
-        let found = match certificate::Slot::Ours(secret.clone()).observe(&[]) {
+        let found = match Slot::Ours(secret.clone()).observe(&[]) {
             ObservedSecret::Present(facts) => facts.trust,
             ObservedSecret::Missing => return Ok(()),
         };
