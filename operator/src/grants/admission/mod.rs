@@ -26,7 +26,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 
 use super::{Installation, rbac::named};
 
-pub use unedited::{Difference, Found, Gap, gaps, unedited};
+pub use unedited::{Difference, Found, Gap, RESTORE, gaps, unedited};
 
 /// A policy and the binding that puts it in force. Both have the same name.
 #[derive(Clone, Debug, PartialEq)]

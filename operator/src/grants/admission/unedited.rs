@@ -54,6 +54,10 @@ where
     }
 }
 
+/// What to do about a gap. Applying writes what is missing but keeps what somebody added; replacing
+/// does not.
+pub const RESTORE: &str = "kubectl apply -f deploy/admission.yaml; kubectl replace -f deploy/admission.yaml";
+
 /// A policy or binding that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {

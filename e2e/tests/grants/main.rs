@@ -1,0 +1,34 @@
+//! Real users and the operator's own token try what they may and may not, on a real API server.
+//!
+//! The cluster is installed from `deploy/` as a reader of the README would do it.
+
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+mod deletion;
+mod guarded;
+mod membership;
+mod operator;
+mod people;
+mod request;
+mod rights;
+mod world;
+
+use anyhow::Result;
+use world::World;
+
+/// One cluster for all: what a part leaves behind is in namespaces of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
+    let world = World::start().await?;
+    rights::are_exactly_the_table(&world).await?;
+    guarded::sees_every_edit(&world).await?;
+    people::hold_what_their_roles_say(&world).await?;
+    membership::is_decided_by_who_governs(&world).await?;
+    operator::binds_itself_where_it_governs(&world).await?;
+    operator::writes_its_own_objects_only(&world).await?;
+    operator::cannot_escalate(&world).await?;
+    deletion::has_to_be_confirmed(&world).await?;
+    deletion::goes_with_a_confirmed_namespace(&world).await?;
+    deletion::is_asked_of_the_garbage_collector(&world).await?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! What the operator's token may do is the table, no less and no more.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use subrosa::grants::table::{Scope, table};
+
+use crate::{
+    request::post,
+    world::{OPERATOR, WORKLOAD, World},
+};
+
+/// Group, resource, name (or none), verb.
+type Right = (String, String, Option<String>, String);
+
+/// All rights in a namespace, as the API server resolves them for the token.
+async fn resolved(world: &World, who: &str, namespace: &str) -> Result<BTreeSet<Right>> {
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+        "spec": { "namespace": namespace },
+    });
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+    let answer = world.must(who, post(path, review)).await?;
+    ensure!(answer["status"]["incomplete"] == false, "the API server does not know all rights: {answer}");
+    let texts = |rule: &Value, field: &str| -> Vec<String> {
+        let items = rule[field].as_array().into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut rights = BTreeSet::new();
+    for rule in answer["status"]["resourceRules"].as_array().context("rules")? {
+        let mut names: Vec<Option<String>> = texts(rule, "resourceNames").into_iter().map(Some).collect();
+        if names.is_empty() {
+            names.push(None);
+        }
+        for group in texts(rule, "apiGroups") {
+            for resource in texts(rule, "resources") {
+                for verb in texts(rule, "verbs") {
+                    for name in &names {
+                        rights.insert((group.clone(), resource.clone(), name.clone(), verb.clone()));
+                    }
+                }
+            }
+        }
+    }
+    Ok(rights)
+}
+
+/// The rights of these scopes by the table.
+fn granted(world: &World, scopes: &[Scope]) -> BTreeSet<Right> {
+    let mut rights = BTreeSet::new();
+    for grant in table(&world.installation).iter().filter(|grant| scopes.contains(&grant.scope)) {
+        let mut names: Vec<Option<String>> = grant.names.iter().cloned().map(Some).collect();
+        if names.is_empty() {
+            names.push(None);
+        }
+        for verb in grant.verbs {
+            for name in &names {
+                rights.insert((grant.group.to_owned(), grant.path(), name.clone(), verb.to_string()));
+            }
+        }
+    }
+    rights
+}
+
+pub async fn are_exactly_the_table(world: &World) -> Result<()> {
+    for (namespace, scopes) in [
+        ("plain", &[Scope::Cluster][..]),
+        ("kube-system", &[Scope::Cluster]),
+        // Labelled, but not bound yet.
+        ("cc-front", &[Scope::Cluster]),
+        ("cc-west", &[Scope::Cluster, Scope::GovernedNamespace]),
+        ("subrosa-system", &[Scope::Cluster, Scope::OperatorNamespace]),
+    ] {
+        let everybodys = resolved(world, WORKLOAD, namespace).await?;
+        let have = &resolved(world, OPERATOR, namespace).await? - &everybodys;
+        let want = granted(world, scopes);
+        let more: Vec<_> = have.difference(&want).collect();
+        let less: Vec<_> = want.difference(&have).collect();
+        ensure!(
+            more.is_empty() && less.is_empty(),
+            "{namespace}: not in the table {more:?}, not granted {less:?}"
+        );
+    }
+    Ok(())
+}
