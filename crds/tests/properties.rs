@@ -58,7 +58,7 @@ fn zones() -> impl Strategy<Value = TimeZone> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1024) })]
 
     #[test]
     fn a_period_prints_as_it_was_written((count, unit) in lengths()) {

@@ -14,8 +14,8 @@ use cases::Case;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
-use serde_json::Value;
-use subrosa_crds::{Violation, validate::validate_kind};
+use serde_json::{Value, json};
+use subrosa_crds::{TrustDomain, Violation, validate, validate::validate_kind};
 
 fn all_cases() -> Vec<Case> {
     cases::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases"))
@@ -47,6 +47,30 @@ fn every_case_is_judged_as_it_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What the API server says in its own way, before it looks at the schema.
+#[test]
+fn what_every_object_has_is_checked_too() {
+    let object = json!({
+        "apiVersion": "subrosa.dev/v1", "kind": "Chanel",
+        "metadata": {"name": "db", "labels": {"a": 5, "b.example/c": "d"}, "anotations": {}},
+        "spec": {"workload": {"selector": {"matchLabels": {"app": "db"}}}},
+        "status": {"ready": "never looked at"},
+    });
+    let found: Vec<String> =
+        validate_kind("Channel", &object).unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "apiVersion: \"subrosa.dev/v1\": must be subrosa.dev/v1alpha1",
+            "kind: \"Chanel\": must be Channel",
+            "metadata.anotations: unknown field: did you mean annotations?",
+            "metadata.labels[a]: 5: must be text: put it in quotes",
+        ]
+    );
+    assert_eq!(validate_kind("Deployment", &object), None);
+    assert_eq!(validate::<TrustDomain>(&json!("text")).len(), 1);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use serde_json::{Map, Value};
 
-use super::{Violation, node::Node};
+use super::node::Node;
 
 /// What the API server appends to `generateName`.
 const GENERATED: &str = "x7k2p";
@@ -23,18 +23,15 @@ pub(super) fn describe(root: &mut Node, api_version: &str, kind: &str) {
     required.extend(["apiVersion", "kind", "metadata"].map(str::to_owned));
 }
 
-/// Names the object as the API server would, for rules that read its name.
-pub(super) fn name(object: &mut Map<String, Value>, found: &mut Vec<Violation>) {
+/// Names an object that only has a `generateName` as the API server would, for rules read its name.
+pub(super) fn name(object: &mut Map<String, Value>) {
     let Some(Value::Object(metadata)) = object.get_mut("metadata") else { return };
     if metadata.contains_key("name") {
         return;
     }
-    match metadata.get("generateName").and_then(Value::as_str) {
-        Some(prefix) => {
-            let name = format!("{prefix}{GENERATED}");
-            metadata.insert("name".to_owned(), name.into());
-        }
-        None => found.push(Violation::new("metadata.name", None, "required: name the object")),
+    if let Some(prefix) = metadata.get("generateName").and_then(Value::as_str) {
+        let name = format!("{prefix}{GENERATED}");
+        metadata.insert("name".to_owned(), name.into());
     }
 }
 
@@ -68,6 +65,7 @@ fn object_meta() -> JSONSchemaProps {
     ];
     JSONSchemaProps {
         properties: Some(properties.map(|(name, schema)| (name.to_owned(), schema)).into()),
+        required: Some(vec!["name".to_owned()]),
         ..typed("object")
     }
 }

@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, fmt, sync::LazyLock};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResourceExt, Resource};
 use node::Node;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// One thing that is wrong.
@@ -71,6 +72,31 @@ where
         .unwrap_or_else(|| Kind::new(crate::schema::definition::<K>()).validate(object))
 }
 
+/// Reads `object` as a `K` if nothing is wrong with it. Nulls are dropped first, as the API server does.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn parse<K>(object: &Value) -> Result<K, Vec<Violation>>
+where
+    K: CustomResourceExt + Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let own;
+    let kind = match KINDS.get(&*K::kind(&())) {
+        Some(kind) => kind,
+        None => {
+            own = Kind::new(crate::schema::definition::<K>());
+            &own
+        }
+    };
+    let found = kind.validate(object);
+    if !found.is_empty() {
+        return Err(found);
+    }
+    // The schema is made from the type, so what it takes can be read. Not quoted: serde may repeat a value.
+    let unread = |_| vec![Violation::new("", None, format!("does not read as a {}", kind.name))];
+    serde_json::from_value(clean(Some(&kind.schema), object)).map_err(unread)
+}
+
 /// What is wrong with `object` as a `kind` of this API; none when there is no such kind.
 pub fn validate_kind(kind: &str, object: &Value) -> Option<Vec<Violation>> {
     Some(KINDS.get(kind)?.validate(object))
@@ -99,10 +125,10 @@ impl Kind {
         let Value::Object(fields) = object else {
             return vec![Violation::new("", Some(object), format!("must be a {}", self.name))];
         };
-        let mut fields = without_nulls(fields);
+        let mut fields = without_nulls(&self.schema, fields);
         fields.remove("status");
+        metadata::name(&mut fields);
         let mut found = Vec::new();
-        metadata::name(&mut fields, &mut found);
         structure::check(&self.schema, &Value::Object(fields), "", &mut found);
         found.sort();
         found.dedup();
@@ -110,19 +136,22 @@ impl Kind {
     }
 }
 
-// The API server drops nulls, for no field of this API is nullable.
-fn without_nulls(fields: &Map<String, Value>) -> Map<String, Value> {
+// The API server drops nulls, for no field of this API is nullable. A field it does not know stays, for
+// that is what is wrong with it.
+fn without_nulls(node: &Node, fields: &Map<String, Value>) -> Map<String, Value> {
     fields
         .iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| (name.clone(), clean(value)))
+        .filter(|(name, value)| !value.is_null() || node.child(name).is_none())
+        .map(|(name, value)| (name.clone(), clean(node.child(name), value)))
         .collect()
 }
 
-fn clean(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => Value::Object(without_nulls(fields)),
-        Value::Array(items) => Value::Array(items.iter().map(clean).collect()),
-        other => other.clone(),
+fn clean(node: Option<&Node>, value: &Value) -> Value {
+    match (node, value) {
+        (Some(node), Value::Object(fields)) => Value::Object(without_nulls(node, fields)),
+        (Some(node), Value::Array(items)) => {
+            Value::Array(items.iter().map(|item| clean(node.items.as_deref(), item)).collect())
+        }
+        (_, value) => value.clone(),
     }
 }

@@ -52,6 +52,11 @@ impl Node {
         }
     }
 
+    /// The node of the field or entry `name`.
+    pub(super) fn child(&self, name: &str) -> Option<&Self> {
+        self.properties.get(name).or(self.entries.as_deref())
+    }
+
     /// Runs the node's own rules on `value`, which stands at `path`. `sound` says that its structure,
     /// down to the leaves, is right.
     pub(super) fn check_rules(&self, value: &Value, path: &str, sound: bool, found: &mut Vec<Violation>) {
