@@ -33,14 +33,17 @@ pub mod environment;
 pub mod installation;
 pub mod kubeconfig;
 pub mod openbao;
+pub mod operator;
 pub mod pki;
 pub mod process;
 pub mod proxy;
 pub mod tap;
 pub mod tools;
+pub mod wait;
 
 pub use environment::{Environment, EnvironmentBuilder};
 pub use installation::Installation;
 pub use kubeconfig::Endpoint;
+pub use operator::Operator;
 pub use proxy::Proxy;
 pub use tap::{Mode, Tap, Write};

@@ -12,6 +12,7 @@ use subrosa_crds::{names::ChannelRef, trust_domain::Orphans};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
+    grants::Installation,
     observe::{Cluster, Vaults},
     report::{Reporter, metrics::Metrics},
 };
@@ -35,10 +36,8 @@ pub enum Subject {
 pub struct Context {
     /// The API server.
     pub client: Client,
-    /// The operator's own namespace.
-    pub namespace: String,
-    /// The operator's own ServiceAccount.
-    pub service_account: String,
+    /// The operator's own namespace and ServiceAccount, and what was granted with them.
+    pub installation: Installation,
     /// What the watches see.
     pub cluster: Cluster,
     /// The Vaults.

@@ -6,10 +6,12 @@
 //!                     └──────── vault, pki ──────────┘
 //! ```
 
+pub mod cli;
 pub mod context;
 pub mod controllers;
 pub mod execute;
 pub mod grants;
+pub mod logging;
 pub mod observe;
 pub mod pki;
 pub mod report;

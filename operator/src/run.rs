@@ -16,16 +16,20 @@ use serde::de::DeserializeOwned;
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 use subrosa_plan::{objects, world::World};
 use tokio::{
+    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
 
 use crate::{
     context::{Context, Failures, Subject, Sweeps},
     controllers::{
         self, Reconcile, channel, external_party, namespace, related, retention_policy, trust_domain,
     },
+    grants::Installation,
+    logging,
     observe::{
         Cluster, Vaults,
         watch::{self, Change},
@@ -52,6 +56,35 @@ pub struct Settings {
     /// The pod's name, for Events.
     #[arg(long, env = "POD_NAME")]
     pub pod: Option<String>,
+    /// The least that is logged: off, error, warn, info, debug or trace.
+    #[arg(long, env = "SUBROSA_LOG", default_value = "info")]
+    pub log: LevelFilter,
+    /// How a line of the log looks; text on a terminal, else json.
+    #[arg(long, env = "SUBROSA_LOG_FORMAT", value_enum)]
+    pub log_format: Option<logging::Format>,
+}
+
+/// Runs the operator as a process: logs, connects to the API server of the pod or of the kubeconfig, and
+/// stops on SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn process(settings: Settings) -> anyhow::Result<()> {
+    logging::start(settings.log, settings.log_format);
+    let client = Client::try_default()
+        .await
+        .context("no API server: neither a pod's ServiceAccount nor a kubeconfig")?;
+    let stop = CancellationToken::new();
+    let mut terminated = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stopping.cancel();
+    });
+    run(client, settings, stop).await
 }
 
 /// How long a reconcile under way may take to end after the signal to stop.
@@ -64,6 +97,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When it cannot start: no API server, no address to serve on.
 pub async fn run(client: Client, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let installation = Installation::new(&settings.namespace, &settings.service_account)
+        .context("--namespace and --service-account")?;
     let (wake, woken) = mpsc::unbounded_channel();
     let metrics = Arc::new(Metrics::default());
     let observer: Arc<dyn crate::vault::RequestObserver> = metrics.clone();
@@ -80,8 +115,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         wake,
         failures: Failures::default(),
         sweeps: Sweeps::default(),
-        namespace: settings.namespace.clone(),
-        service_account: settings.service_account.clone(),
+        installation,
         client: client.clone(),
     });
     let readiness = Readiness::default();

@@ -20,7 +20,7 @@ use crate::{
     fault::Fault,
     keys::{self, ObservedKey},
     ledger::Ledger,
-    selector,
+    retention_status, selector,
     validity::Problem,
     world::World,
 };
@@ -87,7 +87,7 @@ pub fn channel(
         })
         .collect();
     let open = connections.iter().filter(|connection| connection.state == State::Open.as_str()).count();
-    let verdicts = verdicts(channel, name, plan, applied, &connections, world);
+    let verdicts = verdicts(channel, name, plan, applied, &connections, world, now);
     let old = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     ChannelStatus {
         observed_generation: channel.metadata.generation,
@@ -194,9 +194,11 @@ fn verdicts(
     applied: &Applied,
     connections: &[ConnectionStatus],
     world: &World,
+    now: Timestamp,
 ) -> Vec<Verdict> {
     let isolated = isolated(channel, name, plan, applied, world);
     let keys_ready = keys_ready(plan, applied);
+    let retained = retained(plan, applied, world, now);
     let stalled = match &plan.scope {
         Scope::Stalled(problems) => problems.first().map(|first| {
             let all: Vec<_> = problems.iter().map(|one| format!("{}: {}", one.field, one.message)).collect();
@@ -204,23 +206,16 @@ fn verdicts(
         }),
         _ => None,
     };
-    let ready = ready(plan, applied, stalled.as_ref(), &isolated, &keys_ready);
+    let ready = ready(plan, applied, stalled.as_ref(), [&keys_ready, &retained, &isolated]);
     let reconciling = (ready.truth == Truth::False && stalled.is_none() && applied.fault().is_some())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
-    let mut verdicts =
-        vec![ready, connected(connections), served(channel), isolated, keys_ready, retained(plan, applied)];
+    let mut verdicts = vec![ready, connected(connections), served(channel), isolated, keys_ready, retained];
     verdicts.extend(reconciling);
     verdicts.extend(stalled);
     verdicts
 }
 
-fn ready(
-    plan: &Plan,
-    applied: &Applied,
-    stalled: Option<&Verdict>,
-    isolated: &Verdict,
-    keys: &Verdict,
-) -> Verdict {
+fn ready(plan: &Plan, applied: &Applied, stalled: Option<&Verdict>, others: [&Verdict; 3]) -> Verdict {
     let not = |reason: &str, message: &str| Verdict::new(condition::READY, Truth::False, reason, message);
     if let Some(stalled) = stalled {
         return not(&stalled.reason, &stalled.message);
@@ -241,7 +236,7 @@ fn ready(
         }
         Scope::Full | Scope::Stalled(_) => {}
     }
-    for other in [keys, isolated] {
+    for other in others {
         if other.truth == Truth::False {
             return not(&other.reason, &other.message);
         }
@@ -438,7 +433,7 @@ fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
     verdict(Truth::True, "KeysInPlace", format!("{} keys exist and rotate as declared", plan.keys.len()))
 }
 
-fn retained(plan: &Plan, applied: &Applied) -> Verdict {
+fn retained(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Verdict {
     let verdict =
         |truth, reason: &str, message: String| Verdict::new(condition::RETAINED, truth, reason, message);
     if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
@@ -450,6 +445,11 @@ fn retained(plan: &Plan, applied: &Applied) -> Verdict {
     }
     if plan.keys.is_empty() {
         return verdict(Truth::True, "NothingKept", "no data class is declared".into());
+    }
+    let policy = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
+    let conflicts = policy.map(|policy| retention_status::problems(policy, world, now)).unwrap_or_default();
+    if let Some(first) = conflicts.first() {
+        return verdict(Truth::False, "RetentionConflict", first.clone());
     }
     match &applied.ledger {
         Err(fault) => verdict(Truth::False, &fault.reason, fault.message.clone()),

@@ -3,21 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    networking::v1::NetworkPolicy,
-    rbac::v1::{RoleBinding, RoleRef, Subject},
-};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::api::{networking::v1::NetworkPolicy, rbac::v1::RoleBinding};
 use kube::Resource as _;
 use subrosa_plan::{fault::Fault, network, objects as labels};
 
 use super::objects;
-use crate::context::Context;
-
-/// The name of the RoleBinding in each governed namespace.
-pub const ROLE_BINDING: &str = "subrosa";
-/// The ClusterRole it binds: what the operator may do in a governed namespace.
-pub const NAMESPACE_ROLE: &str = "subrosa-namespace";
+use crate::{context::Context, grants::rbac};
 
 /// Whether an object carries the labels of what the operator makes for a namespace.
 fn ours(found: Option<&BTreeMap<String, String>>) -> bool {
@@ -30,8 +21,10 @@ fn ours(found: Option<&BTreeMap<String, String>>) -> bool {
 /// When the API server does not say.
 pub async fn is_prepared(ctx: &Context, namespace: &str) -> Result<bool, Fault> {
     let api = objects::namespaced::<RoleBinding>(&ctx.client, namespace);
-    let found =
-        objects::find(&api, ROLE_BINDING, |found: &RoleBinding| ours(found.meta().labels.as_ref())).await?;
+    let found = objects::find(&api, rbac::NAMESPACE_BINDING, |found: &RoleBinding| {
+        ours(found.meta().labels.as_ref())
+    })
+    .await?;
     Ok(matches!(found, objects::Found::Ours(_)))
 }
 
@@ -40,33 +33,17 @@ pub async fn is_prepared(ctx: &Context, namespace: &str) -> Result<bool, Fault> 
 /// # Errors
 /// When the binding is someone else's or the API server refuses.
 pub async fn prepare(ctx: &Context, namespace: &str, domain: &str) -> Result<Timestamp, Fault> {
-    let wanted = RoleBinding {
-        metadata: ObjectMeta {
-            name: Some(ROLE_BINDING.into()),
-            namespace: Some(namespace.into()),
-            labels: Some(labels::domain_labels(domain)),
-            ..ObjectMeta::default()
-        },
-        role_ref: RoleRef {
-            api_group: Some("rbac.authorization.k8s.io".into()),
-            kind: "ClusterRole".into(),
-            name: NAMESPACE_ROLE.into(),
-        },
-        subjects: Some(vec![Subject {
-            kind: "ServiceAccount".into(),
-            name: ctx.service_account.clone(),
-            namespace: Some(ctx.namespace.clone()),
-            ..Subject::default()
-        }]),
-    };
+    let wanted = rbac::namespace_binding(&ctx.installation, namespace, domain);
     let api = objects::namespaced::<RoleBinding>(&ctx.client, namespace);
     let same = |found: &RoleBinding| found.role_ref == wanted.role_ref && found.subjects == wanted.subjects;
     let is_ours = |found: &RoleBinding| ours(found.meta().labels.as_ref());
-    let binding = match objects::find(&api, ROLE_BINDING, is_ours).await? {
+    let binding = match objects::find(&api, rbac::NAMESPACE_BINDING, is_ours).await? {
         objects::Found::Ours(found) if same(&found) => *found,
         objects::Found::Ours(_) => objects::put(&api, &wanted, true, "/subjects", is_ours, same).await?,
         objects::Found::None => objects::put(&api, &wanted, false, "/subjects", is_ours, same).await?,
-        objects::Found::Foreign => return Err(objects::foreign("RoleBinding", namespace, ROLE_BINDING)),
+        objects::Found::Foreign => {
+            return Err(objects::foreign("RoleBinding", namespace, rbac::NAMESPACE_BINDING));
+        }
     };
     Ok(binding.metadata.creation_timestamp.map_or_else(|| ctx.now(), |time| time.0))
 }

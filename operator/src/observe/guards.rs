@@ -1,8 +1,36 @@
 //! Whether the admission policies that guard membership and deletion are in place and unedited.
 
-use crate::context::Context;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use kube::Api;
 
-/// What is wrong with the admission policies, if anything.
-pub async fn look(_ctx: &Context) -> Option<String> {
-    None
+use crate::{
+    context::Context,
+    grants::admission::{Found, gaps, names, policies},
+};
+
+/// What is wrong with the admission policies, if anything. What cannot be read counts as wrong.
+pub async fn look(ctx: &Context) -> Option<String> {
+    match found(ctx).await {
+        Err(error) => Some(format!("the admission policies cannot be read: {error}")),
+        Ok(found) => {
+            let gaps: Vec<_> =
+                gaps(&policies(&ctx.installation), &found).iter().map(ToString::to_string).collect();
+            (!gaps.is_empty()).then(|| format!("{}; apply deploy/admission.yaml again", gaps.join("; ")))
+        }
+    }
+}
+
+async fn found(
+    ctx: &Context,
+) -> kube::Result<Found<ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding>> {
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(ctx.client.clone());
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(ctx.client.clone());
+    let mut found = Found { policies: Vec::new(), bindings: Vec::new() };
+    for name in names(&ctx.installation) {
+        found.policies.extend(policies.get_opt(&name).await?);
+        found.bindings.extend(bindings.get_opt(&name).await?);
+    }
+    Ok(found)
 }

@@ -1,0 +1,170 @@
+//! The operator as a process of its own: the real binary, with its own ServiceAccount's token.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+
+use crate::{
+    Installation,
+    control_plane::free_port,
+    process::{Invocation, Supervised},
+};
+
+/// How long the operator may take until it has seen everything.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running operator; killed on drop.
+pub struct Operator {
+    process: Supervised,
+    address: String,
+    directory: TempDir,
+}
+
+/// How an operator is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The kubeconfig, such as one that leads through a proxy; the installation's own unless given.
+    pub kubeconfig: Option<PathBuf>,
+    /// The least that is logged.
+    pub log: &'static str,
+    /// How many Channels are worked on at once.
+    pub concurrency: u16,
+    /// The binary, such as an optimised one; the debug build unless given.
+    pub program: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { kubeconfig: None, log: "debug", concurrency: 16, program: None }
+    }
+}
+
+impl Operator {
+    /// Starts the operator and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready in time; the error has the end of its log.
+    pub async fn start(installed: &Installation) -> Result<Self> {
+        Self::start_with(installed, Options::default()).await
+    }
+
+    /// As [`start`](Self::start), but otherwise.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready in time; the error has the end of its log.
+    pub async fn start_with(installed: &Installation, options: Options) -> Result<Self> {
+        let mut operator = Self::spawn(installed, options)?;
+        operator.ready().await?;
+        Ok(operator)
+    }
+
+    /// Starts the operator without waiting for anything.
+    ///
+    /// # Errors
+    /// When there is no binary to start.
+    pub fn spawn(installed: &Installation, options: Options) -> Result<Self> {
+        let program = match options.program {
+            Some(program) => program,
+            None => binary()?,
+        };
+        let directory = tempfile::Builder::new().prefix("subrosa-operator-").tempdir()?;
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let kubeconfig = options.kubeconfig.unwrap_or_else(|| installed.kubeconfig.clone());
+        let settings = [
+            ("KUBECONFIG", kubeconfig.into_os_string()),
+            ("SUBROSA_NAMESPACE", installed.names.namespace().into()),
+            ("SUBROSA_SERVICE_ACCOUNT", installed.names.service_account().into()),
+            ("SUBROSA_LISTEN", address.clone().into()),
+            ("SUBROSA_CONCURRENCY", options.concurrency.to_string().into()),
+            ("SUBROSA_LOG", options.log.into()),
+            ("SUBROSA_LOG_FORMAT", "json".into()),
+        ];
+        let environment: BTreeMap<_, _> =
+            settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let invocation = Invocation { name: "operator", program, arguments: vec!["run".into()], environment };
+        let process = Supervised::spawn(invocation, directory.path())?;
+        Ok(Self { process, address, directory })
+    }
+
+    /// Waits until the operator has seen everything.
+    ///
+    /// # Errors
+    /// When it ends first, or time is up.
+    pub async fn ready(&mut self) -> Result<()> {
+        let url = format!("http://{}/readyz", self.address);
+        let client = reqwest::Client::new();
+        let probe =
+            || async { client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) };
+        self.process.ready(START_LIMIT, probe).await
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(&mut self) {
+        self.process.end();
+    }
+
+    /// Everything it logged.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn log(&self) -> Result<String> {
+        std::fs::read_to_string(self.directory.path().join("operator.log")).context("the operator's log")
+    }
+
+    /// Its metrics.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        Ok(reqwest::get(format!("http://{}/metrics", self.address)).await?.error_for_status()?.text().await?)
+    }
+}
+
+/// The operator's binary, built like this test.
+///
+/// # Errors
+/// When it does not build.
+pub fn binary() -> Result<PathBuf> {
+    build(&[], "debug")
+}
+
+/// The operator's binary, optimised.
+///
+/// # Errors
+/// When it does not build.
+pub fn release_binary() -> Result<PathBuf> {
+    build(&["--release"], "release")
+}
+
+fn build(flags: &[&str], profile: &str) -> Result<PathBuf> {
+    let workspace = crate::tools::workspace()?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .current_dir(&workspace)
+        .args(["build", "--quiet", "--locked", "--package", "subrosa", "--bin", "subrosa"])
+        .args(flags)
+        .status()
+        .context("cargo does not start")?;
+    if !status.success() {
+        bail!("subrosa does not build");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+    let program = Path::new(&target).join(profile).join("subrosa");
+    Ok(program)
+}
