@@ -48,7 +48,7 @@ pub struct Exception {
     pub expires: String,
 }
 
-/// A transport protocol.
+/// The transport protocol; TCP unless said otherwise.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]

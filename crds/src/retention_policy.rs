@@ -45,13 +45,13 @@ pub struct RetentionPolicySpec {
         .field_path(".openFor")
 )]
 pub struct DataClass {
-    /// Its name, part of the names of its keys: no dots.
+    /// Its name, such as `call-recording`. It is part of the names of its keys, so it has no dots.
     #[schemars(length(min = 1, max = 40), regex(pattern = rules::DNS_LABEL))]
     pub name: String,
-    /// How long data is kept after its anchor date.
+    /// How long data is kept after its anchor date, such as `90d`, `18mo` or `20y`.
     #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
     pub keep: String,
-    /// The longest it may exist: `keep`, one cohort and the grace must fit.
+    /// The longest it may exist, such as `130d`: `keep`, one cohort and the grace must fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
     pub max: Option<String>,
@@ -72,7 +72,8 @@ pub struct DataClass {
     pub minimums: Vec<Minimum>,
 }
 
-/// The date from which a period runs.
+/// The date from which `keep` runs; CreatedAt unless said otherwise. With any other, data is sealed into an
+/// open cohort, and waits there until it is resealed with its date, at most `openFor`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Anchor {
     /// When the datum was made: known when it is sealed.
@@ -96,7 +97,7 @@ pub struct Minimum {
     /// The shortest period.
     #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
     pub period: String,
-    /// Where it is written.
+    /// Where it is written, such as `BW 7:454(3)`.
     #[schemars(length(min = 1, max = 256), regex(pattern = rules::FREE_TEXT))]
     pub basis: String,
 }
@@ -118,7 +119,8 @@ pub struct DestructionRules {
     pub mode: Option<DestructionMode>,
 }
 
-/// Whether due data is destroyed or only reported.
+/// Enforce, unless said otherwise: due data is destroyed, after approval and grace. Report: it is only
+/// reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DestructionMode {
     /// Destroyed, after approval and grace.

@@ -1,9 +1,13 @@
 //! `TrustDomain`: one controller organisation, the root of everything.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+mod status;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use status::{ChannelCount, Orphans, TrustDomainStatus, VaultStatus};
 
 use crate::{
     common::{ConfigMapKey, Port, SecretKey},
@@ -76,13 +80,13 @@ pub struct TrustDomainSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Organisation {
-    /// Its name.
+    /// Its name, such as Ziekenhuis Oosterlinde.
     #[schemars(length(min = 1, max = 128), regex(pattern = rules::FREE_TEXT))]
     pub name: String,
     /// ISO 3166-1 alpha-2 country code.
     #[schemars(length(min = 2, max = 2), regex(pattern = rules::COUNTRY))]
     pub country: String,
-    /// The role to ask about privacy; never a person.
+    /// The role to ask about privacy, such as `privacy-office`; never a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = rules::FREE_TEXT))]
     pub privacy_contact: Option<String>,
@@ -95,7 +99,7 @@ pub struct Organisation {
     .message("write https://; plain http, for development only, needs allowInsecure: true, which status shows")
     .field_path(".address"))]
 pub struct VaultSpec {
-    /// Its address: scheme, host and port, nothing else.
+    /// Its address, such as `https://openbao.security.svc:8200`: scheme, host and port, nothing else.
     #[schemars(
         length(max = 253), regex(pattern = rules::VAULT_ADDRESS)
     )]
@@ -168,10 +172,10 @@ pub struct VaultMounts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VaultSnapshots {
-    /// The most that may pass between two.
+    /// The most that may pass between two, such as `24h`.
     #[schemars(length(max = 9), regex(pattern = rules::DURATION))]
     pub max_age: String,
-    /// How long each is kept.
+    /// How long each is kept, such as `30d`. A destroyed key is gone everywhere when the last snapshot is.
     #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
     pub retain: String,
 }
@@ -223,7 +227,8 @@ pub struct Network {
     pub services: Vec<NetworkService>,
 }
 
-/// Whether network policies are written or only reported.
+/// Enforce, unless said otherwise: network policies are written. Audit: they are only reported; nothing new
+/// is written, what exists stays, withdrawals still apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum NetworkMode {
     /// Written.
@@ -321,7 +326,8 @@ pub struct NetworkService {
     pub for_: ServiceAudience,
 }
 
-/// Seen from the Channel.
+/// Seen from the Channel. Egress, unless said otherwise: Channels connect to it. Ingress: it connects to
+/// Channels.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -352,62 +358,4 @@ pub enum ServiceAudience {
     Sealing,
     /// Those that name it in accepts or connectsTo.
     Named,
-}
-
-/// What the operator found.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TrustDomainStatus {
-    /// The generation of the spec that this status speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// How many namespaces belong to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespaces: Option<i64>,
-    /// How many Channels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channels: Option<ChannelCount>,
-    /// Vault as last seen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vault: Option<VaultStatus>,
-    /// Ledger entries whose Channel is gone; their access is withdrawn, their keys are kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub orphans: Option<Orphans>,
-    /// Ready, VaultReachable, Guarded; Reconciling and Stalled while true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
-    pub conditions: Vec<Condition>,
-}
-
-/// How many Channels a trust domain has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ChannelCount {
-    /// All.
-    pub total: i64,
-    /// Those that are Ready.
-    pub ready: i64,
-    /// Those that someone should look at.
-    pub attention: i64,
-}
-
-/// Vault as last seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct VaultStatus {
-    /// Its version.
-    pub version: String,
-    /// Whether it is sealed.
-    pub sealed: bool,
-    /// Whether it is reached without TLS.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub insecure: bool,
-}
-
-/// Ledger entries whose Channel is gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Orphans {
-    /// How many.
-    pub count: i64,
-    /// The first fifty, as `id namespace/channel`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub first: Vec<String>,
 }

@@ -252,6 +252,29 @@ fn nothing_lies_beyond_the_calendar() {
 }
 
 #[test]
+fn a_period_is_one_whole_number_and_a_unit() {
+    for wrong in [
+        "",
+        "0d",
+        "01d",
+        "-1d",
+        "+1d",
+        "1",
+        "d",
+        "1.5y",
+        "1h",
+        "1m",
+        "1 d",
+        "1D",
+        "1y6mo",
+        "99999999999d",
+        "１d",
+    ] {
+        assert!(Period::from_str(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn durations_are_seconds() {
     let seconds = |text| duration(text).map(|length| length.as_secs());
     assert_eq!(

@@ -1,0 +1,143 @@
+//! The status of a [`Channel`](super::Channel): what an auditor reads.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What an auditor reads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The identity under which Vault knows this Channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The trust domain its namespace belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_domain: Option<String>,
+    /// The certificate in the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
+    /// The Channel's own certificate authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<AuthorityStatus>,
+    /// Keys that matter now: current, next, due within 90 days, abnormal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["dataClass".into(), "cohort".into()]))]
+    pub keys: Vec<KeyStatus>,
+    /// How many keys there are in each state that `keys` does not list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_keys: BTreeMap<String, i64>,
+    /// Every declared connection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "direction".into()]))]
+    pub connections: Vec<ConnectionStatus>,
+    /// How many connections are open, of how many declared: `3/4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_summary: Option<String>,
+    /// Exceptions in force or overdue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["control".into()]))]
+    pub exceptions: Vec<ExceptionStatus>,
+    /// Ready, Connected, Served, Isolated, KeysReady, Retained; Reconciling and Stalled while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// The certificate in the Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// Serial number, lower-case hex.
+    pub serial: String,
+    /// The issuer's distinguished name.
+    pub issuer: String,
+    /// The SPIFFE ID in it.
+    pub spiffe_id: String,
+    /// From when it is valid (RFC 3339).
+    pub not_before: String,
+    /// Until when it is valid (RFC 3339).
+    pub not_after: String,
+    /// When it will be renewed (RFC 3339).
+    pub renew_at: String,
+    /// The Secret that holds it.
+    pub secret_name: String,
+}
+
+/// The Channel's own certificate authority.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorityStatus {
+    /// The generation that signs: the version of its transit key.
+    pub generation: i64,
+    /// SHA-256 of its certificate, lower-case hex.
+    pub fingerprint: String,
+    /// Until when it is valid (RFC 3339).
+    pub not_after: String,
+    /// The generation already published that will sign next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<i64>,
+}
+
+/// One data key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyStatus {
+    /// The class of data.
+    pub data_class: String,
+    /// The cohort of anchor dates it seals.
+    pub cohort: String,
+    /// How many versions it has had.
+    pub versions: i64,
+    /// When its newest version was made (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<String>,
+    /// When the next version is due (RFC 3339); absent for a closed cohort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_rotation: Option<String>,
+    /// The day its data is due for destruction; absent while the cohort is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<String>,
+    /// `Current`, `Next`, `Closed`, `Due`, `RotationLate`, `Irreversible` or `Missing`.
+    pub state: String,
+}
+
+/// One declared connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionStatus {
+    /// The entry's name in `accepts` or `connectsTo`.
+    pub name: String,
+    /// `Ingress` for accepts, `Egress` for connectsTo.
+    pub direction: String,
+    /// The agreed listeners or ports, where any are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<String>,
+    /// `Open`, `AwaitingConsent`, `ListenerMismatch`, `NotFound`, `Refused`, `AgreementExpired`,
+    /// `Closing` or `Closed`.
+    pub state: String,
+    /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What to do next, by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
+}
+
+/// One exception.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExceptionStatus {
+    /// The loosened control.
+    pub control: String,
+    /// The last valid day.
+    pub expires: String,
+    /// Whether that day is past.
+    pub overdue: bool,
+}
