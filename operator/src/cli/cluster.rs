@@ -1,0 +1,189 @@
+//! Reading a cluster, as whoever the kubeconfig says.
+
+use std::{fmt::Debug, path::PathBuf};
+
+use anyhow::{Context as _, Result, anyhow};
+use futures::{StreamExt as _, stream::BoxStream};
+use kube::{
+    Api, Client, Config, Resource,
+    api::ListParams,
+    config::{KubeConfigOptions, Kubeconfig},
+    core::NamespaceResourceScope,
+    runtime::watcher,
+};
+use serde::de::DeserializeOwned;
+use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
+
+/// How many objects are asked for at once.
+const PAGE: u32 = 500;
+
+/// Which cluster.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Target {
+    /// The context of the kubeconfig
+    #[arg(long)]
+    context: Option<String>,
+    /// The kubeconfig; else $KUBECONFIG, ~/.kube/config, or the pod's own ServiceAccount
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+/// A cluster that can be read.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+}
+
+/// What stands in a cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// TrustDomains, by name.
+    pub domains: Vec<TrustDomain>,
+    /// ExternalParties, by name.
+    pub parties: Vec<ExternalParty>,
+    /// RetentionPolicies, by name.
+    pub policies: Vec<RetentionPolicy>,
+    /// Channels, by namespace and name.
+    pub channels: Vec<Channel>,
+}
+
+impl Target {
+    /// Prepares the connection.
+    ///
+    /// # Errors
+    /// When there is no usable kubeconfig.
+    pub async fn connect(&self) -> Result<Cluster> {
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        let config = match (&self.kubeconfig, &self.context) {
+            (Some(path), _) => {
+                let file = Kubeconfig::read_from(path)
+                    .with_context(|| format!("{} cannot be used", path.display()))?;
+                Config::from_custom_kubeconfig(file, &options)
+                    .await
+                    .context("the kubeconfig cannot be used")?
+            }
+            (None, Some(_)) => {
+                Config::from_kubeconfig(&options).await.context("the kubeconfig cannot be used")?
+            }
+            (None, None) => {
+                Config::infer().await.context("no cluster: set KUBECONFIG, or give --kubeconfig")?
+            }
+        };
+        Ok(Cluster { client: Client::try_from(config).context("the kubeconfig cannot be used")? })
+    }
+}
+
+impl Cluster {
+    /// The namespace of the kubeconfig's context.
+    pub fn namespace(&self) -> &str {
+        self.client.default_namespace()
+    }
+
+    /// Everything of this API; Channels of `namespace`, or of all.
+    ///
+    /// # Errors
+    /// When the API server does not answer, refuses, or does not know the kinds.
+    pub async fn see(&self, namespace: Option<&str>) -> Result<Seen> {
+        let client = || self.client.clone();
+        let (domains, parties, policies, channels) = futures::try_join!(
+            list(Api::<TrustDomain>::all(client())),
+            list(Api::<ExternalParty>::all(client())),
+            list(Api::<RetentionPolicy>::all(client())),
+            list(self.channels(namespace)),
+        )?;
+        Ok(Seen { domains, parties, policies, channels })
+    }
+
+    /// One object of the cluster.
+    ///
+    /// # Errors
+    /// When the API server does not answer, refuses, or does not know the kind.
+    pub async fn get<K>(&self, name: &str) -> Result<Option<K>>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        Api::<K>::all(self.client.clone()).get_opt(name).await.map_err(explained::<K>)
+    }
+
+    /// One object of a namespace.
+    ///
+    /// # Errors
+    /// When the API server does not answer, refuses, or does not know the kind.
+    pub async fn get_in<K>(&self, namespace: &str, name: &str) -> Result<Option<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        Api::<K>::namespaced(self.client.clone(), namespace).get_opt(name).await.map_err(explained::<K>)
+    }
+
+    /// Says, without end, that something that [`see`](Self::see) reads has changed.
+    pub fn changes(&self, namespace: Option<&str>) -> BoxStream<'static, ()> {
+        let client = || self.client.clone();
+        futures::stream::select_all([
+            changes(Api::<TrustDomain>::all(client())),
+            changes(Api::<ExternalParty>::all(client())),
+            changes(Api::<RetentionPolicy>::all(client())),
+            changes(self.channels(namespace)),
+        ])
+        .boxed()
+    }
+
+    fn channels(&self, namespace: Option<&str>) -> Api<Channel> {
+        match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+}
+
+async fn list<K>(api: Api<K>) -> Result<Vec<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let mut params = ListParams::default().limit(PAGE);
+    let mut found = Vec::new();
+    loop {
+        let page = api.list(&params).await.map_err(explained::<K>)?;
+        found.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => break,
+        }
+    }
+    found.sort_by(|one, other| {
+        let key = |object: &K| (object.meta().namespace.clone(), object.meta().name.clone());
+        key(one).cmp(&key(other))
+    });
+    Ok(found)
+}
+
+// What the watch says is read again as a whole; its errors show there.
+fn changes<K>(api: Api<K>) -> BoxStream<'static, ()>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    use kube::runtime::WatchStreamExt as _;
+    watcher(api, watcher::Config::default()).default_backoff().map(|_| ()).boxed()
+}
+
+fn explained<K: Resource<DynamicType = ()>>(error: kube::Error) -> anyhow::Error {
+    let kinds = K::plural(&());
+    match &error {
+        kube::Error::Api(status) if status.code == 404 => {
+            anyhow!(
+                "the cluster does not know {kinds}.{}: install them with: subrosa crds | kubectl apply --server-side -f -",
+                K::group(&())
+            )
+        }
+        kube::Error::Api(status) if status.code == 401 => {
+            anyhow!("the API server does not accept these credentials: log in again ({})", status.message)
+        }
+        kube::Error::Api(status) if status.code == 403 => {
+            anyhow!("{}: ask for the right to read {kinds}", status.message)
+        }
+        _ => anyhow::Error::new(error).context(format!("{kinds} cannot be read from the cluster")),
+    }
+}

@@ -1,0 +1,183 @@
+//! A Channel in words.
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use subrosa_crds::{
+    Channel, ChannelStatus,
+    channel::{ConnectionStatus, Peer, PeerKind},
+    condition,
+};
+use subrosa_plan::{network, selector, validity};
+
+use super::{conditions, page::Page};
+use crate::cli::{table::Tone, words};
+
+/// Describes `channel`.
+pub fn describe(channel: &Channel, now: Timestamp, page: &mut Page) {
+    let (namespace, name) = (channel.namespace().unwrap_or_default(), channel.name_any());
+    let status = channel.status.clone().unwrap_or_default();
+    let ready = condition::find(&status.conditions, condition::READY);
+    page.title(
+        &format!("Channel {namespace}/{name}"),
+        ready.map(|one| (one.status.as_str(), one.reason.as_str())),
+    );
+    if channel.metadata.generation > status.observed_generation && status.observed_generation.is_some() {
+        page.line("It was changed since the operator looked at it: what follows is of before.", Tone::Odd);
+    }
+    declared(channel, page);
+    became(channel, &name, &status, now, page);
+    connections(channel, &namespace, &status, page);
+    conditions::describe(&status.conditions, now, page);
+}
+
+fn declared(channel: &Channel, page: &mut Page) {
+    let spec = &channel.spec;
+    page.section("What it is");
+    page.fact("Pods", &selector::text(&spec.workload.selector));
+    if let Some(account) = &spec.workload.service_account_name {
+        page.fact("Runs as", &format!("ServiceAccount {account}"));
+    }
+    let listeners: Vec<_> = spec
+        .listeners
+        .iter()
+        .map(|one| one.range().map_or_else(|| one.name.clone(), |range| format!("{} ({range})", one.name)))
+        .collect();
+    page.fact(
+        "Listens on",
+        if listeners.is_empty() { "nothing".to_owned() } else { listeners.join(", ") }.as_str(),
+    );
+    if !spec.data_classes.is_empty() {
+        page.fact("Seals", &spec.data_classes.join(", "));
+    }
+    for exception in &spec.exception {
+        page.fact(
+            "Exception",
+            &format!("{} until {}: {}", exception.control, exception.expires, exception.reason),
+        );
+    }
+}
+
+fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp, page: &mut Page) {
+    page.section("What it became");
+    if let Some(domain) = &status.trust_domain {
+        page.fact("Trust domain", domain);
+    }
+    page.fact(
+        "Network",
+        &format!(
+            "NetworkPolicy {}, in a namespace with {}",
+            network::policy_name(name),
+            network::DEFAULT_DENY
+        ),
+    );
+    match &status.certificate {
+        None => page.fact(
+            "Certificate",
+            &format!("none yet; it will stand in Secret {}", validity::secret_name(channel, name)),
+        ),
+        Some(certificate) => {
+            page.fact(
+                "Certificate",
+                &format!("Secret {}, serial {}", certificate.secret_name, certificate.serial),
+            );
+            page.fact("", &certificate.spiffe_id);
+            let ends = certificate
+                .not_after
+                .parse()
+                .map_or_else(|_| certificate.not_after.clone(), |at| words::ends(at, now));
+            page.fact("", &format!("ends {} ({ends})", certificate.not_after));
+            page.fact(
+                "",
+                &format!(
+                    "renewed {} ({})",
+                    certificate.renew_at,
+                    words::when_text(&certificate.renew_at, now)
+                ),
+            );
+        }
+    }
+    if let Some(authority) = &status.authority {
+        let next = authority
+            .next
+            .map(|next| format!("; generation {next} is published and signs next"))
+            .unwrap_or_default();
+        page.fact(
+            "Its own CA",
+            &format!("generation {}, until {}{next}", authority.generation, authority.not_after),
+        );
+    }
+    if let Some(id) = &status.id {
+        page.fact("In Vault", &format!("everything under the identity {id}"));
+    }
+    for key in &status.keys {
+        let mut text = format!(
+            "{} {}: {}, {}",
+            key.data_class,
+            key.cohort,
+            key.state,
+            words::counted(count(key.versions), "version")
+        );
+        if let Some(next) = &key.next_rotation {
+            text.push_str(&format!(", rotates {}", words::when_text(next, now)));
+        }
+        if let Some(due) = &key.due {
+            text.push_str(&format!(", due for destruction on {due}"));
+        }
+        page.fact("Key", &text);
+    }
+    for (state, count_of) in &status.other_keys {
+        page.fact("", &format!("and {} in state {state}", words::counted(count(*count_of), "key")));
+    }
+}
+
+fn count(number: i64) -> usize {
+    usize::try_from(number).unwrap_or_default()
+}
+
+fn connections(channel: &Channel, namespace: &str, status: &ChannelStatus, page: &mut Page) {
+    page.section("Whom it talks to");
+    if status.connections.is_empty() {
+        page.line("Nobody: no connection is declared, or none has been judged yet.", Tone::Plain);
+    }
+    for connection in &status.connections {
+        let entries =
+            if connection.direction == "Ingress" { &channel.spec.accepts } else { &channel.spec.connects_to };
+        let entry = entries.iter().find(|entry| entry.name == connection.name);
+        let with = entry.map_or_else(|| connection.name.clone(), |entry| other_end(entry, namespace));
+        let verb = if connection.direction == "Ingress" { "accepts" } else { "connects to" };
+        page.line(&format!("{verb} {with}: {}", state(connection)), tone(&connection.state));
+        if let Some(reason) = &connection.reason {
+            page.below(reason);
+        }
+        if let Some(next) = &connection.next_step
+            && connection.state != "Open"
+        {
+            page.next_step(next);
+        }
+    }
+}
+
+fn other_end(entry: &Peer, namespace: &str) -> String {
+    match entry.kind() {
+        PeerKind::Channel => format!("Channel {}/{}", entry.namespace_or(namespace), entry.channel_name()),
+        PeerKind::ExternalParty => format!("ExternalParty {}", entry.name),
+        PeerKind::Service => format!("service {} of the trust domain", entry.name),
+    }
+}
+
+fn state(connection: &ConnectionStatus) -> String {
+    if connection.listeners.is_empty() {
+        connection.state.clone()
+    } else {
+        format!("{} on {}", connection.state, connection.listeners.join(", "))
+    }
+}
+
+fn tone(state: &str) -> Tone {
+    match state {
+        "Open" => Tone::Good,
+        "AwaitingConsent" | "NotFound" | "Closing" => Tone::Odd,
+        "Closed" => Tone::Plain,
+        _ => Tone::Bad,
+    }
+}

@@ -1,0 +1,64 @@
+//! Conditions in words.
+
+use jiff::Timestamp;
+use subrosa_crds::condition::{self, Condition};
+
+use super::page::{Page, tone_of};
+use crate::cli::words;
+
+/// Every condition: what it says, since when, and what it means.
+pub fn describe(conditions: &[Condition], now: Timestamp, page: &mut Page) {
+    page.section("Why it is so");
+    if conditions.is_empty() {
+        page.line("The operator has not looked at it yet.", tone_of("Ready", "Unknown"));
+        page.next_step(&format!(
+            "see whether the operator runs: kubectl -n {} get pods",
+            crate::cli::OPERATOR_NAMESPACE
+        ));
+    }
+    for one in conditions {
+        let since = words::when(one.last_transition_time.0, now);
+        page.line(
+            &format!("{} {} ({}), since {since}", one.type_, one.status, one.reason),
+            tone_of(&one.type_, &one.status),
+        );
+        page.below(&one.message);
+        if let Some(meaning) = meaning(one) {
+            page.below(meaning);
+        }
+        let to_do = match one.type_.as_str() {
+            condition::STALLED => one.status == "True",
+            condition::READY => one.status == "False" && !condition::is_true(conditions, condition::STALLED),
+            condition::GUARDED | condition::VAULT_REACHABLE | condition::AGREEMENTS_VALID => {
+                one.status == "False"
+            }
+            _ => false,
+        };
+        if to_do {
+            page.next_step(&one.message);
+        }
+    }
+}
+
+/// What a condition means beyond its own message.
+fn meaning(one: &Condition) -> Option<&'static str> {
+    Some(match (one.type_.as_str(), one.status.as_str()) {
+        (condition::READY, "True") if one.reason == "InForceUnproven" => {
+            "Everything this side can put in force is in force as far as the operator can see."
+        }
+        (condition::STALLED, "True") => {
+            "What protects it stays as it is; nothing new is made until somebody changes the manifest."
+        }
+        (condition::RECONCILING, "True") => "The operator goes on by itself.",
+        (condition::SERVED, "Unknown") => {
+            "Whether the pods serve the certificate in the Secret is not claimed."
+        }
+        (condition::ISOLATED, "Unknown") => {
+            "That packets are blocked is not claimed: nobody has tried from a pod."
+        }
+        (condition::CONNECTED, "False") => {
+            "It does not make the Channel unready: the other end decides for itself."
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,170 @@
+//! `subrosa explain`: what an object became, why it is as it is, and what to do next.
+
+mod channel;
+mod conditions;
+mod others;
+mod page;
+
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow};
+use jiff::Timestamp;
+use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
+
+use super::{
+    cluster::{Cluster, Target},
+    exit::Exit,
+    output::Screen,
+};
+use page::Page;
+
+const EXAMPLES: &str = "\
+Examples:
+  subrosa explain channel/voice -n cc-front
+  subrosa explain td/oosterlinde
+  subrosa explain xp/carrier              # also: rtp/contactcenter";
+
+/// Tells what an object became, why it is as it is, and the next steps
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The object: channel/NAME, trustdomain/NAME, externalparty/NAME or retentionpolicy/NAME
+    #[arg(value_name = "KIND/NAME")]
+    object: Object,
+    #[command(flatten)]
+    target: Target,
+    /// The Channel's namespace [default: that of the kubeconfig's context]
+    #[arg(short, long)]
+    namespace: Option<String>,
+}
+
+/// An object by kind and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Object {
+    kind: Kind,
+    name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Channel,
+    TrustDomain,
+    ExternalParty,
+    RetentionPolicy,
+}
+
+impl FromStr for Object {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected =
+            || "expected KIND/NAME, such as channel/voice, td/oosterlinde, xp/carrier or rtp/contactcenter";
+        let (kind, name) = text.split_once('/').filter(|(_, name)| !name.is_empty()).ok_or_else(expected)?;
+        let kind = match kind.to_ascii_lowercase().as_str() {
+            "channel" | "channels" | "chan" => Kind::Channel,
+            "trustdomain" | "trustdomains" | "td" => Kind::TrustDomain,
+            "externalparty" | "externalparties" | "xp" => Kind::ExternalParty,
+            "retentionpolicy" | "retentionpolicies" | "rtp" => Kind::RetentionPolicy,
+            _ => return Err(format!("no such kind: {}", expected())),
+        };
+        if name.contains('/') {
+            return Err(format!("the namespace goes to -n: {}", expected()));
+        }
+        Ok(Self { kind, name: name.to_owned() })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the cluster cannot be read or has no such object.
+pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
+    let cluster = args.target.connect().await?;
+    let mut page = Page::new(screen.paint());
+    let found = describe(args, &cluster, Timestamp::now(), &mut page).await?;
+    if !found {
+        return Err(anyhow!("there is no such object: {} ({})", args.object.name, absent(args, &cluster)));
+    }
+    screen.print(&page.text())?;
+    Ok(Exit::Done)
+}
+
+fn absent(args: &Args, cluster: &Cluster) -> String {
+    match args.object.kind {
+        Kind::Channel => {
+            let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
+            format!("Channel in namespace {namespace}; subrosa status -A shows those of all")
+        }
+        kind => format!("{kind:?}; subrosa status shows what there is"),
+    }
+}
+
+async fn describe(args: &Args, cluster: &Cluster, now: Timestamp, page: &mut Page) -> Result<bool> {
+    let name = &args.object.name;
+    Ok(match args.object.kind {
+        Kind::Channel => {
+            let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
+            let found = cluster.get_in::<Channel>(namespace, name).await?;
+            found.map(|channel| channel::describe(&channel, now, page)).is_some()
+        }
+        Kind::TrustDomain => {
+            let found = cluster.get::<TrustDomain>(name).await?;
+            found.map(|domain| others::trust_domain(&domain, now, page)).is_some()
+        }
+        Kind::ExternalParty => {
+            let found = cluster.get::<ExternalParty>(name).await?;
+            found.map(|party| others::external_party(&party, now, page)).is_some()
+        }
+        Kind::RetentionPolicy => {
+            let found = cluster.get::<RetentionPolicy>(name).await?;
+            found.map(|policy| others::retention_policy(&policy, now, page)).is_some()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{output::Paint, testing};
+
+    fn page(describe: impl FnOnce(&mut Page)) -> String {
+        let mut page = Page::new(Paint(false));
+        describe(&mut page);
+        page.text()
+    }
+
+    #[test]
+    fn a_channel_is_told_in_words() {
+        let text = page(|page| channel::describe(&testing::voice(), testing::now(), page));
+        insta::assert_snapshot!("channel", text);
+    }
+
+    #[test]
+    fn a_channel_that_nobody_looked_at_says_so() {
+        let mut new = testing::voice();
+        new.status = None;
+        let text = page(|page| channel::describe(&new, testing::now(), page));
+        assert!(
+            text.contains("Ready Unknown (NotReconciled)") && text.contains("see whether the operator runs"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_others_are_told_in_words() {
+        let domain = page(|page| others::trust_domain(&testing::domain(), testing::now(), page));
+        let party = page(|page| others::external_party(&testing::party(), testing::now(), page));
+        let policy = page(|page| others::retention_policy(&testing::policy(), testing::now(), page));
+        insta::assert_snapshot!("others", format!("{domain}\n{party}\n{policy}"));
+    }
+
+    #[test]
+    fn objects_are_named_as_with_kubectl() {
+        let parsed = |text: &str| text.parse::<Object>().map(|object| (object.kind, object.name));
+        assert_eq!(parsed("channel/voice"), Ok((Kind::Channel, "voice".into())));
+        assert_eq!(parsed("XP/carrier"), Ok((Kind::ExternalParty, "carrier".into())));
+        for wrong in ["voice", "channel/", "pod/x", "channel/cc-front/voice"] {
+            assert!(parsed(wrong).unwrap_err().contains("channel/voice"), "{wrong}");
+        }
+    }
+}

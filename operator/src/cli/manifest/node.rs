@@ -1,0 +1,223 @@
+//! A YAML document that remembers on which line each field stands.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Number, Value};
+use serde_saphyr::Spanned;
+
+/// A value and the line it begins on.
+#[derive(Clone, Debug)]
+pub struct Node {
+    line: u64,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Scalar(Value),
+    List(Vec<Node>),
+    Map(Vec<(Spanned<String>, Node)>),
+}
+
+impl Node {
+    /// The line it begins on, from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Whether there is nothing in it: an empty document.
+    pub fn is_null(&self) -> bool {
+        matches!(self.content, Content::Scalar(Value::Null))
+    }
+
+    /// The same without lines.
+    pub fn value(&self) -> Value {
+        match &self.content {
+            Content::Scalar(value) => value.clone(),
+            Content::List(items) => Value::Array(items.iter().map(Self::value).collect()),
+            Content::Map(fields) => {
+                let fields = fields.iter().map(|(key, node)| (key.value.clone(), node.value()));
+                Value::Object(fields.collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// The items of a list; none for anything else.
+    pub fn items(self) -> Vec<Self> {
+        match self.content {
+            Content::List(items) => items,
+            Content::Scalar(_) | Content::Map(_) => Vec::new(),
+        }
+    }
+
+    /// What stands at `key` of a map.
+    pub fn take(self, key: &str) -> Option<Self> {
+        match self.content {
+            Content::Map(fields) => {
+                fields.into_iter().find(|(name, _)| name.value == key).map(|(_, node)| node)
+            }
+            Content::Scalar(_) | Content::List(_) => None,
+        }
+    }
+
+    /// The line of the field at `path`, such as `spec.listeners[0].port`; of what holds it where it
+    /// is not written.
+    pub fn line_of(&self, path: &str) -> u64 {
+        self.find(path, self.line)
+    }
+
+    fn find(&self, path: &str, here: u64) -> u64 {
+        let path = path.strip_prefix('.').unwrap_or(path);
+        match &self.content {
+            Content::Map(fields) => {
+                // Keys of labels hold dots themselves: the longest key that the path begins with is meant.
+                let found = fields
+                    .iter()
+                    .filter_map(|(key, node)| Some((key, node, after(path, &key.value)?)))
+                    .max_by_key(|(key, ..)| key.value.len());
+                found.map_or(here, |(key, node, rest)| node.find(rest, key.referenced.line()))
+            }
+            Content::List(items) => {
+                let index = path.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+                let item =
+                    index.and_then(|(index, rest)| Some((items.get(index.parse::<usize>().ok()?)?, rest)));
+                item.map_or(here, |(node, rest)| node.find(rest, node.line))
+            }
+            Content::Scalar(_) => here,
+        }
+    }
+}
+
+/// What of `path` comes after `key`, where it begins with that key.
+fn after<'a>(path: &'a str, key: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(key)?;
+    (rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Content>::deserialize(deserializer)?;
+        Ok(Self { line: spanned.referenced.line(), content: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what JSON can hold")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Content, E> {
+        let number =
+            Number::from_f64(value).ok_or_else(|| E::custom("infinity and NaN are no numbers of JSON"))?;
+        Ok(Content::Scalar(Value::Number(number)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Content, E> {
+        Ok(Content::Scalar(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Content, E> {
+        Ok(Content::Scalar(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content, D::Error> {
+        Content::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Content::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            fields.push(entry);
+        }
+        Ok(Content::Map(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+kind: Channel
+metadata:
+  labels:
+    app.kubernetes.io/name: sbc
+    app: x
+spec:
+  # a comment
+  listeners:
+  - name: sips
+    port: 5061
+  - {name: rtp, port: 10000,
+     endPort: 20000}
+  tls:
+    dnsNames: []
+";
+
+    #[test]
+    fn a_field_is_found_on_its_line() {
+        let node: Node = serde_saphyr::from_str(TEXT).unwrap();
+        let line = |path: &str| node.line_of(path);
+        assert_eq!(line(""), 1);
+        assert_eq!(line("kind"), 1);
+        assert_eq!(line("metadata.labels.app.kubernetes.io/name"), 4);
+        assert_eq!(line("metadata.labels.app"), 5);
+        assert_eq!(line("spec.listeners"), 8);
+        assert_eq!(line("spec.listeners[0]"), 9);
+        assert_eq!(line("spec.listeners[0].port"), 10);
+        assert_eq!(line("spec.listeners[1].endPort"), 12);
+        assert_eq!(line("spec.listeners[7].port"), 8, "what holds it, where it is not written");
+        assert_eq!(line("spec.tls.duration"), 13);
+        assert_eq!(line("spec.workload.selector"), 6);
+    }
+
+    #[test]
+    fn values_are_those_of_json() {
+        let node: Node =
+            serde_saphyr::from_str("a: [1, -2, 1.5, true, null, '7', text, {}]\nb: &x {c: 1}\nd: *x\n")
+                .unwrap();
+        let expected = serde_json::json!({
+            "a": [1, -2, 1.5, true, null, "7", "text", {}], "b": {"c": 1}, "d": {"c": 1},
+        });
+        assert_eq!(node.value(), expected);
+        assert_eq!(node.line_of("d.c"), 2, "where an alias is written out");
+    }
+}

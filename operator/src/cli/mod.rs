@@ -1,0 +1,202 @@
+//! The command `subrosa`: for people, and to start the operator.
+//!
+//! Nothing here changes a cluster; `vault-setup --apply` alone changes anything, and says each change.
+
+mod cluster;
+mod connect;
+mod crds;
+mod exit;
+mod explain;
+mod finding;
+mod manifest;
+mod output;
+mod render;
+mod status;
+mod table;
+#[cfg(test)]
+mod testing;
+mod vault_setup;
+mod words;
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use exit::Exit;
+use output::{Colour, Screen};
+
+use crate::run::{self, Settings};
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  subrosa run                                      # in a pod, as its ServiceAccount
+  SUBROSA_LOG=debug subrosa run --log-format text  # elsewhere, with the kubeconfig's rights";
+
+/// Where the operator runs unless it is said otherwise.
+const OPERATOR_NAMESPACE: &str = "subrosa-system";
+/// The ServiceAccount it runs as.
+const OPERATOR_ACCOUNT: &str = "subrosa";
+
+/// Enforces confidentiality for contact-center workloads on Kubernetes
+#[derive(Debug, Parser)]
+#[command(name = "subrosa", version, after_help = exit::HELP, disable_help_subcommand = true)]
+struct Cli {
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    color: Colour,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the operator
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Settings),
+    Status(status::Args),
+    Explain(explain::Args),
+    Render(render::Args),
+    Connect(connect::Args),
+    VaultSetup(vault_setup::Args),
+    Crds(crds::Args),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // Whoever opened a connection before us chose; an earlier choice stands.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = match parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed standard error leaves nowhere to say it.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let mut screen = Screen::process(cli.color);
+    match execute(&cli.command, &mut screen) {
+        Ok(exit) => exit.into(),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = screen.say(&format!("{}: {error:#}", screen.paint_said().bad("error")));
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}
+
+fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
+    match command {
+        Command::Run(settings) => operate(settings.clone()),
+        Command::Status(args) => wait(status::run(args, screen)),
+        Command::Explain(args) => wait(explain::run(args, screen)),
+        Command::Render(args) => render::run(args, screen),
+        Command::Connect(args) => wait(connect::run(args, screen)),
+        Command::VaultSetup(args) => wait(vault_setup::run(args, screen)),
+        Command::Crds(args) => crds::run(args, screen),
+    }
+}
+
+/// The operator alone uses every core.
+fn operate(settings: Settings) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run::process(settings)).map(|()| Exit::Done)
+}
+
+fn wait(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+/// Parses a command line; as `kubectl-subrosa` the help speaks of `kubectl subrosa`.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let name = args.first().map(Path::new).and_then(Path::file_stem).and_then(OsStr::to_str);
+    let called = match name {
+        Some("kubectl-subrosa") => "kubectl subrosa",
+        _ => "subrosa",
+    };
+    let matches = Cli::command().bin_name(called).try_get_matches_from(args)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// Whether somebody stopped reading, such as `head`: no failure of ours.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Documents as a YAML stream.
+fn stream(documents: &[Value]) -> Result<String> {
+    let mut text = String::new();
+    for document in documents {
+        text.push_str("---\n");
+        text.push_str(serde_saphyr::to_string(&AsWritten(document))?.trim_end());
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// A document in the order in which people write it: what it is, how it is called, then the rest.
+struct AsWritten<'a>(&'a Value);
+
+impl Serialize for AsWritten<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const FIRST: [&str; 3] = ["apiVersion", "kind", "metadata"];
+        let Value::Object(fields) = self.0 else { return self.0.serialize(serializer) };
+        let first = FIRST.iter().filter_map(|key| fields.get_key_value(*key));
+        let rest = fields.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
+        serializer.collect_map(first.chain(rest))
+    }
+}
+
+/// A text of somebody else, without what would steer a terminal.
+fn harmless(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn as_a_plugin_of_kubectl_it_speaks_so() {
+        let usage = |line: &str| parsed(line).unwrap_err().to_string();
+        assert!(
+            usage("/usr/local/bin/kubectl-subrosa render --help").contains("Usage: kubectl subrosa render")
+        );
+        assert!(usage("subrosa render --help").contains("Usage: subrosa render"));
+        assert_eq!(parsed("subrosa nonsense").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn every_command_shows_examples_and_the_exit_codes_are_documented() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+        assert!(parsed("subrosa --help").unwrap_err().to_string().contains("Exit codes:"));
+    }
+
+    #[test]
+    fn a_terminal_is_not_steered_by_others() {
+        assert_eq!(harmless("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

@@ -1,0 +1,117 @@
+//! The Kubernetes objects that would be made. Of Secrets only what would stand in them.
+
+use std::collections::BTreeMap;
+
+use kube::api::ObjectMeta;
+use serde_json::{Value, json};
+use subrosa_crds::trust_domain::NetworkMode;
+use subrosa_plan::{
+    certificate::trust::{CLIENTS_FILE, DEFAULT_FILE, SERVERS_FILE, TrustSources, external_file},
+    connection::Other,
+    domain, network, objects, trust,
+};
+
+use super::{channels::Planned, world::Imagined};
+use crate::{
+    cli::words,
+    grants::{Installation, rbac::namespace_binding},
+};
+
+/// What every governed namespace gets.
+pub fn of_namespace(
+    namespace: &str,
+    label: &str,
+    installation: &Installation,
+    imagined: &Imagined,
+) -> serde_json::Result<Vec<Value>> {
+    let mut made = vec![serde_json::to_value(namespace_binding(installation, namespace, label))?];
+    if let Some(domain) = imagined.world.domains.get(label)
+        && domain::default_deny(domain)
+        && domain::mode(domain, namespace) == NetworkMode::Enforce
+    {
+        made.push(serde_json::to_value(network::default_deny(namespace, label))?);
+    }
+    Ok(made)
+}
+
+/// What a Channel gets.
+pub fn of_channel(planned: &Planned, imagined: &Imagined) -> serde_json::Result<Vec<Value>> {
+    let mut made = Vec::new();
+    if !planned.is_audited() {
+        made.push(serde_json::to_value(&planned.plan.policy)?);
+    }
+    made.push(secret(planned, imagined)?);
+    Ok(made)
+}
+
+/// The Secret, with what each value would be in its place.
+fn secret(planned: &Planned, imagined: &Imagined) -> serde_json::Result<Value> {
+    let metadata = ObjectMeta {
+        name: Some(planned.plan.secret_name.clone()),
+        namespace: Some(planned.name.namespace.clone()),
+        labels: Some(objects::channel_labels(&planned.name.name)),
+        owner_references: objects::owner(&planned.declared.object).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    };
+    Ok(json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": serde_json::to_value(metadata)?,
+        "type": "kubernetes.io/tls",
+        "data": contents(planned, imagined),
+    }))
+}
+
+fn contents(planned: &Planned, imagined: &Imagined) -> BTreeMap<String, Value> {
+    let leaf = &planned.plan.leaf;
+    let names: Vec<_> = leaf.dns_names.iter().map(String::as_str).collect();
+    let certificate = json!([
+        leaf.subject().to_string(),
+        leaf.spiffe_id(),
+        format!("DNS names: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }),
+        format!(
+            "valid for {}, renewed {} before its end",
+            words::duration(leaf.duration),
+            words::duration(leaf.renew_before)
+        ),
+        format!("issued by the CA of Channel {}, which follows it", planned.name),
+    ]);
+    let sources = sources(planned, imagined);
+    let default = if sources.listens { CLIENTS_FILE } else { SERVERS_FILE };
+    let mut files = BTreeMap::from([
+        ("tls.crt".to_owned(), certificate),
+        ("tls.key".to_owned(), json!(format!("its private key, {}", leaf.key_algorithm))),
+        (CLIENTS_FILE.to_owned(), trusted(&sources.clients)),
+        (SERVERS_FILE.to_owned(), trusted(&sources.servers)),
+        (DEFAULT_FILE.to_owned(), json!(format!("the same as {default}"))),
+    ]);
+    for name in sources.external.keys() {
+        let bundle = imagined.world.parties.get(name).and_then(|party| party.spec.tls.ca_bundle.as_ref());
+        if let Some(key) = bundle {
+            let description =
+                format!("key {} of ConfigMap {}, of ExternalParty {name}", key.key, key.config_map);
+            files.insert(external_file(name), json!([description]));
+        }
+    }
+    files
+}
+
+/// Whom the Channel would trust, each peer's CA standing for its certificates.
+fn sources(planned: &Planned, imagined: &Imagined) -> TrustSources {
+    let connections = &planned.plan.connections;
+    let authorities = connections
+        .iter()
+        .filter_map(|connection| match &connection.other {
+            Other::Channel(name) => Some((name.clone(), vec![name.to_string()])),
+            Other::Party(_) | Other::Service(_) => None,
+        })
+        .collect();
+    trust::sources(&planned.declared.object, connections, &authorities, &imagined.world)
+}
+
+fn trusted(peers: &BTreeMap<String, Vec<String>>) -> Value {
+    if peers.is_empty() {
+        return json!(["nobody: one expired certificate whose key was destroyed"]);
+    }
+    json!(peers.keys().map(|name| format!("the CA of Channel {name}")).collect::<Vec<_>>())
+}

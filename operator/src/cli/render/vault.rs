@@ -1,0 +1,120 @@
+//! What would be written into Vault, as documents of the kind `VaultChange`.
+
+use serde_json::{Value, json};
+use subrosa_crds::{GROUP, RetentionPolicy, VERSION};
+use subrosa_plan::{domain, keys::WantedKey};
+
+use super::{channels::Planned, world::Imagined};
+use crate::{cli::words, vault::name::Ledger};
+
+/// What a Channel becomes in Vault, in the order in which it is written.
+pub fn changes(planned: &Planned, imagined: &Imagined) -> Vec<Value> {
+    let change = Change { planned, id: identity(planned, imagined) };
+    let mut changes = vec![change.ledger(), change.authority()];
+    let retention = planned.plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
+    if let Some(policy) = retention {
+        let known = policy.metadata.name.as_ref().is_none_or(|name| !imagined.policies.contains(name));
+        if known {
+            changes.extend(planned.plan.keys.iter().map(|key| change.key(key, policy)));
+        } else {
+            changes.extend(change.keys_of_unknown_cohorts());
+        }
+    }
+    changes.extend(change.access());
+    changes
+}
+
+/// The identity, or what stands for it where the namespace's UID is not known.
+fn identity(planned: &Planned, imagined: &Imagined) -> String {
+    let uid = imagined.world.namespaces.get(&planned.name.namespace).map(|facts| facts.uid.as_str());
+    if uid.unwrap_or_default().is_empty() {
+        format!("<id:{}>", planned.name)
+    } else {
+        planned.plan.id.to_string()
+    }
+}
+
+struct Change<'a> {
+    planned: &'a Planned,
+    id: String,
+}
+
+impl Change<'_> {
+    fn document(&self, operation: &str, path: String, body: Value, why: &str) -> Value {
+        json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": "VaultChange",
+            "metadata": {"name": self.planned.name.name, "namespace": self.planned.name.namespace},
+            "trustDomain": self.planned.plan.domain.metadata.name,
+            "operation": operation,
+            "path": path,
+            "body": body,
+            "why": why,
+        })
+    }
+
+    fn ledger(&self) -> Value {
+        let mount = domain::kv_mount(&self.planned.plan.domain);
+        let path = format!("{mount}/data/{}/{}", Ledger::Channels.as_str(), self.id);
+        self.document(
+            "WriteLedger",
+            path,
+            json!({"options": {"cas": 0}}),
+            "what must be remembered of this Channel",
+        )
+    }
+
+    fn authority(&self) -> Value {
+        self.create("ca", "ecdsa-p256", "0", "signs this Channel's certificates; never leaves Vault")
+    }
+
+    fn key(&self, key: &WantedKey, policy: &RetentionPolicy) -> Value {
+        let keep =
+            policy.spec.classes.iter().find(|class| class.name == key.class).map(|class| class.keep.clone());
+        let due =
+            keep.and_then(|keep| key.cohort.due(keep.parse().ok()?).ok()).filter(|_| !key.cohort.is_open());
+        let ends = match due {
+            Some(due) => format!("due for destruction on {due}"),
+            None => "waits for its anchor date".to_owned(),
+        };
+        let rotation = key.rotate_every.map_or_else(|| "0".to_owned(), words::duration);
+        let why = format!("seals {} of cohort {}: {ends}", key.class, key.cohort);
+        self.create(&format!("{}.{}", key.class, key.cohort), key.key_type.as_str(), &rotation, &why)
+    }
+
+    // Which cohorts there are is the retention policy's to say.
+    fn keys_of_unknown_cohorts(&self) -> Vec<Value> {
+        let Some(first) = self.planned.plan.keys.first() else { return Vec::new() };
+        let rotation = first.rotate_every.map_or_else(|| "0".to_owned(), words::duration);
+        let classes = &self.planned.declared.object.spec.data_classes;
+        let key = |class: &String| {
+            let why = format!("seals {class} of one cohort; its retention policy is not known");
+            self.create(&format!("{class}.<cohort>"), first.key_type.as_str(), &rotation, &why)
+        };
+        classes.iter().map(key).collect()
+    }
+
+    fn create(&self, key: &str, kind: &str, rotation: &str, why: &str) -> Value {
+        let mount = domain::transit_mount(&self.planned.plan.domain);
+        let body = json!({"type": kind, "auto_rotate_period": rotation});
+        self.document("CreateKey", format!("{mount}/keys/{}.{key}", self.id), body, why)
+    }
+
+    fn access(&self) -> Option<Value> {
+        let access = self.planned.plan.access.as_ref()?;
+        let mut metadata = json!({"subrosa": self.id});
+        let mut may = "may seal with this Channel's keys";
+        if access.may_open
+            && let Some(metadata) = metadata.as_object_mut()
+        {
+            metadata.insert("subrosa_open".to_owned(), json!(self.id));
+            may = "may seal and open with this Channel's keys";
+        }
+        let body = json!({
+            "name": access.service_account_uid,
+            "mount_accessor": format!("<accessor of auth/{}>", domain::auth_mount(&self.planned.plan.domain)),
+            "custom_metadata": metadata,
+        });
+        Some(self.document("GrantAccess", "identity/entity-alias".to_owned(), body, may))
+    }
+}

@@ -1,0 +1,161 @@
+//! `subrosa status`: how every Channel is, and what to do next.
+
+mod report;
+mod text;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use futures::StreamExt as _;
+use jiff::Timestamp;
+
+use super::{
+    cluster::{Cluster, Target},
+    exit::Exit,
+    output::Screen,
+};
+use report::Report;
+
+/// Changes that come within this time are shown together.
+const SETTLE: Duration = Duration::from_millis(300);
+
+const EXAMPLES: &str = "\
+Examples:
+  subrosa status                  # the Channels of the current namespace
+  subrosa status -A --watch       # all of them, drawn again when something changes
+  subrosa status -A -o json | jq '.channels[] | select(.ready != \"True\")'";
+
+/// Shows how trust domains and Channels are, and the next step where one is not well
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// The Channels of this namespace [default: that of the kubeconfig's context]
+    #[arg(short, long, conflicts_with = "all_namespaces")]
+    namespace: Option<String>,
+    /// The Channels of all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Show it again whenever something changes, until Ctrl-C
+    #[arg(short, long)]
+    watch: bool,
+    /// The format
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the cluster cannot be read.
+pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
+    let cluster = args.target.connect().await?;
+    let namespace = match (&args.namespace, args.all_namespaces) {
+        (_, true) => None,
+        (Some(namespace), _) => Some(namespace.clone()),
+        (None, false) => Some(cluster.namespace().to_owned()),
+    };
+    let namespace = namespace.as_deref();
+    if !args.watch {
+        let text = draw(&cluster, namespace, args.output, screen).await?;
+        screen.print(&text)?;
+        return Ok(Exit::Done);
+    }
+    let mut changes = cluster.changes(namespace);
+    let mut shown = String::new();
+    loop {
+        match draw(&cluster, namespace, args.output, screen).await {
+            // An API server that restarts must not end what somebody is watching.
+            Err(error) if !shown.is_empty() => screen.say(&format!("{error:#}; trying again"))?,
+            drawn => show(drawn?, &mut shown, args.output, screen)?,
+        }
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+            _ = changes.next() => {}
+            // Times in words grow old by themselves.
+            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+        }
+        let settled = tokio::time::sleep(SETTLE);
+        tokio::pin!(settled);
+        loop {
+            tokio::select! {
+                () = &mut settled => break,
+                _ = changes.next() => {}
+            }
+        }
+    }
+}
+
+fn show(text: String, shown: &mut String, format: Format, screen: &mut Screen) -> Result<()> {
+    if text != *shown {
+        if format == Format::Table && (screen.redraws() || !shown.is_empty()) {
+            screen.clear()?;
+        }
+        screen.print(&text)?;
+        *shown = text;
+    }
+    Ok(())
+}
+
+async fn draw(cluster: &Cluster, namespace: Option<&str>, format: Format, screen: &Screen) -> Result<String> {
+    let seen = cluster.see(namespace).await?;
+    let report = Report::of(&seen, namespace, Timestamp::now());
+    Ok(match format {
+        Format::Table => text::table(&report, screen.paint()),
+        Format::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
+        Format::Yaml => super::stream(&[serde_json::to_value(&report)?])?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{cluster::Seen, output::Paint, testing};
+
+    fn shown(seen: &Seen, namespace: Option<&str>, paint: bool) -> String {
+        text::table(&Report::of(seen, namespace, testing::now()), Paint(paint))
+    }
+
+    #[test]
+    fn the_table_tells_who_is_well_and_what_to_do() {
+        insta::assert_snapshot!("table", shown(&testing::seen(), None, false));
+    }
+
+    #[test]
+    fn colours_change_nothing_but_colours() {
+        let coloured = shown(&testing::seen(), None, true);
+        let mut plain = String::new();
+        let mut rest = coloured.as_str();
+        while let Some((before, after)) = rest.split_once('\x1b') {
+            plain.push_str(before);
+            rest = after.split_once('m').unwrap().1;
+        }
+        plain.push_str(rest);
+        assert_eq!(plain, shown(&testing::seen(), None, false));
+        assert_ne!(plain, coloured);
+    }
+
+    #[test]
+    fn an_empty_cluster_says_what_is_missing() {
+        let empty = Seen::default();
+        let text = shown(&empty, Some("cc-front"), false);
+        assert!(
+            text.contains("No TrustDomain") && text.contains("No Channel in namespace cc-front; -A"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn scripts_get_a_stable_shape() {
+        let report = Report::of(&testing::seen(), Some("cc-front"), testing::now());
+        insta::assert_json_snapshot!("report", report);
+    }
+}

@@ -1,0 +1,119 @@
+//! The report as tables.
+
+use super::report::{Problem, Report};
+use crate::cli::{
+    harmless,
+    output::Paint,
+    table::{Cell, Table, Tone},
+    words,
+};
+
+/// The report as people read it.
+pub fn table(report: &Report, paint: Paint) -> String {
+    let mut parts = Vec::new();
+    if report.trust_domains.is_empty() {
+        parts.push(
+            "No TrustDomain: the compliance office applies one, and its namespaces get its label.\n"
+                .to_owned(),
+        );
+    } else {
+        parts.push(domains(report).text(paint));
+    }
+    if !report.attention.is_empty() {
+        parts.push(others(report).text(paint));
+    }
+    match (&report.namespace, report.channels.is_empty()) {
+        (Some(namespace), true) => {
+            parts.push(format!("No Channel in namespace {namespace}; -A shows those of all.\n"))
+        }
+        (None, true) => parts.push("No Channel.\n".to_owned()),
+        (_, false) => {
+            parts.push(channels(report).text(paint));
+            parts.push(summary(report, paint));
+        }
+    }
+    parts.join("\n")
+}
+
+fn domains(report: &Report) -> Table {
+    let mut table =
+        Table::new(["TRUST DOMAIN", "READY", "REASON", "MODE", "CHANNELS READY", "ATTENTION", "VAULT"]);
+    for row in &report.trust_domains {
+        table.row([
+            harmless(&row.name).into(),
+            truth(&row.ready),
+            harmless(&row.reason).into(),
+            Cell::new(row.mode, if row.mode == "Enforce" { Tone::Plain } else { Tone::Odd }),
+            row.channels.clone().into(),
+            Cell::new(row.attention.to_string(), if row.attention == 0 { Tone::Plain } else { Tone::Odd }),
+            harmless(&row.vault).into(),
+        ]);
+        say(&mut table, row.problem.as_ref());
+    }
+    table
+}
+
+fn others(report: &Report) -> Table {
+    let mut table = Table::new(["NEEDS ATTENTION", "NAME"]);
+    for row in &report.attention {
+        table.row([row.kind.into(), harmless(&row.name).into()]);
+        say(&mut table, Some(&row.problem));
+    }
+    table
+}
+
+fn channels(report: &Report) -> Table {
+    let mut table =
+        Table::new(["NAMESPACE", "CHANNEL", "TYPE", "READY", "REASON", "CONNECTIONS", "CERTIFICATE"]);
+    for row in &report.channels {
+        let all_open = row.connections.split_once('/').is_some_and(|(open, all)| open == all);
+        let certificate = if row.certificate_late { Tone::Bad } else { Tone::Plain };
+        table.row([
+            harmless(&row.namespace).into(),
+            harmless(&row.name).into(),
+            row.type_.clone().unwrap_or_else(|| "-".to_owned()).into(),
+            truth(&row.ready),
+            harmless(&row.reason).into(),
+            Cell::new(harmless(&row.connections), if all_open { Tone::Plain } else { Tone::Odd }),
+            Cell::new(row.certificate.clone(), certificate),
+        ]);
+        say(&mut table, row.problem.as_ref());
+    }
+    table
+}
+
+fn say(table: &mut Table, problem: Option<&Problem>) {
+    let Some(problem) = problem else { return };
+    let tone = if problem.serious { Tone::Bad } else { Tone::Odd };
+    table.below(Cell::new(harmless(&format!("{}: {}", problem.reason, problem.message)), tone));
+    if let Some(next) = &problem.next_step {
+        table.below(Cell::new(harmless(&format!("next: {next}")), Tone::Faint));
+    }
+}
+
+fn truth(status: &str) -> Cell {
+    let tone = match status {
+        "True" => Tone::Good,
+        "False" => Tone::Bad,
+        _ => Tone::Odd,
+    };
+    Cell::new(status, tone)
+}
+
+fn summary(report: &Report, paint: Paint) -> String {
+    let of = |wanted: &dyn Fn(&super::report::ChannelRow) -> bool| {
+        report.channels.iter().filter(|row| wanted(row)).count()
+    };
+    let ready = of(&|row| row.ready == "True");
+    let wrong = of(&|row| row.problem.as_ref().is_some_and(|problem| problem.serious));
+    let waiting = of(&|row| row.problem.as_ref().is_some_and(|problem| !problem.serious));
+    let mut text = format!("{} of {} ready", ready, words::counted(report.channels.len(), "Channel"));
+    if wrong > 0 {
+        text.push_str(&format!(", {wrong} with a problem"));
+    }
+    if waiting > 0 {
+        text.push_str(&format!(", {waiting} waiting"));
+    }
+    let text = if wrong > 0 { paint.bad(&text) } else { paint.good(&text) };
+    format!("{text}; subrosa explain channel/NAME -n NAMESPACE tells why\n")
+}

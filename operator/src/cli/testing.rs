@@ -1,0 +1,164 @@
+//! Objects as a cluster would have them, for the tests of what people read.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
+
+use super::cluster::Seen;
+
+/// The time of every test.
+pub fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().unwrap()
+}
+
+fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value {
+    json!({
+        "type": kind, "status": status, "reason": reason, "message": message,
+        "observedGeneration": 2, "lastTransitionTime": "2026-11-20T09:00:00Z",
+    })
+}
+
+/// A Channel that is in force, with one connection that waits for consent.
+pub fn voice() -> Channel {
+    serde_json::from_value(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
+        "metadata": {"name": "voice", "namespace": "cc-front", "generation": 2},
+        "spec": {
+            "type": "Voice",
+            "workload": {"selector": {"matchLabels": {"app": "sbc"}}, "serviceAccountName": "sbc"},
+            "listeners": [{"name": "sips", "port": 5061}, {"name": "rtp", "port": 16384, "endPort": 16484, "protocol": "UDP"}],
+            "accepts": [{"name": "carrier", "kind": "ExternalParty"}],
+            "connectsTo": [{"name": "recorder", "namespace": "cc-records"}],
+            "dataClasses": ["call-recording"],
+        },
+        "status": {
+            "observedGeneration": 2, "id": "abcdefghijklmnop", "trustDomain": "oosterlinde",
+            "certificate": {
+                "serial": "0badcafe", "issuer": "CN=x", "spiffeId": "spiffe://oosterlinde/ns/cc-front/channel/voice",
+                "notBefore": "2026-11-21T12:00:00Z", "notAfter": "2026-12-21T12:00:00Z",
+                "renewAt": "2026-12-11T12:00:00Z", "secretName": "voice-mtls",
+            },
+            "authority": {"generation": 1, "fingerprint": "ab", "notAfter": "2027-11-21T12:00:00Z", "next": 2},
+            "keys": [{
+                "dataClass": "call-recording", "cohort": "2026w47", "versions": 1, "state": "Current",
+                "rotatedAt": "2026-11-20T09:00:00Z", "nextRotation": "2026-12-20T09:00:00Z", "due": "2027-02-21",
+            }],
+            "otherKeys": {"Closed": 3},
+            "connectionSummary": "1/2",
+            "connections": [
+                {"name": "carrier", "direction": "Ingress", "state": "Open", "listeners": ["sips"]},
+                {
+                    "name": "recorder", "direction": "Egress", "state": "AwaitingConsent",
+                    "reason": "Channel cc-records/recorder does not name it in accepts",
+                    "nextStep": "ask the owner of Channel cc-records/recorder to add {name: voice, namespace: cc-front} to accepts",
+                },
+            ],
+            "conditions": [
+                condition("Ready", "True", "InForceUnproven", "everything is in force as written"),
+                condition("Connected", "False", "AwaitingConsent", "recorder (AwaitingConsent)"),
+                condition("Served", "Unknown", "NotProbed", "no probe has seen which certificate the pods serve"),
+                condition("Isolated", "Unknown", "PoliciesApplied", "policies are written and computed"),
+            ],
+        },
+    }))
+    .unwrap()
+}
+
+/// Everything that a page can show: well, waiting, wrong, not looked at.
+pub fn seen() -> Seen {
+    let mut stalled = voice();
+    stalled.metadata.name = Some("broken\x1b[31m".into());
+    stalled.spec.connects_to.clear();
+    let status = stalled.status.get_or_insert_default();
+    status.connections.clear();
+    status.connection_summary = Some("0/0".into());
+    let message = "spec.dataClasses: RetentionPolicy contactcenter has no class faxes; it has call-recording";
+    status.conditions = serde_json::from_value(json!([
+        condition("Ready", "False", "UnknownDataClass", message),
+        condition("Stalled", "True", "UnknownDataClass", message),
+    ]))
+    .unwrap();
+    if let Some(certificate) = &mut status.certificate {
+        certificate.not_after = "2026-11-20T12:00:00Z".into();
+    }
+    let mut fine = voice();
+    fine.metadata.name = Some("ivr".into());
+    let status = fine.status.get_or_insert_default();
+    status.connections.truncate(1);
+    status.connection_summary = Some("1/1".into());
+    let mut new = voice();
+    new.metadata.name = Some("new".into());
+    new.status = None;
+    Seen {
+        domains: vec![domain()],
+        parties: vec![party()],
+        policies: vec![policy()],
+        channels: vec![stalled, fine, new, voice()],
+    }
+}
+
+/// A trust domain.
+pub fn domain() -> TrustDomain {
+    serde_json::from_value(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "TrustDomain",
+        "metadata": {"name": "oosterlinde", "generation": 2},
+        "spec": {
+            "organisation": {"name": "Ziekenhuis Oosterlinde", "country": "NL"}, "jurisdictions": ["NL", "EU"],
+            "timeZone": "Europe/Amsterdam", "retentionPolicies": ["contactcenter"],
+            "vault": {"address": "https://openbao.security.svc:8200", "auth": {"kubernetes": {}}},
+            "network": {
+                "clusterCIDRs": ["10.0.0.0/8"],
+                "services": [{"name": "vault", "namespace": "security", "ports": [8200], "for": "Sealing"}],
+            },
+        },
+        "status": {
+            "observedGeneration": 2, "namespaces": 5, "channels": {"total": 4, "ready": 2, "attention": 2},
+            "vault": {"version": "2.7.2", "sealed": false},
+            "orphans": {"count": 1, "first": ["abcdefghijklmnop cc-old/fax"]},
+            "conditions": [
+                condition("Ready", "True", "InForce", "governs 5 namespaces"),
+                condition("VaultReachable", "True", "LoggedIn", "Vault answers"),
+                condition("Guarded", "False", "PolicyMissing", "ValidatingAdmissionPolicy subrosa-membership is not there: install it"),
+            ],
+        },
+    }))
+    .unwrap()
+}
+
+/// An external party whose agreement ends soon.
+pub fn party() -> ExternalParty {
+    serde_json::from_value(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "ExternalParty",
+        "metadata": {"name": "carrier", "generation": 2},
+        "spec": {
+            "role": "Carrier", "addresses": {"cidrs": ["203.0.113.0/28"]},
+            "tls": {"mode": "None", "exception": {"control": "SR-NET-01", "reason": "migration", "expires": "2026-12-31"}},
+            "agreements": [{"type": "SLA", "validUntil": "2026-12-01"}],
+            "channels": [{"namespace": "cc-front", "name": "voice", "direction": "Ingress", "ports": [5061, "16384-16484/UDP"]}],
+        },
+        "status": {
+            "observedGeneration": 2, "validUntil": "2026-12-01",
+            "conditions": [
+                condition("Ready", "True", "Valid", "may be connected with"),
+                condition("AgreementsValid", "True", "AgreementExpiring", "SLA ends after 2026-12-01: renew it"),
+            ],
+        },
+    }))
+    .unwrap()
+}
+
+/// A retention policy that was changed and not looked at since.
+pub fn policy() -> RetentionPolicy {
+    serde_json::from_value(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "RetentionPolicy",
+        "metadata": {"name": "contactcenter", "generation": 3},
+        "spec": {"classes": [
+            {"name": "call-recording", "keep": "90d", "max": "130d", "cohort": "Week"},
+            {"name": "dossier", "keep": "20y", "anchor": "LastChange", "openFor": "5y", "minimums": [
+                {"jurisdiction": "NL", "period": "20y", "basis": "BW 7:454"},
+            ]},
+        ]},
+        "status": {"observedGeneration": 2, "conditions": [condition("Ready", "True", "Valid", "it holds")]},
+    }))
+    .unwrap()
+}
