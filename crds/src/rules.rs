@@ -61,7 +61,7 @@ const NOBODY_OUTSIDE: &str = "['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '22
      '::/128', '::1/128', 'fe80::/10', 'ff00::/8']";
 
 /// Free text, which must not carry what identifies a client or patient: resources live in Git and etcd.
-/// A marker only: the rule is [`no_personal_data`], which no one expression can say.
+/// A marker only: its rule is two expressions, and neither may match.
 pub const FREE_TEXT: &str = "^free text$";
 
 /// Whether a value of this form must not be quoted back: it may hold a password, or somebody's number.
