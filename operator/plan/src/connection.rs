@@ -66,6 +66,8 @@ pub enum State {
     AgreementExpired,
     /// Withdrawn: new connections are refused, older ones may still run.
     Closing,
+    /// Agreed by both ends and not in force.
+    Closed,
 }
 
 impl State {
@@ -79,6 +81,7 @@ impl State {
             Self::Refused => "Refused",
             Self::AgreementExpired => "AgreementExpired",
             Self::Closing => "Closing",
+            Self::Closed => "Closed",
         }
     }
 }

@@ -103,6 +103,11 @@ impl Ledger {
         ChannelId::mint(&self.namespace_uid, &self.channel.name)
     }
 
+    /// The record of a data key, made where there is none.
+    pub fn key_mut(&mut self, class: &str, cohort: Cohort) -> &mut KeyRecord {
+        self.keys.entry(class.to_owned()).or_default().entry(cohort.to_string()).or_default()
+    }
+
     /// The record of a data key.
     pub fn key(&self, class: &str, cohort: Cohort) -> Option<&KeyRecord> {
         self.keys.get(class)?.get(&cohort.to_string())

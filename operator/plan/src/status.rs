@@ -9,18 +9,19 @@ use subrosa_crds::{
     common::Protocol,
     condition::{self, Condition, Truth, Verdict},
     names::ChannelRef,
+    trust_domain::NetworkMode,
 };
 
 use crate::{
     certificate::{LeafFacts, reissue},
     channel::{Plan, Scope},
-    connection::State,
+    connection::{Connection, Other, State},
     coverage::{self, Widening},
     domain,
     fault::Fault,
     keys::{self, ObservedKey},
     ledger::Ledger,
-    retention_status, selector,
+    network, retention_status, selector,
     validity::Problem,
     world::World,
 };
@@ -42,12 +43,15 @@ pub struct Applied {
     pub network: Result<bool, Fault>,
     /// Whether the namespace denies by default.
     pub default_deny: bool,
+    /// The peers whose authority is in the trust files.
+    pub trusting: BTreeSet<ChannelRef>,
 }
 
 impl Applied {
     /// The first thing that could not be put in force.
     pub fn fault(&self) -> Option<&Fault> {
-        let Self { ledger, certificate, authority, keys, access, network, default_deny: _ } = self;
+        let Self { ledger, certificate, authority, keys, access, network, default_deny: _, trusting: _ } =
+            self;
         ledger
             .as_ref()
             .err()
@@ -70,7 +74,7 @@ pub fn channel(
 ) -> ChannelStatus {
     let today = domain::today(&plan.domain, now);
     let ledger = applied.ledger.as_ref().ok();
-    let connections = connections(plan, ledger);
+    let connections = connections(plan, applied, world);
     let no_keys = BTreeMap::new();
     let found = applied.keys.as_ref().unwrap_or(&no_keys);
     let retention = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
@@ -125,7 +129,8 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
     }
 }
 
-fn connections(plan: &Plan, ledger: Option<&Ledger>) -> Vec<ConnectionStatus> {
+fn connections(plan: &Plan, applied: &Applied, world: &World) -> Vec<ConnectionStatus> {
+    let ledger = applied.ledger.as_ref().ok();
     let closing: BTreeSet<_> =
         ledger.map(|ledger| ledger.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
     let mut shown: Vec<_> = plan
@@ -133,14 +138,23 @@ fn connections(plan: &Plan, ledger: Option<&Ledger>) -> Vec<ConnectionStatus> {
         .iter()
         .map(|connection| {
             let still_closing = !connection.is_open() && closing.contains(&connection.key());
-            let state = if still_closing { State::Closing } else { connection.state };
+            let waits_for =
+                if connection.is_open() { not_in_force(connection, plan, applied, world) } else { None };
+            let state = match (&waits_for, still_closing) {
+                (Some(_), _) => State::Closed,
+                (None, true) => State::Closing,
+                (None, false) => connection.state,
+            };
             ConnectionStatus {
                 name: connection.name.clone(),
                 direction: connection.direction.as_str().to_owned(),
                 listeners: connection.listeners.clone(),
                 state: state.as_str().to_owned(),
-                reason: connection.reason.clone(),
-                next_step: connection.next_step.clone(),
+                next_step: waits_for
+                    .as_ref()
+                    .map(|_| "none: it opens by itself".into())
+                    .or_else(|| connection.next_step.clone()),
+                reason: waits_for.or_else(|| connection.reason.clone()),
             }
         })
         .collect();
@@ -162,6 +176,31 @@ fn connections(plan: &Plan, ledger: Option<&Ledger>) -> Vec<ConnectionStatus> {
         });
     }
     shown
+}
+
+/// What an agreed connection still waits for: nothing is open because both ends say so.
+fn not_in_force(connection: &Connection, plan: &Plan, applied: &Applied, world: &World) -> Option<String> {
+    let audited = plan.scope == Scope::Audit;
+    match &applied.network {
+        Err(fault) => {
+            return Some(format!("agreed by both ends; its network policy is not written: {}", fault.message));
+        }
+        Ok(false) if !audited => {
+            return Some("agreed by both ends; this Channel has no network policy yet".into());
+        }
+        Ok(_) => {}
+    }
+    if let Err(fault) = &applied.certificate {
+        return Some(format!("agreed by both ends; the certificate is not in force: {}", fault.message));
+    }
+    let Other::Channel(peer) = &connection.other else { return None };
+    if !applied.trusting.contains(peer) {
+        return Some(format!("agreed by both ends; Channel {peer} has no certificate authority yet"));
+    }
+    let enforced = domain::mode(&plan.domain, &peer.namespace) == NetworkMode::Enforce;
+    let policies = world.network_policies.get(&peer.namespace);
+    let theirs = policies.is_some_and(|policies| policies.contains_key(&network::policy_name(&peer.name)));
+    (enforced && !theirs).then(|| format!("agreed by both ends; Channel {peer} has no network policy yet"))
 }
 
 fn certificate(plan: &Plan, leaf: &LeafFacts) -> CertificateStatus {

@@ -12,6 +12,7 @@ use k8s_openapi::api::{
 use kube::api::PartialObjectMeta;
 use subrosa_crds::{CHANNEL_LABEL, Channel, common::ConfigMapKey, names::ChannelRef};
 use subrosa_plan::{
+    channel::peers_of,
     coverage, network, selector,
     world::{Namespaced, World},
 };
@@ -113,12 +114,22 @@ pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTree
     if said(&old) == said(&new) {
         return BTreeSet::new();
     }
+    let appeared = old.is_some() != new.is_some();
     let own =
         |policy: &Option<Arc<NetworkPolicy>>| policy.as_ref().is_none_or(|policy| coverage::is_ours(policy));
     let mut woken = match own(&old) && own(&new) && key.name != network::DEFAULT_DENY {
         true => channels_where(world, &key.namespace, |name, _| network::policy_name(name) == key.name),
         false => channels_where(world, &key.namespace, |_, _| true),
     };
+    if appeared {
+        // A connection is open when both ends have their policy: the other ends hear of it.
+        let owners = woken.clone();
+        for subject in owners {
+            let Subject::Channel(name) = subject else { continue };
+            let Some(channel) = world.channel(&name) else { continue };
+            woken.extend(peers_of(channel, &name).map(Subject::Channel));
+        }
+    }
     woken.insert(Subject::Namespace(key.namespace));
     woken
 }

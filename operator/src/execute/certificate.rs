@@ -40,14 +40,16 @@ impl Slot {
     /// What is in it, judged by the generations that fit the transit key.
     pub fn observe(&self, own: &[AuthorityCertificate]) -> ObservedSecret {
         match self {
-            Self::Empty => pki::observe(None::<[(&str, &[u8]); 0]>, own),
-            Self::Ours(secret) => {
-                let data =
-                    secret.data.iter().flatten().map(|(key, value)| (key.as_str(), value.0.as_slice()));
-                pki::observe(Some(data), own)
-            }
+            Self::Empty => ObservedSecret::Missing,
+            Self::Ours(secret) => observe(secret, own),
         }
     }
+}
+
+/// What is in a Secret, judged by the generations that fit the transit key.
+pub fn observe(secret: &Secret, own: &[AuthorityCertificate]) -> ObservedSecret {
+    let data = secret.data.iter().flatten().map(|(key, value)| (key.as_str(), value.0.as_slice()));
+    pki::observe(Some(data), own)
 }
 
 /// Reads the Channel's Secret.

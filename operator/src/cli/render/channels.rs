@@ -101,7 +101,7 @@ impl Planned {
                 Some(manifest.note(field, message))
             }
             State::Refused | State::ListenerMismatch => Some(manifest.error(field, message)),
-            State::AwaitingConsent | State::AgreementExpired | State::Closing => {
+            State::AwaitingConsent | State::AgreementExpired | State::Closing | State::Closed => {
                 Some(manifest.note(field, message))
             }
         }

@@ -1,0 +1,76 @@
+//! What is still done when nothing can be made: before the namespace is prepared, and without a ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use subrosa_crds::{Channel, names::ChannelRef};
+use subrosa_plan::{channel::Plan, fault::Fault, network as policies, status::Applied, world::World};
+
+use crate::{context::Context, execute::network, observe::ledgers::Entry};
+
+/// Before the operator may write in the namespace nothing is tried: it would only be refused.
+pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
+    let fault = || Fault::new("NamespacePending", "the operator is being given its rights in this namespace");
+    Applied {
+        ledger: entry.and_then(|entry| entry.ledger.ok_or_else(fault)),
+        certificate: Err(fault()),
+        authority: Ok(()),
+        keys: Ok(BTreeMap::new()),
+        access: Ok(()),
+        network: Err(fault()),
+        default_deny: false,
+        trusting: BTreeSet::new(),
+    }
+}
+
+/// Without the ledger nothing may be made or opened: what was known before is not known.
+pub(super) async fn without_ledger(
+    ctx: &Context,
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    fault: Fault,
+    narrowed: Result<(), Fault>,
+) -> Applied {
+    // A first policy that opens nothing need not wait for Vault: it only closes.
+    let network = match narrowed {
+        Err(fault) => Err(fault),
+        Ok(()) if ctx.cluster.read(|world| has_policy(world, name)) => Ok(true),
+        Ok(()) => {
+            let closed = Plan { policy: closed(plan), ..plan.clone() };
+            network::open(ctx, channel, name, &closed).await
+        }
+    };
+    Applied {
+        certificate: Err(fault.clone()),
+        authority: Err(fault.clone()),
+        keys: Err(fault.clone()),
+        access: Err(fault.clone()),
+        ledger: Err(fault),
+        network,
+        default_deny: ctx.cluster.read(|world| denies(world, &name.namespace)),
+        trusting: BTreeSet::new(),
+    }
+}
+
+fn has_policy(world: &World, name: &ChannelRef) -> bool {
+    let policies = world.network_policies.get(&name.namespace);
+    policies.is_some_and(|found| found.contains_key(&policies::policy_name(&name.name)))
+}
+
+/// Whether `namespace` denies by default.
+pub(super) fn denies(world: &World, namespace: &str) -> bool {
+    let policy = world.network_policies.get(namespace).and_then(|found| found.get(policies::DEFAULT_DENY));
+    let wanted = policies::default_deny(namespace, "").spec.unwrap_or_default();
+    policy.and_then(|policy| policy.spec.as_ref()).is_some_and(|spec| policies::same(spec, &wanted))
+}
+
+/// The plan's policy with every connection taken out: what may be written when nothing is known.
+fn closed(plan: &Plan) -> NetworkPolicy {
+    let mut policy = plan.policy.clone();
+    if let Some(spec) = &mut policy.spec {
+        spec.ingress = Some(Vec::new());
+        spec.egress = Some(Vec::new());
+    }
+    policy
+}

@@ -1,0 +1,227 @@
+//! One Channel, from what is seen to what is reported. The order is fixed:
+//!
+//! 1. observe: the ledger, the peers' authorities, the Secret;
+//! 2. plan;
+//! 3. **withdraw**: network policy, trust files, access; whatever else may fail later;
+//! 4. note in the ledger what is about to be made and opened;
+//! 5. data keys, then the authority, then the leaf (noted before it is signed);
+//! 6. **grant**: access, then the network policy;
+//! 7. prune what the Channel had under another name.
+//!
+//! A fault in one part is kept and the other parts go on; only what a part truly needs holds it up.
+
+mod degraded;
+mod keys;
+mod peers;
+mod secret;
+mod withdraw;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use subrosa_crds::{
+    Channel,
+    names::{ChannelId, ChannelRef},
+};
+use subrosa_plan::{
+    channel::{self as plan, Plan, Scope},
+    fault::Fault,
+    ledger::Ledger,
+    status::Applied,
+};
+
+use super::{access, certificate, network, objects};
+use crate::{
+    context::Context,
+    observe::{DomainVault, ledgers::Entry, vaults},
+};
+
+/// The CA certificates that each peer's ledger has.
+type Authorities = BTreeMap<ChannelRef, Vec<String>>;
+
+/// What became of a plan.
+pub struct Outcome {
+    /// The plan that was carried out.
+    pub plan: Plan,
+    /// How far.
+    pub applied: Applied,
+    /// When something falls due.
+    pub wake_at: Option<Timestamp>,
+    /// What people should hear of: reason and sentence.
+    pub news: Vec<(&'static str, String)>,
+}
+
+/// One Channel on its way through the steps.
+struct Work<'a> {
+    ctx: &'a Context,
+    channel: &'a Channel,
+    name: &'a ChannelRef,
+    vault: &'a DomainVault,
+    plan: &'a Plan,
+    now: Timestamp,
+    secrets: Api<Secret>,
+    news: Vec<(&'static str, String)>,
+    wake: Vec<Timestamp>,
+}
+
+/// Plans `channel` and carries the plan out as far as it goes.
+///
+/// # Errors
+/// When no trust domain governs the Channel.
+pub async fn carry_out(
+    ctx: &Context,
+    channel: &Channel,
+    name: &ChannelRef,
+    id: &ChannelId,
+    vault: Result<&DomainVault, Fault>,
+    now: Timestamp,
+) -> Result<Outcome, plan::Ungoverned> {
+    let entry = match &vault {
+        Ok(vault) => vault.ledgers.get(id).await.map_err(|error| vaults::fault(&error)),
+        Err(fault) => Err(fault.clone()),
+    };
+    let remembered = entry.as_ref().ok().and_then(|entry| entry.ledger.as_ref());
+    let plan = ctx.cluster.read(|world| plan::plan(channel, name, world, remembered, now))?;
+    let outcome = |applied| Outcome { plan: plan.clone(), applied, wake_at: None, news: Vec::new() };
+    if !ctx.cluster.is_prepared(&name.namespace) {
+        return Ok(outcome(degraded::unprepared(entry)));
+    }
+    let narrowed = network::narrow(ctx, channel, name, &plan).await;
+    let known = match (&vault, entry) {
+        (Ok(vault), Ok(entry)) => {
+            peers::authorities(ctx, vault, &plan).await.map(|known| (*vault, entry, known))
+        }
+        (Err(fault), _) => Err(fault.clone()),
+        (_, Err(fault)) => Err(fault),
+    };
+    match known {
+        Err(fault) => Ok(outcome(degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed).await)),
+        Ok((vault, entry, authorities)) => {
+            let secrets = objects::namespaced(&ctx.client, &name.namespace);
+            let mut work = Work {
+                ctx,
+                channel,
+                name,
+                vault,
+                plan: &plan,
+                now,
+                secrets,
+                news: Vec::new(),
+                wake: Vec::new(),
+            };
+            let applied = work.all(entry, authorities, narrowed).await;
+            let (wake_at, news) = (work.wake.into_iter().min(), work.news);
+            Ok(Outcome { plan, applied, wake_at, news })
+        }
+    }
+}
+
+impl Work<'_> {
+    async fn all(&mut self, entry: Entry, authorities: Authorities, narrowed: Result<(), Fault>) -> Applied {
+        let plan = self.plan;
+        let slot = certificate::read(&self.secrets, self.channel, self.name, plan).await;
+        let withdrawn = self.withdraw(&entry, &slot, &authorities).await;
+        let before = entry.ledger.clone().unwrap_or_else(|| self.first_ledger());
+        let intent = self.intent(before.clone(), withdrawn.is_ok());
+        let entry = match self.note(entry, intent).await {
+            Ok(entry) => entry,
+            Err(fault) => {
+                return degraded::without_ledger(self.ctx, self.channel, self.name, plan, fault, narrowed)
+                    .await;
+            }
+        };
+        let version = entry.version;
+        let mut ledger = entry.ledger.unwrap_or(before);
+        let keys = self.keys(&mut ledger).await;
+        let certified = self.certify(ledger, version, slot, &authorities).await;
+        let access = self.access(&withdrawn, &certified.ledger).await;
+        let network = match narrowed {
+            Err(fault) => Err(fault),
+            Ok(()) => network::open(self.ctx, self.channel, self.name, plan).await,
+        };
+        if network.is_ok() && certified.certificate.is_ok() {
+            self.prune().await;
+        }
+        Applied {
+            ledger: certified.ledger,
+            certificate: certified.certificate,
+            authority: certified.authority,
+            keys,
+            access,
+            network,
+            default_deny: self.ctx.cluster.read(|world| degraded::denies(world, &self.name.namespace)),
+            trusting: authorities
+                .into_iter()
+                .filter(|(_, known)| !known.is_empty())
+                .map(|(name, _)| name)
+                .collect(),
+        }
+    }
+
+    fn first_ledger(&self) -> Ledger {
+        let uid = self
+            .ctx
+            .cluster
+            .read(|world| world.namespaces.get(&self.name.namespace).map(|facts| facts.uid.clone()));
+        let domain = self.plan.domain.metadata.name.as_deref().unwrap_or_default();
+        Ledger::new(self.name.clone(), uid.as_deref().unwrap_or_default(), domain)
+    }
+
+    /// The ledger as it must be before anything is made or opened.
+    fn intent(&mut self, before: Ledger, withdrawn: bool) -> Ledger {
+        let mut ledger = self.plan.remember(before, self.now);
+        self.settle_closing(&mut ledger);
+        if self.plan.footing.is_some() {
+            for key in &self.plan.keys {
+                ledger.key_mut(&key.class, key.cohort).closed = false;
+            }
+            // What could not be withdrawn must not be forgotten.
+            if withdrawn || ledger.access.is_none() {
+                ledger.access.clone_from(&self.plan.access);
+            }
+        }
+        ledger
+    }
+
+    /// Writes the ledger where it says something new.
+    async fn note(&self, known: Entry, ledger: Ledger) -> Result<Entry, Fault> {
+        if known.ledger.as_ref() == Some(&ledger) {
+            return Ok(known);
+        }
+        let written = self.vault.ledgers.put(&self.plan.id, ledger, known.version).await;
+        written.map_err(|error| vaults::fault(&error))
+    }
+
+    /// The workload's access, after what should be gone is gone.
+    async fn access(
+        &self,
+        withdrawn: &Result<(), Fault>,
+        ledger: &Result<Ledger, Fault>,
+    ) -> Result<(), Fault> {
+        if !matches!(self.plan.scope, Scope::Full | Scope::Audit) {
+            return withdrawn.clone();
+        }
+        withdrawn.clone()?;
+        match &self.plan.access {
+            Some(wanted) => {
+                ledger.as_ref().map_err(Clone::clone)?;
+                access::grant(self.vault, &self.plan.id, wanted).await
+            }
+            None if self.channel.spec.data_classes.is_empty() => Ok(()),
+            None => Err(Fault::new(
+                "ServiceAccountNotFound",
+                format!(
+                    "spec.workload.serviceAccountName: there is no ServiceAccount {} in namespace {}: create it",
+                    self.channel.spec.workload.service_account_name.as_deref().unwrap_or_default(),
+                    self.name.namespace
+                ),
+            )),
+        }
+    }
+}
+
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}

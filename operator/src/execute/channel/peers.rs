@@ -1,0 +1,110 @@
+//! What is known of the other ends: whose authorities to trust, and who trusts ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use subrosa_crds::{
+    names::{ChannelId, ChannelRef},
+    trust_domain::Direction,
+};
+use subrosa_plan::{
+    certificate::{TrustFiles, authority::PeerFacts, trust_files},
+    channel::Plan,
+    connection::Connection,
+    fault::Fault,
+    ledger::Ledger,
+    trust, validity,
+};
+
+use super::{Authorities, Work};
+use crate::{
+    context::Context,
+    execute::objects,
+    observe::{DomainVault, vaults},
+};
+
+/// The CA certificates of the Channels with which connections are open, from their ledgers.
+///
+/// # Errors
+/// When a ledger cannot be read: that must not look like a peer without an authority.
+pub(super) async fn authorities(
+    ctx: &Context,
+    vault: &DomainVault,
+    plan: &Plan,
+) -> Result<Authorities, Fault> {
+    let mut found = BTreeMap::new();
+    for peer in open_peers(plan) {
+        let ledger = ledger_of(ctx, vault, peer).await?;
+        found.insert(peer.clone(), ledger.map(|ledger| ledger.authority.trusted()).unwrap_or_default());
+    }
+    Ok(found)
+}
+
+fn open_peers(plan: &Plan) -> BTreeSet<&ChannelRef> {
+    plan.open_channels(Direction::Ingress).chain(plan.open_channels(Direction::Egress)).collect()
+}
+
+async fn ledger_of(ctx: &Context, vault: &DomainVault, peer: &ChannelRef) -> Result<Option<Ledger>, Fault> {
+    let uid = ctx.cluster.read(|world| Some(world.namespaces.get(&peer.namespace)?.uid.clone()));
+    let Some(uid) = uid else { return Ok(None) };
+    let entry = vault.ledgers.get(&ChannelId::mint(&uid, &peer.name)).await;
+    Ok(entry.map_err(|error| vaults::fault(&error))?.ledger)
+}
+
+impl Work<'_> {
+    /// The trust files for `connections`. A bundle that cannot be read is left out and logged: less is
+    /// trusted then, never more.
+    pub(super) fn trust<'c>(
+        &self,
+        connections: impl IntoIterator<Item = &'c Connection>,
+        authorities: &Authorities,
+    ) -> TrustFiles {
+        let sources =
+            self.ctx.cluster.read(|world| trust::sources(self.channel, connections, authorities, world));
+        let (files, problems) = trust_files(&sources);
+        for problem in problems {
+            tracing::warn!(channel = %self.name, %problem, "a certificate authority is left out");
+        }
+        files
+    }
+
+    /// What is known of the peers that are to trust this authority; asked only while one is introduced.
+    ///
+    /// # Errors
+    /// When a peer's ledger cannot be read.
+    pub(super) async fn peers(&self, ledger: &Ledger) -> Result<BTreeMap<String, PeerFacts>, Fault> {
+        let mut facts = BTreeMap::new();
+        for peer in open_peers(self.plan) {
+            let mut known = PeerFacts::default();
+            if let Some(published) = ledger.authority.published() {
+                let theirs = ledger_of(self.ctx, self.vault, peer).await?;
+                known.leaves_until = theirs.and_then(|ledger| ledger.authority.leaves_until());
+                if self.holds(peer, &published.certificate_pem).await {
+                    known.holds.insert(published.version);
+                }
+            }
+            facts.insert(peer.to_string(), known);
+        }
+        Ok(facts)
+    }
+
+    /// Whether the peer's Secret has our certificate in the files of the directions that are open.
+    async fn holds(&self, peer: &ChannelRef, certificate: &str) -> bool {
+        let name = self
+            .ctx
+            .cluster
+            .read(|world| world.channel(peer).map(|channel| validity::secret_name(channel, &peer.name)));
+        let Some(name) = name else { return false };
+        let api: Api<Secret> = objects::namespaced(&self.ctx.client, &peer.namespace);
+        let Ok(Some(secret)) = api.get_opt(&name).await else { return false };
+        let in_file = |file: &str| {
+            let found = secret.data.as_ref().and_then(|data| data.get(file));
+            found.is_some_and(|found| String::from_utf8_lossy(&found.0).contains(certificate.trim()))
+        };
+        let open = |direction| self.plan.open_channels(direction).any(|name| name == peer);
+        // Who connects here trusts us as a server, and whom we connect to trusts us as a client.
+        (!open(Direction::Ingress) || in_file("servers-ca.crt"))
+            && (!open(Direction::Egress) || in_file("clients-ca.crt"))
+    }
+}

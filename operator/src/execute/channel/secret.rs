@@ -1,0 +1,229 @@
+//! The authority and the leaf: noted in the ledger, then signed, then written.
+
+use subrosa_plan::{
+    certificate::{
+        Issuance, LeafFacts, LeafSpec, ObservedSecret, Reason, TrustFiles, Validity, Wanted, reissue,
+        reissue_reason,
+    },
+    fault::Fault,
+    ledger::Ledger,
+};
+
+use super::{Authorities, Work};
+use crate::{
+    execute::{
+        authority::{self, Authority},
+        certificate::{self, Leaf, Slot, random_serial},
+    },
+    observe::ledgers::Entry,
+    pki::{AuthorityCertificate, Serial},
+};
+
+/// What became of the authority and the leaf.
+pub(super) struct Certified {
+    /// What holds the authority up.
+    pub authority: Result<(), Fault>,
+    /// The leaf that is in the Secret.
+    pub certificate: Result<LeafFacts, Fault>,
+    /// The ledger as it stands.
+    pub ledger: Result<Ledger, Fault>,
+}
+
+/// A leaf that the ledger says will be signed.
+struct Noted<'a> {
+    serial: Serial,
+    validity: Validity,
+    issuer: &'a AuthorityCertificate,
+}
+
+impl Work<'_> {
+    /// Takes the authority as far as it goes, and the Secret to what it should hold.
+    pub(super) async fn certify(
+        &mut self,
+        ledger: Ledger,
+        version: u64,
+        slot: Result<Slot, Fault>,
+        authorities: &Authorities,
+    ) -> Certified {
+        let (blocked, authority) = self.authority(&ledger).await;
+        self.wake.extend(authority.wake_at);
+        self.news.extend(authority.news.iter().map(|news| ("AuthorityChanged", news.clone())));
+        let ledger = Ledger { authority: authority.generations.clone(), ..ledger };
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(fault) => {
+                let ledger = self.commit(ledger, version).await;
+                return Certified { authority: blocked, certificate: Err(fault), ledger };
+            }
+        };
+        let files = self.trust(&self.plan.connections, authorities);
+        let (certificate, ledger) =
+            self.leaf(ledger, version, slot, &authority, &files, blocked.is_ok()).await;
+        Certified { authority: blocked, certificate, ledger }
+    }
+
+    /// The authority after its steps; a blocked one still has what it had.
+    async fn authority(&self, ledger: &Ledger) -> (Result<(), Fault>, Authority) {
+        let (plan, generations) = (self.plan, ledger.authority.clone());
+        let stepped = match self.peers(ledger).await {
+            Ok(peers) => {
+                authority::carry_out(
+                    self.vault,
+                    &plan.id,
+                    &plan.authority,
+                    generations.clone(),
+                    peers,
+                    self.now,
+                )
+                .await
+            }
+            Err(fault) => Err(fault),
+        };
+        match stepped {
+            Ok(authority) => (Ok(()), authority),
+            Err(fault) => {
+                let usable = authority::usable(self.vault, &plan.id, &plan.authority, &generations).await;
+                let usable = usable.unwrap_or_default();
+                (Err(fault), Authority { generations, usable, wake_at: None, news: Vec::new() })
+            }
+        }
+    }
+
+    /// Issues a leaf or rewrites the trust files, where there is a reason to; what counts is what is in
+    /// the Secret after that, judged as if it had been found.
+    async fn leaf(
+        &mut self,
+        mut ledger: Ledger,
+        version: u64,
+        slot: Slot,
+        authority: &Authority,
+        files: &TrustFiles,
+        may_issue: bool,
+    ) -> (Result<LeafFacts, Fault>, Result<Ledger, Fault>) {
+        let observed = slot.observe(&authority.usable);
+        let signing = ledger.authority.signing().map(|signing| signing.version);
+        let issuer = authority.usable.iter().find(|one| Some(one.version()) == signing);
+        let spec = match issuer {
+            Some(issuer) => self.plan.leaf.permitted_by(issuer.permitted_dns()).0,
+            None => self.plan.leaf.clone(),
+        };
+        let wanted = Wanted { spec: &spec, generations: &ledger.authority, trust: files };
+        let reason = reissue_reason(&observed, wanted, self.now);
+        let noted = match (&reason, issuer) {
+            (Some(reason), Some(issuer)) if may_issue && reason.needs_new_leaf() => {
+                Some(self.admit(&mut ledger, reason, &observed, &spec, issuer))
+            }
+            _ => None,
+        };
+        let ledger = match self.commit(ledger, version).await {
+            Ok(ledger) => ledger,
+            Err(fault) => return (Err(fault.clone()), Err(fault)),
+        };
+        let (noted, limited) = match noted {
+            Some(Ok(noted)) => (Some(noted), None),
+            Some(Err(fault)) => (None, Some(fault)),
+            None => (None, None),
+        };
+        let written = match noted {
+            Some(noted) => self.issue(&slot, &spec, noted, files, reason.as_ref()).await.map(Some),
+            None => self.rewrite_trust(&slot, &observed, files).await,
+        };
+        let after = match written {
+            Ok(Some(slot)) => slot.observe(&authority.usable),
+            Ok(None) => observed,
+            Err(fault) => return (Err(fault), Ok(ledger)),
+        };
+        if let Some(fault) = limited {
+            return (Err(fault), Ok(ledger));
+        }
+        let wanted = Wanted { spec: &spec, generations: &ledger.authority, trust: files };
+        let certificate = match (reissue_reason(&after, wanted, self.now), after.leaf()) {
+            (None, Some(leaf)) => {
+                self.wake.push(reissue::renewal(leaf, &spec));
+                Ok(leaf.clone())
+            }
+            (Some(reason), _) => {
+                Err(Fault::new("CertificateNotReady", format!("{}: {reason}", reason.name())))
+            }
+            (None, None) => {
+                Err(Fault::new("CertificateNotReady", "the Secret holds no readable certificate"))
+            }
+        };
+        (certificate, Ok(ledger))
+    }
+
+    /// Notes an issuance, if one more is allowed now.
+    fn admit<'a>(
+        &self,
+        ledger: &mut Ledger,
+        reason: &Reason,
+        observed: &ObservedSecret,
+        spec: &LeafSpec,
+        issuer: &'a AuthorityCertificate,
+    ) -> Result<Noted<'a>, Fault> {
+        ledger
+            .issuances
+            .admit(reason, observed.serial(), self.now)
+            .map_err(|limited| Fault::new("IssuanceLimited", limited.to_string()))?;
+        spec.validate().map_err(|problem| Fault::new("CertificateRefused", problem.to_string()))?;
+        let validity = spec
+            .validity(self.now, issuer.validity())
+            .map_err(|problem| Fault::new("AuthorityNotValid", problem.to_string()))?;
+        let serial = random_serial();
+        let issuance = Issuance { serial: serial.hex(), at: self.now, reason: reason.name().to_owned() };
+        ledger.issuances = std::mem::take(&mut ledger.issuances).noted(issuance);
+        ledger.authority =
+            std::mem::take(&mut ledger.authority).with_leaf(issuer.version(), validity.not_after);
+        Ok(Noted { serial, validity, issuer })
+    }
+
+    /// Signs the noted leaf and writes the Secret whole.
+    async fn issue(
+        &mut self,
+        slot: &Slot,
+        spec: &LeafSpec,
+        noted: Noted<'_>,
+        files: &TrustFiles,
+        reason: Option<&Reason>,
+    ) -> Result<Slot, Fault> {
+        let Noted { serial, validity, issuer } = noted;
+        let issued =
+            certificate::issue(self.vault, self.plan, spec, validity, &serial, issuer, self.now).await?;
+        let leaf = Leaf::New(&issued, slot);
+        let written =
+            certificate::write(&self.secrets, self.channel, self.name, self.plan, leaf, files).await?;
+        if let Some(reason) = reason {
+            self.ctx.metrics.issued(reason.name());
+            if !matches!(reason, Reason::Missing) {
+                self.news.push(("CertificateIssued", format!("{}: {reason}", reason.name())));
+            }
+        }
+        Ok(Slot::Ours(Box::new(written)))
+    }
+
+    /// Rewrites the trust files where they differ; leaf and key stay.
+    async fn rewrite_trust(
+        &self,
+        slot: &Slot,
+        observed: &ObservedSecret,
+        files: &TrustFiles,
+    ) -> Result<Option<Slot>, Fault> {
+        let Slot::Ours(secret) = slot else { return Ok(None) };
+        if reissue::trust_changed(observed, files).is_none() {
+            return Ok(None);
+        }
+        let leaf = Leaf::Kept(secret);
+        let written =
+            certificate::write(&self.secrets, self.channel, self.name, self.plan, leaf, files).await?;
+        Ok(Some(Slot::Ours(Box::new(written))))
+    }
+
+    /// Writes the ledger as it is after the authority's steps and before the leaf is signed.
+    async fn commit(&self, ledger: Ledger, version: u64) -> Result<Ledger, Fault> {
+        let known = self.vault.ledgers.get(&self.plan.id).await;
+        let known = known.map_err(|error| crate::observe::vaults::fault(&error))?;
+        let known = if known.version == version { known } else { Entry { ledger: None, version } };
+        self.note(known, ledger.clone()).await?;
+        Ok(ledger)
+    }
+}

@@ -1,0 +1,136 @@
+//! Taking away: trust, access, closed connections, objects under old names.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, ListParams},
+};
+use subrosa_crds::CHANNEL_LABEL;
+use subrosa_plan::{
+    certificate::ObservedSecret, channel::Scope, fault::Fault, ledger::Ledger, selector, trust,
+};
+
+use super::{Authorities, Work, later};
+use crate::{
+    execute::{
+        access,
+        certificate::{self, Leaf, Slot},
+        objects,
+    },
+    observe::ledgers::Entry,
+};
+
+impl Work<'_> {
+    /// Takes away trust and access that should not be any more. Both are tried, whatever becomes of one.
+    pub(super) async fn withdraw(
+        &mut self,
+        entry: &Entry,
+        slot: &Result<Slot, Fault>,
+        authorities: &Authorities,
+    ) -> Result<(), Fault> {
+        let Some(ledger) = &entry.ledger else { return Ok(()) };
+        let trust = match slot {
+            Ok(Slot::Ours(secret)) => self.withdraw_trust(ledger, secret, authorities).await,
+            _ => Ok(()),
+        };
+        let access = self.withdraw_access(ledger).await;
+        trust.and(access)
+    }
+
+    async fn withdraw_trust(
+        &mut self,
+        ledger: &Ledger,
+        secret: &Secret,
+        authorities: &Authorities,
+    ) -> Result<(), Fault> {
+        let ObservedSecret::Present(found) = certificate::observe(secret, &[]) else { return Ok(()) };
+        let wanted = self.trust(&self.plan.connections, authorities);
+        if !trust::exceeds(&found.trust, wanted.files()) {
+            return Ok(());
+        }
+        // Nothing new is trusted here: that waits until the ledger has noted it as open.
+        let known = self.plan.connections.iter().filter(|connection| ledger.open.contains(&connection.key()));
+        let kept = self.trust(known, authorities);
+        certificate::write(&self.secrets, self.channel, self.name, self.plan, Leaf::Kept(secret), &kept)
+            .await?;
+        self.news.push(("TrustWithdrawn", "a certificate authority left the trust files".into()));
+        Ok(())
+    }
+
+    async fn withdraw_access(&mut self, ledger: &Ledger) -> Result<(), Fault> {
+        // A Stalled Channel may be a bad edit: who has access keeps it.
+        let Some(had) = ledger.access.as_ref().filter(|_| !matches!(self.plan.scope, Scope::Stalled(_)))
+        else {
+            return Ok(());
+        };
+        match &self.plan.access {
+            Some(wanted) if wanted.service_account_uid == had.service_account_uid => {
+                if had.may_open && !wanted.may_open {
+                    access::grant(self.vault, &self.plan.id, wanted).await?;
+                    self.news.push((
+                        "OpeningWithdrawn",
+                        "the workload may not open what it sealed any more".into(),
+                    ));
+                }
+            }
+            _ => {
+                access::withdraw(self.vault, &self.plan.id, had).await?;
+                let uid = &had.service_account_uid;
+                self.news.push((
+                    "AccessWithdrawn",
+                    format!("the ServiceAccount with UID {uid} has no access any more"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Withdrawn connections of which nothing can still run are closed: every pod started later, or the
+    /// certificate that was in use has been replaced since.
+    pub(super) fn settle_closing(&mut self, ledger: &mut Ledger) {
+        let workload = &self.channel.spec.workload.selector;
+        let oldest = self.ctx.cluster.read(|world| {
+            world
+                .running_pods(&self.name.namespace)
+                .filter(|(_, pod)| selector::matches(workload, &pod.labels))
+                .map(|(_, pod)| pod.started.unwrap_or(Timestamp::MIN))
+                .min()
+        });
+        let (now, life) = (self.now, self.plan.leaf.duration);
+        let (closed, still): (Vec<_>, Vec<_>) = std::mem::take(&mut ledger.closing)
+            .into_iter()
+            .partition(|one| oldest.is_none_or(|oldest| oldest > one.since) || now > later(one.since, life));
+        for one in closed {
+            let note = format!("{} {} with {}", one.key.direction.as_str(), one.key.name, one.key.other);
+            self.news.push(("ConnectionClosed", note));
+        }
+        self.wake.extend(still.iter().map(|one| later(one.since, life)));
+        ledger.closing = still;
+    }
+
+    /// Removes Secrets that this Channel owns under a name it does not use any more.
+    pub(super) async fn prune(&self) {
+        let Some(uid) = self.channel.metadata.uid.as_deref() else { return };
+        // Only a changed secretName leaves one behind, and that is seen in the status before.
+        let before = self.channel.status.as_ref().and_then(|status| status.certificate.as_ref());
+        if before.is_none_or(|before| before.secret_name == self.plan.secret_name) {
+            return;
+        }
+        let labelled = ListParams::default().labels(&format!("{CHANNEL_LABEL}={}", self.name.name));
+        let found = match self.secrets.list_metadata(&labelled).await {
+            Ok(found) => found.items,
+            Err(error) => {
+                tracing::warn!(channel = %self.name, %error, "unused Secrets could not be listed");
+                return;
+            }
+        };
+        let unused = |name: &str| name != self.plan.secret_name;
+        for secret in found.iter().filter(|one| unused(&one.name_any()) && objects::owned_by(*one, uid)) {
+            let name = secret.name_any();
+            if let Err(error) = self.secrets.delete(&name, &DeleteParams::default()).await {
+                tracing::warn!(channel = %self.name, secret = name, %error, "an unused Secret could not be removed");
+            }
+        }
+    }
+}
