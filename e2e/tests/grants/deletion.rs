@@ -12,7 +12,7 @@ use crate::{
         Expected::{Allowed, Denied},
         delete, delete_foreground, get, merge, post,
     },
-    world::{ADMIN, ENGINEER, OFFICER, World, channel, channels, core, subrosa},
+    world::{ADMIN, ENGINEER, OFFICER, OPERATOR, World, channel, channels, core, subrosa},
 };
 
 const POLICY: &str = "subrosa-deletion";
@@ -79,10 +79,15 @@ pub async fn has_to_be_confirmed(world: &World) -> Result<()> {
         );
     }
 
+    // The operator has something to do before a TrustDomain goes.
+    let west = subrosa("trustdomains", "westerlinde");
+    let finalizers = json!({ "metadata": { "finalizers": ["subrosa.dev/withdraw-access"] } });
+    world.must(OPERATOR, merge(&west, finalizers)).await?;
+
     // The command in the message, as it stands.
     for (who, path) in [
         (ENGINEER, voice.clone()),
-        (OFFICER, subrosa("trustdomains", "westerlinde")),
+        (OFFICER, west.clone()),
         (OFFICER, subrosa("retentionpolicies", "contactcenter")),
         (ENGINEER, "/api/v1/namespaces/cc-west".to_owned()),
     ] {
@@ -93,6 +98,9 @@ pub async fn has_to_be_confirmed(world: &World) -> Result<()> {
         world.must(who, delete(&path)).await?;
     }
     ensure!(world.call(ADMIN, get(&voice)).await?.status == 404, "confirmed and deleted");
+    ensure!(!world.must(ADMIN, get(&west)).await?["metadata"]["deletionTimestamp"].is_null());
+    world.must(OPERATOR, merge(&west, json!({ "metadata": { "finalizers": [] } }))).await?;
+    ensure!(world.call(ADMIN, get(&west)).await?.status == 404, "its access is withdrawn");
     world
         .eventually("the end of cc-west", async || {
             Ok(world.call(ADMIN, get("/api/v1/namespaces/cc-west")).await?.status == 404)

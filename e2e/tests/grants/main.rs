@@ -30,5 +30,5 @@ async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
     deletion::has_to_be_confirmed(&world).await?;
     deletion::goes_with_a_confirmed_namespace(&world).await?;
     deletion::is_asked_of_the_garbage_collector(&world).await?;
-    Ok(())
+    rights::cover_what_was_done(&world)
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use subrosa::grants::table::{Scope, table};
+use subrosa::grants::{
+    audit::compare,
+    table::{Access, Scope, table},
+};
 
 use crate::{
     request::post,
@@ -82,5 +85,32 @@ pub async fn are_exactly_the_table(world: &World) -> Result<()> {
             "{namespace}: not in the table {more:?}, not granted {less:?}"
         );
     }
+    Ok(())
+}
+
+/// Whatever the operator's token brought about in all these tries, a row of the table allows.
+pub fn cover_what_was_done(world: &World) -> Result<()> {
+    let entries = world.env.audit_entries()?;
+    let done: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.user.username == world.installation.user() && entry.impersonated_user.is_none())
+        .filter(|entry| entry.response_status.as_ref().is_some_and(|status| status.code < 400))
+        .filter_map(|entry| Some((entry.object_ref.as_ref()?, entry.resource(), &entry.verb)))
+        .filter(|(object, ..)| object.api_group != "authorization.k8s.io")
+        .collect();
+    let done: Vec<Access<'_>> = done
+        .iter()
+        .map(|(object, resource, verb)| Access {
+            namespace: &object.namespace,
+            group: &object.api_group,
+            resource,
+            name: &object.name,
+            verb,
+        })
+        .collect();
+    ensure!(done.len() > 20, "the audit log shows {} requests", done.len());
+    let table = table(&world.installation);
+    let beyond = compare(&table, &done, &world.installation).beyond;
+    ensure!(beyond.is_empty(), "{beyond:?}");
     Ok(())
 }

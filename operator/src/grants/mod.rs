@@ -9,11 +9,14 @@
 //!     └── unedited: whether what stands in the cluster is still that (condition Guarded)
 //! ```
 //!
+//! [`audit`] holds what the operator did against the table, both ways.
+//!
 //! RBAC says which verbs on which resources; it knows neither labels nor contents. Whatever the
 //! operator could do beyond its job with a verb it needs is taken away again by a policy that
 //! applies to its ServiceAccount only. All of this is data: nothing here talks to a server.
 
 pub mod admission;
+pub mod audit;
 pub mod installation;
 pub mod manifests;
 pub mod people;

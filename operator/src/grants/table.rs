@@ -149,7 +149,6 @@ pub struct Access<'a> {
 use Verb::{Bind, Create, Delete, Get, List, Patch, Watch};
 
 const FOLLOW: &[Verb] = &[List, Watch];
-const READ: &[Verb] = &[Get, List, Watch];
 
 const SUBROSA: &str = subrosa_crds::GROUP;
 const CORE: &str = "";
@@ -171,9 +170,9 @@ pub fn table(installation: &Installation) -> Vec<Grant> {
 fn subrosa_kinds() -> Vec<Grant> {
     let status =
         |resource, why| Grant::new(Scope::Cluster, SUBROSA, resource, &[Patch], why).subresource("status");
-    let read = |resource, why| Grant::new(Scope::Cluster, SUBROSA, resource, READ, why);
+    let follow = |resource, why| Grant::new(Scope::Cluster, SUBROSA, resource, FOLLOW, why);
     vec![
-        read("trustdomains", "Which TrustDomains there are."),
+        follow("trustdomains", "Which TrustDomains there are."),
         Grant::new(
             Scope::Cluster,
             SUBROSA,
@@ -182,11 +181,11 @@ fn subrosa_kinds() -> Vec<Grant> {
             "Its finalizer. The policy subrosa-trust-domain refuses any other change.",
         ),
         status("trustdomains", "What the operator found."),
-        read("externalparties", "Who outside may be connected to."),
+        follow("externalparties", "Who outside may be connected to."),
         status("externalparties", "What the operator found."),
-        read("retentionpolicies", "How long data lives."),
+        follow("retentionpolicies", "How long data lives."),
         status("retentionpolicies", "What the operator found."),
-        read("channels", "What is to be protected."),
+        follow("channels", "What is to be protected."),
         status("channels", "What the operator found."),
     ]
 }
@@ -213,7 +212,7 @@ fn itself(installation: &Installation) -> Vec<Grant> {
     let here =
         |group, resource, verbs, why| Grant::new(Scope::OperatorNamespace, group, resource, verbs, why);
     let mut rows = vec![
-        here(CORE, "configmaps", READ, "CA certificates that TrustDomains and ExternalParties name."),
+        here(CORE, "configmaps", FOLLOW, "CA certificates that TrustDomains and ExternalParties name."),
         here(CORE, "serviceaccounts", &[Create], "A token of its own for Vault's audience, to log in with.")
             .subresource("token")
             .named([installation.service_account()]),
@@ -263,17 +262,20 @@ fn reach(installation: &Installation) -> Vec<Grant> {
 }
 
 fn governed_namespaces() -> Vec<Grant> {
-    const KEEP: &[Verb] = &[Get, List, Watch, Create, Patch, Delete];
-    let keep = |group, resource, why| Grant::new(Scope::GovernedNamespace, group, resource, KEEP, why);
+    let here =
+        |group, resource, verbs, why| Grant::new(Scope::GovernedNamespace, group, resource, verbs, why);
     vec![
-        keep(
+        here(
             CORE,
             "secrets",
+            &[Get, List, Watch, Create, Patch, Delete],
             "Certificates and trust of the Channels. The policy subrosa-secret refuses to write any other.",
         ),
-        keep(
+        // Not delete: a Channel's policy goes with its owner, and the default deny stays.
+        here(
             NETWORKING,
             "networkpolicies",
+            &[Get, Create, Patch],
             "What is closed and open. The policy subrosa-network-policy refuses to write any other.",
         ),
     ]
@@ -340,8 +342,9 @@ mod tests {
         assert!(!allowed("cc-front", "subrosa.dev", "channels", "voice", "patch"));
         assert!(allowed("cc-front", "", "secrets", "voice-mtls", "create"));
         assert!(!allowed("", "", "secrets", "", "list"), "over all namespaces");
-        assert!(allowed("subrosa-system", "", "configmaps", "ca", "get"));
-        assert!(!allowed("cc-front", "", "configmaps", "ca", "get"));
+        assert!(allowed("subrosa-system", "", "configmaps", "", "list"));
+        assert!(!allowed("cc-front", "", "configmaps", "", "list"));
+        assert!(!allowed("", "", "configmaps", "", "list"));
         assert!(allowed("subrosa-system", "", "serviceaccounts/token", "subrosa", "create"));
         assert!(!allowed("subrosa-system", "", "serviceaccounts/token", "default", "create"));
         assert!(allowed("cc-front", RBAC, "rolebindings", "subrosa", "patch"));

@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn every_way_to_loosen_a_policy_is_named() {
-        let cases: [(&str, fn(&mut Value)); 9] = [
+        type Edit = fn(&mut Value);
+        let cases: [(&str, Edit); 9] = [
             ("spec.failurePolicy", |policy| policy["spec"]["failurePolicy"] = json!("Ignore")),
             ("spec.validations", |policy| {
                 policy["spec"]["validations"].as_array_mut().unwrap().pop();

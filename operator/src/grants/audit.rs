@@ -1,0 +1,60 @@
+//! What was done, held against the table, both ways: nothing beyond it, and nothing in it for nothing.
+
+use super::{
+    Installation,
+    table::{Access, Grant, Verb},
+};
+
+/// How what was done differs from what was granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison<'a> {
+    /// What was done and no row allows.
+    pub beyond: Vec<Access<'a>>,
+    /// What is granted and was not done.
+    pub unused: Vec<(&'a Grant, Verb)>,
+}
+
+/// Compares requests that succeeded, as an audit log has them, with the table.
+///
+/// Leave out what every ServiceAccount may do: reading what the API server offers, and reviews of
+/// oneself.
+pub fn compare<'a>(table: &'a [Grant], done: &[Access<'a>], installation: &Installation) -> Comparison<'a> {
+    let allowed = |access: &&Access<'_>| table.iter().any(|grant| grant.covers(access, installation));
+    let beyond = done.iter().filter(|access| !allowed(access)).copied().collect();
+    let used = |grant: &Grant, verb: Verb| {
+        done.iter().any(|access| access.verb == verb.as_str() && grant.covers(access, installation))
+    };
+    let rows = table.iter().flat_map(|grant| grant.verbs.iter().map(move |verb| (grant, *verb)));
+    // Binding is checked beside another request and has no log entry of its own.
+    let unused = rows.filter(|(grant, verb)| *verb != Verb::Bind && !used(grant, *verb)).collect();
+    Comparison { beyond, unused }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grants::table::table;
+
+    #[test]
+    fn both_sides_of_the_difference_are_named() {
+        let installation = Installation::default();
+        let table = table(&installation);
+        let access = |namespace, resource, name, verb| Access { namespace, group: "", resource, name, verb };
+        let done = [
+            access("", "pods", "", "list"),
+            access("", "secrets", "", "list"),
+            access("cc-front", "secrets", "voice-mtls", "create"),
+            access("subrosa-system", "serviceaccounts/token", "subrosa", "create"),
+        ];
+        let comparison = compare(&table, &done, &installation);
+        assert_eq!(comparison.beyond, [done[1]]);
+        let granted: usize = table.iter().map(|grant| grant.verbs.len()).sum();
+        assert_eq!(comparison.unused.len(), granted - 3 - 1, "three were used, and bind is not logged");
+        assert!(
+            !comparison.unused.iter().any(|(grant, verb)| grant.resource == "pods" && *verb == Verb::List)
+        );
+        assert!(
+            comparison.unused.iter().any(|(grant, verb)| grant.resource == "pods" && *verb == Verb::Watch)
+        );
+    }
+}
