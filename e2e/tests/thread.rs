@@ -4,34 +4,20 @@
 use std::time::Duration;
 
 use k8s_openapi::api::{core::v1::Secret, networking::v1::NetworkPolicy};
-use kube::Api;
+use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::json;
-use subrosa_crds::{Channel, condition};
 use subrosa_e2e::{
-    Environment, Installation,
+    Environment, Installation, Operator,
     installation::{apply_object, governed_namespace, retention_policy},
+    wait,
 };
-use tokio_util::sync::CancellationToken;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_becomes_a_certificate_a_key_a_policy_and_a_status() {
-    let _ = tracing_subscriber::fmt().with_env_filter("subrosa=debug,warn").with_test_writer().try_init();
     let env = Environment::start().await.unwrap();
     let installed = Installation::install(&env, "oosterlinde").await.unwrap();
     let admin = env.admin().unwrap();
-    let stop = CancellationToken::new();
-    let settings = subrosa::run::Settings {
-        namespace: installed.names.namespace().into(),
-        service_account: installed.names.service_account().into(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        concurrency: 8,
-        pod: None,
-    };
-    let operator = tokio::spawn(subrosa::run::run(
-        env.client_for_token(&installed.token).unwrap(),
-        settings,
-        stop.clone(),
-    ));
+    let operator = Operator::start(&installed).await.unwrap();
     apply_object(&admin, &installed.trust_domain(&env)).await.unwrap();
     apply_object(&admin, &retention_policy()).await.unwrap();
     governed_namespace(&env, "cc-front", "oosterlinde").await.unwrap();
@@ -53,25 +39,19 @@ async fn a_channel_becomes_a_certificate_a_key_a_policy_and_a_status() {
     ] {
         apply_object(&admin, &manifest).await.unwrap();
     }
-    let channels: Api<Channel> = Api::namespaced(admin.clone(), "cc-front");
-    let mut last = None;
-    for _ in 0..100 {
-        let channel = channels.get("voice").await.unwrap();
-        let conditions = channel.status.clone().unwrap_or_default().conditions;
-        if condition::is_true(&conditions, condition::READY) && condition::is_true(&conditions, condition::CONNECTED) {
-            last = None;
-            break;
-        }
-        last = Some(channel.status);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    assert!(last.is_none(), "not ready: {}", serde_json::to_string_pretty(&last).unwrap());
+    let status = wait::channel(&admin, "cc-front", "voice", Duration::from_secs(20), wait::whole).await;
+    let status = status.unwrap_or_else(|error| panic!("{error:#}\n{}", operator.log().unwrap()));
     let secret = Api::<Secret>::namespaced(admin.clone(), "cc-front").get("voice-mtls").await.unwrap();
-    println!("{:?}", secret.data.unwrap().keys());
-    let policies = Api::<NetworkPolicy>::namespaced(admin.clone(), "cc-front").list(&Default::default()).await.unwrap();
-    assert_eq!(policies.items.len(), 2);
-    let status = channels.get("voice").await.unwrap().status.unwrap();
-    println!("{}", serde_json::to_string_pretty(&status).unwrap());
-    stop.cancel();
-    operator.await.unwrap().unwrap();
+    let files: Vec<_> = secret.data.unwrap().into_keys().collect();
+    assert_eq!(files, ["ca.crt", "clients-ca.crt", "servers-ca.crt", "tls.crt", "tls.key"]);
+    let policies = Api::<NetworkPolicy>::namespaced(admin.clone(), "cc-front")
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    let policies: Vec<_> = policies.items.iter().map(ResourceExt::name_any).collect();
+    assert_eq!(policies, ["subrosa-channel-voice", "subrosa-default-deny"]);
+    let keys = env.openbao().request("LIST", "transit/keys", None).await.unwrap();
+    let id = status.id.unwrap();
+    assert!(keys.to_string().contains(&format!("{id}.call-recording.")), "{keys}");
+    assert_eq!(status.connection_summary.as_deref(), Some("1/1"));
 }
