@@ -45,6 +45,8 @@ pub struct Seen {
     pub policies: Vec<RetentionPolicy>,
     /// Channels, by namespace and name.
     pub channels: Vec<Channel>,
+    /// Kinds that this user may not read: what is above a team's namespaces often is.
+    pub hidden: Vec<&'static str>,
 }
 
 impl Target {
@@ -86,12 +88,23 @@ impl Cluster {
     pub async fn see(&self, namespace: Option<&str>) -> Result<Seen> {
         let client = || self.client.clone();
         let (domains, parties, policies, channels) = futures::try_join!(
-            list(Api::<TrustDomain>::all(client())),
-            list(Api::<ExternalParty>::all(client())),
-            list(Api::<RetentionPolicy>::all(client())),
-            list(self.channels(namespace)),
+            list_if_allowed(Api::<TrustDomain>::all(client())),
+            list_if_allowed(Api::<ExternalParty>::all(client())),
+            list_if_allowed(Api::<RetentionPolicy>::all(client())),
+            async { list(self.channels(namespace)).await.map_err(explained::<Channel>) },
         )?;
-        Ok(Seen { domains, parties, policies, channels })
+        let hidden = [
+            ("TrustDomains", domains.is_none()),
+            ("ExternalParties", parties.is_none()),
+            ("RetentionPolicies", policies.is_none()),
+        ];
+        Ok(Seen {
+            domains: domains.unwrap_or_default(),
+            parties: parties.unwrap_or_default(),
+            policies: policies.unwrap_or_default(),
+            channels,
+            hidden: hidden.into_iter().filter(|(_, hidden)| *hidden).map(|(kinds, _)| kinds).collect(),
+        })
     }
 
     /// One object of the cluster.
@@ -139,14 +152,26 @@ impl Cluster {
     }
 }
 
-async fn list<K>(api: Api<K>) -> Result<Vec<K>>
+/// None where the user may not list that kind.
+async fn list_if_allowed<K>(api: Api<K>) -> Result<Option<Vec<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    match list(api).await {
+        Ok(found) => Ok(Some(found)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        Err(error) => Err(explained::<K>(error)),
+    }
+}
+
+async fn list<K>(api: Api<K>) -> Result<Vec<K>, kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     let mut params = ListParams::default().limit(PAGE);
     let mut found = Vec::new();
     loop {
-        let page = api.list(&params).await.map_err(explained::<K>)?;
+        let page = api.list(&params).await?;
         found.extend(page.items);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),

@@ -150,7 +150,8 @@ struct AsWritten<'a>(&'a Value);
 
 impl Serialize for AsWritten<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const FIRST: [&str; 3] = ["apiVersion", "kind", "metadata"];
+        const FIRST: [&str; 7] =
+            ["apiVersion", "kind", "metadata", "type", "trustDomain", "operation", "path"];
         let Value::Object(fields) = self.0 else { return self.0.serialize(serializer) };
         let first = FIRST.iter().filter_map(|key| fields.get_key_value(*key));
         let rest = fields.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));

@@ -94,6 +94,7 @@ pub fn seen() -> Seen {
         parties: vec![party()],
         policies: vec![policy()],
         channels: vec![stalled, fine, new, voice()],
+        hidden: Vec::new(),
     }
 }
 

@@ -13,7 +13,12 @@ pub fn when(at: Timestamp, now: Timestamp) -> String {
     if away.is_positive() { format!("in {length}") } else { format!("{length} ago") }
 }
 
-/// The same for a time as status writes it; the text itself where it is none.
+/// How long ago `at` was, as a length: `2 days`.
+pub fn age(at: Timestamp, now: Timestamp) -> String {
+    length(now.duration_since(at).unsigned_abs().as_secs())
+}
+
+/// [`when`] for a time as status writes it; the text itself where it is none.
 pub fn when_text(at: &str, now: Timestamp) -> String {
     at.parse().map_or_else(|_| at.to_owned(), |at| when(at, now))
 }

@@ -65,9 +65,8 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
     page.fact(
         "Network",
         &format!(
-            "NetworkPolicy {}, in a namespace with {}",
-            network::policy_name(name),
-            network::DEFAULT_DENY
+            "NetworkPolicy {}; the condition Isolated tells whether it holds",
+            network::policy_name(name)
         ),
     );
     match &status.certificate {

@@ -17,9 +17,9 @@ pub fn describe(conditions: &[Condition], now: Timestamp, page: &mut Page) {
         ));
     }
     for one in conditions {
-        let since = words::when(one.last_transition_time.0, now);
+        let age = words::age(one.last_transition_time.0, now);
         page.line(
-            &format!("{} {} ({}), since {since}", one.type_, one.status, one.reason),
+            &format!("{} {} ({}), for {age}", one.type_, one.status, one.reason),
             tone_of(&one.type_, &one.status),
         );
         page.below(&one.message);

@@ -50,6 +50,11 @@ impl Manifest {
         self.finding(Severity::Error, field, message)
     }
 
+    /// What is wrong with the value of `field`, which is quoted.
+    pub fn error_at(&self, field: &str, message: impl Into<String>) -> Finding {
+        Finding { value: self.node.find(field).and_then(quoted), ..self.error(field, message) }
+    }
+
     /// What is worth knowing about `field`.
     pub fn note(&self, field: &str, message: impl Into<String>) -> Finding {
         self.finding(Severity::Note, field, message)
@@ -88,6 +93,18 @@ impl Manifest {
     pub fn text(&self, pointer: &str) -> Option<&str> {
         self.value.pointer(pointer)?.as_str()
     }
+}
+
+/// A scalar, or a list of few, as it may stand in a line.
+fn quoted(node: &Node) -> Option<String> {
+    const LIMIT: usize = 64;
+    let value = node.value();
+    let short = match &value {
+        Value::Object(_) | Value::Null => false,
+        Value::Array(items) => !items.iter().any(|item| item.is_object() || item.is_array()),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    };
+    Some(value.to_string()).filter(|text| short && text.chars().count() <= LIMIT)
 }
 
 /// The manifests of one file's text, and what is wrong with it as YAML.

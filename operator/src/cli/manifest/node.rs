@@ -67,11 +67,21 @@ impl Node {
     /// The line of the field at `path`, such as `spec.listeners[0].port`; of what holds it where it
     /// is not written.
     pub fn line_of(&self, path: &str) -> u64 {
-        self.find(path, self.line)
+        self.walk(path, self.line).0
     }
 
-    fn find(&self, path: &str, here: u64) -> u64 {
+    /// What is written at `path`.
+    pub fn find(&self, path: &str) -> Option<&Self> {
+        self.walk(path, self.line).1
+    }
+
+    /// As far as `path` leads: the line, and the node where it leads to one. `here` is the line of what
+    /// is called this, which for a map is above its first field.
+    fn walk(&self, path: &str, here: u64) -> (u64, Option<&Self>) {
         let path = path.strip_prefix('.').unwrap_or(path);
+        if path.is_empty() {
+            return (here, Some(self));
+        }
         match &self.content {
             Content::Map(fields) => {
                 // Keys of labels hold dots themselves: the longest key that the path begins with is meant.
@@ -79,15 +89,15 @@ impl Node {
                     .iter()
                     .filter_map(|(key, node)| Some((key, node, after(path, &key.value)?)))
                     .max_by_key(|(key, ..)| key.value.len());
-                found.map_or(here, |(key, node, rest)| node.find(rest, key.referenced.line()))
+                found.map_or((here, None), |(key, node, rest)| node.walk(rest, key.referenced.line()))
             }
             Content::List(items) => {
                 let index = path.strip_prefix('[').and_then(|rest| rest.split_once(']'));
                 let item =
                     index.and_then(|(index, rest)| Some((items.get(index.parse::<usize>().ok()?)?, rest)));
-                item.map_or(here, |(node, rest)| node.find(rest, node.line))
+                item.map_or((here, None), |(node, rest)| node.walk(rest, node.line))
             }
-            Content::Scalar(_) => here,
+            Content::Scalar(_) => (here, None),
         }
     }
 }
@@ -207,6 +217,8 @@ spec:
         assert_eq!(line("spec.listeners[7].port"), 8, "what holds it, where it is not written");
         assert_eq!(line("spec.tls.duration"), 13);
         assert_eq!(line("spec.workload.selector"), 6);
+        assert_eq!(node.find("spec.listeners[0].port").map(Node::value), Some(5061.into()));
+        assert!(node.find("spec.listeners[7].port").is_none() && node.find("spec.tls.duration").is_none());
     }
 
     #[test]
@@ -218,6 +230,6 @@ spec:
             "a": [1, -2, 1.5, true, null, "7", "text", {}], "b": {"c": 1}, "d": {"c": 1},
         });
         assert_eq!(node.value(), expected);
-        assert_eq!(node.line_of("d.c"), 2, "where an alias is written out");
+        assert_eq!(node.line_of("d.c"), 3, "where an alias is used");
     }
 }

@@ -30,7 +30,7 @@ pub fn plan(given: &Given, imagined: &Imagined, now: Timestamp, findings: &mut V
     let mut planned = Vec::new();
     for (name, declared) in given.channels.iter().filter(|(_, declared)| declared.sound) {
         match channel::plan(&declared.object, name, &imagined.world, None, now) {
-            Err(problem) => findings.push(declared.manifest.error(problem.field, problem.message)),
+            Err(problem) => findings.push(declared.manifest.error_at(problem.field, problem.message)),
             Ok(plan) => {
                 let one = Planned { name: name.clone(), declared: declared.clone(), plan };
                 one.check(given, imagined, now, findings);
@@ -47,7 +47,7 @@ impl Planned {
         if let Scope::Stalled(problems) = &self.plan.scope {
             // A wrong time zone is the trust domain's error, and said there.
             let own = problems.iter().filter(|problem| problem.field != "spec.timeZone");
-            findings.extend(own.map(|problem| manifest.error(problem.field, problem.message.clone())));
+            findings.extend(own.map(|problem| manifest.error_at(problem.field, problem.message.clone())));
         }
         let accepts = self.declared.object.spec.accepts.len();
         for (index, connection) in self.plan.connections.iter().enumerate() {

@@ -42,7 +42,7 @@ fn check_domain(
     let (manifest, spec) = (&domain.manifest, &domain.object.spec);
     if let Err(problem) = domain::time_zone(&domain.object) {
         let message = format!("{problem}: write an IANA name such as Europe/Amsterdam");
-        findings.push(manifest.error("spec.timeZone", message));
+        findings.push(manifest.error_at("spec.timeZone", message));
     }
     if let Some(key) = &spec.vault.ca_bundle
         && let Some(problem) = bundle_problem(imagined.world.bundles.get(key).map(String::as_str))
@@ -145,7 +145,7 @@ fn check_party(
     let mut said = BTreeSet::new();
     for domain in domains.into_iter().filter_map(|domain| world.domains.get(domain)) {
         let finding = match party::judge(&party.object, domain, world, now) {
-            Standing::Invalid { field, message, .. } => party.manifest.error(&field, message),
+            Standing::Invalid { field, message, .. } => party.manifest.error_at(&field, message),
             Standing::Missing { agreement, basis } => party.manifest.error(
                 "spec.agreements",
                 format!("a Processor needs a {agreement} ({basis}): add {{type: {agreement}, validUntil: …}}"),

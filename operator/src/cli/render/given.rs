@@ -151,7 +151,7 @@ impl Given {
         let expected = format!("{GROUP}/{VERSION}");
         if manifest.api_version != expected {
             let message = format!("there is no such version: write {expected}");
-            return findings.push(manifest.error("apiVersion", message));
+            return findings.push(manifest.error_at("apiVersion", message));
         }
         let name = manifest.name.clone();
         let read = match manifest.kind.as_str() {
@@ -162,7 +162,7 @@ impl Given {
             _ => {
                 let kinds: Vec<_> = subrosa_crds::all().into_iter().map(|crd| crd.spec.names.kind).collect();
                 let message = format!("{GROUP} has no such kind: it has {}", kinds.join(", "));
-                return findings.push(manifest.error("kind", message));
+                return findings.push(manifest.error_at("kind", message));
             }
         };
         if !read {

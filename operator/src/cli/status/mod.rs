@@ -154,8 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn what_may_not_be_read_is_not_called_absent() {
+        let seen = Seen { hidden: vec!["TrustDomains"], channels: vec![testing::voice()], ..Seen::default() };
+        let text = shown(&seen, None, false);
+        assert!(text.starts_with("Not shown, for you may not list them: TrustDomains\n"), "{text}");
+        assert!(!text.contains("No TrustDomain"), "{text}");
+    }
+
+    #[test]
     fn scripts_get_a_stable_shape() {
         let report = Report::of(&testing::seen(), Some("cc-front"), testing::now());
-        insta::assert_json_snapshot!("report", report);
+        insta::assert_yaml_snapshot!("report", report);
     }
 }

@@ -24,6 +24,9 @@ pub struct Report {
     pub namespace: Option<String>,
     /// Channels.
     pub channels: Vec<ChannelRow>,
+    /// Kinds that this user may not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<&'static str>,
 }
 
 /// A trust domain.
@@ -127,6 +130,7 @@ impl Report {
             attention: parties.chain(policies).collect(),
             namespace: namespace.map(str::to_owned),
             channels: seen.channels.iter().map(|one| channel(one, now)).collect(),
+            hidden: seen.hidden.clone(),
         }
     }
 }

@@ -11,7 +11,13 @@ use crate::cli::{
 /// The report as people read it.
 pub fn table(report: &Report, paint: Paint) -> String {
     let mut parts = Vec::new();
-    if report.trust_domains.is_empty() {
+    if !report.hidden.is_empty() {
+        let text = format!("Not shown, for you may not list them: {}", report.hidden.join(", "));
+        parts.push(format!("{}\n", paint.odd(&text)));
+    }
+    if report.hidden.contains(&"TrustDomains") {
+        // Said above.
+    } else if report.trust_domains.is_empty() {
         parts.push(
             "No TrustDomain: the compliance office applies one, and its namespaces get its label.\n"
                 .to_owned(),
