@@ -26,8 +26,10 @@
 
 mod access;
 pub mod audit;
+pub mod bench;
 pub mod cluster;
 pub mod control_plane;
+pub mod demo;
 pub mod directory;
 pub mod environment;
 pub mod installation;

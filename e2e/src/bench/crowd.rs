@@ -1,0 +1,144 @@
+//! Channels in pairs, each with a ServiceAccount, a listener or a connection, and a data class.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::PostParams,
+    runtime::{WatchStreamExt as _, watcher},
+};
+use serde_json::json;
+use subrosa_crds::Channel;
+
+use crate::wait::whole;
+
+/// How many Channels a namespace holds.
+const PER_NAMESPACE: usize = 50;
+/// How long a crowd may take.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// Channels, numbered from 0; the even ones listen, the odd ones connect to the one before.
+pub(super) struct Crowd {
+    next: usize,
+}
+
+impl Crowd {
+    /// Makes namespaces and ServiceAccounts for `size` Channels beforehand: they are not measured.
+    pub(super) async fn prepare(client: &Client, domain: &str, size: usize) -> Result<Self> {
+        let namespaces: Vec<_> = (0..=size / PER_NAMESPACE + 1).collect();
+        stream::iter(namespaces)
+            .map(Ok)
+            .try_for_each_concurrent(16, |number| async move {
+                let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+                    "name": format!("crowd-{number}"), "labels": {"subrosa.dev/trust-domain": domain},
+                }});
+                crate::installation::apply_object(client, &namespace).await.map(drop)
+            })
+            .await?;
+        stream::iter(0..size)
+            .map(Ok)
+            .try_for_each_concurrent(32, |number| async move {
+                let account = serde_json::from_value(json!({"metadata": {"name": format!("w{number}")}}))?;
+                let api = Api::<ServiceAccount>::namespaced(client.clone(), &namespace_of(number));
+                anyhow::Ok(api.create(&PostParams::default(), &account).await.map(drop)?)
+            })
+            .await?;
+        Ok(Self { next: 0 })
+    }
+
+    /// Applies `count` more Channels and waits until all of them are whole; says how long that took.
+    pub(super) async fn add(&mut self, client: &Client, count: usize, at_once: usize) -> Result<Duration> {
+        let numbers: Vec<_> = (self.next..self.next + count).collect();
+        self.next += count;
+        let last = self.next - 1;
+        let mut missing: BTreeSet<_> = numbers.iter().map(|number| name_of(*number)).collect();
+        let channels: Api<Channel> = Api::all(client.clone());
+        let watching = watcher(channels, watcher::Config::default()).default_backoff().applied_objects();
+        let mut watching = std::pin::pin!(watching);
+        let started = Instant::now();
+        let applying = stream::iter(numbers).map(Ok).try_for_each_concurrent(at_once, |number| {
+            let channel = manifest(number, number == last && number % 2 == 0);
+            async move {
+                let api = Api::<Channel>::namespaced(client.clone(), &namespace_of(number));
+                anyhow::Ok(
+                    api.create(&PostParams::default(), &serde_json::from_value(channel)?).await.map(drop)?,
+                )
+            }
+        });
+        let waiting = async {
+            while !missing.is_empty() {
+                let seen = watching.try_next().await?.context("the watch ended")?;
+                if seen.status.as_ref().is_some_and(whole) {
+                    missing.remove(&seen.name_any());
+                }
+            }
+            anyhow::Ok(())
+        };
+        let both = async { tokio::try_join!(applying, waiting) };
+        match tokio::time::timeout(LIMIT, both).await {
+            Ok(result) => result.map(|_| started.elapsed()),
+            Err(_) => bail!("{} of {count} Channels did not become whole", missing.len()),
+        }
+    }
+
+    /// Namespaces and names of the Channels with a Secret, spread over the whole crowd.
+    pub(super) fn sample(&self, count: usize) -> Vec<(String, String)> {
+        let step = (self.next / count).max(1);
+        (0..self.next)
+            .step_by(step)
+            .take(count)
+            .map(|number| (namespace_of(number), name_of(number)))
+            .collect()
+    }
+}
+
+fn namespace_of(number: usize) -> String {
+    format!("crowd-{}", number / PER_NAMESPACE)
+}
+
+fn name_of(number: usize) -> String {
+    format!("c{number}")
+}
+
+/// A Channel of the crowd; one that is left without its pair stands alone.
+fn manifest(number: usize, alone: bool) -> serde_json::Value {
+    let mut spec = json!({
+        "workload": {"selector": {"matchLabels": {"app": name_of(number)}}, "serviceAccountName": format!("w{number}")},
+        "dataClasses": ["chat-log"],
+    });
+    if number.is_multiple_of(2) {
+        spec["listeners"] = json!([{"name": "tls", "port": 8443}]);
+        if !alone {
+            spec["accepts"] = json!([{"name": name_of(number + 1)}]);
+        }
+    } else {
+        spec["connectsTo"] = json!([{"name": name_of(number - 1)}]);
+    }
+    json!({"apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel", "metadata": {"name": name_of(number)}, "spec": spec})
+}
+
+/// Secrets that have nothing to do with Subrosa, in namespaces that do and do not belong to it.
+pub(super) async fn unrelated_secrets(client: &Client, count: usize, at_once: usize) -> Result<()> {
+    stream::iter(0..count)
+        .map(Ok)
+        .try_for_each_concurrent(at_once, |number| async move {
+            let secret: Secret = serde_json::from_value(json!({
+                "metadata": {"name": format!("unrelated-{number}")},
+                "stringData": {"content": "x".repeat(512)},
+            }))?;
+            let namespace = if number % 2 == 0 { "default".to_owned() } else { "crowd-0".to_owned() };
+            anyhow::Ok(
+                Api::<Secret>::namespaced(client.clone(), &namespace)
+                    .create(&PostParams::default(), &secret)
+                    .await
+                    .map(drop)?,
+            )
+        })
+        .await
+}

@@ -1,0 +1,147 @@
+//! The benchmark: Channels to Ready, one more among many, drift healed, memory, a restart.
+
+mod bare;
+mod crowd;
+mod drift;
+mod table;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    Environment, Installation, Operator,
+    audit::{ApiAuditEntry, BaoAuditEntry},
+    installation::{apply_object, retention_policy},
+    operator::{Options, release_binary},
+    tools::say,
+};
+use bare::Cost;
+use crowd::Crowd;
+use table::Table;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Channels of the first part.
+    pub channels: usize,
+    /// Channels of the second part; 0 leaves it out.
+    pub many: usize,
+    /// Unrelated Secrets, present in the second part.
+    pub secrets: usize,
+    /// How many Channels, and how many bare writers, at once.
+    pub concurrency: u16,
+}
+
+/// The trust domain of the benchmark.
+const DOMAIN: &str = "oosterlinde";
+
+/// Measures, and returns the table.
+///
+/// # Errors
+/// When a part does not come to its end.
+pub async fn run(sizes: Sizes) -> Result<String> {
+    say("building the operator optimised (minutes the first time)");
+    let program = tokio::task::spawn_blocking(release_binary).await??;
+    let env = Environment::builder().local().start().await?;
+    let installed = Installation::install(&env, DOMAIN).await?;
+    let client = env.admin()?;
+    apply_object(&client, &installed.trust_domain(&env)).await?;
+    apply_object(&client, &retention_policy()).await?;
+    let options =
+        Options { log: "warn", concurrency: sizes.concurrency, program: Some(program), ..Options::default() };
+    let mut operator = Operator::start_with(&installed, options.clone()).await?;
+    let mut table = Table::default();
+    let at_once = usize::from(sizes.concurrency);
+
+    let mut crowd = Crowd::prepare(&client, DOMAIN, sizes.channels + sizes.many + 2).await?;
+    let first = crowd.add(&client, 1, at_once).await?;
+    table.row("the first Channel, apply to Ready", seconds(first));
+
+    say(&format!("{} Channels from apply to Ready", sizes.channels));
+    let (api, bao) = (env.audit()?.mark(), env.openbao().audit().mark());
+    let all = crowd.add(&client, sizes.channels, at_once).await?;
+    settle().await;
+    let user = format!(
+        "system:serviceaccount:{}:{}",
+        installed.names.namespace(),
+        installed.names.service_account()
+    );
+    let api: Vec<ApiAuditEntry> = env.audit()?.entries_since(api)?;
+    let bao: Vec<BaoAuditEntry> = env.openbao().audit().entries_since(bao)?;
+    let cost = Cost::count(&api, &bao, &user, sizes.channels);
+    say(&format!("the same writes bare, {at_once} at once"));
+    let bare = bare::write(&env, &cost, sizes.channels, at_once).await?;
+    table.row(&format!("{} Channels, apply to all Ready", sizes.channels), seconds(all));
+    table.row("the same writes bare, same concurrency", seconds(bare));
+    table.row("ratio (goal: at most 1.5)", format!("{:.2}", all.as_secs_f64() / bare.as_secs_f64()));
+    table.row("API writes a Channel (goal: 4)", format!("{:.2} ({})", cost.api_writes(), cost.api_text()));
+    table.row("Vault writes a Channel", format!("{:.2} ({})", cost.vault_writes(), cost.vault_text()));
+    table.row(&format!("peak memory with {} Channels", sizes.channels), memory(&operator)?);
+
+    say("50 deleted Secrets");
+    let healed = drift::heal(&client, &crowd, 50).await?;
+    table.row("50 deleted Secrets healed, p50 (goal: 0.15 s)", seconds(healed.p50));
+    table.row("50 deleted Secrets healed, p99 (goal: 0.25 s)", seconds(healed.p99));
+    let one = drift::one(&client, &crowd, 10).await?;
+    table.row("one deleted Secret healed, median of 10 (goal: 0.03 s)", seconds(one));
+
+    say("a restart");
+    settle().await;
+    operator.kill();
+    let mark = (env.audit()?.mark(), env.openbao().audit().mark());
+    let started = Instant::now();
+    operator = Operator::start_with(&installed, options.clone()).await?;
+    table.row("restart until everything is seen", seconds(started.elapsed()));
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let api: Vec<ApiAuditEntry> = env.audit()?.entries_since(mark.0)?;
+    let bao: Vec<BaoAuditEntry> = env.openbao().audit().entries_since(mark.1)?;
+    let cost = Cost::count(&api, &bao, &user, 1);
+    let writes = format!(
+        "API {} ({}), Vault {} ({})",
+        cost.api_writes(),
+        cost.api_text(),
+        cost.vault_writes(),
+        cost.vault_text()
+    );
+    table.row("writes in the 15 s after it", writes);
+
+    if sizes.many > 0 {
+        say(&format!("{} unrelated Secrets and {} more Channels", sizes.secrets, sizes.many));
+        crowd::unrelated_secrets(&client, sizes.secrets, at_once * 2).await?;
+        let more = crowd.add(&client, sizes.many - sizes.channels.min(sizes.many), at_once).await?;
+        settle().await;
+        table.row(&format!("{} Channels in all: time for the rest", sizes.many), seconds(more));
+        let one = crowd.add(&client, 1, 1).await?;
+        table.row(&format!("one more Channel among {}", sizes.many), seconds(one));
+        table.row(
+            "ratio to the first (goal: at most 1.2)",
+            format!("{:.2}", one.as_secs_f64() / first.as_secs_f64()),
+        );
+        table.row(
+            &format!(
+                "peak memory with {} Channels and {} Secrets (goal: 128 MiB)",
+                sizes.many, sizes.secrets
+            ),
+            memory(&operator)?,
+        );
+    }
+    operator.stop();
+    Ok(table.text())
+}
+
+/// Lets what still wakes itself up come to rest.
+async fn settle() {
+    tokio::time::sleep(Duration::from_secs(5)).await;
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.3} s", duration.as_secs_f64())
+}
+
+fn memory(operator: &Operator) -> Result<String> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", operator.pid()))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kib: f64 = peak.trim().trim_end_matches(" kB").parse()?;
+    Ok(format!("{:.1} MiB", kib / 1024.0))
+}
