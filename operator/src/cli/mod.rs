@@ -49,8 +49,8 @@ const OPERATOR_ACCOUNT: &str = "subrosa";
 #[derive(Debug, Parser)]
 #[command(name = "subrosa", version, after_help = exit::HELP, disable_help_subcommand = true)]
 struct Cli {
-    /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    /// When to use colours: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN", hide_possible_values = true)]
     color: Colour,
     #[command(subcommand)]
     command: Command,
@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = screen.say(&format!("{}: {error:#}", screen.paint_said().bad("error")));
+            let _ = screen.say(&format!("{}: {}", screen.paint_said().bad("error"), told(&error)));
             ExitCode::from(exit::FAILED)
         }
     }
@@ -132,6 +132,18 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// An error with its causes, each once: many libraries repeat the cause in the error.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.contains(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// Documents as a YAML stream.
@@ -194,6 +206,19 @@ mod tests {
             assert!(help.contains("Examples:"), "{}", command.get_name());
         }
         assert!(parsed("subrosa --help").unwrap_err().to_string().contains("Exit codes:"));
+    }
+
+    #[test]
+    fn nothing_to_render_is_a_wrong_command_line() {
+        assert_eq!(parsed("subrosa render").unwrap_err().exit_code(), 2);
+        assert!(parsed("subrosa render -f x -f y").is_ok());
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error =
+            anyhow::anyhow!("refused").context("no answer: refused").context("the cluster cannot be read");
+        assert_eq!(told(&error), "the cluster cannot be read: no answer: refused");
     }
 
     #[test]

@@ -130,7 +130,7 @@ async fn of_cluster(request: &Request, cluster: Option<&Cluster>, screen: &mut S
             End::Service(_) => Ok(()),
         };
         if let Err(error) = found {
-            screen.say(&format!("{error:#}: what may be there already is printed too"))?;
+            screen.say(&format!("{}: what may be there already is printed too", super::told(&error)))?;
             return Ok(Known::default());
         }
     }

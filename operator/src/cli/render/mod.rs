@@ -42,7 +42,7 @@ waits for somebody's consent, is a note.";
 
 /// Shows, offline, what manifests would become: Kubernetes objects and changes in Vault
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group = clap::ArgGroup::new("given").required(true).args(["files"]))]
 pub struct Args {
     #[command(flatten)]
     sources: Sources,
@@ -71,9 +71,6 @@ enum Format {
 /// # Errors
 /// When a file cannot be read or the output not written.
 pub fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
-    if args.sources.files.is_empty() {
-        anyhow::bail!("nothing to render: name files or directories with -f, or - for standard input");
-    }
     let now = args.now.unwrap_or_else(Timestamp::now);
     let (manifests, wrong) = manifest::read(&args.sources)?;
     let rendered = render(manifests, wrong, args, now)?;

@@ -45,13 +45,13 @@ pub fn imagine(given: &Given, operator: &str, findings: &mut Vec<Finding>) -> Im
 }
 
 fn facts(given: &Given) -> World {
-    let mut world = World::default();
-    world.namespaces =
-        given.namespaces.iter().map(|(name, (facts, _))| (name.clone(), facts.clone())).collect();
-    world.domains = given.domains.iter().map(|(name, one)| (name.clone(), Arc::clone(&one.object))).collect();
-    world.parties = given.parties.iter().map(|(name, one)| (name.clone(), Arc::clone(&one.object))).collect();
-    world.retention =
-        given.retention.iter().map(|(name, one)| (name.clone(), Arc::clone(&one.object))).collect();
+    let mut world = World {
+        namespaces: by_name(&given.namespaces, |(facts, _)| facts.clone()),
+        domains: by_name(&given.domains, |one| Arc::clone(&one.object)),
+        parties: by_name(&given.parties, |one| Arc::clone(&one.object)),
+        retention: by_name(&given.retention, |one| Arc::clone(&one.object)),
+        ..World::default()
+    };
     for (name, one) in &given.channels {
         put(&mut world.channels, name, Arc::clone(&one.object));
     }
@@ -65,6 +65,10 @@ fn facts(given: &Given) -> World {
         put(&mut world.network_policies, name, Arc::clone(policy));
     }
     world
+}
+
+fn by_name<T, F>(objects: &BTreeMap<String, T>, fact: impl Fn(&T) -> F) -> BTreeMap<String, F> {
+    objects.iter().map(|(name, object)| (name.clone(), fact(object))).collect()
 }
 
 fn put<T>(place: &mut BTreeMap<String, BTreeMap<String, T>>, name: &ChannelRef, object: T) {

@@ -74,7 +74,9 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     loop {
         match draw(&cluster, namespace, args.output, screen).await {
             // An API server that restarts must not end what somebody is watching.
-            Err(error) if !shown.is_empty() => screen.say(&format!("{error:#}; trying again"))?,
+            Err(error) if !shown.is_empty() => {
+                screen.say(&format!("{}; trying again", super::told(&error)))?
+            }
             drawn => show(drawn?, &mut shown, args.output, screen)?,
         }
         tokio::select! {
