@@ -99,7 +99,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// When to look for orphans in each trust domain's ledger: at the start, after a deletion, hourly.
 #[derive(Default)]
-pub struct Sweeps(Mutex<HashMap<String, (Instant, Option<Orphans>)>>);
+pub struct Sweeps(
+    Mutex<HashMap<String, (Instant, Option<Orphans>)>>,
+    Mutex<HashMap<String, (Instant, Option<i64>)>>,
+);
 
 impl Sweeps {
     /// Whether `domain` is due.
@@ -110,6 +113,20 @@ impl Sweeps {
     /// What the last search of `domain` found.
     pub fn last(&self, domain: &str) -> Option<Orphans> {
         self.lock().get(domain).and_then(|(_, orphans)| orphans.clone())
+    }
+
+    /// How long to wait until `every` has passed since `domain` was last looked at for nothing but its
+    /// counts; not at all for a new generation. Not waiting counts as a look.
+    pub fn rest(&self, domain: &str, generation: Option<i64>, every: Duration) -> Duration {
+        let mut looks = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, seen)) = looks.get(domain)
+            && *seen == generation
+            && at.elapsed() < every
+        {
+            return every.saturating_sub(at.elapsed());
+        }
+        looks.insert(domain.to_owned(), (Instant::now(), generation));
+        Duration::ZERO
     }
 
     /// Notes a search of `domain`.

@@ -89,8 +89,6 @@ pub async fn process(settings: Settings) -> anyhow::Result<()> {
 
 /// How long a reconcile under way may take to end after the signal to stop.
 const GRACE: Duration = Duration::from_secs(20);
-/// Changes that come in a burst are looked at once.
-const SETTLE: Duration = Duration::from_millis(500);
 
 /// Runs the operator until `stop`.
 ///
@@ -138,11 +136,8 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         namespace::reconcile,
         config().concurrency(8),
     );
-    let domains = start.reconciled::<TrustDomain>(
-        trust_domain::seen,
-        trust_domain::reconcile,
-        config().concurrency(4).debounce(SETTLE),
-    );
+    let domains =
+        start.reconciled::<TrustDomain>(trust_domain::seen, trust_domain::reconcile, config().concurrency(4));
     let parties = start.reconciled::<ExternalParty>(
         external_party::seen,
         external_party::reconcile,
@@ -322,6 +317,6 @@ fn watch_secrets(
     let mut owners = BTreeMap::new();
     let (done, _) = oneshot::channel();
     tokio::spawn(watch::follow(api, config, done, ended, move |change| {
-        related::secret(&mut owners, change).into_iter().for_each(|subject| ctx.wake(subject));
+        related::secret(&ctx.cluster, &mut owners, change).into_iter().for_each(|subject| ctx.wake(subject));
     }));
 }

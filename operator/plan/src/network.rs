@@ -128,6 +128,27 @@ pub fn narrowed(existing: &NetworkPolicySpec, wanted: &NetworkPolicySpec) -> Net
     }
 }
 
+/// Whether the other end's policy has the connection that `channel` declares: our pods, and every
+/// agreed port.
+pub fn lets_through(
+    theirs: &NetworkPolicySpec,
+    name: &ChannelRef,
+    channel: &Channel,
+    connection: &Connection,
+) -> bool {
+    let us = pods(&name.namespace, channel.spec.workload.selector.clone());
+    let ports: Vec<_> = connection.ports.iter().copied().map(policy_port).collect();
+    let has = |peers: &Option<Vec<NetworkPolicyPeer>>, open: &Option<Vec<NetworkPolicyPort>>| {
+        let open = open.as_deref().unwrap_or_default();
+        peers.as_deref().unwrap_or_default().contains(&us) && ports.iter().all(|port| open.contains(port))
+    };
+    // Where we accept, they connect: seen from them it is the other direction.
+    match connection.direction {
+        Direction::Ingress => theirs.egress.iter().flatten().any(|rule| has(&rule.to, &rule.ports)),
+        Direction::Egress => theirs.ingress.iter().flatten().any(|rule| has(&rule.from, &rule.ports)),
+    }
+}
+
 /// Whether two specs say the same, an absent list being an empty one.
 pub fn same(one: &NetworkPolicySpec, other: &NetworkPolicySpec) -> bool {
     fn list<T: Clone>(list: &Option<Vec<T>>) -> Vec<T> {
@@ -271,3 +292,6 @@ fn dns_ports(server: &DnsServer) -> Vec<PortRange> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

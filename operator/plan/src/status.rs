@@ -74,12 +74,11 @@ pub fn channel(
 ) -> ChannelStatus {
     let today = domain::today(&plan.domain, now);
     let ledger = applied.ledger.as_ref().ok();
-    let connections = connections(plan, applied, world);
-    let no_keys = BTreeMap::new();
-    let found = applied.keys.as_ref().unwrap_or(&no_keys);
+    let connections = connections(channel, name, plan, applied, world);
+    let found = applied.keys.as_ref().ok();
     let retention = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
     let (keys, other_keys) =
-        ledger.map(|ledger| keys::status(ledger, &plan.keys, found, retention, today)).unwrap_or_default();
+        ledger.map(|ledger| keys::status(ledger, &plan.keys, found, retention, &plan.domain, now)).unwrap_or_default();
     let exceptions: Vec<_> = channel
         .spec
         .exception
@@ -129,7 +128,13 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
     }
 }
 
-fn connections(plan: &Plan, applied: &Applied, world: &World) -> Vec<ConnectionStatus> {
+fn connections(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+) -> Vec<ConnectionStatus> {
     let ledger = applied.ledger.as_ref().ok();
     let closing: BTreeSet<_> =
         ledger.map(|ledger| ledger.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
@@ -138,8 +143,11 @@ fn connections(plan: &Plan, applied: &Applied, world: &World) -> Vec<ConnectionS
         .iter()
         .map(|connection| {
             let still_closing = !connection.is_open() && closing.contains(&connection.key());
-            let waits_for =
-                if connection.is_open() { not_in_force(connection, plan, applied, world) } else { None };
+            let waits_for = if connection.is_open() {
+                not_in_force(channel, name, connection, plan, applied, world)
+            } else {
+                None
+            };
             let state = match (&waits_for, still_closing) {
                 (Some(_), _) => State::Closed,
                 (None, true) => State::Closing,
@@ -179,11 +187,21 @@ fn connections(plan: &Plan, applied: &Applied, world: &World) -> Vec<ConnectionS
 }
 
 /// What an agreed connection still waits for: nothing is open because both ends say so.
-fn not_in_force(connection: &Connection, plan: &Plan, applied: &Applied, world: &World) -> Option<String> {
+fn not_in_force(
+    channel: &Channel,
+    name: &ChannelRef,
+    connection: &Connection,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+) -> Option<String> {
     let audited = plan.scope == Scope::Audit;
     match &applied.network {
         Err(fault) => {
-            return Some(format!("agreed by both ends; its network policy is not written: {}", fault.message));
+            return Some(format!(
+                "agreed by both ends; its network policy is not written: {}",
+                fault.message
+            ));
         }
         Ok(false) if !audited => {
             return Some("agreed by both ends; this Channel has no network policy yet".into());
@@ -199,8 +217,11 @@ fn not_in_force(connection: &Connection, plan: &Plan, applied: &Applied, world: 
     }
     let enforced = domain::mode(&plan.domain, &peer.namespace) == NetworkMode::Enforce;
     let policies = world.network_policies.get(&peer.namespace);
-    let theirs = policies.is_some_and(|policies| policies.contains_key(&network::policy_name(&peer.name)));
-    (enforced && !theirs).then(|| format!("agreed by both ends; Channel {peer} has no network policy yet"))
+    let theirs = policies
+        .and_then(|policies| policies.get(&network::policy_name(&peer.name))?.spec.as_ref())
+        .is_some_and(|spec| network::lets_through(spec, name, channel, connection));
+    (enforced && !theirs)
+        .then(|| format!("agreed by both ends; the network policy of Channel {peer} does not have it yet"))
 }
 
 fn certificate(plan: &Plan, leaf: &LeafFacts) -> CertificateStatus {
@@ -520,3 +541,6 @@ pub fn needs_attention(conditions: &[Condition]) -> bool {
         _ => false,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use crate::{
     context::Subject,
     execute::network::trimmed,
     observe::{
-        convert,
+        Cluster, convert,
         watch::{Change, ObjectKey},
     },
 };
@@ -104,9 +104,22 @@ pub fn service_account(
     })
 }
 
+/// Versions of one object are numbers that grow (Kubernetes 1.35 and later say so).
+fn version(policy: &NetworkPolicy) -> Option<u64> {
+    policy.metadata.resource_version.as_ref()?.parse().ok()
+}
+
 /// Our policies concern their Channel, or the whole namespace; foreign ones all its Channels.
 pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTreeSet<Subject> {
     let (key, new) = split(change, |policy| Arc::new(trimmed(policy)));
+    let known = world.network_policies.get(&key.namespace).and_then(|policies| policies.get(&key.name));
+    if let (Some(known), Some(new)) = (known, &new)
+        && known.metadata.uid == new.metadata.uid
+        && version(known) > version(new)
+    {
+        // The operator has written since, and the watch has not come to that yet.
+        return BTreeSet::new();
+    }
     let (old, new) = place(&mut world.network_policies, &key, new);
     let said = |policy: &Option<Arc<NetworkPolicy>>| {
         policy.as_ref().map(|one| (one.spec.clone(), one.metadata.labels.clone()))
@@ -114,21 +127,18 @@ pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTree
     if said(&old) == said(&new) {
         return BTreeSet::new();
     }
-    let appeared = old.is_some() != new.is_some();
+
     let own =
         |policy: &Option<Arc<NetworkPolicy>>| policy.as_ref().is_none_or(|policy| coverage::is_ours(policy));
     let mut woken = match own(&old) && own(&new) && key.name != network::DEFAULT_DENY {
         true => channels_where(world, &key.namespace, |name, _| network::policy_name(name) == key.name),
         false => channels_where(world, &key.namespace, |_, _| true),
     };
-    if appeared {
-        // A connection is open when both ends have their policy: the other ends hear of it.
-        let owners = woken.clone();
-        for subject in owners {
-            let Subject::Channel(name) = subject else { continue };
-            let Some(channel) = world.channel(&name) else { continue };
-            woken.extend(peers_of(channel, &name).map(Subject::Channel));
-        }
+    // A connection is open when both ends have it in their policy: the other ends hear of it.
+    for subject in woken.clone() {
+        let Subject::Channel(name) = subject else { continue };
+        let Some(channel) = world.channel(&name) else { continue };
+        woken.extend(peers_of(channel, &name).map(Subject::Channel));
     }
     woken.insert(Subject::Namespace(key.namespace));
     woken
@@ -174,18 +184,23 @@ pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subj
 /// A Secret of ours concerns the Channel on its label; once it is gone only its name is left, so who
 /// owned it is remembered in `owners`.
 pub fn secret(
+    cluster: &Cluster,
     owners: &mut BTreeMap<ObjectKey, ChannelRef>,
     change: Change<PartialObjectMeta<Secret>>,
 ) -> BTreeSet<Subject> {
     let owner = match change {
         Change::Applied(key, secret) => {
+            let own = cluster.is_own_secret(&key, secret.metadata.resource_version.as_deref());
             let labels = secret.metadata.labels.unwrap_or_default();
             let Some(channel) = labels.get(CHANNEL_LABEL) else { return BTreeSet::new() };
             let owner = ChannelRef::new(&key.namespace, channel);
             owners.insert(key, owner.clone());
-            Some(owner)
+            (!own).then_some(owner)
         }
-        Change::Gone(key) => owners.remove(&key),
+        Change::Gone(key) => {
+            cluster.forget_secret(&key);
+            owners.remove(&key)
+        }
     };
     owner.into_iter().map(Subject::Channel).collect()
 }

@@ -34,6 +34,8 @@ use crate::{
 
 /// How often Vault is asked how it is.
 const PULSE: Duration = Duration::from_secs(15);
+/// Changes of Channels that come in a burst are counted at most this often.
+const SETTLE: Duration = Duration::from_secs(2);
 /// How many orphans status names.
 const NAMED_ORPHANS: usize = 50;
 
@@ -71,7 +73,15 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
 /// Reconciles one TrustDomain.
 pub fn reconcile(domain: Arc<TrustDomain>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
     async move {
-        let subject = Subject::Domain(domain.name_any());
+        let name = domain.name_any();
+        let subject = Subject::Domain(name.clone());
+        // Hundreds of Channels that become ready are counted together; a deletion does not wait.
+        if !ctx.sweeps.due(&name) && domain.metadata.deletion_timestamp.is_none() {
+            let rest = ctx.sweeps.rest(&name, domain.metadata.generation, SETTLE);
+            if !rest.is_zero() {
+                return Action::requeue(rest);
+            }
+        }
         let result = if domain.metadata.deletion_timestamp.is_some() {
             leave(&domain, &ctx).await
         } else {

@@ -43,6 +43,7 @@ pub async fn withdraw(vault: &DomainVault, id: &ChannelId, access: &Access) -> R
         {
             aliases.withdraw(&alias.id).await?;
         }
+        vault.remember_grant(&name, None);
         Ok(())
     };
     result.await.map_err(|error| vaults::fault(&error))
@@ -55,12 +56,16 @@ pub async fn withdraw(vault: &DomainVault, id: &ChannelId, access: &Access) -> R
 pub async fn grant(vault: &DomainVault, id: &ChannelId, access: &Access) -> Result<(), Fault> {
     let name = alias_name(access)?;
     let wanted = metadata(id, access);
+    if vault.is_granted(&name, &wanted) {
+        return Ok(());
+    }
     let result = async {
         let aliases = vault.aliases().await?;
         let found = aliases.find(&name).await?;
         if found.is_none_or(|alias| alias.custom_metadata != wanted) {
             aliases.grant(&name, &wanted).await?;
         }
+        vault.remember_grant(&name, Some(wanted));
         Ok(())
     };
     result.await.map_err(|error| vaults::fault(&error))

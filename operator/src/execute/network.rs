@@ -12,7 +12,11 @@ use subrosa_plan::{
 };
 
 use super::objects;
-use crate::context::Context;
+use crate::{
+    context::{Context, Subject},
+    controllers::related,
+    observe::watch::{Change, ObjectKey},
+};
 
 /// The Channel's own policy as the watch has it; none where it is missing or foreign.
 fn existing(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Option<Arc<NetworkPolicy>> {
@@ -84,14 +88,11 @@ async fn write(
     let ours = |policy: &NetworkPolicy| objects::owned_by(policy, &uid);
     let same = |policy: &NetworkPolicy| policy.spec.as_ref().is_some_and(|found| network::same(found, &spec));
     let made = objects::put(&api, &wanted, exists, "/spec", ours, same).await?;
-    // The watch will say so too; until then nothing should be written twice.
-    ctx.cluster.write(|world| {
-        world
-            .network_policies
-            .entry(name.namespace.clone())
-            .or_default()
-            .insert(network::policy_name(&name.name), Arc::new(trimmed(made.clone())));
-    });
+    // The watch will say so too; until then nothing should be written twice, and peers hear of it now.
+    let key = ObjectKey { namespace: name.namespace.clone(), name: network::policy_name(&name.name) };
+    let woken = ctx.cluster.write(|world| related::network_policy(world, Change::Applied(key, made.clone())));
+    let itself = Subject::Channel(name.clone());
+    woken.into_iter().filter(|subject| *subject != itself).for_each(|subject| ctx.wake(subject));
     Ok(made)
 }
 

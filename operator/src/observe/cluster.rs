@@ -1,11 +1,13 @@
 //! The cluster as the watches have it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use subrosa_plan::world::World;
+
+use super::watch::ObjectKey;
 
 /// The world behind a lock, and the namespaces in which the operator may write.
 ///
@@ -15,6 +17,7 @@ use subrosa_plan::world::World;
 pub struct Cluster {
     world: RwLock<World>,
     prepared: Mutex<BTreeSet<String>>,
+    written: Mutex<BTreeMap<ObjectKey, String>>,
 }
 
 impl Cluster {
@@ -42,6 +45,25 @@ impl Cluster {
     /// Notes that `namespace` is gone.
     pub fn forget(&self, namespace: &str) {
         self.prepared().remove(namespace);
+    }
+
+    /// Notes the version of a Secret that the operator wrote itself.
+    pub fn wrote_secret(&self, key: ObjectKey, version: String) {
+        self.written().insert(key, version);
+    }
+
+    /// Whether that version of a Secret is the operator's own writing, which is no news.
+    pub fn is_own_secret(&self, key: &ObjectKey, version: Option<&str>) -> bool {
+        version.is_some() && self.written().get(key).map(String::as_str) == version
+    }
+
+    /// Notes that a Secret is gone.
+    pub fn forget_secret(&self, key: &ObjectKey) {
+        self.written().remove(key);
+    }
+
+    fn written(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, String>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn prepared(&self) -> MutexGuard<'_, BTreeSet<String>> {

@@ -20,15 +20,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledgers::Ledgers;
 use crate::vault::{
-    MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig, VaultError,
+    AliasName, MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig,
+    VaultError,
     auth::{JwtSource, Login, Session, SessionState},
     identity::{self, Aliases},
     kv::Kv,
     transit::{Transit, TransitKey},
 };
 
-/// How long a key that was read is believed: flags and rotation are looked at again after this.
-const KEY_MEMORY: Duration = Duration::from_secs(20 * 60);
+/// The metadata of an entity alias.
+type Metadata = BTreeMap<String, String>;
+
+/// How long a key or grant that was seen is believed: what someone changed in Vault is noticed after this.
+const MEMORY: Duration = Duration::from_secs(20 * 60);
 
 /// Everything that leads to one trust domain's Vault.
 pub struct DomainVault {
@@ -41,6 +45,7 @@ pub struct DomainVault {
     auth_mount: MountPath,
     aliases: OnceCell<Aliases>,
     keys: Mutex<BTreeMap<TransitKeyName, (Instant, TransitKey)>>,
+    granted: Mutex<BTreeMap<AliasName, (Instant, Metadata)>>,
     session: tokio::sync::watch::Receiver<SessionState>,
     stop: CancellationToken,
 }
@@ -67,7 +72,7 @@ impl DomainVault {
     /// When Vault does not say.
     pub async fn key(&self, name: &TransitKeyName) -> Result<Option<TransitKey>, VaultError> {
         if let Some((read, key)) = self.keys().get(name)
-            && read.elapsed() < KEY_MEMORY
+            && read.elapsed() < MEMORY
         {
             return Ok(Some(key.clone()));
         }
@@ -89,9 +94,26 @@ impl DomainVault {
         self.keys().remove(name);
     }
 
+    /// Whether an alias was lately seen or made to have exactly this metadata.
+    pub fn is_granted(&self, name: &AliasName, metadata: &Metadata) -> bool {
+        self.granted().get(name).is_some_and(|(at, found)| at.elapsed() < MEMORY && found == metadata)
+    }
+
+    /// Remembers what an alias has now; none where it was withdrawn.
+    pub fn remember_grant(&self, name: &AliasName, metadata: Option<Metadata>) {
+        match metadata {
+            Some(metadata) => self.granted().insert(name.clone(), (Instant::now(), metadata)),
+            None => self.granted().remove(name),
+        };
+    }
+
     /// Whether the session is logged in, or why not.
     pub fn session(&self) -> SessionState {
         self.session.borrow().clone()
+    }
+
+    fn granted(&self) -> MutexGuard<'_, BTreeMap<AliasName, (Instant, Metadata)>> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keys(&self) -> MutexGuard<'_, BTreeMap<TransitKeyName, (Instant, TransitKey)>> {
@@ -194,6 +216,7 @@ impl Vaults {
             auth_mount,
             aliases: OnceCell::new(),
             keys: Mutex::default(),
+            granted: Mutex::default(),
             session: state,
             stop,
         })

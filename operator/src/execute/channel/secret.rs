@@ -1,5 +1,7 @@
 //! The authority and the leaf: noted in the ledger, then signed, then written.
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
 use subrosa_plan::{
     certificate::{
         Issuance, LeafFacts, LeafSpec, ObservedSecret, Reason, TrustFiles, Validity, Wanted, reissue,
@@ -15,7 +17,7 @@ use crate::{
         authority::{self, Authority},
         certificate::{self, Leaf, Slot, random_serial},
     },
-    observe::ledgers::Entry,
+    observe::{ledgers::Entry, watch::ObjectKey},
     pki::{AuthorityCertificate, Serial},
 };
 
@@ -198,7 +200,16 @@ impl Work<'_> {
                 self.news.push(("CertificateIssued", format!("{}: {reason}", reason.name())));
             }
         }
-        Ok(Slot::Ours(Box::new(written)))
+        Ok(self.own(written))
+    }
+
+    /// The Secret just written: its version is no news when the watch brings it.
+    fn own(&self, secret: Secret) -> Slot {
+        let key = ObjectKey { namespace: self.name.namespace.clone(), name: self.plan.secret_name.clone() };
+        if let Some(version) = secret.resource_version() {
+            self.ctx.cluster.wrote_secret(key, version);
+        }
+        Slot::Ours(Box::new(secret))
     }
 
     /// Rewrites the trust files where they differ; leaf and key stay.
@@ -215,7 +226,7 @@ impl Work<'_> {
         let leaf = Leaf::Kept(secret);
         let written =
             certificate::write(&self.secrets, self.channel, self.name, self.plan, leaf, files).await?;
-        Ok(Some(Slot::Ours(Box::new(written))))
+        Ok(Some(self.own(written)))
     }
 
     /// Writes the ledger as it is after the authority's steps and before the leaf is signed.
