@@ -12,6 +12,9 @@ use crate::{
     world::World,
 };
 
+/// How the message counts the days on which people are warned.
+pub const WARNING_TEXTS: [&str; 3] = [" 30 more days", " 7 more days", " 1 more days"];
+
 /// The status of `party` in the trust domains that exist: what is worst in any of them.
 pub fn status(party: &ExternalParty, world: &World, now: Timestamp) -> ExternalPartyStatus {
     let standings: Vec<_> =
@@ -116,3 +119,6 @@ fn verdicts(domain: &TrustDomain, standing: &Standing, now: Timestamp) -> Vec<Ve
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

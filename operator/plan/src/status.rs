@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use subrosa_crds::{
     Channel, ChannelStatus,
     channel::{AuthorityStatus, CertificateStatus, ConnectionStatus, ExceptionStatus},
@@ -77,8 +77,9 @@ pub fn channel(
     let connections = connections(channel, name, plan, applied, world);
     let found = applied.keys.as_ref().ok();
     let retention = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
-    let (keys, other_keys) =
-        ledger.map(|ledger| keys::status(ledger, &plan.keys, found, retention, &plan.domain, now)).unwrap_or_default();
+    let (keys, other_keys) = ledger
+        .map(|ledger| keys::status(ledger, &plan.keys, found, retention, &plan.domain, now))
+        .unwrap_or_default();
     let exceptions: Vec<_> = channel
         .spec
         .exception
@@ -86,7 +87,7 @@ pub fn channel(
         .map(|exception| ExceptionStatus {
             control: exception.control.clone(),
             expires: exception.expires.clone(),
-            overdue: exception.expires.parse().is_ok_and(|last: jiff::civil::Date| last < today),
+            overdue: exception.expires.parse().is_ok_and(|last: Date| last < today),
         })
         .collect();
     let open = connections.iter().filter(|connection| connection.state == State::Open.as_str()).count();
@@ -256,7 +257,7 @@ fn verdicts(
     world: &World,
     now: Timestamp,
 ) -> Vec<Verdict> {
-    let isolated = isolated(channel, name, plan, applied, world);
+    let isolated = isolated(channel, name, plan, applied, world, domain::today(&plan.domain, now));
     let keys_ready = keys_ready(plan, applied);
     let retained = retained(plan, applied, world, now);
     let stalled = match &plan.scope {
@@ -336,7 +337,14 @@ fn served(channel: &Channel) -> Verdict {
     Verdict::new(condition::SERVED, Truth::Unknown, reason, message)
 }
 
-fn isolated(channel: &Channel, name: &ChannelRef, plan: &Plan, applied: &Applied, world: &World) -> Verdict {
+fn isolated(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+    today: Date,
+) -> Verdict {
     let verdict =
         |truth, reason: &str, message: String| Verdict::new(condition::ISOLATED, truth, reason, message);
     let workload = &channel.spec.workload.selector;
@@ -356,7 +364,19 @@ fn isolated(channel: &Channel, name: &ChannelRef, plan: &Plan, applied: &Applied
     let wanted = plan.policy.spec.clone().unwrap_or_default();
     let foreign = coverage::widenings(channel, &name.namespace, &wanted, world);
     if plan.scope == Scope::Audit {
-        return verdict(Truth::False, "AuditMode", audit_report(name, &foreign, world));
+        let report = audit_report(name, &foreign, world);
+        let staged = domain::staged(&plan.domain, &name.namespace);
+        let overdue = staged.filter(|staged| staged.until.parse().is_ok_and(|until: Date| until < today));
+        return match overdue {
+            Some(staged) => {
+                let message = format!(
+                    "staged until {}: set the namespace to Enforce, or agree on another date; {report}",
+                    staged.until
+                );
+                verdict(Truth::False, "StagingOverdue", message)
+            }
+            None => verdict(Truth::False, "AuditMode", report),
+        };
     }
     if let Some(first) = foreign.first() {
         let all: Vec<_> = foreign.iter().map(|one| format!("{} {}", one.policy, one.rule)).take(10).collect();

@@ -6,6 +6,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::{
     Channel, ChannelStatus,
+    channel::ExceptionStatus,
     condition::{self, is_true},
     names::{ChannelId, ChannelRef},
 };
@@ -153,7 +154,7 @@ async fn turn(channel: &Channel, ctx: &Context) -> Action {
             let status = ctx
                 .cluster
                 .read(|world| status::channel(channel, &name, &outcome.plan, &outcome.applied, world, now));
-            (status, outcome.applied.fault().is_some(), outcome.wake_at)
+            (status, outcome.applied.fault().is_some() && !outcome.waits, outcome.wake_at)
         }
     };
     report(ctx, channel, &status, outcome.as_ref().ok()).await;
@@ -174,6 +175,19 @@ async fn report(
     for (reason, note) in outcome.map(|outcome| outcome.news.as_slice()).unwrap_or_default() {
         tracing::info!(channel = channel.name_any(), namespace = channel.namespace(), reason, note);
         ctx.reporter.event(channel, false, reason, note).await;
+    }
+    let overdue = |exceptions: &[ExceptionStatus]| -> Vec<String> {
+        exceptions
+            .iter()
+            .filter(|one| one.overdue)
+            .map(|one| format!("{} since {}", one.control, one.expires))
+            .collect()
+    };
+    let overdue_before =
+        channel.status.as_ref().map(|status| overdue(&status.exceptions)).unwrap_or_default();
+    for exception in overdue(&status.exceptions).iter().filter(|one| !overdue_before.contains(one)) {
+        let note = format!("exception for {exception}: end it, or agree on another date");
+        ctx.reporter.event(channel, true, "ExceptionOverdue", &note).await;
     }
     // A condition that turned bad is told once, when it turned.
     let before = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();

@@ -57,7 +57,13 @@ pub fn reconcile(party: Arc<ExternalParty>, ctx: Arc<Context>) -> BoxFuture<'sta
                 condition.reason.as_str(),
                 "AgreementExpiring" | "AgreementExpired" | "AgreementMissing"
             ) && condition.type_ == subrosa_crds::condition::AGREEMENTS_VALID;
-            if warn && before.is_none_or(|before| before.reason != condition.reason) {
+            // Thirty, seven and one days before the end, and when it has come: the message counts the days.
+            let told = before.is_some_and(|before| {
+                before.reason == condition.reason && before.message == condition.message
+            });
+            let day = party_status::WARNING_TEXTS.iter().any(|text| condition.message.contains(text));
+            let turned = before.is_none_or(|before| before.reason != condition.reason);
+            if warn && !told && (turned || day) {
                 ctx.reporter.event(party.as_ref(), true, &condition.reason, &condition.message).await;
             }
         }

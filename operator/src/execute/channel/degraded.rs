@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use subrosa_crds::{Channel, names::ChannelRef};
-use subrosa_plan::{channel::Plan, fault::Fault, network as policies, status::Applied, world::World};
+use subrosa_plan::{
+    channel::Plan, fault::Fault, network as policies, status::Applied, validity::Problem, world::World,
+};
 
 use crate::{context::Context, execute::network, observe::ledgers::Entry};
 
@@ -18,6 +20,23 @@ pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
         keys: Ok(BTreeMap::new()),
         access: Ok(()),
         network: Err(fault()),
+        default_deny: false,
+        trusting: BTreeSet::new(),
+    }
+}
+
+/// For a Channel that was Stalled from its first day.
+pub(super) fn nothing(problems: &[Problem]) -> Applied {
+    let first = problems.first();
+    let reason = first.map_or("Stalled", |problem| problem.reason);
+    let fault = || Fault::new(reason, "nothing is made for a Channel that is Stalled");
+    Applied {
+        ledger: Err(fault()),
+        certificate: Err(fault()),
+        authority: Ok(()),
+        keys: Ok(BTreeMap::new()),
+        access: Ok(()),
+        network: Ok(false),
         default_deny: false,
         trusting: BTreeSet::new(),
     }

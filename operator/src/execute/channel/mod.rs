@@ -51,6 +51,8 @@ pub struct Outcome {
     pub wake_at: Option<Timestamp>,
     /// What people should hear of: reason and sentence.
     pub news: Vec<(&'static str, String)>,
+    /// Whether nothing is tried again before someone changes something.
+    pub waits: bool,
 }
 
 /// One Channel on its way through the steps.
@@ -84,9 +86,15 @@ pub async fn carry_out(
     };
     let remembered = entry.as_ref().ok().and_then(|entry| entry.ledger.as_ref());
     let plan = ctx.cluster.read(|world| plan::plan(channel, name, world, remembered, now))?;
-    let outcome = |applied| Outcome { plan: plan.clone(), applied, wake_at: None, news: Vec::new() };
+    let outcome =
+        |applied| Outcome { plan: plan.clone(), applied, wake_at: None, news: Vec::new(), waits: false };
     if !ctx.cluster.is_prepared(&name.namespace) {
         return Ok(outcome(degraded::unprepared(entry)));
+    }
+    // What never was valid has nothing to protect, and nothing is made for it.
+    if let (Scope::Stalled(problems), Ok(Entry { ledger: None, .. })) = (&plan.scope, &entry) {
+        let applied = degraded::nothing(problems);
+        return Ok(Outcome { waits: true, ..outcome(applied) });
     }
     let narrowed = network::narrow(ctx, channel, name, &plan).await;
     let known = match (&vault, entry) {
@@ -113,7 +121,7 @@ pub async fn carry_out(
             };
             let applied = work.all(entry, authorities, narrowed).await;
             let (wake_at, news) = (work.wake.into_iter().min(), work.news);
-            Ok(Outcome { plan, applied, wake_at, news })
+            Ok(Outcome { plan, applied, wake_at, news, waits: false })
         }
     }
 }
@@ -177,9 +185,15 @@ impl Work<'_> {
             for key in &self.plan.keys {
                 ledger.key_mut(&key.class, key.cohort).closed = false;
             }
-            // What could not be withdrawn must not be forgotten.
-            if withdrawn || ledger.access.is_none() {
-                ledger.access.clone_from(&self.plan.access);
+        }
+        // What could not be withdrawn must not be forgotten, and what is Stalled keeps what it has.
+        if withdrawn || ledger.access.is_none() {
+            match self.plan.scope {
+                Scope::Full | Scope::Audit => ledger.access.clone_from(&self.plan.access),
+                Scope::Frozen => {
+                    ledger.access = ledger.access.filter(|had| self.plan.access.as_ref() == Some(had))
+                }
+                Scope::Stalled(_) => {}
             }
         }
         ledger
