@@ -105,7 +105,17 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let vault = connect(args, domain.as_ref())?;
-    let report = apply::apply(&vault, &setup).await.map_err(explained)?;
+    let report = match apply::apply(&vault, &setup).await {
+        Ok(report) => report,
+        Err(error) => {
+            screen
+                .say("stopped at an error; what was written stays, and applying again goes on from there")?;
+            if args.kubernetes_ca_file.is_none() {
+                screen.say("where Vault does not run in a pod of the cluster, --kubernetes-ca-file and --reviewer-token-file are needed")?;
+            }
+            return Err(explained(error));
+        }
+    };
     let mut changed = 0;
     for step in &report {
         let mut text = format!("{:<9} {}", step.outcome.to_string(), step.path);

@@ -207,17 +207,13 @@ fn names(entry: &Peer, other: &End, own: &ChannelRef) -> bool {
     }
 }
 
-/// Whether `entry` allows `listeners`. None are all of them.
+/// Whether `entry` allows `listeners`. Where none are asked for, an entry is never widened.
 fn covers(entry: &Peer, listeners: &[String]) -> bool {
-    entry.listeners.is_empty()
-        || (!listeners.is_empty() && listeners.iter().all(|name| entry.listeners.contains(name)))
+    entry.listeners.is_empty() || listeners.iter().all(|name| entry.listeners.contains(name))
 }
 
 fn widened(entry: &Peer, listeners: &[String]) -> Value {
     let mut entry = entry.clone();
-    if listeners.is_empty() {
-        entry.listeners.clear();
-    }
     entry
         .listeners
         .extend(listeners.iter().filter(|name| !entry.listeners.contains(name)).cloned().collect::<Vec<_>>());

@@ -69,6 +69,11 @@ fn what_is_there_is_left_out_and_what_is_too_narrow_is_widened() {
         (proposals[1].0.as_str(), &proposals[1].1),
         ("Channel cc-records/recorder: change the entry sbc under spec", &widened)
     );
+    request.listeners = Vec::new();
+    assert!(
+        shown(propose(&request, &known).unwrap())[1].0.contains("nothing to add"),
+        "what was not asked for is not widened"
+    );
     request.listeners = vec!["rtp".into()];
     assert!(shown(propose(&request, &known).unwrap())[1].0.contains("nothing to add"));
     request.listeners = vec!["sip".into()];

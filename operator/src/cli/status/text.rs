@@ -1,5 +1,7 @@
 //! The report as tables.
 
+use std::collections::BTreeSet;
+
 use super::report::{Problem, Report};
 use crate::cli::{
     harmless,
@@ -11,6 +13,7 @@ use crate::cli::{
 /// The report as people read it.
 pub fn table(report: &Report, paint: Paint) -> String {
     let mut parts = Vec::new();
+    let mut said = Said::default();
     if !report.hidden.is_empty() {
         let text = format!("Not shown, for you may not list them: {}", report.hidden.join(", "));
         parts.push(format!("{}\n", paint.odd(&text)));
@@ -23,10 +26,10 @@ pub fn table(report: &Report, paint: Paint) -> String {
                 .to_owned(),
         );
     } else {
-        parts.push(domains(report).text(paint));
+        parts.push(domains(report, &mut said).text(paint));
     }
     if !report.attention.is_empty() {
-        parts.push(others(report).text(paint));
+        parts.push(others(report, &mut said).text(paint));
     }
     match (&report.namespace, report.channels.is_empty()) {
         (Some(namespace), true) => {
@@ -34,14 +37,14 @@ pub fn table(report: &Report, paint: Paint) -> String {
         }
         (None, true) => parts.push("No Channel.\n".to_owned()),
         (_, false) => {
-            parts.push(channels(report).text(paint));
+            parts.push(channels(report, &mut said).text(paint));
             parts.push(summary(report, paint));
         }
     }
     parts.join("\n")
 }
 
-fn domains(report: &Report) -> Table {
+fn domains(report: &Report, said: &mut Said) -> Table {
     let mut table =
         Table::new(["TRUST DOMAIN", "READY", "REASON", "MODE", "CHANNELS READY", "ATTENTION", "VAULT"]);
     for row in &report.trust_domains {
@@ -54,21 +57,21 @@ fn domains(report: &Report) -> Table {
             Cell::new(row.attention.to_string(), if row.attention == 0 { Tone::Plain } else { Tone::Odd }),
             harmless(&row.vault).into(),
         ]);
-        say(&mut table, row.problem.as_ref());
+        said.say(&mut table, row.problem.as_ref());
     }
     table
 }
 
-fn others(report: &Report) -> Table {
+fn others(report: &Report, said: &mut Said) -> Table {
     let mut table = Table::new(["NEEDS ATTENTION", "NAME"]);
     for row in &report.attention {
         table.row([row.kind.into(), harmless(&row.name).into()]);
-        say(&mut table, Some(&row.problem));
+        said.say(&mut table, Some(&row.problem));
     }
     table
 }
 
-fn channels(report: &Report) -> Table {
+fn channels(report: &Report, said: &mut Said) -> Table {
     let mut table =
         Table::new(["NAMESPACE", "CHANNEL", "TYPE", "READY", "REASON", "CONNECTIONS", "CERTIFICATE"]);
     for row in &report.channels {
@@ -83,17 +86,25 @@ fn channels(report: &Report) -> Table {
             Cell::new(harmless(&row.connections), if all_open { Tone::Plain } else { Tone::Odd }),
             Cell::new(row.certificate.clone(), certificate),
         ]);
-        say(&mut table, row.problem.as_ref());
+        said.say(&mut table, row.problem.as_ref());
     }
     table
 }
 
-fn say(table: &mut Table, problem: Option<&Problem>) {
-    let Some(problem) = problem else { return };
-    let tone = if problem.serious { Tone::Bad } else { Tone::Odd };
-    table.below(Cell::new(harmless(&format!("{}: {}", problem.reason, problem.message)), tone));
-    if let Some(next) = &problem.next_step {
-        table.below(Cell::new(harmless(&format!("next: {next}")), Tone::Faint));
+/// The next steps that stand on the page: one that is for everything is said once.
+#[derive(Default)]
+struct Said(BTreeSet<String>);
+
+impl Said {
+    fn say(&mut self, table: &mut Table, problem: Option<&Problem>) {
+        let Some(problem) = problem else { return };
+        let tone = if problem.serious { Tone::Bad } else { Tone::Odd };
+        table.below(Cell::new(harmless(&format!("{}: {}", problem.reason, problem.message)), tone));
+        if let Some(next) = &problem.next_step
+            && self.0.insert(next.clone())
+        {
+            table.below(Cell::new(harmless(&format!("next: {next}")), Tone::Faint));
+        }
     }
 }
 
