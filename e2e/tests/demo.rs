@@ -1,5 +1,7 @@
 //! `cargo demo` as people run it: what it prints, its exit code, and that it leaves nothing behind.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a failed helper fails its test")]
+
 use std::{
     collections::BTreeSet,
     io::{BufRead as _, BufReader},

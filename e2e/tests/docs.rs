@@ -1,0 +1,196 @@
+//! The pages say what the code says: reasons, tests by name, paths and links.
+
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use subrosa_e2e::tools::workspace;
+
+/// CamelCase words in the operator's code that are no reasons but kinds and field values of Kubernetes.
+const NO_REASONS: [&str; 14] = [
+    "CaseClosed",
+    "ClusterRole",
+    "ConfigMap",
+    "DoesNotExist",
+    "ExternalParty",
+    "LastChange",
+    "NetworkPolicy",
+    "NotIn",
+    "OneWay",
+    "RetentionPolicy",
+    "RoleBinding",
+    "ServiceAccount",
+    "SetupStep",
+    "TrustDomain",
+];
+
+fn root() -> PathBuf {
+    workspace().unwrap()
+}
+
+/// Every file below `directory` with this extension, but not what was built.
+fn files(directory: &Path, extension: &str, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            files(&path, extension, into);
+        } else if path.extension().is_some_and(|found| found == extension) {
+            into.push(path);
+        }
+    }
+}
+
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    files(&root(), "md", &mut found);
+    found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The code below `directory`, without tests.
+fn code(directory: &str, keep: impl Fn(&Path) -> bool) -> String {
+    let mut found = Vec::new();
+    files(&root().join(directory), "rs", &mut found);
+    let is_test = |path: &Path| {
+        let text = path.to_string_lossy();
+        ["tests", "testing", "simulation"].iter().any(|word| text.contains(word))
+    };
+    found.retain(|path| !is_test(path) && keep(path));
+    let text = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
+    };
+    found.iter().map(text).collect()
+}
+
+/// String literals of one CamelCase word, each with what stands before it.
+fn words(code: &str) -> impl Iterator<Item = (&str, &str)> {
+    code.match_indices('"').filter_map(|(at, _)| {
+        let (before, rest) = (&code[..at], &code[at + 1..]);
+        let word = &rest[..rest.find('"')?];
+        let first = word.chars().next()?;
+        let camel = first.is_ascii_uppercase()
+            && word.len() > 1
+            && word.chars().all(char::is_alphabetic)
+            && word.chars().any(char::is_lowercase);
+        camel.then_some((before.trim_end(), word))
+    })
+}
+
+/// The reasons that the operator gives: where a reason stands, any word; elsewhere, any of two humps.
+fn reasons() -> BTreeSet<String> {
+    const STANDS_AFTER: [&str; 7] =
+        ["Truth::True,", "Truth::False,", "Truth::Unknown,", "Fault::new(", "Problem::new(", "reason:", "=>"];
+    let elsewhere = |path: &Path| {
+        let text = path.to_string_lossy();
+        !["/cli/", "/grants/", "/vault/setup/"].iter().any(|room| text.contains(room))
+    };
+    let code = code("operator/plan/src", elsewhere) + &code("operator/src", elsewhere);
+    let humps = |word: &str| word.chars().filter(char::is_ascii_uppercase).count();
+    let is_reason = |before: &str, word: &str| {
+        STANDS_AFTER.iter().any(|marker| before.ends_with(marker)) || humps(word) > 1
+    };
+    let found = words(&code).filter(|(before, word)| is_reason(before, word));
+    let found = found.map(|(_, word)| word.to_owned()).filter(|word| !NO_REASONS.contains(&word.as_str()));
+    found.collect()
+}
+
+/// Texts in backticks outside blocks of code.
+fn quoted(page: &str) -> Vec<&str> {
+    let outside = page.split("```").step_by(2);
+    outside.flat_map(|text| text.split('`').skip(1).step_by(2)).collect()
+}
+
+#[test]
+fn every_reason_is_explained() {
+    let page = fs::read_to_string(root().join("docs/status.md")).unwrap();
+    let explained: BTreeSet<&str> = quoted(&page).into_iter().collect();
+    let reasons = reasons();
+    assert!(reasons.len() > 80, "only {} reasons were found: {reasons:?}", reasons.len());
+    let missing: Vec<_> = reasons.iter().filter(|reason| !explained.contains(reason.as_str())).collect();
+    assert!(missing.is_empty(), "docs/status.md does not explain {missing:?}");
+}
+
+#[test]
+fn no_reason_is_explained_that_nobody_gives() {
+    let page = fs::read_to_string(root().join("docs/status.md")).unwrap();
+    let code = code("operator/plan/src", |_| true) + &code("operator/src", |_| true);
+    // Of a row, the first or the second cell is the reason.
+    let cells =
+        page.lines().filter(|line| line.starts_with("| ")).flat_map(|line| line.split('|').skip(1).take(2));
+    let named = cells.filter_map(|cell| cell.trim().strip_prefix('`')?.strip_suffix('`'));
+    let named: BTreeSet<&str> = named.collect();
+    assert!(named.len() > 80, "{named:?}");
+    let stale: Vec<_> = named.iter().filter(|reason| !code.contains(&format!("\"{reason}\""))).collect();
+    assert!(stale.is_empty(), "docs/status.md explains {stale:?}, which no code gives");
+}
+
+#[test]
+fn tests_that_pages_name_are_there() {
+    let mut found = Vec::new();
+    files(&root(), "rs", &mut found);
+    let code: String = found.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let mut named = 0;
+    for (path, page) in pages() {
+        let is_name = |text: &&str| {
+            text.matches('_').count() > 1
+                && text.chars().all(|letter| letter == '_' || letter.is_ascii_lowercase())
+        };
+        // Those of Vault's parameters and of metrics.
+        let other = |text: &&str| ["allow_", "auto_", "subrosa_"].iter().any(|start| text.starts_with(start));
+        for name in quoted(&page).into_iter().filter(is_name).filter(|name| !other(name)) {
+            named += 1;
+            assert!(code.contains(&format!("fn {name}(")), "{}: there is no test {name}", path.display());
+        }
+    }
+    assert!(named > 15, "only {named} names were found");
+}
+
+#[test]
+fn paths_that_pages_name_are_there() {
+    const TOP: [&str; 7] = ["crds/", "operator/", "e2e/", "deploy/", "examples/", "docs/", ".ci/"];
+    for (page, text) in pages() {
+        for path in quoted(&text) {
+            let is_path = TOP.iter().any(|top| path.starts_with(top)) && !path.contains(['<', ' ', '*', '…']);
+            // Made by building, not by us.
+            assert!(
+                !is_path || root().join(path).exists(),
+                "{}: there is no {path}",
+                page.strip_prefix(root()).unwrap().display()
+            );
+        }
+    }
+}
+
+#[test]
+fn relative_links_lead_somewhere() {
+    let mut checked = 0;
+    for (page, text) in pages() {
+        let here = page.parent().unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            checked += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { here.join(path) };
+            assert!(target.exists(), "{}: {link} leads nowhere", page.display());
+            if !anchor.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+                let known = headings.map(slug).any(|slug| slug == anchor);
+                assert!(known, "{}: {} has no heading #{anchor}", page.display(), target.display());
+            }
+        }
+    }
+    assert!(checked > 20, "only {checked} links were found");
+}
+
+/// A heading's anchor, as code hosts make it.
+fn slug(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+}
