@@ -2,9 +2,10 @@
 //!
 //! The cluster is installed from `deploy/` as a reader of the README would do it.
 
-#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod deletion;
+mod escalation;
 mod guarded;
 mod membership;
 mod operator;
@@ -26,7 +27,7 @@ async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
     membership::is_decided_by_who_governs(&world).await?;
     operator::binds_itself_where_it_governs(&world).await?;
     operator::writes_its_own_objects_only(&world).await?;
-    operator::cannot_escalate(&world).await?;
+    escalation::cannot_escalate(&world).await?;
     deletion::has_to_be_confirmed(&world).await?;
     deletion::goes_with_a_confirmed_namespace(&world).await?;
     deletion::is_asked_of_the_garbage_collector(&world).await?;
