@@ -1,0 +1,416 @@
+//! A crash after any single write, to the API server or to OpenBao, hurts nothing: the next start ends
+//! where an uninterrupted run ends, with at most one serial or key version more.
+//!
+//! The operator talks to both servers through proxies with one counter. At the n-th write the world goes
+//! dark, the answer is lost or just arrives, and the process is killed. By default some n of each phase are
+//! tried, spread evenly; `SUBROSA_E2E_EVERY=1` tries every one, both ways.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use subrosa_e2e::{
+    Mode, Operator, Proxy, Tap, Write,
+    audit::BaoAuditEntry,
+    operator::Options,
+    wait,
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    forge,
+    house::{House, PATIENCE},
+    picture,
+    scenario::{CHANNELS, Scenario},
+};
+
+/// How many lives are lived by default. In each, every phase is interrupted once.
+const LIVES: usize = 16;
+/// How long nothing is written before an uninterrupted phase counts as over.
+const CALM: Duration = Duration::from_millis(2500);
+
+/// What a scenario goes through, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Create,
+    Change,
+    Renew,
+    Rotate,
+    Delete,
+}
+
+const PHASES: [Phase; 5] = [Phase::Create, Phase::Change, Phase::Renew, Phase::Rotate, Phase::Delete];
+
+/// How the operator ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Crash {
+    /// The answer to the n-th write is lost, and nothing else moves either. One Channel at a time.
+    Unanswered(usize),
+    /// The answer to the n-th write has just arrived; other requests may be under way.
+    Answered(usize),
+}
+
+impl Crash {
+    /// One Channel at a time where the order should be the same each time.
+    fn concurrency(self) -> u16 {
+        match self {
+            Self::Unanswered(_) => 1,
+            Self::Answered(_) => 16,
+        }
+    }
+}
+
+/// What an uninterrupted phase did, and what became of it.
+struct Known {
+    picture: Value,
+    tally: Tally,
+    writes: usize,
+}
+
+/// What was used up, by Channel: signatures of its authority, and versions of its keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    serials: BTreeMap<&'static str, i64>,
+    versions: BTreeMap<&'static str, i64>,
+}
+
+/// An operator between proxies.
+pub struct Rig {
+    pub house: House,
+    pub tap: Arc<Tap>,
+    kubeconfig: PathBuf,
+    operator: Option<Operator>,
+    concurrency: u16,
+    _proxies: [Proxy; 2],
+}
+
+impl Rig {
+    pub async fn build() -> Result<Self> {
+        let house = House::build().await?;
+        let tap = Tap::new();
+        let (api, bao) = (house.env.proxy_api(&tap).await?, house.env.proxy_openbao(&tap).await?);
+        let kubeconfig =
+            house.env.kubeconfig_through(api.endpoint(), "operator-watched", &house.installed.token)?;
+        let mut domain = house.trust_domain();
+        domain["spec"]["vault"]["address"] = bao.endpoint().url.clone().into();
+        house.apply(domain).await?;
+        // Logging in is not writing, and a lookup is a read.
+        tap.count_only(|write| {
+            write.status < 400
+                && !write.path.ends_with("/token")
+                && !write.path.starts_with("/v1/auth/")
+                && write.path != "/v1/identity/lookup/entity"
+        });
+        Ok(Self { house, tap, kubeconfig, operator: None, concurrency: 1, _proxies: [api, bao] })
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        let options = Options {
+            kubeconfig: Some(self.kubeconfig.clone()),
+            concurrency: self.concurrency,
+            ..self.house.options()
+        };
+        self.operator = Some(Operator::spawn(&self.house.installed, options)?);
+        Ok(())
+    }
+
+    pub async fn start(&mut self, concurrency: u16) -> Result<()> {
+        self.operator = None;
+        self.concurrency = concurrency;
+        self.spawn()?;
+        self.operator.as_mut().context("no operator")?.ready().await
+    }
+
+    /// An operator that may issue what the phase and a crash in it take.
+    async fn prepare(&mut self, scenario: &Scenario, phase: Phase, concurrency: u16) -> Result<()> {
+        if phase == Phase::Rotate {
+            self.concurrency = concurrency;
+            return Ok(());
+        }
+        let mut spent = Vec::new();
+        for (_, id) in &scenario.ids {
+            let ledger = self.house.ledger(id.as_str()).await?.unwrap_or_default();
+            if ledger["issuances"].as_array().is_some_and(|recorded| recorded.len() > 1) {
+                spent.push(id);
+            }
+        }
+        if !spent.is_empty() {
+            self.operator = None;
+        }
+        for id in spent {
+            forge::give_the_hour_back(&self.house, id).await?;
+        }
+        if self.operator.is_none() || self.concurrency != concurrency {
+            self.start(concurrency).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets a phase happen, with or without a crash in it; says at which write it was cut.
+    async fn play(&mut self, scenario: &Scenario, phase: Phase, crash: Option<Crash>) -> Result<Option<oneshot::Receiver<Write>>> {
+        self.tap.reset();
+        let cut = crash.map(|crash| self.arm(crash));
+        let house = &self.house;
+        match phase {
+            Phase::Create => house.apply_all(scenario.created()).await?,
+            Phase::Change => house.apply_all(scenario.changed()).await?,
+            Phase::Renew => {
+                let secrets = house.api("v1", "Secret", &scenario.front).await?;
+                secrets.delete("voice-mtls", &Default::default()).await?;
+            }
+            Phase::Rotate => self.spawn()?,
+            Phase::Delete => scenario.delete_channels(house).await?,
+        }
+        Ok(cut)
+    }
+
+    /// The operator's world ends at the n-th write.
+    fn arm(&self, crash: Crash) -> oneshot::Receiver<Write> {
+        match crash {
+            Crash::Unanswered(n) => self.tap.cut_after_write(n, Mode::Refuse),
+            Crash::Answered(n) => {
+                let (sender, receiver) = oneshot::channel();
+                self.tap.after_write(n, move |write| drop(sender.send(write.clone())));
+                receiver
+            }
+        }
+    }
+
+    /// Before a rotation: stops the operator and makes db's authority and voice's key old enough.
+    async fn age(&mut self, scenario: &Scenario, phase: Phase) -> Result<()> {
+        if phase != Phase::Rotate {
+            return Ok(());
+        }
+        self.operator = None;
+        let house = &self.house;
+        forge::older_authority(house, &scenario.data, "db", scenario.id("db"), 340).await?;
+        for key in house.keys().await? {
+            let (_, described) = house.root("GET", &format!("transit/keys/{key}"), None).await?;
+            let current = described["data"]["auto_rotate_period"].as_i64().is_some_and(|period| period > 0);
+            if current && key.starts_with(&format!("{}.call-recording.", scenario.id("voice"))) {
+                forge::older_key(house, &key, 40).await?;
+            }
+        }
+        for (_, id) in &scenario.ids {
+            forge::give_the_hour_back(house, id).await?;
+        }
+        Ok(())
+    }
+
+    async fn picture(&self, scenario: &Scenario, phase: Phase) -> Result<Value> {
+        match phase {
+            Phase::Delete => picture::remains(&self.house, scenario).await,
+            _ => picture::living(&self.house, scenario).await,
+        }
+    }
+
+    /// An uninterrupted phase: what it becomes and what it takes.
+    async fn learn(&mut self, scenario: &Scenario, phase: Phase) -> Result<Known> {
+        self.age(scenario, phase).await?;
+        let before = self.tally(scenario).await?;
+        self.play(scenario, phase, None).await?;
+        if phase != Phase::Delete {
+            self.house.whole(&scenario.channels()).await?;
+        }
+        let mut calm = (self.tap.writes().len(), Instant::now());
+        let deadline = Instant::now() + PATIENCE;
+        while calm.1.elapsed() < CALM {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let writes = self.tap.writes().len();
+            if writes != calm.0 {
+                calm = (writes, Instant::now());
+            }
+            ensure!(Instant::now() < deadline, "{phase:?} never comes to rest: {:#?}", self.tap.writes());
+        }
+        let tally = self.tally(scenario).await?.since(&before);
+        Ok(Known { picture: self.picture(scenario, phase).await?, tally, writes: calm.0 })
+    }
+
+    /// A phase with a crash in it; says at which write, if it came so far.
+    async fn interrupted(
+        &mut self,
+        scenario: &Scenario,
+        phase: Phase,
+        crash: Crash,
+        known: &Known,
+    ) -> Result<Option<Write>> {
+        self.age(scenario, phase).await?;
+        let before = self.tally(scenario).await?;
+        let mut cut = self.play(scenario, phase, Some(crash)).await?.context("not armed")?;
+        // With the n-th write comes the end; without it the phase ends by itself.
+        let hit = loop {
+            match tokio::time::timeout(Duration::from_millis(100), &mut cut).await {
+                Ok(write) => break Some(write.context("the trigger is gone")?),
+                Err(_) if self.picture(scenario, phase).await? == known.picture => break None,
+                Err(_) => {}
+            }
+        };
+        let mut operator = self.operator.take().context("no operator")?;
+        if hit.is_some() {
+            if matches!(crash, Crash::Answered(_)) {
+                let pid = Pid::from_raw(operator.pid().try_into()?).context("no process")?;
+                kill_process(pid, Signal::KILL)?;
+            }
+            operator.kill();
+            self.tap.set_mode(Mode::Pass);
+            self.start(crash.concurrency()).await?;
+        } else {
+            self.operator = Some(operator);
+        }
+        let converged = wait::until(PATIENCE, || async {
+            let found = self.picture(scenario, phase).await.map_err(|error| vec![format!("{error:#}")])?;
+            let mut differences = Vec::new();
+            picture::difference("", &found, &known.picture, &mut differences);
+            if differences.is_empty() { Ok(()) } else { Err(differences) }
+        });
+        converged.await?;
+        let used = self.tally(scenario).await?.since(&before);
+        let extra = used.since(&known.tally);
+        extra.at_most_one(crash).with_context(|| format!("used {used:?} instead of {:?}", known.tally))?;
+        Ok(hit)
+    }
+
+    /// What a scenario has used up so far.
+    async fn tally(&self, scenario: &Scenario) -> Result<Tally> {
+        let mut tally = Tally::default();
+        let log: Vec<BaoAuditEntry> = self.house.env.openbao().audit_log()?;
+        for (name, id) in &scenario.ids {
+            let path = format!("transit/sign/{}", id.authority_key());
+            let signed = log.iter().filter(|entry| entry.is_write() && entry.request.path == path);
+            tally.serials.insert(name, i64::try_from(signed.count())?);
+            tally.versions.insert(name, 0);
+        }
+        for key in self.house.keys().await? {
+            let Some((name, _)) = scenario.ids.iter().find(|(_, id)| key.starts_with(&format!("{id}."))) else {
+                continue;
+            };
+            let (_, described) = self.house.root("GET", &format!("transit/keys/{key}"), None).await?;
+            let latest = described["data"]["latest_version"].as_i64().context("no version")?;
+            *tally.versions.entry(name).or_default() += latest;
+        }
+        Ok(tally)
+    }
+}
+
+impl Tally {
+    fn since(&self, before: &Self) -> Self {
+        let minus = |after: &BTreeMap<&'static str, i64>, before: &BTreeMap<&'static str, i64>| {
+            after.iter().map(|(name, count)| (*name, count - before.get(name).unwrap_or(&0))).collect()
+        };
+        Self {
+            serials: minus(&self.serials, &before.serials),
+            versions: minus(&self.versions, &before.versions),
+        }
+    }
+
+    /// One extra in all, or one a Channel where several were worked on at once.
+    fn at_most_one(&self, crash: Crash) -> Result<()> {
+        let each: BTreeMap<_, _> =
+            self.serials.iter().map(|(name, serials)| (*name, serials + self.versions[name])).collect();
+        let all = self.serials.values().chain(self.versions.values());
+        ensure!(all.clone().all(|count| *count >= 0), "less than without a crash: {self:?}");
+        ensure!(each.values().all(|count| *count <= 1), "more than one extra: {self:?}");
+        let total: i64 = each.values().sum();
+        ensure!(total <= i64::from(crash.concurrency()), "more than one extra in all: {self:?}");
+        Ok(())
+    }
+}
+
+fn counts(counts: [(&'static str, i64); 3]) -> BTreeMap<&'static str, i64> {
+    BTreeMap::from(counts)
+}
+
+/// What an uninterrupted run may use up: a serial for each authority and each leaf, a version for each key.
+fn expected(phase: Phase) -> Tally {
+    let none = [("voice", 0), ("portal", 0), ("db", 0)];
+    let (serials, versions) = match phase {
+        Phase::Create => ([("voice", 2), ("portal", 2), ("db", 2)], [("voice", 3), ("portal", 3), ("db", 1)]),
+        Phase::Change => ([("voice", 0), ("portal", 1), ("db", 0)], none),
+        Phase::Renew => ([("voice", 1), ("portal", 0), ("db", 0)], none),
+        Phase::Rotate => ([("voice", 0), ("portal", 0), ("db", 2)], [("voice", 1), ("portal", 0), ("db", 1)]),
+        Phase::Delete => (none, none),
+    };
+    Tally { serials: counts(serials), versions: counts(versions) }
+}
+
+/// The crashes of each life.
+fn lives(known: &BTreeMap<Phase, Known>) -> Vec<BTreeMap<Phase, Crash>> {
+    let longest = known.values().map(|known| known.writes).max().unwrap_or_default();
+    if std::env::var_os("SUBROSA_E2E_EVERY").is_some_and(|every| every == "1") {
+        let life = |n: usize, crash: fn(usize) -> Crash| {
+            PHASES.into_iter().filter(|phase| n <= known[phase].writes).map(|phase| (phase, crash(n))).collect()
+        };
+        return (1..=longest).flat_map(|n| [life(n, Crash::Unanswered), life(n, Crash::Answered)]).collect();
+    }
+    let life = |i: usize| {
+        let at = |phase: Phase| 1 + i * known[&phase].writes / LIVES;
+        let crash = if i % 2 == 0 { Crash::Unanswered } else { Crash::Answered };
+        PHASES.into_iter().map(|phase| (phase, crash(at(phase)))).collect()
+    };
+    (0..LIVES).map(life).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_crash_hurts() -> Result<()> {
+    let mut rig = Rig::build().await?;
+    rig.start(1).await?;
+    let scenario = Scenario::found(&rig.house, "whole").await?;
+    let mut known = BTreeMap::new();
+    for phase in PHASES {
+        let one = rig.learn(&scenario, phase).await.with_context(|| format!("{phase:?} without a crash"))?;
+        println!("{phase:?}: {} writes, {:?}", one.writes, one.tally);
+        ensure!(one.tally == expected(phase), "{phase:?} uses {:?} instead of {:?}", one.tally, expected(phase));
+        known.insert(phase, one);
+    }
+    scenario.raze(&rig.house).await?;
+
+    let begun = Instant::now();
+    let lives = lives(&known);
+    let (mut crashes, mut missed, mut failures) = (0, 0, Vec::new());
+    let planned: usize = lives.iter().map(BTreeMap::len).sum();
+    for (number, life) in lives.into_iter().enumerate() {
+        let scenario = Scenario::found(&rig.house, &format!("life{number:03}")).await?;
+        for phase in PHASES {
+            let Some(crash) = life.get(&phase).copied() else {
+                rig.learn(&scenario, phase).await?;
+                continue;
+            };
+            rig.prepare(&scenario, phase, crash.concurrency()).await?;
+            match rig.interrupted(&scenario, phase, crash, &known[&phase]).await {
+                Ok(Some(_)) => crashes += 1,
+                Ok(None) => missed += 1,
+                Err(error) => {
+                    let log = rig.operator.as_ref().map(Operator::log).transpose()?.unwrap_or_default();
+                    let end: Vec<&str> = log.lines().rev().take(15).collect();
+                    let failure = format!(
+                        "life {number}, {phase:?}, {crash:?} of {}: {error:?}\n{}",
+                        known[&phase].writes,
+                        end.into_iter().rev().collect::<Vec<_>>().join("\n")
+                    );
+                    eprintln!("{failure}");
+                    failures.push(failure);
+                    rig.tap.set_mode(Mode::Pass);
+                    break;
+                }
+            }
+        }
+        scenario.raze(&rig.house).await.ok();
+    }
+    println!(
+        "{crashes} crashes of {planned} planned ({missed} came after the last write) in {:.0?}; {} failed",
+        begun.elapsed(),
+        failures.len()
+    );
+    if !failures.is_empty() {
+        bail!("{} of {crashes} crashes hurt; the first: {}", failures.len(), failures[0]);
+    }
+    ensure!(crashes * 10 >= planned * 8, "only {crashes} of {planned} crashes came to pass");
+    assert_eq!(CHANNELS.len(), 3);
+    Ok(())
+}

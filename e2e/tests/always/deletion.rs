@@ -1,0 +1,369 @@
+//! Deleting opens nothing and destroys nothing: access ends at once, every key and every default deny
+//! stays, and what is applied again is what it was.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::{Api, api::{Patch, PatchParams}};
+use serde_json::{Value, json};
+use subrosa_crds::{Channel, WITHDRAW_ACCESS_FINALIZER};
+use subrosa_e2e::{audit::ApiAuditEntry, installation::retention_policy, wait};
+
+use crate::{
+    crash::Rig,
+    house::{DOMAIN, House, PATIENCE},
+    picture,
+    scenario::Scenario,
+};
+
+/// How long access may outlive what gave it.
+const AT_ONCE: Duration = Duration::from_secs(10);
+
+/// A scenario that works, and what its workloads hold.
+struct Estate<'a> {
+    house: &'a House,
+    scenario: Scenario,
+    /// Live tokens in OpenBao and the key each seals with, by Channel.
+    tokens: BTreeMap<&'static str, (String, String)>,
+    keys: BTreeSet<String>,
+}
+
+impl<'a> Estate<'a> {
+    /// Whole, with workloads that seal.
+    async fn found(house: &'a House, name: &str) -> Result<Self> {
+        let scenario = Scenario::found(house, name).await?;
+        house.apply_all(scenario.created()).await?;
+        house.whole(&scenario.channels()).await?;
+        let mut tokens = BTreeMap::new();
+        let keys: BTreeSet<String> = house.keys().await?.into_iter().collect();
+        for (channel, account, class) in [("voice", "sbc", "call-recording"), ("portal", "portal", "chat-log")] {
+            let prefix = format!("{}.{class}.", scenario.id(channel));
+            let key = keys.iter().find(|key| key.starts_with(&prefix)).context(prefix)?.clone();
+            let token = house.workload_token(&scenario.front, account).await?;
+            tokens.insert(channel, (token, key));
+        }
+        let estate = Self { house, scenario, tokens, keys };
+        estate.seals("voice", true).await?;
+        estate.seals("portal", true).await?;
+        Ok(estate)
+    }
+
+    /// Waits until a Channel's live token may seal, or may not; says how long that took.
+    async fn seals(&self, channel: &str, may: bool) -> Result<Duration> {
+        let (token, key) = &self.tokens[channel];
+        let begun = Instant::now();
+        let look = || async {
+            match self.house.may_seal(token, key).await {
+                Ok(found) if found == may => Ok(()),
+                Ok(_) => Err(format!("{channel} may{} seal with {key}", if may { " not" } else { "" })),
+                Err(error) => Err(format!("{error:#}")),
+            }
+        };
+        wait::until(AT_ONCE, look).await?;
+        Ok(begun.elapsed())
+    }
+
+    /// Nobody can do anything any more with what `channel` had, neither now nor by another login.
+    async fn shut(&self, channel: &str, account: Option<&str>) -> Result<Duration> {
+        let took = self.seals(channel, false).await?;
+        if let Some(account) = account {
+            let again = self.house.workload_token(&self.scenario.front, account).await?;
+            ensure!(!self.house.may_seal(&again, &self.tokens[channel].1).await?, "{channel}: another login opens");
+        }
+        Ok(took)
+    }
+
+    /// Every key is there, and every namespace that is there denies by default.
+    async fn intact(&self, namespaces: &[&str]) -> Result<()> {
+        let keys: BTreeSet<String> = self.house.keys().await?.into_iter().collect();
+        let gone: Vec<_> = self.keys.difference(&keys).collect();
+        ensure!(gone.is_empty(), "keys are gone: {gone:?}");
+        for key in &self.keys {
+            let (status, described) = self.house.root("GET", &format!("transit/keys/{key}"), None).await?;
+            let data = &described["data"];
+            ensure!(status == 200 && data["deletion_allowed"] == false, "{key}: {described}");
+            ensure!(data["min_decryption_version"] == 1, "{key} opens less than it did: {described}");
+        }
+        for namespace in namespaces {
+            let policies: Api<NetworkPolicy> = Api::namespaced(self.house.admin.clone(), namespace);
+            let deny = policies.get_opt("subrosa-default-deny").await?;
+            let spec = deny.with_context(|| format!("{namespace} does not deny any more"))?.spec.context("spec")?;
+            ensure!(
+                spec.ingress.unwrap_or_default().is_empty()
+                    && spec.egress.unwrap_or_default().is_empty()
+                    && spec.policy_types.is_some_and(|types| types.len() == 2)
+                    && spec.pod_selector.unwrap_or_default() == Default::default(),
+                "{namespace} denies less than it did"
+            );
+        }
+        Ok(())
+    }
+
+    fn both(&self) -> [&str; 2] {
+        [&self.scenario.front, &self.scenario.data]
+    }
+
+    /// Applied again, it is what it was: the same identities, and live tokens seal with the same keys.
+    async fn same_again(&self) -> Result<()> {
+        self.house.whole(&self.scenario.channels()).await?;
+        for (namespace, name) in self.scenario.channels() {
+            let channel = Api::<Channel>::namespaced(self.house.admin.clone(), namespace).get(name).await?;
+            let id = channel.status.and_then(|status| status.id);
+            ensure!(id.as_deref() == Some(self.scenario.id(name).as_str()), "{name} is {id:?}");
+        }
+        self.seals("voice", true).await?;
+        self.seals("portal", true).await?;
+        let keys: BTreeSet<String> = self.house.keys().await?.into_iter().collect();
+        let ours = |key: &&String| self.scenario.ids.iter().any(|(_, id)| key.starts_with(id.as_str()));
+        let new: Vec<_> = keys.difference(&self.keys).filter(ours).collect();
+        ensure!(new.is_empty(), "the same identity needs no new keys: {new:?}");
+        Ok(())
+    }
+
+    /// What the other side still has of a Channel that went: nothing.
+    async fn closed_to(&self, gone: &str) -> Result<()> {
+        let look = || async {
+            let seen = picture::living(self.house, &self.scenario).await.map_err(|error| format!("{error:#}"))?;
+            let policy = seen["policies"]["Data subrosa-channel-db"].to_string();
+            let trusted = seen["secrets"]["db-mtls"]["clients-ca.crt"].to_string();
+            let selector = if gone == "voice" { "sbc" } else { gone };
+            if policy.contains(selector) || trusted.contains(gone) {
+                return Err(format!("db is still open to {gone}: {policy} {trusted}"));
+            }
+            Ok(())
+        };
+        wait::until(AT_ONCE, look).await
+    }
+}
+
+/// Nobody removed a default deny in a namespace that goes on.
+fn denies_were_never_gone(house: &House, surviving: &[&str]) -> Result<()> {
+    let removed: Vec<String> = house
+        .env
+        .audit_entries()?
+        .into_iter()
+        .filter(ApiAuditEntry::is_write)
+        .filter(|entry| entry.verb.starts_with("delete"))
+        .filter(|entry| {
+            entry.object_ref.as_ref().is_some_and(|object| {
+                object.resource == "networkpolicies"
+                    && surviving.contains(&object.namespace.as_str())
+                    && ["", "subrosa-default-deny"].contains(&object.name.as_str())
+            })
+        })
+        .map(|entry| format!("{} {} by {}", entry.verb, entry.request_uri, entry.user.username))
+        .collect();
+    ensure!(removed.is_empty(), "{removed:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_and_a_namespace_go_without_opening_or_destroying() -> Result<()> {
+    let house = House::build().await?;
+    let mut operator = house.operator().await?;
+    let estate = Estate::found(&house, "one").await?;
+    let (front, data) = (estate.scenario.front.clone(), estate.scenario.data.clone());
+    let channels = house.subrosa("Channel", &front).await?;
+
+    let refused = channels.delete("voice", &Default::default()).await.unwrap_err().to_string();
+    ensure!(refused.contains("subrosa.dev/confirm-delete"), "{refused}");
+    house.delete(&channels, "voice").await?;
+    let took = estate.shut("voice", Some("sbc")).await?;
+    println!("access of a deleted Channel ended after {took:.1?}");
+    estate.closed_to("voice").await?;
+    estate.seals("portal", true).await?;
+    estate.intact(&estate.both()).await?;
+    house.apply_all(estate.scenario.created()).await?;
+    estate.same_again().await?;
+
+    // Held back by somebody else's finalizer, it has no access all the same.
+    let finalizer = json!({"metadata": {"finalizers": ["example.org/kept"]}});
+    channels.patch("portal", &PatchParams::default(), &Patch::Merge(&finalizer)).await?;
+    house.delete(&channels, "portal").await?;
+    estate.shut("portal", Some("portal")).await.context("while a finalizer holds the Channel")?;
+    estate.closed_to("portal").await.context("while a finalizer holds the Channel")?;
+    let lifted = json!({"metadata": {"finalizers": []}});
+    channels.patch("portal", &PatchParams::default(), &Patch::Merge(&lifted)).await?;
+    house.gone(&channels, "portal").await?;
+    house.apply_all(estate.scenario.created()).await?;
+    estate.same_again().await?;
+
+    // Deleted while nobody looks: withdrawn at the next start.
+    operator.stop();
+    house.delete(&channels, "portal").await?;
+    house.gone(&channels, "portal").await?;
+    ensure!(house.may_seal(&estate.tokens["portal"].0, &estate.tokens["portal"].1).await?, "who withdrew it?");
+    let mut operator = house.operator().await?;
+    let took = estate.shut("portal", Some("portal")).await?;
+    println!("access of a Channel deleted while the operator was down ended {took:.1?} after the start");
+    estate.intact(&estate.both()).await?;
+    house.apply_all(estate.scenario.created()).await?;
+    estate.same_again().await?;
+
+    // A namespace that loses its label is frozen: nothing of it goes, and a Channel deleted in it does.
+    let namespaces = house.api("v1", "Namespace", "").await?;
+    let unlabel = json!({"metadata": {"labels": {"subrosa.dev/trust-domain": null}}});
+    namespaces.patch(&front, &PatchParams::default(), &Patch::Merge(&unlabel)).await?;
+    let frozen = |status: &subrosa_crds::ChannelStatus| wait::reason(status, "Ready") == "NamespaceFrozen";
+    wait::channel(&house.admin, &front, "voice", PATIENCE, frozen).await?;
+    estate.intact(&estate.both()).await?;
+    ensure!(house.may_seal(&estate.tokens["voice"].0, &estate.tokens["voice"].1).await?, "frozen, not shut");
+    house.delete(&channels, "voice").await?;
+    estate.shut("voice", None).await.context("a Channel of a frozen namespace")?;
+    let label = json!({"metadata": {"labels": {"subrosa.dev/trust-domain": DOMAIN}}});
+    namespaces.patch(&front, &PatchParams::default(), &Patch::Merge(&label)).await?;
+    house.apply_all(estate.scenario.created()).await?;
+    estate.same_again().await?;
+
+    // A namespace, with all its Channels.
+    house.delete(&namespaces, &front).await?;
+    let took = estate.shut("voice", None).await?;
+    println!("access of a deleted namespace ended after {took:.1?}");
+    estate.shut("portal", None).await?;
+    house.gone(&namespaces, &front).await?;
+    estate.intact(&[&data]).await?;
+    estate.closed_to("voice").await?;
+    estate.closed_to("portal").await?;
+
+    // One of the same name is another: it finds neither the old keys nor the old access.
+    let again = Scenario::found(&house, "one").await?;
+    ensure!(again.id("voice") != estate.scenario.id("voice") && again.id("db") == estate.scenario.id("db"));
+    house.apply_all(again.created()).await?;
+    house.whole(&again.channels()).await?;
+    let token = house.workload_token(&front, "sbc").await?;
+    ensure!(!house.may_seal(&token, &estate.tokens["voice"].1).await?, "a recreated namespace inherits");
+    let keys = house.keys().await?;
+    let own = keys.iter().find(|key| key.starts_with(&format!("{}.call-recording.", again.id("voice"))));
+    ensure!(house.may_seal(&token, own.context("no key of its own")?).await?, "a recreated namespace has nothing");
+
+    // Deleted while nobody looks.
+    operator.stop();
+    house.delete(&namespaces, &front).await?;
+    house.gone(&namespaces, &front).await?;
+    let _operator = house.operator().await?;
+    let look = || async {
+        match house.may_seal(&token, own.unwrap()).await {
+            Ok(false) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    };
+    wait::until(AT_ONCE, look).await.context("a namespace deleted while the operator was down")?;
+    estate.intact(&[&data]).await?;
+    ensure!(house.keys().await?.contains(own.unwrap()), "the key of the second namespace is gone");
+    denies_were_never_gone(&house, &[&data])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -> Result<()> {
+    let house = House::build().await?;
+    let mut operator = house.operator().await?;
+    let estate = Estate::found(&house, "two").await?;
+    let domains = house.subrosa("TrustDomain", "").await?;
+    let found = domains.get(DOMAIN).await?;
+    ensure!(found.metadata.finalizers.iter().flatten().any(|one| one == WITHDRAW_ACCESS_FINALIZER));
+    let policies = |seen: &Value| seen["policies"].clone();
+    let before = picture::living(&house, &estate.scenario).await?;
+
+    house.delete(&domains, DOMAIN).await?;
+    let took = estate.shut("voice", Some("sbc")).await?;
+    println!("access of a deleted TrustDomain ended after {took:.1?}");
+    house.gone(&domains, DOMAIN).await?;
+    // Whatever still happens in its namespaces gives nobody access again.
+    for (namespace, name) in estate.scenario.channels() {
+        let touched = json!({"metadata": {"labels": {"touched": "again"}}, "spec": {"tls": {"duration": "29d"}}});
+        let channels = house.subrosa("Channel", namespace).await?;
+        channels.patch(name, &PatchParams::default(), &Patch::Merge(&touched)).await?;
+        let ungoverned = |status: &subrosa_crds::ChannelStatus| wait::reason(status, "Ready") == "TrustDomainNotFound";
+        wait::channel(&house.admin, namespace, name, PATIENCE, ungoverned).await?;
+    }
+    estate.shut("voice", Some("sbc")).await?;
+    estate.shut("portal", Some("portal")).await?;
+    estate.intact(&estate.both()).await?;
+    let after = picture::living(&house, &estate.scenario).await?;
+    ensure!(policies(&after) == policies(&before), "policies changed: {after:#}");
+    house.apply(house.trust_domain()).await?;
+    house.apply_all(estate.scenario.created()).await?;
+    estate.same_again().await?;
+
+    // Deleted while nobody looks: it waits for its finalizer.
+    operator.stop();
+    house.delete(&domains, DOMAIN).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ensure!(domains.get_opt(DOMAIN).await?.is_some(), "it went with access still given");
+    let operator = house.operator().await?;
+    estate.shut("voice", Some("sbc")).await?;
+    estate.shut("portal", Some("portal")).await?;
+    house.gone(&domains, DOMAIN).await?;
+    estate.intact(&estate.both()).await?;
+    house.apply(house.trust_domain()).await?;
+    estate.same_again().await?;
+
+    // The definitions themselves, and with them everything that was defined.
+    let definitions = house.api("apiextensions.k8s.io/v1", "CustomResourceDefinition", "").await?;
+    let names = ["channels", "trustdomains", "externalparties", "retentionpolicies"];
+    for name in names {
+        definitions.delete(&format!("{name}.subrosa.dev"), &Default::default()).await?;
+    }
+    let took = estate.shut("voice", Some("sbc")).await?;
+    println!("access ended {took:.1?} after the definitions were deleted");
+    estate.shut("portal", Some("portal")).await?;
+    for name in names {
+        house.gone(&definitions, &format!("{name}.subrosa.dev")).await?;
+    }
+    estate.intact(&estate.both()).await?;
+    for crd in subrosa_crds::all() {
+        house.apply(serde_json::to_value(crd)?).await?;
+    }
+    house.apply(house.trust_domain()).await?;
+    house.apply(retention_policy()).await?;
+    house.apply_all(estate.scenario.created()).await?;
+    estate.same_again().await.context("after the definitions came back")?;
+    drop(operator);
+    denies_were_never_gone(&house, &estate.both())
+}
+
+/// A reconcile that is under way when its Channel goes must not give access afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_is_deleted_in_the_midst_of_it_gets_no_access() -> Result<()> {
+    let mut rig = Rig::build().await?;
+    rig.start(4).await?;
+    let scenario = Scenario::found(&rig.house, "midst").await?;
+    let house = &rig.house;
+    // The Secret's answer is what stands between the intent and the grant.
+    let path = format!("/api/v1/namespaces/{}/secrets", scenario.front);
+    rig.tap.count_only(move |write| write.path == path);
+    let (reached, arrival) = std::sync::mpsc::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    rig.tap.after_write(1, move |_| {
+        reached.send(()).ok();
+        held.recv_timeout(Duration::from_secs(30)).ok();
+    });
+    let voice = scenario.created().into_iter().find(|one| one["metadata"]["name"] == "voice").unwrap();
+    house.apply(voice).await?;
+    tokio::task::spawn_blocking(move || arrival.recv_timeout(PATIENCE)).await??;
+    let id = scenario.id("voice");
+    ensure!(house.ledger(id.as_str()).await?.is_some_and(|ledger| !ledger["access"].is_null()), "no intent");
+    let channels = house.subrosa("Channel", &scenario.front).await?;
+    house.delete(&channels, "voice").await?;
+    house.gone(&channels, "voice").await?;
+    // Long enough for a search for orphans, which may wait for the reconcile or not.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    release.send(())?;
+    let uid = scenario.account_uid(house, "sbc").await?;
+    let look = || async {
+        let ledger = house.ledger(id.as_str()).await.map_err(|error| format!("{error:#}"))?;
+        match ledger.is_some_and(|ledger| ledger["access"].is_null()) {
+            true => Ok(()),
+            false => Err("the ledger still gives access".to_owned()),
+        }
+    };
+    wait::until(Duration::from_secs(30), look).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let alias = picture::alias(house, &uid).await?;
+    ensure!(alias.is_null(), "a Channel that is gone has access: {alias}");
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! What a scenario has become, without what differs from one run to the next: two runs that ended in the
+//! same state have equal pictures.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::{core::v1::Secret, networking::v1::NetworkPolicy};
+use kube::{Api, ResourceExt as _, api::ListParams};
+use serde_json::{Map, Value, json};
+use subrosa_crds::Channel;
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::GeneralName,
+    pem::Pem,
+};
+
+use crate::{
+    house::House,
+    scenario::{ACCOUNTS, Scenario, Side},
+};
+
+/// The whole picture: Channels, certificates, policies, ledger and access.
+pub async fn living(house: &House, scenario: &Scenario) -> Result<Value> {
+    let mut picture = remains(house, scenario).await?;
+    let mut channels = Map::new();
+    let mut secrets = Map::new();
+    let mut policies = Map::new();
+    for side in [Side::Front, Side::Data] {
+        let namespace = scenario.namespace(side);
+        for channel in Api::<Channel>::namespaced(house.admin.clone(), namespace)
+            .list(&ListParams::default())
+            .await?
+        {
+            channels.insert(channel.name_any(), status(&channel)?);
+        }
+        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=subrosa");
+        for secret in Api::<Secret>::namespaced(house.admin.clone(), namespace).list(&ours).await? {
+            secrets.insert(secret.name_any(), certificates(&secret)?);
+        }
+        for policy in
+            Api::<NetworkPolicy>::namespaced(house.admin.clone(), namespace).list(&ListParams::default()).await?
+        {
+            policies.insert(format!("{side:?} {}", policy.name_any()), serde_json::to_value(&policy.spec)?);
+        }
+    }
+    picture["channels"] = channels.into();
+    picture["secrets"] = secrets.into();
+    picture["policies"] = policies.into();
+    plain(scenario, &picture)
+}
+
+/// What is left when the Channels are gone: ledger, access and the default deny.
+pub async fn remains(house: &House, scenario: &Scenario) -> Result<Value> {
+    let mut ledgers = Map::new();
+    for (name, id) in &scenario.ids {
+        let ledger = house.ledger(id.as_str()).await?;
+        ledgers.insert((*name).to_owned(), ledger.as_ref().map_or(Value::Null, remembered));
+    }
+    let mut access = Map::new();
+    for account in ACCOUNTS {
+        let uid = scenario.account_uid(house, account).await?;
+        access.insert(account.to_owned(), alias(house, &uid).await?);
+    }
+    let mut denies = Vec::new();
+    for side in [Side::Front, Side::Data] {
+        let api = Api::<NetworkPolicy>::namespaced(house.admin.clone(), scenario.namespace(side));
+        denies.push(api.get_opt("subrosa-default-deny").await?.is_some());
+    }
+    plain(scenario, &json!({"ledgers": ledgers, "access": access, "denies": denies}))
+}
+
+/// With names that say which, instead of names that differ.
+fn plain(scenario: &Scenario, picture: &Value) -> Result<Value> {
+    let mut text = picture.to_string();
+    for (name, id) in &scenario.ids {
+        text = text.replace(id.as_str(), &format!("<{name}>"));
+    }
+    text = text.replace(&scenario.front, "front").replace(&scenario.data, "data");
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn status(channel: &Channel) -> Result<Value> {
+    let status = channel.status.clone().unwrap_or_default();
+    let conditions: BTreeMap<_, _> = status
+        .conditions
+        .iter()
+        .map(|one| (one.type_.clone(), format!("{}/{}", one.status, one.reason)))
+        .collect();
+    let connections: Vec<_> = status
+        .connections
+        .iter()
+        .map(|one| format!("{} {} {} {:?}", one.direction, one.name, one.state, one.listeners))
+        .collect();
+    let keys: Vec<_> =
+        status.keys.iter().map(|key| format!("{} {} {}", key.data_class, key.cohort, key.state)).collect();
+    Ok(json!({
+        "current": status.observed_generation == channel.metadata.generation,
+        "id": status.id,
+        "certificate": status.certificate.is_some(),
+        "authority": status.authority.map(|one| one.generation),
+        "summary": status.connection_summary,
+        "conditions": conditions,
+        "connections": connections,
+        "keys": keys,
+    }))
+}
+
+/// Of a Secret: whose leaf it holds, whether its issuer signed it, and whom each file trusts.
+fn certificates(secret: &Secret) -> Result<Value> {
+    let mut files = Map::new();
+    for (file, content) in secret.data.iter().flatten() {
+        let told = if file == "tls.key" {
+            json!(String::from_utf8_lossy(&content.0).contains("PRIVATE KEY"))
+        } else {
+            let pems: Vec<Pem> = Pem::iter_from_buffer(&content.0).collect::<Result<_, _>>()?;
+            let found: Vec<X509Certificate<'_>> =
+                pems.iter().map(Pem::parse_x509).collect::<Result<_, _>>()?;
+            match file.as_str() {
+                "tls.crt" => leaf(&found)?,
+                _ => json!(found.iter().map(|one| one.subject().to_string()).collect::<Vec<_>>()),
+            }
+        };
+        files.insert(file.clone(), told);
+    }
+    Ok(files.into())
+}
+
+fn leaf(chain: &[X509Certificate<'_>]) -> Result<Value> {
+    let leaf = chain.first().context("no leaf")?;
+    let signed = chain.get(1).is_some_and(|ca| leaf.verify_signature(Some(ca.public_key())).is_ok());
+    let names = leaf.subject_alternative_name()?.map(|names| names.value.general_names.clone());
+    let mut names: Vec<String> = names
+        .unwrap_or_default()
+        .into_iter()
+        .map(|name| match name {
+            GeneralName::DNSName(name) => name.to_owned(),
+            GeneralName::URI(uri) => uri.to_owned(),
+            other => other.to_string(),
+        })
+        .collect();
+    names.sort();
+    Ok(json!({
+        "subject": leaf.subject().to_string(), "issuer": leaf.issuer().to_string(),
+        "signed": signed, "names": names,
+    }))
+}
+
+/// Of a ledger: what does not depend on the hour.
+fn remembered(ledger: &Value) -> Value {
+    let generations = ledger["authority"].as_array().cloned().unwrap_or_default();
+    let keys: BTreeMap<_, _> = ledger["keys"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .flat_map(|(class, cohorts)| {
+            cohorts.as_object().into_iter().flatten().map(move |(cohort, record)| {
+                let made = record["versions"].as_object().is_some_and(|versions| !versions.is_empty());
+                (format!("{class}.{cohort}"), json!({"closed": record["closed"], "made": made}))
+            })
+        })
+        .collect();
+    json!({
+        "channel": ledger["channel"],
+        "authority": generations.iter().map(|one| json!([one["version"], one["state"]])).collect::<Vec<_>>(),
+        "keys": keys,
+        "access": !ledger["access"].is_null(),
+        "open": ledger["open"],
+        "closing": ledger["closing"].as_array().map(Vec::len),
+    })
+}
+
+/// The metadata of a ServiceAccount's alias in OpenBao; null without one.
+pub async fn alias(house: &House, uid: &str) -> Result<Value> {
+    let (_, auth) = house.root("GET", "sys/auth", None).await?;
+    let accessor = auth["data"]["kubernetes/"]["accessor"].clone();
+    let lookup = json!({"alias_name": uid, "alias_mount_accessor": accessor});
+    let (status, entity) = house.root("POST", "identity/lookup/entity", Some(lookup)).await?;
+    if status == 204 {
+        return Ok(Value::Null);
+    }
+    let aliases = entity["data"]["aliases"].as_array().cloned().unwrap_or_default();
+    let alias = aliases.iter().find(|alias| alias["name"] == uid).context("an entity without its alias")?;
+    Ok(alias["custom_metadata"].clone())
+}
+
+/// Where two pictures differ, for people.
+pub fn difference(path: &str, found: &Value, wanted: &Value, to: &mut Vec<String>) {
+    match (found, wanted) {
+        _ if found == wanted => {}
+        (Value::Object(one), Value::Object(other)) => {
+            let keys: std::collections::BTreeSet<_> = one.keys().chain(other.keys()).collect();
+            for key in keys {
+                let at = format!("{path}/{key}");
+                let null = Value::Null;
+                difference(&at, one.get(key).unwrap_or(&null), other.get(key).unwrap_or(&null), to);
+            }
+        }
+        _ => to.push(format!("{path}: {found} instead of {wanted}")),
+    }
+}

@@ -1,0 +1,130 @@
+//! A settled world is quiet: nobody writes what is so already, neither for a minute nor after a restart.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use subrosa_e2e::{Operator, installation::governed_namespace};
+
+use crate::house::{DOMAIN, House, PATIENCE};
+
+/// How long it has to be quiet.
+const WATCHED: Duration = Duration::from_secs(60);
+/// How long nothing may be written before the world counts as settled.
+const SETTLED: Duration = Duration::from_secs(5);
+/// How long a restart is watched after everything was looked at again.
+const RESTARTED: Duration = Duration::from_secs(10);
+
+/// A namespace with a database and those who connect to it, each with data of its own.
+fn team(namespace: &str, channels: usize) -> Vec<Value> {
+    let channel = |name: &str, spec: Value| {
+        json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
+            "metadata": {"name": name, "namespace": namespace}, "spec": spec,
+        })
+    };
+    let clients: Vec<String> = (1..channels).map(|number| format!("client-{number}")).collect();
+    let accepts: Vec<Value> = clients.iter().map(|name| json!({"name": name})).collect();
+    let db = channel("db", json!({
+        "type": "Database",
+        "workload": {"selector": {"matchLabels": {"app": "db"}}},
+        "listeners": [{"name": "sql", "port": 5432}],
+        "accepts": accepts,
+    }));
+    let mut manifests = vec![db];
+    for name in &clients {
+        manifests.push(json!({
+            "apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": {"name": name, "namespace": namespace},
+        }));
+        manifests.push(channel(name, json!({
+            "type": "Voice",
+            "workload": {"selector": {"matchLabels": {"app": name}}, "serviceAccountName": name},
+            "connectsTo": [{"name": "db"}],
+            "dataClasses": ["call-recording"],
+        })));
+    }
+    manifests
+}
+
+/// Makes `teams` namespaces with `each` Channels and waits until all are whole.
+async fn populate(house: &House, teams: usize, each: usize) -> Result<()> {
+    let mut all = Vec::new();
+    for number in 0..teams {
+        let namespace = format!("team-{teams}-{number}");
+        governed_namespace(&house.env, &namespace, DOMAIN).await?;
+        for manifest in team(&namespace, each) {
+            if manifest["kind"] == "Channel" {
+                all.push((namespace.clone(), manifest["metadata"]["name"].as_str().unwrap().to_owned()));
+            }
+            house.apply(manifest).await?;
+        }
+    }
+    let names: Vec<_> = all.iter().map(|(namespace, name)| (namespace.as_str(), name.as_str())).collect();
+    house.whole(&names).await
+}
+
+/// Waits until nothing has been written for a while.
+async fn settle(house: &House) -> Result<()> {
+    let (mut since, mut calm) = (house.mark()?, Instant::now());
+    let deadline = Instant::now() + PATIENCE;
+    while calm.elapsed() < SETTLED {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let writes = house.writes_since(since)?;
+        if !writes.is_empty() {
+            (since, calm) = (house.mark()?, Instant::now());
+            ensure!(Instant::now() < deadline, "it never settles: {writes:#?}");
+        }
+    }
+    Ok(())
+}
+
+/// How many reconciles of Channels there were.
+async fn reconciled(operator: &Operator) -> Result<u64> {
+    let metrics = operator.metrics().await?;
+    let lines = metrics.lines().filter(|line| {
+        line.starts_with("subrosa_reconciles_total{") && line.contains("kind=\"Channel\"")
+    });
+    Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settled_world_is_quiet() -> Result<()> {
+    let house = House::build().await?;
+    let mut operator = house.operator().await?;
+    populate(&house, 2, 5).await?;
+    settle(&house).await?;
+
+    let mark = house.mark()?;
+    tokio::time::sleep(WATCHED).await;
+    let writes = house.writes_since(mark)?;
+    ensure!(writes.is_empty(), "10 settled Channels in {WATCHED:?}: {writes:#?}");
+
+    // The same eyes see a write where there is one.
+    let mark = house.mark()?;
+    let secrets = house.api("v1", "Secret", "team-2-0").await?;
+    secrets.delete("db-mtls", &Default::default()).await?;
+    house.whole(&[("team-2-0", "db")]).await?;
+    settle(&house).await?;
+    let writes = house.writes_since(mark)?;
+    println!("one deleted Secret: {} API writes, {} OpenBao writes", writes.api.len(), writes.bao.len());
+    ensure!(!writes.api.is_empty() && !writes.bao.is_empty(), "the watch is blind: {writes:?}");
+
+    // A restart with a hundred.
+    populate(&house, 9, 10).await?;
+    settle(&house).await?;
+    operator.stop();
+    let (mark, begun) = (house.mark()?, Instant::now());
+    let operator = house.operator().await?;
+    let ready = begun.elapsed();
+    while reconciled(&operator).await? < 100 {
+        ensure!(begun.elapsed() < PATIENCE, "not everything was looked at again: {}", operator.metrics().await?);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let seen = begun.elapsed();
+    tokio::time::sleep(RESTARTED).await;
+    let writes = house.writes_since(mark)?;
+    println!("restart with 100 Channels: ready after {ready:.1?}, all looked at after {seen:.1?}");
+    ensure!(writes.is_empty(), "a restart with 100 settled Channels: {writes:#?}");
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The table of grants and the API server's audit log say the same: nothing was done beyond what is
+//! granted, and nothing is granted that nobody needs.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use subrosa::grants::{
+    audit::{Comparison, compare},
+    table::{Access, table},
+};
+use subrosa_e2e::audit::ApiAuditEntry;
+
+use crate::{
+    house::{DOMAIN, House},
+    scenario::{Scenario, Side},
+};
+
+/// Grants these scenarios have no use for, each with the reason it is held all the same:
+/// resource, verb, why.
+const UNEXERCISED: &[(&str, &str, &str)] = &[];
+
+/// What any ServiceAccount may ask: what is served, and what itself may do.
+fn is_everybodys(entry: &ApiAuditEntry) -> bool {
+    entry.object_ref.as_ref().is_none_or(|object| {
+        ["authorization.k8s.io", "authentication.k8s.io"].contains(&object.api_group.as_str())
+            && !object.resource.contains("token")
+    })
+}
+
+/// Everything that makes the operator use its rights.
+async fn live(house: &House) -> Result<()> {
+    let mut operator = house.operator().await?;
+    let scenario = Scenario::found(house, "rights").await?;
+    house
+        .apply(json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "ExternalParty", "metadata": {"name": "carrier"},
+            "spec": {
+                "role": "Carrier",
+                "addresses": {"cidrs": ["203.0.113.0/28"]},
+                "tls": {"mode": "OneWay"},
+                "channels": [{"namespace": scenario.front, "name": "voice", "direction": "Egress", "ports": [5061]}],
+            },
+        }))
+        .await?;
+    house.apply_all(scenario.created()).await?;
+    house.whole(&scenario.channels()).await?;
+    house.apply_all(scenario.changed()).await?;
+    house.whole(&scenario.channels()).await?;
+
+    // What was made is undone behind its back: a Secret and a policy changed, a binding edited.
+    let merge = |value: Value| kube::api::Patch::Merge(value);
+    let params = Default::default();
+    let secrets = house.api("v1", "Secret", &scenario.front).await?;
+    secrets.patch("voice-mtls", &params, &merge(json!({"data": {"tls.crt": null}}))).await.ok();
+    secrets.patch("voice-mtls", &params, &merge(json!({"data": {"tls.crt": "", "another": "YQ=="}}))).await?;
+    house.whole(&scenario.channels()).await?;
+    let policies = house.api("networking.k8s.io/v1", "NetworkPolicy", &scenario.front).await?;
+    let open = json!({"spec": {"ingress": [{}], "policyTypes": ["Ingress", "Egress"]}});
+    policies.patch("subrosa-channel-voice", &params, &merge(open)).await?;
+    policies.delete("subrosa-default-deny", &Default::default()).await?;
+    let bindings = house.api("rbac.authorization.k8s.io/v1", "RoleBinding", &scenario.data).await?;
+    bindings.patch("subrosa", &params, &merge(json!({"subjects": []}))).await?;
+
+    // Another name for a Secret: the old one is removed.
+    let mut db = scenario.changed().into_iter().find(|one| one["metadata"]["name"] == "db").unwrap();
+    db["spec"]["tls"] = json!({"secretName": "database-tls"});
+    operator.stop();
+    let operator = house.operator().await?;
+    house.apply(db).await?;
+    house.whole(&scenario.channels()).await?;
+    house.gone(&house.api("v1", "Secret", scenario.namespace(Side::Data)).await?, "db-mtls").await?;
+
+    // The same thing happens again and again: one Event becomes a series.
+    for round in 0..3 {
+        let mut portal = scenario.changed().into_iter().find(|one| one["metadata"]["name"] == "portal").unwrap();
+        portal["spec"]["dataClasses"] = json!([if round % 2 == 0 { "no-such-class" } else { "chat-log" }]);
+        house.apply(portal).await?;
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    house.apply_all(scenario.changed()).await?;
+    house.whole(&scenario.channels()).await?;
+
+    scenario.delete_channels(house).await?;
+    let domains = house.subrosa("TrustDomain", "").await?;
+    house.delete(&domains, DOMAIN).await?;
+    house.gone(&domains, DOMAIN).await?;
+    drop(operator);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_granted_is_what_is_done() -> Result<()> {
+    let house = House::build().await?;
+    live(&house).await?;
+    let names = &house.installed.names;
+    let entries: Vec<ApiAuditEntry> = house.env.audit_entries()?;
+    let own: Vec<&ApiAuditEntry> =
+        entries.iter().filter(|entry| entry.user.username == names.user() && !is_everybodys(entry)).collect();
+    ensure!(own.len() > 100, "only {} requests of {}", own.len(), names.user());
+
+    // Nothing was even tried that is not granted.
+    let code = |entry: &ApiAuditEntry| entry.response_status.as_ref().map_or(0, |status| status.code);
+    let refused: BTreeSet<String> = own
+        .iter()
+        .filter(|entry| code(entry) == 403)
+        .map(|entry| format!("{} {}", entry.verb, entry.request_uri))
+        .collect();
+    ensure!(refused.is_empty(), "refused: {refused:#?}");
+    let beyond_everybody: BTreeSet<&str> = entries
+        .iter()
+        .filter(|entry| entry.user.username == names.user() && entry.object_ref.is_none())
+        .map(|entry| entry.request_uri.split('?').next().unwrap_or_default())
+        .filter(|path| !["/api", "/apis", "/version"].contains(path))
+        .collect();
+    ensure!(beyond_everybody.is_empty(), "paths nobody granted: {beyond_everybody:?}");
+
+    let resources: Vec<String> = own.iter().map(|entry| entry.resource()).collect();
+    let done: Vec<Access<'_>> = own
+        .iter()
+        .zip(&resources)
+        .filter(|(entry, _)| code(entry) < 400)
+        .filter_map(|(entry, resource)| {
+            let object = entry.object_ref.as_ref()?;
+            Some(Access {
+                namespace: &object.namespace,
+                group: &object.api_group,
+                resource,
+                name: &object.name,
+                verb: &entry.verb,
+            })
+        })
+        .collect();
+    let table = table(names);
+    let Comparison { beyond, unused } = compare(&table, &done, names);
+    ensure!(beyond.is_empty(), "done and not granted: {beyond:#?}");
+
+    let listed = |resource: &str, verb: &str| UNEXERCISED.iter().any(|(on, may, _)| *on == resource && *may == verb);
+    let unlisted: Vec<String> = unused
+        .iter()
+        .filter(|(grant, verb)| !listed(&grant.path(), verb.as_str()))
+        .map(|(grant, verb)| format!("{verb} {} ({:?}): {}", grant.path(), grant.scope, grant.why))
+        .collect();
+    ensure!(unlisted.is_empty(), "granted and never used: {unlisted:#?}");
+    let outdated: Vec<_> = UNEXERCISED
+        .iter()
+        .filter(|(on, may, _)| !unused.iter().any(|(grant, verb)| grant.path() == *on && verb.as_str() == *may))
+        .collect();
+    ensure!(outdated.is_empty(), "listed as unexercised, and exercised: {outdated:#?}");
+
+    // The comparison sees both: a verb too few and a verb too many.
+    let fewer: Vec<_> = table.iter().filter(|grant| grant.resource != "channels").cloned().collect();
+    ensure!(!compare(&fewer, &done, names).beyond.is_empty(), "blind for what is not granted");
+    let without: Vec<_> = done.iter().filter(|one| one.verb != "create").copied().collect();
+    ensure!(compare(&table, &without, names).unused.len() > unused.len(), "blind for what is not used");
+    println!("{} requests of {} kinds, {} rows granted", done.len(), done.iter().map(|one| (one.resource, one.verb)).collect::<BTreeSet<_>>().len(), table.len());
+    Ok(())
+}
