@@ -76,6 +76,34 @@ pub fn plan(
     ledger: Option<&Ledger>,
     now: Timestamp,
 ) -> Result<Plan, Ungoverned> {
+    let open = ledger.map(|ledger| ledger.open.clone()).unwrap_or_default();
+    with_open(channel, name, world, ledger, &open, now)
+}
+
+/// Plans `channel` while its ledger cannot be read: good for taking away, and for nothing else.
+///
+/// What is open is not known then, so everything declared counts as open: an outage must not close
+/// what both ends still declare.
+///
+/// # Errors
+/// When the namespace's label names no trust domain that exists.
+pub fn plan_withdrawals(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    now: Timestamp,
+) -> Result<Plan, Ungoverned> {
+    with_open(channel, name, world, None, &connection::declared(channel, name), now)
+}
+
+fn with_open(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    ledger: Option<&Ledger>,
+    open: &BTreeSet<Key>,
+    now: Timestamp,
+) -> Result<Plan, Ungoverned> {
     let namespace_uid =
         world.namespaces.get(&name.namespace).map(|facts| facts.uid.as_str()).unwrap_or_default();
     let id = ChannelId::mint(namespace_uid, &name.name);
@@ -99,15 +127,14 @@ pub fn plan(
             }
         }
     };
-    let none_open = BTreeSet::new();
-    let open = ledger.map_or(&none_open, |ledger| &ledger.open);
-    let stalled = stalled_peers(channel, name, world, now);
+    let mut stalled = stalled_peers(channel, name, world, now);
     let memory = Memory { open: Some(open), stalled: Some(&stalled) };
     let mut connections = connection::connections(channel, name, &domain, world, memory, now);
     if matches!(scope, Scope::Frozen | Scope::Stalled(_)) {
         hold_back(&mut connections, open);
+        stalled.insert(name.clone());
     }
-    let policy = network::channel_policy(channel, name, &domain, &connections, world);
+    let policy = network::channel_policy(channel, name, &domain, &connections, world, &stalled);
     let keys = match footing.as_ref().and_then(|footing| footing.policy.as_ref()) {
         Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
         None => Vec::new(),
@@ -209,3 +236,6 @@ impl Plan {
         ledger
     }
 }
+
+#[cfg(test)]
+mod tests;

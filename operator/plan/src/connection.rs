@@ -155,6 +155,22 @@ pub fn connections(
     accepts.chain(connects).collect()
 }
 
+/// Every connection that `channel` declares, whatever the other ends say.
+pub fn declared(channel: &Channel, name: &ChannelRef) -> BTreeSet<Key> {
+    let key = |peer: &Peer, direction| {
+        let other = match peer.kind() {
+            PeerKind::Channel => {
+                Other::Channel(ChannelRef::new(peer.namespace_or(&name.namespace), peer.channel_name()))
+            }
+            PeerKind::ExternalParty => Other::Party(peer.name.clone()),
+            PeerKind::Service => Other::Service(peer.name.clone()),
+        };
+        Key { direction, name: peer.name.clone(), other }
+    };
+    let accepts = channel.spec.accepts.iter().map(|peer| key(peer, Direction::Ingress));
+    accepts.chain(channel.spec.connects_to.iter().map(|peer| key(peer, Direction::Egress))).collect()
+}
+
 struct Judge<'a> {
     channel: &'a Channel,
     name: &'a ChannelRef,
@@ -217,8 +233,12 @@ impl Judge<'_> {
             );
         };
         let mine_domain = self.domain.metadata.name.as_deref().unwrap_or_default();
+        let key = Key { direction, name: mine.name.clone(), other: Other::Channel(other.clone()) };
+        let was_open = self.memory.open.is_some_and(|open| open.contains(&key));
         match self.world.namespaces.get(&other.namespace).and_then(|facts| facts.trust_domain.as_deref()) {
             Some(theirs) if theirs == mine_domain => {}
+            // A namespace that lost its label is frozen: what was open stays so until someone withdraws it.
+            None if was_open => {}
             Some(theirs) => {
                 return Verdict::not_open(
                     State::Refused,
@@ -264,8 +284,6 @@ impl Judge<'_> {
                 ),
             );
         }
-        let key = Key { direction, name: mine.name.clone(), other: Other::Channel(other.clone()) };
-        let was_open = self.memory.open.is_some_and(|open| open.contains(&key));
         if self.memory.stalled.is_some_and(|stalled| stalled.contains(other)) && !was_open {
             return Verdict::not_open(
                 State::AwaitingConsent,
@@ -327,7 +345,7 @@ impl Judge<'_> {
         }
         let ports = ranges(consents.iter().flat_map(|entry| &entry.ports));
         match direction {
-            Direction::Egress => Verdict::open(ports.iter().map(ToString::to_string).collect(), ports),
+            Direction::Egress => reached(ports, &format!("ExternalParty {name}")),
             Direction::Ingress => self.through_listeners(mine, &ports, &format!("ExternalParty {name}")),
         }
     }
@@ -386,7 +404,7 @@ impl Judge<'_> {
         }
         let ports = ranges(&service.ports);
         match direction {
-            Direction::Egress => Verdict::open(ports.iter().map(ToString::to_string).collect(), ports),
+            Direction::Egress => reached(ports, &format!("service {name}")),
             Direction::Ingress if ports.is_empty() => {
                 let own =
                     self.channel.spec.listeners.iter().filter(|own| selected(mine, &own.name)).collect();
@@ -476,6 +494,18 @@ fn agreed(listening: &Channel, one: &Peer, other: &Peer, peer: &ChannelRef) -> V
     verdict
 }
 
+/// Ports of the other end, which listens.
+fn reached(ports: Vec<PortRange>, whose: &str) -> Verdict {
+    if ports.is_empty() {
+        return Verdict::not_open(
+            State::ListenerMismatch,
+            format!("{whose} names no port"),
+            "write its ports, such as ports: [443]",
+        );
+    }
+    Verdict::open(ports.iter().map(ToString::to_string).collect(), ports)
+}
+
 fn open_listeners(listeners: Vec<&Listener>) -> Verdict {
     let names = listeners.iter().map(|listener| listener.name.clone()).collect();
     let mut ports: Vec<_> = listeners.iter().filter_map(|listener| listener.range()).collect();
@@ -539,3 +569,6 @@ pub fn entry_for(from: &ChannelRef, to: &ChannelRef) -> String {
 pub fn party_has_trust(party: &ExternalParty) -> bool {
     party.spec.tls.mode != PartyTlsMode::None && party.spec.tls.ca_bundle.is_some()
 }
+
+#[cfg(test)]
+mod tests;

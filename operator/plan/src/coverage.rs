@@ -6,12 +6,13 @@
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::{objects, world::World};
-use subrosa_crds::{
-    Channel,
-    common::{PortRange, Protocol},
+use subrosa_crds::{Channel, trust_domain::Direction};
+
+use crate::{
+    network::{self, port_range},
+    objects,
+    world::World,
 };
 
 /// A rule of a foreign policy that opens what no connection declares.
@@ -32,6 +33,15 @@ pub fn is_ours(policy: &NetworkPolicy) -> bool {
         && policy.metadata.name.as_deref().is_some_and(|name| name.starts_with("subrosa-"))
 }
 
+/// Whether it is the policy of a Channel that there is; what only carries our labels is foreign.
+fn is_a_channels(name: &str, policy: &NetworkPolicy, namespace: &str, world: &World) -> bool {
+    let channels = world.channels.get(namespace).into_iter().flatten();
+    is_ours(policy)
+        && channels
+            .filter(|(channel, _)| name == network::policy_name(channel))
+            .any(|(_, channel)| objects::is_of(policy, channel))
+}
+
 /// The foreign rules in `namespace` that reach pods of `channel` and that `wanted` does not cover.
 pub fn widenings(
     channel: &Channel,
@@ -50,8 +60,14 @@ pub fn widenings(
     };
     let mut found = Vec::new();
     for (name, policy) in world.network_policies.get(namespace).into_iter().flatten() {
-        let Some(spec) = policy.spec.as_ref().filter(|spec| !is_ours(policy) && reaches(spec)) else {
+        let foreign = !is_a_channels(name, policy, namespace, world);
+        let Some(spec) = policy.spec.as_ref().filter(|spec| foreign && reaches(spec)) else {
             continue;
+        };
+        // Rules of a direction that the policy does not govern are not read by anybody.
+        let governs = |direction: Direction| {
+            let types = spec.policy_types.as_deref().unwrap_or_default();
+            types.is_empty() || types.iter().any(|one| one == direction.as_str())
         };
         let own_ingress: Vec<_> = wanted
             .ingress
@@ -61,12 +77,14 @@ pub fn widenings(
             .collect();
         let own_egress: Vec<_> =
             wanted.egress.iter().flatten().map(|rule| (rule.to.as_deref(), rule.ports.as_deref())).collect();
-        for (index, rule) in spec.ingress.iter().flatten().enumerate() {
+        let ingress = spec.ingress.iter().flatten().filter(|_| governs(Direction::Ingress));
+        for (index, rule) in ingress.enumerate() {
             if !covered(rule.from.as_deref(), rule.ports.as_deref(), &own_ingress) {
                 found.push(Widening { policy: name.clone(), rule: format!("ingress[{index}]") });
             }
         }
-        for (index, rule) in spec.egress.iter().flatten().enumerate() {
+        let egress = spec.egress.iter().flatten().filter(|_| governs(Direction::Egress));
+        for (index, rule) in egress.enumerate() {
             if !covered(rule.to.as_deref(), rule.ports.as_deref(), &own_egress) {
                 found.push(Widening { policy: name.clone(), rule: format!("egress[{index}]") });
             }
@@ -99,20 +117,11 @@ fn covered(
 }
 
 fn within(port: &NetworkPolicyPort, own: &NetworkPolicyPort) -> bool {
-    match (range(port), range(own)) {
+    match (port_range(port), port_range(own)) {
         (Some(port), Some(own)) => port.intersect(own) == Some(port),
         _ => false,
     }
 }
 
-fn range(port: &NetworkPolicyPort) -> Option<PortRange> {
-    let protocol = match port.protocol.as_deref() {
-        None | Some("TCP") => Protocol::Tcp,
-        Some("UDP") => Protocol::Udp,
-        Some(_) => return None,
-    };
-    let Some(IntOrString::Int(start)) = port.port else { return None };
-    let start = u16::try_from(start).ok()?;
-    let end = port.end_port.map_or(Some(start), |end| u16::try_from(end).ok())?;
-    Some(PortRange { protocol, start, end })
-}
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,6 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
         conditions: condition::conditions(verdicts, old, domain.metadata.generation, now),
     }
 }
+
+#[cfg(test)]
+mod tests;

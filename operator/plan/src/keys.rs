@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp, civil::Date};
+use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
     Channel, RetentionPolicy, TrustDomain,
     channel::{KeyStatus, KeyType, WorkloadAction},
@@ -152,9 +152,12 @@ pub fn action(
     if found.rotate_every != key.rotate_every {
         return Some(KeyAction::SetRotation { name: key.name.clone(), every: key.rotate_every });
     }
-    let late = next_rotation(key, found)
-        .is_some_and(|next| now > next.saturating_add(ROTATION_SLACK).unwrap_or(next));
-    late.then(|| KeyAction::Rotate { name: key.name.clone() })
+    is_late(key, found, now).then(|| KeyAction::Rotate { name: key.name.clone() })
+}
+
+/// Whether Vault should have made a new version by now.
+fn is_late(key: &WantedKey, found: &ObservedKey, now: Timestamp) -> bool {
+    next_rotation(key, found).is_some_and(|next| now > next.saturating_add(ROTATION_SLACK).unwrap_or(next))
 }
 
 /// When the next version is due.
@@ -163,22 +166,25 @@ pub fn next_rotation(key: &WantedKey, found: &ObservedKey) -> Option<Timestamp> 
     newest.saturating_add(key.rotate_every?).ok()
 }
 
-/// What of all keys stands in status, and how many others there are by state.
+/// What of all keys stands in status, and how many others there are by state. `found` is none where
+/// Vault did not answer.
 pub fn status(
     ledger: &Ledger,
     wanted: &[WantedKey],
-    found: &BTreeMap<String, ObservedKey>,
+    found: Option<&BTreeMap<String, ObservedKey>>,
     policy: Option<&RetentionPolicy>,
-    today: Date,
+    domain: &TrustDomain,
+    now: Timestamp,
 ) -> (Vec<KeyStatus>, BTreeMap<String, i64>) {
     let id = ledger.id();
+    let today = domain::today(domain, now);
     let mut shown = Vec::new();
     let mut others: BTreeMap<String, i64> = BTreeMap::new();
     for (class, cohorts) in &ledger.keys {
         for (text, record) in cohorts {
             let name = id.data_key(class, text);
             let key = wanted.iter().find(|key| key.name == name);
-            let seen = found.get(&name);
+            let seen = found.and_then(|found| found.get(&name));
             let due = text
                 .parse::<Cohort>()
                 .ok()
@@ -187,7 +193,19 @@ pub fn status(
                     Some((cohort, policy?.spec.classes.iter().find(|known| &known.name == class)?))
                 })
                 .and_then(|(cohort, class)| cohort.due(class.keep.parse().ok()?).ok());
-            let state = state(key, record, seen, due, today);
+            let state = match (key, seen) {
+                (_, Some(seen)) if seen.alarming.is_some() => "Irreversible",
+                (Some(_), None) if found.is_none() => "Unknown",
+                (Some(_), None) if !record.versions.is_empty() => "Missing",
+                (Some(_), None) => "Pending",
+                (Some(key), Some(_)) if key.rotate_every.is_none() => "Next",
+                (Some(key), Some(seen)) if is_late(key, seen, now) => "RotationLate",
+                (Some(_), Some(_)) => "Current",
+                (None, _) if due.is_some_and(|due| due <= today) => "Due",
+                (None, _) if record.closed => "Closed",
+                // Nobody stopped its rotation: the Channel is Stalled or its namespace frozen.
+                (None, _) => "NotPlanned",
+            };
             let due_soon =
                 due.is_some_and(|due| (due - today).get_days() <= i32::try_from(DUE_SOON_DAYS).unwrap_or(90));
             if state == "Closed" && !due_soon {
@@ -212,20 +230,5 @@ pub fn status(
     (shown, others)
 }
 
-fn state(
-    key: Option<&WantedKey>,
-    record: &KeyRecord,
-    seen: Option<&ObservedKey>,
-    due: Option<Date>,
-    today: Date,
-) -> &'static str {
-    match (key, seen) {
-        (_, Some(seen)) if seen.alarming.is_some() => "Irreversible",
-        (Some(_), None) if !record.versions.is_empty() => "Missing",
-        (Some(_), None) => "Pending",
-        (Some(key), Some(_)) if key.rotate_every.is_none() => "Next",
-        (Some(_), Some(_)) => "Current",
-        (None, _) if due.is_some_and(|due| due <= today) => "Due",
-        (None, _) => "Closed",
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -101,3 +101,6 @@ fn service_names(
 fn below(namespace: &str, domain: &TrustDomain) -> [String; 2] {
     [format!("{namespace}.svc"), format!("{namespace}.svc.{}", domain::cluster_domain(domain))]
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,3 +113,6 @@ impl Ledger {
         self.keys.get(class)?.get(&cohort.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

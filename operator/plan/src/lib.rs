@@ -20,6 +20,8 @@ pub mod party_status;
 pub mod retention_status;
 pub mod selector;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod trust;
 pub mod validity;
 pub mod world;

@@ -4,7 +4,9 @@
 //! exactly the agreed ports. Source: networking.k8s.io/v1 NetworkPolicy; policies add up, so what
 //! no policy opens stays closed once the namespace denies by default.
 
-use std::collections::BTreeMap;
+mod narrow;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::networking::v1::{
@@ -23,9 +25,11 @@ use subrosa_crds::{
     trust_domain::{Direction, DnsServer, NetworkService},
 };
 
+pub use narrow::narrowed;
+
 use crate::{
     connection::{Connection, Other, implied_services},
-    objects,
+    objects, selector,
     world::World,
 };
 
@@ -57,16 +61,20 @@ pub fn default_deny(namespace: &str, domain: &str) -> NetworkPolicy {
 }
 
 /// The policy of `channel`: what its open connections, its services and DNS need, and nothing else.
+///
+/// `held` are the Channels whose declaration is not in force, among them perhaps this one: their pods
+/// are those that their own policy still protects, not those that a bad edit selects.
 pub fn channel_policy(
     channel: &Channel,
     name: &ChannelRef,
     domain: &TrustDomain,
     connections: &[Connection],
     world: &World,
+    held: &BTreeSet<ChannelRef>,
 ) -> NetworkPolicy {
     let mut rules = Rules::default();
     for connection in connections.iter().filter(|connection| connection.is_open()) {
-        let peers = peers(&connection.other, domain, world);
+        let peers = peers(&connection.other, domain, world, held);
         rules.add(connection.direction, peers.clone(), &connection.ports);
         if connection.other == Other::Channel(name.clone()) {
             // Replicas of one Channel are both ends, whichever list names it.
@@ -99,7 +107,7 @@ pub fn channel_policy(
             ..ObjectMeta::default()
         },
         spec: Some(NetworkPolicySpec {
-            pod_selector: Some(channel.spec.workload.selector.clone()),
+            pod_selector: Some(workload(channel, name, world, held)),
             policy_types: Some(both_directions()),
             ingress: Some(rules.ingress),
             egress: Some(rules.egress),
@@ -107,45 +115,28 @@ pub fn channel_policy(
     }
 }
 
-/// What of `existing` still holds under `wanted`: the rules that are in both.
-///
-/// Where nothing new may open (an audited or frozen namespace, or a Channel that is Stalled),
-/// withdrawals are applied by this and nothing else is.
-pub fn narrowed(existing: &NetworkPolicySpec, wanted: &NetworkPolicySpec) -> NetworkPolicySpec {
-    let keep = |rules: &Option<Vec<NetworkPolicyIngressRule>>| {
-        let wanted = wanted.ingress.as_deref().unwrap_or_default();
-        rules.iter().flatten().filter(|rule| wanted.contains(rule)).cloned().collect::<Vec<_>>()
-    };
-    let ingress = keep(&existing.ingress);
-    let wanted_egress = wanted.egress.as_deref().unwrap_or_default();
-    let egress: Vec<_> =
-        existing.egress.iter().flatten().filter(|rule| wanted_egress.contains(rule)).cloned().collect();
-    NetworkPolicySpec {
-        pod_selector: existing.pod_selector.clone(),
-        policy_types: Some(both_directions()),
-        ingress: Some(ingress),
-        egress: Some(egress),
-    }
-}
-
-/// Whether the other end's policy has the connection that `channel` declares: our pods, and every
-/// agreed port.
+/// Whether the other end's policy has the connection: our pods, which `workload` selects in
+/// `namespace`, and every agreed port.
 pub fn lets_through(
     theirs: &NetworkPolicySpec,
-    name: &ChannelRef,
-    channel: &Channel,
+    namespace: &str,
+    workload: &LabelSelector,
     connection: &Connection,
 ) -> bool {
-    let us = pods(&name.namespace, channel.spec.workload.selector.clone());
-    let ports: Vec<_> = connection.ports.iter().copied().map(policy_port).collect();
-    let has = |peers: &Option<Vec<NetworkPolicyPeer>>, open: &Option<Vec<NetworkPolicyPort>>| {
-        let open = open.as_deref().unwrap_or_default();
-        peers.as_deref().unwrap_or_default().contains(&us) && ports.iter().all(|port| open.contains(port))
+    let us = pods(namespace, workload);
+    // Two entries of theirs for one peer are two rules, of which each may have some of the ports.
+    let has = |peers: &Option<Vec<_>>, open: &Option<Vec<_>>, port: &NetworkPolicyPort| {
+        peers.iter().flatten().any(|peer| peer == &us) && open.iter().flatten().any(|one| one == port)
     };
+    let mut ports = connection.ports.iter().copied().map(policy_port);
     // Where we accept, they connect: seen from them it is the other direction.
     match connection.direction {
-        Direction::Ingress => theirs.egress.iter().flatten().any(|rule| has(&rule.to, &rule.ports)),
-        Direction::Egress => theirs.ingress.iter().flatten().any(|rule| has(&rule.from, &rule.ports)),
+        Direction::Ingress => {
+            ports.all(|port| theirs.egress.iter().flatten().any(|rule| has(&rule.to, &rule.ports, &port)))
+        }
+        Direction::Egress => {
+            ports.all(|port| theirs.ingress.iter().flatten().any(|rule| has(&rule.from, &rule.ports, &port)))
+        }
     }
 }
 
@@ -202,11 +193,29 @@ fn policy_port(range: PortRange) -> NetworkPolicyPort {
     }
 }
 
-fn peers(other: &Other, domain: &TrustDomain, world: &World) -> Vec<NetworkPolicyPeer> {
+/// The numbers that an entry of a rule opens; none for a name, or for every port of a protocol.
+pub(crate) fn port_range(port: &NetworkPolicyPort) -> Option<PortRange> {
+    let protocol = match port.protocol.as_deref() {
+        None | Some("TCP") => Protocol::Tcp,
+        Some("UDP") => Protocol::Udp,
+        Some(_) => return None,
+    };
+    let Some(IntOrString::Int(start)) = port.port else { return None };
+    let start = u16::try_from(start).ok()?;
+    let end = port.end_port.map_or(Some(start), |end| u16::try_from(end).ok())?;
+    Some(PortRange { protocol, start, end })
+}
+
+fn peers(
+    other: &Other,
+    domain: &TrustDomain,
+    world: &World,
+    held: &BTreeSet<ChannelRef>,
+) -> Vec<NetworkPolicyPeer> {
     match other {
         Other::Channel(name) => world
             .channel(name)
-            .map(|peer| vec![pods(&name.namespace, peer.spec.workload.selector.clone())])
+            .map(|peer| vec![pods(&name.namespace, &workload(peer, name, world, held))])
             .unwrap_or_default(),
         Other::Party(name) => {
             world.parties.get(name).map(|party| blocks(&party.spec.addresses.cidrs)).unwrap_or_default()
@@ -222,6 +231,22 @@ fn peers(other: &Other, domain: &TrustDomain, world: &World) -> Vec<NetworkPolic
     }
 }
 
+/// The pods of a Channel: those it declares or, where its declaration is not in force, those that its
+/// policy protects.
+fn workload(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    held: &BTreeSet<ChannelRef>,
+) -> LabelSelector {
+    let in_force = || {
+        let policy = world.network_policies.get(&name.namespace)?.get(&policy_name(&name.name))?;
+        policy.spec.as_ref().filter(|_| objects::is_of(policy, channel))?.pod_selector.clone()
+    };
+    let in_force = if held.contains(name) { in_force() } else { None };
+    in_force.unwrap_or_else(|| selector::tidy(&channel.spec.workload.selector))
+}
+
 fn service_peers(service: &NetworkService) -> Vec<NetworkPolicyPeer> {
     located(service.namespace.as_deref(), service.pod_selector.as_ref(), &service.cidrs)
 }
@@ -232,17 +257,17 @@ fn located(
     cidrs: &[String],
 ) -> Vec<NetworkPolicyPeer> {
     match namespace {
-        Some(namespace) => vec![pods(namespace, selector.cloned().unwrap_or_default())],
+        Some(namespace) => vec![pods(namespace, &selector.cloned().unwrap_or_default())],
         None => blocks(cidrs),
     }
 }
 
-fn pods(namespace: &str, selector: LabelSelector) -> NetworkPolicyPeer {
+fn pods(namespace: &str, selector: &LabelSelector) -> NetworkPolicyPeer {
     // The API server puts this label on every namespace and nobody can change it.
     let label = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())]);
     NetworkPolicyPeer {
         namespace_selector: Some(LabelSelector { match_labels: Some(label), ..LabelSelector::default() }),
-        pod_selector: Some(selector),
+        pod_selector: Some(selector::tidy(selector)),
         ip_block: None,
     }
 }
@@ -284,11 +309,10 @@ fn dns_ports(server: &DnsServer) -> Vec<PortRange> {
     [Protocol::Udp, Protocol::Tcp]
         .into_iter()
         .flat_map(|protocol| {
-            ports.iter().filter_map(|port| u16::try_from(*port).ok()).map(move |port| PortRange {
-                protocol,
-                start: port,
-                end: port,
-            })
+            ports
+                .iter()
+                .filter_map(|port| u16::try_from(*port).ok().filter(|port| *port > 0))
+                .map(move |port| PortRange { protocol, start: port, end: port })
         })
         .collect()
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::{api::networking::v1::NetworkPolicy, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::Resource;
 use subrosa_crds::{CHANNEL_LABEL, Channel, TRUST_DOMAIN_LABEL};
 
@@ -44,4 +44,10 @@ pub fn owner(channel: &Channel) -> Option<OwnerReference> {
         controller: Some(true),
         block_owner_deletion: Some(false),
     })
+}
+
+/// Whether the operator made `policy` for `channel`: by its UID, for names and labels prove nothing.
+pub fn is_of(policy: &NetworkPolicy, channel: &Channel) -> bool {
+    let owners = policy.metadata.owner_references.as_deref().unwrap_or_default();
+    channel.metadata.uid.as_ref().is_some_and(|uid| owners.iter().any(|owner| &owner.uid == uid))
 }

@@ -159,3 +159,6 @@ fn forbidden_range(party: &ExternalParty, domain: &TrustDomain) -> Option<(Strin
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,8 +48,13 @@ pub fn problems(policy: &RetentionPolicy, world: &World, now: Timestamp) -> BTre
     } else {
         allowing
             .iter()
-            .flat_map(|domain| retention::check(&policy.spec, &domain.spec.jurisdictions, domain::today(domain, now)))
+            .flat_map(|domain| {
+                retention::check(&policy.spec, &domain.spec.jurisdictions, domain::today(domain, now))
+            })
             .collect()
     };
     judged.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect()
 }
+
+#[cfg(test)]
+mod tests;

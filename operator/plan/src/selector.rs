@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 /// Whether `selector` selects something with `labels`. An unknown operator selects nothing.
 pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
@@ -25,6 +25,17 @@ pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
         })
 }
 
+/// `selector` as the API server gives it back: an empty map or list is not said at all.
+pub fn tidy(selector: &LabelSelector) -> LabelSelector {
+    let mut tidy = selector.clone();
+    tidy.match_labels = tidy.match_labels.filter(|labels| !labels.is_empty());
+    tidy.match_expressions = tidy.match_expressions.filter(|expressions| !expressions.is_empty());
+    for requirement in tidy.match_expressions.iter_mut().flatten() {
+        requirement.values = requirement.values.take().filter(|values| !values.is_empty());
+    }
+    tidy
+}
+
 /// Whether everything that `narrow` selects is selected by `wide` too, as far as equal labels tell.
 pub fn implies(narrow: &LabelSelector, wide: &LabelSelector) -> bool {
     let labels = narrow.match_labels.clone().unwrap_or_default();
@@ -35,7 +46,11 @@ pub fn implies(narrow: &LabelSelector, wide: &LabelSelector) -> bool {
 
 /// Whether a Service whose selector is `service` has only pods that `workload` selects behind it.
 pub fn serves(service: &BTreeMap<String, String>, workload: &LabelSelector) -> bool {
-    !service.is_empty() && matches(workload, service)
+    // Its pods may carry any label that the Service leaves open, so what is not there proves nothing.
+    let settled = |requirement: &LabelSelectorRequirement| service.contains_key(&requirement.key);
+    !service.is_empty()
+        && workload.match_expressions.iter().flatten().all(settled)
+        && matches(workload, service)
 }
 
 /// As people write it: `app=sbc,tier in (a, b)`.
@@ -51,3 +66,6 @@ pub fn text(selector: &LabelSelector) -> String {
     });
     equal.chain(others).collect::<Vec<_>>().join(",")
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,8 +90,11 @@ pub fn channel(
             overdue: exception.expires.parse().is_ok_and(|last: Date| last < today),
         })
         .collect();
-    let open = connections.iter().filter(|connection| connection.state == State::Open.as_str()).count();
-    let verdicts = verdicts(channel, name, plan, applied, &connections, world, now);
+    // What follows the declared ones was withdrawn by removing the entry: shown, and not owed.
+    let declared = connections.get(..plan.connections.len()).unwrap_or_default();
+    let open = declared.iter().filter(|connection| connection.state == State::Open.as_str()).count();
+    let summary = format!("{open}/{}", declared.len());
+    let verdicts = verdicts(channel, name, plan, applied, declared, world, now);
     let old = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     ChannelStatus {
         observed_generation: channel.metadata.generation,
@@ -101,7 +104,7 @@ pub fn channel(
         authority: ledger.and_then(authority),
         keys,
         other_keys,
-        connection_summary: Some(format!("{open}/{}", connections.len())),
+        connection_summary: Some(summary),
         connections,
         exceptions,
         conditions: condition::conditions(verdicts, old, channel.metadata.generation, now),
@@ -209,20 +212,43 @@ fn not_in_force(
         }
         Ok(_) => {}
     }
-    if let Err(fault) = &applied.certificate {
+    let unchanged = applied.ledger.is_err() && stays_open(channel, name, connection, plan, world);
+    if let Err(fault) = &applied.certificate
+        && !unchanged
+    {
         return Some(format!("agreed by both ends; the certificate is not in force: {}", fault.message));
     }
     let Other::Channel(peer) = &connection.other else { return None };
-    if !applied.trusting.contains(peer) {
+    if !applied.trusting.contains(peer) && !unchanged {
         return Some(format!("agreed by both ends; Channel {peer} has no certificate authority yet"));
     }
+    let workload = plan.policy.spec.clone().and_then(|spec| spec.pod_selector).unwrap_or_default();
     let enforced = domain::mode(&plan.domain, &peer.namespace) == NetworkMode::Enforce;
     let policies = world.network_policies.get(&peer.namespace);
     let theirs = policies
         .and_then(|policies| policies.get(&network::policy_name(&peer.name))?.spec.as_ref())
-        .is_some_and(|spec| network::lets_through(spec, name, channel, connection));
+        .is_some_and(|spec| network::lets_through(spec, &name.namespace, &workload, connection));
     (enforced && !theirs)
         .then(|| format!("agreed by both ends; the network policy of Channel {peer} does not have it yet"))
+}
+
+/// Whether a connection that was open is so still, while the ledger cannot be read: nothing that both
+/// ends declare is taken away then, and the policy has it as planned.
+fn stays_open(
+    channel: &Channel,
+    name: &ChannelRef,
+    connection: &Connection,
+    plan: &Plan,
+    world: &World,
+) -> bool {
+    let before = channel.status.iter().flat_map(|status| &status.connections);
+    let was_open = before
+        .filter(|one| one.name == connection.name && one.direction == connection.direction.as_str())
+        .any(|one| one.state == State::Open.as_str());
+    let policies = world.network_policies.get(&name.namespace);
+    let found = policies.and_then(|policies| policies.get(&network::policy_name(&name.name))?.spec.as_ref());
+    was_open
+        && found.zip(plan.policy.spec.as_ref()).is_some_and(|(found, wanted)| network::same(found, wanted))
 }
 
 fn certificate(plan: &Plan, leaf: &LeafFacts) -> CertificateStatus {
@@ -456,6 +482,14 @@ fn first(names: &[&str]) -> String {
     text
 }
 
+/// Why a Channel with data classes may have no key to make.
+const NO_COHORT: &str = "the cohorts of its data classes cannot be counted: check the operator's clock, cohort and spec.encryption.rotateEvery";
+
+/// Only what seals stands on a retention policy.
+fn seals(plan: &Plan) -> bool {
+    plan.footing.as_ref().is_some_and(|footing| footing.policy.is_some())
+}
+
 fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
     let verdict =
         |truth, reason: &str, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
@@ -469,6 +503,9 @@ fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
             "NotPlanned",
             "no key is made or judged while this Channel is Stalled or frozen".into(),
         );
+    }
+    if plan.keys.is_empty() && seals(plan) {
+        return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
     }
     if plan.keys.is_empty() {
         return verdict(Truth::True, "NothingSealed", "no data class is declared: no key is needed".into());
@@ -522,6 +559,9 @@ fn retained(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Ve
             "NotPlanned",
             "nothing is judged while this Channel is Stalled or frozen".into(),
         );
+    }
+    if plan.keys.is_empty() && seals(plan) {
+        return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
     }
     if plan.keys.is_empty() {
         return verdict(Truth::True, "NothingKept", "no data class is declared".into());

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use subrosa_crds::{
     Channel, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain,
-    names::ChannelRef,
+    names::{ChannelId, ChannelRef},
     period::{self, Period},
 };
 
-use crate::{domain, selector, world::World};
+use crate::{domain, leaf, selector, world::World};
 
 /// Why a Channel is Stalled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +99,7 @@ pub fn check(
     };
     problems.extend(conflicts(channel, name, world));
     problems.extend(names(channel, domain));
+    problems.extend(common_name(channel, name, domain, world, now));
     problems.extend(times(channel, domain, now));
     if problems.is_empty() { Ok(Footing { domain: Arc::clone(domain), policy }) } else { Err(problems) }
 }
@@ -114,7 +115,16 @@ fn retention<'a>(
     }
     let allowed = &domain.spec.retention_policies;
     let chosen = channel.spec.retention_policy.as_ref().or_else(|| allowed.first());
-    let Some(chosen) = chosen else { return Ok(None) };
+    let Some(chosen) = chosen else {
+        return Err(Problem::new(
+            "RetentionPolicyNotFound",
+            "spec.retentionPolicy",
+            format!(
+                "TrustDomain {} allows no retention policy: ask who governs it to add one to its spec.retentionPolicies",
+                object_name(domain)
+            ),
+        ));
+    };
     if !allowed.contains(chosen) {
         return Err(Problem::new(
             "RetentionPolicyForbidden",
@@ -233,6 +243,33 @@ fn names(channel: &Channel, domain: &TrustDomain) -> Option<Problem> {
     })
 }
 
+/// A common name that software may take for a DNS name outside what the authority may sign.
+fn common_name(
+    channel: &Channel,
+    name: &ChannelRef,
+    domain: &TrustDomain,
+    world: &World,
+    now: Timestamp,
+) -> Option<Problem> {
+    channel.spec.tls.as_ref()?.common_name.as_ref()?;
+    let id = ChannelId::mint("", &name.name);
+    let permitted = leaf::authority_spec(name, &id, domain, now).permitted_dns;
+    let leaf = leaf::leaf_spec(channel, name, domain, world);
+    (!leaf.common_name_permitted(&permitted)).then(|| {
+        let permitted: Vec<_> = permitted.into_iter().collect();
+        Problem::new(
+            "CommonNameNotAllowed",
+            "spec.tls.commonName",
+            format!(
+                "{} reads as a DNS name and is not under {}: write a name without dots, such as {}",
+                leaf.common_name,
+                permitted.join(", "),
+                name.name
+            ),
+        )
+    })
+}
+
 fn under(name: &str, suffixes: &[String]) -> bool {
     let name = name.strip_prefix("*.").unwrap_or(name);
     suffixes.iter().any(|suffix| {
@@ -251,12 +288,21 @@ fn times(channel: &Channel, domain: &TrustDomain, now: Timestamp) -> Option<Prob
             "DurationTooLong",
             "spec.tls.duration",
             format!(
-                "{wanted} is more than a quarter of the authority's {text} (TrustDomain {} certificateAuthority.duration): write at most {}d",
+                "{wanted} is more than a quarter of the authority's {text} (TrustDomain {} certificateAuthority.duration): write at most {}",
                 object_name(domain),
-                whole.as_secs() / 4 / 86_400
+                whole_units(whole.as_secs() / 4)
             ),
         )
     })
+}
+
+/// As a duration is written: in the largest unit of which there is one.
+fn whole_units(seconds: i64) -> String {
+    let (unit, length) = [("d", 86_400), ("h", 3_600), ("m", 60)]
+        .into_iter()
+        .find(|(_, length)| seconds >= *length)
+        .unwrap_or(("s", 1));
+    format!("{}{unit}", seconds / length)
 }
 
 /// The life of a generation that begins at `now`, counted by the calendar.
@@ -280,3 +326,6 @@ pub fn secret_name(channel: &Channel, name: &str) -> String {
 fn object_name(domain: &TrustDomain) -> &str {
     domain.metadata.name.as_deref().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

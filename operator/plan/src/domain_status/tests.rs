@@ -1,0 +1,98 @@
+use serde_json::json;
+use subrosa_crds::condition::find;
+
+use super::*;
+use crate::testing::{DOMAIN, Scene, now};
+
+fn seen() -> Seen {
+    Seen {
+        vault: Some(VaultStatus { version: "2.7.2".into(), ..VaultStatus::default() }),
+        reachable: Ok(()),
+        guarded: None,
+        orphans: None,
+        counts: Counts::default(),
+    }
+}
+
+fn judged(scene: &Scene, seen: &Seen) -> Vec<(String, String, String)> {
+    let status = status(&scene.domains[DOMAIN], seen, now());
+    assert_eq!(status.observed_generation, Some(2));
+    status.conditions.into_iter().map(|one| (one.type_, one.status, one.reason)).collect()
+}
+
+fn expect(rows: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+    rows.iter().map(|(kind, truth, reason)| ((*kind).into(), (*truth).into(), (*reason).into())).collect()
+}
+
+#[test]
+fn ready_when_vault_answers_and_the_guards_stand() {
+    let rows = [
+        ("Ready", "True", "InForce"),
+        ("VaultReachable", "True", "LoggedIn"),
+        ("Guarded", "True", "InPlace"),
+    ];
+    assert_eq!(judged(&Scene::new(), &seen()), expect(&rows));
+}
+
+#[test]
+fn a_fault_of_vault_is_retried() {
+    let sealed = Seen { reachable: Err(Fault::new("VaultSealed", "unseal it")), ..seen() };
+    let rows = [
+        ("Ready", "False", "VaultSealed"),
+        ("VaultReachable", "False", "VaultSealed"),
+        ("Guarded", "True", "InPlace"),
+        ("Reconciling", "True", "Retrying"),
+    ];
+    assert_eq!(judged(&Scene::new(), &sealed), expect(&rows));
+}
+
+#[test]
+fn without_guards_it_is_not_ready() {
+    let seen = Seen { guarded: Some("a policy was edited".into()), ..seen() };
+    let rows = [
+        ("Ready", "False", "NotInPlace"),
+        ("VaultReachable", "True", "LoggedIn"),
+        ("Guarded", "False", "NotInPlace"),
+        ("Reconciling", "True", "Retrying"),
+    ];
+    assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
+}
+
+#[test]
+fn an_unknown_time_zone_stalls_it_whatever_else_is_wrong() {
+    let scene = Scene::new().domain(DOMAIN, json!({"timeZone": "Nowhere/At-All"}));
+    let seen = Seen { reachable: Err(Fault::new("VaultSealed", "unseal it")), ..seen() };
+    let rows = [
+        ("Ready", "False", "TimeZoneUnknown"),
+        ("VaultReachable", "False", "VaultSealed"),
+        ("Guarded", "True", "InPlace"),
+        ("Stalled", "True", "TimeZoneUnknown"),
+    ];
+    assert_eq!(judged(&scene, &seen), expect(&rows));
+    let status = status(&scene.domains[DOMAIN], &seen, now());
+    assert!(find(&status.conditions, condition::STALLED).unwrap().message.contains("spec.timeZone"));
+}
+
+#[test]
+fn members_are_counted() {
+    let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "R", "message": "", "lastTransitionTime": "2026-11-22T12:00:00Z"});
+    let with = |name: &str, conditions: Vec<serde_json::Value>| {
+        let mut one = crate::testing::channel(name, json!({}));
+        one.status = Some(crate::testing::read(json!({"conditions": conditions})));
+        one
+    };
+    let scene = Scene::new()
+        .namespace("elsewhere", Some("other"))
+        .namespace("loose", None)
+        .channel("cc-front/new", json!({}))
+        .channel("elsewhere/far", json!({}))
+        .channel("loose/far", json!({}))
+        .given(with("cc-front/a", vec![condition("Ready", "True"), condition("Connected", "True")]))
+        .given(with("cc-front/b", vec![condition("Ready", "True"), condition("Connected", "False")]))
+        .given(with("cc-data/c", vec![condition("Ready", "False"), condition("Stalled", "True")]));
+    let seen = Seen { counts: Counts::of(DOMAIN, &scene), ..seen() };
+    let status = status(&scene.domains[DOMAIN], &seen, now());
+    assert_eq!(status.namespaces, Some(3));
+    assert_eq!(status.channels, Some(ChannelCount { total: 4, ready: 2, attention: 2 }));
+    assert_eq!(status.vault.unwrap().version, "2.7.2");
+}

@@ -1,0 +1,290 @@
+//! A small hospital for tests: worlds are built from the YAML people would write, as JSON.
+
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
+
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use subrosa_crds::{
+    Channel, ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef,
+};
+
+use crate::{
+    certificate::{KeyAlgorithm, LeafFacts, Validity, pem},
+    channel::{self, Plan},
+    ledger::Ledger,
+    world::{NamespaceFacts, PodFacts, ServiceFacts, World},
+};
+
+/// The trust domain of every test that does not name another.
+pub const DOMAIN: &str = "oosterlinde";
+
+pub fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// A Sunday at noon, UTC.
+pub fn now() -> Timestamp {
+    at("2026-11-22T12:00:00Z")
+}
+
+/// `namespace/name`.
+pub fn named(text: &str) -> ChannelRef {
+    let (namespace, name) = text.split_once('/').unwrap();
+    ChannelRef::new(namespace, name)
+}
+
+pub fn read<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+/// RFC 7386: null removes, objects merge, everything else replaces.
+pub fn merge(into: &mut Value, patch: Value) {
+    match (into, patch) {
+        (Value::Object(into), Value::Object(patch)) => {
+            for (key, value) in patch {
+                if value.is_null() {
+                    into.remove(&key);
+                } else {
+                    merge(into.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (into, patch) => *into = patch,
+    }
+}
+
+pub fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// A Channel as the API server returns it; its pods are `app: <name>` unless `spec` says otherwise.
+pub fn channel(name: &str, spec: Value) -> Channel {
+    let name = named(name);
+    let mut whole = json!({"workload": {"selector": {"matchLabels": {"app": name.name}}}});
+    merge(&mut whole, spec);
+    read(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
+        "metadata": {
+            "name": name.name, "namespace": name.namespace, "generation": 3,
+            "uid": format!("uid-{}-{}", name.namespace, name.name),
+            "creationTimestamp": "2026-11-01T00:00:00Z",
+        },
+        "spec": whole,
+    }))
+}
+
+pub fn domain(name: &str, patch: Value) -> TrustDomain {
+    let mut spec = json!({
+        "organisation": {"name": "Ziekenhuis Oosterlinde", "country": "NL"},
+        "jurisdictions": ["NL", "EU"],
+        "timeZone": "Europe/Amsterdam",
+        "vault": {"address": "https://openbao.security.svc:8200", "auth": {"kubernetes": {}}},
+        "retentionPolicies": ["contactcenter"],
+        "network": {"clusterCIDRs": ["10.0.0.0/8", "fd00::/8"]},
+    });
+    merge(&mut spec, patch);
+    read(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "TrustDomain",
+        "metadata": {"name": name, "generation": 2}, "spec": spec,
+    }))
+}
+
+pub fn party(name: &str, patch: Value) -> ExternalParty {
+    let mut spec = json!({
+        "role": "Carrier",
+        "addresses": {"cidrs": ["203.0.113.0/28"]},
+        "tls": {"mode": "OneWay"},
+    });
+    merge(&mut spec, patch);
+    read(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "ExternalParty",
+        "metadata": {"name": name, "generation": 4}, "spec": spec,
+    }))
+}
+
+pub fn retention(name: &str, spec: Value) -> RetentionPolicy {
+    read(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "RetentionPolicy",
+        "metadata": {"name": name, "generation": 5}, "spec": spec,
+    }))
+}
+
+/// A policy of somebody else, or one of ours as found.
+pub fn network_policy(name: &str, spec: Value) -> NetworkPolicy {
+    read(json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": name}, "spec": spec,
+    }))
+}
+
+/// A certificate as far as bundles are concerned.
+pub fn certificate(number: u8) -> String {
+    pem::encode(&[0x30, 1, number])
+}
+
+/// A leaf made a day ago that lives for thirty.
+pub fn leaf() -> LeafFacts {
+    LeafFacts {
+        serial: "0badcafe".into(),
+        subject: None,
+        uris: [].into(),
+        dns_names: [].into(),
+        other_names: false,
+        key_algorithm: Some(KeyAlgorithm::EcdsaP256),
+        usage_as_built: true,
+        key_matches: true,
+        validity: Validity { not_before: at("2026-11-21T12:00:00Z"), not_after: at("2026-12-21T12:00:00Z") },
+        issuer: Some(1),
+        chain_complete: true,
+    }
+}
+
+/// A world under construction.
+#[derive(Clone, Default)]
+pub struct Scene {
+    pub world: World,
+}
+
+impl Deref for Scene {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Scene {
+    /// The trust domain with its retention policy, and three of its namespaces.
+    pub fn new() -> Self {
+        Self::default()
+            .domain(DOMAIN, json!({}))
+            .retention(
+                "contactcenter",
+                json!({"classes": [{"name": "call-recording", "keep": "90d", "cohort": "Week"}]}),
+            )
+            .namespace("cc-front", Some(DOMAIN))
+            .namespace("cc-data", Some(DOMAIN))
+            .namespace("cc-web", Some(DOMAIN))
+    }
+
+    pub fn domain(mut self, name: &str, patch: Value) -> Self {
+        self.world.domains.insert(name.into(), Arc::new(domain(name, patch)));
+        self
+    }
+
+    pub fn namespace(mut self, name: &str, trust_domain: Option<&str>) -> Self {
+        let facts = NamespaceFacts {
+            uid: format!("uid-{name}"),
+            trust_domain: trust_domain.map(str::to_owned),
+            terminating: false,
+        };
+        self.world.namespaces.insert(name.into(), facts);
+        self
+    }
+
+    pub fn channel(self, name: &str, spec: Value) -> Self {
+        self.given(channel(name, spec))
+    }
+
+    /// A Channel made by hand, such as one of another age.
+    pub fn given(mut self, channel: Channel) -> Self {
+        let namespace = channel.metadata.namespace.clone().unwrap();
+        let name = channel.metadata.name.clone().unwrap();
+        self.world.channels.entry(namespace).or_default().insert(name, Arc::new(channel));
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        let name = named(name);
+        self.world.channels.get_mut(&name.namespace).unwrap().remove(&name.name);
+        self
+    }
+
+    pub fn party(mut self, name: &str, patch: Value) -> Self {
+        self.world.parties.insert(name.into(), Arc::new(party(name, patch)));
+        self
+    }
+
+    pub fn retention(mut self, name: &str, spec: Value) -> Self {
+        self.world.retention.insert(name.into(), Arc::new(retention(name, spec)));
+        self
+    }
+
+    pub fn pod<const N: usize>(self, name: &str, pairs: [(&str, &str); N]) -> Self {
+        self.pod_with(name, PodFacts { labels: labels(pairs), ..PodFacts::default() })
+    }
+
+    pub fn pod_with(mut self, name: &str, facts: PodFacts) -> Self {
+        let name = named(name);
+        self.world.pods.entry(name.namespace).or_default().insert(name.name, facts);
+        self
+    }
+
+    pub fn service<const N: usize>(mut self, name: &str, headless: bool, pairs: [(&str, &str); N]) -> Self {
+        let name = named(name);
+        let facts = ServiceFacts { selector: labels(pairs), headless };
+        self.world.services.entry(name.namespace).or_default().insert(name.name, facts);
+        self
+    }
+
+    pub fn account(mut self, name: &str, uid: &str) -> Self {
+        let name = named(name);
+        self.world.service_accounts.entry(name.namespace).or_default().insert(name.name, uid.into());
+        self
+    }
+
+    pub fn bundle(mut self, config_map: &str, text: &str) -> Self {
+        let key = ConfigMapKey { config_map: config_map.into(), key: "ca.crt".into() };
+        self.world.bundles.insert(key, text.into());
+        self
+    }
+
+    pub fn policy(mut self, namespace: &str, policy: NetworkPolicy) -> Self {
+        let name = policy.metadata.name.clone().unwrap();
+        self.world.network_policies.entry(namespace.into()).or_default().insert(name, Arc::new(policy));
+        self
+    }
+
+    pub fn get(&self, name: &str) -> &Channel {
+        self.world.channel(&named(name)).unwrap()
+    }
+
+    pub fn plan(&self, name: &str) -> Plan {
+        self.plan_with(name, None)
+    }
+
+    pub fn plan_with(&self, name: &str, ledger: Option<&Ledger>) -> Plan {
+        match channel::plan(self.get(name), &named(name), &self.world, ledger, now()) {
+            Ok(plan) => plan,
+            Err(problem) => panic!("{name}: {problem:?}"),
+        }
+    }
+
+    /// What the operator would have noted once the plan of `name` is in force.
+    pub fn ledger(&self, name: &str) -> Ledger {
+        let plan = self.plan(name);
+        plan.remember(self.first_ledger(name), now())
+    }
+
+    pub fn first_ledger(&self, name: &str) -> Ledger {
+        let name = named(name);
+        let uid = self.namespaces[&name.namespace].uid.clone();
+        Ledger::new(name, &uid, DOMAIN)
+    }
+
+    /// As if the plans of these Channels had been carried out: their policies are there.
+    pub fn in_force(mut self, names: &[&str]) -> Self {
+        for name in names {
+            let policy = self.plan(name).policy;
+            self = self.policy(&named(name).namespace, policy);
+        }
+        self
+    }
+}
+
+/// The spec of a plan's policy.
+pub fn spec(plan: &Plan) -> NetworkPolicySpec {
+    plan.policy.spec.clone().unwrap()
+}
