@@ -250,6 +250,7 @@ async fn every_operation_is_observed_once_with_its_outcome() {
     assert_eq!(*seen.0.lock().unwrap(), [("transit.list", "ok"), ("transit.read", "VaultSealed")]);
 }
 
+const UPGRADING: &str = r#"{"errors":["Upgrading from non-versioned to versioned data."]}"#;
 const COMMIT: &str = r#"{"errors":["1 error occurred:\n\t* transaction commit failed\n\n"]}"#;
 
 #[tokio::test]
@@ -286,6 +287,12 @@ async fn requests_are_repeated_only_when_that_is_harmless() {
         assert_eq!(flaky.attempts(), attempts, "{status}");
         assert!(written.is_ok() || written.is_err_and(|error| error.outcome_unknown()));
     }
+    // A new key-value mount is not ready for a moment: neither for a write nor for a read.
+    let flaky = Flaky::new(2, 400, UPGRADING, false);
+    let kv = Kv::new(flaky.vault().await, MountPath::new("subrosa").unwrap());
+    let path = LedgerPath::new(Ledger::Channels, "a").unwrap();
+    assert_eq!(kv.write(&path, &json!({}), 0).await.unwrap(), 1);
+    assert_eq!(flaky.attempts(), 3);
     let flaky = Flaky::new(u32::MAX, 503, "", false);
     assert!(transit(&flaky.vault().await).list_keys().await.is_err());
     assert_eq!(flaky.attempts(), 4, "a few times, then no more");

@@ -31,6 +31,18 @@ async fn the_second_application_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_new_mount_that_is_not_ready_yet_is_waited_for() {
+    let bao = Bao::start_on_disk().await;
+    for round in 0..10 {
+        let mut params = bao.params();
+        params.kv_mount = crate::support::mount(&format!("ledger-{round}"));
+        let report = apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
+        let config = report.iter().find(|step| step.path == format!("ledger-{round}/config")).unwrap();
+        assert_eq!(config.outcome, Outcome::Updated);
+    }
+}
+
+#[tokio::test]
 async fn what_was_changed_by_hand_is_put_right_and_named() {
     let bao = Bao::start().await;
     bao.set_up().await;

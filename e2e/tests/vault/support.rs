@@ -47,11 +47,20 @@ enum Server {
 impl Bao {
     /// One in memory, without an API server.
     pub async fn start() -> Self {
+        Self::start_with(Storage::InMemory).await
+    }
+
+    /// One on disk, as in production, without an API server.
+    pub async fn start_on_disk() -> Self {
+        Self::start_with(Storage::Raft).await
+    }
+
+    async fn start_with(storage: Storage) -> Self {
         install_crypto_provider();
         let program = tokio::task::spawn_blocking(tools::bao).await.unwrap().unwrap();
         let directory = WorkDirectory::create().unwrap();
         let servers = Authority::new("subrosa vault tests").unwrap();
-        let server = OpenBao::start(&program, directory.path(), &servers, Storage::InMemory).await.unwrap();
+        let server = OpenBao::start(&program, directory.path(), &servers, storage).await.unwrap();
         Self::new(Server::Alone { openbao: Box::new(server), _directory: directory })
     }
 

@@ -108,6 +108,9 @@ pub(super) fn classify(asked: &Asked<'_>, status: StatusCode, body: Vec<u8>) -> 
         400 if says("check-and-set parameter did not match") => {
             Failure::final_(VaultError::CasConflict { path: path() })
         }
+        400 if says("Upgrading from non-versioned") => {
+            Failure { error: VaultError::NotReady { path: path() }, again: Again::Unhandled }
+        }
         500..=599 => {
             let again = if says("transaction commit failed") { Again::Uncertain } else { Again::Never };
             Failure { error: VaultError::Fault { path: path(), status: code, messages }, again }
@@ -190,6 +193,12 @@ mod tests {
                 r#"{"errors":["check-and-set parameter did not match the current version"]}"#,
                 "VaultConflict",
                 Again::Never,
+            ),
+            (
+                400,
+                r#"{"errors":["Upgrading from non-versioned to versioned data. This backend will be unavailable"]}"#,
+                "VaultNotReady",
+                Again::Unhandled,
             ),
             (403, r#"{"errors":["permission denied"]}"#, "VaultPermissionDenied", Again::Never),
             (404, r#"{"errors":["no handler for route"]}"#, "VaultNotFound", Again::Never),

@@ -111,6 +111,12 @@ pub enum VaultError {
         /// What Vault said, shortened.
         messages: Vec<String>,
     },
+    /// The key-value engine is still preparing its storage, as it does for a moment after it is mounted.
+    #[error("{path} in Vault is not ready yet")]
+    NotReady {
+        /// The request's path.
+        path: String,
+    },
     /// An answer that does not look like Vault's.
     #[error("the answer to {path} is not what Vault answers: {problem}")]
     Unexpected {
@@ -149,6 +155,7 @@ impl VaultError {
             Self::Deleted { .. } => "VaultEntryDeleted",
             Self::Invalid { .. } => "VaultRequestRefused",
             Self::Fault { .. } => "VaultFault",
+            Self::NotReady { .. } => "VaultNotReady",
             Self::Unexpected { .. } => "VaultAnswerUnexpected",
             Self::Occupied { .. } => "VaultPathOccupied",
         }
@@ -180,6 +187,7 @@ impl VaultError {
                 "check the mount's path; `subrosa vault-setup` makes what is static".into()
             }
             Self::CasConflict { .. } => "nothing: it is read again and retried".into(),
+            Self::NotReady { .. } => "nothing: it is ready in a moment and the request is made again".into(),
             Self::Deleted { path, version } => {
                 format!("undelete version {version} of {path}, then find out who deleted it")
             }
@@ -202,6 +210,7 @@ impl VaultError {
                 | Self::Timeout { .. }
                 | Self::TokenRejected
                 | Self::CasConflict { .. }
+                | Self::NotReady { .. }
                 | Self::Fault { .. }
         )
     }

@@ -1,6 +1,7 @@
 //! Applies the setup: reads first, writes only differences, says what it did.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
@@ -48,6 +49,9 @@ pub struct StepReport {
     pub changed: Vec<String>,
 }
 
+/// How long a new mount may take to become usable.
+const MOUNT_PATIENCE: Duration = Duration::from_secs(30);
+
 const ADMIN: &[Capability] = &[Capability::Create, Capability::Read, Capability::Update, Capability::Sudo];
 
 /// Brings Vault to the described setup with an administrator's token. Applied twice, the second time writes
@@ -65,7 +69,7 @@ pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>,
             }
             StepKind::Mount { .. } | StepKind::Object => step.body.clone(),
         };
-        report.push(apply_step(vault, step, &body).await?);
+        report.push(apply_patiently(vault, step, &body).await?);
     }
     Ok(report)
 }
@@ -73,6 +77,19 @@ pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>,
 async fn known_accessor(vault: &Vault, setup: &VaultSetup) -> Result<MountAccessor, VaultError> {
     let absent = || VaultError::NotFound { path: format!("auth/{}", setup.kubernetes_mount) };
     auth_accessor(vault, &setup.kubernetes_mount).await?.ok_or_else(absent)
+}
+
+/// A key-value mount answers neither reads nor writes for a moment after it is made.
+async fn apply_patiently(vault: &Vault, step: &SetupStep, body: &Value) -> Result<StepReport, VaultError> {
+    let deadline = Instant::now() + MOUNT_PATIENCE;
+    loop {
+        match apply_step(vault, step, body).await {
+            Err(VaultError::NotReady { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 async fn apply_step(vault: &Vault, step: &SetupStep, body: &Value) -> Result<StepReport, VaultError> {
@@ -123,20 +140,9 @@ async fn write(vault: &Vault, step: &SetupStep, body: &Value) -> Result<(), Vaul
     }
     let secret = step.secret.as_ref().map(|(_, secret)| secret);
     let call = Call::<_, Value>::post(step.path.as_str(), body);
-    let mut attempt = 0;
-    loop {
-        match vault.send(&op, &call, secret).await {
-            // A key-value mount is not ready the moment it is made.
-            Err(VaultError::Invalid { messages, .. })
-                if attempt < 20 && messages.iter().any(|message| message.contains("Upgrading")) =>
-            {
-                attempt += 1;
-                tokio::time::sleep(std::time::Duration::from_millis(250)).await;
-            }
-            Ok(Reply::Success(body)) => return parse::<Value>(&step.path, &body).map(|_| ()),
-            Ok(Reply::Absent(_)) => return Err(VaultError::NotFound { path: step.path.clone() }),
-            Err(error) => return Err(error),
-        }
+    match vault.send(&op, &call, secret).await? {
+        Reply::Success(body) => parse::<Value>(&step.path, &body).map(|_| ()),
+        Reply::Absent(_) => Err(VaultError::NotFound { path: step.path.clone() }),
     }
 }
 
