@@ -3,6 +3,7 @@
 //! The cluster is installed from `deploy/` as a reader of the README would do it.
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed helper fails its test")]
+#![allow(clippy::print_stderr, reason = "how much was tried")]
 
 mod deletion;
 mod escalation;
