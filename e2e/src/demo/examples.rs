@@ -11,6 +11,9 @@ use crate::{
     installation::{OPENBAO_CA, apply_object},
 };
 
+/// The kinds of Subrosa.
+const KINDS: [&str; 4] = ["TrustDomain", "RetentionPolicy", "ExternalParty", "Channel"];
+
 /// The objects of every YAML file in `directory`, by file name.
 ///
 /// # Errors
@@ -49,8 +52,10 @@ pub async fn apply(client: &Client, objects: Vec<Value>, env: &Environment) -> R
             None => counts.push((kind, 1)),
         }
     }
-    let counts: Vec<_> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    changes.insert(0, counts.join(", "));
+    let all: usize = counts.iter().map(|(_, count)| count).sum();
+    let ours = counts.iter().filter(|(kind, _)| KINDS.contains(&kind.as_str()));
+    let ours: Vec<_> = ours.map(|(kind, count)| format!("{count} {kind}")).collect();
+    changes.insert(0, format!("{all} objects, among them {}", ours.join(", ")));
     Ok(changes)
 }
 
@@ -61,8 +66,8 @@ fn point_at(domain: &mut Value, address: &str) -> Result<String> {
     let before = vault.insert("address".into(), address.into()).unwrap_or_default();
     vault.insert("caBundle".into(), json!({"configMap": OPENBAO_CA, "key": "ca.crt"}));
     Ok(format!(
-        "changed for this machine: vault.address of the TrustDomain is {address} instead of {}, and its caBundle \
-         is this OpenBao's",
+        "changed for this machine: vault.address of the TrustDomain is {address}\n\
+         instead of {}, and its caBundle is this OpenBao's",
         before.as_str().unwrap_or("nothing")
     ))
 }
