@@ -238,8 +238,14 @@ fn reach(installation: &Installation) -> Vec<Grant> {
             &[Create],
             "Reach into a governed namespace. The policy subrosa-role-binding admits this one binding only.",
         ),
-        Grant::new(Scope::Cluster, RBAC, "rolebindings", &[Get, Patch], "Keep that binding as it was.")
-            .named([rbac::NAMESPACE_BINDING]),
+        Grant::new(
+            Scope::Cluster,
+            RBAC,
+            "rolebindings",
+            &[Get, List, Watch, Patch],
+            "Keep that binding as it was, and notice when somebody changes it.",
+        )
+        .named([rbac::NAMESPACE_BINDING]),
         Grant::new(Scope::Cluster, RBAC, "clusterroles", &[Bind], "Refer to this role, and to no other.")
             .named([rbac::NAMESPACE_ROLE]),
         Grant::new(
