@@ -156,7 +156,6 @@ fn paths_that_pages_name_are_there() {
     for (page, text) in pages() {
         for path in quoted(&text) {
             let is_path = TOP.iter().any(|top| path.starts_with(top)) && !path.contains(['<', ' ', '*', '…']);
-            // Made by building, not by us.
             assert!(
                 !is_path || root().join(path).exists(),
                 "{}: there is no {path}",
