@@ -107,6 +107,17 @@ pub async fn binds_itself_where_it_governs(world: &World) -> Result<()> {
         tries("replaces its binding", put(&existing, operator_binding()).dry(), RBAC),
         tries("deletes its binding", delete(&existing).dry(), RBAC),
         tries("lists bindings", get(role_bindings("cc-front")), RBAC),
+        tries("lists bindings cluster-wide", get(cluster_rbac("rolebindings", "")), RBAC),
+        tries(
+            "lists bindings of its name cluster-wide",
+            get(format!("{}?fieldSelector=metadata.name%3Dsubrosa", cluster_rbac("rolebindings", ""))),
+            Allowed,
+        ),
+        tries(
+            "lists bindings of another name",
+            get(format!("{}?fieldSelector=metadata.name%3Dteam", cluster_rbac("rolebindings", ""))),
+            RBAC,
+        ),
         tries(
             "adds itself to the team's binding",
             merge(format!("{}/team", role_bindings("cc-front")), json!({ "subjects": [itself] })).dry(),
