@@ -13,7 +13,7 @@ use kube::{
     api::PostParams,
     runtime::{WatchStreamExt as _, watcher},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use subrosa_crds::Channel;
 
 use crate::wait::whole;
@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Channels, numbered from 0; the even ones listen, the odd ones connect to the one before.
 pub(super) struct Crowd {
-    next: usize,
+    added: Vec<usize>,
 }
 
 impl Crowd {
@@ -49,14 +49,16 @@ impl Crowd {
                 anyhow::Ok(api.create(&PostParams::default(), &account).await.map(drop)?)
             })
             .await?;
-        Ok(Self { next: 0 })
+        Ok(Self { added: Vec::new() })
     }
 
     /// Applies `count` more Channels and waits until all of them are whole; says how long that took.
     pub(super) async fn add(&mut self, client: &Client, count: usize, at_once: usize) -> Result<Duration> {
-        let numbers: Vec<_> = (self.next..self.next + count).collect();
-        self.next += count;
-        let last = self.next - 1;
+        // A new crowd begins with one that listens, so that nobody waits for one of an earlier crowd.
+        let first = self.added.last().map_or(0, |last| (last + 1).next_multiple_of(2));
+        let numbers: Vec<_> = (first..first + count).collect();
+        self.added.extend(&numbers);
+        let last = first + count - 1;
         let mut missing: BTreeSet<_> = numbers.iter().map(|number| name_of(*number)).collect();
         let channels: Api<Channel> = Api::all(client.clone());
         let watching = watcher(channels, watcher::Config::default()).default_backoff().applied_objects();
@@ -89,11 +91,12 @@ impl Crowd {
 
     /// Namespaces and names of the Channels with a Secret, spread over the whole crowd.
     pub(super) fn sample(&self, count: usize) -> Vec<(String, String)> {
-        let step = (self.next / count).max(1);
-        (0..self.next)
+        let step = (self.added.len() / count).max(1);
+        self.added
+            .iter()
             .step_by(step)
             .take(count)
-            .map(|number| (namespace_of(number), name_of(number)))
+            .map(|number| (namespace_of(*number), name_of(*number)))
             .collect()
     }
 }
@@ -107,19 +110,17 @@ fn name_of(number: usize) -> String {
 }
 
 /// A Channel of the crowd; one that is left without its pair stands alone.
-fn manifest(number: usize, alone: bool) -> serde_json::Value {
-    let mut spec = json!({
-        "workload": {"selector": {"matchLabels": {"app": name_of(number)}}, "serviceAccountName": format!("w{number}")},
-        "dataClasses": ["chat-log"],
-    });
-    if number.is_multiple_of(2) {
-        spec["listeners"] = json!([{"name": "tls", "port": 8443}]);
-        if !alone {
-            spec["accepts"] = json!([{"name": name_of(number + 1)}]);
+fn manifest(number: usize, alone: bool) -> Value {
+    let workload = json!({"selector": {"matchLabels": {"app": name_of(number)}}, "serviceAccountName": format!("w{number}")});
+    let listeners = json!([{"name": "tls", "port": 8443}]);
+    let spec = match (number % 2, alone) {
+        (0, true) => json!({"workload": workload, "dataClasses": ["chat-log"], "listeners": listeners}),
+        (0, false) => json!({"workload": workload, "dataClasses": ["chat-log"], "listeners": listeners,
+            "accepts": [{"name": name_of(number + 1)}]}),
+        _ => {
+            json!({"workload": workload, "dataClasses": ["chat-log"], "connectsTo": [{"name": name_of(number - 1)}]})
         }
-    } else {
-        spec["connectsTo"] = json!([{"name": name_of(number - 1)}]);
-    }
+    };
     json!({"apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel", "metadata": {"name": name_of(number)}, "spec": spec})
 }
 

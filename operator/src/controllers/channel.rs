@@ -22,7 +22,11 @@ use crate::{
 /// Takes a change into the world and says who must be looked at because of it.
 pub fn seen(world: &mut World, change: Change<Arc<Channel>>) -> BTreeSet<Subject> {
     let (key, new) = match change {
-        Change::Applied(key, channel) => (key, Some(channel)),
+        // What is to be deleted counts for nothing any more, whoever holds it back.
+        Change::Applied(key, channel) => {
+            let stays = channel.metadata.deletion_timestamp.is_none();
+            (key, stays.then_some(channel))
+        }
         Change::Gone(key) => (key, None),
     };
     let name = ChannelRef::new(key.namespace, key.name);
@@ -47,11 +51,10 @@ fn wakes(
         woken.insert(Subject::Channel(name.clone()));
         woken.insert(Subject::Namespace(name.namespace.clone()));
         woken.extend(rivals(world, name, old).chain(rivals(world, name, new)));
-        if let Some(domain) =
-            world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone())
-        {
-            woken.insert(Subject::Domain(domain));
-        }
+        // A namespace that lost its label is still the business of the domain it was in.
+        let labelled = world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone());
+        let before = old.and_then(|old| old.status.as_ref()?.trust_domain.clone());
+        woken.extend(labelled.into_iter().chain(before).map(Subject::Domain));
     }
     // What peers need to know of this Channel: its declaration, its authority, whether it is Stalled.
     if spec_changed || told(old) != told(new) {
@@ -132,6 +135,10 @@ async fn turn(channel: &Channel, ctx: &Context) -> Action {
     });
     let Some(uid) = uid else { return again(ctx, subject, true, None) };
     let id = ChannelId::mint(&uid, &name.name);
+    let _working = ctx.under_way.begin(&id);
+    if ctx.cluster.read(|world| world.channel(&name).is_none()) {
+        return Action::await_change();
+    }
     let domain = match governing {
         Ok(domain) => Ok(domain),
         // A namespace that lost its label: the status says where to ask, the ledger whether it is so.
@@ -162,6 +169,9 @@ async fn turn(channel: &Channel, ctx: &Context) -> Action {
     if let Err(error) = &written {
         tracing::warn!(channel = %name, %error, "status could not be written");
     }
+    let fault = outcome.as_ref().ok().and_then(|outcome| outcome.applied.fault());
+    let took = ctx.now().duration_since(now).as_millis();
+    tracing::debug!(channel = %name, took, reason = fault.map(|fault| fault.reason.as_str()), "reconciled");
     ctx.metrics.reconciled("Channel", failed);
     again(ctx, subject, failed || written.is_err(), wake_at)
 }
