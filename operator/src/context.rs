@@ -1,14 +1,17 @@
 //! What every reconcile is given.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use kube::Client;
-use subrosa_crds::{names::ChannelRef, trust_domain::Orphans};
+use subrosa_crds::{
+    names::{ChannelId, ChannelRef},
+    trust_domain::Orphans,
+};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
@@ -52,6 +55,8 @@ pub struct Context {
     pub failures: Failures,
     /// When to look for orphans in the ledger.
     pub sweeps: Sweeps,
+    /// Which Channels are being worked on.
+    pub under_way: UnderWay,
 }
 
 impl Context {
@@ -91,6 +96,43 @@ impl Failures {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Subject, u32>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which Channels are being worked on, by identity.
+///
+/// A reconcile that began before its Channel was deleted may still be about to give it access: who
+/// withdraws waits for it to end, or the access would come after its withdrawal and stay.
+#[derive(Default)]
+pub struct UnderWay(Mutex<BTreeSet<ChannelId>>);
+
+/// Work on one Channel; it ends with this.
+pub struct Working<'a> {
+    under_way: &'a UnderWay,
+    id: &'a ChannelId,
+}
+
+impl UnderWay {
+    /// Notes that work on `id` begins. Whether its Channel is still there is to be asked after this.
+    #[must_use]
+    pub fn begin<'a>(&'a self, id: &'a ChannelId) -> Working<'a> {
+        self.lock().insert(id.clone());
+        Working { under_way: self, id }
+    }
+
+    /// Whether `id` is being worked on. Whether its Channel is gone is to be known before this.
+    pub fn contains(&self, id: &ChannelId) -> bool {
+        self.lock().contains(id)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<ChannelId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.under_way.lock().remove(self.id);
     }
 }
 

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    context::{Context, Failures, Subject, Sweeps},
+    context::{Context, Failures, Subject, Sweeps, UnderWay},
     controllers::{
         self, Reconcile, channel, external_party, namespace, related, retention_policy, trust_domain,
     },
@@ -113,6 +113,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         wake,
         failures: Failures::default(),
         sweeps: Sweeps::default(),
+        under_way: UnderWay::default(),
         installation,
         client: client.clone(),
     });

@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use subrosa_crds::{
-    TrustDomain,
+    TrustDomain, WITHDRAW_ACCESS_FINALIZER,
     trust_domain::{NetworkMode, StagedNamespace},
 };
 
@@ -37,6 +37,11 @@ pub fn kv_mount(domain: &TrustDomain) -> &str {
 /// The mount of Kubernetes auth, by which workloads log in too.
 pub fn auth_mount(domain: &TrustDomain) -> &str {
     domain.spec.vault.auth.kubernetes.as_ref().and_then(|auth| auth.mount.as_deref()).unwrap_or("kubernetes")
+}
+
+/// Whether the domain cannot go without the access given under it: it waits for its withdrawal.
+pub fn withdraws_access(domain: &TrustDomain) -> bool {
+    domain.metadata.finalizers.iter().flatten().any(|one| one == WITHDRAW_ACCESS_FINALIZER)
 }
 
 /// How long one generation of a Channel's certificate authority is valid.

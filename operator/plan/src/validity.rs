@@ -80,6 +80,16 @@ pub fn check(
 ) -> Result<Footing, Vec<Problem>> {
     let domain = governing(name, world).map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
+    if domain.metadata.deletion_timestamp.is_some() {
+        problems.push(Problem::new(
+            "TrustDomainTerminating",
+            "metadata.namespace",
+            format!(
+                "TrustDomain {} is being deleted: nothing new is made or opened under it",
+                object_name(domain)
+            ),
+        ));
+    }
     if let Err(error) = domain::time_zone(domain) {
         problems.push(Problem::new(
             "TimeZoneUnknown",

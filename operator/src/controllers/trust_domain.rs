@@ -20,6 +20,7 @@ use subrosa_crds::{
     trust_domain::{Orphans, VaultStatus},
 };
 use subrosa_plan::{
+    domain,
     domain_status::{self, Counts, Seen},
     fault::Fault,
     world::World,
@@ -55,6 +56,10 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
     };
     if deleting(&old) != deleting(&new) {
         woken.insert(Subject::Domain(name.clone()));
+    }
+    let kept = |domain: &Option<Arc<TrustDomain>>| domain.as_deref().is_some_and(domain::withdraws_access);
+    if kept(&old) != kept(&new) {
+        woken.extend(channels_of(world, &name).into_iter().map(Subject::Channel));
     }
     if old.as_ref().map(|domain| &domain.spec) == new.as_ref().map(|domain| &domain.spec) {
         return woken;
@@ -178,7 +183,12 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
     let recorded = vault.ledgers.list().await.map_err(|error| vaults::fault(&error))?;
     let mut names = Vec::new();
     let mut count = 0;
+    let mut waiting = false;
     for id in recorded.iter().filter(|id| !known.contains(id)) {
+        if ctx.under_way.contains(id) {
+            waiting = true;
+            continue;
+        }
         if let Some(name) = withdraw::orphan(vault, id).await? {
             count += 1;
             if names.len() < NAMED_ORPHANS {
@@ -187,20 +197,31 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
         }
     }
     let orphans = (count > 0).then_some(Orphans { count, first: names });
+    if waiting {
+        return Err(under_way());
+    }
     ctx.sweeps.done(domain, orphans.clone());
     Ok(orphans)
+}
+
+/// What still may give access is waited for: a withdrawal before it would be undone by it.
+fn under_way() -> Fault {
+    Fault::new("WorkUnderWay", "a Channel that is gone is still being worked on: its access is withdrawn after that")
 }
 
 /// Withdraws every access of a domain that is being deleted, then lets it go. Keys and policies stay.
 async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     let name = domain.name_any();
-    if !domain.finalizers().iter().any(|one| one == WITHDRAW_ACCESS_FINALIZER) {
+    if !domain::withdraws_access(domain) {
         return Ok(());
     }
     let vault = ctx.vaults.of(domain, &ctx.cluster).await?;
     for id in vault.ledgers.list().await.map_err(|error| vaults::fault(&error))? {
         let entry = vault.ledgers.get(&id).await.map_err(|error| vaults::fault(&error))?;
         if entry.ledger.is_some_and(|ledger| ledger.trust_domain == name) {
+            if ctx.under_way.contains(&id) {
+                return Err(under_way());
+            }
             withdraw::orphan(&vault, &id).await?;
         }
     }
@@ -211,7 +232,7 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
 
 async fn set_finalizer(domain: &TrustDomain, ctx: &Context, wanted: bool) -> Result<(), Fault> {
     let mut finalizers = domain.finalizers().to_vec();
-    if finalizers.iter().any(|one| one == WITHDRAW_ACCESS_FINALIZER) == wanted {
+    if domain::withdraws_access(domain) == wanted {
         return Ok(());
     }
     if wanted {

@@ -6,7 +6,7 @@ use subrosa_plan::fault::Fault;
 use super::access;
 use crate::observe::{DomainVault, vaults};
 
-/// Takes away the access of `id` and notes that it has none. The ledger and every key stay.
+/// Takes away the access of `id` and notes that it has none and that nothing is open. The ledger and every key stay.
 ///
 /// # Errors
 /// When Vault refuses; it may be tried again.
@@ -14,8 +14,11 @@ pub async fn orphan(vault: &DomainVault, id: &ChannelId) -> Result<Option<String
     let entry = vault.ledgers.get(id).await.map_err(|error| vaults::fault(&error))?;
     let Some(mut ledger) = entry.ledger else { return Ok(None) };
     let name = ledger.channel.to_string();
-    if let Some(access) = ledger.access.take() {
-        access::withdraw(vault, id, &access).await?;
+    let access = ledger.access.take();
+    if let Some(access) = &access {
+        access::withdraw(vault, id, access).await?;
+    }
+    if access.is_some() || !ledger.open.is_empty() {
         ledger.open.clear();
         vault.ledgers.put(id, ledger, entry.version).await.map_err(|error| vaults::fault(&error))?;
     }

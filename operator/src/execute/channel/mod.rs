@@ -27,6 +27,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     channel::{self as plan, Plan, Scope},
+    domain,
     fault::Fault,
     ledger::Ledger,
     status::Applied,
@@ -221,6 +222,14 @@ impl Work<'_> {
         match &self.plan.access {
             Some(wanted) => {
                 ledger.as_ref().map_err(Clone::clone)?;
+                // Access that nobody would withdraw when the domain goes is not given.
+                if !domain::withdraws_access(&self.plan.domain) {
+                    let domain = self.plan.domain.metadata.name.as_deref().unwrap_or_default();
+                    return Err(Fault::new(
+                        "TrustDomainPending",
+                        format!("TrustDomain {domain} is being prepared: its access is given after that"),
+                    ));
+                }
                 access::grant(self.vault, &self.plan.id, wanted).await
             }
             None if self.channel.spec.data_classes.is_empty() => Ok(()),
