@@ -1,5 +1,9 @@
 //! What a Channel's status says: only what was observed or done, and the weakest assurance of it.
 
+mod connections;
+mod isolation;
+mod kept;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, civil::Date};
@@ -9,19 +13,16 @@ use subrosa_crds::{
     common::Protocol,
     condition::{self, Condition, Truth, Verdict},
     names::ChannelRef,
-    trust_domain::NetworkMode,
 };
 
 use crate::{
     certificate::{LeafFacts, reissue},
     channel::{Plan, Scope},
-    connection::{Connection, Other, State},
-    coverage::{self, Widening},
+    connection::State,
     domain,
     fault::Fault,
     keys::{self, ObservedKey},
     ledger::Ledger,
-    network, retention_status, selector,
     validity::Problem,
     world::World,
 };
@@ -74,7 +75,7 @@ pub fn channel(
 ) -> ChannelStatus {
     let today = domain::today(&plan.domain, now);
     let ledger = applied.ledger.as_ref().ok();
-    let connections = connections(channel, name, plan, applied, world);
+    let connections = connections::connections(channel, name, plan, applied, world);
     let found = applied.keys.as_ref().ok();
     let retention = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
     let (keys, other_keys) = ledger
@@ -132,125 +133,6 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
     }
 }
 
-fn connections(
-    channel: &Channel,
-    name: &ChannelRef,
-    plan: &Plan,
-    applied: &Applied,
-    world: &World,
-) -> Vec<ConnectionStatus> {
-    let ledger = applied.ledger.as_ref().ok();
-    let closing: BTreeSet<_> =
-        ledger.map(|ledger| ledger.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
-    let mut shown: Vec<_> = plan
-        .connections
-        .iter()
-        .map(|connection| {
-            let still_closing = !connection.is_open() && closing.contains(&connection.key());
-            let waits_for = if connection.is_open() {
-                not_in_force(channel, name, connection, plan, applied, world)
-            } else {
-                None
-            };
-            let state = match (&waits_for, still_closing) {
-                (Some(_), _) => State::Closed,
-                (None, true) => State::Closing,
-                (None, false) => connection.state,
-            };
-            ConnectionStatus {
-                name: connection.name.clone(),
-                direction: connection.direction.as_str().to_owned(),
-                listeners: connection.listeners.clone(),
-                state: state.as_str().to_owned(),
-                next_step: waits_for
-                    .as_ref()
-                    .map(|_| "none: it opens by itself".into())
-                    .or_else(|| connection.next_step.clone()),
-                reason: waits_for.or_else(|| connection.reason.clone()),
-            }
-        })
-        .collect();
-    // Withdrawn by removing the entry: shown until nothing of it can still run.
-    for key in closing {
-        if shown.iter().any(|one| one.name == key.name && one.direction == key.direction.as_str()) {
-            continue;
-        }
-        shown.push(ConnectionStatus {
-            name: key.name.clone(),
-            direction: key.direction.as_str().to_owned(),
-            state: State::Closing.as_str().to_owned(),
-            reason: Some(format!("no longer declared with {}", key.other)),
-            next_step: Some(
-                "none: it is Closed when every pod has restarted or the older certificates have expired"
-                    .into(),
-            ),
-            ..ConnectionStatus::default()
-        });
-    }
-    shown
-}
-
-/// What an agreed connection still waits for: nothing is open because both ends say so.
-fn not_in_force(
-    channel: &Channel,
-    name: &ChannelRef,
-    connection: &Connection,
-    plan: &Plan,
-    applied: &Applied,
-    world: &World,
-) -> Option<String> {
-    let audited = plan.scope == Scope::Audit;
-    match &applied.network {
-        Err(fault) => {
-            return Some(format!(
-                "agreed by both ends; its network policy is not written: {}",
-                fault.message
-            ));
-        }
-        Ok(false) if !audited => {
-            return Some("agreed by both ends; this Channel has no network policy yet".into());
-        }
-        Ok(_) => {}
-    }
-    let unchanged = applied.ledger.is_err() && stays_open(channel, name, connection, plan, world);
-    if let Err(fault) = &applied.certificate
-        && !unchanged
-    {
-        return Some(format!("agreed by both ends; the certificate is not in force: {}", fault.message));
-    }
-    let Other::Channel(peer) = &connection.other else { return None };
-    if !applied.trusting.contains(peer) && !unchanged {
-        return Some(format!("agreed by both ends; Channel {peer} has no certificate authority yet"));
-    }
-    let workload = plan.policy.spec.clone().and_then(|spec| spec.pod_selector).unwrap_or_default();
-    let enforced = domain::mode(&plan.domain, &peer.namespace) == NetworkMode::Enforce;
-    let policies = world.network_policies.get(&peer.namespace);
-    let theirs = policies
-        .and_then(|policies| policies.get(&network::policy_name(&peer.name))?.spec.as_ref())
-        .is_some_and(|spec| network::lets_through(spec, &name.namespace, &workload, connection));
-    (enforced && !theirs)
-        .then(|| format!("agreed by both ends; the network policy of Channel {peer} does not have it yet"))
-}
-
-/// Whether a connection that was open is so still, while the ledger cannot be read: nothing that both
-/// ends declare is taken away then, and the policy has it as planned.
-fn stays_open(
-    channel: &Channel,
-    name: &ChannelRef,
-    connection: &Connection,
-    plan: &Plan,
-    world: &World,
-) -> bool {
-    let before = channel.status.iter().flat_map(|status| &status.connections);
-    let was_open = before
-        .filter(|one| one.name == connection.name && one.direction == connection.direction.as_str())
-        .any(|one| one.state == State::Open.as_str());
-    let policies = world.network_policies.get(&name.namespace);
-    let found = policies.and_then(|policies| policies.get(&network::policy_name(&name.name))?.spec.as_ref());
-    was_open
-        && found.zip(plan.policy.spec.as_ref()).is_some_and(|(found, wanted)| network::same(found, wanted))
-}
-
 fn certificate(plan: &Plan, leaf: &LeafFacts) -> CertificateStatus {
     let issuer = leaf.issuer.map(|version| plan.authority.subject(version).to_string()).unwrap_or_default();
     CertificateStatus {
@@ -283,9 +165,9 @@ fn verdicts(
     world: &World,
     now: Timestamp,
 ) -> Vec<Verdict> {
-    let isolated = isolated(channel, name, plan, applied, world, domain::today(&plan.domain, now));
-    let keys_ready = keys_ready(plan, applied);
-    let retained = retained(plan, applied, world, now);
+    let isolated = isolation::isolated(channel, name, plan, applied, world, domain::today(&plan.domain, now));
+    let keys_ready = kept::keys_ready(plan, applied);
+    let retained = kept::retained(plan, applied, world, now);
     let stalled = match &plan.scope {
         Scope::Stalled(problems) => problems.first().map(|first| {
             let all: Vec<_> = problems.iter().map(|one| format!("{}: {}", one.field, one.message)).collect();
@@ -361,234 +243,6 @@ fn served(channel: &Channel) -> Verdict {
         ("NoTLSListener", "no TCP listener: there is nothing that a probe could ask for its certificate")
     };
     Verdict::new(condition::SERVED, Truth::Unknown, reason, message)
-}
-
-fn isolated(
-    channel: &Channel,
-    name: &ChannelRef,
-    plan: &Plan,
-    applied: &Applied,
-    world: &World,
-    today: Date,
-) -> Verdict {
-    let verdict =
-        |truth, reason: &str, message: String| Verdict::new(condition::ISOLATED, truth, reason, message);
-    let workload = &channel.spec.workload.selector;
-    let on_host: Vec<_> = world
-        .running_pods(&name.namespace)
-        .filter(|(_, pod)| pod.host_network && selector::matches(workload, &pod.labels))
-        .map(|(name, _)| name.as_str())
-        .take(5)
-        .collect();
-    if !on_host.is_empty() {
-        let message = format!(
-            "{} uses the node's network, which no NetworkPolicy reaches: set hostNetwork to false",
-            on_host.join(", ")
-        );
-        return verdict(Truth::False, "HostNetworkPods", message);
-    }
-    let wanted = plan.policy.spec.clone().unwrap_or_default();
-    let foreign = coverage::widenings(channel, &name.namespace, &wanted, world);
-    if plan.scope == Scope::Audit {
-        let report = audit_report(name, &foreign, world);
-        let staged = domain::staged(&plan.domain, &name.namespace);
-        let overdue = staged.filter(|staged| staged.until.parse().is_ok_and(|until: Date| until < today));
-        return match overdue {
-            Some(staged) => {
-                let message = format!(
-                    "staged until {}: set the namespace to Enforce, or agree on another date; {report}",
-                    staged.until
-                );
-                verdict(Truth::False, "StagingOverdue", message)
-            }
-            None => verdict(Truth::False, "AuditMode", report),
-        };
-    }
-    if let Some(first) = foreign.first() {
-        let all: Vec<_> = foreign.iter().map(|one| format!("{} {}", one.policy, one.rule)).take(10).collect();
-        let message = format!(
-            "foreign NetworkPolicies open what no connection declares: {}; delete NetworkPolicy {} or declare the connection",
-            all.join(", "),
-            first.policy
-        );
-        return verdict(Truth::False, "ForeignPolicy", message);
-    }
-    match &applied.network {
-        Err(fault) => return verdict(Truth::False, &fault.reason, fault.message.clone()),
-        Ok(false) => {
-            return verdict(
-                Truth::False,
-                "PolicyMissing",
-                "this Channel has no network policy of its own".into(),
-            );
-        }
-        Ok(true) => {}
-    }
-    if !domain::default_deny(&plan.domain) {
-        let message =
-            "the TrustDomain has network.defaultDeny: false: pods no policy selects accept everything";
-        return verdict(Truth::False, "NoDefaultDeny", message.into());
-    }
-    if !applied.default_deny {
-        let message =
-            "the namespace does not deny by default yet: it will once every Channel in it has its policy";
-        return verdict(Truth::False, "DefaultDenyPending", message.into());
-    }
-    if !world.other_engines.is_empty() {
-        let engines: Vec<_> = world.other_engines.iter().map(String::as_str).collect();
-        let message =
-            format!("policies are written; {} may widen them, and cannot be computed", engines.join(", "));
-        return verdict(Truth::Unknown, "OtherPolicyEngine", message);
-    }
-    let message = "policies are written and computed; no probe has seen that packets are blocked";
-    verdict(Truth::Unknown, "PoliciesApplied", message.into())
-}
-
-/// What enforcing would meet: pods that no Channel covers, and rules that no connection covers.
-fn audit_report(name: &ChannelRef, foreign: &[Widening], world: &World) -> String {
-    let channels = world.channels.get(&name.namespace);
-    let uncovered: Vec<_> = world
-        .running_pods(&name.namespace)
-        .filter(|(_, pod)| {
-            !channels
-                .into_iter()
-                .flatten()
-                .any(|(_, channel)| selector::matches(&channel.spec.workload.selector, &pod.labels))
-        })
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let mut parts =
-        vec!["audited: nothing is written. Traffic cannot be seen, only what is declared".to_owned()];
-    if !uncovered.is_empty() {
-        parts.push(format!("{} pods belong to no Channel ({})", uncovered.len(), first(&uncovered)));
-    }
-    if !foreign.is_empty() {
-        let rules: Vec<_> = foreign.iter().map(|one| format!("{} {}", one.policy, one.rule)).collect();
-        let rules: Vec<_> = rules.iter().map(String::as_str).collect();
-        parts.push(format!(
-            "{} rules of existing policies are covered by no connection ({})",
-            rules.len(),
-            first(&rules)
-        ));
-    }
-    parts.join("; ")
-}
-
-fn first(names: &[&str]) -> String {
-    let mut text = names.iter().take(5).copied().collect::<Vec<_>>().join(", ");
-    if names.len() > 5 {
-        text.push_str(", …");
-    }
-    text
-}
-
-/// Why a Channel with data classes may have no key to make.
-const NO_COHORT: &str = "the cohorts of its data classes cannot be counted: check the operator's clock, cohort and spec.encryption.rotateEvery";
-
-/// Only what seals stands on a retention policy.
-fn seals(plan: &Plan) -> bool {
-    plan.footing.as_ref().is_some_and(|footing| footing.policy.is_some())
-}
-
-fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
-    let verdict =
-        |truth, reason: &str, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
-    let found = match &applied.keys {
-        Ok(found) => found,
-        Err(fault) => return verdict(Truth::False, &fault.reason, fault.message.clone()),
-    };
-    if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
-        return verdict(
-            Truth::Unknown,
-            "NotPlanned",
-            "no key is made or judged while this Channel is Stalled or frozen".into(),
-        );
-    }
-    if plan.keys.is_empty() && seals(plan) {
-        return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
-    }
-    if plan.keys.is_empty() {
-        return verdict(Truth::True, "NothingSealed", "no data class is declared: no key is needed".into());
-    }
-    for (name, key) in found {
-        if let Some(flag) = key.alarming {
-            let message = format!(
-                "transit key {name} has {flag} set, which its data cannot be protected from: find who set it, and reseal under a new key"
-            );
-            return verdict(Truth::False, "IrreversibleKey", message);
-        }
-    }
-    for key in &plan.keys {
-        let Some(seen) = found.get(&key.name) else {
-            let was_there = applied
-                .ledger
-                .as_ref()
-                .ok()
-                .and_then(|ledger| ledger.key(&key.class, key.cohort))
-                .is_some_and(|record| !record.versions.is_empty());
-            let (reason, message) = if was_there {
-                (
-                    "KeyMissing",
-                    format!(
-                        "transit key {} was there and is gone: restore it from a Vault snapshot",
-                        key.name
-                    ),
-                )
-            } else {
-                ("KeyPending", format!("transit key {} does not exist yet", key.name))
-            };
-            return verdict(Truth::False, reason, message);
-        };
-        if seen.rotate_every != key.rotate_every {
-            return verdict(
-                Truth::False,
-                "RotationNotSet",
-                format!("transit key {} does not rotate as declared", key.name),
-            );
-        }
-    }
-    verdict(Truth::True, "KeysInPlace", format!("{} keys exist and rotate as declared", plan.keys.len()))
-}
-
-fn retained(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Verdict {
-    let verdict =
-        |truth, reason: &str, message: String| Verdict::new(condition::RETAINED, truth, reason, message);
-    if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
-        return verdict(
-            Truth::Unknown,
-            "NotPlanned",
-            "nothing is judged while this Channel is Stalled or frozen".into(),
-        );
-    }
-    if plan.keys.is_empty() && seals(plan) {
-        return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
-    }
-    if plan.keys.is_empty() {
-        return verdict(Truth::True, "NothingKept", "no data class is declared".into());
-    }
-    let policy = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
-    let conflicts = policy.map(|policy| retention_status::problems(policy, world, now)).unwrap_or_default();
-    if let Some(first) = conflicts.first() {
-        return verdict(Truth::False, "RetentionConflict", first.clone());
-    }
-    match &applied.ledger {
-        Err(fault) => verdict(Truth::False, &fault.reason, fault.message.clone()),
-        Ok(ledger) => {
-            let missing: Vec<_> = plan
-                .keys
-                .iter()
-                .filter(|key| {
-                    ledger.key(&key.class, key.cohort).is_none_or(|record| record.versions.is_empty())
-                })
-                .map(|key| key.name.as_str())
-                .collect();
-            if missing.is_empty() {
-                verdict(Truth::True, "Scheduled", "every data class has keys and due dates".into())
-            } else {
-                verdict(Truth::False, "KeyPending", format!("not in the ledger yet: {}", missing.join(", ")))
-            }
-        }
-    }
 }
 
 /// Whether a condition of `conditions` needs someone's attention.

@@ -3,7 +3,7 @@ use subrosa_crds::{condition::find, trust_domain::Direction};
 
 use super::*;
 use crate::{
-    connection::Key,
+    connection::{Key, Other},
     keys::ObservedKey,
     ledger::{KeyRecord, Withdrawal},
     network as policies,
