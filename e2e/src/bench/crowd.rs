@@ -7,10 +7,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::{
+    core::v1::{Secret, ServiceAccount},
+    networking::v1::NetworkPolicy,
+};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::PostParams,
+    api::{ListParams, PostParams},
     runtime::{WatchStreamExt as _, watcher},
 };
 use serde_json::{Value, json};
@@ -49,6 +52,7 @@ impl Crowd {
                 anyhow::Ok(api.create(&PostParams::default(), &account).await.map(drop)?)
             })
             .await?;
+        adopted(client, size / PER_NAMESPACE + 2).await?;
         Ok(Self { added: Vec::new() })
     }
 
@@ -99,6 +103,21 @@ impl Crowd {
             .map(|number| (namespace_of(*number), name_of(*number)))
             .collect()
     }
+}
+
+/// Waits until the operator has taken over every namespace.
+async fn adopted(client: &Client, namespaces: usize) -> Result<()> {
+    let policies: Api<NetworkPolicy> = Api::all(client.clone());
+    let denying = ListParams::default().fields("metadata.name=subrosa-default-deny");
+    crate::wait::until(Duration::from_secs(600), || async {
+        let found = policies.list_metadata(&denying).await.map_err(|error| error.to_string())?.items.len();
+        if found >= namespaces {
+            Ok(())
+        } else {
+            Err(format!("{found} of {namespaces} namespaces are adopted"))
+        }
+    })
+    .await
 }
 
 fn namespace_of(number: usize) -> String {
