@@ -6,11 +6,12 @@ use anyhow::Context as _;
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
 };
 use kube::{
     Api, Client, Resource,
     api::PartialObjectMeta,
-    runtime::{controller::Config, reflector, reflector::ObjectRef},
+    runtime::{controller::Config, reflector, reflector::ObjectRef, watcher},
 };
 use serde::de::DeserializeOwned;
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
@@ -28,7 +29,7 @@ use crate::{
     controllers::{
         self, Reconcile, channel, external_party, namespace, related, retention_policy, trust_domain,
     },
-    grants::Installation,
+    grants::{Installation, rbac},
     logging,
     observe::{
         Cluster, Vaults,
@@ -153,6 +154,13 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     start.related(Api::<Service>::all(client.clone()), related::service);
     start.related(Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone()), related::service_account);
     start.related(Api::<NetworkPolicy>::all(client.clone()), related::network_policy);
+    // By its name alone: what else binds roles is nobody's business here.
+    let binding = watch::config().fields(&format!("metadata.name={}", rbac::NAMESPACE_BINDING));
+    start.selected(
+        Api::<PartialObjectMeta<RoleBinding>>::all(client.clone()),
+        binding,
+        related::role_binding,
+    );
     start.related(Api::<ConfigMap>::namespaced(client.clone(), &settings.namespace), related::config_map);
     let synced = std::mem::take(&mut start.synced);
     let queues = Queues { channels, namespaces, domains, parties, policies };
@@ -230,10 +238,18 @@ impl Start<'_> {
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
+        self.selected(api, watch::config(), seen);
+    }
+
+    /// The same for some of a kind.
+    fn selected<K>(&mut self, api: Api<K>, which: watcher::Config, seen: Seen<K>)
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
         let (done, synced) = oneshot::channel();
         self.synced.push((std::any::type_name::<K>(), synced));
         let apply = self.applying(seen);
-        tokio::spawn(watch::follow(api, watch::config(), done, self.stop.clone(), apply));
+        tokio::spawn(watch::follow(api, which, done, self.stop.clone(), apply));
     }
 
     fn applying<T>(&self, seen: Seen<T>) -> impl FnMut(Change<T>) + Send + 'static

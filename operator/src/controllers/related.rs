@@ -8,6 +8,7 @@ use std::{
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
 };
 use kube::api::PartialObjectMeta;
 use subrosa_crds::{CHANNEL_LABEL, Channel, common::ConfigMapKey, names::ChannelRef};
@@ -142,6 +143,12 @@ pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTree
     }
     woken.insert(Subject::Namespace(key.namespace));
     woken
+}
+
+/// The operator's own binding concerns its namespace: without it, or with others in it, nothing is kept.
+pub fn role_binding(_: &mut World, change: Change<PartialObjectMeta<RoleBinding>>) -> BTreeSet<Subject> {
+    let (Change::Applied(key, _) | Change::Gone(key)) = change;
+    BTreeSet::from([Subject::Namespace(key.namespace)])
 }
 
 /// A ConfigMap of the operator's namespace concerns who names one of its keys as a CA bundle.

@@ -161,7 +161,7 @@ async fn ask(vault: &DomainVault, domain: &TrustDomain) -> (Result<(), Fault>, O
                 ),
             ))
         } else {
-            vault.aliases().await.err().map(|error| vaults::fault(&error))
+            vault.aliases().await.err().map(|error| vault.fault(&error))
         }
     };
     (fault.map_or(Ok(()), Err), Some(status))
@@ -169,17 +169,15 @@ async fn ask(vault: &DomainVault, domain: &TrustDomain) -> (Result<(), Fault>, O
 
 /// Takes access from what is in the ledger and no longer in the cluster. Keys stay.
 async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Option<Orphans>, Fault> {
-    if !ctx.sweeps.due(domain) {
-        return Ok(ctx.sweeps.last(domain));
+    let last = ctx.sweeps.last(domain);
+    let came_back = |orphans: &Orphans| {
+        let known = known_ids(ctx);
+        orphans.first.iter().any(|one| known.iter().any(|id| one.starts_with(id.as_str())))
+    };
+    if !ctx.sweeps.due(domain) && !last.as_ref().is_some_and(came_back) {
+        return Ok(last);
     }
-    let known: BTreeSet<ChannelId> = ctx.cluster.read(|world| {
-        world
-            .all_channels()
-            .filter_map(|(name, _)| {
-                Some(ChannelId::mint(&world.namespaces.get(&name.namespace)?.uid, &name.name))
-            })
-            .collect()
-    });
+    let known = known_ids(ctx);
     let recorded = vault.ledgers.list().await.map_err(|error| vaults::fault(&error))?;
     let mut names = Vec::new();
     let mut count = 0;
@@ -206,7 +204,20 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
 
 /// What still may give access is waited for: a withdrawal before it would be undone by it.
 fn under_way() -> Fault {
-    Fault::new("WorkUnderWay", "a Channel that is gone is still being worked on: its access is withdrawn after that")
+    Fault::new(
+        "WorkUnderWay",
+        "a Channel that is gone is still being worked on: its access is withdrawn after that",
+    )
+}
+
+/// The identities of every Channel there is.
+fn known_ids(ctx: &Context) -> BTreeSet<ChannelId> {
+    ctx.cluster.read(|world| {
+        let id = |name: &ChannelRef| {
+            Some(ChannelId::mint(&world.namespaces.get(&name.namespace)?.uid, &name.name))
+        };
+        world.all_channels().filter_map(|(name, _)| id(&name)).collect()
+    })
 }
 
 /// Withdraws every access of a domain that is being deleted, then lets it go. Keys and policies stay.

@@ -1,12 +1,12 @@
 //! A Channel's Secret: the leaf, its key and the trust files, in one update.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::Api;
+use kube::{Api, ResourceExt, api::ListParams};
 use secrecy::ExposeSecret as _;
-use subrosa_crds::{Channel, names::ChannelRef};
+use subrosa_crds::{CHANNEL_LABEL, Channel, names::ChannelRef};
 use subrosa_plan::{
     certificate::{LeafSpec, ObservedSecret, TrustFiles, Validity},
     channel::Plan,
@@ -68,6 +68,22 @@ pub async fn read(
         Found::Ours(secret) => Ok(Slot::Ours(secret)),
         Found::Foreign => Err(objects::foreign("Secret", &name.namespace, &plan.secret_name)),
     }
+}
+
+/// The name of the Secret that the Channel has; `declared` where it has that one, or none.
+pub async fn held(api: &Api<Secret>, channel: &Channel, name: &ChannelRef, declared: String) -> String {
+    let uid = channel.metadata.uid.as_deref().unwrap_or_default();
+    let labelled = ListParams::default().labels(&format!("{CHANNEL_LABEL}={}", name.name));
+    let found = match api.list_metadata(&labelled).await {
+        Ok(found) => found.items,
+        Err(error) => {
+            tracing::warn!(channel = %name, %error, "its Secrets could not be listed");
+            return declared;
+        }
+    };
+    let mut names: BTreeSet<_> =
+        found.iter().filter(|secret| objects::owned_by(*secret, uid)).map(ResourceExt::name_any).collect();
+    if names.contains(&declared) { declared } else { names.pop_first().unwrap_or(declared) }
 }
 
 /// A leaf that was issued, with its private key.

@@ -19,10 +19,17 @@ pub struct Entry {
     pub version: u64,
 }
 
+/// A ledger as it was last read or written.
+struct Known {
+    entry: Entry,
+    /// Whether nothing can have changed since: a write that failed may have taken effect.
+    certain: bool,
+}
+
 /// The ledgers of a trust domain.
 pub struct Ledgers {
     kv: Kv,
-    cache: Mutex<HashMap<ChannelId, Entry>>,
+    cache: Mutex<HashMap<ChannelId, Known>>,
 }
 
 impl Ledgers {
@@ -36,30 +43,40 @@ impl Ledgers {
     /// # Errors
     /// When Vault does not say.
     pub async fn get(&self, id: &ChannelId) -> Result<Entry, VaultError> {
-        if let Some(entry) = self.cache().get(id) {
-            return Ok(entry.clone());
+        if let Some(known) = self.cache().get(id)
+            && known.certain
+        {
+            return Ok(known.entry.clone());
         }
         let entry = match self.kv.read::<Ledger>(&path(id)?).await? {
             Some(found) => Entry { ledger: Some(found.value), version: found.version },
             None => Entry::default(),
         };
-        self.cache().insert(id.clone(), entry.clone());
+        self.cache().insert(id.clone(), Known { entry: entry.clone(), certain: true });
         Ok(entry)
+    }
+
+    /// The ledger of `id` as far as it is known without asking: good for taking away, while Vault does
+    /// not answer.
+    pub fn last_known(&self, id: &ChannelId) -> Option<Ledger> {
+        self.cache().get(id)?.entry.ledger.clone()
     }
 
     /// Writes the ledger of `id` if nobody wrote it since `entry` was read.
     ///
     /// # Errors
-    /// When Vault refuses, or somebody did; what was remembered is forgotten then.
+    /// When Vault refuses, or somebody did; it is read again before it is believed then.
     pub async fn put(&self, id: &ChannelId, ledger: Ledger, expected: u64) -> Result<Entry, VaultError> {
         match self.kv.write(&path(id)?, &ledger, expected).await {
             Ok(version) => {
                 let entry = Entry { ledger: Some(ledger), version };
-                self.cache().insert(id.clone(), entry.clone());
+                self.cache().insert(id.clone(), Known { entry: entry.clone(), certain: true });
                 Ok(entry)
             }
             Err(error) => {
-                self.cache().remove(id);
+                if let Some(known) = self.cache().get_mut(id) {
+                    known.certain = false;
+                }
                 Err(error)
             }
         }
@@ -74,7 +91,7 @@ impl Ledgers {
         Ok(paths.iter().filter_map(|path| path.entry().parse().ok()).collect())
     }
 
-    fn cache(&self) -> MutexGuard<'_, HashMap<ChannelId, Entry>> {
+    fn cache(&self) -> MutexGuard<'_, HashMap<ChannelId, Known>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

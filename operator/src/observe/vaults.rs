@@ -116,6 +116,15 @@ impl DomainVault {
         self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An error of this Vault as status says it: that a token is not accepted is told by what holds up
+    /// the login.
+    pub fn fault(&self, error: &VaultError) -> Fault {
+        match (error, self.session()) {
+            (VaultError::TokenRejected, SessionState::LoggedOut(cause)) => fault(&cause),
+            _ => fault(error),
+        }
+    }
+
     fn keys(&self) -> MutexGuard<'_, BTreeMap<TransitKeyName, (Instant, TransitKey)>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::observed::LeafFacts;
 use super::{CLOCK_SKEW, after, fraction, whole_seconds};
 
 /// X.520 upper bound of organisation, unit and common name, in characters.
@@ -168,7 +169,8 @@ impl LeafSpec {
         }
     }
 
-    /// This specification with only the DNS names that an authority may sign, and the names left out.
+    /// This specification with only the DNS names that an authority may sign, and the names left out. A
+    /// common name that it may not sign gives way to the channel's name.
     ///
     /// A name granted after the signing generation was made waits for the next generation; leaving it out
     /// keeps the leaf renewing instead of failing as a whole.
@@ -176,7 +178,22 @@ impl LeafSpec {
     pub fn permitted_by(&self, permitted: &BTreeSet<String>) -> (Self, BTreeSet<String>) {
         let (inside, outside) =
             self.dns_names.iter().cloned().partition(|name| name_is_permitted(name, permitted));
-        (Self { dns_names: inside, ..self.clone() }, outside)
+        let common_name =
+            if self.common_name_permitted(permitted) { &self.common_name } else { &self.channel }.clone();
+        (Self { dns_names: inside, common_name, ..self.clone() }, outside)
+    }
+
+    /// This specification with the names and the algorithm that `leaf` has: so it renews while a
+    /// declaration is not in force.
+    #[must_use]
+    pub fn named_as(&self, leaf: &LeafFacts) -> Self {
+        let subject = leaf.subject.as_ref();
+        Self {
+            common_name: subject.map_or(&self.common_name, |subject| &subject.common_name).clone(),
+            dns_names: leaf.dns_names.clone(),
+            key_algorithm: leaf.key_algorithm.unwrap_or(self.key_algorithm),
+            ..self.clone()
+        }
     }
 
     /// Whether the common name may stand under such an authority: one that software may take for a DNS name
@@ -377,6 +394,8 @@ pub(crate) mod tests {
         {
             let spec = LeafSpec { common_name: name.into(), ..spec() };
             assert_eq!(spec.common_name_permitted(&permitted), fine, "{name}");
+            let (signed, _) = spec.permitted_by(&permitted);
+            assert_eq!(signed.common_name, if fine { name } else { "voice" }, "the leaf renews all the same");
         }
     }
 

@@ -36,7 +36,7 @@ use subrosa_plan::{
 use super::{access, certificate, network, objects};
 use crate::{
     context::Context,
-    observe::{DomainVault, ledgers::Entry, vaults},
+    observe::{DomainVault, ledgers::Entry},
 };
 
 /// The CA certificates that each peer's ledger has.
@@ -82,11 +82,23 @@ pub async fn carry_out(
     now: Timestamp,
 ) -> Result<Outcome, plan::Ungoverned> {
     let entry = match &vault {
-        Ok(vault) => vault.ledgers.get(id).await.map_err(|error| vaults::fault(&error)),
+        Ok(vault) => vault.ledgers.get(id).await.map_err(|error| vault.fault(&error)),
         Err(fault) => Err(fault.clone()),
     };
-    let remembered = entry.as_ref().ok().and_then(|entry| entry.ledger.as_ref());
-    let plan = ctx.cluster.read(|world| plan::plan(channel, name, world, remembered, now))?;
+    let last_known = match (&entry, &vault) {
+        (Err(_), Ok(vault)) => vault.ledgers.last_known(id),
+        _ => None,
+    };
+    let mut plan = ctx.cluster.read(|world| match (&entry, &last_known) {
+        (Ok(entry), _) => plan::plan(channel, name, world, entry.ledger.as_ref(), now),
+        (Err(_), Some(ledger)) => plan::plan(channel, name, world, Some(ledger), now),
+        (Err(_), None) => plan::plan_withdrawals(channel, name, world, now),
+    })?;
+    let secrets = objects::namespaced(&ctx.client, &name.namespace);
+    // A declaration that is not in force names no Secret: the one that is there stays the one.
+    if matches!(plan.scope, Scope::Stalled(_)) && ctx.cluster.is_prepared(&name.namespace) {
+        plan.secret_name = certificate::held(&secrets, channel, name, plan.secret_name).await;
+    }
     let outcome =
         |applied| Outcome { plan: plan.clone(), applied, wake_at: None, news: Vec::new(), waits: false };
     if !ctx.cluster.is_prepared(&name.namespace) {
@@ -98,33 +110,32 @@ pub async fn carry_out(
         return Ok(Outcome { waits: true, ..outcome(applied) });
     }
     let narrowed = network::narrow(ctx, channel, name, &plan).await;
-    let known = match (&vault, entry) {
-        (Ok(vault), Ok(entry)) => {
-            peers::authorities(ctx, vault, &plan).await.map(|known| (*vault, entry, known))
+    let vault = match vault {
+        Ok(vault) => vault,
+        Err(fault) => {
+            return Ok(outcome(degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed).await));
         }
-        (Err(fault), _) => Err(fault.clone()),
-        (_, Err(fault)) => Err(fault),
     };
-    match known {
-        Err(fault) => Ok(outcome(degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed).await)),
-        Ok((vault, entry, authorities)) => {
-            let secrets = objects::namespaced(&ctx.client, &name.namespace);
-            let mut work = Work {
-                ctx,
-                channel,
-                name,
-                vault,
-                plan: &plan,
-                now,
-                secrets,
-                news: Vec::new(),
-                wake: Vec::new(),
-            };
-            let applied = work.all(entry, authorities, narrowed).await;
-            let (wake_at, news) = (work.wake.into_iter().min(), work.news);
-            Ok(Outcome { plan, applied, wake_at, news, waits: false })
+    let mut work =
+        Work { ctx, channel, name, vault, plan: &plan, now, secrets, news: Vec::new(), wake: Vec::new() };
+    let known = match entry {
+        Ok(entry) => match peers::authorities(ctx, vault, &plan).await {
+            Ok(authorities) => Ok((entry, authorities)),
+            Err(fault) => Err((fault, entry.ledger)),
+        },
+        Err(fault) => Err((fault, last_known)),
+    };
+    let applied = match known {
+        Ok((entry, authorities)) => work.all(entry, authorities, narrowed).await,
+        Err((fault, ledger)) => {
+            if let Some(ledger) = ledger {
+                work.withdraw_known_trust(&ledger).await;
+            }
+            degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed).await
         }
-    }
+    };
+    let (wake_at, news) = (work.wake.into_iter().min(), work.news);
+    Ok(Outcome { plan, applied, wake_at, news, waits: false })
 }
 
 impl Work<'_> {
@@ -206,7 +217,7 @@ impl Work<'_> {
             return Ok(known);
         }
         let written = self.vault.ledgers.put(&self.plan.id, ledger, known.version).await;
-        written.map_err(|error| vaults::fault(&error))
+        written.map_err(|error| self.vault.fault(&error))
     }
 
     /// The workload's access, after what should be gone is gone.

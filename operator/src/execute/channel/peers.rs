@@ -18,11 +18,7 @@ use subrosa_plan::{
 };
 
 use super::{Authorities, Work};
-use crate::{
-    context::Context,
-    execute::objects,
-    observe::{DomainVault, vaults},
-};
+use crate::{context::Context, execute::objects, observe::DomainVault};
 
 /// The CA certificates of the Channels with which connections are open, from their ledgers.
 ///
@@ -41,6 +37,16 @@ pub(super) async fn authorities(
     Ok(found)
 }
 
+/// The same while Vault does not answer, from what was read before; none where one was never read.
+pub(super) fn last_known_authorities(ctx: &Context, vault: &DomainVault, plan: &Plan) -> Option<Authorities> {
+    let known = |peer: &ChannelRef| {
+        let uid = ctx.cluster.read(|world| Some(world.namespaces.get(&peer.namespace)?.uid.clone()))?;
+        let ledger = vault.ledgers.last_known(&ChannelId::mint(&uid, &peer.name))?;
+        Some((peer.clone(), ledger.authority.trusted()))
+    };
+    open_peers(plan).into_iter().map(known).collect()
+}
+
 fn open_peers(plan: &Plan) -> BTreeSet<&ChannelRef> {
     plan.open_channels(Direction::Ingress).chain(plan.open_channels(Direction::Egress)).collect()
 }
@@ -49,7 +55,7 @@ async fn ledger_of(ctx: &Context, vault: &DomainVault, peer: &ChannelRef) -> Res
     let uid = ctx.cluster.read(|world| Some(world.namespaces.get(&peer.namespace)?.uid.clone()));
     let Some(uid) = uid else { return Ok(None) };
     let entry = vault.ledgers.get(&ChannelId::mint(&uid, &peer.name)).await;
-    Ok(entry.map_err(|error| vaults::fault(&error))?.ledger)
+    Ok(entry.map_err(|error| vault.fault(&error))?.ledger)
 }
 
 impl Work<'_> {

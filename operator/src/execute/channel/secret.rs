@@ -7,6 +7,7 @@ use subrosa_plan::{
         Issuance, LeafFacts, LeafSpec, ObservedSecret, Reason, TrustFiles, Validity, Wanted, reissue,
         reissue_reason,
     },
+    channel::Scope,
     fault::Fault,
     ledger::Ledger,
 };
@@ -105,9 +106,16 @@ impl Work<'_> {
         let observed = slot.observe(&authority.usable);
         let signing = ledger.authority.signing().map(|signing| signing.version);
         let issuer = authority.usable.iter().find(|one| Some(one.version()) == signing);
+        let declared = match observed.leaf() {
+            // What is Stalled keeps the names it has; only a leaf of ours can say which.
+            Some(leaf) if leaf.issuer.is_some() && matches!(self.plan.scope, Scope::Stalled(_)) => {
+                self.plan.leaf.named_as(leaf)
+            }
+            _ => self.plan.leaf.clone(),
+        };
         let spec = match issuer {
-            Some(issuer) => self.plan.leaf.permitted_by(issuer.permitted_dns()).0,
-            None => self.plan.leaf.clone(),
+            Some(issuer) => declared.permitted_by(issuer.permitted_dns()).0,
+            None => declared,
         };
         let wanted = Wanted { spec: &spec, generations: &ledger.authority, trust: files };
         let reason = reissue_reason(&observed, wanted, self.now);

@@ -11,7 +11,7 @@ use subrosa_plan::{
     certificate::ObservedSecret, channel::Scope, fault::Fault, ledger::Ledger, selector, trust,
 };
 
-use super::{Authorities, Work, later};
+use super::{Authorities, Work, later, peers};
 use crate::{
     execute::{
         access,
@@ -36,6 +36,21 @@ impl Work<'_> {
         };
         let access = self.withdraw_access(ledger).await;
         trust.and(access)
+    }
+
+    /// Takes away trust as far as that is known while Vault does not answer.
+    pub(super) async fn withdraw_known_trust(&mut self, ledger: &Ledger) {
+        let Some(authorities) = peers::last_known_authorities(self.ctx, self.vault, self.plan) else {
+            return;
+        };
+        let withdrawn = match certificate::read(&self.secrets, self.channel, self.name, self.plan).await {
+            Ok(Slot::Ours(secret)) => self.withdraw_trust(ledger, &secret, &authorities).await,
+            Ok(Slot::Empty) => Ok(()),
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = withdrawn {
+            tracing::warn!(channel = %self.name, reason = fault.reason, "{}", fault.message);
+        }
     }
 
     async fn withdraw_trust(
