@@ -7,8 +7,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::{Api, api::{Patch, PatchParams}};
+use k8s_openapi::api::{core::v1::Secret, networking::v1::NetworkPolicy};
+use kube::{
+    Api,
+    api::{DynamicObject, Patch, PatchParams},
+};
 use serde_json::{Value, json};
 use subrosa_crds::{Channel, WITHDRAW_ACCESS_FINALIZER};
 use subrosa_e2e::{audit::ApiAuditEntry, installation::retention_policy, wait};
@@ -38,18 +41,22 @@ impl<'a> Estate<'a> {
         let scenario = Scenario::found(house, name).await?;
         house.apply_all(scenario.created()).await?;
         house.whole(&scenario.channels()).await?;
-        let mut tokens = BTreeMap::new();
         let keys: BTreeSet<String> = house.keys().await?.into_iter().collect();
-        for (channel, account, class) in [("voice", "sbc", "call-recording"), ("portal", "portal", "chat-log")] {
-            let prefix = format!("{}.{class}.", scenario.id(channel));
-            let key = keys.iter().find(|key| key.starts_with(&prefix)).context(prefix)?.clone();
-            let token = house.workload_token(&scenario.front, account).await?;
-            tokens.insert(channel, (token, key));
-        }
-        let estate = Self { house, scenario, tokens, keys };
-        estate.seals("voice", true).await?;
-        estate.seals("portal", true).await?;
+        let mut estate = Self { house, scenario, tokens: BTreeMap::new(), keys };
+        estate.log_in().await?;
         Ok(estate)
+    }
+
+    /// Every workload logs in and seals.
+    async fn log_in(&mut self) -> Result<()> {
+        for (channel, account, class) in [("voice", "sbc", "call-recording"), ("portal", "portal", "chat-log")] {
+            let prefix = format!("{}.{class}.", self.scenario.id(channel));
+            let key = self.keys.iter().find(|key| key.starts_with(&prefix)).context(prefix)?.clone();
+            let token = self.house.workload_token(&self.scenario.front, account).await?;
+            self.tokens.insert(channel, (token, key));
+            self.seals(channel, true).await?;
+        }
+        Ok(())
     }
 
     /// Waits until a Channel's live token may seal, or may not; says how long that took.
@@ -107,16 +114,16 @@ impl<'a> Estate<'a> {
         [&self.scenario.front, &self.scenario.data]
     }
 
-    /// Applied again, it is what it was: the same identities, and live tokens seal with the same keys.
-    async fn same_again(&self) -> Result<()> {
+    /// Applied again, it is what it was: the same identities, whose workloads seal with the same keys. They
+    /// log in anew: a token whose access was withdrawn stays without.
+    async fn same_again(&mut self) -> Result<()> {
         self.house.whole(&self.scenario.channels()).await?;
         for (namespace, name) in self.scenario.channels() {
             let channel = Api::<Channel>::namespaced(self.house.admin.clone(), namespace).get(name).await?;
             let id = channel.status.and_then(|status| status.id);
             ensure!(id.as_deref() == Some(self.scenario.id(name).as_str()), "{name} is {id:?}");
         }
-        self.seals("voice", true).await?;
-        self.seals("portal", true).await?;
+        self.log_in().await?;
         let keys: BTreeSet<String> = self.house.keys().await?.into_iter().collect();
         let ours = |key: &&String| self.scenario.ids.iter().any(|(_, id)| key.starts_with(id.as_str()));
         let new: Vec<_> = keys.difference(&self.keys).filter(ours).collect();
@@ -126,11 +133,15 @@ impl<'a> Estate<'a> {
 
     /// What the other side still has of a Channel that went: nothing.
     async fn closed_to(&self, gone: &str) -> Result<()> {
+        let selector = if gone == "voice" { "sbc" } else { gone };
+        let policies: Api<NetworkPolicy> = Api::namespaced(self.house.admin.clone(), &self.scenario.data);
+        let secrets: Api<Secret> = Api::namespaced(self.house.admin.clone(), &self.scenario.data);
         let look = || async {
-            let seen = picture::living(self.house, &self.scenario).await.map_err(|error| format!("{error:#}"))?;
-            let policy = seen["policies"]["Data subrosa-channel-db"].to_string();
-            let trusted = seen["secrets"]["db-mtls"]["clients-ca.crt"].to_string();
-            let selector = if gone == "voice" { "sbc" } else { gone };
+            let policy = policies.get("subrosa-channel-db").await.map_err(|error| error.to_string())?;
+            let policy = serde_json::to_string(&policy.spec).map_err(|error| error.to_string())?;
+            let secret = secrets.get("db-mtls").await.map_err(|error| error.to_string())?;
+            let seen = picture::certificates(&secret).map_err(|error| error.to_string())?;
+            let trusted = seen["clients-ca.crt"].to_string();
             if policy.contains(selector) || trusted.contains(gone) {
                 return Err(format!("db is still open to {gone}: {policy} {trusted}"));
             }
@@ -161,20 +172,34 @@ fn denies_were_never_gone(house: &House, surviving: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Changes db again and again, faster than anything settles.
+async fn churn(channels: Api<DynamicObject>) {
+    for round in 0.. {
+        let every = if round % 2 == 0 { "28d" } else { "27d" };
+        let patch = json!({"spec": {"tls": {"duration": every}}});
+        channels.patch("db", &PatchParams::default(), &Patch::Merge(&patch)).await.ok();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_and_a_namespace_go_without_opening_or_destroying() -> Result<()> {
     let house = House::build().await?;
     let mut operator = house.operator().await?;
-    let estate = Estate::found(&house, "one").await?;
+    let mut estate = Estate::found(&house, "one").await?;
     let (front, data) = (estate.scenario.front.clone(), estate.scenario.data.clone());
     let channels = house.subrosa("Channel", &front).await?;
 
     let refused = channels.delete("voice", &Default::default()).await.unwrap_err().to_string();
     ensure!(refused.contains("subrosa.dev/confirm-delete"), "{refused}");
+    // However busy it is otherwise.
+    let busy = tokio::spawn(churn(house.subrosa("Channel", &data).await?));
+    tokio::time::sleep(Duration::from_secs(2)).await;
     house.delete(&channels, "voice").await?;
     let took = estate.shut("voice", Some("sbc")).await?;
     println!("access of a deleted Channel ended after {took:.1?}");
     estate.closed_to("voice").await?;
+    busy.abort();
     estate.seals("portal", true).await?;
     estate.intact(&estate.both()).await?;
     house.apply_all(estate.scenario.created()).await?;
@@ -261,7 +286,7 @@ async fn a_channel_and_a_namespace_go_without_opening_or_destroying() -> Result<
 async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -> Result<()> {
     let house = House::build().await?;
     let mut operator = house.operator().await?;
-    let estate = Estate::found(&house, "two").await?;
+    let mut estate = Estate::found(&house, "two").await?;
     let domains = house.subrosa("TrustDomain", "").await?;
     let found = domains.get(DOMAIN).await?;
     ensure!(found.metadata.finalizers.iter().flatten().any(|one| one == WITHDRAW_ACCESS_FINALIZER));

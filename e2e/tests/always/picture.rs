@@ -106,7 +106,7 @@ fn status(channel: &Channel) -> Result<Value> {
 }
 
 /// Of a Secret: whose leaf it holds, whether its issuer signed it, and whom each file trusts.
-fn certificates(secret: &Secret) -> Result<Value> {
+pub fn certificates(secret: &Secret) -> Result<Value> {
     let mut files = Map::new();
     for (file, content) in secret.data.iter().flatten() {
         let told = if file == "tls.key" {

@@ -9,10 +9,10 @@ use subrosa::grants::{
     audit::{Comparison, compare},
     table::{Access, table},
 };
-use subrosa_e2e::audit::ApiAuditEntry;
+use subrosa_e2e::{audit::ApiAuditEntry, wait};
 
 use crate::{
-    house::{DOMAIN, House},
+    house::{DOMAIN, House, PATIENCE},
     scenario::{Scenario, Side},
 };
 
@@ -80,6 +80,24 @@ async fn live(house: &House) -> Result<()> {
     }
     house.apply_all(scenario.changed()).await?;
     house.whole(&scenario.channels()).await?;
+
+    // Somebody else's policy has the name of a Channel's.
+    house
+        .apply(json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": "subrosa-channel-late", "namespace": scenario.front},
+            "spec": {"podSelector": {"matchLabels": {"app": "late"}}},
+        }))
+        .await?;
+    house
+        .apply(json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
+            "metadata": {"name": "late", "namespace": scenario.front},
+            "spec": {"workload": {"selector": {"matchLabels": {"app": "late"}}}},
+        }))
+        .await?;
+    let foreign = |status: &subrosa_crds::ChannelStatus| wait::reason(status, "Ready") == "ForeignObject";
+    wait::channel(&house.admin, &scenario.front, "late", PATIENCE, foreign).await?;
 
     scenario.delete_channels(house).await?;
     let domains = house.subrosa("TrustDomain", "").await?;

@@ -218,7 +218,7 @@ async fn no_secret_leaves_its_place() -> Result<()> {
     run.look_at(&operator).await?;
     operator.stop();
     let log = operator.log()?;
-    ensure!(log.contains("\"level\":\"DEBUG\"") && log.lines().count() > 50, "there is no log to search: {log}");
+    ensure!(log.contains("\"level\":\"DEBUG\"") && log.lines().count() > 20, "there is no log to search: {log}");
     run.place("log", log);
 
     // What it says when it cannot even start.
@@ -333,8 +333,9 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
     run.note_private_keys().await?;
 
     run.house.env.openbao().seal().await?;
-    stir(&run.house, front, "portal-mtls").await?;
-    not_ready(&run.house, front, "portal", &["VaultSealed"]).await?;
+    // Each time in another Channel: three certificates an hour are all one may have.
+    stir(&run.house, &scenario.data, "db-mtls").await?;
+    not_ready(&run.house, &scenario.data, "db", &["VaultSealed"]).await?;
     run.house.env.openbao().unseal().await?;
     run.house.whole(&scenario.channels()).await?;
     run.note_private_keys().await?;
@@ -369,7 +370,6 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
     stir(&run.house, front, "voice-mtls").await?;
     not_ready(&run.house, front, "voice", &["KubernetesForbidden"]).await?;
     roles.patch("subrosa-namespace", &merge, &Patch::Merge(&json!({"rules": rules}))).await?;
-    run.house.apply_all(scenario.changed()).await?;
     run.house.whole(&scenario.channels()).await?;
     Ok(())
 }
