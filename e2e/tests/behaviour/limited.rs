@@ -1,0 +1,86 @@
+//! What keeps being broken is not issued without end, and withdrawals do not wait for it.
+
+use serde_json::json;
+use subrosa_crds::{Channel, condition};
+use subrosa_e2e::wait;
+
+use crate::{
+    handshake,
+    world::{World, channel},
+};
+
+const NS: &str = "cc-front";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_keeps_breaking_is_issued_three_times_an_hour() {
+    let world = World::start().await;
+    world.governed(NS).await;
+    let caller = |connects: serde_json::Value| channel(NS, "caller", json!({"connectsTo": connects}));
+    for manifest in [
+        channel(
+            NS,
+            "voice",
+            json!({
+                "listeners": [{"name": "sips", "port": 5061}], "accepts": [{"name": "caller"}, {"name": "other"}],
+            }),
+        ),
+        caller(json!([{"name": "voice"}])),
+        channel(NS, "other", json!({"connectsTo": [{"name": "voice"}]})),
+    ] {
+        world.apply(&manifest).await;
+    }
+    world.whole(NS, "voice").await;
+    let caller_ca = world.files(NS, "caller").await.authority().to_owned();
+    let other_ca = world.files(NS, "other").await.authority().to_owned();
+    for time in 2..=3 {
+        world.delete_secret(NS, "voice-mtls").await;
+        world
+            .until("issued again", || async {
+                let issuances = world.issuances(NS, "voice").await;
+                let there = world.secret(NS, "voice-mtls").await.is_some();
+                if issuances.len() == time && there { Ok(()) } else { Err(format!("{issuances:?}")) }
+            })
+            .await;
+    }
+    let last = world.whole(NS, "voice").await.certificate.unwrap().serial;
+    let good = world.files(NS, "voice").await;
+
+    let broken = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    world.tamper(NS, "voice", &[("tls.key", Some(&broken))]).await;
+    let limited = world.not_ready(NS, "voice", "IssuanceLimited").await;
+    assert!(
+        limited.message.contains("nothing more before") && limited.message.contains("find what keeps"),
+        "{limited:?}"
+    );
+    let status = world.channel(NS, "voice", |status| status.certificate.is_none()).await;
+    assert!(!wait::is(&status, condition::STALLED), "it goes on by itself");
+    assert!(wait::is(&status, condition::RECONCILING));
+    assert_eq!(world.issuances(NS, "voice").await, ["Missing"; 3]);
+    let left = world.files(NS, "voice").await;
+    assert_eq!(left.get("tls.key"), broken, "nothing is signed for it");
+    assert!(!handshake::is_pair(&left));
+
+    // The caller withdraws meanwhile: trust and policy do not wait for a leaf.
+    assert_eq!(left.trusting(&caller_ca), ["ca.crt", "clients-ca.crt"]);
+    world.apply(&caller(json!([]))).await;
+    let narrowed = world.files_where(NS, "voice", |files| files.trusting(&caller_ca).is_empty()).await;
+    assert_eq!(narrowed.trusting(&other_ca), ["ca.crt", "clients-ca.crt"], "others keep their trust");
+    world.opens(NS, "voice", &["from cc-front:app=other TCP/5061"]).await;
+    world.not_ready(NS, "voice", "IssuanceLimited").await;
+
+    // What broke it puts it right: no issuance is needed.
+    let status = world
+        .until("the right key is in place again", || async {
+            world.tamper(NS, "voice", &[("tls.key", Some(good.get("tls.key")))]).await;
+            let channel = world.api::<Channel>(NS).get("voice").await.map_err(|error| error.to_string())?;
+            let status = channel.status.unwrap_or_default();
+            if wait::is(&status, condition::READY) {
+                Ok(status)
+            } else {
+                Err(format!("{:#?}", status.conditions))
+            }
+        })
+        .await;
+    assert_eq!(status.certificate.unwrap().serial, last);
+    assert_eq!(world.issuances(NS, "voice").await, ["Missing"; 3]);
+}

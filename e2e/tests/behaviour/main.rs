@@ -1,0 +1,20 @@
+//! What the operator does in a real cluster with a real OpenBao: what it issues, what it heals, what it
+//! opens and closes, and what it says of it. Every claim of a status is held against its effect.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
+
+mod admission;
+mod clock;
+mod faults;
+mod foreign;
+mod handshake;
+mod healing;
+mod identity;
+mod issued;
+mod limited;
+mod openssl;
+mod outage;
+mod parties;
+mod peers;
+mod tampering;
+mod world;

@@ -1,0 +1,226 @@
+//! Parties outside: open while both sides say so and the agreement holds, by the day.
+
+use jiff::{Timestamp, ToSpan as _};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, api::DeleteParams};
+use serde_json::{Value, json};
+use subrosa_crds::{ExternalParty, condition};
+use subrosa_e2e::{pki::Authority, wait};
+
+use crate::world::{World, channel, connection};
+
+const NS: &str = "cc-front";
+const FILE: &str = "external-carrier-ca.crt";
+const FROM_CARRIER: &str = "from 203.0.113.0/28 TCP/5061";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parties_are_open_while_everything_says_so() {
+    let world = World::start().await;
+    world.governed(NS).await;
+    let authority = Authority::new("carrier").unwrap();
+    bundle(&world, "carrier-ca", authority.certificate_pem()).await;
+    world
+        .apply(&channel(NS, "voice", json!({
+            "listeners": [{"name": "sips", "port": 5061}, {"name": "rtp", "port": 10000, "endPort": 20000, "protocol": "UDP"}],
+            "accepts": [{"name": "carrier", "kind": "ExternalParty"}],
+        })))
+        .await;
+    let status = world.connection(NS, "voice", "carrier", "NotFound").await;
+    assert!(wait::is(&status, condition::READY), "{status:?}");
+    consent_opens(&world, &authority).await;
+    agreements_end_by_the_day(&world).await;
+    the_bundle_is_needed(&world, &authority).await;
+    a_processor_needs_its_agreements(&world).await;
+    addresses_of_the_cluster_are_nobodys(&world).await;
+    withdrawing_closes(&world).await;
+}
+
+async fn bundle(world: &World, name: &str, pem: &str) {
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": world.installed.names.namespace()}, "data": {"ca.crt": pem},
+    });
+    world.apply(&map).await;
+}
+
+fn carrier(agreements: Value, channels: Value) -> Value {
+    json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "ExternalParty", "metadata": {"name": "carrier"},
+        "spec": {
+            "role": "Carrier", "addresses": {"cidrs": ["203.0.113.0/28"]},
+            "tls": {"mode": "Mutual", "caBundle": {"configMap": "carrier-ca", "key": "ca.crt"}},
+            "agreements": agreements, "channels": channels,
+        },
+    })
+}
+
+fn consent() -> Value {
+    json!([{"namespace": NS, "name": "voice", "direction": "Ingress", "ports": [5061]}])
+}
+
+/// A day in the trust domain's time zone, so many days from today.
+fn day(offset: i64) -> String {
+    let zone = jiff::tz::TimeZone::get("Europe/Amsterdam").unwrap();
+    let today = zone.to_datetime(Timestamp::now()).date();
+    today.checked_add(offset.days()).unwrap().to_string()
+}
+
+fn dpa(until: i64) -> Value {
+    json!([{"type": "DPA", "validUntil": day(until)}])
+}
+
+async fn party(world: &World, holds: impl Fn(&ExternalParty) -> bool) -> ExternalParty {
+    let api: Api<ExternalParty> = Api::all(world.admin.clone());
+    world
+        .until("ExternalParty carrier", || async {
+            let found = api.get("carrier").await.map_err(|error| error.to_string())?;
+            let current = found.status.as_ref().and_then(|status| status.observed_generation)
+                == found.metadata.generation;
+            if current && holds(&found) { Ok(found) } else { Err(format!("{:#?}", found.status)) }
+        })
+        .await
+}
+
+fn says(party: &ExternalParty, kind: &str, status: &str, reason: &str) -> bool {
+    let conditions = party.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    condition::find(conditions, kind).is_some_and(|found| found.status == status && found.reason == reason)
+}
+
+async fn closed(world: &World, state: &str) {
+    world.connection(NS, "voice", "carrier", state).await;
+    world.opens(NS, "voice", &[]).await;
+    world.files_where(NS, "voice", |files| !files.0.contains_key(FILE)).await;
+}
+
+async fn open(world: &World, pem: &str) {
+    world.whole(NS, "voice").await;
+    world.opens(NS, "voice", &[FROM_CARRIER]).await;
+    let files = world.files_where(NS, "voice", |files| files.0.contains_key(FILE)).await;
+    let der = |text: &str| text.chars().filter(|letter| !letter.is_whitespace()).collect::<String>();
+    assert_eq!(der(files.get(FILE)), der(pem), "exactly the party's authorities");
+    assert_eq!(files.trusting(files.get(FILE).trim()), [FILE], "outside is in no file of the inside");
+}
+
+async fn consent_opens(world: &World, authority: &Authority) {
+    world.apply(&carrier(json!([]), json!([]))).await;
+    closed(world, "AwaitingConsent").await;
+    let status = world.connection(NS, "voice", "carrier", "AwaitingConsent").await;
+    let next = status.connections[0].next_step.clone().unwrap_or_default();
+    assert!(
+        next.contains("spec.channels of ExternalParty carrier") && next.contains("namespace: cc-front"),
+        "{next}"
+    );
+
+    world
+        .apply(&carrier(
+            json!([]),
+            json!([{"namespace": NS, "name": "voice", "direction": "Ingress", "ports": [443]}]),
+        ))
+        .await;
+    closed(world, "ListenerMismatch").await;
+    world.apply(&carrier(json!([]), consent())).await;
+    open(world, authority.certificate_pem()).await;
+    party(world, |party| says(party, condition::READY, "True", "InForce")).await;
+    let status = world.whole(NS, "voice").await;
+    assert_eq!(status.connections[0].listeners, ["sips"], "what was agreed, not all it has");
+}
+
+async fn agreements_end_by_the_day(world: &World) {
+    let pem = world.files(NS, "voice").await.get(FILE).to_owned();
+    world.apply(&carrier(dpa(-1), consent())).await;
+    closed(world, "AgreementExpired").await;
+    let expired =
+        party(world, |party| says(party, condition::AGREEMENTS_VALID, "False", "AgreementExpired")).await;
+    assert!(says(&expired, condition::READY, "False", "AgreementExpired"));
+    let status = world.connection(NS, "voice", "carrier", "AgreementExpired").await;
+    let reason = status.connections[0].reason.clone().unwrap_or_default();
+    assert!(reason.contains("DPA") && reason.contains(&day(-1)), "{reason}");
+    assert!(status.connections[0].next_step.as_deref().is_some_and(|next| next.contains("validUntil")));
+    assert_eq!(wait::reason(&status, condition::CONNECTED), "AgreementExpired");
+    assert!(wait::is(&status, condition::READY), "the workload itself is protected");
+
+    // The last day is a valid day.
+    world.apply(&carrier(dpa(0), consent())).await;
+    open(world, &pem).await;
+    party(world, |party| says(party, condition::AGREEMENTS_VALID, "True", "AgreementExpiring")).await;
+    world.apply(&carrier(dpa(-30), consent())).await;
+    closed(world, "AgreementExpired").await;
+    world.apply(&carrier(dpa(400), consent())).await;
+    open(world, &pem).await;
+    let valid =
+        party(world, |party| says(party, condition::AGREEMENTS_VALID, "True", "AgreementsValid")).await;
+    assert_eq!(valid.status.unwrap().valid_until, Some(day(400)));
+}
+
+async fn the_bundle_is_needed(world: &World, authority: &Authority) {
+    let maps: Api<ConfigMap> = world.api(world.installed.names.namespace());
+    maps.delete("carrier-ca", &DeleteParams::default()).await.unwrap();
+    closed(world, "Refused").await;
+    party(world, |party| says(party, condition::STALLED, "True", "CABundleNotFound")).await;
+    bundle(world, "carrier-ca", "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n").await;
+    party(world, |party| says(party, condition::STALLED, "True", "CABundleMalformed")).await;
+    closed(world, "Refused").await;
+    let status = world.connection(NS, "voice", "carrier", "Refused").await;
+    let reason = status.connections[0].reason.clone().unwrap_or_default();
+    assert!(reason.contains("ConfigMap carrier-ca"), "{reason}");
+    bundle(world, "carrier-ca", authority.certificate_pem()).await;
+    open(world, authority.certificate_pem()).await;
+    // Theirs is rotated: the file follows.
+    let next = Authority::new("carrier, next").unwrap();
+    let both = format!("{}{}", authority.certificate_pem(), next.certificate_pem());
+    bundle(world, "carrier-ca", &both).await;
+    world.files_where(NS, "voice", |files| files.get(FILE).matches("BEGIN").count() == 2).await;
+    bundle(world, "carrier-ca", authority.certificate_pem()).await;
+    world.files_where(NS, "voice", |files| files.get(FILE).matches("BEGIN").count() == 1).await;
+    open(world, authority.certificate_pem()).await;
+}
+
+async fn a_processor_needs_its_agreements(world: &World) {
+    let pem = world.files(NS, "voice").await.get(FILE).to_owned();
+    let as_processor = |agreements: Value| {
+        let mut party = carrier(agreements, consent());
+        party["spec"]["role"] = json!("Processor");
+        party
+    };
+    let refused =
+        subrosa_e2e::installation::apply_object(&world.admin, &as_processor(json!([]))).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("DPA"), "{refused:#}");
+    world.apply(&as_processor(dpa(400))).await;
+    open(world, &pem).await;
+    let mut domain = world.installed.trust_domain(&world.env);
+    domain["spec"]["frameworks"] = json!(["GDPR", "HIPAA"]);
+    domain["spec"]["jurisdictions"] = json!(["NL", "EU", "US"]);
+    world.apply(&domain).await;
+    closed(world, "Refused").await;
+    party(world, |party| says(party, condition::AGREEMENTS_VALID, "False", "AgreementMissing")).await;
+    let status = world.connection(NS, "voice", "carrier", "Refused").await;
+    let next = status.connections[0].next_step.clone().unwrap_or_default();
+    assert!(next.contains("{type: BAA"), "{next}");
+    let with_baa = json!([{"type": "DPA", "validUntil": day(400)}, {"type": "BAA", "validUntil": day(300)}]);
+    world.apply(&as_processor(with_baa)).await;
+    open(world, &pem).await;
+    world.apply(&carrier(dpa(400), consent())).await;
+    open(world, &pem).await;
+}
+
+async fn addresses_of_the_cluster_are_nobodys(world: &World) {
+    let pem = world.files(NS, "voice").await.get(FILE).to_owned();
+    let mut within = carrier(dpa(400), consent());
+    within["spec"]["addresses"]["cidrs"] = json!(["203.0.113.0/28", "10.244.7.0/24"]);
+    world.apply(&within).await;
+    closed(world, "Refused").await;
+    let told = party(world, |party| says(party, condition::STALLED, "True", "ForbiddenAddress")).await;
+    let message =
+        &condition::find(&told.status.as_ref().unwrap().conditions, condition::STALLED).unwrap().message;
+    assert!(message.contains("10.244.7.0/24") && message.contains("10.244.0.0/16"), "{message}");
+    world.apply(&carrier(dpa(400), consent())).await;
+    open(world, &pem).await;
+}
+
+async fn withdrawing_closes(world: &World) {
+    let api: Api<ExternalParty> = Api::all(world.admin.clone());
+    api.delete("carrier", &DeleteParams::default()).await.unwrap();
+    closed(world, "NotFound").await;
+    let status = world.ready(NS, "voice").await;
+    assert_eq!(connection(&status, "carrier"), Some("NotFound"));
+}

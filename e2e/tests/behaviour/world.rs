@@ -1,0 +1,420 @@
+//! A hospital with a running operator, and the ways to look at what became of a Channel.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
+
+use k8s_openapi::{
+    api::{
+        core::v1::{Namespace, Secret, ServiceAccount},
+        events::v1::Event,
+        networking::v1::{NetworkPolicy, NetworkPolicySpec},
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use subrosa_crds::{
+    CONFIRM_DELETE_ANNOTATION, Channel, ChannelStatus, TrustDomain, condition, condition::Condition,
+    names::ChannelId,
+};
+use subrosa_e2e::{
+    Environment, Installation, Operator,
+    installation::{apply_object, governed_namespace, retention_policy},
+    wait,
+};
+
+/// The trust domain of the hospital.
+pub const DOMAIN: &str = "oosterlinde";
+/// How long anything may take that happens by itself, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A cluster, an OpenBao and an operator.
+pub struct World {
+    pub env: Environment,
+    pub installed: Installation,
+    pub admin: Client,
+    operator: Option<Operator>,
+}
+
+impl World {
+    /// Everything installed, the operator running, the trust domain and its retention policy applied.
+    pub async fn start() -> Self {
+        let env = Environment::start().await.unwrap();
+        let installed = Installation::install(&env, DOMAIN).await.unwrap();
+        let admin = env.admin().unwrap();
+        let mut world = Self { env, installed, admin, operator: None };
+        world.start_operator().await;
+        world.apply(&world.installed.trust_domain(&world.env)).await;
+        world.apply(&retention_policy()).await;
+        world
+    }
+
+    pub async fn start_operator(&mut self) {
+        self.operator = Some(Operator::start(&self.installed).await.unwrap());
+    }
+
+    pub fn stop_operator(&mut self) {
+        if let Some(mut operator) = self.operator.take() {
+            operator.stop();
+        }
+    }
+
+    pub async fn restart_operator(&mut self) {
+        self.stop_operator();
+        self.start_operator().await;
+    }
+
+    /// The same operator process all the time: what heals, heals without a restart.
+    pub fn operator_pid(&self) -> u32 {
+        self.operator.as_ref().unwrap().pid()
+    }
+
+    /// What the running operator logged; printed where a test fails.
+    pub fn log(&self) -> String {
+        self.operator.as_ref().map(|operator| operator.log().unwrap_or_default()).unwrap_or_default()
+    }
+
+    pub async fn governed(&self, namespace: &str) -> String {
+        governed_namespace(&self.env, namespace, DOMAIN).await.unwrap()
+    }
+
+    pub async fn apply(&self, object: &Value) {
+        apply_object(&self.admin, object).await.unwrap();
+    }
+
+    pub async fn service_account(&self, namespace: &str, name: &str) -> String {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}});
+        apply_object(&self.admin, &account).await.unwrap().uid().unwrap()
+    }
+
+    pub fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.admin.clone(), namespace)
+    }
+
+    /// Deletes a Channel as someone who means it.
+    pub async fn delete_channel(&self, namespace: &str, name: &str) {
+        let api: Api<Channel> = self.api(namespace);
+        let uid = api.get(name).await.unwrap().uid().unwrap();
+        let confirmed = json!({"metadata": {"annotations": {CONFIRM_DELETE_ANNOTATION: uid}}});
+        api.patch(name, &PatchParams::default(), &Patch::Merge(confirmed)).await.unwrap();
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Deletes a namespace as someone who means it, and waits until it is gone.
+    pub async fn delete_namespace(&self, name: &str) {
+        let api: Api<Namespace> = Api::all(self.admin.clone());
+        let uid = api.get(name).await.unwrap().uid().unwrap();
+        let confirmed = json!({"metadata": {"annotations": {CONFIRM_DELETE_ANNOTATION: uid}}});
+        api.patch(name, &PatchParams::default(), &Patch::Merge(confirmed)).await.unwrap();
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+        wait::until(PATIENCE, || async {
+            match api.get_opt(name).await {
+                Ok(None) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Sets or, with null, removes labels of a namespace.
+    pub async fn label(&self, namespace: &str, labels: Value) {
+        let api: Api<Namespace> = Api::all(self.admin.clone());
+        let patch = json!({"metadata": {"labels": labels}});
+        api.patch(namespace, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Waits for a status of the current generation that satisfies `holds`.
+    pub async fn channel(
+        &self,
+        namespace: &str,
+        name: &str,
+        holds: impl Fn(&ChannelStatus) -> bool,
+    ) -> ChannelStatus {
+        match wait::channel(&self.admin, namespace, name, PATIENCE, holds).await {
+            Ok(status) => status,
+            Err(error) => panic!("Channel {namespace}/{name}: {error:#}\n{}", tail(&self.log())),
+        }
+    }
+
+    /// Waits until a Channel is Ready and everything it declares is open.
+    pub async fn whole(&self, namespace: &str, name: &str) -> ChannelStatus {
+        self.channel(namespace, name, wait::whole).await
+    }
+
+    /// Waits until a Channel is Ready, whatever its peers do.
+    pub async fn ready(&self, namespace: &str, name: &str) -> ChannelStatus {
+        self.channel(namespace, name, |status| wait::is(status, condition::READY)).await
+    }
+
+    /// Waits until a condition is not true for a reason, and has a message and no other claim above it.
+    pub async fn not_ready(&self, namespace: &str, name: &str, reason: &str) -> Condition {
+        let status = self
+            .channel(namespace, name, |status| {
+                !wait::is(status, condition::READY) && wait::reason(status, condition::READY) == reason
+            })
+            .await;
+        condition::find(&status.conditions, condition::READY).unwrap().clone()
+    }
+
+    /// Waits until a Channel is Stalled for a reason; the message names the next step.
+    pub async fn stalled(&self, namespace: &str, name: &str, reason: &str) -> Condition {
+        self.not_ready(namespace, name, reason).await;
+        let status = self
+            .channel(namespace, name, |status| {
+                wait::is(status, condition::STALLED) && wait::reason(status, condition::STALLED) == reason
+            })
+            .await;
+        condition::find(&status.conditions, condition::STALLED).unwrap().clone()
+    }
+
+    /// Waits until a connection is in a state.
+    pub async fn connection(&self, namespace: &str, channel: &str, peer: &str, state: &str) -> ChannelStatus {
+        self.channel(namespace, channel, |status| {
+            connection(status, peer).is_some_and(|found| found == state)
+        })
+        .await
+    }
+
+    pub async fn domain(&self, holds: impl Fn(&TrustDomain) -> bool) -> TrustDomain {
+        let api: Api<TrustDomain> = Api::all(self.admin.clone());
+        self.until("the TrustDomain", || async {
+            let domain = api.get(DOMAIN).await.map_err(|error| error.to_string())?;
+            if holds(&domain) { Ok(domain) } else { Err(format!("{:#?}", domain.status)) }
+        })
+        .await
+    }
+
+    /// Waits for whatever `look` looks for; the operator's log is shown where it does not come.
+    pub async fn until<T, F>(&self, what: &str, look: impl FnMut() -> F) -> T
+    where
+        F: Future<Output = Result<T, String>>,
+    {
+        match wait::until(PATIENCE, look).await {
+            Ok(found) => found,
+            Err(error) => panic!("{what}: {error:#}\n{}", tail(&self.log())),
+        }
+    }
+
+    pub async fn secret(&self, namespace: &str, name: &str) -> Option<Secret> {
+        self.api::<Secret>(namespace).get_opt(name).await.unwrap()
+    }
+
+    /// The files a workload would mount.
+    pub async fn files(&self, namespace: &str, channel: &str) -> Files {
+        let secret = self.secret(namespace, &format!("{channel}-mtls")).await;
+        files(&secret.unwrap_or_else(|| panic!("no Secret of {namespace}/{channel}")))
+    }
+
+    /// Waits until the Secret's files satisfy `holds`.
+    pub async fn files_where(&self, namespace: &str, channel: &str, holds: impl Fn(&Files) -> bool) -> Files {
+        self.until(&format!("Secret of {namespace}/{channel}"), || async {
+            let secret =
+                self.secret(namespace, &format!("{channel}-mtls")).await.ok_or("there is no Secret")?;
+            let files = files(&secret);
+            if holds(&files) { Ok(files) } else { Err(format!("{:#?}", files.without_key())) }
+        })
+        .await
+    }
+
+    /// The files in a directory, as mounted.
+    pub async fn mounted(&self, namespace: &str, channel: &str) -> PathBuf {
+        let directory = self.env.directory().join(format!("mounted-{namespace}-{channel}"));
+        std::fs::create_dir_all(&directory).unwrap();
+        for (name, text) in &self.files(namespace, channel).await.0 {
+            std::fs::write(directory.join(name), text).unwrap();
+        }
+        directory
+    }
+
+    pub async fn policy(&self, namespace: &str, name: &str) -> Option<NetworkPolicySpec> {
+        self.api::<NetworkPolicy>(namespace)
+            .get_opt(name)
+            .await
+            .unwrap()
+            .map(|policy| policy.spec.unwrap_or_default())
+    }
+
+    /// The policy of a Channel, which must exist.
+    pub async fn channel_policy(&self, namespace: &str, channel: &str) -> NetworkPolicySpec {
+        let policy = self.policy(namespace, &format!("subrosa-channel-{channel}")).await;
+        policy.unwrap_or_else(|| panic!("no policy of {namespace}/{channel}"))
+    }
+
+    /// Waits until a Channel's policy opens exactly these, beside DNS.
+    pub async fn opens(&self, namespace: &str, channel: &str, expected: &[&str]) {
+        let expected: BTreeSet<String> = expected.iter().map(ToString::to_string).collect();
+        self.until(&format!("policy of {namespace}/{channel} opens {expected:?}"), || async {
+            let policy = self.policy(namespace, &format!("subrosa-channel-{channel}")).await;
+            let found = opened(&policy.ok_or("there is none")?);
+            if found == expected { Ok(()) } else { Err(format!("it opens {found:?}")) }
+        })
+        .await
+    }
+
+    /// The ledger of a Channel, read with the root token.
+    pub async fn ledger(&self, namespace: &str, channel: &str) -> Value {
+        let path = format!("subrosa/data/channels/{}", self.id(namespace, channel).await);
+        self.env.openbao().request("GET", &path, None).await.unwrap()["data"]["data"].clone()
+    }
+
+    /// The reasons of a Channel's issuances, oldest first.
+    pub async fn issuances(&self, namespace: &str, channel: &str) -> Vec<String> {
+        let ledger = self.ledger(namespace, channel).await;
+        let issuances = ledger["issuances"].as_array().cloned().unwrap_or_default();
+        issuances.iter().map(|one| one["reason"].as_str().unwrap().to_owned()).collect()
+    }
+
+    pub async fn id(&self, namespace: &str, channel: &str) -> ChannelId {
+        let found = Api::<Namespace>::all(self.admin.clone()).get(namespace).await.unwrap();
+        ChannelId::mint(&found.uid().unwrap(), channel)
+    }
+
+    /// The transit keys of an id, by name.
+    pub async fn keys(&self, id: &ChannelId) -> BTreeSet<String> {
+        let answer = self.env.openbao().request("LIST", "transit/keys", None).await.unwrap();
+        let keys = answer["data"]["keys"].as_array().cloned().unwrap_or_default();
+        let keys = keys.iter().filter_map(|key| key.as_str().map(str::to_owned));
+        keys.filter(|key| key.starts_with(&format!("{id}."))).collect()
+    }
+
+    /// Waits for an Event about an object with that reason; returns its note.
+    pub async fn event(&self, namespace: &str, name: &str, reason: &str) -> String {
+        self.until(&format!("Event {reason} about {namespace}/{name}"), || async {
+            let events = self
+                .api::<Event>(namespace)
+                .list(&Default::default())
+                .await
+                .map_err(|error| error.to_string())?;
+            let of_it = |event: &&Event| {
+                event.regarding.as_ref().and_then(|object| object.name.as_deref()) == Some(name)
+            };
+            let found =
+                events.items.iter().filter(of_it).find(|event| event.reason.as_deref() == Some(reason));
+            let seen: Vec<_> = events.items.iter().filter(of_it).map(|event| event.reason.clone()).collect();
+            found.map(|event| event.note.clone().unwrap_or_default()).ok_or_else(|| format!("{seen:?}"))
+        })
+        .await
+    }
+
+    pub async fn account_uid(&self, namespace: &str, name: &str) -> String {
+        self.api::<ServiceAccount>(namespace).get(name).await.unwrap().uid().unwrap()
+    }
+}
+
+/// The data of a Secret as text.
+pub struct Files(pub BTreeMap<String, String>);
+
+impl Files {
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    pub fn names(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+
+    /// The certificate of the authority that signed the leaf: what peers trust.
+    pub fn authority(&self) -> &str {
+        let chain = self.get("tls.crt");
+        let second = chain.match_indices("-----BEGIN CERTIFICATE-----").nth(1).expect("a chain").0;
+        chain[second..].trim()
+    }
+
+    /// The files that hold this certificate.
+    pub fn trusting(&self, certificate: &str) -> Vec<&str> {
+        let files = self.0.iter().filter(|(name, _)| name.ends_with("ca.crt"));
+        files.filter(|(_, text)| text.contains(certificate)).map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn without_key(&self) -> BTreeMap<&String, &String> {
+        self.0.iter().filter(|(name, _)| *name != "tls.key").collect()
+    }
+}
+
+pub fn files(secret: &Secret) -> Files {
+    let data = secret.data.clone().unwrap_or_default();
+    Files(data.into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes.0).unwrap())).collect())
+}
+
+/// A Channel with these fields beside its workload, whose pods are `app: <name>`.
+pub fn channel(namespace: &str, name: &str, spec: Value) -> Value {
+    let mut whole = json!({"workload": {"selector": {"matchLabels": {"app": name}}}});
+    merge(&mut whole, spec);
+    json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
+        "metadata": {"name": name, "namespace": namespace}, "spec": whole,
+    })
+}
+
+fn merge(target: &mut Value, more: Value) {
+    match (target, more) {
+        (Value::Object(target), Value::Object(more)) => {
+            for (name, value) in more {
+                merge(target.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (target, more) => *target = more,
+    }
+}
+
+/// The state of the connection called `name`.
+pub fn connection<'a>(status: &'a ChannelStatus, name: &str) -> Option<&'a str> {
+    status.connections.iter().find(|one| one.name == name).map(|one| one.state.as_str())
+}
+
+/// What a policy opens beside DNS, one text a rule, such as `from cc-front:app=portal TCP/5432`.
+pub fn opened(spec: &NetworkPolicySpec) -> BTreeSet<String> {
+    let value = serde_json::to_value(spec).unwrap();
+    let mut found = BTreeSet::new();
+    for (rules, peers, word) in [("ingress", "from", "from"), ("egress", "to", "to")] {
+        for rule in value[rules].as_array().into_iter().flatten() {
+            let ports: Vec<_> = rule["ports"].as_array().into_iter().flatten().map(port).collect();
+            if ports == ["UDP/53", "TCP/53"] {
+                continue;
+            }
+            let peers: Vec<_> = rule[peers].as_array().into_iter().flatten().map(peer).collect();
+            found.insert(format!("{word} {} {}", text(&peers), text(&ports)));
+        }
+    }
+    found
+}
+
+fn text(parts: &[String]) -> String {
+    if parts.is_empty() { "anything".to_owned() } else { parts.join(",") }
+}
+
+fn port(port: &Value) -> String {
+    let end = port["endPort"].as_i64().map(|end| format!("-{end}")).unwrap_or_default();
+    format!("{}/{}{end}", port["protocol"].as_str().unwrap_or("TCP"), port["port"])
+}
+
+fn peer(peer: &Value) -> String {
+    if let Some(cidr) = peer["ipBlock"]["cidr"].as_str() {
+        return cidr.to_owned();
+    }
+    let namespace = &peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"];
+    let labels = peer["podSelector"]["matchLabels"].as_object().cloned().unwrap_or_default();
+    let labels: Vec<_> =
+        labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap())).collect();
+    format!("{}:{}", namespace.as_str().unwrap_or("*"), labels.join("&"))
+}
+
+/// An address range for [`NetworkPolicySpec`] rules written by others.
+pub fn tcp(port: u16) -> Value {
+    json!({"protocol": "TCP", "port": IntOrString::Int(port.into())})
+}
+
+fn tail(log: &str) -> String {
+    let interesting: Vec<_> = log.lines().filter(|line| !line.contains("\"level\":\"DEBUG\"")).collect();
+    interesting[interesting.len().saturating_sub(40)..].join("\n")
+}
