@@ -6,7 +6,7 @@ use serde_json::json;
 use subrosa_crds::condition;
 use subrosa_e2e::wait;
 
-use crate::world::{World, channel};
+use crate::world::{World, channel, files};
 
 const NS: &str = "cc-front";
 
@@ -64,4 +64,58 @@ async fn foreign_objects_are_never_taken_over() {
     assert_eq!(files.trusting(world.files(NS, "chat").await.authority()), ["ca.crt", "clients-ca.crt"]);
     world.opens(NS, "chat", &["to cc-front:app=voice TCP/5061"]).await;
     world.opens(NS, "voice", &["from cc-front:app=chat TCP/5061"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_renamed_and_nothing_is_left_behind() {
+    let world = World::start().await;
+    world.governed(NS).await;
+    let taken = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "taken", "namespace": NS}, "stringData": {"a": "theirs"},
+    });
+    world.apply(&taken).await;
+    let voice = |tls: serde_json::Value| {
+        channel(
+            NS,
+            "voice",
+            json!({
+                "listeners": [{"name": "sips", "port": 5061}], "accepts": [{"name": "chat"}, {"name": "sms"}], "tls": tls,
+            }),
+        )
+    };
+    let client = |name: &str| channel(NS, name, json!({"connectsTo": [{"name": "voice"}]}));
+    world.apply(&voice(json!({}))).await;
+    world.apply(&client("chat")).await;
+    world.apply(&client("sms")).await;
+    world.whole(NS, "voice").await;
+    let first = world.files(NS, "voice").await;
+    let chat = world.files(NS, "chat").await.authority().to_owned();
+    let sms = world.files(NS, "sms").await.authority().to_owned();
+
+    world.apply(&voice(json!({"secretName": "taken"}))).await;
+    world.not_ready(NS, "voice", "ForeignObject").await;
+    assert_eq!(world.files(NS, "voice").await.0, first.0, "what is mounted stays");
+    // A withdrawal reaches the Secret that is mounted, whatever the new name does.
+    world.apply(&channel(NS, "chat", json!({}))).await;
+    let narrowed = world.files_where(NS, "voice", |files| files.trusting(&chat).is_empty()).await;
+    assert_eq!(narrowed.trusting(&sms), ["ca.crt", "clients-ca.crt"]);
+    world.opens(NS, "voice", &["from cc-front:app=sms TCP/5061"]).await;
+
+    world.apply(&voice(json!({"secretName": "fresh"}))).await;
+    let status = world.ready(NS, "voice").await;
+    assert_eq!(status.certificate.unwrap().secret_name, "fresh");
+    let fresh = files(&world.secret(NS, "fresh").await.unwrap());
+    assert_eq!(fresh.authority(), first.authority());
+    assert_eq!(fresh.trusting(&sms), ["ca.crt", "clients-ca.crt"]);
+    world
+        .until("the old Secret is gone", || async {
+            if world.secret(NS, "voice-mtls").await.is_none() {
+                Ok(())
+            } else {
+                Err("it is there".to_owned())
+            }
+        })
+        .await;
+    let untouched = files(&world.secret(NS, "taken").await.unwrap());
+    assert_eq!(untouched.get("a"), "theirs");
 }

@@ -16,5 +16,6 @@ mod openssl;
 mod outage;
 mod parties;
 mod peers;
+mod rotation;
 mod tampering;
 mod world;

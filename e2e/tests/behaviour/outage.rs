@@ -8,7 +8,7 @@ use kube::{
 use serde_json::{Value, json};
 use subrosa::grants::manifests;
 use subrosa_crds::{TrustDomain, condition};
-use subrosa_e2e::wait;
+use subrosa_e2e::{installation::AUDIENCE, wait};
 
 use crate::{
     clock::WrongClock,
@@ -155,6 +155,7 @@ async fn vault_and_the_guards_are_watched() {
     an_edited_guard_is_noticed(&world).await;
     a_missing_permission_names_the_line(&world).await;
     a_stopped_vault_heals(&world).await;
+    a_deletion_while_sealed_takes_access_after(&world).await;
     a_clock_out_of_step_is_told(&world).await;
     assert_eq!(world.operator_pid(), pid, "healed without a restart");
     keys_are_what_was_declared(&mut world).await;
@@ -217,6 +218,31 @@ async fn a_stopped_vault_heals(world: &World) {
     world.whole(NS, "later").await;
     assert!(at.elapsed() < PATIENCE);
     world.domain(|domain| vault(domain) == ("True", "LoggedIn")).await;
+}
+
+async fn a_deletion_while_sealed_takes_access_after(world: &World) {
+    world.service_account(NS, "short").await;
+    let short = json!({"workload": {"serviceAccountName": "short"}, "dataClasses": ["chat-log"]});
+    world.apply(&channel(NS, "short", short)).await;
+    let status = world.whole(NS, "short").await;
+    let current = status.keys.iter().find(|key| key.state == "Current").unwrap();
+    let key = format!("transit/encrypt/{}.chat-log.{}", status.id.as_deref().unwrap(), current.cohort);
+    let bao = world.env.openbao();
+    let jwt = world.env.service_account_token(NS, "short", AUDIENCE).await.unwrap();
+    let token = bao.kubernetes_login("kubernetes", "subrosa-workload", &jwt).await.unwrap();
+    let seal =
+        async || bao.request_as(&token, "POST", &key, Some(json!({"plaintext": "YQ=="}))).await.unwrap().0;
+    assert_eq!(seal().await, 200);
+    bao.seal().await.unwrap();
+    world.delete_channel(NS, "short").await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    bao.unseal().await.unwrap();
+    world
+        .until("access ends once Vault is back", || async {
+            let status = seal().await;
+            if status == 403 { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
 }
 
 async fn a_clock_out_of_step_is_told(world: &World) {

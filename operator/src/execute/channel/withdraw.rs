@@ -8,7 +8,11 @@ use kube::{
 };
 use subrosa_crds::CHANNEL_LABEL;
 use subrosa_plan::{
-    certificate::ObservedSecret, channel::Scope, fault::Fault, ledger::Ledger, selector, trust,
+    certificate::ObservedSecret,
+    channel::{Plan, Scope},
+    fault::Fault,
+    ledger::Ledger,
+    selector, trust,
 };
 
 use super::{Authorities, Work, later, peers};
@@ -31,8 +35,10 @@ impl Work<'_> {
     ) -> Result<(), Fault> {
         let Some(ledger) = &entry.ledger else { return Ok(()) };
         let trust = match slot {
-            Ok(Slot::Ours(secret)) => self.withdraw_trust(ledger, secret, authorities).await,
-            _ => Ok(()),
+            Ok(Slot::Ours(secret)) => self.withdraw_trust(self.plan, ledger, secret, authorities).await,
+            Ok(Slot::Empty) => Ok(()),
+            // Someone else has the declared name: what is mounted may be under the one before.
+            Err(_) => self.withdraw_held_trust(ledger, authorities).await,
         };
         let access = self.withdraw_access(ledger).await;
         trust.and(access)
@@ -44,17 +50,32 @@ impl Work<'_> {
             return;
         };
         let withdrawn = match certificate::read(&self.secrets, self.channel, self.name, self.plan).await {
-            Ok(Slot::Ours(secret)) => self.withdraw_trust(ledger, &secret, &authorities).await,
+            Ok(Slot::Ours(secret)) => self.withdraw_trust(self.plan, ledger, &secret, &authorities).await,
             Ok(Slot::Empty) => Ok(()),
-            Err(fault) => Err(fault),
+            Err(_) => self.withdraw_held_trust(ledger, &authorities).await,
         };
         if let Err(fault) = withdrawn {
             tracing::warn!(channel = %self.name, reason = fault.reason, "{}", fault.message);
         }
     }
 
+    /// Takes away trust from the Secret that the Channel has under another name than it declares.
+    async fn withdraw_held_trust(&mut self, ledger: &Ledger, authorities: &Authorities) -> Result<(), Fault> {
+        let declared = &self.plan.secret_name;
+        let held = certificate::held(&self.secrets, self.channel, self.name, declared.clone()).await;
+        if held == *declared {
+            return Ok(());
+        }
+        let plan = Plan { secret_name: held, ..self.plan.clone() };
+        match certificate::read(&self.secrets, self.channel, self.name, &plan).await? {
+            Slot::Ours(secret) => self.withdraw_trust(&plan, ledger, &secret, authorities).await,
+            Slot::Empty => Ok(()),
+        }
+    }
+
     async fn withdraw_trust(
         &mut self,
+        plan: &Plan,
         ledger: &Ledger,
         secret: &Secret,
         authorities: &Authorities,
@@ -67,8 +88,7 @@ impl Work<'_> {
         // Nothing new is trusted here: that waits until the ledger has noted it as open.
         let known = self.plan.connections.iter().filter(|connection| ledger.open.contains(&connection.key()));
         let kept = self.trust(known, authorities);
-        certificate::write(&self.secrets, self.channel, self.name, self.plan, Leaf::Kept(secret), &kept)
-            .await?;
+        certificate::write(&self.secrets, self.channel, self.name, plan, Leaf::Kept(secret), &kept).await?;
         self.news.push(("TrustWithdrawn", "a certificate authority left the trust files".into()));
         Ok(())
     }
@@ -128,8 +148,9 @@ impl Work<'_> {
     pub(super) async fn prune(&self) {
         let Some(uid) = self.channel.metadata.uid.as_deref() else { return };
         // Only a changed secretName leaves one behind, and that is seen in the status before.
-        let before = self.channel.status.as_ref().and_then(|status| status.certificate.as_ref());
-        if before.is_none_or(|before| before.secret_name == self.plan.secret_name) {
+        let Some(status) = &self.channel.status else { return };
+        let before = status.certificate.as_ref();
+        if before.is_some_and(|before| before.secret_name == self.plan.secret_name) {
             return;
         }
         let labelled = ListParams::default().labels(&format!("{CHANNEL_LABEL}={}", self.name.name));
