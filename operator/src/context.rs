@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -141,26 +144,37 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// When to look for orphans in each trust domain's ledger: at the start, after a deletion, hourly.
 #[derive(Default)]
-pub struct Sweeps(
-    Mutex<HashMap<String, (Instant, Option<Orphans>)>>,
-    Mutex<HashMap<String, (Instant, Option<i64>)>>,
-);
+pub struct Sweeps {
+    asked: AtomicU64,
+    searches: Mutex<HashMap<String, Search>>,
+    looks: Mutex<HashMap<String, (Instant, Option<i64>)>>,
+}
+
+/// The last search of a domain.
+struct Search {
+    done: Instant,
+    asked: u64,
+    orphans: Option<Orphans>,
+}
 
 impl Sweeps {
     /// Whether `domain` is due.
     pub fn due(&self, domain: &str) -> bool {
-        self.lock().get(domain).is_none_or(|(done, _)| done.elapsed() > SWEEP_EVERY)
+        let asked = self.asked();
+        self.searches()
+            .get(domain)
+            .is_none_or(|search| search.asked != asked || search.done.elapsed() > SWEEP_EVERY)
     }
 
     /// What the last search of `domain` found.
     pub fn last(&self, domain: &str) -> Option<Orphans> {
-        self.lock().get(domain).and_then(|(_, orphans)| orphans.clone())
+        self.searches().get(domain).and_then(|search| search.orphans.clone())
     }
 
     /// How long to wait until `every` has passed since `domain` was last looked at for nothing but its
     /// counts; not at all for a new generation. Not waiting counts as a look.
     pub fn rest(&self, domain: &str, generation: Option<i64>, every: Duration) -> Duration {
-        let mut looks = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, seen)) = looks.get(domain)
             && *seen == generation
             && at.elapsed() < every
@@ -171,17 +185,49 @@ impl Sweeps {
         Duration::ZERO
     }
 
-    /// Notes a search of `domain`.
-    pub fn done(&self, domain: &str, orphans: Option<Orphans>) {
-        self.lock().insert(domain.to_owned(), (Instant::now(), orphans));
+    /// How often a search was asked for. A search takes this along, from before it looks at what there is.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Notes a search of `domain` that began when it had been `asked` for so often: what was asked for
+    /// meanwhile is still due.
+    pub fn done(&self, domain: &str, asked: u64, orphans: Option<Orphans>) {
+        self.searches().insert(domain.to_owned(), Search { done: Instant::now(), asked, orphans });
     }
 
     /// Has every domain searched again: something was deleted or came back.
     pub fn ask(&self) {
-        self.lock().clear();
+        self.asked.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Instant, Option<Orphans>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn searches(&self) -> MutexGuard<'_, HashMap<String, Search>> {
+        self.searches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deletion_during_a_search_is_searched_for_again() {
+        let sweeps = Sweeps::default();
+        assert!(sweeps.due("oosterlinde"), "at the start");
+        let asked = sweeps.asked();
+        sweeps.ask();
+        sweeps.done("oosterlinde", asked, None);
+        assert!(sweeps.due("oosterlinde"), "it may have come too late for that search");
+        sweeps.done("oosterlinde", sweeps.asked(), None);
+        assert!(!sweeps.due("oosterlinde"));
+    }
+
+    #[test]
+    fn work_ends_with_whoever_does_it() {
+        let (under_way, id) = (UnderWay::default(), ChannelId::mint("uid", "voice"));
+        let working = under_way.begin(&id);
+        assert!(under_way.contains(&id));
+        drop(working);
+        assert!(!under_way.contains(&id));
     }
 }

@@ -215,7 +215,9 @@ impl Rig {
         self.age(scenario, phase).await?;
         let before = self.tally(scenario).await?;
         self.play(scenario, phase, None).await?;
-        if phase != Phase::Delete {
+        if phase == Phase::Delete {
+            self.withdrawn(scenario).await?;
+        } else {
             self.house.whole(&scenario.channels()).await?;
         }
         let mut calm = (self.tap.writes().len(), Instant::now());
@@ -230,6 +232,19 @@ impl Rig {
         }
         let tally = self.tally(scenario).await?.since(&before);
         Ok(Known { picture: self.picture(scenario, phase).await?, tally, writes: calm.0 })
+    }
+
+    /// Waits until nobody has access and nothing counts as open.
+    async fn withdrawn(&self, scenario: &Scenario) -> Result<()> {
+        let look = || async {
+            let seen = picture::remains(&self.house, scenario).await.map_err(|error| format!("{error:#}"))?;
+            let access = seen["access"].as_object().into_iter().flatten().any(|(_, alias)| !alias.is_null());
+            let noted = seen["ledgers"].as_object().into_iter().flatten().any(|(_, ledger)| {
+                ledger["access"] != false || !ledger["open"].is_null()
+            });
+            if access || noted { Err(seen.to_string()) } else { Ok(()) }
+        };
+        wait::until(PATIENCE, look).await
     }
 
     /// A phase with a crash in it; says at which write, if it came so far.

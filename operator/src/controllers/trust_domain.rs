@@ -177,6 +177,7 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
     if !ctx.sweeps.due(domain) && !last.as_ref().is_some_and(came_back) {
         return Ok(last);
     }
+    let asked = ctx.sweeps.asked();
     let known = known_ids(ctx);
     let recorded = vault.ledgers.list().await.map_err(|error| vaults::fault(&error))?;
     let mut names = Vec::new();
@@ -198,7 +199,7 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
     if waiting {
         return Err(under_way());
     }
-    ctx.sweeps.done(domain, orphans.clone());
+    ctx.sweeps.done(domain, asked, orphans.clone());
     Ok(orphans)
 }
 
