@@ -83,6 +83,9 @@ pub struct AuthorityStatus {
     /// The generation already published that will sign next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<i64>,
+    /// Generations that sign no more and are trusted until the last leaf they signed has expired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retiring: Vec<i64>,
 }
 
 /// One data key.

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
 mod admission;
+mod around;
 mod clock;
 mod faults;
 mod foreign;
@@ -16,6 +17,8 @@ mod openssl;
 mod outage;
 mod parties;
 mod peers;
+mod policies;
 mod rotation;
 mod tampering;
+mod vault;
 mod world;

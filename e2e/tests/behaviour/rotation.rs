@@ -109,10 +109,12 @@ fn back(at: &mut Value, hours: i64) {
 /// Changes the server's ledger while no operator runs that remembers another.
 async fn rewrite(world: &mut World, change: impl FnOnce(&mut Value)) {
     world.stop_operator();
-    let mut ledger = world.ledger(NS, "server").await;
-    change(&mut ledger);
     let path = format!("subrosa/data/channels/{}", world.id(NS, "server").await);
-    world.env.openbao().request("POST", &path, Some(json!({"data": ledger}))).await.unwrap();
+    let found = world.env.openbao().request("GET", &path, None).await.unwrap();
+    let mut ledger = found["data"]["data"].clone();
+    change(&mut ledger);
+    let body = json!({"options": {"cas": found["data"]["metadata"]["version"]}, "data": ledger});
+    world.env.openbao().request("POST", &path, Some(body)).await.unwrap();
     world.start_operator().await;
 }
 

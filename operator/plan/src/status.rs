@@ -16,7 +16,7 @@ use subrosa_crds::{
 };
 
 use crate::{
-    certificate::{LeafFacts, reissue},
+    certificate::{GenerationState, LeafFacts, reissue},
     channel::{Plan, Scope},
     connection::State,
     domain,
@@ -153,6 +153,12 @@ fn authority(ledger: &Ledger) -> Option<AuthorityStatus> {
         fingerprint: signing.fingerprint.clone(),
         not_after: signing.not_after.to_string(),
         next: ledger.authority.published().map(|next| next.version.into()),
+        retiring: ledger
+            .authority
+            .iter()
+            .filter(|one| one.state == GenerationState::Retiring)
+            .map(|one| one.version.into())
+            .collect(),
     })
 }
 

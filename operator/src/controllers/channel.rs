@@ -6,7 +6,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::{
     Channel, ChannelStatus,
-    channel::ExceptionStatus,
+    channel::{AuthorityStatus, ExceptionStatus},
     condition::{self, is_true},
     names::{ChannelId, ChannelRef},
 };
@@ -74,14 +74,9 @@ fn wakes(
     woken
 }
 
-fn told(channel: Option<&Channel>) -> Option<(Option<String>, Option<i64>, bool)> {
+fn told(channel: Option<&Channel>) -> Option<(Option<&AuthorityStatus>, bool)> {
     let status = channel?.status.as_ref()?;
-    let authority = status.authority.as_ref();
-    Some((
-        authority.map(|authority| authority.fingerprint.clone()),
-        authority.and_then(|authority| authority.next),
-        is_true(&status.conditions, condition::STALLED),
-    ))
+    Some((status.authority.as_ref(), is_true(&status.conditions, condition::STALLED)))
 }
 
 fn summary(status: &ChannelStatus) -> (bool, bool) {
