@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -136,12 +137,17 @@ impl Operator {
     }
 }
 
-/// The operator's binary, built like this test.
+/// The operator's binary, built like this test; once a process, so that all of a test runs one operator.
 ///
 /// # Errors
 /// When it does not build.
 pub fn binary() -> Result<PathBuf> {
-    build(&[], "debug")
+    static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if built.is_none() {
+        *built = Some(build(&[], "debug")?);
+    }
+    built.clone().context("subrosa was not built")
 }
 
 /// The operator's binary, optimised.

@@ -9,8 +9,9 @@ use serde_json::json;
 
 use crate::{
     handshake,
+    policies::tcp,
     tampering::Impostor,
-    world::{DOMAIN, World, channel, tcp},
+    world::{DOMAIN, World, channel},
 };
 
 const NS: &str = "cc-front";

@@ -6,13 +6,10 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::{
-    api::{
-        core::v1::{Namespace, Secret, ServiceAccount},
-        events::v1::Event,
-        networking::v1::{NetworkPolicy, NetworkPolicySpec},
-    },
-    apimachinery::pkg::util::intstr::IntOrString,
+use k8s_openapi::api::{
+    core::v1::{Namespace, Secret, ServiceAccount},
+    events::v1::Event,
+    networking::v1::{NetworkPolicy, NetworkPolicySpec},
 };
 use kube::{
     Api, Client, ResourceExt as _,
@@ -28,6 +25,8 @@ use subrosa_e2e::{
     installation::{apply_object, governed_namespace, retention_policy},
     wait,
 };
+
+use crate::policies::opened;
 
 /// The trust domain of the hospital.
 pub const DOMAIN: &str = "oosterlinde";
@@ -372,49 +371,18 @@ pub fn connection<'a>(status: &'a ChannelStatus, name: &str) -> Option<&'a str> 
     status.connections.iter().find(|one| one.name == name).map(|one| one.state.as_str())
 }
 
-/// What a policy opens beside DNS, one text a rule, such as `from cc-front:app=portal TCP/5432`.
-pub fn opened(spec: &NetworkPolicySpec) -> BTreeSet<String> {
-    let value = serde_json::to_value(spec).unwrap();
-    let mut found = BTreeSet::new();
-    for (rules, peers, word) in [("ingress", "from", "from"), ("egress", "to", "to")] {
-        for rule in value[rules].as_array().into_iter().flatten() {
-            let ports: Vec<_> = rule["ports"].as_array().into_iter().flatten().map(port).collect();
-            if ports == ["UDP/53", "TCP/53"] {
-                continue;
-            }
-            let peers: Vec<_> = rule[peers].as_array().into_iter().flatten().map(peer).collect();
-            found.insert(format!("{word} {} {}", text(&peers), text(&ports)));
-        }
-    }
-    found
-}
-
-fn text(parts: &[String]) -> String {
-    if parts.is_empty() { "anything".to_owned() } else { parts.join(",") }
-}
-
-fn port(port: &Value) -> String {
-    let end = port["endPort"].as_i64().map(|end| format!("-{end}")).unwrap_or_default();
-    format!("{}/{}{end}", port["protocol"].as_str().unwrap_or("TCP"), port["port"])
-}
-
-fn peer(peer: &Value) -> String {
-    if let Some(cidr) = peer["ipBlock"]["cidr"].as_str() {
-        return cidr.to_owned();
-    }
-    let namespace = &peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"];
-    let labels = peer["podSelector"]["matchLabels"].as_object().cloned().unwrap_or_default();
-    let labels: Vec<_> =
-        labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap())).collect();
-    format!("{}:{}", namespace.as_str().unwrap_or("*"), labels.join("&"))
-}
-
-/// An address range for [`NetworkPolicySpec`] rules written by others.
-pub fn tcp(port: u16) -> Value {
-    json!({"protocol": "TCP", "port": IntOrString::Int(port.into())})
-}
-
 fn tail(log: &str) -> String {
     let interesting: Vec<_> = log.lines().filter(|line| !line.contains("\"level\":\"DEBUG\"")).collect();
     interesting[interesting.len().saturating_sub(40)..].join("\n")
+}
+
+/// Status and reason of VaultReachable.
+pub fn vault(domain: &TrustDomain) -> (&str, &str) {
+    says(domain, condition::VAULT_REACHABLE)
+}
+
+/// Status and reason of a condition of a TrustDomain.
+pub fn says<'a>(domain: &'a TrustDomain, kind: &str) -> (&'a str, &'a str) {
+    let conditions = domain.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    condition::find(conditions, kind).map(|found| (&*found.status, &*found.reason)).unwrap_or_default()
 }
