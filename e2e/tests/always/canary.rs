@@ -40,7 +40,8 @@ pub const ENCODINGS: [Encoding; 12] = [
     ("upper-case hex", |text| vec![hex(text, |byte| format!("{byte:02X}"))]),
     ("percent", |text| {
         let kept = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        let some = hex(text, |byte| if kept(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
+        let some =
+            hex(text, |byte| if kept(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
         vec![some, hex(text, |byte| format!("%{byte:02X}")), hex(text, |byte| format!("%{byte:02x}"))]
     }),
     ("JSON", |text| {
@@ -50,7 +51,9 @@ pub const ENCODINGS: [Encoding; 12] = [
         vec![inner(&quoted), again.trim_matches(['"', '\\']).to_owned(), escaped]
     }),
     ("Rust's debug", |text| vec![inner(&format!("{text:?}"))]),
-    ("a list of bytes", |text| vec![format!("{:?}", text.as_bytes()), format!("{:?}", text.as_bytes()).replace(' ', "")]),
+    ("a list of bytes", |text| {
+        vec![format!("{:?}", text.as_bytes()), format!("{:?}", text.as_bytes()).replace(' ', "")]
+    }),
     ("backwards", |text| vec![text.chars().rev().collect()]),
     ("without line breaks and frame", |text| {
         let lines = text.lines().filter(|line| !line.starts_with("-----"));
@@ -132,14 +135,22 @@ fn a_secret_is_found_however_it_is_written() {
             for written in encode(&canary.text[public..]) {
                 for place in [written.clone(), format!("{{\"note\":\"it said {written} and went\"}}")] {
                     let found = found(&canaries, &place);
-                    assert!(found.iter().any(|(name, _)| *name == canary.name), "{} {how}: {place}", canary.name);
+                    assert!(
+                        found.iter().any(|(name, _)| *name == canary.name),
+                        "{} {how}: {place}",
+                        canary.name
+                    );
                 }
             }
         }
         // In the midst of something longer that was encoded as a whole.
         for before in ["", "x", "xy"] {
             let whole = format!("{before}{} and more", canary.text);
-            for place in [STANDARD.encode(&whole), URL_SAFE_NO_PAD.encode(&whole), STANDARD.encode(STANDARD.encode(&whole))] {
+            for place in [
+                STANDARD.encode(&whole),
+                URL_SAFE_NO_PAD.encode(&whole),
+                STANDARD.encode(STANDARD.encode(&whole)),
+            ] {
                 assert!(!found(&canaries, &place).is_empty(), "{} behind {before:?}: {place}", canary.name);
             }
         }

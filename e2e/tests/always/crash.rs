@@ -15,12 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use subrosa_e2e::{
-    Mode, Operator, Proxy, Tap, Write,
-    audit::BaoAuditEntry,
-    operator::Options,
-    wait,
-};
+use subrosa_e2e::{Mode, Operator, Proxy, Tap, Write, audit::BaoAuditEntry, operator::Options, wait};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -153,7 +148,12 @@ impl Rig {
     }
 
     /// Lets a phase happen, with or without a crash in it; says at which write it was cut.
-    async fn play(&mut self, scenario: &Scenario, phase: Phase, crash: Option<Crash>) -> Result<Option<oneshot::Receiver<Write>>> {
+    async fn play(
+        &mut self,
+        scenario: &Scenario,
+        phase: Phase,
+        crash: Option<Crash>,
+    ) -> Result<Option<oneshot::Receiver<Write>>> {
         self.tap.reset();
         let cut = crash.map(|crash| self.arm(crash));
         let house = &self.house;
@@ -239,9 +239,11 @@ impl Rig {
         let look = || async {
             let seen = picture::remains(&self.house, scenario).await.map_err(|error| format!("{error:#}"))?;
             let access = seen["access"].as_object().into_iter().flatten().any(|(_, alias)| !alias.is_null());
-            let noted = seen["ledgers"].as_object().into_iter().flatten().any(|(_, ledger)| {
-                ledger["access"] != false || !ledger["open"].is_null()
-            });
+            let noted = seen["ledgers"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .any(|(_, ledger)| ledger["access"] != false || !ledger["open"].is_null());
             if access || noted { Err(seen.to_string()) } else { Ok(()) }
         };
         wait::until(PATIENCE, look).await
@@ -276,6 +278,9 @@ impl Rig {
             self.tap.set_mode(Mode::Pass);
             self.start(crash.concurrency()).await?;
         } else {
+            // Nothing may go off later.
+            self.tap.reset();
+            self.tap.set_mode(Mode::Pass);
             self.operator = Some(operator);
         }
         let converged = wait::until(PATIENCE, || async {
@@ -302,7 +307,8 @@ impl Rig {
             tally.versions.insert(name, 0);
         }
         for key in self.house.keys().await? {
-            let Some((name, _)) = scenario.ids.iter().find(|(_, id)| key.starts_with(&format!("{id}."))) else {
+            let Some((name, _)) = scenario.ids.iter().find(|(_, id)| key.starts_with(&format!("{id}.")))
+            else {
                 continue;
             };
             let (_, described) = self.house.root("GET", &format!("transit/keys/{key}"), None).await?;
@@ -359,13 +365,17 @@ fn lives(known: &BTreeMap<Phase, Known>) -> Vec<BTreeMap<Phase, Crash>> {
     let longest = known.values().map(|known| known.writes).max().unwrap_or_default();
     if std::env::var_os("SUBROSA_E2E_EVERY").is_some_and(|every| every == "1") {
         let life = |n: usize, crash: fn(usize) -> Crash| {
-            PHASES.into_iter().filter(|phase| n <= known[phase].writes).map(|phase| (phase, crash(n))).collect()
+            PHASES
+                .into_iter()
+                .filter(|phase| n <= known[phase].writes)
+                .map(|phase| (phase, crash(n)))
+                .collect()
         };
         return (1..=longest).flat_map(|n| [life(n, Crash::Unanswered), life(n, Crash::Answered)]).collect();
     }
     let life = |i: usize| {
         let at = |phase: Phase| 1 + i * known[&phase].writes / LIVES;
-        let crash = if i % 2 == 0 { Crash::Unanswered } else { Crash::Answered };
+        let crash = if i.is_multiple_of(2) { Crash::Unanswered } else { Crash::Answered };
         PHASES.into_iter().map(|phase| (phase, crash(at(phase)))).collect()
     };
     (0..LIVES).map(life).collect()
@@ -380,7 +390,12 @@ async fn no_crash_hurts() -> Result<()> {
     for phase in PHASES {
         let one = rig.learn(&scenario, phase).await.with_context(|| format!("{phase:?} without a crash"))?;
         println!("{phase:?}: {} writes, {:?}", one.writes, one.tally);
-        ensure!(one.tally == expected(phase), "{phase:?} uses {:?} instead of {:?}", one.tally, expected(phase));
+        ensure!(
+            one.tally == expected(phase),
+            "{phase:?} uses {:?} instead of {:?}",
+            one.tally,
+            expected(phase)
+        );
         known.insert(phase, one);
     }
     scenario.raze(&rig.house).await?;
@@ -396,8 +411,11 @@ async fn no_crash_hurts() -> Result<()> {
                 rig.learn(&scenario, phase).await?;
                 continue;
             };
-            rig.prepare(&scenario, phase, crash.concurrency()).await?;
-            match rig.interrupted(&scenario, phase, crash, &known[&phase]).await {
+            let outcome = match rig.prepare(&scenario, phase, crash.concurrency()).await {
+                Ok(()) => rig.interrupted(&scenario, phase, crash, &known[&phase]).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
                 Ok(Some(_)) => crashes += 1,
                 Ok(None) => missed += 1,
                 Err(error) => {

@@ -49,7 +49,9 @@ impl<'a> Estate<'a> {
 
     /// Every workload logs in and seals.
     async fn log_in(&mut self) -> Result<()> {
-        for (channel, account, class) in [("voice", "sbc", "call-recording"), ("portal", "portal", "chat-log")] {
+        for (channel, account, class) in
+            [("voice", "sbc", "call-recording"), ("portal", "portal", "chat-log")]
+        {
             let prefix = format!("{}.{class}.", self.scenario.id(channel));
             let key = self.keys.iter().find(|key| key.starts_with(&prefix)).context(prefix)?.clone();
             let token = self.house.workload_token(&self.scenario.front, account).await?;
@@ -79,7 +81,10 @@ impl<'a> Estate<'a> {
         let took = self.seals(channel, false).await?;
         if let Some(account) = account {
             let again = self.house.workload_token(&self.scenario.front, account).await?;
-            ensure!(!self.house.may_seal(&again, &self.tokens[channel].1).await?, "{channel}: another login opens");
+            ensure!(
+                !self.house.may_seal(&again, &self.tokens[channel].1).await?,
+                "{channel}: another login opens"
+            );
         }
         Ok(took)
     }
@@ -98,7 +103,8 @@ impl<'a> Estate<'a> {
         for namespace in namespaces {
             let policies: Api<NetworkPolicy> = Api::namespaced(self.house.admin.clone(), namespace);
             let deny = policies.get_opt("subrosa-default-deny").await?;
-            let spec = deny.with_context(|| format!("{namespace} does not deny any more"))?.spec.context("spec")?;
+            let spec =
+                deny.with_context(|| format!("{namespace} does not deny any more"))?.spec.context("spec")?;
             ensure!(
                 spec.ingress.unwrap_or_default().is_empty()
                     && spec.egress.unwrap_or_default().is_empty()
@@ -221,7 +227,10 @@ async fn a_channel_and_a_namespace_go_without_opening_or_destroying() -> Result<
     operator.stop();
     house.delete(&channels, "portal").await?;
     house.gone(&channels, "portal").await?;
-    ensure!(house.may_seal(&estate.tokens["portal"].0, &estate.tokens["portal"].1).await?, "who withdrew it?");
+    ensure!(
+        house.may_seal(&estate.tokens["portal"].0, &estate.tokens["portal"].1).await?,
+        "who withdrew it?"
+    );
     let mut operator = house.operator().await?;
     let took = estate.shut("portal", Some("portal")).await?;
     println!("access of a Channel deleted while the operator was down ended {took:.1?} after the start");
@@ -263,7 +272,10 @@ async fn a_channel_and_a_namespace_go_without_opening_or_destroying() -> Result<
     ensure!(!house.may_seal(&token, &estate.tokens["voice"].1).await?, "a recreated namespace inherits");
     let keys = house.keys().await?;
     let own = keys.iter().find(|key| key.starts_with(&format!("{}.call-recording.", again.id("voice"))));
-    ensure!(house.may_seal(&token, own.context("no key of its own")?).await?, "a recreated namespace has nothing");
+    ensure!(
+        house.may_seal(&token, own.context("no key of its own")?).await?,
+        "a recreated namespace has nothing"
+    );
 
     // Deleted while nobody looks.
     operator.stop();
@@ -299,10 +311,12 @@ async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -
     house.gone(&domains, DOMAIN).await?;
     // Whatever still happens in its namespaces gives nobody access again.
     for (namespace, name) in estate.scenario.channels() {
-        let touched = json!({"metadata": {"labels": {"touched": "again"}}, "spec": {"tls": {"duration": "29d"}}});
+        let touched =
+            json!({"metadata": {"labels": {"touched": "again"}}, "spec": {"tls": {"duration": "29d"}}});
         let channels = house.subrosa("Channel", namespace).await?;
         channels.patch(name, &PatchParams::default(), &Patch::Merge(&touched)).await?;
-        let ungoverned = |status: &subrosa_crds::ChannelStatus| wait::reason(status, "Ready") == "TrustDomainNotFound";
+        let ungoverned =
+            |status: &subrosa_crds::ChannelStatus| wait::reason(status, "Ready") == "TrustDomainNotFound";
         wait::channel(&house.admin, namespace, name, PATIENCE, ungoverned).await?;
     }
     estate.shut("voice", Some("sbc")).await?;

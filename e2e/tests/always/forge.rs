@@ -5,7 +5,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use subrosa::pki::{self, PublicKey, Serial};
-use subrosa_crds::{TrustDomain, names::{ChannelId, ChannelRef}};
+use subrosa_crds::{
+    TrustDomain,
+    names::{ChannelId, ChannelRef},
+};
 use subrosa_plan::{
     certificate::{Generations, authority::NewCertificate},
     leaf::authority_spec,
@@ -19,7 +22,13 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Replaces the only generation of an authority by one of the same key that was made `days` ago.
 ///
 /// No operator may run meanwhile: it remembers what it wrote.
-pub async fn older_authority(house: &House, namespace: &str, name: &str, id: &ChannelId, days: i32) -> Result<()> {
+pub async fn older_authority(
+    house: &House,
+    namespace: &str,
+    name: &str,
+    id: &ChannelId,
+    days: i32,
+) -> Result<()> {
     let domain: TrustDomain = serde_json::from_value(serde_json::to_value(
         house.subrosa("TrustDomain", "").await?.get(DOMAIN).await?,
     )?)?;
@@ -92,7 +101,8 @@ pub async fn give_the_hour_back(house: &House, id: &ChannelId) -> Result<()> {
     let recorded = ledger.issuances.recorded().iter().cloned();
     let hour = SignedDuration::from_hours(2);
     let aged = recorded.map(|one| subrosa_plan::certificate::Issuance { at: one.at - hour, ..one });
-    ledger.issuances = aged.fold(Default::default(), |record: subrosa_plan::certificate::Issuances, one| record.noted(one));
+    ledger.issuances =
+        aged.fold(Default::default(), |record: subrosa_plan::certificate::Issuances, one| record.noted(one));
     rewrite(house, id, &ledger).await
 }
 

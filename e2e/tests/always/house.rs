@@ -51,7 +51,8 @@ impl House {
     /// The trust domain; Channels may have names below `example.org`.
     pub fn trust_domain(&self) -> Value {
         let mut domain = self.installed.trust_domain(&self.env);
-        domain["spec"]["certificateAuthority"] = json!({"duration": "1y", "allowedDNSSuffixes": ["example.org"]});
+        domain["spec"]["certificateAuthority"] =
+            json!({"duration": "1y", "allowedDNSSuffixes": ["example.org"]});
         domain
     }
 

@@ -8,11 +8,7 @@ use k8s_openapi::api::{core::v1::Secret, networking::v1::NetworkPolicy};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Map, Value, json};
 use subrosa_crds::Channel;
-use x509_parser::{
-    certificate::X509Certificate,
-    extensions::GeneralName,
-    pem::Pem,
-};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, pem::Pem};
 
 use crate::{
     house::House,
@@ -27,9 +23,8 @@ pub async fn living(house: &House, scenario: &Scenario) -> Result<Value> {
     let mut policies = Map::new();
     for side in [Side::Front, Side::Data] {
         let namespace = scenario.namespace(side);
-        for channel in Api::<Channel>::namespaced(house.admin.clone(), namespace)
-            .list(&ListParams::default())
-            .await?
+        for channel in
+            Api::<Channel>::namespaced(house.admin.clone(), namespace).list(&ListParams::default()).await?
         {
             channels.insert(channel.name_any(), status(&channel)?);
         }
@@ -37,8 +32,9 @@ pub async fn living(house: &House, scenario: &Scenario) -> Result<Value> {
         for secret in Api::<Secret>::namespaced(house.admin.clone(), namespace).list(&ours).await? {
             secrets.insert(secret.name_any(), certificates(&secret)?);
         }
-        for policy in
-            Api::<NetworkPolicy>::namespaced(house.admin.clone(), namespace).list(&ListParams::default()).await?
+        for policy in Api::<NetworkPolicy>::namespaced(house.admin.clone(), namespace)
+            .list(&ListParams::default())
+            .await?
         {
             policies.insert(format!("{side:?} {}", policy.name_any()), serde_json::to_value(&policy.spec)?);
         }

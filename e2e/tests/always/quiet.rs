@@ -25,24 +25,30 @@ fn team(namespace: &str, channels: usize) -> Vec<Value> {
     };
     let clients: Vec<String> = (1..channels).map(|number| format!("client-{number}")).collect();
     let accepts: Vec<Value> = clients.iter().map(|name| json!({"name": name})).collect();
-    let db = channel("db", json!({
-        "type": "Database",
-        "workload": {"selector": {"matchLabels": {"app": "db"}}},
-        "listeners": [{"name": "sql", "port": 5432}],
-        "accepts": accepts,
-    }));
+    let db = channel(
+        "db",
+        json!({
+            "type": "Database",
+            "workload": {"selector": {"matchLabels": {"app": "db"}}},
+            "listeners": [{"name": "sql", "port": 5432}],
+            "accepts": accepts,
+        }),
+    );
     let mut manifests = vec![db];
     for name in &clients {
         manifests.push(json!({
             "apiVersion": "v1", "kind": "ServiceAccount",
             "metadata": {"name": name, "namespace": namespace},
         }));
-        manifests.push(channel(name, json!({
-            "type": "Voice",
-            "workload": {"selector": {"matchLabels": {"app": name}}, "serviceAccountName": name},
-            "connectsTo": [{"name": "db"}],
-            "dataClasses": ["call-recording"],
-        })));
+        manifests.push(channel(
+            name,
+            json!({
+                "type": "Voice",
+                "workload": {"selector": {"matchLabels": {"app": name}}, "serviceAccountName": name},
+                "connectsTo": [{"name": "db"}],
+                "dataClasses": ["call-recording"],
+            }),
+        ));
     }
     manifests
 }
@@ -82,9 +88,9 @@ async fn settle(house: &House) -> Result<()> {
 /// How many reconciles of Channels there were.
 async fn reconciled(operator: &Operator) -> Result<u64> {
     let metrics = operator.metrics().await?;
-    let lines = metrics.lines().filter(|line| {
-        line.starts_with("subrosa_reconciles_total{") && line.contains("kind=\"Channel\"")
-    });
+    let lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("subrosa_reconciles_total{") && line.contains("kind=\"Channel\""));
     Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
@@ -118,7 +124,11 @@ async fn a_settled_world_is_quiet() -> Result<()> {
     let operator = house.operator().await?;
     let ready = begun.elapsed();
     while reconciled(&operator).await? < 100 {
-        ensure!(begun.elapsed() < PATIENCE, "not everything was looked at again: {}", operator.metrics().await?);
+        ensure!(
+            begun.elapsed() < PATIENCE,
+            "not everything was looked at again: {}",
+            operator.metrics().await?
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let seen = begun.elapsed();

@@ -73,7 +73,8 @@ async fn live(house: &House) -> Result<()> {
 
     // The same thing happens again and again: one Event becomes a series.
     for round in 0..3 {
-        let mut portal = scenario.changed().into_iter().find(|one| one["metadata"]["name"] == "portal").unwrap();
+        let mut portal =
+            scenario.changed().into_iter().find(|one| one["metadata"]["name"] == "portal").unwrap();
         portal["spec"]["dataClasses"] = json!([if round % 2 == 0 { "no-such-class" } else { "chat-log" }]);
         house.apply(portal).await?;
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -153,7 +154,8 @@ async fn what_is_granted_is_what_is_done() -> Result<()> {
     let Comparison { beyond, unused } = compare(&table, &done, names);
     ensure!(beyond.is_empty(), "done and not granted: {beyond:#?}");
 
-    let listed = |resource: &str, verb: &str| UNEXERCISED.iter().any(|(on, may, _)| *on == resource && *may == verb);
+    let listed =
+        |resource: &str, verb: &str| UNEXERCISED.iter().any(|(on, may, _)| *on == resource && *may == verb);
     let unlisted: Vec<String> = unused
         .iter()
         .filter(|(grant, verb)| !listed(&grant.path(), verb.as_str()))
@@ -162,7 +164,9 @@ async fn what_is_granted_is_what_is_done() -> Result<()> {
     ensure!(unlisted.is_empty(), "granted and never used: {unlisted:#?}");
     let outdated: Vec<_> = UNEXERCISED
         .iter()
-        .filter(|(on, may, _)| !unused.iter().any(|(grant, verb)| grant.path() == *on && verb.as_str() == *may))
+        .filter(|(on, may, _)| {
+            !unused.iter().any(|(grant, verb)| grant.path() == *on && verb.as_str() == *may)
+        })
         .collect();
     ensure!(outdated.is_empty(), "listed as unexercised, and exercised: {outdated:#?}");
 
@@ -171,6 +175,11 @@ async fn what_is_granted_is_what_is_done() -> Result<()> {
     ensure!(!compare(&fewer, &done, names).beyond.is_empty(), "blind for what is not granted");
     let without: Vec<_> = done.iter().filter(|one| one.verb != "create").copied().collect();
     ensure!(compare(&table, &without, names).unused.len() > unused.len(), "blind for what is not used");
-    println!("{} requests of {} kinds, {} rows granted", done.len(), done.iter().map(|one| (one.resource, one.verb)).collect::<BTreeSet<_>>().len(), table.len());
+    println!(
+        "{} requests of {} kinds, {} rows granted",
+        done.len(),
+        done.iter().map(|one| (one.resource, one.verb)).collect::<BTreeSet<_>>().len(),
+        table.len()
+    );
     Ok(())
 }

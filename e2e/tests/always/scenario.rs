@@ -9,8 +9,7 @@ use subrosa_e2e::installation::governed_namespace;
 use crate::house::{DOMAIN, House};
 
 /// The Channels: two clients in front, a database behind.
-pub const CHANNELS: [(Side, &str); 3] =
-    [(Side::Front, "voice"), (Side::Front, "portal"), (Side::Data, "db")];
+pub const CHANNELS: [(Side, &str); 3] = [(Side::Front, "voice"), (Side::Front, "portal"), (Side::Data, "db")];
 /// The ServiceAccounts, all in front.
 pub const ACCOUNTS: [&str; 2] = ["sbc", "portal"];
 

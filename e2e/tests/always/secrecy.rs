@@ -105,7 +105,8 @@ impl Run {
         self.place("OpenBao's audit log", std::fs::read_to_string(self.house.env.openbao().audit().path())?);
         let kubeconfig = self.house.env.admin_kubeconfig()?;
         for arguments in [&["status"][..], &["status", "-o", "json"]] {
-            let output = Command::new(&self.house.program).args(arguments).env("KUBECONFIG", &kubeconfig).output()?;
+            let output =
+                Command::new(&self.house.program).args(arguments).env("KUBECONFIG", &kubeconfig).output()?;
             self.place("subrosa status", String::from_utf8_lossy(&output.stdout));
             self.place("subrosa status", String::from_utf8_lossy(&output.stderr));
         }
@@ -126,7 +127,10 @@ impl Run {
                 }
             }
             if let Some(token) = vault_token(text) {
-                leaks.push(format!("what looks like a token of OpenBao ({} characters) in {place}", token.len()));
+                leaks.push(format!(
+                    "what looks like a token of OpenBao ({} characters) in {place}",
+                    token.len()
+                ));
             }
         }
         leaks
@@ -137,7 +141,8 @@ impl Run {
 fn vault_token(text: &str) -> Option<&str> {
     text.split(|letter: char| !(letter.is_ascii_alphanumeric() || "._-".contains(letter))).find(|word| {
         let secret = word.strip_prefix("hvs.").or_else(|| word.strip_prefix("s."));
-        secret.is_some_and(|rest| rest.len() >= 24 && rest.chars().all(|letter| letter.is_ascii_alphanumeric()))
+        secret
+            .is_some_and(|rest| rest.len() >= 24 && rest.chars().all(|letter| letter.is_ascii_alphanumeric()))
     })
 }
 
@@ -170,7 +175,8 @@ async fn no_secret_leaves_its_place() -> Result<()> {
     let house = House::build().await?;
     let mut run = Run { house, canaries: Vec::new(), places: BTreeMap::new() };
     run.secret("the operator's Kubernetes token", &run.house.installed.token.clone());
-    run.secret("the root token", &run.house.env.openbao().root_token().to_owned());
+    let root = run.house.env.openbao().root_token().to_owned();
+    run.secret("the root token", &root);
 
     // A second domain whose token is known.
     let names = run.house.installed.names.clone().with_token_secrets(&["vault-token"])?;
@@ -218,7 +224,10 @@ async fn no_secret_leaves_its_place() -> Result<()> {
     run.look_at(&operator).await?;
     operator.stop();
     let log = operator.log()?;
-    ensure!(log.contains("\"level\":\"DEBUG\"") && log.lines().count() > 20, "there is no log to search: {log}");
+    ensure!(
+        log.contains("\"level\":\"DEBUG\"") && log.lines().count() > 20,
+        "there is no log to search: {log}"
+    );
     run.place("log", log);
 
     // What it says when it cannot even start.
@@ -232,7 +241,9 @@ async fn no_secret_leaves_its_place() -> Result<()> {
     run.place("log of a refused operator", log);
     run.collect().await?;
 
-    for place in ["log", "events.k8s.io/v1 Event", "subrosa.dev/v1alpha1 Channel", "ledger", "metrics", "cmdline"] {
+    for place in
+        ["log", "events.k8s.io/v1 Event", "subrosa.dev/v1alpha1 Channel", "ledger", "metrics", "cmdline"]
+    {
         ensure!(run.places.get(place).is_some_and(|text| text.len() > 10), "nothing of {place} was searched");
     }
     let searched: usize = run.places.values().map(String::len).sum();
@@ -353,9 +364,11 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
         let unreachable = || async {
             let found = run.house.subrosa("TrustDomain", "").await.map_err(|error| error.to_string())?;
             let found = found.get(DOMAIN).await.map_err(|error| error.to_string())?;
-            let reached = found.data["status"]["conditions"].as_array().into_iter().flatten().any(|condition| {
-                condition["type"] == "VaultReachable" && condition["status"] == "False"
-            });
+            let reached = found.data["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|condition| condition["type"] == "VaultReachable" && condition["status"] == "False");
             if reached { Ok(()) } else { Err(format!("{change}: {}", found.data["status"])) }
         };
         wait::until(PATIENCE, unreachable).await?;

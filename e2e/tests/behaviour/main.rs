@@ -18,7 +18,6 @@ mod outage;
 mod parties;
 mod peers;
 mod policies;
-mod rotation;
 mod tampering;
 mod vault;
 mod world;
