@@ -25,8 +25,8 @@ async fn parties_are_open_while_everything_says_so() {
             "accepts": [{"name": "carrier", "kind": "ExternalParty"}],
         })))
         .await;
-    let status = world.connection(NS, "voice", "carrier", "NotFound").await;
-    assert!(wait::is(&status, condition::READY), "{status:?}");
+    world.connection(NS, "voice", "carrier", "NotFound").await;
+    world.ready(NS, "voice").await;
     consent_opens(&world, &authority).await;
     agreements_end_by_the_day(&world).await;
     the_bundle_is_needed(&world, &authority).await;
@@ -137,7 +137,8 @@ async fn agreements_end_by_the_day(world: &World) {
     assert!(reason.contains("DPA") && reason.contains(&day(-1)), "{reason}");
     assert!(status.connections[0].next_step.as_deref().is_some_and(|next| next.contains("validUntil")));
     assert_eq!(wait::reason(&status, condition::CONNECTED), "AgreementExpired");
-    assert!(wait::is(&status, condition::READY), "the workload itself is protected");
+    // The workload itself is protected.
+    world.ready(NS, "voice").await;
 
     // The last day is a valid day.
     world.apply(&carrier(dpa(0), consent())).await;

@@ -154,7 +154,7 @@ async fn a_peer_that_is_not_there_is_named(world: &World) {
         "{entry:?}"
     );
     assert_eq!(wait::reason(&status, condition::CONNECTED), "NotFound");
-    assert!(wait::is(&status, condition::READY));
+    world.ready(FRONT, "portal").await;
     world.opens(FRONT, "portal", &[TO_DB, TO_LOG]).await;
     world
         .apply(&channel(DATA, "archive", json!({
