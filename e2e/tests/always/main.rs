@@ -11,6 +11,7 @@
 mod canary;
 mod crash;
 mod deletion;
+mod estate;
 mod forge;
 mod house;
 mod picture;
@@ -18,3 +19,4 @@ mod quiet;
 mod rights;
 mod scenario;
 mod secrecy;
+mod tally;
