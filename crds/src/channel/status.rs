@@ -107,7 +107,8 @@ pub struct KeyStatus {
     /// The day its data is due for destruction; absent while the cohort is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
-    /// `Current`, `Next`, `Closed`, `Due`, `RotationLate`, `Irreversible` or `Missing`.
+    /// `Current`, `Next`, `Pending`, `Closed`, `Due`, `RotationLate`, `NotPlanned`, `Unknown`, `Irreversible` or
+    /// `Missing`.
     pub state: String,
 }
 
