@@ -1,10 +1,11 @@
 //! etcd, kube-apiserver and kube-controller-manager on loopback.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     net::TcpListener,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -315,10 +316,19 @@ fn invocation(
     Invocation { name, program: component.program.clone(), arguments, environment: BTreeMap::new() }
 }
 
-/// A port that was free a moment ago; whoever binds it must be ready to lose the race.
+/// Ports that were given to somebody of this process already.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// A port that was free a moment ago, a different one each time; whoever binds it must be ready to lose
+/// the race against another process.
 pub(crate) fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?;
-    Ok(listener.local_addr().context("find a free port")?.port())
+    loop {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?;
+        let port = listener.local_addr().context("find a free port")?.port();
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return Ok(port);
+        }
+    }
 }
 
 /// 256 random bits in hexadecimal.

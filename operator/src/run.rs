@@ -18,7 +18,7 @@ use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 use subrosa_plan::{objects, world::World};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ use crate::{
     logging,
     observe::{
         Cluster, Vaults,
-        watch::{self, Change},
+        watch::{self, Announced, Change},
     },
     report::{Reporter, metrics::Metrics},
     server::{self, Readiness},
@@ -166,16 +166,26 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     let queues = Queues { channels, namespaces, domains, parties, policies };
 
     // Decisions on half a world would close what is open: nothing is decided before everything is seen.
-    for (kind, seen) in synced {
+    let mut listed = Vec::new();
+    for (kind, watch) in synced {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            seen = seen => if seen.is_err() {
+            seen = watch.seen => if seen.is_err() {
                 anyhow::bail!("the watch of {kind} ended before it began");
             }
         }
         tracing::debug!(kind, "seen");
+        listed.push(watch.listed);
     }
-    readiness.set();
+    tokio::spawn(async move {
+        // Without one of its kinds the operator withdraws and is not ready.
+        for listed in listed {
+            if listed.await.is_err() {
+                return;
+            }
+        }
+        readiness.set();
+    });
     tracing::info!("everything is seen; reconciling");
     let everything = ctx.cluster.read(everything);
     everything.into_iter().for_each(|subject| ctx.wake(subject));
@@ -205,7 +215,7 @@ struct Start<'a> {
     ctx: &'a Arc<Context>,
     stop: &'a CancellationToken,
     tasks: &'a mut JoinSet<()>,
-    synced: Vec<(&'static str, oneshot::Receiver<()>)>,
+    synced: Vec<(&'static str, Announced)>,
 }
 
 type Seen<T> = fn(&mut World, Change<T>) -> std::collections::BTreeSet<Subject>;
@@ -223,7 +233,7 @@ impl Start<'_> {
     {
         let (reader, writer) = reflector::store::<K>();
         let (queue, queued) = mpsc::unbounded_channel();
-        let (done, synced) = oneshot::channel();
+        let (done, synced) = watch::announcer();
         self.synced.push((std::any::type_name::<K>(), synced));
         let apply = self.applying(seen);
         let api = Api::<K>::all(self.ctx.client.clone());
@@ -246,7 +256,7 @@ impl Start<'_> {
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let (done, synced) = oneshot::channel();
+        let (done, synced) = watch::announcer();
         self.synced.push((std::any::type_name::<K>(), synced));
         let apply = self.applying(seen);
         tokio::spawn(watch::follow(api, which, done, self.stop.clone(), apply));
@@ -332,7 +342,7 @@ fn watch_secrets(
     let config = watch::config().labels(&format!("{}={}", objects::MANAGED_BY, objects::MANAGER));
     let ctx = Arc::clone(ctx);
     let mut owners = BTreeMap::new();
-    let (done, _) = oneshot::channel();
+    let (done, _) = watch::announcer();
     tokio::spawn(watch::follow(api, config, done, ended, move |change| {
         related::secret(&ctx.cluster, &mut owners, change).into_iter().for_each(|subject| ctx.wake(subject));
     }));

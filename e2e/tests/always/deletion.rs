@@ -1,7 +1,7 @@
 //! Deleting opens nothing and destroys nothing: access ends at once, every key and every default deny
 //! stays, and what is applied again is what it was.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use kube::{
@@ -10,7 +10,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use subrosa_crds::WITHDRAW_ACCESS_FINALIZER;
-use subrosa_e2e::{audit::ApiAuditEntry, installation::retention_policy, wait};
+use subrosa_e2e::{Operator, audit::ApiAuditEntry, installation::retention_policy, wait};
 
 use crate::{
     crash::Rig,
@@ -196,7 +196,7 @@ async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -
     house.delete(&domains, DOMAIN).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     ensure!(domains.get_opt(DOMAIN).await?.is_some(), "it went with access still given");
-    let operator = house.operator().await?;
+    let mut operator = house.operator().await?;
     estate.shut("voice", Some("sbc")).await?;
     estate.shut("portal", Some("portal")).await?;
     house.gone(&domains, DOMAIN).await?;
@@ -224,7 +224,33 @@ async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -
     house.apply(retention_policy()).await?;
     house.apply_all(estate.scenario.created()).await?;
     estate.same_again().await.context("after the definitions came back")?;
-    drop(operator);
+
+    // And while nobody looks.
+    operator.stop();
+    for name in names {
+        definitions.delete(&format!("{name}.subrosa.dev"), &Default::default()).await?;
+    }
+    house.gone(&definitions, "channels.subrosa.dev").await?;
+    let mut operator = Operator::spawn(&house.installed, house.options())?;
+    let begun = Instant::now();
+    for name in names {
+        house.gone(&definitions, &format!("{name}.subrosa.dev")).await?;
+    }
+    println!(
+        "the definitions deleted while the operator was down went {:.1?} after the start",
+        begun.elapsed()
+    );
+    estate.shut("voice", Some("sbc")).await?;
+    estate.shut("portal", Some("portal")).await?;
+    estate.intact(&estate.both()).await?;
+    for crd in subrosa_crds::all() {
+        house.apply(serde_json::to_value(crd)?).await?;
+    }
+    house.apply(house.trust_domain()).await?;
+    house.apply(retention_policy()).await?;
+    house.apply_all(estate.scenario.created()).await?;
+    estate.same_again().await.context("after the definitions came back again")?;
+    operator.ready().await?;
     denies_were_never_gone(&house, &estate.both())
 }
 

@@ -59,13 +59,13 @@ async fn live(house: &House) -> Result<()> {
     let open = json!({"spec": {"ingress": [{}], "policyTypes": ["Ingress", "Egress"]}});
     policies.patch("subrosa-channel-voice", &params, &merge(open)).await?;
     policies.delete("subrosa-default-deny", &Default::default()).await?;
-    let bindings = house.api("rbac.authorization.k8s.io/v1", "RoleBinding", &scenario.data).await?;
-    bindings.patch("subrosa", &params, &merge(json!({"subjects": []}))).await?;
-
     // Another name for a Secret: the old one is removed.
     let mut db = scenario.changed().into_iter().find(|one| one["metadata"]["name"] == "db").unwrap();
     db["spec"]["tls"] = json!({"secretName": "database-tls"});
     operator.stop();
+    // Nor is anything tried before an emptied binding is mended.
+    let bindings = house.api("rbac.authorization.k8s.io/v1", "RoleBinding", &scenario.data).await?;
+    bindings.patch("subrosa", &params, &merge(json!({"subjects": []}))).await?;
     let operator = house.operator().await?;
     house.apply(db).await?;
     house.whole(&scenario.channels()).await?;

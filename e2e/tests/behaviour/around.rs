@@ -46,7 +46,10 @@ async fn pods_of_two_channels_are_the_olders(world: &World) {
     both["metadata"]["labels"]["tier"] = json!("front");
     world.apply(&both).await;
     let told = world.stalled(NS, "tier", "WorkloadConflict").await;
-    assert!(told.message.contains("Channel edge is older and selects pod edge-0 too"), "{told:?}");
+    assert!(
+        told.message.contains("Channel edge selects pod edge-0 too, and the older one keeps them"),
+        "{told:?}"
+    );
     world.whole(NS, "edge").await;
     assert_eq!(world.channel_policy(NS, "tier").await, policy, "what protects it stays");
     assert_eq!(world.files(NS, "tier").await.0, files.0);

@@ -18,6 +18,7 @@ mod outage;
 mod parties;
 mod peers;
 mod policies;
+mod rotation;
 mod tampering;
 mod vault;
 mod world;

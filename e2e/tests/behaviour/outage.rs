@@ -28,7 +28,7 @@ async fn withdrawals_do_not_wait_for_vault() {
         let rules: Vec<_> = names.iter().map(|name| format!("to cc-front:app={name} TCP/443")).collect();
         world.opens(NS, "hub", &rules.iter().map(String::as_str).collect::<Vec<_>>()).await;
     };
-    let trusts = async |names: &[&str]| {
+    let trusts = async |world: &World, names: &[&str]| {
         world
             .files_where(NS, "hub", |files| {
                 let trusted = |name: &&str| files.trusting(&authorities[*name]).contains(&"servers-ca.crt");
@@ -37,7 +37,7 @@ async fn withdrawals_do_not_wait_for_vault() {
             .await;
     };
     open_to(&["b", "c", "d", "s"]).await;
-    trusts(&["b", "c", "d", "s"]).await;
+    trusts(&world, &["b", "c", "d", "s"]).await;
     let bao = world.env.openbao();
     bao.seal().await.unwrap();
 
@@ -47,7 +47,7 @@ async fn withdrawals_do_not_wait_for_vault() {
         open_to(left).await;
         let hub = &authorities["hub"];
         world.files_where(NS, withdrawing, |files| files.trusting(hub).is_empty()).await;
-        trusts(left).await;
+        trusts(&world, left).await;
         let told = world.not_ready(NS, "hub", "VaultSealed").await;
         assert!(told.message.contains("unseal Vault"), "{told:?}");
     }
@@ -74,6 +74,8 @@ async fn withdrawals_do_not_wait_for_vault() {
     world.opens(NS, "d", &[]).await;
     let one = rules(&["s"]);
     world.opens(NS, "hub", &one.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    trusts(&world, &["s"]).await;
+    world.files_where(NS, "d", |files| files.trusting(&authorities["hub"]).is_empty()).await;
     let files = world.files(NS, "hub").await;
     assert_eq!(files.trusting(&authorities["s"]), ["ca.crt", "servers-ca.crt"]);
 

@@ -53,7 +53,7 @@ async fn an_edited_guard_is_noticed(world: &World) {
     let message =
         &condition::find(&domain.status.as_ref().unwrap().conditions, condition::GUARDED).unwrap().message;
     assert!(
-        message.contains("subrosa-deletion") && message.contains("apply deploy/admission.yaml"),
+        message.contains("subrosa-deletion") && message.contains("kubectl replace -f deploy/admission.yaml"),
         "{message}"
     );
     assert_eq!(says(&domain, condition::READY), ("False", "NotInPlace"));
@@ -97,11 +97,14 @@ async fn a_stopped_vault_heals(world: &World) {
     let stays = world.channel_policy(NS, "voice").await;
     world.domain(|domain| vault(domain) == ("False", "VaultUnreachable")).await;
     assert_eq!(world.channel_policy(NS, "voice").await, stays);
+    // Nobody touched it, and its keys are out of reach all the same.
+    world.not_ready(NS, "voice", "VaultUnreachable").await;
     bao.restart().await.unwrap();
     let at = std::time::Instant::now();
     world.whole(NS, "later").await;
     assert!(at.elapsed() < PATIENCE);
     world.domain(|domain| vault(domain) == ("True", "LoggedIn")).await;
+    world.whole(NS, "voice").await;
 }
 
 async fn a_deletion_while_sealed_takes_access_after(world: &World) {

@@ -1,10 +1,15 @@
 //! What a trust domain says, with its defaults filled in.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use subrosa_crds::{
-    TrustDomain, WITHDRAW_ACCESS_FINALIZER,
+    TrustDomain, WITHDRAW_ACCESS_FINALIZER, condition,
     trust_domain::{NetworkMode, StagedNamespace},
 };
+
+/// Reasons of `VaultReachable` that hold for workloads as they do for the operator. (A refused login or a
+/// missing permission is the operator's own trouble.)
+const OUT_OF_REACH: [&str; 3] = ["VaultSealed", "VaultUnreachable", "VaultTimeout"];
 
 /// The time zone in which the domain's days begin and end.
 ///
@@ -37,6 +42,13 @@ pub fn kv_mount(domain: &TrustDomain) -> &str {
 /// The mount of Kubernetes auth, by which workloads log in too.
 pub fn auth_mount(domain: &TrustDomain) -> &str {
     domain.spec.vault.auth.kubernetes.as_ref().and_then(|auth| auth.mount.as_deref()).unwrap_or("kubernetes")
+}
+
+/// The condition that says so, while no workload can reach its keys: Vault is sealed or does not answer.
+pub fn out_of_reach(domain: &TrustDomain) -> Option<&Condition> {
+    let conditions = domain.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    condition::find(conditions, condition::VAULT_REACHABLE)
+        .filter(|found| found.status == "False" && OUT_OF_REACH.contains(&found.reason.as_str()))
 }
 
 /// Whether the domain cannot go without the access given under it: it waits for its withdrawal.

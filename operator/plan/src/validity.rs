@@ -182,7 +182,7 @@ fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem
                 "WorkloadConflict",
                 "spec.workload.selector",
                 format!(
-                    "Channel {other_name} is older and selects {pod} too: select different pods, or put both into one Channel"
+                    "Channel {other_name} selects {pod} too, and the older one keeps them: select different pods, or put both into one Channel"
                 ),
             ));
         }
@@ -191,14 +191,14 @@ fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem
             problems.push(Problem::new(
                 "ServiceAccountConflict",
                 "spec.workload.serviceAccountName",
-                format!("Channel {other_name} is older and has this ServiceAccount: give this workload one of its own"),
+                format!("Channel {other_name} has this ServiceAccount too, and the older one keeps it: give this workload one of its own"),
             ));
         }
         if secret_name(channel, &name.name) == secret_name(other, other_name) {
             problems.push(Problem::new(
                 "SecretConflict",
                 "spec.tls.secretName",
-                format!("Channel {other_name} is older and writes this Secret: choose another name"),
+                format!("Channel {other_name} writes this Secret too, and the older one keeps it: choose another name"),
             ));
         }
     }

@@ -58,7 +58,13 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
         woken.insert(Subject::Domain(name.clone()));
     }
     let kept = |domain: &Option<Arc<TrustDomain>>| domain.as_deref().is_some_and(domain::withdraws_access);
-    if kept(&old) != kept(&new) {
+    let out_of_reach = |domain: &Option<Arc<TrustDomain>>| {
+        domain.as_deref().and_then(domain::out_of_reach).map(|condition| condition.reason.clone())
+    };
+    if kept(&old) != kept(&new)
+        || out_of_reach(&old) != out_of_reach(&new)
+        || reachable(&old) != reachable(&new)
+    {
         woken.extend(channels_of(world, &name).into_iter().map(Subject::Channel));
     }
     if old.as_ref().map(|domain| &domain.spec) == new.as_ref().map(|domain| &domain.spec) {
@@ -73,6 +79,11 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
         woken.extend(channels.map(|(channel, _)| Subject::Channel(ChannelRef::new(namespace, channel))));
     }
     woken
+}
+
+fn reachable(domain: &Option<Arc<TrustDomain>>) -> bool {
+    let status = domain.as_ref().and_then(|domain| domain.status.as_ref());
+    status.is_some_and(|status| is_true(&status.conditions, condition::VAULT_REACHABLE))
 }
 
 /// Reconciles one TrustDomain.
@@ -116,7 +127,6 @@ async fn turn(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
         Err(fault) => (Err(fault.clone()), None),
     };
     let old = domain.status.as_ref();
-    let was_reachable = old.is_some_and(|status| is_true(&status.conditions, condition::VAULT_REACHABLE));
     let orphans = match (&vault, &reachable) {
         (Ok(vault), Ok(())) => sweep(ctx, &name, vault).await?,
         _ => old.and_then(|status| status.orphans.clone()),
@@ -131,10 +141,6 @@ async fn turn(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
         .status(domain, old, &status)
         .await
         .map_err(|error| crate::execute::objects::fault("writing status", &error))?;
-    if !was_reachable && is_true(&status.conditions, condition::VAULT_REACHABLE) {
-        let channels = ctx.cluster.read(|world| channels_of(world, &name));
-        channels.into_iter().for_each(|channel| ctx.wake(Subject::Channel(channel)));
-    }
     Ok(())
 }
 

@@ -1,10 +1,14 @@
 //! A governed namespace: the operator's right to write in it, and the default deny.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::api::{networking::v1::NetworkPolicy, rbac::v1::RoleBinding};
-use kube::Resource as _;
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
+};
+use kube::{Api, Resource as _, api::PostParams};
 use subrosa_plan::{fault::Fault, network, objects as labels};
 
 use super::objects;
@@ -39,13 +43,57 @@ pub async fn prepare(ctx: &Context, namespace: &str, domain: &str) -> Result<Tim
     let is_ours = |found: &RoleBinding| ours(found.meta().labels.as_ref());
     let binding = match objects::find(&api, rbac::NAMESPACE_BINDING, is_ours).await? {
         objects::Found::Ours(found) if same(&found) => *found,
-        objects::Found::Ours(_) => objects::put(&api, &wanted, true, "/subjects", is_ours, same).await?,
-        objects::Found::None => objects::put(&api, &wanted, false, "/subjects", is_ours, same).await?,
+        found @ (objects::Found::Ours(_) | objects::Found::None) => {
+            let exists = matches!(found, objects::Found::Ours(_));
+            let written = objects::put(&api, &wanted, exists, "/subjects", is_ours, same).await?;
+            until_in_force(ctx, namespace).await?;
+            written
+        }
         objects::Found::Foreign => {
             return Err(objects::foreign("RoleBinding", namespace, rbac::NAMESPACE_BINDING));
         }
     };
     Ok(binding.metadata.creation_timestamp.map_or_else(|| ctx.now(), |time| time.0))
+}
+
+/// How often, and with which pauses, the API server is asked whether a binding counts already.
+const ASKED: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits until a binding that was just written counts: an API server authorizes by what it has watched,
+/// and what is tried sooner is refused.
+async fn until_in_force(ctx: &Context, namespace: &str) -> Result<(), Fault> {
+    let api: Api<SelfSubjectAccessReview> = Api::all(ctx.client.clone());
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(ResourceAttributes {
+                namespace: Some(namespace.to_owned()),
+                resource: Some("secrets".into()),
+                verb: Some("get".into()),
+                ..ResourceAttributes::default()
+            }),
+            ..SelfSubjectAccessReviewSpec::default()
+        },
+        ..SelfSubjectAccessReview::default()
+    };
+    for _ in 0..ASKED {
+        let answer = api
+            .create(&PostParams::default(), &review)
+            .await
+            .map_err(|error| objects::fault("asking for the operator's rights", &error))?;
+        if answer.status.is_some_and(|status| status.allowed) {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(Fault::new(
+        "NamespacePending",
+        format!(
+            "RoleBinding {} of namespace {namespace} gives the operator no rights yet: look whether ClusterRole {} is as installed",
+            rbac::NAMESPACE_BINDING,
+            rbac::NAMESPACE_ROLE
+        ),
+    ))
 }
 
 /// Makes `namespace` deny by default.

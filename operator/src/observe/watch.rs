@@ -1,6 +1,12 @@
 //! A watch that keeps a map of facts and says what changed.
 
-use std::{collections::BTreeSet, fmt::Debug, pin::pin, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt::Debug,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt as _;
 use kube::{
@@ -46,19 +52,78 @@ pub fn config() -> watcher::Config {
     watcher::Config::default().page_size(PAGE_SIZE)
 }
 
-/// Follows a kind until `stop`: calls `apply` for each change, and completes `synced` once everything
-/// that exists has been seen. Broken connections are taken up again, with growing pauses.
+/// How long a kind is not served until that counts as an answer: there is nothing of it.
+const NOT_SERVED: Duration = Duration::from_secs(10);
+
+/// What a watch says of itself, each once.
+pub struct Announcer {
+    seen: Option<oneshot::Sender<()>>,
+    listed: Option<oneshot::Sender<()>>,
+    unserved: Option<Instant>,
+}
+
+/// What is heard of a watch.
+pub struct Announced {
+    /// Everything there is has been seen, or there can be nothing: the kind is not served.
+    pub seen: oneshot::Receiver<()>,
+    /// The kind is served, and everything there is has been seen.
+    pub listed: oneshot::Receiver<()>,
+}
+
+/// An announcer, and where it is heard.
+pub fn announcer() -> (Announcer, Announced) {
+    let (seen, seen_heard) = oneshot::channel();
+    let (listed, listed_heard) = oneshot::channel();
+    let announcer = Announcer { seen: Some(seen), listed: Some(listed), unserved: None };
+    (announcer, Announced { seen: seen_heard, listed: listed_heard })
+}
+
+impl Announcer {
+    fn listed(&mut self) {
+        self.unserved = None;
+        announce(&mut self.seen);
+        announce(&mut self.listed);
+    }
+
+    /// A definition that was deleted while nobody looked took all its objects along: who waits to see
+    /// them would never withdraw what they gave.
+    fn failed<K>(&mut self, error: &watcher::Error) {
+        let kind = std::any::type_name::<K>();
+        tracing::warn!(kind, %error, "a watch broke off and is taken up again");
+        let unserved = matches!(
+            error,
+            watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404
+        );
+        if !unserved {
+            self.unserved = None;
+        } else if self.unserved.get_or_insert_with(Instant::now).elapsed() >= NOT_SERVED
+            && self.seen.is_some()
+        {
+            tracing::warn!(kind, "not served: taken as none");
+            announce(&mut self.seen);
+        }
+    }
+}
+
+fn announce(to: &mut Option<oneshot::Sender<()>>) {
+    if let Some(to) = to.take() {
+        // Nobody waits any more when the operator is stopping.
+        let _ = to.send(());
+    }
+}
+
+/// Follows a kind until `stop`: calls `apply` for each change, and announces once everything that
+/// exists has been seen. Broken connections are taken up again, with growing pauses.
 pub async fn follow<K>(
     api: Api<K>,
     config: watcher::Config,
-    synced: oneshot::Sender<()>,
+    mut announcer: Announcer,
     stop: CancellationToken,
     mut apply: impl FnMut(Change<K>) + Send,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut events = pin!(watcher(api, config).default_backoff());
-    let mut synced = Some(synced);
     let mut listing = Listing::default();
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         match event {
@@ -69,14 +134,14 @@ pub async fn follow<K>(
             }
             Ok(watcher::Event::InitDone) => {
                 listing.end().into_iter().for_each(|key| apply(Change::Gone(key)));
-                announce(&mut synced);
+                announcer.listed();
             }
             Ok(watcher::Event::Apply(object)) => {
                 let key = listing.seen(&object);
                 apply(Change::Applied(key, object));
             }
             Ok(watcher::Event::Delete(object)) => apply(Change::Gone(listing.gone(&object))),
-            Err(error) => broken::<K>(&error),
+            Err(error) => announcer.failed::<K>(&error),
         }
     }
 }
@@ -87,7 +152,7 @@ pub async fn follow_stored<K>(
     api: Api<K>,
     config: watcher::Config,
     writer: Writer<K>,
-    synced: oneshot::Sender<()>,
+    mut announcer: Announcer,
     stop: CancellationToken,
     mut apply: impl FnMut(Change<Arc<K>>) + Send,
 ) where
@@ -96,7 +161,6 @@ pub async fn follow_stored<K>(
     let store = writer.as_reader();
     let slim = |object: &mut K| object.meta_mut().managed_fields = None;
     let mut events = pin!(watcher(api, config).default_backoff().modify(slim).reflect(writer));
-    let mut synced = Some(synced);
     let mut listing = Listing::default();
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         match event {
@@ -110,7 +174,7 @@ pub async fn follow_stored<K>(
                     apply(Change::Applied(ObjectKey::of(object.as_ref()), object));
                 }
                 gone.into_iter().for_each(|key| apply(Change::Gone(key)));
-                announce(&mut synced);
+                announcer.listed();
             }
             Ok(watcher::Event::Apply(object)) => {
                 let key = listing.seen(&object);
@@ -119,7 +183,7 @@ pub async fn follow_stored<K>(
                 }
             }
             Ok(watcher::Event::Delete(object)) => apply(Change::Gone(listing.gone(&object))),
-            Err(error) => broken::<K>(&error),
+            Err(error) => announcer.failed::<K>(&error),
         }
     }
 }
@@ -159,16 +223,4 @@ impl Listing {
         self.known.remove(&key);
         key
     }
-}
-
-fn announce(synced: &mut Option<oneshot::Sender<()>>) {
-    if let Some(synced) = synced.take() {
-        // Nobody waits any more when the operator is stopping.
-        let _ = synced.send(());
-    }
-}
-
-fn broken<K>(error: &watcher::Error) {
-    let kind = std::any::type_name::<K>();
-    tracing::warn!(kind, %error, "a watch broke off and is taken up again");
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use subrosa_plan::certificate::{AuthoritySpec, Generation, Validity, pem};
+use subrosa_crds::names::ChannelId;
+use subrosa_plan::certificate::{AuthoritySpec, Generation, Validity, authority::channel_named, pem};
 use thiserror::Error;
 
 use super::key::PublicKey;
@@ -95,6 +96,13 @@ pub fn check_generation(
         channel: spec.channel.clone(),
         problem,
     })
+}
+
+/// The Channel whose authority a certificate claims to be; nothing is checked.
+#[must_use]
+pub fn channel_of(certificate: &[u8]) -> Option<ChannelId> {
+    let parsed = x509::certificate(certificate)?;
+    channel_named(&x509::subject(&parsed.subject)?.common_name)
 }
 
 fn fitting(

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_crds::{Channel, channel::ConnectionStatus, names::ChannelRef, trust_domain::NetworkMode};
+use subrosa_crds::{
+    Channel, channel::ConnectionStatus, condition, names::ChannelRef, trust_domain::NetworkMode,
+};
 
 use super::Applied;
 use crate::{
     channel::{Plan, Scope},
     connection::{Connection, Other, State},
-    domain, network,
+    domain,
+    fault::Fault,
+    network,
     world::World,
 };
 
@@ -44,9 +48,11 @@ pub(super) fn connections(
                 state: state.as_str().to_owned(),
                 next_step: waits_for
                     .as_ref()
-                    .map(|_| "none: it opens by itself".into())
+                    .map(|waits| waits.next_step.clone())
                     .or_else(|| connection.next_step.clone()),
-                reason: waits_for.or_else(|| connection.reason.clone()),
+                reason: waits_for
+                    .map(|waits| format!("agreed by both ends; {}", waits.reason))
+                    .or_else(|| connection.reason.clone()),
             }
         })
         .collect();
@@ -70,6 +76,43 @@ pub(super) fn connections(
     shown
 }
 
+/// What an agreed connection waits for, and who does something about it.
+struct Waits {
+    reason: String,
+    next_step: String,
+}
+
+impl Waits {
+    /// Something of this Channel could not be put in force: its own message has the next step.
+    fn for_fault(what: &str, fault: &Fault) -> Self {
+        Self {
+            reason: format!("{what}: {}", fault.message),
+            next_step: format!(
+                "mend what condition Ready of this Channel tells ({}); it opens by itself then",
+                fault.reason
+            ),
+        }
+    }
+
+    /// The other end is under way, or held up by something that only its own status tells.
+    fn for_peer(reason: String, peer: &ChannelRef, world: &World) -> Self {
+        let status = world.channel(peer).and_then(|channel| channel.status.as_ref());
+        let held_up = status
+            .and_then(|status| condition::find(&status.conditions, condition::READY))
+            .filter(|ready| ready.status == "False");
+        let next_step = held_up.map_or_else(
+            || "none: it opens by itself".into(),
+            |ready| {
+                format!(
+                    "mend what condition Ready of Channel {peer} tells ({}); it opens by itself then",
+                    ready.reason
+                )
+            },
+        );
+        Self { reason, next_step }
+    }
+}
+
 /// What an agreed connection still waits for: nothing is open because both ends say so.
 fn not_in_force(
     channel: &Channel,
@@ -78,17 +121,15 @@ fn not_in_force(
     plan: &Plan,
     applied: &Applied,
     world: &World,
-) -> Option<String> {
+) -> Option<Waits> {
     let audited = plan.scope == Scope::Audit;
     match &applied.network {
-        Err(fault) => {
-            return Some(format!(
-                "agreed by both ends; its network policy is not written: {}",
-                fault.message
-            ));
-        }
+        Err(fault) => return Some(Waits::for_fault("its network policy is not written", fault)),
         Ok(false) if !audited => {
-            return Some("agreed by both ends; this Channel has no network policy yet".into());
+            return Some(Waits {
+                reason: "this Channel has no network policy yet".into(),
+                next_step: "none: it opens by itself".into(),
+            });
         }
         Ok(_) => {}
     }
@@ -96,11 +137,12 @@ fn not_in_force(
     if let Err(fault) = &applied.certificate
         && !unchanged
     {
-        return Some(format!("agreed by both ends; the certificate is not in force: {}", fault.message));
+        return Some(Waits::for_fault("the certificate is not in force", fault));
     }
     let Other::Channel(peer) = &connection.other else { return None };
     if !applied.trusting.contains(peer) && !unchanged {
-        return Some(format!("agreed by both ends; Channel {peer} has no certificate authority yet"));
+        let reason = format!("Channel {peer} has no certificate authority yet");
+        return Some(Waits::for_peer(reason, peer, world));
     }
     let workload = plan.policy.spec.clone().and_then(|spec| spec.pod_selector).unwrap_or_default();
     let enforced = domain::mode(&plan.domain, &peer.namespace) == NetworkMode::Enforce;
@@ -108,8 +150,10 @@ fn not_in_force(
     let theirs = policies
         .and_then(|policies| policies.get(&network::policy_name(&peer.name))?.spec.as_ref())
         .is_some_and(|spec| network::lets_through(spec, &name.namespace, &workload, connection));
-    (enforced && !theirs)
-        .then(|| format!("agreed by both ends; the network policy of Channel {peer} does not have it yet"))
+    (enforced && !theirs).then(|| {
+        let reason = format!("the network policy of Channel {peer} does not have it yet");
+        Waits::for_peer(reason, peer, world)
+    })
 }
 
 /// Whether a connection that was open is so still, while the ledger cannot be read: nothing that both

@@ -6,7 +6,7 @@ use subrosa_crds::condition::{self, Truth, Verdict};
 use super::Applied;
 use crate::{
     channel::{Plan, Scope},
-    retention_status,
+    domain, retention_status,
     world::World,
 };
 
@@ -37,6 +37,10 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
     }
     if plan.keys.is_empty() {
         return verdict(Truth::True, "NothingSealed", "no data class is declared: no key is needed".into());
+    }
+    // What is remembered of the keys says nothing of who can use them now.
+    if let Some(vault) = domain::out_of_reach(&plan.domain) {
+        return verdict(Truth::False, &vault.reason, vault.message.clone());
     }
     for (name, key) in found {
         if let Some(flag) = key.alarming {

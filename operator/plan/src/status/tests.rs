@@ -366,26 +366,64 @@ fn a_connection_is_open_only_when_it_is_in_force() {
         let (plan, mut applied) = in_force(scene);
         edit(&mut applied);
         let one = judged(scene, &plan, &applied).connections.remove(0);
-        (one.state, one.reason.unwrap_or_default())
+        (one.state, one.reason.unwrap_or_default(), one.next_step.unwrap_or_default())
     };
     assert_eq!(first(&scene, &|_| {}).0, "Open");
     type Break = fn(&mut Applied);
-    let breaks: [(Break, &str); 4] = [
-        (|one| one.network = Err(fault()), "unseal it"),
-        (|one| one.network = Ok(false), "no network policy yet"),
-        (|one| one.certificate = Err(fault()), "certificate is not in force"),
-        (|one| one.trusting.clear(), "no certificate authority yet"),
+    let mend = "mend what condition Ready of this Channel tells (VaultSealed)";
+    let wait = "none: it opens by itself";
+    let breaks: [(Break, &str, &str); 4] = [
+        (|one| one.network = Err(fault()), "unseal it", mend),
+        (|one| one.network = Ok(false), "no network policy yet", wait),
+        (|one| one.certificate = Err(fault()), "certificate is not in force", mend),
+        (|one| one.trusting.clear(), "no certificate authority yet", wait),
     ];
-    for (broken, because) in breaks {
-        let (state, reason) = first(&scene, &broken);
+    for (broken, because, next) in breaks {
+        let (state, reason, next_step) = first(&scene, &broken);
         assert_eq!(state, "Closed");
         assert!(reason.contains(because), "{reason}");
+        assert!(next_step.contains(next), "{next_step}");
     }
     let mut theirs = scene.clone();
     theirs.world.network_policies.get_mut("cc-front").unwrap().remove("subrosa-channel-ivr");
-    let (state, reason) = first(&theirs, &|_| {});
+    let (state, reason, next_step) = first(&theirs, &|_| {});
     assert_eq!(state, "Closed");
     assert!(reason.contains("policy of Channel cc-front/ivr does not have it yet"), "{reason}");
+    assert_eq!(next_step, wait);
+
+    let mut held_up = theirs.get("cc-front/ivr").clone();
+    held_up.status = Some(testing::read(json!({"conditions": [ready("False", "UnknownDataClass")]})));
+    let (_, _, next_step) = first(&theirs.given(held_up), &|_| {});
+    assert!(next_step.contains("of Channel cc-front/ivr tells (UnknownDataClass)"), "{next_step}");
+}
+
+fn ready(status: &str, reason: &str) -> Value {
+    said_by(condition::READY, status, reason)
+}
+
+fn said_by(kind: &str, status: &str, reason: &str) -> Value {
+    json!({
+        "type": kind, "status": status, "reason": reason, "message": "see there",
+        "lastTransitionTime": "2026-11-22T12:00:00Z",
+    })
+}
+
+#[test]
+fn keys_that_nobody_can_reach_are_not_ready() {
+    let with_vault = |status: &str, reason: &str| {
+        let mut scene = scene();
+        let domain = std::sync::Arc::make_mut(scene.world.domains.get_mut(DOMAIN).unwrap());
+        let vault = said_by(condition::VAULT_REACHABLE, status, reason);
+        domain.status = Some(testing::read(json!({"conditions": [vault]})));
+        said(&self::status(&scene), condition::KEYS_READY).unwrap()
+    };
+    for reason in ["VaultSealed", "VaultUnreachable", "VaultTimeout"] {
+        assert_eq!(with_vault("False", reason), says("False", reason).unwrap());
+    }
+    // The operator's own trouble is not the workload's.
+    for (status, reason) in [("False", "VaultLoginRefused"), ("False", "ClockSkew"), ("True", "LoggedIn")] {
+        assert_eq!(with_vault(status, reason).0, "True", "{reason}");
+    }
 }
 
 fn withdrawal(name: &str, other: &str) -> Withdrawal {

@@ -67,6 +67,8 @@ struct Work<'a> {
     secrets: Api<Secret>,
     news: Vec<(&'static str, String)>,
     wake: Vec<Timestamp>,
+    /// Peers whose authority is between two generations: they wait for this Channel to trust both.
+    rotating: Vec<ChannelRef>,
 }
 
 /// Plans `channel` and carries the plan out as far as it goes.
@@ -116,8 +118,18 @@ pub async fn carry_out(
             return Ok(outcome(degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed).await));
         }
     };
-    let mut work =
-        Work { ctx, channel, name, vault, plan: &plan, now, secrets, news: Vec::new(), wake: Vec::new() };
+    let mut work = Work {
+        ctx,
+        channel,
+        name,
+        vault,
+        plan: &plan,
+        now,
+        secrets,
+        news: Vec::new(),
+        wake: Vec::new(),
+        rotating: Vec::new(),
+    };
     let known = match entry {
         Ok(entry) => match peers::authorities(ctx, vault, &plan).await {
             Ok(authorities) => Ok((entry, authorities)),
@@ -128,9 +140,7 @@ pub async fn carry_out(
     let applied = match known {
         Ok((entry, authorities)) => work.all(entry, authorities, narrowed).await,
         Err((fault, ledger)) => {
-            if let Some(ledger) = ledger {
-                work.withdraw_known_trust(&ledger).await;
-            }
+            work.withdraw_known_trust(ledger.as_ref()).await;
             degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed).await
         }
     };
@@ -141,6 +151,8 @@ pub async fn carry_out(
 impl Work<'_> {
     async fn all(&mut self, entry: Entry, authorities: Authorities, narrowed: Result<(), Fault>) -> Applied {
         let plan = self.plan;
+        let rotating = authorities.iter().filter(|(_, generations)| generations.len() > 1);
+        self.rotating = rotating.map(|(peer, _)| peer.clone()).collect();
         let slot = certificate::read(&self.secrets, self.channel, self.name, plan).await;
         let withdrawn = self.withdraw(&entry, &slot, &authorities).await;
         let before = entry.ledger.clone().unwrap_or_else(|| self.first_ledger());

@@ -9,7 +9,12 @@ use subrosa_crds::{
     trust_domain::Direction,
 };
 use subrosa_plan::{
-    certificate::{TrustFiles, authority::PeerFacts, trust_files},
+    certificate::{
+        TrustFiles,
+        authority::PeerFacts,
+        pem::{certificates, encode},
+        trust_files,
+    },
     channel::Plan,
     connection::Connection,
     fault::Fault,
@@ -18,7 +23,7 @@ use subrosa_plan::{
 };
 
 use super::{Authorities, Work};
-use crate::{context::Context, execute::objects, observe::DomainVault};
+use crate::{context::Context, execute::objects, observe::DomainVault, pki};
 
 /// The CA certificates of the Channels with which connections are open, from their ledgers.
 ///
@@ -37,14 +42,28 @@ pub(super) async fn authorities(
     Ok(found)
 }
 
-/// The same while Vault does not answer, from what was read before; none where one was never read.
-pub(super) fn last_known_authorities(ctx: &Context, vault: &DomainVault, plan: &Plan) -> Option<Authorities> {
+/// The same while Vault does not answer: from what was read before, and where nothing was, from what the
+/// Secret itself trusts under the peer's identity. Good for taking away: nothing comes in by it that is
+/// not in the Secret already.
+pub(super) fn last_known_authorities(
+    ctx: &Context,
+    vault: &DomainVault,
+    plan: &Plan,
+    trusted: &BTreeMap<String, String>,
+) -> Authorities {
+    let mut by_id: BTreeMap<ChannelId, Vec<String>> = BTreeMap::new();
+    for certificate in trusted.values().flat_map(|text| certificates(text).unwrap_or_default()) {
+        if let Some(id) = pki::authority::channel_of(&certificate) {
+            by_id.entry(id).or_default().push(encode(&certificate));
+        }
+    }
     let known = |peer: &ChannelRef| {
         let uid = ctx.cluster.read(|world| Some(world.namespaces.get(&peer.namespace)?.uid.clone()))?;
-        let ledger = vault.ledgers.last_known(&ChannelId::mint(&uid, &peer.name))?;
-        Some((peer.clone(), ledger.authority.trusted()))
+        let id = ChannelId::mint(&uid, &peer.name);
+        let ledger = vault.ledgers.last_known(&id).map(|ledger| ledger.authority.trusted());
+        Some((peer.clone(), ledger.or_else(|| by_id.get(&id).cloned())?))
     };
-    open_peers(plan).into_iter().map(known).collect()
+    open_peers(plan).into_iter().filter_map(known).collect()
 }
 
 fn open_peers(plan: &Plan) -> BTreeSet<&ChannelRef> {

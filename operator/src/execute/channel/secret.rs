@@ -14,6 +14,7 @@ use subrosa_plan::{
 
 use super::{Authorities, Work};
 use crate::{
+    context::Subject,
     execute::{
         authority::{self, Authority},
         certificate::{self, Leaf, Slot, random_serial},
@@ -211,8 +212,12 @@ impl Work<'_> {
         Ok(self.own(written))
     }
 
-    /// The Secret just written: its version is no news when the watch brings it.
+    /// The Secret just written: its version is no news when the watch brings it, but to a peer that
+    /// counts who trusts its next generation.
     fn own(&self, secret: Secret) -> Slot {
+        for peer in &self.rotating {
+            self.ctx.wake(Subject::Channel(peer.clone()));
+        }
         let key = ObjectKey { namespace: self.name.namespace.clone(), name: self.plan.secret_name.clone() };
         if let Some(version) = secret.resource_version() {
             self.ctx.cluster.wrote_secret(key, version);

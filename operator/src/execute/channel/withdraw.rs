@@ -10,6 +10,7 @@ use subrosa_crds::CHANNEL_LABEL;
 use subrosa_plan::{
     certificate::ObservedSecret,
     channel::{Plan, Scope},
+    connection::Connection,
     fault::Fault,
     ledger::Ledger,
     selector, trust,
@@ -35,7 +36,7 @@ impl Work<'_> {
     ) -> Result<(), Fault> {
         let Some(ledger) = &entry.ledger else { return Ok(()) };
         let trust = match slot {
-            Ok(Slot::Ours(secret)) => self.withdraw_trust(self.plan, ledger, secret, authorities).await,
+            Ok(Slot::Ours(secret)) => self.withdraw_trust(self.plan, Some(ledger), secret, authorities).await,
             Ok(Slot::Empty) => Ok(()),
             // Someone else has the declared name: what is mounted may be under the one before.
             Err(_) => self.withdraw_held_trust(ledger, authorities).await,
@@ -45,14 +46,15 @@ impl Work<'_> {
     }
 
     /// Takes away trust as far as that is known while Vault does not answer.
-    pub(super) async fn withdraw_known_trust(&mut self, ledger: &Ledger) {
-        let Some(authorities) = peers::last_known_authorities(self.ctx, self.vault, self.plan) else {
-            return;
-        };
+    pub(super) async fn withdraw_known_trust(&mut self, ledger: Option<&Ledger>) {
         let withdrawn = match certificate::read(&self.secrets, self.channel, self.name, self.plan).await {
-            Ok(Slot::Ours(secret)) => self.withdraw_trust(self.plan, ledger, &secret, &authorities).await,
+            Ok(Slot::Ours(secret)) => self.narrow_trust(self.plan, ledger, &secret).await,
             Ok(Slot::Empty) => Ok(()),
-            Err(_) => self.withdraw_held_trust(ledger, &authorities).await,
+            Err(_) => match self.held_elsewhere().await {
+                Ok(Some((plan, secret))) => self.narrow_trust(&plan, ledger, &secret).await,
+                Ok(None) => Ok(()),
+                Err(fault) => Err(fault),
+            },
         };
         if let Err(fault) = withdrawn {
             tracing::warn!(channel = %self.name, reason = fault.reason, "{}", fault.message);
@@ -61,22 +63,43 @@ impl Work<'_> {
 
     /// Takes away trust from the Secret that the Channel has under another name than it declares.
     async fn withdraw_held_trust(&mut self, ledger: &Ledger, authorities: &Authorities) -> Result<(), Fault> {
-        let declared = &self.plan.secret_name;
-        let held = certificate::held(&self.secrets, self.channel, self.name, declared.clone()).await;
-        if held == *declared {
-            return Ok(());
-        }
-        let plan = Plan { secret_name: held, ..self.plan.clone() };
-        match certificate::read(&self.secrets, self.channel, self.name, &plan).await? {
-            Slot::Ours(secret) => self.withdraw_trust(&plan, ledger, &secret, authorities).await,
-            Slot::Empty => Ok(()),
+        match self.held_elsewhere().await? {
+            Some((plan, secret)) => self.withdraw_trust(&plan, Some(ledger), &secret, authorities).await,
+            None => Ok(()),
         }
     }
 
+    /// The Secret that the Channel has under another name than it declares, and a plan with that name.
+    async fn held_elsewhere(&self) -> Result<Option<(Plan, Box<Secret>)>, Fault> {
+        let declared = &self.plan.secret_name;
+        let held = certificate::held(&self.secrets, self.channel, self.name, declared.clone()).await;
+        if held == *declared {
+            return Ok(None);
+        }
+        let plan = Plan { secret_name: held, ..self.plan.clone() };
+        match certificate::read(&self.secrets, self.channel, self.name, &plan).await? {
+            Slot::Ours(secret) => Ok(Some((plan, secret))),
+            Slot::Empty => Ok(None),
+        }
+    }
+
+    async fn narrow_trust(
+        &mut self,
+        plan: &Plan,
+        ledger: Option<&Ledger>,
+        secret: &Secret,
+    ) -> Result<(), Fault> {
+        let ObservedSecret::Present(found) = certificate::observe(secret, &[]) else { return Ok(()) };
+        let authorities = peers::last_known_authorities(self.ctx, self.vault, self.plan, &found.trust);
+        self.withdraw_trust(plan, ledger, secret, &authorities).await
+    }
+
+    /// Rewrites the trust files where they trust more than they should. Nothing new is trusted by it:
+    /// that waits until the ledger has noted it as open.
     async fn withdraw_trust(
         &mut self,
         plan: &Plan,
-        ledger: &Ledger,
+        ledger: Option<&Ledger>,
         secret: &Secret,
         authorities: &Authorities,
     ) -> Result<(), Fault> {
@@ -85,9 +108,9 @@ impl Work<'_> {
         if !trust::exceeds(&found.trust, wanted.files()) {
             return Ok(());
         }
-        // Nothing new is trusted here: that waits until the ledger has noted it as open.
-        let known = self.plan.connections.iter().filter(|connection| ledger.open.contains(&connection.key()));
-        let kept = self.trust(known, authorities);
+        let noted =
+            |connection: &Connection| ledger.is_none_or(|ledger| ledger.open.contains(&connection.key()));
+        let kept = self.trust(self.plan.connections.iter().filter(|one| noted(one)), authorities);
         certificate::write(&self.secrets, self.channel, self.name, plan, Leaf::Kept(secret), &kept).await?;
         self.news.push(("TrustWithdrawn", "a certificate authority left the trust files".into()));
         Ok(())

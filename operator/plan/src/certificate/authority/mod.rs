@@ -27,6 +27,7 @@ pub use step::{AuthorityAction, AuthorityFacts, Blocked, PeerFacts, TransitKey, 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use subrosa_crds::names::ChannelId;
 use thiserror::Error;
 
 use super::leaf::{Subject, Validity, backdated, is_dns_name, is_label};
@@ -58,6 +59,14 @@ pub struct AuthoritySpecError {
     field: &'static str,
     value: String,
     expected: &'static str,
+}
+
+/// The Channel that the common name of a generation speaks of ([`AuthoritySpec::subject`]). Only a check
+/// against the transit key says whether it is true.
+#[must_use]
+pub fn channel_named(common_name: &str) -> Option<ChannelId> {
+    let (_, generation) = common_name.rsplit_once(" CA ")?;
+    generation.split_once('.')?.0.parse().ok()
 }
 
 impl AuthoritySpec {
