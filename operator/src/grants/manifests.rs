@@ -46,19 +46,19 @@ pub fn files(installation: &Installation) -> Result<Vec<(String, String)>, Manif
     parts(installation)?.into_iter().map(text).collect()
 }
 
-struct Part {
-    file: &'static str,
-    about: &'static str,
-    manifests: Vec<Manifest>,
+pub(super) struct Part {
+    pub(super) file: &'static str,
+    pub(super) about: &'static str,
+    pub(super) manifests: Vec<Manifest>,
 }
 
-struct Manifest {
-    object: Value,
+pub(super) struct Manifest {
+    pub(super) object: Value,
     /// What each rule of a role is for.
     reasons: Vec<&'static str>,
 }
 
-fn parts(installation: &Installation) -> Result<Vec<Part>, ManifestError> {
+pub(super) fn parts(installation: &Installation) -> Result<Vec<Part>, ManifestError> {
     let home = vec![plain(&rbac::namespace(installation))?, plain(&rbac::service_account(installation))?];
 
     let [cluster, own, governed] = [Scope::Cluster, Scope::OperatorNamespace, Scope::GovernedNamespace]
@@ -102,7 +102,7 @@ fn role<K: Resource + Serialize>(object: &K, grants: &[Grant]) -> Result<Manifes
 
 impl Manifest {
     /// YAML with the reason of each rule above it.
-    fn yaml(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+    pub(super) fn yaml(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
         let mut object = self.object.clone();
         let rules = object.as_object_mut().and_then(|fields| fields.remove("rules"));
         let mut text = serde_saphyr::to_string(&object)?;
@@ -116,7 +116,7 @@ impl Manifest {
         Ok(text)
     }
 
-    fn error(&self, source: Box<dyn Error + Send + Sync>) -> ManifestError {
+    pub(super) fn error(&self, source: Box<dyn Error + Send + Sync>) -> ManifestError {
         let text = |pointer: &str| {
             self.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };

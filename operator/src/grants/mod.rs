@@ -9,7 +9,8 @@
 //!     └── unedited: whether what stands in the cluster is still that (condition Guarded)
 //! ```
 //!
-//! [`audit`] holds what the operator did against the table, both ways.
+//! [`chart`] writes the same objects as templates of the Helm chart. [`audit`] holds what the operator did
+//! against the table, both ways.
 //!
 //! RBAC says which verbs on which resources; it knows neither labels nor contents. Whatever the
 //! operator could do beyond its job with a verb it needs is taken away again by a policy that
@@ -17,6 +18,7 @@
 
 pub mod admission;
 pub mod audit;
+pub mod chart;
 pub mod installation;
 pub mod manifests;
 pub mod people;

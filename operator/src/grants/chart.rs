@@ -1,0 +1,240 @@
+//! The templates of the charts that are generated: roles and admission policies from the table, and
+//! the definitions of the API.
+//!
+//! The objects are made for an installation of placeholders, and each placeholder is then replaced by
+//! the template's expression. So the chart grants what `deploy/` grants, under the release's names.
+
+use std::error::Error;
+
+use serde_json::Value;
+
+use super::{
+    Installation,
+    manifests::{self, Manifest, ManifestError},
+};
+
+/// Stand for what a release decides. They are DNS labels, as the real names are.
+const NAMESPACE: &str = "placeholder-release-namespace";
+const SERVICE_ACCOUNT: &str = "placeholder-service-account";
+const TOKEN_SECRET: &str = "placeholder-token-secret";
+/// Stands for the labels that every object of a release carries.
+const LABELS: &str = "placeholder-labels";
+
+const NAMESPACE_EXPRESSION: &str = ".Release.Namespace";
+const SERVICE_ACCOUNT_EXPRESSION: &str = r#"include "subrosa.serviceAccountName" ."#;
+const TOKEN_SECRETS_VALUE: &str = ".Values.rbac.tokenSecrets";
+
+/// The policies that protect decisions of people, and the value that leaves each out. The others
+/// confine the operator's own token and are never left out.
+const OPTIONAL: [(&str, &str); 2] = [
+    ("subrosa-membership", ".Values.admission.membershipGuard.enabled"),
+    ("subrosa-deletion", ".Values.admission.deletionGuard.enabled"),
+];
+
+type Fault = Box<dyn Error + Send + Sync>;
+
+/// The generated templates: path below `charts/`, and text. The same build gives the same bytes.
+///
+/// # Errors
+/// When an object cannot be written as YAML.
+pub fn files() -> Result<Vec<(String, String)>, Fault> {
+    let installation = Installation::new(NAMESPACE, SERVICE_ACCOUNT)?.with_token_secrets(&[TOKEN_SECRET])?;
+    let mut files = Vec::new();
+    for part in manifests::parts(&installation)? {
+        // The namespace is the release's, and its ServiceAccount is a value.
+        if part.file == "namespace.yaml" {
+            continue;
+        }
+        let mut text = format!(
+            "{{{{- /* Generated from the operator's table of grants; do not edit. {} */ -}}}}\n",
+            part.about
+        );
+        for manifest in part.manifests {
+            text.push_str(&template(manifest)?);
+        }
+        files.push((format!("subrosa/templates/{}", part.file), text));
+    }
+    for (file, text) in subrosa_crds::yaml::files()? {
+        files.push((format!("subrosa-crds/templates/{file}"), definition(&text)?));
+    }
+    Ok(files)
+}
+
+/// One object of the table as a template.
+fn template(mut manifest: Manifest) -> Result<String, ManifestError> {
+    let name = text_at(&manifest.object, "/metadata/name");
+    let optional = OPTIONAL.iter().find(|(policy, _)| {
+        name == *policy && text_at(&manifest.object, "/apiVersion").starts_with("admissionregistration.")
+    });
+    set(&mut manifest.object, "labels", LABELS, "");
+    if optional.is_some() {
+        // What protects decisions outlives the release, as what it protects does.
+        set(&mut manifest.object, "annotations", "helm.sh/resource-policy", "keep");
+    }
+    let text = manifest.yaml().map_err(|source| manifest.error(source))?;
+    let text = with_expressions(&with_labels(&with_token_secrets(&escaped(&text))));
+    Ok(match optional {
+        Some((_, value)) => format!("{{{{- if {value} }}}}\n---\n{text}{{{{- end }}}}\n"),
+        None => format!("---\n{text}"),
+    })
+}
+
+/// One definition as a template: kept when the release goes, and labelled with its version.
+fn definition(text: &str) -> Result<String, Fault> {
+    let text = escaped(text);
+    let (head, spec) = text.split_once("\nspec:\n").ok_or("a definition has no spec")?;
+    Ok(format!(
+        "{{{{- /* Generated from the types of the API; do not edit. */ -}}}}\n\
+         {head}\n  \
+         labels:\n    \
+         {{{{- include \"subrosa-crds.labels\" . | nindent 4 }}}}\n  \
+         {{{{- if .Values.keep }}}}\n  \
+         annotations:\n    \
+         helm.sh/resource-policy: keep\n  \
+         {{{{- end }}}}\n\
+         spec:\n{spec}"
+    ))
+}
+
+fn text_at<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Adds an entry to the labels or annotations of an object.
+fn set(object: &mut Value, field: &str, key: &str, value: &str) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        let entries = metadata.entry(field).or_insert_with(|| Value::Object(Default::default()));
+        if let Some(entries) = entries.as_object_mut() {
+            entries.insert(key.to_owned(), value.into());
+        }
+    }
+}
+
+/// What looks like a template's expression and is none.
+fn escaped(text: &str) -> String {
+    text.replace("{{", "{{ \"{{\" }}")
+}
+
+fn with_labels(text: &str) -> String {
+    let line = format!("    {LABELS}: \"\"\n");
+    text.replace(&line, "    {{- include \"subrosa.releaseLabels\" . | nindent 4 }}\n")
+}
+
+/// The rule for named Secrets is there only with names: without any it would hold for every Secret.
+fn with_token_secrets(text: &str) -> String {
+    let Some(name) = text.find(TOKEN_SECRET) else { return text.to_owned() };
+    let (before, after) = text.split_at(name);
+    // From the comment with the rule's reason to the next one's, or to the end.
+    let begin = before.rfind("\n# ").map_or(0, |at| at + 1);
+    let end = after.find("\n# ").map_or(text.len(), |at| name + at + 1);
+    let (head, rest) = text.split_at(begin);
+    let (rule, tail) = rest.split_at(end - begin);
+    let names = format!("  - {TOKEN_SECRET}\n");
+    let rule = rule.replace(&names, "  {{- toYaml . | nindent 2 }}\n");
+    format!("{head}{{{{- with {TOKEN_SECRETS_VALUE} }}}}\n{rule}{{{{- end }}}}\n{tail}")
+}
+
+/// Puts expressions in the places of names: quoted where the name is all there is, because a name of
+/// digits alone would else be read as a number.
+fn with_expressions(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    for line in text.lines() {
+        let mut line = line.to_owned();
+        for (placeholder, expression) in
+            [(NAMESPACE, NAMESPACE_EXPRESSION), (SERVICE_ACCOUNT, SERVICE_ACCOUNT_EXPRESSION)]
+        {
+            let alone = [": ", "- "].iter().any(|before| line.ends_with(&format!("{before}{placeholder}")));
+            let within = if alone { format!("{expression} | quote") } else { expression.to_owned() };
+            line = line.replace(placeholder, &format!("{{{{ {within} }}}}"));
+        }
+        written.push_str(&line);
+        written.push('\n');
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    fn generated(path: &str) -> String {
+        files().unwrap().into_iter().find(|(file, _)| file == path).unwrap().1
+    }
+
+    #[test]
+    fn the_templates_are_what_the_table_and_the_types_say() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts");
+        let files = files().unwrap();
+        if std::env::var_os("SUBROSA_UPDATE").is_some() {
+            for (path, text) in &files {
+                let path = folder.join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+        }
+        for (path, text) in &files {
+            let written = fs::read_to_string(folder.join(path)).unwrap_or_default();
+            assert!(
+                written == *text,
+                "charts/{path} is not what the table or the types say: regenerate with `SUBROSA_UPDATE=1 cargo test -p \
+                 subrosa --lib grants` and review the difference"
+            );
+        }
+        // A definition of a kind that was removed would be installed for ever.
+        for entry in fs::read_dir(folder.join("subrosa-crds/templates")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let known = files.iter().any(|(path, _)| path.ends_with(&name)) || name.starts_with('_');
+            assert!(known || name == "NOTES.txt", "charts/subrosa-crds/templates/{name} is of no kind");
+        }
+    }
+
+    #[test]
+    fn no_placeholder_and_no_default_name_is_left() {
+        for (path, text) in files().unwrap() {
+            assert!(!text.contains("placeholder-"), "{path}");
+            assert!(!text.contains("subrosa-system"), "{path}");
+        }
+        let text = generated("subrosa/templates/admission.yaml");
+        assert!(text.contains(
+            "'system:serviceaccount:{{ .Release.Namespace }}:{{ include \"subrosa.serviceAccountName\" . }}'"
+        ));
+    }
+
+    #[test]
+    fn a_name_that_stands_alone_is_quoted() {
+        let text =
+            with_expressions(&format!("namespace: {NAMESPACE}\n- {SERVICE_ACCOUNT}\n'a:{NAMESPACE}'\n"));
+        let wanted = "namespace: {{ .Release.Namespace | quote }}\n\
+                      - {{ include \"subrosa.serviceAccountName\" . | quote }}\n\
+                      'a:{{ .Release.Namespace }}'\n";
+        assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn only_the_guards_of_decisions_can_be_left_out_and_stay() {
+        let text = generated("subrosa/templates/admission.yaml");
+        assert_eq!(text.matches("{{- if ").count(), 2 * OPTIONAL.len(), "a policy and its binding each");
+        assert_eq!(text.matches("helm.sh/resource-policy: keep").count(), 2 * OPTIONAL.len());
+        for (policy, value) in OPTIONAL {
+            assert!(text.contains(&format!("  name: {policy}\n")) && text.contains(value), "{policy}");
+        }
+    }
+
+    #[test]
+    fn the_rule_for_named_secrets_needs_names() {
+        let text = generated("subrosa/templates/rbac.yaml");
+        let (_, after) = text.split_once("{{- with .Values.rbac.tokenSecrets }}\n# ").unwrap();
+        let (rule, _) = after.split_once("{{- end }}\n").unwrap();
+        assert!(
+            rule.contains("  resourceNames:\n  {{- toYaml . | nindent 2 }}\n  resources:\n  - secrets\n")
+        );
+        assert_eq!(rule.matches("apiGroups").count(), 1, "{rule}");
+    }
+
+    #[test]
+    fn what_only_looks_like_an_expression_is_written_as_it_is() {
+        assert_eq!(escaped("a {{ b }}"), "a {{ \"{{\" }} b }}");
+    }
+}
