@@ -31,7 +31,7 @@ cluster (`helm template`, a client-side dry run), so nothing is refused there.
 {{- fail (printf "The API of Subrosa is not installed: there is no CustomResourceDefinition %s.subrosa.dev. Install it first: %s. %s" . $how $skip) }}
 {{- end }}
 {{- $version := dig "metadata" "labels" "app.kubernetes.io/version" "" $crd }}
-{{- if and $version (semverCompare (printf "< %s-0" $.Chart.AppVersion) $version) }}
+{{- if and $version (lt ((semver $version).Compare (semver $.Chart.AppVersion)) 0) }}
 {{- fail (printf "The API of Subrosa is older than this chart: CustomResourceDefinition %s.subrosa.dev is of version %s, and %s is needed. Upgrade it first: %s. %s" . $version $.Chart.AppVersion $how $skip) }}
 {{- end }}
 {{- end }}
