@@ -55,6 +55,15 @@ impl Installation {
         for manifest in manifests(&names)? {
             apply_object(&client, &manifest).await?;
         }
+        Self::connect(env, names, domain).await
+    }
+
+    /// What is left to do once the definitions and the grants are there, by whatever means.
+    ///
+    /// # Errors
+    /// When the API server or OpenBao refuses.
+    pub async fn connect(env: &Environment, names: Names, domain: &str) -> Result<Self> {
+        let client = env.admin()?;
         crds_are_served(&client).await?;
         let ca = json!({
             "apiVersion": "v1",

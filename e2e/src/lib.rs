@@ -32,6 +32,7 @@ pub mod control_plane;
 pub mod demo;
 pub mod directory;
 pub mod environment;
+pub mod helm;
 pub mod installation;
 pub mod kubeconfig;
 pub mod openbao;

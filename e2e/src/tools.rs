@@ -16,10 +16,16 @@ use sha2::{Digest as _, Sha256};
 const KUBERNETES_VERSION: &str = "1.37.1";
 const OPENBAO_VERSION: &str = "2.7.2";
 
-/// A Go program of this repository.
+/// A Go program: of this repository, or of a module that one of its go.mod pins.
 pub struct GoProgram {
-    /// Its directory under `e2e/`, with a go.mod of its own. Also the name of what is built.
+    /// The name of what is built.
     pub name: &'static str,
+    /// Its directory under `e2e/`, with a go.mod of its own.
+    pub module: &'static str,
+    /// What is built of it; `.` is the directory itself.
+    pub package: &'static str,
+    /// Build tags.
+    pub tags: &'static str,
     /// Linker flags after `-s -w`.
     pub ldflags: String,
     /// What to tell people about the first build.
@@ -43,6 +49,9 @@ pub fn cluster() -> Result<PathBuf> {
     let version = format!("v{KUBERNETES_VERSION}");
     go_build(&GoProgram {
         name: "cluster",
+        module: "cluster",
+        package: ".",
+        tags: "",
         ldflags: [set("gitVersion", &version), set("gitMajor", major), set("gitMinor", minor)].join(" "),
         first_build: "a Kubernetes control plane compiles from source, 5 to 10 minutes on two cores",
     })
@@ -52,6 +61,9 @@ pub fn cluster() -> Result<PathBuf> {
 pub fn evaluator() -> Result<PathBuf> {
     go_build(&GoProgram {
         name: "evaluator",
+        module: "evaluator",
+        package: ".",
+        tags: "",
         ldflags: String::new(),
         first_build: "Kubernetes' API types compile from source, a minute or two",
     })
@@ -82,14 +94,18 @@ pub fn kubectl() -> Result<PathBuf> {
     })
 }
 
-/// Builds `e2e/<name>` to `target/e2e/<name>` unless what is there was built from the same sources.
+/// Builds to `target/e2e/<name>` unless what is there was built from the same sources.
 pub fn go_build(program: &GoProgram) -> Result<PathBuf> {
-    let source = workspace()?.join("e2e").join(program.name);
+    let source = workspace()?.join("e2e").join(program.module);
     let directory = directory()?;
     let output = directory.join(program.name);
     let stamp = directory.join(format!("{}.stamp", program.name));
     let ldflags = format!("-s -w {}", program.ldflags);
-    let wanted = fingerprint(&source, &ldflags)?;
+    let flags = match (program.package, program.tags) {
+        (".", "") => ldflags.clone(),
+        (package, tags) => format!("{ldflags} -tags {tags} {package}"),
+    };
+    let wanted = fingerprint(&source, &flags)?;
     let current = || output.exists() && fs::read_to_string(&stamp).is_ok_and(|built| built == wanted);
     if current() {
         return Ok(output);
@@ -101,14 +117,14 @@ pub fn go_build(program: &GoProgram) -> Result<PathBuf> {
     let Some(go) = find_on_path("go") else {
         bail!(
             "Go is not on PATH; it is needed to build e2e/{}: install Go 1.26 or newer (https://go.dev/dl)",
-            program.name
+            program.module
         );
     };
-    say(&format!("building e2e/{} ({}; later builds take seconds)", program.name, program.first_build));
+    say(&format!("building e2e/{} ({}; later builds take seconds)", program.module, program.first_build));
     let making = directory.join(format!("{}.making", program.name));
     let mut build = Command::new(go);
     build.current_dir(&source).env("CGO_ENABLED", "0").args(["build", "-trimpath", "-ldflags"]).arg(&ldflags);
-    build.arg("-o").arg(&making).arg(".");
+    build.args(["-tags", program.tags]).arg("-o").arg(&making).arg(program.package);
     run(build, &format!("go build in {}", source.display()))?;
     // The stamp goes first and comes last: a build that was cut short never looks finished.
     let _ = fs::remove_file(&stamp);
