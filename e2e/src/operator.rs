@@ -115,6 +115,16 @@ impl Operator {
         self.process.kill();
     }
 
+    /// Holds it: it stands still until it is [resumed](Self::resume), as on a machine that hangs.
+    pub fn pause(&mut self) {
+        self.process.pause();
+    }
+
+    /// Lets it go on.
+    pub fn resume(&mut self) {
+        self.process.resume();
+    }
+
     /// Asks it to stop, and waits until it has.
     pub fn stop(&mut self) {
         self.process.end();

@@ -125,6 +125,16 @@ impl Supervised {
         self.ended = self.ended.or_else(|| self.child.wait().ok());
     }
 
+    /// Holds it: it stands still until it is [resumed](Self::resume), as on a machine that hangs.
+    pub fn pause(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Ends it: SIGTERM, then SIGKILL after a grace period; returns once it is reaped.
     pub fn end(&mut self) {
         self.terminate();

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     grants::Installation,
-    observe::{Cluster, Vaults},
+    observe::{Cluster, Surroundings, Vaults},
     report::{Reporter, metrics::Metrics},
 };
 
@@ -46,6 +46,8 @@ pub struct Context {
     pub installation: Installation,
     /// What the watches see.
     pub cluster: Cluster,
+    /// What is around everything.
+    pub surroundings: Surroundings,
     /// The Vaults.
     pub vaults: Vaults,
     /// Status and Events.

@@ -32,7 +32,7 @@ use crate::{
     grants::{Installation, rbac},
     logging,
     observe::{
-        Cluster, Vaults,
+        Cluster, Surroundings, Vaults,
         watch::{self, Announced, Change},
     },
     report::{Reporter, metrics::Metrics},
@@ -103,6 +103,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
     let observer: Arc<dyn crate::vault::RequestObserver> = metrics.clone();
     let ctx = Arc::new(Context {
         cluster: Cluster::default(),
+        surroundings: Surroundings::default(),
         vaults: Vaults::new(
             client.clone(),
             settings.namespace.clone(),

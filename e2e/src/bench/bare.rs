@@ -8,10 +8,13 @@ use std::{
 use anyhow::{Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use k8s_openapi::api::{core::v1::Secret, networking::v1::NetworkPolicy};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Secret},
+    networking::v1::NetworkPolicy,
+};
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 use subrosa_crds::Channel;
@@ -25,20 +28,40 @@ use crate::{
 pub(super) struct Cost {
     api: BTreeMap<String, f64>,
     vault: BTreeMap<String, f64>,
+    reads: BTreeMap<String, f64>,
 }
 
 impl Cost {
     /// Counts the operator's writes in both logs, divided among `channels`.
     pub(super) fn count(api: &[ApiAuditEntry], bao: &[BaoAuditEntry], user: &str, channels: usize) -> Self {
         let share = 1.0 / channels as f64;
-        let mut cost = Self { api: BTreeMap::new(), vault: BTreeMap::new() };
+        let mut cost = Self { api: BTreeMap::new(), vault: BTreeMap::new(), reads: BTreeMap::new() };
         let tokens = "serviceaccounts/token";
+        let refused =
+            |entry: &ApiAuditEntry| entry.response_status.as_ref().is_none_or(|one| one.code >= 400);
+        for entry in api.iter().filter(|one| one.user.username == user && one.stage == "ResponseComplete") {
+            let read = entry.verb == "get" || entry.verb == "list";
+            if read || refused(entry) {
+                let code = entry.response_status.as_ref().map_or(0, |one| one.code);
+                *cost.reads.entry(format!("{} {} {code}", entry.verb, entry.resource())).or_default() +=
+                    share;
+            }
+        }
+        for entry in bao.iter().filter(|one| one.kind == "response") {
+            let path = &entry.request.path;
+            if !entry.is_write() || path.starts_with("identity/lookup/") {
+                let kind: Vec<_> = path.split('/').take(2).collect();
+                let answer = if entry.error.is_empty() { "" } else { " refused" };
+                let what = format!("{} {}{answer}", entry.request.operation, kind.join("/"));
+                *cost.reads.entry(what).or_default() += share;
+            }
+        }
         for entry in
             api.iter().filter(|one| one.user.username == user && one.is_write() && one.resource() != tokens)
         {
             *cost.api.entry(format!("{} {}", entry.verb, entry.resource())).or_default() += share;
         }
-        for entry in bao.iter().filter(|one| one.kind == "request" && one.is_write()) {
+        for entry in bao.iter().filter(|one| one.is_write()) {
             if let Some(kind) = vault_kind(&entry.request.path) {
                 *cost.vault.entry(kind.to_owned()).or_default() += share;
             }
@@ -56,6 +79,14 @@ impl Cost {
 
     pub(super) fn api_text(&self) -> String {
         text(&self.api)
+    }
+
+    pub(super) fn reads(&self) -> f64 {
+        self.reads.values().sum()
+    }
+
+    pub(super) fn reads_text(&self) -> String {
+        text(&self.reads)
     }
 
     pub(super) fn vault_text(&self) -> String {
@@ -113,6 +144,17 @@ pub(super) async fn write(
         })
         .await?;
     Ok(started.elapsed())
+}
+
+/// Removes what was written: nobody governs these Channels, and an operator would tell them so.
+pub(super) async fn clear(env: &Environment) -> Result<()> {
+    let namespaces = Api::<Namespace>::all(env.admin()?);
+    namespaces.delete("bare", &DeleteParams::default()).await?;
+    let gone = async || match namespaces.get_opt("bare").await {
+        Ok(None) => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    crate::wait::until(Duration::from_secs(120), gone).await
 }
 
 async fn one_in_vault(bao: &Bao, cost: &Cost, number: usize, accessor: &Value) -> Result<()> {
@@ -195,7 +237,7 @@ struct Bao {
 impl Bao {
     fn new(env: &Environment) -> Result<Self> {
         let openbao = env.openbao();
-        let http = openbao.endpoint().http_client()?;
+        let http = openbao.endpoint().http_client_builder()?.build()?;
         Ok(Self { http, url: openbao.url().to_owned(), token: openbao.root_token().to_owned() })
     }
 

@@ -14,7 +14,10 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ListParams, PostParams},
-    runtime::{WatchStreamExt as _, watcher},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event, watcher},
+    },
 };
 use serde_json::{Value, json};
 use subrosa_crds::Channel;
@@ -56,6 +59,14 @@ impl Crowd {
         Ok(Self { added: Vec::new() })
     }
 
+    /// Lets the API server compile what it checks Channels by: it does so at the first one, for seconds.
+    pub(super) async fn warm_up(client: &Client) -> Result<()> {
+        let channel = serde_json::from_value(manifest(0, true))?;
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        Api::<Channel>::namespaced(client.clone(), &namespace_of(0)).create(&dry, &channel).await?;
+        Ok(())
+    }
+
     /// Applies `count` more Channels and waits until all of them are whole; says how long that took.
     pub(super) async fn add(&mut self, client: &Client, count: usize, at_once: usize) -> Result<Duration> {
         // A new crowd begins with one that listens, so that nobody waits for one of an earlier crowd.
@@ -65,21 +76,23 @@ impl Crowd {
         let last = first + count - 1;
         let mut missing: BTreeSet<_> = numbers.iter().map(|number| name_of(*number)).collect();
         let channels: Api<Channel> = Api::all(client.clone());
-        let watching = watcher(channels, watcher::Config::default()).default_backoff().applied_objects();
+        let watching = watcher(channels, watcher::Config::default()).default_backoff();
         let mut watching = std::pin::pin!(watching);
+        // Those that are there are listed before the clock runs.
+        while !matches!(watching.try_next().await?.context("the watch ended")?, Event::InitDone) {}
         let started = Instant::now();
         let applying = stream::iter(numbers).map(Ok).try_for_each_concurrent(at_once, |number| {
             let channel = manifest(number, number == last && number % 2 == 0);
             async move {
                 let api = Api::<Channel>::namespaced(client.clone(), &namespace_of(number));
-                anyhow::Ok(
-                    api.create(&PostParams::default(), &serde_json::from_value(channel)?).await.map(drop)?,
-                )
+                let channel = serde_json::from_value(channel)?;
+                anyhow::Ok(api.create(&PostParams::default(), &channel).await.map(drop)?)
             }
         });
         let waiting = async {
             while !missing.is_empty() {
-                let seen = watching.try_next().await?.context("the watch ended")?;
+                let event = watching.try_next().await?.context("the watch ended")?;
+                let (Event::Apply(seen) | Event::InitApply(seen)) = event else { continue };
                 if seen.status.as_ref().is_some_and(whole) {
                     missing.remove(&seen.name_any());
                 }

@@ -55,6 +55,7 @@ pub async fn run(sizes: Sizes) -> Result<String> {
     let at_once = usize::from(sizes.concurrency);
 
     let mut crowd = Crowd::prepare(&client, DOMAIN, sizes.channels + sizes.many + 2).await?;
+    Crowd::warm_up(&client).await?;
     let first = crowd.add(&client, 1, at_once).await?;
     table.row("the first Channel, apply to Ready", seconds(first));
 
@@ -71,12 +72,17 @@ pub async fn run(sizes: Sizes) -> Result<String> {
     let bao: Vec<BaoAuditEntry> = env.openbao().audit().entries_since(bao)?;
     let cost = Cost::count(&api, &bao, &user, sizes.channels);
     say(&format!("the same writes bare, {at_once} at once"));
+    operator.pause();
     let bare = bare::write(&env, &cost, sizes.channels, at_once).await?;
+    bare::clear(&env).await?;
+    operator.resume();
+    settle().await;
     table.row(&format!("{} Channels, apply to all Ready", sizes.channels), seconds(all));
     table.row("the same writes bare, same concurrency", seconds(bare));
     table.row("ratio (goal: at most 1.5)", format!("{:.2}", all.as_secs_f64() / bare.as_secs_f64()));
     table.row("API writes a Channel (goal: 4)", format!("{:.2} ({})", cost.api_writes(), cost.api_text()));
     table.row("Vault writes a Channel", format!("{:.2} ({})", cost.vault_writes(), cost.vault_text()));
+    table.row("reads and refusals a Channel", format!("{:.2} ({})", cost.reads(), cost.reads_text()));
     table.row(&format!("peak memory with {} Channels", sizes.channels), memory(&operator)?);
 
     say("50 deleted Secrets");

@@ -230,7 +230,10 @@ async fn the_older_of_two_keeps_what_both_want(world: &World) {
     for (name, reason, spec) in &rivals {
         world.apply(&channel(NS, name, spec.clone())).await;
         let told = world.stalled(NS, name, reason).await;
-        assert!(told.message.contains("Channel voice ") && told.message.contains("the older one keeps"), "{told:?}");
+        assert!(
+            told.message.contains("Channel voice ") && told.message.contains("the older one keeps"),
+            "{told:?}"
+        );
         assert!(world.policy(NS, &format!("subrosa-channel-{name}")).await.is_none(), "{name}");
         assert!(world.secret(NS, &format!("{name}-mtls")).await.is_none(), "{name}");
     }

@@ -38,6 +38,8 @@ pub struct World {
     pub service_accounts: Namespaced<String>,
     /// NetworkPolicies, ours and others'.
     pub network_policies: Namespaced<Arc<NetworkPolicy>>,
+    /// Versions of the RoleBinding by which the operator may write, by namespace.
+    pub own_bindings: BTreeMap<String, String>,
     /// PEM texts of ConfigMaps in the operator's namespace.
     pub bundles: BTreeMap<ConfigMapKey, String>,
     /// API groups of policy engines that may widen or replace NetworkPolicy.

@@ -129,6 +129,10 @@ async fn turn(channel: &Channel, ctx: &Context) -> Action {
         (governing, world.namespaces.get(&name.namespace).map(|facts| facts.uid.clone()))
     });
     let Some(uid) = uid else { return again(ctx, subject, true, None) };
+    if ctx.cluster.binding(&name.namespace).is_none() {
+        // The namespace's own turn wakes its Channels. Until then nothing is known that status could say.
+        return Action::await_change();
+    }
     let id = ChannelId::mint(&uid, &name.name);
     let _working = ctx.under_way.begin(&id);
     if ctx.cluster.read(|world| world.channel(&name).is_none()) {

@@ -13,7 +13,7 @@ use super::again;
 use crate::{
     context::{Context, Subject},
     execute::namespace as execute,
-    observe::{convert, watch::Change},
+    observe::{Binding, convert, watch::Change},
 };
 
 /// How long after adoption a namespace denies by default, whatever its Channels do.
@@ -57,6 +57,10 @@ pub fn reconcile(
         match turn(&name, &ctx).await {
             Ok(action) => action,
             Err(fault) => {
+                // Who was never looked at waits for that: now it is known that it is not prepared.
+                if ctx.cluster.binding(&name).is_none() {
+                    note(&ctx, &name, Binding::Missing);
+                }
                 tracing::warn!(namespace = name, reason = fault.reason, "{}", fault.message);
                 again(&ctx, Subject::Namespace(name), true, None)
             }
@@ -69,25 +73,28 @@ async fn turn(name: &str, ctx: &Context) -> Result<Action, Fault> {
     let subject = Subject::Namespace(name.to_owned());
     let seen =
         ctx.cluster.read(|world| Some((world.namespaces.get(name)?.clone(), world.domain_of(name).cloned())));
-    let Some((_, domain)) = seen.filter(|(facts, _)| !facts.terminating) else {
+    let Some((facts, domain)) = seen else {
         ctx.cluster.forget(name);
         return Ok(Action::await_change());
     };
+    if facts.terminating {
+        note(ctx, name, Binding::Missing);
+        return Ok(Action::await_change());
+    }
     let Some(domain) = domain else {
         // Once governed, a namespace keeps its binding: renewals and withdrawals go on in it.
-        if execute::is_prepared(ctx, name).await? && ctx.cluster.set_prepared(name) {
-            wake_channels(ctx, name);
-        }
+        note(ctx, name, execute::binding(ctx, name).await?);
         return Ok(again(ctx, subject, false, None));
     };
     let domain_name = domain.name_any();
-    let adopted = execute::prepare(ctx, name, &domain_name).await?;
-    if ctx.cluster.set_prepared(name) {
-        wake_channels(ctx, name);
-    }
+    let binding = execute::prepare(ctx, name, &domain_name).await?;
+    note(ctx, name, binding.clone());
     if domain::mode(&domain, name) == NetworkMode::Audit || !domain::default_deny(&domain) {
         return Ok(again(ctx, subject, false, None));
     }
+    let Binding::Given { since: adopted, .. } = binding else {
+        return Ok(again(ctx, subject, true, None));
+    };
     let deadline = adopted.checked_add(LATEST_DENY).unwrap_or(adopted);
     if ctx.now() < deadline && !ctx.cluster.read(|world| every_channel_has_its_policy(world, name)) {
         return Ok(Action::requeue(MEANWHILE));
@@ -96,7 +103,11 @@ async fn turn(name: &str, ctx: &Context) -> Result<Action, Fault> {
     Ok(again(ctx, subject, false, None))
 }
 
-fn wake_channels(ctx: &Context, namespace: &str) {
+/// Notes whether the operator may write in `namespace`; its Channels wait for the first such news.
+fn note(ctx: &Context, namespace: &str, binding: Binding) {
+    if !ctx.cluster.set_binding(namespace, binding) {
+        return;
+    }
     let names = ctx.cluster.read(|world| {
         world
             .channels

@@ -146,9 +146,16 @@ pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTree
 }
 
 /// The operator's own binding concerns its namespace: without it, or with others in it, nothing is kept.
-pub fn role_binding(_: &mut World, change: Change<PartialObjectMeta<RoleBinding>>) -> BTreeSet<Subject> {
-    let (Change::Applied(key, _) | Change::Gone(key)) = change;
-    BTreeSet::from([Subject::Namespace(key.namespace)])
+pub fn role_binding(world: &mut World, change: Change<PartialObjectMeta<RoleBinding>>) -> BTreeSet<Subject> {
+    let (key, version) = match change {
+        Change::Applied(key, binding) => (key, binding.metadata.resource_version),
+        Change::Gone(key) => (key, None),
+    };
+    let before = match version.clone() {
+        Some(version) => world.own_bindings.insert(key.namespace.clone(), version),
+        None => world.own_bindings.remove(&key.namespace),
+    };
+    if before == version { BTreeSet::new() } else { BTreeSet::from([Subject::Namespace(key.namespace)]) }
 }
 
 /// A ConfigMap of the operator's namespace concerns who names one of its keys as a CA bundle.

@@ -30,7 +30,7 @@ use super::again;
 use crate::{
     context::{Context, Subject},
     execute::withdraw,
-    observe::{DomainVault, engines, guards, vaults, watch::Change},
+    observe::{DomainVault, vaults, watch::Change},
 };
 
 /// How often Vault is asked how it is.
@@ -131,8 +131,7 @@ async fn turn(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
         (Ok(vault), Ok(())) => sweep(ctx, &name, vault).await?,
         _ => old.and_then(|status| status.orphans.clone()),
     };
-    engines::look(ctx).await;
-    let guarded = guards::look(ctx).await;
+    let guarded = ctx.surroundings.look(ctx).await;
     let counts = ctx.cluster.read(|world| Counts::of(&name, world));
     count_everything(ctx);
     let seen = Seen { vault: seen, reachable, guarded, orphans, counts };

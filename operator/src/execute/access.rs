@@ -49,11 +49,12 @@ pub async fn withdraw(vault: &DomainVault, id: &ChannelId, access: &Access) -> R
     result.await.map_err(|error| vaults::fault(&error))
 }
 
-/// Makes the ServiceAccount's access exactly `access`.
+/// Makes the ServiceAccount's access exactly `access`. It is written `unseen` where the ledger was only
+/// just begun: nothing was granted before then that could be right already.
 ///
 /// # Errors
 /// When Vault refuses.
-pub async fn grant(vault: &DomainVault, id: &ChannelId, access: &Access) -> Result<(), Fault> {
+pub async fn grant(vault: &DomainVault, id: &ChannelId, access: &Access, unseen: bool) -> Result<(), Fault> {
     let name = alias_name(access)?;
     let wanted = metadata(id, access);
     if vault.is_granted(&name, &wanted) {
@@ -61,7 +62,7 @@ pub async fn grant(vault: &DomainVault, id: &ChannelId, access: &Access) -> Resu
     }
     let result = async {
         let aliases = vault.aliases().await?;
-        let found = aliases.find(&name).await?;
+        let found = if unseen { None } else { aliases.find(&name).await? };
         if found.is_none_or(|alias| alias.custom_metadata != wanted) {
             aliases.grant(&name, &wanted).await?;
         }

@@ -12,7 +12,7 @@ use kube::{Api, Resource as _, api::PostParams};
 use subrosa_plan::{fault::Fault, network, objects as labels};
 
 use super::objects;
-use crate::{context::Context, grants::rbac};
+use crate::{context::Context, grants::rbac, observe::Binding};
 
 /// Whether an object carries the labels of what the operator makes for a namespace.
 fn ours(found: Option<&BTreeMap<String, String>>) -> bool {
@@ -23,20 +23,34 @@ fn ours(found: Option<&BTreeMap<String, String>>) -> bool {
 ///
 /// # Errors
 /// When the API server does not say.
-pub async fn is_prepared(ctx: &Context, namespace: &str) -> Result<bool, Fault> {
+pub async fn binding(ctx: &Context, namespace: &str) -> Result<Binding, Fault> {
     let api = objects::namespaced::<RoleBinding>(&ctx.client, namespace);
     let found = objects::find(&api, rbac::NAMESPACE_BINDING, |found: &RoleBinding| {
         ours(found.meta().labels.as_ref())
     })
     .await?;
-    Ok(matches!(found, objects::Found::Ours(_)))
+    Ok(match found {
+        objects::Found::Ours(found) => Binding::Given { since: made(ctx, &found), version: None },
+        _ => Binding::Missing,
+    })
 }
 
-/// Gives the operator its rights in `namespace`; says since when it has had them.
+fn made(ctx: &Context, binding: &RoleBinding) -> Timestamp {
+    binding.metadata.creation_timestamp.as_ref().map_or_else(|| ctx.now(), |time| time.0)
+}
+
+/// Gives the operator its rights in `namespace`. A binding that has not changed since it was judged is not
+/// read again.
 ///
 /// # Errors
 /// When the binding is someone else's or the API server refuses.
-pub async fn prepare(ctx: &Context, namespace: &str, domain: &str) -> Result<Timestamp, Fault> {
+pub async fn prepare(ctx: &Context, namespace: &str, domain: &str) -> Result<Binding, Fault> {
+    let seen = ctx.cluster.read(|world| world.own_bindings.get(namespace).cloned());
+    if let Some(known @ Binding::Given { version: Some(_), .. }) = ctx.cluster.binding(namespace)
+        && matches!(&known, Binding::Given { version, .. } if *version == seen)
+    {
+        return Ok(known);
+    }
     let wanted = rbac::namespace_binding(&ctx.installation, namespace, domain);
     let api = objects::namespaced::<RoleBinding>(&ctx.client, namespace);
     let same = |found: &RoleBinding| found.role_ref == wanted.role_ref && found.subjects == wanted.subjects;
@@ -53,7 +67,7 @@ pub async fn prepare(ctx: &Context, namespace: &str, domain: &str) -> Result<Tim
             return Err(objects::foreign("RoleBinding", namespace, rbac::NAMESPACE_BINDING));
         }
     };
-    Ok(binding.metadata.creation_timestamp.map_or_else(|| ctx.now(), |time| time.0))
+    Ok(Binding::Given { since: made(ctx, &binding), version: binding.metadata.resource_version })
 }
 
 /// How often, and with which pauses, the API server is asked whether a binding counts already.

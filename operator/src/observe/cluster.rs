@@ -1,13 +1,28 @@
 //! The cluster as the watches have it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
 
+use jiff::Timestamp;
 use subrosa_plan::world::World;
 
 use super::watch::ObjectKey;
+
+/// The RoleBinding by which the operator may write in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// There is none that is the operator's.
+    Missing,
+    /// It is there.
+    Given {
+        /// Since when.
+        since: Timestamp,
+        /// The version that was judged; nothing where the whole binding was not.
+        version: Option<String>,
+    },
+}
 
 /// The world behind a lock, and the namespaces in which the operator may write.
 ///
@@ -16,7 +31,7 @@ use super::watch::ObjectKey;
 #[derive(Default)]
 pub struct Cluster {
     world: RwLock<World>,
-    prepared: Mutex<BTreeSet<String>>,
+    bindings: Mutex<BTreeMap<String, Binding>>,
     written: Mutex<BTreeMap<ObjectKey, String>>,
 }
 
@@ -32,19 +47,27 @@ impl Cluster {
         change(&mut self.world.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the operator's RoleBinding is in `namespace`.
-    pub fn is_prepared(&self, namespace: &str) -> bool {
-        self.prepared().contains(namespace)
+    /// What is known of the operator's RoleBinding in `namespace`; nothing as long as nobody has looked.
+    pub fn binding(&self, namespace: &str) -> Option<Binding> {
+        self.bindings().get(namespace).cloned()
     }
 
-    /// Notes that the operator's RoleBinding is in `namespace`; true when that is news.
-    pub fn set_prepared(&self, namespace: &str) -> bool {
-        self.prepared().insert(namespace.to_owned())
+    /// Whether the operator's RoleBinding is known to be in `namespace`.
+    pub fn is_prepared(&self, namespace: &str) -> bool {
+        matches!(self.bindings().get(namespace), Some(Binding::Given { .. }))
+    }
+
+    /// Notes what was found of the operator's RoleBinding in `namespace`; true when that is news.
+    pub fn set_binding(&self, namespace: &str, binding: Binding) -> bool {
+        let given = |one: &Binding| matches!(one, Binding::Given { .. });
+        let is_given = given(&binding);
+        let before = self.bindings().insert(namespace.to_owned(), binding);
+        before.as_ref().map(given) != Some(is_given)
     }
 
     /// Notes that `namespace` is gone.
     pub fn forget(&self, namespace: &str) {
-        self.prepared().remove(namespace);
+        self.bindings().remove(namespace);
     }
 
     /// Notes the version of a Secret that the operator wrote itself.
@@ -66,7 +89,7 @@ impl Cluster {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn prepared(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn bindings(&self) -> MutexGuard<'_, BTreeMap<String, Binding>> {
+        self.bindings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::context::Context;
+use crate::context::{Context, Subject};
 
 /// Groups whose resources widen or replace NetworkPolicy in ways that cannot be computed from it.
 const ENGINES: [&str; 4] =
@@ -18,7 +18,14 @@ pub async fn look(ctx: &Context) {
                 .map(|group| group.name)
                 .filter(|name| ENGINES.contains(&name.as_str()))
                 .collect();
-            ctx.cluster.write(|world| world.other_engines = found);
+            let before =
+                ctx.cluster.write(|world| std::mem::replace(&mut world.other_engines, found.clone()));
+            if before != found {
+                // It decides what each Channel may say of its isolation.
+                let channels: Vec<_> =
+                    ctx.cluster.read(|world| world.all_channels().map(|(name, _)| name).collect());
+                channels.into_iter().for_each(|name| ctx.wake(Subject::Channel(name)));
+            }
         }
         Err(error) => tracing::debug!(%error, "the API groups could not be listed"),
     }

@@ -5,8 +5,10 @@ pub mod convert;
 pub mod engines;
 pub mod guards;
 pub mod ledgers;
+pub mod surroundings;
 pub mod vaults;
 pub mod watch;
 
-pub use cluster::Cluster;
+pub use cluster::{Binding, Cluster};
+pub use surroundings::Surroundings;
 pub use vaults::{DomainVault, Vaults};
