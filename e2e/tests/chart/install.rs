@@ -6,14 +6,16 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use kube::{
     Api, Client,
-    api::{DynamicObject, ListParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
 };
+use serde_json::json;
 use subrosa::grants::{
     Installation,
     admission::{self, Found},
+    manifests,
 };
-use subrosa_e2e::{Environment, helm::Helm, wait};
+use subrosa_e2e::{Environment, helm::Helm, installation::apply_object, wait};
 
 use crate::{
     conform::Schemas,
@@ -36,9 +38,37 @@ async fn a_release_lives_through_everything_that_is_done_to_one() -> Result<()> 
     cluster.is_upgraded_in_place().await?;
     cluster.is_the_only_one()?;
     cluster.takes_everything_that_is_optional().await?;
+    cluster.restores_a_policy_that_was_loosened().await?;
     cluster.keeps_a_guard_that_is_turned_off().await?;
     cluster.is_uninstalled_and_leaves_what_protects().await?;
     cluster.comes_back().await
+}
+
+/// What was applied from `deploy/` is Helm's when it is told so, and nothing of it is made anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_without_helm_is_taken_over() -> Result<()> {
+    let env = Environment::builder().local().start().await?;
+    let client = env.admin()?;
+    for definition in subrosa_crds::all() {
+        apply_object(&client, &serde_json::to_value(definition)?).await?;
+    }
+    for manifest in manifests(&Installation::default())? {
+        apply_object(&client, &manifest).await?;
+    }
+    let cluster = Cluster { helm: Helm::with_cluster(&env.admin_kubeconfig()?)?, client };
+    cluster.served().await?;
+    let before = cluster.everything().await?;
+    let crds = path("subrosa-crds");
+    for arguments in
+        [vec!["install", "subrosa-crds", &crds, "--namespace", NAMESPACE], cluster.operator("install", &[])]
+    {
+        let said = cluster.helm.refused(&arguments)?;
+        ensure!(said.contains("invalid ownership metadata"), "{said}");
+        cluster.helm.run(&[&arguments[..], &["--take-ownership", "--force-conflicts"]].concat())?;
+    }
+    let after = cluster.everything().await?;
+    ensure!(before.iter().all(|(name, uid)| after.get(name) == Some(uid)), "{before:?} {after:?}");
+    cluster.guarded().await
 }
 
 struct Cluster {
@@ -118,7 +148,7 @@ impl Cluster {
             let file = monitoring.join(format!("monitoring.coreos.com_{kind}.yaml"));
             let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
             let definition = serde_saphyr::from_str(&text)?;
-            subrosa_e2e::installation::apply_object(&self.client, &definition).await?;
+            apply_object(&self.client, &definition).await?;
         }
         let schemas = self.schemas().await?;
         self.helm.run(&self.operator("upgrade", &EVERYTHING))?;
@@ -141,6 +171,21 @@ impl Cluster {
             ensure!(schemas.judge(&wrong).is_err(), "a field that nobody knows was taken");
         }
         Ok(())
+    }
+
+    /// What somebody added stays when the chart is applied over it, so it is deleted first, as
+    /// docs/install.md says.
+    async fn restores_a_policy_that_was_loosened(&self) -> Result<()> {
+        let policies: Api<DynamicObject> =
+            Api::all_with(self.client.clone(), &resource(ADMISSION, "v1", "ValidatingAdmissionPolicy"));
+        let nobody = json!({"spec": {"matchConditions": [{"name": "nobody", "expression": "false"}]}});
+        policies.patch("subrosa-secret", &PatchParams::default(), &Patch::Merge(&nobody)).await?;
+        ensure!(self.guarded().await.is_err(), "the policy was not loosened");
+        policies.delete("subrosa-secret", &DeleteParams::default()).await?;
+        let mut again = self.operator("upgrade", &[]);
+        again.push("--force-conflicts");
+        self.helm.run(&again)?;
+        self.guarded().await
     }
 
     async fn keeps_a_guard_that_is_turned_off(&self) -> Result<()> {

@@ -24,7 +24,7 @@ use subrosa_e2e::{
     wait,
 };
 
-use crate::support::{NAMESPACE, path};
+use crate::support::{NAMESPACE, objects, path, rendered};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const DOMAIN: &str = "oosterlinde";
@@ -52,6 +52,7 @@ async fn what_protects_outlives_an_upgrade_and_the_release() -> Result<()> {
     let ready = wait::channel(&admin, GOVERNED, "voice", LIMIT, wait::whole).await;
     let serial = ready.with_context(|| operator.log().unwrap())?.certificate.context("a certificate")?.serial;
     guarded(&admin).await?;
+    what_helm_test_runs_succeeds(&installed)?;
     let before = protection(&env).await?;
     ensure!(before.keys().any(|name| name.ends_with("subrosa-default-deny")), "{before:?}");
     ensure!(before.keys().any(|name| name.contains(".call-recording.")), "{before:?}");
@@ -150,6 +151,20 @@ async fn guarded(client: &Client) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The command of the release's test pod, with the rights of its ServiceAccount.
+fn what_helm_test_runs_succeeds(installed: &Installation) -> Result<()> {
+    let pods = objects(&rendered(&[])?)?;
+    let pod = pods.iter().find(|object| object["kind"] == "Pod").context("the test's pod")?;
+    let arguments = pod["spec"]["containers"][0]["args"].as_array().context("arguments")?;
+    let mut command = std::process::Command::new(subrosa_e2e::operator::binary()?);
+    command.args(arguments.iter().filter_map(Value::as_str)).env("KUBECONFIG", &installed.kubeconfig);
+    let output = command.output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && said.contains("voice"), "{output:?}");
+    ensure!(!said.contains("Not shown"), "{said}");
+    Ok(())
 }
 
 /// Without an operator, membership and deletion are still asked for.
