@@ -14,6 +14,8 @@ use subrosa_crds::{
     Channel, ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef,
 };
 
+use crate::channel::peers_of;
+
 /// Objects by namespace, then by name.
 pub type Namespaced<T> = BTreeMap<String, BTreeMap<String, T>>;
 
@@ -44,6 +46,8 @@ pub struct World {
     pub bundles: BTreeMap<ConfigMapKey, String>,
     /// API groups of policy engines that may widen or replace NetworkPolicy.
     pub other_engines: BTreeSet<String>,
+    /// Who names a Channel: with thousands of them nobody can ask each one.
+    naming: BTreeMap<ChannelRef, BTreeSet<ChannelRef>>,
 }
 
 /// A namespace.
@@ -106,8 +110,59 @@ impl World {
         })
     }
 
+    /// Takes in a Channel as it is now, or that it is gone; returns it as it was.
+    pub fn put_channel(&mut self, name: &ChannelRef, new: Option<Arc<Channel>>) -> Option<Arc<Channel>> {
+        let channels = self.channels.entry(name.namespace.clone()).or_default();
+        let old = match &new {
+            Some(new) => channels.insert(name.name.clone(), Arc::clone(new)),
+            None => channels.remove(&name.name),
+        };
+        if old.as_ref().map(|old| &old.spec) != new.as_ref().map(|new| &new.spec) {
+            for peer in old.iter().flat_map(|old| peers_of(old, name)) {
+                if let Some(naming) = self.naming.get_mut(&peer) {
+                    naming.remove(name);
+                }
+            }
+            for peer in new.iter().flat_map(|new| peers_of(new, name)).filter(|peer| peer != name) {
+                self.naming.entry(peer).or_default().insert(name.clone());
+            }
+        }
+        old
+    }
+
+    /// The other Channels that name this one, of those that were [put](Self::put_channel).
+    pub fn naming(&self, name: &ChannelRef) -> impl Iterator<Item = &ChannelRef> {
+        self.naming.get(name).into_iter().flatten()
+    }
+
     /// The pods of `namespace` that have not ended.
     pub fn running_pods(&self, namespace: &str) -> impl Iterator<Item = (&String, &PodFacts)> {
         self.pods.get(namespace).into_iter().flatten().filter(|(_, pod)| !pod.finished)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Scene, named};
+
+    #[test]
+    fn who_names_a_channel_is_known_from_the_last_declaration() {
+        let channel = |peers: &[&str]| {
+            let peers: Vec<_> = peers.iter().map(|name| serde_json::json!({"name": name})).collect();
+            let scene = Scene::new().channel("a/one", serde_json::json!({"connectsTo": peers}));
+            Arc::new(scene.get("a/one").clone())
+        };
+        let mut world = World::default();
+        let naming = |world: &World, name: &str| world.naming(&named(name)).cloned().collect::<Vec<_>>();
+        let one = named("a/one");
+        assert!(world.put_channel(&one, Some(channel(&["two", "three", "one"]))).is_none());
+        assert_eq!(naming(&world, "a/two"), [named("a/one")]);
+        assert!(naming(&world, "a/one").is_empty(), "itself is no other");
+        assert!(world.put_channel(&one, Some(channel(&["three"]))).is_some());
+        assert!(naming(&world, "a/two").is_empty());
+        assert_eq!(naming(&world, "a/three"), [named("a/one")]);
+        world.put_channel(&one, None);
+        assert!(naming(&world, "a/three").is_empty() && world.channel(&one).is_none());
     }
 }

@@ -30,11 +30,7 @@ pub fn seen(world: &mut World, change: Change<Arc<Channel>>) -> BTreeSet<Subject
         Change::Gone(key) => (key, None),
     };
     let name = ChannelRef::new(key.namespace, key.name);
-    let channels = world.channels.entry(name.namespace.clone()).or_default();
-    let old = match &new {
-        Some(new) => channels.insert(name.name.clone(), Arc::clone(new)),
-        None => channels.remove(&name.name),
-    };
+    let old = world.put_channel(&name, new.clone());
     wakes(world, &name, old.as_deref(), new.as_deref())
 }
 
@@ -62,7 +58,7 @@ fn wakes(
             channel.map(|one| peers_of(one, name).collect::<Vec<_>>()).unwrap_or_default()
         };
         woken.extend(named(old).into_iter().chain(named(new)).map(Subject::Channel));
-        woken.extend(naming(world, name).map(Subject::Channel));
+        woken.extend(world.naming(name).cloned().map(Subject::Channel));
     }
     let counted = |channel: Option<&Channel>| channel.and_then(|one| one.status.as_ref()).map(summary);
     if counted(old) != counted(new)
@@ -81,14 +77,6 @@ fn told(channel: Option<&Channel>) -> Option<(Option<&AuthorityStatus>, bool)> {
 
 fn summary(status: &ChannelStatus) -> (bool, bool) {
     (is_true(&status.conditions, condition::READY), status::needs_attention(&status.conditions))
-}
-
-/// The Channels that name this one.
-fn naming<'a>(world: &'a World, name: &'a ChannelRef) -> impl Iterator<Item = ChannelRef> + 'a {
-    world
-        .all_channels()
-        .filter(move |(other, channel)| other != name && peers_of(channel, other).any(|peer| peer == *name))
-        .map(|(other, _)| other)
 }
 
 /// The Channels of the namespace that may not have the same pods, ServiceAccount or Secret.

@@ -45,15 +45,13 @@ pub fn imagine(given: &Given, operator: &str, findings: &mut Vec<Finding>) -> Im
 }
 
 fn facts(given: &Given) -> World {
-    let mut world = World {
-        namespaces: by_name(&given.namespaces, |(facts, _)| facts.clone()),
-        domains: by_name(&given.domains, |one| Arc::clone(&one.object)),
-        parties: by_name(&given.parties, |one| Arc::clone(&one.object)),
-        retention: by_name(&given.retention, |one| Arc::clone(&one.object)),
-        ..World::default()
-    };
+    let mut world = World::default();
+    world.namespaces = by_name(&given.namespaces, |(facts, _)| facts.clone());
+    world.domains = by_name(&given.domains, |one| Arc::clone(&one.object));
+    world.parties = by_name(&given.parties, |one| Arc::clone(&one.object));
+    world.retention = by_name(&given.retention, |one| Arc::clone(&one.object));
     for (name, one) in &given.channels {
-        put(&mut world.channels, name, Arc::clone(&one.object));
+        world.put_channel(name, Some(Arc::clone(&one.object)));
     }
     for (name, pod) in &given.pods {
         put(&mut world.pods, name, pod.clone());
