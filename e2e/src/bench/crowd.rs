@@ -106,6 +106,18 @@ impl Crowd {
         }
     }
 
+    /// Adds Channels that stand alone, one after the other; the median of how long each took.
+    pub(super) async fn one_by_one(&mut self, client: &Client, rounds: usize) -> Result<Duration> {
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            times.push(self.add(client, 1, 1).await?);
+            // What the one before still wakes is not part of the next.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        times.sort();
+        Ok(times.get(times.len() / 2).copied().unwrap_or_default())
+    }
+
     /// Namespaces and names of the Channels with a Secret, spread over the whole crowd.
     pub(super) fn sample(&self, count: usize) -> Vec<(String, String)> {
         let step = (self.added.len() / count).max(1);

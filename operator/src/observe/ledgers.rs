@@ -19,11 +19,26 @@ pub struct Entry {
     pub version: u64,
 }
 
-/// A ledger as it was last read or written.
+/// A ledger as it was last read or written, as text: with thousands of Channels its maps and certificates
+/// would be the most of what the operator keeps in memory.
 struct Known {
-    entry: Entry,
+    text: Option<Box<str>>,
+    version: u64,
     /// Whether nothing can have changed since: a write that failed may have taken effect.
     certain: bool,
+}
+
+impl Known {
+    /// Nothing where the ledger cannot be written as text, which then is read anew each time.
+    fn of(entry: &Entry) -> Option<Self> {
+        let text = entry.ledger.as_ref().map(serde_json::to_string).transpose().ok()?;
+        Some(Self { text: text.map(String::into_boxed_str), version: entry.version, certain: true })
+    }
+
+    fn entry(&self) -> Option<Entry> {
+        let ledger = self.text.as_deref().map(serde_json::from_str).transpose().ok()?;
+        Some(Entry { ledger, version: self.version })
+    }
 }
 
 /// The ledgers of a trust domain.
@@ -43,23 +58,22 @@ impl Ledgers {
     /// # Errors
     /// When Vault does not say.
     pub async fn get(&self, id: &ChannelId) -> Result<Entry, VaultError> {
-        if let Some(known) = self.cache().get(id)
-            && known.certain
-        {
-            return Ok(known.entry.clone());
+        let known = self.cache().get(id).filter(|known| known.certain).and_then(Known::entry);
+        if let Some(entry) = known {
+            return Ok(entry);
         }
         let entry = match self.kv.read::<Ledger>(&path(id)?).await? {
             Some(found) => Entry { ledger: Some(found.value), version: found.version },
             None => Entry::default(),
         };
-        self.cache().insert(id.clone(), Known { entry: entry.clone(), certain: true });
+        self.remember(id, &entry);
         Ok(entry)
     }
 
     /// The ledger of `id` as far as it is known without asking: good for taking away, while Vault does
     /// not answer.
     pub fn last_known(&self, id: &ChannelId) -> Option<Ledger> {
-        self.cache().get(id)?.entry.ledger.clone()
+        self.cache().get(id)?.entry()?.ledger
     }
 
     /// Writes the ledger of `id` if nobody wrote it since `entry` was read.
@@ -70,7 +84,7 @@ impl Ledgers {
         match self.kv.write(&path(id)?, &ledger, expected).await {
             Ok(version) => {
                 let entry = Entry { ledger: Some(ledger), version };
-                self.cache().insert(id.clone(), Known { entry: entry.clone(), certain: true });
+                self.remember(id, &entry);
                 Ok(entry)
             }
             Err(error) => {
@@ -89,6 +103,13 @@ impl Ledgers {
     pub async fn list(&self) -> Result<Vec<ChannelId>, VaultError> {
         let paths = self.kv.list(vault::Ledger::Channels).await?;
         Ok(paths.iter().filter_map(|path| path.entry().parse().ok()).collect())
+    }
+
+    fn remember(&self, id: &ChannelId, entry: &Entry) {
+        match Known::of(entry) {
+            Some(known) => self.cache().insert(id.clone(), known),
+            None => self.cache().remove(id),
+        };
     }
 
     fn cache(&self) -> MutexGuard<'_, HashMap<ChannelId, Known>> {

@@ -45,7 +45,7 @@ pub struct DomainVault {
     auth_mount: MountPath,
     aliases: OnceCell<Aliases>,
     keys: Mutex<BTreeMap<TransitKeyName, (Instant, TransitKey)>>,
-    granted: Mutex<BTreeMap<AliasName, (Instant, Metadata)>>,
+    granted: Mutex<BTreeMap<AliasName, (Instant, Box<str>)>>,
     session: tokio::sync::watch::Receiver<SessionState>,
     stop: CancellationToken,
 }
@@ -96,13 +96,14 @@ impl DomainVault {
 
     /// Whether an alias was lately seen or made to have exactly this metadata.
     pub fn is_granted(&self, name: &AliasName, metadata: &Metadata) -> bool {
-        self.granted().get(name).is_some_and(|(at, found)| at.elapsed() < MEMORY && found == metadata)
+        let wanted = in_short(metadata);
+        self.granted().get(name).is_some_and(|(at, found)| at.elapsed() < MEMORY && *found == wanted)
     }
 
     /// Remembers what an alias has now; none where it was withdrawn.
     pub fn remember_grant(&self, name: &AliasName, metadata: Option<Metadata>) {
         match metadata {
-            Some(metadata) => self.granted().insert(name.clone(), (Instant::now(), metadata)),
+            Some(metadata) => self.granted().insert(name.clone(), (Instant::now(), in_short(&metadata))),
             None => self.granted().remove(name),
         };
     }
@@ -112,7 +113,7 @@ impl DomainVault {
         self.session.borrow().clone()
     }
 
-    fn granted(&self) -> MutexGuard<'_, BTreeMap<AliasName, (Instant, Metadata)>> {
+    fn granted(&self) -> MutexGuard<'_, BTreeMap<AliasName, (Instant, Box<str>)>> {
         self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -134,6 +135,12 @@ impl Drop for DomainVault {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Metadata as a text to compare: an entry a line. (Names and identities hold neither `=` nor line ends.)
+fn in_short(metadata: &Metadata) -> Box<str> {
+    let lines = metadata.iter().map(|(key, value)| format!("{key}={value}\n"));
+    lines.collect::<String>().into_boxed_str()
 }
 
 /// The Vaults of all trust domains.
