@@ -111,7 +111,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
             Some(observer),
         ),
         reporter: Reporter::new(client.clone(), settings.pod.clone()),
-        metrics: Arc::clone(&metrics),
+        metrics,
         wake,
         failures: Failures::default(),
         sweeps: Sweeps::default(),
@@ -124,7 +124,7 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         .await
         .with_context(|| format!("cannot serve on {} (--listen)", settings.listen))?;
     tracing::info!(address = %listener.local_addr()?, "serving /healthz, /readyz and /metrics");
-    let served = tokio::spawn(server::serve(listener, readiness.clone(), metrics, stop.clone()));
+    let served = tokio::spawn(server::serve(listener, readiness.clone(), Arc::clone(&ctx), stop.clone()));
 
     let mut tasks = JoinSet::new();
     let mut start = Start { ctx: &ctx, stop: &stop, tasks: &mut tasks, synced: Vec::new() };

@@ -10,7 +10,7 @@ use axum::{Router, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::report::metrics::Metrics;
+use crate::context::Context;
 
 /// Whether everything that decisions need has been seen.
 #[derive(Clone, Default)]
@@ -38,16 +38,22 @@ impl Readiness {
 pub async fn serve(
     listener: TcpListener,
     readiness: Readiness,
-    metrics: Arc<Metrics>,
+    ctx: Arc<Context>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || readiness.answer()))
-        .route("/metrics", get(async move || ([("content-type", OPENMETRICS)], metrics.text())));
+        .route("/metrics", get(async move || ([("content-type", OPENMETRICS)], metrics(&ctx))));
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
         .context("serving /healthz, /readyz and /metrics")
+}
+
+/// Channels are counted when somebody asks: what is told is true then, whatever else is under way.
+fn metrics(ctx: &Context) -> String {
+    ctx.metrics.count(&ctx.cluster, ctx.now());
+    ctx.metrics.text()
 }

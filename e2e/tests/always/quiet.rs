@@ -94,12 +94,31 @@ async fn reconciled(operator: &Operator) -> Result<u64> {
     Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
+/// What the alerts ask for is there and says what is so: ten Ready Channels, nothing late.
+async fn told(operator: &Operator) -> Result<()> {
+    let metrics = operator.metrics().await?;
+    let value = |series: &str| -> Option<f64> {
+        let line = metrics.lines().find(|line| line.starts_with(series))?;
+        line.rsplit(' ').next()?.parse().ok()
+    };
+    let ready = "subrosa_channel_conditions{condition=\"Ready\",status=\"True\",reason=\"InForceUnproven\"} ";
+    ensure!(value(ready) == Some(10.0), "{ready}is not 10: {metrics}");
+    ensure!(!metrics.contains("reason=\"Other\""), "a reason that docs/status.md has not: {metrics}");
+    let renewal = value("subrosa_certificate_earliest_renewal_timestamp_seconds ").unwrap_or_default();
+    let expiry = value("subrosa_certificate_earliest_expiry_timestamp_seconds ").unwrap_or_default();
+    let now = jiff::Timestamp::now().as_second() as f64;
+    ensure!(now < renewal && renewal < expiry, "renewal {renewal} between now {now} and the end {expiry}");
+    ensure!(value("subrosa_key_rotation_lag_seconds ") == Some(0.0), "a rotation is late: {metrics}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settled_world_is_quiet() -> Result<()> {
     let house = House::build().await?;
     let mut operator = house.operator().await?;
     populate(&house, 2, 5).await?;
     settle(&house).await?;
+    told(&operator).await?;
 
     let mark = house.mark()?;
     tokio::time::sleep(WATCHED).await;

@@ -1,10 +1,6 @@
 //! TrustDomains: Vault within reach, the guards in place, and nobody with access who should have none.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::{
@@ -133,7 +129,6 @@ async fn turn(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     };
     let guarded = ctx.surroundings.look(ctx).await;
     let counts = ctx.cluster.read(|world| Counts::of(&name, world));
-    count_everything(ctx);
     let seen = Seen { vault: seen, reachable, guarded, orphans, counts };
     let status = domain_status::status(domain, &seen, ctx.now());
     ctx.reporter
@@ -275,24 +270,4 @@ fn channels_of(world: &World, domain: &str) -> Vec<ChannelRef> {
             channels.map(move |(name, _)| ChannelRef::new(namespace, name))
         })
         .collect()
-}
-
-/// Sets the gauges that speak of all Channels together.
-fn count_everything(ctx: &Context) {
-    let mut states: BTreeMap<String, i64> = BTreeMap::new();
-    let (mut total, mut ready, mut first_end) = (0, 0, None::<i64>);
-    ctx.cluster.read(|world| {
-        for (_, channel) in world.all_channels() {
-            total += 1;
-            let Some(status) = &channel.status else { continue };
-            ready += i64::from(is_true(&status.conditions, condition::READY));
-            for connection in &status.connections {
-                *states.entry(connection.state.clone()).or_default() += 1;
-            }
-            let end =
-                status.certificate.as_ref().and_then(|one| one.not_after.parse::<jiff::Timestamp>().ok());
-            first_end = first_end.into_iter().chain(end.map(|end| end.as_second())).min();
-        }
-    });
-    ctx.metrics.channels(total, ready, &states.into_iter().collect::<Vec<_>>(), first_end);
 }

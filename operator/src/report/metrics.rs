@@ -1,5 +1,13 @@
 //! Counters and gauges, `subrosa_…`. Every label is from a fixed set, never an object's name.
 
+mod census;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -12,7 +20,14 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::vault::{RequestObserver, RequestSample};
+pub use self::census::{Census, ConditionLabels};
+use crate::{
+    observe::Cluster,
+    vault::{RequestObserver, RequestSample},
+};
+
+/// However often somebody asks, Channels are counted at most this often: there may be thousands.
+const REST: Duration = Duration::from_secs(3);
 
 /// What a reconcile was of, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,7 +46,7 @@ struct VaultLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
-    state: String,
+    state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,11 +60,67 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     vault: Family<VaultLabels, Counter>,
     vault_seconds: Histogram,
-    connections: Family<StateLabels, Gauge>,
     issued: Family<ReasonLabels, Counter>,
-    next_expiry: Gauge,
+    gauges: Gauges,
+    /// When the Channels were counted. Held while gauges are set or read: nobody sees half of a count.
+    counted: Mutex<Option<Instant>>,
+}
+
+/// What speaks of all Channels together.
+#[derive(Default)]
+struct Gauges {
     channels: Gauge,
-    channels_ready: Gauge,
+    ready: Gauge,
+    connections: Family<StateLabels, Gauge>,
+    conditions: Family<ConditionLabels, Gauge>,
+    earliest_expiry: Gauge,
+    earliest_renewal: Gauge,
+    rotation_lag: Gauge,
+}
+
+impl Gauges {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("channels", "Channels", self.channels.clone());
+        registry.register("channels_ready", "Channels that are Ready", self.ready.clone());
+        registry.register("connections", "Declared connections by state", self.connections.clone());
+        registry.register(
+            "channel_conditions",
+            "Channels by what each of their conditions says; reasons as in docs/status.md, else Other",
+            self.conditions.clone(),
+        );
+        registry.register(
+            "certificate_earliest_expiry_timestamp_seconds",
+            "When the first certificate of any Channel ends; 0 without one",
+            self.earliest_expiry.clone(),
+        );
+        registry.register(
+            "certificate_earliest_renewal_timestamp_seconds",
+            "When the first certificate of any Channel is to be renewed; 0 without one",
+            self.earliest_renewal.clone(),
+        );
+        registry.register(
+            "key_rotation_lag_seconds",
+            "For how long the most overdue key waits for its new version, as status has it",
+            self.rotation_lag.clone(),
+        );
+    }
+
+    fn set(&self, census: &Census) {
+        self.channels.set(census.channels);
+        self.ready.set(census.ready);
+        // What no longer occurs is no longer told.
+        self.connections.clear();
+        for (state, count) in &census.connections {
+            self.connections.get_or_create(&StateLabels { state }).set(*count);
+        }
+        self.conditions.clear();
+        for (labels, count) in &census.conditions {
+            self.conditions.get_or_create(labels).set(*count);
+        }
+        self.earliest_expiry.set(census.earliest_expiry.unwrap_or_default());
+        self.earliest_renewal.set(census.earliest_renewal.unwrap_or_default());
+        self.rotation_lag.set(census.rotation_lag);
+    }
 }
 
 impl Default for Metrics {
@@ -57,40 +128,17 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("subrosa");
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The operator's version", build);
-        let metrics = Self {
-            reconciles: Family::default(),
-            vault: Family::default(),
-            vault_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
-            connections: Family::default(),
-            issued: Family::default(),
-            next_expiry: Gauge::default(),
-            channels: Gauge::default(),
-            channels_ready: Gauge::default(),
-            registry,
-        };
-        let mut metrics = metrics;
-        let registry = &mut metrics.registry;
-        registry.register("reconciles", "Reconciles by kind and outcome", metrics.reconciles.clone());
-        registry.register(
-            "vault_requests",
-            "Requests to Vault by operation and outcome",
-            metrics.vault.clone(),
-        );
-        registry.register(
-            "vault_request_seconds",
-            "Duration of requests to Vault",
-            metrics.vault_seconds.clone(),
-        );
-        registry.register("connections", "Declared connections by state", metrics.connections.clone());
-        registry.register("certificates_issued", "Certificates issued by reason", metrics.issued.clone());
-        registry.register(
-            "certificate_earliest_expiry_timestamp_seconds",
-            "When the first certificate of any Channel ends",
-            metrics.next_expiry.clone(),
-        );
-        registry.register("channels", "Channels", metrics.channels.clone());
-        registry.register("channels_ready", "Channels that are Ready", metrics.channels_ready.clone());
-        metrics
+        let reconciles = Family::default();
+        registry.register("reconciles", "Reconciles by kind and outcome", reconciles.clone());
+        let vault = Family::default();
+        registry.register("vault_requests", "Requests to Vault by operation and outcome", vault.clone());
+        let vault_seconds = Histogram::new(exponential_buckets(0.0005, 2.0, 14));
+        registry.register("vault_request_seconds", "Duration of requests to Vault", vault_seconds.clone());
+        let issued = Family::default();
+        registry.register("certificates_issued", "Certificates issued by reason", issued.clone());
+        let gauges = Gauges::default();
+        gauges.register(&mut registry);
+        Self { registry, reconciles, vault, vault_seconds, issued, gauges, counted: Mutex::default() }
     }
 }
 
@@ -101,15 +149,27 @@ impl Metrics {
         self.reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();
     }
 
-    /// Sets what is known of all Channels together.
-    pub fn channels(&self, total: i64, ready: i64, states: &[(String, i64)], next_expiry: Option<i64>) {
-        self.channels.set(total);
-        self.channels_ready.set(ready);
-        self.connections.clear();
-        for (state, count) in states {
-            self.connections.get_or_create(&StateLabels { state: state.clone() }).set(*count);
+    /// Counts the Channels again, unless that was a moment ago.
+    pub fn count(&self, cluster: &Cluster, now: Timestamp) {
+        let mut counted = self.counted();
+        if counted.is_some_and(|at| at.elapsed() < REST) {
+            return;
         }
-        self.next_expiry.set(next_expiry.unwrap_or_default());
+        // Taken out first: the world stays locked for as long as this takes, not for the reading of times.
+        let channels: Vec<_> = cluster
+            .read(|world| world.channels.values().flat_map(|all| all.values()).map(Arc::clone).collect());
+        self.gauges.set(&Census::of(channels.iter().map(Arc::as_ref), now));
+        *counted = Some(Instant::now());
+    }
+
+    /// Sets what all Channels say together.
+    pub fn set(&self, census: &Census) {
+        let _counted = self.counted();
+        self.gauges.set(census);
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts an issued certificate.
@@ -119,6 +179,7 @@ impl Metrics {
 
     /// OpenMetrics text.
     pub fn text(&self) -> String {
+        let _counted = self.counted();
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
             Ok(()) => text,
@@ -132,5 +193,53 @@ impl RequestObserver for Metrics {
         let labels = VaultLabels { operation: sample.operation, outcome: sample.outcome };
         self.vault.get_or_create(&labels).inc();
         self.vault_seconds.observe(sample.duration.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use subrosa_crds::{Channel, names::ChannelRef};
+
+    use super::*;
+
+    fn cluster_of(names: &[&str]) -> Cluster {
+        let cluster = Cluster::default();
+        for name in names {
+            let channel: Channel = serde_json::from_value(serde_json::json!({
+                "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel", "metadata": {"name": name, "namespace": "n"},
+                "spec": {"workload": {"selector": {"matchLabels": {"app": name}}}},
+            }))
+            .unwrap();
+            cluster.write(|world| world.put_channel(&ChannelRef::new("n", *name), Some(Arc::new(channel))));
+        }
+        cluster
+    }
+
+    #[test]
+    fn channels_are_not_counted_again_within_moments() {
+        let metrics = Metrics::default();
+        metrics.count(&cluster_of(&["a"]), Timestamp::UNIX_EPOCH);
+        metrics.count(&cluster_of(&["a", "b"]), Timestamp::UNIX_EPOCH);
+        assert!(metrics.text().contains("\nsubrosa_channels 1\n"), "{}", metrics.text());
+        *metrics.counted() = Instant::now().checked_sub(REST);
+        metrics.count(&cluster_of(&["a", "b"]), Timestamp::UNIX_EPOCH);
+        assert!(metrics.text().contains("\nsubrosa_channels 2\n"), "{}", metrics.text());
+    }
+
+    #[test]
+    fn what_no_longer_occurs_is_no_longer_told() {
+        let metrics = Metrics::default();
+        let labels = ConditionLabels { condition: "Isolated", status: "False", reason: "ForeignPolicy" };
+        let series = "subrosa_channel_conditions{condition=\"Isolated\",status=\"False\",reason=\"ForeignPolicy\"} 2\n";
+        metrics.set(&Census {
+            conditions: [(labels, 2)].into(),
+            connections: [("Open", 3)].into(),
+            ..Census::default()
+        });
+        let text = metrics.text();
+        assert!(text.contains(series) && text.contains("subrosa_connections{state=\"Open\"} 3\n"), "{text}");
+        metrics.set(&Census::default());
+        let text = metrics.text();
+        assert!(!text.contains("ForeignPolicy") && !text.contains("Open"), "{text}");
     }
 }

@@ -1,0 +1,212 @@
+//! What the statuses of all Channels say together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
+
+use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use subrosa_crds::{Channel, condition, condition::is_true};
+
+/// Every reason and connection state that `docs/status.md` explains for a Channel, one a line.
+///
+/// Status is written by the operator, but read from the API server: whoever may edit it could name a new reason
+/// each second, and each would be a series for ever.
+static KNOWN: LazyLock<BTreeSet<&str>> = LazyLock::new(|| include_str!("reasons.txt").lines().collect());
+
+/// What stands for a reason that nobody explains.
+const OTHER: &str = "Other";
+
+/// The conditions of a Channel.
+const CONDITIONS: [&str; 8] = [
+    condition::READY,
+    condition::RECONCILING,
+    condition::STALLED,
+    condition::CONNECTED,
+    condition::SERVED,
+    condition::ISOLATED,
+    condition::KEYS_READY,
+    condition::RETAINED,
+];
+
+/// What a condition says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
+pub struct ConditionLabels {
+    /// Its type, such as `Isolated`.
+    pub condition: &'static str,
+    /// `True`, `False` or `Unknown`.
+    pub status: &'static str,
+    /// One of those in `docs/status.md`, else `Other`.
+    pub reason: &'static str,
+}
+
+/// What all Channels say together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// How many there are.
+    pub channels: i64,
+    /// How many are Ready.
+    pub ready: i64,
+    /// How many declared connections are in each state.
+    pub connections: BTreeMap<&'static str, i64>,
+    /// How many Channels have each condition, by what it says.
+    pub conditions: BTreeMap<ConditionLabels, i64>,
+    /// When the first certificate ends, in seconds since 1970.
+    pub earliest_expiry: Option<i64>,
+    /// When the first certificate is to be renewed, in seconds since 1970.
+    pub earliest_renewal: Option<i64>,
+    /// For how many seconds the most overdue key has been waiting for its new version.
+    pub rotation_lag: i64,
+}
+
+impl Census {
+    /// Asks every Channel, once.
+    pub fn of<'a>(channels: impl IntoIterator<Item = &'a Channel>, now: Timestamp) -> Self {
+        let mut census = Self::default();
+        for channel in channels {
+            census.channels += 1;
+            census.add(channel, now);
+        }
+        census
+    }
+
+    fn add(&mut self, channel: &Channel, now: Timestamp) {
+        let Some(status) = &channel.status else { return };
+        self.ready += i64::from(is_true(&status.conditions, condition::READY));
+        for connection in &status.connections {
+            *self.connections.entry(known(&connection.state)).or_default() += 1;
+        }
+        for found in &status.conditions {
+            let Some(condition) = CONDITIONS.into_iter().find(|kind| *kind == found.type_) else { continue };
+            let reason = known(&found.reason);
+            let labels = ConditionLabels { condition, status: truth(&found.status), reason };
+            *self.conditions.entry(labels).or_default() += 1;
+        }
+        if let Some(certificate) = &status.certificate {
+            earlier(&mut self.earliest_expiry, seconds(&certificate.not_after));
+            earlier(&mut self.earliest_renewal, seconds(&certificate.renew_at));
+        }
+        for next in status.keys.iter().filter_map(|key| seconds(key.next_rotation.as_deref()?)) {
+            self.rotation_lag = self.rotation_lag.max(now.as_second() - next);
+        }
+    }
+}
+
+fn known(word: &str) -> &'static str {
+    KNOWN.get(word).copied().unwrap_or(OTHER)
+}
+
+fn truth(status: &str) -> &'static str {
+    match status {
+        "True" => "True",
+        "False" => "False",
+        _ => "Unknown",
+    }
+}
+
+fn seconds(time: &str) -> Option<i64> {
+    time.parse::<Timestamp>().ok().map(Timestamp::as_second)
+}
+
+fn earlier(first: &mut Option<i64>, other: Option<i64>) {
+    *first = first.iter().copied().chain(other).min();
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn channel(status: Value) -> Channel {
+        let spec = json!({"workload": {"selector": {"matchLabels": {"app": "a"}}}});
+        let metadata = json!({"name": "a", "namespace": "n"});
+        serde_json::from_value(json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel", "metadata": metadata, "spec": spec,
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn says(kind: &str, status: &str, reason: &str) -> Value {
+        json!({"type": kind, "status": status, "reason": reason, "message": "m",
+            "lastTransitionTime": "2026-11-01T00:00:00Z"})
+    }
+
+    fn certificate(renew_at: &str, not_after: &str) -> Value {
+        json!({"serial": "1", "issuer": "i", "spiffeId": "s", "notBefore": "2026-11-01T00:00:00Z",
+            "notAfter": not_after, "renewAt": renew_at, "secretName": "a-mtls"})
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn the_earliest_certificate_counts_and_what_has_none_does_not() {
+        let late =
+            channel(json!({"certificate": certificate("2026-12-01T00:00:00Z", "2026-12-10T00:00:00Z")}));
+        let soon =
+            channel(json!({"certificate": certificate("2026-11-30T00:00:00Z", "2026-12-20T00:00:00Z")}));
+        let none = channel(json!({}));
+        let census = Census::of([&late, &soon, &none], now());
+        assert_eq!(census.channels, 3);
+        assert_eq!(census.earliest_renewal, seconds("2026-11-30T00:00:00Z"));
+        assert_eq!(census.earliest_expiry, seconds("2026-12-10T00:00:00Z"));
+        assert_eq!(Census::of([&none], now()).earliest_renewal, None);
+    }
+
+    #[test]
+    fn the_rotation_that_is_most_overdue_counts_and_none_is_early() {
+        let key = |next: &str| json!({"dataClass": "d", "cohort": "2026", "versions": 1, "state": "Current", "nextRotation": next});
+        let closed = json!({"dataClass": "d", "cohort": "2025", "versions": 1, "state": "Due"});
+        let late =
+            channel(json!({"keys": [key("2026-11-22T10:00:00Z"), key("2026-11-22T11:00:00Z"), closed]}));
+        let early = channel(json!({"keys": [key("2026-11-23T00:00:00Z")]}));
+        assert_eq!(Census::of([&early, &late], now()).rotation_lag, 2 * 3600);
+        assert_eq!(Census::of([&early], now()).rotation_lag, 0);
+    }
+
+    #[test]
+    fn conditions_are_counted_by_what_they_say() {
+        let wide = || says("Isolated", "False", "ForeignPolicy");
+        let one = channel(json!({"conditions": [says("Ready", "True", "InForceUnproven"), wide()]}));
+        let two = channel(json!({"conditions": [says("Ready", "False", "ForeignPolicy"), wide()]}));
+        let census = Census::of([&one, &two], now());
+        let count = |condition, status, reason| {
+            census.conditions.get(&ConditionLabels { condition, status, reason }).copied()
+        };
+        assert_eq!(count("Isolated", "False", "ForeignPolicy"), Some(2));
+        assert_eq!(count("Ready", "True", "InForceUnproven"), Some(1));
+        assert_eq!(count("Ready", "False", "ForeignPolicy"), Some(1));
+        assert_eq!((census.conditions.len(), census.ready), (3, 1), "only what occurs is a series");
+    }
+
+    #[test]
+    fn what_somebody_writes_into_status_makes_no_series() {
+        let made_up = (0..50).map(|n| says("Ready", &format!("s{n}"), &format!("Reason{n}")));
+        let foreign = says("Foreign", "True", "AllOpen");
+        let conditions: Vec<_> = made_up.chain([foreign]).collect();
+        let connection = json!({"name": "x", "direction": "Ingress", "state": "Made-up"});
+        let census =
+            Census::of([&channel(json!({"conditions": conditions, "connections": [connection]}))], now());
+        let other = ConditionLabels { condition: "Ready", status: "Unknown", reason: OTHER };
+        assert_eq!(census.conditions.into_iter().collect::<Vec<_>>(), [(other, 50)]);
+        assert_eq!(census.connections.into_iter().collect::<Vec<_>>(), [(OTHER, 1)]);
+    }
+
+    /// The list is the page's: rows of the Channel and of the faults, without the states of keys.
+    #[test]
+    fn the_reasons_are_those_that_the_page_explains() {
+        let page = include_str!("../../../../docs/status.md");
+        let part = page.split("\n## TrustDomain\n").next().unwrap().split("\n## Channel\n").nth(1).unwrap();
+        let (before, rest) = part.split_once("\n`status.keys` lists keys").unwrap();
+        let after = rest.split_once("\n### Retained\n").unwrap().1;
+        let rows = before.lines().chain(after.lines());
+        let cells = rows.filter_map(|row| row.strip_prefix("| `")?.split_once("` |"));
+        let explained: BTreeSet<_> = cells.map(|(reason, _)| reason).collect();
+        assert!(explained.len() > 60, "{explained:?}");
+        assert_eq!(*KNOWN, explained, "reasons.txt has to hold the reasons of docs/status.md, one a line");
+    }
+}
