@@ -56,7 +56,8 @@ where
 
 /// What to do about a gap. Applying writes what is missing but keeps what somebody added; replacing
 /// does not.
-pub const RESTORE: &str = "kubectl apply -f deploy/admission.yaml; kubectl replace -f deploy/admission.yaml";
+pub const RESTORE: &str = "kubectl apply -f deploy/admission.yaml; kubectl replace -f deploy/admission.yaml \
+     (installed by Helm: see \"NotInPlace\" in docs/install.md)";
 
 /// A policy or binding that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
