@@ -38,11 +38,23 @@ pub struct Options {
     pub concurrency: u16,
     /// The binary, such as an optimised one; the debug build unless given.
     pub program: Option<PathBuf>,
+    /// Whether it stands for election. Not unless asked for: a test that kills one and starts another would
+    /// wait for the Lease to run out.
+    pub leader_elect: bool,
+    /// The name of its pod.
+    pub pod: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { kubeconfig: None, log: "debug", concurrency: 16, program: None }
+        Self {
+            kubeconfig: None,
+            log: "debug",
+            concurrency: 16,
+            program: None,
+            leader_elect: false,
+            pod: "operator",
+        }
     }
 }
 
@@ -84,6 +96,8 @@ impl Operator {
             ("SUBROSA_LISTEN", address.clone().into()),
             ("SUBROSA_CONCURRENCY", options.concurrency.to_string().into()),
             ("SUBROSA_LOG", options.log.into()),
+            ("SUBROSA_LEADER_ELECT", options.leader_elect.to_string().into()),
+            ("POD_NAME", options.pod.into()),
             ("SUBROSA_LOG_FORMAT", "json".into()),
         ];
         let environment: BTreeMap<_, _> =
@@ -123,6 +137,11 @@ impl Operator {
     /// Lets it go on.
     pub fn resume(&mut self) {
         self.process.resume();
+    }
+
+    /// How it ended, if it did.
+    pub fn exited(&mut self) -> Option<std::process::ExitStatus> {
+        self.process.exited()
     }
 
     /// Asks it to stop, and waits until it has.

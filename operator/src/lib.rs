@@ -11,6 +11,7 @@ pub mod context;
 pub mod controllers;
 pub mod execute;
 pub mod grants;
+pub mod lead;
 pub mod logging;
 pub mod observe;
 pub mod pki;

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     rbac::v1::RoleBinding,
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Resource,
     api::PartialObjectMeta,
     runtime::{controller::Config, reflector, reflector::ObjectRef, watcher},
 };
@@ -30,9 +30,11 @@ use crate::{
         self, Reconcile, channel, external_party, namespace, related, retention_policy, trust_domain,
     },
     grants::{Installation, rbac},
+    lead::{self, Book, Campaign, Leadership},
     logging,
     observe::{
         Cluster, Surroundings, Vaults,
+        vaults::Lead,
         watch::{self, Announced, Change},
     },
     report::{Reporter, metrics::Metrics},
@@ -54,9 +56,13 @@ pub struct Settings {
     /// How many Channels are worked on at once.
     #[arg(long, env = "SUBROSA_CONCURRENCY", default_value_t = 16)]
     pub concurrency: u16,
-    /// The pod's name, for Events.
+    /// The pod's name, for Events and the Lease.
     #[arg(long, env = "POD_NAME")]
     pub pod: Option<String>,
+    /// Whether to act only while holding the Lease `subrosa`, so that several replicas may run: true or
+    /// false; true in a pod where absent, else false.
+    #[arg(long, env = "SUBROSA_LEADER_ELECT", num_args = 0..=1, default_missing_value = "true")]
+    pub leader_elect: Option<bool>,
     /// The least that is logged: off, error, warn, info, debug or trace.
     #[arg(long, env = "SUBROSA_LOG", default_value = "info")]
     pub log: LevelFilter,
@@ -72,7 +78,7 @@ pub struct Settings {
 /// When it cannot start.
 pub async fn process(settings: Settings) -> anyhow::Result<()> {
     logging::start(settings.log, settings.log_format);
-    let client = Client::try_default()
+    let config = kube::Config::infer()
         .await
         .context("no API server: neither a pod's ServiceAccount nor a kubeconfig")?;
     let stop = CancellationToken::new();
@@ -85,7 +91,15 @@ pub async fn process(settings: Settings) -> anyhow::Result<()> {
         }
         stopping.cancel();
     });
-    run(client, settings, stop).await
+    run(config, settings, stop).await
+}
+
+impl Settings {
+    /// Whether there may be other replicas.
+    fn elects(&self) -> bool {
+        // As Kubernetes tells every container where the API server is.
+        self.leader_elect.unwrap_or_else(|| std::env::var_os("KUBERNETES_SERVICE_HOST").is_some())
+    }
 }
 
 /// How long a reconcile under way may take to end after the signal to stop.
@@ -94,13 +108,21 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Runs the operator until `stop`.
 ///
 /// # Errors
-/// When it cannot start: no API server, no address to serve on.
-pub async fn run(client: Client, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+/// When it cannot start: no API server, no address to serve on. When it led and no longer does: the process
+/// has to end then.
+pub async fn run(config: kube::Config, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let installation = Installation::new(&settings.namespace, &settings.service_account)
         .context("--namespace and --service-account")?;
-    let (wake, woken) = mpsc::unbounded_channel();
+    let (wake, mut woken) = mpsc::unbounded_channel();
     let metrics = Arc::new(Metrics::default());
     let observer: Arc<dyn crate::vault::RequestObserver> = metrics.clone();
+    let me = lead::identity(settings.pod.as_deref());
+    let user_agent = lead::user_agent(&me);
+    let book = settings.elects().then(Arc::<Book>::default);
+    let leadership = if book.is_some() { Leadership::contested() } else { Leadership::alone() };
+    metrics.leads(!leadership.is_contested());
+    let client = lead::client(config.clone(), leadership.clone(), &user_agent)
+        .context("the connection to the API server")?;
     let ctx = Arc::new(Context {
         cluster: Cluster::default(),
         surroundings: Surroundings::default(),
@@ -109,9 +131,10 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
             settings.namespace.clone(),
             settings.service_account.clone(),
             Some(observer),
+            Lead { leadership: leadership.clone(), book: book.clone(), user_agent },
         ),
         reporter: Reporter::new(client.clone(), settings.pod.clone()),
-        metrics,
+        metrics: Arc::clone(&metrics),
         wake,
         failures: Failures::default(),
         sweeps: Sweeps::default(),
@@ -128,28 +151,28 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
 
     let mut tasks = JoinSet::new();
     let mut start = Start { ctx: &ctx, stop: &stop, tasks: &mut tasks, synced: Vec::new() };
-    let config = || Config::default();
+    let queue = || Config::default();
     let channels = start.reconciled::<Channel>(
         channel::seen,
         channel::reconcile,
-        config().concurrency(settings.concurrency),
+        queue().concurrency(settings.concurrency),
     );
     let namespaces = start.reconciled::<PartialObjectMeta<Namespace>>(
         namespace::seen,
         namespace::reconcile,
-        config().concurrency(8),
+        queue().concurrency(8),
     );
     let domains =
-        start.reconciled::<TrustDomain>(trust_domain::seen, trust_domain::reconcile, config().concurrency(4));
+        start.reconciled::<TrustDomain>(trust_domain::seen, trust_domain::reconcile, queue().concurrency(4));
     let parties = start.reconciled::<ExternalParty>(
         external_party::seen,
         external_party::reconcile,
-        config().concurrency(4),
+        queue().concurrency(4),
     );
     let policies = start.reconciled::<RetentionPolicy>(
         retention_policy::seen,
         retention_policy::reconcile,
-        config().concurrency(4),
+        queue().concurrency(4),
     );
     start.related(Api::<Pod>::all(client.clone()), related::pod);
     start.related(Api::<Service>::all(client.clone()), related::service);
@@ -187,18 +210,53 @@ pub async fn run(client: Client, settings: Settings, stop: CancellationToken) ->
         }
         readiness.set();
     });
-    tracing::info!("everything is seen; reconciling");
-    let everything = ctx.cluster.read(everything);
-    everything.into_iter().for_each(|subject| ctx.wake(subject));
-    tokio::spawn(queues.route(woken, Arc::clone(&ctx), stop.clone()));
-
-    stop.cancelled().await;
+    let quit = CancellationToken::new();
+    let mut election = match book {
+        None => tokio::spawn(std::future::pending()),
+        Some(book) => {
+            lead::watch_over(leadership.clone());
+            let campaign = Campaign::new(config, &settings.namespace, &me, leadership.clone(), book, metrics)
+                .context("the connection to the API server for the election")?;
+            tokio::spawn(campaign.run(quit.clone()))
+        }
+    };
+    let act = async {
+        stand_by(&leadership, &mut woken).await;
+        tracing::info!("everything is seen; reconciling");
+        let everything = ctx.cluster.read(everything);
+        everything.into_iter().for_each(|subject| ctx.wake(subject));
+        queues.route(woken, Arc::clone(&ctx), stop.clone()).await;
+        stop.cancelled().await;
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = act => {}
+        // What is under way is not finished: it ends with this process.
+        ended = &mut election => return Ok(ended.context("the election ended badly")??),
+    }
     tracing::info!("stopping: what is under way is finished first");
     let ended = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
     if ended.is_err() {
         tracing::warn!("something was still under way; it is taken up again at the next start");
     }
+    // Only now, when nothing acts any more, may another replica.
+    quit.cancel();
+    if leadership.is_contested() {
+        election.await.context("the election ended badly")??;
+    }
     served.await.context("the server ended badly")?
+}
+
+/// Waits for leadership with warm caches. What is to be looked at meanwhile is looked at by the leader, and by
+/// this replica once it leads, when it looks at everything.
+async fn stand_by(leadership: &Leadership, woken: &mut mpsc::UnboundedReceiver<Subject>) {
+    let mut elected = std::pin::pin!(leadership.elected());
+    loop {
+        tokio::select! {
+            _ = &mut elected => return,
+            Some(_) = woken.recv() => {}
+        }
+    }
 }
 
 /// Everything there is to look at.

@@ -118,12 +118,21 @@ fn policies_and_roles(prey: &Prey) -> Vec<Try> {
         ),
         attempt("renew another's token", "POST", "auth/token/renew", json!({"token": prey.token}), Works),
         attempt(
-            "revoke another's token",
+            "renew another's token by accessor",
             "POST",
-            "auth/token/revoke-accessor",
+            "auth/token/renew-accessor",
             json!({"accessor": prey.accessor}),
             Works,
         ),
+        // By accessor it may: that is how a replica's token is revoked by the one that leads after it.
+        attempt(
+            "revoke all tokens of a mount",
+            "POST",
+            "sys/leases/revoke-prefix/auth/userpass",
+            json!({}),
+            Works,
+        ),
+        attempt("revoke another's token", "POST", "auth/token/revoke", json!({"token": prey.token}), Works),
     ]
 }
 

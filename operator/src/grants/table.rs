@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::{Installation, rbac};
+use crate::lead;
 
 /// Where a grant holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -146,7 +147,7 @@ pub struct Access<'a> {
     pub verb: &'a str,
 }
 
-use Verb::{Bind, Create, Delete, Get, List, Patch, Watch};
+use Verb::{Bind, Create, Delete, Get, List, Patch, Update, Watch};
 
 const FOLLOW: &[Verb] = &[List, Watch];
 
@@ -155,6 +156,7 @@ const CORE: &str = "";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
+const COORDINATION: &str = "coordination.k8s.io";
 
 /// All the operator may do. Reading what the API server offers (`/api`, `/apis`) and asking about
 /// its own rights is every ServiceAccount's, by the server's own roles.
@@ -216,6 +218,9 @@ fn itself(installation: &Installation) -> Vec<Grant> {
         here(CORE, "serviceaccounts", &[Create], "A token of its own for Vault's audience, to log in with.")
             .subresource("token")
             .named([installation.service_account()]),
+        here(COORDINATION, "leases", &[Create], "Stand for election; RBAC grants no create by name."),
+        here(COORDINATION, "leases", &[Get, Update], "Be elected, stay it and give it up: one replica acts.")
+            .named([lead::LEASE]),
     ];
     // A rule with no names would hold for every Secret, so without names there is no rule.
     if !installation.token_secrets().is_empty() {
@@ -325,7 +330,7 @@ mod tests {
             }
             // Nothing in the cluster at large is ever removed or replaced.
             assert!(
-                row.verbs.iter().all(|verb| ![Delete, Verb::Update, Verb::DeleteCollection].contains(verb))
+                row.verbs.iter().all(|verb| ![Delete, Update, Verb::DeleteCollection].contains(verb))
             );
             assert!(!row.verbs.contains(&Verb::Govern), "the operator never decides membership");
         }
@@ -353,6 +358,9 @@ mod tests {
         assert!(!allowed("", "", "configmaps", "", "list"));
         assert!(allowed("subrosa-system", "", "serviceaccounts/token", "subrosa", "create"));
         assert!(!allowed("subrosa-system", "", "serviceaccounts/token", "default", "create"));
+        assert!(allowed("subrosa-system", COORDINATION, "leases", "subrosa", "update"));
+        assert!(!allowed("subrosa-system", COORDINATION, "leases", "another", "update"));
+        assert!(!allowed("kube-system", COORDINATION, "leases", "subrosa", "create"));
         assert!(allowed("cc-front", RBAC, "rolebindings", "subrosa", "patch"));
         assert!(!allowed("cc-front", RBAC, "rolebindings", "another", "patch"));
         assert!(!allowed("", RBAC, "clusterroles", "cluster-admin", "bind"));

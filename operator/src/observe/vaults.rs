@@ -11,7 +11,7 @@ use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{Secret, ServiceAccount},
 };
-use kube::{Api, Client, api::PostParams};
+use kube::{Api, Client, ResourceExt as _, api::PostParams};
 use secrecy::SecretString;
 use subrosa_crds::{TrustDomain, trust_domain::VaultSpec};
 use subrosa_plan::{domain, fault::Fault, world::World};
@@ -19,13 +19,16 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::ledgers::Ledgers;
-use crate::vault::{
-    AliasName, MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig,
-    VaultError,
-    auth::{JwtSource, Login, Session, SessionState},
-    identity::{self, Aliases},
-    kv::Kv,
-    transit::{Transit, TransitKey},
+use crate::{
+    lead::{Book, Leadership},
+    vault::{
+        AliasName, MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig,
+        VaultError,
+        auth::{JwtSource, Login, Session, SessionState},
+        identity::{self, Aliases},
+        kv::Kv,
+        transit::{Transit, TransitKey},
+    },
 };
 
 /// The metadata of an entity alias.
@@ -149,7 +152,21 @@ pub struct Vaults {
     namespace: String,
     service_account: String,
     observer: Option<Arc<dyn RequestObserver>>,
+    lead: Lead,
     known: Mutex<BTreeMap<String, (Wiring, Arc<DomainVault>)>>,
+    /// One login a domain at a time: a second one would revoke the first, or be one too many.
+    connecting: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What requests to Vault owe to leadership.
+#[derive(Clone, Default)]
+pub struct Lead {
+    /// What each of them needs.
+    pub leadership: Leadership,
+    /// Where the tokens are written down; nowhere without an election.
+    pub book: Option<Arc<Book>>,
+    /// What this replica calls itself.
+    pub user_agent: String,
 }
 
 /// What a connection was made from: another one is made when it changes.
@@ -166,8 +183,10 @@ impl Vaults {
         namespace: String,
         service_account: String,
         observer: Option<Arc<dyn RequestObserver>>,
+        lead: Lead,
     ) -> Self {
-        Self { client, namespace, service_account, observer, known: Mutex::default() }
+        let (known, connecting) = Default::default();
+        Self { client, namespace, service_account, observer, lead, known, connecting }
     }
 
     /// The Vault of `domain`, connected now where it was not.
@@ -181,26 +200,31 @@ impl Vaults {
     ) -> Result<Arc<DomainVault>, Fault> {
         let name = domain.metadata.name.clone().unwrap_or_default();
         let wiring = world.read(|world| wiring(domain, world))?;
-        if let Some((known, vault)) = self.known().get(&name)
-            && *known == wiring
-        {
-            return Ok(Arc::clone(vault));
+        let connected = || match self.known().get(&name) {
+            Some((known, vault)) if *known == wiring => Some(Arc::clone(vault)),
+            _ => None,
+        };
+        if let Some(vault) = connected() {
+            return Ok(vault);
+        }
+        let turn = Arc::clone(self.connecting().entry(name.clone()).or_default());
+        let _turn = turn.lock().await;
+        // Another reconcile may have been quicker.
+        if let Some(vault) = connected() {
+            return Ok(vault);
         }
         let vault = Arc::new(self.connect(domain, &wiring).await?);
-        let mut known = self.known();
-        // Another reconcile may have been quicker: its session is as good, and ours ends with this drop.
-        match known.get(&name) {
-            Some((other, quicker)) if *other == wiring => Ok(Arc::clone(quicker)),
-            _ => {
-                known.insert(name, (wiring, Arc::clone(&vault)));
-                Ok(vault)
-            }
-        }
+        self.known().insert(name, (wiring, Arc::clone(&vault)));
+        Ok(vault)
     }
 
     /// Ends the connection of a trust domain that is gone.
     pub fn forget(&self, domain: &str) {
         self.known().remove(domain);
+        self.connecting().remove(domain);
+        if let Some(book) = &self.lead.book {
+            book.forget(domain);
+        }
     }
 
     async fn connect(&self, domain: &TrustDomain, wiring: &Wiring) -> Result<DomainVault, Fault> {
@@ -210,11 +234,14 @@ impl Vaults {
         let mut config = VaultConfig::new(address);
         config.ca_bundle.clone_from(&wiring.ca_bundle);
         config.observer.clone_from(&self.observer);
+        config.leadership = self.lead.leadership.clone();
+        config.user_agent.clone_from(&self.lead.user_agent);
         let vault = Vault::new(config).map_err(|error| fault(&error))?;
         let mount = |text: &str| MountPath::new(text).map_err(|error| fault(&error.into()));
         let auth_mount = mount(domain::auth_mount(domain))?;
         let login = self.login(spec, &auth_mount).await?;
-        let session = Session::new(vault.clone(), login);
+        let register = self.lead.book.as_ref().map(|book| book.of(&domain.name_any()));
+        let session = Session::new(vault.clone(), login).registered(register);
         let state = session.state();
         let stop = CancellationToken::new();
         // One try now, so that the first reconcile does not meet an empty token.
@@ -263,6 +290,10 @@ impl Vaults {
             audience: auth.audience.unwrap_or_else(|| "vault".into()),
         });
         Ok(Login::Kubernetes { mount: auth_mount.clone(), role, jwt })
+    }
+
+    fn connecting(&self) -> MutexGuard<'_, BTreeMap<String, Arc<tokio::sync::Mutex<()>>>> {
+        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, (Wiring, Arc<DomainVault>)>> {

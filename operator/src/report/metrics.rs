@@ -61,6 +61,7 @@ pub struct Metrics {
     vault: Family<VaultLabels, Counter>,
     vault_seconds: Histogram,
     issued: Family<ReasonLabels, Counter>,
+    leader: Gauge,
     gauges: Gauges,
     /// When the Channels were counted. Held while gauges are set or read: nobody sees half of a count.
     counted: Mutex<Option<Instant>>,
@@ -136,9 +137,11 @@ impl Default for Metrics {
         registry.register("vault_request_seconds", "Duration of requests to Vault", vault_seconds.clone());
         let issued = Family::default();
         registry.register("certificates_issued", "Certificates issued by reason", issued.clone());
+        let leader = Gauge::default();
+        registry.register("leader", "Whether this replica leads: 1 or 0", leader.clone());
         let gauges = Gauges::default();
         gauges.register(&mut registry);
-        Self { registry, reconciles, vault, vault_seconds, issued, gauges, counted: Mutex::default() }
+        Self { registry, reconciles, vault, vault_seconds, issued, leader, gauges, counted: Mutex::default() }
     }
 }
 
@@ -170,6 +173,11 @@ impl Metrics {
 
     fn counted(&self) -> MutexGuard<'_, Option<Instant>> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says whether this replica leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
     }
 
     /// Counts an issued certificate.

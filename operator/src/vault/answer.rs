@@ -60,6 +60,9 @@ pub(super) struct Envelope<T> {
 pub(super) struct AuthPart {
     #[serde(deserialize_with = "secret")]
     pub client_token: SecretString,
+    /// By which the token can be revoked, but not used.
+    #[serde(default)]
+    pub accessor: String,
     pub lease_duration: u64,
     pub renewable: bool,
 }

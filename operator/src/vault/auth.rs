@@ -1,7 +1,7 @@
 //! A session: logs in, renews at two thirds of the lease, and logs in again when the token is dead.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -37,6 +37,15 @@ where
     fn jwt(&self) -> BoxFuture<'_, Result<SecretString, String>> {
         Box::pin(self())
     }
+}
+
+/// Keeps account of tokens, so that a successor can revoke them.
+pub trait TokenRegister: Send + Sync {
+    /// Writes `accessor` down where a successor finds it, and says which tokens of predecessors are to be
+    /// revoked before its token is used. The error says why it could not.
+    fn note<'a>(&'a self, accessor: &'a str) -> BoxFuture<'a, Result<Vec<String>, String>>;
+    /// The token of `accessor` is revoked, or never will be used.
+    fn strike(&self, accessor: &str);
 }
 
 /// How a session gets its token.
@@ -81,7 +90,10 @@ pub enum SessionState {
 pub struct Session {
     vault: Vault,
     login: Login,
+    register: Option<Arc<dyn TokenRegister>>,
     state: watch::Sender<SessionState>,
+    /// Of a login that was made before the session runs.
+    begun: Mutex<Option<Lease>>,
 }
 
 /// How long a token lasts, from when it was received.
@@ -108,7 +120,15 @@ enum Woken {
 impl Session {
     /// A session for `vault`; nothing happens before [`login`](Self::login) or [`run`](Self::run).
     pub fn new(vault: Vault, login: Login) -> Self {
-        Self { vault, login, state: watch::Sender::new(SessionState::Starting) }
+        let state = watch::Sender::new(SessionState::Starting);
+        Self { vault, login, register: None, state, begun: Mutex::default() }
+    }
+
+    /// The same, with its tokens written down and those of predecessors revoked. A given token is not: it is
+    /// the same for every replica.
+    #[must_use]
+    pub fn registered(self, register: Option<Arc<dyn TokenRegister>>) -> Self {
+        Self { register, ..self }
     }
 
     /// Follows the session's state, for readiness.
@@ -117,15 +137,23 @@ impl Session {
     }
 
     /// Logs in once and gives the token to the [`Vault`]; enough for a command that ends before the lease
-    /// does.
+    /// does. A session that runs afterwards goes on with this login.
     pub async fn login(&self) -> Result<(), VaultError> {
-        self.log_in().await.map(|_| ())
+        let lease = self.log_in().await?;
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
+        Ok(())
     }
 
     /// Logs in and keeps the token alive until `stop`. Failures are retried for ever, with growing pauses;
     /// they are seen in the state and in whatever requests fail meanwhile.
     pub async fn run(&self, stop: CancellationToken) {
-        while let Some(lease) = self.log_in_persistently(&stop).await {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+        loop {
+            let lease = match begun.take() {
+                Some(lease) => Some(lease),
+                None => self.log_in_persistently(&stop).await,
+            };
+            let Some(lease) = lease else { return };
             let logged_in = tokio::time::Instant::now();
             if !self.keep_alive(lease, &stop).await {
                 return;
@@ -237,8 +265,41 @@ impl Session {
             }
             Err(error) => return Err(error),
         };
+        if let Some(register) = &self.register {
+            let previous = register.note(&auth.accessor).await.map_err(refused)?;
+            // A token that is given up here was never used and is known to nobody.
+            let revoked = self.revoke(&auth.client_token, previous, register.as_ref()).await;
+            revoked.inspect_err(|_| register.strike(&auth.accessor))?;
+        }
         self.vault.set_token(&auth.client_token)?;
         Ok(lease_of(&auth))
+    }
+
+    /// Revokes the tokens of predecessors: one that still runs can do nothing more in Vault, not even with a
+    /// request that is on its way. The new token is used for nothing else before.
+    async fn revoke(
+        &self,
+        token: &SecretString,
+        previous: Vec<String>,
+        register: &dyn TokenRegister,
+    ) -> Result<(), VaultError> {
+        if previous.is_empty() {
+            return Ok(());
+        }
+        let vault = self.vault.with_token(token)?;
+        let path = "auth/token/revoke-accessor";
+        let op = Op::new("auth.revoke", path, &[Capability::Update]);
+        for accessor in previous {
+            let call = Call::<_, serde_json::Value>::post(path, Accessor { accessor: &accessor });
+            match vault.send(&op, &call, None).await {
+                Ok(_) => tracing::info!("the Vault token of the replica that led before is revoked"),
+                // There is none of that accessor: it was revoked, or has expired.
+                Err(VaultError::Invalid { .. } | VaultError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            register.strike(&accessor);
+        }
+        Ok(())
     }
 
     async fn adopt(&self, token: &SecretString) -> Result<Lease, VaultError> {
@@ -295,6 +356,11 @@ fn lease_of(auth: &AuthPart) -> Lease {
 struct KubernetesLogin<'a> {
     role: &'a str,
     jwt: &'a str,
+}
+
+#[derive(Serialize)]
+struct Accessor<'a> {
+    accessor: &'a str,
 }
 
 #[derive(Deserialize)]

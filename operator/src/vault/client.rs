@@ -17,6 +17,7 @@ pub use super::config::{RequestObserver, RequestSample, VaultAddress, VaultConfi
 use super::endpoint::{Call, Capability, Op};
 use super::error::VaultError;
 pub use super::health::Health;
+use crate::lead::Deposed;
 
 /// Attempts after the first one, for failures that allow another.
 const MAX_REPETITIONS: usize = 3;
@@ -112,6 +113,13 @@ impl Vault {
         self.inner.token.load().is_some()
     }
 
+    /// The same Vault with another token, which this one does not get to know.
+    pub(super) fn with_token(&self, token: &SecretString) -> Result<Self, VaultError> {
+        let other = Self::new(self.inner.config.clone())?;
+        other.set_token(token)?;
+        Ok(other)
+    }
+
     /// Waits until Vault has rejected the token.
     pub(super) async fn token_rejected(&self) {
         self.inner.token_rejected.notified().await;
@@ -205,6 +213,7 @@ impl Vault {
             Err(_) => return Err(timed_out()),
             Ok(Err(Broken::Transport(error))) if error.is_timeout() => return Err(timed_out()),
             Ok(Err(Broken::Transport(error))) => return Err(no_answer(error)),
+            Ok(Err(Broken::Deposed(deposed))) => return Err(Failure::final_(deposed.into())),
             Ok(Err(Broken::Other(problem))) => {
                 let path = prepared.path.clone();
                 return Err(Failure::final_(VaultError::Unexpected { path, problem: problem.into() }));
@@ -236,16 +245,8 @@ impl Vault {
             request =
                 request.header(http::header::CONTENT_TYPE, "application/json").body(prepared.body.clone());
         }
-        let mut response = request.send().await?;
-        let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(Broken::Other("it is larger than 32 MiB"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok((status, body))
+        // Here, after every wait: what is asked of leadership earlier may be outdated when it is sent.
+        self.inner.config.leadership.guard(receive(request)).await?
     }
 
     /// After "permission denied": Vault says the same for a missing right and for a dead token. Only the
@@ -262,8 +263,22 @@ impl Vault {
     }
 }
 
+async fn receive(request: reqwest::RequestBuilder) -> Result<(StatusCode, Vec<u8>), Broken> {
+    let mut response = request.send().await?;
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(Broken::Other("it is larger than 32 MiB"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((status, body))
+}
+
 /// Why an exchange has no answer.
 enum Broken {
+    Deposed(Deposed),
     Transport(reqwest::Error),
     Other(&'static str),
 }
@@ -271,6 +286,12 @@ enum Broken {
 impl From<reqwest::Error> for Broken {
     fn from(error: reqwest::Error) -> Self {
         Self::Transport(error)
+    }
+}
+
+impl From<Deposed> for Broken {
+    fn from(deposed: Deposed) -> Self {
+        Self::Deposed(deposed)
     }
 }
 

@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::VaultError;
+use crate::lead::Leadership;
 
 /// The origin of a Vault server: scheme, host and port, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,18 +96,30 @@ pub struct VaultConfig {
     pub concurrency: usize,
     /// Who is told about requests.
     pub observer: Option<Arc<dyn RequestObserver>>,
+    /// What every request needs at the moment it is sent.
+    pub leadership: Leadership,
+    /// What this process calls itself.
+    pub user_agent: String,
 }
 
 impl VaultConfig {
-    /// The defaults: 5 s per attempt, 16 requests at once, the system's authorities.
+    /// The defaults: 5 s per attempt, 16 requests at once, the system's authorities, nobody who contests.
     pub fn new(address: VaultAddress) -> Self {
-        Self { address, ca_bundle: None, timeout: Duration::from_secs(5), concurrency: 16, observer: None }
+        Self {
+            address,
+            ca_bundle: None,
+            timeout: Duration::from_secs(5),
+            concurrency: 16,
+            observer: None,
+            leadership: Leadership::alone(),
+            user_agent: concat!("subrosa/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
     }
 
     /// Builds the HTTP client: no redirects, no proxy from the environment, deadlines on everything.
     pub(super) fn http_client(&self) -> Result<reqwest::Client, VaultError> {
         let builder = reqwest::Client::builder()
-            .user_agent(concat!("subrosa/", env!("CARGO_PKG_VERSION")))
+            .user_agent(&self.user_agent)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .referer(false)

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::name::InvalidName;
+use crate::lead::Deposed;
 
 /// A failure of one exchange with Vault.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -61,6 +62,9 @@ pub enum VaultError {
     /// The token is missing, expired or revoked.
     #[error("Vault does not accept the token any more")]
     TokenRejected,
+    /// Another replica leads; nothing was sent, or no answer is waited for.
+    #[error("{0}")]
+    NotLeading(#[from] Deposed),
     /// A login was refused.
     #[error("Vault refused the login as role {role} at auth/{mount}: {detail}")]
     LoginRefused {
@@ -149,6 +153,7 @@ impl VaultError {
             Self::Redirected { .. } => "VaultRedirected",
             Self::PermissionDenied { .. } => "VaultPermissionDenied",
             Self::TokenRejected => "VaultTokenRejected",
+            Self::NotLeading(_) => "NotLeading",
             Self::LoginRefused { .. } => "VaultLoginRefused",
             Self::NotFound { .. } => "VaultNotFound",
             Self::CasConflict { .. } => "VaultConflict",
@@ -179,6 +184,7 @@ impl VaultError {
             Self::TokenRejected => {
                 "nothing, if the operator logs in by itself: it does so now; else replace the token".into()
             }
+            Self::NotLeading(_) => "nothing: the replica that leads goes on with it".into(),
             Self::LoginRefused { role, mount, .. } => format!(
                 "check that role {role} at auth/{mount} exists, is bound to the operator's ServiceAccount and \
                  asks for the same audience; `subrosa vault-setup` writes it"
@@ -209,6 +215,7 @@ impl VaultError {
                 | Self::Unreachable { .. }
                 | Self::Timeout { .. }
                 | Self::TokenRejected
+                | Self::NotLeading(_)
                 | Self::CasConflict { .. }
                 | Self::NotReady { .. }
                 | Self::Fault { .. }
@@ -219,7 +226,11 @@ impl VaultError {
     pub fn outcome_unknown(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Fault { .. } | Self::Unexpected { .. }
+            Self::Unreachable { .. }
+                | Self::Timeout { .. }
+                | Self::NotLeading(_)
+                | Self::Fault { .. }
+                | Self::Unexpected { .. }
         )
     }
 }

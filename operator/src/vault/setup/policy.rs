@@ -100,6 +100,14 @@ path "auth/token/lookup-self" {{
 path "auth/token/renew-self" {{
   capabilities = ["update"]
 }}
+# The tokens of replicas that led before, by accessors that only their logins told. Listing stays forbidden.
+path "auth/token/revoke-accessor" {{
+  capabilities = ["update"]
+  allowed_parameters = {{
+    "accessor" = []
+  }}
+  required_parameters = ["accessor"]
+}}
 "#
     )
 }

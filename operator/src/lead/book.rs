@@ -1,0 +1,208 @@
+//! Which Vault tokens belong to this epoch, so that the next one can revoke them.
+//!
+//! What is written down is a token's accessor, in an annotation of the Lease: with it a token can be revoked
+//! but not used. It stands there **before** the token is used for anything, so no token in use is missing.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::sync::{Notify, watch};
+
+use crate::vault::auth::TokenRegister;
+
+/// How many of this epoch's own tokens of a domain are remembered: the one in use and, after another
+/// login, those that a request under way may still carry.
+const OWN: usize = 3;
+/// How long the Lease may take to be written before a login counts as failed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Accessors by trust domain.
+type Accessors = BTreeMap<String, Vec<String>>;
+
+/// The book of this epoch and of those before it.
+pub struct Book {
+    pages: Mutex<Pages>,
+    /// Has the Lease written.
+    pub(super) changed: Notify,
+    written: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Pages {
+    /// How often it was changed.
+    edition: u64,
+    inherited: Accessors,
+    own: Accessors,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self { pages: Mutex::default(), changed: Notify::new(), written: watch::Sender::new(0) }
+    }
+}
+
+impl Book {
+    /// The pages of one trust domain.
+    pub fn of(self: &Arc<Self>, domain: &str) -> Arc<dyn TokenRegister> {
+        Arc::new(DomainPages { book: Arc::clone(self), domain: domain.to_owned() })
+    }
+
+    /// Takes over what the epochs before left in the Lease.
+    pub(super) fn inherit(&self, text: &str) {
+        self.pages().inherited = parse(text);
+    }
+
+    /// As it stands in the Lease, and which edition this is.
+    pub(super) fn text(&self) -> (u64, String) {
+        let pages = self.pages();
+        let entries = pages.inherited.iter().chain(&pages.own);
+        let entries = entries.flat_map(|(domain, all)| all.iter().map(move |one| format!("{domain}={one}")));
+        (pages.edition, entries.collect::<Vec<_>>().join(","))
+    }
+
+    /// That edition stands in the Lease.
+    pub(super) fn written(&self, edition: u64) {
+        self.written.send_if_modified(|last| edition > std::mem::replace(last, edition.max(*last)));
+    }
+
+    /// Forgets a trust domain that is gone, as its connection is.
+    pub fn forget(&self, domain: &str) {
+        let mut pages = self.pages();
+        pages.inherited.remove(domain);
+        pages.own.remove(domain);
+        pages.edition += 1;
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn note(&self, domain: &str, accessor: &str) -> Result<Vec<String>, String> {
+        if !is_plain(accessor) {
+            return Err("Vault named the token's accessor in a way that cannot be written down".into());
+        }
+        let (edition, inherited) = {
+            let mut pages = self.pages();
+            let own = pages.own.entry(domain.to_owned()).or_default();
+            own.push(accessor.to_owned());
+            let surplus = own.len().saturating_sub(OWN);
+            own.drain(..surplus);
+            pages.edition += 1;
+            (pages.edition, pages.inherited.get(domain).cloned().unwrap_or_default())
+        };
+        self.changed.notify_one();
+        let mut written = self.written.subscribe();
+        match tokio::time::timeout(PATIENCE, written.wait_for(|last| *last >= edition)).await {
+            Ok(Ok(_)) => Ok(inherited),
+            Ok(Err(_)) | Err(_) => Err(format!(
+                "the Lease {} could not be written, where the token's accessor has to stand first",
+                super::LEASE
+            )),
+        }
+    }
+
+    fn strike(&self, domain: &str, accessor: &str) {
+        let mut pages = self.pages();
+        let Pages { inherited, own, .. } = &mut *pages;
+        for accessors in [inherited, own] {
+            if let Some(all) = accessors.get_mut(domain) {
+                all.retain(|one| one != accessor);
+            }
+            accessors.retain(|_, all| !all.is_empty());
+        }
+        pages.edition += 1;
+    }
+}
+
+struct DomainPages {
+    book: Arc<Book>,
+    domain: String,
+}
+
+impl TokenRegister for DomainPages {
+    fn note<'a>(&'a self, accessor: &'a str) -> BoxFuture<'a, Result<Vec<String>, String>> {
+        self.book.note(&self.domain, accessor).boxed()
+    }
+
+    fn strike(&self, accessor: &str) {
+        self.book.strike(&self.domain, accessor);
+    }
+}
+
+/// What could not be written there by us is not read.
+fn parse(text: &str) -> Accessors {
+    let mut found = Accessors::new();
+    for entry in text.split(',').filter(|entry| !entry.is_empty()) {
+        match entry.split_once('=') {
+            Some((domain, accessor)) if is_plain(domain) && is_plain(accessor) => {
+                found.entry(domain.to_owned()).or_default().push(accessor.to_owned());
+            }
+            _ => {
+                tracing::warn!("an entry of the Lease's Vault accessors is not <domain>=<accessor>: ignored")
+            }
+        }
+    }
+    found
+}
+
+fn is_plain(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    (1..=253).contains(&text.len()) && text.bytes().all(letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes the Lease whenever asked.
+    fn with_a_lease() -> Arc<Book> {
+        let book = Arc::new(Book::default());
+        let lease = Arc::clone(&book);
+        tokio::spawn(async move {
+            loop {
+                lease.changed.notified().await;
+                let (edition, _) = lease.text();
+                lease.written(edition);
+            }
+        });
+        book
+    }
+
+    #[tokio::test]
+    async fn what_was_left_is_revoked_by_the_next_epoch_and_then_struck_out() {
+        let book = with_a_lease();
+        book.inherit("amstel=a1,rhine=r1,amstel=a2,nonsense,=,x=y z");
+        let (amstel, rhine) = (book.of("amstel"), book.of("rhine"));
+        assert_eq!(amstel.note("a3").await.unwrap(), ["a1", "a2"]);
+        assert_eq!(book.text().1, "amstel=a1,amstel=a2,rhine=r1,amstel=a3");
+        amstel.strike("a1");
+        amstel.strike("a2");
+        assert_eq!(amstel.note("a4").await.unwrap(), Vec::<String>::new());
+        assert_eq!(rhine.note("r2").await.unwrap(), ["r1"]);
+        assert_eq!(book.text().1, "rhine=r1,amstel=a3,amstel=a4,rhine=r2");
+        book.forget("amstel");
+        assert_eq!(book.text().1, "rhine=r1,rhine=r2");
+    }
+
+    #[tokio::test]
+    async fn the_book_does_not_grow_with_logins() {
+        let book = with_a_lease();
+        for login in 0..20 {
+            book.of("amstel").note(&format!("a{login}")).await.unwrap();
+        }
+        assert_eq!(book.text().1, "amstel=a17,amstel=a18,amstel=a19");
+    }
+
+    #[tokio::test]
+    async fn a_token_is_of_no_use_before_its_accessor_stands_in_the_lease() {
+        let book = Arc::new(Book::default());
+        let pages = book.of("amstel");
+        let soon = tokio::time::timeout(Duration::from_millis(100), pages.note("a1")).await;
+        assert!(soon.is_err(), "nobody has written the Lease");
+        assert!(pages.note("a 1").await.is_err());
+    }
+}

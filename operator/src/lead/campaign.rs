@@ -1,0 +1,158 @@
+//! The election against a real Lease: asks the [`Elector`] what to do, does it, and says what came of it.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{Client, Config};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Book, Leadership, clock,
+    elect::{Bid, Elector, Step, Terms},
+    store::{Outcome, Store},
+};
+use crate::report::metrics::Metrics;
+
+/// How long one request may take: several fit into what a term leaves after a renewal is due.
+const REQUEST: Duration = Duration::from_secs(2);
+
+/// The term is over, and not by this process's will.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this replica no longer leads: it could not renew its Lease in time, or another one holds it. It ends \
+     so that nothing of it can act any more, and starts anew as a candidate"
+)]
+pub struct Lost;
+
+/// One candidate's part in the election.
+pub struct Campaign {
+    store: Store,
+    elector: Elector,
+    leadership: Leadership,
+    book: Arc<Book>,
+    metrics: Arc<Metrics>,
+    rival: String,
+}
+
+impl Campaign {
+    /// A candidate named `me`. `config` leads to the API server; the connection is its own, so that no
+    /// other traffic holds up a renewal.
+    ///
+    /// # Errors
+    /// When no connection can be set up.
+    pub fn new(
+        config: Config,
+        namespace: &str,
+        me: &str,
+        leadership: Leadership,
+        book: Arc<Book>,
+        metrics: Arc<Metrics>,
+    ) -> kube::Result<Self> {
+        let terms = Terms::default();
+        let seconds = i32::try_from(terms.lease.as_secs()).unwrap_or(i32::MAX);
+        Ok(Self {
+            store: Store::new(Client::try_from(config)?, namespace, me, seconds),
+            elector: Elector::new(me, terms),
+            leadership,
+            book,
+            metrics,
+            rival: String::new(),
+        })
+    }
+
+    /// Stands for election, and leads once elected, until `quit`: then the Lease is given up.
+    ///
+    /// # Errors
+    /// When a term ends otherwise. Nothing of this process can act any more then.
+    pub async fn run(mut self, quit: CancellationToken) -> Result<(), Lost> {
+        loop {
+            match self.elector.step(clock::now()) {
+                Step::Lost => {
+                    self.leadership.end();
+                    self.metrics.leads(false);
+                    return Err(Lost);
+                }
+                Step::Wait(until) => {
+                    let pause = tokio::time::sleep(until.saturating_sub(clock::now()));
+                    let leads = self.elector.term().is_some();
+                    tokio::select! {
+                        () = quit.cancelled() => break,
+                        () = self.book.changed.notified(), if leads => self.elector.hurry(clock::now()),
+                        () = pause => {}
+                    }
+                }
+                Step::Read => self.read().await,
+                Step::Write(bid) => self.write(&bid).await,
+            }
+        }
+        self.give_up().await;
+        Ok(())
+    }
+
+    async fn read(&mut self) {
+        match within(self.store.read()).await {
+            Ok(record) => {
+                let rival = record.as_ref().map(|record| record.holder.clone()).unwrap_or_default();
+                if self.elector.term().is_none() && rival != self.rival {
+                    tracing::info!(holder = rival, "standing by");
+                    self.rival = rival;
+                }
+                self.elector.read(clock::now(), record);
+            }
+            Err(problem) => self.failed("read", &problem),
+        }
+    }
+
+    async fn write(&mut self, bid: &Bid) {
+        let led = self.elector.term().is_some();
+        // A challenger leaves what the epochs before wrote down: it is what it will have to revoke.
+        let book = led.then(|| self.book.text());
+        let sent = clock::now();
+        let text = book.as_ref().map(|(_, text)| text.as_str());
+        match within(self.store.write(bid, text)).await {
+            Ok(Outcome::Accepted(record)) => {
+                self.elector.written(sent, clock::now(), record);
+                let Some((epoch, until)) = self.elector.term() else { return };
+                if !led {
+                    self.book.inherit(self.store.book().unwrap_or_default());
+                    self.metrics.leads(true);
+                    tracing::info!(epoch, "elected: this replica leads");
+                }
+                self.leadership.hold(epoch, until);
+                if let Some((edition, _)) = book {
+                    self.book.written(edition);
+                }
+            }
+            Ok(Outcome::Refused) => {
+                tracing::debug!("the Lease changed since it was read");
+                self.elector.refused(clock::now());
+            }
+            Err(problem) => self.failed("written", &problem),
+        }
+    }
+
+    fn failed(&mut self, what: &str, problem: &str) {
+        tracing::warn!(leads = self.elector.term().is_some(), "the Lease could not be {what}: {problem}");
+        self.elector.failed(clock::now());
+    }
+
+    /// Whoever stands by need not wait: by now nothing of this process acts.
+    async fn give_up(&mut self) {
+        self.leadership.give_up();
+        self.metrics.leads(false);
+        if self.elector.term().is_none() {
+            return;
+        }
+        match within(self.store.give_up()).await {
+            Ok(Outcome::Accepted(_)) => tracing::info!("the Lease is given up"),
+            Ok(Outcome::Refused) => tracing::warn!("the Lease changed meanwhile and is not given up"),
+            Err(problem) => tracing::warn!("the Lease could not be given up, it runs out: {problem}"),
+        }
+    }
+}
+
+async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
+    match tokio::time::timeout(REQUEST, request).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {REQUEST:?}")),
+    }
+}

@@ -1,0 +1,139 @@
+//! The one way to the API server: a write passes only while this process leads.
+
+use std::task::{Context, Poll};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use http::{
+    HeaderValue, Method, Request, Response, Uri,
+    header::USER_AGENT,
+    uri::{InvalidUri, PathAndQuery},
+};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder},
+};
+use tower::{BoxError, Layer, Service};
+
+use super::{Deposed, Leadership};
+
+/// A client whose writes need leadership and end with it. Reads and watches are free.
+///
+/// # Errors
+/// When no connection can be set up.
+pub fn client(config: Config, leadership: Leadership, user_agent: &str) -> kube::Result<Client> {
+    let layer = Guard { leadership, user_agent: HeaderValue::from_str(user_agent).ok() };
+    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+}
+
+#[derive(Clone)]
+struct Guard {
+    leadership: Leadership,
+    user_agent: Option<HeaderValue>,
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { guard: self.clone(), inner }
+    }
+}
+
+struct Guarded<S> {
+    guard: Guard,
+    inner: S,
+}
+
+impl<S, B> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<B>, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Some(name) = &self.guard.user_agent {
+            request.headers_mut().entry(USER_AGENT).or_insert_with(|| name.clone());
+        }
+        let leadership = &self.guard.leadership;
+        if is_free(request.method()) || !leadership.is_contested() {
+            return self.inner.call(request).map(|answer| answer.map_err(Into::into)).boxed();
+        }
+        let Some(left) = leadership.remaining() else {
+            return std::future::ready(Err(Deposed.into())).boxed();
+        };
+        match bounded(request.uri(), left.as_millis()) {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(error) => return std::future::ready(Err(error)).boxed(),
+        }
+        let leadership = leadership.clone();
+        let answer = self.inner.call(request);
+        async move { leadership.guard(answer).await?.map_err(Into::into) }.boxed()
+    }
+}
+
+/// Whether a request changes nothing, whoever makes it.
+fn is_free(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// The same request with a time limit that the API server itself keeps: what waits there in a queue is
+/// dropped when its term is over, though nobody hears the answer.
+fn bounded(uri: &Uri, millis: u128) -> Result<Uri, BoxError> {
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let joint = if path.contains('?') { "&" } else { "?" };
+    let path: Result<PathAndQuery, InvalidUri> = format!("{path}{joint}timeout={}ms", millis.max(1)).parse();
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path?);
+    Ok(Uri::from_parts(parts)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Duration};
+
+    use super::*;
+    use crate::lead::clock;
+
+    /// What reaches the wire for this method.
+    async fn sent(leadership: Leadership, method: Method) -> Result<String, BoxError> {
+        let wire = tower::service_fn(|request: Request<Body>| async move {
+            let agent = request.headers()[USER_AGENT].to_str().unwrap().to_owned();
+            Ok::<_, Infallible>(Response::new(format!("{} by {agent}", request.uri())))
+        });
+        let guard = Guard { leadership, user_agent: Some(HeaderValue::from_static("me")) };
+        let request = Request::builder().method(method).uri("/api/v1/x?fieldManager=subrosa");
+        Ok(guard.layer(wire).call(request.body(Body::empty())?).await?.into_body())
+    }
+
+    #[tokio::test]
+    async fn only_reads_pass_without_leadership() {
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let error = sent(Leadership::contested(), method).await.unwrap_err();
+            assert!(error.is::<Deposed>(), "{error}");
+        }
+        let read = sent(Leadership::contested(), Method::GET).await.unwrap();
+        assert_eq!(read, "/api/v1/x?fieldManager=subrosa by me");
+    }
+
+    #[tokio::test]
+    async fn a_write_carries_what_is_left_of_the_term() {
+        let leadership = Leadership::contested();
+        leadership.hold(1, clock::now() + Duration::from_secs(7));
+        let written = sent(leadership, Method::PATCH).await.unwrap();
+        let (path, millis) = written.split_once("&timeout=").unwrap();
+        assert_eq!(path, "/api/v1/x?fieldManager=subrosa");
+        let millis: u64 = millis.split_once("ms").unwrap().0.parse().unwrap();
+        assert!((6000..=7000).contains(&millis), "{written}");
+        let alone = sent(Leadership::alone(), Method::PATCH).await.unwrap();
+        assert_eq!(alone, "/api/v1/x?fieldManager=subrosa by me");
+    }
+}

@@ -1,0 +1,196 @@
+//! Whether this process may act, asked at the last moment.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::clock;
+
+/// This process does not lead, or no longer: the request was not sent, or its answer is not waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this replica does not lead (any more), so it changes nothing")]
+pub struct Deposed;
+
+/// Whether this process may act. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Leadership(Option<Arc<Term>>);
+
+#[derive(Debug)]
+struct Term {
+    /// Until when, in nanoseconds of [`clock`]; 0 before the first election.
+    until: AtomicU64,
+    /// Set once, for good.
+    over: AtomicBool,
+    /// The epoch, once elected.
+    elected: watch::Sender<Option<i32>>,
+}
+
+impl Default for Leadership {
+    /// See [`alone`](Self::alone).
+    fn default() -> Self {
+        Self::alone()
+    }
+}
+
+impl Leadership {
+    /// Of a process that nobody contests, such as a command or an operator without election.
+    pub fn alone() -> Self {
+        Self(None)
+    }
+
+    /// To be won.
+    pub fn contested() -> Self {
+        let term = Term {
+            until: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+            elected: watch::Sender::new(None),
+        };
+        Self(Some(Arc::new(term)))
+    }
+
+    /// Whether others may want it too.
+    pub fn is_contested(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether this process may act now.
+    pub fn is_valid(&self) -> bool {
+        self.remaining().is_some()
+    }
+
+    /// For how long it may act; none when it may not.
+    pub fn remaining(&self) -> Option<Duration> {
+        let Some(term) = &self.0 else { return Some(Duration::MAX) };
+        if term.over.load(Ordering::SeqCst) {
+            return None;
+        }
+        let until = Duration::from_nanos(term.until.load(Ordering::SeqCst));
+        until.checked_sub(clock::now()).filter(|left| !left.is_zero())
+    }
+
+    /// Waits until this process leads; gives the epoch, none where there is no election.
+    pub async fn elected(&self) -> Option<i32> {
+        let Some(term) = &self.0 else { return None };
+        // The sender is in this very object, so waiting cannot fail.
+        term.elected.subscribe().wait_for(Option::is_some).await.ok().and_then(|epoch| *epoch)
+    }
+
+    /// Does `work` as long as this process leads: nothing of it is even begun when it does not, and
+    /// nothing is done after the term has ended. A process that was stopped and goes on asks before it does
+    /// anything else.
+    pub async fn guard<F: Future>(&self, work: F) -> Result<F::Output, Deposed> {
+        if self.0.is_none() {
+            return Ok(work.await);
+        }
+        let mut work = pin!(work);
+        let mut end = pin!(tokio::time::sleep(Duration::ZERO));
+        poll_fn(move |cx| {
+            loop {
+                let Some(left) = self.remaining() else { return Poll::Ready(Err(Deposed)) };
+                if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(done));
+                }
+                // Wakes at the end of the term as it is now; a renewal is noticed then.
+                if end.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                end.as_mut().reset(Instant::now() + left);
+            }
+        })
+        .await
+    }
+
+    /// Leads in `epoch`, until then.
+    pub(super) fn hold(&self, epoch: i32, until: Duration) {
+        if let Some(term) = &self.0 {
+            term.until.store(u64::try_from(until.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
+            term.elected.send_if_modified(|elected| elected.replace(epoch) != Some(epoch));
+        }
+    }
+
+    /// From now on this process never acts again.
+    pub(super) fn end(&self) {
+        if let Some(term) = &self.0 {
+            term.over.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// As [`end`](Self::end), by its own will: nothing is overdue then.
+    pub(super) fn give_up(&self) {
+        self.end();
+        if let Some(term) = &self.0 {
+            term.until.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// How long ago the term ended, if it was not given up.
+    pub(super) fn overdue(&self) -> Option<Duration> {
+        let term = self.0.as_ref()?;
+        let until = term.until.load(Ordering::SeqCst);
+        (until > 0).then(|| clock::now().checked_sub(Duration::from_nanos(until))).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    fn for_(left: Duration) -> Leadership {
+        let leadership = Leadership::contested();
+        leadership.hold(1, clock::now() + left);
+        leadership
+    }
+
+    #[tokio::test]
+    async fn nothing_is_begun_without_leadership() {
+        let touched = AtomicUsize::new(0);
+        let work = || async { touched.fetch_add(1, Ordering::SeqCst) };
+        assert_eq!(Leadership::contested().guard(work()).await, Err(Deposed));
+        let ended = for_(Duration::from_secs(9));
+        ended.end();
+        assert_eq!(ended.guard(work()).await, Err(Deposed));
+        ended.hold(2, clock::now() + Duration::from_secs(9));
+        assert_eq!(ended.guard(work()).await, Err(Deposed), "what is over stays over");
+        assert_eq!(touched.load(Ordering::SeqCst), 0);
+        assert_eq!(for_(Duration::from_secs(9)).guard(work()).await, Ok(0));
+        assert_eq!(Leadership::alone().guard(work()).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn work_ends_with_the_term_and_lasts_with_a_renewal() {
+        let leadership = for_(Duration::from_millis(150));
+        let forever = std::future::pending::<()>();
+        let ended = tokio::time::timeout(Duration::from_secs(5), leadership.guard(forever)).await;
+        assert_eq!(ended.expect("it ends by itself"), Err(Deposed));
+
+        let renewed = for_(Duration::from_millis(150));
+        let work = renewed.guard(tokio::time::sleep(Duration::from_millis(400)));
+        renewed.hold(1, clock::now() + Duration::from_secs(9));
+        assert_eq!(work.await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_stood_still_does_nothing_more() {
+        let leadership = for_(Duration::from_millis(100));
+        let steps = AtomicUsize::new(0);
+        let work = async {
+            // The thread stands still, as after SIGSTOP: both timers are due when it goes on.
+            std::thread::sleep(Duration::from_millis(200));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            steps.fetch_add(1, Ordering::SeqCst);
+        };
+        assert_eq!(leadership.guard(work).await, Err(Deposed));
+        assert_eq!(steps.load(Ordering::SeqCst), 0);
+    }
+}

@@ -1,0 +1,120 @@
+//! The Lease: read, and written only at the version that was read.
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use subrosa_crds::FIELD_MANAGER;
+
+use super::{
+    LEASE,
+    elect::{Bid, Record},
+};
+
+/// Where the book of Vault tokens stands.
+const BOOK: &str = "subrosa.dev/vault-accessors";
+
+/// What became of a write.
+pub(super) enum Outcome {
+    /// It is done, and this is the record now.
+    Accepted(Record),
+    /// Somebody else wrote, or removed the Lease, since it was read.
+    Refused,
+}
+
+/// The one Lease.
+pub(super) struct Store {
+    api: Api<Lease>,
+    me: String,
+    seconds: i32,
+    /// As it was last read or written: what others put there is kept.
+    known: Option<Lease>,
+}
+
+impl Store {
+    pub fn new(client: Client, namespace: &str, me: &str, seconds: i32) -> Self {
+        Self { api: Api::namespaced(client, namespace), me: me.to_owned(), seconds, known: None }
+    }
+
+    pub async fn read(&mut self) -> kube::Result<Option<Record>> {
+        self.known = self.api.get_opt(LEASE).await?;
+        Ok(self.known.as_ref().map(record))
+    }
+
+    /// The book, as it stands in the Lease.
+    pub fn book(&self) -> Option<&str> {
+        let annotations = self.known.as_ref()?.metadata.annotations.as_ref()?;
+        annotations.get(BOOK).map(String::as_str)
+    }
+
+    pub async fn write(&mut self, bid: &Bid, book: Option<&str>) -> kube::Result<Outcome> {
+        let base = self.known.clone().filter(|_| bid.replaces.is_some());
+        let mut lease = base.unwrap_or_else(blank);
+        if lease.metadata.resource_version != bid.replaces {
+            return Ok(Outcome::Refused);
+        }
+        let now = MicroTime(Timestamp::now());
+        let spec = lease.spec.get_or_insert_default();
+        if spec.holder_identity.as_deref() != Some(&self.me) {
+            spec.acquire_time = Some(now.clone());
+        }
+        *spec = LeaseSpec {
+            holder_identity: Some(self.me.clone()),
+            lease_duration_seconds: Some(self.seconds),
+            lease_transitions: Some(bid.epoch),
+            renew_time: Some(now),
+            ..std::mem::take(spec)
+        };
+        if let Some(book) = book {
+            lease.metadata.annotations.get_or_insert_default().insert(BOOK.to_owned(), book.to_owned());
+        }
+        self.send(lease).await
+    }
+
+    /// Takes this candidate's name out, so that the next one need not wait.
+    pub async fn give_up(&mut self) -> kube::Result<Outcome> {
+        let mine = |lease: &&Lease| record(lease).holder == self.me;
+        let Some(mut lease) = self.known.as_ref().filter(mine).cloned() else { return Ok(Outcome::Refused) };
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = None;
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+        }
+        self.send(lease).await
+    }
+
+    async fn send(&mut self, lease: Lease) -> kube::Result<Outcome> {
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let answer = if lease.metadata.resource_version.is_none() {
+            self.api.create(&params, &lease).await
+        } else {
+            self.api.replace(LEASE, &params, &lease).await
+        };
+        match answer {
+            Ok(made) => {
+                let record = record(&made);
+                self.known = Some(made);
+                Ok(Outcome::Accepted(record))
+            }
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Outcome::Refused),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn blank() -> Lease {
+    Lease { metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() }, spec: None }
+}
+
+fn record(lease: &Lease) -> Record {
+    let spec = lease.spec.as_ref();
+    Record {
+        holder: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default(),
+        epoch: spec.and_then(|spec| spec.lease_transitions).unwrap_or_default(),
+        version: lease.metadata.resource_version.clone().unwrap_or_default(),
+    }
+}

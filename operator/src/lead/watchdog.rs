@@ -1,0 +1,24 @@
+//! Ends a process that should have ended itself.
+
+use std::{process::exit, time::Duration};
+
+use super::Leadership;
+
+/// How long the orderly way out may take after a term has ended.
+const GRACE: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const EXIT_CODE: i32 = 1;
+
+/// Watches, from a thread of its own, that the process ends when its term does: a runtime that is stuck
+/// cannot end itself. It watches until the process ends.
+pub fn watch_over(leadership: Leadership) {
+    std::thread::spawn(move || {
+        loop {
+            if leadership.overdue().is_some_and(|overdue| overdue > GRACE) {
+                tracing::error!("the term of this leader has ended and the process has not: ending it");
+                exit(EXIT_CODE);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    });
+}
