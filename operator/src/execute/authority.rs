@@ -83,13 +83,13 @@ pub async fn carry_out(
         match step(&generations, spec, &facts, now) {
             AuthorityAction::CreateFirst => {
                 let made = vault.transit.create_key(&name, KeyType::EcdsaP256, None).await.map_err(fault)?;
-                vault.remember_key(&name, made.clone());
+                vault.remember_key(&name, &made);
                 key = Some(made);
             }
             AuthorityAction::RotateKey => {
                 let latest = key.as_ref().map(|key| key.latest_version).unwrap_or_default();
                 let made = vault.transit.rotate(&name, latest).await.map_err(fault)?;
-                vault.remember_key(&name, made.clone());
+                vault.remember_key(&name, &made);
                 news.push(format!("version {} of the authority's key was made", made.latest_version));
                 key = Some(made);
             }

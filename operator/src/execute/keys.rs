@@ -60,7 +60,7 @@ async fn one(
             .create_key(&name, key_type(key.key_type), key.rotate_every.map(seconds))
             .await
             .map_err(fault)?;
-        vault.remember_key(&name, made.clone());
+        vault.remember_key(&name, &made);
         Some(made)
     } else {
         vault.key(&name).await.map_err(fault)?
@@ -86,7 +86,7 @@ async fn one(
         }
     }
     match &found {
-        Some(key) => vault.remember_key(&name, key.clone()),
+        Some(key) => vault.remember_key(&name, key),
         None => vault.forget_key(&name),
     }
     Ok(found.as_ref().map(observe))

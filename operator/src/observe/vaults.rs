@@ -47,7 +47,8 @@ pub struct DomainVault {
     pub ledgers: Ledgers,
     auth_mount: MountPath,
     aliases: OnceCell<Aliases>,
-    keys: Mutex<BTreeMap<TransitKeyName, (Instant, TransitKey)>>,
+    /// What Vault said of keys, as text: it is kept for every key of every Channel.
+    keys: Mutex<BTreeMap<TransitKeyName, (Instant, Box<str>)>>,
     granted: Mutex<BTreeMap<AliasName, (Instant, Box<str>)>>,
     session: tokio::sync::watch::Receiver<SessionState>,
     stop: CancellationToken,
@@ -76,20 +77,24 @@ impl DomainVault {
     pub async fn key(&self, name: &TransitKeyName) -> Result<Option<TransitKey>, VaultError> {
         if let Some((read, key)) = self.keys().get(name)
             && read.elapsed() < MEMORY
+            && let Ok(key) = serde_json::from_str(key)
         {
-            return Ok(Some(key.clone()));
+            return Ok(Some(key));
         }
         let key = self.transit.read_key(name).await?;
         match &key {
-            Some(key) => self.remember_key(name, key.clone()),
+            Some(key) => self.remember_key(name, key),
             None => self.forget_key(name),
         }
         Ok(key)
     }
 
     /// Remembers a key as Vault just described it.
-    pub fn remember_key(&self, name: &TransitKeyName, key: TransitKey) {
-        self.keys().insert(name.clone(), (Instant::now(), key));
+    pub fn remember_key(&self, name: &TransitKeyName, key: &TransitKey) {
+        match serde_json::to_string(key) {
+            Ok(text) => self.keys().insert(name.clone(), (Instant::now(), text.into_boxed_str())),
+            Err(_) => self.keys().remove(name),
+        };
     }
 
     /// Forgets a key: the next look asks Vault.
@@ -129,7 +134,7 @@ impl DomainVault {
         }
     }
 
-    fn keys(&self) -> MutexGuard<'_, BTreeMap<TransitKeyName, (Instant, TransitKey)>> {
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<TransitKeyName, (Instant, Box<str>)>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

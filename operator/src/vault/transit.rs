@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use vaultrs::api::transit as wire;
 use vaultrs::api::transit::requests::{
     CreateKeyRequest, ListKeysRequest, RotateKeyRequest, SignDataRequest, UpdateKeyConfigurationRequest,
@@ -66,7 +66,7 @@ impl fmt::Display for KeyType {
 }
 
 /// A key as Vault describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransitKey {
     /// Vault's name of the key's type: others than [`KeyType`]'s exist, made by other people.
     pub key_type: String,
@@ -100,7 +100,7 @@ impl TransitKey {
 }
 
 /// One version of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyVersion {
     /// When it was made; whole seconds for symmetric keys.
     pub created: Timestamp,
