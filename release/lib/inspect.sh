@@ -61,7 +61,7 @@ check_image() {
 }
 
 # contained <root> <emulator or nothing> <argument...>: runs /subrosa in the image as a kubelet would with the chart's
-# security context, and without a network: its user, a read-only root, no privilege, an empty environment.
+# security context, and without a network: its user, a read-only root, no privilege, nothing of our environment.
 contained() {
   local root=$1 emulator=$2
   shift 2
@@ -71,7 +71,8 @@ contained() {
     shift
     mount --bind "$root" "$root"
     mount -o remount,bind,ro "$root"
-    exec env -i setpriv --no-new-privs chroot --userspec=65532:65532 --groups= "$root" "$@"
+    export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+    exec env -i PATH="$PATH" setpriv --no-new-privs chroot --userspec=65532:65532 --groups= "$root" "$@"
   ' sh "$root" ${emulator:+/emulator} /subrosa "$@"
 }
 
