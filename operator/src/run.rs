@@ -121,8 +121,9 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     let book = settings.elects().then(Arc::<Book>::default);
     let leadership = if book.is_some() { Leadership::contested() } else { Leadership::alone() };
     metrics.leads(!leadership.is_contested());
-    let client = lead::client(config.clone(), leadership.clone(), &user_agent)
-        .context("the connection to the API server")?;
+    let config = lead::named(config, &user_agent);
+    let client =
+        lead::client(config.clone(), leadership.clone()).context("the connection to the API server")?;
     let ctx = Arc::new(Context {
         cluster: Cluster::default(),
         surroundings: Surroundings::default(),

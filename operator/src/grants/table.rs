@@ -329,9 +329,7 @@ mod tests {
                 assert!(!row.names.is_empty(), "{row:?}");
             }
             // Nothing in the cluster at large is ever removed or replaced.
-            assert!(
-                row.verbs.iter().all(|verb| ![Delete, Update, Verb::DeleteCollection].contains(verb))
-            );
+            assert!(row.verbs.iter().all(|verb| ![Delete, Update, Verb::DeleteCollection].contains(verb)));
             assert!(!row.verbs.contains(&Verb::Govern), "the operator never decides membership");
         }
     }

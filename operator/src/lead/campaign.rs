@@ -30,6 +30,7 @@ pub struct Campaign {
     leadership: Leadership,
     book: Arc<Book>,
     metrics: Arc<Metrics>,
+    me: String,
     rival: String,
 }
 
@@ -55,6 +56,7 @@ impl Campaign {
             leadership,
             book,
             metrics,
+            me: me.to_owned(),
             rival: String::new(),
         })
     }
@@ -92,7 +94,7 @@ impl Campaign {
         match within(self.store.read()).await {
             Ok(record) => {
                 let rival = record.as_ref().map(|record| record.holder.clone()).unwrap_or_default();
-                if self.elector.term().is_none() && rival != self.rival {
+                if self.elector.term().is_none() && rival != self.rival && rival != self.me {
                     tracing::info!(holder = rival, "standing by");
                     self.rival = rival;
                 }

@@ -4,8 +4,7 @@ use std::task::{Context, Poll};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{
-    HeaderValue, Method, Request, Response, Uri,
-    header::USER_AGENT,
+    Method, Request, Response, Uri,
     uri::{InvalidUri, PathAndQuery},
 };
 use kube::{
@@ -20,15 +19,13 @@ use super::{Deposed, Leadership};
 ///
 /// # Errors
 /// When no connection can be set up.
-pub fn client(config: Config, leadership: Leadership, user_agent: &str) -> kube::Result<Client> {
-    let layer = Guard { leadership, user_agent: HeaderValue::from_str(user_agent).ok() };
-    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+pub fn client(config: Config, leadership: Leadership) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config)?.with_layer(&Guard { leadership }).build())
 }
 
 #[derive(Clone)]
 struct Guard {
     leadership: Leadership,
-    user_agent: Option<HeaderValue>,
 }
 
 impl<S> Layer<S> for Guard {
@@ -60,9 +57,6 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        if let Some(name) = &self.guard.user_agent {
-            request.headers_mut().entry(USER_AGENT).or_insert_with(|| name.clone());
-        }
         let leadership = &self.guard.leadership;
         if is_free(request.method()) || !leadership.is_contested() {
             return self.inner.call(request).map(|answer| answer.map_err(Into::into)).boxed();
@@ -106,10 +100,9 @@ mod tests {
     /// What reaches the wire for this method.
     async fn sent(leadership: Leadership, method: Method) -> Result<String, BoxError> {
         let wire = tower::service_fn(|request: Request<Body>| async move {
-            let agent = request.headers()[USER_AGENT].to_str().unwrap().to_owned();
-            Ok::<_, Infallible>(Response::new(format!("{} by {agent}", request.uri())))
+            Ok::<_, Infallible>(Response::new(request.uri().to_string()))
         });
-        let guard = Guard { leadership, user_agent: Some(HeaderValue::from_static("me")) };
+        let guard = Guard { leadership };
         let request = Request::builder().method(method).uri("/api/v1/x?fieldManager=subrosa");
         Ok(guard.layer(wire).call(request.body(Body::empty())?).await?.into_body())
     }
@@ -121,7 +114,7 @@ mod tests {
             assert!(error.is::<Deposed>(), "{error}");
         }
         let read = sent(Leadership::contested(), Method::GET).await.unwrap();
-        assert_eq!(read, "/api/v1/x?fieldManager=subrosa by me");
+        assert_eq!(read, "/api/v1/x?fieldManager=subrosa");
     }
 
     #[tokio::test]
@@ -134,6 +127,6 @@ mod tests {
         let millis: u64 = millis.split_once("ms").unwrap().0.parse().unwrap();
         assert!((6000..=7000).contains(&millis), "{written}");
         let alone = sent(Leadership::alone(), Method::PATCH).await.unwrap();
-        assert_eq!(alone, "/api/v1/x?fieldManager=subrosa by me");
+        assert_eq!(alone, "/api/v1/x?fieldManager=subrosa");
     }
 }

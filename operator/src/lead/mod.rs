@@ -23,6 +23,9 @@ mod leadership;
 mod store;
 mod watchdog;
 
+use http::{HeaderValue, header::USER_AGENT};
+use kube::Config;
+
 pub use book::Book;
 pub use campaign::{Campaign, Lost};
 pub use guard::client;
@@ -42,4 +45,12 @@ pub fn identity(pod: Option<&str>) -> String {
 /// What this process calls itself in requests, so that audit logs tell the replicas apart.
 pub fn user_agent(identity: &str) -> String {
     format!("subrosa/{} ({identity})", env!("CARGO_PKG_VERSION"))
+}
+
+/// The same connection to the API server, under that name.
+pub fn named(mut config: Config, user_agent: &str) -> Config {
+    if let Ok(name) = HeaderValue::from_str(user_agent) {
+        config.headers.push((USER_AGENT, name));
+    }
+    config
 }
