@@ -9,7 +9,7 @@ use subrosa::grants::{
     audit::{Comparison, compare},
     table::{Access, table},
 };
-use subrosa_e2e::{audit::ApiAuditEntry, wait};
+use subrosa_e2e::{Operator, audit::ApiAuditEntry, operator::Options, wait};
 
 use crate::{
     house::{DOMAIN, House, PATIENCE},
@@ -30,7 +30,9 @@ fn is_everybodys(entry: &ApiAuditEntry) -> bool {
 
 /// Everything that makes the operator use its rights.
 async fn live(house: &House) -> Result<()> {
-    let mut operator = house.operator().await?;
+    // The first one is elected, and gives the Lease up when it is stopped.
+    let options = Options { leader_elect: true, ..house.options() };
+    let mut operator = Operator::start_with(&house.installed, options).await?;
     let scenario = Scenario::found(house, "rights").await?;
     house
         .apply(json!({
