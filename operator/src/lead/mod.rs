@@ -7,7 +7,7 @@
 //! ```
 //!
 //! * [`elect`] decides, without clock or network: when to read, when to write, when it is over.
-//! * [`campaign`] carries that out against one Lease. Every write names the version it was read at.
+//! * [`Campaign`] carries that out against one Lease. Every write names the version it was read at.
 //! * [`Leadership`] is a deadline on this machine's own clock. Whoever is about to change something asks
 //!   it at the last moment, and a request under way ends with it.
 //! * [`book`] keeps, in the Lease, how the Vault tokens of this epoch are revoked by the next one.
