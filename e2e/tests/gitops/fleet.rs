@@ -57,8 +57,8 @@ impl Fleet {
         Ok(())
     }
 
-    pub fn operator(&self) -> Result<&Operator> {
-        self.operator.as_ref().context("the operator does not run")
+    pub fn operator(&mut self) -> Result<&mut Operator> {
+        self.operator.as_mut().context("the operator does not run")
     }
 
     /// The manifests of Subrosa's own kinds.

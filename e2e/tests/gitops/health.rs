@@ -58,39 +58,31 @@ pub async fn once_all_is_ready(fleet: &Fleet) -> Result<()> {
 }
 
 /// Ready still stands in it, of the generation before.
-pub async fn while_the_status_is_behind(fleet: &Fleet) -> Result<()> {
-    let operator = fleet.operator()?;
-    operator_paused(operator, async {
-        for (kind, patch) in [
-            ("TrustDomain", json!({"spec": {"frameworks": ["GDPR", "WGBO"]}})),
-            ("RetentionPolicy", json!({"spec": {"destruction": {"grace": "15d"}}})),
-            ("ExternalParty", json!({"spec": {"agreements": [{"type": "SLA", "validUntil": "2032-12-31"}]}})),
-            ("Channel", json!({"spec": {"tls": {"duration": "20d"}}})),
-        ] {
-            let one = fleet.ours().find(|one| one["kind"] == kind).unwrap();
-            let (api, name) = fleet.api(one).await?;
-            api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
-            let answer = fleet.judge.of(&fleet.live(one).await?)?;
-            ensure!(answer.words() == ["Progressing", "InProgress", "InProgress"], "{kind}: {answer:?}");
-        }
-        Ok(())
-    })
-    .await?;
+pub async fn while_the_status_is_behind(fleet: &mut Fleet) -> Result<()> {
+    fleet.operator()?.pause();
+    let seen = edited_unseen(fleet).await;
+    fleet.operator()?.resume();
+    seen?;
     for one in fleet.ours() {
         fleet.apply(one).await?;
     }
     once_all_is_ready(fleet).await
 }
 
-async fn operator_paused(
-    operator: &subrosa_e2e::Operator,
-    work: impl Future<Output = Result<()>>,
-) -> Result<()> {
-    let pid = rustix::process::Pid::from_raw(operator.pid().try_into()?).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP)?;
-    let done = work.await;
-    rustix::process::kill_process(pid, rustix::process::Signal::CONT)?;
-    done
+async fn edited_unseen(fleet: &Fleet) -> Result<()> {
+    for (kind, patch) in [
+        ("TrustDomain", json!({"spec": {"frameworks": ["GDPR", "WGBO"]}})),
+        ("RetentionPolicy", json!({"spec": {"destruction": {"grace": "15d"}}})),
+        ("ExternalParty", json!({"spec": {"agreements": [{"type": "SLA", "validUntil": "2032-12-31"}]}})),
+        ("Channel", json!({"spec": {"tls": {"duration": "20d"}}})),
+    ] {
+        let one = fleet.ours().find(|one| one["kind"] == kind).unwrap();
+        let (api, name) = fleet.api(one).await?;
+        api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        let answer = fleet.judge.of(&fleet.live(one).await?)?;
+        ensure!(answer.words() == ["Progressing", "InProgress", "InProgress"], "{kind}: {answer:?}");
+    }
+    Ok(())
 }
 
 pub async fn of_what_is_not_well(fleet: &Fleet) -> Result<()> {

@@ -31,7 +31,7 @@ async fn a_fleet_is_judged_left_alone_and_pruned() -> Result<()> {
     say("no drift");
     drift::a_change_would_be_seen(&fleet).await.context("drift")?;
     say("a change is seen");
-    health::while_the_status_is_behind(&fleet).await.context("while the status is behind")?;
+    health::while_the_status_is_behind(&mut fleet).await.context("while the status is behind")?;
     say("status behind");
     health::of_what_is_not_well(&fleet).await.context("what is not well")?;
     say("not well");
