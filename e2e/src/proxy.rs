@@ -151,7 +151,9 @@ impl Relay {
         let answer = self.http.execute(request).await?;
 
         if matches!(method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
-            self.tap.answered(Write { method, path, status: answer.status().as_u16() });
+            let write = Write { method, path, status: answer.status().as_u16() };
+            // What is hooked in may stand still for long, and must not take others of the runtime along.
+            tokio::task::block_in_place(|| self.tap.answered(write));
         }
         must_flow(&mut mode).await?;
         let (mut parts, body) = Response::<reqwest::Body>::from(answer).into_parts();
