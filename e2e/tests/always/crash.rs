@@ -212,6 +212,13 @@ impl Rig {
         wait::until(PATIENCE, look).await
     }
 
+    /// The end of the operator's log, for what does not converge.
+    fn last_words(&self) -> String {
+        let log = self.operator.as_ref().and_then(|operator| operator.log().ok()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().rev().take(60).collect();
+        format!("the operator's log ends, newest first:\n{}", lines.join("\n"))
+    }
+
     /// A phase with a crash in it; says at which write, if it came so far.
     async fn interrupted(
         &mut self,
@@ -252,7 +259,7 @@ impl Rig {
             picture::difference("", &found, &known.picture, &mut differences);
             if differences.is_empty() { Ok(()) } else { Err(differences) }
         });
-        converged.await?;
+        converged.await.with_context(|| self.last_words())?;
         let used = Tally::of(&self.house, scenario).await?.since(&before);
         let extra = used.since(&known.tally);
         extra.at_most_one(crash).with_context(|| format!("used {used:?} instead of {:?}", known.tally))?;

@@ -1,6 +1,9 @@
 //! The one way to the API server: a write passes only while this process leads.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{
@@ -20,12 +23,13 @@ use super::{Deposed, Leadership};
 /// # Errors
 /// When no connection can be set up.
 pub fn client(config: Config, leadership: Leadership) -> kube::Result<Client> {
-    Ok(ClientBuilder::try_from(config)?.with_layer(&Guard { leadership }).build())
+    Ok(ClientBuilder::try_from(config)?.with_layer(&Guard { leadership, patience: PATIENCE }).build())
 }
 
 #[derive(Clone)]
 struct Guard {
     leadership: Leadership,
+    patience: Duration,
 }
 
 impl<S> Layer<S> for Guard {
@@ -57,9 +61,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let leadership = &self.guard.leadership;
+        let Guard { leadership, patience } = &self.guard;
+        let patience = *patience;
+        let watches = is_watch(request.uri());
         if is_free(request.method()) || !leadership.is_contested() {
-            return self.inner.call(request).map(|answer| answer.map_err(Into::into)).boxed();
+            let answer = self.inner.call(request).map(|answer| answer.map_err(Into::into));
+            return if watches { answer.boxed() } else { in_time(patience, answer).boxed() };
         }
         let Some(left) = leadership.remaining() else {
             return std::future::ready(Err(Deposed.into())).boxed();
@@ -70,13 +77,31 @@ where
         }
         let leadership = leadership.clone();
         let answer = self.inner.call(request);
-        async move { leadership.guard(answer).await?.map_err(Into::into) }.boxed()
+        in_time(patience, async move { leadership.guard(answer).await?.map_err(Into::into) }).boxed()
     }
 }
 
 /// Whether a request changes nothing, whoever makes it.
 fn is_free(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// How long an answer may take to begin. A connection that died without a word would hold a reconcile, and
+/// with it one of a few places to work in, for minutes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn in_time<T>(
+    patience: Duration,
+    answer: impl Future<Output = Result<T, BoxError>>,
+) -> Result<T, BoxError> {
+    tokio::time::timeout(patience, answer).await.unwrap_or_else(|late| Err(late.into()))
+}
+
+/// Whether it stays open as long as nothing happens.
+fn is_watch(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| {
+        query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1" | "sendInitialEvents=true"))
+    })
 }
 
 /// The same request with a time limit that the API server itself keeps: what waits there in a queue is
@@ -92,7 +117,7 @@ fn bounded(uri: &Uri, millis: u128) -> Result<Uri, BoxError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, time::Duration};
+    use std::convert::Infallible;
 
     use super::*;
     use crate::lead::clock;
@@ -102,7 +127,7 @@ mod tests {
         let wire = tower::service_fn(|request: Request<Body>| async move {
             Ok::<_, Infallible>(Response::new(request.uri().to_string()))
         });
-        let guard = Guard { leadership };
+        let guard = Guard { leadership, patience: PATIENCE };
         let request = Request::builder().method(method).uri("/api/v1/x?fieldManager=subrosa");
         Ok(guard.layer(wire).call(request.body(Body::empty())?).await?.into_body())
     }
@@ -115,6 +140,19 @@ mod tests {
         }
         let read = sent(Leadership::contested(), Method::GET).await.unwrap();
         assert_eq!(read, "/api/v1/x?fieldManager=subrosa");
+    }
+
+    #[tokio::test]
+    async fn what_is_never_answered_is_given_up_unless_it_watches() {
+        let silent =
+            tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<()>, Infallible>>());
+        let asked = |uri: &str| {
+            let guard = Guard { leadership: Leadership::alone(), patience: Duration::from_millis(20) };
+            let request = Request::builder().uri(uri).body(Body::empty()).unwrap();
+            tokio::time::timeout(Duration::from_millis(400), guard.layer(silent).call(request))
+        };
+        assert!(asked("/api/v1/secrets?limit=5").await.unwrap().is_err(), "given up");
+        assert!(asked("/api/v1/secrets?limit=5&watch=true").await.is_err(), "still open");
     }
 
     #[tokio::test]
