@@ -1,20 +1,21 @@
 //! `Channel`: a workload that carries conversations, what it may talk to and what it keeps.
 
 mod status;
+mod tls;
+mod workload;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use status::{
     AuthorityStatus, CertificateStatus, ChannelStatus, ConnectionStatus, ExceptionStatus, KeyStatus,
+    ServedStatus,
 };
+pub use tls::{Delivery, ExtraTrust, Issuance, KeyAlgorithm, Reload, Tls, TrustDirection};
+pub use workload::{Listener, ListenerTls, Workload, WorkloadKind, WorkloadRef};
 
-use crate::{
-    common::{Exception, PortRange, Protocol},
-    rules,
-};
+use crate::{common::Exception, preset::Preset, rules};
 
 /// What a Channel is: its workload, who may connect to it, where it connects, and what data it keeps.
 ///
@@ -47,9 +48,12 @@ use crate::{
     validation = Rule::new("!has(self.dataClasses) || self.dataClasses.size() == 0 || has(self.workload.serviceAccountName)")
         .message("dataClasses need an identity in Vault: set workload.serviceAccountName to the workload's own ServiceAccount")
         .field_path(".workload"),
-    validation = Rule::new("!has(self.accepts) || self.accepts.size() == 0 || (has(self.listeners) && self.listeners.size() > 0)")
+    validation = Rule::new("!has(self.accepts) || self.accepts.size() == 0 || has(self.preset) || (has(self.listeners) && self.listeners.size() > 0)")
         .message("accepts without listeners opens nothing: declare the pod's ports in listeners")
         .field_path(".listeners"),
+    validation = Rule::new("!has(self.tls) || !has(self.tls.reload) || self.tls.reload != 'Restart' || has(self.workload.ref)")
+        .message("tls.reload: Restart needs to know what to restart: name the Deployment, StatefulSet or DaemonSet in workload.ref")
+        .field_path(".workload"),
     validation = Rule::new("!has(self.accepts) || !has(self.listeners) || self.accepts.all(a, !has(a.listeners) || a.listeners.all(l, self.listeners.exists(own, own.name == l)))")
         .message("an entry of accepts names a listener that this Channel does not have: name one of spec.listeners")
         .field_path(".accepts"),
@@ -58,6 +62,10 @@ use crate::{
         .field_path(".retentionPolicy")
 )]
 pub struct ChannelSpec {
+    /// A server whose listeners, closed plaintext ports, type and way of reloading are known. What is written
+    /// beside it replaces what it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
     /// What kind of traffic this is.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<ChannelType>,
@@ -124,51 +132,6 @@ pub enum ChannelType {
     Integration,
 }
 
-/// The pods behind a Channel.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Workload {
-    /// Selects the pods, in the Channel's namespace. No other Channel may select any of them.
-    #[x_kube(validation = Rule::new("(has(self.matchLabels) && self.matchLabels.size() > 0) || (has(self.matchExpressions) && self.matchExpressions.size() > 0)")
-        .message("an empty selector would take every pod of the namespace: write the workload's labels in matchLabels"))]
-    pub selector: LabelSelector,
-    /// The ServiceAccount the pods run as: their identity in Vault. No other Channel's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]
-    pub service_account_name: Option<String>,
-}
-
-/// A port, or a range of ports, on which the pods listen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.endPort) || self.endPort >= self.port")
-    .message("endPort is the last port of the range: it must not be below port")
-    .field_path(".endPort"))]
-pub struct Listener {
-    /// How peers name it.
-    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
-    pub name: String,
-    /// The pod's port, or the first of the range.
-    #[schemars(range(min = 1, max = 65535))]
-    pub port: i32,
-    /// The last port of the range, such as for RTP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
-    pub end_port: Option<i32>,
-    /// TCP unless said otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<Protocol>,
-}
-
-impl Listener {
-    /// The ports; none when the numbers are not ports, which the schema refuses.
-    pub fn range(&self) -> Option<PortRange> {
-        let start = u16::try_from(self.port).ok().filter(|port| *port > 0)?;
-        let end = u16::try_from(self.end_port.unwrap_or(self.port)).ok()?;
-        (start <= end).then_some(PortRange { protocol: self.protocol.unwrap_or_default(), start, end })
-    }
-}
-
 /// One end of a connection, as the other end names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -231,76 +194,6 @@ pub enum PeerKind {
     ExternalParty,
     /// A service of the trust domain.
     Service,
-}
-
-/// The certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new(format!("{} || (has(self.reload) && self.reload != 'None')", rules::when_set("self.duration", ">= 604800")))
-        .message("a certificate under 7d needs a workload that reloads it: set tls.reload to Workload, or a longer duration")
-        .field_path(".duration"),
-    validation = Rule::new(rules::when_set("self.duration", ">= 3600"))
-        .message("duration must be at least 1h: renewal needs time to try again")
-        .field_path(".duration"),
-    validation = Rule::new(rules::when_set("self.renewBefore", &format!(
-            "< (has(self.duration) && {} ? {} : 2592000)",
-            rules::matches("self.duration", rules::DURATION), rules::seconds("self.duration")
-        )))
-        .message("renewBefore must be shorter than duration (30d unless set), or the certificate would never stop renewing")
-        .field_path(".renewBefore")
-)]
-pub struct Tls {
-    /// How long a certificate is valid, such as `30d`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 9), regex(pattern = rules::DURATION))]
-    pub duration: Option<String>,
-    /// How long before its end it is renewed; a third of `duration` unless said otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 9), regex(pattern = rules::DURATION))]
-    pub renew_before: Option<String>,
-    /// The leaf's key; ECDSA-P256 unless said otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_algorithm: Option<KeyAlgorithm>,
-    /// The subject's common name; the Channel's name unless said otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_SUBDOMAIN))]
-    pub common_name: Option<String>,
-    /// Further DNS names, each under a suffix the trust domain allows.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 253), regex(pattern = rules::CERTIFICATE_DNS_NAME)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
-    pub dns_names: Vec<String>,
-    /// The Secret to write; `<channel>-mtls` unless said otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]
-    pub secret_name: Option<String>,
-    /// How the workload takes a renewed certificate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reload: Option<Reload>,
-}
-
-/// The algorithm of the certificate's key; ECDSA-P256 unless said otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum KeyAlgorithm {
-    /// NIST P-256.
-    #[default]
-    #[serde(rename = "ECDSA-P256")]
-    EcdsaP256,
-    /// NIST P-384.
-    #[serde(rename = "ECDSA-P384")]
-    EcdsaP384,
-}
-
-/// How the workload takes a renewed certificate. None, unless said otherwise: somebody restarts it before
-/// the old one ends. Workload: it watches its files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Reload {
-    /// It does not; someone restarts it before the certificate ends.
-    #[default]
-    None,
-    /// It watches its files.
-    Workload,
 }
 
 /// Encryption at rest.

@@ -21,6 +21,7 @@ pub mod condition;
 pub mod external_party;
 pub mod names;
 pub mod period;
+pub mod preset;
 pub mod retention;
 pub mod retention_policy;
 pub mod rules;

@@ -68,6 +68,21 @@ pub struct CertificateStatus {
     pub renew_at: String,
     /// The Secret that holds it.
     pub secret_name: String,
+    /// What every ready pod was last seen to present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<ServedStatus>,
+}
+
+/// What every ready pod was last seen to present.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServedStatus {
+    /// Serial number, lower-case hex.
+    pub serial: String,
+    /// Since when every ready pod presents it (RFC 3339).
+    pub at: String,
+    /// How many ready pods present it, of how many: `3/3`.
+    pub pods: String,
 }
 
 /// The Channel's own certificate authority.

@@ -143,6 +143,7 @@ fn certificate(plan: &Plan, leaf: &LeafFacts) -> CertificateStatus {
         not_after: leaf.validity.not_after.to_string(),
         renew_at: reissue::renewal(leaf, &plan.leaf).to_string(),
         secret_name: plan.secret_name.clone(),
+        served: None,
     }
 }
 
