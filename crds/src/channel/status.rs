@@ -159,4 +159,7 @@ pub struct ExceptionStatus {
     pub expires: String,
     /// Whether that day is past.
     pub overdue: bool,
+    /// How many days are left after today; told from 30 days before the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<i64>,
 }

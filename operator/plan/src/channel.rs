@@ -13,7 +13,9 @@ use subrosa_crds::{
 use crate::{
     certificate::{AuthoritySpec, LeafSpec},
     connection::{self, Connection, Key, Memory, Other, State},
-    domain, keys,
+    domain,
+    extra_trust::{self, ExtraTrust},
+    keys,
     keys::WantedKey,
     leaf,
     ledger::{Access, Ledger, Withdrawal},
@@ -48,6 +50,8 @@ pub struct Plan {
     pub scope: Scope,
     /// Every declared connection, judged.
     pub connections: Vec<Connection>,
+    /// The further authorities that it declares, judged.
+    pub extra_trust: Vec<ExtraTrust>,
     /// Its network policy.
     pub policy: NetworkPolicy,
     /// Its leaf.
@@ -77,7 +81,8 @@ pub fn plan(
     now: Timestamp,
 ) -> Result<Plan, Ungoverned> {
     let open = ledger.map(|ledger| ledger.open.clone()).unwrap_or_default();
-    with_open(channel, name, world, ledger, &open, now)
+    let extra = ledger.map(|ledger| ledger.extra_trust.clone()).unwrap_or_default();
+    with_open(channel, name, world, ledger, Noted { open: &open, extra: Some(&extra) }, now)
 }
 
 /// Plans `channel` while its ledger cannot be read: good for taking away, and for nothing else.
@@ -93,7 +98,15 @@ pub fn plan_withdrawals(
     world: &World,
     now: Timestamp,
 ) -> Result<Plan, Ungoverned> {
-    with_open(channel, name, world, None, &connection::declared(channel, name), now)
+    let open = connection::declared(channel, name);
+    with_open(channel, name, world, None, Noted { open: &open, extra: None }, now)
+}
+
+/// What is noted as open, and as trusted beside it; none where everything declared counts.
+#[derive(Clone, Copy)]
+struct Noted<'a> {
+    open: &'a BTreeSet<Key>,
+    extra: Option<&'a BTreeSet<extra_trust::Key>>,
 }
 
 fn with_open(
@@ -101,7 +114,7 @@ fn with_open(
     name: &ChannelRef,
     world: &World,
     ledger: Option<&Ledger>,
-    open: &BTreeSet<Key>,
+    noted: Noted<'_>,
     now: Timestamp,
 ) -> Result<Plan, Ungoverned> {
     let namespace_uid =
@@ -128,10 +141,14 @@ fn with_open(
         }
     };
     let mut stalled = stalled_peers(channel, name, world, now);
-    let memory = Memory { open: Some(open), stalled: Some(&stalled) };
+    let memory = Memory { open: Some(noted.open), stalled: Some(&stalled) };
     let mut connections = connection::connections(channel, name, &domain, world, memory, now);
+    let mut extra_trust = extra_trust::judge(channel, &domain, world, now);
     if matches!(scope, Scope::Frozen | Scope::Stalled(_)) {
-        hold_back(&mut connections, open);
+        hold_back(&mut connections, noted.open);
+        if let Some(noted) = noted.extra {
+            extra_trust::hold_back(&mut extra_trust, noted);
+        }
         stalled.insert(name.clone());
     }
     let policy = network::channel_policy(channel, name, &domain, &connections, world, &stalled);
@@ -149,6 +166,7 @@ fn with_open(
         footing,
         scope,
         connections,
+        extra_trust,
         policy,
         keys,
     })
@@ -233,6 +251,7 @@ impl Plan {
         }
         ledger.closing.retain(|withdrawal| !open.contains(&withdrawal.key));
         ledger.open = open;
+        ledger.extra_trust = extra_trust::in_force(&self.extra_trust);
         ledger
     }
 }

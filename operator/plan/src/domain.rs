@@ -1,6 +1,6 @@
 //! What a trust domain says, with its defaults filled in.
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use subrosa_crds::{
     TrustDomain, WITHDRAW_ACCESS_FINALIZER, condition,
@@ -22,6 +22,13 @@ pub fn time_zone(domain: &TrustDomain) -> Result<TimeZone, jiff::Error> {
 /// The domain's day at `now`; in UTC where its time zone is unknown, which makes the domain Stalled.
 pub fn today(domain: &TrustDomain, now: Timestamp) -> Date {
     time_zone(domain).unwrap_or(TimeZone::UTC).to_datetime(now).date()
+}
+
+/// When the domain's next day begins.
+pub fn tomorrow(domain: &TrustDomain, now: Timestamp) -> Option<Timestamp> {
+    let zone = time_zone(domain).unwrap_or(TimeZone::UTC);
+    let tomorrow = today(domain, now).checked_add(1.day()).ok()?;
+    Some(tomorrow.to_zoned(zone).ok()?.timestamp())
 }
 
 /// The cluster's DNS domain.

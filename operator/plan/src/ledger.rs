@@ -15,6 +15,7 @@ use subrosa_crds::{
 use crate::{
     certificate::{Generations, Issuances},
     connection::Key,
+    extra_trust,
 };
 
 /// The record of one Channel.
@@ -42,6 +43,9 @@ pub struct Ledger {
     /// The connections that are open, noted before they are opened.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub open: BTreeSet<Key>,
+    /// The further authorities that are trusted, noted before they are.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub extra_trust: BTreeSet<extra_trust::Key>,
     /// Withdrawn connections, not yet proven closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closing: Vec<Withdrawal>,
@@ -94,6 +98,7 @@ impl Ledger {
             keys: BTreeMap::new(),
             access: None,
             open: BTreeSet::new(),
+            extra_trust: BTreeSet::new(),
             closing: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod coverage;
 pub mod domain;
 pub mod domain_status;
+pub mod extra_trust;
 pub mod fault;
 pub mod keys;
 pub mod leaf;

@@ -1,15 +1,17 @@
 //! What a Channel's status says: only what was observed or done, and the weakest assurance of it.
 
 mod connections;
+mod exceptions;
 mod isolation;
 mod kept;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{Timestamp, civil::Date};
+pub use exceptions::news as exception_news;
+use jiff::Timestamp;
 use subrosa_crds::{
     Channel, ChannelStatus,
-    channel::{AuthorityStatus, CertificateStatus, ConnectionStatus, ExceptionStatus},
+    channel::{AuthorityStatus, CertificateStatus, ConnectionStatus},
     common::Protocol,
     condition::{self, Condition, Truth, Verdict},
     names::ChannelRef,
@@ -19,7 +21,7 @@ use crate::{
     certificate::{GenerationState, LeafFacts, reissue},
     channel::{Plan, Scope},
     connection::State,
-    domain,
+    domain, extra_trust,
     fault::Fault,
     keys::{self, ObservedKey},
     ledger::Ledger,
@@ -81,16 +83,7 @@ pub fn channel(
     let (keys, other_keys) = ledger
         .map(|ledger| keys::status(ledger, &plan.keys, found, retention, &plan.domain, now))
         .unwrap_or_default();
-    let exceptions: Vec<_> = channel
-        .spec
-        .exception
-        .iter()
-        .map(|exception| ExceptionStatus {
-            control: exception.control.clone(),
-            expires: exception.expires.clone(),
-            overdue: exception.expires.parse().is_ok_and(|last: Date| last < today),
-        })
-        .collect();
+    let exceptions = exceptions::exceptions(channel, plan, today);
     // What follows the declared ones was withdrawn by removing the entry: shown, and not owed.
     let declared = connections.get(..plan.connections.len()).unwrap_or_default();
     let open = declared.iter().filter(|connection| connection.state == State::Open.as_str()).count();
@@ -197,6 +190,10 @@ fn ready(plan: &Plan, applied: &Applied, stalled: Option<&Verdict>, others: [&Ve
         return not(&stalled.reason, &stalled.message);
     }
     if let Some(fault) = applied.fault() {
+        return not(&fault.reason, &fault.message);
+    }
+    // While a namespace is moved it is audited: this must not hide behind that.
+    if let Some(fault) = extra_trust::fault(&plan.extra_trust) {
         return not(&fault.reason, &fault.message);
     }
     match plan.scope {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use subrosa_crds::{Channel, names::ChannelRef, trust_domain::Direction};
+use subrosa_crds::{Channel, channel::TrustDirection, names::ChannelRef, trust_domain::Direction};
 
 use crate::{
     certificate::{
@@ -11,14 +11,17 @@ use crate::{
         trust::{NOBODY, is_trust_file},
     },
     connection::{Connection, Other, party_has_trust},
+    extra_trust::{ExtraTrust, Standing},
     world::World,
 };
 
 /// The sources of the trust files: the authorities of the Channels, and the bundles of the parties,
-/// with which `connections` are open. `authorities` holds the certificates of each peer's ledger.
+/// with which `connections` are open, and what of `extra` is in force. `authorities` holds the certificates of
+/// each peer's ledger.
 pub fn sources<'a>(
     channel: &Channel,
     connections: impl IntoIterator<Item = &'a Connection>,
+    extra: impl IntoIterator<Item = &'a ExtraTrust>,
     authorities: &BTreeMap<ChannelRef, Vec<String>>,
     world: &World,
 ) -> TrustSources {
@@ -50,6 +53,17 @@ pub fn sources<'a>(
                 }
             }
             Other::Service(_) => {}
+        }
+    }
+    for entry in extra {
+        let Standing::InForce(bundle) = &entry.standing else { continue };
+        // No Channel is called so: its namespace would be no DNS label.
+        let source = entry.control();
+        if entry.key.direction != Some(TrustDirection::Egress) {
+            sources.clients.insert(source.clone(), vec![bundle.clone()]);
+        }
+        if entry.key.direction != Some(TrustDirection::Ingress) {
+            sources.servers.insert(source, vec![bundle.clone()]);
         }
     }
     sources

@@ -6,7 +6,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::{
     Channel, ChannelStatus,
-    channel::{AuthorityStatus, ExceptionStatus},
+    channel::AuthorityStatus,
     condition::{self, is_true},
     names::{ChannelId, ChannelRef},
 };
@@ -173,18 +173,9 @@ async fn report(
         tracing::info!(channel = channel.name_any(), namespace = channel.namespace(), reason, note);
         ctx.reporter.event(channel, false, reason, note).await;
     }
-    let overdue = |exceptions: &[ExceptionStatus]| -> Vec<String> {
-        exceptions
-            .iter()
-            .filter(|one| one.overdue)
-            .map(|one| format!("{} since {}", one.control, one.expires))
-            .collect()
-    };
-    let overdue_before =
-        channel.status.as_ref().map(|status| overdue(&status.exceptions)).unwrap_or_default();
-    for exception in overdue(&status.exceptions).iter().filter(|one| !overdue_before.contains(one)) {
-        let note = format!("exception for {exception}: end it, or agree on another date");
-        ctx.reporter.event(channel, true, "ExceptionOverdue", &note).await;
+    let exceptions = channel.status.as_ref().map(|status| status.exceptions.as_slice()).unwrap_or_default();
+    for (reason, note) in status::exception_news(exceptions, &status.exceptions) {
+        ctx.reporter.event(channel, true, reason, &note).await;
     }
     // A condition that turned bad is told once, when it turned.
     let before = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();

@@ -192,6 +192,12 @@ pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subj
             }
         }
     }
+    let extra = |channel: &Channel| {
+        let entries = channel.spec.tls.iter().flat_map(|tls| &tls.extra_trust);
+        entries.into_iter().any(|entry| entry.ca_bundle.config_map == key.name)
+    };
+    let trusting = world.all_channels().filter(|(_, channel)| extra(channel));
+    woken.extend(trusting.map(|(name, _)| Subject::Channel(name)));
     woken
 }
 

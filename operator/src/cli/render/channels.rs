@@ -5,7 +5,9 @@ use subrosa_crds::{Channel, names::ChannelRef, trust_domain::Direction};
 use subrosa_plan::{
     channel::{self, Plan, Scope},
     connection::{Connection, Other, State},
-    coverage, domain, selector,
+    coverage, domain,
+    extra_trust::{ExtraTrust, Standing},
+    selector,
 };
 
 use super::{
@@ -74,6 +76,28 @@ impl Planned {
                 );
                 findings.push(manifest.note(&format!("spec.exception[{index}].expires"), message));
             }
+        }
+        for (index, extra) in self.plan.extra_trust.iter().enumerate() {
+            findings.extend(self.extra_trust(extra, &format!("spec.tls.extraTrust[{index}]")));
+        }
+    }
+
+    /// What was not given is a note; what can never be trusted as it is written is an error.
+    fn extra_trust(&self, extra: &ExtraTrust, field: &str) -> Option<Finding> {
+        let manifest = &self.declared.manifest;
+        match &extra.standing {
+            Standing::InForce(_) | Standing::HeldBack => None,
+            Standing::Ended => {
+                let message = format!("its last day was {}: it trusts nobody, remove it", extra.expires);
+                Some(manifest.note(&format!("{field}.expires"), message))
+            }
+            Standing::Refused(fault) if fault.reason == "CABundleNotFound" => {
+                let key = &extra.key.ca_bundle;
+                let message =
+                    format!("key {} of ConfigMap {} is not among the files", key.key, key.config_map);
+                Some(manifest.note(&format!("{field}.caBundle"), message))
+            }
+            Standing::Refused(fault) => Some(manifest.error(field, fault.message.clone())),
         }
     }
 

@@ -106,12 +106,17 @@ fn sources(planned: &Planned, imagined: &Imagined) -> TrustSources {
             Other::Party(_) | Other::Service(_) => None,
         })
         .collect();
-    trust::sources(&planned.declared.object, connections, &authorities, &imagined.world)
+    let extra = planned.plan.extra_trust.iter().filter(|one| one.is_in_force());
+    trust::sources(&planned.declared.object, connections, extra, &authorities, &imagined.world)
 }
 
 fn trusted(peers: &BTreeMap<String, Vec<String>>) -> Value {
     if peers.is_empty() {
         return json!(["nobody: one expired certificate whose key was destroyed"]);
     }
-    json!(peers.keys().map(|name| format!("the CA of Channel {name}")).collect::<Vec<_>>())
+    let whose = |name: &String| match name.strip_prefix("extraTrust/") {
+        Some(entry) => format!("what entry {entry} of spec.tls.extraTrust has, until its last day"),
+        None => format!("the CA of Channel {name}"),
+    };
+    json!(peers.keys().map(whose).collect::<Vec<_>>())
 }

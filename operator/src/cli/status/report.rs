@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde::Serialize;
 use subrosa_crds::{
-    Channel, ExternalParty, RetentionPolicy, TrustDomain,
+    Channel, ChannelStatus, ExternalParty, RetentionPolicy, TrustDomain,
+    channel::ExceptionStatus,
     condition::{self, Condition},
     trust_domain::NetworkMode,
 };
@@ -208,6 +209,17 @@ fn channel_problem(channel: &Channel, ends: Option<Timestamp>, now: Timestamp) -
         let next_step = Some("close the gap and remove the exception, or have it renewed".to_owned());
         return Some(Problem { next_step, ..Problem::new("ExceptionOverdue", message) });
     }
+    let ending = status.exceptions.iter().find_map(|one| Some((one, one.days_left?)));
+    waiting(&status).or_else(|| ending.map(|(one, left)| ends_soon(one, left)))
+}
+
+fn ends_soon(exception: &ExceptionStatus, left: i64) -> Problem {
+    let message = format!("{} ends on {}, {left} days from today", exception.control, exception.expires);
+    let next_step = Some("close the gap before, or have it renewed".to_owned());
+    Problem { next_step, serious: false, ..Problem::new("ExceptionEnding", message) }
+}
+
+fn waiting(status: &ChannelStatus) -> Option<Problem> {
     let waiting = status.connections.iter().find(|connection| connection.state != "Open")?;
     let arrow = if waiting.direction == "Ingress" { "from" } else { "to" };
     let why = waiting.reason.clone().unwrap_or_default();

@@ -27,7 +27,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     channel::{self as plan, Plan, Scope},
-    domain,
+    domain, extra_trust,
     fault::Fault,
     ledger::Ledger,
     status::Applied,
@@ -127,7 +127,7 @@ pub async fn carry_out(
         now,
         secrets,
         news: Vec::new(),
-        wake: Vec::new(),
+        wake: extra_trust::wake_at(&plan.extra_trust, &plan.domain, now).into_iter().collect(),
         rotating: Vec::new(),
     };
     let known = match entry {

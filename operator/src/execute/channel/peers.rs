@@ -17,6 +17,7 @@ use subrosa_plan::{
     },
     channel::Plan,
     connection::Connection,
+    extra_trust::ExtraTrust,
     fault::Fault,
     ledger::Ledger,
     trust, validity,
@@ -78,15 +79,18 @@ async fn ledger_of(ctx: &Context, vault: &DomainVault, peer: &ChannelRef) -> Res
 }
 
 impl Work<'_> {
-    /// The trust files for `connections`. A bundle that cannot be read is left out and logged: less is
-    /// trusted then, never more.
+    /// The trust files for `connections` and what of `extra` is in force. A bundle that cannot be read is left
+    /// out and logged: less is trusted then, never more.
     pub(super) fn trust<'c>(
         &self,
         connections: impl IntoIterator<Item = &'c Connection>,
+        extra: impl IntoIterator<Item = &'c ExtraTrust>,
         authorities: &Authorities,
     ) -> TrustFiles {
-        let sources =
-            self.ctx.cluster.read(|world| trust::sources(self.channel, connections, authorities, world));
+        let sources = self
+            .ctx
+            .cluster
+            .read(|world| trust::sources(self.channel, connections, extra, authorities, world));
         let (files, problems) = trust_files(&sources);
         for problem in problems {
             tracing::warn!(channel = %self.name, %problem, "a certificate authority is left out");

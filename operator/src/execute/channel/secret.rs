@@ -60,7 +60,7 @@ impl Work<'_> {
                 return Certified { authority: blocked, certificate: Err(fault), ledger };
             }
         };
-        let files = self.trust(&self.plan.connections, authorities);
+        let files = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
         let (certificate, ledger) =
             self.leaf(ledger, version, slot, &authority, &files, blocked.is_ok()).await;
         Certified { authority: blocked, certificate, ledger }

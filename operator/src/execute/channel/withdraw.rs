@@ -11,6 +11,7 @@ use subrosa_plan::{
     certificate::ObservedSecret,
     channel::{Plan, Scope},
     connection::Connection,
+    extra_trust::ExtraTrust,
     fault::Fault,
     ledger::Ledger,
     selector, trust,
@@ -104,13 +105,18 @@ impl Work<'_> {
         authorities: &Authorities,
     ) -> Result<(), Fault> {
         let ObservedSecret::Present(found) = certificate::observe(secret, &[]) else { return Ok(()) };
-        let wanted = self.trust(&self.plan.connections, authorities);
+        let wanted = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
         if !trust::exceeds(&found.trust, wanted.files()) {
             return Ok(());
         }
         let noted =
             |connection: &Connection| ledger.is_none_or(|ledger| ledger.open.contains(&connection.key()));
-        let kept = self.trust(self.plan.connections.iter().filter(|one| noted(one)), authorities);
+        let extra = |one: &ExtraTrust| ledger.is_none_or(|ledger| ledger.extra_trust.contains(&one.key));
+        let kept = self.trust(
+            self.plan.connections.iter().filter(|one| noted(one)),
+            self.plan.extra_trust.iter().filter(|one| extra(one)),
+            authorities,
+        );
         certificate::write(&self.secrets, self.channel, self.name, plan, Leaf::Kept(secret), &kept).await?;
         self.news.push(("TrustWithdrawn", "a certificate authority left the trust files".into()));
         Ok(())
