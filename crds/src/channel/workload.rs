@@ -96,6 +96,19 @@ pub enum ListenerTls {
     None,
 }
 
+impl ListenerTls {
+    /// As a manifest has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "Direct",
+            Self::PostgreSQL => "PostgreSQL",
+            Self::Smtp => "SMTP",
+            Self::Imap => "IMAP",
+            Self::None => "None",
+        }
+    }
+}
+
 impl Listener {
     /// How TLS begins here.
     pub fn tls(&self) -> ListenerTls {

@@ -3,6 +3,8 @@
 //! A Channel with such a problem is Stalled: what protects it stays, nothing new is made, and it waits
 //! for a change.
 
+mod listeners;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -111,6 +113,7 @@ pub fn check(
     problems.extend(names(channel, domain));
     problems.extend(common_name(channel, name, domain, world, now));
     problems.extend(times(channel, domain, now));
+    problems.extend(listeners::check(channel, domain::today(domain, now)));
     if problems.is_empty() { Ok(Footing { domain: Arc::clone(domain), policy }) } else { Err(problems) }
 }
 

@@ -9,6 +9,7 @@ use subrosa_crds::{
     channel::AuthorityStatus,
     condition::{self, is_true},
     names::{ChannelId, ChannelRef},
+    preset,
 };
 use subrosa_plan::{channel::peers_of, selector, status, validity, world::World};
 
@@ -25,7 +26,7 @@ pub fn seen(world: &mut World, change: Change<Arc<Channel>>) -> BTreeSet<Subject
         // What is to be deleted counts for nothing any more, whoever holds it back.
         Change::Applied(key, channel) => {
             let stays = channel.metadata.deletion_timestamp.is_none();
-            (key, stays.then_some(channel))
+            (key, stays.then(|| preset::resolved(channel)))
         }
         Change::Gone(key) => (key, None),
     };
@@ -102,7 +103,8 @@ fn rivals(world: &World, name: &ChannelRef, channel: Option<&Channel>) -> impl I
 
 /// Reconciles one Channel.
 pub fn reconcile(channel: Arc<Channel>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-    async move { turn(&channel, &ctx).await }.boxed()
+    // From here on nobody sees what the preset left to be filled in; only status is ever written of it.
+    async move { turn(&preset::resolved(channel), &ctx).await }.boxed()
 }
 
 async fn turn(channel: &Channel, ctx: &Context) -> Action {

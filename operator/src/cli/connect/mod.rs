@@ -6,7 +6,7 @@ mod propose;
 mod tests;
 
 use anyhow::{Result, bail};
-use subrosa_crds::{Channel, ExternalParty, common::PortRange, names::ChannelRef};
+use subrosa_crds::{Channel, ExternalParty, common::PortRange, names::ChannelRef, preset};
 
 use super::{
     cluster::{Cluster, Target},
@@ -102,7 +102,7 @@ fn of_files(manifests: &[Manifest], namespace: &str) -> Known {
         match manifest.kind.as_str() {
             "Channel" => {
                 if let Ok(channel) = serde_json::from_value::<Channel>(manifest.value.clone()) {
-                    known.channels.insert(manifest.name_in(namespace), channel);
+                    known.channels.insert(manifest.name_in(namespace), resolved(channel));
                 }
             }
             "ExternalParty" => {
@@ -139,9 +139,15 @@ async fn of_cluster(request: &Request, cluster: Option<&Cluster>, screen: &mut S
 
 async fn channel(cluster: &Cluster, name: &ChannelRef, known: &mut Known) -> Result<()> {
     if let Some(found) = cluster.get_in::<Channel>(&name.namespace, &name.name).await? {
-        known.channels.insert(name.clone(), found);
+        known.channels.insert(name.clone(), resolved(found));
     }
     Ok(())
+}
+
+/// With the listeners that its preset gives.
+fn resolved(mut channel: Channel) -> Channel {
+    channel.spec = preset::resolve(&channel.spec).into_owned();
+    channel
 }
 
 async fn party(cluster: &Cluster, name: &str, known: &mut Known) -> Result<()> {

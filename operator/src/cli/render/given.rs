@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use subrosa_crds::{
     Channel, ExternalParty, GROUP, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain, VERSION,
-    names::ChannelRef,
+    names::ChannelRef, preset,
 };
 use subrosa_plan::world::{NamespaceFacts, PodFacts, ServiceFacts};
 
@@ -158,7 +158,13 @@ impl Given {
             "TrustDomain" => store(&mut self.domains, name, declare(manifest, findings)),
             "ExternalParty" => store(&mut self.parties, name, declare(manifest, findings)),
             "RetentionPolicy" => store(&mut self.retention, name, declare(manifest, findings)),
-            "Channel" => store(&mut self.channels, manifest.name_in(""), declare(manifest, findings)),
+            "Channel" => {
+                let declared = declare(manifest, findings).map(|declared: Declared<Channel>| Declared {
+                    object: preset::resolved(declared.object),
+                    ..declared
+                });
+                store(&mut self.channels, manifest.name_in(""), declared)
+            }
             _ => {
                 let kinds: Vec<_> = subrosa_crds::all().into_iter().map(|crd| crd.spec.names.kind).collect();
                 let message = format!("{GROUP} has no such kind: it has {}", kinds.join(", "));
