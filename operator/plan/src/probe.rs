@@ -1,0 +1,188 @@
+//! What probes ask the pods of a Channel, and what they were answered.
+//!
+//! ```text
+//!   plan ── Targets ──▶ a round of handshakes ── Seen ──▶ World::served ──▶ condition Served
+//! ```
+//!
+//! Which address belongs to which pod is the API server's to say, never a tenant's text.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    Channel,
+    channel::ListenerTls,
+    common::{PortRange, Protocol},
+    names::ChannelRef,
+};
+
+use crate::{
+    channel::{Plan, Scope},
+    network, selector,
+    status::Applied,
+    world::World,
+};
+
+/// Where probes come from: the operator's own pods. None of it, no probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The operator's namespace.
+    pub namespace: String,
+    /// The labels of its pods; never empty, which would mean every pod of the namespace.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What is to be asked for one Channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// The serial of the certificate that is in the Secret, lower-case hex.
+    pub serial: String,
+    /// The name to ask for; none where the certificate has none that is no wildcard.
+    pub server_name: Option<String>,
+    /// The certificates of the Channel's own authority, PEM.
+    pub authorities: Vec<String>,
+    /// The listeners that speak TLS, by port.
+    pub listeners: BTreeMap<u16, ListenerTls>,
+    /// The ready pods, by name.
+    pub pods: BTreeMap<String, PodTarget>,
+}
+
+/// One life of one pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PodTarget {
+    /// Its address.
+    pub ip: IpAddr,
+    /// When the container that runs longest was started.
+    pub running_since: Option<Timestamp>,
+}
+
+/// What a listener answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A certificate, and proof that it holds the key.
+    Certificate(Presented),
+    /// A certificate whose key it does not hold.
+    KeyNotHeld,
+    /// Something that is no TLS, or that it speaks none.
+    Plaintext,
+    /// It broke off before it showed a certificate.
+    NoCertificate,
+    /// Nobody listens there.
+    Refused,
+    /// Nothing in time.
+    Silent,
+}
+
+/// A certificate as it was presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// Serial number, lower-case hex.
+    pub serial: String,
+    /// Whether the Channel's own authority signed it.
+    pub ours: bool,
+    /// Until when it is valid.
+    pub not_after: Option<Timestamp>,
+}
+
+/// What was seen of one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodSeen {
+    /// Which life of it.
+    pub target: PodTarget,
+    /// By port.
+    pub answers: BTreeMap<u16, Answer>,
+}
+
+/// What was seen of a Channel's pods, by name.
+pub type Seen = BTreeMap<String, PodSeen>;
+
+/// The listeners of `channel` that speak TLS.
+pub fn listeners(channel: &Channel) -> BTreeMap<u16, ListenerTls> {
+    let speaks = channel.spec.listeners.iter().filter(|listener| listener.tls() != ListenerTls::None);
+    speaks.filter_map(|listener| Some((listener.range()?.start, listener.tls()))).collect()
+}
+
+/// The ports that the probes are let in to.
+pub fn ports(channel: &Channel) -> Vec<PortRange> {
+    let one = |port: u16| PortRange { protocol: Protocol::Tcp, start: port, end: port };
+    listeners(channel).into_keys().map(one).collect()
+}
+
+/// What is to be asked; nothing where there are no probes, no listener that speaks TLS, or no certificate
+/// to compare with.
+pub fn targets(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+) -> Option<Targets> {
+    world.probes.as_ref()?;
+    let listeners = listeners(channel);
+    let leaf = applied.certificate.as_ref().ok()?;
+    if listeners.is_empty() {
+        return None;
+    }
+    let generations = applied.ledger.as_ref().ok().map(|ledger| &ledger.authority);
+    let pods = pods(channel, name, plan, world)
+        .filter(|(_, pod)| pod.ready)
+        .filter_map(|(name, pod)| {
+            let target = PodTarget { ip: pod.ip?, running_since: pod.running_since };
+            Some((name.clone(), target))
+        })
+        .collect();
+    Some(Targets {
+        serial: leaf.serial.clone(),
+        server_name: plan.leaf.dns_names.iter().find(|name| !name.starts_with('*')).cloned(),
+        authorities: generations.into_iter().flat_map(|all| all.trusted()).collect(),
+        listeners,
+        pods,
+    })
+}
+
+/// The pods of `channel` that have not ended. Of one that is Stalled those that its policy protects: a bad
+/// edit may select the pods of others.
+pub fn pods<'a>(
+    channel: &Channel,
+    name: &'a ChannelRef,
+    plan: &Plan,
+    world: &'a World,
+) -> impl Iterator<Item = (&'a String, &'a crate::world::PodFacts)> {
+    let held = matches!(plan.scope, Scope::Stalled(_)).then(|| name.clone()).into_iter().collect();
+    let workload = network::workload(channel, name, world, &held);
+    world.running_pods(&name.namespace).filter(move |(_, pod)| selector::matches(&workload, &pod.labels))
+}
+
+impl Targets {
+    /// Whether every pod that is to be asked was seen as it is now.
+    pub fn answered(&self, seen: &Seen) -> bool {
+        self.pods.iter().all(|(name, target)| self.answers(name, target, seen).is_some())
+    }
+
+    /// Whether every pod presents the current certificate at every listener.
+    pub fn current(&self, seen: &Seen) -> bool {
+        self.pods.iter().all(|(name, target)| {
+            self.answers(name, target, seen)
+                .is_some_and(|answers| self.listeners.keys().all(|port| self.is_current(answers.get(port))))
+        })
+    }
+
+    /// Whether an answer is the current certificate.
+    pub fn is_current(&self, answer: Option<&Answer>) -> bool {
+        matches!(answer, Some(Answer::Certificate(shown)) if shown.serial == self.serial)
+    }
+
+    /// What this life of a pod answered, where every listener was asked.
+    pub fn answers<'a>(
+        &self,
+        name: &str,
+        target: &PodTarget,
+        seen: &'a Seen,
+    ) -> Option<&'a BTreeMap<u16, Answer>> {
+        let pod = seen.get(name).filter(|pod| pod.target == *target)?;
+        self.listeners.keys().all(|port| pod.answers.contains_key(port)).then_some(&pod.answers)
+    }
+}
+
+#[cfg(test)]
+mod tests;

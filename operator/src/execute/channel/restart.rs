@@ -1,0 +1,96 @@
+//! Restarting the workload for a renewed certificate.
+
+use std::fmt::Debug;
+
+use jiff::SignedDuration;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use kube::{
+    Api, Resource,
+    api::{Patch, PatchParams},
+    core::NamespaceResourceScope,
+};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use subrosa_crds::{
+    FIELD_MANAGER,
+    channel::{WorkloadKind, WorkloadRef},
+};
+use subrosa_plan::{
+    fault::Fault,
+    restart::{self, ANNOTATION, Restart, Step, WorkloadFacts},
+    status::Applied,
+};
+
+use super::{Work, later};
+use crate::{execute::objects, observe::workloads};
+
+/// How soon something that holds a restart back is looked at again.
+const AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+impl Work<'_> {
+    /// Restarts the workload where that is due and nothing holds it back.
+    pub(super) async fn restart(&mut self, applied: &Applied) -> Restart {
+        let due =
+            self.ctx.cluster.read(|world| restart::due(self.channel, self.name, self.plan, applied, world));
+        let Some((named, serial)) = due else { return Restart::NotDue };
+        let held = match self.step(named, &serial).await {
+            Ok(None) => return Restart::UnderWay,
+            Ok(Some(why)) => why,
+            Err(fault) => fault.message,
+        };
+        self.wake.push(later(self.now, AGAIN));
+        Restart::Held(held)
+    }
+
+    /// Does what is to be done; says what holds it back, if anything does.
+    async fn step(&mut self, named: &WorkloadRef, serial: &str) -> Result<Option<String>, Fault> {
+        let (client, namespace) = (&self.ctx.client, self.name.namespace.as_str());
+        let fault = |what: &str| {
+            let what = what.to_owned();
+            move |error: kube::Error| objects::fault(&what, &error)
+        };
+        let what = restart::text(named);
+        let reading = fault(&format!("reading {what}"));
+        let found = workloads::workload(client, namespace, named).await.map_err(reading)?;
+        let budgets = workloads::budgets(client, namespace).await;
+        let budgets = budgets.map_err(fault("listing PodDisruptionBudgets"))?;
+        match (restart::step(self.channel, named, serial, found.as_ref(), &budgets), found) {
+            (Step::Hold(why), _) => return Ok(Some(why)),
+            (Step::Restart, Some(found)) => self.annotate(named, &found, serial).await?,
+            (Step::Restart, None) | (Step::Done, _) => return Ok(None),
+        }
+        self.news.push(("WorkloadRestarted", format!("{what}: for the certificate {serial}")));
+        Ok(None)
+    }
+
+    async fn annotate(&self, named: &WorkloadRef, found: &WorkloadFacts, serial: &str) -> Result<(), Fault> {
+        let (client, namespace) = (self.ctx.client.clone(), self.name.namespace.as_str());
+        let written = match named.kind {
+            WorkloadKind::Deployment => {
+                apply(&Api::<Deployment>::namespaced(client, namespace), &named.name, found, serial).await
+            }
+            WorkloadKind::StatefulSet => {
+                apply(&Api::<StatefulSet>::namespaced(client, namespace), &named.name, found, serial).await
+            }
+            WorkloadKind::DaemonSet => {
+                apply(&Api::<DaemonSet>::namespaced(client, namespace), &named.name, found, serial).await
+            }
+        };
+        written.map_err(|error| objects::fault(&format!("restarting {}", restart::text(named)), &error))
+    }
+}
+
+/// Applies the one annotation, to the very version that was judged: what somebody changed meanwhile is
+/// judged again.
+async fn apply<K>(api: &Api<K>, name: &str, found: &WorkloadFacts, serial: &str) -> kube::Result<()>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let patch = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": name, "uid": found.uid, "resourceVersion": found.version},
+        "spec": {"template": {"metadata": {"annotations": {ANNOTATION: serial}}}},
+    });
+    api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch)).await.map(drop)
+}

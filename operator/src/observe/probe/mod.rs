@@ -1,0 +1,114 @@
+//! Probes: which certificate the pods of a Channel present, asked by a handshake at each listener.
+//!
+//! ```text
+//!   reconcile ── Targets ──▶ Prober ──▶ agenda: when ──▶ round: handshakes ──▶ World::served ──▶ reconcile
+//! ```
+//!
+//! Only the leader reconciles, so only the leader probes. A probe sends no certificate and no data: a server's
+//! certificate comes first, and with it the proof that it holds the key.
+
+mod agenda;
+mod dial;
+mod handshake;
+mod preamble;
+mod source;
+
+use std::{sync::Arc, time::Instant};
+
+use subrosa_crds::names::ChannelRef;
+use subrosa_plan::probe::{Seen, Targets};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::agenda::Agenda;
+use crate::context::{Context, Subject};
+
+pub use dial::ask;
+pub use source::PodLabels;
+
+/// How many handshakes are under way at once, of all Channels together.
+const AT_ONCE: usize = 64;
+
+/// Where reconciles say what is to be probed.
+#[derive(Clone, Debug)]
+pub struct Prober(mpsc::UnboundedSender<Wanted>);
+
+/// What is wanted of whom; nothing where there is nothing to ask.
+type Wanted = (ChannelRef, Option<Targets>);
+
+/// What the prober is told; see [`run`].
+pub type Requests = mpsc::UnboundedReceiver<Wanted>;
+
+/// A prober, and what it is told.
+pub fn prober() -> (Prober, Requests) {
+    let (sender, requests) = mpsc::unbounded_channel();
+    (Prober(sender), requests)
+}
+
+impl Prober {
+    /// Says what is to be probed of a Channel from now on. At once, where that is news.
+    pub fn expect(&self, name: &ChannelRef, targets: Option<Targets>) {
+        // The receiver is gone only when the operator is stopping.
+        let _ = self.0.send((name.clone(), targets));
+    }
+}
+
+/// A round that has ended.
+struct Round {
+    name: ChannelRef,
+    seen: Seen,
+}
+
+/// Probes what is asked for, until `stop`. What was seen is put into the world, and who it concerns is woken
+/// where it is news.
+pub async fn run(mut requests: Requests, ctx: Arc<Context>, stop: CancellationToken) {
+    let mut agenda = Agenda::default();
+    let mut rounds: JoinSet<Round> = JoinSet::new();
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        let next = agenda.next().map(tokio::time::Instant::from_std);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            request = requests.recv() => match request {
+                Some((name, targets)) => agenda.expect(name, targets, Instant::now()),
+                None => return,
+            },
+            Some(ended) = rounds.join_next(), if !rounds.is_empty() => match ended {
+                Ok(round) => note(&ctx, &mut agenda, round),
+                Err(error) => tracing::error!(%error, "a round of probes ended badly"),
+            },
+            () = tokio::time::sleep_until(next.unwrap_or_else(tokio::time::Instant::now)), if next.is_some() => {
+                for (name, targets) in agenda.begin(Instant::now()) {
+                    let slots = Arc::clone(&slots);
+                    rounds.spawn(async move { Round { seen: dial::round(&targets, &slots).await, name } });
+                }
+            }
+        }
+    }
+}
+
+fn note(ctx: &Context, agenda: &mut Agenda, Round { name, seen }: Round) {
+    let current = agenda.targets(&name).is_none_or(|targets| targets.current(&seen));
+    let (there, news) = ctx.cluster.write(|world| {
+        if world.channel(&name).is_none() {
+            return (false, false);
+        }
+        let news = world.served.get(&name) != Some(&seen);
+        if news {
+            world.served.insert(name.clone(), seen);
+        }
+        (true, news)
+    });
+    if !there {
+        agenda.forget(&name);
+        return;
+    }
+    if news {
+        tracing::debug!(channel = %name, current, "probes saw something new");
+        ctx.wake(Subject::Channel(name.clone()));
+    }
+    agenda.ended(&name, current, Instant::now(), rand::random_range(0.8..1.2));
+}
