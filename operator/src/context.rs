@@ -19,7 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     grants::Installation,
-    observe::{Cluster, Surroundings, Vaults},
+    observe::{Cluster, Surroundings, Vaults, probe::Prober},
     report::{Reporter, metrics::Metrics},
 };
 
@@ -62,6 +62,8 @@ pub struct Context {
     pub sweeps: Sweeps,
     /// Which Channels are being worked on.
     pub under_way: UnderWay,
+    /// Where to say what is to be probed.
+    pub prober: Prober,
 }
 
 impl Context {

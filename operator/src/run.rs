@@ -34,6 +34,7 @@ use crate::{
     logging,
     observe::{
         Cluster, Surroundings, Vaults,
+        probe::{self, PodLabels},
         vaults::Lead,
         watch::{self, Announced, Change},
     },
@@ -63,6 +64,10 @@ pub struct Settings {
     /// false; true in a pod where absent, else false.
     #[arg(long, env = "SUBROSA_LEADER_ELECT", num_args = 0..=1, default_missing_value = "true")]
     pub leader_elect: Option<bool>,
+    /// Labels of the operator's own pods, as key=value,…: the pods of Channels are probed, and their policies let
+    /// these in; no probes where absent.
+    #[arg(long, env = "SUBROSA_PROBE_FROM_LABELS", value_name = "LABELS")]
+    pub probe_from_labels: Option<PodLabels>,
     /// The least that is logged: off, error, warn, info, debug or trace.
     #[arg(long, env = "SUBROSA_LOG", default_value = "info")]
     pub log: LevelFilter,
@@ -114,6 +119,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     let installation = Installation::new(&settings.namespace, &settings.service_account)
         .context("--namespace and --service-account")?;
     let (wake, mut woken) = mpsc::unbounded_channel();
+    let (prober, probes) = probe::prober();
     let metrics = Arc::new(Metrics::default());
     let observer: Arc<dyn crate::vault::RequestObserver> = metrics.clone();
     let me = lead::identity(settings.pod.as_deref());
@@ -140,9 +146,12 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         failures: Failures::default(),
         sweeps: Sweeps::default(),
         under_way: UnderWay::default(),
+        prober,
         installation,
         client: client.clone(),
     });
+    let source = settings.probe_from_labels.map(|labels| labels.at(&settings.namespace));
+    ctx.cluster.write(|world| world.probes = source);
     let readiness = Readiness::default();
     let listener = tokio::net::TcpListener::bind(settings.listen)
         .await
@@ -223,6 +232,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     };
     let act = async {
         stand_by(&leadership, &mut woken).await;
+        tokio::spawn(probe::run(probes, Arc::clone(&ctx), stop.clone()));
         tracing::info!("everything is seen; reconciling");
         let everything = ctx.cluster.read(everything);
         everything.into_iter().for_each(|subject| ctx.wake(subject));

@@ -18,6 +18,8 @@ pub mod network;
 pub mod objects;
 pub mod party;
 pub mod party_status;
+pub mod probe;
+pub mod restart;
 pub mod retention_status;
 pub mod selector;
 pub mod status;

@@ -29,7 +29,7 @@ pub use narrow::narrowed;
 
 use crate::{
     connection::{Connection, Other, implied_services},
-    objects, selector,
+    objects, probe, selector,
     world::World,
 };
 
@@ -97,6 +97,12 @@ pub fn channel_policy(
             located(server.namespace.as_deref(), server.pod_selector.as_ref(), &server.cidrs),
             &ports,
         );
+    }
+    if let Some(source) = &world.probes {
+        // The operator alone, and only to where it asks for a certificate.
+        let selector =
+            LabelSelector { match_labels: Some(source.labels.clone()), ..LabelSelector::default() };
+        rules.add(Direction::Ingress, vec![pods(&source.namespace, &selector)], &probe::ports(channel));
     }
     NetworkPolicy {
         metadata: ObjectMeta {
@@ -233,7 +239,7 @@ fn peers(
 
 /// The pods of a Channel: those it declares or, where its declaration is not in force, those that its
 /// policy protects.
-fn workload(
+pub(crate) fn workload(
     channel: &Channel,
     name: &ChannelRef,
     world: &World,

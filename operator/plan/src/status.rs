@@ -4,6 +4,7 @@ mod connections;
 mod exceptions;
 mod isolation;
 mod kept;
+mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +12,7 @@ pub use exceptions::news as exception_news;
 use jiff::Timestamp;
 use subrosa_crds::{
     Channel, ChannelStatus,
-    channel::{AuthorityStatus, CertificateStatus, ConnectionStatus},
-    common::Protocol,
+    channel::{AuthorityStatus, CertificateStatus, ConnectionStatus, ServedStatus},
     condition::{self, Condition, Truth, Verdict},
     names::ChannelRef,
 };
@@ -25,6 +25,7 @@ use crate::{
     fault::Fault,
     keys::{self, ObservedKey},
     ledger::Ledger,
+    restart::Restart,
     validity::Problem,
     world::World,
 };
@@ -48,13 +49,24 @@ pub struct Applied {
     pub default_deny: bool,
     /// The peers whose authority is in the trust files.
     pub trusting: BTreeSet<ChannelRef>,
+    /// The restart for a renewed certificate.
+    pub restart: Restart,
 }
 
 impl Applied {
     /// The first thing that could not be put in force.
     pub fn fault(&self) -> Option<&Fault> {
-        let Self { ledger, certificate, authority, keys, access, network, default_deny: _, trusting: _ } =
-            self;
+        let Self {
+            ledger,
+            certificate,
+            authority,
+            keys,
+            access,
+            network,
+            default_deny: _,
+            trusting: _,
+            restart: _,
+        } = self;
         ledger
             .as_ref()
             .err()
@@ -88,13 +100,13 @@ pub fn channel(
     let declared = connections.get(..plan.connections.len()).unwrap_or_default();
     let open = declared.iter().filter(|connection| connection.state == State::Open.as_str()).count();
     let summary = format!("{open}/{}", declared.len());
-    let verdicts = verdicts(channel, name, plan, applied, declared, world, now);
+    let (verdicts, served) = verdicts(channel, name, plan, applied, declared, world, now);
     let old = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     ChannelStatus {
         observed_generation: channel.metadata.generation,
         id: Some(plan.id.to_string()),
         trust_domain: plan.domain.metadata.name.clone(),
-        certificate: applied.certificate.as_ref().ok().map(|leaf| certificate(plan, leaf)),
+        certificate: applied.certificate.as_ref().ok().map(|leaf| certificate(plan, leaf, served)),
         authority: ledger.and_then(authority),
         keys,
         other_keys,
@@ -126,7 +138,7 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
     }
 }
 
-fn certificate(plan: &Plan, leaf: &LeafFacts) -> CertificateStatus {
+fn certificate(plan: &Plan, leaf: &LeafFacts, served: Option<ServedStatus>) -> CertificateStatus {
     let issuer = leaf.issuer.map(|version| plan.authority.subject(version).to_string()).unwrap_or_default();
     CertificateStatus {
         serial: leaf.serial.clone(),
@@ -136,7 +148,7 @@ fn certificate(plan: &Plan, leaf: &LeafFacts) -> CertificateStatus {
         not_after: leaf.validity.not_after.to_string(),
         renew_at: reissue::renewal(leaf, &plan.leaf).to_string(),
         secret_name: plan.secret_name.clone(),
-        served: None,
+        served,
     }
 }
 
@@ -164,7 +176,8 @@ fn verdicts(
     connections: &[ConnectionStatus],
     world: &World,
     now: Timestamp,
-) -> Vec<Verdict> {
+) -> (Vec<Verdict>, Option<ServedStatus>) {
+    let (served, presented) = served::served(channel, name, plan, applied, world, now);
     let isolated = isolation::isolated(channel, name, plan, applied, world, domain::today(&plan.domain, now));
     let keys_ready = kept::keys_ready(plan, applied);
     let retained = kept::retained(plan, applied, world, now);
@@ -175,16 +188,22 @@ fn verdicts(
         }),
         _ => None,
     };
-    let ready = ready(plan, applied, stalled.as_ref(), [&keys_ready, &retained, &isolated]);
+    let ready = ready(plan, applied, stalled.as_ref(), [&keys_ready, &retained, &isolated], &served);
     let reconciling = (ready.truth == Truth::False && stalled.is_none() && applied.fault().is_some())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
-    let mut verdicts = vec![ready, connected(connections), served(channel), isolated, keys_ready, retained];
+    let mut verdicts = vec![ready, connected(connections), served, isolated, keys_ready, retained];
     verdicts.extend(reconciling);
     verdicts.extend(stalled);
-    verdicts
+    (verdicts, presented)
 }
 
-fn ready(plan: &Plan, applied: &Applied, stalled: Option<&Verdict>, others: [&Verdict; 3]) -> Verdict {
+fn ready(
+    plan: &Plan,
+    applied: &Applied,
+    stalled: Option<&Verdict>,
+    others: [&Verdict; 3],
+    served: &Verdict,
+) -> Verdict {
     let not = |reason: &str, message: &str| Verdict::new(condition::READY, Truth::False, reason, message);
     if let Some(stalled) = stalled {
         return not(&stalled.reason, &stalled.message);
@@ -214,12 +233,29 @@ fn ready(plan: &Plan, applied: &Applied, stalled: Option<&Verdict>, others: [&Ve
             return not(&other.reason, &other.message);
         }
     }
-    Verdict::new(
-        condition::READY,
-        Truth::True,
-        "InForceUnproven",
-        "certificate, keys, access and network policies are in force as written; no probe has seen them from a pod",
-    )
+    let [_, _, isolated] = others;
+    let (reason, message) = assurance(served, isolated);
+    Verdict::new(condition::READY, Truth::True, reason, message)
+}
+
+/// The weakest of what is known of a Channel that is in force: each control as written, or as seen.
+///
+/// Where no listener speaks TLS there is no certificate to see. What pods fail to serve is said by Served, and
+/// does not undo what is in force: they have to be let in on what was written.
+fn assurance(served: &Verdict, isolated: &Verdict) -> (&'static str, &'static str) {
+    let seen = served.truth == Truth::True || served.reason == "NoTLSListener";
+    match (seen, isolated.truth == Truth::True) {
+        (true, true) => ("InForce", "everything is in force, and probes saw it from a pod"),
+        (true, false) if served.truth == Truth::True => (
+            "InForceUnproven",
+            "certificate, keys, access and network policies are in force as written; probes saw the certificate on \
+             every ready pod, and none has seen that packets are blocked",
+        ),
+        _ => (
+            "InForceUnproven",
+            "certificate, keys, access and network policies are in force as written; no probe has seen them from a pod",
+        ),
+    }
 }
 
 fn connected(connections: &[ConnectionStatus]) -> Verdict {
@@ -237,24 +273,14 @@ fn connected(connections: &[ConnectionStatus]) -> Verdict {
     Verdict::new(condition::CONNECTED, Truth::False, first.state.clone(), names.join(", "))
 }
 
-/// Probes do not exist yet: nothing may be claimed about what pods serve.
-fn served(channel: &Channel) -> Verdict {
-    let tcp =
-        channel.spec.listeners.iter().any(|listener| listener.protocol.unwrap_or_default() == Protocol::Tcp);
-    let (reason, message) = if tcp {
-        ("NotProbed", "no probe has seen which certificate the pods serve")
-    } else {
-        ("NoTLSListener", "no TCP listener: there is nothing that a probe could ask for its certificate")
-    };
-    Verdict::new(condition::SERVED, Truth::Unknown, reason, message)
-}
-
 /// Whether a condition of `conditions` needs someone's attention.
 pub fn needs_attention(conditions: &[Condition]) -> bool {
     conditions.iter().any(|condition| match condition.type_.as_str() {
-        condition::READY | condition::CONNECTED | condition::ISOLATED | condition::KEYS_READY => {
-            condition.status == "False"
-        }
+        condition::READY
+        | condition::CONNECTED
+        | condition::SERVED
+        | condition::ISOLATED
+        | condition::KEYS_READY => condition.status == "False",
         condition::STALLED => condition.status == "True",
         _ => false,
     })

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -14,7 +15,7 @@ use subrosa_crds::{
     Channel, ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef,
 };
 
-use crate::channel::peers_of;
+use crate::{channel::peers_of, probe};
 
 /// Objects by namespace, then by name.
 pub type Namespaced<T> = BTreeMap<String, BTreeMap<String, T>>;
@@ -46,6 +47,10 @@ pub struct World {
     pub bundles: BTreeMap<ConfigMapKey, String>,
     /// API groups of policy engines that may widen or replace NetworkPolicy.
     pub other_engines: BTreeSet<String>,
+    /// Where the probes come from; none where there are none.
+    pub probes: Option<probe::Source>,
+    /// What probes saw of the pods of Channels.
+    pub served: BTreeMap<ChannelRef, probe::Seen>,
     /// Who names a Channel: with thousands of them nobody can ask each one.
     naming: BTreeMap<ChannelRef, BTreeSet<ChannelRef>>,
 }
@@ -72,6 +77,28 @@ pub struct PodFacts {
     pub finished: bool,
     /// When it started.
     pub started: Option<Timestamp>,
+    /// The Secrets that it mounts.
+    pub secrets: Vec<String>,
+    /// Those of them that a container mounts by `subPath`: such a mount follows no change.
+    pub sub_paths: Vec<String>,
+    /// Its address, as the API server has it.
+    pub ip: Option<IpAddr>,
+    /// Whether it is ready, and not about to go.
+    pub ready: bool,
+    /// When the container that runs longest was started.
+    pub running_since: Option<Timestamp>,
+}
+
+impl PodFacts {
+    /// Whether it mounts the Secret.
+    pub fn mounts(&self, secret: &str) -> bool {
+        self.secrets.iter().any(|mounted| mounted == secret)
+    }
+
+    /// Whether a container mounts the Secret by `subPath`.
+    pub fn mounts_sub_path(&self, secret: &str) -> bool {
+        self.sub_paths.iter().any(|mounted| mounted == secret)
+    }
 }
 
 /// A Service.
@@ -117,6 +144,9 @@ impl World {
             Some(new) => channels.insert(name.name.clone(), Arc::clone(new)),
             None => channels.remove(&name.name),
         };
+        if new.is_none() {
+            self.served.remove(name);
+        }
         if old.as_ref().map(|old| &old.spec) != new.as_ref().map(|new| &new.spec) {
             for peer in old.iter().flat_map(|old| peers_of(old, name)) {
                 if let Some(naming) = self.naming.get_mut(&peer) {

@@ -11,7 +11,7 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
     preset,
 };
-use subrosa_plan::{channel::peers_of, selector, status, validity, world::World};
+use subrosa_plan::{channel::peers_of, probe, selector, status, validity, world::World};
 
 use super::again;
 use crate::{
@@ -147,9 +147,12 @@ async fn turn(channel: &Channel, ctx: &Context) -> Action {
     let (status, failed, wake_at) = match &outcome {
         Err(problem) => (status::ungoverned(channel, problem, now), false, None),
         Ok(outcome) => {
-            let status = ctx
-                .cluster
-                .read(|world| status::channel(channel, &name, &outcome.plan, &outcome.applied, world, now));
+            let (plan, applied) = (&outcome.plan, &outcome.applied);
+            let (status, targets) = ctx.cluster.read(|world| {
+                let targets = probe::targets(channel, &name, plan, applied, world);
+                (status::channel(channel, &name, plan, applied, world, now), targets)
+            });
+            ctx.prober.expect(&name, targets);
             (status, outcome.applied.fault().is_some() && !outcome.waits, outcome.wake_at)
         }
     };
@@ -181,7 +184,7 @@ async fn report(
     }
     // A condition that turned bad is told once, when it turned.
     let before = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let turned = [condition::STALLED, condition::ISOLATED, condition::KEYS_READY];
+    let turned = [condition::STALLED, condition::SERVED, condition::ISOLATED, condition::KEYS_READY];
     for condition in status.conditions.iter().filter(|condition| turned.contains(&condition.type_.as_str())) {
         let bad = if condition.type_ == condition::STALLED { "True" } else { "False" };
         let was = condition::find(before, &condition.type_);
@@ -189,7 +192,8 @@ async fn report(
             && was.is_none_or(|was| was.status != bad || was.reason != condition.reason)
             && !matches!(
                 condition.reason.as_str(),
-                "DefaultDenyPending" | "NamespacePending" | "PolicyMissing"
+                // What comes and goes by itself; a renewed certificate is stale in the pods for a while.
+                "DefaultDenyPending" | "NamespacePending" | "PolicyMissing" | "StaleCertificate"
             );
         if news {
             ctx.reporter.event(channel, true, &condition.reason, &condition.message).await;

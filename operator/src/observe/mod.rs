@@ -5,9 +5,11 @@ pub mod convert;
 pub mod engines;
 pub mod guards;
 pub mod ledgers;
+pub mod probe;
 pub mod surroundings;
 pub mod vaults;
 pub mod watch;
+pub mod workloads;
 
 pub use cluster::{Binding, Cluster};
 pub use surroundings::Surroundings;

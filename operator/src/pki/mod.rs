@@ -15,6 +15,7 @@ pub mod build;
 pub mod check;
 pub mod key;
 pub mod observe;
+pub mod presented;
 
 mod der;
 #[cfg(test)]
@@ -26,3 +27,4 @@ pub use build::{Serial, Unsigned, prepare_authority, prepare_leaf};
 pub use check::{Certificate, Checked, check_authority, check_leaf};
 pub use key::{LeafKey, PublicKey};
 pub use observe::observe;
+pub use presented::presented;

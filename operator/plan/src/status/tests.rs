@@ -59,6 +59,7 @@ fn applied(plan: &Plan, ledger: Ledger) -> Applied {
         network: Ok(true),
         default_deny: true,
         trusting,
+        restart: Restart::NotDue,
     }
 }
 
@@ -519,12 +520,18 @@ fn attention_is_for_what_someone_must_do() {
             json!({"type": kind, "status": status, "reason": "R", "message": "", "lastTransitionTime": "2026-11-22T12:00:00Z"}),
         )]
     };
-    for kind in [condition::READY, condition::CONNECTED, condition::ISOLATED, condition::KEYS_READY] {
+    for kind in [
+        condition::READY,
+        condition::CONNECTED,
+        condition::SERVED,
+        condition::ISOLATED,
+        condition::KEYS_READY,
+    ] {
         assert!(needs_attention(&one(kind, "False")), "{kind}");
         assert!(!needs_attention(&one(kind, "True")) && !needs_attention(&one(kind, "Unknown")), "{kind}");
     }
     assert!(needs_attention(&one(condition::STALLED, "True")));
-    assert!(!needs_attention(&one(condition::SERVED, "False")) && !needs_attention(&[]));
+    assert!(!needs_attention(&one(condition::RETAINED, "False")) && !needs_attention(&[]));
 }
 
 #[test]
@@ -538,4 +545,21 @@ fn the_first_fault_is_the_one_that_holds_up_the_others() {
     assert_eq!(applied.fault().unwrap().reason, "Network");
     applied.ledger = Err(Fault::new("Ledger", ""));
     assert_eq!(applied.fault().unwrap().reason, "Ledger");
+}
+
+#[test]
+fn the_assurance_is_the_weakest_of_what_was_seen() {
+    let verdict = |truth, reason: &str| Verdict::new(condition::SERVED, truth, reason, "");
+    let seen = verdict(Truth::True, "CurrentEverywhere");
+    let nothing_to_see = verdict(Truth::Unknown, "NoTLSListener");
+    let blocked = verdict(Truth::True, "ProbesPassed");
+    let written = verdict(Truth::Unknown, "PoliciesApplied");
+    assert_eq!(assurance(&seen, &blocked).0, "InForce");
+    assert_eq!(assurance(&nothing_to_see, &blocked).0, "InForce", "what serves nothing owes nothing");
+    for served in [verdict(Truth::Unknown, "NotProbed"), verdict(Truth::False, "StaleCertificate")] {
+        assert_eq!(assurance(&served, &blocked).0, "InForceUnproven");
+    }
+    let (reason, message) = assurance(&seen, &written);
+    assert_eq!(reason, "InForceUnproven");
+    assert!(message.contains("probes saw the certificate on every ready pod"), "{message}");
 }

@@ -18,6 +18,7 @@ use subrosa_plan::{
     fault::Fault,
     keys::ObservedKey,
     ledger::{KeyRecord, Ledger},
+    restart::Restart,
     status::Applied,
     world::{NamespaceFacts, PodFacts, ServiceFacts, World},
 };
@@ -159,6 +160,7 @@ pub fn applied(plan: &Plan, ledger: Ledger, random: &mut Random, now: Timestamp)
         network: network.map(|()| random.chance(90)),
         default_deny: random.chance(90),
         trusting: BTreeSet::new(),
+        restart: Restart::NotDue,
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use subrosa_crds::{Channel, names::ChannelRef};
 use subrosa_plan::{
-    channel::Plan, fault::Fault, network as policies, status::Applied, validity::Problem, world::World,
+    channel::Plan, fault::Fault, network as policies, restart::Restart, status::Applied, validity::Problem,
+    world::World,
 };
 
 use crate::{context::Context, execute::network, observe::ledgers::Entry};
@@ -22,6 +23,7 @@ pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
         network: Err(fault()),
         default_deny: false,
         trusting: BTreeSet::new(),
+        restart: Restart::NotDue,
     }
 }
 
@@ -39,6 +41,7 @@ pub(super) fn nothing(problems: &[Problem]) -> Applied {
         network: Ok(false),
         default_deny: false,
         trusting: BTreeSet::new(),
+        restart: Restart::NotDue,
     }
 }
 
@@ -69,6 +72,7 @@ pub(super) async fn without_ledger(
         network,
         default_deny: ctx.cluster.read(|world| denies(world, &name.namespace)),
         trusting: BTreeSet::new(),
+        restart: Restart::NotDue,
     }
 }
 

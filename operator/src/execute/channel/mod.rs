@@ -6,13 +6,15 @@
 //! 4. note in the ledger what is about to be made and opened;
 //! 5. data keys, then the authority, then the leaf (noted before it is signed);
 //! 6. **grant**: access, then the network policy;
-//! 7. prune what the Channel had under another name.
+//! 7. prune what the Channel had under another name;
+//! 8. restart the workload that asks for it, where its certificate is another than it started with.
 //!
 //! A fault in one part is kept and the other parts go on; only what a part truly needs holds it up.
 
 mod degraded;
 mod keys;
 mod peers;
+mod restart;
 mod secret;
 mod withdraw;
 
@@ -30,6 +32,7 @@ use subrosa_plan::{
     domain, extra_trust,
     fault::Fault,
     ledger::Ledger,
+    restart::Restart,
     status::Applied,
 };
 
@@ -177,7 +180,7 @@ impl Work<'_> {
         if network.is_ok() && certified.certificate.is_ok() {
             self.prune().await;
         }
-        Applied {
+        let mut applied = Applied {
             ledger: certified.ledger,
             certificate: certified.certificate,
             authority: certified.authority,
@@ -190,7 +193,10 @@ impl Work<'_> {
                 .filter(|(_, known)| !known.is_empty())
                 .map(|(name, _)| name)
                 .collect(),
-        }
+            restart: Restart::NotDue,
+        };
+        applied.restart = self.restart(&applied).await;
+        applied
     }
 
     fn first_ledger(&self) -> Ledger {
