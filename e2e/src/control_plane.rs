@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -26,7 +26,7 @@ use crate::{
 const START_LIMIT: Duration = Duration::from_secs(90);
 const PORT_ATTEMPTS: usize = 5;
 
-/// The controllers that tests rely on; those for nodes, volumes and workloads have nothing to do here.
+/// The controllers that tests rely on; those for nodes and workloads have nothing to do without a node.
 const CONTROLLERS: [&str; 11] = [
     "namespace-controller",
     "garbage-collector-controller",
@@ -40,6 +40,42 @@ const CONTROLLERS: [&str; 11] = [
     "certificatesigningrequest-signing-controller",
     "podcertificaterequest-cleaner-controller",
 ];
+
+/// What is to be done besides where pods run.
+const WORKLOAD_CONTROLLERS: [&str; 8] = [
+    "node-lifecycle-controller",
+    "pod-garbage-collector-controller",
+    "deployment-controller",
+    "replicaset-controller",
+    "statefulset-controller",
+    "daemonset-controller",
+    "job-controller",
+    "disruption-controller",
+];
+
+/// Whether there is a node, and so from where the API server has to be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Setting {
+    /// No pod runs; everything is on loopback.
+    #[default]
+    Alone,
+    /// A node reaches the API server at this address of the machine.
+    WithNode(Ipv4Addr),
+}
+
+impl Setting {
+    fn address(self) -> Ipv4Addr {
+        match self {
+            Self::Alone => Ipv4Addr::LOCALHOST,
+            Self::WithNode(address) => address,
+        }
+    }
+
+    fn controllers(self) -> Vec<&'static str> {
+        let more: &[&str] = if self == Self::Alone { &[] } else { &WORKLOAD_CONTROLLERS };
+        CONTROLLERS.iter().chain(more).copied().collect()
+    }
+}
 
 /// A user of the API server with a token.
 #[derive(Clone)]
@@ -65,6 +101,7 @@ pub struct ControlPlane {
     endpoint: Endpoint,
     admin: User,
     audit: AuditLog,
+    cluster_ca: PathBuf,
     // Ended in this order.
     controller_manager: Supervised,
     apiserver: Supervised,
@@ -78,17 +115,20 @@ impl ControlPlane {
         directory: &Path,
         servers: &Authority,
         users: &[User],
+        setting: Setting,
     ) -> Result<Self> {
         let admin = User::new("e2e-admin", &["system:masters"]);
-        let files = Files::write(directory, servers, users, &admin)?;
+        let files = Files::write(directory, servers, users, &admin, setting)?;
         let etcd = start_etcd(&components.etcd, directory)?;
-        let (apiserver, endpoint) = start_apiserver(&components.apiserver, &files, servers, &admin).await?;
+        let (apiserver, endpoint) =
+            start_apiserver(&components.apiserver, &files, servers, &admin, setting).await?;
         let controller_manager =
-            start_controller_manager(&components.controller_manager, &files, &endpoint, &admin)?;
+            start_controller_manager(&components.controller_manager, &files, &endpoint, &admin, setting)?;
         let mut plane = Self {
             endpoint,
             admin,
             audit: AuditLog::new(files.audit_log),
+            cluster_ca: files.cluster_ca,
             controller_manager,
             apiserver,
             etcd,
@@ -110,6 +150,11 @@ impl ControlPlane {
     /// The API server's audit log.
     pub fn audit(&self) -> &AuditLog {
         &self.audit
+    }
+
+    /// The file with the CA of what the cluster signs, as of the API server's own client certificate.
+    pub fn cluster_ca(&self) -> &Path {
+        &self.cluster_ca
     }
 
     /// The process ids by component.
@@ -158,17 +203,32 @@ struct Files {
     serving_key: PathBuf,
     service_account_key: PathBuf,
     service_account_public_key: PathBuf,
+    kubelet_client_certificate: PathBuf,
+    kubelet_client_key: PathBuf,
     tokens: PathBuf,
     audit_policy: PathBuf,
     audit_log: PathBuf,
 }
 
 impl Files {
-    fn write(directory: &Path, servers: &Authority, users: &[User], admin: &User) -> Result<Self> {
+    fn write(
+        directory: &Path,
+        servers: &Authority,
+        users: &[User],
+        admin: &User,
+        setting: Setting,
+    ) -> Result<Self> {
         let file = |name: &str, content: &str| write_private(&directory.join(name), content);
         let cluster = Authority::new("subrosa e2e cluster")?;
-        let serving =
-            servers.server(&["kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1"])?;
+        let address = setting.address().to_string();
+        let serving = servers.server(&[
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "10.96.0.1",
+            &address,
+        ])?;
+        let to_kubelet = cluster.client("kube-apiserver", "system:masters")?;
         let (signing_key, verifying_key) = pki::signing_key()?;
         let audit_policy = json!({
             "apiVersion": "audit.k8s.io/v1",
@@ -185,6 +245,8 @@ impl Files {
             serving_key: file("apiserver-key.pem", &serving.key_pem)?,
             service_account_key: file("service-account-key.pem", &signing_key)?,
             service_account_public_key: file("service-account.pem", &verifying_key)?,
+            kubelet_client_certificate: file("kubelet-client.pem", &to_kubelet.certificate_pem)?,
+            kubelet_client_key: file("kubelet-client-key.pem", &to_kubelet.key_pem)?,
             tokens: file("tokens.csv", &token_file(users.iter().chain([admin]))?)?,
             audit_policy: file("audit-policy.json", &audit_policy.to_string())?,
             audit_log: directory.join("api-audit.log"),
@@ -228,15 +290,16 @@ async fn start_apiserver(
     files: &Files,
     servers: &Authority,
     admin: &User,
+    setting: Setting,
 ) -> Result<(Supervised, Endpoint)> {
     let mut last = String::new();
     for _ in 0..PORT_ATTEMPTS {
         let port = free_port()?;
         let endpoint = Endpoint {
-            url: format!("https://127.0.0.1:{port}"),
+            url: format!("https://{}:{port}", setting.address()),
             ca_pem: servers.certificate_pem().to_owned(),
         };
-        let arguments = apiserver_arguments(files, port);
+        let arguments = apiserver_arguments(files, port, setting);
         let mut process =
             Supervised::spawn(invocation("kube-apiserver", component, arguments), &files.directory)?;
         let client = endpoint.http_client()?;
@@ -253,12 +316,12 @@ async fn start_apiserver(
     bail!("kube-apiserver found no free port in {PORT_ATTEMPTS} attempts; the last one: {last}")
 }
 
-fn apiserver_arguments(files: &Files, port: u16) -> Vec<String> {
+fn apiserver_arguments(files: &Files, port: u16, setting: Setting) -> Vec<String> {
     let issuer = "https://kubernetes.default.svc";
     let path = |flag: &str, path: &Path| format!("--{flag}={}", path.display());
-    vec![
+    let mut arguments = vec![
         format!("--etcd-servers=unix://{}", files.directory.join("etcd.sock").display()),
-        "--bind-address=127.0.0.1".to_owned(),
+        format!("--bind-address={}", setting.address()),
         format!("--secure-port={port}"),
         // Advertising a loopback address is refused otherwise.
         "--endpoint-reconciler-type=none".to_owned(),
@@ -277,7 +340,17 @@ fn apiserver_arguments(files: &Files, port: u16) -> Vec<String> {
         "--audit-log-maxsize=0".to_owned(),
         "--allow-privileged=true".to_owned(),
         "--profiling=false".to_owned(),
-    ]
+    ];
+    if setting != Setting::Alone {
+        arguments.extend([
+            // As every real cluster has it: a kubelet changes nothing but what is its own.
+            "--enable-admission-plugins=NodeRestriction".to_owned(),
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            path("kubelet-client-certificate", &files.kubelet_client_certificate),
+            path("kubelet-client-key", &files.kubelet_client_key),
+        ]);
+    }
+    arguments
 }
 
 fn start_controller_manager(
@@ -285,6 +358,7 @@ fn start_controller_manager(
     files: &Files,
     endpoint: &Endpoint,
     admin: &User,
+    setting: Setting,
 ) -> Result<Supervised> {
     let kubeconfig = files.directory.join("controller-manager.kubeconfig");
     write_private(&kubeconfig, &endpoint.kubeconfig("controller-manager", &admin.token)?)?;
@@ -294,7 +368,7 @@ fn start_controller_manager(
         "--secure-port=0".to_owned(),
         "--leader-elect=false".to_owned(),
         "--use-service-account-credentials".to_owned(),
-        format!("--controllers={}", CONTROLLERS.join(",")),
+        format!("--controllers={}", setting.controllers().join(",")),
         path("service-account-private-key-file", &files.service_account_key),
         path("root-ca-file", &files.server_ca),
         path("cluster-signing-cert-file", &files.cluster_ca),

@@ -12,7 +12,7 @@ use kube::Client;
 use crate::{
     audit::{ApiAuditEntry, AuditLog, Mark},
     cluster::Components,
-    control_plane::{ControlPlane, User},
+    control_plane::{ControlPlane, Setting, User},
     directory::{WorkDirectory, write_private},
     kubeconfig::{self, Endpoint},
     openbao::{OpenBao, Storage},
@@ -66,8 +66,14 @@ impl EnvironmentBuilder {
         let cluster = async {
             match (components, external) {
                 (Some(components), _) => {
-                    let plane =
-                        ControlPlane::start(&components, directory.path(), &servers, &self.users).await?;
+                    let plane = ControlPlane::start(
+                        &components,
+                        directory.path(),
+                        &servers,
+                        &self.users,
+                        Setting::Alone,
+                    )
+                    .await?;
                     Ok(Cluster::Local(Box::new(plane)))
                 }
                 (None, Some(path)) => {

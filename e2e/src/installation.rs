@@ -80,25 +80,30 @@ impl Installation {
 
     /// The manifest of the trust domain, with OpenBao's real address.
     pub fn trust_domain(&self, env: &Environment) -> Value {
-        json!({
-            "apiVersion": "subrosa.dev/v1alpha1",
-            "kind": "TrustDomain",
-            "metadata": {"name": self.domain},
-            "spec": {
-                "organisation": {"name": "Ziekenhuis Oosterlinde", "country": "NL", "privacyContact": "privacy-office"},
-                "jurisdictions": ["NL", "EU"],
-                "frameworks": ["GDPR", "NEN7510"],
-                "timeZone": "Europe/Amsterdam",
-                "vault": {
-                    "address": env.openbao().url(),
-                    "caBundle": {"configMap": OPENBAO_CA, "key": "ca.crt"},
-                    "auth": {"kubernetes": {"mount": "kubernetes", "role": "subrosa", "audience": AUDIENCE}},
-                },
-                "retentionPolicies": ["contactcenter"],
-                "network": {"clusterCIDRs": ["10.244.0.0/16", "10.96.0.0/16"]},
-            },
-        })
+        trust_domain(&self.domain, env.openbao().url(), &["10.244.0.0/16", "10.96.0.0/16"])
     }
+}
+
+/// The manifest of a hospital's trust domain, with OpenBao at `address` and its CA in the ConfigMap [`OPENBAO_CA`].
+pub fn trust_domain(name: &str, address: &str, cluster_cidrs: &[&str]) -> Value {
+    json!({
+        "apiVersion": "subrosa.dev/v1alpha1",
+        "kind": "TrustDomain",
+        "metadata": {"name": name},
+        "spec": {
+            "organisation": {"name": "Ziekenhuis Oosterlinde", "country": "NL", "privacyContact": "privacy-office"},
+            "jurisdictions": ["NL", "EU"],
+            "frameworks": ["GDPR", "NEN7510"],
+            "timeZone": "Europe/Amsterdam",
+            "vault": {
+                "address": address,
+                "caBundle": {"configMap": OPENBAO_CA, "key": "ca.crt"},
+                "auth": {"kubernetes": {"mount": "kubernetes", "role": "subrosa", "audience": AUDIENCE}},
+            },
+            "retentionPolicies": ["contactcenter"],
+            "network": {"clusterCIDRs": cluster_cidrs},
+        },
+    })
 }
 
 /// A retention policy with classes that tests seal.

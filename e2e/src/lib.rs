@@ -35,6 +35,7 @@ pub mod environment;
 pub mod helm;
 pub mod installation;
 pub mod kubeconfig;
+pub mod node;
 pub mod openbao;
 pub mod operator;
 pub mod pki;

@@ -40,8 +40,8 @@ pub struct OpenBao {
     unseal_key: String,
     audit: AuditLog,
     http: reqwest::Client,
-    program: PathBuf,
-    directory: PathBuf,
+    /// Program and directory, where it is a process of ours.
+    origin: Option<(PathBuf, PathBuf)>,
     process: Mutex<Option<Supervised>>,
 }
 
@@ -85,8 +85,7 @@ impl OpenBao {
                 audit: AuditLog::new(directory.join("bao-audit.log")),
                 root_token: String::new(),
                 unseal_key: String::new(),
-                program: program.to_owned(),
-                directory: directory.to_owned(),
+                origin: Some((program.to_owned(), directory.to_owned())),
                 process: Mutex::new(Some(process)),
                 endpoint,
                 http,
@@ -96,6 +95,23 @@ impl OpenBao {
             return Ok(server);
         }
         bail!("OpenBao found no free port in {PORT_ATTEMPTS} attempts; the last one: {last}")
+    }
+
+    /// Initialises and unseals a new server that runs elsewhere, such as in a pod; `http` reaches it. It is nobody's
+    /// here to stop or start, and its audit log is where it runs.
+    pub async fn adopt(endpoint: Endpoint, http: reqwest::Client) -> Result<Self> {
+        let mut server = Self {
+            endpoint,
+            http,
+            root_token: String::new(),
+            unseal_key: String::new(),
+            audit: AuditLog::new(PathBuf::new()),
+            origin: None,
+            process: Mutex::new(None),
+        };
+        server.initialise().await?;
+        server.unseal().await?;
+        Ok(server)
     }
 
     /// Where it is and what to trust.
@@ -201,9 +217,12 @@ impl OpenBao {
         if self.pid().is_some() {
             return Ok(());
         }
+        let Some((program, directory)) = &self.origin else {
+            bail!("OpenBao at {} was not started here, and cannot be started again", self.url());
+        };
         let mut last = String::new();
         for _ in 0..PORT_ATTEMPTS {
-            let mut process = spawn(&self.program, &self.directory)?;
+            let mut process = spawn(program, directory)?;
             match listening(&mut process, &self.http, &self.endpoint).await {
                 Ok(()) => {
                     *self.process() = Some(process);

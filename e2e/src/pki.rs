@@ -54,6 +54,14 @@ impl Authority {
         self.issue(params)
     }
 
+    /// A client certificate: whom it names, and the group that is.
+    pub fn client(&self, common_name: &str, organisation: &str) -> Result<Identity> {
+        let mut params = params(common_name, &[])?;
+        params.distinguished_name.push(DnType::OrganizationName, organisation);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(params)
+    }
+
     fn issue(&self, mut params: CertificateParams) -> Result<Identity> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;

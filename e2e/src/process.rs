@@ -31,7 +31,7 @@ pub struct Invocation {
     pub program: PathBuf,
     /// Its arguments. They are visible to every user of the machine: no secret belongs here.
     pub arguments: Vec<OsString>,
-    /// Additional environment variables.
+    /// Additional environment variables; a `PATH` among them replaces this process's.
     pub environment: BTreeMap<String, OsString>,
 }
 
@@ -61,10 +61,11 @@ impl Supervised {
         } else {
             Command::new(&program)
         };
-        command.args(arguments).env_clear().envs(environment).current_dir(directory);
+        command.args(arguments).env_clear().current_dir(directory);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
+        command.envs(environment);
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let child = spawn_from_lasting_thread(command)
             .with_context(|| format!("start {name} ({})", program.display()))?;

@@ -1,0 +1,46 @@
+//! The node that all tests of this binary use, and what is installed on it once.
+
+use std::sync::Once;
+
+use subrosa_e2e::{
+    node::{Node, release::Release, unsupported},
+    tools,
+};
+use tokio::sync::OnceCell;
+
+/// The trust domain of the hospital.
+pub const DOMAIN: &str = "oosterlinde";
+
+/// A node where pods run; nothing where this machine can have none.
+pub async fn node() -> Option<&'static Node> {
+    static NODE: OnceCell<Node> = OnceCell::const_new();
+    if skipped() {
+        return None;
+    }
+    // In a static, so never dropped: what is left of it goes with this process all the same.
+    Some(NODE.get_or_init(|| async { Node::start().await.unwrap() }).await)
+}
+
+/// The node with Subrosa on it.
+pub async fn subrosa() -> Option<(&'static Node, &'static Release)> {
+    static RELEASE: OnceCell<Release> = OnceCell::const_new();
+    let node = node().await?;
+    let release =
+        RELEASE.get_or_init(|| async { node.install_operator(DOMAIN, &["log.level=debug"]).await.unwrap() });
+    Some((node, release.await))
+}
+
+/// The node with Subrosa and the servers on it.
+pub async fn servers() -> Option<&'static Node> {
+    static SERVERS: OnceCell<()> = OnceCell::const_new();
+    let (node, _) = subrosa().await?;
+    SERVERS.get_or_init(|| async { node.install_servers().await.unwrap() }).await;
+    Some(node)
+}
+
+fn skipped() -> bool {
+    static SAID: Once = Once::new();
+    let Some(why) = unsupported() else { return false };
+    SAID.call_once(|| tools::say(&format!("tests on a node are skipped: {why}")));
+    true
+}
