@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use subrosa_crds::{
     Channel, ChannelStatus,
-    channel::{ConnectionStatus, Peer, PeerKind},
+    channel::{CertificateStatus, ConnectionStatus, Peer, PeerKind},
     condition,
+    preset::resolve,
 };
 use subrosa_plan::{network, selector, validity};
 
-use super::{conditions, page::Page};
+use super::{conditions, page::Page, preset};
 use crate::cli::{table::Tone, words};
 
 /// Describes `channel`.
@@ -37,7 +38,8 @@ fn declared(channel: &Channel, page: &mut Page) {
     if let Some(account) = &spec.workload.service_account_name {
         page.fact("Runs as", &format!("ServiceAccount {account}"));
     }
-    let listeners: Vec<_> = spec
+    let resolved = resolve(spec);
+    let listeners: Vec<_> = resolved
         .listeners
         .iter()
         .map(|one| one.range().map_or_else(|| one.name.clone(), |range| format!("{} ({range})", one.name)))
@@ -46,6 +48,7 @@ fn declared(channel: &Channel, page: &mut Page) {
         "Listens on",
         if listeners.is_empty() { "nothing".to_owned() } else { listeners.join(", ") }.as_str(),
     );
+    preset::given(spec, page);
     if !spec.data_classes.is_empty() {
         page.fact("Seals", &spec.data_classes.join(", "));
     }
@@ -75,10 +78,7 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
             &format!("none yet; it will stand in Secret {}", validity::secret_name(channel, name)),
         ),
         Some(certificate) => {
-            page.fact(
-                "Certificate",
-                &format!("Secret {}, serial {}", certificate.secret_name, certificate.serial),
-            );
+            page.fact("Certificate", &format!("{}, serial {}", stands_in(certificate), certificate.serial));
             page.fact("", &certificate.spiffe_id);
             let ends = certificate
                 .not_after
@@ -126,6 +126,16 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
     }
     for (state, count_of) in &status.other_keys {
         page.fact("", &format!("and {} in state {state}", words::counted(count(*count_of), "key")));
+    }
+}
+
+fn stands_in(certificate: &CertificateStatus) -> String {
+    match (&certificate.secret_name, certificate.pods) {
+        (Some(secret), _) => format!("Secret {secret}"),
+        (None, pods) => {
+            let pods = words::counted(count(pods.unwrap_or_default()), "pod");
+            format!("one for each pod, and the key on its node only; of {pods}, the first that ends")
+        }
     }
 }
 

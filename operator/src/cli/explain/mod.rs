@@ -4,12 +4,13 @@ mod channel;
 mod conditions;
 mod others;
 mod page;
+mod preset;
 
 use std::str::FromStr;
 
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
-use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
+use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain, preset::Preset};
 
 use super::{
     cluster::{Cluster, Target},
@@ -22,13 +23,14 @@ const EXAMPLES: &str = "\
 Examples:
   subrosa explain channel/voice -n cc-front
   subrosa explain td/oosterlinde
-  subrosa explain xp/carrier              # also: rtp/contactcenter";
+  subrosa explain xp/carrier              # also: rtp/contactcenter
+  subrosa explain preset/postgresql       # needs no cluster";
 
 /// Tells what an object became, why it is as it is, and the next steps
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The object: channel/NAME, trustdomain/NAME, externalparty/NAME or retentionpolicy/NAME
+    /// The object: channel/NAME, trustdomain/NAME, externalparty/NAME, retentionpolicy/NAME or preset/NAME
     #[arg(value_name = "KIND/NAME")]
     object: Object,
     #[command(flatten)]
@@ -51,6 +53,7 @@ enum Kind {
     TrustDomain,
     ExternalParty,
     RetentionPolicy,
+    Preset(Preset),
 }
 
 impl FromStr for Object {
@@ -65,6 +68,7 @@ impl FromStr for Object {
             "trustdomain" | "trustdomains" | "td" => Kind::TrustDomain,
             "externalparty" | "externalparties" | "xp" => Kind::ExternalParty,
             "retentionpolicy" | "retentionpolicies" | "rtp" => Kind::RetentionPolicy,
+            "preset" | "presets" => Kind::Preset(preset_named(name)?),
             _ => return Err(format!("no such kind: {}", expected())),
         };
         if name.contains('/') {
@@ -74,11 +78,25 @@ impl FromStr for Object {
     }
 }
 
+fn preset_named(name: &str) -> Result<Preset, String> {
+    let known = Preset::ALL.into_iter().find(|preset| preset.as_str().eq_ignore_ascii_case(name));
+    known.ok_or_else(|| {
+        let names: Vec<_> = Preset::ALL.iter().map(|preset| preset.as_str()).collect();
+        format!("no such preset: there are {}", names.join(", "))
+    })
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// When the cluster cannot be read or has no such object.
 pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
+    if let Kind::Preset(preset) = args.object.kind {
+        let mut page = Page::new(screen.paint());
+        preset::describe(preset, &mut page);
+        screen.print(&page.text())?;
+        return Ok(Exit::Done);
+    }
     let cluster = args.target.connect().await?;
     let mut page = Page::new(screen.paint());
     let found = describe(args, &cluster, Timestamp::now(), &mut page).await?;
@@ -119,6 +137,10 @@ async fn describe(args: &Args, cluster: &Cluster, now: Timestamp, page: &mut Pag
             let found = cluster.get::<RetentionPolicy>(name).await?;
             found.map(|policy| others::retention_policy(&policy, now, page)).is_some()
         }
+        Kind::Preset(preset) => {
+            preset::describe(preset, page);
+            true
+        }
     })
 }
 
@@ -137,6 +159,20 @@ mod tests {
     fn a_channel_is_told_in_words() {
         let text = page(|page| channel::describe(&testing::voice(), testing::now(), page));
         insta::assert_snapshot!("channel", text);
+    }
+
+    #[test]
+    fn a_preset_is_told_in_words_and_what_it_gave_a_channel_too() {
+        let text = page(|page| preset::describe(Preset::Postfix, page));
+        insta::assert_snapshot!("preset", text);
+        let mut channel = testing::voice();
+        channel.spec.preset = Some(Preset::Asterisk);
+        channel.spec.listeners.clear();
+        channel.spec.type_ = None;
+        let text = page(|page| channel::describe(&channel, testing::now(), page));
+        assert!(text.contains("sips (5061/TCP), rtp (10000-20000/UDP)"), "{text}");
+        assert!(text.contains("Asterisk gives its listeners, type Voice, tls.reload None"), "{text}");
+        assert!(text.contains("5038/TCP") && text.contains("in workload.ref, so that Asterisk"), "{text}");
     }
 
     #[test]
@@ -163,6 +199,8 @@ mod tests {
         let parsed = |text: &str| text.parse::<Object>().map(|object| (object.kind, object.name));
         assert_eq!(parsed("channel/voice"), Ok((Kind::Channel, "voice".into())));
         assert_eq!(parsed("XP/carrier"), Ok((Kind::ExternalParty, "carrier".into())));
+        assert_eq!(parsed("preset/postgresql"), Ok((Kind::Preset(Preset::PostgreSQL), "postgresql".into())));
+        assert!(parsed("preset/oracle").unwrap_err().contains("Kamailio, "));
         for wrong in ["voice", "channel/", "pod/x", "channel/cc-front/voice"] {
             assert!(parsed(wrong).unwrap_err().contains("channel/voice"), "{wrong}");
         }

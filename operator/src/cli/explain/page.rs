@@ -24,6 +24,11 @@ impl Page {
         self.text.push_str(&format!("{object}: {state}\n"));
     }
 
+    /// The title of what has no conditions.
+    pub fn heading(&mut self, text: &str) {
+        self.text.push_str(&format!("{}\n", self.paint.bold(&harmless(text))));
+    }
+
     /// Begins a section.
     pub fn section(&mut self, heading: &str) {
         let heading = self.paint.bold(heading);

@@ -66,6 +66,7 @@ impl Planned {
             );
             findings.push(manifest.note("metadata.namespace", message));
         }
+        findings.extend(super::presets::note(&self.declared));
         self.surroundings(imagined, findings);
         let today = domain::today(&self.plan.domain, now);
         for (index, exception) in self.declared.object.spec.exception.iter().enumerate() {

@@ -11,6 +11,7 @@ mod channels;
 mod check;
 mod given;
 mod objects;
+mod presets;
 #[cfg(test)]
 mod tests;
 mod vault;

@@ -11,7 +11,7 @@ struct Line {
 }
 
 /// Renders, with paths that do not depend on where the repository is.
-fn render(line: &str) -> (Exit, String, String) {
+pub(super) fn render(line: &str) -> (Exit, String, String) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let root = root.to_str().unwrap();
     let line = line.replace("examples/", &format!("{root}/examples/"));
@@ -22,7 +22,7 @@ fn render(line: &str) -> (Exit, String, String) {
 }
 
 /// Renders one text.
-fn render_text(text: &str, more: &str) -> (Exit, String, String) {
+pub(super) fn render_text(text: &str, more: &str) -> (Exit, String, String) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("x.yaml");
     std::fs::write(&file, text).unwrap();
