@@ -2,5 +2,6 @@
 
 pub mod metrics;
 mod reporter;
+mod written;
 
 pub use reporter::Reporter;

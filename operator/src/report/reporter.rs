@@ -1,10 +1,6 @@
 //! Status by server-side apply, only on change, and Events.
 
-use std::{
-    collections::HashMap,
-    fmt::Debug,
-    sync::{Mutex, PoisonError},
-};
+use std::fmt::Debug;
 
 use kube::{
     Client, Resource, ResourceExt as _,
@@ -16,6 +12,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subrosa_crds::FIELD_MANAGER;
 
+use super::written::{Version, Written};
+
 /// The longest note an Event may carry (events.k8s.io/v1).
 const LONGEST_NOTE: usize = 1000;
 
@@ -23,8 +21,7 @@ const LONGEST_NOTE: usize = 1000;
 pub struct Reporter {
     client: Client,
     recorder: Recorder,
-    /// The last status written of each object, by UID: a watch that lags must not cause a second write.
-    written: Mutex<HashMap<String, (Vec<u8>, u64)>>,
+    written: Written,
 }
 
 impl Reporter {
@@ -32,7 +29,7 @@ impl Reporter {
     pub fn new(client: Client, pod: Option<String>) -> Self {
         let who = Who { controller: "subrosa.dev/operator".into(), instance: pod };
         let recorder = Recorder::new(client.clone(), who);
-        Self { client, recorder, written: Mutex::default() }
+        Self { client, recorder, written: Written::default() }
     }
 
     /// Writes `status` of `object` where it says something else than `found`, the one the watch saw.
@@ -44,19 +41,13 @@ impl Reporter {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
         S: Serialize + PartialEq,
     {
-        if found == Some(status) {
-            return Ok(());
-        }
         let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
-        let content = Sha256::digest(serde_json::to_vec(status).unwrap_or_default()).to_vec();
-        let seen: u64 =
-            object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default();
-        if let Some((written, version)) = self.lock().get(&uid)
-            && *written == content
-            && seen < *version
-        {
+        let content = Sha256::digest(serde_json::to_vec(status).unwrap_or_default()).into();
+        let seen = version(object.resource_version().as_deref());
+        if !self.written.needs(&uid, &content, seen, found == Some(status)) {
             return Ok(());
         }
+        self.written.begins(&uid);
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
@@ -69,12 +60,8 @@ impl Reporter {
             }
             None => self.apply_status::<K>("", &name, &patch).await?,
         };
-        let version = made
-            .pointer("/metadata/resourceVersion")
-            .and_then(Value::as_str)
-            .and_then(|version| version.parse().ok())
-            .unwrap_or_default();
-        self.lock().insert(uid, (content, version));
+        let made = made.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        self.written.answered(&uid, content, version(made));
         Ok(())
     }
 
@@ -94,7 +81,7 @@ impl Reporter {
 
     /// Forgets an object that is gone.
     pub fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
+        self.written.forget(uid);
     }
 
     /// Publishes an Event about `object`. A failure is logged and nothing else.
@@ -113,8 +100,8 @@ impl Reporter {
             tracing::warn!(reason, %error, "an Event could not be published");
         }
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Vec<u8>, u64)>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn version(text: Option<&str>) -> Version {
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }

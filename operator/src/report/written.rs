@@ -1,0 +1,122 @@
+//! What was last written of each object's status, because the watch that shows it lags behind.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+/// A version of an object, as its `resourceVersion` counts. Those of one kind can be compared
+/// (Kubernetes 1.35, KEP-5504); one that is no number counts as older than all.
+pub type Version = u64;
+
+/// The content of a status, as its digest.
+pub type Content = [u8; 32];
+
+/// The last write of one object's status.
+enum Last {
+    /// It was answered: this content, in this version of the object.
+    Answered(Content, Version),
+    /// It was not, or with an error: what stands there now is not known.
+    Unanswered,
+}
+
+/// The last write of each object, by UID.
+#[derive(Default)]
+pub struct Written(Mutex<HashMap<String, Last>>);
+
+impl Written {
+    /// Whether `content` is to be written: `seen` is the version that the watch showed, and `same` says whether
+    /// that version's status has this content already.
+    pub fn needs(&self, uid: &str, content: &Content, seen: Version, same: bool) -> bool {
+        match self.lock().get(uid) {
+            Some(Last::Unanswered) => true,
+            // The watch has not come so far: what counts is what was written, not what it shows.
+            Some(Last::Answered(written, version)) if seen < *version => written != content,
+            Some(Last::Answered(..)) | None => !same,
+        }
+    }
+
+    /// Notes that a write begins. It may take effect and its answer be lost.
+    pub fn begins(&self, uid: &str) {
+        self.lock().insert(uid.to_owned(), Last::Unanswered);
+    }
+
+    /// Notes its answer.
+    pub fn answered(&self, uid: &str, content: Content, version: Version) {
+        self.lock().insert(uid.to_owned(), Last::Answered(content, version));
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Last>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const A: Content = [1; 32];
+    const B: Content = [2; 32];
+
+    #[test]
+    fn without_a_write_of_ours_the_watch_is_believed() {
+        let written = Written::default();
+        assert!(!written.needs("uid", &A, 7, true));
+        assert!(written.needs("uid", &A, 7, false));
+    }
+
+    #[test]
+    fn a_watch_that_lags_causes_no_second_write_and_hides_no_first() {
+        let written = Written::default();
+        written.answered("uid", B, 8);
+        assert!(!written.needs("uid", &B, 7, false), "written already");
+        assert!(written.needs("uid", &A, 7, true), "the watch still shows A, and B stands there");
+        assert!(written.needs("uid", &A, 8, false));
+        assert!(!written.needs("uid", &A, 9, true), "somebody else put A back");
+        written.forget("uid");
+        assert!(!written.needs("uid", &A, 7, true));
+    }
+
+    #[test]
+    fn after_a_write_without_an_answer_nothing_is_taken_for_written() {
+        let written = Written::default();
+        written.begins("uid");
+        assert!(written.needs("uid", &A, 7, true));
+        written.answered("uid", A, 9);
+        assert!(!written.needs("uid", &A, 7, true));
+    }
+
+    proptest! {
+        /// A server, a watch that shows one of its versions so far, and writes whose answers may be lost: what is
+        /// wanted stands there after each turn that was answered.
+        #[test]
+        fn what_is_wanted_ends_up_there(
+            turns in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), 0..3_u8), 1..40),
+        ) {
+            let (written, mut server, mut shown) = (Written::default(), vec![A], 0);
+            for (wants_a, lag, fate) in turns {
+                let wanted = if wants_a { A } else { B };
+                shown = shown.max(lag.index(server.len()));
+                if written.needs("uid", &wanted, shown as Version, server[shown] == wanted) {
+                    written.begins("uid");
+                    // Lost on the way there, lost on the way back, answered.
+                    if fate > 0 {
+                        server.push(wanted);
+                    }
+                    if fate < 2 {
+                        continue;
+                    }
+                    written.answered("uid", wanted, (server.len() - 1) as Version);
+                }
+                prop_assert_eq!(server.last(), Some(&wanted));
+            }
+        }
+    }
+}
