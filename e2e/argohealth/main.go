@@ -3,10 +3,9 @@
 // It reads one JSON document a line on stdin and writes one JSON answer a line on stdout, flushed after every
 // document. The first thing it cannot judge ends it with a message on stderr and exit code 2.
 //
-// Flux's judgement comes from Flux's own code, beside the kstatus of Kubernetes' library, which Flux takes where a
-// Kustomization has no expressions for a kind. Argo CD's module cannot be built here: v3.6 needs Go 1.27, and v3.5 takes
-// a part from a directory of its own, which no other module can. So health scripts run in the virtual machine that
-// Argo CD uses, opened as Argo CD opens it; see sandbox.go.
+// Both judge with their own code: Argo CD with its settings, health and script machine (argo.go), Flux with its
+// evaluator, beside the kstatus of Kubernetes' library, which Flux takes where a Kustomization has no expressions for a
+// kind (flux.go).
 package main
 
 import (
@@ -83,11 +82,11 @@ func judge(line []byte) (Answer, error) {
 	if err := decoder.Decode(&document); err != nil {
 		return Answer{}, err
 	}
-	argo, err := argoHealth(document.Config, document.Object)
+	live, err := unstructuredOf(document.Object)
 	if err != nil {
 		return Answer{}, err
 	}
-	live, err := unstructuredOf(document.Object)
+	argo, err := argoHealth(document.Config, live)
 	if err != nil {
 		return Answer{}, err
 	}

@@ -4,33 +4,45 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-func TestAScriptHasWhatArgoGivesItAndNoMore(t *testing.T) {
-	object := map[string]any{"kind": "K", "list": []any{"a", "b"}, "number": float64(3), "flag": true}
-	for script, expected := range map[string]string{
-		`return {status = "Healthy", message = obj.kind .. #obj.list .. obj.number .. tostring(obj.flag)}`: "K23true",
-		`table.sort(obj.list); return {status = "Healthy", message = obj.list[1]}`:                         "a",
-		`return {status = "Healthy", message = tostring(string) .. tostring(math) .. tostring(io)}`:        "nilnilnil",
-	} {
-		health, err := runScript(script, object)
-		if err != nil || health.Status != "Healthy" || health.Message != expected {
-			t.Errorf("%s: %+v, %v; expected %q", script, health, err, expected)
-		}
+const channelKey = "resource.customizations.health.subrosa.dev_Channel"
+
+func object(t *testing.T, fields map[string]any) *unstructured.Unstructured {
+	t.Helper()
+	live, err := unstructuredOf(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return live
+}
+
+func channel(t *testing.T) *unstructured.Unstructured {
+	t.Helper()
+	return object(t, map[string]any{"apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel", "list": []any{"b", "a"}})
+}
+
+func TestTheScriptOfTheConfigMapDecides(t *testing.T) {
+	script := `table.sort(obj.list); return {status = "Healthy", message = obj.kind .. obj.list[1] .. tostring(string)}`
+	health, err := argoHealth(map[string]string{channelKey: script}, channel(t))
+	if err != nil || health.Status != "Healthy" || health.Message != "Channelanil" {
+		t.Errorf("%+v, %v", health, err)
 	}
 }
 
-func TestAMistakeInAScriptIsNoHealth(t *testing.T) {
-	for script, expected := range map[string]string{
-		`return "Healthy"`:                  "no table",
-		`return {status = "healthy"}`:       "none of",
-		`return {status = string.rep("a")}`: "non-table object",
-		`while true do end`:                 "deadline",
-		`return {`:                          "syntax error",
+func TestAMistakeInAScriptIsNeverHealthy(t *testing.T) {
+	for _, script := range []string{
+		`return "Healthy"`,
+		`return {status = "healthy"}`,
+		`return {status = string.rep("a")}`,
+		`while true do end`,
+		`return {`,
 	} {
-		health, err := runScript(script, nil)
-		if err == nil || !strings.Contains(err.Error(), expected) {
-			t.Errorf("%s: %+v, %v; expected an error with %q", script, health, err, expected)
+		health, err := argoHealth(map[string]string{channelKey: script}, channel(t))
+		if err == nil && health.Status != "Unknown" {
+			t.Errorf("%s: %+v", script, health)
 		}
 	}
 }
@@ -40,26 +52,24 @@ func TestAnApplicationIsAsHealthyAsArgoFoundIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	judged := map[string]any{"status": map[string]any{"health": map[string]any{"status": "Degraded"}}}
-	for expected, object := range map[string]map[string]any{"Degraded": judged, "Progressing": {"status": map[string]any{}}} {
-		health, err := runScript(string(script), object)
+	config := map[string]string{"resource.customizations.health.argoproj.io_Application": string(script)}
+	for expected, status := range map[string]map[string]any{
+		"Degraded":    {"health": map[string]any{"status": "Degraded"}},
+		"Progressing": {},
+	} {
+		application := map[string]any{"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "status": status}
+		health, err := argoHealth(config, object(t, application))
 		if err != nil || health.Status != expected {
-			t.Errorf("%v: %+v, %v; expected %s", object, health, err, expected)
+			t.Errorf("%v: %+v, %v; expected %s", status, health, err, expected)
 		}
 	}
 }
 
 func TestAKindWithoutAScriptOrExpressionsIsRefused(t *testing.T) {
-	object := map[string]any{"apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel"}
-	key := "resource.customizations.health.subrosa.dev_Channel"
-	if _, err := argoHealth(nil, object); err == nil || !strings.Contains(err.Error(), key) {
+	if _, err := argoHealth(nil, channel(t)); err == nil || !strings.Contains(err.Error(), channelKey) {
 		t.Errorf("without a script: %v", err)
 	}
-	live, err := unstructuredOf(object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fluxHealth(nil, live); err == nil || !strings.Contains(err.Error(), "Channel") {
+	if _, err := fluxHealth(nil, channel(t)); err == nil || !strings.Contains(err.Error(), "Channel") {
 		t.Errorf("without expressions: %v", err)
 	}
 }

@@ -190,7 +190,18 @@ pub fn release_binary() -> Result<PathBuf> {
 fn build(flags: &[&str], profile: &str) -> Result<PathBuf> {
     let workspace = crate::tools::workspace()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut build = Command::new(cargo);
+    // What cargo tells this process of its own package is no business of a build: some build scripts (ring's) look at
+    // it, and everything above them would be compiled again each time.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            build.env_remove(name);
+        }
+    }
+    let status = build
         .current_dir(&workspace)
         .args(["build", "--quiet", "--locked", "--package", "subrosa", "--bin", "subrosa"])
         .args(flags)
