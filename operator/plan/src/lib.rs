@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod channel;
 pub mod connection;
 pub mod coverage;
+pub mod discover;
 pub mod domain;
 pub mod domain_status;
 pub mod extra_trust;

@@ -1,0 +1,95 @@
+//! What was found, as plain facts.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::networking::v1::NetworkPolicySpec,
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+use subrosa_crds::{
+    Channel, ExternalParty, TrustDomain,
+    common::{PortRange, Protocol},
+    names::ChannelRef,
+};
+
+/// Everything that a draft may look at.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The namespaces that were asked for.
+    pub surveyed: BTreeMap<String, Surveyed>,
+    /// The labels of every namespace, as far as they may be read.
+    pub labels: BTreeMap<String, BTreeMap<String, String>>,
+    /// Channels that there are, with their presets filled in.
+    pub channels: BTreeMap<ChannelRef, Channel>,
+    /// TrustDomains, as far as they may be read.
+    pub domains: Vec<TrustDomain>,
+    /// ExternalParties, as far as they may be read.
+    pub parties: Vec<ExternalParty>,
+}
+
+/// A namespace that was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Surveyed {
+    /// The value of its trust-domain label.
+    pub trust_domain: Option<String>,
+    /// What runs pods.
+    pub workloads: Vec<Workload>,
+    /// Its Services.
+    pub services: Vec<Service>,
+    /// Its NetworkPolicies by name, without those of the operator.
+    pub policies: BTreeMap<String, NetworkPolicySpec>,
+}
+
+/// Something that runs pods.
+#[derive(Clone, Debug, Default)]
+pub struct Workload {
+    /// Its kind, such as `Deployment`; `Pod` for a pod that nothing else runs.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// What it selects its pods by.
+    pub selector: LabelSelector,
+    /// The labels of its pods.
+    pub labels: BTreeMap<String, String>,
+    /// The ServiceAccount of its pods.
+    pub service_account: Option<String>,
+    /// The images of its containers, in order.
+    pub images: Vec<String>,
+    /// The ports that its containers declare.
+    pub ports: Vec<ContainerPort>,
+    /// Whether its pods use the node's network.
+    pub host_network: bool,
+}
+
+/// A port that a container declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerPort {
+    /// Its name.
+    pub name: Option<String>,
+    /// The port.
+    pub range: PortRange,
+}
+
+/// A Service.
+#[derive(Clone, Debug, Default)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// The labels of the pods behind it.
+    pub selector: BTreeMap<String, String>,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// By what it is reached from outside the cluster, such as `LoadBalancer`.
+    pub outside: Option<String>,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug)]
+pub struct ServicePort {
+    /// Its name.
+    pub name: Option<String>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The pod's port, by number or name.
+    pub target: IntOrString,
+}
