@@ -327,6 +327,8 @@ fn apiserver_arguments(files: &Files, port: u16, setting: Setting) -> Vec<String
         "--endpoint-reconciler-type=none".to_owned(),
         "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
         "--authorization-mode=RBAC,Node".to_owned(),
+        // As every real cluster has it: a kubelet changes nothing but what is its own.
+        "--enable-admission-plugins=NodeRestriction".to_owned(),
         path("token-auth-file", &files.tokens),
         path("client-ca-file", &files.cluster_ca),
         path("tls-cert-file", &files.serving_certificate),
@@ -343,8 +345,6 @@ fn apiserver_arguments(files: &Files, port: u16, setting: Setting) -> Vec<String
     ];
     if setting != Setting::Alone {
         arguments.extend([
-            // As every real cluster has it: a kubelet changes nothing but what is its own.
-            "--enable-admission-plugins=NodeRestriction".to_owned(),
             "--kubelet-preferred-address-types=InternalIP".to_owned(),
             path("kubelet-client-certificate", &files.kubelet_client_certificate),
             path("kubelet-client-key", &files.kubelet_client_key),

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     grants::Installation,
-    observe::{Cluster, Surroundings, Vaults, probe::Prober},
+    observe::{Cluster, Surroundings, Vaults, probe::Prober, watch::ObjectKey},
     report::{Reporter, metrics::Metrics},
 };
 
@@ -36,6 +36,8 @@ pub enum Subject {
     Party(String),
     /// A RetentionPolicy.
     Retention(String),
+    /// A PodCertificateRequest.
+    Request(ObjectKey),
 }
 
 /// What every reconcile is given.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr, sync::Arc, time::D
 
 use anyhow::Context as _;
 use k8s_openapi::api::{
+    certificates::v1::PodCertificateRequest,
     core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
@@ -27,16 +28,17 @@ use tracing::level_filters::LevelFilter;
 use crate::{
     context::{Context, Failures, Subject, Sweeps, UnderWay},
     controllers::{
-        self, Reconcile, channel, external_party, namespace, related, retention_policy, trust_domain,
+        self, Reconcile, channel, external_party, namespace, pod_certificate_request, related,
+        retention_policy, trust_domain,
     },
     grants::{Installation, rbac},
     lead::{self, Book, Campaign, Leadership},
     logging,
     observe::{
-        Cluster, Surroundings, Vaults,
+        Cluster, Surroundings, Vaults, pod_certificates,
         probe::{self, PodLabels},
         vaults::Lead,
-        watch::{self, Announced, Change},
+        watch::{self, Announced, Change, ObjectKey},
     },
     report::{Reporter, metrics::Metrics},
     server::{self, Readiness},
@@ -196,8 +198,9 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         related::role_binding,
     );
     start.related(Api::<ConfigMap>::namespaced(client.clone(), &settings.namespace), related::config_map);
+    let requests = start.requests(queue().concurrency(4));
     let synced = std::mem::take(&mut start.synced);
-    let queues = Queues { channels, namespaces, domains, parties, policies };
+    let queues = Queues { channels, namespaces, domains, parties, policies, requests };
 
     // Decisions on half a world would close what is open: nothing is decided before everything is seen.
     let mut listed = Vec::new();
@@ -211,6 +214,8 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         tracing::debug!(kind, "seen");
         listed.push(watch.listed);
     }
+    // A Channel that waits for requests where there are none says so from the start.
+    pod_certificates::look(&ctx).await;
     tokio::spawn(async move {
         // Without one of its kinds the operator withdraws and is not ready.
         for listed in listed {
@@ -277,7 +282,11 @@ fn everything(world: &World) -> Vec<Subject> {
     let domains = world.domains.keys().cloned().map(Subject::Domain);
     let parties = world.parties.keys().cloned().map(Subject::Party);
     let policies = world.retention.keys().cloned().map(Subject::Retention);
-    namespaces.chain(domains).chain(parties).chain(policies).chain(channels).collect()
+    let requests = world.requests.iter().flat_map(|(namespace, requests)| {
+        let key = |name: &String| ObjectKey { namespace: namespace.clone(), name: name.clone() };
+        requests.keys().map(move |name| Subject::Request(key(name)))
+    });
+    namespaces.chain(domains).chain(parties).chain(policies).chain(channels).chain(requests).collect()
 }
 
 /// Starts watches and controllers, and collects what to wait for.
@@ -310,6 +319,17 @@ impl Start<'_> {
         tokio::spawn(watch::follow_stored(api, watch::config(), writer, done, self.stop.clone(), apply));
         let ctx = Arc::clone(self.ctx);
         self.tasks.spawn(controllers::run(reader, queued, reconcile, ctx, config, self.stop.clone()));
+        queue
+    }
+
+    /// Watches the requests of pods for certificates, where there are such; nothing waits for them to be seen.
+    fn requests(&mut self, config: Config) -> mpsc::UnboundedSender<ObjectRef<PodCertificateRequest>> {
+        let (reader, writer) = reflector::store::<PodCertificateRequest>();
+        let (queue, queued) = mpsc::unbounded_channel();
+        let (ctx, stop) = (Arc::clone(self.ctx), self.stop.clone());
+        tokio::spawn(pod_certificates::follow(Arc::clone(&ctx), writer, stop.clone()));
+        let reconcile = pod_certificate_request::reconcile;
+        self.tasks.spawn(controllers::run(reader, queued, reconcile, ctx, config, stop));
         queue
     }
 
@@ -351,6 +371,7 @@ struct Queues {
     domains: mpsc::UnboundedSender<ObjectRef<TrustDomain>>,
     parties: mpsc::UnboundedSender<ObjectRef<ExternalParty>>,
     policies: mpsc::UnboundedSender<ObjectRef<RetentionPolicy>>,
+    requests: mpsc::UnboundedSender<ObjectRef<PodCertificateRequest>>,
 }
 
 impl Queues {
@@ -383,6 +404,9 @@ impl Queues {
                 }
                 Subject::Retention(name) => {
                     let _ = self.policies.send(ObjectRef::new(&name));
+                }
+                Subject::Request(key) => {
+                    let _ = self.requests.send(ObjectRef::new(&key.name).within(&key.namespace));
                 }
             }
         }

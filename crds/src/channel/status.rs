@@ -66,8 +66,12 @@ pub struct CertificateStatus {
     pub not_after: String,
     /// When it will be renewed (RFC 3339).
     pub renew_at: String,
-    /// The Secret that holds it.
-    pub secret_name: String,
+    /// The Secret that holds it; absent where each pod has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
+    /// How many running pods have one of their own: this is the one that ends first. Absent where a Secret holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<i64>,
     /// What every ready pod was last seen to present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<ServedStatus>,

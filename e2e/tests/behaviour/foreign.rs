@@ -103,7 +103,7 @@ async fn a_secret_is_renamed_and_nothing_is_left_behind() {
 
     world.apply(&voice(json!({"secretName": "fresh"}))).await;
     let status = world.ready(NS, "voice").await;
-    assert_eq!(status.certificate.unwrap().secret_name, "fresh");
+    assert_eq!(status.certificate.unwrap().secret_name.as_deref(), Some("fresh"));
     let fresh = files(&world.secret(NS, "fresh").await.unwrap());
     assert_eq!(fresh.authority(), first.authority());
     assert_eq!(fresh.trusting(&sms), ["ca.crt", "clients-ca.crt"]);

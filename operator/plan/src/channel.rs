@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use subrosa_crds::{
     Channel, TrustDomain,
+    channel::Delivery,
     names::{ChannelId, ChannelRef},
     trust_domain::{Direction, NetworkMode},
 };
@@ -19,7 +20,7 @@ use crate::{
     keys::WantedKey,
     leaf,
     ledger::{Access, Ledger, Withdrawal},
-    network,
+    network, pod_certificate,
     validity::{self, Footing, Problem},
     world::World,
 };
@@ -60,6 +61,8 @@ pub struct Plan {
     pub authority: AuthoritySpec,
     /// Its Secret.
     pub secret_name: String,
+    /// How certificate and key reach its pods.
+    pub delivery: Delivery,
     /// Its keys; empty while Stalled or frozen, when none is made and none is closed.
     pub keys: Vec<WantedKey>,
     /// Who should have access in Vault; none when it seals nothing or there is no such ServiceAccount.
@@ -161,6 +164,7 @@ fn with_open(
         authority: leaf::authority_spec(name, &id, &domain, now),
         secret_name: validity::secret_name(channel, &name.name),
         access: access(channel, name, world),
+        delivery: pod_certificate::delivery(channel, &scope, ledger),
         id,
         domain,
         footing,
@@ -251,6 +255,7 @@ impl Plan {
         }
         ledger.closing.retain(|withdrawal| !open.contains(&withdrawal.key));
         ledger.open = open;
+        ledger.pods = pod_certificate::remember(ledger.pods, self);
         ledger.extra_trust = extra_trust::in_force(&self.extra_trust);
         ledger
     }

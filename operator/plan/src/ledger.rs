@@ -16,6 +16,7 @@ use crate::{
     certificate::{Generations, Issuances},
     connection::Key,
     extra_trust,
+    pod_certificate::PodCertificates,
 };
 
 /// The record of one Channel.
@@ -49,6 +50,9 @@ pub struct Ledger {
     /// Withdrawn connections, not yet proven closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closing: Vec<Withdrawal>,
+    /// The certificates that pods asked for, where they are delivered so or were lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodCertificates>,
 }
 
 /// What is remembered of a data key.
@@ -100,6 +104,7 @@ impl Ledger {
             open: BTreeSet::new(),
             extra_trust: BTreeSet::new(),
             closing: Vec::new(),
+            pods: None,
         }
     }
 

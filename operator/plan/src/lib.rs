@@ -19,6 +19,7 @@ pub mod network;
 pub mod objects;
 pub mod party;
 pub mod party_status;
+pub mod pod_certificate;
 pub mod probe;
 pub mod restart;
 pub mod retention_status;

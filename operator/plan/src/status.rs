@@ -147,7 +147,8 @@ fn certificate(plan: &Plan, leaf: &LeafFacts, served: Option<ServedStatus>) -> C
         not_before: leaf.validity.not_before.to_string(),
         not_after: leaf.validity.not_after.to_string(),
         renew_at: reissue::renewal(leaf, &plan.leaf).to_string(),
-        secret_name: plan.secret_name.clone(),
+        secret_name: Some(plan.secret_name.clone()),
+        pods: None,
         served,
     }
 }

@@ -14,7 +14,7 @@ use subrosa_crds::{
     period::{self, Period},
 };
 
-use crate::{domain, leaf, selector, world::World};
+use crate::{domain, leaf, pod_certificate, selector, world::World};
 
 /// Why a Channel is Stalled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +109,9 @@ pub fn check(
             None
         }
     };
+    if let Some(message) = pod_certificate::unavailable(channel, world) {
+        problems.push(Problem::new("PodCertificatesUnavailable", "spec.tls.delivery", message));
+    }
     problems.extend(conflicts(channel, name, world));
     problems.extend(names(channel, domain));
     problems.extend(common_name(channel, name, domain, world, now));
@@ -209,7 +212,7 @@ fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem
 }
 
 /// Older by creation, then by UID: the same answer whoever asks.
-fn is_older(one: &Channel, other: &Channel) -> bool {
+pub(crate) fn is_older(one: &Channel, other: &Channel) -> bool {
     let age = |channel: &Channel| {
         (
             channel.metadata.creation_timestamp.as_ref().map(|time| time.0),

@@ -15,7 +15,7 @@ use subrosa_crds::{
     Channel, ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef,
 };
 
-use crate::{channel::peers_of, probe};
+use crate::{channel::peers_of, pod_certificate::Request, probe};
 
 /// Objects by namespace, then by name.
 pub type Namespaced<T> = BTreeMap<String, BTreeMap<String, T>>;
@@ -47,6 +47,10 @@ pub struct World {
     pub bundles: BTreeMap<ConfigMapKey, String>,
     /// API groups of policy engines that may widen or replace NetworkPolicy.
     pub other_engines: BTreeSet<String>,
+    /// Requests of pods for a certificate that nobody has answered yet.
+    pub requests: Namespaced<Request>,
+    /// Whether the cluster serves such requests; nothing as long as it was not heard.
+    pub pod_certificates: Option<bool>,
     /// Where the probes come from; none where there are none.
     pub probes: Option<probe::Source>,
     /// What probes saw of the pods of Channels.
@@ -69,6 +73,8 @@ pub struct NamespaceFacts {
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodFacts {
+    /// Its UID: another pod of the same name has another.
+    pub uid: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Whether it uses the node's network, which no NetworkPolicy reaches.

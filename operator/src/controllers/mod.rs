@@ -4,6 +4,7 @@
 pub mod channel;
 pub mod external_party;
 pub mod namespace;
+pub mod pod_certificate_request;
 pub mod related;
 pub mod retention_policy;
 pub mod trust_domain;

@@ -9,4 +9,5 @@ pub mod keys;
 pub mod namespace;
 pub mod network;
 pub mod objects;
+pub mod pod_certificate;
 pub mod withdraw;

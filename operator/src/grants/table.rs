@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use subrosa_plan::pod_certificate::SIGNER;
+
 use super::{Installation, rbac};
 use crate::lead;
 
@@ -40,6 +42,8 @@ pub enum Verb {
     Bind,
     /// Decide which namespaces belong to a TrustDomain. Only admission policies ask for it.
     Govern,
+    /// Answer for a signer. The API server asks for it where a certificate is handed out.
+    Sign,
 }
 
 impl Verb {
@@ -56,6 +60,7 @@ impl Verb {
             Self::DeleteCollection => "deletecollection",
             Self::Bind => "bind",
             Self::Govern => "govern",
+            Self::Sign => "sign",
         }
     }
 }
@@ -147,7 +152,7 @@ pub struct Access<'a> {
     pub verb: &'a str,
 }
 
-use Verb::{Bind, Create, Delete, Get, List, Patch, Update, Watch};
+use Verb::{Bind, Create, Delete, Get, List, Patch, Sign, Update, Watch};
 
 const FOLLOW: &[Verb] = &[List, Watch];
 
@@ -157,12 +162,14 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const COORDINATION: &str = "coordination.k8s.io";
+const CERTIFICATES: &str = "certificates.k8s.io";
 
 /// All the operator may do. Reading what the API server offers (`/api`, `/apis`) and asking about
 /// its own rights is every ServiceAccount's, by the server's own roles.
 pub fn table(installation: &Installation) -> Vec<Grant> {
     let mut rows = subrosa_kinds();
     rows.extend(surroundings());
+    rows.extend(signer());
     rows.extend(itself(installation));
     rows.extend(reach(installation));
     rows.extend(governed_namespaces());
@@ -207,6 +214,18 @@ fn surroundings() -> Vec<Grant> {
             &[Create, Patch],
             "Tell what happened, beside the object it happened to; a repeated Event becomes a series.",
         ),
+    ]
+}
+
+/// Certificates for pods that keep their key on their node.
+fn signer() -> Vec<Grant> {
+    let requests =
+        |verbs, why| Grant::new(Scope::Cluster, CERTIFICATES, "podcertificaterequests", verbs, why);
+    vec![
+        requests(FOLLOW, "Which pods ask for the certificate of their Channel."),
+        requests(&[Patch], "Answer them; only those of a signer whom it may sign for.").subresource("status"),
+        Grant::new(Scope::Cluster, CERTIFICATES, "signers", &[Sign], "Be this signer, and no other.")
+            .named([SIGNER]),
     ]
 }
 

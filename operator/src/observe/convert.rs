@@ -2,11 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Pod, PodSpec, PodStatus, Service, Volume};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::{
+    certificates::v1::PodCertificateRequest,
+    core::v1::{Namespace, Pod, PodSpec, PodStatus, Service, Volume},
+};
 use kube::api::PartialObjectMeta;
 use subrosa_crds::TRUST_DOMAIN_LABEL;
-use subrosa_plan::world::{NamespaceFacts, PodFacts, ServiceFacts};
+use subrosa_plan::{
+    pod_certificate::{Request, RequestedKey, SIGNER},
+    world::{NamespaceFacts, PodFacts, ServiceFacts},
+};
+
+use crate::pki;
+
+/// The longest life of a certificate where the pod asks for none; the API server writes it in.
+const DEFAULT_SECONDS: i32 = 86_400;
 
 /// What matters of a namespace.
 pub fn namespace(namespace: &PartialObjectMeta<Namespace>) -> NamespaceFacts {
@@ -27,6 +38,7 @@ pub fn pod(pod: Pod) -> PodFacts {
         ip: status.pod_ip.as_ref().and_then(|ip| ip.parse().ok()),
         ready: is_ready(&status) && pod.metadata.deletion_timestamp.is_none(),
         running_since: running_since(&status),
+        uid: pod.metadata.uid.unwrap_or_default(),
         secrets,
         labels: pod.metadata.labels.unwrap_or_default(),
         host_network: pod.spec.and_then(|spec| spec.host_network).unwrap_or(false),
@@ -75,6 +87,39 @@ fn is_ready(status: &PodStatus) -> bool {
 fn running_since(status: &PodStatus) -> Option<Timestamp> {
     let containers = status.container_statuses.iter().flatten();
     containers.filter_map(|one| Some(one.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)).min()
+}
+
+/// A request for a certificate that nobody has answered yet; none where somebody has.
+pub fn request(request: &PodCertificateRequest) -> Option<Request> {
+    let answered = request.status.as_ref().and_then(|status| status.conditions.as_ref());
+    if answered.is_some_and(|conditions| !conditions.is_empty()) || request.spec.signer_name != SIGNER {
+        return None;
+    }
+    let (metadata, spec) = (&request.metadata, &request.spec);
+    let key = match pki::requested_key(&spec.stub_pkc_s10_request.0) {
+        Ok(key) => Some(RequestedKey { algorithm: key.algorithm(), spki: key.spki().to_vec() }),
+        Err(problem) => {
+            let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+            tracing::debug!(namespace, name, %problem, "a PodCertificateRequest has no key to sign for");
+            None
+        }
+    };
+    Some(Request {
+        uid: metadata.uid.clone().unwrap_or_default(),
+        version: metadata.resource_version.clone().unwrap_or_default(),
+        created: metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |time| time.0),
+        pod: spec.pod_name.clone(),
+        pod_uid: spec.pod_uid.clone(),
+        service_account: spec.service_account_name.clone(),
+        key,
+        max_life: SignedDuration::from_secs(spec.max_expiration_seconds.unwrap_or(DEFAULT_SECONDS).into()),
+        annotations: spec
+            .unverified_user_annotations
+            .iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect(),
+    })
 }
 
 /// What matters of a Service.

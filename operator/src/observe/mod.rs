@@ -5,6 +5,7 @@ pub mod convert;
 pub mod engines;
 pub mod guards;
 pub mod ledgers;
+pub mod pod_certificates;
 pub mod probe;
 pub mod surroundings;
 pub mod vaults;

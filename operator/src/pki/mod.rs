@@ -16,6 +16,7 @@ pub mod check;
 pub mod key;
 pub mod observe;
 pub mod presented;
+pub mod request;
 
 mod der;
 #[cfg(test)]
@@ -28,3 +29,4 @@ pub use check::{Certificate, Checked, check_authority, check_leaf};
 pub use key::{LeafKey, PublicKey};
 pub use observe::observe;
 pub use presented::presented;
+pub use request::requested_key;

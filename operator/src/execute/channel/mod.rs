@@ -14,6 +14,7 @@
 mod degraded;
 mod keys;
 mod peers;
+mod pods;
 mod restart;
 mod secret;
 mod withdraw;

@@ -63,7 +63,7 @@ impl Work<'_> {
         let files = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
         let (certificate, ledger) =
             self.leaf(ledger, version, slot, &authority, &files, blocked.is_ok()).await;
-        Certified { authority: blocked, certificate, ledger }
+        self.pods(Certified { authority: blocked, certificate, ledger }, &authority).await
     }
 
     /// The authority after its steps; a blocked one still has what it had.

@@ -179,7 +179,7 @@ impl Work<'_> {
         // Only a changed secretName leaves one behind, and that is seen in the status before.
         let Some(status) = &self.channel.status else { return };
         let before = status.certificate.as_ref();
-        if before.is_some_and(|before| before.secret_name == self.plan.secret_name) {
+        if before.is_some_and(|before| before.secret_name.as_ref() == Some(&self.plan.secret_name)) {
             return;
         }
         let labelled = ListParams::default().labels(&format!("{CHANNEL_LABEL}={}", self.name.name));

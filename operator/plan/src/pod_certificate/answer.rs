@@ -1,0 +1,192 @@
+//! Whether a Channel gives a certificate to one of its pods now, and which.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use subrosa_crds::{Channel, channel::Delivery, names::ChannelRef};
+
+use super::{PATIENCE, PodCertificates, Refusal, Request, RequestedKey, titled};
+use crate::{
+    certificate::{KeyAlgorithm, LeafSpec, Validity, after, fraction, whole_seconds},
+    channel::{Plan, Scope},
+};
+
+/// How far a certificate for a pod is backdated: the API server admits five minutes between its own clock and
+/// the beginning, in either direction.
+const BACKDATED: SignedDuration = SignedDuration::from_mins(2);
+/// The shortest life that the API server admits.
+const SHORTEST: SignedDuration = SignedDuration::from_hours(1);
+/// Renewal begins at least this long before the end: the API server asks for ten minutes, and kubelet adds up
+/// to five.
+const LEAST_LEAD: SignedDuration = SignedDuration::from_mins(15);
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A certificate as specified, for the key in the request.
+    Issue(Box<LeafSpec>),
+    /// None, for the life of the pod.
+    Deny(Refusal),
+    /// None now. Looked at again when something changes, or then.
+    Wait(Option<Timestamp>, Refusal),
+}
+
+/// What `channel` answers to a request of one of its pods. `record` is what its ledger has, `permitted` the DNS
+/// subtrees of the authority that signs.
+#[must_use]
+pub fn answer(
+    request: &Request,
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    record: Option<&PodCertificates>,
+    permitted: &BTreeSet<String>,
+    now: Timestamp,
+) -> Answer {
+    let knows = record.is_some_and(|record| record.knows(&request.pod_uid));
+    // While the declaration does not count, what is there goes on, with the names it has.
+    let held = !matches!(plan.scope, Scope::Full | Scope::Audit);
+    // A pod that has a certificate keeps getting them for its life, whatever new ones get.
+    if plan.delivery != Delivery::PodCertificate && !knows {
+        let refusal = in_secret(request, name, plan);
+        let patience = after(request.created, PATIENCE);
+        return if now < patience { Answer::Wait(Some(patience), refusal) } else { Answer::Deny(refusal) };
+    }
+    let names = record.and_then(|record| record.names.as_ref());
+    if held && names.is_none() {
+        return Answer::Wait(None, not_in_force(name));
+    }
+    if let Some(refusal) = wrong_account(request, channel, name).filter(|_| !(held && knows)) {
+        return Answer::Deny(refusal);
+    }
+    if !request.annotations.is_empty() {
+        return Answer::Deny(annotated(request));
+    }
+    let wanted = plan.leaf.key_algorithm;
+    let key = match &request.key {
+        // The key type stands in the pod, which cannot be changed: what it began with it keeps.
+        Some(key) if key.algorithm == wanted || knows => key,
+        _ => return Answer::Deny(wrong_key(request.key.as_ref(), wanted, name)),
+    };
+    if let Some(Err((until, refusal))) = record.map(|record| record.admit(&request.pod_uid, now)) {
+        return Answer::Wait(Some(until), refusal);
+    }
+    let declared = LeafSpec { key_algorithm: key.algorithm, ..plan.leaf.clone() };
+    let named = match names {
+        Some(names) if held => names.given_to(&declared, key.algorithm),
+        _ => declared,
+    };
+    Answer::Issue(Box::new(shortened(&named.permitted_by(permitted).0, request.max_life)))
+}
+
+/// With a life that the pod asked for, renewed after the same share of it.
+fn shortened(spec: &LeafSpec, max_life: SignedDuration) -> LeafSpec {
+    let duration = spec.duration.min(max_life);
+    let renew_before = fraction(duration, spec.renew_before.as_secs(), spec.duration.as_secs());
+    LeafSpec { duration, renew_before: renew_before.max(SignedDuration::from_secs(1)), ..spec.clone() }
+}
+
+/// From when until when a certificate made now is valid; as [`LeafSpec::validity`], within the API server's rules.
+///
+/// # Errors
+/// When the authority is not valid long enough.
+pub fn validity(spec: &LeafSpec, authority: Validity, now: Timestamp) -> Result<Validity, Refusal> {
+    let now = whole_seconds(now);
+    let life = spec.duration.min(fraction(authority.lifetime(), 1, 4));
+    let not_before = after(now, -BACKDATED.min(fraction(life, 1, 10))).max(authority.not_before);
+    let not_after = after(not_before, life).min(authority.not_after);
+    let validity = Validity { not_before, not_after };
+    if now < authority.not_before || validity.lifetime() < SHORTEST {
+        let message = format!(
+            "the authority is valid from {} to {}: a certificate for a pod lives at least an hour and at most a quarter of that; lengthen \
+             certificateAuthority.duration of the TrustDomain, or let the next generation take over",
+            authority.not_before, authority.not_after
+        );
+        return Err(Refusal { reason: "AuthorityNotValid", message });
+    }
+    Ok(validity)
+}
+
+/// From when kubelet asks for the next one: ahead of the end by the share of its life that `spec` says, but not
+/// in the first third of it.
+#[must_use]
+pub fn renewal(spec: &LeafSpec, validity: Validity) -> Timestamp {
+    let life = validity.lifetime();
+    let lead = fraction(life, spec.renew_before.as_secs(), spec.duration.as_secs());
+    after(validity.not_after, -lead.max(LEAST_LEAD).min(fraction(life, 2, 3)))
+}
+
+fn in_secret(request: &Request, name: &ChannelRef, plan: &Plan) -> Refusal {
+    Refusal::new(
+        "DeliveredInSecret",
+        format!(
+            "{} delivers its certificate in Secret {}: set its tls.delivery to PodCertificate and delete pod {}, or mount the Secret",
+            titled(name),
+            plan.secret_name,
+            request.pod
+        ),
+    )
+}
+
+fn not_in_force(name: &ChannelRef) -> Refusal {
+    Refusal::new(
+        "ChannelNotInForce",
+        format!(
+            "{} is Stalled or its namespace frozen, and no pod of it was given a certificate before: see its conditions; what waits is \
+             answered once they are mended",
+            titled(name)
+        ),
+    )
+}
+
+fn wrong_account(request: &Request, channel: &Channel, name: &ChannelRef) -> Option<Refusal> {
+    let account = channel.spec.workload.service_account_name.as_ref()?;
+    (*account != request.service_account).then(|| {
+        Refusal::new(
+            "ServiceAccountMismatch",
+            format!(
+                "pod {} runs as ServiceAccount {}, and {} is the workload of {account}: set serviceAccountName of the pod to {account}, or \
+                 correct workload.serviceAccountName of the Channel, then delete the pod to have it made again",
+                request.pod,
+                request.service_account,
+                titled(name)
+            ),
+        )
+    })
+}
+
+fn annotated(request: &Request) -> Refusal {
+    let names: Vec<_> = request.annotations.iter().map(String::as_str).collect();
+    Refusal::new(
+        "InvalidUnverifiedUserAnnotations",
+        format!(
+            "this signer knows no userAnnotations: take {} out of the pod's podCertificate source; what a certificate says is declared in \
+             the Channel",
+            names.join(", ")
+        ),
+    )
+}
+
+fn wrong_key(found: Option<&RequestedKey>, wanted: KeyAlgorithm, name: &ChannelRef) -> Refusal {
+    let has = match found {
+        Some(key) => key_type(key.algorithm),
+        None => "another",
+    };
+    Refusal::new(
+        "UnsupportedKeyType",
+        format!(
+            "{} asks for {} keys (tls.keyAlgorithm), and this is {has}: write keyType: {} in the pod's podCertificate source",
+            titled(name),
+            key_type(wanted),
+            key_type(wanted)
+        ),
+    )
+}
+
+/// As the pod's source writes it.
+fn key_type(algorithm: KeyAlgorithm) -> &'static str {
+    match algorithm {
+        KeyAlgorithm::EcdsaP256 => "ECDSAP256",
+        KeyAlgorithm::EcdsaP384 => "ECDSAP384",
+    }
+}

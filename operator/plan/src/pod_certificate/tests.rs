@@ -1,0 +1,370 @@
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    certificate::{LeafSpec, Validity},
+    channel::Plan,
+    testing::{Scene, at, channel, labels, named, now},
+};
+
+fn request(pod: &str) -> Request {
+    Request {
+        uid: "request-uid".into(),
+        version: "7".into(),
+        created: now(),
+        pod: pod.into(),
+        pod_uid: format!("uid-{pod}"),
+        service_account: "sbc".into(),
+        key: Some(RequestedKey { algorithm: KeyAlgorithm::EcdsaP256, spki: vec![4] }),
+        max_life: SignedDuration::from_hours(24),
+        annotations: BTreeSet::new(),
+    }
+}
+
+fn pod(scene: Scene, name: &str, app: &str) -> Scene {
+    let facts =
+        PodFacts { uid: format!("uid-{name}"), labels: labels([("app", app)]), ..PodFacts::default() };
+    scene.pod_with(&format!("cc-front/{name}"), facts)
+}
+
+/// A Channel that gives certificates to its pods, and one of those.
+fn scene() -> Scene {
+    pod(Scene::new().channel("cc-front/voice", delivered(json!({}))), "voice-0", "voice")
+}
+
+fn delivered(more: Value) -> Value {
+    let mut spec = json!({
+        "workload": {"serviceAccountName": "sbc"},
+        "tls": {"delivery": "PodCertificate", "reload": "Workload"},
+    });
+    crate::testing::merge(&mut spec, more);
+    spec
+}
+
+fn later(seconds: i64) -> Timestamp {
+    after(now(), SignedDuration::from_secs(seconds))
+}
+
+fn turn_at(scene: &Scene, request: &Request, at: Timestamp) -> Turn {
+    turn("cc-front", request, scene, at)
+}
+
+fn denied(turn: Turn) -> Refusal {
+    match turn {
+        Turn::Deny(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_pod_of_a_channel_is_its_channels() {
+    assert_eq!(turn_at(&scene(), &request("voice-0"), now()), Turn::Of(named("cc-front/voice")));
+    let others = scene().channel("cc-data/voice", delivered(json!({})));
+    assert_eq!(turn_at(&others, &request("voice-0"), now()), Turn::Of(named("cc-front/voice")));
+}
+
+#[test]
+fn a_pod_that_is_not_there_or_another_of_its_name_is_waited_for_and_then_denied() {
+    let another = Request { pod_uid: "uid-of-before".into(), ..request("voice-0") };
+    for wrong in [request("voice-1"), another] {
+        assert_eq!(turn_at(&scene(), &wrong, now()), Turn::Wait(later(30)));
+        assert_eq!(denied(turn_at(&scene(), &wrong, later(30))).reason, "PodNotFound");
+    }
+}
+
+#[test]
+fn a_pod_of_no_channel_is_told_what_to_apply() {
+    let scene = pod(scene(), "stranger", "stranger");
+    assert_eq!(turn_at(&scene, &request("stranger"), now()), Turn::Wait(later(30)));
+    let refusal = denied(turn_at(&scene, &request("stranger"), later(31)));
+    assert_eq!(refusal.reason, "NoChannel");
+    assert!(
+        refusal.message.contains("stranger") && refusal.message.contains("PodCertificate"),
+        "{refusal:?}"
+    );
+}
+
+#[test]
+fn where_two_channels_select_a_pod_the_older_has_it() {
+    let same = json!({"workload": {"selector": {"matchLabels": {"app": "voice"}}}});
+    let made = |name: &str, day: &str| {
+        let mut one = channel(name, delivered(same.clone()));
+        let time = at(&format!("2026-11-{day}T00:00:00Z"));
+        one.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time));
+        one
+    };
+    let scene = pod(Scene::new(), "voice-0", "voice");
+    let scene = scene.given(made("cc-front/a-newer", "20")).given(made("cc-front/b-older", "10"));
+    assert_eq!(turn_at(&scene, &request("voice-0"), now()), Turn::Of(named("cc-front/b-older")));
+}
+
+#[test]
+fn a_channel_answers_its_own_requests_only() {
+    let mut scene = pod(scene(), "stranger", "stranger");
+    let all = [("a", request("voice-0")), ("b", request("stranger")), ("c", request("nobody"))];
+    scene.world.requests.insert("cc-front".into(), all.map(|(at, one)| (at.to_owned(), one)).into());
+    let own = of_channel(&named("cc-front/voice"), &scene, now());
+    assert_eq!(own.iter().map(|(at, _)| at.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+fn permitted(plan: &Plan) -> BTreeSet<String> {
+    plan.authority.permitted_dns.clone()
+}
+
+fn answered(scene: &Scene, request: &Request, record: Option<&PodCertificates>, at: Timestamp) -> Answer {
+    let name = named("cc-front/voice");
+    let ledger =
+        record.map(|record| Ledger { pods: Some(record.clone()), ..scene.first_ledger("cc-front/voice") });
+    let plan = scene.plan_with("cc-front/voice", ledger.as_ref());
+    answer(request, scene.get("cc-front/voice"), &name, &plan, record, &permitted(&plan), at)
+}
+
+fn issued(answer: Answer) -> LeafSpec {
+    match answer {
+        Answer::Issue(spec) => *spec,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(answer: Answer) -> Refusal {
+    match answer {
+        Answer::Deny(refusal) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A record in which these pods have had a certificate, the last one at that time.
+fn record(pods: &[&str], at: Timestamp) -> PodCertificates {
+    pods.iter().fold(PodCertificates { in_force: true, ..PodCertificates::default() }, |record, pod| {
+        let names =
+            Names { common_name: "of-before".into(), dns_names: ["voice.cc-front.svc".to_owned()].into() };
+        record.noted(pod, names, one(at), at)
+    })
+}
+
+fn one(at: Timestamp) -> Issued {
+    Issued {
+        serial: "0a".into(),
+        generation: 1,
+        not_before: at,
+        not_after: after(at, hours(24)),
+        renew_at: after(at, hours(16)),
+    }
+}
+
+fn hours(hours: i64) -> SignedDuration {
+    SignedDuration::from_hours(hours)
+}
+
+#[test]
+fn a_certificate_is_the_channels_for_as_long_as_the_pod_asks() {
+    let scene = scene();
+    let plan = scene.plan("cc-front/voice");
+    let spec = issued(answered(&scene, &request("voice-0"), None, now()));
+    let expected = LeafSpec { duration: hours(24), renew_before: hours(8), ..plan.leaf.clone() };
+    assert_eq!(spec, expected);
+    let month = Request { max_life: hours(24 * 91), ..request("voice-0") };
+    assert_eq!(issued(answered(&scene, &month, None, now())), plan.leaf, "never longer than declared");
+}
+
+#[test]
+fn names_that_the_authority_may_not_sign_are_left_out() {
+    let scene = scene()
+        .domain("oosterlinde", json!({"certificateAuthority": {"allowedDNSSuffixes": ["clinic.example"]}}));
+    let scene = pod(scene, "voice-0", "voice")
+        .channel("cc-front/voice", delivered(json!({"tls": {"dnsNames": ["sip.clinic.example"]}})));
+    let plan = scene.plan("cc-front/voice");
+    let older = ["cc-front.svc".to_owned()].into();
+    let name = named("cc-front/voice");
+    let spec =
+        issued(answer(&request("voice-0"), scene.get("cc-front/voice"), &name, &plan, None, &older, now()));
+    assert_eq!(spec.dns_names, ["voice.cc-front.svc".to_owned()].into());
+}
+
+#[test]
+fn what_is_wrong_with_the_pod_is_denied_and_says_what_to_write() {
+    let p384 = RequestedKey { algorithm: KeyAlgorithm::EcdsaP384, spki: vec![4] };
+    for (wrong, reason, says) in [
+        (
+            Request { service_account: "default".into(), ..request("voice-0") },
+            "ServiceAccountMismatch",
+            "sbc",
+        ),
+        (Request { key: None, ..request("voice-0") }, "UnsupportedKeyType", "keyType: ECDSAP256"),
+        (Request { key: Some(p384), ..request("voice-0") }, "UnsupportedKeyType", "this is ECDSAP384"),
+        (
+            Request { annotations: ["example.org/role".to_owned()].into(), ..request("voice-0") },
+            "InvalidUnverifiedUserAnnotations",
+            "example.org/role",
+        ),
+    ] {
+        let refusal = refused(answered(&scene(), &wrong, None, now()));
+        assert_eq!(refusal.reason, reason);
+        assert!(refusal.message.contains(says), "{refusal:?}");
+    }
+}
+
+#[test]
+fn any_service_account_will_do_where_the_channel_names_none() {
+    let scene = scene()
+        .channel("cc-front/voice", json!({"tls": {"delivery": "PodCertificate", "reload": "Workload"}}));
+    let other = Request { service_account: "default".into(), ..request("voice-0") };
+    issued(answered(&scene, &other, None, now()));
+}
+
+#[test]
+fn a_channel_that_delivers_in_a_secret_denies_new_pods_and_renews_those_that_have_one() {
+    let scene = scene().channel("cc-front/voice", json!({"tls": {"secretName": "sip"}}));
+    let early = answered(&scene, &request("voice-0"), None, now());
+    assert!(matches!(early, Answer::Wait(Some(until), _) if until == later(30)), "{early:?}");
+    let refusal = refused(answered(&scene, &request("voice-0"), None, later(31)));
+    assert_eq!(refusal.reason, "DeliveredInSecret");
+    assert!(refusal.message.contains("Secret sip"), "{refusal:?}");
+    let before = record(&["uid-voice-0"], at("2026-11-22T00:00:00Z"));
+    issued(answered(&scene, &request("voice-0"), Some(&before), later(31)));
+}
+
+/// The same Channel after an edit that cannot be followed: another ServiceAccount, and a name nobody allowed.
+fn stalled() -> Scene {
+    let edit = json!({"workload": {"serviceAccountName": "other"}, "tls": {"dnsNames": ["bank.example"]}});
+    scene().channel("cc-front/voice", delivered(edit))
+}
+
+#[test]
+fn a_stalled_channel_goes_on_with_the_names_it_has() {
+    let before = record(&["uid-voice-0"], at("2026-11-22T00:00:00Z"));
+    let spec = issued(answered(&stalled(), &request("voice-0"), Some(&before), now()));
+    assert_eq!(spec.common_name, "of-before");
+    assert_eq!(spec.dns_names, ["voice.cc-front.svc".to_owned()].into());
+}
+
+#[test]
+fn a_stalled_channel_that_never_gave_one_lets_wait() {
+    let edit = json!({"tls": {"dnsNames": ["bank.example"]}});
+    let scene = scene().channel("cc-front/voice", delivered(edit));
+    for record in [None, Some(&PodCertificates { in_force: true, ..PodCertificates::default() })] {
+        let waits = answered(&scene, &request("voice-0"), record, later(3600));
+        assert!(
+            matches!(&waits, Answer::Wait(None, refusal) if refusal.reason == "ChannelNotInForce"),
+            "{waits:?}"
+        );
+    }
+}
+
+#[test]
+fn a_frozen_namespace_renews_and_replaces_its_pods() {
+    let scene = scene().namespace("cc-front", None);
+    let before = record(&["uid-of-another"], at("2026-11-22T00:00:00Z"));
+    let ledger = Ledger { pods: Some(before.clone()), ..scene.first_ledger("cc-front/voice") };
+    let plan = scene.plan_with("cc-front/voice", Some(&ledger));
+    assert_eq!((plan.delivery, &plan.scope), (Delivery::PodCertificate, &Scope::Frozen));
+    let name = named("cc-front/voice");
+    let permitted = permitted(&plan);
+    let spec = answer(
+        &request("voice-0"),
+        scene.get("cc-front/voice"),
+        &name,
+        &plan,
+        Some(&before),
+        &permitted,
+        now(),
+    );
+    assert_eq!(issued(spec).common_name, "of-before");
+}
+
+#[test]
+fn an_edit_that_is_not_followed_changes_no_delivery() {
+    let in_force = record(&["uid-voice-0"], now());
+    let to_secret = json!({"tls": {"delivery": null, "dnsNames": ["bank.example"]}});
+    let scene = scene().channel("cc-front/voice", delivered(to_secret));
+    let ledger = |pods| Ledger { pods, ..scene.first_ledger("cc-front/voice") };
+    let delivery = |ledger| scene.plan_with("cc-front/voice", Some(&ledger)).delivery;
+    assert_eq!(delivery(ledger(Some(in_force))), Delivery::PodCertificate);
+    assert_eq!(delivery(ledger(None)), Delivery::Secret);
+    let to_pods = stalled();
+    assert_eq!(to_pods.plan_with("cc-front/voice", Some(&ledger(None))).delivery, Delivery::Secret);
+}
+
+#[test]
+fn a_pod_keeps_the_key_type_it_began_with() {
+    let scene = scene().channel("cc-front/voice", delivered(json!({"tls": {"keyAlgorithm": "ECDSA-P384"}})));
+    assert_eq!(refused(answered(&scene, &request("voice-0"), None, now())).reason, "UnsupportedKeyType");
+    let before = record(&["uid-voice-0"], at("2026-11-22T00:00:00Z"));
+    let spec = issued(answered(&scene, &request("voice-0"), Some(&before), now()));
+    assert_eq!(spec.key_algorithm, KeyAlgorithm::EcdsaP256);
+}
+
+#[test]
+fn each_pod_has_three_an_hour_and_fifty_pods_do_not_share_them() {
+    let mut all = PodCertificates { in_force: true, ..PodCertificates::default() };
+    let names = || Names { common_name: "voice".into(), dns_names: BTreeSet::new() };
+    for pod in 0..50 {
+        for minute in [0, 10, 20] {
+            let (uid, noted) = (format!("uid-{pod}"), later(minute * 60));
+            assert_eq!(all.admit(&uid, noted), Ok(()));
+            all = all.noted(&uid, names(), one(noted), noted);
+        }
+    }
+    let (until, refusal) = all.admit("uid-7", later(30 * 60)).unwrap_err();
+    assert_eq!((until, refusal.reason), (later(3600), "IssuanceLimited"));
+    assert_eq!(all.admit("uid-7", until), Ok(()), "the wait ends by itself");
+    assert_eq!(all.admit("uid-of-another", later(30 * 60)), Ok(()));
+    assert_eq!(all.pods["uid-7"].at.len(), 3);
+}
+
+#[test]
+fn a_limit_is_a_wait_and_no_denial() {
+    let mut before = record(&["uid-voice-0"], now());
+    for _ in 0..2 {
+        let names = before.names.clone().unwrap();
+        before = before.noted("uid-voice-0", names, one(now()), now());
+    }
+    let waits = answered(&scene(), &request("voice-0"), Some(&before), later(60));
+    assert!(matches!(&waits, Answer::Wait(Some(until), _) if *until == later(3600)), "{waits:?}");
+}
+
+#[test]
+fn the_record_is_bounded_and_forgets_pods_that_ended() {
+    let many: Vec<_> = (0..MOST_PODS).map(|number| format!("uid-{number}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let full = record(&many, now());
+    let (until, refusal) = full.admit("one-more", now()).unwrap_err();
+    assert_eq!((until, refusal.reason), (later(3600), "IssuanceLimited"));
+    assert_eq!(full.admit("uid-3", later(3600)), Ok(()), "those on record renew");
+    let running = BTreeSet::from(["uid-3"]);
+    assert_eq!(full.clone().tidied(&running, later(3599)).pods.len(), MOST_PODS, "they count for an hour");
+    let tidy = full.tidied(&running, later(3600));
+    assert_eq!(tidy.pods.keys().collect::<Vec<_>>(), ["uid-3"]);
+    let text = serde_json::to_string(&tidy).unwrap();
+    assert_eq!(serde_json::from_str::<PodCertificates>(&text).unwrap(), tidy);
+    assert_eq!(tidy.current(&BTreeSet::from(["another"])).count(), 0);
+}
+
+fn authority(from: &str, to: &str) -> Validity {
+    Validity { not_before: at(from), not_after: at(to) }
+}
+
+#[test]
+fn the_validity_fits_the_api_servers_rules() {
+    let year = authority("2026-11-01T00:00:00Z", "2027-11-01T00:00:00Z");
+    let spec = issued(answered(&scene(), &request("voice-0"), None, now()));
+    let given = validity(&spec, year, now()).unwrap();
+    assert_eq!(given.lifetime(), hours(24));
+    assert_eq!(given.not_before, later(-120), "the API server admits five minutes either way");
+    assert_eq!(renewal(&spec, given), after(given.not_after, -hours(8)));
+
+    let hour = LeafSpec { duration: hours(1), renew_before: SignedDuration::from_mins(1), ..spec };
+    let given = validity(&hour, year, now()).unwrap();
+    assert_eq!(given.lifetime(), hours(1));
+    assert_eq!(renewal(&hour, given), after(given.not_after, -SignedDuration::from_mins(15)));
+    let eager = LeafSpec { renew_before: SignedDuration::from_mins(59), ..hour.clone() };
+    assert_eq!(renewal(&eager, given), after(given.not_before, SignedDuration::from_mins(20)));
+
+    let ending = authority("2026-10-01T00:00:00Z", "2026-11-22T12:30:00Z");
+    let begins = authority("2026-11-22T12:00:01Z", "2027-11-01T00:00:00Z");
+    let short = authority("2026-11-22T11:59:00Z", "2026-11-22T15:00:00Z");
+    for wrong in [ending, begins, short] {
+        assert_eq!(validity(&hour, wrong, now()).unwrap_err().reason, "AuthorityNotValid", "{wrong:?}");
+    }
+}

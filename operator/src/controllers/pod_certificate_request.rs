@@ -1,0 +1,77 @@
+//! PodCertificateRequests: whose turn it is. A Channel answers those of its pods in its own turn, where
+//! everything it needs is at hand; here is only told off who belongs to none.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use k8s_openapi::api::certificates::v1::PodCertificateRequest;
+use kube::runtime::controller::Action;
+use subrosa_plan::{
+    pod_certificate::{Turn, turn},
+    world::World,
+};
+
+use super::again;
+use crate::{
+    context::{Context, Subject},
+    execute::pod_certificate::deny,
+    observe::{
+        convert,
+        watch::{Change, ObjectKey},
+    },
+};
+
+/// How often a Channel is reminded of a request that it has not answered.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// Takes a request into the world as long as nobody has answered it.
+pub fn seen(world: &mut World, change: Change<Arc<PodCertificateRequest>>) -> BTreeSet<Subject> {
+    let (key, request) = match change {
+        Change::Applied(key, request) => (key, convert::request(&request)),
+        Change::Gone(key) => (key, None),
+    };
+    let requests = world.requests.entry(key.namespace.clone()).or_default();
+    let pending = request.is_some();
+    match request {
+        Some(request) => requests.insert(key.name.clone(), request),
+        None => requests.remove(&key.name),
+    };
+    if requests.is_empty() {
+        world.requests.remove(&key.namespace);
+    }
+    if pending { BTreeSet::from([Subject::Request(key)]) } else { BTreeSet::new() }
+}
+
+/// Hands one request to who answers it.
+pub fn reconcile(request: Arc<PodCertificateRequest>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+    async move { hand_over(&request, &ctx).await }.boxed()
+}
+
+async fn hand_over(request: &PodCertificateRequest, ctx: &Context) -> Action {
+    let key = ObjectKey {
+        namespace: request.metadata.namespace.clone().unwrap_or_default(),
+        name: request.metadata.name.clone().unwrap_or_default(),
+    };
+    let now = ctx.now();
+    let pending = ctx.cluster.read(|world| {
+        let request = world.requests.get(&key.namespace)?.get(&key.name)?.clone();
+        let turn = turn(&key.namespace, &request, world, now);
+        Some((request, turn))
+    });
+    let subject = Subject::Request(key.clone());
+    match pending {
+        None => Action::await_change(),
+        Some((_, Turn::Wait(until))) => again(ctx, subject, false, Some(until)),
+        Some((_, Turn::Of(channel))) => {
+            ctx.wake(Subject::Channel(channel));
+            Action::requeue(REMINDER)
+        }
+        Some((request, Turn::Deny(refusal))) => match deny(ctx, &key, &request, &refusal).await {
+            Ok(()) => Action::await_change(),
+            Err(fault) => {
+                tracing::warn!(request = key.name, reason = fault.reason, "{}", fault.message);
+                again(ctx, subject, true, None)
+            }
+        },
+    }
+}

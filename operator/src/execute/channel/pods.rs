@@ -1,0 +1,151 @@
+//! What the Channel's pods ask for: certificates for keys that kubelet made.
+//!
+//! All that wait are answered together, with one note in the ledger before anything is signed: fifty pods of a
+//! Deployment are one write.
+
+use subrosa_plan::{
+    certificate::LeafSpec,
+    fault::Fault,
+    ledger::Ledger,
+    pod_certificate::{self, Answer, Issued, Names, Refusal, Request},
+};
+
+use super::{Work, secret::Certified};
+use crate::{
+    execute::{
+        authority::Authority,
+        certificate::random_serial,
+        pod_certificate::{Noted, deny, issue},
+    },
+    observe::watch::ObjectKey,
+    pki::AuthorityCertificate,
+};
+
+/// Requests as they were judged.
+#[derive(Default)]
+struct Judged {
+    noted: Vec<Noted>,
+    denied: Vec<(ObjectKey, Request, Refusal)>,
+}
+
+impl Work<'_> {
+    /// Answers the requests of the Channel's pods, as far as that can be done now.
+    pub(super) async fn pods(&mut self, certified: Certified, authority: &Authority) -> Certified {
+        let Ok(before) = &certified.ledger else { return certified };
+        let (requests, running) = self.ctx.cluster.read(|world| {
+            let running = pod_certificate::running(&self.name.namespace, world);
+            let tidied = before.pods.clone().map(|pods| pods.tidied(&running, self.now));
+            (pod_certificate::of_channel(self.name, world, self.now), tidied)
+        });
+        let mut ledger = Ledger { pods: running, ..before.clone() };
+        let signing = ledger.authority.signing().map(|signing| signing.version);
+        // A blocked authority signs nothing new, here as elsewhere.
+        let issuer = authority.usable.iter().find(|one| Some(one.version()) == signing);
+        let issuer = issuer.filter(|_| certified.authority.is_ok());
+        let mut judged = Judged::default();
+        for (name, request) in requests {
+            let key = ObjectKey { namespace: self.name.namespace.clone(), name };
+            self.judge(key, request, issuer, &mut ledger, &mut judged);
+        }
+        let written = if ledger == *before { Ok(()) } else { self.note_pods(&ledger).await };
+        if let Err(fault) = written {
+            return Certified { ledger: Err(fault), ..certified };
+        }
+        let answered = self.answer(judged, issuer).await;
+        Certified {
+            ledger: Ok(ledger),
+            certificate: certified.certificate.and_then(|held| answered.map(|()| held)),
+            ..certified
+        }
+    }
+
+    /// Decides on one request; what is to be issued is noted in `ledger`.
+    fn judge(
+        &mut self,
+        key: ObjectKey,
+        request: Request,
+        issuer: Option<&AuthorityCertificate>,
+        ledger: &mut Ledger,
+        judged: &mut Judged,
+    ) {
+        let Some(issuer) = issuer else { return };
+        let (record, permitted) = (ledger.pods.as_ref(), issuer.permitted_dns());
+        match pod_certificate::answer(
+            &request,
+            self.channel,
+            self.name,
+            self.plan,
+            record,
+            permitted,
+            self.now,
+        ) {
+            Answer::Issue(spec) => match self.noted(key.clone(), request.clone(), *spec, issuer, ledger) {
+                Ok(noted) => judged.noted.push(noted),
+                Err(refusal) => self.waits(&key, &request, &refusal),
+            },
+            Answer::Deny(refusal) => judged.denied.push((key, request, refusal)),
+            Answer::Wait(until, refusal) => {
+                self.wake.extend(until);
+                self.waits(&key, &request, &refusal);
+            }
+        }
+    }
+
+    fn noted(
+        &self,
+        key: ObjectKey,
+        request: Request,
+        spec: LeafSpec,
+        issuer: &AuthorityCertificate,
+        ledger: &mut Ledger,
+    ) -> Result<Noted, Refusal> {
+        spec.validate().map_err(|problem| Refusal {
+            reason: "CertificateRefused",
+            message: format!("Channel {}: {problem}", self.name),
+        })?;
+        let validity = pod_certificate::validity(&spec, issuer.validity(), self.now)?;
+        let renew_at = pod_certificate::renewal(&spec, validity);
+        let serial = random_serial();
+        let issued = Issued {
+            serial: serial.hex(),
+            generation: issuer.version(),
+            not_before: validity.not_before,
+            not_after: validity.not_after,
+            renew_at,
+        };
+        let pods = ledger.pods.take().unwrap_or_default();
+        ledger.pods = Some(pods.noted(&request.pod_uid, Names::of(&spec), issued, self.now));
+        ledger.authority =
+            std::mem::take(&mut ledger.authority).with_leaf(issuer.version(), validity.not_after);
+        Ok(Noted { key, request, spec, serial, validity, renew_at })
+    }
+
+    /// kubelet keeps asking; who looks at the operator's log sees why nothing comes.
+    fn waits(&self, key: &ObjectKey, request: &Request, refusal: &Refusal) {
+        let (request, pod) = (&key.name, &request.pod);
+        tracing::info!(channel = %self.name, request, pod, reason = refusal.reason, "waits: {}", refusal.message);
+    }
+
+    async fn note_pods(&self, ledger: &Ledger) -> Result<(), Fault> {
+        let known = self.vault.ledgers.get(&self.plan.id).await;
+        let known = known.map_err(|error| self.vault.fault(&error))?;
+        self.note(known, ledger.clone()).await.map(|_| ())
+    }
+
+    /// Answers what was judged; one that fails holds up no other. The first fault comes back.
+    async fn answer(&self, judged: Judged, issuer: Option<&AuthorityCertificate>) -> Result<(), Fault> {
+        let mut outcome = Ok(());
+        for (key, request, refusal) in &judged.denied {
+            outcome = outcome.and(deny(self.ctx, key, request, refusal).await);
+        }
+        for noted in &judged.noted {
+            let Some(issuer) = issuer else { break };
+            let issued = issue(self.ctx, self.vault, self.plan, noted, issuer, self.now).await;
+            if issued.is_ok() {
+                self.ctx.metrics.issued("PodCertificate");
+            }
+            outcome = outcome.and(issued);
+        }
+        outcome
+    }
+}

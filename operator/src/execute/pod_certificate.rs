@@ -1,0 +1,144 @@
+//! Answering a PodCertificateRequest: its status is written once, and never again.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::certificates::v1::PodCertificateRequest,
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use subrosa_crds::FIELD_MANAGER;
+use subrosa_plan::{
+    certificate::{LeafSpec, Validity},
+    channel::Plan,
+    fault::Fault,
+    pod_certificate::{Refusal, Request},
+};
+
+use super::objects;
+use crate::{
+    context::Context,
+    controllers::pod_certificate_request,
+    observe::{
+        DomainVault, vaults,
+        watch::{Change, ObjectKey},
+    },
+    pki::{self, AuthorityCertificate, PublicKey, Serial},
+};
+
+/// A certificate that the ledger says will be signed, and for which request.
+pub struct Noted {
+    /// Where the request is.
+    pub key: ObjectKey,
+    /// The request.
+    pub request: Request,
+    /// What is to be signed.
+    pub spec: LeafSpec,
+    /// Its serial.
+    pub serial: Serial,
+    /// Its validity.
+    pub validity: Validity,
+    /// From when kubelet asks for the next one.
+    pub renew_at: Timestamp,
+}
+
+/// Signs what was noted and gives it to kubelet. The key is that of the request: no private key is here.
+///
+/// # Errors
+/// When it may not be signed, or Vault or the API server refuses.
+pub async fn issue(
+    ctx: &Context,
+    vault: &DomainVault,
+    plan: &Plan,
+    noted: &Noted,
+    authority: &AuthorityCertificate,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let Noted { key, request, spec, serial, validity, renew_at } = noted;
+    let refused = |problem: String| Fault::new("CertificateRefused", problem);
+    let spki = request.key.as_ref().map(|key| key.spki.as_slice()).unwrap_or_default();
+    let public = PublicKey::from_spki(spki).map_err(|problem| refused(problem.to_string()))?;
+    let unsigned = pki::prepare_leaf(spec, *validity, &public, serial, authority)
+        .map_err(|problem| refused(problem.to_string()))?;
+    let checked = pki::check_leaf(unsigned, spec, &public, serial, authority, now)
+        .map_err(|problem| refused(problem.to_string()))?;
+    let name = vaults::key_name(&plan.id.authority_key())?;
+    let signature = vault
+        .transit
+        .sign(&name, authority.version(), checked.to_be_signed())
+        .await
+        .map_err(|error| vaults::fault(&error))?;
+    let certificate = checked.finish(&signature).map_err(|problem| refused(problem.to_string()))?;
+    let message = format!("serial {} of {}", serial.hex(), spec.spiffe_id());
+    let status = json!({
+        "certificateChain": certificate.chain_pem(authority),
+        "notBefore": Time(validity.not_before),
+        "notAfter": Time(validity.not_after),
+        "beginRefreshAt": Time(*renew_at),
+        "conditions": [condition("Issued", "Issued", message, now)],
+    });
+    write(ctx, key, request, status).await
+}
+
+/// Denies a request, for good.
+///
+/// # Errors
+/// When the API server refuses.
+pub async fn deny(ctx: &Context, key: &ObjectKey, request: &Request, refusal: &Refusal) -> Result<(), Fault> {
+    let (namespace, name) = (&key.namespace, &key.name);
+    tracing::info!(
+        namespace,
+        request = name,
+        pod = request.pod,
+        reason = refusal.reason,
+        "{}",
+        refusal.message
+    );
+    let condition = condition("Denied", refusal.reason, refusal.message.clone(), ctx.now());
+    write(ctx, key, request, json!({"conditions": [condition]})).await
+}
+
+fn condition(kind: &str, reason: &str, message: String, now: Timestamp) -> Condition {
+    Condition {
+        type_: kind.to_owned(),
+        status: "True".to_owned(),
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: Time(now),
+        observed_generation: None,
+    }
+}
+
+/// Writes the status of the request as it was seen; whoever was quicker has answered it.
+async fn write(ctx: &Context, key: &ObjectKey, request: &Request, status: Value) -> Result<(), Fault> {
+    let api: Api<PodCertificateRequest> = objects::namespaced(&ctx.client, &key.namespace);
+    let patch = json!({
+        "metadata": {"uid": request.uid, "resourceVersion": request.version},
+        "status": status,
+    });
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let what = format!("answering PodCertificateRequest {}/{}", key.namespace, key.name);
+    match api.patch_status(&key.name, &params, &Patch::Merge(&patch)).await {
+        Ok(answered) => {
+            // The watch will say so too; until then it is not answered twice.
+            take_in(ctx, Change::Applied(key.clone(), Arc::new(answered)));
+            Ok(())
+        }
+        // With its pod: nobody waits for the answer any more.
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            take_in(ctx, Change::Gone(key.clone()));
+            Ok(())
+        }
+        Err(error) => Err(objects::fault(&what, &error)),
+    }
+}
+
+fn take_in(ctx: &Context, change: Change<Arc<PodCertificateRequest>>) {
+    // What is answered wakes nobody.
+    let _ = ctx.cluster.write(|world| pod_certificate_request::seen(world, change));
+}

@@ -1,0 +1,73 @@
+//! Whether the cluster serves PodCertificateRequests, and the requests to our signer where it does.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::certificates::v1::PodCertificateRequest;
+use kube::{Api, Resource as _, runtime::reflector::store::Writer};
+use subrosa_crds::channel::Delivery;
+use subrosa_plan::pod_certificate::{SIGNER, declared_delivery};
+use tokio_util::sync::CancellationToken;
+
+use super::watch;
+use crate::{
+    context::{Context, Subject},
+    controllers::pod_certificate_request::seen,
+};
+
+/// How often is asked whether the kind is served: an API server is upgraded without telling anybody.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Asks the API server whether it serves the kind, and takes the answer into the world. Says whether it does.
+pub async fn look(ctx: &Context) -> bool {
+    let version = PodCertificateRequest::api_version(&());
+    let plural = PodCertificateRequest::plural(&());
+    let served = match ctx.client.list_api_group_resources(&version).await {
+        Ok(list) => list.resources.iter().any(|one| one.name == plural),
+        Err(kube::Error::Api(status)) if status.code == 404 => false,
+        Err(error) => {
+            tracing::debug!(%error, "whether {plural} are served could not be heard");
+            return ctx.cluster.read(|world| world.pod_certificates == Some(true));
+        }
+    };
+    let before = ctx.cluster.write(|world| world.pod_certificates.replace(served));
+    if before != Some(served) {
+        tracing::info!(served, "{plural} of {version}");
+        let concerned: Vec<_> = ctx.cluster.read(|world| {
+            let channels = world.all_channels();
+            let delivered = |channel| declared_delivery(channel) == Delivery::PodCertificate;
+            channels.filter(|(_, channel)| delivered(channel)).map(|(name, _)| name).collect()
+        });
+        concerned.into_iter().for_each(|name| ctx.wake(Subject::Channel(name)));
+    }
+    served
+}
+
+/// Follows the requests to our signer from when they are served, until `stop`. A cluster that does not serve
+/// them is no fault: Channels that ask for them say so.
+pub async fn follow(ctx: Arc<Context>, writer: Writer<PodCertificateRequest>, stop: CancellationToken) {
+    while !look(&ctx).await {
+        if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+            return;
+        }
+    }
+    let looking = {
+        let ctx = Arc::clone(&ctx);
+        async move {
+            loop {
+                tokio::time::sleep(PAUSE).await;
+                look(&ctx).await;
+            }
+        }
+    };
+    let api = Api::<PodCertificateRequest>::all(ctx.client.clone());
+    let ours = watch::config().fields(&format!("spec.signerName={SIGNER}"));
+    let (announcer, _) = watch::announcer();
+    let apply = move |change| {
+        let woken = ctx.cluster.write(|world| seen(world, change));
+        woken.into_iter().for_each(|subject| ctx.wake(subject));
+    };
+    tokio::select! {
+        () = watch::follow_stored(api, ours, writer, announcer, stop.clone(), apply) => {}
+        () = looking => {}
+    }
+}
