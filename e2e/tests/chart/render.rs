@@ -142,8 +142,13 @@ fn the_guards_of_decisions_can_be_left_out_and_no_other_policy() -> Result<()> {
         names.sort();
         Ok(names)
     };
-    let confined =
-        ["subrosa-network-policy", "subrosa-role-binding", "subrosa-secret", "subrosa-trust-domain"];
+    let confined = [
+        "subrosa-network-policy",
+        "subrosa-role-binding",
+        "subrosa-secret",
+        "subrosa-trust-domain",
+        "subrosa-workload",
+    ];
     let without =
         policies(&["admission.membershipGuard.enabled=false", "admission.deletionGuard.enabled=false"])?;
     assert_eq!(without, confined);

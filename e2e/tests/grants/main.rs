@@ -13,6 +13,7 @@ mod operator;
 mod people;
 mod request;
 mod rights;
+mod workload;
 mod world;
 
 use anyhow::Result;
@@ -28,6 +29,7 @@ async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
     membership::is_decided_by_who_governs(&world).await?;
     operator::binds_itself_where_it_governs(&world).await?;
     operator::writes_its_own_objects_only(&world).await?;
+    workload::are_restarted_and_nothing_else(&world).await?;
     escalation::cannot_escalate(&world).await?;
     deletion::has_to_be_confirmed(&world).await?;
     deletion::goes_with_a_confirmed_namespace(&world).await?;

@@ -162,6 +162,8 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const COORDINATION: &str = "coordination.k8s.io";
+const APPS: &str = "apps";
+const POLICY: &str = "policy";
 const CERTIFICATES: &str = "certificates.k8s.io";
 
 /// All the operator may do. Reading what the API server offers (`/api`, `/apis`) and asking about
@@ -291,6 +293,10 @@ fn reach(installation: &Installation) -> Vec<Grant> {
     ]
 }
 
+/// For `tls.reload: Restart`.
+const RESTART: &str =
+    "Restart what a Channel names in workload.ref. The policy subrosa-workload admits no other change.";
+
 fn governed_namespaces() -> Vec<Grant> {
     let here =
         |group, resource, verbs, why| Grant::new(Scope::GovernedNamespace, group, resource, verbs, why);
@@ -308,6 +314,10 @@ fn governed_namespaces() -> Vec<Grant> {
             &[Get, Create, Patch],
             "What is closed and open. The policy subrosa-network-policy refuses to write any other.",
         ),
+        here(APPS, "deployments", &[Get, Patch], RESTART),
+        here(APPS, "statefulsets", &[Get, Patch], RESTART),
+        here(APPS, "daemonsets", &[Get, Patch], RESTART),
+        here(POLICY, "poddisruptionbudgets", &[List], "Restart nothing that they do not allow to go."),
     ]
 }
 

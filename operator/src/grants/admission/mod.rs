@@ -8,8 +8,9 @@
 //! | `subrosa-secret` | the operator writes certificates of Channels, no other Secret |
 //! | `subrosa-network-policy` | the operator writes its own NetworkPolicies, no other |
 //! | `subrosa-trust-domain` | the operator changes its finalizer, not the office's decisions |
+//! | `subrosa-workload` | the operator restarts a workload by one annotation and changes nothing else of it |
 //!
-//! The last four apply to the operator's ServiceAccount alone: its code does not do these things
+//! The last five apply to the operator's ServiceAccount alone: its code does not do these things
 //! anyway, and with them a stolen token cannot either. A policy itself is not subject to admission,
 //! so whoever may edit policies can lift them; that is seen ([`unedited`]), not prevented.
 
@@ -17,6 +18,7 @@ mod deletion;
 mod membership;
 mod operator;
 mod unedited;
+mod workload;
 
 use k8s_openapi::api::admissionregistration::v1::{
     MatchCondition, MatchResources, NamedRuleWithOperations, ValidatingAdmissionPolicy,
@@ -164,7 +166,7 @@ mod tests {
     fn the_operator_is_the_one_of_the_installation() {
         let text = serde_json::to_string(&all().into_iter().map(|guard| guard.policy).collect::<Vec<_>>());
         let text = text.unwrap();
-        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 4);
+        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 5);
         assert!(!text.contains("subrosa-system"));
     }
 

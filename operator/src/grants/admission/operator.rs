@@ -8,18 +8,19 @@ use subrosa_plan::{
     objects::{MANAGED_BY, MANAGER},
 };
 
-use super::{Draft, Guard, condition, demand, rule};
+use super::{Draft, Guard, condition, demand, rule, workload};
 use crate::grants::{
     Installation,
     rbac::{NAMESPACE_BINDING, NAMESPACE_ROLE},
 };
 
-pub(super) fn guards(installation: &Installation) -> [Guard; 4] {
+pub(super) fn guards(installation: &Installation) -> [Guard; 5] {
     [
         role_binding(installation),
         secret(installation),
         network_policy(installation),
         trust_domain(installation),
+        workload::draft(),
     ]
     .map(|mut draft| {
         let user = installation.user();
