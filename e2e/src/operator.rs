@@ -43,6 +43,8 @@ pub struct Options {
     pub leader_elect: bool,
     /// The name of its pod.
     pub pod: &'static str,
+    /// The labels of its pods; with them it probes the pods of Channels.
+    pub probe_from_labels: Option<&'static str>,
 }
 
 impl Default for Options {
@@ -54,6 +56,7 @@ impl Default for Options {
             program: None,
             leader_elect: false,
             pod: "operator",
+            probe_from_labels: None,
         }
     }
 }
@@ -100,8 +103,9 @@ impl Operator {
             ("POD_NAME", options.pod.into()),
             ("SUBROSA_LOG_FORMAT", "json".into()),
         ];
+        let probes = options.probe_from_labels.map(|labels| ("SUBROSA_PROBE_FROM_LABELS", labels.into()));
         let environment: BTreeMap<_, _> =
-            settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            settings.into_iter().chain(probes).map(|(key, value)| (key.to_owned(), value)).collect();
         let invocation = Invocation { name: "operator", program, arguments: vec!["run".into()], environment };
         let process = Supervised::spawn(invocation, directory.path())?;
         Ok(Self { process, address, directory })

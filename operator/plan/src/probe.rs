@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use jiff::Timestamp;
 use subrosa_crds::{
     Channel,
-    channel::ListenerTls,
+    channel::{Delivery, Issuance, ListenerTls},
     common::{PortRange, Protocol},
     names::ChannelRef,
 };
@@ -37,6 +37,8 @@ pub struct Source {
 pub struct Targets {
     /// The serial of the certificate that is in the Secret, lower-case hex.
     pub serial: String,
+    /// Who is to present it.
+    pub whose: Whose,
     /// The name to ask for; none where the certificate has none that is no wildcard.
     pub server_name: Option<String>,
     /// The certificates of the Channel's own authority, PEM.
@@ -45,6 +47,17 @@ pub struct Targets {
     pub listeners: BTreeMap<u16, ListenerTls>,
     /// The ready pods, by name.
     pub pods: BTreeMap<String, PodTarget>,
+}
+
+/// Whose certificate a pod presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// All pods have the one in the Secret, which the Channel's authority signed.
+    OfAll,
+    /// All pods have the one in the Secret, which somebody else issued.
+    External,
+    /// Each pod has one of its own, whose key never left its node.
+    OfEach,
 }
 
 /// One life of one pod.
@@ -133,11 +146,22 @@ pub fn targets(
         .collect();
     Some(Targets {
         serial: leaf.serial.clone(),
+        whose: whose(channel),
         server_name: plan.leaf.dns_names.iter().find(|name| !name.starts_with('*')).cloned(),
         authorities: generations.into_iter().flat_map(|all| all.trusted()).collect(),
         listeners,
         pods,
     })
+}
+
+/// Whose certificate the pods of `channel` present.
+pub fn whose(channel: &Channel) -> Whose {
+    let tls = channel.spec.tls.clone().unwrap_or_default();
+    match (tls.delivery.unwrap_or_default(), tls.issuance.unwrap_or_default()) {
+        (Delivery::PodCertificate, _) => Whose::OfEach,
+        (Delivery::Secret, Issuance::External) => Whose::External,
+        (Delivery::Secret, Issuance::Subrosa) => Whose::OfAll,
+    }
 }
 
 /// The pods of `channel` that have not ended. Of one that is Stalled those that its policy protects: a bad
@@ -169,7 +193,18 @@ impl Targets {
 
     /// Whether an answer is the current certificate.
     pub fn is_current(&self, answer: Option<&Answer>) -> bool {
-        matches!(answer, Some(Answer::Certificate(shown)) if shown.serial == self.serial)
+        matches!(answer, Some(Answer::Certificate(shown)) if self.accepts(shown))
+    }
+
+    /// Whether it is the certificate that a pod should present. Where each pod has its own, any of the
+    /// Channel's authority is: which of them is the newest, only its node knows.
+    pub fn accepts(&self, shown: &Presented) -> bool {
+        shown.serial == self.serial || (self.whose == Whose::OfEach && shown.ours)
+    }
+
+    /// Whether it is one that was right before: of the Channel's authority, or of whoever issues.
+    pub fn was_right(&self, shown: &Presented) -> bool {
+        shown.ours || self.whose == Whose::External
     }
 
     /// What this life of a pod answered, where every listener was asked.

@@ -151,6 +151,21 @@ fn what_was_seen_of_another_life_of_a_pod_is_no_answer() {
     assert!(!targets.answered(&Seen::new()));
 }
 
+#[test]
+fn what_is_right_depends_on_who_issues_and_who_keeps_the_key() {
+    let of = |tls: Value| {
+        let scene = scene(json!({ "tls": tls })).pod_with("cc-data/db-0", pod(1));
+        asked(&scene).unwrap()
+    };
+    let shown = |ours| Presented { serial: "0a".into(), ours, not_after: None };
+    let all = of(json!({}));
+    assert!(!all.accepts(&shown(true)) && all.was_right(&shown(true)) && !all.was_right(&shown(false)));
+    let external = of(json!({"issuance": "External", "secretName": "db-tls"}));
+    assert!(!external.accepts(&shown(true)) && external.was_right(&shown(false)));
+    let each = of(json!({"delivery": "PodCertificate"}));
+    assert!(each.accepts(&shown(true)) && !each.accepts(&shown(false)));
+}
+
 /// What is due of `db`, whose record of issuances is `issued`, with pods that run since `started`.
 fn due(issued: &[(&str, &str, &str)], started: &str, seen: Option<&str>, patch: Value) -> Option<String> {
     let mut spec = json!({
@@ -202,6 +217,11 @@ fn a_renewed_one_restarts_what_started_before() {
     for other in [json!({"tls": {"reload": "Workload"}}), json!({"tls": null})] {
         assert_eq!(due(&renewed, EARLY, None, other), None);
     }
+    let external = json!({"tls": {"issuance": "External", "secretName": "db-tls"}});
+    let valid = leaf().validity.not_before.to_string();
+    assert_eq!(due(&[], EARLY, None, external.clone()), Some(this.clone()), "whoever issued it");
+    assert_eq!(due(&[], &valid, None, external), None);
+    assert_eq!(due(&renewed, EARLY, None, json!({"tls": {"delivery": "PodCertificate"}})), None);
     let probed = |serial| due(&renewed, EARLY, Some(serial), json!({}));
     assert_eq!(probed(&this), None, "probes saw that it took it by itself");
     assert_eq!(probed("0a"), Some(this.clone()));

@@ -11,7 +11,7 @@ use crate::{
     certificate::LeafFacts,
     channel::{Plan, Scope},
     ledger::Ledger,
-    probe::{self, Answer},
+    probe::{self, Answer, Whose},
     status::Applied,
     world::World,
 };
@@ -32,7 +32,13 @@ pub fn due<'a>(
     }
     let named = channel.spec.workload.ref_.as_ref()?;
     let (leaf, ledger) = (applied.certificate.as_ref().ok()?, applied.ledger.as_ref().ok()?);
-    let since = changed_at(leaf, ledger)?;
+    let since = match probe::whose(channel) {
+        Whose::OfAll => changed_at(leaf, ledger)?,
+        // Somebody else's is on no record here, and no pod can have started with it before it was valid.
+        Whose::External => leaf.validity.not_before,
+        // Each begins and ends at another time; who renews it is the node.
+        Whose::OfEach => return None,
+    };
     let late = match probed(channel, name, plan, applied, world) {
         Some(stale) => stale,
         None => probe::pods(channel, name, plan, world)
@@ -75,7 +81,7 @@ fn probed(
     if targets.current(seen) {
         return Some(false);
     }
-    let stale = |answer: &Answer| matches!(answer, Answer::Certificate(shown) if shown.ours && shown.serial != targets.serial);
+    let stale = |answer: &Answer| matches!(answer, Answer::Certificate(shown) if targets.was_right(shown) && !targets.accepts(shown));
     // What was not understood leaves the question to the start of the containers.
     let of = |(pod, target): (&String, &_)| targets.answers(pod, target, seen);
     targets.pods.iter().filter_map(of).flat_map(|answers| answers.values()).any(stale).then_some(true)

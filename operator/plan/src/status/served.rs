@@ -149,3 +149,6 @@ fn never_updated(
         )
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ mod given;
 mod objects;
 mod presets;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod vault;
 mod world;
 
@@ -28,7 +28,7 @@ use super::{
     output::Screen,
     words,
 };
-use crate::grants::Installation;
+use crate::{grants::Installation, observe::probe::PodLabels};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,6 +59,9 @@ pub struct Args {
     /// The namespace the operator runs in, where it reads CA bundles
     #[arg(long, value_name = "NAMESPACE", default_value = super::OPERATOR_NAMESPACE)]
     operator_namespace: String,
+    /// The labels of the operator's pods, where it probes: what lets them in is shown too
+    #[arg(long, value_name = "LABELS")]
+    probe_from_labels: Option<PodLabels>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -102,7 +105,9 @@ fn render(
     now: Timestamp,
 ) -> Result<Rendered> {
     let given = given::sort(manifests, &args.namespace, &mut findings);
-    let imagined = world::imagine(&given, &args.operator_namespace, &mut findings);
+    let mut imagined = world::imagine(&given, &args.operator_namespace, &mut findings);
+    let probes = args.probe_from_labels.clone().map(|labels| labels.at(&args.operator_namespace));
+    imagined.world.probes = probes;
     check::check(&given, &imagined, now, &mut findings);
     let planned = channels::plan(&given, &imagined, now, &mut findings);
     let installation = Installation::new(&args.operator_namespace, super::OPERATOR_ACCOUNT)?;

@@ -11,7 +11,7 @@ struct Line {
 }
 
 /// Renders, with paths that do not depend on where the repository is.
-pub(super) fn render(line: &str) -> (Exit, String, String) {
+pub fn render(line: &str) -> (Exit, String, String) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let root = root.to_str().unwrap();
     let line = line.replace("examples/", &format!("{root}/examples/"));
@@ -22,7 +22,7 @@ pub(super) fn render(line: &str) -> (Exit, String, String) {
 }
 
 /// Renders one text.
-pub(super) fn render_text(text: &str, more: &str) -> (Exit, String, String) {
+pub fn render_text(text: &str, more: &str) -> (Exit, String, String) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("x.yaml");
     std::fs::write(&file, text).unwrap();
@@ -45,6 +45,17 @@ fn the_first_channel_renders() {
     assert_eq!(exit, Exit::Done, "{said}");
     insta::assert_snapshot!("first_channel", printed);
     insta::assert_snapshot!("first_channel_notes", said);
+}
+
+#[test]
+fn what_lets_the_probes_in_is_shown_where_it_is_asked_for() {
+    let (_, without, _) = render("-f examples/first-channel.yaml");
+    assert!(!without.contains("app: subrosa-operator"));
+    let line = "-f examples/first-channel.yaml --probe-from-labels app=subrosa-operator --operator-namespace ops";
+    let (exit, with, said) = render(line);
+    assert_eq!(exit, Exit::Done, "{said}");
+    assert_eq!(with.matches("app: subrosa-operator").count(), 1, "one of the two listens: {with}");
+    assert!(with.contains("kubernetes.io/metadata.name: ops"), "{with}");
 }
 
 #[test]

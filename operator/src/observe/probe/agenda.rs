@@ -115,7 +115,7 @@ impl Agenda {
 #[cfg(test)]
 mod tests {
     use subrosa_crds::channel::ListenerTls;
-    use subrosa_plan::probe::PodTarget;
+    use subrosa_plan::probe::{PodTarget, Whose};
 
     use super::*;
 
@@ -127,6 +127,7 @@ mod tests {
         let pod = PodTarget { ip: [127, 0, 0, 1].into(), running_since: None };
         Targets {
             serial: serial.into(),
+            whose: Whose::OfAll,
             server_name: None,
             authorities: Vec::new(),
             listeners: [(5432, ListenerTls::Direct)].into(),

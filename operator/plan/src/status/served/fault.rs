@@ -5,7 +5,7 @@ use subrosa_crds::{Channel, channel::Reload, condition::Truth, names::ChannelRef
 use super::NAMED;
 use crate::{
     channel::Plan,
-    probe::{Answer, Seen, Targets},
+    probe::{Answer, Seen, Targets, Whose},
     restart::{self, Restart},
     world::{PodFacts, World},
 };
@@ -154,13 +154,14 @@ fn judge(
     pod: Option<&PodFacts>,
     secret: &str,
 ) -> Option<Kind> {
-    let mounted = pod.is_some_and(|pod| pod.mounts(secret));
+    // What its node made for a pod alone is in no Secret.
+    let mounted = targets.whose == Whose::OfEach || pod.is_some_and(|pod| pod.mounts(secret));
     let otherwise = |kind| if mounted { kind } else { Kind::NotMounted };
     let restarts = channel.spec.tls.as_ref().and_then(|tls| tls.reload) == Some(Reload::Restart);
     Some(match answer {
-        Answer::Certificate(shown) if shown.serial == targets.serial => return None,
+        Answer::Certificate(shown) if targets.accepts(shown) => return None,
         // A restart takes the new file by either mount.
-        Answer::Certificate(shown) if shown.ours => {
+        Answer::Certificate(shown) if targets.was_right(shown) => {
             match pod.is_some_and(|pod| pod.mounts_sub_path(secret)) {
                 true if !restarts => Kind::SubPath,
                 _ => Kind::Stale,

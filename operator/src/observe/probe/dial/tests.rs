@@ -11,7 +11,7 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use subrosa_plan::probe::{PodTarget, Presented};
+use subrosa_plan::probe::{PodTarget, Presented, Whose};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -244,6 +244,7 @@ async fn a_round_asks_every_listener_of_every_pod() {
     let target = PodTarget { ip: HERE, running_since: None };
     let targets = Targets {
         serial: "03".into(),
+        whose: Whose::OfAll,
         server_name: None,
         authorities: vec![authority.pem],
         listeners: [(port, ListenerTls::Direct), (plain, ListenerTls::Direct)].into(),
