@@ -11,20 +11,24 @@ use std::{
 use subrosa_e2e::tools::workspace;
 
 /// CamelCase words in the operator's code that are no reasons but kinds and field values of Kubernetes.
-const NO_REASONS: [&str; 14] = [
+const NO_REASONS: [&str; 18] = [
     "CaseClosed",
     "ClusterRole",
     "ConfigMap",
+    "DaemonSet",
+    "Deployment",
     "DoesNotExist",
     "ExternalParty",
     "LastChange",
     "NetworkPolicy",
     "NotIn",
+    "OnDelete",
     "OneWay",
     "RetentionPolicy",
     "RoleBinding",
     "ServiceAccount",
     "SetupStep",
+    "StatefulSet",
     "TrustDomain",
 ];
 

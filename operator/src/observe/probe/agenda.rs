@@ -12,6 +12,8 @@ use subrosa_plan::probe::Targets;
 /// The first and the longest pause while something is not current: a mounted Secret follows within a minute or
 /// two, a person perhaps within days.
 const WAITING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(120));
+/// By how much each pause is longer than the one before.
+const GROWTH: f64 = 1.3;
 /// The pause while everything is current.
 const SETTLED: Duration = Duration::from_secs(600);
 
@@ -93,7 +95,7 @@ impl Agenda {
             entry.tries = 0;
             SETTLED.mul_f64(jitter)
         } else {
-            let grown = WAITING.0.mul_f64(1.5_f64.powi(entry.tries.min(20).cast_signed()));
+            let grown = WAITING.0.mul_f64(GROWTH.powi(entry.tries.min(40).cast_signed()));
             entry.tries = entry.tries.saturating_add(1);
             grown.min(WAITING.1).mul_f64(jitter)
         };
@@ -175,7 +177,7 @@ mod tests {
             agenda.ended(&name(), false, at, 1.0);
             pauses.push(agenda.next().unwrap() - at);
         }
-        assert_eq!(pauses[..3], [seconds(2.0), seconds(3.0), seconds(4.5)]);
+        assert_eq!(pauses[..3], [seconds(2.0), seconds(2.6), seconds(3.38)]);
         assert!(pauses.is_sorted() && pauses.last() == Some(&WAITING.1), "{pauses:?}");
         agenda.expect(name(), Some(targets("0b")), now);
         agenda.begin(now);
