@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use subrosa_e2e::{
-    demo::{Demo, Screen},
+    demo::{Demo, NodeDemo, Screen},
     tools,
 };
 use tokio::{
@@ -21,6 +21,15 @@ struct Args {
     /// End by itself; exit code 0 only if everything held
     #[arg(long)]
     once: bool,
+    /// On a node, with real servers in pods that mount what Subrosa writes; needs Linux, root and Debian's packages
+    #[arg(long)]
+    node: bool,
+}
+
+/// What runs until it is dropped.
+enum Running {
+    Processes { _demo: Box<Demo> },
+    Node { _demo: Box<NodeDemo> },
 }
 
 /// What a shell reports of a program that Ctrl-C ended.
@@ -59,14 +68,22 @@ fn main() -> ExitCode {
     exit
 }
 
-async fn demo(args: &Args) -> Result<(Demo, bool)> {
+async fn demo(args: &Args) -> Result<(Running, bool)> {
     let mut screen = Screen::stdout();
+    if args.node {
+        let demo = NodeDemo::start(&mut screen).await?;
+        let held = demo.held(&mut screen).await?;
+        if !args.once {
+            demo.invite(&mut screen)?;
+        }
+        return Ok((Running::Node { _demo: Box::new(demo) }, held));
+    }
     let demo = Demo::start(&mut screen).await?;
     let held = demo.held(&mut screen)?;
     if !args.once {
         demo.invite(&mut screen).await?;
     }
-    Ok((demo, held))
+    Ok((Running::Processes { _demo: Box::new(demo) }, held))
 }
 
 /// Ctrl-C, or the end that a supervisor asks for.

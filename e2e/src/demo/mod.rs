@@ -10,6 +10,7 @@
 mod diagram;
 mod examples;
 mod handshake;
+mod on_node;
 mod progress;
 mod proof;
 mod screen;
@@ -25,6 +26,7 @@ use subrosa_crds::TrustDomain;
 
 use crate::{Environment, Installation, Operator, openbao::Storage, operator, tools};
 
+pub use on_node::NodeDemo;
 pub use screen::Screen;
 
 /// The trust domain that the examples declare.

@@ -47,8 +47,6 @@ pub struct Site<'a> {
     pub network: Network,
     /// Its files.
     pub directory: &'a Path,
-    /// Its control group.
-    pub cgroup: &'a str,
     /// The API server.
     pub plane: &'a ControlPlane,
     /// Of [`users`].
@@ -103,7 +101,6 @@ fn kubelet(site: &Site<'_>) -> Result<Supervised> {
         "resolvConf": resolv,
         // Of all that a node's kubelet manages, what needs privileges that a test machine may not have is off.
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": format!("/{}", site.cgroup),
         "cgroupsPerQOS": false,
         "enforceNodeAllocatable": [],
         "failCgroupV1": false,

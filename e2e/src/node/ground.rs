@@ -16,10 +16,9 @@ use crate::directory::WorkDirectory;
 pub struct Ground {
     space: Space,
     network: Network,
-    cgroup: String,
-    // Dropped in this order: files go when nothing runs, control groups when nothing is in them.
-    directory: WorkDirectory,
+    // Dropped in this order: the files say which control groups have to go.
     _janitor: Janitor,
+    directory: WorkDirectory,
 }
 
 impl Ground {
@@ -28,13 +27,11 @@ impl Ground {
     /// # Errors
     /// When the machine does not allow it.
     pub fn prepare(programs: &Programs) -> Result<Self> {
-        janitor::sweep();
         let directory = WorkDirectory::create()?;
         let space = Space::create(directory.path())?;
         let network = Network::create(&space, programs)?;
-        let cgroup = janitor::cgroup_of(directory.path());
-        let janitor = Janitor::watch(directory.path(), &cgroup, &network.link())?;
-        Ok(Self { space, network, cgroup, directory, _janitor: janitor })
+        let janitor = Janitor::watch(directory.path(), &network.link())?;
+        Ok(Self { space, network, _janitor: janitor, directory })
     }
 
     /// Its namespaces.
@@ -47,11 +44,6 @@ impl Ground {
         self.network
     }
 
-    /// The control group that all pods are in.
-    pub fn cgroup(&self) -> &str {
-        &self.cgroup
-    }
-
     /// Its files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -62,10 +54,8 @@ impl Ground {
     pub fn leavings(&self) -> Vec<String> {
         let mut all =
             vec![self.directory().display().to_string(), format!("/sys/class/net/{}", self.network.link())];
-        let groups = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-        let groups =
-            groups.map(|controller| controller.path().join(&self.cgroup)).filter(|group| group.exists());
-        all.extend(groups.map(|group| group.display().to_string()));
+        let groups = janitor::groups(self.directory());
+        all.extend(groups.iter().map(|group| group.display().to_string()));
         let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
         let own = namespace(&self.space.first().to_string());
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

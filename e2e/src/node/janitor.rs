@@ -6,30 +6,40 @@
 use std::{
     fs::{self, File},
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
 };
 
 use anyhow::{Context as _, Result};
 
-/// How control groups of nodes begin; the rest is the name of the node's directory.
-const PREFIX: &str = "subrosa-e2e-";
-const CGROUPS: &str = "/sys/fs/cgroup";
+/// Where the runtime puts the control groups of containers, below each controller.
+const GROUPS: &str = "k8s.io";
+/// Where the runtime keeps what it knows of containers and of pods, in the node's directory: a directory each, named
+/// by its id.
+const KNOWN: [&str; 2] = [
+    "lib/containerd/io.containerd.grpc.v1.cri/containers",
+    "lib/containerd/io.containerd.grpc.v1.cri/sandboxes",
+];
 
-/// `$1` is the name of the node's control group, `$2` its directory, `$3` its interface. Processes end a moment after
-/// their namespace, and a group goes only when it is empty.
+/// `$1` is the node's directory, `$2` its interface. Processes end a moment after their namespace, and a group goes only
+/// when it is empty; which groups are this node's, its runtime's files say, and they go last.
 const SCRIPT: &str = r#"
 cat >/dev/null
-ip link delete "$3" 2>/dev/null
+ip link delete "$2" 2>/dev/null
+ids=$(ls "$1/lib/containerd/io.containerd.grpc.v1.cri/containers" "$1/lib/containerd/io.containerd.grpc.v1.cri/sandboxes" 2>/dev/null | grep -xE '[0-9a-f]{64}')
 tries=0
 while [ $tries -lt 100 ]; do
   left=no
-  for controller in /sys/fs/cgroup /sys/fs/cgroup/*; do
-    [ -d "$controller/$1" ] || continue
-    find "$controller/$1" -depth -type d -exec rmdir {} + 2>/dev/null
-    [ -d "$controller/$1" ] && left=yes
+  for groups in /sys/fs/cgroup/k8s.io /sys/fs/cgroup/*/k8s.io; do
+    [ -d "$groups" ] || continue
+    for id in $ids; do
+      [ -d "$groups/$id" ] || continue
+      find "$groups/$id" -depth -type d -exec rmdir {} + 2>/dev/null
+      [ -d "$groups/$id" ] && left=yes
+    done
+    rmdir "$groups" 2>/dev/null
   done
-  [ -e "$2/keep" ] || { rm -rf "$2" 2>/dev/null; [ -e "$2" ] && left=yes; }
+  [ $left = yes ] || [ -e "$1/keep" ] || { rm -rf "$1" 2>/dev/null; [ -e "$1" ] && left=yes; }
   [ $left = no ] && exit 0
   tries=$((tries + 1))
   sleep 0.1
@@ -43,14 +53,14 @@ pub struct Janitor {
 }
 
 impl Janitor {
-    /// Watches over a node's directory, interface and control group.
+    /// Watches over a node's directory, interface and control groups.
     ///
     /// # Errors
     /// When no shell can be started.
-    pub fn watch(directory: &Path, cgroup: &str, link: &str) -> Result<Self> {
+    pub fn watch(directory: &Path, link: &str) -> Result<Self> {
         let log = File::create(directory.join("janitor.log")).context("the janitor's log")?;
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SCRIPT, "janitor", cgroup]).arg(directory).arg(link);
+        command.args(["-c", SCRIPT, "janitor"]).arg(directory).arg(link);
         // Its own group, so that Ctrl-C does not reach it.
         command.process_group(0).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         let mut process = command.spawn().context("start a shell that cleans up after the node")?;
@@ -66,30 +76,16 @@ impl Drop for Janitor {
     }
 }
 
-/// The name of the control group of the node in `directory`.
-pub fn cgroup_of(directory: &Path) -> String {
-    super::programs::file_name(directory)
+/// The control groups of the containers of the node in `directory`.
+pub fn groups(directory: &Path) -> Vec<PathBuf> {
+    let known = KNOWN.iter().flat_map(|place| names(&directory.join(place))).collect::<Vec<_>>();
+    let root = Path::new("/sys/fs/cgroup");
+    let controllers = names(root).into_iter().map(|name| root.join(name)).chain([root.to_owned()]);
+    let of = |parent: PathBuf| known.iter().map(move |id| parent.join(GROUPS).join(id)).collect::<Vec<_>>();
+    controllers.flat_map(of).filter(|group| group.exists()).collect()
 }
 
-/// Removes control groups of nodes whose directories are gone, should a janitor have been ended too.
-pub fn sweep() {
-    let controllers = fs::read_dir(CGROUPS).into_iter().flatten().flatten().map(|entry| entry.path());
-    for parent in controllers.chain([CGROUPS.into()]) {
-        for group in fs::read_dir(&parent).into_iter().flatten().flatten() {
-            let name = group.file_name().to_string_lossy().into_owned();
-            if name.starts_with(PREFIX) && !std::env::temp_dir().join(&name).exists() {
-                remove(&group.path());
-            }
-        }
-    }
-}
-
-/// From the leaves up; the kernel refuses a group that has processes.
-fn remove(group: &Path) {
-    for inner in fs::read_dir(group).into_iter().flatten().flatten() {
-        if inner.path().is_dir() {
-            remove(&inner.path());
-        }
-    }
-    let _ = fs::remove_dir(group);
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }

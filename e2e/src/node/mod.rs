@@ -40,6 +40,7 @@ mod look;
 pub mod network;
 pub mod programs;
 pub mod release;
+pub mod renewal;
 pub mod servers;
 pub mod space;
 mod support;
@@ -115,7 +116,6 @@ impl Node {
             programs: &programs,
             network: ground.network(),
             directory: ground.directory(),
-            cgroup: ground.cgroup(),
             plane: &plane,
             users: &users,
         })?;

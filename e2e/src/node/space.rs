@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     process::{Invocation, Supervised},
@@ -102,8 +103,17 @@ impl Space {
         [target.as_str(), "--net", "--mount", "--pid", "--"].map(Into::into).to_vec()
     }
 
-    /// Ends everything inside at once.
+    /// Ends everything inside at once, and waits until it has ended.
     pub fn end(&mut self) {
+        // While its parent lives the number is its own, and the parent ends when all inside has.
+        let first = i32::try_from(self.first).ok().and_then(Pid::from_raw);
+        if let Some(first) = first.filter(|_| self.holder.exited().is_none()) {
+            let _ = kill_process(first, Signal::KILL);
+        }
+        let deadline = Instant::now() + LIMIT;
+        while self.holder.exited().is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         self.holder.kill();
     }
 }

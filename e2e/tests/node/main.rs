@@ -10,6 +10,7 @@
 )]
 
 mod bare;
+mod demo;
 mod leavings;
 mod release;
 mod renewal;

@@ -41,11 +41,12 @@ pub fn image() -> Result<Image> {
     let metadata = fs::metadata(&binary).with_context(|| format!("the binary {}", binary.display()))?;
     let changed = metadata.modified()?.duration_since(std::time::UNIX_EPOCH)?.as_millis();
     let archive = layout::cached("subrosa", &format!("{}-{changed}", metadata.len()))?;
+    let parent = archive.parent().context("images without a directory")?.to_owned();
+    let _lock = tools::lock(&parent, "subrosa")?;
     if !archive.exists() {
-        let parent = archive.parent().context("images without a directory")?.to_owned();
-        let _lock = tools::lock(&parent, "subrosa")?;
         for entry in fs::read_dir(&parent)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with("subrosa-") {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("subrosa-") && name.ends_with(".oci.tar") {
                 // Of an older binary; nobody asks for it again.
                 let _ = fs::remove_file(entry.path());
             }

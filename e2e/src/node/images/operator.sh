@@ -24,6 +24,11 @@ binary() {
   channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
   rustup target list --toolchain "$channel" --installed | grep -qx "$target" ||
     rustup target add --toolchain "$channel" "$target" >&2
+  # What cargo tells a test of its own package: build scripts look at it, and would run anew each time.
+  local told
+  for told in $(compgen -e | grep -E '^CARGO_(PKG|MANIFEST)_' || true); do
+    unset "$told"
+  done
   env "CARGO_TARGET_${name^^}_LINKER=rust-lld" "CC_$name=$(compiler_of "$arch")" \
     "${CARGO:-cargo}" build --quiet --locked --package subrosa --bin subrosa --target "$target" >&2
   echo "$CARGO_TARGET_DIR/$target/debug/subrosa"
