@@ -118,6 +118,13 @@ fn of_namespace(namespace: &str, surveyed: &Surveyed, found: &Found) -> Vec<Stri
             ));
         }
     }
+    if !surveyed.policies.is_empty() {
+        let names: Vec<_> = surveyed.policies.keys().map(String::as_str).collect();
+        remarks.push(format!(
+            "once the Channels of {namespace} are in force, their own policies take the place of NetworkPolicy {}: delete it, or Isolated stays False (ForeignPolicy)",
+            names.join(", ")
+        ));
+    }
     for service in &surveyed.services {
         if service.selector.is_empty() {
             remarks.push(format!(

@@ -132,6 +132,32 @@ impl Cluster {
         Api::<K>::namespaced(self.client.clone(), namespace).get_opt(name).await.map_err(explained::<K>)
     }
 
+    /// Everything of a kind in a namespace.
+    ///
+    /// # Errors
+    /// When the API server does not answer, refuses, or does not know the kind.
+    pub async fn list_in<K>(&self, namespace: &str) -> Result<Vec<K>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        list(Api::<K>::namespaced(self.client.clone(), namespace)).await.map_err(explained::<K>)
+    }
+
+    /// Everything of a kind; none where the user may not list it, or the cluster does not know it.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses otherwise.
+    pub async fn list_known<K>(&self) -> Result<Option<Vec<K>>>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        match list(Api::<K>::all(self.client.clone())).await {
+            Ok(found) => Ok(Some(found)),
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => Ok(None),
+            Err(error) => Err(explained::<K>(error)),
+        }
+    }
+
     /// Says, without end, that something that [`see`](Self::see) reads has changed.
     pub fn changes(&self, namespace: Option<&str>) -> BoxStream<'static, ()> {
         let client = || self.client.clone();

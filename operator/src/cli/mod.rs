@@ -5,6 +5,7 @@
 mod cluster;
 mod connect;
 mod crds;
+mod discover;
 mod exit;
 mod explain;
 mod finding;
@@ -65,6 +66,7 @@ enum Command {
     Explain(explain::Args),
     Render(render::Args),
     Connect(connect::Args),
+    Discover(discover::Args),
     VaultSetup(vault_setup::Args),
     Crds(crds::Args),
 }
@@ -99,6 +101,7 @@ fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
         Command::Explain(args) => wait(explain::run(args, screen)),
         Command::Render(args) => render::run(args, screen),
         Command::Connect(args) => wait(connect::run(args, screen)),
+        Command::Discover(args) => wait(discover::run(args, screen)),
         Command::VaultSetup(args) => wait(vault_setup::run(args, screen)),
         Command::Crds(args) => crds::run(args, screen),
     }

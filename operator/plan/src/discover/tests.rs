@@ -226,7 +226,8 @@ fn the_trust_domain_tells_what_is_a_service_and_what_is_outside() {
         says(&app.decide, "of ExternalParty carrier") && says(&app.decide, "addresses of the cluster"),
         "{app:?}"
     );
-    assert_eq!(drafts.remarks, ["namespace shop belongs to TrustDomain oosterlinde"]);
+    assert_eq!(drafts.remarks[0], "namespace shop belongs to TrustDomain oosterlinde");
+    assert!(drafts.remarks[1].contains("take the place of NetworkPolicy app"), "{:?}", drafts.remarks);
 }
 
 #[test]
