@@ -93,6 +93,13 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
                     words::when_text(&certificate.renew_at, now)
                 ),
             );
+            if let Some(served) = &certificate.served {
+                let text = format!(
+                    "serial {} is presented by {} ready pods, since {}",
+                    served.serial, served.pods, served.at
+                );
+                page.fact("", &text);
+            }
         }
     }
     if let Some(authority) = &status.authority {

@@ -12,7 +12,7 @@ const COUNTED: &str = "deprecated.daemonset.template.generation";
 /// That two maps say the same, but for one key. What they are is not known before a workload is judged, so
 /// that one expression does for the three kinds.
 fn same_but(key: &str, path: &str) -> String {
-    let (new, old) = (format!("dyn(object.{path})"), format!("dyn(oldObject.{path})"));
+    let (new, old) = (format!("dyn(object).{path}"), format!("dyn(oldObject).{path}"));
     format!(
         "{new}.all(key, key == '{key}' || (key in {old} && {new}[key] == {old}[key])) && \
          {old}.all(key, key == '{key}' || key in {new})"
