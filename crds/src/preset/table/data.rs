@@ -53,7 +53,7 @@ pub(in crate::preset) static MOSQUITTO: Facts = Facts {
     ],
     reload: Reload::Restart,
     reload_by: "What `workload.ref` names is restarted in turn. SIGHUP is not enough: it reads `certfile` and `keyfile` \
-                again, but `cafile` only at the start, so a peer that came would be refused and one that left let in.",
+                again, but `cafile` only at the start, so a peer whose authority was renewed would be refused.",
     command: None,
     notes: &[
         "Clients connect again by themselves; keep `persistence true` on a volume so that sessions survive the restart.",
