@@ -435,9 +435,8 @@ fn watch_secrets(
     let api = Api::<PartialObjectMeta<Secret>>::namespaced(ctx.client.clone(), namespace);
     let config = watch::config().labels(&format!("{}={}", objects::MANAGED_BY, objects::MANAGER));
     let ctx = Arc::clone(ctx);
-    let mut owners = BTreeMap::new();
     let (done, _) = watch::announcer();
     tokio::spawn(watch::follow(api, config, done, ended, move |change| {
-        related::secret(&ctx.cluster, &mut owners, change).into_iter().for_each(|subject| ctx.wake(subject));
+        related::secret(&ctx.cluster, change).into_iter().for_each(|subject| ctx.wake(subject));
     }));
 }

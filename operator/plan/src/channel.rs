@@ -20,7 +20,8 @@ use crate::{
     keys::WantedKey,
     leaf,
     ledger::{Access, Ledger, Withdrawal},
-    network, pod_certificate,
+    network, pod_certificate, secrets,
+    secrets::Holds,
     validity::{self, Footing, Problem},
     world::World,
 };
@@ -59,10 +60,14 @@ pub struct Plan {
     pub leaf: LeafSpec,
     /// Its authority.
     pub authority: AuthoritySpec,
-    /// Its Secret.
+    /// The Secret that is written for it.
     pub secret_name: String,
     /// How certificate and key reach its pods.
     pub delivery: Delivery,
+    /// What stands in that Secret.
+    pub holds: Holds,
+    /// The Secret of somebody else that has certificate and key, where Subrosa does not issue them.
+    pub external: Option<String>,
     /// Its keys; empty while Stalled or frozen, when none is made and none is closed.
     pub keys: Vec<WantedKey>,
     /// Who should have access in Vault; none when it seals nothing or there is no such ServiceAccount.
@@ -159,10 +164,13 @@ fn with_open(
         Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
         None => Vec::new(),
     };
+    let (secret_name, holds) = secrets::written(channel, &name.name);
     Ok(Plan {
         leaf: leaf::leaf_spec(channel, name, &domain, world),
         authority: leaf::authority_spec(name, &id, &domain, now),
-        secret_name: validity::secret_name(channel, &name.name),
+        secret_name,
+        holds,
+        external: secrets::external(channel).map(str::to_owned),
         access: access(channel, name, world),
         delivery: pod_certificate::delivery(channel, &scope, ledger),
         id,
@@ -227,6 +235,11 @@ fn access(channel: &Channel, name: &ChannelRef, world: &World) -> Option<Access>
 }
 
 impl Plan {
+    /// The Secret from which the pods have their certificate.
+    pub fn certificate_secret(&self) -> &str {
+        self.external.as_deref().unwrap_or(&self.secret_name)
+    }
+
     /// The open connections, as the ledger remembers them.
     pub fn open(&self) -> BTreeSet<Key> {
         self.connections.iter().filter(|connection| connection.is_open()).map(Connection::key).collect()

@@ -23,6 +23,7 @@ pub mod pod_certificate;
 pub mod probe;
 pub mod restart;
 pub mod retention_status;
+pub mod secrets;
 pub mod selector;
 pub mod status;
 #[cfg(test)]

@@ -132,7 +132,7 @@ pub fn targets(
 ) -> Option<Targets> {
     world.probes.as_ref()?;
     let listeners = listeners(channel);
-    let leaf = applied.certificate.as_ref().ok()?;
+    let held = applied.certificate.as_ref().ok()?;
     if listeners.is_empty() {
         return None;
     }
@@ -145,7 +145,7 @@ pub fn targets(
         })
         .collect();
     Some(Targets {
-        serial: leaf.serial.clone(),
+        serial: held.serial().to_owned(),
         whose: whose(channel),
         server_name: plan.leaf.dns_names.iter().find(|name| !name.starts_with('*')).cloned(),
         authorities: generations.into_iter().flat_map(|all| all.trusted()).collect(),

@@ -18,7 +18,7 @@ use subrosa_crds::{
 };
 
 use crate::{
-    certificate::{GenerationState, LeafFacts, reissue},
+    certificate::{GenerationState, Held, external, reissue},
     channel::{Plan, Scope},
     connection::State,
     domain, extra_trust,
@@ -35,8 +35,8 @@ use crate::{
 pub struct Applied {
     /// The ledger as it was last written.
     pub ledger: Result<Ledger, Fault>,
-    /// The certificate that is in the Secret.
-    pub certificate: Result<LeafFacts, Fault>,
+    /// The certificate that pods mount.
+    pub certificate: Result<Held, Fault>,
     /// What the authority waits for, where it is blocked.
     pub authority: Result<(), Fault>,
     /// The keys as Vault has them.
@@ -106,7 +106,7 @@ pub fn channel(
         observed_generation: channel.metadata.generation,
         id: Some(plan.id.to_string()),
         trust_domain: plan.domain.metadata.name.clone(),
-        certificate: applied.certificate.as_ref().ok().map(|leaf| certificate(plan, leaf, served)),
+        certificate: applied.certificate.as_ref().ok().map(|held| certificate(plan, held, served)),
         authority: ledger.and_then(authority),
         keys,
         other_keys,
@@ -138,7 +138,23 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
     }
 }
 
-fn certificate(plan: &Plan, leaf: &LeafFacts, served: Option<ServedStatus>) -> CertificateStatus {
+fn certificate(plan: &Plan, held: &Held, served: Option<ServedStatus>) -> CertificateStatus {
+    let leaf = match held {
+        Held::Issued(leaf) => leaf,
+        Held::External(facts) => {
+            return CertificateStatus {
+                serial: facts.serial.clone(),
+                issuer: facts.issuer.clone(),
+                spiffe_id: facts.spiffe_id.clone().unwrap_or_default(),
+                not_before: facts.validity.not_before.to_string(),
+                not_after: facts.validity.not_after.to_string(),
+                renew_at: external::late(facts.validity).to_string(),
+                secret_name: plan.external.clone(),
+                pods: None,
+                served,
+            };
+        }
+    };
     let issuer = leaf.issuer.map(|version| plan.authority.subject(version).to_string()).unwrap_or_default();
     CertificateStatus {
         serial: leaf.serial.clone(),
@@ -189,7 +205,7 @@ fn verdicts(
         }),
         _ => None,
     };
-    let ready = ready(plan, applied, stalled.as_ref(), [&keys_ready, &retained, &isolated], &served);
+    let ready = ready(plan, applied, stalled.as_ref(), [&keys_ready, &retained, &isolated], &served, now);
     let reconciling = (ready.truth == Truth::False && stalled.is_none() && applied.fault().is_some())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
     let mut verdicts = vec![ready, connected(connections), served, isolated, keys_ready, retained];
@@ -204,6 +220,7 @@ fn ready(
     stalled: Option<&Verdict>,
     others: [&Verdict; 3],
     served: &Verdict,
+    now: Timestamp,
 ) -> Verdict {
     let not = |reason: &str, message: &str| Verdict::new(condition::READY, Truth::False, reason, message);
     if let Some(stalled) = stalled {
@@ -214,6 +231,9 @@ fn ready(
     }
     // While a namespace is moved it is audited: this must not hide behind that.
     if let Some(fault) = extra_trust::fault(&plan.extra_trust) {
+        return not(&fault.reason, &fault.message);
+    }
+    if let Some(fault) = expiring(plan, applied, now) {
         return not(&fault.reason, &fault.message);
     }
     match plan.scope {
@@ -256,6 +276,16 @@ fn assurance(served: &Verdict, isolated: &Verdict) -> (&'static str, &'static st
             "InForceUnproven",
             "certificate, keys, access and network policies are in force as written; no probe has seen them from a pod",
         ),
+    }
+}
+
+/// A certificate of somebody else that should have been renewed. It is valid still: nothing is closed by it.
+fn expiring(plan: &Plan, applied: &Applied, now: Timestamp) -> Option<Fault> {
+    match &applied.certificate {
+        Ok(Held::External(facts)) => {
+            external::expiring(facts, plan.external.as_deref().unwrap_or_default(), now)
+        }
+        _ => None,
     }
 }
 

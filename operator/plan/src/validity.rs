@@ -14,7 +14,7 @@ use subrosa_crds::{
     period::{self, Period},
 };
 
-use crate::{domain, leaf, pod_certificate, selector, world::World};
+use crate::{domain, leaf, pod_certificate, secrets, selector, world::World};
 
 /// Why a Channel is Stalled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +112,7 @@ pub fn check(
     if let Some(message) = pod_certificate::unavailable(channel, world) {
         problems.push(Problem::new("PodCertificatesUnavailable", "spec.tls.delivery", message));
     }
+    problems.extend(reserved(channel, name));
     problems.extend(conflicts(channel, name, world));
     problems.extend(names(channel, domain));
     problems.extend(common_name(channel, name, domain, world, now));
@@ -329,14 +330,24 @@ pub fn authority_life(domain: &TrustDomain, now: Timestamp) -> Option<jiff::Sign
     Some(jiff::SignedDuration::from_hours(24 * i64::from(days)))
 }
 
-/// The Secret that a Channel writes.
+/// The Secret that is written for a Channel.
 pub fn secret_name(channel: &Channel, name: &str) -> String {
-    channel
-        .spec
-        .tls
-        .as_ref()
-        .and_then(|tls| tls.secret_name.clone())
-        .unwrap_or_else(|| format!("{name}-mtls"))
+    secrets::written(channel, name).0
+}
+
+/// A name that the Channel's own Secret with trust files alone may have, now or later.
+fn reserved(channel: &Channel, name: &ChannelRef) -> Option<Problem> {
+    let reserved = secrets::trust_name(&name.name);
+    let declared = channel.spec.tls.as_ref()?.secret_name.as_ref()?;
+    (*declared == reserved).then(|| {
+        Problem::new(
+            "SecretConflict",
+            "spec.tls.secretName",
+            format!(
+                "{reserved} is the name of this Channel's Secret with trust files alone: choose another name"
+            ),
+        )
+    })
 }
 
 fn object_name(domain: &TrustDomain) -> &str {

@@ -171,6 +171,11 @@ impl World {
         self.naming.get(name).into_iter().flatten()
     }
 
+    /// Whether a pod of `namespace` that has not ended mounts the Secret.
+    pub fn is_mounted(&self, namespace: &str, secret: &str) -> bool {
+        self.running_pods(namespace).any(|(_, pod)| pod.mounts(secret))
+    }
+
     /// The pods of `namespace` that have not ended.
     pub fn running_pods(&self, namespace: &str) -> impl Iterator<Item = (&String, &PodFacts)> {
         self.pods.get(namespace).into_iter().flatten().filter(|(_, pod)| !pod.finished)

@@ -10,8 +10,9 @@ use subrosa_crds::{
     condition::{self, is_true},
     names::{ChannelId, ChannelRef},
     preset,
+    trust_domain::NetworkMode,
 };
-use subrosa_plan::{channel::peers_of, probe, selector, status, validity, world::World};
+use subrosa_plan::{channel::peers_of, domain, probe, selector, status, validity, world::World};
 
 use super::again;
 use crate::{
@@ -53,6 +54,10 @@ fn wakes(
         let before = old.and_then(|old| old.status.as_ref()?.trust_domain.clone());
         woken.extend(labelled.into_iter().chain(before).map(Subject::Domain));
     }
+    // Where a namespace is audited, each of its Channels reports which pods no Channel has.
+    if spec_changed {
+        woken.extend(audited(world, &name.namespace));
+    }
     // What peers need to know of this Channel: its declaration, its authority, whether it is Stalled.
     if spec_changed || told(old) != told(new) {
         let named = |channel: Option<&Channel>| {
@@ -69,6 +74,16 @@ fn wakes(
         woken.insert(Subject::Domain(domain));
     }
     woken
+}
+
+/// The Channels of a namespace in which policies are only reported.
+pub fn audited(world: &World, namespace: &str) -> impl Iterator<Item = Subject> {
+    let is = world.domain_of(namespace).is_some_and(|of| domain::mode(of, namespace) == NetworkMode::Audit);
+    let channels = world.channels.get(namespace).filter(|_| is).into_iter().flatten();
+    channels
+        .map(|(name, _)| Subject::Channel(ChannelRef::new(namespace, name)))
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn told(channel: Option<&Channel>) -> Option<(Option<&AuthorityStatus>, bool)> {

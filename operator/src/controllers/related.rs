@@ -70,10 +70,15 @@ pub fn pod(world: &mut World, change: Change<Pod>) -> BTreeSet<Subject> {
     if old == new {
         return BTreeSet::new();
     }
-    channels_where(world, &key.namespace, |_, channel| {
+    let mut woken = channels_where(world, &key.namespace, |_, channel| {
         let workload = &channel.spec.workload.selector;
         [&old, &new].into_iter().flatten().any(|pod| selector::matches(workload, &pod.labels))
-    })
+    });
+    // One that no Channel has is reported by all of them.
+    if woken.is_empty() {
+        woken.extend(super::channel::audited(world, &key.namespace));
+    }
+    woken
 }
 
 /// A Service concerns the Channels whose pods are behind it, and the one that has its name.
@@ -202,25 +207,18 @@ pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subj
 }
 
 /// A Secret of ours concerns the Channel on its label; once it is gone only its name is left, so who
-/// owned it is remembered in `owners`.
-pub fn secret(
-    cluster: &Cluster,
-    owners: &mut BTreeMap<ObjectKey, ChannelRef>,
-    change: Change<PartialObjectMeta<Secret>>,
-) -> BTreeSet<Subject> {
+/// owned it is remembered.
+pub fn secret(cluster: &Cluster, change: Change<PartialObjectMeta<Secret>>) -> BTreeSet<Subject> {
     let owner = match change {
         Change::Applied(key, secret) => {
             let own = cluster.is_own_secret(&key, secret.metadata.resource_version.as_deref());
             let labels = secret.metadata.labels.unwrap_or_default();
             let Some(channel) = labels.get(CHANNEL_LABEL) else { return BTreeSet::new() };
             let owner = ChannelRef::new(&key.namespace, channel);
-            owners.insert(key, owner.clone());
+            cluster.saw_secret(key, owner.clone());
             (!own).then_some(owner)
         }
-        Change::Gone(key) => {
-            cluster.forget_secret(&key);
-            owners.remove(&key)
-        }
+        Change::Gone(key) => cluster.forget_secret(&key),
     };
     owner.into_iter().map(Subject::Channel).collect()
 }

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{Api, ResourceExt, api::ListParams};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::Secret,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+use kube::{Api, Resource as _, ResourceExt, api::ListParams};
 use secrecy::ExposeSecret as _;
-use subrosa_crds::{CHANNEL_LABEL, Channel, names::ChannelRef};
+use subrosa_crds::{CHANNEL_LABEL, Channel, GROUP, names::ChannelRef};
 use subrosa_plan::{
     certificate::{LeafSpec, ObservedSecret, TrustFiles, Validity},
     channel::Plan,
@@ -22,6 +26,10 @@ use crate::{
 
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
+/// The type of a Secret with certificate and key.
+const TLS: &str = "kubernetes.io/tls";
+/// The type of a Secret with trust files alone.
+const OPAQUE: &str = "Opaque";
 
 /// A serial nobody can guess (CA/Browser Forum asks for 64 random bits, RFC 5280 allows 20 octets).
 pub fn random_serial() -> Serial {
@@ -126,11 +134,21 @@ pub async fn issue(
 pub enum Leaf<'a> {
     /// A new one, in the place of whatever Secret there is.
     New(&'a Issued, &'a Slot),
-    /// Those that are there.
+    /// Those that are there, or none where there are none.
     Kept(&'a Secret),
+    /// None, in a Secret that is not there yet: it holds trust files alone.
+    None,
 }
 
-/// Writes the Secret whole: leaf, key and trust files.
+/// Whether a Secret is one that Subrosa made for a Channel, of whatever name.
+pub fn is_ours(secret: &Secret) -> bool {
+    let of_a_channel = |owner: &OwnerReference| {
+        owner.kind == Channel::kind(&()) && owner.api_version.starts_with(&format!("{GROUP}/"))
+    };
+    secret.owner_references().iter().any(of_a_channel)
+}
+
+/// Writes a Secret whole: leaf and key, where it holds them, and the trust files.
 ///
 /// # Errors
 /// When it is someone else's or the API server refuses.
@@ -138,7 +156,7 @@ pub async fn write(
     api: &Api<Secret>,
     channel: &Channel,
     name: &ChannelRef,
-    plan: &Plan,
+    secret_name: &str,
     leaf: Leaf<'_>,
     trust: &TrustFiles,
 ) -> Result<Secret, Fault> {
@@ -147,6 +165,7 @@ pub async fn write(
         .iter()
         .map(|(file, text)| (file.clone(), ByteString(text.clone().into_bytes())))
         .collect();
+    let mut type_ = TLS;
     let exists = match leaf {
         Leaf::New(issued, slot) => {
             data.insert(CERTIFICATE.into(), ByteString(issued.chain.clone().into_bytes()));
@@ -154,22 +173,30 @@ pub async fn write(
             matches!(slot, Slot::Ours(_))
         }
         Leaf::Kept(secret) => {
-            for file in [CERTIFICATE, KEY] {
+            // The type of a Secret cannot be changed.
+            if secret.type_.as_deref() == Some(OPAQUE) {
+                type_ = OPAQUE;
+            }
+            for file in [CERTIFICATE, KEY].into_iter().filter(|_| type_ == TLS) {
                 let found = secret.data.as_ref().and_then(|data| data.get(file));
                 data.insert(file.into(), found.cloned().unwrap_or_default());
             }
             true
         }
+        Leaf::None => {
+            type_ = OPAQUE;
+            false
+        }
     };
     let secret = Secret {
         metadata: ObjectMeta {
-            name: Some(plan.secret_name.clone()),
+            name: Some(secret_name.to_owned()),
             namespace: Some(name.namespace.clone()),
             labels: Some(labels::channel_labels(&name.name)),
             owner_references: labels::owner(channel).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
-        type_: Some("kubernetes.io/tls".into()),
+        type_: Some(type_.into()),
         data: Some(data.clone()),
         ..Secret::default()
     };

@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use subrosa_crds::names::ChannelRef;
 use subrosa_plan::world::World;
 
 use super::watch::ObjectKey;
@@ -33,6 +34,7 @@ pub struct Cluster {
     world: RwLock<World>,
     bindings: Mutex<BTreeMap<String, Binding>>,
     written: Mutex<BTreeMap<ObjectKey, String>>,
+    secrets: Mutex<BTreeMap<ObjectKey, ChannelRef>>,
 }
 
 impl Cluster {
@@ -80,9 +82,27 @@ impl Cluster {
         version.is_some() && self.written().get(key).map(String::as_str) == version
     }
 
-    /// Notes that a Secret is gone.
-    pub fn forget_secret(&self, key: &ObjectKey) {
+    /// Notes that a Secret of a Channel is there.
+    pub fn saw_secret(&self, key: ObjectKey, owner: ChannelRef) {
+        self.secrets().insert(key, owner);
+    }
+
+    /// Notes that a Secret is gone; returns the Channel that it was of.
+    pub fn forget_secret(&self, key: &ObjectKey) -> Option<ChannelRef> {
         self.written().remove(key);
+        self.secrets().remove(key)
+    }
+
+    /// The names of the Secrets that carry the label of this Channel, as far as they were seen.
+    pub fn secrets_of(&self, channel: &ChannelRef) -> Vec<String> {
+        let first = ObjectKey { namespace: channel.namespace.clone(), name: String::new() };
+        let secrets = self.secrets();
+        let here = secrets.range(first..).take_while(|(key, _)| key.namespace == channel.namespace);
+        here.filter(|(_, owner)| *owner == channel).map(|(key, _)| key.name.clone()).collect()
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, ChannelRef>> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn written(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, String>> {

@@ -13,6 +13,7 @@
 pub mod authority;
 pub mod build;
 pub mod check;
+pub mod external;
 pub mod key;
 pub mod observe;
 pub mod presented;

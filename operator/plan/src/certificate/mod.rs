@@ -10,6 +10,7 @@
 //! and this module decides from plain facts and the time it is given.
 
 pub mod authority;
+pub mod external;
 pub mod issuance;
 pub mod leaf;
 pub mod observed;
@@ -23,6 +24,7 @@ mod simulation;
 pub use authority::{
     AuthorityAction, AuthorityFacts, AuthoritySpec, Generation, GenerationState, Generations,
 };
+pub use external::ExternalFacts;
 pub use issuance::{Issuance, IssuanceLimited, Issuances};
 pub use leaf::{KeyAlgorithm, LeafSpec, Subject, Validity};
 pub use observed::{LeafFacts, Malformed, ObservedSecret, SecretFacts};
@@ -30,6 +32,41 @@ pub use reissue::{Reason, Wanted, reissue_reason};
 pub use trust::{TrustFiles, TrustSources, trust_files};
 
 use jiff::{SignedDuration, Timestamp};
+
+/// The certificate that pods mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// One that the Channel's own authority signed.
+    Issued(LeafFacts),
+    /// One that somebody else issued.
+    External(ExternalFacts),
+}
+
+impl Held {
+    /// Its serial, lower-case hex.
+    #[must_use]
+    pub fn serial(&self) -> &str {
+        match self {
+            Self::Issued(leaf) => &leaf.serial,
+            Self::External(facts) => &facts.serial,
+        }
+    }
+
+    /// From when until when it is valid.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        match self {
+            Self::Issued(leaf) => leaf.validity,
+            Self::External(facts) => facts.validity,
+        }
+    }
+}
+
+impl From<LeafFacts> for Held {
+    fn from(leaf: LeafFacts) -> Self {
+        Self::Issued(leaf)
+    }
+}
 
 /// How far two clocks of one cluster may disagree before a certificate of ours is refused.
 ///

@@ -41,7 +41,7 @@ pub struct SecretFacts {
 }
 
 /// A file of the Secret that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
     /// The key in the Secret's data.
     pub field: &'static str,

@@ -44,7 +44,7 @@ fn pod(number: u8) -> PodFacts {
 fn applied(scene: &Scene) -> Applied {
     Applied {
         ledger: Ok(scene.first_ledger(DB)),
-        certificate: Ok(leaf()),
+        certificate: Ok(leaf().into()),
         authority: Ok(()),
         keys: Ok(BTreeMap::new()),
         access: Ok(()),

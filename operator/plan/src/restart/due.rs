@@ -8,7 +8,6 @@ use subrosa_crds::{
 };
 
 use crate::{
-    certificate::LeafFacts,
     channel::{Plan, Scope},
     ledger::Ledger,
     probe::{self, Answer, Whose},
@@ -31,11 +30,11 @@ pub fn due<'a>(
         return None;
     }
     let named = channel.spec.workload.ref_.as_ref()?;
-    let (leaf, ledger) = (applied.certificate.as_ref().ok()?, applied.ledger.as_ref().ok()?);
+    let (held, ledger) = (applied.certificate.as_ref().ok()?, applied.ledger.as_ref().ok()?);
     let since = match probe::whose(channel) {
-        Whose::OfAll => changed_at(leaf, ledger)?,
+        Whose::OfAll => changed_at(held.serial(), ledger)?,
         // Somebody else's is on no record here, and no pod can have started with it before it was valid.
-        Whose::External => leaf.validity.not_before,
+        Whose::External => held.validity().not_before,
         // Each begins and ends at another time; who renews it is the node.
         Whose::OfEach => return None,
     };
@@ -44,7 +43,7 @@ pub fn due<'a>(
         None => probe::pods(channel, name, plan, world)
             .any(|(_, pod)| pod.running_since.is_some_and(|started| started < since)),
     };
-    late.then(|| (named, leaf.serial.clone()))
+    late.then(|| (named, held.serial().to_owned()))
 }
 
 /// Whether another Channel has the pods: then it is not this one's to restart them.
@@ -55,10 +54,10 @@ fn contested(plan: &Plan) -> bool {
     }
 }
 
-/// When the certificate took the place of another one; nothing for the first.
-fn changed_at(leaf: &LeafFacts, ledger: &Ledger) -> Option<Timestamp> {
+/// When the certificate took the place of another one; nothing for the first, and for one of another issuer.
+fn changed_at(serial: &str, ledger: &Ledger) -> Option<Timestamp> {
     let issued = ledger.issuances.recorded();
-    let this = issued.iter().position(|one| one.serial == leaf.serial);
+    let this = issued.iter().position(|one| one.serial == serial);
     match (this, this.and_then(|at| issued.get(at))) {
         // A Secret that was missing had no predecessor, unless one is on record.
         (Some(0), Some(first)) if first.reason == "Missing" => None,

@@ -56,7 +56,7 @@ pub(super) fn served(
     }
     let seen = world.served.get(name).cloned().unwrap_or_default();
     let status = last_on_all(channel, &targets, &seen, now);
-    if let Some(finding) = Finding::worst(channel, name, &plan.secret_name, &targets, &seen, world) {
+    if let Some(finding) = Finding::worst(channel, name, plan.certificate_secret(), &targets, &seen, world) {
         let message = finding.message(channel, plan, &targets, &applied.restart);
         return (verdict(finding.truth(), finding.reason(), &message), status);
     }
@@ -138,7 +138,7 @@ fn never_updated(
     let by_path: Vec<_> = targets
         .pods
         .keys()
-        .filter(|pod| pods.get(*pod).is_some_and(|pod| pod.mounts_sub_path(&plan.secret_name)))
+        .filter(|pod| pods.get(*pod).is_some_and(|pod| pod.mounts_sub_path(plan.certificate_secret())))
         .map(String::as_str)
         .take(NAMED)
         .collect();

@@ -11,6 +11,8 @@ use crate::{
     world::PodFacts,
 };
 
+mod moving;
+
 const VOICE: &str = "cc-front/voice";
 
 /// `cc-front/voice` seals recordings, is reached by ivr, and waits for nobody. All of it in force.
@@ -52,7 +54,7 @@ fn applied(plan: &Plan, ledger: Ledger) -> Applied {
         .collect();
     Applied {
         ledger: Ok(ledger),
-        certificate: Ok(leaf()),
+        certificate: Ok(leaf().into()),
         authority: Ok(()),
         keys: Ok(found),
         access: Ok(()),

@@ -153,7 +153,7 @@ pub fn applied(plan: &Plan, ledger: Ledger, random: &mut Random, now: Timestamp)
     };
     Applied {
         ledger: ledger_ok.map(|()| ledger),
-        certificate: certificate.map(|()| leaf),
+        certificate: certificate.map(|()| leaf.into()),
         authority,
         keys: keys_ok.map(|()| found),
         access,

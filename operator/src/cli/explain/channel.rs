@@ -8,7 +8,7 @@ use subrosa_crds::{
     condition,
     preset::resolve,
 };
-use subrosa_plan::{network, selector, validity};
+use subrosa_plan::{network, secrets, selector, validity};
 
 use super::{conditions, page::Page, preset};
 use crate::cli::{table::Tone, words};
@@ -73,10 +73,14 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
         ),
     );
     match &status.certificate {
-        None => page.fact(
-            "Certificate",
-            &format!("none yet; it will stand in Secret {}", validity::secret_name(channel, name)),
-        ),
+        None => {
+            let secret = validity::secret_name(channel, name);
+            let text = match secrets::external(channel) {
+                Some(other) => format!("none yet; somebody else puts it into Secret {other}"),
+                None => format!("none yet; it will stand in Secret {secret}"),
+            };
+            page.fact("Certificate", &text);
+        }
         Some(certificate) => {
             page.fact("Certificate", &format!("{}, serial {}", stands_in(certificate), certificate.serial));
             page.fact("", &certificate.spiffe_id);
@@ -85,14 +89,14 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
                 .parse()
                 .map_or_else(|_| certificate.not_after.clone(), |at| words::ends(at, now));
             page.fact("", &format!("ends {} ({ends})", certificate.not_after));
-            page.fact(
-                "",
-                &format!(
-                    "renewed {} ({})",
-                    certificate.renew_at,
-                    words::when_text(&certificate.renew_at, now)
-                ),
-            );
+            let when = words::when_text(&certificate.renew_at, now);
+            if secrets::external(channel).is_some() {
+                page.fact("", &format!("issued by somebody else: {}", certificate.issuer));
+                page.fact("", &format!("late if not renewed before {} ({when})", certificate.renew_at));
+                page.fact("Trust files", &format!("Secret {}", validity::secret_name(channel, name)));
+            } else {
+                page.fact("", &format!("renewed {} ({when})", certificate.renew_at));
+            }
             if let Some(served) = &certificate.served {
                 let text = format!(
                     "serial {} is presented by {} ready pods, since {}",

@@ -8,7 +8,9 @@ use subrosa_crds::trust_domain::NetworkMode;
 use subrosa_plan::{
     certificate::trust::{CLIENTS_FILE, DEFAULT_FILE, SERVERS_FILE, TrustSources, external_file},
     connection::Other,
-    domain, network, objects, trust,
+    domain, network, objects,
+    secrets::Holds,
+    trust,
 };
 
 use super::{channels::Planned, world::Imagined};
@@ -53,11 +55,15 @@ fn secret(planned: &Planned, imagined: &Imagined) -> serde_json::Result<Value> {
         owner_references: objects::owner(&planned.declared.object).map(|owner| vec![owner]),
         ..ObjectMeta::default()
     };
+    let type_ = match planned.plan.holds {
+        Holds::Everything => "kubernetes.io/tls",
+        Holds::Trust => "Opaque",
+    };
     Ok(json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": serde_json::to_value(metadata)?,
-        "type": "kubernetes.io/tls",
+        "type": type_,
         "data": contents(planned, imagined),
     }))
 }
@@ -79,12 +85,14 @@ fn contents(planned: &Planned, imagined: &Imagined) -> BTreeMap<String, Value> {
     let sources = sources(planned, imagined);
     let default = if sources.listens { CLIENTS_FILE } else { SERVERS_FILE };
     let mut files = BTreeMap::from([
-        ("tls.crt".to_owned(), certificate),
-        ("tls.key".to_owned(), json!(format!("its private key, {}", leaf.key_algorithm))),
         (CLIENTS_FILE.to_owned(), trusted(&sources.clients)),
         (SERVERS_FILE.to_owned(), trusted(&sources.servers)),
         (DEFAULT_FILE.to_owned(), json!(format!("the same as {default}"))),
     ]);
+    if planned.plan.holds == Holds::Everything {
+        let key = json!(format!("its private key, {}", leaf.key_algorithm));
+        files.extend([("tls.crt".to_owned(), certificate), ("tls.key".to_owned(), key)]);
+    }
     for name in sources.external.keys() {
         let bundle = imagined.world.parties.get(name).and_then(|party| party.spec.tls.ca_bundle.as_ref());
         if let Some(key) = bundle {

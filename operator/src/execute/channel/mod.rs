@@ -12,7 +12,9 @@
 //! A fault in one part is kept and the other parts go on; only what a part truly needs holds it up.
 
 mod degraded;
+mod external;
 mod keys;
+mod others;
 mod peers;
 mod pods;
 mod restart;
@@ -34,6 +36,7 @@ use subrosa_plan::{
     fault::Fault,
     ledger::Ledger,
     restart::Restart,
+    secrets,
     status::Applied,
 };
 
@@ -100,10 +103,14 @@ pub async fn carry_out(
         (Err(_), Some(ledger)) => plan::plan(channel, name, world, Some(ledger), now),
         (Err(_), None) => plan::plan_withdrawals(channel, name, world, now),
     })?;
-    let secrets = objects::namespaced(&ctx.client, &name.namespace);
+    let api = objects::namespaced(&ctx.client, &name.namespace);
     // A declaration that is not in force names no Secret: the one that is there stays the one.
     if matches!(plan.scope, Scope::Stalled(_)) && ctx.cluster.is_prepared(&name.namespace) {
-        plan.secret_name = certificate::held(&secrets, channel, name, plan.secret_name).await;
+        let held = certificate::held(&api, channel, name, plan.secret_name.clone()).await;
+        if held != plan.secret_name {
+            plan.holds = secrets::holds(&held, &name.name);
+            plan.secret_name = held;
+        }
     }
     let outcome =
         |applied| Outcome { plan: plan.clone(), applied, wake_at: None, news: Vec::new(), waits: false };
@@ -129,7 +136,7 @@ pub async fn carry_out(
         vault,
         plan: &plan,
         now,
-        secrets,
+        secrets: api,
         news: Vec::new(),
         wake: extra_trust::wake_at(&plan.extra_trust, &plan.domain, now).into_iter().collect(),
         rotating: Vec::new(),
@@ -178,9 +185,8 @@ impl Work<'_> {
             Err(fault) => Err(fault),
             Ok(()) => network::open(self.ctx, self.channel, self.name, plan).await,
         };
-        if network.is_ok() && certified.certificate.is_ok() {
-            self.prune().await;
-        }
+        let may_prune = network.is_ok() && certified.certificate.is_ok();
+        self.keep_or_prune(&authorities, may_prune).await;
         let mut applied = Applied {
             ledger: certified.ledger,
             certificate: certified.certificate,

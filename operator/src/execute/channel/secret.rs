@@ -4,12 +4,13 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_plan::{
     certificate::{
-        Issuance, LeafFacts, LeafSpec, ObservedSecret, Reason, TrustFiles, Validity, Wanted, reissue,
+        Held, Issuance, LeafSpec, ObservedSecret, Reason, TrustFiles, Validity, Wanted, reissue,
         reissue_reason,
     },
     channel::Scope,
     fault::Fault,
     ledger::Ledger,
+    secrets::Holds,
 };
 
 use super::{Authorities, Work};
@@ -27,8 +28,8 @@ use crate::{
 pub(super) struct Certified {
     /// What holds the authority up.
     pub authority: Result<(), Fault>,
-    /// The leaf that is in the Secret.
-    pub certificate: Result<LeafFacts, Fault>,
+    /// The certificate that pods mount.
+    pub certificate: Result<Held, Fault>,
     /// The ledger as it stands.
     pub ledger: Result<Ledger, Fault>,
 }
@@ -61,8 +62,10 @@ impl Work<'_> {
             }
         };
         let files = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
-        let (certificate, ledger) =
-            self.leaf(ledger, version, slot, &authority, &files, blocked.is_ok()).await;
+        let (certificate, ledger) = match self.plan.holds {
+            Holds::Everything => self.leaf(ledger, version, slot, &authority, &files, blocked.is_ok()).await,
+            Holds::Trust => self.trust_alone(ledger, version, slot, &files).await,
+        };
         self.pods(Certified { authority: blocked, certificate, ledger }, &authority).await
     }
 
@@ -103,7 +106,7 @@ impl Work<'_> {
         authority: &Authority,
         files: &TrustFiles,
         may_issue: bool,
-    ) -> (Result<LeafFacts, Fault>, Result<Ledger, Fault>) {
+    ) -> (Result<Held, Fault>, Result<Ledger, Fault>) {
         let observed = slot.observe(&authority.usable);
         let signing = ledger.authority.signing().map(|signing| signing.version);
         let issuer = authority.usable.iter().find(|one| Some(one.version()) == signing);
@@ -151,7 +154,7 @@ impl Work<'_> {
         let certificate = match (reissue_reason(&after, wanted, self.now), after.leaf()) {
             (None, Some(leaf)) => {
                 self.wake.push(reissue::renewal(leaf, &spec));
-                Ok(leaf.clone())
+                Ok(leaf.clone().into())
             }
             (Some(reason), _) => {
                 Err(Fault::new("CertificateNotReady", format!("{}: {reason}", reason.name())))
@@ -201,14 +204,19 @@ impl Work<'_> {
         let issued =
             certificate::issue(self.vault, self.plan, spec, validity, &serial, issuer, self.now).await?;
         let leaf = Leaf::New(&issued, slot);
-        let written =
-            certificate::write(&self.secrets, self.channel, self.name, self.plan, leaf, files).await?;
+        let written = self.write(&self.plan.secret_name, leaf, files).await?;
         if let Some(reason) = reason {
             self.ctx.metrics.issued(reason.name());
             if !matches!(reason, Reason::Missing) {
                 self.news.push(("CertificateIssued", format!("{}: {reason}", reason.name())));
             }
         }
+        Ok(written)
+    }
+
+    /// Writes a Secret of this Channel.
+    pub(super) async fn write(&self, name: &str, leaf: Leaf<'_>, files: &TrustFiles) -> Result<Slot, Fault> {
+        let written = certificate::write(&self.secrets, self.channel, self.name, name, leaf, files).await?;
         Ok(self.own(written))
     }
 
@@ -218,7 +226,7 @@ impl Work<'_> {
         for peer in &self.rotating {
             self.ctx.wake(Subject::Channel(peer.clone()));
         }
-        let key = ObjectKey { namespace: self.name.namespace.clone(), name: self.plan.secret_name.clone() };
+        let key = ObjectKey { namespace: self.name.namespace.clone(), name: secret.name_any() };
         if let Some(version) = secret.resource_version() {
             self.ctx.cluster.wrote_secret(key, version);
         }
@@ -226,7 +234,7 @@ impl Work<'_> {
     }
 
     /// Rewrites the trust files where they differ; leaf and key stay.
-    async fn rewrite_trust(
+    pub(super) async fn rewrite_trust(
         &self,
         slot: &Slot,
         observed: &ObservedSecret,
@@ -236,14 +244,11 @@ impl Work<'_> {
         if reissue::trust_changed(observed, files).is_none() {
             return Ok(None);
         }
-        let leaf = Leaf::Kept(secret);
-        let written =
-            certificate::write(&self.secrets, self.channel, self.name, self.plan, leaf, files).await?;
-        Ok(Some(self.own(written)))
+        self.write(&secret.name_any(), Leaf::Kept(secret), files).await.map(Some)
     }
 
     /// Writes the ledger as it is after the authority's steps and before the leaf is signed.
-    async fn commit(&self, ledger: Ledger, version: u64) -> Result<Ledger, Fault> {
+    pub(super) async fn commit(&self, ledger: Ledger, version: u64) -> Result<Ledger, Fault> {
         let known = self.vault.ledgers.get(&self.plan.id).await;
         let known = known.map_err(|error| crate::observe::vaults::fault(&error))?;
         let known = if known.version == version { known } else { Entry { ledger: None, version } };

@@ -2,19 +2,10 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    ResourceExt as _,
-    api::{DeleteParams, ListParams},
-};
-use subrosa_crds::CHANNEL_LABEL;
+use kube::ResourceExt as _;
 use subrosa_plan::{
-    certificate::ObservedSecret,
-    channel::{Plan, Scope},
-    connection::Connection,
-    extra_trust::ExtraTrust,
-    fault::Fault,
-    ledger::Ledger,
-    selector, trust,
+    certificate::ObservedSecret, channel::Scope, connection::Connection, extra_trust::ExtraTrust,
+    fault::Fault, ledger::Ledger, selector, trust,
 };
 
 use super::{Authorities, Work, later, peers};
@@ -22,7 +13,6 @@ use crate::{
     execute::{
         access,
         certificate::{self, Leaf, Slot},
-        objects,
     },
     observe::ledgers::Entry,
 };
@@ -37,69 +27,48 @@ impl Work<'_> {
     ) -> Result<(), Fault> {
         let Some(ledger) = &entry.ledger else { return Ok(()) };
         let trust = match slot {
-            Ok(Slot::Ours(secret)) => self.withdraw_trust(self.plan, Some(ledger), secret, authorities).await,
-            Ok(Slot::Empty) => Ok(()),
-            // Someone else has the declared name: what is mounted may be under the one before.
-            Err(_) => self.withdraw_held_trust(ledger, authorities).await,
+            Ok(Slot::Ours(secret)) => self.withdraw_trust(Some(ledger), secret, authorities).await,
+            // Someone else has the declared name, or nobody: what is mounted may be under another.
+            Ok(Slot::Empty) | Err(_) => Ok(()),
         };
+        let elsewhere = self.withdraw_elsewhere(ledger, authorities).await;
         let access = self.withdraw_access(ledger).await;
-        trust.and(access)
+        trust.and(elsewhere).and(access)
     }
 
     /// Takes away trust as far as that is known while Vault does not answer.
     pub(super) async fn withdraw_known_trust(&mut self, ledger: Option<&Ledger>) {
-        let withdrawn = match certificate::read(&self.secrets, self.channel, self.name, self.plan).await {
-            Ok(Slot::Ours(secret)) => self.narrow_trust(self.plan, ledger, &secret).await,
-            Ok(Slot::Empty) => Ok(()),
-            Err(_) => match self.held_elsewhere().await {
-                Ok(Some((plan, secret))) => self.narrow_trust(&plan, ledger, &secret).await,
-                Ok(None) => Ok(()),
-                Err(fault) => Err(fault),
-            },
-        };
-        if let Err(fault) = withdrawn {
-            tracing::warn!(channel = %self.name, reason = fault.reason, "{}", fault.message);
+        let mut held = Vec::new();
+        match certificate::read(&self.secrets, self.channel, self.name, self.plan).await {
+            Ok(Slot::Ours(secret)) => held.push(*secret),
+            Ok(Slot::Empty) => {}
+            Err(fault) => self.warn(&fault),
+        }
+        match self.others().await {
+            Ok(others) => held.extend(others),
+            Err(fault) => self.warn(&fault),
+        }
+        for secret in held {
+            if let Err(fault) = self.narrow_trust(ledger, &secret).await {
+                self.warn(&fault);
+            }
         }
     }
 
-    /// Takes away trust from the Secret that the Channel has under another name than it declares.
-    async fn withdraw_held_trust(&mut self, ledger: &Ledger, authorities: &Authorities) -> Result<(), Fault> {
-        match self.held_elsewhere().await? {
-            Some((plan, secret)) => self.withdraw_trust(&plan, Some(ledger), &secret, authorities).await,
-            None => Ok(()),
-        }
+    pub(super) fn warn(&self, fault: &Fault) {
+        tracing::warn!(channel = %self.name, reason = fault.reason, "{}", fault.message);
     }
 
-    /// The Secret that the Channel has under another name than it declares, and a plan with that name.
-    async fn held_elsewhere(&self) -> Result<Option<(Plan, Box<Secret>)>, Fault> {
-        let declared = &self.plan.secret_name;
-        let held = certificate::held(&self.secrets, self.channel, self.name, declared.clone()).await;
-        if held == *declared {
-            return Ok(None);
-        }
-        let plan = Plan { secret_name: held, ..self.plan.clone() };
-        match certificate::read(&self.secrets, self.channel, self.name, &plan).await? {
-            Slot::Ours(secret) => Ok(Some((plan, secret))),
-            Slot::Empty => Ok(None),
-        }
-    }
-
-    async fn narrow_trust(
-        &mut self,
-        plan: &Plan,
-        ledger: Option<&Ledger>,
-        secret: &Secret,
-    ) -> Result<(), Fault> {
+    async fn narrow_trust(&mut self, ledger: Option<&Ledger>, secret: &Secret) -> Result<(), Fault> {
         let ObservedSecret::Present(found) = certificate::observe(secret, &[]) else { return Ok(()) };
         let authorities = peers::last_known_authorities(self.ctx, self.vault, self.plan, &found.trust);
-        self.withdraw_trust(plan, ledger, secret, &authorities).await
+        self.withdraw_trust(ledger, secret, &authorities).await
     }
 
     /// Rewrites the trust files where they trust more than they should. Nothing new is trusted by it:
     /// that waits until the ledger has noted it as open.
-    async fn withdraw_trust(
+    pub(super) async fn withdraw_trust(
         &mut self,
-        plan: &Plan,
         ledger: Option<&Ledger>,
         secret: &Secret,
         authorities: &Authorities,
@@ -117,7 +86,8 @@ impl Work<'_> {
             self.plan.extra_trust.iter().filter(|one| extra(one)),
             authorities,
         );
-        certificate::write(&self.secrets, self.channel, self.name, plan, Leaf::Kept(secret), &kept).await?;
+        let name = secret.name_any();
+        certificate::write(&self.secrets, self.channel, self.name, &name, Leaf::Kept(secret), &kept).await?;
         self.news.push(("TrustWithdrawn", "a certificate authority left the trust files".into()));
         Ok(())
     }
@@ -171,31 +141,5 @@ impl Work<'_> {
         }
         self.wake.extend(still.iter().map(|one| later(one.since, life)));
         ledger.closing = still;
-    }
-
-    /// Removes Secrets that this Channel owns under a name it does not use any more.
-    pub(super) async fn prune(&self) {
-        let Some(uid) = self.channel.metadata.uid.as_deref() else { return };
-        // Only a changed secretName leaves one behind, and that is seen in the status before.
-        let Some(status) = &self.channel.status else { return };
-        let before = status.certificate.as_ref();
-        if before.is_some_and(|before| before.secret_name.as_ref() == Some(&self.plan.secret_name)) {
-            return;
-        }
-        let labelled = ListParams::default().labels(&format!("{CHANNEL_LABEL}={}", self.name.name));
-        let found = match self.secrets.list_metadata(&labelled).await {
-            Ok(found) => found.items,
-            Err(error) => {
-                tracing::warn!(channel = %self.name, %error, "unused Secrets could not be listed");
-                return;
-            }
-        };
-        let unused = |name: &str| name != self.plan.secret_name;
-        for secret in found.iter().filter(|one| unused(&one.name_any()) && objects::owned_by(*one, uid)) {
-            let name = secret.name_any();
-            if let Err(error) = self.secrets.delete(&name, &DeleteParams::default()).await {
-                tracing::warn!(channel = %self.name, secret = name, %error, "an unused Secret could not be removed");
-            }
-        }
     }
 }

@@ -14,6 +14,10 @@ use crate::grants::{
     rbac::{NAMESPACE_BINDING, NAMESPACE_ROLE},
 };
 
+/// A Secret of trust files: nothing in it is anybody's identity.
+const TRUST_ALONE: &str =
+    "(object.type == 'Opaque' && object.?data.orValue({}).all(file, file.endsWith('ca.crt')))";
+
 pub(super) fn guards(installation: &Installation) -> [Guard; 5] {
     [
         role_binding(installation),
@@ -86,7 +90,7 @@ fn secret(_: &Installation) -> Draft {
     };
     Draft {
         name: "subrosa-secret",
-        description: "The operator writes TLS Secrets of Channels; it neither makes, changes nor deletes another.",
+        description: "The operator writes TLS Secrets of Channels, and Secrets with their trust files alone; it neither makes, changes nor deletes another.",
         rules: vec![rule("", "v1", &["secrets"], &["CREATE", "UPDATE", "DELETE"])],
         conditions: vec![],
         variables: vec![],
@@ -103,13 +107,13 @@ fn secret(_: &Installation) -> Draft {
             ),
             demand(
                 format!(
-                    "request.operation == 'DELETE' || (object.type == 'kubernetes.io/tls' && {} && \
+                    "request.operation == 'DELETE' || ((object.type == 'kubernetes.io/tls' || {TRUST_ALONE}) && {} && \
                      '{CHANNEL_LABEL}' in object.metadata.labels && {})",
                     managed("object"),
                     owned("object")
                 ),
                 format!(
-                    "'the operator writes Secrets of type kubernetes.io/tls that are owned by a Channel and labelled \
+                    "'the operator writes Secrets of type kubernetes.io/tls, or Opaque with *ca.crt alone, that are owned by a Channel and labelled \
                      {MANAGED_BY} and {CHANNEL_LABEL}; this one, ' + object.metadata.name + ', is not'"
                 ),
             ),

@@ -2,6 +2,7 @@
 
 mod building;
 mod checking;
+mod external;
 mod handshake;
 mod observing;
 mod peers;

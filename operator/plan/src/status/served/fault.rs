@@ -98,7 +98,7 @@ impl Finding {
         if self.pods.len() > NAMED {
             pods.push_str(&format!(" and {} more", self.pods.len() - NAMED));
         }
-        let secret = &plan.secret_name;
+        let secret = plan.certificate_secret();
         let said = match self.kind {
             Kind::KeyNotHeld => {
                 "shows a certificate whose key it does not hold: find out what answers there".to_owned()

@@ -81,7 +81,7 @@ impl Stage {
     fn applied(&self, scene: &Scene) -> Applied {
         Applied {
             ledger: Ok(scene.first_ledger(DB)),
-            certificate: Ok(leaf()),
+            certificate: Ok(leaf().into()),
             authority: Ok(()),
             keys: Ok(BTreeMap::new()),
             access: Ok(()),

@@ -1,0 +1,145 @@
+//! A certificate that somebody else issues: what is found of it, and what that means.
+
+use jiff::Timestamp;
+
+use super::observed::Malformed;
+use super::{CLOCK_SKEW, Validity, after, fraction};
+use crate::fault::Fault;
+
+/// What a readable Secret of somebody else says. Never the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalFacts {
+    /// Serial number, lower-case hex.
+    pub serial: String,
+    /// The issuer's distinguished name.
+    pub issuer: String,
+    /// The first SPIFFE ID in it, if there is one.
+    pub spiffe_id: Option<String>,
+    /// The leaf's validity.
+    pub validity: Validity,
+    /// `tls.key` is the private key of the leaf.
+    pub key_matches: bool,
+}
+
+/// What was found under the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObservedExternal {
+    /// There is no such Secret.
+    Missing,
+    /// There is one, and Subrosa made it.
+    Ours,
+    /// A file of it cannot be read.
+    Malformed(Malformed),
+    /// A leaf and a key.
+    Present(ExternalFacts),
+}
+
+/// From when a renewal by somebody else is late: when a sixth of the life is left. cert-manager renews when a
+/// third is left, so that this much time is its own to try again.
+#[must_use]
+pub fn late(validity: Validity) -> Timestamp {
+    after(validity.not_after, -fraction(validity.lifetime(), 1, 6))
+}
+
+/// The certificate that pods mount, where what was found is one.
+///
+/// # Errors
+/// What is wrong with it, and what whoever issues it should do.
+pub fn judge(found: ObservedExternal, secret: &str, now: Timestamp) -> Result<ExternalFacts, Fault> {
+    let fault = |reason: &str, what: String| Err(Fault::new(reason, format!("Secret {secret}: {what}")));
+    match found {
+        ObservedExternal::Missing => fault(
+            "ExternalSecretNotFound",
+            "it is not there; have it issued (tls.issuance is External), or correct tls.secretName".into(),
+        ),
+        ObservedExternal::Ours => fault(
+            "ExternalSecretOurs",
+            "Subrosa made it; name the Secret of the other issuer in tls.secretName, under another name"
+                .into(),
+        ),
+        ObservedExternal::Malformed(Malformed { field, problem }) => {
+            fault("ExternalSecretMalformed", format!("{field}: {problem}; have it issued again"))
+        }
+        ObservedExternal::Present(facts) if !facts.key_matches => fault(
+            "ExternalKeyMismatch",
+            "tls.key is not the key of tls.crt; find what writes only one of them, and have it issued again"
+                .into(),
+        ),
+        ObservedExternal::Present(facts) if facts.validity.not_after < now => {
+            let ended = facts.validity.not_after;
+            fault(
+                "ExternalCertificateExpired",
+                format!("its certificate ended at {ended}; have it issued again"),
+            )
+        }
+        ObservedExternal::Present(facts) if facts.validity.not_before > after(now, CLOCK_SKEW) => {
+            let begins = facts.validity.not_before;
+            fault(
+                "ExternalCertificateNotYetValid",
+                format!("its certificate begins at {begins}; check the clocks"),
+            )
+        }
+        ObservedExternal::Present(facts) => Ok(facts),
+    }
+}
+
+/// What is to be said of a certificate that is valid and should have been renewed.
+#[must_use]
+pub fn expiring(facts: &ExternalFacts, secret: &str, now: Timestamp) -> Option<Fault> {
+    (late(facts.validity) <= now).then(|| {
+        let ends = facts.validity.not_after;
+        let message = format!(
+            "Secret {secret}: its certificate ends at {ends} and was not renewed; see what its issuer says"
+        );
+        Fault::new("ExternalCertificateExpiring", message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn facts() -> ExternalFacts {
+        ExternalFacts {
+            serial: "01".into(),
+            issuer: "CN=old".into(),
+            spiffe_id: None,
+            validity: Validity {
+                not_before: at("2026-11-01T00:00:00Z"),
+                not_after: at("2026-11-25T00:00:00Z"),
+            },
+            key_matches: true,
+        }
+    }
+
+    #[test]
+    fn each_thing_that_is_wrong_has_its_reason() {
+        let now = at("2026-11-10T00:00:00Z");
+        let reason = |found, now| judge(found, "voice-tls", now).unwrap_err().reason;
+        let present = ObservedExternal::Present;
+        assert_eq!(judge(present(facts()), "voice-tls", now), Ok(facts()));
+        assert_eq!(reason(ObservedExternal::Missing, now), "ExternalSecretNotFound");
+        assert_eq!(reason(ObservedExternal::Ours, now), "ExternalSecretOurs");
+        let malformed = Malformed { field: "tls.key", problem: "it is missing" };
+        let said = judge(ObservedExternal::Malformed(malformed), "voice-tls", now).unwrap_err();
+        assert_eq!(said.reason, "ExternalSecretMalformed");
+        assert!(said.message.contains("tls.key: it is missing"), "{}", said.message);
+        let other = ExternalFacts { key_matches: false, ..facts() };
+        assert_eq!(reason(present(other), now), "ExternalKeyMismatch");
+        let ended = at("2026-11-25T00:00:01Z");
+        assert_eq!(reason(present(facts()), ended), "ExternalCertificateExpired");
+        assert_eq!(reason(present(facts()), at("2026-10-31T23:00:00Z")), "ExternalCertificateNotYetValid");
+    }
+
+    #[test]
+    fn a_renewal_is_late_when_a_sixth_is_left() {
+        assert_eq!(late(facts().validity), at("2026-11-21T00:00:00Z"));
+        assert_eq!(expiring(&facts(), "voice-tls", at("2026-11-20T23:59:59Z")), None);
+        let late = expiring(&facts(), "voice-tls", at("2026-11-21T00:00:00Z")).unwrap();
+        assert!(late.reason == "ExternalCertificateExpiring" && late.message.contains("2026-11-25"));
+    }
+}

@@ -1,0 +1,60 @@
+//! Which Secrets a Channel has: the one that Subrosa writes, and the one that somebody else does.
+
+use subrosa_crds::{Channel, channel::Issuance};
+
+/// What stands in the Secret that Subrosa writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Leaf, key and trust files, to be mounted as one.
+    Everything,
+    /// Trust files alone: certificate and key reach the pods another way.
+    Trust,
+}
+
+/// The name of the Secret with the trust files alone.
+pub fn trust_name(channel: &str) -> String {
+    format!("{channel}-trust")
+}
+
+/// The Secret that Subrosa writes, and what stands in it.
+pub fn written(channel: &Channel, name: &str) -> (String, Holds) {
+    if external(channel).is_some() {
+        return (trust_name(name), Holds::Trust);
+    }
+    let declared = channel.spec.tls.as_ref().and_then(|tls| tls.secret_name.clone());
+    (declared.unwrap_or_else(|| format!("{name}-mtls")), Holds::Everything)
+}
+
+/// The Secret that somebody else writes and Subrosa only reads; none unless issuance is External.
+pub fn external(channel: &Channel) -> Option<&str> {
+    let tls = channel.spec.tls.as_ref()?;
+    // The schema asks for a name. Without one there is nothing to read, and never something to write.
+    (tls.issuance == Some(Issuance::External)).then(|| tls.secret_name.as_deref().unwrap_or_default())
+}
+
+/// What a Secret holds that the Channel has already, told by its name.
+pub fn holds(name: &str, channel: &str) -> Holds {
+    if name == trust_name(channel) { Holds::Trust } else { Holds::Everything }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::channel;
+
+    #[test]
+    fn what_is_external_is_not_written() {
+        let of = |tls| {
+            let channel = channel("cc-front/voice", json!({"tls": tls}));
+            (written(&channel, "voice"), external(&channel).map(str::to_owned))
+        };
+        let own = |name: &str| ((name.to_owned(), Holds::Everything), None);
+        assert_eq!(of(json!({})), own("voice-mtls"));
+        assert_eq!(of(json!({"secretName": "sip"})), own("sip"));
+        assert_eq!(of(json!({"secretName": "sip", "issuance": "Subrosa"})), own("sip"));
+        let foreign = of(json!({"secretName": "sip", "issuance": "External"}));
+        assert_eq!(foreign, (("voice-trust".to_owned(), Holds::Trust), Some("sip".to_owned())));
+    }
+}

@@ -1,0 +1,92 @@
+//! Secrets that the Channel has under a name it does not use any more. Pods may mount them still: as long as one
+//! does, its trust files are kept as they should be; after that the Secret goes.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, Preconditions},
+};
+use subrosa_plan::{certificate::ObservedSecret, fault::Fault, ledger::Ledger};
+
+use super::{Authorities, Work};
+use crate::execute::{
+    certificate::{self, Leaf},
+    objects,
+};
+
+impl Work<'_> {
+    /// The Secrets that this Channel owns beside the one it declares.
+    pub(super) async fn others(&self) -> Result<Vec<Secret>, Fault> {
+        let uid = self.channel.metadata.uid.as_deref().unwrap_or_default();
+        let mut owned = Vec::new();
+        for name in self.ctx.cluster.secrets_of(self.name) {
+            if name == self.plan.secret_name {
+                continue;
+            }
+            let found = self.secrets.get_opt(&name).await;
+            let found = found.map_err(|error| objects::fault(&format!("reading Secret {name}"), &error))?;
+            owned.extend(found.filter(|secret| objects::owned_by(secret, uid)));
+        }
+        Ok(owned)
+    }
+
+    /// Takes away trust from the other Secrets, as from the one that is declared.
+    pub(super) async fn withdraw_elsewhere(
+        &mut self,
+        ledger: &Ledger,
+        authorities: &Authorities,
+    ) -> Result<(), Fault> {
+        for secret in self.others().await? {
+            self.withdraw_trust(Some(ledger), &secret, authorities).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the trust files of the other Secrets as they should be, and removes a Secret that no pod mounts, once
+    /// what is declared is in force.
+    pub(super) async fn keep_or_prune(&mut self, authorities: &Authorities, may_prune: bool) {
+        let others = match self.others().await {
+            Ok(others) => others,
+            Err(fault) => return self.warn(&fault),
+        };
+        for secret in others {
+            let name = secret.name_any();
+            let mounted = self.ctx.cluster.read(|world| world.is_mounted(&self.name.namespace, &name));
+            if may_prune && !mounted {
+                self.remove(&secret).await;
+                continue;
+            }
+            self.tell_of(&name, may_prune);
+            let ObservedSecret::Present(found) = certificate::observe(&secret, &[]) else { continue };
+            let files = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
+            if files.differing(&found.trust).is_empty() {
+                continue;
+            }
+            if let Err(fault) = self.write(&name, Leaf::Kept(&secret), &files).await {
+                self.warn(&fault);
+            }
+        }
+    }
+
+    /// Says once that a Secret stays behind: when another one takes its place.
+    fn tell_of(&mut self, name: &str, replaced: bool) {
+        let before = self.channel.status.as_ref().and_then(|status| status.certificate.as_ref());
+        if replaced && before.is_some_and(|before| before.secret_name.as_deref() == Some(name)) {
+            let note = format!(
+                "Secret {name} is not used any more and pods mount it: its trust files are kept, its certificate is \
+                 not renewed, and it goes when no pod mounts it"
+            );
+            self.news.push(("SecretKept", note));
+        }
+    }
+
+    /// Removes a Secret, as it was seen and not another of its name.
+    async fn remove(&self, secret: &Secret) {
+        let name = secret.name_any();
+        let same = Preconditions { uid: secret.uid(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+        if let Err(error) = self.secrets.delete(&name, &params).await {
+            tracing::warn!(channel = %self.name, secret = name, %error, "an unused Secret could not be removed");
+        }
+    }
+}
