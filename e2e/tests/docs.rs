@@ -139,7 +139,8 @@ fn tests_that_pages_name_are_there() {
     files(&root(), "rs", &mut found);
     let code: String = found.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     let mut named = 0;
-    for (path, page) in pages() {
+    // What that page names are settings of servers.
+    for (path, page) in pages().into_iter().filter(|(path, _)| !path.ends_with("docs/presets.md")) {
         let is_name = |text: &&str| {
             text.matches('_').count() > 1
                 && text.chars().all(|letter| letter == '_' || letter.is_ascii_lowercase())
