@@ -85,7 +85,7 @@ pub async fn are_restarted_and_nothing_else(world: &World) -> Result<()> {
                 "has the pods run as another",
                 json!({"spec": {"template": {"spec": {"serviceAccountName": "other"}}}}),
             ),
-            with("keeps the pods it has", json!({"spec": {"minReadySeconds": 3600}})),
+            with("keeps the pods it has", json!({"spec": {"minReadySeconds": 60}})),
             with("labels the workload", json!({"metadata": {"labels": {"a": "b"}}})),
             with("annotates the workload", json!({"metadata": {"annotations": {"a": "b"}}})),
             with("holds it back from deletion", json!({"metadata": {"finalizers": ["example.org/stay"]}})),
