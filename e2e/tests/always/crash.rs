@@ -260,7 +260,17 @@ impl Rig {
             if differences.is_empty() { Ok(()) } else { Err(differences) }
         });
         converged.await.with_context(|| self.last_words())?;
-        let used = Tally::of(&self.house, scenario).await?.since(&before);
+        // A key's version is in no picture: one that is still to come may come after all the rest.
+        let used = wait::until(PATIENCE, || async {
+            let used = Tally::of(&self.house, scenario).await.map_err(|error| format!("{error:#}"))?;
+            let used = used.since(&before);
+            if used.since(&known.tally).is_short() {
+                Err(format!("still to come: {used:?}"))
+            } else {
+                Ok(used)
+            }
+        });
+        let used = used.await.with_context(|| self.last_words())?;
         let extra = used.since(&known.tally);
         extra.at_most_one(crash).with_context(|| format!("used {used:?} instead of {:?}", known.tally))?;
         Ok(hit)
