@@ -4,7 +4,10 @@
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::{Node, wire::Protocol};
+use super::{
+    Node,
+    wire::{Protocol, Wire},
+};
 use crate::wait;
 
 /// The namespace of the servers.
@@ -69,8 +72,8 @@ pub const SERVERS: [Server; 4] = [
 ];
 
 impl Node {
-    /// Applies all of it and waits until every Channel is ready and every pod runs. A pod whose Secret is not there
-    /// yet waits for it: nothing has to be applied in order.
+    /// Applies all of it and waits until every Channel is ready, every pod runs and every server answers its peer. A
+    /// pod whose Secret is not there yet waits for it: nothing has to be applied in order.
     ///
     /// # Errors
     /// When something does not come up; the error says how the pods are.
@@ -96,6 +99,12 @@ impl Node {
         }
         for (namespace, channel) in channels() {
             self.is_rolled_out(namespace, channel).await?;
+        }
+        // What was written into a Secret after its pod had begun is mounted, and taken by the server, a moment later.
+        for Server { name, software, port, protocol, .. } in SERVERS {
+            let at = (SERVERS_NAMESPACE, name, port);
+            let wire = Wire::new(self, at, (CLIENTS_NAMESPACE, DESK), protocol).await?;
+            wait::until(super::PATIENCE, || wire.call()).await.context(software)?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use rustls::{
     ClientConfig, RootCertStore,
+    client::Resumption,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use tokio::{
@@ -122,8 +123,10 @@ impl Wire {
         // The parser's error could quote what it read.
         let key =
             PrivateKeyDer::from_pem_slice(file("tls.key")?).map_err(|_| anyhow!("tls.key is no key"))?;
-        let config =
-            ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain?, key)?;
+        let config = ClientConfig::builder().with_root_certificates(roots);
+        let mut config = config.with_client_auth_cert(chain?, key)?;
+        // A session that is taken up again shows the certificate of its beginning.
+        config.resumption = Resumption::disabled();
         let address = node.pod_address(namespace, &format!("app={server}")).await?;
         Ok(Self {
             address: SocketAddr::new(address.parse().context("the pod's address")?, port),
