@@ -19,7 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     grants::Installation,
-    observe::{Cluster, Surroundings, Vaults, probe::Prober, watch::ObjectKey},
+    observe::{Cluster, Surroundings, Vaults, definitions::Definitions, probe::Prober, watch::ObjectKey},
     report::{Reporter, metrics::Metrics},
 };
 
@@ -50,6 +50,8 @@ pub struct Context {
     pub cluster: Cluster,
     /// What is around everything.
     pub surroundings: Surroundings,
+    /// The definitions that are served.
+    pub definitions: Definitions,
     /// The Vaults.
     pub vaults: Vaults,
     /// Status and Events.

@@ -35,7 +35,9 @@ use crate::{
     lead::{self, Book, Campaign, Leadership},
     logging,
     observe::{
-        Cluster, Surroundings, Vaults, pod_certificates,
+        Cluster, Surroundings, Vaults,
+        definitions::{self, Definitions},
+        guards, pod_certificates,
         probe::{self, PodLabels},
         vaults::Lead,
         watch::{self, Announced, Change, ObjectKey},
@@ -70,6 +72,9 @@ pub struct Settings {
     /// these in; no probes where absent.
     #[arg(long, env = "SUBROSA_PROBE_FROM_LABELS", value_name = "LABELS")]
     pub probe_from_labels: Option<PodLabels>,
+    /// Guards that this installation does without by choice: membership, deletion. Status shows it.
+    #[arg(long, env = "SUBROSA_GUARDS_OFF", value_enum, value_delimiter = ',')]
+    pub guards_off: Vec<guards::Optional>,
     /// The least that is logged: off, error, warn, info, debug or trace.
     #[arg(long, env = "SUBROSA_LOG", default_value = "info")]
     pub log: LevelFilter,
@@ -134,7 +139,8 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         lead::client(config.clone(), leadership.clone()).context("the connection to the API server")?;
     let ctx = Arc::new(Context {
         cluster: Cluster::default(),
-        surroundings: Surroundings::default(),
+        definitions: Definitions::default(),
+        surroundings: Surroundings::new(settings.guards_off.clone()),
         vaults: Vaults::new(
             client.clone(),
             settings.namespace.clone(),
@@ -159,6 +165,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         .await
         .with_context(|| format!("cannot serve on {} (--listen)", settings.listen))?;
     tracing::info!(address = %listener.local_addr()?, "serving /healthz, /readyz and /metrics");
+    tokio::spawn(definitions::follow(Arc::clone(&ctx), stop.clone()));
     let served = tokio::spawn(server::serve(listener, readiness.clone(), Arc::clone(&ctx), stop.clone()));
 
     let mut tasks = JoinSet::new();

@@ -22,11 +22,21 @@ impl Readiness {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn answer(&self) -> (StatusCode, &'static str) {
-        if self.0.load(Ordering::Relaxed) {
-            (StatusCode::OK, "ok\n")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "waiting for the API server: are the CRDs installed?\n")
+    fn answer(&self, ctx: &Context) -> (StatusCode, String) {
+        let not = |text: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"));
+        if !self.0.load(Ordering::Relaxed) {
+            return not(ctx.definitions.waiting());
+        }
+        if let Some(silent) = ctx.metrics.silent_for() {
+            return not(format!(
+                "the API server has not answered for {} s: what this replica has seen is old, and it tells nothing of the \
+                 cluster until it is answered; check the way from this pod to the API server",
+                silent.as_secs()
+            ));
+        }
+        match ctx.definitions.outdated() {
+            Some(outdated) => not(outdated),
+            None => (StatusCode::OK, "ok\n".to_owned()),
         }
     }
 }
@@ -42,9 +52,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let asked = Arc::clone(&ctx);
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(async move || readiness.answer()))
+        .route("/readyz", get(async move || readiness.answer(&asked)))
         .route("/metrics", get(async move || ([("content-type", OPENMETRICS)], metrics(&ctx))));
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())

@@ -20,11 +20,24 @@ pub struct Seen {
     /// Whether it can be used.
     pub reachable: Result<(), Fault>,
     /// What is wrong with the admission policies, if anything.
-    pub guarded: Option<String>,
+    pub guarded: Guards,
+    /// What is wrong with the definitions that are served, if anything.
+    pub outdated: Option<String>,
     /// Ledger entries without a Channel.
     pub orphans: Option<Orphans>,
     /// How many there are of what.
     pub counts: Counts,
+}
+
+/// How the admission policies were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guards {
+    /// All in place and unedited.
+    InPlace,
+    /// Nothing is wrong but that the installation does without some, by a person's choice.
+    SwitchedOff(String),
+    /// Something is missing or edited that should not be.
+    NotInPlace(String),
 }
 
 /// How many there are of what in a trust domain.
@@ -69,30 +82,48 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
         ),
     };
     let guarded = match &seen.guarded {
-        None => Verdict::new(
+        Guards::InPlace => Verdict::new(
             condition::GUARDED,
             Truth::True,
             "InPlace",
             "the admission policies are in place and unedited",
         ),
-        Some(problem) => Verdict::new(condition::GUARDED, Truth::False, "NotInPlace", problem.clone()),
+        Guards::SwitchedOff(what) => {
+            Verdict::new(condition::GUARDED, Truth::False, "SwitchedOff", what.clone())
+        }
+        Guards::NotInPlace(problem) => {
+            Verdict::new(condition::GUARDED, Truth::False, "NotInPlace", problem.clone())
+        }
     };
+    // A person's choice is shown, and is no fault of what is in force.
+    let chosen = matches!(seen.guarded, Guards::SwitchedOff(_));
     let stalled = domain::time_zone(domain).err().map(|error| {
         let message = format!("spec.timeZone: {error}; write an IANA name such as Europe/Amsterdam");
         Verdict::new(condition::STALLED, Truth::True, "TimeZoneUnknown", message)
     });
+    let outdated = seen
+        .outdated
+        .as_ref()
+        .map(|said| Verdict::new(condition::READY, Truth::False, "DefinitionsOutdated", said.clone()));
     let bad = stalled
         .iter()
-        .chain([&reachable, &guarded].into_iter().filter(|one| one.truth != Truth::True))
+        .chain(&outdated)
+        .chain(
+            [&reachable, &guarded]
+                .into_iter()
+                .filter(|one| one.truth != Truth::True && !(chosen && one.reason == "SwitchedOff")),
+        )
         .next();
     let ready = match bad {
         Some(bad) => Verdict::new(condition::READY, Truth::False, bad.reason.clone(), bad.message.clone()),
-        None => Verdict::new(
-            condition::READY,
-            Truth::True,
-            "InForce",
-            "Vault is within reach and the guards are in place",
-        ),
+        None => {
+            let message = if chosen {
+                format!("Vault is within reach; {}", guarded.message)
+            } else {
+                "Vault is within reach and the guards are in place".to_owned()
+            };
+            Verdict::new(condition::READY, Truth::True, "InForce", message)
+        }
     };
     let reconciling = (ready.truth == Truth::False && stalled.is_none())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));

@@ -129,7 +129,8 @@ async fn turn(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     };
     let guarded = ctx.surroundings.look(ctx).await;
     let counts = ctx.cluster.read(|world| Counts::of(&name, world));
-    let seen = Seen { vault: seen, reachable, guarded, orphans, counts };
+    let outdated = ctx.definitions.outdated();
+    let seen = Seen { vault: seen, reachable, guarded, outdated, orphans, counts };
     let status = domain_status::status(domain, &seen, ctx.now());
     ctx.reporter
         .status(domain, old, &status)

@@ -48,6 +48,8 @@ impl Campaign {
         book: Arc<Book>,
         metrics: Arc<Metrics>,
     ) -> kube::Result<Self> {
+        // From here on silence counts.
+        metrics.heard();
         let terms = Terms::default();
         let seconds = i32::try_from(terms.lease.as_secs()).unwrap_or(i32::MAX);
         Ok(Self {
@@ -93,6 +95,7 @@ impl Campaign {
     async fn read(&mut self) {
         match within(self.store.read()).await {
             Ok(record) => {
+                self.metrics.heard();
                 let rival = record.as_ref().map(|record| record.holder.clone()).unwrap_or_default();
                 if self.elector.term().is_none() && rival != self.rival && rival != self.me {
                     tracing::info!(holder = rival, "standing by");
@@ -112,6 +115,7 @@ impl Campaign {
         let text = book.as_ref().map(|(_, text)| text.as_str());
         match within(self.store.write(bid, text)).await {
             Ok(Outcome::Accepted(record)) => {
+                self.metrics.heard();
                 self.elector.written(sent, clock::now(), record);
                 let Some((epoch, until)) = self.elector.term() else { return };
                 if !led {

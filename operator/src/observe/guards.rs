@@ -8,21 +8,73 @@ use kube::{
     core::{ApiResource, DynamicObject},
 };
 
+use subrosa_plan::domain_status::Guards;
+
 use crate::{
     context::Context,
-    grants::admission::{Found, RESTORE, gaps, names, policies},
+    grants::admission::{Found, Gap, RESTORE, gaps, names, policies},
 };
 
-/// What is wrong with the admission policies, if anything. What cannot be read counts as wrong.
-pub async fn look(ctx: &Context) -> Option<String> {
-    match found(ctx).await {
-        Err(error) => Some(format!("the admission policies cannot be read: {error}")),
-        Ok(found) => {
-            let gaps: Vec<_> =
-                gaps(&policies(&ctx.installation), &found).iter().map(ToString::to_string).collect();
-            (!gaps.is_empty()).then(|| format!("{}; next: {RESTORE}", gaps.join("; ")))
+/// A guard of people's decisions, which an installation may do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Optional {
+    /// Who puts a namespace into a trust domain.
+    Membership,
+    /// Confirmed deletion.
+    Deletion,
+}
+
+impl Optional {
+    fn policy(self) -> &'static str {
+        match self {
+            Self::Membership => "subrosa-membership",
+            Self::Deletion => "subrosa-deletion",
         }
     }
+
+    fn left_open(self) -> &'static str {
+        match self {
+            Self::Membership => "whoever may label a namespace decides which trust domain it belongs to",
+            Self::Deletion => "what protects can be deleted by accident",
+        }
+    }
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Membership => "admission.membershipGuard.enabled",
+            Self::Deletion => "admission.deletionGuard.enabled",
+        }
+    }
+}
+
+/// How the admission policies are; `off` are those that the installation does without. What cannot be read counts
+/// as wrong.
+pub async fn look(ctx: &Context, off: &[Optional]) -> Guards {
+    match found(ctx).await {
+        Err(error) => Guards::NotInPlace(format!("the admission policies cannot be read: {error}")),
+        Ok(found) => judge(&gaps(&policies(&ctx.installation), &found), off),
+    }
+}
+
+/// A guard that was switched off after it was installed may be there still: then it is in place.
+fn judge(gaps: &[Gap], off: &[Optional]) -> Guards {
+    let chosen = |gap: &&Gap| off.iter().any(|one| one.policy() == gap.name);
+    let wrong: Vec<_> = gaps.iter().filter(|gap| !chosen(gap)).map(ToString::to_string).collect();
+    if !wrong.is_empty() {
+        return Guards::NotInPlace(format!("{}; next: {RESTORE}", wrong.join("; ")));
+    }
+    let missing = off.iter().filter(|one| gaps.iter().any(|gap| gap.name == one.policy()));
+    let said: Vec<_> = missing
+        .map(|one| {
+            format!(
+                "{} is switched off by the chart's value {}: {}",
+                one.policy(),
+                one.value(),
+                one.left_open()
+            )
+        })
+        .collect();
+    if said.is_empty() { Guards::InPlace } else { Guards::SwitchedOff(said.join("; ")) }
 }
 
 /// Read without this build's types, so that a field they do not know is seen too.
@@ -39,4 +91,30 @@ async fn found(ctx: &Context) -> kube::Result<Found<DynamicObject, DynamicObject
 
 fn api<K: Resource<DynamicType = ()>>(ctx: &Context) -> Api<DynamicObject> {
     Api::all_with(ctx.client.clone(), &ApiResource::erase::<K>(&()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gap(name: &str) -> Gap {
+        Gap { kind: "ValidatingAdmissionPolicy", name: name.to_owned(), edited: None }
+    }
+
+    #[test]
+    fn only_what_was_switched_off_is_excused() {
+        let off = [Optional::Deletion];
+        assert_eq!(judge(&[], &off), Guards::InPlace, "it may have stayed");
+        let Guards::SwitchedOff(said) = judge(&[gap("subrosa-deletion")], &off) else {
+            panic!("not excused")
+        };
+        assert!(said.contains("admission.deletionGuard.enabled"), "{said}");
+        for name in ["subrosa-membership", "subrosa-secret"] {
+            let Guards::NotInPlace(said) = judge(&[gap("subrosa-deletion"), gap(name)], &off) else {
+                panic!("{name} was excused")
+            };
+            assert!(said.contains(name) && !said.contains("subrosa-deletion"), "{said}");
+        }
+        assert!(matches!(judge(&[gap("subrosa-deletion")], &[]), Guards::NotInPlace(_)));
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod convert;
+pub mod definitions;
 pub mod engines;
 pub mod guards;
 pub mod ledgers;

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use subrosa_plan::domain_status::Guards;
 use tokio::sync::Mutex;
 
 use super::{engines, guards};
@@ -11,22 +12,29 @@ use crate::context::Context;
 /// How long an answer is good. Trust domains are looked at more often while their Channels change.
 const GOOD: Duration = Duration::from_secs(10);
 
-/// The last answer.
-#[derive(Default)]
-pub struct Surroundings(Mutex<Option<(Instant, Option<String>)>>);
+/// The last answer, and which guards the installation does without.
+pub struct Surroundings {
+    off: Vec<guards::Optional>,
+    last: Mutex<Option<(Instant, Guards)>>,
+}
 
 impl Surroundings {
-    /// What is wrong with the guards, if anything; takes other policy engines into the world on the way.
-    pub async fn look(&self, ctx: &Context) -> Option<String> {
-        let mut last = self.0.lock().await;
-        if let Some((at, wrong)) = last.as_ref()
+    /// For an installation that does without these guards.
+    pub fn new(off: Vec<guards::Optional>) -> Self {
+        Self { off, last: Mutex::default() }
+    }
+
+    /// How the guards are; takes other policy engines into the world on the way.
+    pub async fn look(&self, ctx: &Context) -> Guards {
+        let mut last = self.last.lock().await;
+        if let Some((at, found)) = last.as_ref()
             && at.elapsed() < GOOD
         {
-            return wrong.clone();
+            return found.clone();
         }
         engines::look(ctx).await;
-        let wrong = guards::look(ctx).await;
-        *last = Some((Instant::now(), wrong.clone()));
-        wrong
+        let found = guards::look(ctx, &self.off).await;
+        *last = Some((Instant::now(), found.clone()));
+        found
     }
 }

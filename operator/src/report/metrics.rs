@@ -9,7 +9,10 @@ use std::{
 
 use jiff::Timestamp;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{
         counter::Counter,
         family::Family,
@@ -54,9 +57,17 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
+/// After how long without an answer of the API server what a replica has seen of it is old. It asks for the Lease every
+/// few seconds, whether it leads or stands by.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// All metrics of the operator.
 pub struct Metrics {
     registry: Registry,
+    /// What speaks of the cluster: left out while what was seen of it is old.
+    of_cluster: Registry,
+    /// When the API server last answered the election; nothing where there is none.
+    heard: Mutex<Option<Instant>>,
     reconciles: Family<ReconcileLabels, Counter>,
     vault: Family<VaultLabels, Counter>,
     vault_seconds: Histogram,
@@ -140,8 +151,21 @@ impl Default for Metrics {
         let leader = Gauge::default();
         registry.register("leader", "Whether this replica leads: 1 or 0", leader.clone());
         let gauges = Gauges::default();
-        gauges.register(&mut registry);
-        Self { registry, reconciles, vault, vault_seconds, issued, leader, gauges, counted: Mutex::default() }
+        let mut of_cluster = Registry::with_prefix("subrosa");
+        gauges.register(&mut of_cluster);
+        let heard = Mutex::default();
+        Self {
+            registry,
+            of_cluster,
+            heard,
+            reconciles,
+            vault,
+            vault_seconds,
+            issued,
+            leader,
+            gauges,
+            counted: Mutex::default(),
+        }
     }
 }
 
@@ -180,16 +204,31 @@ impl Metrics {
         self.leader.set(leads.into());
     }
 
+    /// Notes that the API server answered the election.
+    pub fn heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// For how long the API server has not answered, where that is so long that what was seen of it is old.
+    pub fn silent_for(&self) -> Option<Duration> {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.map(|at| at.elapsed()).filter(|silent| *silent > SILENCE)
+    }
+
     /// Counts an issued certificate.
     pub fn issued(&self, reason: &'static str) {
         self.issued.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// OpenMetrics text.
+    /// OpenMetrics text. A replica that is cut off says nothing of the cluster: what it saw last may be long over.
     pub fn text(&self) -> String {
         let _counted = self.counted();
         let mut text = String::new();
-        match encode(&mut text, &self.registry) {
+        let mut written = encode_registry(&mut text, &self.registry);
+        if self.silent_for().is_none() {
+            written = written.and_then(|()| encode_registry(&mut text, &self.of_cluster));
+        }
+        match written.and_then(|()| encode_eof(&mut text)) {
             Ok(()) => text,
             Err(error) => format!("# the metrics cannot be written: {error}\n"),
         }
@@ -232,6 +271,23 @@ mod tests {
         *metrics.counted() = Instant::now().checked_sub(REST);
         metrics.count(&cluster_of(&["a", "b"]), Timestamp::UNIX_EPOCH);
         assert!(metrics.text().contains("\nsubrosa_channels 2\n"), "{}", metrics.text());
+    }
+
+    #[test]
+    fn who_is_cut_off_says_nothing_of_the_cluster() {
+        let metrics = Metrics::default();
+        metrics.set(&Census { channels: 3, ..Census::default() });
+        let text = metrics.text();
+        assert!(text.contains("\nsubrosa_channels 3\n"), "no election, no silence: {text}");
+        metrics.heard();
+        assert!(metrics.text().contains("\nsubrosa_channels 3\n"));
+        *metrics.heard.lock().unwrap() = Instant::now().checked_sub(SILENCE + Duration::from_secs(1));
+        assert!(metrics.silent_for().is_some());
+        let text = metrics.text();
+        assert!(!text.contains("subrosa_channels") && text.contains("subrosa_leader 0"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        metrics.heard();
+        assert!(metrics.text().contains("\nsubrosa_channels 3\n"), "it is heard again");
     }
 
     #[test]

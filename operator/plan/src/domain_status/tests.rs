@@ -8,7 +8,8 @@ fn seen() -> Seen {
     Seen {
         vault: Some(VaultStatus { version: "2.7.2".into(), ..VaultStatus::default() }),
         reachable: Ok(()),
-        guarded: None,
+        guarded: Guards::InPlace,
+        outdated: None,
         orphans: None,
         counts: Counts::default(),
     }
@@ -48,7 +49,7 @@ fn a_fault_of_vault_is_retried() {
 
 #[test]
 fn without_guards_it_is_not_ready() {
-    let seen = Seen { guarded: Some("a policy was edited".into()), ..seen() };
+    let seen = Seen { guarded: Guards::NotInPlace("a policy was edited".into()), ..seen() };
     let rows = [
         ("Ready", "False", "NotInPlace"),
         ("VaultReachable", "True", "LoggedIn"),
@@ -56,6 +57,32 @@ fn without_guards_it_is_not_ready() {
         ("Reconciling", "True", "Retrying"),
     ];
     assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
+}
+
+#[test]
+fn definitions_that_are_older_than_the_operator_are_told() {
+    let seen = Seen { outdated: Some("channels.subrosa.dev lacks spec.preset".into()), ..seen() };
+    let rows = [
+        ("Ready", "False", "DefinitionsOutdated"),
+        ("VaultReachable", "True", "LoggedIn"),
+        ("Guarded", "True", "InPlace"),
+        ("Reconciling", "True", "Retrying"),
+    ];
+    assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
+}
+
+#[test]
+fn a_guard_that_people_switched_off_is_shown_and_is_no_fault() {
+    let seen = Seen { guarded: Guards::SwitchedOff("subrosa-deletion is switched off".into()), ..seen() };
+    let rows = [
+        ("Ready", "True", "InForce"),
+        ("VaultReachable", "True", "LoggedIn"),
+        ("Guarded", "False", "SwitchedOff"),
+    ];
+    assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
+    let status = status(&Scene::new().domains[DOMAIN], &seen, now());
+    let ready = find(&status.conditions, condition::READY).unwrap();
+    assert!(ready.message.contains("subrosa-deletion is switched off"), "{}", ready.message);
 }
 
 #[test]

@@ -222,7 +222,8 @@ fn take(
             let seen = domain_status::Seen {
                 vault: None,
                 reachable: if domain.spec.frameworks.is_empty() { Ok(()) } else { Err(sealed()) },
-                guarded: None,
+                guarded: domain_status::Guards::InPlace,
+                outdated: None,
                 orphans: Some(Orphans::default()),
                 counts: domain_status::Counts::of(name, world),
             };
