@@ -30,7 +30,10 @@ use crate::{common::ConfigMapKey, rules};
         .field_path(".issuance"),
     validation = Rule::new("!has(self.delivery) || self.delivery != 'PodCertificate' || !(has(self.secretName) || (has(self.issuance) && self.issuance == 'External'))")
         .message("delivery: PodCertificate puts no key into a Secret: leave out secretName and issuance: External")
-        .field_path(".delivery")
+        .field_path(".delivery"),
+    validation = Rule::new("!has(self.delivery) || self.delivery != 'PodCertificate' || (has(self.reload) && self.reload == 'Workload')")
+        .message("with delivery: PodCertificate kubelet renews the files under the running workload, daily unless the pod says otherwise: set tls.reload to Workload, and have it watch its files")
+        .field_path(".reload")
 )]
 pub struct Tls {
     /// How long a certificate is valid, such as `30d`.

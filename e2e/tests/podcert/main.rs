@@ -3,6 +3,9 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
+#[path = "../behaviour/handshake.rs"]
+#[allow(dead_code, reason = "shared with the tests of behaviour")]
+mod handshake;
 #[path = "../behaviour/policies.rs"]
 #[allow(dead_code, reason = "shared with the tests of behaviour")]
 mod policies;
@@ -11,5 +14,7 @@ mod policies;
 mod world;
 
 mod denied;
+mod etcd;
 mod issued;
 mod kubelet;
+mod switched;

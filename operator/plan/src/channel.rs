@@ -164,7 +164,8 @@ fn with_open(
         Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
         None => Vec::new(),
     };
-    let (secret_name, holds) = secrets::written(channel, &name.name);
+    let delivery = pod_certificate::delivery(channel, &scope, ledger);
+    let (secret_name, holds) = secrets::written_for(channel, &name.name, delivery);
     Ok(Plan {
         leaf: leaf::leaf_spec(channel, name, &domain, world),
         authority: leaf::authority_spec(name, &id, &domain, now),
@@ -172,7 +173,7 @@ fn with_open(
         holds,
         external: secrets::external(channel).map(str::to_owned),
         access: access(channel, name, world),
-        delivery: pod_certificate::delivery(channel, &scope, ledger),
+        delivery,
         id,
         domain,
         footing,

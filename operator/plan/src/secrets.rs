@@ -1,6 +1,11 @@
 //! Which Secrets a Channel has: the one that Subrosa writes, and the one that somebody else does.
 
-use subrosa_crds::{Channel, channel::Issuance};
+use subrosa_crds::{
+    Channel,
+    channel::{Delivery, Issuance},
+};
+
+use crate::pod_certificate::declared_delivery;
 
 /// What stands in the Secret that Subrosa writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +23,12 @@ pub fn trust_name(channel: &str) -> String {
 
 /// The Secret that Subrosa writes, and what stands in it.
 pub fn written(channel: &Channel, name: &str) -> (String, Holds) {
-    if external(channel).is_some() {
+    written_for(channel, name, declared_delivery(channel))
+}
+
+/// The same while this delivery is in force, which may be another than is declared.
+pub fn written_for(channel: &Channel, name: &str, delivery: Delivery) -> (String, Holds) {
+    if delivery == Delivery::PodCertificate || external(channel).is_some() {
         return (trust_name(name), Holds::Trust);
     }
     let declared = channel.spec.tls.as_ref().and_then(|tls| tls.secret_name.clone());
@@ -56,5 +66,7 @@ mod tests {
         assert_eq!(of(json!({"secretName": "sip", "issuance": "Subrosa"})), own("sip"));
         let foreign = of(json!({"secretName": "sip", "issuance": "External"}));
         assert_eq!(foreign, (("voice-trust".to_owned(), Holds::Trust), Some("sip".to_owned())));
+        let of_each = of(json!({"delivery": "PodCertificate", "reload": "Workload"}));
+        assert_eq!(of_each, (("voice-trust".to_owned(), Holds::Trust), None));
     }
 }

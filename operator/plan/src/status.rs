@@ -4,6 +4,7 @@ mod connections;
 mod exceptions;
 mod isolation;
 mod kept;
+mod pods;
 mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use subrosa_crds::{
 };
 
 use crate::{
-    certificate::{GenerationState, Held, external, reissue},
+    certificate::{ExternalFacts, GenerationState, Held, LeafFacts, external, reissue},
     channel::{Plan, Scope},
     connection::State,
     domain, extra_trust,
@@ -106,7 +107,11 @@ pub fn channel(
         observed_generation: channel.metadata.generation,
         id: Some(plan.id.to_string()),
         trust_domain: plan.domain.metadata.name.clone(),
-        certificate: applied.certificate.as_ref().ok().map(|held| certificate(plan, held, served)),
+        certificate: applied.certificate.as_ref().ok().and_then(|held| match held {
+            Held::Issued(leaf) => Some(certificate(plan, leaf, served)),
+            Held::External(facts) => Some(of_others(plan, facts, served)),
+            Held::OfEach => pods::certificate(name, plan, ledger?, world),
+        }),
         authority: ledger.and_then(authority),
         keys,
         other_keys,
@@ -138,23 +143,21 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
     }
 }
 
-fn certificate(plan: &Plan, held: &Held, served: Option<ServedStatus>) -> CertificateStatus {
-    let leaf = match held {
-        Held::Issued(leaf) => leaf,
-        Held::External(facts) => {
-            return CertificateStatus {
-                serial: facts.serial.clone(),
-                issuer: facts.issuer.clone(),
-                spiffe_id: facts.spiffe_id.clone().unwrap_or_default(),
-                not_before: facts.validity.not_before.to_string(),
-                not_after: facts.validity.not_after.to_string(),
-                renew_at: external::late(facts.validity).to_string(),
-                secret_name: plan.external.clone(),
-                pods: None,
-                served,
-            };
-        }
-    };
+fn of_others(plan: &Plan, facts: &ExternalFacts, served: Option<ServedStatus>) -> CertificateStatus {
+    CertificateStatus {
+        serial: facts.serial.clone(),
+        issuer: facts.issuer.clone(),
+        spiffe_id: facts.spiffe_id.clone().unwrap_or_default(),
+        not_before: facts.validity.not_before.to_string(),
+        not_after: facts.validity.not_after.to_string(),
+        renew_at: external::late(facts.validity).to_string(),
+        secret_name: plan.external.clone(),
+        pods: None,
+        served,
+    }
+}
+
+fn certificate(plan: &Plan, leaf: &LeafFacts, served: Option<ServedStatus>) -> CertificateStatus {
     let issuer = leaf.issuer.map(|version| plan.authority.subject(version).to_string()).unwrap_or_default();
     CertificateStatus {
         serial: leaf.serial.clone(),

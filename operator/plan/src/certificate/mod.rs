@@ -40,24 +40,28 @@ pub enum Held {
     Issued(LeafFacts),
     /// One that somebody else issued.
     External(ExternalFacts),
+    /// One for each, by the Channel's own authority: no Secret has it.
+    OfEach,
 }
 
 impl Held {
-    /// Its serial, lower-case hex.
+    /// Its serial, lower-case hex; empty where each pod has another.
     #[must_use]
     pub fn serial(&self) -> &str {
         match self {
             Self::Issued(leaf) => &leaf.serial,
             Self::External(facts) => &facts.serial,
+            Self::OfEach => "",
         }
     }
 
-    /// From when until when it is valid.
+    /// From when until when it is valid; none where each pod has another.
     #[must_use]
-    pub fn validity(&self) -> Validity {
+    pub fn validity(&self) -> Option<Validity> {
         match self {
-            Self::Issued(leaf) => leaf.validity,
-            Self::External(facts) => facts.validity,
+            Self::Issued(leaf) => Some(leaf.validity),
+            Self::External(facts) => Some(facts.validity),
+            Self::OfEach => None,
         }
     }
 }

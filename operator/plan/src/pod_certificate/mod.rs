@@ -27,7 +27,7 @@ use crate::{
     certificate::{KeyAlgorithm, after},
     channel::{Plan, Scope},
     ledger::Ledger,
-    selector, validity as declared,
+    secrets, selector, validity as declared,
     world::{PodFacts, World},
 };
 
@@ -174,10 +174,21 @@ pub fn remember(noted: Option<PodCertificates>, plan: &Plan) -> Option<PodCertif
     let so = plan.delivery == Delivery::PodCertificate;
     match noted {
         None => so.then(|| PodCertificates { in_force: true, ..PodCertificates::default() }),
-        // Pods that run keep what they have; nothing else is left to be remembered.
-        Some(noted) if !so && noted.pods.is_empty() => None,
         Some(noted) => Some(PodCertificates { in_force: so, ..noted }),
     }
+}
+
+/// What of it is still worth remembering: nothing, once the delivery is another and no pod has anything of it.
+#[must_use]
+pub fn tidied(
+    noted: Option<PodCertificates>,
+    name: &ChannelRef,
+    world: &World,
+    now: Timestamp,
+) -> Option<PodCertificates> {
+    let tidy = noted?.tidied(&running(&name.namespace, world), now);
+    let mounted = world.is_mounted(&name.namespace, &secrets::trust_name(&name.name));
+    (tidy.in_force || mounted || !tidy.pods.is_empty()).then_some(tidy)
 }
 
 /// What cannot be followed in this cluster.

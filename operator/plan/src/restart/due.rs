@@ -34,7 +34,7 @@ pub fn due<'a>(
     let since = match probe::whose(channel) {
         Whose::OfAll => changed_at(held.serial(), ledger)?,
         // Somebody else's is on no record here, and no pod can have started with it before it was valid.
-        Whose::External => held.validity().not_before,
+        Whose::External => held.validity()?.not_before,
         // Each begins and ends at another time; who renews it is the node.
         Whose::OfEach => return None,
     };

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use subrosa_crds::{
     Channel, ChannelStatus,
-    channel::{CertificateStatus, ConnectionStatus, Peer, PeerKind},
+    channel::{CertificateStatus, ConnectionStatus, Delivery, Peer, PeerKind},
     condition,
     preset::resolve,
 };
-use subrosa_plan::{network, secrets, selector, validity};
+use subrosa_plan::{network, pod_certificate::declared_delivery, secrets, selector, validity};
 
 use super::{conditions, page::Page, preset};
 use crate::cli::{table::Tone, words};
@@ -76,6 +76,9 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
         None => {
             let secret = validity::secret_name(channel, name);
             let text = match secrets::external(channel) {
+                None if declared_delivery(channel) == Delivery::PodCertificate => {
+                    format!("one for each pod, once its kubelet asks; trust files stand in Secret {secret}")
+                }
                 Some(other) => format!("none yet; somebody else puts it into Secret {other}"),
                 None => format!("none yet; it will stand in Secret {secret}"),
             };

@@ -51,7 +51,8 @@ fn the_first_channel_renders() {
 fn what_lets_the_probes_in_is_shown_where_it_is_asked_for() {
     let (_, without, _) = render("-f examples/first-channel.yaml");
     assert!(!without.contains("app: subrosa-operator"));
-    let line = "-f examples/first-channel.yaml --probe-from-labels app=subrosa-operator --operator-namespace ops";
+    let line =
+        "-f examples/first-channel.yaml --probe-from-labels app=subrosa-operator --operator-namespace ops";
     let (exit, with, said) = render(line);
     assert_eq!(exit, Exit::Done, "{said}");
     assert_eq!(with.matches("app: subrosa-operator").count(), 1, "one of the two listens: {with}");

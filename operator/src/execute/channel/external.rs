@@ -1,9 +1,10 @@
-//! A certificate that somebody else issues: the trust files have a Secret of their own, the other's Secret is
+//! A Secret with trust files alone: each pod has a certificate of its own, or somebody else issues one, whose Secret is
 //! read and never written.
 
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use subrosa_crds::channel::Delivery;
 use subrosa_plan::{
     certificate::{
         Held, Malformed, TrustFiles,
@@ -43,6 +44,8 @@ impl Work<'_> {
             Slot::Ours(_) => self.rewrite_trust(&slot, &slot.observe(&[]), files).await,
         };
         match written {
+            // Each pod asks for its own.
+            Ok(_) if self.plan.delivery == Delivery::PodCertificate => (Ok(Held::OfEach), Ok(ledger)),
             Ok(_) => (self.external().await, Ok(ledger)),
             Err(fault) => (Err(fault), Ok(ledger)),
         }

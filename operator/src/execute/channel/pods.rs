@@ -32,12 +32,11 @@ impl Work<'_> {
     /// Answers the requests of the Channel's pods, as far as that can be done now.
     pub(super) async fn pods(&mut self, certified: Certified, authority: &Authority) -> Certified {
         let Ok(before) = &certified.ledger else { return certified };
-        let (requests, running) = self.ctx.cluster.read(|world| {
-            let running = pod_certificate::running(&self.name.namespace, world);
-            let tidied = before.pods.clone().map(|pods| pods.tidied(&running, self.now));
+        let (requests, pods) = self.ctx.cluster.read(|world| {
+            let tidied = pod_certificate::tidied(before.pods.clone(), self.name, world, self.now);
             (pod_certificate::of_channel(self.name, world, self.now), tidied)
         });
-        let mut ledger = Ledger { pods: running, ..before.clone() };
+        let mut ledger = Ledger { pods, ..before.clone() };
         let signing = ledger.authority.signing().map(|signing| signing.version);
         // A blocked authority signs nothing new, here as elsewhere.
         let issuer = authority.usable.iter().find(|one| Some(one.version()) == signing);

@@ -6,6 +6,7 @@ mod external;
 mod handshake;
 mod observing;
 mod peers;
+mod requests;
 mod rotation;
 
 use std::collections::BTreeMap;
