@@ -62,7 +62,10 @@ impl Node {
             connections += 1;
             met = if serving != old && serving == new { met + 1 } else { 0 };
             new = serving;
-            ensure!(began.elapsed() < PATIENCE, "{name} serves {new} still, after {PATIENCE:?}");
+            ensure!(
+                began.elapsed() < PATIENCE,
+                "{name} serves {new}, and served {old} {PATIENCE:?} ago, met in {connections} connections"
+            );
             tokio::time::sleep(PAUSE).await;
         }
         Ok(Renewal { old, new, connections, took: began.elapsed() })
