@@ -123,6 +123,15 @@ impl Operator {
         self.process.ready(START_LIMIT, probe).await
     }
 
+    /// Whether it says that it is ready, and what it says.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn readiness(&self) -> Result<(bool, String)> {
+        let answer = reqwest::get(format!("http://{}/readyz", self.address)).await?;
+        Ok((answer.status().is_success(), answer.text().await?))
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()

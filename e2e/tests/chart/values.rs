@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 use subrosa_e2e::helm::Helm;
 
-use crate::support::{path, read};
+use crate::support::{objects, path, read, rendered};
 
 fn schema(chart: &str) -> Value {
     serde_json::from_str(&read(&format!("charts/{chart}/values.schema.json"))).unwrap()
@@ -92,5 +92,22 @@ fn wrong_values_are_refused_with_their_place() -> Result<()> {
     }
     let said = helm.refused(&["template", "subrosa-crds", &path("subrosa-crds"), "--set", "keep=perhaps"])?;
     assert!(said.contains("'/keep'"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_guard_that_is_switched_off_is_told_to_the_operator() -> Result<()> {
+    let off = |values: &[&str]| -> Result<Option<String>> {
+        let objects = objects(&rendered(values)?)?;
+        let deployment = objects.iter().find(|one| one["kind"] == "Deployment").unwrap();
+        let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+        let set = env.iter().find(|one| one["name"] == "SUBROSA_GUARDS_OFF");
+        Ok(set.map(|one| one["value"].as_str().unwrap().to_owned()))
+    };
+    assert_eq!(off(&[])?, None);
+    let (membership, deletion) =
+        ("admission.membershipGuard.enabled=false", "admission.deletionGuard.enabled=false");
+    assert_eq!(off(&[deletion])?.as_deref(), Some("deletion"));
+    assert_eq!(off(&[membership, deletion])?.as_deref(), Some("membership,deletion"));
     Ok(())
 }
