@@ -14,5 +14,6 @@ mod demo;
 mod leavings;
 mod release;
 mod renewal;
+mod served;
 mod servers;
 mod shared;
