@@ -368,3 +368,30 @@ fn the_validity_fits_the_api_servers_rules() {
         assert_eq!(validity(&hour, wrong, now()).unwrap_err().reason, "AuthorityNotValid", "{wrong:?}");
     }
 }
+
+#[test]
+fn a_cluster_without_such_requests_stalls_who_asks_for_them_and_nobody_else() {
+    let mut scene = scene().channel("cc-front/db", json!({}));
+    for (served, expected) in [(None, false), (Some(true), false), (Some(false), true)] {
+        scene.world.pod_certificates = served;
+        let unavailable = match scene.plan("cc-front/voice").scope {
+            Scope::Stalled(problems) => problems.iter().any(|one| one.reason == "PodCertificatesUnavailable"),
+            _ => false,
+        };
+        assert_eq!(unavailable, expected, "{served:?}");
+        assert_eq!(scene.plan("cc-front/db").scope, Scope::Full);
+    }
+}
+
+#[test]
+fn what_is_remembered_goes_when_nothing_of_it_is_left() {
+    let scene = scene().channel("cc-front/voice", json!({}));
+    let name = named("cc-front/voice");
+    let before = PodCertificates { in_force: false, ..record(&["uid-voice-0"], now()) };
+    let kept = |scene: &Scene, at| tidied(Some(before.clone()), &name, scene, at).is_some();
+    assert!(kept(&scene, later(7200)), "its pod runs");
+    let empty = Scene::new().channel("cc-front/voice", json!({}));
+    assert!(kept(&empty, later(3599)) && !kept(&empty, later(3600)), "it counts for an hour");
+    let mounts = PodFacts { secrets: vec!["voice-trust".into()], ..PodFacts::default() };
+    assert!(kept(&empty.pod_with("cc-front/another", mounts), later(7200)), "a pod mounts the trust files");
+}

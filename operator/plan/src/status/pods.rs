@@ -28,3 +28,46 @@ pub(super) fn certificate(
         served: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        certificate::after,
+        pod_certificate::{Issued, Names, PodCertificates},
+        testing::{Scene, named, now},
+        world::PodFacts,
+    };
+
+    #[test]
+    fn the_first_that_ends_of_those_that_run_is_told() {
+        let pod = |uid: &str| PodFacts { uid: uid.into(), ..PodFacts::default() };
+        let scene = Scene::new()
+            .channel("cc-front/voice", json!({"tls": {"delivery": "PodCertificate", "reload": "Workload"}}))
+            .pod_with("cc-front/a", pod("a"))
+            .pod_with("cc-front/b", pod("b"))
+            .pod_with("cc-front/ended", PodFacts { finished: true, ..pod("ended") });
+        let ends = |hours| after(now(), SignedDuration::from_hours(hours));
+        let names = || Names { common_name: "voice".into(), dns_names: [].into() };
+        let record = [("a", 9), ("b", 5), ("ended", 1)].into_iter().fold(
+            PodCertificates { in_force: true, ..PodCertificates::default() },
+            |record, (uid, hours)| {
+                let (not_before, not_after) = (now(), ends(hours));
+                let issued =
+                    Issued { serial: uid.into(), generation: 2, not_before, not_after, renew_at: ends(1) };
+                record.noted(uid, names(), issued, now())
+            },
+        );
+        let plan = scene.plan("cc-front/voice");
+        let ledger = |pods| Ledger { pods, ..scene.first_ledger("cc-front/voice") };
+        let told = |pods| certificate(&named("cc-front/voice"), &plan, &ledger(pods), &scene);
+        let first = told(Some(record)).unwrap();
+        assert_eq!((first.serial.as_str(), first.not_after), ("b", ends(5).to_string()));
+        assert_eq!((first.pods, first.secret_name), (Some(2), None));
+        assert!(first.issuer.ends_with(".2"), "{}", first.issuer);
+        assert_eq!(told(Some(PodCertificates::default())), None, "none was issued");
+    }
+}
