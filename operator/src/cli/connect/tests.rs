@@ -129,3 +129,23 @@ fn ends_that_cannot_be_are_refused() {
         assert!(wrong.parse::<End>().is_err(), "{wrong}");
     }
 }
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    args: super::Args,
+}
+
+#[test]
+fn the_listeners_of_a_preset_are_known_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("sbc.yaml");
+    let channel = "apiVersion: subrosa.dev/v1alpha1\nkind: Channel\nmetadata: {name: sbc, namespace: cc-front}\nspec: {preset: Kamailio, workload: {selector: {matchLabels: {app: sbc}}}}\n";
+    std::fs::write(&file, channel).unwrap();
+    let line = ["connect", "ExternalParty/carrier", "cc-front/sbc", "-f", file.to_str().unwrap()];
+    let args = <Line as clap::Parser>::parse_from(line).args;
+    let (mut screen, captured) = crate::cli::output::Screen::captured();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(super::run(&args, &mut screen)).unwrap();
+    assert!(captured.printed().contains("- 5061"), "{}", captured.printed());
+}
