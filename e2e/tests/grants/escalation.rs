@@ -239,8 +239,8 @@ fn changing_the_world() -> Vec<Case> {
             RBAC,
         ),
         tries(
-            "restarts a workload",
-            merge("/apis/apps/v1/namespaces/cc-front/deployments/voice", note()).dry(),
+            "restarts a workload where it does not govern",
+            merge("/apis/apps/v1/namespaces/plain/deployments/voice", note()).dry(),
             RBAC,
         ),
         tries(

@@ -211,7 +211,7 @@ pub async fn writes_its_own_objects_only(world: &World) -> Result<()> {
     let mut token = named("stolen", secret("stolen", "kubernetes.io/service-account-token"));
     token["metadata"]["annotations"] = json!({ "kubernetes.io/service-account.name": "default" });
     token.as_object_mut().unwrap().remove("data");
-    let no_other = Denied(SECRET, "writes Secrets of type kubernetes.io/tls that are owned by a Channel");
+    let no_other = Denied(SECRET, "that are owned by a Channel and labelled");
     let untouched = Denied(SECRET, "Secret database is not of Subrosa");
     let own_names =
         Denied(NETWORK_POLICY, "writes NetworkPolicies subrosa-default-deny and subrosa-channel-*");
