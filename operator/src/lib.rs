@@ -15,6 +15,7 @@ pub mod lead;
 pub mod logging;
 pub mod observe;
 pub mod pki;
+mod queues;
 pub mod report;
 pub mod run;
 pub mod server;

@@ -1,11 +1,11 @@
 //! The operator: watches, queues, controllers and the small server beside them.
 
-use std::{collections::BTreeMap, fmt::Debug, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt::Debug, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use k8s_openapi::api::{
     certificates::v1::PodCertificateRequest,
-    core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
+    core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };
@@ -16,7 +16,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
-use subrosa_plan::{objects, world::World};
+use subrosa_plan::world::World;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -42,6 +42,7 @@ use crate::{
         vaults::Lead,
         watch::{self, Announced, Change, ObjectKey},
     },
+    queues::Queues,
     report::{Reporter, metrics::Metrics},
     server::{self, Readiness},
 };
@@ -369,81 +370,4 @@ impl Start<'_> {
             woken.into_iter().for_each(|subject| ctx.wake(subject));
         }
     }
-}
-
-/// A queue a kind.
-struct Queues {
-    channels: mpsc::UnboundedSender<ObjectRef<Channel>>,
-    namespaces: mpsc::UnboundedSender<ObjectRef<PartialObjectMeta<Namespace>>>,
-    domains: mpsc::UnboundedSender<ObjectRef<TrustDomain>>,
-    parties: mpsc::UnboundedSender<ObjectRef<ExternalParty>>,
-    policies: mpsc::UnboundedSender<ObjectRef<RetentionPolicy>>,
-    requests: mpsc::UnboundedSender<ObjectRef<PodCertificateRequest>>,
-}
-
-impl Queues {
-    /// Puts what is woken into the queue of its kind, and watches the Secrets of each prepared namespace.
-    async fn route(
-        self,
-        mut woken: mpsc::UnboundedReceiver<Subject>,
-        ctx: Arc<Context>,
-        stop: CancellationToken,
-    ) {
-        let mut watched = BTreeMap::new();
-        while let Some(Some(subject)) = stop.run_until_cancelled(woken.recv()).await {
-            match subject {
-                Subject::Channel(name) => {
-                    if ctx.cluster.read(|world| world.channel(&name).is_none()) {
-                        ctx.sweeps.ask();
-                    }
-                    watch_secrets(&ctx, &mut watched, &name.namespace, &stop);
-                    // A queue that is closed belongs to an operator that is stopping.
-                    let _ = self.channels.send(ObjectRef::new(&name.name).within(&name.namespace));
-                }
-                Subject::Namespace(name) => {
-                    let _ = self.namespaces.send(ObjectRef::new(&name));
-                }
-                Subject::Domain(name) => {
-                    let _ = self.domains.send(ObjectRef::new(&name));
-                }
-                Subject::Party(name) => {
-                    let _ = self.parties.send(ObjectRef::new(&name));
-                }
-                Subject::Retention(name) => {
-                    let _ = self.policies.send(ObjectRef::new(&name));
-                }
-                Subject::Request(key) => {
-                    let _ = self.requests.send(ObjectRef::new(&key.name).within(&key.namespace));
-                }
-            }
-        }
-    }
-}
-
-/// Watches our Secrets of a namespace from when the operator may, until it is gone.
-fn watch_secrets(
-    ctx: &Arc<Context>,
-    watched: &mut BTreeMap<String, CancellationToken>,
-    namespace: &str,
-    stop: &CancellationToken,
-) {
-    let prepared = ctx.cluster.is_prepared(namespace);
-    if prepared == watched.contains_key(namespace) {
-        return;
-    }
-    if !prepared {
-        if let Some(watch) = watched.remove(namespace) {
-            watch.cancel();
-        }
-        return;
-    }
-    let ended = stop.child_token();
-    watched.insert(namespace.to_owned(), ended.clone());
-    let api = Api::<PartialObjectMeta<Secret>>::namespaced(ctx.client.clone(), namespace);
-    let config = watch::config().labels(&format!("{}={}", objects::MANAGED_BY, objects::MANAGER));
-    let ctx = Arc::clone(ctx);
-    let (done, _) = watch::announcer();
-    tokio::spawn(watch::follow(api, config, done, ended, move |change| {
-        related::secret(&ctx.cluster, change).into_iter().for_each(|subject| ctx.wake(subject));
-    }));
 }
