@@ -22,7 +22,7 @@ use crate::{
 const HOLDER: &str = "while :; do sleep 3600 & wait $!; done";
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Namespaces of network, mounts and processes, with directories of their own at [`OWN`].
+/// Namespaces of network, mounts and processes, with directories of their own where programs of a node write.
 pub struct Space {
     holder: Supervised,
     /// The first process, as the machine numbers it.
