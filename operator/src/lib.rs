@@ -19,4 +19,6 @@ mod queues;
 pub mod report;
 pub mod run;
 pub mod server;
+#[cfg(feature = "otlp")]
+pub mod traces;
 pub mod vault;

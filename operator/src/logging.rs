@@ -5,8 +5,11 @@ use std::io::IsTerminal as _;
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
-    Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer, Registry, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
+
+/// Something else that is told what the log is told.
+pub type Listener = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,15 +32,15 @@ pub fn targets(level: LevelFilter) -> Targets {
         .with_target("rustify", LevelFilter::OFF)
 }
 
-/// Starts logging to standard error; the first call counts.
-pub fn start(level: LevelFilter, format: Option<Format>) {
+/// Starts logging to standard error, and to who else listens; the first call counts.
+pub fn start(level: LevelFilter, format: Option<Format>, listener: Option<Listener>) {
     let format = format.unwrap_or(if std::io::stderr().is_terminal() { Format::Text } else { Format::Json });
     let layer = match format {
         Format::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
         Format::Text => fmt::layer().with_writer(std::io::stderr).boxed(),
     };
     // Someone who embeds the operator may log already.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(targets(level))).try_init();
+    let _ = tracing_subscriber::registry().with(listener).with(layer.with_filter(targets(level))).try_init();
 }
 
 #[cfg(test)]

@@ -82,6 +82,10 @@ pub struct Settings {
     /// How a line of the log looks; text on a terminal, else json.
     #[arg(long, env = "SUBROSA_LOG_FORMAT", value_enum)]
     pub log_format: Option<logging::Format>,
+    /// Where to send traces by OTLP over HTTP, such as http://collector.monitoring:4318; nowhere where absent.
+    #[cfg(feature = "otlp")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "ADDRESS")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// Runs the operator as a process: logs, connects to the API server of the pod or of the kubeconfig, and
@@ -90,7 +94,13 @@ pub struct Settings {
 /// # Errors
 /// When it cannot start.
 pub async fn process(settings: Settings) -> anyhow::Result<()> {
-    logging::start(settings.log, settings.log_format);
+    #[cfg(feature = "otlp")]
+    let traces = settings.otlp_endpoint.as_deref().map(crate::traces::Traces::to).transpose()?;
+    #[cfg(feature = "otlp")]
+    let listener = traces.as_ref().map(|traces| Box::new(traces.layer()) as logging::Listener);
+    #[cfg(not(feature = "otlp"))]
+    let listener = None;
+    logging::start(settings.log, settings.log_format, listener);
     let config = kube::Config::infer()
         .await
         .context("no API server: neither a pod's ServiceAccount nor a kubeconfig")?;

@@ -152,6 +152,7 @@ impl Vault {
 
     /// Sends a request, repeating it where its [`Op`] and the failure allow. `secret` is kept out of any
     /// error.
+    #[tracing::instrument(name = "vault", level = "debug", skip_all, fields(operation = op.name, outcome = tracing::field::Empty))]
     pub(super) async fn send<E: Endpoint>(
         &self,
         op: &Op,
@@ -172,8 +173,9 @@ impl Vault {
             }
             Err(failure) => Err(failure.error),
         };
+        let outcome = result.as_ref().map_or_else(|error| error.reason(), |_| "ok");
+        tracing::Span::current().record("outcome", outcome);
         if let Some(observer) = &self.inner.config.observer {
-            let outcome = result.as_ref().map_or_else(|error| error.reason(), |_| "ok");
             observer.observe(RequestSample { operation: op.name, outcome, duration: started.elapsed() });
         }
         result
