@@ -12,6 +12,7 @@
 mod bare;
 mod demo;
 mod leavings;
+mod pod_certificate;
 mod release;
 mod renewal;
 mod served;
