@@ -65,7 +65,8 @@ async fn a_server_that_does_not_reload_is_restarted_within_its_budget() {
     for object in manifests(&image) {
         node.apply(&object).await.unwrap();
     }
-    let first = serves(node, "True", "CurrentEverywhere", |_| true).await;
+    node.is_rolled_out(NS, NAME).await.unwrap();
+    let first = serves(node, "True", "CurrentEverywhere", both).await;
     let before = pods(node).await;
     assert_eq!(before.len(), 2, "{before:?}");
 
@@ -81,7 +82,7 @@ async fn a_server_that_does_not_reload_is_restarted_within_its_budget() {
     node.apply(&budget(1)).await.unwrap();
     let old = first.certificate.unwrap().serial;
     let renewed = serves(node, "True", "CurrentEverywhere", |status| {
-        status.certificate.as_ref().is_some_and(|certificate| certificate.serial != old)
+        status.certificate.as_ref().is_some_and(|certificate| certificate.serial != old) && both(status)
     })
     .await;
     node.is_rolled_out(NS, NAME).await.unwrap();
@@ -107,6 +108,12 @@ async fn serves(
         Ok(found) => found,
         Err(error) => panic!("{error:#}\n{}", node.operator_log().await.unwrap()),
     }
+}
+
+/// Whether both pods were asked: one alone may have been ready first.
+fn both(status: &ChannelStatus) -> bool {
+    let served = status.certificate.as_ref().and_then(|certificate| certificate.served.as_ref());
+    served.is_some_and(|served| served.pods == "2/2")
 }
 
 async fn pods(node: &Node) -> BTreeSet<String> {
