@@ -3,53 +3,37 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
-use subrosa_crds::condition;
+use subrosa_crds::{ChannelStatus, condition};
 use subrosa_e2e::{
     node::{Node, PATIENCE, Said},
     wait,
 };
 
-use crate::shared::{DOMAIN, servers};
+use crate::shared::{DOMAIN, NGINX, servers};
 
 const NS: &str = "cc-own-keys";
 const SERVER: &str = "portal";
 const CLIENT: &str = "caller";
 const PORT: u16 = 8443;
-const CONFIGURATION: &str = "daemon off;
-pid /tmp/nginx.pid;
-error_log stderr notice;
-worker_processes 1;
-events {}
-http {
-  access_log off;
-  client_body_temp_path /tmp/body;
-  proxy_temp_path /tmp/proxy;
-  fastcgi_temp_path /tmp/fastcgi;
-  uwsgi_temp_path /tmp/uwsgi;
-  scgi_temp_path /tmp/scgi;
-  server {
-    listen 8443 ssl;
-    ssl_certificate /tls/tls.crt;
-    ssl_certificate_key /tls/tls.key;
-    ssl_client_certificate /tls/clients-ca.crt;
-    ssl_verify_client on;
-    location / {
-      return 200 \"you are $ssl_client_s_dn\";
-    }
-  }
-}
-";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_ends_talk_with_keys_that_never_left_the_node() {
     let Some(node) = servers().await else { return };
-    for object in manifests(node).await {
+    let client = node.client().unwrap();
+    for object in declared() {
+        node.apply(&object).await.unwrap();
+    }
+    // nginx reads once whom it trusts.
+    for name in [SERVER, CLIENT] {
+        let connected = |status: &ChannelStatus| wait::is(status, condition::CONNECTED);
+        wait::channel(&client, NS, name, PATIENCE, connected).await.unwrap();
+    }
+    for object in workloads(node).await {
         node.apply(&object).await.unwrap();
     }
     for name in [SERVER, CLIENT] {
         node.is_rolled_out(NS, name).await.unwrap();
     }
-    let client = node.client().unwrap();
     let served = wait::channel(&client, NS, SERVER, PATIENCE, |status| {
         wait::is(status, condition::SERVED) && wait::is(status, condition::CONNECTED)
     });
@@ -94,25 +78,29 @@ async fn ask(node: &Node, namespace: &str, who: &str, container: &str) -> Said {
     node.exec_in(namespace, &format!("deploy/{who}"), container, &["sh", "-c", &script]).await.unwrap()
 }
 
-async fn manifests(node: &Node) -> Vec<Value> {
-    let (nginx, openssl) = (node.image("nginx").await.unwrap(), node.image("client").await.unwrap());
+fn declared() -> [Value; 3] {
     let serves = json!({"listeners": [{"name": "https", "port": PORT}], "accepts": [{"name": CLIENT}]});
-    let asks = json!({"connectsTo": [{"name": SERVER}]});
+    [
+        json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": NS, "labels": {subrosa_crds::TRUST_DOMAIN_LABEL: DOMAIN}},
+        }),
+        channel(SERVER, serves),
+        channel(CLIENT, json!({"connectsTo": [{"name": SERVER}]})),
+    ]
+}
+
+async fn workloads(node: &Node) -> [Value; 4] {
+    let (nginx, openssl) = (node.image("nginx").await.unwrap(), node.image("client").await.unwrap());
     let server = json!({
         "name": SERVER, "image": nginx, "command": ["nginx", "-c", "/config/nginx.conf"],
         "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
     });
     let client = json!({"name": CLIENT, "image": openssl, "command": ["sleep", "infinity"]});
     let metadata = json!({"name": SERVER, "namespace": NS});
-    vec![
+    [
         json!({
-            "apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": NS, "labels": {subrosa_crds::TRUST_DOMAIN_LABEL: DOMAIN}},
-        }),
-        channel(SERVER, serves),
-        channel(CLIENT, asks),
-        json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"nginx.conf": CONFIGURATION},
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"nginx.conf": NGINX},
         }),
         json!({
             "apiVersion": "v1", "kind": "Service", "metadata": metadata,

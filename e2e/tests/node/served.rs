@@ -17,31 +17,10 @@ use subrosa_e2e::{
     wait,
 };
 
-use crate::shared::{DOMAIN, servers, subrosa};
+use crate::shared::{DOMAIN, NGINX, servers, subrosa};
 
 const NS: &str = "cc-restart";
 const NAME: &str = "edge";
-const CONFIGURATION: &str = "daemon off;
-pid /tmp/nginx.pid;
-error_log stderr notice;
-worker_processes 1;
-events {}
-http {
-  access_log off;
-  client_body_temp_path /tmp/body;
-  proxy_temp_path /tmp/proxy;
-  fastcgi_temp_path /tmp/fastcgi;
-  uwsgi_temp_path /tmp/uwsgi;
-  scgi_temp_path /tmp/scgi;
-  server {
-    listen 8443 ssl;
-    ssl_certificate /tls/tls.crt;
-    ssl_certificate_key /tls/tls.key;
-    ssl_client_certificate /tls/clients-ca.crt;
-    ssl_verify_client on;
-  }
-}
-";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_see_what_real_servers_serve() {
@@ -145,7 +124,7 @@ fn manifests(image: &str) -> [Value; 5] {
             },
         }),
         json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"nginx.conf": CONFIGURATION},
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"nginx.conf": NGINX},
         }),
         budget(2),
         json!({

@@ -11,6 +11,32 @@ use tokio::sync::OnceCell;
 /// The trust domain of the hospital.
 pub const DOMAIN: &str = "oosterlinde";
 
+/// nginx with mutual TLS at 8443 by the files in /tls; it tells its peers who they are. Nothing reloads it.
+pub const NGINX: &str = "daemon off;
+pid /tmp/nginx.pid;
+error_log stderr notice;
+worker_processes 1;
+events {}
+http {
+  access_log off;
+  client_body_temp_path /tmp/body;
+  proxy_temp_path /tmp/proxy;
+  fastcgi_temp_path /tmp/fastcgi;
+  uwsgi_temp_path /tmp/uwsgi;
+  scgi_temp_path /tmp/scgi;
+  server {
+    listen 8443 ssl;
+    ssl_certificate /tls/tls.crt;
+    ssl_certificate_key /tls/tls.key;
+    ssl_client_certificate /tls/clients-ca.crt;
+    ssl_verify_client on;
+    location / {
+      return 200 \"you are $ssl_client_s_dn\";
+    }
+  }
+}
+";
+
 /// A node where pods run; nothing where this machine can have none.
 pub async fn node() -> Option<&'static Node> {
     static NODE: OnceCell<Node> = OnceCell::const_new();

@@ -61,6 +61,13 @@ pub fn town(random: &mut StdRng) -> Town {
         }
     }
     consent(random, &mut town);
+    // The API server admits no entry that names a listener of nobody.
+    for channel in &mut town.channels {
+        let own: Vec<_> = channel.listeners.iter().map(|listener| &listener.name).collect();
+        for entry in &mut channel.accepts {
+            entry.listeners.retain(|name| own.contains(&name));
+        }
+    }
     for name in ["hospital", "other"] {
         town.domains.push(domain(random, name));
     }
