@@ -1,5 +1,6 @@
 //! A span of ours reaches a collector, and what libraries say of secrets does not.
 #![cfg(feature = "otlp")]
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
