@@ -106,7 +106,7 @@ fn five_minutes(env: &Environment) {
     let connected = |table: &str| table.matches("InForceUnproven   1/1").count() == 2;
     let mut table = String::new();
     while !connected(&table) {
-        assert!(began.elapsed() < Duration::from_secs(30), "{table}\n{}", log());
+        assert!(began.elapsed() < Duration::from_secs(60), "{table}\n{}", log());
         std::thread::sleep(Duration::from_millis(200));
         table = room.run("kubectl get channels -A");
     }

@@ -39,7 +39,7 @@ async fn a_channel_becomes_a_certificate_a_key_a_policy_and_a_status() {
     ] {
         apply_object(&admin, &manifest).await.unwrap();
     }
-    let status = wait::channel(&admin, "cc-front", "voice", Duration::from_secs(20), wait::whole).await;
+    let status = wait::channel(&admin, "cc-front", "voice", Duration::from_secs(60), wait::whole).await;
     let status = status.unwrap_or_else(|error| panic!("{error:#}\n{}", operator.log().unwrap()));
     let secret = Api::<Secret>::namespaced(admin.clone(), "cc-front").get("voice-mtls").await.unwrap();
     let files: Vec<_> = secret.data.unwrap().into_keys().collect();

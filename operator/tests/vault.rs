@@ -28,6 +28,8 @@ use subrosa::vault::{
 const ROOT: &str = "root-canary-5f0c1d";
 const REVIEWER: &str = "reviewer-canary-77ab21";
 const SHORT: Duration = Duration::from_secs(1);
+/// The deadline where none is meant to pass.
+const LONG: Duration = Duration::from_secs(30);
 
 fn transit(vault: &Vault) -> Transit {
     Transit::new(vault.clone(), MountPath::new("transit").unwrap())
@@ -93,7 +95,8 @@ async fn a_hung_server_costs_the_deadline_and_no_more() {
         let error = transit(&vault).list_keys().await.unwrap_err();
         let took = started.elapsed();
         assert_eq!(error.reason(), "VaultTimeout");
-        assert!(took >= SHORT && took < SHORT + Duration::from_millis(500), "{took:?}");
+        // A second attempt would cost as much again.
+        assert!(took >= SHORT && took < SHORT * 2, "{took:?}");
     }
 }
 
@@ -125,12 +128,16 @@ async fn no_more_requests_than_places_are_under_way() {
         .fallback(|State(load): State<Arc<Load>>| async move {
             let now = load.now.fetch_add(1, Ordering::SeqCst) + 1;
             load.peak.fetch_max(now, Ordering::SeqCst);
+            // Nobody leaves before every place is taken; then there is time for one too many to come.
+            while load.peak.load(Ordering::SeqCst) < 16 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
             load.now.fetch_sub(1, Ordering::SeqCst);
             r#"{"data":{"keys":[]}}"#
         })
         .with_state(load.clone());
-    let vault = insecure(&serve(app).await, Duration::from_secs(5));
+    let vault = insecure(&serve(app).await, LONG);
     let transit = transit(&vault);
     let results = futures::future::join_all((0..100).map(|_| transit.list_keys())).await;
     assert!(results.iter().all(Result::is_ok));
@@ -193,7 +200,7 @@ impl Flaky {
             .route("/v1/transit/keys/a.b/rotate", any(rotate))
             .route("/v1/subrosa/data/channels/a", any(list))
             .with_state(self.clone());
-        insecure(&serve(app).await, SHORT)
+        insecure(&serve(app).await, LONG)
     }
 
     fn fails(&self) -> Option<(StatusCode, String)> {

@@ -178,6 +178,8 @@ impl Rig {
         self.age(scenario, phase).await?;
         let before = Tally::of(&self.house, scenario).await?;
         self.play(scenario, phase, None).await?;
+        // Neither a status from before nor silence says that it has begun; what it takes does.
+        self.used(scenario, &before, &expected(phase)).await?;
         if phase == Phase::Delete {
             self.withdrawn(scenario).await?;
         } else {
@@ -195,6 +197,16 @@ impl Rig {
         }
         let tally = Tally::of(&self.house, scenario).await?.since(&before);
         Ok(Known { picture: self.picture(scenario, phase).await?, tally, writes: calm.0 })
+    }
+
+    /// What was used up since `before`, as soon as that is no less than `least`.
+    async fn used(&self, scenario: &Scenario, before: &Tally, least: &Tally) -> Result<Tally> {
+        let used = wait::until(PATIENCE, || async {
+            let used = Tally::of(&self.house, scenario).await.map_err(|error| format!("{error:#}"))?;
+            let used = used.since(before);
+            if used.since(least).is_short() { Err(format!("still to come: {used:?}")) } else { Ok(used) }
+        });
+        used.await.with_context(|| self.last_words())
     }
 
     /// Waits until nobody has access and nothing counts as open.
@@ -261,16 +273,7 @@ impl Rig {
         });
         converged.await.with_context(|| self.last_words())?;
         // A key's version is in no picture: one that is still to come may come after all the rest.
-        let used = wait::until(PATIENCE, || async {
-            let used = Tally::of(&self.house, scenario).await.map_err(|error| format!("{error:#}"))?;
-            let used = used.since(&before);
-            if used.since(&known.tally).is_short() {
-                Err(format!("still to come: {used:?}"))
-            } else {
-                Ok(used)
-            }
-        });
-        let used = used.await.with_context(|| self.last_words())?;
+        let used = self.used(scenario, &before, &known.tally).await?;
         let extra = used.since(&known.tally);
         extra.at_most_one(crash).with_context(|| format!("used {used:?} instead of {:?}", known.tally))?;
         Ok(hit)

@@ -14,11 +14,15 @@ use subrosa_e2e::{Operator, audit::ApiAuditEntry, installation::retention_policy
 
 use crate::{
     crash::Rig,
-    estate::{AT_ONCE, Estate},
+    estate::Estate,
     house::{DOMAIN, House, PATIENCE},
     picture,
     scenario::Scenario,
 };
+
+/// How long an operator may take to see again what was not defined for a while: its watches are taken up again
+/// with pauses that grow to a minute.
+const SEEN_AGAIN: Duration = Duration::from_secs(150);
 
 /// Nobody removed a default deny in a namespace that goes on.
 fn denies_were_never_gone(house: &House, surviving: &[&str]) -> Result<()> {
@@ -38,6 +42,38 @@ fn denies_were_never_gone(house: &House, surviving: &[&str]) -> Result<()> {
         .map(|entry| format!("{} {} by {}", entry.verb, entry.request_uri, entry.user.username))
         .collect();
     ensure!(removed.is_empty(), "{removed:#?}");
+    Ok(())
+}
+
+/// Waits until every Channel says that its TrustDomain is gone.
+async fn ungoverned(house: &House, scenario: &Scenario) -> Result<()> {
+    for (namespace, name) in scenario.channels() {
+        let gone =
+            |status: &subrosa_crds::ChannelStatus| wait::reason(status, "Ready") == "TrustDomainNotFound";
+        wait::channel(&house.admin, namespace, name, PATIENCE, gone).await?;
+    }
+    Ok(())
+}
+
+/// Applies the definitions again and everything that was defined, and waits until it is whole.
+async fn all_again(house: &House, scenario: &Scenario) -> Result<()> {
+    for crd in subrosa_crds::all() {
+        house.apply(serde_json::to_value(crd)?).await?;
+    }
+    // That they are served may be what the API server says of those before.
+    for kind in ["TrustDomain", "ExternalParty", "RetentionPolicy", "Channel"] {
+        let served = || async {
+            let api = house.subrosa(kind, "").await.map_err(|error| format!("{error:#}"))?;
+            api.list(&Default::default()).await.map(drop).map_err(|error| error.to_string())
+        };
+        wait::until(PATIENCE, served).await.with_context(|| format!("{kind} is not served"))?;
+    }
+    house.apply(house.trust_domain()).await?;
+    house.apply(retention_policy()).await?;
+    house.apply_all(scenario.created()).await?;
+    for (namespace, name) in scenario.channels() {
+        wait::channel(&house.admin, namespace, name, SEEN_AGAIN, wait::whole).await?;
+    }
     Ok(())
 }
 
@@ -95,7 +131,7 @@ async fn a_channel_and_a_namespace_go_without_opening_or_destroying() -> Result<
         "who withdrew it?"
     );
     let mut operator = house.operator().await?;
-    let took = estate.shut("portal", Some("portal")).await?;
+    let took = estate.shut_within(PATIENCE, "portal", Some("portal")).await?;
     println!("access of a Channel deleted while the operator was down ended {took:.1?} after the start");
     estate.intact(&estate.both()).await?;
     house.apply_all(estate.scenario.created()).await?;
@@ -118,9 +154,9 @@ async fn a_channel_and_a_namespace_go_without_opening_or_destroying() -> Result<
 
     // A namespace, with all its Channels.
     house.delete(&namespaces, &front).await?;
-    let took = estate.shut("voice", None).await?;
+    let took = estate.shut_within(PATIENCE, "voice", None).await?;
     println!("access of a deleted namespace ended after {took:.1?}");
-    estate.shut("portal", None).await?;
+    estate.shut_within(PATIENCE, "portal", None).await?;
     house.gone(&namespaces, &front).await?;
     estate.intact(&[&data]).await?;
     estate.closed_to("voice").await?;
@@ -151,7 +187,7 @@ async fn a_channel_and_a_namespace_go_without_opening_or_destroying() -> Result<
             other => Err(format!("{other:?}")),
         }
     };
-    wait::until(AT_ONCE, look).await.context("a namespace deleted while the operator was down")?;
+    wait::until(PATIENCE, look).await.context("a namespace deleted while the operator was down")?;
     estate.intact(&[&data]).await?;
     ensure!(house.keys().await?.contains(own.unwrap()), "the key of the second namespace is gone");
     denies_were_never_gone(&house, &[&data])
@@ -178,10 +214,8 @@ async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -
             json!({"metadata": {"labels": {"touched": "again"}}, "spec": {"tls": {"duration": "29d"}}});
         let channels = house.subrosa("Channel", namespace).await?;
         channels.patch(name, &PatchParams::default(), &Patch::Merge(&touched)).await?;
-        let ungoverned =
-            |status: &subrosa_crds::ChannelStatus| wait::reason(status, "Ready") == "TrustDomainNotFound";
-        wait::channel(&house.admin, namespace, name, PATIENCE, ungoverned).await?;
     }
+    ungoverned(&house, &estate.scenario).await?;
     estate.shut("voice", Some("sbc")).await?;
     estate.shut("portal", Some("portal")).await?;
     estate.intact(&estate.both()).await?;
@@ -197,10 +231,12 @@ async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -
     tokio::time::sleep(Duration::from_secs(1)).await;
     ensure!(domains.get_opt(DOMAIN).await?.is_some(), "it went with access still given");
     let mut operator = house.operator().await?;
-    estate.shut("voice", Some("sbc")).await?;
-    estate.shut("portal", Some("portal")).await?;
+    estate.shut_within(PATIENCE, "voice", Some("sbc")).await?;
+    estate.shut_within(PATIENCE, "portal", Some("portal")).await?;
     house.gone(&domains, DOMAIN).await?;
     estate.intact(&estate.both()).await?;
+    // What they say from before the stop is not what they become after this.
+    ungoverned(&house, &estate.scenario).await?;
     house.apply(house.trust_domain()).await?;
     estate.same_again().await?;
 
@@ -210,19 +246,14 @@ async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -
     for name in names {
         definitions.delete(&format!("{name}.subrosa.dev"), &Default::default()).await?;
     }
-    let took = estate.shut("voice", Some("sbc")).await?;
+    let took = estate.shut_within(PATIENCE, "voice", Some("sbc")).await?;
     println!("access ended {took:.1?} after the definitions were deleted");
-    estate.shut("portal", Some("portal")).await?;
+    estate.shut_within(PATIENCE, "portal", Some("portal")).await?;
     for name in names {
         house.gone(&definitions, &format!("{name}.subrosa.dev")).await?;
     }
     estate.intact(&estate.both()).await?;
-    for crd in subrosa_crds::all() {
-        house.apply(serde_json::to_value(crd)?).await?;
-    }
-    house.apply(house.trust_domain()).await?;
-    house.apply(retention_policy()).await?;
-    house.apply_all(estate.scenario.created()).await?;
+    all_again(&house, &estate.scenario).await?;
     estate.same_again().await.context("after the definitions came back")?;
 
     // And while nobody looks.
@@ -231,7 +262,7 @@ async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -
         definitions.delete(&format!("{name}.subrosa.dev"), &Default::default()).await?;
     }
     house.gone(&definitions, "channels.subrosa.dev").await?;
-    let mut operator = Operator::spawn(&house.installed, house.options())?;
+    let operator = Operator::spawn(&house.installed, house.options())?;
     let begun = Instant::now();
     for name in names {
         house.gone(&definitions, &format!("{name}.subrosa.dev")).await?;
@@ -243,14 +274,15 @@ async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -
     estate.shut("voice", Some("sbc")).await?;
     estate.shut("portal", Some("portal")).await?;
     estate.intact(&estate.both()).await?;
-    for crd in subrosa_crds::all() {
-        house.apply(serde_json::to_value(crd)?).await?;
-    }
-    house.apply(house.trust_domain()).await?;
-    house.apply(retention_policy()).await?;
-    house.apply_all(estate.scenario.created()).await?;
+    all_again(&house, &estate.scenario).await?;
     estate.same_again().await.context("after the definitions came back again")?;
-    operator.ready().await?;
+    let ready = || async {
+        match operator.readiness().await {
+            Ok((true, _)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    };
+    wait::until(SEEN_AGAIN, ready).await?;
     denies_were_never_gone(&house, &estate.both())
 }
 

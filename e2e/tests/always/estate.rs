@@ -11,9 +11,13 @@ use kube::Api;
 use subrosa_crds::Channel;
 use subrosa_e2e::wait;
 
-use crate::{house::House, picture, scenario::Scenario};
+use crate::{
+    house::{House, PATIENCE},
+    picture,
+    scenario::Scenario,
+};
 
-/// How long access may outlive what gave it.
+/// How long access may outlive what gave it, while an operator runs and has seen it go.
 pub const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// A scenario that works, and what its workloads hold.
@@ -51,8 +55,12 @@ impl<'a> Estate<'a> {
         Ok(())
     }
 
-    /// Waits until a Channel's live token may seal, or may not; says how long that took.
+    /// Waits until a Channel's live token may seal, or, at once, may not; says how long that took.
     pub async fn seals(&self, channel: &str, may: bool) -> Result<Duration> {
+        self.seals_within(if may { PATIENCE } else { AT_ONCE }, channel, may).await
+    }
+
+    async fn seals_within(&self, limit: Duration, channel: &str, may: bool) -> Result<Duration> {
         let (token, key) = &self.tokens[channel];
         let begun = Instant::now();
         let look = || async {
@@ -62,13 +70,24 @@ impl<'a> Estate<'a> {
                 Err(error) => Err(format!("{error:#}")),
             }
         };
-        wait::until(AT_ONCE, look).await?;
+        wait::until(limit, look).await?;
         Ok(begun.elapsed())
     }
 
     /// Nobody can do anything any more with what `channel` had, neither now nor by another login.
     pub async fn shut(&self, channel: &str, account: Option<&str>) -> Result<Duration> {
-        let took = self.seals(channel, false).await?;
+        self.shut_within(AT_ONCE, channel, account).await
+    }
+
+    /// The same where others have their part before the operator has its own: a start, a login, a controller of
+    /// Kubernetes.
+    pub async fn shut_within(
+        &self,
+        limit: Duration,
+        channel: &str,
+        account: Option<&str>,
+    ) -> Result<Duration> {
+        let took = self.seals_within(limit, channel, false).await?;
         if let Some(account) = account {
             let again = self.house.workload_token(&self.scenario.front, account).await?;
             ensure!(

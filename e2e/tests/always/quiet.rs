@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use subrosa_e2e::{Operator, installation::governed_namespace};
+use subrosa_e2e::{Operator, installation::governed_namespace, wait};
 
 use crate::house::{DOMAIN, House, PATIENCE};
 
@@ -128,7 +128,16 @@ async fn a_settled_world_is_quiet() -> Result<()> {
     // The same eyes see a write where there is one.
     let mark = house.mark()?;
     let secrets = house.api("v1", "Secret", "team-2-0").await?;
+    let before = secrets.get("db-mtls").await?.metadata.uid;
     secrets.delete("db-mtls", &Default::default()).await?;
+    // The status is that of before until it is made again.
+    let made_again = || async {
+        match secrets.get("db-mtls").await {
+            Ok(found) if found.metadata.uid != before => Ok(()),
+            other => Err(format!("{:?}", other.map(|found| found.metadata))),
+        }
+    };
+    wait::until(PATIENCE, made_again).await?;
     house.whole(&[("team-2-0", "db")]).await?;
     settle(&house).await?;
     let writes = house.writes_since(mark)?;

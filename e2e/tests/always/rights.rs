@@ -90,12 +90,14 @@ async fn live(house: &House) -> Result<()> {
     house.gone(&house.api("v1", "Secret", scenario.namespace(Side::Data)).await?, "db-mtls").await?;
 
     // The same thing happens again and again: one Event becomes a series.
-    for round in 0..3 {
+    for stalled in [true, false, true] {
         let mut portal =
             scenario.changed().into_iter().find(|one| one["metadata"]["name"] == "portal").unwrap();
-        portal["spec"]["dataClasses"] = json!([if round % 2 == 0 { "no-such-class" } else { "chat-log" }]);
+        portal["spec"]["dataClasses"] = json!([if stalled { "no-such-class" } else { "chat-log" }]);
         house.apply(portal).await?;
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        // The Event comes before the status.
+        let turned = |status: &subrosa_crds::ChannelStatus| wait::is(status, "Stalled") == stalled;
+        wait::channel(&house.admin, &scenario.front, "portal", PATIENCE, turned).await?;
     }
     house.apply_all(scenario.changed()).await?;
     house.whole(&scenario.channels()).await?;

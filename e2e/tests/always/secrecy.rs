@@ -234,10 +234,15 @@ async fn no_secret_leaves_its_place() -> Result<()> {
     let wrong = run.house.env.kubeconfig_for_token("wrong", &format!("{}x", run.house.installed.token))?;
     let options = Options { kubeconfig: Some(wrong), log: "trace", ..run.house.options() };
     let mut refused = Operator::spawn(&run.house.installed, options)?;
+    let said = || async {
+        let log = refused.log().map_err(|error| format!("{error:#}"))?;
+        if log.contains("Unauthorized") { Ok(()) } else { Err(log) }
+    };
+    wait::until(PATIENCE, said).await?;
+    // It goes on trying.
     tokio::time::sleep(Duration::from_secs(3)).await;
     refused.kill();
     let log = refused.log()?;
-    ensure!(log.contains("Unauthorized"), "{log}");
     run.place("log of a refused operator", log);
     run.collect().await?;
 
@@ -364,12 +369,14 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
         let unreachable = || async {
             let found = run.house.subrosa("TrustDomain", "").await.map_err(|error| error.to_string())?;
             let found = found.get(DOMAIN).await.map_err(|error| error.to_string())?;
+            // What is said of the change before is no answer to this one.
+            let current = found.data["status"]["observedGeneration"].as_i64() == found.metadata.generation;
             let reached = found.data["status"]["conditions"]
                 .as_array()
                 .into_iter()
                 .flatten()
                 .any(|condition| condition["type"] == "VaultReachable" && condition["status"] == "False");
-            if reached { Ok(()) } else { Err(format!("{change}: {}", found.data["status"])) }
+            if current && reached { Ok(()) } else { Err(format!("{change}: {}", found.data["status"])) }
         };
         wait::until(PATIENCE, unreachable).await?;
     }
@@ -380,6 +387,16 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
     let roles = run.house.api("rbac.authorization.k8s.io/v1", "ClusterRole", "").await?;
     let rules = roles.get("subrosa-namespace").await?.data["rules"].clone();
     roles.patch("subrosa-namespace", &merge, &Patch::Merge(&json!({"rules": []}))).await?;
+    // It authorizes by what it has watched: until then a Secret would be made again as if nothing were.
+    let operators = run.house.env.client_for_token(&run.house.installed.token)?;
+    let operators = Api::<Secret>::namespaced(operators, front);
+    let refused = || async {
+        match operators.get("voice-mtls").await {
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
+            other => Err(format!("{:?}", other.map(|secret| secret.metadata))),
+        }
+    };
+    wait::until(PATIENCE, refused).await?;
     stir(&run.house, front, "voice-mtls").await?;
     not_ready(&run.house, front, "voice", &["KubernetesForbidden"]).await?;
     roles.patch("subrosa-namespace", &merge, &Patch::Merge(&json!({"rules": rules}))).await?;

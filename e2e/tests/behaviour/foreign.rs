@@ -87,7 +87,9 @@ async fn a_secret_is_renamed_and_nothing_is_left_behind() {
     world.apply(&voice(json!({}))).await;
     world.apply(&client("chat")).await;
     world.apply(&client("sms")).await;
-    world.whole(NS, "voice").await;
+    for name in ["voice", "chat", "sms"] {
+        world.whole(NS, name).await;
+    }
     let first = world.files(NS, "voice").await;
     let chat = world.files(NS, "chat").await.authority().to_owned();
     let sms = world.files(NS, "sms").await.authority().to_owned();

@@ -29,7 +29,9 @@ async fn a_secret_that_keeps_breaking_is_issued_three_times_an_hour() {
     ] {
         world.apply(&manifest).await;
     }
-    world.whole(NS, "voice").await;
+    for name in ["voice", "caller", "other"] {
+        world.whole(NS, name).await;
+    }
     let caller_ca = world.files(NS, "caller").await.authority().to_owned();
     let other_ca = world.files(NS, "other").await.authority().to_owned();
     for time in 2..=3 {

@@ -11,7 +11,7 @@ use tokio::{
     process,
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a client behaves.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -53,6 +53,7 @@ async fn connections_are_what_both_ends_say() {
         .await;
     world.whole(FRONT, "portal").await;
     world.whole(DATA, "db").await;
+    world.whole(DATA, "log").await;
     withdrawing_closes_both_sides(&world).await;
     consenting_again_opens_both_sides(&world).await;
     listeners_are_the_intersection(&world).await;
@@ -63,11 +64,17 @@ async fn connections_are_what_both_ends_say() {
 }
 
 async fn withdrawing_closes_both_sides(world: &World) {
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "portal-0", "namespace": FRONT, "labels": {"app": "portal"}},
-        "spec": {"containers": [{"name": "portal", "image": "portal"}]},
-    });
-    world.apply(&pod).await;
+    let pod = |name: &str, host: bool| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": FRONT, "labels": {"app": "portal"}},
+            "spec": {"hostNetwork": host, "containers": [{"name": "portal", "image": "portal"}]},
+        })
+    };
+    world.apply(&pod("portal-0", false)).await;
+    // Status tells of a pod on the node's network: with it the operator has seen the one before.
+    world.apply(&pod("portal-1", true)).await;
+    world.not_ready(FRONT, "portal", "HostNetworkPods").await;
+    world.api::<Pod>(FRONT).delete("portal-1", &DeleteParams::default().grace_period(0)).await.unwrap();
     let (portal_ca, db_ca) = (
         world.files(FRONT, "portal").await.authority().to_owned(),
         world.files(DATA, "db").await.authority().to_owned(),
@@ -140,6 +147,8 @@ async fn listeners_are_the_intersection(world: &World) {
     assert_eq!(status.connections[0].listeners, ["admin"]);
     world.apply(&portal(both())).await;
     world.apply(&db(consent())).await;
+    world.whole(DATA, "db").await;
+    world.whole(FRONT, "portal").await;
     world.opens(FRONT, "portal", &[TO_DB, TO_LOG]).await;
 }
 
@@ -207,13 +216,15 @@ async fn another_trust_domain_is_refused(world: &World) {
     let mut other = world.installed.trust_domain(&world.env);
     other["metadata"]["name"] = json!("westerlicht");
     world.apply(&other).await;
-    world.governed("cc-west").await;
-    world.label("cc-west", json!({subrosa_crds::TRUST_DOMAIN_LABEL: "westerlicht"})).await;
+    let label = [(subrosa_crds::TRUST_DOMAIN_LABEL, "westerlicht")];
+    world.env.create_namespace("cc-west", &label).await.unwrap();
     world
         .apply(&channel("cc-west", "api", json!({
             "listeners": [{"name": "https", "port": 443}], "accepts": [{"name": "portal", "namespace": FRONT}],
         })))
         .await;
+    // Ready, so the operator knows the namespace's domain before the Channel is named from here.
+    world.ready("cc-west", "api").await;
     let mut peers = both();
     peers.as_array_mut().unwrap().push(json!({"name": "api", "namespace": "cc-west"}));
     world.apply(&portal(peers)).await;

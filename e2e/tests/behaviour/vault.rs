@@ -12,7 +12,7 @@ use subrosa_e2e::{installation::AUDIENCE, wait};
 
 use crate::{
     clock::WrongClock,
-    world::{PATIENCE, World, channel, says, vault},
+    world::{World, channel, says, vault},
 };
 
 const NS: &str = "cc-front";
@@ -100,9 +100,7 @@ async fn a_stopped_vault_heals(world: &World) {
     // Nobody touched it, and its keys are out of reach all the same.
     world.not_ready(NS, "voice", "VaultUnreachable").await;
     bao.restart().await.unwrap();
-    let at = std::time::Instant::now();
     world.whole(NS, "later").await;
-    assert!(at.elapsed() < PATIENCE);
     world.domain(|domain| vault(domain) == ("True", "LoggedIn")).await;
     world.whole(NS, "voice").await;
 }
@@ -122,7 +120,13 @@ async fn a_deletion_while_sealed_takes_access_after(world: &World) {
     assert_eq!(seal().await, 200);
     bao.seal().await.unwrap();
     world.delete_channel(NS, "short").await;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    // The domain was looked at without it, and Vault was sealed then: voice, late and later are left.
+    world
+        .domain(|domain| {
+            let counted = domain.status.as_ref().and_then(|status| status.channels.as_ref());
+            vault(domain) == ("False", "VaultSealed") && counted.is_some_and(|counted| counted.total == 3)
+        })
+        .await;
     bao.unseal().await.unwrap();
     world
         .until("access ends once Vault is back", || async {

@@ -51,6 +51,9 @@ async fn what_protects_outlives_an_upgrade_and_the_release() -> Result<()> {
     }
     let ready = wait::channel(&admin, GOVERNED, "voice", LIMIT, wait::whole).await;
     let serial = ready.with_context(|| operator.log().unwrap())?.certificate.context("a certificate")?.serial;
+    // What voice says of itself says nothing of the files of its peer.
+    let peer = wait::channel(&admin, GOVERNED, "db", LIMIT, wait::whole).await;
+    peer.with_context(|| operator.log().unwrap())?;
     guarded(&admin).await?;
     what_helm_test_runs_succeeds(&installed)?;
     let before = protection(&env).await?;
@@ -72,6 +75,17 @@ async fn what_protects_outlives_an_upgrade_and_the_release() -> Result<()> {
     run(&["install", "subrosa", &chart])?;
     let installed = Installation::connect(&env, Names::default(), DOMAIN).await?;
     let operator = Operator::start(&installed).await?;
+    // The status of before stands there: what counts is what this operator makes of it.
+    for name in ["voice", "db"] {
+        let channel = format!("\"{GOVERNED}/{name}\"");
+        wait::until(LIMIT, || async {
+            let log = operator.log()?;
+            let looked = log.lines().any(|line| line.contains("\"reconciled\"") && line.contains(&channel));
+            ensure!(looked, "{channel} was not looked at yet");
+            anyhow::Ok(())
+        })
+        .await?;
+    }
     guarded(&admin).await?;
     let again = wait::channel(&admin, GOVERNED, "voice", LIMIT, wait::whole).await;
     let again = again.with_context(|| operator.log().unwrap())?.certificate.context("a certificate")?.serial;

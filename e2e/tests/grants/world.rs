@@ -14,7 +14,7 @@ use subrosa_e2e::Environment;
 
 use crate::request::{Answer, Case, Request, apply, get, merge, post};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The people, each with a token of their own.
 pub const ADMIN: &str = "admin";
@@ -125,6 +125,12 @@ impl World {
         self.must(ADMIN, post(role_bindings("cc-front"), binding)).await?;
 
         // The office writes what is the office's; the team's right comes by aggregation, which takes a moment.
+        // So does a right that was just bound: an API server authorizes by what it has watched.
+        self.eventually("the rights of the office", async || {
+            let founding = post(subrosa("trustdomains", ""), trust_domain("oosterlinde")).dry();
+            Ok(self.call(OFFICER, founding).await?.status == 201)
+        })
+        .await?;
         for domain in ["oosterlinde", "westerlinde"] {
             self.must(OFFICER, post(subrosa("trustdomains", ""), trust_domain(domain))).await?;
         }

@@ -14,11 +14,13 @@ use subrosa_e2e::{
 };
 use tokio::task::JoinHandle;
 
-use crate::timeline::Timeline;
+use crate::timeline::{ENOUGH, Timeline};
 
 pub const NAMESPACE: &str = "cc-front";
 /// How long the first leader may take: it waits for a Lease that is new.
 const FIRST: Duration = Duration::from_secs(40);
+/// How long a leader may take until it has done something on both servers, or enough of it.
+const BEGUN: Duration = Duration::from_secs(60);
 /// How long a change of hands may take, measured to the first effect.
 pub const TAKEOVER: Duration = Duration::from_secs(20);
 
@@ -94,6 +96,16 @@ impl Stage {
         wait::until(limit, || async {
             let timeline = self.timeline().map_err(|error| error.to_string())?;
             timeline.first_effects(pod, since).ok_or_else(|| format!("nothing of {pod} since {since}"))
+        })
+        .await
+    }
+
+    /// Waits until a leader is in the midst of work, and has done enough of it.
+    pub async fn busy(&self, pod: &str) -> Result<()> {
+        self.at_work(pod, Timestamp::now(), BEGUN).await?;
+        wait::until(BEGUN, || async {
+            let done = self.timeline().map_err(|error| error.to_string())?.of(pod).count();
+            if done > ENOUGH { Ok(()) } else { Err(format!("{pod} has done {done} things")) }
         })
         .await
     }

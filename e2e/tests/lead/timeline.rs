@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use subrosa_e2e::{Environment, Installation, audit::Mark};
 
+/// So much has to have been done by a leader for its silence to say something.
+pub const ENOUGH: usize = 20;
+
 /// Which server has it in its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
@@ -89,7 +92,7 @@ impl Timeline {
         let early: Vec<_> =
             self.of(new).filter(|effect| effect.came < elected).map(Effect::to_string).collect();
         ensure!(early.is_empty(), "{new} was elected at {elected}; before that:\n{}", early.join("\n"));
-        ensure!(self.of(old).count() > 20, "{old} did next to nothing");
+        ensure!(self.of(old).count() > ENOUGH, "{old} did next to nothing");
 
         let mut vault: Vec<_> = self.of(new).filter(|effect| effect.server == Server::Vault).collect();
         vault.sort_by_key(|effect| effect.came);

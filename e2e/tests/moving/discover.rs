@@ -108,6 +108,17 @@ async fn what_discover_prints_can_be_applied_and_its_connections_open() {
         apply_object(&admin, &object).await.unwrap();
     }
 
+    // What the operator itself writes into a namespace that was just governed.
+    let policies: Api<NetworkPolicy> = Api::namespaced(admin.clone(), NS);
+    wait::until(PATIENCE, || async {
+        match policies.get_opt("subrosa-default-deny").await {
+            Ok(Some(_)) => Ok(()),
+            found => Err(format!("{found:?}")),
+        }
+    })
+    .await
+    .unwrap();
+
     let kubeconfig = env.admin_kubeconfig().unwrap();
     let before = versions(&admin).await;
     let output = subrosa(&kubeconfig, &["discover", "-n", NS, "-o", "yaml"]);
@@ -125,7 +136,6 @@ async fn what_discover_prints_can_be_applied_and_its_connections_open() {
         apply_object(&admin, channel).await.unwrap();
     }
     // The policies of before are wider than what both ends declare, and go as the draft says.
-    let policies: Api<NetworkPolicy> = Api::namespaced(admin.clone(), NS);
     for name in ["app", "db"] {
         policies.delete(name, &DeleteParams::default()).await.unwrap();
     }

@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures::StreamExt as _;
 use k8s_openapi::api::{
     core::v1::{Namespace, Pod as ApiPod, Secret},
     networking::v1::NetworkPolicy,
@@ -11,9 +12,10 @@ use k8s_openapi::api::{
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, ListParams},
+    runtime::watcher::{self, Event, watcher},
 };
 use serde_json::{Value, json};
-use subrosa_crds::{TRUST_DOMAIN_LABEL, condition};
+use subrosa_crds::{ChannelStatus, TRUST_DOMAIN_LABEL, condition};
 use subrosa_e2e::{tools, wait};
 use tokio::sync::Mutex;
 
@@ -22,7 +24,7 @@ use crate::{
     foreign::Issuer,
     town::{End, Pod as Placed, Question, Town},
     traffic::{Mount, Pod, Traffic, once},
-    world::{World, channel},
+    world::{World, channel, connection},
 };
 
 const NS: &str = "cc-legacy";
@@ -148,21 +150,37 @@ async fn running(issuer: &Issuer) -> Move {
     Move { world, voice, ivr, traffic, policies }
 }
 
-/// Every set of policies that is ever in force.
+/// Every set of policies that is ever in force, by a watch: what is there only for a moment is seen too.
 async fn collect(api: Api<NetworkPolicy>, seen: Arc<Mutex<Vec<Vec<NetworkPolicy>>>>) {
-    loop {
-        if let Ok(found) = api.list(&ListParams::default()).await {
-            let slim = |mut one: NetworkPolicy| {
-                one.metadata.managed_fields = None;
-                one
-            };
-            let found: Vec<_> = found.items.into_iter().map(slim).collect();
-            let mut seen = seen.lock().await;
-            if seen.last() != Some(&found) {
-                seen.push(found);
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()));
+    let mut there: BTreeMap<String, NetworkPolicy> = BTreeMap::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => {
+                there.clear();
+                continue;
+            }
+            Ok(Event::InitApply(mut policy)) => {
+                policy.metadata.managed_fields = None;
+                there.insert(policy.name_any(), policy);
+                continue;
+            }
+            Ok(Event::InitDone) => {}
+            Ok(Event::Apply(mut policy)) => {
+                policy.metadata.managed_fields = None;
+                there.insert(policy.name_any(), policy);
+            }
+            Ok(Event::Delete(policy)) => drop(there.remove(&policy.name_any())),
+            Err(_) => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                continue;
             }
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let found: Vec<_> = there.values().cloned().collect();
+        let mut seen = seen.lock().await;
+        if seen.last() != Some(&found) {
+            seen.push(found);
+        }
     }
 }
 
@@ -185,6 +203,13 @@ async fn a_running_namespace_is_enforced_and_no_connection_fails() {
     // 1. The namespace joins, audited. The platform team consents to the old authority.
     let audited = json!([{"namespace": NS, "mode": "Audit", "until": LAST_DAY}]);
     world.apply(&domain(world, audited)).await;
+    // Before the operator knows that it is to be audited, a namespace that joins is enforced.
+    world
+        .domain(|domain| {
+            let seen = domain.status.as_ref().and_then(|status| status.observed_generation);
+            seen == domain.metadata.generation
+        })
+        .await;
     let consent = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "old-ca", "namespace": "subrosa-system"},
         "data": {"ca.crt": issuer.certificate()},
@@ -197,9 +222,12 @@ async fn a_running_namespace_is_enforced_and_no_connection_fails() {
     let external = |secret: &str, direction: &str| json!({"issuance": "External", "secretName": secret, "extraTrust": old(direction, LAST_DAY)});
     world.apply(&voice(external("voice-tls", "Ingress"))).await;
     world.apply(&ivr(external("ivr-tls", "Egress"))).await;
-    let status = world.connection(NS, "voice", "ivr", "Open").await;
-    world.connection(NS, "ivr", "voice", "Open").await;
-    assert_eq!(wait::reason(&status, condition::READY), "AuditMode");
+    // What the platform team consented to may be seen later than that both ends agree.
+    let audited = |status: &ChannelStatus| wait::reason(status, condition::READY) == "AuditMode";
+    let status = world
+        .channel(NS, "voice", |status| connection(status, "ivr") == Some("Open") && audited(status))
+        .await;
+    world.channel(NS, "ivr", |status| connection(status, "voice") == Some("Open") && audited(status)).await;
     let [exception] = status.exceptions.as_slice() else { panic!("{:?}", status.exceptions) };
     assert_eq!((exception.control.as_str(), exception.expires.as_str()), ("extraTrust/old", LAST_DAY));
     let reported = status.certificate.unwrap();
@@ -289,10 +317,22 @@ async fn a_running_namespace_is_enforced_and_no_connection_fails() {
     world.apply(&voice(json!({"extraTrust": old("Ingress", "2026-01-31")}))).await;
     world.apply(&ivr(json!({"extraTrust": old("Egress", "2026-01-31")}))).await;
     for app in ["voice", "ivr"] {
-        let status = world.channel(NS, app, |status| status.exceptions.iter().any(|one| one.overdue)).await;
-        assert!(wait::is(&status, condition::READY), "what ended loosens nothing: {status:?}");
+        // What ended loosens nothing.
+        world
+            .channel(NS, app, |status| {
+                status.exceptions.iter().any(|one| one.overdue) && wait::is(status, condition::READY)
+            })
+            .await;
         world.files_where(NS, app, |files| files.trusting(issuer.certificate().trim()).is_empty()).await;
         assert!(world.event(NS, app, "ExtraTrustEnded").await.contains("extraTrust/old"));
+    }
+    for pod in [&stage.voice, &stage.ivr] {
+        world
+            .until("the mounted files follow", || async {
+                let trusts = pod.files().trusts(&issuer.certificate());
+                if trusts { Err("the old authority is in them".to_owned()) } else { Ok(()) }
+            })
+            .await;
     }
     stage.goes_on("the old authority is trusted no more").await;
     let (voice, ivr) = (stage.voice.files(), stage.ivr.files());
@@ -309,7 +349,7 @@ async fn a_running_namespace_is_enforced_and_no_connection_fails() {
     println!("{} connections, none failed", stage.traffic.count());
 }
 
-fn isolated(status: &subrosa_crds::ChannelStatus) -> String {
+fn isolated(status: &ChannelStatus) -> String {
     condition::find(&status.conditions, condition::ISOLATED)
         .map(|one| one.message.clone())
         .unwrap_or_default()

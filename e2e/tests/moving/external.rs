@@ -1,10 +1,13 @@
 //! A certificate that somebody else issues: what is wrong with it is said, what is theirs is never touched, and
 //! what is ours stays as long as a pod mounts it.
 
+use std::time::Duration;
+
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use subrosa_crds::condition;
 use subrosa_e2e::wait;
+use subrosa_plan::certificate::trust::NOBODY;
 
 use crate::{
     enforce::assert_untouched,
@@ -13,6 +16,9 @@ use crate::{
 };
 
 const NS: &str = "cc-front";
+
+/// Another's Secret is not watched: until it is looked at again, two minutes may pass after several failures.
+const UNASKED: Duration = Duration::from_secs(180);
 
 fn voice(tls: Value) -> Value {
     let listeners = json!([{"name": "sips", "port": 5061}]);
@@ -26,6 +32,19 @@ fn own() -> Value {
 
 fn external() -> Value {
     voice(json!({"issuance": "External", "secretName": "voice-tls"}))
+}
+
+/// A change of the Channel has the Secret read now: it accepts somebody more, who is not there.
+fn looks_again(because: &str) -> Value {
+    let mut changed = external();
+    changed["spec"]["accepts"] = json!([{"name": "chat"}, {"name": because}]);
+    changed
+}
+
+/// How often the operator has looked at voice.
+fn looks(world: &World) -> usize {
+    let of_voice = |line: &&str| line.contains("\"reconciled\"") && line.contains("\"cc-front/voice\"");
+    world.log().lines().filter(of_voice).count()
 }
 
 /// The Secret with a leaf of one issuance and the key of another.
@@ -47,19 +66,27 @@ async fn what_is_wrong_with_anothers_certificate_is_said_and_nothing_of_it_is_wr
     // Its own authority is there nevertheless, and the peer trusts it: what comes later interrupts nothing.
     let authority = world.channel(NS, "voice", |status| status.authority.is_some()).await.authority.unwrap();
     world.ready(NS, "chat").await;
-    let trusted = world.files_where(NS, "chat", |files| files.get("servers-ca.crt").contains("BEGIN")).await;
+    let trusted = world.files_where(NS, "chat", |files| files.get("servers-ca.crt") != NOBODY).await;
     let before = trusted.get("servers-ca.crt").to_owned();
     let ours = files(&world.secret(NS, "voice-trust").await.unwrap());
     assert_eq!(ours.names(), ["ca.crt", "clients-ca.crt", "servers-ca.crt"], "no key, no certificate");
 
     world.apply(&mismatched(&issuer)).await;
+    let by_itself = wait::channel(&world.admin, NS, "voice", UNASKED, |status| {
+        wait::reason(status, condition::READY) == "ExternalKeyMismatch"
+    });
+    if let Err(error) = by_itself.await {
+        panic!("{error:#}\n{}", world.log());
+    }
     let told = world.not_ready(NS, "voice", "ExternalKeyMismatch").await;
     assert!(told.message.contains("voice-tls"), "{}", told.message);
     let mut torn = issuer.secret(NS, "voice-tls", "voice.cc-front.svc");
     torn["stringData"]["tls.crt"] = json!("-----BEGIN CERTIFICATE-----\n");
     world.apply(&torn).await;
+    world.apply(&looks_again("one-more")).await;
     world.not_ready(NS, "voice", "ExternalSecretMalformed").await;
     world.apply(&issuer.secret_valid(NS, "voice-tls", "voice.cc-front.svc", -80, 10)).await;
+    world.apply(&looks_again("yet-another")).await;
     let told = world.not_ready(NS, "voice", "ExternalCertificateExpiring").await;
     assert!(told.message.contains("voice-tls"), "{}", told.message);
     world.connection(NS, "voice", "chat", "Open").await;
@@ -90,6 +117,7 @@ async fn a_secret_of_ours_stays_and_is_kept_true_while_a_pod_mounts_it() {
     world.apply(&voice(own())).await;
     world.apply(&channel(NS, "chat", json!({"connectsTo": [{"name": "voice"}]}))).await;
     world.whole(NS, "voice").await;
+    world.whole(NS, "chat").await;
     let chat = world.files(NS, "chat").await.authority().to_owned();
     let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = world.api(NS);
     let pod = json!({
@@ -100,12 +128,18 @@ async fn a_secret_of_ours_stays_and_is_kept_true_while_a_pod_mounts_it() {
             "volumes": [{"name": "tls", "projected": {"sources": [{"secret": {"name": "voice-mtls"}}]}}],
         },
     });
+    let looked = looks(&world);
     world
         .until("a pod", || async {
             subrosa_e2e::installation::apply_object(&world.admin, &pod)
                 .await
                 .map(drop)
                 .map_err(|error| format!("{error:#}"))
+        })
+        .await;
+    world
+        .until("the operator has seen the pod", || async {
+            if looks(&world) > looked { Ok(()) } else { Err("it has not".to_owned()) }
         })
         .await;
 

@@ -106,6 +106,11 @@ async fn read(secrets: &Api<Secret>, mount: &Mount) -> Option<Files> {
 }
 
 impl Files {
+    /// Whether this certificate stands in the trust file.
+    pub fn trusts(&self, certificate: &str) -> bool {
+        String::from_utf8_lossy(&self.trust).contains(certificate.trim())
+    }
+
     /// Files that no pod mounts any more, as somebody may have kept them.
     pub fn with_trust_of(mut self, other: &Self) -> Self {
         self.trust = other.trust.clone();

@@ -1,6 +1,7 @@
 //! The node itself.
 
 use serde_json::json;
+use subrosa_e2e::{node::PATIENCE, wait};
 
 use crate::shared::node;
 
@@ -28,7 +29,12 @@ async fn a_pod_runs_and_mounts_a_secret() {
     node.pod_is_ready("default", "reader").await.unwrap();
     let said = node.exec("default", "reader", &["cat", "/word/word"]).await.unwrap();
     assert_eq!((said.code, said.out.as_str()), (Some(0), "rosebud"), "{said:?}");
-    let said =
-        node.exec("default", "reader", &["nslookup", "kubernetes.default.svc.cluster.local"]).await.unwrap();
-    assert!(said.out.contains("10.96.0.1"), "{said:?}");
+    // kube-proxy may come to know later than the API server where CoreDNS is.
+    wait::until(PATIENCE, || async {
+        let asked = ["nslookup", "kubernetes.default.svc.cluster.local"];
+        let said = node.exec("default", "reader", &asked).await.unwrap();
+        if said.out.contains("10.96.0.1") { Ok(()) } else { Err(said) }
+    })
+    .await
+    .unwrap();
 }

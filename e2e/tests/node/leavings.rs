@@ -12,7 +12,7 @@ use subrosa_e2e::{
     wait,
 };
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 /// Before each path that the process below prints.
 const MARK: &str = "leaves ";
 

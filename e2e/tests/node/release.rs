@@ -13,8 +13,12 @@ use crate::shared::{DOMAIN, subrosa};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_runs_from_its_image_as_its_service_account() {
     let Some((node, release)) = subrosa().await else { return };
-    let pods = node.ready_pods(NAMESPACE, "app.kubernetes.io/component=operator").await.unwrap();
-    assert_eq!(pods.len(), 2, "{:?}", pods.iter().map(Pod::name_any).collect::<Vec<_>>());
+    // One that lost its Lease on a slow machine starts anew, and is not ready for a moment.
+    let both = wait::until(PATIENCE, || async {
+        let pods = node.ready_pods(NAMESPACE, "app.kubernetes.io/component=operator").await.unwrap();
+        if pods.len() == 2 { Ok(pods) } else { Err(pods.iter().map(Pod::name_any).collect::<Vec<_>>()) }
+    });
+    let pods = both.await.unwrap();
     for pod in &pods {
         let spec = pod.spec.as_ref().unwrap();
         assert_eq!(spec.service_account_name.as_deref(), Some("subrosa"));

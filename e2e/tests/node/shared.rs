@@ -2,9 +2,16 @@
 
 use std::sync::Once;
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
 use subrosa_e2e::{
-    node::{Node, release::Release, unsupported},
-    tools,
+    node::{
+        Node, PATIENCE,
+        release::Release,
+        servers::{CLIENTS_NAMESPACE, DESK},
+        unsupported,
+    },
+    tools, wait,
 };
 use tokio::sync::OnceCell;
 
@@ -60,8 +67,29 @@ pub async fn subrosa() -> Option<(&'static Node, &'static Release)> {
 pub async fn servers() -> Option<&'static Node> {
     static SERVERS: OnceCell<()> = OnceCell::const_new();
     let (node, _) = subrosa().await?;
-    SERVERS.get_or_init(|| async { node.install_servers().await.unwrap() }).await;
+    SERVERS
+        .get_or_init(|| async {
+            node.install_servers().await.unwrap();
+            mounts_what_is_written(node).await;
+        })
+        .await;
     Some(node)
+}
+
+/// Waits until the client that the servers accept has in its pod what is in its Secret: whom it trusts was written in
+/// several steps, and the pod may have begun after the first.
+async fn mounts_what_is_written(node: &Node) {
+    let secrets = Api::<Secret>::namespaced(node.client().unwrap(), CLIENTS_NAMESPACE);
+    let file = "servers-ca.crt";
+    wait::until(PATIENCE, || async {
+        let data = secrets.get(&format!("{DESK}-mtls")).await.unwrap().data.unwrap_or_default();
+        let written = data.get(file).map(|text| String::from_utf8_lossy(&text.0).into_owned());
+        let path = format!("/tls/{file}");
+        let said = node.exec(CLIENTS_NAMESPACE, &format!("deploy/{DESK}"), &["cat", &path]).await.unwrap();
+        if written.as_ref() == Some(&said.out) { Ok(()) } else { Err(said) }
+    })
+    .await
+    .unwrap();
 }
 
 fn skipped() -> bool {

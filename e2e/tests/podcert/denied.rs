@@ -43,8 +43,16 @@ async fn by_the_api_server(world: &World, node: &Node, other: &Node, pod: &k8s_o
     assert!(code(refused) >= 400, "a pod of before");
     let default = ("default".to_owned(), world.account_uid("cc-front", "default").await);
     let account = Changes { service_account: Some(default), ..truth.clone() };
-    let refused = node.try_ask(world, pod, kubelet::key(), &account, node.client()).await;
-    assert_eq!(code(refused), 403, "an account that the pod does not have");
+    // For good only once the API server's own watches have come to the pod.
+    world
+        .until("an account that the pod does not have is refused", || async {
+            let refused = node.try_ask(world, pod, kubelet::key(), &account, node.client()).await;
+            match code(refused) {
+                403 => Ok(()),
+                other => Err(other.to_string()),
+            }
+        })
+        .await;
 
     // A key whose other half the node does not have: the request of somebody else, tampered with.
     let mut stolen = base64_decode(&proof(&kubelet::key()));
@@ -81,6 +89,8 @@ async fn by_the_channel(world: &World, node: &Node, pod: &k8s_openapi::api::core
     let before = node.try_ask(world, pod, kubelet::key(), &before, world.admin.clone()).await.unwrap();
     let stranger = node.pod(world, "cc-front", "stranger", "stranger", "sbc").await;
     let stranger = node.ask(world, &stranger, kubelet::key()).await;
+    // What may still come is waited for, half a minute long.
+    stranger.waits(world, Duration::from_secs(2)).await;
     let account = node.pod(world, "cc-front", "voice-1", "voice", "default").await;
     let account = node.ask(world, &account, kubelet::key()).await;
     let annotated = Changes { annotations: Some(json!({"example.org/role": "admin"})), ..Changes::default() };
@@ -92,8 +102,6 @@ async fn by_the_channel(world: &World, node: &Node, pod: &k8s_openapi::api::core
     assert_eq!(reason, "ServiceAccountMismatch");
     assert!(message.contains("Channel cc-front/voice") && message.contains("sbc"), "{message}");
     assert_eq!(annotated.denied(world).await.0, "InvalidUnverifiedUserAnnotations");
-    // What may still come is waited for.
-    stranger.waits(world, Duration::from_secs(2)).await;
     let (reason, message) = stranger.denied(world).await;
     assert_eq!(reason, "NoChannel");
     assert!(message.contains("apply one"), "{message}");

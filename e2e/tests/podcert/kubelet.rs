@@ -83,9 +83,17 @@ impl Node {
         Api::<Pod>::namespaced(world.admin.clone(), namespace).get(name).await.unwrap()
     }
 
-    /// Asks for a certificate of `pod`, as this node's kubelet.
+    /// Asks for a certificate of `pod`, as this node's kubelet: again where the API server's own watches have not
+    /// come to the pod yet.
     pub async fn ask(&self, world: &World, pod: &Pod, key: KeyPair) -> Asked {
-        self.try_ask(world, pod, key, &Changes::default(), self.client.clone()).await.unwrap()
+        let (namespace, request) = self.request(world, pod, &key, &Changes::default()).await;
+        let api: Api<PodCertificateRequest> = Api::namespaced(self.client.clone(), &namespace);
+        let made = world
+            .until("a request is taken", || async {
+                api.create(&PostParams::default(), &request).await.map_err(|error| error.to_string())
+            })
+            .await;
+        Asked { name: made.name_any(), key, namespace }
     }
 
     /// The same with something changed, as whoever `client` is.
@@ -97,6 +105,20 @@ impl Node {
         changes: &Changes,
         client: Client,
     ) -> kube::Result<Asked> {
+        let (namespace, request) = self.request(world, pod, &key, changes).await;
+        let api: Api<PodCertificateRequest> = Api::namespaced(client, &namespace);
+        let made = api.create(&PostParams::default(), &request).await?;
+        Ok(Asked { name: made.name_any(), key, namespace })
+    }
+
+    /// What is asked, and in which namespace.
+    async fn request(
+        &self,
+        world: &World,
+        pod: &Pod,
+        key: &KeyPair,
+        changes: &Changes,
+    ) -> (String, PodCertificateRequest) {
         let (namespace, name) = (pod.namespace().unwrap(), pod.name_any());
         let (account, account_uid) = match &changes.service_account {
             Some(changed) => changed.clone(),
@@ -118,14 +140,11 @@ impl Node {
                 "serviceAccountName": account, "serviceAccountUID": account_uid,
                 "nodeName": self.name, "nodeUID": self.uid,
                 "maxExpirationSeconds": changes.max_seconds,
-                "stubPKCS10Request": proof(&key),
+                "stubPKCS10Request": proof(key),
                 "unverifiedUserAnnotations": changes.annotations,
             },
         });
-        let request: PodCertificateRequest = serde_json::from_value(request).unwrap();
-        let api: Api<PodCertificateRequest> = Api::namespaced(client, &namespace);
-        let made = api.create(&PostParams::default(), &request).await?;
-        Ok(Asked { name: made.name_any(), key, namespace })
+        (namespace, serde_json::from_value(request).unwrap())
     }
 
     /// This node's client.

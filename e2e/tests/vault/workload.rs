@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 use subrosa::vault::identity::{Aliases, auth_accessor};
 use subrosa::vault::transit::{KeyType, Transit};
 use subrosa::vault::{AliasId, AliasName, TransitKeyName};
+use subrosa_e2e::wait;
 
 use crate::support::{FOREIGN, MEMBER, SYSTEM, World, metadata, mount};
 
 const OWN: &str = "aaaaaaaaaaaaaaaa";
 /// Begins like the own id: a prefix without the dot would reach it.
 const OTHER: &str = "aaaaaaaaaaaaaaaab";
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Scene {
     world: World,
@@ -53,7 +56,9 @@ impl Scene {
     /// A workload's ServiceAccount, made again if there is one, and its token in Vault.
     async fn workload(&self, name: &str) -> (AliasName, String) {
         let (uid, jwt) = self.world.service_account(MEMBER, name).await;
-        (uid, self.world.log_in("subrosa-workload", &jwt).await.unwrap())
+        // For a moment the API server may judge the token by the ServiceAccount of this name that was there before.
+        let log_in = || self.world.log_in("subrosa-workload", &jwt);
+        (uid, wait::until(PATIENCE, log_in).await.unwrap())
     }
 
     async fn seal(&self, token: &str, key: &str) -> (u16, Value) {

@@ -174,8 +174,9 @@ mod tests {
         let ended = tokio::time::timeout(Duration::from_secs(5), leadership.guard(forever)).await;
         assert_eq!(ended.expect("it ends by itself"), Err(Deposed));
 
-        let renewed = for_(Duration::from_millis(150));
-        let work = renewed.guard(tokio::time::sleep(Duration::from_millis(400)));
+        let renewed = for_(Duration::from_secs(1));
+        let mut work = pin!(renewed.guard(tokio::time::sleep(Duration::from_millis(1500))));
+        assert!(futures::poll!(work.as_mut()).is_pending(), "it was begun in the first term");
         renewed.hold(1, clock::now() + Duration::from_secs(9));
         assert_eq!(work.await, Ok(()));
     }
