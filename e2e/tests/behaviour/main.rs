@@ -8,6 +8,7 @@ mod around;
 mod clock;
 mod faults;
 mod foreign;
+mod generations;
 mod handshake;
 mod healing;
 mod identity;

@@ -1,15 +1,12 @@
 //! One generation of an authority follows another, on a real cluster, while both ends keep connecting.
-//!
-//! Half a year is not waited for: what the ledger says about *when* is moved into the past with the
-//! root token while the operator is stopped. Every certificate and every step is the operator's own.
 
-use jiff::{SignedDuration, Timestamp};
 use kube::api::DeleteParams;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
+    generations::{self, count, next},
     handshake,
-    world::{DOMAIN, Files, World, channel},
+    world::{Files, World, channel},
 };
 
 const NS: &str = "cc-front";
@@ -35,9 +32,7 @@ async fn an_authority_rotates_and_both_ends_keep_connecting() {
     let old = first.1.authority().to_owned();
     handshake::between(&first.0, &first.1, SERVER).unwrap();
 
-    // Other name constraints ask for another generation, once the present one has stood for a while.
-    rewrite(&mut world, |ledger| back(&mut ledger["authority"][0]["publishedAt"], 1)).await;
-    grant_suffix(&world).await;
+    generations::ask_for_another(&mut world, NS, "server").await;
     let published = world.channel(NS, "server", |status| next(status) == Some(2)).await;
     assert_eq!(published.authority.unwrap().generation, 1, "it is published, and does not sign yet");
     let client = world.files_where(NS, "client", |files| count(files.get("servers-ca.crt")) == 2).await;
@@ -47,22 +42,8 @@ async fn an_authority_rotates_and_both_ends_keep_connecting() {
     handshake::between(&client, &server, SERVER).unwrap();
     handshake::between(&first.0, &server, SERVER).unwrap();
 
-    // The peer holds it; when every leaf it had then has expired, it has certainly loaded it.
-    world
-        .until("the ledger notes who holds generation 2", || async {
-            let ledger = world.ledger(NS, "server").await;
-            let holders = ledger["authority"][1]["loadedBy"].as_object().cloned().unwrap_or_default();
-            if holders.is_empty() { Err(ledger.to_string()) } else { Ok(()) }
-        })
-        .await;
-    rewrite(&mut world, |ledger| {
-        let holders = ledger["authority"][1]["loadedBy"].as_object_mut().unwrap();
-        holders.values_mut().for_each(|at| back(at, 24 * 40));
-    })
-    .await;
-    world
-        .channel(NS, "server", |status| status.authority.as_ref().is_some_and(|one| one.generation == 2))
-        .await;
+    // The peer holds it, and has certainly loaded it.
+    generations::let_it_sign(&mut world, NS, "server").await;
     let server = world.files(NS, "server").await;
     assert_eq!(server.authority(), old, "a leaf of a retiring generation is good until its renewal");
     handshake::between(&client, &server, SERVER).unwrap();
@@ -80,7 +61,7 @@ async fn an_authority_rotates_and_both_ends_keep_connecting() {
     assert!(refused.is_err(), "files from before the rotation know nothing of generation 2");
 
     // Its last leaf has expired: nobody trusts the old one any more.
-    rewrite(&mut world, |ledger| back(&mut ledger["authority"][0]["lastLeafNotAfter"], 24 * 40)).await;
+    generations::expire_the_first(&mut world, NS, "server").await;
     let after = world.files_where(NS, "client", |files| count(files.get("servers-ca.crt")) == 1).await;
     assert!(after.trusting(&old).is_empty());
     handshake::between(&after, &renewed, SERVER).unwrap();
@@ -88,40 +69,6 @@ async fn an_authority_rotates_and_both_ends_keep_connecting() {
     assert_eq!(world.id(NS, "client").await.to_string(), before.id.unwrap(), "nothing else changed");
 }
 
-fn next(status: &subrosa_crds::ChannelStatus) -> Option<i64> {
-    status.authority.as_ref()?.next
-}
-
-fn count(pem: &str) -> usize {
-    pem.matches("-----BEGIN CERTIFICATE-----").count()
-}
-
 async fn files(world: &World) -> (Files, Files) {
     (world.files(NS, "client").await, world.files(NS, "server").await)
-}
-
-/// Moves a time of the ledger back by `hours`.
-fn back(at: &mut Value, hours: i64) {
-    let then: Timestamp = at.as_str().unwrap().parse().unwrap();
-    *at = json!(then - SignedDuration::from_hours(hours));
-}
-
-/// Changes the server's ledger while no operator runs that remembers another.
-async fn rewrite(world: &mut World, change: impl FnOnce(&mut Value)) {
-    world.stop_operator();
-    let path = format!("subrosa/data/channels/{}", world.id(NS, "server").await);
-    let found = world.env.openbao().request("GET", &path, None).await.unwrap();
-    let mut ledger = found["data"]["data"].clone();
-    change(&mut ledger);
-    let body = json!({"options": {"cas": found["data"]["metadata"]["version"]}, "data": ledger});
-    world.env.openbao().request("POST", &path, Some(body)).await.unwrap();
-    world.start_operator().await;
-}
-
-/// Lets Channels of the domain be named below one more suffix.
-async fn grant_suffix(world: &World) {
-    let mut domain = world.installed.trust_domain(&world.env);
-    domain["spec"]["certificateAuthority"] = json!({"allowedDNSSuffixes": ["oosterlinde.example"]});
-    assert_eq!(domain["metadata"]["name"], DOMAIN);
-    world.apply(&domain).await;
 }

@@ -143,6 +143,8 @@ async fn fifty_pods_get_theirs_and_one_that_asks_too_often_waits() {
     let other = node.pod(&world, "cc-front", "voice-51", "voice", "sbc").await;
     node.ask(&world, &other, kubelet::key()).await.issued(&world).await;
     fourth.waits(&world, std::time::Duration::from_secs(5)).await;
+    let told = world.event("cc-front", "voice-7", "CertificateWaits").await;
+    assert!(told.contains("IssuanceLimited") && told.contains(&fourth.name), "{told}");
 }
 
 fn pods(status: &subrosa_crds::ChannelStatus) -> Option<i64> {

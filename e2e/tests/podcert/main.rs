@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
+#[path = "../behaviour/generations.rs"]
+mod generations;
 #[path = "../behaviour/handshake.rs"]
 #[allow(dead_code, reason = "shared with the tests of behaviour")]
 mod handshake;
@@ -17,4 +19,5 @@ mod denied;
 mod etcd;
 mod issued;
 mod kubelet;
+mod rotation;
 mod switched;

@@ -6,7 +6,13 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
+mod external;
 mod probes;
 mod restarts;
 mod server;
 mod stage;
+
+// Shared with another test, which uses more of it.
+#[allow(dead_code)]
+#[path = "../moving/foreign.rs"]
+mod foreign;

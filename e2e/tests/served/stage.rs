@@ -8,13 +8,13 @@ use k8s_openapi::api::{
     events::v1::Event,
 };
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client,
     api::{DeleteParams, Patch, PatchParams},
     core::NamespaceResourceScope,
 };
 use serde_json::{Value, json};
 use subrosa_crds::{
-    Channel, ChannelStatus,
+    ChannelStatus,
     condition::{self, Condition},
 };
 use subrosa_e2e::{
@@ -151,14 +151,17 @@ impl Stage {
         };
         match mount {
             Mount::Not => {}
-            Mount::Whole => pod["spec"]["containers"][0]["volumeMounts"] = volume(json!({})),
+            Mount::Whole | Mount::Named(_) => {
+                pod["spec"]["containers"][0]["volumeMounts"] = volume(json!({}))
+            }
             Mount::SubPath => {
                 let path = json!({"mountPath": "/tls/tls.crt", "subPath": "tls.crt"});
                 pod["spec"]["containers"][0]["volumeMounts"] = volume(path);
             }
         }
         if mount != Mount::Not {
-            let secret = json!({"secretName": format!("{app}-mtls")});
+            let ours = format!("{app}-mtls");
+            let secret = json!({"secretName": if let Mount::Named(theirs) = mount { theirs } else { &ours }});
             pod["spec"]["volumes"] = json!([{"name": "tls", "secret": secret}]);
         }
         self.apply(&pod).await;
@@ -188,11 +191,6 @@ impl Stage {
         self.api::<K>().patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     }
 
-    /// The version of a Channel: it grows with every write.
-    pub async fn version(&self, name: &str) -> String {
-        self.api::<Channel>().get(name).await.unwrap().resource_version().unwrap()
-    }
-
     /// The notes of the Events about a Channel with that reason, one each, whatever became a series.
     pub async fn events(&self, name: &str, reason: &str) -> Vec<String> {
         let events = self.api::<Event>().list(&Default::default()).await.unwrap();
@@ -209,6 +207,8 @@ impl Stage {
 pub enum Mount {
     Not,
     Whole,
+    /// As a whole, the Secret of this name instead of the Channel's.
+    Named(&'static str),
     SubPath,
 }
 

@@ -33,7 +33,11 @@ pub fn seen(world: &mut World, change: Change<Arc<PodCertificateRequest>>) -> BT
     let requests = world.requests.entry(key.namespace.clone()).or_default();
     let pending = request.is_some();
     match request {
-        Some(request) => requests.insert(key.name.clone(), request),
+        Some(mut request) => {
+            let before = requests.get(&key.name).filter(|before| before.uid == request.uid);
+            request.told = before.and_then(|before| before.told);
+            requests.insert(key.name.clone(), request)
+        }
         None => requests.remove(&key.name),
     };
     if requests.is_empty() {

@@ -12,7 +12,7 @@ use subrosa_plan::{
     fault::Fault,
 };
 
-use super::certificate::random_serial;
+use super::{certificate::random_serial, signing};
 use crate::{
     observe::{DomainVault, vaults},
     pki::{self, AuthorityCertificate, PublicKey, authority::check_generation},
@@ -95,7 +95,7 @@ pub async fn carry_out(
             }
             AuthorityAction::SignCertificate { version } => {
                 let public = public_key(key.as_ref(), version, &name)?;
-                let signed = sign(vault, &name, spec, version, &public, now).await?;
+                let signed = self_signed(vault, &name, spec, version, &public, now).await?;
                 generations = generations.with_certificate(signed);
                 if version > 1 {
                     news.push(format!("generation {version} of the authority is published"));
@@ -159,7 +159,7 @@ fn public_key(key: Option<&TransitKey>, version: u32, name: &TransitKeyName) -> 
         .map_err(|problem| unreadable(&problem.to_string()))
 }
 
-async fn sign(
+async fn self_signed(
     vault: &DomainVault,
     name: &TransitKeyName,
     spec: &AuthoritySpec,
@@ -167,18 +167,14 @@ async fn sign(
     key: &PublicKey,
     now: Timestamp,
 ) -> Result<NewCertificate, Fault> {
-    let refused = |problem: String| Fault::new("AuthorityRefused", problem);
+    const REFUSED: &str = "AuthorityRefused";
+    let refused = |problem: String| Fault::new(REFUSED, problem);
     let serial = random_serial();
     let unsigned = pki::prepare_authority(spec, version, key, &serial, now)
         .map_err(|problem| refused(problem.to_string()))?;
     let checked = pki::check_authority(unsigned, spec, version, key, &serial, now)
         .map_err(|problem| refused(problem.to_string()))?;
-    let signature = vault
-        .transit
-        .sign(name, version, checked.to_be_signed())
-        .await
-        .map_err(|error| vaults::fault(&error))?;
-    let certificate = checked.finish(&signature).map_err(|problem| refused(problem.to_string()))?;
+    let certificate = signing::sign(vault, name, version, checked, REFUSED).await?;
     Ok(NewCertificate {
         version,
         certificate_pem: certificate.pem(),

@@ -10,7 +10,10 @@ use k8s_openapi::{
 };
 use kube::{Api, Resource as _, ResourceExt, api::ListParams};
 use secrecy::ExposeSecret as _;
-use subrosa_crds::{CHANNEL_LABEL, Channel, GROUP, names::ChannelRef};
+use subrosa_crds::{
+    CHANNEL_LABEL, Channel, GROUP,
+    names::{ChannelId, ChannelRef},
+};
 use subrosa_plan::{
     certificate::{LeafSpec, ObservedSecret, TrustFiles, Validity},
     channel::Plan,
@@ -18,9 +21,12 @@ use subrosa_plan::{
     objects as labels,
 };
 
-use super::objects::{self, Found};
+use super::{
+    objects::{self, Found},
+    signing::{self, Order},
+};
 use crate::{
-    observe::{DomainVault, vaults},
+    observe::DomainVault,
     pki::{self, AuthorityCertificate, LeafKey, Serial},
 };
 
@@ -100,34 +106,25 @@ pub struct Issued {
     key: LeafKey,
 }
 
-/// Issues a leaf: lays it out, checks it, has the authority's transit key sign it.
+/// Issues a leaf for a new key.
 ///
 /// # Errors
 /// When it may not be signed, or Vault refuses.
 pub async fn issue(
     vault: &DomainVault,
-    plan: &Plan,
+    id: &ChannelId,
     spec: &LeafSpec,
     validity: Validity,
     serial: &Serial,
-    authority: &AuthorityCertificate,
+    issuer: &AuthorityCertificate,
     now: Timestamp,
 ) -> Result<Issued, Fault> {
     let refused = |problem: String| Fault::new("CertificateRefused", problem);
     let key = LeafKey::generate(spec.key_algorithm).map_err(|problem| refused(problem.to_string()))?;
     let public = key.public_key().map_err(|problem| refused(problem.to_string()))?;
-    let unsigned = pki::prepare_leaf(spec, validity, &public, serial, authority)
-        .map_err(|problem| refused(problem.to_string()))?;
-    let checked = pki::check_leaf(unsigned, spec, &public, serial, authority, now)
-        .map_err(|problem| refused(problem.to_string()))?;
-    let name = vaults::key_name(&plan.id.authority_key())?;
-    let signature = vault
-        .transit
-        .sign(&name, authority.version(), checked.to_be_signed())
-        .await
-        .map_err(|error| vaults::fault(&error))?;
-    let certificate = checked.finish(&signature).map_err(|problem| refused(problem.to_string()))?;
-    Ok(Issued { chain: certificate.chain_pem(authority), key })
+    let order = Order { spec, validity, serial, key: &public, issuer };
+    let certificate = signing::leaf(vault, id, order, now).await?;
+    Ok(Issued { chain: certificate.chain_pem(issuer), key })
 }
 
 /// What the Secret's leaf and key become.

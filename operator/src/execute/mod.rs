@@ -10,4 +10,5 @@ pub mod namespace;
 pub mod network;
 pub mod objects;
 pub mod pod_certificate;
+pub mod signing;
 pub mod withdraw;

@@ -12,23 +12,25 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use subrosa_crds::FIELD_MANAGER;
+use subrosa_crds::{FIELD_MANAGER, names::ChannelId};
 use subrosa_plan::{
     certificate::{LeafSpec, Validity},
-    channel::Plan,
     fault::Fault,
     pod_certificate::{Refusal, Request},
 };
 
-use super::objects;
+use super::{
+    objects,
+    signing::{self, Order},
+};
 use crate::{
     context::Context,
     controllers::pod_certificate_request,
     observe::{
-        DomainVault, vaults,
+        DomainVault,
         watch::{Change, ObjectKey},
     },
-    pki::{self, AuthorityCertificate, PublicKey, Serial},
+    pki::{AuthorityCertificate, PublicKey, Serial},
 };
 
 /// A certificate that the ledger says will be signed, and for which request.
@@ -54,29 +56,20 @@ pub struct Noted {
 pub async fn issue(
     ctx: &Context,
     vault: &DomainVault,
-    plan: &Plan,
+    id: &ChannelId,
     noted: &Noted,
-    authority: &AuthorityCertificate,
+    issuer: &AuthorityCertificate,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let Noted { key, request, spec, serial, validity, renew_at } = noted;
-    let refused = |problem: String| Fault::new("CertificateRefused", problem);
     let spki = request.key.as_ref().map(|key| key.spki.as_slice()).unwrap_or_default();
-    let public = PublicKey::from_spki(spki).map_err(|problem| refused(problem.to_string()))?;
-    let unsigned = pki::prepare_leaf(spec, *validity, &public, serial, authority)
-        .map_err(|problem| refused(problem.to_string()))?;
-    let checked = pki::check_leaf(unsigned, spec, &public, serial, authority, now)
-        .map_err(|problem| refused(problem.to_string()))?;
-    let name = vaults::key_name(&plan.id.authority_key())?;
-    let signature = vault
-        .transit
-        .sign(&name, authority.version(), checked.to_be_signed())
-        .await
-        .map_err(|error| vaults::fault(&error))?;
-    let certificate = checked.finish(&signature).map_err(|problem| refused(problem.to_string()))?;
+    let public = PublicKey::from_spki(spki)
+        .map_err(|problem| Fault::new("CertificateRefused", problem.to_string()))?;
+    let order = Order { spec, validity: *validity, serial, key: &public, issuer };
+    let certificate = signing::leaf(vault, id, order, now).await?;
     let message = format!("serial {} of {}", serial.hex(), spec.spiffe_id());
     let status = json!({
-        "certificateChain": certificate.chain_pem(authority),
+        "certificateChain": certificate.chain_pem(issuer),
         "notBefore": Time(validity.not_before),
         "notAfter": Time(validity.not_after),
         "beginRefreshAt": Time(*renew_at),

@@ -119,6 +119,7 @@ pub fn request(request: &PodCertificateRequest) -> Option<Request> {
             .flatten()
             .map(|(name, _)| name.clone())
             .collect(),
+        told: None,
     })
 }
 

@@ -60,6 +60,8 @@ pub struct Request {
     pub max_life: SignedDuration,
     /// The names of annotations that the pod's author gave along.
     pub annotations: BTreeSet<String>,
+    /// Why it waits, as was last told: nothing is told twice.
+    pub told: Option<&'static str>,
 }
 
 /// The public key in a request.

@@ -19,6 +19,7 @@ fn request(pod: &str) -> Request {
         key: Some(RequestedKey { algorithm: KeyAlgorithm::EcdsaP256, spki: vec![4] }),
         max_life: SignedDuration::from_hours(24),
         annotations: BTreeSet::new(),
+        told: None,
     }
 }
 

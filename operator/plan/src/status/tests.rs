@@ -11,6 +11,8 @@ use crate::{
     world::PodFacts,
 };
 
+mod connections;
+mod keys;
 mod moving;
 
 const VOICE: &str = "cc-front/voice";
@@ -150,16 +152,6 @@ fn ready_needs_every_single_part() {
 }
 
 #[test]
-fn ready_does_not_wait_for_the_consent_of_others() {
-    let scene = scene().channel(VOICE, voice(json!({"accepts": [{"name": "ivr"}, {"name": "nobody"}]})));
-    let status = status(&scene);
-    assert_eq!(said(&status, condition::READY), says("True", "InForceUnproven"));
-    assert_eq!(said(&status, condition::CONNECTED), says("False", "NotFound"));
-    assert!(find(&status.conditions, condition::CONNECTED).unwrap().message.contains("nobody (NotFound)"));
-    assert_eq!(status.connection_summary.as_deref(), Some("1/2"));
-}
-
-#[test]
 fn audit_is_not_isolation() {
     let scene = scene()
         .domain(DOMAIN, json!({"network": {"mode": "Audit"}}))
@@ -280,77 +272,6 @@ fn isolation_is_claimed_in_order_of_what_breaks_it() {
 }
 
 #[test]
-fn keys_are_ready_when_each_exists_and_rotates() {
-    let scene = scene();
-    let with = |edit: &dyn Fn(&mut Applied, &Plan)| {
-        let (plan, mut applied) = in_force(&scene);
-        edit(&mut applied, &plan);
-        let status = judged(&scene, &plan, &applied);
-        (said(&status, condition::KEYS_READY).unwrap(), said(&status, condition::READY).unwrap())
-    };
-    let first = |plan: &Plan| plan.keys[0].name.clone();
-    let both = |reason: &str| (says("False", reason).unwrap(), says("False", reason).unwrap());
-    let gone = with(&|applied, plan| drop(applied.keys.as_mut().unwrap().remove(&first(plan))));
-    assert_eq!(gone, both("KeyMissing"));
-    let never = with(&|applied, plan| {
-        applied.keys.as_mut().unwrap().remove(&first(plan));
-        let key = &plan.keys[0];
-        *applied.ledger.as_mut().unwrap().key_mut(&key.class, key.cohort) = KeyRecord::default();
-    });
-    assert_eq!(never, both("KeyPending"));
-    let still = with(&|applied, plan| {
-        applied.keys.as_mut().unwrap().get_mut(&first(plan)).unwrap().rotate_every = None;
-    });
-    assert_eq!(still, both("RotationNotSet"));
-    let loosened = with(&|applied, plan| {
-        applied.keys.as_mut().unwrap().get_mut(&first(plan)).unwrap().alarming = Some("exportable");
-    });
-    assert_eq!(loosened, both("IrreversibleKey"));
-    let unknown = with(&|applied, _| applied.keys = Err(fault()));
-    assert_eq!(unknown, both("VaultSealed"));
-}
-
-#[test]
-fn a_channel_that_seals_nothing_needs_no_key() {
-    let status = status(&scene().channel(VOICE, voice(json!({"dataClasses": null}))));
-    assert_eq!(said(&status, condition::KEYS_READY), says("True", "NothingSealed"));
-    assert_eq!(said(&status, condition::RETAINED), says("True", "NothingKept"));
-}
-
-#[test]
-fn keys_that_could_not_be_planned_are_not_called_unneeded() {
-    let scene = scene();
-    let late = at("9999-12-30T12:00:00Z");
-    let plan = crate::channel::plan(scene.get(VOICE), &named(VOICE), &scene, None, late).ok().unwrap();
-    assert!(plan.keys.is_empty(), "the next cohort would begin beyond the calendar");
-    let applied = applied(&plan, scene.first_ledger(VOICE));
-    let status = channel(scene.get(VOICE), &named(VOICE), &plan, &applied, &scene, late);
-    assert_eq!(said(&status, condition::KEYS_READY), says("False", "NotPlanned"));
-    assert_eq!(said(&status, condition::RETAINED), says("False", "NotPlanned"));
-    assert_eq!(said(&status, condition::READY), says("False", "NotPlanned"));
-}
-
-#[test]
-fn retained_needs_a_policy_without_conflict_and_keys_in_the_ledger() {
-    let conflict = scene().retention(
-        "contactcenter",
-        json!({"classes": [{
-            "name": "call-recording", "keep": "20d", "cohort": "Week",
-            "minimums": [{"jurisdiction": "NL", "period": "30d", "basis": "a law"}],
-        }]}),
-    );
-    assert_eq!(said(&status(&conflict), condition::RETAINED), says("False", "RetentionConflict"));
-    assert_eq!(said(&status(&conflict), condition::READY), says("False", "RetentionConflict"));
-
-    let scene = scene();
-    let (plan, mut applied) = in_force(&scene);
-    applied.ledger = Ok(scene.first_ledger(VOICE));
-    assert_eq!(said(&judged(&scene, &plan, &applied), condition::RETAINED), says("False", "KeyPending"));
-    applied.ledger = Err(fault());
-    assert_eq!(said(&judged(&scene, &plan, &applied), condition::RETAINED), says("False", "VaultSealed"));
-}
-
-#[test]
 fn served_is_never_claimed_without_a_probe() {
     let served = |listeners: Value| {
         said(&status(&scene().channel(VOICE, voice(json!({"listeners": listeners})))), condition::SERVED)
@@ -362,44 +283,6 @@ fn served_is_never_claimed_without_a_probe() {
     );
 }
 
-#[test]
-fn a_connection_is_open_only_when_it_is_in_force() {
-    let scene = scene();
-    let first = |scene: &Scene, edit: &dyn Fn(&mut Applied)| {
-        let (plan, mut applied) = in_force(scene);
-        edit(&mut applied);
-        let one = judged(scene, &plan, &applied).connections.remove(0);
-        (one.state, one.reason.unwrap_or_default(), one.next_step.unwrap_or_default())
-    };
-    assert_eq!(first(&scene, &|_| {}).0, "Open");
-    type Break = fn(&mut Applied);
-    let mend = "mend what condition Ready of this Channel tells (VaultSealed)";
-    let wait = "none: it opens by itself";
-    let breaks: [(Break, &str, &str); 4] = [
-        (|one| one.network = Err(fault()), "unseal it", mend),
-        (|one| one.network = Ok(false), "no network policy yet", wait),
-        (|one| one.certificate = Err(fault()), "certificate is not in force", mend),
-        (|one| one.trusting.clear(), "no certificate authority yet", wait),
-    ];
-    for (broken, because, next) in breaks {
-        let (state, reason, next_step) = first(&scene, &broken);
-        assert_eq!(state, "Closed");
-        assert!(reason.contains(because), "{reason}");
-        assert!(next_step.contains(next), "{next_step}");
-    }
-    let mut theirs = scene.clone();
-    theirs.world.network_policies.get_mut("cc-front").unwrap().remove("subrosa-channel-ivr");
-    let (state, reason, next_step) = first(&theirs, &|_| {});
-    assert_eq!(state, "Closed");
-    assert!(reason.contains("policy of Channel cc-front/ivr does not have it yet"), "{reason}");
-    assert_eq!(next_step, wait);
-
-    let mut held_up = theirs.get("cc-front/ivr").clone();
-    held_up.status = Some(testing::read(json!({"conditions": [ready("False", "UnknownDataClass")]})));
-    let (_, _, next_step) = first(&theirs.given(held_up), &|_| {});
-    assert!(next_step.contains("of Channel cc-front/ivr tells (UnknownDataClass)"), "{next_step}");
-}
-
 fn ready(status: &str, reason: &str) -> Value {
     said_by(condition::READY, status, reason)
 }
@@ -409,68 +292,6 @@ fn said_by(kind: &str, status: &str, reason: &str) -> Value {
         "type": kind, "status": status, "reason": reason, "message": "see there",
         "lastTransitionTime": "2026-11-22T12:00:00Z",
     })
-}
-
-#[test]
-fn keys_that_nobody_can_reach_are_not_ready() {
-    let with_vault = |status: &str, reason: &str| {
-        let mut scene = scene();
-        let domain = std::sync::Arc::make_mut(scene.world.domains.get_mut(DOMAIN).unwrap());
-        let vault = said_by(condition::VAULT_REACHABLE, status, reason);
-        domain.status = Some(testing::read(json!({"conditions": [vault]})));
-        said(&self::status(&scene), condition::KEYS_READY).unwrap()
-    };
-    for reason in ["VaultSealed", "VaultUnreachable", "VaultTimeout"] {
-        assert_eq!(with_vault("False", reason), says("False", reason).unwrap());
-    }
-    // The operator's own trouble is not the workload's.
-    for (status, reason) in [("False", "VaultLoginRefused"), ("False", "ClockSkew"), ("True", "LoggedIn")] {
-        assert_eq!(with_vault(status, reason).0, "True", "{reason}");
-    }
-}
-
-fn withdrawal(name: &str, other: &str) -> Withdrawal {
-    let key = Key { direction: Direction::Ingress, name: name.into(), other: Other::Channel(named(other)) };
-    Withdrawal { key, since: now() }
-}
-
-#[test]
-fn what_was_withdrawn_is_closing_until_it_is_proven_closed() {
-    let scene = scene().channel("cc-front/ivr", json!({}));
-    let (plan, mut applied) = in_force(&scene);
-    assert_eq!(judged(&scene, &plan, &applied).connections[0].state, "AwaitingConsent");
-    applied.ledger.as_mut().unwrap().closing = vec![withdrawal("ivr", "cc-front/ivr")];
-    let status = judged(&scene, &plan, &applied);
-    assert_eq!(status.connections[0].state, "Closing");
-    assert_eq!(said(&status, condition::CONNECTED), says("False", "Closing"));
-}
-
-#[test]
-fn a_removed_entry_is_shown_and_not_counted() {
-    let scene = scene();
-    let (plan, mut applied) = in_force(&scene);
-    applied.ledger.as_mut().unwrap().closing =
-        vec![withdrawal("menu", "cc-front/menu"), withdrawal("ivr", "cc-front/other")];
-    let status = judged(&scene, &plan, &applied);
-    let shown: Vec<_> =
-        status.connections.iter().map(|one| (one.name.as_str(), one.state.as_str())).collect();
-    assert_eq!(
-        shown,
-        [("ivr", "Open"), ("menu", "Closing")],
-        "a list-map has one entry a name and direction"
-    );
-    assert!(status.connections[1].reason.as_ref().unwrap().contains("Channel cc-front/menu"));
-    // Every connection that is declared is open, and what is not declared is not owed.
-    assert_eq!(said(&status, condition::CONNECTED), says("True", "AllOpen"));
-    assert_eq!(status.connection_summary.as_deref(), Some("1/1"));
-}
-
-#[test]
-fn nothing_declared_is_nothing_to_wait_for() {
-    let scene = scene().channel(VOICE, voice(json!({"accepts": []})));
-    let status = status(&scene);
-    assert_eq!(said(&status, condition::CONNECTED), says("True", "NothingDeclared"));
-    assert_eq!(status.connection_summary.as_deref(), Some("0/0"));
 }
 
 #[test]
@@ -499,20 +320,6 @@ fn a_condition_keeps_its_time_while_its_status_does() {
     let after = judged(&scene, &plan, &applied);
     assert_eq!(find(&after.conditions, condition::READY).unwrap().last_transition_time.0, now());
     assert_eq!(find(&after.conditions, condition::SERVED).unwrap().last_transition_time, past);
-}
-
-#[test]
-fn keys_are_shown_as_the_ledger_and_vault_have_them() {
-    let scene = scene();
-    let (plan, mut applied) = in_force(&scene);
-    let states = |applied: &Applied| -> Vec<_> {
-        judged(&scene, &plan, applied).keys.into_iter().map(|key| key.state).collect()
-    };
-    assert_eq!(states(&applied), ["Current", "Next"]);
-    applied.keys = Err(fault());
-    assert_eq!(states(&applied), ["Unknown", "Unknown"], "Vault did not answer: nothing is known to be gone");
-    applied.ledger = Err(fault());
-    assert!(states(&applied).is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! All that wait are answered together, with one note in the ledger before anything is signed: fifty pods of a
 //! Deployment are one write.
 
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use subrosa_plan::{
     certificate::LeafSpec,
     fault::Fault,
@@ -26,6 +27,7 @@ use crate::{
 struct Judged {
     noted: Vec<Noted>,
     denied: Vec<(ObjectKey, Request, Refusal)>,
+    waiting: Vec<(ObjectKey, Request, Refusal)>,
 }
 
 impl Work<'_> {
@@ -45,6 +47,9 @@ impl Work<'_> {
         for (name, request) in requests {
             let key = ObjectKey { namespace: self.name.namespace.clone(), name };
             self.judge(key, request, issuer, &mut ledger, &mut judged);
+        }
+        for (key, request, refusal) in &judged.waiting {
+            self.tell(key, request, refusal).await;
         }
         let written = if ledger == *before { Ok(()) } else { self.note_pods(&ledger).await };
         if let Err(fault) = written {
@@ -80,12 +85,12 @@ impl Work<'_> {
         ) {
             Answer::Issue(spec) => match self.noted(key.clone(), request.clone(), *spec, issuer, ledger) {
                 Ok(noted) => judged.noted.push(noted),
-                Err(refusal) => self.waits(&key, &request, &refusal),
+                Err(refusal) => judged.waiting.push((key, request, refusal)),
             },
             Answer::Deny(refusal) => judged.denied.push((key, request, refusal)),
             Answer::Wait(until, refusal) => {
                 self.wake.extend(until);
-                self.waits(&key, &request, &refusal);
+                judged.waiting.push((key, request, refusal));
             }
         }
     }
@@ -119,10 +124,27 @@ impl Work<'_> {
         Ok(Noted { key, request, spec, serial, validity, renew_at })
     }
 
-    /// kubelet keeps asking; who looks at the operator's log sees why nothing comes.
-    fn waits(&self, key: &ObjectKey, request: &Request, refusal: &Refusal) {
-        let (request, pod) = (&key.name, &request.pod);
-        tracing::info!(channel = %self.name, request, pod, reason = refusal.reason, "waits: {}", refusal.message);
+    /// kubelet keeps asking and tells nobody: an Event of the pod does, once for each reason.
+    async fn tell(&self, key: &ObjectKey, request: &Request, refusal: &Refusal) {
+        let news = self.ctx.cluster.write(|world| {
+            let seen = world.requests.get_mut(&key.namespace).and_then(|all| all.get_mut(&key.name));
+            seen.is_some_and(|seen| seen.told.replace(refusal.reason) != Some(refusal.reason))
+        });
+        if news {
+            let Refusal { reason, message } = refusal;
+            tracing::info!(channel = %self.name, request = key.name, pod = request.pod, reason, "waits: {message}");
+            let pod = Pod {
+                metadata: ObjectMeta {
+                    name: Some(request.pod.clone()),
+                    namespace: Some(key.namespace.clone()),
+                    uid: Some(request.pod_uid.clone()),
+                    ..ObjectMeta::default()
+                },
+                ..Pod::default()
+            };
+            let note = format!("no certificate yet for {} ({reason}): {message}", key.name);
+            self.ctx.reporter.event(&pod, true, "CertificateWaits", &note).await;
+        }
     }
 
     async fn note_pods(&self, ledger: &Ledger) -> Result<(), Fault> {
@@ -139,7 +161,7 @@ impl Work<'_> {
         }
         for noted in &judged.noted {
             let Some(issuer) = issuer else { break };
-            let issued = issue(self.ctx, self.vault, self.plan, noted, issuer, self.now).await;
+            let issued = issue(self.ctx, self.vault, &self.plan.id, noted, issuer, self.now).await;
             if issued.is_ok() {
                 self.ctx.metrics.issued("PodCertificate");
             }

@@ -202,7 +202,7 @@ impl Work<'_> {
     ) -> Result<Slot, Fault> {
         let Noted { serial, validity, issuer } = noted;
         let issued =
-            certificate::issue(self.vault, self.plan, spec, validity, &serial, issuer, self.now).await?;
+            certificate::issue(self.vault, &self.plan.id, spec, validity, &serial, issuer, self.now).await?;
         let leaf = Leaf::New(&issued, slot);
         let written = self.write(&self.plan.secret_name, leaf, files).await?;
         if let Some(reason) = reason {

@@ -164,7 +164,7 @@ fn judge(
         Answer::Certificate(shown) if targets.was_right(shown) => {
             match pod.is_some_and(|pod| pod.mounts_sub_path(secret)) {
                 true if !restarts => Kind::SubPath,
-                _ => Kind::Stale,
+                _ => otherwise(Kind::Stale),
             }
         }
         Answer::Certificate(_) => otherwise(Kind::ForeignCertificate),

@@ -153,7 +153,7 @@ fn the_worst_is_the_reason_and_its_pods_are_named() {
 
 #[test]
 fn what_does_not_mount_the_secret_is_said_so() {
-    for answer in [shows("0b", false), Some(Answer::Plaintext), Some(Answer::NoCertificate)] {
+    for answer in [shows("0b", false), stale(), Some(Answer::Plaintext), Some(Answer::NoCertificate)] {
         let mut stage = Stage::new();
         stage.pod(1, |pod| pod.secrets.clear());
         let (_, reason, message) = stage.answered([current(), answer, current()]).says();

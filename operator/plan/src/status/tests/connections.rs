@@ -1,0 +1,95 @@
+//! Connections, one by one and summed up.
+
+use super::*;
+
+#[test]
+fn ready_does_not_wait_for_the_consent_of_others() {
+    let scene = scene().channel(VOICE, voice(json!({"accepts": [{"name": "ivr"}, {"name": "nobody"}]})));
+    let status = status(&scene);
+    assert_eq!(said(&status, condition::READY), says("True", "InForceUnproven"));
+    assert_eq!(said(&status, condition::CONNECTED), says("False", "NotFound"));
+    assert!(find(&status.conditions, condition::CONNECTED).unwrap().message.contains("nobody (NotFound)"));
+    assert_eq!(status.connection_summary.as_deref(), Some("1/2"));
+}
+
+#[test]
+fn a_connection_is_open_only_when_it_is_in_force() {
+    let scene = scene();
+    let first = |scene: &Scene, edit: &dyn Fn(&mut Applied)| {
+        let (plan, mut applied) = in_force(scene);
+        edit(&mut applied);
+        let one = judged(scene, &plan, &applied).connections.remove(0);
+        (one.state, one.reason.unwrap_or_default(), one.next_step.unwrap_or_default())
+    };
+    assert_eq!(first(&scene, &|_| {}).0, "Open");
+    type Break = fn(&mut Applied);
+    let mend = "mend what condition Ready of this Channel tells (VaultSealed)";
+    let wait = "none: it opens by itself";
+    let breaks: [(Break, &str, &str); 4] = [
+        (|one| one.network = Err(fault()), "unseal it", mend),
+        (|one| one.network = Ok(false), "no network policy yet", wait),
+        (|one| one.certificate = Err(fault()), "certificate is not in force", mend),
+        (|one| one.trusting.clear(), "no certificate authority yet", wait),
+    ];
+    for (broken, because, next) in breaks {
+        let (state, reason, next_step) = first(&scene, &broken);
+        assert_eq!(state, "Closed");
+        assert!(reason.contains(because), "{reason}");
+        assert!(next_step.contains(next), "{next_step}");
+    }
+    let mut theirs = scene.clone();
+    theirs.world.network_policies.get_mut("cc-front").unwrap().remove("subrosa-channel-ivr");
+    let (state, reason, next_step) = first(&theirs, &|_| {});
+    assert_eq!(state, "Closed");
+    assert!(reason.contains("policy of Channel cc-front/ivr does not have it yet"), "{reason}");
+    assert_eq!(next_step, wait);
+
+    let mut held_up = theirs.get("cc-front/ivr").clone();
+    held_up.status = Some(testing::read(json!({"conditions": [ready("False", "UnknownDataClass")]})));
+    let (_, _, next_step) = first(&theirs.given(held_up), &|_| {});
+    assert!(next_step.contains("of Channel cc-front/ivr tells (UnknownDataClass)"), "{next_step}");
+}
+
+fn withdrawal(name: &str, other: &str) -> Withdrawal {
+    let key = Key { direction: Direction::Ingress, name: name.into(), other: Other::Channel(named(other)) };
+    Withdrawal { key, since: now() }
+}
+
+#[test]
+fn what_was_withdrawn_is_closing_until_it_is_proven_closed() {
+    let scene = scene().channel("cc-front/ivr", json!({}));
+    let (plan, mut applied) = in_force(&scene);
+    assert_eq!(judged(&scene, &plan, &applied).connections[0].state, "AwaitingConsent");
+    applied.ledger.as_mut().unwrap().closing = vec![withdrawal("ivr", "cc-front/ivr")];
+    let status = judged(&scene, &plan, &applied);
+    assert_eq!(status.connections[0].state, "Closing");
+    assert_eq!(said(&status, condition::CONNECTED), says("False", "Closing"));
+}
+
+#[test]
+fn a_removed_entry_is_shown_and_not_counted() {
+    let scene = scene();
+    let (plan, mut applied) = in_force(&scene);
+    applied.ledger.as_mut().unwrap().closing =
+        vec![withdrawal("menu", "cc-front/menu"), withdrawal("ivr", "cc-front/other")];
+    let status = judged(&scene, &plan, &applied);
+    let shown: Vec<_> =
+        status.connections.iter().map(|one| (one.name.as_str(), one.state.as_str())).collect();
+    assert_eq!(
+        shown,
+        [("ivr", "Open"), ("menu", "Closing")],
+        "a list-map has one entry a name and direction"
+    );
+    assert!(status.connections[1].reason.as_ref().unwrap().contains("Channel cc-front/menu"));
+    // Every connection that is declared is open, and what is not declared is not owed.
+    assert_eq!(said(&status, condition::CONNECTED), says("True", "AllOpen"));
+    assert_eq!(status.connection_summary.as_deref(), Some("1/1"));
+}
+
+#[test]
+fn nothing_declared_is_nothing_to_wait_for() {
+    let scene = scene().channel(VOICE, voice(json!({"accepts": []})));
+    let status = status(&scene);
+    assert_eq!(said(&status, condition::CONNECTED), says("True", "NothingDeclared"));
+    assert_eq!(status.connection_summary.as_deref(), Some("0/0"));
+}

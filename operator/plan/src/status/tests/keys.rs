@@ -1,0 +1,106 @@
+//! What is said of keys and of what they retain.
+
+use super::*;
+
+#[test]
+fn keys_are_ready_when_each_exists_and_rotates() {
+    let scene = scene();
+    let with = |edit: &dyn Fn(&mut Applied, &Plan)| {
+        let (plan, mut applied) = in_force(&scene);
+        edit(&mut applied, &plan);
+        let status = judged(&scene, &plan, &applied);
+        (said(&status, condition::KEYS_READY).unwrap(), said(&status, condition::READY).unwrap())
+    };
+    let first = |plan: &Plan| plan.keys[0].name.clone();
+    let both = |reason: &str| (says("False", reason).unwrap(), says("False", reason).unwrap());
+    let gone = with(&|applied, plan| drop(applied.keys.as_mut().unwrap().remove(&first(plan))));
+    assert_eq!(gone, both("KeyMissing"));
+    let never = with(&|applied, plan| {
+        applied.keys.as_mut().unwrap().remove(&first(plan));
+        let key = &plan.keys[0];
+        *applied.ledger.as_mut().unwrap().key_mut(&key.class, key.cohort) = KeyRecord::default();
+    });
+    assert_eq!(never, both("KeyPending"));
+    let still = with(&|applied, plan| {
+        applied.keys.as_mut().unwrap().get_mut(&first(plan)).unwrap().rotate_every = None;
+    });
+    assert_eq!(still, both("RotationNotSet"));
+    let loosened = with(&|applied, plan| {
+        applied.keys.as_mut().unwrap().get_mut(&first(plan)).unwrap().alarming = Some("exportable");
+    });
+    assert_eq!(loosened, both("IrreversibleKey"));
+    let unknown = with(&|applied, _| applied.keys = Err(fault()));
+    assert_eq!(unknown, both("VaultSealed"));
+}
+
+#[test]
+fn a_channel_that_seals_nothing_needs_no_key() {
+    let status = status(&scene().channel(VOICE, voice(json!({"dataClasses": null}))));
+    assert_eq!(said(&status, condition::KEYS_READY), says("True", "NothingSealed"));
+    assert_eq!(said(&status, condition::RETAINED), says("True", "NothingKept"));
+}
+
+#[test]
+fn keys_that_could_not_be_planned_are_not_called_unneeded() {
+    let scene = scene();
+    let late = at("9999-12-30T12:00:00Z");
+    let plan = crate::channel::plan(scene.get(VOICE), &named(VOICE), &scene, None, late).ok().unwrap();
+    assert!(plan.keys.is_empty(), "the next cohort would begin beyond the calendar");
+    let applied = applied(&plan, scene.first_ledger(VOICE));
+    let status = channel(scene.get(VOICE), &named(VOICE), &plan, &applied, &scene, late);
+    assert_eq!(said(&status, condition::KEYS_READY), says("False", "NotPlanned"));
+    assert_eq!(said(&status, condition::RETAINED), says("False", "NotPlanned"));
+    assert_eq!(said(&status, condition::READY), says("False", "NotPlanned"));
+}
+
+#[test]
+fn retained_needs_a_policy_without_conflict_and_keys_in_the_ledger() {
+    let conflict = scene().retention(
+        "contactcenter",
+        json!({"classes": [{
+            "name": "call-recording", "keep": "20d", "cohort": "Week",
+            "minimums": [{"jurisdiction": "NL", "period": "30d", "basis": "a law"}],
+        }]}),
+    );
+    assert_eq!(said(&status(&conflict), condition::RETAINED), says("False", "RetentionConflict"));
+    assert_eq!(said(&status(&conflict), condition::READY), says("False", "RetentionConflict"));
+
+    let scene = scene();
+    let (plan, mut applied) = in_force(&scene);
+    applied.ledger = Ok(scene.first_ledger(VOICE));
+    assert_eq!(said(&judged(&scene, &plan, &applied), condition::RETAINED), says("False", "KeyPending"));
+    applied.ledger = Err(fault());
+    assert_eq!(said(&judged(&scene, &plan, &applied), condition::RETAINED), says("False", "VaultSealed"));
+}
+
+#[test]
+fn keys_that_nobody_can_reach_are_not_ready() {
+    let with_vault = |status: &str, reason: &str| {
+        let mut scene = scene();
+        let domain = std::sync::Arc::make_mut(scene.world.domains.get_mut(DOMAIN).unwrap());
+        let vault = said_by(condition::VAULT_REACHABLE, status, reason);
+        domain.status = Some(testing::read(json!({"conditions": [vault]})));
+        said(&self::status(&scene), condition::KEYS_READY).unwrap()
+    };
+    for reason in ["VaultSealed", "VaultUnreachable", "VaultTimeout"] {
+        assert_eq!(with_vault("False", reason), says("False", reason).unwrap());
+    }
+    // The operator's own trouble is not the workload's.
+    for (status, reason) in [("False", "VaultLoginRefused"), ("False", "ClockSkew"), ("True", "LoggedIn")] {
+        assert_eq!(with_vault(status, reason).0, "True", "{reason}");
+    }
+}
+
+#[test]
+fn keys_are_shown_as_the_ledger_and_vault_have_them() {
+    let scene = scene();
+    let (plan, mut applied) = in_force(&scene);
+    let states = |applied: &Applied| -> Vec<_> {
+        judged(&scene, &plan, applied).keys.into_iter().map(|key| key.state).collect()
+    };
+    assert_eq!(states(&applied), ["Current", "Next"]);
+    applied.keys = Err(fault());
+    assert_eq!(states(&applied), ["Unknown", "Unknown"], "Vault did not answer: nothing is known to be gone");
+    applied.ledger = Err(fault());
+    assert!(states(&applied).is_empty());
+}

@@ -1,0 +1,69 @@
+//! Signing: nothing goes to an authority's transit key before it was checked, and nothing that comes back is used
+//! before its signature was.
+
+use jiff::Timestamp;
+use subrosa_crds::names::ChannelId;
+use subrosa_plan::{
+    certificate::{LeafSpec, Validity},
+    fault::Fault,
+};
+
+use crate::{
+    observe::{DomainVault, vaults},
+    pki::{self, AuthorityCertificate, Certificate, Checked, PublicKey, Serial},
+    vault::TransitKeyName,
+};
+
+/// A leaf that the ledger says will be signed.
+pub struct Order<'a> {
+    /// What it says.
+    pub spec: &'a LeafSpec,
+    /// How long it is valid.
+    pub validity: Validity,
+    /// Its serial.
+    pub serial: &'a Serial,
+    /// Whose it is: the private key may be elsewhere.
+    pub key: &'a PublicKey,
+    /// Which generation of the authority signs.
+    pub issuer: &'a AuthorityCertificate,
+}
+
+/// Lays out a leaf, checks it and has the Channel's authority sign it.
+///
+/// # Errors
+/// `CertificateRefused` when it may not be signed; else what Vault said.
+pub async fn leaf(
+    vault: &DomainVault,
+    id: &ChannelId,
+    order: Order<'_>,
+    now: Timestamp,
+) -> Result<Certificate, Fault> {
+    const REFUSED: &str = "CertificateRefused";
+    let refused = |problem: String| Fault::new(REFUSED, problem);
+    let Order { spec, validity, serial, key, issuer } = order;
+    let unsigned = pki::prepare_leaf(spec, validity, key, serial, issuer)
+        .map_err(|problem| refused(problem.to_string()))?;
+    let checked = pki::check_leaf(unsigned, spec, key, serial, issuer, now)
+        .map_err(|problem| refused(problem.to_string()))?;
+    let name = vaults::key_name(&id.authority_key())?;
+    sign(vault, &name, issuer.version(), checked, REFUSED).await
+}
+
+/// Has a version of a transit key sign what was checked; `refused` is the reason where its signature does not verify.
+///
+/// # Errors
+/// See above; else what Vault said.
+pub async fn sign(
+    vault: &DomainVault,
+    name: &TransitKeyName,
+    version: u32,
+    checked: Checked,
+    refused: &'static str,
+) -> Result<Certificate, Fault> {
+    let signature = vault
+        .transit
+        .sign(name, version, checked.to_be_signed())
+        .await
+        .map_err(|error| vaults::fault(&error))?;
+    checked.finish(&signature).map_err(|problem| Fault::new(refused, problem.to_string()))
+}
