@@ -29,7 +29,7 @@ const REVIEWER: &str = "token-reviewer";
 const TOKEN_SECONDS: i64 = 24 * 3600;
 
 /// How long the controllers may take over a new namespace.
-const NAMESPACE_LIMIT: Duration = Duration::from_secs(30);
+const NAMESPACE_LIMIT: Duration = Duration::from_secs(90);
 
 impl Environment {
     /// Creates a namespace with labels and waits for its default ServiceAccount. It may exist already.

@@ -32,9 +32,10 @@ impl AuditLog {
         &self.path
     }
 
-    /// The present end of the log.
+    /// The present end of the log. A line that is still being written comes after it.
     pub fn mark(&self) -> Mark {
-        Mark(std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len()))
+        let written = std::fs::read(&self.path).unwrap_or_default();
+        Mark(written.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end as u64 + 1))
     }
 
     /// All complete entries after `mark`. A line that is still being written is left for the next call.

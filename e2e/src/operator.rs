@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long the operator may take until it has seen everything.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// A running operator; killed on drop.
 pub struct Operator {

@@ -136,6 +136,9 @@ impl Relay {
         must_flow(&mut mode).await?;
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
+        let watched = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        let watched = watched.then(|| path.rsplit('/').next().unwrap_or_default().to_owned());
+        let late = self.tap.late();
 
         let (mut parts, body) = request.into_parts();
         let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -158,21 +161,33 @@ impl Relay {
         must_flow(&mut mode).await?;
         let (mut parts, body) = Response::<reqwest::Body>::from(answer).into_parts();
         remove_hop_headers(&mut parts.headers);
-        Ok(Response::from_parts(parts, gated(body, mode)))
+        Ok(Response::from_parts(parts, gated(body, mode, watched, late)))
     }
 }
 
-/// The body, of which nothing passes while traffic hangs and nothing more once it is refused.
-fn gated(body: reqwest::Body, mode: watch::Receiver<Mode>) -> Body {
+/// The body, of which nothing passes while traffic hangs or, of a watch, while it is held back, and nothing more
+/// once it is refused.
+fn gated(
+    body: reqwest::Body,
+    mode: watch::Receiver<Mode>,
+    watched: Option<String>,
+    late: watch::Receiver<Option<&'static str>>,
+) -> Body {
     let body = Box::pin(body);
-    let frames = stream::unfold((body, mode), |(mut body, mut mode)| async move {
-        let frame: Result<Frame<Bytes>, BoxError> = match body.frame().await? {
-            Ok(frame) if flowing(&mut mode).await => Ok(frame),
-            Ok(_) => Err("cut".into()),
-            Err(error) => Err(error.into()),
-        };
-        Some((frame, (body, mode)))
-    });
+    let frames =
+        stream::unfold((body, mode, watched, late), |(mut body, mut mode, watched, mut late)| async move {
+            let frame = body.frame().await?;
+            if let Some(resource) = &watched {
+                // As with `flowing`: the sender outlives every connection.
+                let _ = late.wait_for(|late| *late != Some(resource.as_str())).await;
+            }
+            let frame: Result<Frame<Bytes>, BoxError> = match frame {
+                Ok(frame) if flowing(&mut mode).await => Ok(frame),
+                Ok(_) => Err("cut".into()),
+                Err(error) => Err(error.into()),
+            };
+            Some((frame, (body, mode, watched, late)))
+        });
     StreamBody::new(frames).boxed_unsync()
 }
 

@@ -55,6 +55,7 @@ struct State {
 /// and go dark at the same moment.
 pub struct Tap {
     mode: watch::Sender<Mode>,
+    late: watch::Sender<Option<&'static str>>,
     state: Mutex<State>,
 }
 
@@ -63,7 +64,11 @@ impl Tap {
     pub fn new() -> Arc<Self> {
         let state =
             State { filter: Box::new(|write| write.status < 400), writes: Vec::new(), trips: Vec::new() };
-        Arc::new(Self { mode: watch::Sender::new(Mode::Pass), state: Mutex::new(state) })
+        Arc::new(Self {
+            mode: watch::Sender::new(Mode::Pass),
+            late: watch::Sender::new(None),
+            state: Mutex::new(state),
+        })
     }
 
     /// Counts only what `filter` accepts, from zero; forgets earlier writes and triggers.
@@ -109,6 +114,16 @@ impl Tap {
     /// What happens to traffic now.
     pub fn mode(&self) -> Mode {
         *self.mode.borrow()
+    }
+
+    /// Holds back what watches of a resource (`pods`) tell, as when they lag behind all others; nothing of it is
+    /// lost. With none, what was held back flows on.
+    pub fn hold_back(&self, resource: Option<&'static str>) {
+        self.late.send_replace(resource);
+    }
+
+    pub(crate) fn late(&self) -> watch::Receiver<Option<&'static str>> {
+        self.late.subscribe()
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Mode> {

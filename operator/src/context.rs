@@ -112,8 +112,8 @@ impl Failures {
 
 /// Which Channels are being worked on, by identity.
 ///
-/// A reconcile that began before its Channel was deleted may still be about to give it access: who
-/// withdraws waits for it to end, or the access would come after its withdrawal and stay.
+/// A reconcile that began before its Channel was deleted may still be about to give it access, and one that
+/// begins while an orphan's access is withdrawn would lose what it gives: whoever comes second tries again.
 #[derive(Default)]
 pub struct UnderWay(Mutex<BTreeSet<ChannelId>>);
 
@@ -124,16 +124,10 @@ pub struct Working<'a> {
 }
 
 impl UnderWay {
-    /// Notes that work on `id` begins. Whether its Channel is still there is to be asked after this.
+    /// Begins work on `id`, unless it is being worked on. Whether its Channel is there is to be asked after this.
     #[must_use]
-    pub fn begin<'a>(&'a self, id: &'a ChannelId) -> Working<'a> {
-        self.lock().insert(id.clone());
-        Working { under_way: self, id }
-    }
-
-    /// Whether `id` is being worked on. Whether its Channel is gone is to be known before this.
-    pub fn contains(&self, id: &ChannelId) -> bool {
-        self.lock().contains(id)
+    pub fn begin<'a>(&'a self, id: &'a ChannelId) -> Option<Working<'a>> {
+        self.lock().insert(id.clone()).then(|| Working { under_way: self, id })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<ChannelId>> {
@@ -231,11 +225,15 @@ mod tests {
     }
 
     #[test]
-    fn work_ends_with_whoever_does_it() {
+    fn one_at_a_time_works_on_a_channel() {
         let (under_way, id) = (UnderWay::default(), ChannelId::mint("uid", "voice"));
         let working = under_way.begin(&id);
-        assert!(under_way.contains(&id));
+        assert!(working.is_some());
+        assert!(under_way.begin(&id).is_none());
+        assert!(under_way.begin(&ChannelId::mint("uid", "chat")).is_some());
+        // Who came second ends nothing.
+        assert!(under_way.begin(&id).is_none());
         drop(working);
-        assert!(!under_way.contains(&id));
+        assert!(under_way.begin(&id).is_some());
     }
 }

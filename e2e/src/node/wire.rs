@@ -24,7 +24,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::Node;
 
 /// How long a server may take over all of it.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// What a server speaks over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

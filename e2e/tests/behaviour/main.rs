@@ -13,6 +13,7 @@ mod handshake;
 mod healing;
 mod identity;
 mod issued;
+mod late;
 mod limited;
 mod openssl;
 mod outage;

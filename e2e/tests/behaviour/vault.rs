@@ -1,5 +1,7 @@
 //! Vault short of a permission, away, or with a wrong clock; guards edited; keys changed behind the operator's back.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use kube::{
     Api,
@@ -86,6 +88,29 @@ async fn a_missing_permission_names_the_line(world: &World) {
     assert!(wait::is(&status, condition::READY), "others go on");
     bao.request("PUT", path, Some(json!({"policy": whole}))).await.unwrap();
     world.whole(NS, "late").await;
+
+    // A leaf that is tried more often than leaves may be issued in an hour, and never signed.
+    bao.request("PUT", path, Some(json!({"policy": without}))).await.unwrap();
+    world.delete_secret(NS, "late-mtls").await;
+    let mut tried = BTreeSet::new();
+    while tried.len() < 5 {
+        let noted = world
+            .until("it goes on trying", || async {
+                let ledger = world.ledger(NS, "late").await;
+                let serial = ledger["issuances"][1]["serial"].as_str().unwrap_or_default().to_owned();
+                if serial.is_empty() || tried.contains(&serial) {
+                    Err(ledger.to_string())
+                } else {
+                    Ok(serial)
+                }
+            })
+            .await;
+        tried.insert(noted);
+    }
+    bao.request("PUT", path, Some(json!({"policy": whole}))).await.unwrap();
+    world.files_where(NS, "late", |files| files.get("tls.crt").contains("BEGIN")).await;
+    world.whole(NS, "late").await;
+    assert_eq!(world.issuances(NS, "late").await, ["Missing"; 2], "what was never signed was not issued");
 }
 
 async fn a_stopped_vault_heals(world: &World) {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,8 +22,9 @@ use subrosa_crds::{
     names::ChannelId,
 };
 use subrosa_e2e::{
-    Environment, Installation, Operator,
+    Environment, Installation, Operator, Proxy, Tap,
     installation::{apply_object, governed_namespace, retention_policy},
+    operator::Options,
     wait,
 };
 
@@ -39,15 +41,27 @@ pub struct World {
     pub installed: Installation,
     pub admin: Client,
     operator: Option<Operator>,
+    /// What stands between the operator and the API server.
+    proxy: Option<Proxy>,
 }
 
 impl World {
     /// Everything installed, the operator running, the trust domain and its retention policy applied.
     pub async fn start() -> Self {
-        let env = Environment::start().await.unwrap();
+        Self::start_with(Environment::start().await.unwrap(), None).await
+    }
+
+    /// The same with an operator that reaches the API server through a proxy.
+    pub async fn start_behind(tap: &Arc<Tap>) -> Self {
+        let env = Environment::builder().local().start().await.unwrap();
+        let proxy = env.proxy_api(tap).await.unwrap();
+        Self::start_with(env, Some(proxy)).await
+    }
+
+    async fn start_with(env: Environment, proxy: Option<Proxy>) -> Self {
         let installed = Installation::install(&env, DOMAIN).await.unwrap();
         let admin = env.admin().unwrap();
-        let mut world = Self { env, installed, admin, operator: None };
+        let mut world = Self { env, installed, admin, operator: None, proxy };
         world.start_operator().await;
         world.apply(&world.installed.trust_domain(&world.env)).await;
         world.apply(&retention_policy()).await;
@@ -55,7 +69,12 @@ impl World {
     }
 
     pub async fn start_operator(&mut self) {
-        self.operator = Some(Operator::start(&self.installed).await.unwrap());
+        let through = self.proxy.as_ref().map(|proxy| {
+            let token = &self.installed.token;
+            self.env.kubeconfig_through(proxy.endpoint(), "operator-behind", token).unwrap()
+        });
+        let options = Options { kubeconfig: through, ..Options::default() };
+        self.operator = Some(Operator::start_with(&self.installed, options).await.unwrap());
     }
 
     pub fn stop_operator(&mut self) {

@@ -70,7 +70,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 /// What the server says to one who asks from a container of `who`.
 async fn ask(node: &Node, namespace: &str, who: &str, container: &str) -> Said {
     let script = format!(
-        "(printf 'GET / HTTP/1.1\\r\\nHost: portal\\r\\nConnection: close\\r\\n\\r\\n'; sleep 1) | timeout 5 openssl s_client \
+        "(printf 'GET / HTTP/1.1\\r\\nHost: portal\\r\\nConnection: close\\r\\n\\r\\n'; sleep 1) | timeout 15 openssl s_client \
          -quiet -connect {SERVER}.{NS}.svc:{PORT} -servername {SERVER}.{NS}.svc -cert /tls/tls.crt -key /tls/tls.key \
          -CAfile /tls/servers-ca.crt{}",
         if who == CLIENT { " -verify_return_error" } else { "" }

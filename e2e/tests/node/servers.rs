@@ -18,7 +18,7 @@ async fn run(node: &Node, who: &str, container: &str, argv: &[&str]) -> Said {
 /// What OpenSSL's client hears from a server after it said something; it goes on although it trusts no server.
 async fn s_client(node: &Node, who: &str, at: &str, say: &str) -> Said {
     let script = format!(
-        "(printf '{say}'; sleep 1) | timeout 5 openssl s_client -quiet -connect {at} -servername {host} \
+        "(printf '{say}'; sleep 1) | timeout 15 openssl s_client -quiet -connect {at} -servername {host} \
          -cert /tls/tls.crt -key /tls/tls.key -CAfile /tls/servers-ca.crt -verify_return_error",
         host = at.split(':').next().unwrap()
     );

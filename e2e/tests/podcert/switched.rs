@@ -28,12 +28,6 @@ async fn old_pod(world: &World, node: &str, name: &str, secret: &str) {
     apply_object(&world.admin, &pod).await.unwrap();
 }
 
-/// How often the operator has looked at voice.
-fn looks(world: &World) -> usize {
-    let of_voice = |line: &&str| line.contains("\"reconciled\"") && line.contains("\"cc-front/voice\"");
-    world.log().lines().filter(of_voice).count()
-}
-
 async fn delete_pod(world: &World, name: &str) {
     let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
     world.api::<Pod>("cc-front").delete(name, &now).await.unwrap();
@@ -61,13 +55,7 @@ async fn what_a_pod_mounts_stays_until_none_does() {
     set(&world, json!({"delivery": null})).await;
     world.whole("cc-front", "voice").await;
     gone(&world, "voice-trust").await;
-    let looked = looks(&world);
     old_pod(&world, "node-1", "voice-old", "voice-mtls").await;
-    world
-        .until("the operator has seen the pod", || async {
-            if looks(&world) > looked { Ok(()) } else { Err("it has not".to_owned()) }
-        })
-        .await;
     let before = world.files("cc-front", "voice").await;
 
     set(&world, json!({"delivery": "PodCertificate"})).await;

@@ -1,6 +1,6 @@
 //! Channels.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::{ResourceExt as _, runtime::controller::Action};
@@ -116,6 +116,9 @@ fn rivals(world: &World, name: &ChannelRef, channel: Option<&Channel>) -> impl I
         .into_iter()
 }
 
+/// How long to wait for whoever works on the same Channel.
+const MOMENT: Duration = Duration::from_millis(250);
+
 /// Reconciles one Channel.
 pub fn reconcile(channel: Arc<Channel>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
     // From here on nobody sees what the preset left to be filled in; only status is ever written of it.
@@ -139,7 +142,10 @@ async fn turn(channel: &Channel, ctx: &Context) -> Action {
         return Action::await_change();
     }
     let id = ChannelId::mint(&uid, &name.name);
-    let _working = ctx.under_way.begin(&id);
+    let Some(_working) = ctx.under_way.begin(&id) else {
+        // Its access is being withdrawn, as of one that was gone.
+        return Action::requeue(MOMENT);
+    };
     if ctx.cluster.read(|world| world.channel(&name).is_none()) {
         return Action::await_change();
     }

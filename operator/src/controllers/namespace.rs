@@ -89,12 +89,12 @@ async fn turn(name: &str, ctx: &Context) -> Result<Action, Fault> {
     let domain_name = domain.name_any();
     let binding = execute::prepare(ctx, name, &domain_name).await?;
     note(ctx, name, binding.clone());
-    if domain::mode(&domain, name) == NetworkMode::Audit || !domain::default_deny(&domain) {
-        return Ok(again(ctx, subject, false, None));
-    }
     let Binding::Given { since: adopted, .. } = binding else {
         return Ok(again(ctx, subject, true, None));
     };
+    if domain::mode(&domain, name) == NetworkMode::Audit || !domain::default_deny(&domain) {
+        return Ok(again(ctx, subject, false, None));
+    }
     let deadline = adopted.checked_add(LATEST_DENY).unwrap_or(adopted);
     if ctx.now() < deadline && !ctx.cluster.read(|world| every_channel_has_its_policy(world, name)) {
         return Ok(Action::requeue(MEANWHILE));

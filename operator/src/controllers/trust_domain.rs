@@ -185,11 +185,11 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
     let mut count = 0;
     let mut waiting = false;
     for id in recorded.iter().filter(|id| !known.contains(id)) {
-        if ctx.under_way.contains(id) {
+        let Some(_working) = ctx.under_way.begin(id) else {
             waiting = true;
             continue;
-        }
-        if let Some(name) = withdraw::orphan(vault, id).await? {
+        };
+        if let Some(name) = withdraw::orphan(vault, id, |channel| is_gone(ctx, channel, id)).await? {
             count += 1;
             if names.len() < NAMED_ORPHANS {
                 names.push(format!("{id} {name}"));
@@ -204,12 +204,20 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
     Ok(orphans)
 }
 
-/// What still may give access is waited for: a withdrawal before it would be undone by it.
+/// What may still give access is waited for: a withdrawal before it would be undone by it.
 fn under_way() -> Fault {
     Fault::new(
         "WorkUnderWay",
         "a Channel that is gone is still being worked on: its access is withdrawn after that",
     )
+}
+
+/// Whether there is no Channel of this name and identity.
+fn is_gone(ctx: &Context, channel: &ChannelRef, id: &ChannelId) -> bool {
+    ctx.cluster.read(|world| {
+        let uid = world.namespaces.get(&channel.namespace).map(|facts| &facts.uid);
+        world.channel(channel).is_none() || uid.is_none_or(|uid| ChannelId::mint(uid, &channel.name) != *id)
+    })
 }
 
 /// The identities of every Channel there is.
@@ -232,10 +240,8 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     for id in vault.ledgers.list().await.map_err(|error| vaults::fault(&error))? {
         let entry = vault.ledgers.get(&id).await.map_err(|error| vaults::fault(&error))?;
         if entry.ledger.is_some_and(|ledger| ledger.trust_domain == name) {
-            if ctx.under_way.contains(&id) {
-                return Err(under_way());
-            }
-            withdraw::orphan(&vault, &id).await?;
+            let Some(_working) = ctx.under_way.begin(&id) else { return Err(under_way()) };
+            withdraw::orphan(&vault, &id, |_| true).await?;
         }
     }
     set_finalizer(domain, ctx, false).await?;

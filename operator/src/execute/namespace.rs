@@ -8,7 +8,11 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };
-use kube::{Api, Resource as _, api::PostParams};
+use kube::{
+    Api, Resource as _,
+    api::{ListParams, PostParams},
+};
+use subrosa_crds::TrustDomain;
 use subrosa_plan::{fault::Fault, network, objects as labels};
 
 use super::objects;
@@ -57,6 +61,7 @@ pub async fn prepare(ctx: &Context, namespace: &str, domain: &str) -> Result<Bin
     let is_ours = |found: &RoleBinding| ours(found.meta().labels.as_ref());
     let binding = match objects::find(&api, rbac::NAMESPACE_BINDING, is_ours).await? {
         objects::Found::Ours(found) if same(&found) => *found,
+        objects::Found::None if !is_seen(ctx, domain).await? => return Ok(Binding::Missing),
         found @ (objects::Found::Ours(_) | objects::Found::None) => {
             let exists = matches!(found, objects::Found::Ours(_));
             let written = objects::put(&api, &wanted, exists, "/subjects", is_ours, same).await?;
@@ -68,6 +73,18 @@ pub async fn prepare(ctx: &Context, namespace: &str, domain: &str) -> Result<Bin
         }
     };
     Ok(Binding::Given { since: made(ctx, &binding), version: binding.metadata.resource_version })
+}
+
+/// Whether what is known of a TrustDomain is not older than what the API server has: who stages a namespace and
+/// labels it at once has it audited, in whatever order the watches tell of both.
+async fn is_seen(ctx: &Context, domain: &str) -> Result<bool, Fault> {
+    let api: Api<TrustDomain> = Api::all(ctx.client.clone());
+    let named = ListParams::default().fields(&format!("metadata.name={domain}"));
+    let now = api.list(&named).await.map_err(|error| objects::fault("reading the TrustDomain", &error))?;
+    Ok(ctx.cluster.read(|world| {
+        let known = world.domains.get(domain).and_then(|known| known.metadata.generation);
+        now.items.iter().all(|now| now.metadata.generation <= known)
+    }))
 }
 
 /// How often, and with which pauses, the API server is asked whether a binding counts already.

@@ -46,7 +46,11 @@ pub async fn leaf(
     let checked = pki::check_leaf(unsigned, spec, key, serial, issuer, now)
         .map_err(|problem| refused(problem.to_string()))?;
     let name = vaults::key_name(&id.authority_key())?;
-    sign(vault, &name, issuer.version(), checked, REFUSED).await
+    let signed = sign(vault, &name, issuer.version(), checked, REFUSED).await;
+    if signed.as_ref().is_err_and(|fault| fault.reason != REFUSED) {
+        vault.remember_unsigned(serial);
+    }
+    signed
 }
 
 /// Has a version of a transit key sign what was checked; `refused` is the reason where its signature does not verify.

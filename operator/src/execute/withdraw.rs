@@ -1,18 +1,23 @@
 //! Withdrawing what a Channel that is gone still had: its access. Never its keys.
 
-use subrosa_crds::names::ChannelId;
+use subrosa_crds::names::{ChannelId, ChannelRef};
 use subrosa_plan::fault::Fault;
 
 use super::access;
 use crate::observe::{DomainVault, vaults};
 
 /// Takes away the access of `id` and notes that it has none and that nothing is open. The ledger and every key stay.
+/// Nothing happens unless the Channel that the ledger names `may` lose it.
 ///
 /// # Errors
 /// When Vault refuses; it may be tried again.
-pub async fn orphan(vault: &DomainVault, id: &ChannelId) -> Result<Option<String>, Fault> {
+pub async fn orphan(
+    vault: &DomainVault,
+    id: &ChannelId,
+    may: impl Fn(&ChannelRef) -> bool,
+) -> Result<Option<String>, Fault> {
     let entry = vault.ledgers.get(id).await.map_err(|error| vaults::fault(&error))?;
-    let Some(mut ledger) = entry.ledger else { return Ok(None) };
+    let Some(mut ledger) = entry.ledger.filter(|ledger| may(&ledger.channel)) else { return Ok(None) };
     let name = ledger.channel.to_string();
     let access = ledger.access.take();
     if let Some(access) = &access {

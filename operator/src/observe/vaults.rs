@@ -14,13 +14,14 @@ use k8s_openapi::api::{
 use kube::{Api, Client, ResourceExt as _, api::PostParams};
 use secrecy::SecretString;
 use subrosa_crds::{TrustDomain, trust_domain::VaultSpec};
-use subrosa_plan::{domain, fault::Fault, world::World};
+use subrosa_plan::{certificate::issuance, domain, fault::Fault, world::World};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::ledgers::Ledgers;
 use crate::{
     lead::{Book, Leadership},
+    pki::Serial,
     vault::{
         AliasName, MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig,
         VaultError,
@@ -37,6 +38,9 @@ type Metadata = BTreeMap<String, String>;
 /// How long a key or grant that was seen is believed: what someone changed in Vault is noticed after this.
 const MEMORY: Duration = Duration::from_secs(20 * 60);
 
+/// How long an issuance counts.
+const COUNTED: Duration = issuance::WINDOW.unsigned_abs();
+
 /// Everything that leads to one trust domain's Vault.
 pub struct DomainVault {
     /// The connection.
@@ -50,6 +54,8 @@ pub struct DomainVault {
     /// What Vault said of keys, as text: it is kept for every key of every Channel.
     keys: Mutex<BTreeMap<TransitKeyName, (Instant, Box<str>)>>,
     granted: Mutex<BTreeMap<AliasName, (Instant, Box<str>)>>,
+    /// Serials that were noted and that Vault did not sign, and when it was asked.
+    unsigned: Mutex<BTreeMap<String, Instant>>,
     session: tokio::sync::watch::Receiver<SessionState>,
     stop: CancellationToken,
 }
@@ -114,6 +120,23 @@ impl DomainVault {
             Some(metadata) => self.granted().insert(name.clone(), (Instant::now(), in_short(&metadata))),
             None => self.granted().remove(name),
         };
+    }
+
+    /// Remembers that what was noted with this serial was not signed: nobody has such a certificate. As long as it
+    /// would count, and not beyond a restart: then it counts, which is only stricter.
+    pub fn remember_unsigned(&self, serial: &Serial) {
+        let mut unsigned = self.unsigned();
+        unsigned.retain(|_, at| at.elapsed() < COUNTED);
+        unsigned.insert(serial.hex(), Instant::now());
+    }
+
+    /// Whether that serial was noted and not signed.
+    pub fn is_unsigned(&self, serial: &str) -> bool {
+        self.unsigned().contains_key(serial)
+    }
+
+    fn unsigned(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
+        self.unsigned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the session is logged in, or why not.
@@ -265,6 +288,7 @@ impl Vaults {
             aliases: OnceCell::new(),
             keys: Mutex::default(),
             granted: Mutex::default(),
+            unsigned: Mutex::default(),
             session: state,
             stop,
         })

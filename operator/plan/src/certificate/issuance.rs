@@ -57,6 +57,13 @@ impl Issuances {
         self
     }
 
+    /// The record without those that were noted and came to nothing: what was never signed is no issuance.
+    #[must_use]
+    pub fn without(mut self, unsigned: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|issuance| !unsigned(&issuance.serial));
+        self
+    }
+
     /// Whether one more may be issued now.
     ///
     /// A renewal whose predecessor reached the Secret and lived until it was due is the normal course,
@@ -132,6 +139,15 @@ mod tests {
         assert!(full.admit(&expiring(), Some("s2"), at(30)).is_ok());
         assert!(full.admit(&expiring(), Some("s1"), at(30)).is_err(), "the last one never arrived");
         assert!(full.admit(&expiring(), None, at(30)).is_err());
+    }
+
+    #[test]
+    fn what_was_never_signed_does_not_count() {
+        let full = record(&[0, 10, 20]);
+        assert!(full.admit(&Reason::Missing, None, at(30)).is_err());
+        let rest = full.without(|serial| serial == "s1");
+        assert_eq!(rest.recorded().len(), 2);
+        assert!(rest.admit(&Reason::Missing, None, at(30)).is_ok());
     }
 
     #[test]

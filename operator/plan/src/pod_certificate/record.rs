@@ -135,6 +135,20 @@ impl PodCertificates {
         self
     }
 
+    /// Without what was noted last for this pod, if that was never signed: it may be tried again.
+    #[must_use]
+    pub fn without_unsigned(&self, pod_uid: &str, unsigned: impl Fn(&str) -> bool) -> Option<Self> {
+        let mut pod = self.pods.get(pod_uid).filter(|pod| unsigned(&pod.last.serial))?.clone();
+        let mut rest = self.clone();
+        pod.at.pop();
+        if pod.at.is_empty() {
+            rest.pods.remove(pod_uid)
+        } else {
+            rest.pods.insert(pod_uid.to_owned(), pod)
+        };
+        Some(rest)
+    }
+
     /// Without the pods that have ended, once what they got does not count any more.
     #[must_use]
     pub fn tidied(mut self, running: &BTreeSet<&str>, now: Timestamp) -> Self {

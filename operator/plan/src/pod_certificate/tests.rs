@@ -315,6 +315,28 @@ fn each_pod_has_three_an_hour_and_fifty_pods_do_not_share_them() {
 }
 
 #[test]
+fn what_was_never_signed_does_not_count() {
+    let mut before = record(&["uid-voice-0", "uid-voice-1"], now());
+    let names = before.names.clone().unwrap();
+    for serial in ["a1", "a2"] {
+        let tried = Issued { serial: serial.into(), ..one(now()) };
+        before = before.noted("uid-voice-0", names.clone(), tried, now());
+    }
+    assert!(before.admit("uid-voice-0", later(60)).is_err());
+    assert_eq!(
+        before.without_unsigned("uid-voice-0", |serial| serial == "a1"),
+        None,
+        "only the last one is asked of"
+    );
+    let again = before.without_unsigned("uid-voice-0", |serial| serial == "a2").unwrap();
+    assert_eq!(again.admit("uid-voice-0", later(60)), Ok(()));
+    assert_eq!(again.pods["uid-voice-1"], before.pods["uid-voice-1"]);
+    let first = before.pods["uid-voice-1"].last.serial.clone();
+    let none = before.without_unsigned("uid-voice-1", |serial| serial == first).unwrap();
+    assert!(!none.knows("uid-voice-1"), "it was given none");
+}
+
+#[test]
 fn a_limit_is_a_wait_and_no_denial() {
     let mut before = record(&["uid-voice-0"], now());
     for _ in 0..2 {

@@ -1,17 +1,20 @@
 //! Secrets that the Channel has under a name it does not use any more. Pods may mount them still: as long as one
 //! does, its trust files are kept as they should be; after that the Secret goes.
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     ResourceExt as _,
-    api::{DeleteParams, Preconditions},
+    api::{DeleteParams, ListParams, Preconditions},
 };
 use subrosa_plan::{certificate::ObservedSecret, fault::Fault, ledger::Ledger};
 
 use super::{Authorities, Work};
-use crate::execute::{
-    certificate::{self, Leaf},
-    objects,
+use crate::{
+    execute::{
+        certificate::{self, Leaf},
+        objects,
+    },
+    observe::convert,
 };
 
 impl Work<'_> {
@@ -51,10 +54,15 @@ impl Work<'_> {
         };
         for secret in others {
             let name = secret.name_any();
-            let mounted = self.ctx.cluster.read(|world| world.is_mounted(&self.name.namespace, &name));
-            if may_prune && !mounted {
-                self.remove(&secret).await;
-                continue;
+            if may_prune {
+                match self.is_mounted(&name).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.remove(&secret).await;
+                        continue;
+                    }
+                    Err(fault) => self.warn(&fault),
+                }
             }
             self.tell_of(&name, may_prune);
             let ObservedSecret::Present(found) = certificate::observe(&secret, &[]) else { continue };
@@ -66,6 +74,19 @@ impl Work<'_> {
                 self.warn(&fault);
             }
         }
+    }
+
+    /// Whether a pod mounts that Secret. The last word has the API server: the watch may not have told yet of a pod
+    /// that was just made, and without its Secret it would never start.
+    async fn is_mounted(&self, secret: &str) -> Result<bool, Fault> {
+        let namespace = &self.name.namespace;
+        if self.ctx.cluster.read(|world| world.is_mounted(namespace, secret)) {
+            return Ok(true);
+        }
+        let pods = objects::namespaced::<Pod>(&self.ctx.client, namespace).list(&ListParams::default()).await;
+        let pods = pods.map_err(|error| objects::fault("reading the pods of the namespace", &error))?;
+        let mut facts = pods.items.into_iter().map(convert::pod);
+        Ok(facts.any(|pod| !pod.finished && pod.mounts(secret)))
     }
 
     /// Says once that a Secret stays behind: when another one takes its place.

@@ -73,7 +73,10 @@ impl Work<'_> {
         judged: &mut Judged,
     ) {
         let Some(issuer) = issuer else { return };
-        let (record, permitted) = (ledger.pods.as_ref(), issuer.permitted_dns());
+        let again = ledger.pods.as_ref().and_then(|pods| {
+            pods.without_unsigned(&request.pod_uid, |serial| self.vault.is_unsigned(serial))
+        });
+        let (record, permitted) = (again.as_ref().or(ledger.pods.as_ref()), issuer.permitted_dns());
         match pod_certificate::answer(
             &request,
             self.channel,
@@ -83,10 +86,13 @@ impl Work<'_> {
             permitted,
             self.now,
         ) {
-            Answer::Issue(spec) => match self.noted(key.clone(), request.clone(), *spec, issuer, ledger) {
-                Ok(noted) => judged.noted.push(noted),
-                Err(refusal) => judged.waiting.push((key, request, refusal)),
-            },
+            Answer::Issue(spec) => {
+                ledger.pods = again.or(ledger.pods.take());
+                match self.noted(key.clone(), request.clone(), *spec, issuer, ledger) {
+                    Ok(noted) => judged.noted.push(noted),
+                    Err(refusal) => judged.waiting.push((key, request, refusal)),
+                }
+            }
             Answer::Deny(refusal) => judged.denied.push((key, request, refusal)),
             Answer::Wait(until, refusal) => {
                 self.wake.extend(until);

@@ -175,6 +175,8 @@ impl Work<'_> {
         spec: &LeafSpec,
         issuer: &'a AuthorityCertificate,
     ) -> Result<Noted<'a>, Fault> {
+        ledger.issuances =
+            std::mem::take(&mut ledger.issuances).without(|serial| self.vault.is_unsigned(serial));
         ledger
             .issuances
             .admit(reason, observed.serial(), self.now)

@@ -1,0 +1,77 @@
+//! Watches that lag behind others: what cannot be taken back does not rest on what they have not told yet.
+
+use k8s_openapi::api::{
+    core::v1::{Pod, Secret},
+    networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
+};
+use kube::api::{DeleteParams, ListParams};
+use serde_json::json;
+use subrosa_e2e::Tap;
+
+use crate::world::{World, channel};
+
+const NS: &str = "cc-legacy";
+
+async fn policies(world: &World) -> usize {
+    world.api::<NetworkPolicy>(NS).list(&ListParams::default()).await.unwrap().items.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_staged_and_labelled_at_once_is_audited() {
+    let tap = Tap::new();
+    let world = World::start_behind(&tap).await;
+    world.governed("cc-other").await;
+    world.apply(&channel("cc-other", "first", json!({}))).await;
+    world.ready("cc-other", "first").await;
+
+    tap.hold_back(Some("trustdomains"));
+    let mut domain = world.installed.trust_domain(&world.env);
+    domain["spec"]["network"]["staged"] = json!([{"namespace": NS, "mode": "Audit", "until": "2099-01-01"}]);
+    world.apply(&domain).await;
+    world.governed(NS).await;
+    world.apply(&channel(NS, "voice", json!({}))).await;
+    world.not_ready(NS, "voice", "NamespacePending").await;
+    assert_eq!(policies(&world).await, 0);
+    let bindings = world.api::<RoleBinding>(NS).list(&ListParams::default()).await.unwrap();
+    assert!(bindings.items.is_empty(), "{bindings:?}");
+
+    tap.hold_back(None);
+    world.not_ready(NS, "voice", "AuditMode").await;
+    assert_eq!(policies(&world).await, 0, "it runs, and nobody has decided to enforce anything");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_stays_for_a_pod_that_was_just_made() {
+    let tap = Tap::new();
+    let world = World::start_behind(&tap).await;
+    world.governed(NS).await;
+    world.apply(&channel(NS, "voice", json!({}))).await;
+    world.ready(NS, "voice").await;
+
+    tap.hold_back(Some("pods"));
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "voice-0", "namespace": NS, "labels": {"app": "voice"}},
+        "spec": {
+            "containers": [{"name": "main", "image": "none"}],
+            "volumes": [{"name": "tls", "secret": {"secretName": "voice-mtls"}}],
+        },
+    });
+    world.service_account(NS, "default").await;
+    world.apply(&pod).await;
+    world.apply(&channel(NS, "voice", json!({"tls": {"secretName": "voice-other"}}))).await;
+    world.ready(NS, "voice").await;
+    world.event(NS, "voice", "SecretKept").await;
+    assert!(world.secret(NS, "voice-mtls").await.is_some(), "without it the pod never starts");
+
+    // As soon as its end is seen, the Secret goes.
+    tap.hold_back(None);
+    world.api::<Pod>(NS).delete("voice-0", &DeleteParams::default().grace_period(0)).await.unwrap();
+    world
+        .until("voice-mtls is gone", || async {
+            let found = world.api::<Secret>(NS).get_opt("voice-mtls").await.unwrap();
+            found.map_or(Ok(()), |_| Err("it is there".to_owned()))
+        })
+        .await;
+}
