@@ -11,7 +11,7 @@ pub mod trust_domain;
 
 use std::{convert::Infallible, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, future::BoxFuture};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use jiff::Timestamp;
 use kube::{
     Resource,
@@ -31,6 +31,9 @@ const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// However much falls due, an object rests this long between two looks that time alone caused.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 
+/// How soon to look again when the watch is about to show what was just written.
+const GLANCE: Duration = Duration::from_millis(20);
+
 /// How one kind is reconciled: when to look again is all that comes back.
 pub type Reconcile<K> = fn(Arc<K>, Arc<Context>) -> BoxFuture<'static, Action>;
 
@@ -47,8 +50,12 @@ pub async fn run<K>(
     K::DynamicType: Debug + Eq + Hash + Clone,
 {
     let queue = tokio_stream(queue).map(|object| Ok::<_, Infallible>(ReconcileRequest::from(object)));
-    let reconcile = move |object, ctx| {
-        let work = reconcile(object, ctx);
+    let reconcile = move |object: Arc<K>, ctx: Arc<Context>| {
+        let work = if ctx.reporter.lags(object.as_ref()) {
+            std::future::ready(Action::requeue(GLANCE)).boxed()
+        } else {
+            reconcile(object, ctx)
+        };
         Box::pin(async move { Ok::<_, Infallible>(work.await) })
     };
     let rounds = applier(reconcile, |_, error, _| match *error {}, ctx, store, queue.boxed(), config);

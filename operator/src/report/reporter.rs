@@ -1,6 +1,6 @@
 //! Status by server-side apply, only on change, and Events.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Instant};
 
 use kube::{
     Client, Resource, ResourceExt as _,
@@ -30,6 +30,13 @@ impl Reporter {
         let who = Who { controller: "subrosa.dev/operator".into(), instance: pod };
         let recorder = Recorder::new(client.clone(), who);
         Self { client, recorder, written: Written::default() }
+    }
+
+    /// Whether a status of `object` was just written that the watch is about to show.
+    pub fn lags(&self, object: &impl Resource) -> bool {
+        let seen = version(object.meta().resource_version.as_deref());
+        let uid = object.meta().uid.as_deref().unwrap_or_default();
+        self.written.lags(uid, seen, Instant::now())
     }
 
     /// Writes `status` of `object` where it says something else than `found`, the one the watch saw.

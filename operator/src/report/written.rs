@@ -3,7 +3,11 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
+
+/// How long the watch is waited for: beyond that it is broken, and what counts is what it showed.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A version of an object, as its `resourceVersion` counts. Those of one kind can be compared
 /// (Kubernetes 1.35, KEP-5504); one that is no number counts as older than all.
@@ -14,8 +18,8 @@ pub type Content = [u8; 32];
 
 /// The last write of one object's status.
 enum Last {
-    /// It was answered: this content, in this version of the object.
-    Answered(Content, Version),
+    /// It was answered: this content, in this version of the object, at this time.
+    Answered(Content, Version, Instant),
     /// It was not, or with an error: what stands there now is not known.
     Unanswered,
 }
@@ -31,8 +35,19 @@ impl Written {
         match self.lock().get(uid) {
             Some(Last::Unanswered) => true,
             // The watch has not come so far: what counts is what was written, not what it shows.
-            Some(Last::Answered(written, version)) if seen < *version => written != content,
+            Some(Last::Answered(written, version, _)) if seen < *version => written != content,
             Some(Last::Answered(..)) | None => !same,
+        }
+    }
+
+    /// Whether the watch is about to show a status that was just written, and showed only `seen` so far. Who went by
+    /// that would write its times once more and tell again what was told.
+    pub fn lags(&self, uid: &str, seen: Version, now: Instant) -> bool {
+        match self.lock().get(uid) {
+            Some(Last::Answered(_, version, at)) => {
+                seen < *version && now.saturating_duration_since(*at) < PATIENCE
+            }
+            _ => false,
         }
     }
 
@@ -43,7 +58,7 @@ impl Written {
 
     /// Notes its answer.
     pub fn answered(&self, uid: &str, content: Content, version: Version) {
-        self.lock().insert(uid.to_owned(), Last::Answered(content, version));
+        self.lock().insert(uid.to_owned(), Last::Answered(content, version, Instant::now()));
     }
 
     /// Forgets an object that is gone.
@@ -82,6 +97,20 @@ mod tests {
         assert!(!written.needs("uid", &A, 9, true), "somebody else put A back");
         written.forget("uid");
         assert!(!written.needs("uid", &A, 7, true));
+    }
+
+    #[test]
+    fn the_watch_is_waited_for_and_not_for_long() {
+        let written = Written::default();
+        let soon = Instant::now();
+        assert!(!written.lags("uid", 7, soon), "nothing was written");
+        written.begins("uid");
+        assert!(!written.lags("uid", 7, soon), "nobody knows which version to wait for");
+        written.answered("uid", A, 8);
+        assert!(written.lags("uid", 7, soon));
+        assert!(!written.lags("uid", 8, soon));
+        assert!(!written.lags("another", 7, soon));
+        assert!(!written.lags("uid", 7, Instant::now() + PATIENCE));
     }
 
     #[test]
