@@ -1,11 +1,12 @@
 //! Subrosa, the operator: it observes, has `subrosa-plan` decide, carries out and reports.
 //!
 //! ```text
-//!  controllers ──▶ observe ──▶ (subrosa-plan) ──▶ execute ──▶ report
-//!                     │                              │
-//!                     └──────── vault, pki ──────────┘
+//!  changes ──▶ controllers ──▶ observe ──▶ (subrosa-plan) ──▶ execute ──▶ report
+//!                                 │                              │
+//!                                 └──────── vault, pki ──────────┘
 //! ```
 
+pub mod changes;
 pub mod cli;
 pub mod context;
 pub mod controllers;

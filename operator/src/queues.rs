@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    changes::related,
     context::{Context, Subject},
-    controllers::related,
     observe::watch,
 };
 

@@ -26,10 +26,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
 use crate::{
+    changes::{self, related},
     context::{Context, Failures, Subject, Sweeps, UnderWay},
     controllers::{
-        self, Reconcile, channel, external_party, namespace, pod_certificate_request, related,
-        retention_policy, trust_domain,
+        self, Reconcile, channel, external_party, namespace, pod_certificate_request, retention_policy,
+        trust_domain,
     },
     grants::{Installation, rbac},
     lead::{self, Book, Campaign, Leadership},
@@ -183,24 +184,27 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     let mut start = Start { ctx: &ctx, stop: &stop, tasks: &mut tasks, synced: Vec::new() };
     let queue = || Config::default();
     let channels = start.reconciled::<Channel>(
-        channel::seen,
+        changes::channel::seen,
         channel::reconcile,
         queue().concurrency(settings.concurrency),
     );
     let namespaces = start.reconciled::<PartialObjectMeta<Namespace>>(
-        namespace::seen,
+        changes::namespace::seen,
         namespace::reconcile,
         queue().concurrency(8),
     );
-    let domains =
-        start.reconciled::<TrustDomain>(trust_domain::seen, trust_domain::reconcile, queue().concurrency(4));
+    let domains = start.reconciled::<TrustDomain>(
+        changes::trust_domain::seen,
+        trust_domain::reconcile,
+        queue().concurrency(4),
+    );
     let parties = start.reconciled::<ExternalParty>(
-        external_party::seen,
+        changes::external_party::seen,
         external_party::reconcile,
         queue().concurrency(4),
     );
     let policies = start.reconciled::<RetentionPolicy>(
-        retention_policy::seen,
+        changes::retention_policy::seen,
         retention_policy::reconcile,
         queue().concurrency(4),
     );
@@ -345,7 +349,8 @@ impl Start<'_> {
         let (reader, writer) = reflector::store::<PodCertificateRequest>();
         let (queue, queued) = mpsc::unbounded_channel();
         let (ctx, stop) = (Arc::clone(self.ctx), self.stop.clone());
-        tokio::spawn(pod_certificates::follow(Arc::clone(&ctx), writer, stop.clone()));
+        let apply = self.applying(changes::pod_certificate_request::seen);
+        tokio::spawn(pod_certificates::follow(Arc::clone(&ctx), writer, stop.clone(), apply));
         let reconcile = pod_certificate_request::reconcile;
         self.tasks.spawn(controllers::run(reader, queued, reconcile, ctx, config, stop));
         queue

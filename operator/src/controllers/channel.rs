@@ -1,120 +1,21 @@
 //! Channels.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::{
-    Channel, ChannelStatus,
-    channel::AuthorityStatus,
-    condition::{self, is_true},
+    Channel, ChannelStatus, condition,
     names::{ChannelId, ChannelRef},
     preset,
-    trust_domain::NetworkMode,
 };
-use subrosa_plan::{channel::peers_of, domain, probe, selector, status, validity, world::World};
+use subrosa_plan::{probe, status, validity};
 
 use super::again;
 use crate::{
     context::{Context, Subject},
     execute::channel as execute,
-    observe::watch::Change,
 };
-
-/// Takes a change into the world and says who must be looked at because of it.
-pub fn seen(world: &mut World, change: Change<Arc<Channel>>) -> BTreeSet<Subject> {
-    let (key, new) = match change {
-        // What is to be deleted counts for nothing any more, whoever holds it back.
-        Change::Applied(key, channel) => {
-            let stays = channel.metadata.deletion_timestamp.is_none();
-            (key, stays.then(|| preset::resolved(channel)))
-        }
-        Change::Gone(key) => (key, None),
-    };
-    let name = ChannelRef::new(key.namespace, key.name);
-    let old = world.put_channel(&name, new.clone());
-    wakes(world, &name, old.as_deref(), new.as_deref())
-}
-
-fn wakes(
-    world: &World,
-    name: &ChannelRef,
-    old: Option<&Channel>,
-    new: Option<&Channel>,
-) -> BTreeSet<Subject> {
-    let mut woken = BTreeSet::new();
-    let spec_changed = old.map(|old| &old.spec) != new.map(|new| &new.spec)
-        || old.and_then(|old| old.uid()) != new.and_then(|new| new.uid());
-    if spec_changed {
-        woken.insert(Subject::Channel(name.clone()));
-        woken.insert(Subject::Namespace(name.namespace.clone()));
-        woken.extend(rivals(world, name, old).chain(rivals(world, name, new)));
-        // A namespace that lost its label is still the business of the domain it was in.
-        let labelled = world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone());
-        let before = old.and_then(|old| old.status.as_ref()?.trust_domain.clone());
-        woken.extend(labelled.into_iter().chain(before).map(Subject::Domain));
-    }
-    // Where a namespace is audited, each of its Channels reports which pods no Channel has.
-    if spec_changed {
-        woken.extend(audited(world, &name.namespace));
-    }
-    // What peers need to know of this Channel: its declaration, its authority, whether it is Stalled.
-    if spec_changed || told(old) != told(new) {
-        let named = |channel: Option<&Channel>| {
-            channel.map(|one| peers_of(one, name).collect::<Vec<_>>()).unwrap_or_default()
-        };
-        woken.extend(named(old).into_iter().chain(named(new)).map(Subject::Channel));
-        woken.extend(world.naming(name).cloned().map(Subject::Channel));
-    }
-    let counted = |channel: Option<&Channel>| channel.and_then(|one| one.status.as_ref()).map(summary);
-    if counted(old) != counted(new)
-        && let Some(domain) =
-            world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone())
-    {
-        woken.insert(Subject::Domain(domain));
-    }
-    woken
-}
-
-/// The Channels of a namespace in which policies are only reported.
-pub fn audited(world: &World, namespace: &str) -> impl Iterator<Item = Subject> {
-    let is = world.domain_of(namespace).is_some_and(|of| domain::mode(of, namespace) == NetworkMode::Audit);
-    let channels = world.channels.get(namespace).filter(|_| is).into_iter().flatten();
-    channels
-        .map(|(name, _)| Subject::Channel(ChannelRef::new(namespace, name)))
-        .collect::<Vec<_>>()
-        .into_iter()
-}
-
-fn told(channel: Option<&Channel>) -> Option<(Option<&AuthorityStatus>, bool)> {
-    let status = channel?.status.as_ref()?;
-    Some((status.authority.as_ref(), is_true(&status.conditions, condition::STALLED)))
-}
-
-fn summary(status: &ChannelStatus) -> (bool, bool) {
-    (is_true(&status.conditions, condition::READY), status::needs_attention(&status.conditions))
-}
-
-/// The Channels of the namespace that may not have the same pods, ServiceAccount or Secret.
-fn rivals(world: &World, name: &ChannelRef, channel: Option<&Channel>) -> impl Iterator<Item = Subject> {
-    let workload = channel.map(|channel| &channel.spec.workload);
-    let secret = channel.map(|channel| validity::secret_name(channel, &name.name));
-    let siblings = world.channels.get(&name.namespace).into_iter().flatten();
-    siblings
-        .filter(|(other, _)| **other != name.name)
-        .filter(move |(other_name, other)| {
-            let theirs = &other.spec.workload;
-            workload.is_some_and(|mine| {
-                selector::implies(&mine.selector, &theirs.selector)
-                    || selector::implies(&theirs.selector, &mine.selector)
-                    || mine.service_account_name.is_some()
-                        && mine.service_account_name == theirs.service_account_name
-            }) || secret.as_ref() == Some(&validity::secret_name(other, other_name))
-        })
-        .map(|(other, _)| Subject::Channel(ChannelRef::new(&name.namespace, other)))
-        .collect::<Vec<_>>()
-        .into_iter()
-}
 
 /// How long to wait for whoever works on the same Channel.
 const MOMENT: Duration = Duration::from_millis(250);

@@ -1,47 +1,18 @@
 //! ExternalParties.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::{Timestamp, ToSpan as _};
 use kube::{ResourceExt as _, runtime::controller::Action};
-use subrosa_crds::{ExternalParty, channel::PeerKind, names::ChannelRef};
+use subrosa_crds::ExternalParty;
 use subrosa_plan::{domain, party_status, world::World};
 
 use super::again;
 use crate::{
+    changes::external_party::naming,
     context::{Context, Subject},
-    observe::watch::Change,
 };
-
-/// Takes a change into the world and says who must be looked at because of it.
-pub fn seen(world: &mut World, change: Change<Arc<ExternalParty>>) -> BTreeSet<Subject> {
-    let (name, new) = match change {
-        Change::Applied(key, party) => (key.name, Some(party)),
-        Change::Gone(key) => (key.name, None),
-    };
-    let old = match &new {
-        Some(party) => world.parties.insert(name.clone(), Arc::clone(party)),
-        None => world.parties.remove(&name),
-    };
-    if old.as_ref().map(|party| &party.spec) == new.as_ref().map(|party| &party.spec) {
-        return BTreeSet::new();
-    }
-    let mut woken = BTreeSet::from([Subject::Party(name.clone())]);
-    woken.extend(naming(world, &name).map(Subject::Channel));
-    woken
-}
-
-/// The Channels that name a party.
-pub fn naming<'a>(world: &'a World, party: &'a str) -> impl Iterator<Item = ChannelRef> + 'a {
-    world
-        .all_channels()
-        .filter(move |(_, channel)| {
-            let mut peers = channel.spec.accepts.iter().chain(&channel.spec.connects_to);
-            peers.any(|peer| peer.kind() == PeerKind::ExternalParty && peer.name == party)
-        })
-        .map(|(name, _)| name)
-}
 
 /// Reconciles one ExternalParty: it is only judged. The Channels open and close.
 pub fn reconcile(party: Arc<ExternalParty>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {

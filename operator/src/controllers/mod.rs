@@ -1,11 +1,10 @@
-//! Which change wakes whom, and one short file a kind that calls observe, plan, execute and report
-//! in turn. Nothing here decides and nothing here writes.
+//! One short file a kind that calls observe, plan, execute and report in turn. Nothing here decides and nothing here
+//! writes.
 
 pub mod channel;
 pub mod external_party;
 pub mod namespace;
 pub mod pod_certificate_request;
-pub mod related;
 pub mod retention_policy;
 pub mod trust_domain;
 

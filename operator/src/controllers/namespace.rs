@@ -1,51 +1,25 @@
 //! Namespaces: the operator's rights in them, and the default deny.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{ResourceExt as _, api::PartialObjectMeta, runtime::controller::Action};
 use subrosa_crds::{condition, condition::is_true, names::ChannelRef, trust_domain::NetworkMode};
-use subrosa_plan::{channel::peers_of, domain, fault::Fault, network, world::World};
+use subrosa_plan::{domain, fault::Fault, network, world::World};
 
 use super::again;
 use crate::{
     context::{Context, Subject},
     execute::namespace as execute,
-    observe::{Binding, convert, watch::Change},
+    observe::Binding,
 };
 
 /// How long after adoption a namespace denies by default, whatever its Channels do.
 const LATEST_DENY: SignedDuration = SignedDuration::from_secs(30);
 /// How soon to look again while Channels still lack their policies.
 const MEANWHILE: Duration = Duration::from_secs(2);
-
-/// Takes a change into the world and says who must be looked at because of it.
-pub fn seen(world: &mut World, change: Change<Arc<PartialObjectMeta<Namespace>>>) -> BTreeSet<Subject> {
-    let (name, new) = match change {
-        Change::Applied(key, namespace) => (key.name, Some(convert::namespace(&namespace))),
-        Change::Gone(key) => (key.name, None),
-    };
-    let old = match new.clone() {
-        Some(facts) => world.namespaces.insert(name.clone(), facts),
-        None => world.namespaces.remove(&name),
-    };
-    let mut woken = BTreeSet::new();
-    if old == new {
-        return woken;
-    }
-    woken.insert(Subject::Namespace(name.clone()));
-    for facts in [&old, &new].into_iter().flatten() {
-        woken.extend(facts.trust_domain.clone().map(Subject::Domain));
-    }
-    for (channel, spec) in world.all_channels() {
-        if channel.namespace == name || peers_of(spec, &channel).any(|peer| peer.namespace == name) {
-            woken.insert(Subject::Channel(channel));
-        }
-    }
-    woken
-}
 
 /// Reconciles one namespace.
 pub fn reconcile(

@@ -1,50 +1,22 @@
 //! PodCertificateRequests: whose turn it is. A Channel answers those of its pods in its own turn, where
 //! everything it needs is at hand; here is only told off who belongs to none.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
 use kube::runtime::controller::Action;
-use subrosa_plan::{
-    pod_certificate::{Turn, turn},
-    world::World,
-};
+use subrosa_plan::pod_certificate::{Turn, turn};
 
 use super::again;
 use crate::{
     context::{Context, Subject},
     execute::pod_certificate::deny,
-    observe::{
-        convert,
-        watch::{Change, ObjectKey},
-    },
+    observe::watch::ObjectKey,
 };
 
 /// How often a Channel is reminded of a request that it has not answered.
 const REMINDER: Duration = Duration::from_secs(60);
-
-/// Takes a request into the world as long as nobody has answered it.
-pub fn seen(world: &mut World, change: Change<Arc<PodCertificateRequest>>) -> BTreeSet<Subject> {
-    let (key, request) = match change {
-        Change::Applied(key, request) => (key, convert::request(&request)),
-        Change::Gone(key) => (key, None),
-    };
-    let requests = world.requests.entry(key.namespace.clone()).or_default();
-    let pending = request.is_some();
-    match request {
-        Some(mut request) => {
-            let before = requests.get(&key.name).filter(|before| before.uid == request.uid);
-            request.told = before.and_then(|before| before.told);
-            requests.insert(key.name.clone(), request)
-        }
-        None => requests.remove(&key.name),
-    };
-    if requests.is_empty() {
-        world.requests.remove(&key.namespace);
-    }
-    if pending { BTreeSet::from([Subject::Request(key)]) } else { BTreeSet::new() }
-}
 
 /// Hands one request to who answers it.
 pub fn reconcile(request: Arc<PodCertificateRequest>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {

@@ -10,8 +10,7 @@ use kube::{
 };
 use serde_json::json;
 use subrosa_crds::{
-    FIELD_MANAGER, TrustDomain, WITHDRAW_ACCESS_FINALIZER, condition,
-    condition::is_true,
+    FIELD_MANAGER, TrustDomain, WITHDRAW_ACCESS_FINALIZER,
     names::{ChannelId, ChannelRef},
     trust_domain::{Orphans, VaultStatus},
 };
@@ -19,14 +18,13 @@ use subrosa_plan::{
     domain,
     domain_status::{self, Counts, Seen},
     fault::Fault,
-    world::World,
 };
 
 use super::again;
 use crate::{
     context::{Context, Subject},
     execute::withdraw,
-    observe::{DomainVault, vaults, watch::Change},
+    observe::{DomainVault, vaults},
 };
 
 /// How often Vault is asked how it is.
@@ -35,52 +33,6 @@ const PULSE: Duration = Duration::from_secs(15);
 const SETTLE: Duration = Duration::from_secs(2);
 /// How many orphans status names.
 const NAMED_ORPHANS: usize = 50;
-
-/// Takes a change into the world and says who must be looked at because of it.
-pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Subject> {
-    let (name, new) = match change {
-        Change::Applied(key, domain) => (key.name, Some(domain)),
-        Change::Gone(key) => (key.name, None),
-    };
-    let old = match &new {
-        Some(domain) => world.domains.insert(name.clone(), Arc::clone(domain)),
-        None => world.domains.remove(&name),
-    };
-    let mut woken = BTreeSet::new();
-    let deleting = |domain: &Option<Arc<TrustDomain>>| {
-        domain.as_ref().is_some_and(|domain| domain.metadata.deletion_timestamp.is_some())
-    };
-    if deleting(&old) != deleting(&new) {
-        woken.insert(Subject::Domain(name.clone()));
-    }
-    let kept = |domain: &Option<Arc<TrustDomain>>| domain.as_deref().is_some_and(domain::withdraws_access);
-    let out_of_reach = |domain: &Option<Arc<TrustDomain>>| {
-        domain.as_deref().and_then(domain::out_of_reach).map(|condition| condition.reason.clone())
-    };
-    if kept(&old) != kept(&new)
-        || out_of_reach(&old) != out_of_reach(&new)
-        || reachable(&old) != reachable(&new)
-    {
-        woken.extend(channels_of(world, &name).into_iter().map(Subject::Channel));
-    }
-    if old.as_ref().map(|domain| &domain.spec) == new.as_ref().map(|domain| &domain.spec) {
-        return woken;
-    }
-    woken.insert(Subject::Domain(name.clone()));
-    woken.extend(world.parties.keys().cloned().map(Subject::Party));
-    woken.extend(world.retention.keys().cloned().map(Subject::Retention));
-    for (namespace, _) in world.namespaces_of(&name) {
-        woken.insert(Subject::Namespace(namespace.clone()));
-        let channels = world.channels.get(namespace).into_iter().flatten();
-        woken.extend(channels.map(|(channel, _)| Subject::Channel(ChannelRef::new(namespace, channel))));
-    }
-    woken
-}
-
-fn reachable(domain: &Option<Arc<TrustDomain>>) -> bool {
-    let status = domain.as_ref().and_then(|domain| domain.status.as_ref());
-    status.is_some_and(|status| is_true(&status.conditions, condition::VAULT_REACHABLE))
-}
 
 /// Reconciles one TrustDomain.
 pub fn reconcile(domain: Arc<TrustDomain>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
@@ -267,14 +219,4 @@ async fn set_finalizer(domain: &TrustDomain, ctx: &Context, wanted: bool) -> Res
         Err(kube::Error::Api(status)) if status.code == 404 && !wanted => Ok(()),
         Err(error) => Err(crate::execute::objects::fault("writing the finalizer", &error)),
     }
-}
-
-fn channels_of(world: &World, domain: &str) -> Vec<ChannelRef> {
-    world
-        .namespaces_of(domain)
-        .flat_map(|(namespace, _)| {
-            let channels = world.channels.get(namespace).into_iter().flatten();
-            channels.map(move |(name, _)| ChannelRef::new(namespace, name))
-        })
-        .collect()
 }

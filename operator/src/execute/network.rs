@@ -13,8 +13,8 @@ use subrosa_plan::{
 
 use super::objects;
 use crate::{
+    changes::related,
     context::{Context, Subject},
-    controllers::related,
     observe::watch::{Change, ObjectKey},
 };
 
@@ -94,11 +94,4 @@ async fn write(
     let itself = Subject::Channel(name.clone());
     woken.into_iter().filter(|subject| *subject != itself).for_each(|subject| ctx.wake(subject));
     Ok(made)
-}
-
-/// Without what nobody here reads, and what makes up most of a small object.
-pub fn trimmed(mut policy: NetworkPolicy) -> NetworkPolicy {
-    policy.metadata.managed_fields = None;
-    policy.metadata.annotations = None;
-    policy
 }

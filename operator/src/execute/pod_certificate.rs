@@ -24,8 +24,8 @@ use super::{
     signing::{self, Order},
 };
 use crate::{
+    changes::pod_certificate_request,
     context::Context,
-    controllers::pod_certificate_request,
     observe::{
         DomainVault,
         watch::{Change, ObjectKey},

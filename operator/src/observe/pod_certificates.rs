@@ -8,11 +8,8 @@ use subrosa_crds::channel::Delivery;
 use subrosa_plan::pod_certificate::{SIGNER, declared_delivery};
 use tokio_util::sync::CancellationToken;
 
-use super::watch;
-use crate::{
-    context::{Context, Subject},
-    controllers::pod_certificate_request::seen,
-};
+use super::watch::{self, Change};
+use crate::context::{Context, Subject};
 
 /// How often is asked whether the kind is served: an API server is upgraded without telling anybody.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -44,7 +41,12 @@ pub async fn look(ctx: &Context) -> bool {
 
 /// Follows the requests to our signer from when they are served, until `stop`. A cluster that does not serve
 /// them is no fault: Channels that ask for them say so.
-pub async fn follow(ctx: Arc<Context>, writer: Writer<PodCertificateRequest>, stop: CancellationToken) {
+pub async fn follow(
+    ctx: Arc<Context>,
+    writer: Writer<PodCertificateRequest>,
+    stop: CancellationToken,
+    apply: impl FnMut(Change<Arc<PodCertificateRequest>>) + Send + 'static,
+) {
     while !look(&ctx).await {
         if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
             return;
@@ -62,10 +64,6 @@ pub async fn follow(ctx: Arc<Context>, writer: Writer<PodCertificateRequest>, st
     let api = Api::<PodCertificateRequest>::all(ctx.client.clone());
     let ours = watch::config().fields(&format!("spec.signerName={SIGNER}"));
     let (announcer, _) = watch::announcer();
-    let apply = move |change| {
-        let woken = ctx.cluster.write(|world| seen(world, change));
-        woken.into_iter().for_each(|subject| ctx.wake(subject));
-    };
     tokio::select! {
         () = watch::follow_stored(api, ours, writer, announcer, stop.clone(), apply) => {}
         () = looking => {}

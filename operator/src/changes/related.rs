@@ -18,9 +18,9 @@ use subrosa_plan::{
     world::{Namespaced, World},
 };
 
+use super::channel::audited;
 use crate::{
     context::Subject,
-    execute::network::trimmed,
     observe::{
         Cluster, convert,
         watch::{Change, ObjectKey},
@@ -76,7 +76,7 @@ pub fn pod(world: &mut World, change: Change<Pod>) -> BTreeSet<Subject> {
     });
     // One that no Channel has is reported by all of them.
     if woken.is_empty() {
-        woken.extend(super::channel::audited(world, &key.namespace));
+        woken.extend(audited(world, &key.namespace));
     }
     woken
 }
@@ -113,6 +113,13 @@ pub fn service_account(
 /// Versions of one object are numbers that grow (Kubernetes 1.35 and later say so).
 fn version(policy: &NetworkPolicy) -> Option<u64> {
     policy.metadata.resource_version.as_ref()?.parse().ok()
+}
+
+/// Without what nobody here reads, and what makes up most of a small object.
+fn trimmed(mut policy: NetworkPolicy) -> NetworkPolicy {
+    policy.metadata.managed_fields = None;
+    policy.metadata.annotations = None;
+    policy
 }
 
 /// Our policies concern their Channel, or the whole namespace; foreign ones all its Channels.

@@ -1,0 +1,37 @@
+//! A change of an ExternalParty.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use subrosa_crds::{ExternalParty, channel::PeerKind, names::ChannelRef};
+use subrosa_plan::world::World;
+
+use crate::{context::Subject, observe::watch::Change};
+
+/// Takes a change into the world and says who must be looked at because of it.
+pub fn seen(world: &mut World, change: Change<Arc<ExternalParty>>) -> BTreeSet<Subject> {
+    let (name, new) = match change {
+        Change::Applied(key, party) => (key.name, Some(party)),
+        Change::Gone(key) => (key.name, None),
+    };
+    let old = match &new {
+        Some(party) => world.parties.insert(name.clone(), Arc::clone(party)),
+        None => world.parties.remove(&name),
+    };
+    if old.as_ref().map(|party| &party.spec) == new.as_ref().map(|party| &party.spec) {
+        return BTreeSet::new();
+    }
+    let mut woken = BTreeSet::from([Subject::Party(name.clone())]);
+    woken.extend(naming(world, &name).map(Subject::Channel));
+    woken
+}
+
+/// The Channels that name a party.
+pub fn naming<'a>(world: &'a World, party: &'a str) -> impl Iterator<Item = ChannelRef> + 'a {
+    world
+        .all_channels()
+        .filter(move |(_, channel)| {
+            let mut peers = channel.spec.accepts.iter().chain(&channel.spec.connects_to);
+            peers.any(|peer| peer.kind() == PeerKind::ExternalParty && peer.name == party)
+        })
+        .map(|(name, _)| name)
+}

@@ -1,0 +1,38 @@
+//! A change of a namespace.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::PartialObjectMeta;
+use subrosa_plan::{channel::peers_of, world::World};
+
+use crate::{
+    context::Subject,
+    observe::{convert, watch::Change},
+};
+
+/// Takes a change into the world and says who must be looked at because of it.
+pub fn seen(world: &mut World, change: Change<Arc<PartialObjectMeta<Namespace>>>) -> BTreeSet<Subject> {
+    let (name, new) = match change {
+        Change::Applied(key, namespace) => (key.name, Some(convert::namespace(&namespace))),
+        Change::Gone(key) => (key.name, None),
+    };
+    let old = match new.clone() {
+        Some(facts) => world.namespaces.insert(name.clone(), facts),
+        None => world.namespaces.remove(&name),
+    };
+    let mut woken = BTreeSet::new();
+    if old == new {
+        return woken;
+    }
+    woken.insert(Subject::Namespace(name.clone()));
+    for facts in [&old, &new].into_iter().flatten() {
+        woken.extend(facts.trust_domain.clone().map(Subject::Domain));
+    }
+    for (channel, spec) in world.all_channels() {
+        if channel.namespace == name || peers_of(spec, &channel).any(|peer| peer.namespace == name) {
+            woken.insert(Subject::Channel(channel));
+        }
+    }
+    woken
+}

@@ -1,0 +1,64 @@
+//! A change of a TrustDomain.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use subrosa_crds::{TrustDomain, condition, condition::is_true, names::ChannelRef};
+use subrosa_plan::{domain, world::World};
+
+use crate::{context::Subject, observe::watch::Change};
+
+/// Takes a change into the world and says who must be looked at because of it.
+pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Subject> {
+    let (name, new) = match change {
+        Change::Applied(key, domain) => (key.name, Some(domain)),
+        Change::Gone(key) => (key.name, None),
+    };
+    let old = match &new {
+        Some(domain) => world.domains.insert(name.clone(), Arc::clone(domain)),
+        None => world.domains.remove(&name),
+    };
+    let mut woken = BTreeSet::new();
+    let deleting = |domain: &Option<Arc<TrustDomain>>| {
+        domain.as_ref().is_some_and(|domain| domain.metadata.deletion_timestamp.is_some())
+    };
+    if deleting(&old) != deleting(&new) {
+        woken.insert(Subject::Domain(name.clone()));
+    }
+    let kept = |domain: &Option<Arc<TrustDomain>>| domain.as_deref().is_some_and(domain::withdraws_access);
+    let out_of_reach = |domain: &Option<Arc<TrustDomain>>| {
+        domain.as_deref().and_then(domain::out_of_reach).map(|condition| condition.reason.clone())
+    };
+    if kept(&old) != kept(&new)
+        || out_of_reach(&old) != out_of_reach(&new)
+        || reachable(&old) != reachable(&new)
+    {
+        woken.extend(channels_of(world, &name).into_iter().map(Subject::Channel));
+    }
+    if old.as_ref().map(|domain| &domain.spec) == new.as_ref().map(|domain| &domain.spec) {
+        return woken;
+    }
+    woken.insert(Subject::Domain(name.clone()));
+    woken.extend(world.parties.keys().cloned().map(Subject::Party));
+    woken.extend(world.retention.keys().cloned().map(Subject::Retention));
+    for (namespace, _) in world.namespaces_of(&name) {
+        woken.insert(Subject::Namespace(namespace.clone()));
+        let channels = world.channels.get(namespace).into_iter().flatten();
+        woken.extend(channels.map(|(channel, _)| Subject::Channel(ChannelRef::new(namespace, channel))));
+    }
+    woken
+}
+
+fn reachable(domain: &Option<Arc<TrustDomain>>) -> bool {
+    let status = domain.as_ref().and_then(|domain| domain.status.as_ref());
+    status.is_some_and(|status| is_true(&status.conditions, condition::VAULT_REACHABLE))
+}
+
+fn channels_of(world: &World, domain: &str) -> Vec<ChannelRef> {
+    world
+        .namespaces_of(domain)
+        .flat_map(|(namespace, _)| {
+            let channels = world.channels.get(namespace).into_iter().flatten();
+            channels.map(move |(name, _)| ChannelRef::new(namespace, name))
+        })
+        .collect()
+}
