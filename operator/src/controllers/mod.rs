@@ -30,9 +30,6 @@ const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// However much falls due, an object rests this long between two looks that time alone caused.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 
-/// How soon to look again when the watch is about to show what was just written.
-const GLANCE: Duration = Duration::from_millis(20);
-
 /// How one kind is reconciled: when to look again is all that comes back.
 pub type Reconcile<K> = fn(Arc<K>, Arc<Context>) -> BoxFuture<'static, Action>;
 
@@ -50,10 +47,9 @@ pub async fn run<K>(
 {
     let queue = tokio_stream(queue).map(|object| Ok::<_, Infallible>(ReconcileRequest::from(object)));
     let reconcile = move |object: Arc<K>, ctx: Arc<Context>| {
-        let work = if ctx.reporter.lags(object.as_ref()) {
-            std::future::ready(Action::requeue(GLANCE)).boxed()
-        } else {
-            reconcile(object, ctx)
+        let work = match ctx.reporter.lags(object.as_ref()) {
+            Some(pause) => std::future::ready(Action::requeue(pause)).boxed(),
+            None => reconcile(object, ctx),
         };
         Box::pin(async move { Ok::<_, Infallible>(work.await) })
     };

@@ -1,6 +1,9 @@
 //! Status by server-side apply, only on change, and Events.
 
-use std::{fmt::Debug, time::Instant};
+use std::{
+    fmt::Debug,
+    time::{Duration, Instant},
+};
 
 use kube::{
     Client, Resource, ResourceExt as _,
@@ -32,8 +35,8 @@ impl Reporter {
         Self { client, recorder, written: Written::default() }
     }
 
-    /// Whether a status of `object` was just written that the watch is about to show.
-    pub fn lags(&self, object: &impl Resource) -> bool {
+    /// How long to wait when a status of `object` was just written that the watch is about to show.
+    pub fn lags(&self, object: &impl Resource) -> Option<Duration> {
         let seen = version(object.meta().resource_version.as_deref());
         let uid = object.meta().uid.as_deref().unwrap_or_default();
         self.written.lags(uid, seen, Instant::now())

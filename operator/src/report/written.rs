@@ -9,6 +9,9 @@ use std::{
 /// How long the watch is waited for: beyond that it is broken, and what counts is what it showed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The shortest pause until it is looked at again.
+const GLANCE: Duration = Duration::from_millis(10);
+
 /// A version of an object, as its `resourceVersion` counts. Those of one kind can be compared
 /// (Kubernetes 1.35, KEP-5504); one that is no number counts as older than all.
 pub type Version = u64;
@@ -40,14 +43,16 @@ impl Written {
         }
     }
 
-    /// Whether the watch is about to show a status that was just written, and showed only `seen` so far. Who went by
-    /// that would write its times once more and tell again what was told.
-    pub fn lags(&self, uid: &str, seen: Version, now: Instant) -> bool {
+    /// How long to wait when the watch is about to show a status that was just written, and showed only `seen` so
+    /// far. Who went by that would write its times once more and tell again what was told.
+    pub fn lags(&self, uid: &str, seen: Version, now: Instant) -> Option<Duration> {
         match self.lock().get(uid) {
-            Some(Last::Answered(_, version, at)) => {
-                seen < *version && now.saturating_duration_since(*at) < PATIENCE
+            Some(Last::Answered(_, version, at)) if seen < *version => {
+                let since = now.saturating_duration_since(*at);
+                // As long again as it has taken already: a busy server is not asked about every moment.
+                (since < PATIENCE).then(|| since.max(GLANCE))
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -103,14 +108,15 @@ mod tests {
     fn the_watch_is_waited_for_and_not_for_long() {
         let written = Written::default();
         let soon = Instant::now();
-        assert!(!written.lags("uid", 7, soon), "nothing was written");
+        assert_eq!(written.lags("uid", 7, soon), None, "nothing was written");
         written.begins("uid");
-        assert!(!written.lags("uid", 7, soon), "nobody knows which version to wait for");
+        assert_eq!(written.lags("uid", 7, soon), None, "nobody knows which version to wait for");
         written.answered("uid", A, 8);
-        assert!(written.lags("uid", 7, soon));
-        assert!(!written.lags("uid", 8, soon));
-        assert!(!written.lags("another", 7, soon));
-        assert!(!written.lags("uid", 7, Instant::now() + PATIENCE));
+        assert_eq!(written.lags("uid", 7, soon), Some(GLANCE));
+        assert!(written.lags("uid", 7, Instant::now() + PATIENCE / 2).unwrap() >= PATIENCE / 2);
+        assert_eq!(written.lags("uid", 8, soon), None);
+        assert_eq!(written.lags("another", 7, soon), None);
+        assert_eq!(written.lags("uid", 7, Instant::now() + PATIENCE), None);
     }
 
     #[test]
