@@ -61,7 +61,7 @@ async fn turn(name: &str, ctx: &Context) -> Result<Action, Fault> {
         return Ok(again(ctx, subject, false, None));
     };
     let domain_name = domain.name_any();
-    let binding = execute::prepare(ctx, name, &domain_name).await?;
+    let binding = execute::prepare(ctx, name, &domain).await?;
     note(ctx, name, binding.clone());
     let Binding::Given { since: adopted, .. } = binding else {
         return Ok(again(ctx, subject, true, None));

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     rbac::v1::RoleBinding,
 };
 use kube::{
-    Api, Resource as _,
+    Api, Resource as _, ResourceExt as _,
     api::{ListParams, PostParams},
 };
 use subrosa_crds::TrustDomain;
@@ -48,20 +48,20 @@ fn made(ctx: &Context, binding: &RoleBinding) -> Timestamp {
 ///
 /// # Errors
 /// When the binding is someone else's or the API server refuses.
-pub async fn prepare(ctx: &Context, namespace: &str, domain: &str) -> Result<Binding, Fault> {
+pub async fn prepare(ctx: &Context, namespace: &str, domain: &TrustDomain) -> Result<Binding, Fault> {
     let seen = ctx.cluster.read(|world| world.own_bindings.get(namespace).cloned());
     if let Some(known @ Binding::Given { version: Some(_), .. }) = ctx.cluster.binding(namespace)
         && matches!(&known, Binding::Given { version, .. } if *version == seen)
     {
         return Ok(known);
     }
-    let wanted = rbac::namespace_binding(&ctx.installation, namespace, domain);
+    let wanted = rbac::namespace_binding(&ctx.installation, namespace, &domain.name_any());
     let api = objects::namespaced::<RoleBinding>(&ctx.client, namespace);
     let same = |found: &RoleBinding| found.role_ref == wanted.role_ref && found.subjects == wanted.subjects;
     let is_ours = |found: &RoleBinding| ours(found.meta().labels.as_ref());
     let binding = match objects::find(&api, rbac::NAMESPACE_BINDING, is_ours).await? {
         objects::Found::Ours(found) if same(&found) => *found,
-        objects::Found::None if !is_seen(ctx, domain).await? => return Ok(Binding::Missing),
+        objects::Found::None if !is_current(ctx, domain).await? => return Ok(Binding::Missing),
         found @ (objects::Found::Ours(_) | objects::Found::None) => {
             let exists = matches!(found, objects::Found::Ours(_));
             let written = objects::put(&api, &wanted, exists, "/subjects", is_ours, same).await?;
@@ -75,16 +75,13 @@ pub async fn prepare(ctx: &Context, namespace: &str, domain: &str) -> Result<Bin
     Ok(Binding::Given { since: made(ctx, &binding), version: binding.metadata.resource_version })
 }
 
-/// Whether what is known of a TrustDomain is not older than what the API server has: who stages a namespace and
-/// labels it at once has it audited, in whatever order the watches tell of both.
-async fn is_seen(ctx: &Context, domain: &str) -> Result<bool, Fault> {
+/// Whether `known` is not older than what the API server has: who stages a namespace and labels it at once has it
+/// audited, in whatever order the watches tell of both.
+async fn is_current(ctx: &Context, known: &TrustDomain) -> Result<bool, Fault> {
     let api: Api<TrustDomain> = Api::all(ctx.client.clone());
-    let named = ListParams::default().fields(&format!("metadata.name={domain}"));
+    let named = ListParams::default().fields(&format!("metadata.name={}", known.name_any()));
     let now = api.list(&named).await.map_err(|error| objects::fault("reading the TrustDomain", &error))?;
-    Ok(ctx.cluster.read(|world| {
-        let known = world.domains.get(domain).and_then(|known| known.metadata.generation);
-        now.items.iter().all(|now| now.metadata.generation <= known)
-    }))
+    Ok(now.items.iter().all(|now| now.metadata.generation <= known.metadata.generation))
 }
 
 /// How often, and with which pauses, the API server is asked whether a binding counts already.

@@ -54,7 +54,7 @@ pub struct DomainVault {
     /// What Vault said of keys, as text: it is kept for every key of every Channel.
     keys: Mutex<BTreeMap<TransitKeyName, (Instant, Box<str>)>>,
     granted: Mutex<BTreeMap<AliasName, (Instant, Box<str>)>>,
-    /// Serials that were noted and that Vault did not sign, and when it was asked.
+    /// Serials that were noted and for which no signature came, and when it was asked for.
     unsigned: Mutex<BTreeMap<String, Instant>>,
     session: tokio::sync::watch::Receiver<SessionState>,
     stop: CancellationToken,
@@ -122,15 +122,15 @@ impl DomainVault {
         };
     }
 
-    /// Remembers that what was noted with this serial was not signed: nobody has such a certificate. As long as it
-    /// would count, and not beyond a restart: then it counts, which is only stricter.
+    /// Remembers that no signature came for what was noted with this serial: nobody has such a certificate. As long as
+    /// it would count, and not beyond a restart: then it counts, which is only stricter.
     pub fn remember_unsigned(&self, serial: &Serial) {
         let mut unsigned = self.unsigned();
         unsigned.retain(|_, at| at.elapsed() < COUNTED);
         unsigned.insert(serial.hex(), Instant::now());
     }
 
-    /// Whether that serial was noted and not signed.
+    /// Whether that serial was noted, and no signature came for it.
     pub fn is_unsigned(&self, serial: &str) -> bool {
         self.unsigned().contains_key(serial)
     }
