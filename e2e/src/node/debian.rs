@@ -20,7 +20,12 @@ pub struct Packages {
     pub wanted: &'static [&'static str],
     /// Packages that apt is told are installed already, so that neither they nor what they need comes along.
     pub without: &'static [&'static str],
+    /// The suite they come from, when it is not the machine's own.
+    pub suite: Option<&'static str>,
 }
+
+/// Who signs Debian's suites; it comes with Debian.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Directories that no program reads.
 const IDLE: [&str; 6] = [
@@ -69,20 +74,19 @@ impl Packages {
         fs::create_dir_all(archives.join("partial"))?;
         let status = directory.join("status");
         fs::write(&status, self.without.iter().map(|name| installed(name)).collect::<String>())?;
+        let lists = self.suite.map(|suite| lists_of(suite, directory)).transpose()?.unwrap_or_default();
         let get = || {
-            let mut get = Command::new(tool("apt-get")?);
-            get.args(["--quiet=2", "--yes", "--no-install-recommends", "--download-only"]);
-            get.args(["-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root"]);
+            let mut get = apt(&lists)?;
+            // Nothing is installed: the machine's own apt need not wait.
+            get.args(["-o", "Debug::NoLocking=1", "--yes", "--no-install-recommends", "--download-only"]);
             get.arg("-o").arg(format!("Dir::State::status={}", status.display()));
             get.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));
             get.arg("install").args(self.wanted);
             tools::run(get, &format!("apt-get install --download-only {}", self.wanted.join(" ")))
         };
-        if get().is_err() {
-            // A machine that never asked what there is, or long ago.
-            let mut update = Command::new(tool("apt-get")?);
-            update.args(["--quiet=2", "update"]);
-            tools::run(update, "apt-get update")?;
+        // Lists of another suite are empty at first; the machine's own may be, or old.
+        if self.suite.is_some() || get().is_err() {
+            update(&lists)?;
             get()?;
         }
         let mut found: Vec<_> = fs::read_dir(&archives)?.flatten().map(|entry| entry.path()).collect();
@@ -97,8 +101,54 @@ impl Packages {
             hash.update(part);
             hash.update([0]);
         }
+        hash.update(self.suite.unwrap_or_default());
         hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// apt-get with these options, as whoever runs this.
+fn apt(options: &[String]) -> Result<Command> {
+    let mut apt = Command::new(tool("apt-get")?);
+    apt.args(["--quiet=2", "-o", "APT::Sandbox::User=root"]);
+    apt.args(options.iter().flat_map(|option| ["-o", option]));
+    Ok(apt)
+}
+
+fn update(options: &[String]) -> Result<()> {
+    let mut update = apt(options)?;
+    update.arg("update");
+    tools::run(update, "apt-get update")
+}
+
+/// Options for lists of their own, of another suite from where the machine gets its Debian.
+fn lists_of(suite: &str, directory: &Path) -> Result<Vec<String>> {
+    let archive = match archive()? {
+        Some(archive) => archive,
+        None => {
+            update(&[])?;
+            archive()?.context("apt knows no archive of Debian: /etc/apt names none")?
+        }
+    };
+    let source = directory.join("sources.list");
+    fs::write(&source, format!("deb [signed-by={KEYRING}] {archive} {suite} main\n"))?;
+    let (lists, cache) = (directory.join("lists"), directory.join("cache"));
+    fs::create_dir_all(lists.join("partial"))?;
+    fs::create_dir_all(&cache)?;
+    Ok(vec![
+        format!("Dir::Etc::sourcelist={}", source.display()),
+        "Dir::Etc::sourceparts=/dev/null".to_owned(),
+        format!("Dir::State::lists={}", lists.display()),
+        format!("Dir::Cache={}", cache.display()),
+    ])
+}
+
+/// Where the machine gets Debian's own packages, if it ever asked what there is.
+fn archive() -> Result<Option<String>> {
+    let mut targets = Command::new(tool("apt-get")?);
+    targets.args(["indextargets", "--format", "$(REPO_URI)"]);
+    targets.args(["Origin: Debian", "Label: Debian", "Component: main", "Created-By: Packages"]);
+    let found = targets.output().context("run apt-get indextargets")?;
+    Ok(String::from_utf8_lossy(&found.stdout).lines().next().map(ToOwned::to_owned))
 }
 
 /// A package as apt's list of what is installed has it; new enough for whoever needs it.

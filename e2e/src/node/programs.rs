@@ -13,6 +13,7 @@ const TOOLS: Packages = Packages {
     wanted: &["runc", "containernetworking-plugins", "nftables", "iproute2"],
     // The C library has to be the machine's own: its loader is what starts these programs.
     without: &["libc6", "debconf", "perl", "iptables", "libcap2-bin", "libgssapi-krb5-2", "libtirpc3"],
+    suite: None,
 };
 
 /// The programs, each where it is.

@@ -52,7 +52,12 @@ const WITHOUT: &[&str] = &[
 const RECIPES: &[Recipe] = &[
     Recipe {
         name: "pause",
-        content: Content::Debian(Packages { name: "pause", wanted: &["busybox-static"], without: WITHOUT }),
+        content: Content::Debian(Packages {
+            name: "pause",
+            wanted: &["busybox-static"],
+            without: WITHOUT,
+            suite: None,
+        }),
         entrypoint: &["/bin/sleep", "infinity"],
     },
     Recipe {
@@ -67,6 +72,7 @@ const RECIPES: &[Recipe] = &[
             name: "client",
             wanted: &["busybox-static", "openssl"],
             without: WITHOUT,
+            suite: None,
         }),
         entrypoint: SHELL,
     },
@@ -76,6 +82,7 @@ const RECIPES: &[Recipe] = &[
             name: "postgresql",
             wanted: &["busybox-static", "openssl", "postgresql-15", "postgresql-client-15"],
             without: WITHOUT,
+            suite: None,
         }),
         entrypoint: SHELL,
     },
@@ -85,6 +92,7 @@ const RECIPES: &[Recipe] = &[
             name: "nginx",
             wanted: &["busybox-static", "openssl", "nginx-light"],
             without: WITHOUT,
+            suite: None,
         }),
         entrypoint: SHELL,
     },
@@ -94,6 +102,7 @@ const RECIPES: &[Recipe] = &[
             name: "mosquitto",
             wanted: &["busybox-static", "openssl", "mosquitto", "mosquitto-clients"],
             without: WITHOUT,
+            suite: None,
         }),
         entrypoint: SHELL,
     },
@@ -103,6 +112,8 @@ const RECIPES: &[Recipe] = &[
             name: "kamailio",
             wanted: &["busybox-static", "openssl", "kamailio", "kamailio-tls-modules"],
             without: WITHOUT,
+            // That of bookworm is not to be reloaded while clients connect: docs/presets.md.
+            suite: Some("trixie"),
         }),
         entrypoint: SHELL,
     },

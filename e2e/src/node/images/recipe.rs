@@ -93,6 +93,13 @@ fn furnish(source: &Path, root: &Path) -> Result<()> {
     let mut copy = Command::new("cp");
     copy.arg("--archive").arg(source).arg(root);
     tools::run(copy, &format!("copy {}", source.display()))?;
+    // Since trixie everything is in /usr, and these are links to it.
+    for merged in ["bin", "sbin", "lib", "lib64"] {
+        let (place, in_usr) = (root.join(merged), Path::new("usr").join(merged));
+        if !place.exists() && root.join(&in_usr).exists() {
+            symlink(&in_usr, &place).with_context(|| place.display().to_string())?;
+        }
+    }
     for (directory, mode) in
         [("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777), ("run", 0o1777), ("var/log", 0o755)]
     {
