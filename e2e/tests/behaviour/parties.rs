@@ -60,7 +60,7 @@ fn consent() -> Value {
 
 /// A day in the trust domain's time zone, so many days from today.
 fn day(offset: i64) -> String {
-    let zone = jiff::tz::TimeZone::get("Europe/Amsterdam").unwrap();
+    let zone = jiff::tz::TimeZone::get(subrosa_e2e::installation::time_zone()).unwrap();
     let today = zone.to_datetime(Timestamp::now()).date();
     today.checked_add(offset.days()).unwrap().to_string()
 }
@@ -160,6 +160,17 @@ async fn the_bundle_is_needed(world: &World, authority: &Authority) {
     party(world, |party| says(party, condition::STALLED, "True", "CABundleNotFound")).await;
     bundle(world, "carrier-ca", "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n").await;
     party(world, |party| says(party, condition::STALLED, "True", "CABundleMalformed")).await;
+    closed(world, "Refused").await;
+    // A leaf is a certificate, and no authority's.
+    let leaf = authority.client("carrier", "carrier").unwrap().certificate_pem;
+    bundle(world, "carrier-ca", &format!("{}{leaf}", authority.certificate_pem())).await;
+    party(world, |party| {
+        let stalled = condition::find(&party.status.as_ref().unwrap().conditions, condition::STALLED);
+        stalled.is_some_and(|found| {
+            found.message.contains("certificate 2 of 2") && found.message.contains("CA:TRUE")
+        })
+    })
+    .await;
     closed(world, "Refused").await;
     let status = world.connection(NS, "voice", "carrier", "Refused").await;
     let reason = status.connections[0].reason.clone().unwrap_or_default();

@@ -10,7 +10,7 @@ use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 use subrosa_crds::{Channel, TrustDomain, channel::TrustDirection, common::ConfigMapKey};
 
-use crate::{certificate::pem, domain, fault::Fault, world::World};
+use crate::{bundle, domain, fault::Fault, world::World};
 
 /// What an entry has trusted. The same name with another bundle or direction is something else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,23 +89,12 @@ fn standing(key: &Key, expires: &str, today: Date, world: &World) -> Standing {
     if last < today {
         return Standing::Ended;
     }
-    let ConfigMapKey { config_map, key: data_key } = &key.ca_bundle;
-    let Some(text) = world.bundles.get(&key.ca_bundle) else {
-        let message = format!(
-            "{field}.caBundle: ConfigMap {config_map} has no key {data_key} in the operator's namespace: \
-             ask the platform team to create it with the CA certificates in PEM, or remove the entry"
-        );
-        return refused("CABundleNotFound", message);
-    };
-    let problem = match pem::certificates(text) {
-        Ok(found) if found.is_empty() => "no certificate is in it",
-        Ok(_) => return Standing::InForce(text.clone()),
-        Err(problem) => problem,
-    };
-    let message = format!(
-        "{field}.caBundle: key {data_key} of ConfigMap {config_map}: {problem}; write CERTIFICATE blocks in PEM"
-    );
-    refused("CABundleMalformed", message)
+    match bundle::authorities(world, &key.ca_bundle) {
+        Ok(text) => Standing::InForce(text.to_owned()),
+        Err(unusable) => {
+            refused(unusable.reason(), format!("{field}.caBundle: {unusable}, or remove the entry"))
+        }
+    }
 }
 
 /// Where nothing new opens, only what was noted as trusted before stays so.

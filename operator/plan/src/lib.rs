@@ -3,6 +3,7 @@
 //! Nothing here touches the world: no I/O, no clock, no randomness, no environment. The operator
 //! observes, asks this crate, and carries out what it says; `subrosa render` asks the same of files.
 
+pub mod bundle;
 pub mod certificate;
 pub mod channel;
 pub mod connection;

@@ -3,7 +3,7 @@
 use jiff::{Timestamp, civil::Date};
 use subrosa_crds::{ExternalParty, TrustDomain, external_party::PartyRole};
 
-use crate::{certificate::pem, domain, world::World};
+use crate::{bundle, domain, world::World};
 
 /// On how many days before its end an agreement is warned of.
 pub const WARNING_DAYS: [i32; 3] = [30, 7, 1];
@@ -103,32 +103,12 @@ fn invalid(party: &ExternalParty, domain: &TrustDomain, world: &World) -> Option
         });
     }
     let Some(key) = &party.spec.tls.ca_bundle else { return None };
-    let field = "spec.tls.caBundle".to_owned();
-    match world.bundles.get(key) {
-        None => Some(Standing::Invalid {
-            reason: "CABundleNotFound",
-            field,
-            message: format!(
-                "ConfigMap {} has no key {} in the operator's namespace: create it with the party's CA certificates in PEM",
-                key.config_map, key.key
-            ),
-        }),
-        Some(text) => {
-            let problem = match pem::certificates(text) {
-                Ok(found) if found.is_empty() => "no certificate is in it",
-                Ok(_) => return None,
-                Err(problem) => problem,
-            };
-            Some(Standing::Invalid {
-                reason: "CABundleMalformed",
-                field,
-                message: format!(
-                    "key {} of ConfigMap {}: {problem}; write CERTIFICATE blocks in PEM",
-                    key.key, key.config_map
-                ),
-            })
-        }
-    }
+    let unusable = bundle::authorities(world, key).err()?;
+    Some(Standing::Invalid {
+        reason: unusable.reason(),
+        field: "spec.tls.caBundle".into(),
+        message: unusable.to_string(),
+    })
 }
 
 /// The first address range that is no party's: the cluster's own, or special by RFC 6890.

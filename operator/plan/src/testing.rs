@@ -11,6 +11,7 @@ use subrosa_crds::{
 };
 
 use crate::{
+    bundle::Bundle,
     certificate::{KeyAlgorithm, LeafFacts, Validity, pem},
     channel::{self, Plan},
     ledger::Ledger,
@@ -237,7 +238,7 @@ impl Scene {
 
     pub fn bundle(mut self, config_map: &str, text: &str) -> Self {
         let key = ConfigMapKey { config_map: config_map.into(), key: "ca.crt".into() };
-        self.world.bundles.insert(key, text.into());
+        self.world.bundles.insert(key, Bundle::read(text.into(), |_| Ok(())));
         self
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use subrosa_crds::{Channel, channel::TrustDirection, names::ChannelRef, trust_domain::Direction};
 
 use crate::{
+    bundle,
     certificate::{
         TrustSources,
         pem::certificates,
@@ -43,13 +44,12 @@ pub fn sources<'a>(
                 }
             }
             Other::Party(name) => {
-                let bundle = world
-                    .parties
-                    .get(name)
-                    .filter(|party| party_has_trust(party))
-                    .and_then(|party| world.bundles.get(party.spec.tls.ca_bundle.as_ref()?));
+                let bundle =
+                    world.parties.get(name).filter(|party| party_has_trust(party)).and_then(|party| {
+                        bundle::authorities(world, party.spec.tls.ca_bundle.as_ref()?).ok()
+                    });
                 if let Some(bundle) = bundle {
-                    sources.external.insert(name.clone(), bundle.clone());
+                    sources.external.insert(name.clone(), bundle.to_owned());
                 }
             }
             Other::Service(_) => {}

@@ -15,7 +15,7 @@ use subrosa_crds::{
     Channel, ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef,
 };
 
-use crate::{channel::peers_of, pod_certificate::Request, probe};
+use crate::{bundle::Bundle, channel::peers_of, pod_certificate::Request, probe};
 
 /// Objects by namespace, then by name.
 pub type Namespaced<T> = BTreeMap<String, BTreeMap<String, T>>;
@@ -43,8 +43,8 @@ pub struct World {
     pub network_policies: Namespaced<Arc<NetworkPolicy>>,
     /// Versions of the RoleBinding by which the operator may write, by namespace.
     pub own_bindings: BTreeMap<String, String>,
-    /// PEM texts of ConfigMaps in the operator's namespace.
-    pub bundles: BTreeMap<ConfigMapKey, String>,
+    /// What stands in ConfigMaps of the operator's namespace.
+    pub bundles: BTreeMap<ConfigMapKey, Bundle>,
     /// API groups of policy engines that may widen or replace NetworkPolicy.
     pub other_engines: BTreeSet<String>,
     /// Requests of pods for a certificate that nobody has answered yet.

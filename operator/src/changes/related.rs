@@ -13,6 +13,7 @@ use k8s_openapi::api::{
 use kube::api::PartialObjectMeta;
 use subrosa_crds::{CHANNEL_LABEL, Channel, common::ConfigMapKey, names::ChannelRef};
 use subrosa_plan::{
+    bundle::Bundle,
     channel::peers_of,
     coverage, network, selector,
     world::{Namespaced, World},
@@ -25,6 +26,7 @@ use crate::{
         Cluster, convert,
         watch::{Change, ObjectKey},
     },
+    pki,
 };
 
 /// Puts a fact in its place, or takes it away; returns what was there and what is.
@@ -173,16 +175,19 @@ pub fn role_binding(world: &mut World, change: Change<PartialObjectMeta<RoleBind
 /// A ConfigMap of the operator's namespace concerns who names one of its keys as a CA bundle.
 pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subject> {
     let (key, new) = split(change, |map| map.data.unwrap_or_default());
-    let old: BTreeMap<ConfigMapKey, String> = world
+    let old: BTreeMap<ConfigMapKey, Bundle> = world
         .bundles
         .iter()
         .filter(|(at, _)| at.config_map == key.name)
-        .map(|(at, text)| (at.clone(), text.clone()))
+        .map(|(at, bundle)| (at.clone(), bundle.clone()))
         .collect();
-    let new: BTreeMap<ConfigMapKey, String> = new
+    let new: BTreeMap<ConfigMapKey, Bundle> = new
         .into_iter()
         .flatten()
-        .map(|(data_key, text)| (ConfigMapKey { config_map: key.name.clone(), key: data_key }, text))
+        .map(|(data_key, text)| {
+            let at = ConfigMapKey { config_map: key.name.clone(), key: data_key };
+            (at, Bundle::read(text, pki::is_authority))
+        })
         .collect();
     if old == new {
         return BTreeSet::new();

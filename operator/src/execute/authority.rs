@@ -174,7 +174,8 @@ async fn self_signed(
         .map_err(|problem| refused(problem.to_string()))?;
     let checked = pki::check_authority(unsigned, spec, version, key, &serial, now)
         .map_err(|problem| refused(problem.to_string()))?;
-    let certificate = signing::sign(vault, name, version, checked, REFUSED).await?;
+    let certificate =
+        signing::sign(vault, name, version, checked).await.map_err(|error| error.fault(REFUSED))?;
     Ok(NewCertificate {
         version,
         certificate_pem: certificate.pem(),

@@ -46,28 +46,42 @@ pub async fn leaf(
     let checked = pki::check_leaf(unsigned, spec, key, serial, issuer, now)
         .map_err(|problem| refused(problem.to_string()))?;
     let name = vaults::key_name(&id.authority_key())?;
-    let signed = sign(vault, &name, issuer.version(), checked, REFUSED).await;
-    if signed.as_ref().is_err_and(|fault| fault.reason != REFUSED) {
+    let signed = sign(vault, &name, issuer.version(), checked).await;
+    if matches!(signed, Err(NotSigned::Vault(_))) {
         vault.remember_unsigned(serial);
     }
-    signed
+    signed.map_err(|error| error.fault(REFUSED))
 }
 
-/// Has a version of a transit key sign what was checked; `refused` is the reason where its signature does not verify.
+/// Why there is no certificate after Vault was asked.
+pub enum NotSigned {
+    /// Vault did not sign, as status says it.
+    Vault(Fault),
+    /// It did, and the signature does not verify.
+    Unverified(String),
+}
+
+impl NotSigned {
+    /// As status says it; `refused` is the reason where a signature does not verify.
+    pub fn fault(self, refused: &'static str) -> Fault {
+        match self {
+            Self::Vault(fault) => fault,
+            Self::Unverified(problem) => Fault::new(refused, problem),
+        }
+    }
+}
+
+/// Has a version of a transit key sign what was checked.
 ///
 /// # Errors
-/// See above; else what Vault said.
+/// When Vault does not, or what it signed does not verify.
 pub async fn sign(
     vault: &DomainVault,
     name: &TransitKeyName,
     version: u32,
     checked: Checked,
-    refused: &'static str,
-) -> Result<Certificate, Fault> {
-    let signature = vault
-        .transit
-        .sign(name, version, checked.to_be_signed())
-        .await
-        .map_err(|error| vaults::fault(&error))?;
-    checked.finish(&signature).map_err(|problem| Fault::new(refused, problem.to_string()))
+) -> Result<Certificate, NotSigned> {
+    let signature = vault.transit.sign(name, version, checked.to_be_signed()).await;
+    let signature = signature.map_err(|error| NotSigned::Vault(vaults::fault(&error)))?;
+    checked.finish(&signature).map_err(|problem| NotSigned::Unverified(problem.to_string()))
 }

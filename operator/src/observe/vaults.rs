@@ -334,7 +334,7 @@ fn wiring(domain: &TrustDomain, world: &World) -> Result<Wiring, Fault> {
     let spec = domain.spec.vault.clone();
     let ca_bundle = match &spec.ca_bundle {
         None => None,
-        Some(key) => Some(world.bundles.get(key).cloned().ok_or_else(|| {
+        Some(key) => Some(world.bundles.get(key).map(|bundle| bundle.text.clone()).ok_or_else(|| {
             Fault::new(
                 "CABundleNotFound",
                 format!(

@@ -1,4 +1,5 @@
-//! A Secret that somebody else writes: what is reported of it. Whatever stands in it, this answers.
+//! Certificates of somebody else: what is reported of a Secret, and which may stand in a trust file. Whatever is
+//! written there, this answers.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,7 @@ use rustls::{
     pki_types::{PrivateKeyDer, pem::PemObject as _},
 };
 use subrosa_plan::certificate::{Malformed, external::ExternalFacts, pem};
+use x509_parser::x509::X509Version;
 
 use super::{
     observe::{CERTIFICATE_FILE, KEY_FILE},
@@ -42,6 +44,22 @@ pub fn observe(data: &BTreeMap<&str, &[u8]>) -> Result<ExternalFacts, Malformed>
         validity,
         key_matches: private.public_key().is_some_and(|key| key.as_ref() == parsed.subject_pki.raw),
     })
+}
+
+/// Whether a certificate, as DER, may stand in a trust file: some servers read none of a file with one they cannot read.
+///
+/// # Errors
+/// What keeps it from being an authority's, by RFC 5280, 4.2.1.9: without `CA:TRUE` it verifies no signature. Version 1
+/// knows no extensions; old roots are of it, and sign themselves.
+pub fn is_authority(der: &[u8]) -> Result<(), &'static str> {
+    let parsed = x509::certificate(der).ok_or("it cannot be read as X.509")?;
+    let old_root = parsed.version == X509Version::V1 && parsed.issuer.as_raw() == parsed.subject.as_raw();
+    let constraints = parsed.basic_constraints().map_err(|_| "its basicConstraints cannot be read")?;
+    if old_root || constraints.is_some_and(|constraints| constraints.value.ca) {
+        Ok(())
+    } else {
+        Err("it is no authority's, its basicConstraints do not say CA:TRUE")
+    }
 }
 
 /// Somebody else chose this text, and it goes into status.

@@ -27,6 +27,7 @@ mod x509;
 pub use authority::AuthorityCertificate;
 pub use build::{Serial, Unsigned, prepare_authority, prepare_leaf};
 pub use check::{Certificate, Checked, check_authority, check_leaf};
+pub use external::is_authority;
 pub use key::{LeafKey, PublicKey};
 pub use observe::observe;
 pub use presented::presented;

@@ -13,6 +13,7 @@ use subrosa_crds::{
     names::ChannelRef,
 };
 use subrosa_plan::{
+    bundle::Bundle,
     certificate::{KeyAlgorithm, LeafFacts, Validity, pem},
     channel::{self, Plan, Ungoverned},
     fault::Fault,
@@ -63,8 +64,9 @@ pub fn empty() -> World {
         }
     }
     let bundle = |name: &str| ConfigMapKey { config_map: name.into(), key: "ca.crt".into() };
-    world.bundles.insert(bundle("good"), pem::encode(&[0x30, 1, 1]));
-    world.bundles.insert(bundle("bad"), "no PEM".into());
+    let read = |text: &str| Bundle::read(text.to_owned(), |_| Ok(()));
+    world.bundles.insert(bundle("good"), read(&pem::encode(&[0x30, 1, 1])));
+    world.bundles.insert(bundle("bad"), read("no PEM"));
     world
 }
 

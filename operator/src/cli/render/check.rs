@@ -45,7 +45,8 @@ fn check_domain(
         findings.push(manifest.error_at("spec.timeZone", message));
     }
     if let Some(key) = &spec.vault.ca_bundle
-        && let Some(problem) = bundle_problem(imagined.world.bundles.get(key).map(String::as_str))
+        && let Some(problem) =
+            bundle_problem(imagined.world.bundles.get(key).map(|bundle| bundle.text.as_str()))
     {
         let message = format!("key {} of ConfigMap {}: {problem}", key.key, key.config_map);
         findings.push(manifest.error("spec.vault.caBundle", message));

@@ -8,12 +8,13 @@ use std::{
 use serde_json::json;
 use subrosa_crds::{RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef};
 use subrosa_plan::{
+    bundle::Bundle,
     certificate::trust::NOBODY,
     world::{NamespaceFacts, World},
 };
 
 use super::given::Given;
-use crate::cli::finding::Finding;
+use crate::{cli::finding::Finding, pki};
 
 /// Stands for the name of a trust domain that no file tells.
 pub const UNKNOWN_DOMAIN: &str = "<trust-domain>";
@@ -178,7 +179,7 @@ impl Imagined {
             let wanted = ChannelRef::new(operator, &key.config_map);
             if let Some(data) = given.config_maps.get(&wanted) {
                 if let Some(text) = data.get(&key.key) {
-                    self.world.bundles.insert(key.clone(), text.clone());
+                    self.world.bundles.insert(key.clone(), Bundle::read(text.clone(), pki::is_authority));
                 }
                 continue;
             }
@@ -190,7 +191,7 @@ impl Imagined {
                 None => format!("ConfigMap {wanted} is not among the files: taken to hold the CA"),
             };
             findings.push(manifest.note(field, message));
-            self.world.bundles.insert(key.clone(), NOBODY.to_owned());
+            self.world.bundles.insert(key.clone(), Bundle::read(NOBODY.to_owned(), |_| Ok(())));
             self.bundles.insert(key.clone());
         }
     }

@@ -6,9 +6,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384,
     PKCS_ED25519, SanType, string::Ia5String,
 };
-use subrosa_plan::certificate::{Malformed, external::ExternalFacts};
+use subrosa_plan::certificate::{Malformed, external::ExternalFacts, pem};
 
-use crate::pki::external::observe;
+use crate::pki::{external::observe, is_authority};
 
 struct Files {
     certificate: String,
@@ -87,6 +87,32 @@ fn what_cannot_be_read_is_named_and_not_quoted() {
     assert_eq!(field(&files.certificate, &files.certificate), "tls.key");
     let none = BTreeMap::from([("tls.key", files.key.as_bytes())]);
     assert_eq!(observe(&none).unwrap_err().field, "tls.crt");
+}
+
+#[test]
+fn a_trust_file_takes_authorities_alone() {
+    let files = issued(&KeyPair::generate().unwrap(), None, "old");
+    let ders = pem::certificates(&files.certificate).unwrap();
+    assert!(is_authority(&ders[0]).unwrap_err().contains("CA:TRUE"), "a leaf");
+    assert_eq!(is_authority(&ders[1]), Ok(()));
+    let cut = &ders[1][..ders[1].len() - 1];
+    assert!(is_authority(cut).unwrap_err().contains("X.509"));
+    assert!(is_authority(&[ders[1].as_slice(), &[0]].concat()).is_err(), "something stands behind it");
+    // What a certificate of version 1 may not say: [0] version 2, [3] extensions.
+    let old = |arguments: &str| {
+        let script = format!(
+            "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -subj /CN=old -out csr && \
+             openssl x509 -req -in csr {arguments} -days 1"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("ca.crt"), &files.certificate).unwrap();
+        std::fs::write(directory.path().join("ca.key"), &files.key).unwrap();
+        let done = Command::new("sh").current_dir(&directory).args(["-c", &script]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        pem::certificates(std::str::from_utf8(&done.stdout).unwrap()).unwrap().remove(0)
+    };
+    assert_eq!(is_authority(&old("-signkey key")), Ok(()), "a root of version 1");
+    assert!(is_authority(&old("-CA ca.crt -CAkey ca.key -CAcreateserial")).is_err(), "a leaf of version 1");
 }
 
 #[test]
