@@ -34,7 +34,7 @@ use crate::{common::Exception, preset::Preset, rules};
     derive = "PartialEq",
     cel,
     doc = "A contact-center workload whose confidentiality Subrosa enforces.",
-    printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
+    printcolumn(name = "Type", type_ = "string", json_path = ".status.type"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Connections", type_ = "string", json_path = ".status.connectionSummary"),

@@ -64,7 +64,9 @@ pub async fn run(sizes: Sizes) -> Result<String> {
 
     say(&format!("{} Channels from apply to Ready", sizes.channels));
     let (api, bao) = (env.audit()?.mark(), env.openbao().audit().mark());
+    let busy = Busy::now(&operator)?;
     let all = crowd.add(&client, sizes.channels, at_once).await?;
+    let busy = Busy::now(&operator)?.since(busy);
     settle().await;
     let user = format!(
         "system:serviceaccount:{}:{}",
@@ -76,7 +78,9 @@ pub async fn run(sizes: Sizes) -> Result<String> {
     let cost = Cost::count(&api, &bao, &user, sizes.channels);
     say(&format!("the same writes bare, {at_once} at once"));
     operator.pause();
+    let idle = Busy::now(&operator)?;
     let bare = bare::write(&env, &cost, sizes.channels, at_once).await?;
+    let idle = Busy::now(&operator)?.since(idle);
     bare::clear(&env).await?;
     operator.resume();
     settle().await;
@@ -86,6 +90,10 @@ pub async fn run(sizes: Sizes) -> Result<String> {
     table.row("API writes a Channel (goal: 4)", format!("{:.2} ({})", cost.api_writes(), cost.api_text()));
     table.row("Vault writes a Channel", format!("{:.2} ({})", cost.vault_writes(), cost.vault_text()));
     table.row("reads and refusals a Channel", format!("{:.2} ({})", cost.reads(), cost.reads_text()));
+    let each = |busy: Duration| format!("{:.1} ms", busy.as_secs_f64() * 1e3 / sizes.channels as f64);
+    table.row("processor time a Channel, operator", each(busy.operator));
+    table.row("processor time a Channel, everything", each(busy.machine));
+    table.row("processor time of a Channel's bare writes, everything", each(idle.machine));
     table.row(&format!("peak memory with {} Channels", sizes.channels), memory(&operator)?);
 
     say("50 deleted Secrets");
@@ -137,6 +145,38 @@ pub async fn run(sizes: Sizes) -> Result<String> {
     }
     operator.stop();
     Ok(table.text())
+}
+
+/// Processor time that was spent: who waits for two cores waits for all of it.
+#[derive(Clone, Copy)]
+struct Busy {
+    operator: Duration,
+    machine: Duration,
+}
+
+impl Busy {
+    fn now(operator: &Operator) -> Result<Self> {
+        let own = std::fs::read_to_string(format!("/proc/{}/stat", operator.pid()))?;
+        // proc_pid_stat(5): behind the name, which may hold spaces, fields 14 and 15 are utime and stime.
+        let own: Vec<&str> = own.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        // proc_stat(5): user, nice, system; then idle.
+        let all = std::fs::read_to_string("/proc/stat")?;
+        let all: Vec<&str> = all.split_whitespace().skip(1).take(3).collect();
+        Ok(Self {
+            operator: ticks(own.get(11..13).context("no times of the operator")?)?,
+            machine: ticks(&all)?,
+        })
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { operator: self.operator - before.operator, machine: self.machine - before.machine }
+    }
+}
+
+/// Clock ticks, of which Linux has a hundred a second on every architecture here.
+fn ticks(numbers: &[&str]) -> Result<Duration> {
+    let sum: u64 = numbers.iter().map(|number| number.parse::<u64>()).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(sum * 10))
 }
 
 /// Lets what still wakes itself up come to rest.

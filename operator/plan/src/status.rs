@@ -105,6 +105,7 @@ pub fn channel(
     let old = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     ChannelStatus {
         observed_generation: channel.metadata.generation,
+        type_: channel.spec.type_,
         id: Some(plan.id.to_string()),
         trust_domain: plan.domain.metadata.name.clone(),
         certificate: applied.certificate.as_ref().ok().and_then(|held| match held {
@@ -137,6 +138,7 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
     ];
     ChannelStatus {
         observed_generation: channel.metadata.generation,
+        type_: channel.spec.type_,
         id: before.id,
         conditions: condition::conditions(verdicts, &before.conditions, channel.metadata.generation, now),
         ..ChannelStatus::default()

@@ -30,6 +30,7 @@ fn scene() -> Scene {
 
 fn voice(patch: Value) -> Value {
     let mut spec = json!({
+        "type": "Voice",
         "workload": {"serviceAccountName": "sbc"},
         "listeners": [{"name": "sips", "port": 5061}],
         "accepts": [{"name": "ivr"}],

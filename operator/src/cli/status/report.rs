@@ -7,6 +7,7 @@ use subrosa_crds::{
     Channel, ChannelStatus, ExternalParty, RetentionPolicy, TrustDomain,
     channel::ExceptionStatus,
     condition::{self, Condition},
+    preset,
     trust_domain::NetworkMode,
 };
 
@@ -176,8 +177,7 @@ fn channel(channel: &Channel, now: Timestamp) -> ChannelRow {
     ChannelRow {
         namespace: channel.namespace().unwrap_or_default(),
         name: channel.name_any(),
-        type_: channel
-            .spec
+        type_: preset::resolve(&channel.spec)
             .type_
             .and_then(|kind| serde_json::to_value(kind).ok()?.as_str().map(str::to_owned)),
         ready,
