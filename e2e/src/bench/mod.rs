@@ -8,6 +8,7 @@ mod table;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use rustix::param::clock_ticks_per_second;
 
 use crate::{
     Environment, Installation, Operator,
@@ -78,9 +79,9 @@ pub async fn run(sizes: Sizes) -> Result<String> {
     let cost = Cost::count(&api, &bao, &user, sizes.channels);
     say(&format!("the same writes bare, {at_once} at once"));
     operator.pause();
-    let idle = Busy::now(&operator)?;
+    let bare_busy = Busy::now(&operator)?;
     let bare = bare::write(&env, &cost, sizes.channels, at_once).await?;
-    let idle = Busy::now(&operator)?.since(idle);
+    let bare_busy = Busy::now(&operator)?.since(bare_busy);
     bare::clear(&env).await?;
     operator.resume();
     settle().await;
@@ -93,7 +94,7 @@ pub async fn run(sizes: Sizes) -> Result<String> {
     let each = |busy: Duration| format!("{:.1} ms", busy.as_secs_f64() * 1e3 / sizes.channels as f64);
     table.row("processor time a Channel, operator", each(busy.operator));
     table.row("processor time a Channel, everything", each(busy.machine));
-    table.row("processor time of a Channel's bare writes, everything", each(idle.machine));
+    table.row("processor time of a Channel's bare writes, everything", each(bare_busy.machine));
     table.row(&format!("peak memory with {} Channels", sizes.channels), memory(&operator)?);
 
     say("50 deleted Secrets");
@@ -169,14 +170,17 @@ impl Busy {
     }
 
     fn since(self, before: Self) -> Self {
-        Self { operator: self.operator - before.operator, machine: self.machine - before.machine }
+        Self {
+            operator: self.operator.saturating_sub(before.operator),
+            machine: self.machine.saturating_sub(before.machine),
+        }
     }
 }
 
-/// Clock ticks, of which Linux has a hundred a second on every architecture here.
+/// The sum of some counts of clock ticks.
 fn ticks(numbers: &[&str]) -> Result<Duration> {
     let sum: u64 = numbers.iter().map(|number| number.parse::<u64>()).sum::<Result<u64, _>>()?;
-    Ok(Duration::from_millis(sum * 10))
+    Ok(Duration::from_millis(sum * 1000 / clock_ticks_per_second()))
 }
 
 /// Lets what still wakes itself up come to rest.

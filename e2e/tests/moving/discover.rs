@@ -12,7 +12,10 @@ use kube::{
     api::{DeleteParams, ListParams},
 };
 use serde_json::{Value, json};
-use subrosa_crds::{Channel, channel::ConnectionStatus};
+use subrosa_crds::{
+    Channel,
+    channel::{ChannelType, ConnectionStatus},
+};
 use subrosa_e2e::{
     Environment, Installation, Operator,
     installation::{apply_object, governed_namespace, retention_policy},
@@ -153,6 +156,8 @@ async fn what_discover_prints_can_be_applied_and_its_connections_open() {
         db.spec.listeners.is_empty() && db.spec.tls.is_none(),
         "what the preset gives is written nowhere"
     );
+    assert_eq!(db.spec.type_, None);
+    assert_eq!(db.status.unwrap().type_, Some(ChannelType::Database), "and is told all the same");
     let own = policies.get("subrosa-channel-db").await.unwrap();
     let rule = &own.spec.unwrap().ingress.unwrap()[0];
     assert_eq!(rule.ports.as_ref().unwrap()[0].port, Some(json_port(5432)));

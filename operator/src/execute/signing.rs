@@ -55,9 +55,9 @@ pub async fn leaf(
 
 /// Why there is no certificate after Vault was asked.
 pub enum NotSigned {
-    /// Vault did not sign, as status says it.
+    /// No signature came, as status says it.
     Vault(Fault),
-    /// It did, and the signature does not verify.
+    /// One came, and does not verify.
     Unverified(String),
 }
 
@@ -74,7 +74,7 @@ impl NotSigned {
 /// Has a version of a transit key sign what was checked.
 ///
 /// # Errors
-/// When Vault does not, or what it signed does not verify.
+/// When no signature comes, or one that does not verify.
 pub async fn sign(
     vault: &DomainVault,
     name: &TransitKeyName,

@@ -14,7 +14,7 @@ use k8s_openapi::api::{
 use kube::{Api, Client, ResourceExt as _, api::PostParams};
 use secrecy::SecretString;
 use subrosa_crds::{TrustDomain, trust_domain::VaultSpec};
-use subrosa_plan::{certificate::issuance, domain, fault::Fault, world::World};
+use subrosa_plan::{bundle::Unusable, certificate::issuance, domain, fault::Fault, world::World};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -334,14 +334,10 @@ fn wiring(domain: &TrustDomain, world: &World) -> Result<Wiring, Fault> {
     let spec = domain.spec.vault.clone();
     let ca_bundle = match &spec.ca_bundle {
         None => None,
+        // Only our own client reads it, and Vault's certificate itself may stand there: no trust file has it.
         Some(key) => Some(world.bundles.get(key).map(|bundle| bundle.text.clone()).ok_or_else(|| {
-            Fault::new(
-                "CABundleNotFound",
-                format!(
-                    "spec.vault.caBundle: ConfigMap {} has no key {} in the operator's namespace; create it with Vault's CA in PEM",
-                    key.config_map, key.key
-                ),
-            )
+            let missing = Unusable::NotFound(key.clone());
+            Fault::new(missing.reason(), format!("spec.vault.caBundle: {missing}"))
         })?),
     };
     Ok(Wiring { spec, ca_bundle })

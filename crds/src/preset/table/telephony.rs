@@ -24,9 +24,10 @@ pub(in crate::preset) static KAMAILIO: Facts = Facts {
     notes: &[
         "Kamailio checks by whom a certificate is signed and not the name in it: `ca_list` alone decides who is let in, \
          which is why its files hold exactly the declared peers.",
-        "Take 5.8 or later. With OpenSSL 3 the processes of earlier releases share one error queue: the first reload while \
-         clients connected ended 5.6.3, the one of Debian 12. 6.0.1 was reloaded 172 times during 21,900 connections and \
-         lost none. With an earlier release write `tls.reload: Restart`.",
+        "With OpenSSL 3 a reload while clients connect can end connections, and the whole server, in 5.6.3, the one of \
+         Debian 12; its developers name an error queue that its processes share. 6.0.1 was reloaded 172 times during \
+         21,900 connections and lost none. Take a release that knows `tls_threads_mode` (5.7.5, 5.8 and later); with an \
+         earlier one write `tls.reload: Restart`.",
         "Memory grows with each reload; with renewals weeks apart it is of no concern.",
         "Media goes past it. Where rtpengine runs in the same pod, write its ports beside `sips` in `spec.listeners`.",
     ],
