@@ -13,12 +13,10 @@ use kube::{
     discovery::pinned_kind,
 };
 use serde_json::{Value, json};
-use subrosa::{
-    grants::{Installation as Names, manifests},
-    vault::{
-        MountPath, RoleName, Vault, VaultAddress, VaultConfig,
-        setup::{KubernetesApi, SetupParams, VaultSetup, apply::apply},
-    },
+use subrosa::grants::{Installation as Names, manifests};
+use subrosa_records::vault::{
+    MountPath, RoleName, Vault, VaultAddress, VaultConfig,
+    setup::{KubernetesApi, SetupParams, VaultSetup, apply::apply},
 };
 
 use crate::Environment;

@@ -3,7 +3,7 @@
 //! ```text
 //!  changes ──▶ controllers ──▶ observe ──▶ (subrosa-plan) ──▶ execute ──▶ report
 //!                                 │                              │
-//!                                 └──────── vault, pki ──────────┘
+//!                                 └─── (subrosa-records), pki ───┘
 //! ```
 
 pub mod changes;
@@ -22,4 +22,3 @@ pub mod run;
 pub mod server;
 #[cfg(feature = "otlp")]
 pub mod traces;
-pub mod vault;

@@ -140,7 +140,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     let (wake, mut woken) = mpsc::unbounded_channel();
     let (prober, probes) = probe::prober();
     let metrics = Arc::new(Metrics::default());
-    let observer: Arc<dyn crate::vault::RequestObserver> = metrics.clone();
+    let observer: Arc<dyn subrosa_records::vault::RequestObserver> = metrics.clone();
     let me = lead::identity(settings.pod.as_deref());
     let user_agent = lead::user_agent(&me);
     let book = settings.elects().then(Arc::<Book>::default);

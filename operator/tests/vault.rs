@@ -17,10 +17,10 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{any, get};
 use serde_json::json;
-use subrosa::vault::kv::Kv;
-use subrosa::vault::setup::{KubernetesApi, SetupParams, VaultSetup};
-use subrosa::vault::transit::{KeyType, Transit};
-use subrosa::vault::{
+use subrosa_records::vault::kv::Kv;
+use subrosa_records::vault::setup::{KubernetesApi, SetupParams, VaultSetup};
+use subrosa_records::vault::transit::{KeyType, Transit};
+use subrosa_records::vault::{
     Ledger, LedgerPath, MountAccessor, MountPath, RequestObserver, RequestSample, RoleName, TransitKeyName,
     Vault, VaultAddress, VaultConfig,
 };

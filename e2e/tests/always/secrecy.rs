@@ -10,13 +10,14 @@ use kube::{
     api::{ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use subrosa::{grants::manifests, vault::setup::OPERATOR_POLICY};
+use subrosa::grants::manifests;
 use subrosa_e2e::{
     Operator,
     installation::{apply_object, governed_namespace},
     operator::Options,
     wait,
 };
+use subrosa_records::vault::setup::OPERATOR_POLICY;
 
 use crate::{
     canary::{Canary, ENCODINGS, found},

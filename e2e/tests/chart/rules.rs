@@ -8,11 +8,9 @@ use std::{
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use subrosa::{
-    report::metrics::{Census, ConditionLabels, Metrics},
-    vault::{RequestObserver as _, RequestSample},
-};
+use subrosa::report::metrics::{Census, ConditionLabels, Metrics};
 use subrosa_e2e::helm::promtool;
+use subrosa_records::vault::{RequestObserver as _, RequestSample};
 
 use crate::support::{beside, objects, read, rendered};
 

@@ -2,7 +2,7 @@
 //! request works for an administrator, so that no refusal is a mere mistake in the request.
 
 use serde_json::{Value, json};
-use subrosa::vault::identity::{Aliases, auth_accessor};
+use subrosa_records::vault::identity::{Aliases, auth_accessor};
 
 use crate::attempts::{Root, Try, all};
 use crate::support::{Bao, World, metadata, mount};

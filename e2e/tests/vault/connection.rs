@@ -1,9 +1,9 @@
 //! The connection to a real server: whom it trusts, and how its states are told apart.
 
 use serde_json::json;
-use subrosa::vault::auth::{Login, Session};
-use subrosa::vault::transit::Transit;
-use subrosa::vault::{Vault, VaultAddress, VaultConfig};
+use subrosa_records::vault::auth::{Login, Session};
+use subrosa_records::vault::transit::Transit;
+use subrosa_records::vault::{Vault, VaultAddress, VaultConfig};
 
 use crate::support::{Bao, mount};
 

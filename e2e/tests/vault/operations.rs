@@ -6,10 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use subrosa::vault::identity::{Aliases, auth_accessor};
-use subrosa::vault::kv::{Kv, Versioned};
-use subrosa::vault::transit::{KeyType, Transit};
-use subrosa::vault::{AliasName, Ledger, LedgerPath, TransitKeyName, Vault};
+use subrosa_records::vault::identity::{Aliases, auth_accessor};
+use subrosa_records::vault::kv::{Kv, Versioned};
+use subrosa_records::vault::transit::{KeyType, Transit};
+use subrosa_records::vault::{AliasName, Ledger, LedgerPath, TransitKeyName, Vault};
 
 use crate::support::{Bao, metadata, mount};
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use subrosa::vault::auth::{Login, Session, SessionState};
-use subrosa::vault::transit::{KeyType, Transit};
-use subrosa::vault::{TransitKeyName, Vault};
 use subrosa_e2e::audit::BaoAuditEntry;
 use subrosa_e2e::wait;
+use subrosa_records::vault::auth::{Login, Session, SessionState};
+use subrosa_records::vault::transit::{KeyType, Transit};
+use subrosa_records::vault::{TransitKeyName, Vault};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};

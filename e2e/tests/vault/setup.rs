@@ -1,8 +1,8 @@
 //! Applying the static setup: once, again, after changes by hand, and where it cannot be.
 
 use serde_json::json;
-use subrosa::vault::setup::VaultSetup;
-use subrosa::vault::setup::apply::{Outcome, apply};
+use subrosa_records::vault::setup::VaultSetup;
+use subrosa_records::vault::setup::apply::{Outcome, apply};
 
 use crate::support::Bao;
 

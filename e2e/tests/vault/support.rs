@@ -10,16 +10,16 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use subrosa::vault::auth::{Login, Session};
-use subrosa::vault::setup::apply::{StepReport, apply};
-use subrosa::vault::setup::{KubernetesApi, SetupParams, VaultSetup};
-use subrosa::vault::{AliasName, MountPath, RoleName, Vault, VaultAddress, VaultConfig};
 use subrosa_e2e::Environment;
 use subrosa_e2e::directory::WorkDirectory;
 use subrosa_e2e::kubeconfig::install_crypto_provider;
 use subrosa_e2e::openbao::{OpenBao, Storage};
 use subrosa_e2e::pki::Authority;
 use subrosa_e2e::tools;
+use subrosa_records::vault::auth::{Login, Session};
+use subrosa_records::vault::setup::apply::{StepReport, apply};
+use subrosa_records::vault::setup::{KubernetesApi, SetupParams, VaultSetup};
+use subrosa_records::vault::{AliasName, MountPath, RoleName, Vault, VaultAddress, VaultConfig};
 
 /// What stands for a JWT where no API server is asked; searched for in logs.
 pub const REVIEWER: &str = "reviewer-canary-77ab21";

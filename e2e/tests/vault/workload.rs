@@ -5,10 +5,10 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use subrosa::vault::identity::{Aliases, auth_accessor};
-use subrosa::vault::transit::{KeyType, Transit};
-use subrosa::vault::{AliasId, AliasName, TransitKeyName};
 use subrosa_e2e::wait;
+use subrosa_records::vault::identity::{Aliases, auth_accessor};
+use subrosa_records::vault::transit::{KeyType, Transit};
+use subrosa_records::vault::{AliasId, AliasName, TransitKeyName};
 
 use crate::support::{FOREIGN, MEMBER, SYSTEM, World, metadata, mount};
 

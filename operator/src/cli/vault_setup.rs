@@ -17,7 +17,7 @@ use super::{
     output::Screen,
     words,
 };
-use crate::vault::{
+use subrosa_records::vault::{
     MountPath, RoleName, Vault, VaultAddress, VaultConfig, VaultError,
     setup::{
         KubernetesApi, SetupParams, VaultSetup,

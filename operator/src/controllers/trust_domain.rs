@@ -103,7 +103,7 @@ async fn ask(vault: &DomainVault, domain: &TrustDomain) -> (Result<(), Fault>, O
         insecure: domain.spec.vault.address.starts_with("http://"),
     };
     let fault = if health.sealed {
-        Some(vaults::fault(&crate::vault::VaultError::Sealed))
+        Some(vaults::fault(&subrosa_records::vault::VaultError::Sealed))
     } else {
         let skew = health.clock_skew();
         if skew.unsigned_abs() > domain_status::MOST_SKEW.unsigned_abs() {

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::{fault::Fault, ledger::Access};
 
-use crate::{
-    observe::{DomainVault, vaults},
-    vault::AliasName,
-};
+use crate::observe::{DomainVault, vaults};
+use subrosa_records::vault::AliasName;
 
 /// What a workload's policy reads to know which keys it may seal with.
 const SEAL: &str = "subrosa";

@@ -16,8 +16,8 @@ use super::{certificate::random_serial, signing};
 use crate::{
     observe::{DomainVault, vaults},
     pki::{self, AuthorityCertificate, PublicKey, authority::check_generation},
-    vault::{TransitKeyName, transit::KeyType, transit::TransitKey},
 };
+use subrosa_records::vault::{TransitKeyName, transit::KeyType, transit::TransitKey};
 
 /// How many steps one reconcile takes at the most. Each leaves a trace, so more are only a wake away.
 const MOST_STEPS: usize = 8;

@@ -11,10 +11,8 @@ use subrosa_plan::{
     ledger::Ledger,
 };
 
-use crate::{
-    observe::{DomainVault, vaults},
-    vault::transit::{KeyType, TransitKey},
-};
+use crate::observe::{DomainVault, vaults};
+use subrosa_records::vault::transit::{KeyType, TransitKey};
 
 /// How many keys of one Channel are worked on at once.
 const AT_ONCE: usize = 4;

@@ -11,8 +11,8 @@ use subrosa_plan::{
 use crate::{
     observe::{DomainVault, vaults},
     pki::{self, AuthorityCertificate, Certificate, Checked, PublicKey, Serial},
-    vault::TransitKeyName,
 };
+use subrosa_records::vault::TransitKeyName;
 
 /// A leaf that the ledger says will be signed.
 pub struct Order<'a> {

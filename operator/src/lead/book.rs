@@ -12,7 +12,7 @@ use std::{
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::sync::{Notify, watch};
 
-use crate::vault::auth::TokenRegister;
+use subrosa_records::vault::auth::TokenRegister;
 
 /// How many of this epoch's own tokens of a domain are remembered: the one in use and, after another
 /// login, those that a request under way may still carry.

@@ -16,7 +16,9 @@ use kube::{
 };
 use tower::{BoxError, Layer, Service};
 
-use super::{Deposed, Leadership};
+use subrosa_records::gate::Closed;
+
+use super::Leadership;
 
 /// A client whose writes need leadership and end with it. Reads and watches are free.
 ///
@@ -69,7 +71,7 @@ where
             return if watches { answer.boxed() } else { in_time(patience, answer).boxed() };
         }
         let Some(left) = leadership.remaining() else {
-            return std::future::ready(Err(Deposed.into())).boxed();
+            return std::future::ready(Err(Closed.into())).boxed();
         };
         match bounded(request.uri(), left.as_millis()) {
             Ok(uri) => *request.uri_mut() = uri,
@@ -136,7 +138,7 @@ mod tests {
     async fn only_reads_pass_without_leadership() {
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             let error = sent(Leadership::contested(), method).await.unwrap_err();
-            assert!(error.is::<Deposed>(), "{error}");
+            assert!(error.is::<Closed>(), "{error}");
         }
         let read = sent(Leadership::contested(), Method::GET).await.unwrap();
         assert_eq!(read, "/api/v1/x?fieldManager=subrosa");

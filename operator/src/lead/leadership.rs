@@ -1,24 +1,17 @@
 //! Whether this process may act, asked at the last moment.
 
 use std::{
-    future::poll_fn,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use subrosa_records::gate::{self, Closed, Gate};
+use tokio::sync::watch;
 
 use super::clock;
-
-/// This process does not lead, or no longer: the request was not sent, or its answer is not waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this replica does not lead (any more), so it changes nothing")]
-pub struct Deposed;
 
 /// Whether this process may act. Clones share it.
 #[derive(Clone, Debug)]
@@ -38,6 +31,12 @@ impl Default for Leadership {
     /// See [`alone`](Self::alone).
     fn default() -> Self {
         Self::alone()
+    }
+}
+
+impl Gate for Leadership {
+    fn remaining(&self) -> Option<Duration> {
+        Self::remaining(self)
     }
 }
 
@@ -87,26 +86,8 @@ impl Leadership {
     /// Does `work` as long as this process leads: nothing of it is even begun when it does not, and
     /// nothing is done after the term has ended. A process that was stopped and goes on asks before it does
     /// anything else.
-    pub async fn guard<F: Future>(&self, work: F) -> Result<F::Output, Deposed> {
-        if self.0.is_none() {
-            return Ok(work.await);
-        }
-        let mut work = pin!(work);
-        let mut end = pin!(tokio::time::sleep(Duration::ZERO));
-        poll_fn(move |cx| {
-            loop {
-                let Some(left) = self.remaining() else { return Poll::Ready(Err(Deposed)) };
-                if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                    return Poll::Ready(Ok(done));
-                }
-                // Wakes at the end of the term as it is now; a renewal is noticed then.
-                if end.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                end.as_mut().reset(Instant::now() + left);
-            }
-        })
-        .await
+    pub async fn guard<F: Future>(&self, work: F) -> Result<F::Output, Closed> {
+        gate::guard(self, work).await
     }
 
     /// Leads in `epoch`, until then.
@@ -142,7 +123,7 @@ impl Leadership {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::{pin::pin, sync::atomic::AtomicUsize};
 
     use super::*;
 
@@ -156,12 +137,12 @@ mod tests {
     async fn nothing_is_begun_without_leadership() {
         let touched = AtomicUsize::new(0);
         let work = || async { touched.fetch_add(1, Ordering::SeqCst) };
-        assert_eq!(Leadership::contested().guard(work()).await, Err(Deposed));
+        assert_eq!(Leadership::contested().guard(work()).await, Err(Closed));
         let ended = for_(Duration::from_secs(9));
         ended.end();
-        assert_eq!(ended.guard(work()).await, Err(Deposed));
+        assert_eq!(ended.guard(work()).await, Err(Closed));
         ended.hold(2, clock::now() + Duration::from_secs(9));
-        assert_eq!(ended.guard(work()).await, Err(Deposed), "what is over stays over");
+        assert_eq!(ended.guard(work()).await, Err(Closed), "what is over stays over");
         assert_eq!(touched.load(Ordering::SeqCst), 0);
         assert_eq!(for_(Duration::from_secs(9)).guard(work()).await, Ok(0));
         assert_eq!(Leadership::alone().guard(work()).await, Ok(1));
@@ -172,7 +153,7 @@ mod tests {
         let leadership = for_(Duration::from_millis(150));
         let forever = std::future::pending::<()>();
         let ended = tokio::time::timeout(Duration::from_secs(5), leadership.guard(forever)).await;
-        assert_eq!(ended.expect("it ends by itself"), Err(Deposed));
+        assert_eq!(ended.expect("it ends by itself"), Err(Closed));
 
         let renewed = for_(Duration::from_secs(1));
         let mut work = pin!(renewed.guard(tokio::time::sleep(Duration::from_millis(1500))));
@@ -191,7 +172,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
             steps.fetch_add(1, Ordering::SeqCst);
         };
-        assert_eq!(leadership.guard(work).await, Err(Deposed));
+        assert_eq!(leadership.guard(work).await, Err(Closed));
         assert_eq!(steps.load(Ordering::SeqCst), 0);
     }
 }

@@ -29,7 +29,7 @@ use kube::Config;
 pub use book::Book;
 pub use campaign::{Campaign, Lost};
 pub use guard::client;
-pub use leadership::{Deposed, Leadership};
+pub use leadership::Leadership;
 pub use watchdog::watch_over;
 
 /// The name of the Lease in the operator's namespace.

@@ -8,7 +8,7 @@ use std::{
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::ledger::Ledger;
 
-use crate::vault::{self, LedgerPath, VaultError, kv::Kv};
+use subrosa_records::vault::{self, LedgerPath, VaultError, kv::Kv};
 
 /// A ledger and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, Default)]

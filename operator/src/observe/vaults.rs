@@ -22,14 +22,14 @@ use super::ledgers::Ledgers;
 use crate::{
     lead::{Book, Leadership},
     pki::Serial,
-    vault::{
-        AliasName, MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig,
-        VaultError,
-        auth::{JwtSource, Login, Session, SessionState},
-        identity::{self, Aliases},
-        kv::Kv,
-        transit::{Transit, TransitKey},
-    },
+};
+use subrosa_records::vault::{
+    AliasName, MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig,
+    VaultError,
+    auth::{JwtSource, Login, Session, SessionState},
+    identity::{self, Aliases},
+    kv::Kv,
+    transit::{Transit, TransitKey},
 };
 
 /// The metadata of an entity alias.
@@ -262,7 +262,7 @@ impl Vaults {
         let mut config = VaultConfig::new(address);
         config.ca_bundle.clone_from(&wiring.ca_bundle);
         config.observer.clone_from(&self.observer);
-        config.leadership = self.lead.leadership.clone();
+        config.gate = Arc::new(self.lead.leadership.clone());
         config.user_agent.clone_from(&self.lead.user_agent);
         let vault = Vault::new(config).map_err(|error| fault(&error))?;
         let mount = |text: &str| MountPath::new(text).map_err(|error| fault(&error.into()));

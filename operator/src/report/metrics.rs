@@ -24,10 +24,8 @@ use prometheus_client::{
 };
 
 pub use self::census::{Census, ConditionLabels};
-use crate::{
-    observe::Cluster,
-    vault::{RequestObserver, RequestSample},
-};
+use crate::observe::Cluster;
+use subrosa_records::vault::{RequestObserver, RequestSample};
 
 /// However often somebody asks, Channels are counted at most this often: there may be thousands.
 const REST: Duration = Duration::from_secs(3);

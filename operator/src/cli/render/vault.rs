@@ -5,7 +5,9 @@ use subrosa_crds::{GROUP, RetentionPolicy, VERSION};
 use subrosa_plan::{domain, keys::WantedKey};
 
 use super::{channels::Planned, world::Imagined};
-use crate::{cli::words, vault::name::Ledger};
+use subrosa_records::vault::name::Ledger;
+
+use crate::cli::words;
 
 /// What a Channel becomes in Vault, in the order in which it is written.
 pub fn changes(planned: &Planned, imagined: &Imagined) -> Vec<Value> {

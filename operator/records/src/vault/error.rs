@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::name::InvalidName;
-use crate::lead::Deposed;
+use crate::gate::Closed;
 
 /// A failure of one exchange with Vault.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -64,7 +64,7 @@ pub enum VaultError {
     TokenRejected,
     /// Another replica leads; nothing was sent, or no answer is waited for.
     #[error("{0}")]
-    NotLeading(#[from] Deposed),
+    NotLeading(#[from] Closed),
     /// A login was refused.
     #[error("Vault refused the login as role {role} at auth/{mount}: {detail}")]
     LoginRefused {

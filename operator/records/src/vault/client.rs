@@ -17,7 +17,7 @@ pub use super::config::{RequestObserver, RequestSample, VaultAddress, VaultConfi
 use super::endpoint::{Call, Capability, Op};
 use super::error::VaultError;
 pub use super::health::Health;
-use crate::lead::Deposed;
+use crate::gate::{self, Closed};
 
 /// Attempts after the first one, for failures that allow another.
 const MAX_REPETITIONS: usize = 3;
@@ -215,7 +215,7 @@ impl Vault {
             Err(_) => return Err(timed_out()),
             Ok(Err(Broken::Transport(error))) if error.is_timeout() => return Err(timed_out()),
             Ok(Err(Broken::Transport(error))) => return Err(no_answer(error)),
-            Ok(Err(Broken::Deposed(deposed))) => return Err(Failure::final_(deposed.into())),
+            Ok(Err(Broken::Closed(closed))) => return Err(Failure::final_(closed.into())),
             Ok(Err(Broken::Other(problem))) => {
                 let path = prepared.path.clone();
                 return Err(Failure::final_(VaultError::Unexpected { path, problem: problem.into() }));
@@ -247,8 +247,8 @@ impl Vault {
             request =
                 request.header(http::header::CONTENT_TYPE, "application/json").body(prepared.body.clone());
         }
-        // Here, after every wait: what is asked of leadership earlier may be outdated when it is sent.
-        self.inner.config.leadership.guard(receive(request)).await?
+        // Here, after every wait: what the gate said earlier may be outdated when it is sent.
+        gate::guard(self.inner.config.gate.as_ref(), receive(request)).await?
     }
 
     /// After "permission denied": Vault says the same for a missing right and for a dead token. Only the
@@ -280,7 +280,7 @@ async fn receive(request: reqwest::RequestBuilder) -> Result<(StatusCode, Vec<u8
 
 /// Why an exchange has no answer.
 enum Broken {
-    Deposed(Deposed),
+    Closed(Closed),
     Transport(reqwest::Error),
     Other(&'static str),
 }
@@ -291,9 +291,9 @@ impl From<reqwest::Error> for Broken {
     }
 }
 
-impl From<Deposed> for Broken {
-    fn from(deposed: Deposed) -> Self {
-        Self::Deposed(deposed)
+impl From<Closed> for Broken {
+    fn from(closed: Closed) -> Self {
+        Self::Closed(closed)
     }
 }
 

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::VaultError;
-use crate::lead::Leadership;
+use crate::gate::{self, Gate};
 
 /// The origin of a Vault server: scheme, host and port, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub struct VaultConfig {
     /// Who is told about requests.
     pub observer: Option<Arc<dyn RequestObserver>>,
     /// What every request needs at the moment it is sent.
-    pub leadership: Leadership,
+    pub gate: Arc<dyn Gate>,
     /// What this process calls itself.
     pub user_agent: String,
 }
@@ -111,7 +111,7 @@ impl VaultConfig {
             timeout: Duration::from_secs(5),
             concurrency: 16,
             observer: None,
-            leadership: Leadership::alone(),
+            gate: gate::open(),
             user_agent: concat!("subrosa/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
