@@ -8,7 +8,7 @@ use k8s_openapi::api::{
 };
 use kube::{Api, api::PartialObjectMeta, runtime::reflector::ObjectRef};
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
-use subrosa_plan::objects;
+use subrosa_plan::world::objects;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -10,9 +10,11 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
 };
 use subrosa_plan::{
-    certificate::{Generations, authority::NewCertificate},
-    leaf::authority_spec,
-    ledger::Ledger,
+    certificate::specs::authority_spec,
+    record::{
+        generations::{Generations, NewCertificate},
+        ledger::Ledger,
+    },
 };
 
 use crate::house::{DOMAIN, House};
@@ -100,9 +102,11 @@ pub async fn give_the_hour_back(house: &House, id: &ChannelId) -> Result<()> {
     let mut ledger: Ledger = serde_json::from_value(found)?;
     let recorded = ledger.issuances.recorded().iter().cloned();
     let hour = SignedDuration::from_hours(2);
-    let aged = recorded.map(|one| subrosa_plan::certificate::Issuance { at: one.at - hour, ..one });
-    ledger.issuances =
-        aged.fold(Default::default(), |record: subrosa_plan::certificate::Issuances, one| record.noted(one));
+    let aged = recorded.map(|one| subrosa_plan::record::issuances::Issuance { at: one.at - hour, ..one });
+    ledger.issuances = aged
+        .fold(Default::default(), |record: subrosa_plan::record::issuances::Issuances, one| {
+            record.noted(one)
+        });
     rewrite(house, id, &ledger).await
 }
 

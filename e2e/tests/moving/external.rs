@@ -7,7 +7,7 @@ use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use subrosa_crds::condition;
 use subrosa_e2e::wait;
-use subrosa_plan::certificate::trust::NOBODY;
+use subrosa_plan::certificate::trust_files::NOBODY;
 
 use crate::{
     enforce::assert_untouched,

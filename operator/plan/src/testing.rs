@@ -11,11 +11,15 @@ use subrosa_crds::{
 };
 
 use crate::{
-    bundle::Bundle,
-    certificate::{KeyAlgorithm, LeafFacts, Validity, pem},
+    certificate::LeafFacts,
     channel::{self, Plan},
-    ledger::Ledger,
-    world::{NamespaceFacts, PodFacts, ServiceFacts, World},
+    record::ledger::Ledger,
+    world::{
+        NamespaceFacts, PodFacts, ServiceFacts, World,
+        bundle::Bundle,
+        certificate::{KeyAlgorithm, Validity},
+        pem,
+    },
 };
 
 /// The trust domain of every test that does not name another.

@@ -11,7 +11,11 @@ use subrosa_crds::{
     preset,
     trust_domain::NetworkMode,
 };
-use subrosa_plan::{channel::peers_of, domain, selector, status, validity, world::World};
+use subrosa_plan::{
+    certificate::secrets,
+    status,
+    world::{World, domain, peers_of, selector},
+};
 
 use crate::{context::Subject, observe::watch::Change};
 
@@ -92,7 +96,7 @@ fn summary(status: &ChannelStatus) -> (bool, bool) {
 /// The Channels of the namespace that may not have the same pods, ServiceAccount or Secret.
 fn rivals(world: &World, name: &ChannelRef, channel: Option<&Channel>) -> impl Iterator<Item = Subject> {
     let workload = channel.map(|channel| &channel.spec.workload);
-    let secret = channel.map(|channel| validity::secret_name(channel, &name.name));
+    let secret = channel.map(|channel| secrets::secret_name(channel, &name.name));
     let siblings = world.channels.get(&name.namespace).into_iter().flatten();
     siblings
         .filter(|(other, _)| **other != name.name)
@@ -103,7 +107,7 @@ fn rivals(world: &World, name: &ChannelRef, channel: Option<&Channel>) -> impl I
                     || selector::implies(&theirs.selector, &mine.selector)
                     || mine.service_account_name.is_some()
                         && mine.service_account_name == theirs.service_account_name
-            }) || secret.as_ref() == Some(&validity::secret_name(other, other_name))
+            }) || secret.as_ref() == Some(&secrets::secret_name(other, other_name))
         })
         .map(|(other, _)| Subject::Channel(ChannelRef::new(&name.namespace, other)))
         .collect::<Vec<_>>()

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
-use subrosa_plan::{channel::peers_of, world::World};
+use subrosa_plan::world::{World, peers_of};
 
 use crate::{
     context::Subject,

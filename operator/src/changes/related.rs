@@ -13,10 +13,8 @@ use k8s_openapi::api::{
 use kube::api::PartialObjectMeta;
 use subrosa_crds::{CHANNEL_LABEL, Channel, common::ConfigMapKey, names::ChannelRef};
 use subrosa_plan::{
-    bundle::Bundle,
-    channel::peers_of,
-    coverage, network, selector,
-    world::{Namespaced, World},
+    network::{self, coverage},
+    world::{Namespaced, World, bundle::Bundle, peers_of, selector},
 };
 
 use super::channel::audited;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use subrosa_crds::{TrustDomain, condition, condition::is_true, names::ChannelRef};
-use subrosa_plan::{domain, world::World};
+use subrosa_plan::world::{World, domain};
 
 use crate::{context::Subject, observe::watch::Change};
 

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use subrosa_crds::TrustDomain;
-use subrosa_plan::domain;
+use subrosa_plan::world::domain;
 use zeroize::Zeroizing;
 
 use super::{

@@ -9,7 +9,7 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
     preset,
 };
-use subrosa_plan::{probe, status, validity};
+use subrosa_plan::{channel::declaration, probe, status};
 
 use super::again;
 use crate::{
@@ -34,7 +34,7 @@ async fn turn(channel: &Channel, ctx: &Context) -> Action {
     let name = ChannelRef::new(channel.namespace().unwrap_or_default(), channel.name_any());
     let subject = Subject::Channel(name.clone());
     let (governing, uid) = ctx.cluster.read(|world| {
-        let governing = validity::governing(&name, world).cloned();
+        let governing = declaration::governing(&name, world).cloned();
         (governing, world.namespaces.get(&name.namespace).map(|facts| facts.uid.clone()))
     });
     let Some(uid) = uid else { return again(ctx, subject, true, None) };

@@ -6,7 +6,10 @@ use futures::{FutureExt as _, future::BoxFuture};
 use jiff::{Timestamp, ToSpan as _};
 use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::ExternalParty;
-use subrosa_plan::{domain, party_status, world::World};
+use subrosa_plan::{
+    status::external_party,
+    world::{World, domain},
+};
 
 use super::again;
 use crate::{
@@ -19,7 +22,7 @@ pub fn reconcile(party: Arc<ExternalParty>, ctx: Arc<Context>) -> BoxFuture<'sta
     async move {
         let (name, now) = (party.name_any(), ctx.now());
         let (status, midnight) =
-            ctx.cluster.read(|world| (party_status::status(&party, world, now), next_midnight(world, now)));
+            ctx.cluster.read(|world| (external_party::status(&party, world, now), next_midnight(world, now)));
         let old = party.status.as_ref();
         let written = ctx.reporter.status(party.as_ref(), old, &status).await;
         for condition in &status.conditions {
@@ -32,7 +35,7 @@ pub fn reconcile(party: Arc<ExternalParty>, ctx: Arc<Context>) -> BoxFuture<'sta
             let told = before.is_some_and(|before| {
                 before.reason == condition.reason && before.message == condition.message
             });
-            let day = party_status::WARNING_TEXTS.iter().any(|text| condition.message.contains(text));
+            let day = external_party::WARNING_TEXTS.iter().any(|text| condition.message.contains(text));
             let turned = before.is_none_or(|before| before.reason != condition.reason);
             if warn && !told && (turned || day) {
                 ctx.reporter.event(party.as_ref(), true, &condition.reason, &condition.message).await;

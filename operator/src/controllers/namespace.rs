@@ -7,7 +7,10 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{ResourceExt as _, api::PartialObjectMeta, runtime::controller::Action};
 use subrosa_crds::{condition, condition::is_true, names::ChannelRef, trust_domain::NetworkMode};
-use subrosa_plan::{domain, fault::Fault, network, world::World};
+use subrosa_plan::{
+    network,
+    world::{World, domain, fault::Fault},
+};
 
 use super::again;
 use crate::{

@@ -15,9 +15,8 @@ use subrosa_crds::{
     trust_domain::{Orphans, VaultStatus},
 };
 use subrosa_plan::{
-    domain,
-    domain_status::{self, Counts, Seen},
-    fault::Fault,
+    status::trust_domain::{self, Counts, Seen},
+    world::{domain, fault::Fault},
 };
 
 use super::again;
@@ -83,7 +82,7 @@ async fn turn(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     let counts = ctx.cluster.read(|world| Counts::of(&name, world));
     let outdated = ctx.definitions.outdated();
     let seen = Seen { vault: seen, reachable, guarded, outdated, orphans, counts };
-    let status = domain_status::status(domain, &seen, ctx.now());
+    let status = trust_domain::status(domain, &seen, ctx.now());
     ctx.reporter
         .status(domain, old, &status)
         .await
@@ -106,7 +105,7 @@ async fn ask(vault: &DomainVault, domain: &TrustDomain) -> (Result<(), Fault>, O
         Some(vaults::fault(&subrosa_records::vault::VaultError::Sealed))
     } else {
         let skew = health.clock_skew();
-        if skew.unsigned_abs() > domain_status::MOST_SKEW.unsigned_abs() {
+        if skew.unsigned_abs() > trust_domain::MOST_SKEW.unsigned_abs() {
             Some(Fault::new(
                 "ClockSkew",
                 format!(

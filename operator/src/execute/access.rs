@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use subrosa_crds::names::ChannelId;
-use subrosa_plan::{fault::Fault, ledger::Access};
+use subrosa_plan::{record::ledger::Access, world::fault::Fault};
 
 use crate::observe::{DomainVault, vaults};
 use subrosa_records::vault::AliasName;

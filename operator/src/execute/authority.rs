@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::{
     certificate::{
-        AuthorityAction, AuthorityFacts, AuthoritySpec, Generations,
-        authority::{NewCertificate, PeerFacts, TransitKey as Seen, step},
+        AuthorityAction, AuthorityFacts, AuthoritySpec,
+        authority::{PeerFacts, TransitKey as Seen, step},
     },
-    fault::Fault,
+    record::generations::{Generations, NewCertificate},
+    world::fault::Fault,
 };
 
 use super::{certificate::random_serial, signing};

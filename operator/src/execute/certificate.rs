@@ -15,10 +15,9 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
 };
 use subrosa_plan::{
-    certificate::{LeafSpec, ObservedSecret, TrustFiles, Validity},
+    certificate::{LeafSpec, ObservedSecret, TrustFiles},
     channel::Plan,
-    fault::Fault,
-    objects as labels,
+    world::{certificate::Validity, fault::Fault, objects as labels},
 };
 
 use super::{

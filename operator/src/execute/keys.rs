@@ -6,9 +6,9 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::channel::KeyType as Declared;
 use subrosa_plan::{
-    fault::Fault,
     keys::{self, KeyAction, ObservedKey, WantedKey},
-    ledger::Ledger,
+    record::ledger::Ledger,
+    world::fault::Fault,
 };
 
 use crate::observe::{DomainVault, vaults};

@@ -13,7 +13,10 @@ use kube::{
     api::{ListParams, PostParams},
 };
 use subrosa_crds::TrustDomain;
-use subrosa_plan::{fault::Fault, network, objects as labels};
+use subrosa_plan::{
+    network,
+    world::{fault::Fault, objects as labels},
+};
 
 use super::objects;
 use crate::{context::Context, grants::rbac, observe::Binding};

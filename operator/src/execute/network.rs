@@ -7,8 +7,8 @@ use kube::Resource as _;
 use subrosa_crds::{Channel, names::ChannelRef};
 use subrosa_plan::{
     channel::{Plan, Scope},
-    fault::Fault,
     network,
+    world::fault::Fault,
 };
 
 use super::objects;

@@ -10,7 +10,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use subrosa_crds::FIELD_MANAGER;
-use subrosa_plan::fault::Fault;
+use subrosa_plan::world::fault::Fault;
 
 /// A Kubernetes error as status says it.
 pub fn fault(what: &str, error: &kube::Error) -> Fault {

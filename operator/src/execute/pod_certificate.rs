@@ -14,9 +14,9 @@ use kube::{
 use serde_json::{Value, json};
 use subrosa_crds::{FIELD_MANAGER, names::ChannelId};
 use subrosa_plan::{
-    certificate::{LeafSpec, Validity},
-    fault::Fault,
-    pod_certificate::{Refusal, Request},
+    certificate::LeafSpec,
+    pod_certificate::Refusal,
+    world::{certificate::Validity, fault::Fault, request::Request},
 };
 
 use super::{

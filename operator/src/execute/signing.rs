@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::{
-    certificate::{LeafSpec, Validity},
-    fault::Fault,
+    certificate::LeafSpec,
+    world::{certificate::Validity, fault::Fault},
 };
 
 use crate::{

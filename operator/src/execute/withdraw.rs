@@ -1,7 +1,7 @@
 //! Withdrawing what a Channel that is gone still had: its access. Never its keys.
 
 use subrosa_crds::names::{ChannelId, ChannelRef};
-use subrosa_plan::fault::Fault;
+use subrosa_plan::world::fault::Fault;
 
 use super::access;
 use crate::observe::{DomainVault, vaults};

@@ -9,7 +9,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use subrosa_plan::objects;
+use subrosa_plan::world::objects;
 
 use super::{
     Installation,

@@ -10,8 +10,11 @@ use k8s_openapi::api::{
 use kube::api::PartialObjectMeta;
 use subrosa_crds::TRUST_DOMAIN_LABEL;
 use subrosa_plan::{
-    pod_certificate::{Request, RequestedKey, SIGNER},
-    world::{NamespaceFacts, PodFacts, ServiceFacts},
+    pod_certificate::SIGNER,
+    world::{
+        NamespaceFacts, PodFacts, ServiceFacts,
+        request::{Request, RequestedKey},
+    },
 };
 
 use crate::pki;

@@ -8,7 +8,7 @@ use kube::{
     core::{ApiResource, DynamicObject},
 };
 
-use subrosa_plan::domain_status::Guards;
+use subrosa_plan::status::trust_domain::Guards;
 
 use crate::{
     context::Context,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use subrosa_crds::names::ChannelId;
-use subrosa_plan::ledger::Ledger;
+use subrosa_plan::record::ledger::Ledger;
 
 use subrosa_records::vault::{self, LedgerPath, VaultError, kv::Kv};
 

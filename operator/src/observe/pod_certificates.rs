@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
 use kube::{Api, Resource as _, runtime::reflector::store::Writer};
 use subrosa_crds::channel::Delivery;
-use subrosa_plan::pod_certificate::{SIGNER, declared_delivery};
+use subrosa_plan::{certificate::secrets::declared_delivery, pod_certificate::SIGNER};
 use tokio_util::sync::CancellationToken;
 
 use super::watch::{self, Change};

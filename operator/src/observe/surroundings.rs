@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use subrosa_plan::domain_status::Guards;
+use subrosa_plan::status::trust_domain::Guards;
 use tokio::sync::Mutex;
 
 use super::{engines, guards};

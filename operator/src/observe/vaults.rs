@@ -14,7 +14,10 @@ use k8s_openapi::api::{
 use kube::{Api, Client, ResourceExt as _, api::PostParams};
 use secrecy::SecretString;
 use subrosa_crds::{TrustDomain, trust_domain::VaultSpec};
-use subrosa_plan::{bundle::Unusable, certificate::issuance, domain, fault::Fault, world::World};
+use subrosa_plan::{
+    record::issuances,
+    world::{World, bundle::Unusable, domain, fault::Fault},
+};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +42,7 @@ type Metadata = BTreeMap<String, String>;
 const MEMORY: Duration = Duration::from_secs(20 * 60);
 
 /// How long an issuance counts.
-const COUNTED: Duration = issuance::WINDOW.unsigned_abs();
+const COUNTED: Duration = issuances::WINDOW.unsigned_abs();
 
 /// Everything that leads to one trust domain's Vault.
 pub struct DomainVault {

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use subrosa_crds::names::ChannelId;
-use subrosa_plan::certificate::{AuthoritySpec, Generation, Validity, authority::channel_named, pem};
+use subrosa_plan::{
+    certificate::{AuthoritySpec, authority::channel_named},
+    record::generations::Generation,
+    world::{certificate::Validity, pem},
+};
 use thiserror::Error;
 
 use super::key::PublicKey;

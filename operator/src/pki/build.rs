@@ -14,7 +14,10 @@ use rcgen::{
     SigningKey,
 };
 use rustls::pki_types::CertificateDer;
-use subrosa_plan::certificate::{AuthoritySpec, LeafSpec, Subject, Validity};
+use subrosa_plan::{
+    certificate::{AuthoritySpec, LeafSpec, Subject},
+    world::certificate::Validity,
+};
 use thiserror::Error;
 use time::OffsetDateTime;
 

@@ -8,7 +8,13 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subrosa_plan::certificate::leaf::name_is_permitted;
-use subrosa_plan::certificate::{AuthoritySpec, CLOCK_SKEW, LeafSpec, Validity, pem};
+use subrosa_plan::{
+    certificate::{AuthoritySpec, LeafSpec},
+    world::{
+        certificate::{CLOCK_SKEW, Validity},
+        pem,
+    },
+};
 use thiserror::Error;
 use x509_parser::certificate::TbsCertificate;
 use x509_parser::prelude::FromDer;

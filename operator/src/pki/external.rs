@@ -7,7 +7,10 @@ use rustls::{
     crypto::ring::sign::any_supported_type,
     pki_types::{PrivateKeyDer, pem::PemObject as _},
 };
-use subrosa_plan::certificate::{Malformed, external::ExternalFacts, pem};
+use subrosa_plan::{
+    certificate::{Malformed, external::ExternalFacts},
+    world::pem,
+};
 use x509_parser::x509::X509Version;
 
 use super::{

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PublicKeyData, SignatureAlgorithm};
 use secrecy::SecretString;
-use subrosa_plan::certificate::KeyAlgorithm;
+use subrosa_plan::world::certificate::KeyAlgorithm;
 use thiserror::Error;
 use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384};
 use x509_parser::prelude::FromDer;

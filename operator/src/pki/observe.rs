@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use subrosa_plan::certificate::trust::is_trust_file;
-use subrosa_plan::certificate::{LeafFacts, Malformed, ObservedSecret, SecretFacts, pem};
+use subrosa_plan::certificate::trust_files::is_trust_file;
+use subrosa_plan::{
+    certificate::{LeafFacts, Malformed, ObservedSecret, SecretFacts},
+    world::pem,
+};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;

@@ -1,6 +1,6 @@
 //! A certificate that a server presented: which it is, and whether the Channel's own authority signed it.
 
-use subrosa_plan::{certificate::pem, probe::Presented};
+use subrosa_plan::world::{answers::Presented, pem};
 
 use super::x509;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
-use subrosa_plan::certificate::{Subject, Validity};
+use subrosa_plan::{certificate::Subject, world::certificate::Validity};
 use x509_parser::certificate::{TbsCertificate, X509Certificate};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::{

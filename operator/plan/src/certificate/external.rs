@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::observed::Malformed;
-use super::{CLOCK_SKEW, Validity, after, fraction};
-use crate::fault::Fault;
+use crate::world::certificate::{CLOCK_SKEW, Validity, after, fraction};
+use crate::world::fault::Fault;
 
 /// What a readable Secret of somebody else says. Never the key.
 #[derive(Clone, Debug, PartialEq, Eq)]

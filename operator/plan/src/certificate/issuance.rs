@@ -1,33 +1,11 @@
 //! The brake on issuing: what is broken may not spin, what renews normally may not be held up.
 
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
 use thiserror::Error;
 
-use super::after;
 use super::reissue::Reason;
-
-/// How many issuances an object may have in one [`WINDOW`].
-pub const LIMIT: usize = 3;
-/// The window of the limit.
-pub const WINDOW: SignedDuration = SignedDuration::from_hours(1);
-
-/// One issuance, noted in the ledger before anything is signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Issuance {
-    /// The serial, lower-case hex.
-    pub serial: String,
-    /// When it was noted.
-    pub at: Timestamp,
-    /// The name of the reason.
-    pub reason: String,
-}
-
-/// The last [`LIMIT`] issuances, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Issuances(Vec<Issuance>);
+use crate::record::issuances::{Issuances, LIMIT, WINDOW};
+use crate::world::certificate::after;
 
 /// Too many issuances: wait.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -42,28 +20,6 @@ pub struct IssuanceLimited {
 }
 
 impl Issuances {
-    /// Those on record, oldest first.
-    #[must_use]
-    pub fn recorded(&self) -> &[Issuance] {
-        &self.0
-    }
-
-    /// The record with one more, and only the last [`LIMIT`] kept.
-    #[must_use]
-    pub fn noted(mut self, issuance: Issuance) -> Self {
-        self.0.push(issuance);
-        let excess = self.0.len().saturating_sub(LIMIT);
-        self.0.drain(..excess);
-        self
-    }
-
-    /// The record without those that were noted and came to nothing: what was never signed is no issuance.
-    #[must_use]
-    pub fn without(mut self, unsigned: impl Fn(&str) -> bool) -> Self {
-        self.0.retain(|issuance| !unsigned(&issuance.serial));
-        self
-    }
-
     /// Whether one more may be issued now.
     ///
     /// A renewal whose predecessor reached the Secret and lived until it was due is the normal course,
@@ -79,12 +35,13 @@ impl Issuances {
         found_serial: Option<&str>,
         now: Timestamp,
     ) -> Result<(), IssuanceLimited> {
-        let last = self.0.last();
+        let last = self.recorded().last();
         let took_effect = last.is_some_and(|last| Some(last.serial.as_str()) == found_serial);
         if !reason.needs_new_leaf() || (matches!(reason, Reason::Expiring { .. }) && took_effect) {
             return Ok(());
         }
-        let counted = || self.0.iter().filter(|i| now < after(i.at, WINDOW) && i.at <= after(now, WINDOW));
+        let counted =
+            || self.recorded().iter().filter(|i| now < after(i.at, WINDOW) && i.at <= after(now, WINDOW));
         match (counted().count() >= LIMIT, counted().map(|issuance| issuance.at).min(), last) {
             (true, Some(oldest), Some(last)) => Err(IssuanceLimited {
                 until: after(oldest.min(now), WINDOW),
@@ -98,6 +55,7 @@ impl Issuances {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::issuances::Issuance;
 
     fn at(minutes: i64) -> Timestamp {
         Timestamp::from_second(1_790_000_000 + minutes * 60).unwrap()

@@ -8,28 +8,10 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::observed::LeafFacts;
-use super::{CLOCK_SKEW, after, fraction, whole_seconds};
+use crate::world::certificate::{CLOCK_SKEW, KeyAlgorithm, Validity, after, fraction, whole_seconds};
 
 /// X.520 upper bound of organisation, unit and common name, in characters.
 const MAX_NAME_CHARS: usize = 64;
-
-/// The key a leaf carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KeyAlgorithm {
-    /// ECDSA on P-256.
-    EcdsaP256,
-    /// ECDSA on P-384.
-    EcdsaP384,
-}
-
-impl fmt::Display for KeyAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::EcdsaP256 => "ECDSA-P256",
-            Self::EcdsaP384 => "ECDSA-P384",
-        })
-    }
-}
 
 /// The subject of a certificate: `O=<trust domain>, OU=<namespace>, CN=<common name>`, in this order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,29 +27,6 @@ pub struct Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "O={}, OU={}, CN={}", self.organisation, self.unit, self.common_name)
-    }
-}
-
-/// From when until when a certificate is valid; both ends included, whole seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    /// First valid second.
-    pub not_before: Timestamp,
-    /// Last valid second.
-    pub not_after: Timestamp,
-}
-
-impl Validity {
-    /// The length of the validity.
-    #[must_use]
-    pub fn lifetime(&self) -> SignedDuration {
-        self.not_after.duration_since(self.not_before)
-    }
-
-    /// Whether a certificate of this validity is valid at `at`.
-    #[must_use]
-    pub fn contains(&self, at: Timestamp) -> bool {
-        self.not_before <= at && at <= self.not_after
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::leaf::{KeyAlgorithm, Subject, Validity};
+use crate::{
+    certificate::leaf::Subject,
+    world::certificate::{KeyAlgorithm, Validity},
+};
 
 /// The Secret as found.
 #[derive(Clone, Debug, PartialEq, Eq)]

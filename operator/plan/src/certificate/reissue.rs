@@ -5,11 +5,14 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::authority::{GenerationState, Generations};
-use super::leaf::{LeafSpec, Validity, renew_at};
 use super::observed::{LeafFacts, ObservedSecret};
-use super::trust::TrustFiles;
-use super::{CLOCK_SKEW, after};
+use crate::certificate::trust_files::TrustFiles;
+use crate::record::generations::{GenerationState, Generations};
+use crate::world::certificate::{CLOCK_SKEW, after};
+use crate::{
+    certificate::leaf::{LeafSpec, renew_at},
+    world::certificate::Validity,
+};
 
 /// Why the Secret is written again. The first that holds is the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,10 +182,13 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::certificate::authority::tests::generation;
-    use crate::certificate::leaf::{KeyAlgorithm, Subject, tests::spec};
     use crate::certificate::observed::{Malformed, SecretFacts};
-    use crate::certificate::trust::{TrustSources, trust_files};
+    use crate::certificate::trust_files::{TrustSources, trust_files};
+    use crate::record::generations::tests::generation;
+    use crate::{
+        certificate::leaf::{Subject, tests::spec},
+        world::certificate::KeyAlgorithm,
+    };
 
     fn now() -> Timestamp {
         "2026-06-01T00:00:00Z".parse().unwrap()

@@ -6,10 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::authority::{NewCertificate, PeerFacts, TransitKey};
 use super::leaf::tests::spec as leaf_spec;
-use super::trust::{CLIENTS_FILE, SERVERS_FILE};
 use super::*;
+use crate::certificate::trust_files::{CLIENTS_FILE, SERVERS_FILE};
+use crate::record::{
+    generations::Generations,
+    issuances::{Issuance, Issuances},
+};
+use crate::world::{
+    certificate::{after, fraction},
+    pem,
+};
+use crate::{
+    certificate::authority::{PeerFacts, TransitKey},
+    record::generations::NewCertificate,
+};
 
 /// A Secret as written by the operator: what a workload may have loaded, for as long as its leaf lives.
 #[derive(Clone, Debug)]
@@ -95,7 +106,9 @@ impl Channel {
     fn seen_by(&self, other: &Self) -> PeerView {
         let file = if self.listens { CLIENTS_FILE } else { SERVERS_FILE };
         let holds = match &self.found {
-            ObservedSecret::Present(facts) => trust::held_versions(&facts.trust, &[file], &other.generations),
+            ObservedSecret::Present(facts) => {
+                trust_files::held_versions(&facts.trust, &[file], &other.generations)
+            }
             ObservedSecret::Missing => BTreeSet::new(),
         };
         PeerView {

@@ -12,7 +12,7 @@ use super::{
     candidate::Candidate,
     rules::{self, Reach, Rule},
 };
-use crate::selector;
+use crate::world::selector;
 
 /// Adds to `draft` what is to be said of everything that is no named pod.
 pub fn describe(candidate: &Candidate<'_>, all: &[Candidate<'_>], found: &Found, draft: &mut Draft) {

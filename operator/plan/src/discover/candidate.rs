@@ -12,7 +12,7 @@ use subrosa_crds::{
 };
 
 use super::{Found, Service, Surveyed, Workload, rules, shortened};
-use crate::selector;
+use crate::world::selector;
 
 /// How long a Channel's name may be.
 const LONGEST_NAME: usize = 36;

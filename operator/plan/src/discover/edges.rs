@@ -9,7 +9,7 @@ use super::{
     candidate::Candidate,
     rules::{self, Reach, Rule},
 };
-use crate::selector;
+use crate::world::selector;
 
 /// A connection to draft.
 pub struct Edge {

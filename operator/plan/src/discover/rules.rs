@@ -13,7 +13,7 @@ use subrosa_crds::{
 };
 
 use super::{ContainerPort, Found, Surveyed};
-use crate::selector;
+use crate::world::selector;
 
 /// The label by which every namespace has its name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";

@@ -5,10 +5,15 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{Channel, channel::Delivery, names::ChannelRef};
 
-use super::{PATIENCE, PodCertificates, Refusal, Request, RequestedKey, titled};
 use crate::{
-    certificate::{KeyAlgorithm, LeafSpec, Validity, after, fraction, whole_seconds},
+    certificate::LeafSpec,
     channel::{Plan, Scope},
+    world::certificate::{KeyAlgorithm, Validity, after, fraction, whole_seconds},
+};
+use crate::{
+    pod_certificate::{PATIENCE, Refusal, titled},
+    record::pods::PodCertificates,
+    world::request::{Request, RequestedKey},
 };
 
 /// How far a certificate for a pod is backdated: the API server admits five minutes between its own clock and

@@ -11,24 +11,19 @@
 //! server removes a request after a quarter of an hour, and kubelet asks anew.
 
 mod answer;
-mod record;
+mod limit;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Answer, answer, renewal, validity};
-pub use record::{Issued, MOST_PODS, Names, PodCertificates, PodRecord};
-
-use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use subrosa_crds::{Channel, channel::Delivery, names::ChannelRef};
+use subrosa_crds::{Channel, names::ChannelRef};
 
 use crate::{
-    certificate::{KeyAlgorithm, after},
-    channel::{Plan, Scope},
-    ledger::Ledger,
-    secrets, selector, validity as declared,
-    world::{PodFacts, World},
+    certificate::secrets,
+    record::pods::PodCertificates,
+    world::{PodFacts, World, certificate::after, is_older, request::Request, selector},
 };
 
 /// The signer that pods name in their projected volume.
@@ -37,41 +32,6 @@ pub const SIGNER: &str = "subrosa.dev/channel";
 /// How long a pod or a Channel that is not there may still come: it was made at the same time, and a watch
 /// brings it later.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
-
-/// A request that nobody has answered yet. The API server has checked that it comes from the kubelet of the
-/// pod's node (NodeRestriction), and that kubelet has the private key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Its UID.
-    pub uid: String,
-    /// The version that was seen: an answer is for this one.
-    pub version: String,
-    /// When it was made.
-    pub created: Timestamp,
-    /// The pod's name.
-    pub pod: String,
-    /// The pod's UID.
-    pub pod_uid: String,
-    /// The ServiceAccount the pod runs as.
-    pub service_account: String,
-    /// The key to be certified; none where it is not one that Subrosa signs for.
-    pub key: Option<RequestedKey>,
-    /// The longest life that the pod asks for.
-    pub max_life: SignedDuration,
-    /// The names of annotations that the pod's author gave along.
-    pub annotations: BTreeSet<String>,
-    /// Why it waits, as was last told: nothing is told twice.
-    pub told: Option<&'static str>,
-}
-
-/// The public key in a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestedKey {
-    /// Its algorithm.
-    pub algorithm: KeyAlgorithm,
-    /// The DER SubjectPublicKeyInfo.
-    pub spki: Vec<u8>,
-}
 
 /// Why a request is denied, or waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +95,7 @@ fn owner(namespace: &str, pod: &PodFacts, world: &World) -> Option<ChannelRef> {
         .filter(|(_, channel)| selector::matches(&channel.spec.workload.selector, &pod.labels));
     let mut oldest: Option<(&String, &Channel)> = None;
     for (name, channel) in selecting {
-        if oldest.is_none_or(|(_, before)| declared::is_older(channel, before)) {
+        if oldest.is_none_or(|(_, before)| is_older(channel, before)) {
             oldest = Some((name, channel));
         }
     }
@@ -152,34 +112,6 @@ pub fn of_channel(name: &ChannelRef, world: &World, now: Timestamp) -> Vec<(Stri
         .collect()
 }
 
-/// What a Channel declares of its delivery.
-#[must_use]
-pub fn declared_delivery(channel: &Channel) -> Delivery {
-    channel.spec.tls.as_ref().and_then(|tls| tls.delivery).unwrap_or_default()
-}
-
-/// The delivery in force: a declaration that is not followed changes none.
-#[must_use]
-pub fn delivery(channel: &Channel, scope: &Scope, ledger: Option<&Ledger>) -> Delivery {
-    match (scope, ledger) {
-        (Scope::Full | Scope::Audit, _) | (_, None) => declared_delivery(channel),
-        (_, Some(ledger)) if ledger.pods.as_ref().is_some_and(|pods| pods.in_force) => {
-            Delivery::PodCertificate
-        }
-        _ => Delivery::Secret,
-    }
-}
-
-/// What the ledger has of it, before anything is made: which delivery is in force.
-#[must_use]
-pub fn remember(noted: Option<PodCertificates>, plan: &Plan) -> Option<PodCertificates> {
-    let so = plan.delivery == Delivery::PodCertificate;
-    match noted {
-        None => so.then(|| PodCertificates { in_force: true, ..PodCertificates::default() }),
-        Some(noted) => Some(PodCertificates { in_force: so, ..noted }),
-    }
-}
-
 /// What of it is still worth remembering: nothing, once the delivery is another and no pod has anything of it.
 #[must_use]
 pub fn tidied(
@@ -188,23 +120,9 @@ pub fn tidied(
     world: &World,
     now: Timestamp,
 ) -> Option<PodCertificates> {
-    let tidy = noted?.tidied(&running(&name.namespace, world), now);
+    let tidy = noted?.tidied(&world.running_uids(&name.namespace), now);
     let mounted = world.is_mounted(&name.namespace, &secrets::trust_name(&name.name));
     (tidy.in_force || mounted || !tidy.pods.is_empty()).then_some(tidy)
-}
-
-/// What cannot be followed in this cluster.
-pub(crate) fn unavailable(channel: &Channel, world: &World) -> Option<&'static str> {
-    (declared_delivery(channel) == Delivery::PodCertificate && world.pod_certificates == Some(false)).then_some(
-        "this cluster does not serve PodCertificateRequest of certificates.k8s.io/v1 (Kubernetes 1.37 and later do): \
-         leave tls.delivery out until it does",
-    )
-}
-
-/// The UIDs of the pods of `namespace` that have not ended.
-#[must_use]
-pub fn running<'w>(namespace: &str, world: &'w World) -> BTreeSet<&'w str> {
-    world.running_pods(namespace).map(|(_, pod)| pod.uid.as_str()).collect()
 }
 
 /// Who a Channel is, for messages.

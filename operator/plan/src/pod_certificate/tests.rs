@@ -1,11 +1,22 @@
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use subrosa_crds::channel::Delivery;
 
 use super::*;
 use crate::{
-    certificate::{LeafSpec, Validity},
-    channel::Plan,
+    certificate::LeafSpec,
+    channel::{Plan, Scope},
+    record::{
+        ledger::Ledger,
+        pods::{Issued, MOST_PODS, Names},
+    },
     testing::{Scene, at, channel, labels, named, now},
+    world::{
+        certificate::{KeyAlgorithm, Validity},
+        request::RequestedKey,
+    },
 };
 
 fn request(pod: &str) -> Request {

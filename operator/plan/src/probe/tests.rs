@@ -2,13 +2,16 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    certificate::{Issuance, Issuances},
-    channel::Plan,
-    fault::Fault,
+    channel::{Plan, applied::Restart},
     network::policy_name,
-    restart::{self, Restart},
+    record::issuances::{Issuance, Issuances},
+    restart,
     testing::{Scene, at, labels, leaf, named, spec},
-    world::PodFacts,
+    world::{
+        PodFacts,
+        answers::{PodSeen, Source},
+        fault::Fault,
+    },
 };
 
 const DB: &str = "cc-data/db";
@@ -113,7 +116,7 @@ fn the_policy_lets_the_operator_in_to_exactly_these_ports() {
 fn a_channel_that_is_stalled_is_asked_at_the_pods_that_its_policy_protects() {
     let good = scene(json!({})).pod_with("cc-data/db-0", pod(1)).in_force(&[DB]);
     let mut policy = good.world.network_policies["cc-data"][&policy_name("db")].as_ref().clone();
-    policy.metadata.owner_references = crate::objects::owner(good.get(DB)).map(|owner| vec![owner]);
+    policy.metadata.owner_references = crate::world::objects::owner(good.get(DB)).map(|owner| vec![owner]);
     // A bad edit that selects everybody's pods.
     let bad = good.policy("cc-data", policy).channel(
         DB,

@@ -8,11 +8,10 @@ use subrosa_crds::{
 };
 
 use crate::{
-    channel::{Plan, Scope},
-    ledger::Ledger,
-    probe::{self, Answer, Whose},
-    status::Applied,
-    world::World,
+    channel::{Plan, Scope, applied::Applied},
+    probe::{self, Whose},
+    record::ledger::Ledger,
+    world::{World, answers::Answer},
 };
 
 /// What is to be restarted, and for which serial; nothing where every pod has the certificate, as far as

@@ -29,8 +29,10 @@ use subrosa_crds::{
     validate::parse,
 };
 use subrosa_plan::{
-    channel::peers_of, coverage, domain_status, fault::Fault, ledger::Ledger, network, party_status,
-    retention_status, status, world::World,
+    network::{self, coverage},
+    record::ledger::Ledger,
+    status::{self, external_party, retention_policy, trust_domain},
+    world::{World, fault::Fault, peers_of},
 };
 
 /// How many manifests are judged.
@@ -219,31 +221,31 @@ fn take(
             let (domain, valid) = object::<TrustDomain>(manifest, random);
             let Some(domain) = domain else { return (false, valid) };
             let sealed = || Fault::new("VaultSealed", "unseal it");
-            let seen = domain_status::Seen {
+            let seen = trust_domain::Seen {
                 vault: None,
                 reachable: if domain.spec.frameworks.is_empty() { Ok(()) } else { Err(sealed()) },
-                guarded: domain_status::Guards::InPlace,
+                guarded: trust_domain::Guards::InPlace,
                 outdated: None,
                 orphans: Some(Orphans::default()),
-                counts: domain_status::Counts::of(name, world),
+                counts: trust_domain::Counts::of(name, world),
             };
-            let said = domain_status::status(&domain, &seen, now);
-            assert_eq!(said, domain_status::status(&domain, &seen, now));
+            let said = trust_domain::status(&domain, &seen, now);
+            assert_eq!(said, trust_domain::status(&domain, &seen, now));
             world.domains.insert(name.into(), Arc::new(domain));
             (true, valid)
         }
         "ExternalParty" => {
             let (party, valid) = object::<ExternalParty>(manifest, random);
             let Some(party) = party else { return (false, valid) };
-            let said = party_status::status(&party, world, now);
-            assert_eq!(said, party_status::status(&party, world, now));
+            let said = external_party::status(&party, world, now);
+            assert_eq!(said, external_party::status(&party, world, now));
             world.parties.insert(name.into(), Arc::new(party));
             (true, valid)
         }
         "RetentionPolicy" => {
             let (policy, valid) = object::<RetentionPolicy>(manifest, random);
             let Some(policy) = policy else { return (false, valid) };
-            drop(retention_status::status(&policy, world, now));
+            drop(retention_policy::status(&policy, world, now));
             world.retention.insert(name.into(), Arc::new(policy));
             (true, valid)
         }

@@ -13,10 +13,10 @@ use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use serde_json::json;
 use subrosa_crds::{Channel, names::ChannelRef};
 use subrosa_plan::{
-    channel::{Plan, Scope, peers_of},
-    ledger::Ledger,
-    network, validity,
-    world::World,
+    channel::{Plan, Scope, declaration},
+    network,
+    record::ledger::Ledger,
+    world::{World, peers_of},
 };
 
 use crate::{every, manifests, random::Random, read, town};
@@ -101,7 +101,7 @@ fn nothing_opens_when_one_side_narrows() {
 /// Whether a Channel that was Stalled no longer is.
 fn ends_a_stall(before: &BTreeMap<ChannelRef, Before>, world: &World, now: Timestamp) -> bool {
     before.iter().filter(|(_, was)| matches!(was.plan.scope, Scope::Stalled(_))).any(|(name, _)| {
-        world.channel(name).is_some_and(|channel| validity::check(channel, name, world, now).is_ok())
+        world.channel(name).is_some_and(|channel| declaration::check(channel, name, world, now).is_ok())
     })
 }
 
@@ -156,8 +156,9 @@ fn settled(random: &mut Random) -> World {
 
 fn leave_the_valid(world: &mut World) {
     let whole = world.clone();
-    let stalled =
-        |name: &ChannelRef, channel: &Channel| validity::check(channel, name, &whole, town::now()).is_err();
+    let stalled = |name: &ChannelRef, channel: &Channel| {
+        declaration::check(channel, name, &whole, town::now()).is_err()
+    };
     for (namespace, channels) in &mut world.channels {
         channels.retain(|name, channel| !stalled(&ChannelRef::new(namespace, name), channel));
     }

@@ -13,15 +13,20 @@ use subrosa_crds::{
     names::ChannelRef,
 };
 use subrosa_plan::{
-    bundle::Bundle,
-    certificate::{KeyAlgorithm, LeafFacts, Validity, pem},
-    channel::{self, Plan, Ungoverned},
-    fault::Fault,
+    certificate::LeafFacts,
+    channel::{
+        self, Plan, Ungoverned,
+        applied::{Applied, Restart},
+    },
     keys::ObservedKey,
-    ledger::{KeyRecord, Ledger},
-    restart::Restart,
-    status::Applied,
-    world::{NamespaceFacts, PodFacts, ServiceFacts, World},
+    record::ledger::{KeyRecord, Ledger},
+    world::{
+        NamespaceFacts, PodFacts, ServiceFacts, World,
+        bundle::Bundle,
+        certificate::{KeyAlgorithm, Validity},
+        fault::Fault,
+        pem,
+    },
 };
 
 use crate::{

@@ -22,9 +22,9 @@ use subrosa_crds::{
     preset,
 };
 use subrosa_plan::{
-    coverage,
     discover::{ContainerPort, Found, ServicePort, Surveyed, Workload},
-    selector,
+    network::coverage,
+    world::selector,
 };
 
 use crate::cli::cluster::Cluster;

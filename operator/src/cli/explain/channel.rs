@@ -8,7 +8,11 @@ use subrosa_crds::{
     condition,
     preset::resolve,
 };
-use subrosa_plan::{network, pod_certificate::declared_delivery, secrets, selector, validity};
+use subrosa_plan::{
+    certificate::secrets::{self, declared_delivery},
+    network,
+    world::selector,
+};
 
 use super::{conditions, page::Page, preset};
 use crate::cli::{table::Tone, words};
@@ -74,7 +78,7 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
     );
     match &status.certificate {
         None => {
-            let secret = validity::secret_name(channel, name);
+            let secret = secrets::secret_name(channel, name);
             let text = match secrets::external(channel) {
                 None if declared_delivery(channel) == Delivery::PodCertificate => {
                     format!("one for each pod, once its kubelet asks; trust files stand in Secret {secret}")
@@ -96,7 +100,7 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
             if secrets::external(channel).is_some() {
                 page.fact("", &format!("issued by somebody else: {}", certificate.issuer));
                 page.fact("", &format!("late if not renewed before {} ({when})", certificate.renew_at));
-                page.fact("Trust files", &format!("Secret {}", validity::secret_name(channel, name)));
+                page.fact("Trust files", &format!("Secret {}", secrets::secret_name(channel, name)));
             } else {
                 page.fact("", &format!("renewed {} ({when})", certificate.renew_at));
             }

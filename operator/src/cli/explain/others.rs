@@ -6,7 +6,7 @@ use subrosa_crds::{
     ExternalParty, RetentionPolicy, TrustDomain,
     condition::{self, Condition},
 };
-use subrosa_plan::domain;
+use subrosa_plan::world::domain;
 
 use super::{conditions, page::Page};
 use crate::cli::words;

@@ -4,10 +4,13 @@ use jiff::Timestamp;
 use subrosa_crds::{Channel, names::ChannelRef, trust_domain::Direction};
 use subrosa_plan::{
     channel::{self, Plan, Scope},
-    connection::{Connection, Other, State},
-    coverage, domain,
-    extra_trust::{ExtraTrust, Standing},
-    selector,
+    consent::{
+        connection::{Connection, State},
+        extra_trust::{ExtraTrust, Standing},
+    },
+    network::coverage,
+    record::connection::Other,
+    world::{domain, selector},
 };
 
 use super::{

@@ -9,9 +9,8 @@ use subrosa_crds::{
     trust_domain::Direction,
 };
 use subrosa_plan::{
-    certificate::pem,
-    domain,
-    party::{self, Standing, WARNING_DAYS},
+    consent::party::{self, Standing, WARNING_DAYS},
+    world::{domain, pem},
 };
 
 use super::{

@@ -6,11 +6,14 @@ use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 use subrosa_crds::trust_domain::NetworkMode;
 use subrosa_plan::{
-    certificate::trust::{CLIENTS_FILE, DEFAULT_FILE, SERVERS_FILE, TrustSources, external_file},
-    connection::Other,
-    domain, network, objects,
-    secrets::Holds,
-    trust,
+    certificate::{
+        secrets::Holds,
+        trust_files::{CLIENTS_FILE, DEFAULT_FILE, SERVERS_FILE, TrustSources, external_file},
+        trust_sources,
+    },
+    network,
+    record::connection::Other,
+    world::{domain, objects},
 };
 
 use super::{channels::Planned, world::Imagined};
@@ -115,7 +118,7 @@ fn sources(planned: &Planned, imagined: &Imagined) -> TrustSources {
         })
         .collect();
     let extra = planned.plan.extra_trust.iter().filter(|one| one.is_in_force());
-    trust::sources(&planned.declared.object, connections, extra, &authorities, &imagined.world)
+    trust_sources::sources(&planned.declared.object, connections, extra, &authorities, &imagined.world)
 }
 
 fn trusted(peers: &BTreeMap<String, Vec<String>>) -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use subrosa_crds::{GROUP, RetentionPolicy, VERSION};
-use subrosa_plan::{domain, keys::WantedKey};
+use subrosa_plan::{keys::WantedKey, world::domain};
 
 use super::{channels::Planned, world::Imagined};
 use subrosa_records::vault::name::Ledger;

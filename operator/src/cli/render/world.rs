@@ -8,9 +8,8 @@ use std::{
 use serde_json::json;
 use subrosa_crds::{RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef};
 use subrosa_plan::{
-    bundle::Bundle,
-    certificate::trust::NOBODY,
-    world::{NamespaceFacts, World},
+    certificate::trust_files::NOBODY,
+    world::{NamespaceFacts, World, bundle::Bundle},
 };
 
 use super::given::Given;

@@ -5,8 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use subrosa_crds::{Channel, names::ChannelRef};
 use subrosa_plan::{
-    channel::Plan, fault::Fault, network as policies, restart::Restart, status::Applied, validity::Problem,
-    world::World,
+    channel::{
+        Plan,
+        applied::{Applied, Restart},
+        declaration::Problem,
+    },
+    network as policies,
+    world::{World, fault::Fault},
 };
 
 use crate::{context::Context, execute::network, observe::ledgers::Entry};

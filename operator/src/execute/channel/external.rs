@@ -10,8 +10,8 @@ use subrosa_plan::{
         Held, Malformed, TrustFiles,
         external::{ObservedExternal, judge, late},
     },
-    fault::Fault,
-    ledger::Ledger,
+    record::ledger::Ledger,
+    world::fault::Fault,
 };
 
 use super::{Work, later};

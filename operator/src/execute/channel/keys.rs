@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use subrosa_plan::{
-    fault::Fault,
-    keys::{self as decide, ObservedKey},
-    ledger::Ledger,
-};
+use subrosa_plan::{keys as decide, keys::ObservedKey, record::ledger::Ledger, world::fault::Fault};
 
 use super::{Work, later};
 use crate::execute::keys;

@@ -31,13 +31,15 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
 };
 use subrosa_plan::{
-    channel::{self as plan, Plan, Scope},
-    domain, extra_trust,
-    fault::Fault,
-    ledger::Ledger,
-    restart::Restart,
-    secrets,
-    status::Applied,
+    certificate::secrets,
+    channel as plan,
+    channel::{
+        Plan, Scope,
+        applied::{Applied, Restart},
+    },
+    consent::extra_trust,
+    record::ledger::Ledger,
+    world::{domain, fault::Fault},
 };
 
 use super::{access, certificate, network, objects};

@@ -6,7 +6,7 @@ use kube::{
     ResourceExt as _,
     api::{DeleteParams, ListParams, Preconditions},
 };
-use subrosa_plan::{certificate::ObservedSecret, fault::Fault, ledger::Ledger};
+use subrosa_plan::{certificate::ObservedSecret, record::ledger::Ledger, world::fault::Fault};
 
 use super::{Authorities, Work};
 use crate::{

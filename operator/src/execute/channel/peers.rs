@@ -9,18 +9,14 @@ use subrosa_crds::{
     trust_domain::Direction,
 };
 use subrosa_plan::{
-    certificate::{
-        TrustFiles,
-        authority::PeerFacts,
-        pem::{certificates, encode},
-        trust_files,
-    },
+    certificate::{TrustFiles, authority::PeerFacts, secrets, trust_files, trust_sources},
     channel::Plan,
-    connection::Connection,
-    extra_trust::ExtraTrust,
-    fault::Fault,
-    ledger::Ledger,
-    trust, validity,
+    consent::{connection::Connection, extra_trust::ExtraTrust},
+    record::ledger::Ledger,
+    world::{
+        fault::Fault,
+        pem::{certificates, encode},
+    },
 };
 
 use super::{Authorities, Work};
@@ -90,7 +86,7 @@ impl Work<'_> {
         let sources = self
             .ctx
             .cluster
-            .read(|world| trust::sources(self.channel, connections, extra, authorities, world));
+            .read(|world| trust_sources::sources(self.channel, connections, extra, authorities, world));
         let (files, problems) = trust_files(&sources);
         for problem in problems {
             tracing::warn!(channel = %self.name, %problem, "a certificate authority is left out");
@@ -123,7 +119,7 @@ impl Work<'_> {
         let name = self
             .ctx
             .cluster
-            .read(|world| world.channel(peer).map(|channel| validity::secret_name(channel, &peer.name)));
+            .read(|world| world.channel(peer).map(|channel| secrets::secret_name(channel, &peer.name)));
         let Some(name) = name else { return false };
         let api: Api<Secret> = objects::namespaced(&self.ctx.client, &peer.namespace);
         let Ok(Some(secret)) = api.get_opt(&name).await else { return false };

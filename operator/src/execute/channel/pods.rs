@@ -6,9 +6,12 @@
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use subrosa_plan::{
     certificate::LeafSpec,
-    fault::Fault,
-    ledger::Ledger,
-    pod_certificate::{self, Answer, Issued, Names, Refusal, Request},
+    pod_certificate::{self, Answer, Refusal},
+    record::{
+        ledger::Ledger,
+        pods::{Issued, Names},
+    },
+    world::{fault::Fault, request::Request},
 };
 
 use super::{Work, secret::Certified};

@@ -16,9 +16,9 @@ use subrosa_crds::{
     channel::{WorkloadKind, WorkloadRef},
 };
 use subrosa_plan::{
-    fault::Fault,
-    restart::{self, ANNOTATION, Restart, Step, WorkloadFacts},
-    status::Applied,
+    channel::applied::{Applied, Restart},
+    restart::{self, ANNOTATION, Step, WorkloadFacts},
+    world::fault::Fault,
 };
 
 use super::{Work, later};

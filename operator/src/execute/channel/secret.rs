@@ -4,13 +4,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_plan::{
     certificate::{
-        Held, Issuance, LeafSpec, ObservedSecret, Reason, TrustFiles, Validity, Wanted, reissue,
-        reissue_reason,
+        Held, LeafSpec, ObservedSecret, Reason, TrustFiles, Wanted, reissue, reissue_reason, secrets::Holds,
     },
     channel::Scope,
-    fault::Fault,
-    ledger::Ledger,
-    secrets::Holds,
+    record::{issuances::Issuance, ledger::Ledger},
+    world::{certificate::Validity, fault::Fault},
 };
 
 use super::{Authorities, Work};

@@ -4,8 +4,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_plan::{
-    certificate::ObservedSecret, channel::Scope, connection::Connection, extra_trust::ExtraTrust,
-    fault::Fault, ledger::Ledger, selector, trust,
+    certificate::{ObservedSecret, trust_sources},
+    channel::Scope,
+    consent::{connection::Connection, extra_trust::ExtraTrust},
+    record::ledger::Ledger,
+    world::{fault::Fault, selector},
 };
 
 use super::{Authorities, Work, later, peers};
@@ -75,7 +78,7 @@ impl Work<'_> {
     ) -> Result<(), Fault> {
         let ObservedSecret::Present(found) = certificate::observe(secret, &[]) else { return Ok(()) };
         let wanted = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
-        if !trust::exceeds(&found.trust, wanted.files()) {
+        if !trust_sources::exceeds(&found.trust, wanted.files()) {
             return Ok(());
         }
         let noted =

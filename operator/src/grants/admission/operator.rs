@@ -5,7 +5,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     network,
-    objects::{MANAGED_BY, MANAGER},
+    world::objects::{MANAGED_BY, MANAGER},
 };
 
 use super::{Draft, Guard, condition, demand, rule, workload};

@@ -117,7 +117,7 @@ impl Agenda {
 #[cfg(test)]
 mod tests {
     use subrosa_crds::channel::ListenerTls;
-    use subrosa_plan::probe::{PodTarget, Whose};
+    use subrosa_plan::{probe::Whose, world::answers::PodTarget};
 
     use super::*;
 

@@ -9,7 +9,10 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use subrosa_crds::channel::ListenerTls;
-use subrosa_plan::probe::{Answer, PodSeen, Seen, Targets};
+use subrosa_plan::{
+    probe::Targets,
+    world::answers::{Answer, PodSeen, Seen},
+};
 use tokio::{net::TcpStream, sync::Semaphore};
 
 use super::{handshake, preamble};

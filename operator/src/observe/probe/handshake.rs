@@ -13,7 +13,7 @@ use rustls::{
     },
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use subrosa_plan::probe::Answer;
+use subrosa_plan::world::answers::Answer;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_rustls::TlsConnector;
 

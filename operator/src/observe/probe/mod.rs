@@ -16,7 +16,7 @@ mod source;
 use std::{sync::Arc, time::Instant};
 
 use subrosa_crds::names::ChannelRef;
-use subrosa_plan::probe::{Seen, Targets};
+use subrosa_plan::{probe::Targets, world::answers::Seen};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,

@@ -4,7 +4,7 @@
 //! Bytes are read one by one: not one of those that belong to TLS may be taken.
 
 use subrosa_crds::channel::ListenerTls;
-use subrosa_plan::probe::Answer;
+use subrosa_plan::world::answers::Answer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// Length and code of an SSLRequest.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use subrosa_plan::probe::Source;
+use subrosa_plan::world::answers::Source;
 
 /// Labels, as `key=value,key=value`. Never none: that would let in every pod of the operator's namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]

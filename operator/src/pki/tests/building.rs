@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use subrosa_plan::certificate::trust::NOBODY;
+use subrosa_plan::certificate::trust_files::NOBODY;
 
 use super::*;
 

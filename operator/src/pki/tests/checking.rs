@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use subrosa_plan::certificate::Generation;
+use subrosa_plan::record::generations::Generation;
 
 use super::*;
 

@@ -6,7 +6,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384,
     PKCS_ED25519, SanType, string::Ia5String,
 };
-use subrosa_plan::certificate::{Malformed, external::ExternalFacts, pem};
+use subrosa_plan::{
+    certificate::{Malformed, external::ExternalFacts},
+    world::pem,
+};
 
 use crate::pki::{external::observe, is_authority};
 

@@ -14,8 +14,15 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{KeyPair, PublicKeyData, SigningKey};
 use secrecy::ExposeSecret;
-use subrosa_plan::certificate::authority::NewCertificate;
-use subrosa_plan::certificate::{AuthoritySpec, Generations, KeyAlgorithm, LeafSpec, Validity, pem};
+use subrosa_plan::record::generations::NewCertificate;
+use subrosa_plan::{
+    certificate::{AuthoritySpec, LeafSpec},
+    record::generations::Generations,
+    world::{
+        certificate::{KeyAlgorithm, Validity},
+        pem,
+    },
+};
 
 use super::authority::check_generation;
 use super::*;

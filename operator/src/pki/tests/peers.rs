@@ -168,7 +168,7 @@ fn mounted(data: &Data) -> tempfile::TempDir {
         std::fs::write(room.path().join(file), bytes).unwrap();
     }
     let chain = super::ders(data, "tls.crt");
-    let rest: String = chain.iter().skip(1).map(|der| subrosa_plan::certificate::pem::encode(der)).collect();
+    let rest: String = chain.iter().skip(1).map(|der| subrosa_plan::world::pem::encode(der)).collect();
     std::fs::write(room.path().join("chain.crt"), rest).unwrap();
     room
 }

@@ -8,7 +8,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use subrosa_plan::certificate::authority::{PeerFacts, TransitKey, step};
-use subrosa_plan::certificate::trust::{CLIENTS_FILE, SERVERS_FILE, held_versions};
+use subrosa_plan::certificate::trust_files::{CLIENTS_FILE, SERVERS_FILE, held_versions};
 use subrosa_plan::certificate::{
     AuthorityAction, AuthorityFacts, ObservedSecret, TrustSources, Wanted, reissue_reason, trust_files,
 };

@@ -14,14 +14,9 @@
 //! loaded it when every leaf it had at that moment has expired. The moments are noted in the ledger, so the
 //! wait survives a restart.
 
-mod records;
 mod step;
 #[cfg(test)]
 mod step_tests;
-#[cfg(test)]
-pub(crate) use records::tests;
-
-pub use records::{Generation, GenerationState, Generations, NewCertificate};
 pub use step::{AuthorityAction, AuthorityFacts, Blocked, PeerFacts, TransitKey, step};
 
 use std::collections::BTreeSet;
@@ -30,8 +25,11 @@ use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::names::ChannelId;
 use thiserror::Error;
 
-use super::leaf::{Subject, Validity, backdated, is_dns_name, is_label};
-use super::{after, fraction};
+use crate::world::certificate::{after, fraction};
+use crate::{
+    certificate::leaf::{Subject, backdated, is_dns_name, is_label},
+    world::certificate::Validity,
+};
 
 /// What a channel's authority should be.
 #[derive(Clone, Debug, PartialEq, Eq)]

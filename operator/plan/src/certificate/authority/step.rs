@@ -5,8 +5,11 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{AuthoritySpec, Generation, GenerationState, Generations};
-use crate::certificate::{CLOCK_SKEW, after, fraction};
+use crate::world::certificate::{CLOCK_SKEW, after, fraction};
+use crate::{
+    certificate::authority::AuthoritySpec,
+    record::generations::{Generation, GenerationState, Generations},
+};
 
 /// How long a generation signs at least before changed name constraints replace it: constraints that flap
 /// must not make a generation each time.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::tests::certificate;
 use super::*;
-use crate::certificate::CLOCK_SKEW;
+use crate::record::generations::{GenerationState, Generations, tests::certificate};
+use crate::world::certificate::CLOCK_SKEW;
 
 const DAY: i64 = 24;
 

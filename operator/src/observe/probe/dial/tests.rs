@@ -11,7 +11,10 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use subrosa_plan::probe::{PodTarget, Presented, Whose};
+use subrosa_plan::{
+    probe::Whose,
+    world::answers::{PodTarget, Presented},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,

@@ -1,0 +1,105 @@
+//! What a Channel's certificate and its authority should say.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use subrosa_crds::{
+    Channel, TrustDomain,
+    channel::KeyAlgorithm as Algorithm,
+    names::{ChannelId, ChannelRef},
+    period,
+};
+
+use crate::{
+    certificate::{AuthoritySpec, LeafSpec},
+    world::{World, certificate::KeyAlgorithm, domain, selector},
+};
+
+/// How long a leaf is valid unless the Channel says otherwise.
+const DURATION: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How long a generation is valid where the domain's own words cannot be counted.
+const AUTHORITY: SignedDuration = SignedDuration::from_hours(365 * 24);
+
+/// The leaf that `channel` should have.
+pub fn leaf_spec(channel: &Channel, name: &ChannelRef, domain: &TrustDomain, world: &World) -> LeafSpec {
+    let tls = channel.spec.tls.clone().unwrap_or_default();
+    let duration = tls.duration.as_deref().and_then(|text| period::duration(text).ok()).unwrap_or(DURATION);
+    let renew_before = tls
+        .renew_before
+        .as_deref()
+        .and_then(|text| period::duration(text).ok())
+        .unwrap_or_else(|| SignedDuration::from_secs(duration.as_secs() / 3));
+    let mut dns_names: BTreeSet<String> = tls.dns_names.into_iter().collect();
+    dns_names.extend(service_names(channel, name, domain, world));
+    LeafSpec {
+        trust_domain: domain.metadata.name.clone().unwrap_or_default(),
+        namespace: name.namespace.clone(),
+        channel: name.name.clone(),
+        common_name: tls.common_name.unwrap_or_else(|| name.name.clone()),
+        dns_names,
+        duration,
+        renew_before,
+        key_algorithm: match tls.key_algorithm.unwrap_or_default() {
+            Algorithm::EcdsaP256 => KeyAlgorithm::EcdsaP256,
+            Algorithm::EcdsaP384 => KeyAlgorithm::EcdsaP384,
+        },
+    }
+}
+
+/// The authority that `channel` should have.
+pub fn authority_spec(
+    name: &ChannelRef,
+    id: &ChannelId,
+    domain: &TrustDomain,
+    now: Timestamp,
+) -> AuthoritySpec {
+    let mut permitted_dns: BTreeSet<String> = domain::allowed_suffixes(domain).iter().cloned().collect();
+    permitted_dns.extend(below(&name.namespace, domain));
+    AuthoritySpec {
+        trust_domain: domain.metadata.name.clone().unwrap_or_default(),
+        namespace: name.namespace.clone(),
+        channel: name.name.clone(),
+        id: id.to_string(),
+        duration: domain::authority_life(domain, now).unwrap_or(AUTHORITY),
+        permitted_dns,
+    }
+}
+
+/// The names of the Services whose pods are all this Channel's, a wildcard below headless ones, and
+/// the Channel's own name unless a Service with other pods owns it.
+fn service_names(
+    channel: &Channel,
+    name: &ChannelRef,
+    domain: &TrustDomain,
+    world: &World,
+) -> BTreeSet<String> {
+    let workload = &channel.spec.workload.selector;
+    let mut names = BTreeSet::new();
+    let mut own = true;
+    for (service, facts) in world.services.get(&name.namespace).into_iter().flatten() {
+        if !selector::serves(&facts.selector, workload) {
+            own &= *service != name.name;
+            continue;
+        }
+        for suffix in below(&name.namespace, domain) {
+            names.insert(format!("{service}.{suffix}"));
+            if facts.headless {
+                names.insert(format!("*.{service}.{suffix}"));
+            }
+        }
+    }
+    if own {
+        names.extend(
+            below(&name.namespace, domain).into_iter().map(|suffix| format!("{}.{suffix}", name.name)),
+        );
+    }
+    names
+}
+
+/// The suffixes of Service names in `namespace`, the short and the full one.
+fn below(namespace: &str, domain: &TrustDomain) -> [String; 2] {
+    [format!("{namespace}.svc"), format!("{namespace}.svc.{}", domain::cluster_domain(domain))]
+}
+
+#[cfg(test)]
+mod tests;

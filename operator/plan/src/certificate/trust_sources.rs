@@ -1,0 +1,87 @@
+//! Whose certificate authorities a Channel trusts, by direction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use subrosa_crds::{Channel, channel::TrustDirection, names::ChannelRef, trust_domain::Direction};
+
+use crate::{
+    certificate::{
+        TrustSources,
+        trust_files::{NOBODY, is_trust_file},
+    },
+    consent::{
+        connection::{Connection, party_has_trust},
+        extra_trust::{ExtraTrust, Standing},
+    },
+    record::connection::Other,
+    world::{World, bundle, pem::certificates},
+};
+
+/// The sources of the trust files: the authorities of the Channels, and the bundles of the parties,
+/// with which `connections` are open, and what of `extra` is in force. `authorities` holds the certificates of
+/// each peer's ledger.
+pub fn sources<'a>(
+    channel: &Channel,
+    connections: impl IntoIterator<Item = &'a Connection>,
+    extra: impl IntoIterator<Item = &'a ExtraTrust>,
+    authorities: &BTreeMap<ChannelRef, Vec<String>>,
+    world: &World,
+) -> TrustSources {
+    let mut sources = TrustSources { listens: !channel.spec.listeners.is_empty(), ..TrustSources::default() };
+    for connection in connections.into_iter().filter(|connection| connection.is_open()) {
+        match &connection.other {
+            Other::Channel(name) => {
+                let Some(certificates) = authorities.get(name).filter(|one| !one.is_empty()) else {
+                    continue;
+                };
+                let itself = channel.metadata.name.as_deref() == Some(name.name.as_str())
+                    && channel.metadata.namespace.as_deref() == Some(name.namespace.as_str());
+                let side = |direction| itself || connection.direction == direction;
+                if side(Direction::Ingress) {
+                    sources.clients.insert(name.to_string(), certificates.clone());
+                }
+                if side(Direction::Egress) {
+                    sources.servers.insert(name.to_string(), certificates.clone());
+                }
+            }
+            Other::Party(name) => {
+                let bundle =
+                    world.parties.get(name).filter(|party| party_has_trust(party)).and_then(|party| {
+                        bundle::authorities(world, party.spec.tls.ca_bundle.as_ref()?).ok()
+                    });
+                if let Some(bundle) = bundle {
+                    sources.external.insert(name.clone(), bundle.to_owned());
+                }
+            }
+            Other::Service(_) => {}
+        }
+    }
+    for entry in extra {
+        let Standing::InForce(bundle) = &entry.standing else { continue };
+        // No Channel is called so: its namespace would be no DNS label.
+        let source = entry.control();
+        if entry.key.direction != Some(TrustDirection::Egress) {
+            sources.clients.insert(source.clone(), vec![bundle.clone()]);
+        }
+        if entry.key.direction != Some(TrustDirection::Ingress) {
+            sources.servers.insert(source, vec![bundle.clone()]);
+        }
+    }
+    sources
+}
+
+/// Whether a file found trusts a certificate that the same file should not.
+pub fn exceeds(found: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+    let read =
+        |text: &str| -> BTreeSet<Vec<u8>> { certificates(text).unwrap_or_default().into_iter().collect() };
+    let nobody = read(NOBODY);
+    found.iter().filter(|(name, _)| is_trust_file(name)).any(|(name, text)| {
+        // Software reads what it can of a broken bundle: nobody knows whom it trusts by that.
+        let Ok(found) = certificates(text) else { return true };
+        let allowed = wanted.get(name).map(|text| read(text)).unwrap_or_default();
+        found.iter().any(|certificate| !allowed.contains(certificate) && !nobody.contains(certificate))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! What was carried out and seen of a Channel's plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use subrosa_crds::names::ChannelRef;
+
+use crate::{certificate::Held, keys::ObservedKey, record::ledger::Ledger, world::fault::Fault};
+
+/// What was carried out and seen of a Channel's plan. Only this can make it Ready.
+#[derive(Clone)]
+pub struct Applied {
+    /// The ledger as it was last written.
+    pub ledger: Result<Ledger, Fault>,
+    /// The certificate that pods mount.
+    pub certificate: Result<Held, Fault>,
+    /// What the authority waits for, where it is blocked.
+    pub authority: Result<(), Fault>,
+    /// The keys as Vault has them.
+    pub keys: Result<BTreeMap<String, ObservedKey>, Fault>,
+    /// The workload's identity in Vault.
+    pub access: Result<(), Fault>,
+    /// The network policy; `Ok(false)` where it is not to be written.
+    pub network: Result<bool, Fault>,
+    /// Whether the namespace denies by default.
+    pub default_deny: bool,
+    /// The peers whose authority is in the trust files.
+    pub trusting: BTreeSet<ChannelRef>,
+    /// The restart for a renewed certificate.
+    pub restart: Restart,
+}
+
+impl Applied {
+    /// The first thing that could not be put in force.
+    pub fn fault(&self) -> Option<&Fault> {
+        let Self {
+            ledger,
+            certificate,
+            authority,
+            keys,
+            access,
+            network,
+            default_deny: _,
+            trusting: _,
+            restart: _,
+        } = self;
+        ledger
+            .as_ref()
+            .err()
+            .or_else(|| network.as_ref().err())
+            .or_else(|| authority.as_ref().err())
+            .or_else(|| certificate.as_ref().err())
+            .or_else(|| keys.as_ref().err())
+            .or_else(|| access.as_ref().err())
+    }
+}
+
+/// How far a restart is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// None is needed, or none is asked for.
+    #[default]
+    NotDue,
+    /// The workload was told; its pods are replaced in turn.
+    UnderWay,
+    /// It waits, for what the sentence says.
+    Held(String),
+}

@@ -1,0 +1,334 @@
+//! What is wrong with a Channel that only the operator can see: it takes more than the object itself.
+//!
+//! A Channel with such a problem is Stalled: what protects it stays, nothing new is made, and it waits
+//! for a change.
+
+mod listeners;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    Channel, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain,
+    names::{ChannelId, ChannelRef},
+    period,
+};
+
+use super::delivery;
+use crate::{
+    certificate::{
+        secrets::{self, secret_name},
+        specs,
+    },
+    world::{World, domain, is_older, selector},
+};
+
+/// Why a Channel is Stalled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// A stable CamelCase word.
+    pub reason: &'static str,
+    /// The field to change, such as `spec.dataClasses`.
+    pub field: &'static str,
+    /// What was found, what is expected, and the next step.
+    pub message: String,
+}
+
+impl Problem {
+    fn new(reason: &'static str, field: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, field, message: message.into() }
+    }
+}
+
+/// What a valid Channel stands on.
+#[derive(Clone)]
+pub struct Footing {
+    /// The trust domain of its namespace.
+    pub domain: Arc<TrustDomain>,
+    /// The retention policy of its data classes; none when it seals nothing.
+    pub policy: Option<Arc<RetentionPolicy>>,
+}
+
+/// The trust domain that governs the Channel's namespace.
+///
+/// # Errors
+/// When none does.
+pub fn governing<'a>(name: &ChannelRef, world: &'a World) -> Result<&'a Arc<TrustDomain>, Problem> {
+    let label = world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.as_deref());
+    let Some(label) = label else {
+        return Err(Problem::new(
+            "NamespaceNotGoverned",
+            "metadata.namespace",
+            format!(
+                "namespace {} belongs to no trust domain: ask who governs one to label it {TRUST_DOMAIN_LABEL}=<TrustDomain>",
+                name.namespace
+            ),
+        ));
+    };
+    world.domains.get(label).ok_or_else(|| {
+        Problem::new(
+            "TrustDomainNotFound",
+            "metadata.namespace",
+            format!(
+                "namespace {} is labelled {TRUST_DOMAIN_LABEL}={label}, and there is no TrustDomain {label}: apply it, or correct the label",
+                name.namespace
+            ),
+        )
+    })
+}
+
+/// Everything that is wrong, and what the Channel stands on where nothing is.
+///
+/// # Errors
+/// Every problem found, the most fundamental first.
+pub fn check(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    now: Timestamp,
+) -> Result<Footing, Vec<Problem>> {
+    let domain = governing(name, world).map_err(|problem| vec![problem])?;
+    let mut problems = Vec::new();
+    if domain.metadata.deletion_timestamp.is_some() {
+        problems.push(Problem::new(
+            "TrustDomainTerminating",
+            "metadata.namespace",
+            format!(
+                "TrustDomain {} is being deleted: nothing new is made or opened under it",
+                object_name(domain)
+            ),
+        ));
+    }
+    if let Err(error) = domain::time_zone(domain) {
+        problems.push(Problem::new(
+            "TimeZoneUnknown",
+            "spec.timeZone",
+            format!(
+                "TrustDomain {}: {error}; write an IANA name such as Europe/Amsterdam",
+                object_name(domain)
+            ),
+        ));
+    }
+    let policy = match retention(channel, domain, world) {
+        Ok(policy) => policy.cloned(),
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    };
+    if let Some(message) = delivery::unavailable(channel, world) {
+        problems.push(Problem::new("PodCertificatesUnavailable", "spec.tls.delivery", message));
+    }
+    problems.extend(reserved(channel, name));
+    problems.extend(conflicts(channel, name, world));
+    problems.extend(names(channel, domain));
+    problems.extend(common_name(channel, name, domain, world, now));
+    problems.extend(times(channel, domain, now));
+    problems.extend(listeners::check(channel, domain::today(domain, now)));
+    if problems.is_empty() { Ok(Footing { domain: Arc::clone(domain), policy }) } else { Err(problems) }
+}
+
+/// The retention policy the Channel's data classes follow.
+fn retention<'a>(
+    channel: &Channel,
+    domain: &TrustDomain,
+    world: &'a World,
+) -> Result<Option<&'a Arc<RetentionPolicy>>, Problem> {
+    if channel.spec.data_classes.is_empty() {
+        return Ok(None);
+    }
+    let allowed = &domain.spec.retention_policies;
+    let chosen = channel.spec.retention_policy.as_ref().or_else(|| allowed.first());
+    let Some(chosen) = chosen else {
+        return Err(Problem::new(
+            "RetentionPolicyNotFound",
+            "spec.retentionPolicy",
+            format!(
+                "TrustDomain {} allows no retention policy: ask who governs it to add one to its spec.retentionPolicies",
+                object_name(domain)
+            ),
+        ));
+    };
+    if !allowed.contains(chosen) {
+        return Err(Problem::new(
+            "RetentionPolicyForbidden",
+            "spec.retentionPolicy",
+            format!("TrustDomain {} allows {}, not {chosen}", object_name(domain), allowed.join(", ")),
+        ));
+    }
+    let Some(policy) = world.retention.get(chosen) else {
+        return Err(Problem::new(
+            "RetentionPolicyNotFound",
+            "spec.retentionPolicy",
+            format!("there is no RetentionPolicy {chosen}: ask the compliance office to apply it"),
+        ));
+    };
+    let unknown: Vec<_> = channel
+        .spec
+        .data_classes
+        .iter()
+        .filter(|class| !policy.spec.classes.iter().any(|known| &known.name == *class))
+        .map(String::as_str)
+        .collect();
+    if !unknown.is_empty() {
+        let known: Vec<_> = policy.spec.classes.iter().map(|class| class.name.as_str()).collect();
+        return Err(Problem::new(
+            "UnknownDataClass",
+            "spec.dataClasses",
+            format!(
+                "RetentionPolicy {chosen} has no class {}; it has {}",
+                unknown.join(", "),
+                known.join(", ")
+            ),
+        ));
+    }
+    Ok(Some(policy))
+}
+
+/// What another Channel of the namespace holds already. The older one keeps it.
+fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let siblings =
+        world.channels.get(&name.namespace).into_iter().flatten().filter(|(other, _)| **other != name.name);
+    for (other_name, other) in siblings.filter(|(_, other)| is_older(other, channel)) {
+        if let Some(pod) = shared_pod(channel, other, &name.namespace, world) {
+            problems.push(Problem::new(
+                "WorkloadConflict",
+                "spec.workload.selector",
+                format!(
+                    "Channel {other_name} selects {pod} too, and the older one keeps them: select different pods, or put both into one Channel"
+                ),
+            ));
+        }
+        let account = channel.spec.workload.service_account_name.as_ref();
+        if account.is_some() && account == other.spec.workload.service_account_name.as_ref() {
+            problems.push(Problem::new(
+                "ServiceAccountConflict",
+                "spec.workload.serviceAccountName",
+                format!("Channel {other_name} has this ServiceAccount too, and the older one keeps it: give this workload one of its own"),
+            ));
+        }
+        if secret_name(channel, &name.name) == secret_name(other, other_name) {
+            problems.push(Problem::new(
+                "SecretConflict",
+                "spec.tls.secretName",
+                format!("Channel {other_name} writes this Secret too, and the older one keeps it: choose another name"),
+            ));
+        }
+    }
+    problems
+}
+
+fn shared_pod(one: &Channel, other: &Channel, namespace: &str, world: &World) -> Option<String> {
+    let (one, other) = (&one.spec.workload.selector, &other.spec.workload.selector);
+    if selector::implies(one, other) || selector::implies(other, one) {
+        return Some(format!("the pods of {}", selector::text(other)));
+    }
+    world
+        .running_pods(namespace)
+        .find(|(_, pod)| selector::matches(one, &pod.labels) && selector::matches(other, &pod.labels))
+        .map(|(name, _)| format!("pod {name}"))
+}
+
+/// DNS names outside what the trust domain allows.
+fn names(channel: &Channel, domain: &TrustDomain) -> Option<Problem> {
+    let allowed = domain::allowed_suffixes(domain);
+    let wanted = &channel.spec.tls.as_ref()?.dns_names;
+    let outside: Vec<_> = wanted.iter().filter(|name| !under(name, allowed)).map(String::as_str).collect();
+    (!outside.is_empty()).then(|| {
+        let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
+        Problem::new(
+            "DNSNameNotAllowed",
+            "spec.tls.dnsNames",
+            format!(
+                "{} is not under certificateAuthority.allowedDNSSuffixes of TrustDomain {} ({allowed})",
+                outside.join(", "),
+                object_name(domain)
+            ),
+        )
+    })
+}
+
+/// A common name that software may take for a DNS name outside what the authority may sign.
+fn common_name(
+    channel: &Channel,
+    name: &ChannelRef,
+    domain: &TrustDomain,
+    world: &World,
+    now: Timestamp,
+) -> Option<Problem> {
+    channel.spec.tls.as_ref()?.common_name.as_ref()?;
+    let id = ChannelId::mint("", &name.name);
+    let permitted = specs::authority_spec(name, &id, domain, now).permitted_dns;
+    let leaf = specs::leaf_spec(channel, name, domain, world);
+    (!leaf.common_name_permitted(&permitted)).then(|| {
+        let permitted: Vec<_> = permitted.into_iter().collect();
+        Problem::new(
+            "CommonNameNotAllowed",
+            "spec.tls.commonName",
+            format!(
+                "{} reads as a DNS name and is not under {}: write a name without dots, such as {}",
+                leaf.common_name,
+                permitted.join(", "),
+                name.name
+            ),
+        )
+    })
+}
+
+fn under(name: &str, suffixes: &[String]) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    suffixes.iter().any(|suffix| {
+        name == suffix || name.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.ends_with('.'))
+    })
+}
+
+/// A leaf lives at most a quarter of its authority's life.
+fn times(channel: &Channel, domain: &TrustDomain, now: Timestamp) -> Option<Problem> {
+    let wanted = channel.spec.tls.as_ref()?.duration.as_deref()?;
+    let text = domain::authority_duration(domain);
+    let whole = domain::authority_life(domain, now)?;
+    let leaf = period::duration(wanted).ok()?;
+    (leaf.as_secs() > whole.as_secs() / 4).then(|| {
+        Problem::new(
+            "DurationTooLong",
+            "spec.tls.duration",
+            format!(
+                "{wanted} is more than a quarter of the authority's {text} (TrustDomain {} certificateAuthority.duration): write at most {}",
+                object_name(domain),
+                whole_units(whole.as_secs() / 4)
+            ),
+        )
+    })
+}
+
+/// As a duration is written: in the largest unit of which there is one.
+fn whole_units(seconds: i64) -> String {
+    let (unit, length) = [("d", 86_400), ("h", 3_600), ("m", 60)]
+        .into_iter()
+        .find(|(_, length)| seconds >= *length)
+        .unwrap_or(("s", 1));
+    format!("{}{unit}", seconds / length)
+}
+
+/// A name that the Channel's own Secret with trust files alone may have, now or later.
+fn reserved(channel: &Channel, name: &ChannelRef) -> Option<Problem> {
+    let reserved = secrets::trust_name(&name.name);
+    let declared = channel.spec.tls.as_ref()?.secret_name.as_ref()?;
+    (*declared == reserved).then(|| {
+        Problem::new(
+            "SecretConflict",
+            "spec.tls.secretName",
+            format!(
+                "{reserved} is the name of this Channel's Secret with trust files alone: choose another name"
+            ),
+        )
+    })
+}
+
+fn object_name(domain: &TrustDomain) -> &str {
+    domain.metadata.name.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

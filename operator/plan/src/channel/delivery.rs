@@ -1,0 +1,40 @@
+//! How certificate and key reach the pods of a Channel: in a Secret, or by a request of each pod.
+
+use subrosa_crds::{Channel, channel::Delivery};
+
+use super::{Plan, Scope};
+use crate::{
+    certificate::secrets::declared_delivery,
+    record::{ledger::Ledger, pods::PodCertificates},
+    world::World,
+};
+
+/// The delivery in force: a declaration that is not followed changes none.
+#[must_use]
+pub fn delivery(channel: &Channel, scope: &Scope, ledger: Option<&Ledger>) -> Delivery {
+    match (scope, ledger) {
+        (Scope::Full | Scope::Audit, _) | (_, None) => declared_delivery(channel),
+        (_, Some(ledger)) if ledger.pods.as_ref().is_some_and(|pods| pods.in_force) => {
+            Delivery::PodCertificate
+        }
+        _ => Delivery::Secret,
+    }
+}
+
+/// What the ledger has of it, before anything is made: which delivery is in force.
+#[must_use]
+pub fn remember(noted: Option<PodCertificates>, plan: &Plan) -> Option<PodCertificates> {
+    let so = plan.delivery == Delivery::PodCertificate;
+    match noted {
+        None => so.then(|| PodCertificates { in_force: true, ..PodCertificates::default() }),
+        Some(noted) => Some(PodCertificates { in_force: so, ..noted }),
+    }
+}
+
+/// What cannot be followed in this cluster.
+pub(crate) fn unavailable(channel: &Channel, world: &World) -> Option<&'static str> {
+    (declared_delivery(channel) == Delivery::PodCertificate && world.pod_certificates == Some(false)).then_some(
+        "this cluster does not serve PodCertificateRequest of certificates.k8s.io/v1 (Kubernetes 1.37 and later do): \
+         leave tls.delivery out until it does",
+    )
+}

@@ -1,0 +1,278 @@
+//! A Channel's plan: what should be so, from the Channel, the world and its ledger.
+
+pub mod applied;
+pub mod declaration;
+pub mod delivery;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use subrosa_crds::{
+    Channel, TrustDomain,
+    channel::Delivery,
+    names::{ChannelId, ChannelRef},
+    trust_domain::{Direction, NetworkMode},
+};
+
+use self::declaration::{Footing, Problem};
+use crate::{
+    certificate::{
+        AuthoritySpec, LeafSpec,
+        secrets::{self, Holds},
+        specs,
+    },
+    consent::{
+        connection::{self, Connection, Memory, State},
+        extra_trust::{self, ExtraTrust},
+    },
+    keys::{self, WantedKey},
+    network,
+    record::{
+        self,
+        connection::{Key, Other},
+        ledger::{Access, Ledger, Withdrawal},
+    },
+    world::{World, domain, peers_of},
+};
+
+/// Whether new things may be made for a Channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything declared.
+    Full,
+    /// Policies are reported, not written; the rest is made.
+    Audit,
+    /// Nothing new opens; renewals and withdrawals go on.
+    Frozen,
+    /// The declaration cannot be followed: what exists stays and the certificate renews.
+    Stalled(Vec<Problem>),
+}
+
+/// What should be so for a Channel.
+#[derive(Clone)]
+pub struct Plan {
+    /// Its identity.
+    pub id: ChannelId,
+    /// The trust domain.
+    pub domain: Arc<TrustDomain>,
+    /// What it stands on; none while Stalled or frozen.
+    pub footing: Option<Footing>,
+    /// What may be made.
+    pub scope: Scope,
+    /// Every declared connection, judged.
+    pub connections: Vec<Connection>,
+    /// The further authorities that it declares, judged.
+    pub extra_trust: Vec<ExtraTrust>,
+    /// Its network policy.
+    pub policy: NetworkPolicy,
+    /// Its leaf.
+    pub leaf: LeafSpec,
+    /// Its authority.
+    pub authority: AuthoritySpec,
+    /// The Secret that is written for it.
+    pub secret_name: String,
+    /// How certificate and key reach its pods.
+    pub delivery: Delivery,
+    /// What stands in that Secret.
+    pub holds: Holds,
+    /// The Secret of somebody else that has certificate and key, where Subrosa does not issue them.
+    pub external: Option<String>,
+    /// Its keys; empty while Stalled or frozen, when none is made and none is closed.
+    pub keys: Vec<WantedKey>,
+    /// Who should have access in Vault; none when it seals nothing or there is no such ServiceAccount.
+    pub access: Option<Access>,
+}
+
+/// Why nothing at all can be done for a Channel: no trust domain says where its keys are.
+pub type Ungoverned = Problem;
+
+/// Plans `channel`. `remembered` is the domain its ledger names, for a namespace that lost its label.
+///
+/// # Errors
+/// When neither the namespace's label nor the ledger names a trust domain that exists.
+pub fn plan(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    ledger: Option<&Ledger>,
+    now: Timestamp,
+) -> Result<Plan, Ungoverned> {
+    let open = ledger.map(|ledger| ledger.open.clone()).unwrap_or_default();
+    let extra = ledger.map(|ledger| ledger.extra_trust.clone()).unwrap_or_default();
+    with_open(channel, name, world, ledger, Noted { open: &open, extra: Some(&extra) }, now)
+}
+
+/// Plans `channel` while its ledger cannot be read: good for taking away, and for nothing else.
+///
+/// What is open is not known then, so everything declared counts as open: an outage must not close
+/// what both ends still declare.
+///
+/// # Errors
+/// When the namespace's label names no trust domain that exists.
+pub fn plan_withdrawals(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    now: Timestamp,
+) -> Result<Plan, Ungoverned> {
+    let open = connection::declared(channel, name);
+    with_open(channel, name, world, None, Noted { open: &open, extra: None }, now)
+}
+
+/// What is noted as open, and as trusted beside it; none where everything declared counts.
+#[derive(Clone, Copy)]
+struct Noted<'a> {
+    open: &'a BTreeSet<Key>,
+    extra: Option<&'a BTreeSet<record::extra_trust::Key>>,
+}
+
+fn with_open(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    ledger: Option<&Ledger>,
+    noted: Noted<'_>,
+    now: Timestamp,
+) -> Result<Plan, Ungoverned> {
+    let namespace_uid =
+        world.namespaces.get(&name.namespace).map(|facts| facts.uid.as_str()).unwrap_or_default();
+    let id = ChannelId::mint(namespace_uid, &name.name);
+    let (domain, footing, scope) = match declaration::governing(name, world) {
+        Err(problem) => {
+            let remembered = ledger.and_then(|ledger| world.domains.get(&ledger.trust_domain));
+            let Some(domain) = remembered else { return Err(problem) };
+            (Arc::clone(domain), None, Scope::Frozen)
+        }
+        Ok(domain) => {
+            let domain = Arc::clone(domain);
+            match declaration::check(channel, name, world, now) {
+                Err(problems) => (domain, None, Scope::Stalled(problems)),
+                Ok(footing) => {
+                    let scope = match domain::mode(&domain, &name.namespace) {
+                        NetworkMode::Enforce => Scope::Full,
+                        NetworkMode::Audit => Scope::Audit,
+                    };
+                    (domain, Some(footing), scope)
+                }
+            }
+        }
+    };
+    let mut stalled = stalled_peers(channel, name, world, now);
+    let memory = Memory { open: Some(noted.open), stalled: Some(&stalled) };
+    let mut connections = connection::connections(channel, name, &domain, world, memory, now);
+    let mut extra_trust = extra_trust::judge(channel, &domain, world, now);
+    if matches!(scope, Scope::Frozen | Scope::Stalled(_)) {
+        hold_back(&mut connections, noted.open);
+        if let Some(noted) = noted.extra {
+            extra_trust::hold_back(&mut extra_trust, noted);
+        }
+        stalled.insert(name.clone());
+    }
+    let policy = network::channel_policy(channel, name, &domain, &connections, world, &stalled);
+    let keys = match footing.as_ref().and_then(|footing| footing.policy.as_ref()) {
+        Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let delivery = delivery::delivery(channel, &scope, ledger);
+    let (secret_name, holds) = secrets::written_for(channel, &name.name, delivery);
+    Ok(Plan {
+        leaf: specs::leaf_spec(channel, name, &domain, world),
+        authority: specs::authority_spec(name, &id, &domain, now),
+        secret_name,
+        holds,
+        external: secrets::external(channel).map(str::to_owned),
+        access: access(channel, name, world),
+        delivery,
+        id,
+        domain,
+        footing,
+        scope,
+        connections,
+        extra_trust,
+        policy,
+        keys,
+    })
+}
+
+/// The peers whose own declaration cannot be followed now.
+fn stalled_peers(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    now: Timestamp,
+) -> BTreeSet<ChannelRef> {
+    peers_of(channel, name)
+        .filter(|other| other != name)
+        .filter(|other| {
+            world.channel(other).is_some_and(|peer| declaration::check(peer, other, world, now).is_err())
+        })
+        .collect()
+}
+
+/// Where nothing new may open, only what was open stays so.
+fn hold_back(connections: &mut [Connection], open: &BTreeSet<Key>) {
+    for connection in connections.iter_mut().filter(|connection| connection.is_open()) {
+        if !open.contains(&connection.key()) {
+            connection.state = State::AwaitingConsent;
+            connection.ports = Vec::new();
+            connection.listeners = Vec::new();
+            connection.reason =
+                Some("nothing new opens while this Channel is Stalled or its namespace frozen".into());
+            connection.next_step = Some("see the conditions of this Channel".into());
+        }
+    }
+}
+
+/// Access is for the ServiceAccount as it is now: another of the same name is another identity.
+fn access(channel: &Channel, name: &ChannelRef, world: &World) -> Option<Access> {
+    if channel.spec.data_classes.is_empty() {
+        return None;
+    }
+    let account = channel.spec.workload.service_account_name.as_ref()?;
+    let uid = world.service_accounts.get(&name.namespace)?.get(account)?;
+    Some(Access { service_account_uid: uid.clone(), may_open: keys::may_open(channel) })
+}
+
+impl Plan {
+    /// The Secret from which the pods have their certificate.
+    pub fn certificate_secret(&self) -> &str {
+        self.external.as_deref().unwrap_or(&self.secret_name)
+    }
+
+    /// The open connections, as the ledger remembers them.
+    pub fn open(&self) -> BTreeSet<Key> {
+        self.connections.iter().filter(|connection| connection.is_open()).map(Connection::key).collect()
+    }
+
+    /// The open connections with other Channels in `direction`.
+    pub fn open_channels(&self, direction: Direction) -> impl Iterator<Item = &ChannelRef> {
+        self.connections
+            .iter()
+            .filter(move |connection| connection.is_open() && connection.direction == direction)
+            .filter_map(|connection| match &connection.other {
+                Other::Channel(name) => Some(name),
+                Other::Party(_) | Other::Service(_) => None,
+            })
+    }
+
+    /// The ledger with what was withdrawn since noted as closing, and what opens noted as open.
+    ///
+    /// Written before anything opens, so that no opening is forgotten by a crash.
+    pub fn remember(&self, mut ledger: Ledger, now: Timestamp) -> Ledger {
+        let open = self.open();
+        for key in ledger.open.difference(&open) {
+            if !ledger.closing.iter().any(|withdrawal| &withdrawal.key == key) {
+                ledger.closing.push(Withdrawal { key: key.clone(), since: now });
+            }
+        }
+        ledger.closing.retain(|withdrawal| !open.contains(&withdrawal.key));
+        ledger.open = open;
+        ledger.pods = delivery::remember(ledger.pods, self);
+        ledger.extra_trust = extra_trust::in_force(&self.extra_trust);
+        ledger
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Which declared connections are open: those that both ends declare, on the ports that both mean.
+//!
+//! ```text
+//!   client.connectsTo ──▶ { server }          server.accepts ──▶ { client }
+//!                     └────────── both there? ports in common? ──────────┘
+//!                                        │
+//!                          Open on exactly those ports
+//! ```
+//!
+//! Nothing here looks at what is open now, but for one thing: a connection with a peer that is
+//! Stalled stays as it was, because a bad edit must not change what is in force.
+
+mod judge;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    Channel, ExternalParty, TrustDomain,
+    channel::{Peer, PeerKind},
+    common::PortRange,
+    external_party::PartyTlsMode,
+    names::ChannelRef,
+    trust_domain::{Direction, NetworkService, ServiceAudience},
+};
+
+use crate::{
+    record::connection::{Key, Other},
+    world::World,
+};
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Both ends declare it.
+    Open,
+    /// The other end does not declare it yet.
+    AwaitingConsent,
+    /// Both declare it, on ports that have nothing in common.
+    ListenerMismatch,
+    /// There is no such peer.
+    NotFound,
+    /// It may not be.
+    Refused,
+    /// An agreement with the party has ended.
+    AgreementExpired,
+    /// Withdrawn: new connections are refused, older ones may still run.
+    Closing,
+    /// Agreed by both ends and not in force.
+    Closed,
+}
+
+impl State {
+    /// As status shows it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "Open",
+            Self::AwaitingConsent => "AwaitingConsent",
+            Self::ListenerMismatch => "ListenerMismatch",
+            Self::NotFound => "NotFound",
+            Self::Refused => "Refused",
+            Self::AgreementExpired => "AgreementExpired",
+            Self::Closing => "Closing",
+            Self::Closed => "Closed",
+        }
+    }
+}
+
+/// One declared connection, judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The entry's name.
+    pub name: String,
+    /// Seen from the Channel that declares it.
+    pub direction: Direction,
+    /// The other end.
+    pub other: Other,
+    /// How far it is.
+    pub state: State,
+    /// The agreed listeners, by name where they have one.
+    pub listeners: Vec<String>,
+    /// The agreed ports; of the listening side.
+    pub ports: Vec<PortRange>,
+    /// Why it is not open, or what is odd about it.
+    pub reason: Option<String>,
+    /// What to do next, and who.
+    pub next_step: Option<String>,
+}
+
+impl Connection {
+    /// Whether packets may flow.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// What tells this connection from the Channel's others.
+    pub fn key(&self) -> Key {
+        Key { direction: self.direction, name: self.name.clone(), other: self.other.clone() }
+    }
+}
+
+/// What of the past a judgement needs.
+#[derive(Clone, Copy, Default)]
+pub struct Memory<'a> {
+    /// The connections that are open now, as the ledger has them.
+    pub open: Option<&'a BTreeSet<Key>>,
+    /// Peers that are Stalled: their declarations may be a bad edit.
+    pub stalled: Option<&'a BTreeSet<ChannelRef>>,
+}
+
+/// Judges every connection that `channel` declares, in the order of accepts, then connectsTo.
+pub fn connections(
+    channel: &Channel,
+    name: &ChannelRef,
+    domain: &TrustDomain,
+    world: &World,
+    memory: Memory<'_>,
+    now: Timestamp,
+) -> Vec<Connection> {
+    let judge = judge::Judge { channel, name, domain, world, memory, now };
+    let accepts = channel.spec.accepts.iter().map(|peer| judge.judge(peer, Direction::Ingress));
+    let connects = channel.spec.connects_to.iter().map(|peer| judge.judge(peer, Direction::Egress));
+    accepts.chain(connects).collect()
+}
+
+/// Every connection that `channel` declares, whatever the other ends say.
+pub fn declared(channel: &Channel, name: &ChannelRef) -> BTreeSet<Key> {
+    let key = |peer: &Peer, direction| {
+        let other = match peer.kind() {
+            PeerKind::Channel => {
+                Other::Channel(ChannelRef::new(peer.namespace_or(&name.namespace), peer.channel_name()))
+            }
+            PeerKind::ExternalParty => Other::Party(peer.name.clone()),
+            PeerKind::Service => Other::Service(peer.name.clone()),
+        };
+        Key { direction, name: peer.name.clone(), other }
+    };
+    let accepts = channel.spec.accepts.iter().map(|peer| key(peer, Direction::Ingress));
+    accepts.chain(channel.spec.connects_to.iter().map(|peer| key(peer, Direction::Egress))).collect()
+}
+
+/// The services that every Channel like `channel` may use without naming them.
+pub fn implied_services<'a>(
+    channel: &'a Channel,
+    domain: &'a TrustDomain,
+) -> impl Iterator<Item = &'a NetworkService> {
+    domain.spec.network.services.iter().filter(|service| match service.for_ {
+        ServiceAudience::All => true,
+        ServiceAudience::Sealing => !channel.spec.data_classes.is_empty(),
+        ServiceAudience::Named => false,
+    })
+}
+
+/// The entry by which Channel `to` consents to `from`.
+pub fn entry_for(from: &ChannelRef, to: &ChannelRef) -> String {
+    if from.namespace == to.namespace {
+        format!("{{name: {}}}", from.name)
+    } else {
+        format!("{{name: {}, namespace: {}}}", from.name, from.namespace)
+    }
+}
+
+/// Whether `party` checks certificates of the workload, so that its own go into a file.
+pub fn party_has_trust(party: &ExternalParty) -> bool {
+    party.spec.tls.mode != PartyTlsMode::None && party.spec.tls.ca_bundle.is_some()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Further authorities that a Channel trusts while it is moved: `spec.tls.extraTrust`.
+//!
+//! It is a loosening, so it is never more than was consented to: the bundle is a ConfigMap that only the
+//! platform team writes, the last day is named, and nothing of it becomes this Channel's own authority, so no
+//! peer trusts it.
+
+use std::collections::BTreeSet;
+
+use jiff::{Timestamp, civil::Date};
+use subrosa_crds::{Channel, TrustDomain};
+
+use crate::{
+    record::extra_trust::Key,
+    world::{World, bundle, domain, fault::Fault},
+};
+
+/// An entry, judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtraTrust {
+    /// What it has trusted.
+    pub key: Key,
+    /// Its last day, as written.
+    pub expires: String,
+    /// What becomes of it today.
+    pub standing: Standing,
+}
+
+/// What becomes of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Trusted: the bundle's text.
+    InForce(String),
+    /// Its last day is past: nothing of it is trusted.
+    Ended,
+    /// It would be new where nothing new opens: in a Channel that is Stalled or frozen.
+    HeldBack,
+    /// It cannot be trusted as it is written. The others, and everything else, go on.
+    Refused(Fault),
+}
+
+impl ExtraTrust {
+    /// Whether it is trusted now.
+    pub fn is_in_force(&self) -> bool {
+        matches!(self.standing, Standing::InForce(_))
+    }
+
+    /// How status names the loosened control.
+    pub fn control(&self) -> String {
+        format!("extraTrust/{}", self.key.name)
+    }
+}
+
+/// Judges every entry of `channel` on the domain's day at `now`.
+pub fn judge(channel: &Channel, domain: &TrustDomain, world: &World, now: Timestamp) -> Vec<ExtraTrust> {
+    let today = domain::today(domain, now);
+    let entries = channel.spec.tls.iter().flat_map(|tls| &tls.extra_trust);
+    entries
+        .map(|entry| {
+            let key = Key {
+                name: entry.name.clone(),
+                direction: entry.direction,
+                ca_bundle: entry.ca_bundle.clone(),
+            };
+            let standing = standing(&key, &entry.expires, today, world);
+            ExtraTrust { key, expires: entry.expires.clone(), standing }
+        })
+        .collect()
+}
+
+fn standing(key: &Key, expires: &str, today: Date, world: &World) -> Standing {
+    let field = format!("spec.tls.extraTrust[{}]", key.name);
+    let refused = |reason, message: String| Standing::Refused(Fault::new(reason, message));
+    // The schema checks the digits, not the calendar: 2027-02-31 passes it.
+    let Ok(last) = expires.parse::<Date>() else {
+        let message = format!("{field}.expires: {expires:?} is no day of the calendar; write YYYY-MM-DD");
+        return refused("InvalidDate", message);
+    };
+    if last < today {
+        return Standing::Ended;
+    }
+    match bundle::authorities(world, &key.ca_bundle) {
+        Ok(text) => Standing::InForce(text.to_owned()),
+        Err(unusable) => {
+            refused(unusable.reason(), format!("{field}.caBundle: {unusable}, or remove the entry"))
+        }
+    }
+}
+
+/// Where nothing new opens, only what was noted as trusted before stays so.
+pub fn hold_back(entries: &mut [ExtraTrust], noted: &BTreeSet<Key>) {
+    for entry in entries.iter_mut().filter(|entry| entry.is_in_force()) {
+        if !noted.contains(&entry.key) {
+            entry.standing = Standing::HeldBack;
+        }
+    }
+}
+
+/// What is trusted now, as the ledger remembers it.
+pub fn in_force(entries: &[ExtraTrust]) -> BTreeSet<Key> {
+    entries.iter().filter(|entry| entry.is_in_force()).map(|entry| entry.key.clone()).collect()
+}
+
+/// When to look again because of the date alone: at the beginning of the next day, as long as anything ends.
+pub fn wake_at(entries: &[ExtraTrust], domain: &TrustDomain, now: Timestamp) -> Option<Timestamp> {
+    entries.iter().any(ExtraTrust::is_in_force).then(|| domain::tomorrow(domain, now)).flatten()
+}
+
+/// What holds an entry up, as status says it.
+pub fn fault(entries: &[ExtraTrust]) -> Option<&Fault> {
+    entries.iter().find_map(|entry| match &entry.standing {
+        Standing::Refused(fault) => Some(fault),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Data keys: one a class and cohort, rotated while its cohort is current, kept after.
+//!
+//! A key is made before its cohort begins. Nothing here ever removes one, and a key that was there
+//! and is gone is reported, not made again: under a name that was destroyed, sealing must fail.
+
+pub mod retention;
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use subrosa_crds::{
+    Channel, RetentionPolicy, TrustDomain,
+    channel::{KeyStatus, KeyType, WorkloadAction},
+    cohort::Cohort,
+    names::ChannelId,
+    period::{self, PeriodError},
+    retention_policy::{Anchor, DataClass},
+};
+
+use crate::{
+    record::ledger::{KeyRecord, Ledger},
+    world::domain,
+};
+
+/// How far Vault may be behind with a rotation before the operator rotates: it looks hourly.
+pub const ROTATION_SLACK: SignedDuration = SignedDuration::from_hours(2);
+/// Keys due within this many days stand in status.
+pub const DUE_SOON_DAYS: i64 = 90;
+/// How often a current key is rotated unless the Channel says otherwise.
+const ROTATE_EVERY: &str = "30d";
+
+/// A key that should be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedKey {
+    /// The class of data.
+    pub class: String,
+    /// The cohort of anchor dates.
+    pub cohort: Cohort,
+    /// Its name in the transit engine.
+    pub name: String,
+    /// Its type.
+    pub key_type: KeyType,
+    /// How often Vault makes a new version; none before and after the cohort's own period.
+    pub rotate_every: Option<SignedDuration>,
+}
+
+/// What Vault says of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedKey {
+    /// When each version was made.
+    pub versions: BTreeMap<u32, Timestamp>,
+    /// How often Vault makes a new one.
+    pub rotate_every: Option<SignedDuration>,
+    /// A flag that cannot be taken back, or that lets it be destroyed: exportable,
+    /// allow_plaintext_backup or deletion_allowed.
+    pub alarming: Option<&'static str>,
+}
+
+/// One thing to do in the transit engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyAction {
+    /// Make the key.
+    Create(WantedKey),
+    /// Make its rotation so.
+    SetRotation {
+        /// The key.
+        name: String,
+        /// None: never.
+        every: Option<SignedDuration>,
+    },
+    /// Make a new version now: Vault is late.
+    Rotate {
+        /// The key.
+        name: String,
+    },
+}
+
+/// The keys that `channel` should have at `now`: the current cohort's and the next one's, and for
+/// classes whose anchor comes later those of the open cohorts too.
+///
+/// # Errors
+/// When a period leads beyond the calendar.
+pub fn wanted(
+    channel: &Channel,
+    id: &ChannelId,
+    policy: &RetentionPolicy,
+    domain: &TrustDomain,
+    now: Timestamp,
+) -> Result<Vec<WantedKey>, PeriodError> {
+    let today = domain::today(domain, now);
+    let encryption = channel.spec.encryption.clone().unwrap_or_default();
+    let every = period::duration(encryption.rotate_every.as_deref().unwrap_or(ROTATE_EVERY))?;
+    let mut keys = Vec::new();
+    for class in classes(channel, policy) {
+        let period = class.cohort.unwrap_or_default();
+        let current = match class.anchor.unwrap_or_default() {
+            Anchor::CreatedAt => vec![Cohort::of(today, period)],
+            _ => vec![Cohort::of(today, period), Cohort::open(today, period)],
+        };
+        for cohort in current {
+            for (cohort, rotate_every) in [(cohort, Some(every)), (cohort.next()?, None)] {
+                keys.push(WantedKey {
+                    class: class.name.clone(),
+                    cohort,
+                    name: id.data_key(&class.name, &cohort.to_string()),
+                    key_type: encryption.key_type.unwrap_or_default(),
+                    rotate_every,
+                });
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// Whether the workload may open what it sealed.
+pub fn may_open(channel: &Channel) -> bool {
+    channel
+        .spec
+        .encryption
+        .as_ref()
+        .and_then(|encryption| encryption.workload_may.as_ref())
+        .is_some_and(|actions| actions.contains(&WorkloadAction::Open))
+}
+
+/// The classes of `policy` that `channel` seals.
+pub fn classes<'a>(channel: &'a Channel, policy: &'a RetentionPolicy) -> impl Iterator<Item = &'a DataClass> {
+    policy.spec.classes.iter().filter(|class| channel.spec.data_classes.contains(&class.name))
+}
+
+/// The names of recorded keys that no cohort uses any more and that may still rotate.
+pub fn to_close(ledger: &Ledger, wanted: &[WantedKey]) -> Vec<String> {
+    let id = ledger.id();
+    ledger
+        .keys
+        .iter()
+        .flat_map(|(class, cohorts)| cohorts.iter().map(move |(cohort, record)| (class, cohort, record)))
+        .filter(|(_, _, record)| !record.closed)
+        .map(|(class, cohort, _)| id.data_key(class, cohort))
+        .filter(|name| !wanted.iter().any(|key| &key.name == name))
+        .collect()
+}
+
+/// What to do so that a wanted key is as it should be; nothing when it is, or when it is gone.
+pub fn action(
+    key: &WantedKey,
+    record: Option<&KeyRecord>,
+    found: Option<&ObservedKey>,
+    now: Timestamp,
+) -> Option<KeyAction> {
+    let Some(found) = found else {
+        let was_there = record.is_some_and(|record| !record.versions.is_empty());
+        return (!was_there).then(|| KeyAction::Create(key.clone()));
+    };
+    if found.rotate_every != key.rotate_every {
+        return Some(KeyAction::SetRotation { name: key.name.clone(), every: key.rotate_every });
+    }
+    is_late(key, found, now).then(|| KeyAction::Rotate { name: key.name.clone() })
+}
+
+/// Whether Vault should have made a new version by now.
+fn is_late(key: &WantedKey, found: &ObservedKey, now: Timestamp) -> bool {
+    next_rotation(key, found).is_some_and(|next| now > next.saturating_add(ROTATION_SLACK).unwrap_or(next))
+}
+
+/// When the next version is due.
+pub fn next_rotation(key: &WantedKey, found: &ObservedKey) -> Option<Timestamp> {
+    let newest = found.versions.values().max()?;
+    newest.saturating_add(key.rotate_every?).ok()
+}
+
+/// What of all keys stands in status, and how many others there are by state. `found` is none where
+/// Vault did not answer.
+pub fn status(
+    ledger: &Ledger,
+    wanted: &[WantedKey],
+    found: Option<&BTreeMap<String, ObservedKey>>,
+    policy: Option<&RetentionPolicy>,
+    domain: &TrustDomain,
+    now: Timestamp,
+) -> (Vec<KeyStatus>, BTreeMap<String, i64>) {
+    let id = ledger.id();
+    let today = domain::today(domain, now);
+    let mut shown = Vec::new();
+    let mut others: BTreeMap<String, i64> = BTreeMap::new();
+    for (class, cohorts) in &ledger.keys {
+        for (text, record) in cohorts {
+            let name = id.data_key(class, text);
+            let key = wanted.iter().find(|key| key.name == name);
+            let seen = found.and_then(|found| found.get(&name));
+            let due = text
+                .parse::<Cohort>()
+                .ok()
+                .filter(|cohort| !cohort.is_open())
+                .and_then(|cohort| {
+                    Some((cohort, policy?.spec.classes.iter().find(|known| &known.name == class)?))
+                })
+                .and_then(|(cohort, class)| cohort.due(class.keep.parse().ok()?).ok());
+            let state = match (key, seen) {
+                (_, Some(seen)) if seen.alarming.is_some() => "Irreversible",
+                (Some(_), None) if found.is_none() => "Unknown",
+                (Some(_), None) if !record.versions.is_empty() => "Missing",
+                (Some(_), None) => "Pending",
+                (Some(key), Some(_)) if key.rotate_every.is_none() => "Next",
+                (Some(key), Some(seen)) if is_late(key, seen, now) => "RotationLate",
+                (Some(_), Some(_)) => "Current",
+                (None, _) if due.is_some_and(|due| due <= today) => "Due",
+                (None, _) if record.closed => "Closed",
+                // Nobody stopped its rotation: the Channel is Stalled or its namespace frozen.
+                (None, _) => "NotPlanned",
+            };
+            let due_soon =
+                due.is_some_and(|due| (due - today).get_days() <= i32::try_from(DUE_SOON_DAYS).unwrap_or(90));
+            if state == "Closed" && !due_soon {
+                *others.entry(state.to_owned()).or_default() += 1;
+                continue;
+            }
+            let versions = seen.map_or(&record.versions, |seen| &seen.versions);
+            shown.push(KeyStatus {
+                data_class: class.clone(),
+                cohort: text.clone(),
+                versions: i64::from(versions.keys().max().copied().unwrap_or_default()),
+                rotated_at: versions.values().max().map(ToString::to_string),
+                next_rotation: key
+                    .zip(seen)
+                    .and_then(|(key, seen)| next_rotation(key, seen))
+                    .map(|next| next.to_string()),
+                due: due.map(|due| due.to_string()),
+                state: state.to_owned(),
+            });
+        }
+    }
+    (shown, others)
+}
+
+#[cfg(test)]
+mod tests;

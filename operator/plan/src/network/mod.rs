@@ -1,0 +1,328 @@
+//! The network policies of a Channel and of a governed namespace.
+//!
+//! One rule a peer, with namespace and pods in one entry (two entries would mean "either") and
+//! exactly the agreed ports. Source: networking.k8s.io/v1 NetworkPolicy; policies add up, so what
+//! no policy opens stays closed once the namespace denies by default.
+
+pub mod coverage;
+mod narrow;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    api::networking::v1::{
+        IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+        NetworkPolicyPort, NetworkPolicySpec,
+    },
+    apimachinery::pkg::{
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+        util::intstr::IntOrString,
+    },
+};
+use subrosa_crds::{
+    Channel, TrustDomain,
+    common::{PortRange, Protocol},
+    names::ChannelRef,
+    trust_domain::{Direction, DnsServer, NetworkService},
+};
+
+pub use narrow::narrowed;
+
+use crate::{
+    consent::connection::{Connection, implied_services},
+    record::connection::Other,
+    world::{World, answers, objects, selector},
+};
+
+/// The name of a namespace's default deny.
+pub const DEFAULT_DENY: &str = "subrosa-default-deny";
+
+/// The name of a Channel's policy.
+pub fn policy_name(channel: &str) -> String {
+    format!("subrosa-channel-{channel}")
+}
+
+/// Denies what no Channel declares, for every pod of `namespace`.
+///
+/// It has no owner: deleting a TrustDomain, a CRD or the operator opens nothing.
+pub fn default_deny(namespace: &str, domain: &str) -> NetworkPolicy {
+    NetworkPolicy {
+        metadata: ObjectMeta {
+            name: Some(DEFAULT_DENY.into()),
+            namespace: Some(namespace.into()),
+            labels: Some(objects::domain_labels(domain)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector::default()),
+            policy_types: Some(both_directions()),
+            ..NetworkPolicySpec::default()
+        }),
+    }
+}
+
+/// The policy of `channel`: what its open connections, its services and DNS need, and nothing else.
+///
+/// `held` are the Channels whose declaration is not in force, among them perhaps this one: their pods
+/// are those that their own policy still protects, not those that a bad edit selects.
+pub fn channel_policy(
+    channel: &Channel,
+    name: &ChannelRef,
+    domain: &TrustDomain,
+    connections: &[Connection],
+    world: &World,
+    held: &BTreeSet<ChannelRef>,
+) -> NetworkPolicy {
+    let mut rules = Rules::default();
+    for connection in connections.iter().filter(|connection| connection.is_open()) {
+        let peers = peers(&connection.other, domain, world, held);
+        rules.add(connection.direction, peers.clone(), &connection.ports);
+        if connection.other == Other::Channel(name.clone()) {
+            // Replicas of one Channel are both ends, whichever list names it.
+            let mirrored = if connection.direction == Direction::Ingress {
+                Direction::Egress
+            } else {
+                Direction::Ingress
+            };
+            rules.add(mirrored, peers, &connection.ports);
+        }
+    }
+    for service in implied_services(channel, domain) {
+        let ports = service_ports(service, channel);
+        rules.add(service.direction.unwrap_or_default(), service_peers(service), &ports);
+    }
+    for server in dns_servers(domain) {
+        let ports = dns_ports(&server);
+        rules.add(
+            Direction::Egress,
+            located(server.namespace.as_deref(), server.pod_selector.as_ref(), &server.cidrs),
+            &ports,
+        );
+    }
+    if let Some(source) = &world.probes {
+        // The operator alone, and only to where it asks for a certificate.
+        let selector =
+            LabelSelector { match_labels: Some(source.labels.clone()), ..LabelSelector::default() };
+        rules.add(Direction::Ingress, vec![pods(&source.namespace, &selector)], &answers::ports(channel));
+    }
+    NetworkPolicy {
+        metadata: ObjectMeta {
+            name: Some(policy_name(&name.name)),
+            namespace: Some(name.namespace.clone()),
+            labels: Some(objects::channel_labels(&name.name)),
+            owner_references: objects::owner(channel).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(workload(channel, name, world, held)),
+            policy_types: Some(both_directions()),
+            ingress: Some(rules.ingress),
+            egress: Some(rules.egress),
+        }),
+    }
+}
+
+/// Whether the other end's policy has the connection: our pods, which `workload` selects in
+/// `namespace`, and every agreed port.
+pub fn lets_through(
+    theirs: &NetworkPolicySpec,
+    namespace: &str,
+    workload: &LabelSelector,
+    connection: &Connection,
+) -> bool {
+    let us = pods(namespace, workload);
+    // Two entries of theirs for one peer are two rules, of which each may have some of the ports.
+    let has = |peers: &Option<Vec<_>>, open: &Option<Vec<_>>, port: &NetworkPolicyPort| {
+        peers.iter().flatten().any(|peer| peer == &us) && open.iter().flatten().any(|one| one == port)
+    };
+    let mut ports = connection.ports.iter().copied().map(policy_port);
+    // Where we accept, they connect: seen from them it is the other direction.
+    match connection.direction {
+        Direction::Ingress => {
+            ports.all(|port| theirs.egress.iter().flatten().any(|rule| has(&rule.to, &rule.ports, &port)))
+        }
+        Direction::Egress => {
+            ports.all(|port| theirs.ingress.iter().flatten().any(|rule| has(&rule.from, &rule.ports, &port)))
+        }
+    }
+}
+
+/// Whether two specs say the same, an absent list being an empty one.
+pub fn same(one: &NetworkPolicySpec, other: &NetworkPolicySpec) -> bool {
+    fn list<T: Clone>(list: &Option<Vec<T>>) -> Vec<T> {
+        list.clone().unwrap_or_default()
+    }
+    one.pod_selector.clone().unwrap_or_default() == other.pod_selector.clone().unwrap_or_default()
+        && list(&one.policy_types) == list(&other.policy_types)
+        && list(&one.ingress) == list(&other.ingress)
+        && list(&one.egress) == list(&other.egress)
+}
+
+#[derive(Default)]
+struct Rules {
+    ingress: Vec<NetworkPolicyIngressRule>,
+    egress: Vec<NetworkPolicyEgressRule>,
+}
+
+impl Rules {
+    // A rule without peers would mean everybody, and one without ports every port: neither is written.
+    fn add(&mut self, direction: Direction, peers: Vec<NetworkPolicyPeer>, ports: &[PortRange]) {
+        if peers.is_empty() || ports.is_empty() {
+            return;
+        }
+        let ports = Some(ports.iter().copied().map(policy_port).collect());
+        match direction {
+            Direction::Ingress => {
+                let rule = NetworkPolicyIngressRule { from: Some(peers), ports };
+                if !self.ingress.contains(&rule) {
+                    self.ingress.push(rule);
+                }
+            }
+            Direction::Egress => {
+                let rule = NetworkPolicyEgressRule { to: Some(peers), ports };
+                if !self.egress.contains(&rule) {
+                    self.egress.push(rule);
+                }
+            }
+        }
+    }
+}
+
+fn both_directions() -> Vec<String> {
+    vec![Direction::Ingress.as_str().into(), Direction::Egress.as_str().into()]
+}
+
+fn policy_port(range: PortRange) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some(range.protocol.to_string()),
+        port: Some(IntOrString::Int(range.start.into())),
+        end_port: (range.end != range.start).then(|| range.end.into()),
+    }
+}
+
+/// The numbers that an entry of a rule opens; none for a name, or for every port of a protocol.
+pub(crate) fn port_range(port: &NetworkPolicyPort) -> Option<PortRange> {
+    let protocol = match port.protocol.as_deref() {
+        None | Some("TCP") => Protocol::Tcp,
+        Some("UDP") => Protocol::Udp,
+        Some(_) => return None,
+    };
+    let Some(IntOrString::Int(start)) = port.port else { return None };
+    let start = u16::try_from(start).ok()?;
+    let end = port.end_port.map_or(Some(start), |end| u16::try_from(end).ok())?;
+    Some(PortRange { protocol, start, end })
+}
+
+fn peers(
+    other: &Other,
+    domain: &TrustDomain,
+    world: &World,
+    held: &BTreeSet<ChannelRef>,
+) -> Vec<NetworkPolicyPeer> {
+    match other {
+        Other::Channel(name) => world
+            .channel(name)
+            .map(|peer| vec![pods(&name.namespace, &workload(peer, name, world, held))])
+            .unwrap_or_default(),
+        Other::Party(name) => {
+            world.parties.get(name).map(|party| blocks(&party.spec.addresses.cidrs)).unwrap_or_default()
+        }
+        Other::Service(name) => domain
+            .spec
+            .network
+            .services
+            .iter()
+            .find(|service| &service.name == name)
+            .map(service_peers)
+            .unwrap_or_default(),
+    }
+}
+
+/// The pods of a Channel: those it declares or, where its declaration is not in force, those that its
+/// policy protects.
+pub(crate) fn workload(
+    channel: &Channel,
+    name: &ChannelRef,
+    world: &World,
+    held: &BTreeSet<ChannelRef>,
+) -> LabelSelector {
+    let in_force = || {
+        let policy = world.network_policies.get(&name.namespace)?.get(&policy_name(&name.name))?;
+        policy.spec.as_ref().filter(|_| objects::is_of(policy, channel))?.pod_selector.clone()
+    };
+    let in_force = if held.contains(name) { in_force() } else { None };
+    in_force.unwrap_or_else(|| selector::tidy(&channel.spec.workload.selector))
+}
+
+fn service_peers(service: &NetworkService) -> Vec<NetworkPolicyPeer> {
+    located(service.namespace.as_deref(), service.pod_selector.as_ref(), &service.cidrs)
+}
+
+fn located(
+    namespace: Option<&str>,
+    selector: Option<&LabelSelector>,
+    cidrs: &[String],
+) -> Vec<NetworkPolicyPeer> {
+    match namespace {
+        Some(namespace) => vec![pods(namespace, &selector.cloned().unwrap_or_default())],
+        None => blocks(cidrs),
+    }
+}
+
+fn pods(namespace: &str, selector: &LabelSelector) -> NetworkPolicyPeer {
+    // The API server puts this label on every namespace and nobody can change it.
+    let label = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())]);
+    NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector { match_labels: Some(label), ..LabelSelector::default() }),
+        pod_selector: Some(selector::tidy(selector)),
+        ip_block: None,
+    }
+}
+
+fn blocks(cidrs: &[String]) -> Vec<NetworkPolicyPeer> {
+    cidrs
+        .iter()
+        .map(|cidr| NetworkPolicyPeer {
+            ip_block: Some(IPBlock { cidr: cidr.clone(), except: None }),
+            ..NetworkPolicyPeer::default()
+        })
+        .collect()
+}
+
+fn service_ports(service: &NetworkService, channel: &Channel) -> Vec<PortRange> {
+    if service.ports.is_empty() {
+        channel.spec.listeners.iter().filter_map(|listener| listener.range()).collect()
+    } else {
+        service.ports.iter().filter_map(|port| port.range().ok()).collect()
+    }
+}
+
+fn dns_servers(domain: &TrustDomain) -> Vec<DnsServer> {
+    if !domain.spec.network.dns.is_empty() {
+        return domain.spec.network.dns.clone();
+    }
+    let labels = BTreeMap::from([("k8s-app".to_owned(), "kube-dns".to_owned())]);
+    vec![DnsServer {
+        namespace: Some("kube-system".into()),
+        pod_selector: Some(LabelSelector { match_labels: Some(labels), ..LabelSelector::default() }),
+        cidrs: Vec::new(),
+        ports: Vec::new(),
+    }]
+}
+
+/// DNS is both protocols (RFC 7766).
+fn dns_ports(server: &DnsServer) -> Vec<PortRange> {
+    let ports: &[i32] = if server.ports.is_empty() { &[53] } else { &server.ports };
+    [Protocol::Udp, Protocol::Tcp]
+        .into_iter()
+        .flat_map(|protocol| {
+            ports
+                .iter()
+                .filter_map(|port| u16::try_from(*port).ok().filter(|port| *port > 0))
+                .map(move |port| PortRange { protocol, start: port, end: port })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

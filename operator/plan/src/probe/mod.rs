@@ -1,0 +1,154 @@
+//! What probes ask the pods of a Channel, and what they were answered.
+//!
+//! ```text
+//!   plan ── Targets ──▶ a round of handshakes ── Seen ──▶ World::served ──▶ condition Served
+//! ```
+//!
+//! Which address belongs to which pod is the API server's to say, never a tenant's text.
+
+use std::collections::BTreeMap;
+
+use subrosa_crds::{
+    Channel,
+    channel::{Delivery, Issuance, ListenerTls},
+    names::ChannelRef,
+};
+
+use crate::{
+    channel::{Plan, Scope, applied::Applied},
+    network,
+    world::{
+        World,
+        answers::{Answer, PodTarget, Presented, Seen, listeners},
+        selector,
+    },
+};
+
+/// What is to be asked for one Channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// The serial of the certificate that is in the Secret, lower-case hex.
+    pub serial: String,
+    /// Who is to present it.
+    pub whose: Whose,
+    /// The name to ask for; none where the certificate has none that is no wildcard.
+    pub server_name: Option<String>,
+    /// The certificates of the Channel's own authority, PEM.
+    pub authorities: Vec<String>,
+    /// The listeners that speak TLS, by port.
+    pub listeners: BTreeMap<u16, ListenerTls>,
+    /// The ready pods, by name.
+    pub pods: BTreeMap<String, PodTarget>,
+}
+
+/// Whose certificate a pod presents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// All pods have the one in the Secret, which the Channel's authority signed.
+    OfAll,
+    /// All pods have the one in the Secret, which somebody else issued.
+    External,
+    /// Each pod has one of its own, whose key never left its node.
+    OfEach,
+}
+
+/// What is to be asked; nothing where there are no probes, no listener that speaks TLS, or no certificate
+/// to compare with.
+pub fn targets(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+) -> Option<Targets> {
+    world.probes.as_ref()?;
+    let listeners = listeners(channel);
+    let held = applied.certificate.as_ref().ok()?;
+    if listeners.is_empty() {
+        return None;
+    }
+    let generations = applied.ledger.as_ref().ok().map(|ledger| &ledger.authority);
+    let pods = pods(channel, name, plan, world)
+        .filter(|(_, pod)| pod.ready)
+        .filter_map(|(name, pod)| {
+            let target = PodTarget { ip: pod.ip?, running_since: pod.running_since };
+            Some((name.clone(), target))
+        })
+        .collect();
+    Some(Targets {
+        serial: held.serial().to_owned(),
+        whose: whose(channel),
+        server_name: plan.leaf.dns_names.iter().find(|name| !name.starts_with('*')).cloned(),
+        authorities: generations.into_iter().flat_map(|all| all.trusted()).collect(),
+        listeners,
+        pods,
+    })
+}
+
+/// Whose certificate the pods of `channel` present.
+pub fn whose(channel: &Channel) -> Whose {
+    let tls = channel.spec.tls.clone().unwrap_or_default();
+    match (tls.delivery.unwrap_or_default(), tls.issuance.unwrap_or_default()) {
+        (Delivery::PodCertificate, _) => Whose::OfEach,
+        (Delivery::Secret, Issuance::External) => Whose::External,
+        (Delivery::Secret, Issuance::Subrosa) => Whose::OfAll,
+    }
+}
+
+/// The pods of `channel` that have not ended. Of one that is Stalled those that its policy protects: a bad
+/// edit may select the pods of others.
+pub fn pods<'a>(
+    channel: &Channel,
+    name: &'a ChannelRef,
+    plan: &Plan,
+    world: &'a World,
+) -> impl Iterator<Item = (&'a String, &'a crate::world::PodFacts)> {
+    let held = matches!(plan.scope, Scope::Stalled(_)).then(|| name.clone()).into_iter().collect();
+    let workload = network::workload(channel, name, world, &held);
+    world.running_pods(&name.namespace).filter(move |(_, pod)| selector::matches(&workload, &pod.labels))
+}
+
+impl Targets {
+    /// Whether every pod that is to be asked was seen as it is now.
+    pub fn answered(&self, seen: &Seen) -> bool {
+        self.pods.iter().all(|(name, target)| self.answers(name, target, seen).is_some())
+    }
+
+    /// Whether every pod presents the current certificate at every listener.
+    pub fn current(&self, seen: &Seen) -> bool {
+        self.pods.iter().all(|(name, target)| {
+            self.answers(name, target, seen)
+                .is_some_and(|answers| self.listeners.keys().all(|port| self.is_current(answers.get(port))))
+        })
+    }
+
+    /// Whether an answer is the current certificate.
+    pub fn is_current(&self, answer: Option<&Answer>) -> bool {
+        matches!(answer, Some(Answer::Certificate(shown)) if self.accepts(shown))
+    }
+
+    /// Whether it is the certificate that a pod should present. Where each pod has its own, any of the
+    /// Channel's authority is: which of them is the newest, only its node knows.
+    pub fn accepts(&self, shown: &Presented) -> bool {
+        shown.serial == self.serial || (self.whose == Whose::OfEach && shown.ours)
+    }
+
+    /// Whether it is one that was right before: of the Channel's authority, or of whoever issues.
+    pub fn was_right(&self, shown: &Presented) -> bool {
+        shown.ours || self.whose == Whose::External
+    }
+
+    /// What this life of a pod answered, where every listener was asked.
+    pub fn answers<'a>(
+        &self,
+        name: &str,
+        target: &PodTarget,
+        seen: &'a Seen,
+    ) -> Option<&'a BTreeMap<u16, Answer>> {
+        let pod = seen.get(name).filter(|pod| pod.target == *target)?;
+        self.listeners.keys().all(|port| pod.answers.contains_key(port)).then_some(&pod.answers)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! What tells a connection from the others of its Channel.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use subrosa_crds::{names::ChannelRef, trust_domain::Direction};
+
+/// The other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Other {
+    /// Another Channel.
+    Channel(ChannelRef),
+    /// An organisation outside.
+    Party(String),
+    /// A service of the trust domain.
+    Service(String),
+}
+
+impl fmt::Display for Other {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel(name) => write!(f, "Channel {name}"),
+            Self::Party(name) => write!(f, "ExternalParty {name}"),
+            Self::Service(name) => write!(f, "service {name}"),
+        }
+    }
+}
+
+/// What tells a connection from the Channel's others: the list it stands in, its name there, and with
+/// whom it is. An entry that names another peer than before is another connection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// Ingress for accepts, Egress for connectsTo.
+    pub direction: Direction,
+    /// The entry's name.
+    pub name: String,
+    /// The other end.
+    pub other: Other,
+}

@@ -1,0 +1,282 @@
+//! The generations as the ledger holds them, and the changes they go through.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::world::certificate::Validity;
+
+/// What a generation is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum GenerationState {
+    /// Peers are to trust it; it signs nothing yet.
+    Published,
+    /// It signs the channel's leaves.
+    Signing,
+    /// Trusted until the last leaf it signed has expired.
+    Retiring,
+}
+
+/// One generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Generation {
+    /// The transit key version it is the certificate of.
+    pub version: u32,
+    /// The self-signed certificate.
+    pub certificate_pem: String,
+    /// SHA-256 of the certificate's DER, lower-case hex.
+    pub fingerprint: String,
+    /// First valid second.
+    pub not_before: Timestamp,
+    /// Last valid second.
+    pub not_after: Timestamp,
+    /// The DNS subtrees it may sign names in.
+    pub permitted_dns: BTreeSet<String>,
+    /// When it was written to the ledger.
+    pub published_at: Timestamp,
+    /// What it is used for.
+    pub state: GenerationState,
+    /// The peers whose Secret holds it, and by when each has certainly loaded it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub loaded_by: BTreeMap<String, Timestamp>,
+    /// The latest end of any leaf it signed or was about to sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_leaf_not_after: Option<Timestamp>,
+}
+
+impl Generation {
+    /// Its validity.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        Validity { not_before: self.not_before, not_after: self.not_after }
+    }
+}
+
+/// All generations that exist, by version. Removed ones are gone; versions are never used again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Generation>", into = "Vec<Generation>")]
+pub struct Generations(BTreeMap<u32, Generation>);
+
+impl From<Vec<Generation>> for Generations {
+    fn from(generations: Vec<Generation>) -> Self {
+        generations.into_iter().collect()
+    }
+}
+
+impl From<Generations> for Vec<Generation> {
+    fn from(generations: Generations) -> Self {
+        generations.0.into_values().collect()
+    }
+}
+
+impl FromIterator<Generation> for Generations {
+    fn from_iter<I: IntoIterator<Item = Generation>>(generations: I) -> Self {
+        Self(generations.into_iter().map(|generation| (generation.version, generation)).collect())
+    }
+}
+
+impl Generations {
+    /// Every generation, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Generation> {
+        self.0.values()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The generation of a version.
+    #[must_use]
+    pub fn get(&self, version: u32) -> Option<&Generation> {
+        self.0.get(&version)
+    }
+
+    /// The one that signs.
+    #[must_use]
+    pub fn signing(&self) -> Option<&Generation> {
+        self.iter().rev().find(|generation| generation.state == GenerationState::Signing)
+    }
+
+    /// The one being introduced.
+    #[must_use]
+    pub fn published(&self) -> Option<&Generation> {
+        self.iter().rev().find(|generation| generation.state == GenerationState::Published)
+    }
+
+    /// The newest version.
+    #[must_use]
+    pub fn newest(&self) -> Option<u32> {
+        self.0.keys().next_back().copied()
+    }
+
+    /// The certificates peers are to trust: all of them, oldest first.
+    #[must_use]
+    pub fn trusted(&self) -> Vec<String> {
+        self.iter().map(|generation| generation.certificate_pem.clone()).collect()
+    }
+
+    /// The latest end of any leaf of this channel: what its peers' authorities wait for.
+    #[must_use]
+    pub fn leaves_until(&self) -> Option<Timestamp> {
+        self.iter().filter_map(|generation| generation.last_leaf_not_after).max()
+    }
+
+    /// With a certificate just signed: a new generation, or a new certificate for one that has lost its own
+    /// (which keeps its state). The very first signs at once, for nobody knows another.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: NewCertificate) -> Self {
+        let before = self.0.remove(&certificate.version);
+        let state = match &before {
+            Some(before) => before.state,
+            None if self.signing().is_none() && self.published().is_none() => GenerationState::Signing,
+            None => GenerationState::Published,
+        };
+        let generation = Generation {
+            version: certificate.version,
+            certificate_pem: certificate.certificate_pem,
+            fingerprint: certificate.fingerprint,
+            not_before: certificate.validity.not_before,
+            not_after: certificate.validity.not_after,
+            permitted_dns: certificate.permitted_dns,
+            published_at: certificate.published_at,
+            state,
+            // A certificate that peers do not hold yet: the wait begins again.
+            loaded_by: BTreeMap::new(),
+            last_leaf_not_after: before.and_then(|before| before.last_leaf_not_after),
+        };
+        self.0.insert(generation.version, generation);
+        self
+    }
+
+    /// With the peers that hold a generation noted.
+    #[must_use]
+    pub fn with_peers(mut self, version: u32, loaded_by: BTreeMap<String, Timestamp>) -> Self {
+        if let Some(generation) = self.0.get_mut(&version) {
+            generation.loaded_by = loaded_by;
+        }
+        self
+    }
+
+    /// With another generation signing; the one before retires, and so do those passed over.
+    #[must_use]
+    pub fn with_signing(mut self, version: u32) -> Self {
+        if self.0.contains_key(&version) {
+            for generation in self.0.values_mut() {
+                if generation.version == version {
+                    generation.state = GenerationState::Signing;
+                    generation.loaded_by.clear();
+                } else if generation.version < version || generation.state == GenerationState::Signing {
+                    generation.state = GenerationState::Retiring;
+                }
+            }
+        }
+        self
+    }
+
+    /// Without a generation.
+    #[must_use]
+    pub fn without(mut self, version: u32) -> Self {
+        self.0.remove(&version);
+        self
+    }
+
+    /// With a leaf noted that the generation is about to sign.
+    #[must_use]
+    pub fn with_leaf(mut self, version: u32, not_after: Timestamp) -> Self {
+        if let Some(generation) = self.0.get_mut(&version) {
+            generation.last_leaf_not_after = generation.last_leaf_not_after.max(Some(not_after));
+        }
+        self
+    }
+}
+
+/// A certificate just signed, on its way into the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCertificate {
+    /// The transit key version that signed it.
+    pub version: u32,
+    /// The certificate.
+    pub certificate_pem: String,
+    /// SHA-256 of its DER, lower-case hex.
+    pub fingerprint: String,
+    /// Its validity.
+    pub validity: Validity,
+    /// The DNS subtrees it may sign names in.
+    pub permitted_dns: BTreeSet<String>,
+    /// Now.
+    pub published_at: Timestamp,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::world::certificate::after;
+
+    pub(crate) fn certificate(version: u32, from: Timestamp, life: SignedDuration) -> NewCertificate {
+        NewCertificate {
+            version,
+            certificate_pem: format!("certificate {version}"),
+            fingerprint: format!("{version:064x}"),
+            validity: Validity { not_before: from, not_after: after(from, life) },
+            permitted_dns: ["cc-front.svc".to_owned()].into(),
+            published_at: from,
+        }
+    }
+
+    pub(crate) fn generation(version: u32, state: GenerationState) -> Generation {
+        let from = "2026-01-01T00:00:00Z".parse().unwrap();
+        let life = SignedDuration::from_hours(365 * 24);
+        let one = Generations::default().with_certificate(certificate(version, from, life));
+        Generation { state, ..one.get(version).unwrap().clone() }
+    }
+
+    #[test]
+    fn the_first_signs_at_once_and_the_next_waits() {
+        let from = Timestamp::UNIX_EPOCH;
+        let life = SignedDuration::from_hours(1);
+        let two = Generations::default()
+            .with_certificate(certificate(1, from, life))
+            .with_leaf(1, after(from, life))
+            .with_certificate(certificate(4, from, life));
+        assert_eq!(two.signing().unwrap().version, 1);
+        assert_eq!(two.published().unwrap().version, 4);
+
+        let switched = two.clone().with_signing(4);
+        assert_eq!(switched.signing().unwrap().version, 4);
+        assert_eq!(switched.get(1).unwrap().state, GenerationState::Retiring);
+        assert_eq!(switched.trusted(), ["certificate 1", "certificate 4"]);
+        assert_eq!(switched.leaves_until(), Some(after(from, life)));
+        assert_eq!(switched.without(1).newest(), Some(4));
+        assert_eq!(two.clone().with_signing(9), two, "an unknown version changes nothing");
+    }
+
+    #[test]
+    fn a_new_certificate_for_a_known_generation_keeps_its_place() {
+        let from = Timestamp::UNIX_EPOCH;
+        let life = SignedDuration::from_hours(1);
+        let one = Generations::default().with_certificate(certificate(1, from, life)).with_leaf(1, from);
+        let again = one.with_certificate(certificate(1, after(from, life), life));
+        let generation = again.get(1).unwrap();
+        assert_eq!(generation.state, GenerationState::Signing);
+        assert_eq!(generation.last_leaf_not_after, Some(from));
+        assert_eq!(generation.not_before, after(from, life));
+    }
+
+    #[test]
+    fn the_ledger_form_is_a_list_and_round_trips() {
+        let all = Generations::default()
+            .with_certificate(certificate(1, Timestamp::UNIX_EPOCH, SignedDuration::from_hours(1)))
+            .with_peers(1, [("a/b".to_owned(), Timestamp::UNIX_EPOCH)].into());
+        let text = serde_json::to_value(&all).unwrap();
+        assert_eq!(text[0]["state"], "Signing");
+        assert_eq!(text[0]["certificatePem"], "certificate 1");
+        assert_eq!(text[0]["loadedBy"]["a/b"], "1970-01-01T00:00:00Z");
+        assert_eq!(serde_json::from_value::<Generations>(text).unwrap(), all);
+    }
+}

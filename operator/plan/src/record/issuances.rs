@@ -1,0 +1,50 @@
+//! The last issuances of a Channel's certificate.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// How many issuances an object may have in one [`WINDOW`].
+pub const LIMIT: usize = 3;
+/// The window of the limit.
+pub const WINDOW: SignedDuration = SignedDuration::from_hours(1);
+
+/// One issuance, noted in the ledger before anything is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Issuance {
+    /// The serial, lower-case hex.
+    pub serial: String,
+    /// When it was noted.
+    pub at: Timestamp,
+    /// The name of the reason.
+    pub reason: String,
+}
+
+/// The last [`LIMIT`] issuances, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Issuances(Vec<Issuance>);
+
+impl Issuances {
+    /// Those on record, oldest first.
+    #[must_use]
+    pub fn recorded(&self) -> &[Issuance] {
+        &self.0
+    }
+
+    /// The record with one more, and only the last [`LIMIT`] kept.
+    #[must_use]
+    pub fn noted(mut self, issuance: Issuance) -> Self {
+        self.0.push(issuance);
+        let excess = self.0.len().saturating_sub(LIMIT);
+        self.0.drain(..excess);
+        self
+    }
+
+    /// The record without those that were noted and came to nothing: what was never signed is no issuance.
+    #[must_use]
+    pub fn without(mut self, unsigned: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|issuance| !unsigned(&issuance.serial));
+        self
+    }
+}

@@ -1,0 +1,125 @@
+//! The ledger: what must be remembered of a Channel, in Vault's KV, changed only by compare-and-set.
+//!
+//! It is the authority; status is derived from it. Intent is written before an effect, so that after
+//! a crash the next reconcile finds what may have been done and finishes or withdraws it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use subrosa_crds::{
+    cohort::Cohort,
+    names::{ChannelId, ChannelRef},
+};
+
+use crate::record::{
+    connection::Key, extra_trust, generations::Generations, issuances::Issuances, pods::PodCertificates,
+};
+
+/// The record of one Channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// The Channel it is of.
+    pub channel: ChannelRef,
+    /// The UID of the namespace from which the identity was minted.
+    pub namespace_uid: String,
+    /// The trust domain.
+    pub trust_domain: String,
+    /// The generations of its certificate authority.
+    #[serde(default)]
+    pub authority: Generations,
+    /// The last three issuances.
+    #[serde(default)]
+    pub issuances: Issuances,
+    /// Data keys by class, then by cohort.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<String, BTreeMap<String, KeyRecord>>,
+    /// Who has access in Vault, noted before it is granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+    /// The connections that are open, noted before they are opened.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub open: BTreeSet<Key>,
+    /// The further authorities that are trusted, noted before they are.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub extra_trust: BTreeSet<extra_trust::Key>,
+    /// Withdrawn connections, not yet proven closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closing: Vec<Withdrawal>,
+    /// The certificates that pods asked for, where they are delivered so or were lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodCertificates>,
+}
+
+/// What is remembered of a data key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyRecord {
+    /// When each version was made. Empty: intended, perhaps not made yet. Vault forgets the times of
+    /// versions below its minimum, so this may know more than Vault does.
+    #[serde(default)]
+    pub versions: BTreeMap<u32, Timestamp>,
+    /// Rotation was stopped, because the cohort has ended or the class was removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
+}
+
+/// Access in Vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Access {
+    /// The ServiceAccount's UID: the name of the entity alias.
+    pub service_account_uid: String,
+    /// Whether the workload may open what it sealed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_open: bool,
+}
+
+/// A withdrawn connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Withdrawal {
+    /// Which.
+    #[serde(flatten)]
+    pub key: Key,
+    /// Since when new connections are refused.
+    pub since: Timestamp,
+}
+
+impl Ledger {
+    /// The first record of a Channel.
+    pub fn new(channel: ChannelRef, namespace_uid: &str, trust_domain: &str) -> Self {
+        Self {
+            channel,
+            namespace_uid: namespace_uid.to_owned(),
+            trust_domain: trust_domain.to_owned(),
+            authority: Generations::default(),
+            issuances: Issuances::default(),
+            keys: BTreeMap::new(),
+            access: None,
+            open: BTreeSet::new(),
+            extra_trust: BTreeSet::new(),
+            closing: Vec::new(),
+            pods: None,
+        }
+    }
+
+    /// The identity it belongs under.
+    pub fn id(&self) -> ChannelId {
+        ChannelId::mint(&self.namespace_uid, &self.channel.name)
+    }
+
+    /// The record of a data key, made where there is none.
+    pub fn key_mut(&mut self, class: &str, cohort: Cohort) -> &mut KeyRecord {
+        self.keys.entry(class.to_owned()).or_default().entry(cohort.to_string()).or_default()
+    }
+
+    /// The record of a data key.
+    pub fn key(&self, class: &str, cohort: Cohort) -> Option<&KeyRecord> {
+        self.keys.get(class)?.get(&cohort.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+use serde_json::{Value, json};
+use subrosa_crds::trust_domain::Direction;
+
+use super::*;
+use crate::{
+    record::{connection::Other, generations::NewCertificate, issuances::Issuance},
+    testing::{named, now, read},
+    world::certificate::Validity,
+};
+
+fn full() -> Ledger {
+    let mut ledger = Ledger::new(named("cc-front/voice"), "uid-cc-front", "oosterlinde");
+    ledger.authority = ledger.authority.with_certificate(NewCertificate {
+        version: 1,
+        certificate_pem: "certificate".into(),
+        fingerprint: "ab".into(),
+        validity: Validity { not_before: now(), not_after: now() },
+        permitted_dns: ["cc-front.svc".to_owned()].into(),
+        published_at: now(),
+    });
+    ledger.issuances =
+        ledger.issuances.noted(Issuance { serial: "0bad".into(), at: now(), reason: "Missing".into() });
+    let cohort = "2026w47".parse().unwrap();
+    *ledger.key_mut("call", cohort) = KeyRecord { versions: [(1, now()), (12, now())].into(), closed: true };
+    ledger.key_mut("call", "open-2026m11".parse().unwrap());
+    ledger.access = Some(Access { service_account_uid: "sa-uid".into(), may_open: true });
+    let key = |direction, name: &str, other| Key { direction, name: name.into(), other };
+    ledger.open = [
+        key(Direction::Egress, "recorder", Other::Channel(named("cc-data/recorder"))),
+        key(Direction::Ingress, "carrier", Other::Party("carrier".into())),
+        key(Direction::Egress, "kube-api", Other::Service("kube-api".into())),
+    ]
+    .into();
+    ledger.closing = vec![Withdrawal {
+        key: key(Direction::Ingress, "ivr", Other::Channel(named("cc-front/ivr"))),
+        since: now(),
+    }];
+    ledger
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for ledger in [full(), Ledger::new(named("cc-front/voice"), "uid", "oosterlinde")] {
+        let text = serde_json::to_string(&ledger).unwrap();
+        assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), ledger, "{text}");
+        let value = serde_json::to_value(&ledger).unwrap();
+        assert_eq!(read::<Ledger>(value), ledger, "KV gives back a value, not a text");
+    }
+}
+
+#[test]
+fn its_form_is_kept() {
+    insta::assert_yaml_snapshot!(full());
+}
+
+#[test]
+fn what_an_older_operator_wrote_is_read() {
+    let least = json!({
+        "channel": {"namespace": "cc-front", "name": "voice"},
+        "namespaceUid": "uid-cc-front",
+        "trustDomain": "oosterlinde",
+    });
+    let ledger: Ledger = read(least.clone());
+    assert_eq!(ledger, Ledger::new(named("cc-front/voice"), "uid-cc-front", "oosterlinde"));
+
+    let mut later = least;
+    later["keys"] = json!({"call": {"2026w47": {"versions": {"1": "2026-11-22T12:00:00Z"}}, "2026w48": {}}});
+    later["access"] = json!({"serviceAccountUid": "sa-uid"});
+    later["something"] = json!("of a newer operator");
+    let ledger: Ledger = read(later);
+    assert_eq!(ledger.keys["call"]["2026w47"].versions, [(1, now())].into());
+    assert!(!ledger.keys["call"]["2026w47"].closed && ledger.keys["call"]["2026w48"].versions.is_empty());
+    assert_eq!(ledger.access, Some(Access { service_account_uid: "sa-uid".into(), may_open: false }));
+}
+
+#[test]
+fn what_names_no_channel_is_refused() {
+    for broken in
+        [json!({}), json!({"channel": "cc-front/voice", "namespaceUid": "u", "trustDomain": "d"}), json!([])]
+    {
+        assert!(serde_json::from_value::<Ledger>(broken.clone()).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn nothing_secret_has_a_place_in_it() {
+    let Value::Object(fields) = serde_json::to_value(full()).unwrap() else { panic!() };
+    let names: Vec<_> = fields.keys().map(String::as_str).collect();
+    let known = [
+        "access",
+        "authority",
+        "channel",
+        "closing",
+        "issuances",
+        "keys",
+        "namespaceUid",
+        "open",
+        "trustDomain",
+    ];
+    assert_eq!(names, known, "a new field must be weighed: the ledger is read by whoever reads KV");
+}
+
+#[test]
+fn keys_are_found_by_class_and_cohort() {
+    let mut ledger = full();
+    let cohort = "2026w47".parse().unwrap();
+    assert_eq!(ledger.key("call", cohort).unwrap().versions.len(), 2);
+    assert!(ledger.key("call", "2026w48".parse().unwrap()).is_none());
+    assert!(ledger.key("other", cohort).is_none());
+    assert_eq!(ledger.key_mut("other", cohort), &KeyRecord::default());
+    assert_eq!(ledger.id(), ChannelId::mint("uid-cc-front", "voice"));
+}

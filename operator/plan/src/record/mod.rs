@@ -1,0 +1,8 @@
+//! What must be remembered, in the form in which it is kept. Nothing here decides.
+
+pub mod connection;
+pub mod extra_trust;
+pub mod generations;
+pub mod issuances;
+pub mod ledger;
+pub mod pods;

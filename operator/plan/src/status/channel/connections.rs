@@ -1,0 +1,175 @@
+//! Connections as status shows them: open only where both ends have them in force.
+
+use std::collections::BTreeSet;
+
+use subrosa_crds::{
+    Channel, channel::ConnectionStatus, condition, names::ChannelRef, trust_domain::NetworkMode,
+};
+
+use crate::channel::applied::Applied;
+use crate::{
+    channel::{Plan, Scope},
+    consent::connection::{Connection, State},
+    network,
+    record::connection::Other,
+    world::{World, domain, fault::Fault},
+};
+
+pub(super) fn connections(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+) -> Vec<ConnectionStatus> {
+    let ledger = applied.ledger.as_ref().ok();
+    let closing: BTreeSet<_> =
+        ledger.map(|ledger| ledger.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
+    let mut shown: Vec<_> = plan
+        .connections
+        .iter()
+        .map(|connection| {
+            let still_closing = !connection.is_open() && closing.contains(&connection.key());
+            let waits_for = if connection.is_open() {
+                not_in_force(channel, name, connection, plan, applied, world)
+            } else {
+                None
+            };
+            let state = match (&waits_for, still_closing) {
+                (Some(_), _) => State::Closed,
+                (None, true) => State::Closing,
+                (None, false) => connection.state,
+            };
+            ConnectionStatus {
+                name: connection.name.clone(),
+                direction: connection.direction.as_str().to_owned(),
+                listeners: connection.listeners.clone(),
+                state: state.as_str().to_owned(),
+                next_step: waits_for
+                    .as_ref()
+                    .map(|waits| waits.next_step.clone())
+                    .or_else(|| connection.next_step.clone()),
+                reason: waits_for
+                    .map(|waits| format!("agreed by both ends; {}", waits.reason))
+                    .or_else(|| connection.reason.clone()),
+            }
+        })
+        .collect();
+    // Withdrawn by removing the entry: shown until nothing of it can still run.
+    for key in closing {
+        if shown.iter().any(|one| one.name == key.name && one.direction == key.direction.as_str()) {
+            continue;
+        }
+        shown.push(ConnectionStatus {
+            name: key.name.clone(),
+            direction: key.direction.as_str().to_owned(),
+            state: State::Closing.as_str().to_owned(),
+            reason: Some(format!("no longer declared with {}", key.other)),
+            next_step: Some(
+                "none: it is Closed when every pod has restarted or the older certificates have expired"
+                    .into(),
+            ),
+            ..ConnectionStatus::default()
+        });
+    }
+    shown
+}
+
+/// What an agreed connection waits for, and who does something about it.
+struct Waits {
+    reason: String,
+    next_step: String,
+}
+
+impl Waits {
+    /// Something of this Channel could not be put in force: its own message has the next step.
+    fn for_fault(what: &str, fault: &Fault) -> Self {
+        Self {
+            reason: format!("{what}: {}", fault.message),
+            next_step: format!(
+                "mend what condition Ready of this Channel tells ({}); it opens by itself then",
+                fault.reason
+            ),
+        }
+    }
+
+    /// The other end is under way, or held up by something that only its own status tells.
+    fn for_peer(reason: String, peer: &ChannelRef, world: &World) -> Self {
+        let status = world.channel(peer).and_then(|channel| channel.status.as_ref());
+        let held_up = status
+            .and_then(|status| condition::find(&status.conditions, condition::READY))
+            .filter(|ready| ready.status == "False");
+        let next_step = held_up.map_or_else(
+            || "none: it opens by itself".into(),
+            |ready| {
+                format!(
+                    "mend what condition Ready of Channel {peer} tells ({}); it opens by itself then",
+                    ready.reason
+                )
+            },
+        );
+        Self { reason, next_step }
+    }
+}
+
+/// What an agreed connection still waits for: nothing is open because both ends say so.
+fn not_in_force(
+    channel: &Channel,
+    name: &ChannelRef,
+    connection: &Connection,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+) -> Option<Waits> {
+    let audited = plan.scope == Scope::Audit;
+    match &applied.network {
+        Err(fault) => return Some(Waits::for_fault("its network policy is not written", fault)),
+        Ok(false) if !audited => {
+            return Some(Waits {
+                reason: "this Channel has no network policy yet".into(),
+                next_step: "none: it opens by itself".into(),
+            });
+        }
+        Ok(_) => {}
+    }
+    let unchanged = applied.ledger.is_err() && stays_open(channel, name, connection, plan, world);
+    if let Err(fault) = &applied.certificate
+        && !unchanged
+    {
+        return Some(Waits::for_fault("the certificate is not in force", fault));
+    }
+    let Other::Channel(peer) = &connection.other else { return None };
+    if !applied.trusting.contains(peer) && !unchanged {
+        let reason = format!("Channel {peer} has no certificate authority yet");
+        return Some(Waits::for_peer(reason, peer, world));
+    }
+    let workload = plan.policy.spec.clone().and_then(|spec| spec.pod_selector).unwrap_or_default();
+    let enforced = domain::mode(&plan.domain, &peer.namespace) == NetworkMode::Enforce;
+    let policies = world.network_policies.get(&peer.namespace);
+    let theirs = policies
+        .and_then(|policies| policies.get(&network::policy_name(&peer.name))?.spec.as_ref())
+        .is_some_and(|spec| network::lets_through(spec, &name.namespace, &workload, connection));
+    (enforced && !theirs).then(|| {
+        let reason = format!("the network policy of Channel {peer} does not have it yet");
+        Waits::for_peer(reason, peer, world)
+    })
+}
+
+/// Whether a connection that was open is so still, while the ledger cannot be read: nothing that both
+/// ends declare is taken away then, and the policy has it as planned.
+fn stays_open(
+    channel: &Channel,
+    name: &ChannelRef,
+    connection: &Connection,
+    plan: &Plan,
+    world: &World,
+) -> bool {
+    let before = channel.status.iter().flat_map(|status| &status.connections);
+    let was_open = before
+        .filter(|one| one.name == connection.name && one.direction == connection.direction.as_str())
+        .any(|one| one.state == State::Open.as_str());
+    let policies = world.network_policies.get(&name.namespace);
+    let found = policies.and_then(|policies| policies.get(&network::policy_name(&name.name))?.spec.as_ref());
+    was_open
+        && found.zip(plan.policy.spec.as_ref()).is_some_and(|(found, wanted)| network::same(found, wanted))
+}

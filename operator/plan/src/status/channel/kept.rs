@@ -1,0 +1,124 @@
+//! The conditions KeysReady and Retained: whether what is sealed has its keys and its dates.
+
+use jiff::Timestamp;
+use subrosa_crds::condition::{self, Truth, Verdict};
+
+use crate::channel::applied::Applied;
+use crate::{
+    channel::{Plan, Scope},
+    keys::retention,
+    world::{World, domain},
+};
+
+/// Why a Channel with data classes may have no key to make.
+const NO_COHORT: &str = "the cohorts of its data classes cannot be counted: check the operator's clock, cohort and spec.encryption.rotateEvery";
+
+/// Only what seals stands on a retention policy.
+fn seals(plan: &Plan) -> bool {
+    plan.footing.as_ref().is_some_and(|footing| footing.policy.is_some())
+}
+
+pub(super) fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
+    let verdict =
+        |truth, reason: &str, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
+    let found = match &applied.keys {
+        Ok(found) => found,
+        Err(fault) => return verdict(Truth::False, &fault.reason, fault.message.clone()),
+    };
+    if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
+        return verdict(
+            Truth::Unknown,
+            "NotPlanned",
+            "no key is made or judged while this Channel is Stalled or frozen".into(),
+        );
+    }
+    if plan.keys.is_empty() && seals(plan) {
+        return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
+    }
+    if plan.keys.is_empty() {
+        return verdict(Truth::True, "NothingSealed", "no data class is declared: no key is needed".into());
+    }
+    // What is remembered of the keys says nothing of who can use them now.
+    if let Some(vault) = domain::out_of_reach(&plan.domain) {
+        return verdict(Truth::False, &vault.reason, vault.message.clone());
+    }
+    for (name, key) in found {
+        if let Some(flag) = key.alarming {
+            let message = format!(
+                "transit key {name} has {flag} set, which its data cannot be protected from: find who set it, and reseal under a new key"
+            );
+            return verdict(Truth::False, "IrreversibleKey", message);
+        }
+    }
+    for key in &plan.keys {
+        let Some(seen) = found.get(&key.name) else {
+            let was_there = applied
+                .ledger
+                .as_ref()
+                .ok()
+                .and_then(|ledger| ledger.key(&key.class, key.cohort))
+                .is_some_and(|record| !record.versions.is_empty());
+            let (reason, message) = if was_there {
+                (
+                    "KeyMissing",
+                    format!(
+                        "transit key {} was there and is gone: restore it from a Vault snapshot",
+                        key.name
+                    ),
+                )
+            } else {
+                ("KeyPending", format!("transit key {} does not exist yet", key.name))
+            };
+            return verdict(Truth::False, reason, message);
+        };
+        if seen.rotate_every != key.rotate_every {
+            return verdict(
+                Truth::False,
+                "RotationNotSet",
+                format!("transit key {} does not rotate as declared", key.name),
+            );
+        }
+    }
+    verdict(Truth::True, "KeysInPlace", format!("{} keys exist and rotate as declared", plan.keys.len()))
+}
+
+pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Verdict {
+    let verdict =
+        |truth, reason: &str, message: String| Verdict::new(condition::RETAINED, truth, reason, message);
+    if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
+        return verdict(
+            Truth::Unknown,
+            "NotPlanned",
+            "nothing is judged while this Channel is Stalled or frozen".into(),
+        );
+    }
+    if plan.keys.is_empty() && seals(plan) {
+        return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
+    }
+    if plan.keys.is_empty() {
+        return verdict(Truth::True, "NothingKept", "no data class is declared".into());
+    }
+    let policy = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
+    let conflicts = policy.map(|policy| retention::problems(policy, world, now)).unwrap_or_default();
+    if let Some(first) = conflicts.first() {
+        return verdict(Truth::False, "RetentionConflict", first.clone());
+    }
+    match &applied.ledger {
+        Err(fault) => verdict(Truth::False, &fault.reason, fault.message.clone()),
+        Ok(ledger) => {
+            let missing: Vec<_> = plan
+                .keys
+                .iter()
+                .filter(|key| {
+                    ledger.key(&key.class, key.cohort).is_none_or(|record| record.versions.is_empty())
+                })
+                .map(|key| key.name.as_str())
+                .collect();
+            if missing.is_empty() {
+                verdict(Truth::True, "Scheduled", "every data class has keys and due dates".into())
+            } else {
+                verdict(Truth::False, "KeyPending", format!("not in the ledger yet: {}", missing.join(", ")))
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What a Channel's status says: only what was observed or done, and the weakest assurance of it.
+
+mod connections;
+mod exceptions;
+mod isolation;
+mod kept;
+mod pods;
+mod served;
+
+pub use exceptions::news as exception_news;
+use jiff::Timestamp;
+use subrosa_crds::{
+    Channel, ChannelStatus,
+    channel::{AuthorityStatus, CertificateStatus, ConnectionStatus, ServedStatus},
+    condition::{self, Condition, Truth, Verdict},
+    names::ChannelRef,
+};
+
+use crate::{
+    certificate::{ExternalFacts, Held, LeafFacts, external, reissue},
+    channel::{Plan, Scope, applied::Applied, declaration::Problem},
+    consent::{connection::State, extra_trust},
+    keys,
+    record::{generations::GenerationState, ledger::Ledger},
+    world::{World, domain, fault::Fault},
+};
+
+/// The status of a Channel whose plan was carried out as far as `applied` tells.
+pub fn channel(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+    now: Timestamp,
+) -> ChannelStatus {
+    let today = domain::today(&plan.domain, now);
+    let ledger = applied.ledger.as_ref().ok();
+    let connections = connections::connections(channel, name, plan, applied, world);
+    let found = applied.keys.as_ref().ok();
+    let retention = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
+    let (keys, other_keys) = ledger
+        .map(|ledger| keys::status(ledger, &plan.keys, found, retention, &plan.domain, now))
+        .unwrap_or_default();
+    let exceptions = exceptions::exceptions(channel, plan, today);
+    // What follows the declared ones was withdrawn by removing the entry: shown, and not owed.
+    let declared = connections.get(..plan.connections.len()).unwrap_or_default();
+    let open = declared.iter().filter(|connection| connection.state == State::Open.as_str()).count();
+    let summary = format!("{open}/{}", declared.len());
+    let (verdicts, served) = verdicts(channel, name, plan, applied, declared, world, now);
+    let old = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    ChannelStatus {
+        observed_generation: channel.metadata.generation,
+        type_: channel.spec.type_,
+        id: Some(plan.id.to_string()),
+        trust_domain: plan.domain.metadata.name.clone(),
+        certificate: applied.certificate.as_ref().ok().and_then(|held| match held {
+            Held::Issued(leaf) => Some(certificate(plan, leaf, served)),
+            Held::External(facts) => Some(of_others(plan, facts, served)),
+            Held::OfEach => pods::certificate(name, plan, ledger?, world),
+        }),
+        authority: ledger.and_then(authority),
+        keys,
+        other_keys,
+        connection_summary: Some(summary),
+        connections,
+        exceptions,
+        conditions: condition::conditions(verdicts, old, channel.metadata.generation, now),
+    }
+}
+
+/// The status of a Channel that no trust domain governs: everything it had been said to have is gone
+/// from it but its identity.
+pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> ChannelStatus {
+    let before = channel.status.clone().unwrap_or_default();
+    let verdicts = vec![
+        Verdict::new(condition::READY, Truth::False, problem.reason, problem.message.clone()),
+        Verdict::new(
+            condition::STALLED,
+            Truth::True,
+            problem.reason,
+            format!("{}: {}", problem.field, problem.message),
+        ),
+    ];
+    ChannelStatus {
+        observed_generation: channel.metadata.generation,
+        type_: channel.spec.type_,
+        id: before.id,
+        conditions: condition::conditions(verdicts, &before.conditions, channel.metadata.generation, now),
+        ..ChannelStatus::default()
+    }
+}
+
+fn of_others(plan: &Plan, facts: &ExternalFacts, served: Option<ServedStatus>) -> CertificateStatus {
+    CertificateStatus {
+        serial: facts.serial.clone(),
+        issuer: facts.issuer.clone(),
+        spiffe_id: facts.spiffe_id.clone().unwrap_or_default(),
+        not_before: facts.validity.not_before.to_string(),
+        not_after: facts.validity.not_after.to_string(),
+        renew_at: external::late(facts.validity).to_string(),
+        secret_name: plan.external.clone(),
+        pods: None,
+        served,
+    }
+}
+
+fn certificate(plan: &Plan, leaf: &LeafFacts, served: Option<ServedStatus>) -> CertificateStatus {
+    let issuer = leaf.issuer.map(|version| plan.authority.subject(version).to_string()).unwrap_or_default();
+    CertificateStatus {
+        serial: leaf.serial.clone(),
+        issuer,
+        spiffe_id: plan.leaf.spiffe_id(),
+        not_before: leaf.validity.not_before.to_string(),
+        not_after: leaf.validity.not_after.to_string(),
+        renew_at: reissue::renewal(leaf, &plan.leaf).to_string(),
+        secret_name: Some(plan.secret_name.clone()),
+        pods: None,
+        served,
+    }
+}
+
+fn authority(ledger: &Ledger) -> Option<AuthorityStatus> {
+    let signing = ledger.authority.signing()?;
+    Some(AuthorityStatus {
+        generation: signing.version.into(),
+        fingerprint: signing.fingerprint.clone(),
+        not_after: signing.not_after.to_string(),
+        next: ledger.authority.published().map(|next| next.version.into()),
+        retiring: ledger
+            .authority
+            .iter()
+            .filter(|one| one.state == GenerationState::Retiring)
+            .map(|one| one.version.into())
+            .collect(),
+    })
+}
+
+fn verdicts(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    connections: &[ConnectionStatus],
+    world: &World,
+    now: Timestamp,
+) -> (Vec<Verdict>, Option<ServedStatus>) {
+    let (served, presented) = served::served(channel, name, plan, applied, world, now);
+    let isolated = isolation::isolated(channel, name, plan, applied, world, domain::today(&plan.domain, now));
+    let keys_ready = kept::keys_ready(plan, applied);
+    let retained = kept::retained(plan, applied, world, now);
+    let stalled = match &plan.scope {
+        Scope::Stalled(problems) => problems.first().map(|first| {
+            let all: Vec<_> = problems.iter().map(|one| format!("{}: {}", one.field, one.message)).collect();
+            Verdict::new(condition::STALLED, Truth::True, first.reason, all.join("; "))
+        }),
+        _ => None,
+    };
+    let ready = ready(plan, applied, stalled.as_ref(), [&keys_ready, &retained, &isolated], &served, now);
+    let reconciling = (ready.truth == Truth::False && stalled.is_none() && applied.fault().is_some())
+        .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
+    let mut verdicts = vec![ready, connected(connections), served, isolated, keys_ready, retained];
+    verdicts.extend(reconciling);
+    verdicts.extend(stalled);
+    (verdicts, presented)
+}
+
+fn ready(
+    plan: &Plan,
+    applied: &Applied,
+    stalled: Option<&Verdict>,
+    others: [&Verdict; 3],
+    served: &Verdict,
+    now: Timestamp,
+) -> Verdict {
+    let not = |reason: &str, message: &str| Verdict::new(condition::READY, Truth::False, reason, message);
+    if let Some(stalled) = stalled {
+        return not(&stalled.reason, &stalled.message);
+    }
+    if let Some(fault) = applied.fault() {
+        return not(&fault.reason, &fault.message);
+    }
+    // While a namespace is moved it is audited: this must not hide behind that.
+    if let Some(fault) = extra_trust::fault(&plan.extra_trust) {
+        return not(&fault.reason, &fault.message);
+    }
+    if let Some(fault) = expiring(plan, applied, now) {
+        return not(&fault.reason, &fault.message);
+    }
+    match plan.scope {
+        Scope::Frozen => {
+            return not(
+                "NamespaceFrozen",
+                "the namespace lost its trust-domain label: what protects it stays and renews, nothing new opens; \
+                 ask who governs the trust domain to label it again",
+            );
+        }
+        Scope::Audit => {
+            return not("AuditMode", "network policies are only reported here: nothing is isolated yet");
+        }
+        Scope::Full | Scope::Stalled(_) => {}
+    }
+    for other in others {
+        if other.truth == Truth::False {
+            return not(&other.reason, &other.message);
+        }
+    }
+    let [_, _, isolated] = others;
+    let (reason, message) = assurance(served, isolated);
+    Verdict::new(condition::READY, Truth::True, reason, message)
+}
+
+/// The weakest of what is known of a Channel that is in force: each control as written, or as seen.
+///
+/// Where no listener speaks TLS there is no certificate to see. What pods fail to serve is said by Served, and
+/// does not undo what is in force: they have to be let in on what was written.
+fn assurance(served: &Verdict, isolated: &Verdict) -> (&'static str, &'static str) {
+    let seen = served.truth == Truth::True || served.reason == "NoTLSListener";
+    match (seen, isolated.truth == Truth::True) {
+        (true, true) => ("InForce", "everything is in force, and probes saw it from a pod"),
+        (true, false) if served.truth == Truth::True => (
+            "InForceUnproven",
+            "certificate, keys, access and network policies are in force as written; probes saw the certificate on \
+             every ready pod, and none has seen that packets are blocked",
+        ),
+        _ => (
+            "InForceUnproven",
+            "certificate, keys, access and network policies are in force as written; no probe has seen them from a pod",
+        ),
+    }
+}
+
+/// A certificate of somebody else that should have been renewed. It is valid still: nothing is closed by it.
+fn expiring(plan: &Plan, applied: &Applied, now: Timestamp) -> Option<Fault> {
+    match &applied.certificate {
+        Ok(Held::External(facts)) => {
+            external::expiring(facts, plan.external.as_deref().unwrap_or_default(), now)
+        }
+        _ => None,
+    }
+}
+
+fn connected(connections: &[ConnectionStatus]) -> Verdict {
+    let open = State::Open.as_str();
+    let waiting: Vec<_> = connections.iter().filter(|connection| connection.state != open).collect();
+    let Some(first) = waiting.first() else {
+        let (reason, message) = if connections.is_empty() {
+            ("NothingDeclared", "no connection is declared: nothing may connect".to_owned())
+        } else {
+            ("AllOpen", format!("all {} declared connections are open", connections.len()))
+        };
+        return Verdict::new(condition::CONNECTED, Truth::True, reason, message);
+    };
+    let names: Vec<_> = waiting.iter().map(|one| format!("{} ({})", one.name, one.state)).collect();
+    Verdict::new(condition::CONNECTED, Truth::False, first.state.clone(), names.join(", "))
+}
+
+/// Whether a condition of `conditions` needs someone's attention.
+pub fn needs_attention(conditions: &[Condition]) -> bool {
+    conditions.iter().any(|condition| match condition.type_.as_str() {
+        condition::READY
+        | condition::CONNECTED
+        | condition::SERVED
+        | condition::ISOLATED
+        | condition::KEYS_READY => condition.status == "False",
+        condition::STALLED => condition.status == "True",
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The certificate of a Channel whose pods have one each.
+
+use subrosa_crds::{channel::CertificateStatus, names::ChannelRef};
+
+use crate::{channel::Plan, record::ledger::Ledger, world::World};
+
+/// The certificate that ends first of those that running pods were given, and of how many; none where none was.
+///
+/// What a pod makes of it nobody here can see: its key is on its node.
+pub(super) fn certificate(
+    name: &ChannelRef,
+    plan: &Plan,
+    ledger: &Ledger,
+    world: &World,
+) -> Option<CertificateStatus> {
+    let running = world.running_uids(&name.namespace);
+    let current: Vec<_> = ledger.pods.as_ref()?.current(&running).collect();
+    let first = current.iter().min_by_key(|issued| (issued.not_after, &issued.serial))?;
+    Some(CertificateStatus {
+        serial: first.serial.clone(),
+        issuer: plan.authority.subject(first.generation).to_string(),
+        spiffe_id: plan.leaf.spiffe_id(),
+        not_before: first.not_before.to_string(),
+        not_after: first.not_after.to_string(),
+        renew_at: first.renew_at.to_string(),
+        secret_name: None,
+        pods: i64::try_from(current.len()).ok(),
+        served: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        record::pods::{Issued, Names, PodCertificates},
+        testing::{Scene, named, now},
+        world::{PodFacts, certificate::after},
+    };
+
+    #[test]
+    fn the_first_that_ends_of_those_that_run_is_told() {
+        let pod = |uid: &str| PodFacts { uid: uid.into(), ..PodFacts::default() };
+        let scene = Scene::new()
+            .channel("cc-front/voice", json!({"tls": {"delivery": "PodCertificate", "reload": "Workload"}}))
+            .pod_with("cc-front/a", pod("a"))
+            .pod_with("cc-front/b", pod("b"))
+            .pod_with("cc-front/ended", PodFacts { finished: true, ..pod("ended") });
+        let ends = |hours| after(now(), SignedDuration::from_hours(hours));
+        let names = || Names { common_name: "voice".into(), dns_names: [].into() };
+        let record = [("a", 9), ("b", 5), ("ended", 1)].into_iter().fold(
+            PodCertificates { in_force: true, ..PodCertificates::default() },
+            |record, (uid, hours)| {
+                let (not_before, not_after) = (now(), ends(hours));
+                let issued =
+                    Issued { serial: uid.into(), generation: 2, not_before, not_after, renew_at: ends(1) };
+                record.noted(uid, names(), issued, now())
+            },
+        );
+        let plan = scene.plan("cc-front/voice");
+        let ledger = |pods| Ledger { pods, ..scene.first_ledger("cc-front/voice") };
+        let told = |pods| certificate(&named("cc-front/voice"), &plan, &ledger(pods), &scene);
+        let first = told(Some(record)).unwrap();
+        assert_eq!((first.serial.as_str(), first.not_after), ("b", ends(5).to_string()));
+        assert_eq!((first.pods, first.secret_name), (Some(2), None));
+        assert!(first.issuer.ends_with(".2"), "{}", first.issuer);
+        assert_eq!(told(Some(PodCertificates::default())), None, "none was issued");
+    }
+}

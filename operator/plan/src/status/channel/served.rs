@@ -1,0 +1,156 @@
+//! The condition Served: whether probes saw the current certificate on every ready pod.
+
+mod fault;
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    Channel,
+    channel::{Reload, ServedStatus},
+    condition::{self, Truth, Verdict},
+    names::ChannelRef,
+};
+
+use self::fault::Finding;
+use crate::channel::applied::Applied;
+use crate::{
+    channel::{Plan, applied::Restart},
+    probe::{self, Targets},
+    world::{
+        World,
+        answers::{self, Answer, Seen},
+    },
+};
+
+/// How many pods a message names.
+const NAMED: usize = 5;
+
+/// The condition, and what `status.certificate.served` says.
+pub(super) fn served(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+    now: Timestamp,
+) -> (Verdict, Option<ServedStatus>) {
+    let unknown = |reason: &str, message: &str| (verdict(Truth::Unknown, reason, message), None);
+    if let Restart::Held(why) = &applied.restart {
+        let status = probe::targets(channel, name, plan, applied, world).and_then(|targets| {
+            let seen = world.served.get(name)?;
+            last_on_all(channel, &targets, seen, now)
+        });
+        return (verdict(Truth::False, "RestartHeld", why), status);
+    }
+    if answers::listeners(channel).is_empty() {
+        return unknown(
+            "NoTLSListener",
+            "no listener speaks TLS: there is nothing that a probe could ask for its certificate",
+        );
+    }
+    if world.probes.is_none() {
+        return unknown("NotProbed", "no probe has seen which certificate the pods serve");
+    }
+    let Some(targets) = probe::targets(channel, name, plan, applied, world) else {
+        return unknown("NotProbed", "which certificate should be served is not known: see Ready");
+    };
+    if targets.pods.is_empty() {
+        return unknown("NotProbed", "no pod of this Channel is ready: there is none to ask");
+    }
+    let seen = world.served.get(name).cloned().unwrap_or_default();
+    let status = last_on_all(channel, &targets, &seen, now);
+    if let Some(finding) = Finding::worst(channel, name, plan.certificate_secret(), &targets, &seen, world) {
+        let message = finding.message(channel, plan, &targets, &applied.restart);
+        return (verdict(finding.truth(), finding.reason(), &message), status);
+    }
+    if !targets.answered(&seen) {
+        // A look that is under way is no news: what was said before stands until it is answered.
+        let last = channel.status.as_ref().and_then(|status| {
+            let last = condition::find(&status.conditions, condition::SERVED)?;
+            let served = status.certificate.as_ref().and_then(|certificate| certificate.served.clone());
+            Some((verdict(truth(&last.status), &last.reason, &last.message), served))
+        });
+        return last.unwrap_or_else(|| unknown("NotProbed", "the pods are being asked for the first time"));
+    }
+    let pods = targets.pods.len();
+    let mut message = format!("probes saw the current certificate on all {pods} ready pods");
+    if let Some(note) = never_updated(channel, name, plan, &targets, world) {
+        message.push_str(&note);
+    }
+    (verdict(Truth::True, "CurrentEverywhere", &message), status)
+}
+
+fn verdict(truth: Truth, reason: &str, message: &str) -> Verdict {
+    Verdict::new(condition::SERVED, truth, reason, message)
+}
+
+fn truth(status: &str) -> Truth {
+    match status {
+        "True" => Truth::True,
+        "False" => Truth::False,
+        _ => Truth::Unknown,
+    }
+}
+
+/// The certificate that every ready pod was last seen to present, perhaps not the current one, and how many
+/// still do. Its time is kept as long as it is the same.
+fn last_on_all(channel: &Channel, targets: &Targets, seen: &Seen, now: Timestamp) -> Option<ServedStatus> {
+    let old = channel.status.as_ref().and_then(|status| status.certificate.as_ref()?.served.clone());
+    let by_pod: Vec<Option<&str>> =
+        targets.pods.iter().map(|(pod, target)| one_serial(targets, pod, target, seen)).collect();
+    let total = by_pod.len();
+    let first = by_pod.first().copied().flatten();
+    let common = first.filter(|_| by_pod.iter().all(|one| *one == first));
+    if let Some(serial) = common {
+        let since = old.filter(|old| old.serial == serial).map(|old| old.at);
+        let at = since.unwrap_or_else(|| now.to_string());
+        return Some(ServedStatus { serial: serial.to_owned(), at, pods: format!("{total}/{total}") });
+    }
+    let old = old.filter(|_| total > 0)?;
+    let still = by_pod.iter().filter(|one| **one == Some(old.serial.as_str())).count();
+    Some(ServedStatus { pods: format!("{still}/{total}"), ..old })
+}
+
+/// The serial that a pod presents at all of its listeners.
+fn one_serial<'a>(
+    targets: &Targets,
+    pod: &str,
+    target: &answers::PodTarget,
+    seen: &'a Seen,
+) -> Option<&'a str> {
+    let answers = targets.answers(pod, target, seen)?;
+    let serial = |port: &u16| match answers.get(port) {
+        Some(Answer::Certificate(shown)) => Some(shown.serial.as_str()),
+        _ => None,
+    };
+    let mut serials = targets.listeners.keys().map(serial);
+    let first = serials.next().flatten()?;
+    serials.all(|serial| serial == Some(first)).then_some(first)
+}
+
+/// What a workload that watches its files will not see.
+fn never_updated(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    targets: &Targets,
+    world: &World,
+) -> Option<String> {
+    let watches = channel.spec.tls.as_ref().and_then(|tls| tls.reload) == Some(Reload::Workload);
+    let pods = world.pods.get(&name.namespace).filter(|_| watches)?;
+    let by_path: Vec<_> = targets
+        .pods
+        .keys()
+        .filter(|pod| pods.get(*pod).is_some_and(|pod| pod.mounts_sub_path(plan.certificate_secret())))
+        .map(String::as_str)
+        .take(NAMED)
+        .collect();
+    (!by_path.is_empty()).then(|| {
+        format!(
+            "; {} mounts it by subPath, which follows no renewal: mount the whole volume before the next one",
+            by_path.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! What an ExternalParty's status says.
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    ExternalParty, ExternalPartyStatus, TrustDomain,
+    condition::{self, Truth, Verdict},
+};
+
+use crate::{
+    consent::party::{self, Standing, WARNING_DAYS},
+    world::{World, domain},
+};
+
+/// How the message counts the days on which people are warned.
+pub const WARNING_TEXTS: [&str; 3] = [" 30 more days", " 7 more days", " 1 more days"];
+
+/// The status of `party` in the trust domains that exist: what is worst in any of them.
+pub fn status(party: &ExternalParty, world: &World, now: Timestamp) -> ExternalPartyStatus {
+    let standings: Vec<_> =
+        world.domains.values().map(|domain| (domain, party::judge(party, domain, world, now))).collect();
+    let worst = standings.iter().max_by_key(|(_, standing)| severity(standing));
+    let verdicts = worst.map_or_else(no_domain, |(domain, standing)| verdicts(domain, standing, now));
+    let valid_until = standings
+        .iter()
+        .filter_map(|(_, standing)| match standing {
+            Standing::Valid { expires } => expires.as_ref().map(|(on, _)| *on),
+            Standing::Expired { on, .. } => Some(*on),
+            _ => None,
+        })
+        .min();
+    let old = party.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    ExternalPartyStatus {
+        observed_generation: party.metadata.generation,
+        valid_until: valid_until.map(|day| day.to_string()),
+        conditions: condition::conditions(verdicts, old, party.metadata.generation, now),
+    }
+}
+
+fn severity(standing: &Standing) -> u8 {
+    match standing {
+        Standing::Valid { .. } => 0,
+        Standing::Expired { .. } => 1,
+        Standing::Missing { .. } => 2,
+        Standing::Invalid { .. } => 3,
+    }
+}
+
+fn no_domain() -> Vec<Verdict> {
+    let message = "there is no TrustDomain in which this party could be judged: apply one";
+    vec![
+        Verdict::new(condition::READY, Truth::False, "NoTrustDomain", message),
+        Verdict::new(condition::AGREEMENTS_VALID, Truth::Unknown, "NoTrustDomain", message),
+    ]
+}
+
+fn verdicts(domain: &TrustDomain, standing: &Standing, now: Timestamp) -> Vec<Verdict> {
+    let ready = |truth, reason: &str, message: &str| Verdict::new(condition::READY, truth, reason, message);
+    let agreements = |truth, reason: &str, message: &str| {
+        Verdict::new(condition::AGREEMENTS_VALID, truth, reason, message)
+    };
+    match standing {
+        Standing::Valid { expires } => {
+            let left =
+                expires.as_ref().map(|(on, what)| ((*on - domain::today(domain, now)).get_days(), on, what));
+            match left {
+                Some((days, on, what)) if days <= WARNING_DAYS[0] => {
+                    let message = format!(
+                        "{what} is valid until {on}, {days} more days: renew it, or every connection closes the day after"
+                    );
+                    vec![
+                        ready(Truth::True, "InForce", "connections that both ends declare are open"),
+                        agreements(Truth::True, "AgreementExpiring", &message),
+                    ]
+                }
+                Some((_, on, what)) => vec![
+                    ready(Truth::True, "InForce", "connections that both ends declare are open"),
+                    agreements(
+                        Truth::True,
+                        "AgreementsValid",
+                        &format!("the first to end is {what}, valid until {on}"),
+                    ),
+                ],
+                None => vec![
+                    ready(Truth::True, "InForce", "connections that both ends declare are open"),
+                    agreements(
+                        Truth::True,
+                        "NoneNeeded",
+                        "no agreement is declared, and none is needed for this role",
+                    ),
+                ],
+            }
+        }
+        Standing::Expired { what, on } => {
+            let message = format!(
+                "{what} was valid until {on}: every connection is closed; renew it and set validUntil"
+            );
+            vec![
+                ready(Truth::False, "AgreementExpired", &message),
+                agreements(Truth::False, "AgreementExpired", &message),
+            ]
+        }
+        Standing::Missing { agreement, basis } => {
+            let message = format!(
+                "a Processor needs a {agreement} ({basis}): add {{type: {agreement}, validUntil: …}} to spec.agreements"
+            );
+            vec![
+                ready(Truth::False, "AgreementMissing", &message),
+                agreements(Truth::False, "AgreementMissing", &message),
+            ]
+        }
+        Standing::Invalid { reason, field, message } => {
+            let message = format!("{field}: {message}");
+            vec![
+                ready(Truth::False, reason, &message),
+                agreements(Truth::Unknown, "NotJudged", "the party is declared wrongly: see Stalled"),
+                Verdict::new(condition::STALLED, Truth::True, *reason, message),
+            ]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

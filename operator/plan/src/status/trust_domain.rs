@@ -1,0 +1,146 @@
+//! What a TrustDomain's status says.
+
+use jiff::{SignedDuration, Timestamp};
+use subrosa_crds::{
+    TrustDomain, TrustDomainStatus, condition,
+    condition::{Truth, Verdict, is_true},
+    trust_domain::{ChannelCount, Orphans, VaultStatus},
+};
+
+use crate::{
+    status::needs_attention,
+    world::{World, domain, fault::Fault},
+};
+
+/// How far Vault's clock and the operator's may be apart.
+pub const MOST_SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// What was seen for a trust domain.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Vault, where it answered.
+    pub vault: Option<VaultStatus>,
+    /// Whether it can be used.
+    pub reachable: Result<(), Fault>,
+    /// What is wrong with the admission policies, if anything.
+    pub guarded: Guards,
+    /// What is wrong with the definitions that are served, if anything.
+    pub outdated: Option<String>,
+    /// Ledger entries without a Channel.
+    pub orphans: Option<Orphans>,
+    /// How many there are of what.
+    pub counts: Counts,
+}
+
+/// How the admission policies were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guards {
+    /// All in place and unedited.
+    InPlace,
+    /// Nothing is wrong but that the installation does without some, by a person's choice.
+    SwitchedOff(String),
+    /// Something is missing or edited that should not be.
+    NotInPlace(String),
+}
+
+/// How many there are of what in a trust domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    namespaces: i64,
+    channels: ChannelCount,
+}
+
+impl Counts {
+    /// Counts the members of `domain`.
+    pub fn of(domain: &str, world: &World) -> Self {
+        let mut counts = Self::default();
+        for (namespace, _) in world.namespaces_of(domain) {
+            counts.namespaces += 1;
+            for channel in world.channels.get(namespace).into_iter().flatten().map(|(_, channel)| channel) {
+                let conditions =
+                    channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+                counts.channels.total += 1;
+                counts.channels.ready += i64::from(is_true(conditions, condition::READY));
+                counts.channels.attention += i64::from(needs_attention(conditions));
+            }
+        }
+        counts
+    }
+}
+
+/// The status of `domain`.
+pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainStatus {
+    let reachable = match &seen.reachable {
+        Ok(()) => Verdict::new(
+            condition::VAULT_REACHABLE,
+            Truth::True,
+            "LoggedIn",
+            "Vault answers and lets the operator in",
+        ),
+        Err(fault) => Verdict::new(
+            condition::VAULT_REACHABLE,
+            Truth::False,
+            fault.reason.clone(),
+            fault.message.clone(),
+        ),
+    };
+    let guarded = match &seen.guarded {
+        Guards::InPlace => Verdict::new(
+            condition::GUARDED,
+            Truth::True,
+            "InPlace",
+            "the admission policies are in place and unedited",
+        ),
+        Guards::SwitchedOff(what) => {
+            Verdict::new(condition::GUARDED, Truth::False, "SwitchedOff", what.clone())
+        }
+        Guards::NotInPlace(problem) => {
+            Verdict::new(condition::GUARDED, Truth::False, "NotInPlace", problem.clone())
+        }
+    };
+    // A person's choice is shown, and is no fault of what is in force.
+    let chosen = matches!(seen.guarded, Guards::SwitchedOff(_));
+    let stalled = domain::time_zone(domain).err().map(|error| {
+        let message = format!("spec.timeZone: {error}; write an IANA name such as Europe/Amsterdam");
+        Verdict::new(condition::STALLED, Truth::True, "TimeZoneUnknown", message)
+    });
+    let outdated = seen
+        .outdated
+        .as_ref()
+        .map(|said| Verdict::new(condition::READY, Truth::False, "DefinitionsOutdated", said.clone()));
+    let bad = stalled
+        .iter()
+        .chain(&outdated)
+        .chain(
+            [&reachable, &guarded]
+                .into_iter()
+                .filter(|one| one.truth != Truth::True && !(chosen && one.reason == "SwitchedOff")),
+        )
+        .next();
+    let ready = match bad {
+        Some(bad) => Verdict::new(condition::READY, Truth::False, bad.reason.clone(), bad.message.clone()),
+        None => {
+            let message = if chosen {
+                format!("Vault is within reach; {}", guarded.message)
+            } else {
+                "Vault is within reach and the guards are in place".to_owned()
+            };
+            Verdict::new(condition::READY, Truth::True, "InForce", message)
+        }
+    };
+    let reconciling = (ready.truth == Truth::False && stalled.is_none())
+        .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
+    let verdicts = [ready, reachable, guarded].into_iter().chain(reconciling).chain(stalled).collect();
+    let old = domain.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    TrustDomainStatus {
+        observed_generation: domain.metadata.generation,
+        namespaces: Some(seen.counts.namespaces),
+        channels: Some(seen.counts.channels.clone()),
+        vault: seen.vault.clone(),
+        orphans: seen.orphans.clone(),
+        conditions: condition::conditions(verdicts, old, domain.metadata.generation, now),
+    }
+}
+
+#[cfg(test)]
+mod tests;

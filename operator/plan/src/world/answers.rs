@@ -1,0 +1,80 @@
+//! What probes were answered by the pods of Channels, and where they ask from.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    Channel,
+    channel::ListenerTls,
+    common::{PortRange, Protocol},
+};
+
+/// Where probes come from: the operator's own pods. None of it, no probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The operator's namespace.
+    pub namespace: String,
+    /// The labels of its pods; never empty, which would mean every pod of the namespace.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One life of one pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PodTarget {
+    /// Its address.
+    pub ip: IpAddr,
+    /// When the container that runs longest was started.
+    pub running_since: Option<Timestamp>,
+}
+
+/// What a listener answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A certificate, and proof that it holds the key.
+    Certificate(Presented),
+    /// A certificate whose key it does not hold.
+    KeyNotHeld,
+    /// Something that is no TLS, or that it speaks none.
+    Plaintext,
+    /// It broke off before it showed a certificate.
+    NoCertificate,
+    /// Nobody listens there.
+    Refused,
+    /// Nothing in time.
+    Silent,
+}
+
+/// A certificate as it was presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// Serial number, lower-case hex.
+    pub serial: String,
+    /// Whether the Channel's own authority signed it.
+    pub ours: bool,
+    /// Until when it is valid.
+    pub not_after: Option<Timestamp>,
+}
+
+/// What was seen of one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodSeen {
+    /// Which life of it.
+    pub target: PodTarget,
+    /// By port.
+    pub answers: BTreeMap<u16, Answer>,
+}
+
+/// What was seen of a Channel's pods, by name.
+pub type Seen = BTreeMap<String, PodSeen>;
+
+/// The listeners of `channel` that speak TLS.
+pub fn listeners(channel: &Channel) -> BTreeMap<u16, ListenerTls> {
+    let speaks = channel.spec.listeners.iter().filter(|listener| listener.tls() != ListenerTls::None);
+    speaks.filter_map(|listener| Some((listener.range()?.start, listener.tls()))).collect()
+}
+
+/// The ports that the probes are let in to.
+pub fn ports(channel: &Channel) -> Vec<PortRange> {
+    let one = |port: u16| PortRange { protocol: Protocol::Tcp, start: port, end: port };
+    listeners(channel).into_keys().map(one).collect()
+}

@@ -1,0 +1,103 @@
+//! What a trust domain says, with its defaults filled in.
+
+use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use subrosa_crds::{
+    TrustDomain, WITHDRAW_ACCESS_FINALIZER, condition,
+    period::Period,
+    trust_domain::{NetworkMode, StagedNamespace},
+};
+
+/// Reasons of `VaultReachable` that hold for workloads as they do for the operator. (A refused login or a
+/// missing permission is the operator's own trouble.)
+const OUT_OF_REACH: [&str; 3] = ["VaultSealed", "VaultUnreachable", "VaultTimeout"];
+
+/// The time zone in which the domain's days begin and end.
+///
+/// # Errors
+/// When no such time zone is known.
+pub fn time_zone(domain: &TrustDomain) -> Result<TimeZone, jiff::Error> {
+    TimeZone::get(domain.spec.time_zone.as_deref().unwrap_or("UTC"))
+}
+
+/// The domain's day at `now`; in UTC where its time zone is unknown, which makes the domain Stalled.
+pub fn today(domain: &TrustDomain, now: Timestamp) -> Date {
+    time_zone(domain).unwrap_or(TimeZone::UTC).to_datetime(now).date()
+}
+
+/// When the domain's next day begins.
+pub fn tomorrow(domain: &TrustDomain, now: Timestamp) -> Option<Timestamp> {
+    let zone = time_zone(domain).unwrap_or(TimeZone::UTC);
+    let tomorrow = today(domain, now).checked_add(1.day()).ok()?;
+    Some(tomorrow.to_zoned(zone).ok()?.timestamp())
+}
+
+/// The cluster's DNS domain.
+pub fn cluster_domain(domain: &TrustDomain) -> &str {
+    domain.spec.cluster_domain.as_deref().unwrap_or("cluster.local")
+}
+
+/// The mount of the transit engine.
+pub fn transit_mount(domain: &TrustDomain) -> &str {
+    domain.spec.vault.mounts.as_ref().and_then(|mounts| mounts.transit.as_deref()).unwrap_or("transit")
+}
+
+/// The mount of the KV engine.
+pub fn kv_mount(domain: &TrustDomain) -> &str {
+    domain.spec.vault.mounts.as_ref().and_then(|mounts| mounts.kv.as_deref()).unwrap_or("subrosa")
+}
+
+/// The mount of Kubernetes auth, by which workloads log in too.
+pub fn auth_mount(domain: &TrustDomain) -> &str {
+    domain.spec.vault.auth.kubernetes.as_ref().and_then(|auth| auth.mount.as_deref()).unwrap_or("kubernetes")
+}
+
+/// The condition that says so, while no workload can reach its keys: Vault is sealed or does not answer.
+pub fn out_of_reach(domain: &TrustDomain) -> Option<&Condition> {
+    let conditions = domain.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    condition::find(conditions, condition::VAULT_REACHABLE)
+        .filter(|found| found.status == "False" && OUT_OF_REACH.contains(&found.reason.as_str()))
+}
+
+/// Whether the domain cannot go without the access given under it: it waits for its withdrawal.
+pub fn withdraws_access(domain: &TrustDomain) -> bool {
+    domain.metadata.finalizers.iter().flatten().any(|one| one == WITHDRAW_ACCESS_FINALIZER)
+}
+
+/// How long one generation of a Channel's certificate authority is valid.
+pub fn authority_duration(domain: &TrustDomain) -> &str {
+    domain
+        .spec
+        .certificate_authority
+        .as_ref()
+        .and_then(|authority| authority.duration.as_deref())
+        .unwrap_or("1y")
+}
+
+/// The life of a generation that begins at `now`, counted by the calendar.
+pub fn authority_life(domain: &TrustDomain, now: Timestamp) -> Option<SignedDuration> {
+    let life: Period = authority_duration(domain).parse().ok()?;
+    let today = today(domain, now);
+    let days = (life.after(today).ok()? - today).get_days();
+    Some(SignedDuration::from_hours(24 * i64::from(days)))
+}
+
+/// DNS suffixes that Channels may use beside their own Services.
+pub fn allowed_suffixes(domain: &TrustDomain) -> &[String] {
+    domain.spec.certificate_authority.as_ref().map_or(&[], |authority| &authority.allowed_dns_suffixes)
+}
+
+/// The staging entry of `namespace`.
+pub fn staged<'a>(domain: &'a TrustDomain, namespace: &str) -> Option<&'a StagedNamespace> {
+    domain.spec.network.staged.iter().find(|staged| staged.namespace == namespace)
+}
+
+/// Whether policies are written in `namespace` or only reported.
+pub fn mode(domain: &TrustDomain, namespace: &str) -> NetworkMode {
+    staged(domain, namespace).map_or(domain.spec.network.mode.unwrap_or_default(), |staged| staged.mode)
+}
+
+/// Whether a default deny is wanted where policies are written.
+pub fn default_deny(domain: &TrustDomain) -> bool {
+    domain.spec.network.default_deny.unwrap_or(true)
+}

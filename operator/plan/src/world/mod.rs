@@ -1,0 +1,254 @@
+//! What the operator has seen of the cluster, as plain facts by namespace and name.
+//!
+//! Watches feed it in a running operator, files feed it in `subrosa render`; decisions cannot tell
+//! the difference.
+
+pub mod answers;
+pub mod bundle;
+pub mod certificate;
+pub mod domain;
+pub mod fault;
+pub mod objects;
+pub mod pem;
+pub mod request;
+pub mod selector;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use subrosa_crds::{
+    Channel, ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef,
+};
+
+use self::{bundle::Bundle, request::Request};
+
+/// Objects by namespace, then by name.
+pub type Namespaced<T> = BTreeMap<String, BTreeMap<String, T>>;
+
+/// Everything a decision may look at beside the object it is about.
+#[derive(Clone, Default)]
+pub struct World {
+    /// Namespaces by name.
+    pub namespaces: BTreeMap<String, NamespaceFacts>,
+    /// TrustDomains by name.
+    pub domains: BTreeMap<String, Arc<TrustDomain>>,
+    /// ExternalParties by name.
+    pub parties: BTreeMap<String, Arc<ExternalParty>>,
+    /// RetentionPolicies by name.
+    pub retention: BTreeMap<String, Arc<RetentionPolicy>>,
+    /// Channels.
+    pub channels: Namespaced<Arc<Channel>>,
+    /// Pods.
+    pub pods: Namespaced<PodFacts>,
+    /// Services.
+    pub services: Namespaced<ServiceFacts>,
+    /// UIDs of ServiceAccounts.
+    pub service_accounts: Namespaced<String>,
+    /// NetworkPolicies, ours and others'.
+    pub network_policies: Namespaced<Arc<NetworkPolicy>>,
+    /// Versions of the RoleBinding by which the operator may write, by namespace.
+    pub own_bindings: BTreeMap<String, String>,
+    /// What stands in ConfigMaps of the operator's namespace.
+    pub bundles: BTreeMap<ConfigMapKey, Bundle>,
+    /// API groups of policy engines that may widen or replace NetworkPolicy.
+    pub other_engines: BTreeSet<String>,
+    /// Requests of pods for a certificate that nobody has answered yet.
+    pub requests: Namespaced<Request>,
+    /// Whether the cluster serves such requests; nothing as long as it was not heard.
+    pub pod_certificates: Option<bool>,
+    /// Where the probes come from; none where there are none.
+    pub probes: Option<answers::Source>,
+    /// What probes saw of the pods of Channels.
+    pub served: BTreeMap<ChannelRef, answers::Seen>,
+    /// Who names a Channel: with thousands of them nobody can ask each one.
+    naming: BTreeMap<ChannelRef, BTreeSet<ChannelRef>>,
+}
+
+/// A namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceFacts {
+    /// Its UID, which outlives no deletion.
+    pub uid: String,
+    /// The value of its trust-domain label.
+    pub trust_domain: Option<String>,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+}
+
+/// A pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodFacts {
+    /// Its UID: another pod of the same name has another.
+    pub uid: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it uses the node's network, which no NetworkPolicy reaches.
+    pub host_network: bool,
+    /// Whether it has ended.
+    pub finished: bool,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// The Secrets that it mounts.
+    pub secrets: Vec<String>,
+    /// Those of them that a container mounts by `subPath`: such a mount follows no change.
+    pub sub_paths: Vec<String>,
+    /// Its address, as the API server has it.
+    pub ip: Option<IpAddr>,
+    /// Whether it is ready, and not about to go.
+    pub ready: bool,
+    /// When the container that runs longest was started.
+    pub running_since: Option<Timestamp>,
+}
+
+impl PodFacts {
+    /// Whether it mounts the Secret.
+    pub fn mounts(&self, secret: &str) -> bool {
+        self.secrets.iter().any(|mounted| mounted == secret)
+    }
+
+    /// Whether a container mounts the Secret by `subPath`.
+    pub fn mounts_sub_path(&self, secret: &str) -> bool {
+        self.sub_paths.iter().any(|mounted| mounted == secret)
+    }
+}
+
+/// A Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceFacts {
+    /// The labels of the pods behind it.
+    pub selector: BTreeMap<String, String>,
+    /// Whether each pod has a name of its own below it.
+    pub headless: bool,
+}
+
+impl World {
+    /// The Channel of that name.
+    pub fn channel(&self, name: &ChannelRef) -> Option<&Arc<Channel>> {
+        self.channels.get(&name.namespace)?.get(&name.name)
+    }
+
+    /// The trust domain that governs `namespace`: the one its label names, where it exists.
+    pub fn domain_of(&self, namespace: &str) -> Option<&Arc<TrustDomain>> {
+        let label = self.namespaces.get(namespace)?.trust_domain.as_ref()?;
+        self.domains.get(label)
+    }
+
+    /// The namespaces whose label names `domain`.
+    pub fn namespaces_of<'a>(
+        &'a self,
+        domain: &'a str,
+    ) -> impl Iterator<Item = (&'a String, &'a NamespaceFacts)> {
+        self.namespaces.iter().filter(move |(_, facts)| facts.trust_domain.as_deref() == Some(domain))
+    }
+
+    /// Every Channel, by namespace and name.
+    pub fn all_channels(&self) -> impl Iterator<Item = (ChannelRef, &Arc<Channel>)> {
+        self.channels.iter().flat_map(|(namespace, channels)| {
+            channels.iter().map(move |(name, channel)| (ChannelRef::new(namespace, name), channel))
+        })
+    }
+
+    /// Takes in a Channel as it is now, or that it is gone; returns it as it was.
+    pub fn put_channel(&mut self, name: &ChannelRef, new: Option<Arc<Channel>>) -> Option<Arc<Channel>> {
+        let channels = self.channels.entry(name.namespace.clone()).or_default();
+        let old = match &new {
+            Some(new) => channels.insert(name.name.clone(), Arc::clone(new)),
+            None => channels.remove(&name.name),
+        };
+        if new.is_none() {
+            self.served.remove(name);
+        }
+        if old.as_ref().map(|old| &old.spec) != new.as_ref().map(|new| &new.spec) {
+            for peer in old.iter().flat_map(|old| peers_of(old, name)) {
+                if let Some(naming) = self.naming.get_mut(&peer) {
+                    naming.remove(name);
+                }
+            }
+            for peer in new.iter().flat_map(|new| peers_of(new, name)).filter(|peer| peer != name) {
+                self.naming.entry(peer).or_default().insert(name.clone());
+            }
+        }
+        old
+    }
+
+    /// The other Channels that name this one, of those that were [put](Self::put_channel).
+    pub fn naming(&self, name: &ChannelRef) -> impl Iterator<Item = &ChannelRef> {
+        self.naming.get(name).into_iter().flatten()
+    }
+
+    /// Whether a pod of `namespace` that has not ended mounts the Secret.
+    pub fn is_mounted(&self, namespace: &str, secret: &str) -> bool {
+        self.running_pods(namespace).any(|(_, pod)| pod.mounts(secret))
+    }
+
+    /// The pods of `namespace` that have not ended.
+    pub fn running_pods(&self, namespace: &str) -> impl Iterator<Item = (&String, &PodFacts)> {
+        self.pods.get(namespace).into_iter().flatten().filter(|(_, pod)| !pod.finished)
+    }
+
+    /// The UIDs of the pods of `namespace` that have not ended.
+    #[must_use]
+    pub fn running_uids(&self, namespace: &str) -> BTreeSet<&str> {
+        self.running_pods(namespace).map(|(_, pod)| pod.uid.as_str()).collect()
+    }
+}
+
+/// The Channels that `channel` names, in either list.
+pub fn peers_of<'a>(channel: &'a Channel, name: &'a ChannelRef) -> impl Iterator<Item = ChannelRef> + 'a {
+    channel
+        .spec
+        .accepts
+        .iter()
+        .chain(&channel.spec.connects_to)
+        .filter(|peer| peer.kind() == subrosa_crds::channel::PeerKind::Channel)
+        .map(|peer| ChannelRef::new(peer.namespace_or(&name.namespace), peer.channel_name()))
+}
+
+/// Older by creation, then by UID: the same answer whoever asks.
+pub fn is_older(one: &Channel, other: &Channel) -> bool {
+    let age = |channel: &Channel| {
+        (
+            channel.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            channel.metadata.uid.clone(),
+            channel.metadata.name.clone(),
+        )
+    };
+    let (one, other) = (age(one), age(other));
+    // What was not created yet (an offline manifest) is younger than everything.
+    match (one.0, other.0) {
+        (Some(_), None) => true,
+        (None, Some(_)) => false,
+        _ => one < other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Scene, named};
+
+    #[test]
+    fn who_names_a_channel_is_known_from_the_last_declaration() {
+        let channel = |peers: &[&str]| {
+            let peers: Vec<_> = peers.iter().map(|name| serde_json::json!({"name": name})).collect();
+            let scene = Scene::new().channel("a/one", serde_json::json!({"connectsTo": peers}));
+            Arc::new(scene.get("a/one").clone())
+        };
+        let mut world = World::default();
+        let naming = |world: &World, name: &str| world.naming(&named(name)).cloned().collect::<Vec<_>>();
+        let one = named("a/one");
+        assert!(world.put_channel(&one, Some(channel(&["two", "three", "one"]))).is_none());
+        assert_eq!(naming(&world, "a/two"), [named("a/one")]);
+        assert!(naming(&world, "a/one").is_empty(), "itself is no other");
+        assert!(world.put_channel(&one, Some(channel(&["three"]))).is_some());
+        assert!(naming(&world, "a/two").is_empty());
+        assert_eq!(naming(&world, "a/three"), [named("a/one")]);
+        world.put_channel(&one, None);
+        assert!(naming(&world, "a/three").is_empty() && world.channel(&one).is_none());
+    }
+}

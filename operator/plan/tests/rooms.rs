@@ -1,0 +1,177 @@
+//! The rooms of this crate stand on each other: what a source file imports of the crate stands below it.
+//!
+//! Read are the sources as text, because the compiler allows every circle inside one crate. Test modules are left
+//! out: they build whole plans to judge a part of one, and nothing that ships depends on them.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each room and what it may import, from the ground up. A new room gets a line here and in the drawing of `lib.rs`.
+const ROOMS: [(&str, &[&str]); 12] = [
+    ("world", &[]),
+    ("record", &["world"]),
+    ("consent", &["world", "record"]),
+    ("certificate", &["world", "record", "consent"]),
+    ("network", &["world", "record", "consent"]),
+    ("keys", &["world", "record"]),
+    ("channel", &["world", "record", "consent", "certificate", "network", "keys"]),
+    ("probe", &["world", "network", "channel"]),
+    ("restart", &["world", "record", "channel", "probe"]),
+    ("pod_certificate", &["world", "record", "certificate", "channel"]),
+    (
+        "status",
+        &["world", "record", "consent", "certificate", "network", "keys", "channel", "probe", "restart"],
+    ),
+    ("discover", &["world"]),
+];
+
+#[test]
+fn every_room_imports_only_rooms_below_it() {
+    let mut wrong = Vec::new();
+    for file in sources() {
+        let room = room_of(&file);
+        let allowed = ROOMS.iter().find(|(name, _)| *name == room).map(|(_, allowed)| *allowed);
+        let allowed = allowed.unwrap_or_else(|| panic!("{room} is no room: add it to ROOMS"));
+        let text = shipped(&fs::read_to_string(&file).unwrap());
+        for import in imports(&text).into_iter().filter(|import| *import != room) {
+            if !allowed.contains(&import.as_str()) {
+                wrong.push(format!("{} imports {import}, which does not stand below {room}", file.display()));
+            }
+        }
+        if climbs_out(&file, &text) {
+            wrong.push(format!("{} leaves its room by super: write crate::<room>", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_a_room_may_import_stands_above_it_in_the_list() {
+    for (at, (room, allowed)) in ROOMS.iter().enumerate() {
+        for below in *allowed {
+            assert!(ROOMS[..at].iter().any(|(name, _)| name == below), "{room} may import {below}");
+        }
+    }
+}
+
+#[test]
+fn every_room_has_a_directory_and_is_in_the_drawing() {
+    let drawing = fs::read_to_string(src().join("lib.rs")).unwrap();
+    for (room, _) in ROOMS {
+        assert!(src().join(room).join("mod.rs").is_file(), "{room}");
+        assert!(drawing.lines().any(|line| line.starts_with("//!") && line.contains(room)), "{room}");
+    }
+}
+
+#[test]
+fn imports_are_read_in_every_form() {
+    let text = "use crate::{\n    network,\n    world::{World, fault::Fault},\n};\nuse crate::keys::x; // crate::not\n\
+                fn f() -> crate::status::Applied {}\n#[cfg(test)]\nmod tests {\n    use crate::testing::Scene;\n}\n";
+    let found: Vec<_> = imports(&shipped(text)).into_iter().collect();
+    assert_eq!(found, ["keys", "network", "status", "world"]);
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The source files of rooms, without those that are compiled for tests alone.
+fn sources() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for (room, _) in ROOMS {
+        collect(&src().join(room), &mut files);
+    }
+    let for_tests: Vec<_> = files.iter().flat_map(|file| test_modules(file)).collect();
+    files.retain(|file| !for_tests.iter().any(|module| file.with_extension("").starts_with(module)));
+    assert!(files.len() > 50, "only {} files were found", files.len());
+    files
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The modules in files of their own that `file` declares for tests alone, as paths without an extension.
+fn test_modules(file: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(file).unwrap();
+    let directory =
+        if file.ends_with("mod.rs") { file.parent().unwrap().to_owned() } else { file.with_extension("") };
+    let declared = text.split("#[cfg(test)]").skip(1).filter_map(|after| {
+        let line = after.trim_start().lines().next()?;
+        line.strip_prefix("pub(crate) ").unwrap_or(line).strip_prefix("mod ")?.strip_suffix(';')
+    });
+    declared.map(|name| directory.join(name)).collect()
+}
+
+/// What of a source file ships: no comments, and nothing from the first inline test module on, which stands last.
+fn shipped(text: &str) -> String {
+    let inline = text.match_indices("#[cfg(test)]").find(|(at, _)| {
+        let line = text[at + "#[cfg(test)]".len()..].trim_start().lines().next().unwrap_or_default();
+        line.contains("mod ") && line.ends_with('{')
+    });
+    let text = inline.map_or(text, |(at, _)| &text[..at]);
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+fn room_of(file: &Path) -> String {
+    let inside = file.strip_prefix(src()).unwrap();
+    inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned()
+}
+
+/// The rooms that `text` names after `crate::`.
+fn imports(text: &str) -> BTreeSet<String> {
+    let first = |path: &str| -> String {
+        path.trim_start().chars().take_while(|one| one.is_alphanumeric() || *one == '_').collect()
+    };
+    let mut found = BTreeSet::new();
+    for (at, start) in text.match_indices("crate::") {
+        let rest = &text[at + start.len()..];
+        match rest.strip_prefix('{') {
+            None => {
+                found.insert(first(rest));
+            }
+            Some(tree) => found.extend(branches(tree).iter().map(|branch| first(branch))),
+        }
+    }
+    found.remove("");
+    found
+}
+
+/// The branches of a tree of imports, up to the brace that closes it.
+fn branches(tree: &str) -> Vec<&str> {
+    let (mut depth, mut begin, mut found) = (0, 0, Vec::new());
+    for (at, one) in tree.char_indices() {
+        match one {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                found.push(&tree[begin..at]);
+                begin = at + 1;
+                if one == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether a chain of `super` leads out of the room.
+fn climbs_out(file: &Path, text: &str) -> bool {
+    let inside = file.strip_prefix(src()).unwrap().components().count();
+    let depth = if file.ends_with("mod.rs") { inside - 1 } else { inside };
+    text.contains(&"super::".repeat(depth))
+}
