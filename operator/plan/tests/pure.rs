@@ -1,0 +1,73 @@
+//! The crates that decide link nothing that speaks, waits or draws lots.
+//!
+//! A feature that one crate of the workspace asks for is easily written where all have it; then a decision could
+//! read the API server, and nobody would see it in a review.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // A test may fail so.
+
+use std::process::Command;
+
+/// What brings a network, a runtime or randomness.
+const IMPURE: [&str; 12] = [
+    "kube-client",
+    "kube-runtime",
+    "hyper",
+    "hyper-util",
+    "tokio",
+    "tokio-util",
+    "tower",
+    "reqwest",
+    "vaultrs",
+    "rustls",
+    "rand",
+    "getrandom",
+];
+
+/// The names of all crates that `package` links when it is built alone.
+fn linked(package: &str) -> Vec<String> {
+    let arguments = [
+        "tree",
+        "--package",
+        package,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--offline",
+        "--locked",
+    ];
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap_or_else(|error| panic!("cargo tree: {error}"));
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_crates_that_decide_link_no_client_no_runtime_and_no_randomness() {
+    for package in ["subrosa-crds", "subrosa-plan"] {
+        let linked = linked(package);
+        assert!(
+            linked.iter().any(|name| name == "kube-core"),
+            "{package}: the tree was not read: {linked:?}"
+        );
+        let impure: Vec<_> = linked.iter().filter(|name| IMPURE.contains(&name.as_str())).collect();
+        assert!(
+            impure.is_empty(),
+            "{package} links {impure:?}: add the feature where it is needed, not in the workspace"
+        );
+    }
+}
+
+#[test]
+fn the_operator_does_link_them() {
+    let linked = linked("subrosa");
+    for name in ["kube-client", "kube-runtime", "hyper", "tokio"] {
+        assert!(linked.iter().any(|one| one == name), "{name} is not found where it must be");
+    }
+}
