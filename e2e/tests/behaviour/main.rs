@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
 mod admission;
+mod adoption;
 mod around;
 mod clock;
 mod faults;
@@ -16,6 +17,7 @@ mod issued;
 mod late;
 mod limited;
 mod openssl;
+mod orphaned;
 mod outage;
 mod parties;
 mod peers;

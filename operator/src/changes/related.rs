@@ -135,7 +135,9 @@ pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTree
     }
     let (old, new) = place(&mut world.network_policies, &key, new);
     let said = |policy: &Option<Arc<NetworkPolicy>>| {
-        policy.as_ref().map(|one| (one.spec.clone(), one.metadata.labels.clone()))
+        let metadata = policy.as_ref().map(|one| &one.metadata);
+        let owners = metadata.map(|one| one.owner_references.clone().unwrap_or_default());
+        (policy.as_ref().map(|one| one.spec.clone()), metadata.map(|one| one.labels.clone()), owners)
     };
     if said(&old) == said(&new) {
         return BTreeSet::new();

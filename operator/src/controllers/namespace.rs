@@ -3,24 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{ResourceExt as _, api::PartialObjectMeta, runtime::controller::Action};
-use subrosa_crds::{condition, condition::is_true, names::ChannelRef, trust_domain::NetworkMode};
+use subrosa_crds::{TrustDomain, names::ChannelRef};
 use subrosa_plan::{
-    network,
-    world::{World, domain, fault::Fault},
+    channel::adoption::{self, DefaultDeny},
+    world::fault::Fault,
 };
 
 use super::again;
 use crate::{
     context::{Context, Subject},
-    execute::namespace as execute,
-    observe::Binding,
+    execute::{left, namespace as execute},
+    observe::{Binding, declared},
 };
 
-/// How long after adoption a namespace denies by default, whatever its Channels do.
-const LATEST_DENY: SignedDuration = SignedDuration::from_secs(30);
 /// How soon to look again while Channels still lack their policies.
 const MEANWHILE: Duration = Duration::from_secs(2);
 
@@ -59,25 +56,44 @@ async fn turn(name: &str, ctx: &Context) -> Result<Action, Fault> {
         return Ok(Action::await_change());
     }
     let Some(domain) = domain else {
+        ctx.cluster.deny_settled(name);
         // Once governed, a namespace keeps its binding: renewals and withdrawals go on in it.
         note(ctx, name, execute::binding(ctx, name).await?);
+        left::close_policies(ctx, name).await?;
         return Ok(again(ctx, subject, false, None));
     };
-    let domain_name = domain.name_any();
     let binding = execute::prepare(ctx, name, &domain).await?;
     note(ctx, name, binding.clone());
-    let Binding::Given { since: adopted, .. } = binding else {
+    if !matches!(binding, Binding::Given { .. }) {
         return Ok(again(ctx, subject, true, None));
-    };
-    if domain::mode(&domain, name) == NetworkMode::Audit || !domain::default_deny(&domain) {
-        return Ok(again(ctx, subject, false, None));
     }
-    let deadline = adopted.checked_add(LATEST_DENY).unwrap_or(adopted);
-    if ctx.now() < deadline && !ctx.cluster.read(|world| every_channel_has_its_policy(world, name)) {
-        return Ok(Action::requeue(MEANWHILE));
+    let closed = left::close_policies(ctx, name).await;
+    let denied = deny(ctx, name, &domain).await?;
+    closed?;
+    Ok(if denied { again(ctx, subject, false, None) } else { Action::requeue(MEANWHILE) })
+}
+
+/// Makes the namespace deny by default, where and when that is wanted; false while it waits for Channels.
+async fn deny(ctx: &Context, name: &str, domain: &TrustDomain) -> Result<bool, Fault> {
+    let now = ctx.now();
+    let wanted = ctx.cluster.deny_wanted(name, now);
+    match ctx.cluster.read(|world| adoption::default_deny(name, domain, world, wanted, now)) {
+        DefaultDeny::NotWanted => {}
+        DefaultDeny::Waits(_) => return Ok(false),
+        DefaultDeny::Due if !everything_is_seen(ctx, name).await? => return Ok(false),
+        DefaultDeny::Due | DefaultDeny::InPlace | DefaultDeny::Overdue => {
+            execute::deny(ctx, name, &domain.name_any()).await?;
+        }
     }
-    execute::deny(ctx, name, &domain_name).await?;
-    Ok(again(ctx, subject, false, None))
+    ctx.cluster.deny_settled(name);
+    Ok(true)
+}
+
+/// Whether the watch has told of every Channel of the namespace. A connection that the default deny refuses is lost,
+/// so the API server is asked before it is written.
+async fn everything_is_seen(ctx: &Context, namespace: &str) -> Result<bool, Fault> {
+    let declared = declared::channels(&ctx.client, namespace).await?;
+    Ok(ctx.cluster.read(|world| adoption::unseen(namespace, &declared, world)).is_empty())
 }
 
 /// Notes whether the operator may write in `namespace`; its Channels wait for the first such news.
@@ -95,14 +111,4 @@ fn note(ctx: &Context, namespace: &str, binding: Binding) {
     for name in names {
         ctx.wake(Subject::Channel(ChannelRef::new(namespace, name)));
     }
-}
-
-/// Denying before a Channel has its policy would cut connections that are about to be allowed.
-fn every_channel_has_its_policy(world: &World, namespace: &str) -> bool {
-    let policies = world.network_policies.get(namespace);
-    world.channels.get(namespace).into_iter().flatten().all(|(name, channel)| {
-        let stalled =
-            channel.status.as_ref().is_some_and(|status| is_true(&status.conditions, condition::STALLED));
-        stalled || policies.is_some_and(|policies| policies.contains_key(&network::policy_name(name)))
-    })
 }

@@ -22,7 +22,7 @@ use subrosa_plan::{
 use super::again;
 use crate::{
     context::{Context, Subject},
-    execute::withdraw,
+    execute::{left, withdraw},
     observe::{DomainVault, vaults},
 };
 
@@ -140,6 +140,7 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
             waiting = true;
             continue;
         };
+        left::withdraw(ctx, domain, vault, id).await;
         if let Some(name) = withdraw::orphan(vault, id, |channel| is_gone(ctx, channel, id)).await? {
             count += 1;
             if names.len() < NAMED_ORPHANS {

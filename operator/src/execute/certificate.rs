@@ -16,12 +16,11 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     certificate::{LeafSpec, ObservedSecret, TrustFiles},
-    channel::Plan,
     world::{certificate::Validity, fault::Fault, objects as labels},
 };
 
 use super::{
-    objects::{self, Found},
+    objects,
     signing::{self, Order},
 };
 use crate::{
@@ -63,24 +62,6 @@ impl Slot {
 pub fn observe(secret: &Secret, own: &[AuthorityCertificate]) -> ObservedSecret {
     let data = secret.data.iter().flatten().map(|(key, value)| (key.as_str(), value.0.as_slice()));
     pki::observe(Some(data), own)
-}
-
-/// Reads the Channel's Secret.
-///
-/// # Errors
-/// When it is someone else's or the API server does not say.
-pub async fn read(
-    api: &Api<Secret>,
-    channel: &Channel,
-    name: &ChannelRef,
-    plan: &Plan,
-) -> Result<Slot, Fault> {
-    let uid = channel.metadata.uid.clone().unwrap_or_default();
-    match objects::find(api, &plan.secret_name, |secret| objects::owned_by(secret, &uid)).await? {
-        Found::None => Ok(Slot::Empty),
-        Found::Ours(secret) => Ok(Slot::Ours(secret)),
-        Found::Foreign => Err(objects::foreign("Secret", &name.namespace, &plan.secret_name)),
-    }
 }
 
 /// The name of the Secret that the Channel has; `declared` where it has that one, or none.

@@ -6,6 +6,7 @@ pub mod authority;
 pub mod certificate;
 pub mod channel;
 pub mod keys;
+pub mod left;
 pub mod namespace;
 pub mod network;
 pub mod objects;

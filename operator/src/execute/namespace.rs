@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use jiff::Timestamp;
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
     networking::v1::NetworkPolicy,
@@ -37,13 +36,9 @@ pub async fn binding(ctx: &Context, namespace: &str) -> Result<Binding, Fault> {
     })
     .await?;
     Ok(match found {
-        objects::Found::Ours(found) => Binding::Given { since: made(ctx, &found), version: None },
+        objects::Found::Ours(_) => Binding::Given { version: None },
         _ => Binding::Missing,
     })
-}
-
-fn made(ctx: &Context, binding: &RoleBinding) -> Timestamp {
-    binding.metadata.creation_timestamp.as_ref().map_or_else(|| ctx.now(), |time| time.0)
 }
 
 /// Gives the operator its rights in `namespace`. A binding that has not changed since it was judged is not
@@ -53,8 +48,8 @@ fn made(ctx: &Context, binding: &RoleBinding) -> Timestamp {
 /// When the binding is someone else's or the API server refuses.
 pub async fn prepare(ctx: &Context, namespace: &str, domain: &TrustDomain) -> Result<Binding, Fault> {
     let seen = ctx.cluster.read(|world| world.own_bindings.get(namespace).cloned());
-    if let Some(known @ Binding::Given { version: Some(_), .. }) = ctx.cluster.binding(namespace)
-        && matches!(&known, Binding::Given { version, .. } if *version == seen)
+    if let Some(known @ Binding::Given { version: Some(_) }) = ctx.cluster.binding(namespace)
+        && matches!(&known, Binding::Given { version } if *version == seen)
     {
         return Ok(known);
     }
@@ -71,11 +66,11 @@ pub async fn prepare(ctx: &Context, namespace: &str, domain: &TrustDomain) -> Re
             until_in_force(ctx, namespace).await?;
             written
         }
-        objects::Found::Foreign => {
+        objects::Found::Foreign(_) => {
             return Err(objects::foreign("RoleBinding", namespace, rbac::NAMESPACE_BINDING));
         }
     };
-    Ok(Binding::Given { since: made(ctx, &binding), version: binding.metadata.resource_version })
+    Ok(Binding::Given { version: binding.metadata.resource_version })
 }
 
 /// Whether `known` is not older than what the API server has: who stages a namespace and labels it at once has it

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
-use kube::Resource as _;
+use kube::{Resource as _, ResourceExt as _};
 use subrosa_crds::{Channel, names::ChannelRef};
 use subrosa_plan::{
+    channel::ownership,
     channel::{Plan, Scope},
     network,
-    world::fault::Fault,
+    world::{fault::Fault, objects as labels},
 };
 
 use super::objects;
@@ -28,11 +29,29 @@ fn existing(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Option<Arc<N
     })
 }
 
+/// Gives the Channel's own policy its owner again, where it has lost it.
+async fn take_back(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Result<(), Fault> {
+    let uid = channel.metadata.uid.as_deref();
+    let lost = ctx.cluster.read(|world| {
+        let policies = world.network_policies.get(&name.namespace)?;
+        let policy = policies.get(&network::policy_name(&name.name))?;
+        ownership::is_lost_policy(policy, &name.name, uid).then(|| Arc::clone(policy))
+    });
+    let (Some(lost), Some(owner)) = (lost, labels::owner(channel)) else { return Ok(()) };
+    let api = objects::namespaced(&ctx.client, &name.namespace);
+    let policy = objects::take_back(&api, lost.as_ref(), owner).await?;
+    seen(ctx, name, policy);
+    let note = format!("NetworkPolicy {} had lost its owner and is this Channel's again", lost.name_any());
+    ctx.reporter.event(channel, false, "TakenBack", &note).await;
+    Ok(())
+}
+
 /// Takes away what `wanted` does not have. Adds nothing.
 ///
 /// # Errors
 /// When the API server refuses.
 pub async fn narrow(ctx: &Context, channel: &Channel, name: &ChannelRef, plan: &Plan) -> Result<(), Fault> {
+    take_back(ctx, channel, name).await?;
     let (Some(existing), Some(wanted)) = (existing(ctx, channel, name), &plan.policy.spec) else {
         return Ok(());
     };
@@ -88,10 +107,15 @@ async fn write(
     let ours = |policy: &NetworkPolicy| objects::owned_by(policy, &uid);
     let same = |policy: &NetworkPolicy| policy.spec.as_ref().is_some_and(|found| network::same(found, &spec));
     let made = objects::put(&api, &wanted, exists, "/spec", ours, same).await?;
-    // The watch will say so too; until then nothing should be written twice, and peers hear of it now.
+    seen(ctx, name, made.clone());
+    Ok(made)
+}
+
+/// Takes in the policy as it was written. The watch will tell of it too; until then nothing should be written twice,
+/// and peers hear of it now.
+fn seen(ctx: &Context, name: &ChannelRef, policy: NetworkPolicy) {
     let key = ObjectKey { namespace: name.namespace.clone(), name: network::policy_name(&name.name) };
-    let woken = ctx.cluster.write(|world| related::network_policy(world, Change::Applied(key, made.clone())));
+    let woken = ctx.cluster.write(|world| related::network_policy(world, Change::Applied(key, policy)));
     let itself = Subject::Channel(name.clone());
     woken.into_iter().filter(|subject| *subject != itself).for_each(|subject| ctx.wake(subject));
-    Ok(made)
 }

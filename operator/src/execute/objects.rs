@@ -2,13 +2,14 @@
 
 use std::fmt::Debug;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{Patch, PatchParams, PostParams},
     core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
+use serde_json::{Value, json};
 use subrosa_crds::FIELD_MANAGER;
 use subrosa_plan::world::fault::Fault;
 
@@ -38,8 +39,8 @@ pub enum Found<K> {
     None,
     /// It is ours.
     Ours(Box<K>),
-    /// It is someone else's, and stays theirs.
-    Foreign,
+    /// It is someone else's, and stays theirs, or has lost its owner.
+    Foreign(Box<K>),
 }
 
 /// Looks at the object of that name; `ours` tells whether it is.
@@ -53,7 +54,7 @@ where
     match api.get_opt(name).await {
         Ok(None) => Ok(Found::None),
         Ok(Some(object)) if ours(&object) => Ok(Found::Ours(Box::new(object))),
-        Ok(Some(_)) => Ok(Found::Foreign),
+        Ok(Some(object)) => Ok(Found::Foreign(Box::new(object))),
         Err(error) => Err(fault(&format!("reading {name}"), &error)),
     }
 }
@@ -94,7 +95,7 @@ where
             // Someone was quicker, perhaps ourselves before a restart: see whose it is.
             Err(_) => match find(api, &name, &ours).await? {
                 Found::Ours(_) => {}
-                Found::Foreign => {
+                Found::Foreign(_) => {
                     return Err(foreign(&K::kind(&()), &wanted.namespace().unwrap_or_default(), &name));
                 }
                 Found::None => {
@@ -113,15 +114,11 @@ where
     // Another manager put fields of its own in there, which an apply leaves alone.
     let value = serde_json::to_value(wanted).ok().and_then(|value| value.pointer(whole).cloned());
     let version = applied.resource_version();
-    let patch = serde_json::from_value(json!([
+    let changes = json!([
         {"op": "test", "path": "/metadata/resourceVersion", "value": version},
         {"op": "replace", "path": whole, "value": value},
-    ]))
-    .map_err(|error| Fault::new("Internal", format!("{what}: {error}")))?;
-    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-    api.patch(&name, &params, &Patch::Json::<()>(patch))
-        .await
-        .map_err(|error| fault(&format!("replacing {whole} of {what}"), &error))
+    ]);
+    patch_json(api, &name, changes, &format!("replacing {whole} of {what}")).await
 }
 
 async fn apply<K>(api: &Api<K>, wanted: &K) -> kube::Result<K>
@@ -129,6 +126,37 @@ where
     K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug,
 {
     api.patch(&wanted.name_any(), &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await
+}
+
+/// Makes `owner` the only owner of an object that has lost its own, unless it has changed since it was seen.
+///
+/// # Errors
+/// When the API server refuses.
+pub async fn take_back<K>(api: &Api<K>, object: &K, owner: OwnerReference) -> Result<K, Fault>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let name = object.name_any();
+    let what = format!("taking back {} {}/{name}", K::kind(&()), object.namespace().unwrap_or_default());
+    let changes = json!([
+        {"op": "test", "path": "/metadata/resourceVersion", "value": object.resource_version()},
+        {"op": "add", "path": "/metadata/ownerReferences", "value": [owner]},
+    ]);
+    patch_json(api, &name, changes, &what).await
+}
+
+/// Changes an object as it was seen and no newer one: the first of the `changes` tests its version.
+///
+/// # Errors
+/// When the API server refuses.
+pub async fn patch_json<K>(api: &Api<K>, name: &str, changes: Value, what: &str) -> Result<K, Fault>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let patch = serde_json::from_value(changes)
+        .map_err(|error| Fault::new("Internal", format!("{what}: {error}")))?;
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    api.patch(name, &params, &Patch::Json::<()>(patch)).await.map_err(|error| fault(what, &error))
 }
 
 /// The objects of a kind in `namespace`.

@@ -18,8 +18,6 @@ pub enum Binding {
     Missing,
     /// It is there.
     Given {
-        /// Since when.
-        since: Timestamp,
         /// The version that was judged; nothing where the whole binding was not.
         version: Option<String>,
     },
@@ -35,6 +33,7 @@ pub struct Cluster {
     bindings: Mutex<BTreeMap<String, Binding>>,
     written: Mutex<BTreeMap<ObjectKey, String>>,
     secrets: Mutex<BTreeMap<ObjectKey, ChannelRef>>,
+    denying: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 impl Cluster {
@@ -70,6 +69,21 @@ impl Cluster {
     /// Notes that `namespace` is gone.
     pub fn forget(&self, namespace: &str) {
         self.bindings().remove(namespace);
+        self.deny_settled(namespace);
+    }
+
+    /// Notes that a default deny is wanted in `namespace` and may not be there yet; says since when.
+    pub fn deny_wanted(&self, namespace: &str, now: Timestamp) -> Timestamp {
+        *self.denying().entry(namespace.to_owned()).or_insert(now)
+    }
+
+    /// Notes that `namespace` has its default deny, or should have none.
+    pub fn deny_settled(&self, namespace: &str) {
+        self.denying().remove(namespace);
+    }
+
+    fn denying(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
+        self.denying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes the version of a Secret that the operator wrote itself.

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod convert;
+pub mod declared;
 pub mod definitions;
 pub mod engines;
 pub mod guards;

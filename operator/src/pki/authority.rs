@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::{
     certificate::{AuthoritySpec, authority::channel_named},
-    record::generations::Generation,
+    record::generations::{Generation, Generations},
     world::{certificate::Validity, pem},
 };
 use thiserror::Error;
@@ -100,6 +100,18 @@ pub fn check_generation(
         channel: spec.channel.clone(),
         problem,
     })
+}
+
+/// The generations as they are recorded, where each is in itself what it should be: good for telling what they signed.
+/// Whether Vault has their keys is not asked, so nothing is to be issued by them.
+#[must_use]
+pub fn recorded(generations: &Generations, spec: &AuthoritySpec) -> Vec<AuthorityCertificate> {
+    let read = |generation: &Generation| {
+        let der = pem::certificates(&generation.certificate_pem).ok()?.pop()?;
+        let key = PublicKey::from_parsed(&x509::certificate(&der)?.subject_pki).ok()?;
+        fitting(generation, spec, &key).ok()
+    };
+    generations.iter().filter_map(read).collect()
 }
 
 /// The Channel whose authority a certificate claims to be; nothing is checked.

@@ -76,6 +76,11 @@ pub enum LeafSpecError {
     },
 }
 
+/// The SPIFFE ID of a channel.
+pub(super) fn spiffe_id(trust_domain: &str, namespace: &str, channel: &str) -> String {
+    format!("spiffe://{trust_domain}/ns/{namespace}/channel/{channel}")
+}
+
 impl LeafSpec {
     /// Checks everything a certificate needs of the specification.
     ///
@@ -115,7 +120,7 @@ impl LeafSpec {
     /// `spiffe://<domain>/ns/<ns>/channel/<name>`.
     #[must_use]
     pub fn spiffe_id(&self) -> String {
-        format!("spiffe://{}/ns/{}/channel/{}", self.trust_domain, self.namespace, self.channel)
+        spiffe_id(&self.trust_domain, &self.namespace, &self.channel)
     }
 
     /// The subject of the leaf.

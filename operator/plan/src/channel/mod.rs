@@ -1,8 +1,10 @@
 //! A Channel's plan: what should be so, from the Channel, the world and its ledger.
 
+pub mod adoption;
 pub mod applied;
 pub mod declaration;
 pub mod delivery;
+pub mod ownership;
 
 use std::{collections::BTreeSet, sync::Arc};
 

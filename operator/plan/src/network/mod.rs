@@ -188,7 +188,7 @@ impl Rules {
     }
 }
 
-fn both_directions() -> Vec<String> {
+pub(crate) fn both_directions() -> Vec<String> {
     vec![Direction::Ingress.as_str().into(), Direction::Egress.as_str().into()]
 }
 

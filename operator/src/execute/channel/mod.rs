@@ -11,6 +11,7 @@
 //!
 //! A fault in one part is kept and the other parts go on; only what a part truly needs holds it up.
 
+mod claimed;
 mod degraded;
 mod external;
 mod keys;
@@ -166,7 +167,7 @@ impl Work<'_> {
         let plan = self.plan;
         let rotating = authorities.iter().filter(|(_, generations)| generations.len() > 1);
         self.rotating = rotating.map(|(peer, _)| peer.clone()).collect();
-        let slot = certificate::read(&self.secrets, self.channel, self.name, plan).await;
+        let slot = self.slot(entry.ledger.as_ref()).await;
         let withdrawn = self.withdraw(&entry, &slot, &authorities).await;
         let begun = entry.ledger.is_none();
         let before = entry.ledger.clone().unwrap_or_else(|| self.first_ledger());
@@ -188,7 +189,7 @@ impl Work<'_> {
             Ok(()) => network::open(self.ctx, self.channel, self.name, plan).await,
         };
         let may_prune = network.is_ok() && certified.certificate.is_ok();
-        self.keep_or_prune(&authorities, may_prune).await;
+        self.keep_or_prune(certified.ledger.as_ref().ok(), &authorities, may_prune).await;
         let mut applied = Applied {
             ledger: certified.ledger,
             certificate: certified.certificate,

@@ -18,19 +18,20 @@ use crate::{
 };
 
 impl Work<'_> {
-    /// The Secrets that this Channel owns beside the one it declares.
-    pub(super) async fn others(&self) -> Result<Vec<Secret>, Fault> {
-        let uid = self.channel.metadata.uid.as_deref().unwrap_or_default();
-        let mut owned = Vec::new();
+    /// The Secrets of this Channel beside the one it declares.
+    pub(super) async fn others(&mut self, ledger: Option<&Ledger>) -> Result<Vec<Secret>, Fault> {
+        let mut others = Vec::new();
         for name in self.ctx.cluster.secrets_of(self.name) {
             if name == self.plan.secret_name {
                 continue;
             }
             let found = self.secrets.get_opt(&name).await;
             let found = found.map_err(|error| objects::fault(&format!("reading Secret {name}"), &error))?;
-            owned.extend(found.filter(|secret| objects::owned_by(secret, uid)));
+            if let Some(secret) = found {
+                others.extend(self.claim(secret, ledger).await?);
+            }
         }
-        Ok(owned)
+        Ok(others)
     }
 
     /// Takes away trust from the other Secrets, as from the one that is declared.
@@ -39,7 +40,7 @@ impl Work<'_> {
         ledger: &Ledger,
         authorities: &Authorities,
     ) -> Result<(), Fault> {
-        for secret in self.others().await? {
+        for secret in self.others(Some(ledger)).await? {
             self.withdraw_trust(Some(ledger), &secret, authorities).await?;
         }
         Ok(())
@@ -47,8 +48,13 @@ impl Work<'_> {
 
     /// Keeps the trust files of the other Secrets as they should be, and removes a Secret that no pod mounts, once
     /// what is declared is in force.
-    pub(super) async fn keep_or_prune(&mut self, authorities: &Authorities, may_prune: bool) {
-        let others = match self.others().await {
+    pub(super) async fn keep_or_prune(
+        &mut self,
+        ledger: Option<&Ledger>,
+        authorities: &Authorities,
+        may_prune: bool,
+    ) {
+        let others = match self.others(ledger).await {
             Ok(others) => others,
             Err(fault) => return self.warn(&fault),
         };

@@ -42,12 +42,12 @@ impl Work<'_> {
     /// Takes away trust as far as that is known while Vault does not answer.
     pub(super) async fn withdraw_known_trust(&mut self, ledger: Option<&Ledger>) {
         let mut held = Vec::new();
-        match certificate::read(&self.secrets, self.channel, self.name, self.plan).await {
+        match self.slot(ledger).await {
             Ok(Slot::Ours(secret)) => held.push(*secret),
             Ok(Slot::Empty) => {}
             Err(fault) => self.warn(&fault),
         }
-        match self.others().await {
+        match self.others(ledger).await {
             Ok(others) => held.extend(others),
             Err(fault) => self.warn(&fault),
         }

@@ -88,6 +88,11 @@ fn secret(_: &Installation) -> Draft {
              owner.kind == 'Channel' && owner.apiVersion.startsWith('{GROUP}/'))"
         )
     };
+    // What a Channel left when it was deleted has no owner any more, and its trust is taken away all the same.
+    let left = "request.operation == 'UPDATE' && \
+         object.?data.orValue({}).all(file, file.endsWith('ca.crt') || \
+         (file in oldObject.?data.orValue({}) && oldObject.data[file] == object.data[file])) && \
+         oldObject.?data.orValue({}).all(file, file in object.?data.orValue({}))";
     Draft {
         name: "subrosa-secret",
         description: "The operator writes TLS Secrets of Channels, and Secrets with their trust files alone; it neither makes, changes nor deletes another.",
@@ -108,13 +113,13 @@ fn secret(_: &Installation) -> Draft {
             demand(
                 format!(
                     "request.operation == 'DELETE' || ((object.type == 'kubernetes.io/tls' || {TRUST_ALONE}) && {} && \
-                     '{CHANNEL_LABEL}' in object.metadata.labels && {})",
+                     '{CHANNEL_LABEL}' in object.metadata.labels && ({} || ({left})))",
                     managed("object"),
                     owned("object")
                 ),
                 format!(
                     "'the operator writes Secrets of type kubernetes.io/tls, or Opaque with *ca.crt alone, that are owned by a Channel and labelled \
-                     {MANAGED_BY} and {CHANNEL_LABEL}; this one, ' + object.metadata.name + ', is not'"
+                     {MANAGED_BY} and {CHANNEL_LABEL}, and of those without an owner *ca.crt alone; this one, ' + object.metadata.name + ', is not'"
                 ),
             ),
         ],

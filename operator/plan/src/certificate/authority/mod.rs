@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use crate::world::certificate::{after, fraction};
 use crate::{
-    certificate::leaf::{Subject, backdated, is_dns_name, is_label},
+    certificate::leaf::{Subject, backdated, is_dns_name, is_label, spiffe_id},
     world::certificate::Validity,
 };
 
@@ -107,6 +107,12 @@ impl AuthoritySpec {
             return Err(refused("certificateAuthority.duration", &given, "write at least 1m"));
         }
         Ok(())
+    }
+
+    /// The SPIFFE ID of the channel, which every leaf of its authority has.
+    #[must_use]
+    pub fn spiffe_id(&self) -> String {
+        spiffe_id(&self.trust_domain, &self.namespace, &self.channel)
     }
 
     /// The subject of a generation, unlike that of any other of this or another channel.

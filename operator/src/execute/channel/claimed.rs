@@ -1,0 +1,67 @@
+//! The Channel's Secrets: those that it owns, and those that provably are its own and have lost their owner. These are
+//! taken back, so that renewals and withdrawals reach them.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use subrosa_plan::{
+    channel::ownership,
+    record::ledger::Ledger,
+    world::{fault::Fault, objects as labels},
+};
+
+use super::Work;
+use crate::{
+    execute::{
+        certificate::{self, Slot},
+        objects::{self, Found},
+    },
+    pki,
+};
+
+impl Work<'_> {
+    /// The Secret that is written for the Channel.
+    ///
+    /// # Errors
+    /// When it is someone else's or the API server does not say.
+    pub(super) async fn slot(&mut self, ledger: Option<&Ledger>) -> Result<Slot, Fault> {
+        let (name, uid) = (&self.plan.secret_name, self.channel.metadata.uid.clone().unwrap_or_default());
+        match objects::find(&self.secrets, name, |secret| objects::owned_by(secret, &uid)).await? {
+            Found::None => Ok(Slot::Empty),
+            Found::Ours(secret) => Ok(Slot::Ours(secret)),
+            Found::Foreign(secret) => match self.claim(*secret, ledger).await? {
+                Some(secret) => Ok(Slot::Ours(Box::new(secret))),
+                None => Err(objects::foreign("Secret", &self.name.namespace, name)),
+            },
+        }
+    }
+
+    /// The Secret, where it is the Channel's; it has its owner again after that.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub(super) async fn claim(
+        &mut self,
+        secret: Secret,
+        ledger: Option<&Ledger>,
+    ) -> Result<Option<Secret>, Fault> {
+        let uid = self.channel.metadata.uid.as_deref();
+        match ownership::owner(&secret.metadata, &self.name.name, uid) {
+            ownership::Owner::Channel => return Ok(Some(secret)),
+            ownership::Owner::Other => return Ok(None),
+            ownership::Owner::Nobody => {}
+        }
+        let recorded = ledger.map(|ledger| pki::authority::recorded(&ledger.authority, &self.plan.authority));
+        let observed = certificate::observe(&secret, &recorded.unwrap_or_default());
+        let id = self.plan.authority.spiffe_id();
+        let (true, Some(owner)) = (
+            ownership::is_lost_secret(&secret, &observed, &id, &self.name.name, uid),
+            labels::owner(self.channel),
+        ) else {
+            return Ok(None);
+        };
+        let taken = objects::take_back(&self.secrets, &secret, owner).await?;
+        let note = format!("Secret {} had lost its owner and is this Channel's again", secret.name_any());
+        self.news.push(("TakenBack", note));
+        Ok(Some(taken))
+    }
+}
