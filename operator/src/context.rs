@@ -19,7 +19,12 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     grants::Installation,
-    observe::{Cluster, Surroundings, Vaults, definitions::Definitions, probe::Prober, watch::ObjectKey},
+    observe::{
+        Cluster, Surroundings, Vaults,
+        definitions::Definitions,
+        probe::Prober,
+        watch::{ObjectKey, Refresh},
+    },
     report::{Reporter, metrics::Metrics},
 };
 
@@ -48,6 +53,8 @@ pub struct Context {
     pub installation: Installation,
     /// What the watches see.
     pub cluster: Cluster,
+    /// Where the watches are asked for new lists.
+    pub refresh: Refresh,
     /// What is around everything.
     pub surroundings: Surroundings,
     /// The definitions that are served.

@@ -1,6 +1,11 @@
 //! The operator: watches, queues, controllers and the small server beside them.
 
-use std::{fmt::Debug, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use k8s_openapi::api::{
@@ -151,6 +156,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         lead::client(config.clone(), leadership.clone()).context("the connection to the API server")?;
     let ctx = Arc::new(Context {
         cluster: Cluster::default(),
+        refresh: watch::Refresh::default(),
         definitions: Definitions::default(),
         surroundings: Surroundings::new(settings.guards_off.clone()),
         vaults: Vaults::new(
@@ -258,7 +264,10 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         }
     };
     let act = async {
-        stand_by(&leadership, &mut woken).await;
+        meanwhile(leadership.elected(), &mut woken).await;
+        if leadership.is_contested() {
+            take_over(&ctx, &mut woken).await;
+        }
         tokio::spawn(probe::run(probes, Arc::clone(&ctx), stop.clone()));
         tracing::info!("everything is seen; reconciling");
         let everything = ctx.cluster.read(everything);
@@ -285,13 +294,21 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     served.await.context("the server ended badly")?
 }
 
-/// Waits for leadership with warm caches. What is to be looked at meanwhile is looked at by the leader, and by
-/// this replica once it leads, when it looks at everything.
-async fn stand_by(leadership: &Leadership, woken: &mut mpsc::UnboundedReceiver<Subject>) {
-    let mut elected = std::pin::pin!(leadership.elected());
+/// Begins a term with what is so now. What the watches have may be minutes old: one can be dead without a word, and
+/// the leader before this one has withdrawn and closed things since. Until every kind was listed again, nothing is done.
+async fn take_over(ctx: &Context, woken: &mut mpsc::UnboundedReceiver<Subject>) {
+    let begun = Instant::now();
+    meanwhile(ctx.refresh.all(), woken).await;
+    tracing::info!(took = ?begun.elapsed(), "every kind was listed anew");
+}
+
+/// Waits for something with warm caches. What is to be looked at meanwhile is looked at by the leader, and by
+/// this replica once it acts, when it looks at everything.
+async fn meanwhile<T>(awaited: impl Future<Output = T>, woken: &mut mpsc::UnboundedReceiver<Subject>) {
+    let mut awaited = std::pin::pin!(awaited);
     loop {
         tokio::select! {
-            _ = &mut elected => return,
+            _ = &mut awaited => return,
             Some(_) = woken.recv() => {}
         }
     }
@@ -334,7 +351,7 @@ impl Start<'_> {
     {
         let (reader, writer) = reflector::store::<K>();
         let (queue, queued) = mpsc::unbounded_channel();
-        let (done, synced) = watch::announcer();
+        let (done, synced) = self.ctx.refresh.announcer(std::any::type_name::<K>());
         self.synced.push((std::any::type_name::<K>(), synced));
         let apply = self.applying(seen);
         let api = Api::<K>::all(self.ctx.client.clone());
@@ -369,7 +386,7 @@ impl Start<'_> {
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let (done, synced) = watch::announcer();
+        let (done, synced) = self.ctx.refresh.announcer(std::any::type_name::<K>());
         self.synced.push((std::any::type_name::<K>(), synced));
         let apply = self.applying(seen);
         tokio::spawn(watch::follow(api, which, done, self.stop.clone(), apply));

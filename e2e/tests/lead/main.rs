@@ -10,4 +10,5 @@
 
 mod failover;
 mod stage;
+mod stale;
 mod timeline;

@@ -19,5 +19,6 @@ mod denied;
 mod etcd;
 mod issued;
 mod kubelet;
+mod late;
 mod rotation;
 mod switched;

@@ -1,22 +1,28 @@
-//! PodCertificateRequests: whose turn it is. A Channel answers those of its pods in its own turn, where
-//! everything it needs is at hand; here is only told off who belongs to none.
+//! PodCertificateRequests: whose turn it is. A Channel answers those of its pods in its own turn, where everything it
+//! needs is at hand. Requests of pods without a Channel are denied here.
 
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
 use kube::runtime::controller::Action;
-use subrosa_plan::pod_certificate::{Turn, turn};
+use subrosa_plan::{
+    pod_certificate::{Refusal, Turn, turn},
+    world::{fault::Fault, request::Request},
+};
 
 use super::again;
 use crate::{
     context::{Context, Subject},
-    execute::pod_certificate::deny,
+    execute::pod_certificate::{Denied, confirmed, deny},
     observe::watch::ObjectKey,
 };
 
 /// How often a Channel is reminded of a request that it has not answered.
 const REMINDER: Duration = Duration::from_secs(60);
+
+/// How soon to look again at a request that the watches are behind with.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Hands one request to who answers it.
 pub fn reconcile(request: Arc<PodCertificateRequest>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
@@ -42,12 +48,23 @@ async fn hand_over(request: &PodCertificateRequest, ctx: &Context) -> Action {
             ctx.wake(Subject::Channel(channel));
             Action::requeue(REMINDER)
         }
-        Some((request, Turn::Deny(refusal))) => match deny(ctx, &key, &request, &refusal).await {
-            Ok(()) => Action::await_change(),
+        Some((request, Turn::Deny(refusal))) => match denied(ctx, &key, &request, &refusal).await {
+            Ok(Denied::Written) => Action::await_change(),
+            Ok(Denied::Outdated) => Action::requeue(SOON),
             Err(fault) => {
                 tracing::warn!(request = key.name, reason = fault.reason, "{}", fault.message);
                 again(ctx, subject, true, None)
             }
         },
     }
+}
+
+async fn denied(
+    ctx: &Context,
+    key: &ObjectKey,
+    request: &Request,
+    refusal: &Refusal,
+) -> Result<Denied, Fault> {
+    let fresh = confirmed(ctx, &key.namespace, [request]).await?;
+    deny(ctx, key, request, refusal, None, &fresh).await
 }

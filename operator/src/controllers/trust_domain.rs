@@ -134,12 +134,23 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
     let recorded = vault.ledgers.list().await.map_err(|error| vaults::fault(&error))?;
     let mut names = Vec::new();
     let mut count = 0;
-    let mut waiting = false;
+    let (mut waiting, mut unasked) = (false, None);
     for id in recorded.iter().filter(|id| !known.contains(id)) {
         let Some(_working) = ctx.under_way.begin(id) else {
             waiting = true;
             continue;
         };
+        let entry = vault.ledgers.get(id).await.map_err(|error| vaults::fault(&error))?;
+        let Some(ledger) = entry.ledger.filter(|ledger| is_gone(ctx, &ledger.channel, id)) else { continue };
+        // One that cannot be asked for waits, and holds up no other.
+        match withdraw::is_orphan(ctx, id, &ledger).await {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(fault) => {
+                unasked = Some(fault);
+                continue;
+            }
+        }
         left::withdraw(ctx, domain, vault, id).await;
         if let Some(name) = withdraw::orphan(vault, id, |channel| is_gone(ctx, channel, id)).await? {
             count += 1;
@@ -151,6 +162,9 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
     let orphans = (count > 0).then_some(Orphans { count, first: names });
     if waiting {
         return Err(under_way());
+    }
+    if let Some(fault) = unasked {
+        return Err(fault);
     }
     ctx.sweeps.done(domain, asked, orphans.clone());
     Ok(orphans)

@@ -12,11 +12,14 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use subrosa_crds::{FIELD_MANAGER, names::ChannelId};
+use subrosa_crds::{
+    Channel, FIELD_MANAGER,
+    names::{ChannelId, ChannelRef},
+};
 use subrosa_plan::{
     certificate::LeafSpec,
-    pod_certificate::Refusal,
-    world::{certificate::Validity, fault::Fault, request::Request},
+    pod_certificate::{self, Refusal},
+    world::{World, certificate::Validity, fault::Fault, request::Request},
 };
 
 use super::{
@@ -27,7 +30,7 @@ use crate::{
     changes::pod_certificate_request,
     context::Context,
     observe::{
-        DomainVault,
+        DomainVault, asked,
         watch::{Change, ObjectKey},
     },
     pki::{AuthorityCertificate, PublicKey, Serial},
@@ -78,12 +81,59 @@ pub async fn issue(
     write(ctx, key, request, status).await
 }
 
-/// Denies a request, for good.
+/// What became of a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It is written.
+    Written,
+    /// It does not stand by what the API server says now: the watches come to that.
+    Outdated,
+}
+
+/// What the API server says now of the pods of `requests` and of the Channels in `namespace`.
+///
+/// # Errors
+/// When it does not say.
+pub async fn confirmed<'a>(
+    ctx: &Context,
+    namespace: &str,
+    requests: impl IntoIterator<Item = &'a Request>,
+) -> Result<World, Fault> {
+    let pods: Vec<_> = requests.into_iter().map(|request| request.pod.as_str()).collect();
+    if pods.is_empty() {
+        return Ok(World::default());
+    }
+    let fresh = asked::requested(&ctx.client, namespace, &pods).await;
+    fresh.map_err(|error| {
+        objects::fault("asking for a pod and its Channel before a request is denied", &error)
+    })
+}
+
+/// Denies a request for good, where that stands by what is [`confirmed`]. `judged` is the Channel that denies it; none
+/// where the pod has no Channel.
 ///
 /// # Errors
 /// When the API server refuses.
-pub async fn deny(ctx: &Context, key: &ObjectKey, request: &Request, refusal: &Refusal) -> Result<(), Fault> {
+pub async fn deny(
+    ctx: &Context,
+    key: &ObjectKey,
+    request: &Request,
+    refusal: &Refusal,
+    judged: Option<(&ChannelRef, &Channel)>,
+    fresh: &World,
+) -> Result<Denied, Fault> {
     let (namespace, name) = (&key.namespace, &key.name);
+    if !pod_certificate::stands(namespace, request, judged, fresh, ctx.now()) {
+        tracing::info!(
+            namespace,
+            request = name,
+            pod = request.pod,
+            reason = refusal.reason,
+            "not denied: it is otherwise by what the API server says now"
+        );
+        ctx.refresh.soon();
+        return Ok(Denied::Outdated);
+    }
     tracing::info!(
         namespace,
         request = name,
@@ -93,7 +143,8 @@ pub async fn deny(ctx: &Context, key: &ObjectKey, request: &Request, refusal: &R
         refusal.message
     );
     let condition = condition("Denied", refusal.reason, refusal.message.clone(), ctx.now());
-    write(ctx, key, request, json!({"conditions": [condition]})).await
+    write(ctx, key, request, json!({"conditions": [condition]})).await?;
+    Ok(Denied::Written)
 }
 
 fn condition(kind: &str, reason: &str, message: String, now: Timestamp) -> Condition {

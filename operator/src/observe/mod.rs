@@ -1,5 +1,6 @@
 //! What is seen of the world, as plain facts. Nothing here writes.
 
+pub mod asked;
 pub mod cluster;
 pub mod convert;
 pub mod declared;

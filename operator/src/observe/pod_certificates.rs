@@ -63,7 +63,7 @@ pub async fn follow(
     };
     let api = Api::<PodCertificateRequest>::all(ctx.client.clone());
     let ours = watch::config().fields(&format!("spec.signerName={SIGNER}"));
-    let (announcer, _) = watch::announcer();
+    let (announcer, _) = ctx.refresh.announcer(std::any::type_name::<PodCertificateRequest>());
     tokio::select! {
         () = watch::follow_stored(api, ours, writer, announcer, stop.clone(), apply) => {}
         () = looking => {}

@@ -4,11 +4,11 @@ use std::{
     collections::BTreeSet,
     fmt::Debug,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _, stream};
 use kube::{
     Api, Resource, ResourceExt as _,
     runtime::{
@@ -18,7 +18,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// One change of one object.
@@ -55,11 +55,97 @@ pub fn config() -> watcher::Config {
 /// How long a kind is not served until that counts as an answer: there is nothing of it.
 const NOT_SERVED: Duration = Duration::from_secs(10);
 
-/// What a watch says of itself, each once.
+/// How long a list may stand still before it is begun again. Each page is answered, or given up, in less.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// How long a list counts as new: a watch that was found to be behind is asked for another one this often at most.
+const NEW: Duration = Duration::from_secs(60);
+
+/// How often is told that a new list is still waited for.
+const TELL: Duration = Duration::from_secs(10);
+
+/// Has watches begin anew with a list, and hears when all of them have ended it.
+///
+/// A watch may have been dead for minutes before anybody notices. Who is about to act asks for a fresh list of every
+/// kind first: without a version, so the API server answers with what is so now and not with what it has cached.
+#[derive(Debug)]
+pub struct Refresh {
+    asked: watch::Sender<u64>,
+    last: Mutex<Option<Instant>>,
+    watches: Mutex<Vec<(&'static str, watch::Receiver<u64>)>>,
+}
+
+impl Default for Refresh {
+    fn default() -> Self {
+        Self { asked: watch::Sender::new(0), last: Mutex::default(), watches: Mutex::default() }
+    }
+}
+
+impl Refresh {
+    /// Asks every watch that was [announced](Self::announcer) for a new list, and waits until each has one that began
+    /// after this call. A list that fails is tried again by its watch, as long as it takes.
+    pub async fn all(&self) {
+        let round = self.ask();
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (kind, mut done) in watches {
+            loop {
+                let listed = done.wait_for(|done| *done >= round);
+                match tokio::time::timeout(TELL, listed).await {
+                    Ok(Ok(_)) => break,
+                    // A watch that ended belongs to an operator that is stopping.
+                    Ok(Err(_)) => std::future::pending().await,
+                    Err(_) => tracing::warn!(kind, "still waiting for a new list: nothing is changed before"),
+                }
+            }
+            tracing::debug!(kind, "listed anew");
+        }
+    }
+
+    /// Asks for new lists because a watch was found to be behind, unless that was just done. Waits for nothing.
+    pub fn soon(&self) {
+        let new = |at: Instant| at.elapsed() < NEW;
+        if self.last.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(new) {
+            return;
+        }
+        tracing::warn!("a watch is behind what the API server says: every kind is listed anew");
+        self.ask();
+    }
+
+    fn ask(&self) -> u64 {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let mut round = 0;
+        self.asked.send_modify(|asked| {
+            *asked = asked.saturating_add(1);
+            round = *asked;
+        });
+        round
+    }
+
+    /// An announcer of a watch that takes part, and where it is heard.
+    pub fn announcer(&self, kind: &'static str) -> (Announcer, Announced) {
+        let (mut announcer, announced) = announcer();
+        let (done, heard) = watch::channel(0);
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).push((kind, heard));
+        announcer.anew = Some(Anew { asked: self.asked.subscribe(), begun: 0, done });
+        (announcer, announced)
+    }
+}
+
+/// One watch's part in a [`Refresh`].
+struct Anew {
+    asked: watch::Receiver<u64>,
+    /// The last round that was asked for before the list that is under way began.
+    begun: u64,
+    /// The last round of which a list has ended.
+    done: watch::Sender<u64>,
+}
+
+/// What a watch says of itself, each once, and of every new list that it is asked for.
 pub struct Announcer {
     seen: Option<oneshot::Sender<()>>,
     listed: Option<oneshot::Sender<()>>,
     unserved: Option<Instant>,
+    anew: Option<Anew>,
 }
 
 /// What is heard of a watch.
@@ -74,20 +160,43 @@ pub struct Announced {
 pub fn announcer() -> (Announcer, Announced) {
     let (seen, seen_heard) = oneshot::channel();
     let (listed, listed_heard) = oneshot::channel();
-    let announcer = Announcer { seen: Some(seen), listed: Some(listed), unserved: None };
+    let announcer = Announcer { seen: Some(seen), listed: Some(listed), unserved: None, anew: None };
     (announcer, Announced { seen: seen_heard, listed: listed_heard })
 }
 
 impl Announcer {
+    /// Where new lists are asked for; nowhere, where the watch takes part in no [`Refresh`].
+    fn asked(&self) -> Option<watch::Receiver<u64>> {
+        self.anew.as_ref().map(|anew| anew.asked.clone())
+    }
+
+    fn begins(&mut self) {
+        if let Some(anew) = &mut self.anew {
+            anew.begun = *anew.asked.borrow();
+        }
+    }
+
     fn listed(&mut self) {
         self.unserved = None;
         announce(&mut self.seen);
         announce(&mut self.listed);
+        self.ended();
+    }
+
+    fn ended(&self) {
+        if let Some(anew) = &self.anew {
+            anew.done.send_replace(anew.begun);
+        }
+    }
+
+    /// Whether somebody waits for a list.
+    fn is_awaited(&self) -> bool {
+        self.seen.is_some() || self.anew.as_ref().is_some_and(|anew| *anew.done.borrow() < anew.begun)
     }
 
     /// A definition that was deleted while nobody looked took all its objects along: who waits to see
-    /// them would never withdraw what they gave.
-    fn failed<K>(&mut self, error: &watcher::Error) {
+    /// them would never withdraw what they gave. Says whether there can be nothing of the kind.
+    fn failed<K>(&mut self, error: &watcher::Error) -> bool {
         let kind = std::any::type_name::<K>();
         tracing::warn!(kind, %error, "a watch broke off and is taken up again");
         let unserved = matches!(
@@ -96,12 +205,16 @@ impl Announcer {
         );
         if !unserved {
             self.unserved = None;
-        } else if self.unserved.get_or_insert_with(Instant::now).elapsed() >= NOT_SERVED
-            && self.seen.is_some()
-        {
+            return false;
+        }
+        let none =
+            self.unserved.get_or_insert_with(Instant::now).elapsed() >= NOT_SERVED && self.is_awaited();
+        if none {
             tracing::warn!(kind, "not served: taken as none");
             announce(&mut self.seen);
+            self.ended();
         }
+        none
     }
 }
 
@@ -112,8 +225,52 @@ fn announce(to: &mut Option<oneshot::Sender<()>>) {
     }
 }
 
+/// The events of a watch, which begins anew with a list each time `asked` changes. Broken connections are taken up
+/// again, with growing pauses; so is a list that stands still.
+fn events<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    asked: Option<watch::Receiver<u64>>,
+) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let begin = move || watcher(api.clone(), config.clone()).default_backoff().boxed();
+    let (first, listing) = (begin(), false);
+    stream::unfold((first, asked, listing), move |(mut events, mut asked, mut listing)| {
+        let begin = begin.clone();
+        async move {
+            loop {
+                let late = if listing { STALLED } else { Duration::MAX };
+                tokio::select! {
+                    biased;
+                    () = changed(asked.as_mut()) => {}
+                    event = tokio::time::timeout(late, events.next()) => if let Ok(event) = event {
+                        let event = event?;
+                        // After an error follows a pause, which is no standstill.
+                        listing = matches!(&event, Ok(watcher::Event::Init | watcher::Event::InitApply(_)));
+                        return Some((event, (events, asked, listing)));
+                    } else {
+                        tracing::warn!(kind = std::any::type_name::<K>(), "a list stood still and is begun again");
+                    },
+                }
+                (events, listing) = (begin(), false);
+            }
+        }
+    })
+}
+
+/// Waits until a new list is asked for.
+async fn changed(asked: Option<&mut watch::Receiver<u64>>) {
+    let Some(asked) = asked else { return std::future::pending().await };
+    // Who asks is gone only when the operator is stopping.
+    if asked.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
 /// Follows a kind until `stop`: calls `apply` for each change, and announces once everything that
-/// exists has been seen. Broken connections are taken up again, with growing pauses.
+/// exists has been seen.
 pub async fn follow<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -123,11 +280,14 @@ pub async fn follow<K>(
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(events(api, config, announcer.asked()));
     let mut listing = Listing::default();
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         match event {
-            Ok(watcher::Event::Init) => listing.begin(),
+            Ok(watcher::Event::Init) => {
+                announcer.begins();
+                listing.begin();
+            }
             Ok(watcher::Event::InitApply(object)) => {
                 let key = listing.listed(&object);
                 apply(Change::Applied(key, object));
@@ -141,7 +301,11 @@ pub async fn follow<K>(
                 apply(Change::Applied(key, object));
             }
             Ok(watcher::Event::Delete(object)) => apply(Change::Gone(listing.gone(&object))),
-            Err(error) => announcer.failed::<K>(&error),
+            Err(error) => {
+                if announcer.failed::<K>(&error) {
+                    listing.none().into_iter().for_each(|key| apply(Change::Gone(key)));
+                }
+            }
         }
     }
 }
@@ -160,11 +324,14 @@ pub async fn follow_stored<K>(
 {
     let store = writer.as_reader();
     let slim = |object: &mut K| object.meta_mut().managed_fields = None;
-    let mut events = pin!(watcher(api, config).default_backoff().modify(slim).reflect(writer));
+    let mut events = pin!(events(api, config, announcer.asked()).modify(slim).reflect(writer));
     let mut listing = Listing::default();
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         match event {
-            Ok(watcher::Event::Init) => listing.begin(),
+            Ok(watcher::Event::Init) => {
+                announcer.begins();
+                listing.begin();
+            }
             Ok(watcher::Event::InitApply(object)) => {
                 listing.listed(&object);
             }
@@ -183,7 +350,11 @@ pub async fn follow_stored<K>(
                 }
             }
             Ok(watcher::Event::Delete(object)) => apply(Change::Gone(listing.gone(&object))),
-            Err(error) => announcer.failed::<K>(&error),
+            Err(error) => {
+                if announcer.failed::<K>(&error) {
+                    listing.none().into_iter().for_each(|key| apply(Change::Gone(key)));
+                }
+            }
         }
     }
 }
@@ -210,6 +381,12 @@ impl Listing {
         let gone = self.known.difference(&self.listed).cloned().collect();
         self.known = std::mem::take(&mut self.listed);
         gone
+    }
+
+    /// There is nothing of the kind; returns what was known.
+    fn none(&mut self) -> Vec<ObjectKey> {
+        self.begin();
+        self.end()
     }
 
     fn seen<K: Resource>(&mut self, object: &K) -> ObjectKey {

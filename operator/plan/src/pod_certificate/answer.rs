@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{Channel, channel::Delivery, names::ChannelRef};
 
 use crate::{
-    certificate::LeafSpec,
+    certificate::{LeafSpec, secrets::declared_delivery},
     channel::{Plan, Scope},
     world::certificate::{KeyAlgorithm, Validity, after, fraction, whole_seconds},
 };
@@ -51,28 +51,35 @@ pub fn answer(
     let knows = record.is_some_and(|record| record.knows(&request.pod_uid));
     // While the declaration does not count, what is there goes on, with the names it has.
     let held = !matches!(plan.scope, Scope::Full | Scope::Audit);
+    let patience = after(request.created, PATIENCE);
+    // What the Channel declares may be about to change, and what is not in force is no ground to deny anything.
+    let refused = |refusal: Refusal| match now < patience {
+        _ if held => Answer::Wait(None, refusal),
+        true => Answer::Wait(Some(patience), refusal),
+        false => Answer::Deny(refusal),
+    };
     // A pod that has a certificate keeps getting them for its life, whatever new ones get.
     if plan.delivery != Delivery::PodCertificate && !knows {
-        let refusal = in_secret(request, name, plan);
-        let patience = after(request.created, PATIENCE);
-        return if now < patience { Answer::Wait(Some(patience), refusal) } else { Answer::Deny(refusal) };
+        let declared = declared_delivery(channel) == Delivery::PodCertificate;
+        return refused(if declared { not_in_force(name) } else { in_secret(request, name, plan) });
     }
     let names = record.and_then(|record| record.names.as_ref());
     if held && names.is_none() {
         return Answer::Wait(None, not_in_force(name));
     }
     if let Some(refusal) = wrong_account(request, channel, name).filter(|_| !(held && knows)) {
-        return Answer::Deny(refusal);
+        return refused(refusal);
     }
+    // These are of the pod alone, which cannot be changed.
     if !request.annotations.is_empty() {
         return Answer::Deny(annotated(request));
     }
     let wanted = plan.leaf.key_algorithm;
-    let key = match &request.key {
-        // The key type stands in the pod, which cannot be changed: what it began with it keeps.
-        Some(key) if key.algorithm == wanted || knows => key,
-        _ => return Answer::Deny(wrong_key(request.key.as_ref(), wanted, name)),
-    };
+    let Some(key) = &request.key else { return Answer::Deny(wrong_key(None, wanted, name)) };
+    // So is the key type: what it began with it keeps.
+    if key.algorithm != wanted && !knows {
+        return refused(wrong_key(Some(key), wanted, name));
+    }
     if let Some(Err((until, refusal))) = record.map(|record| record.admit(&request.pod_uid, now)) {
         return Answer::Wait(Some(until), refusal);
     }

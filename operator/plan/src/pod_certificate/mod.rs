@@ -7,8 +7,9 @@
 //! ```
 //!
 //! kubelet takes a denial as its last word for the life of the pod, also at a renewal. So only what is wrong
-//! with the pod itself is denied. Everything that may pass (Vault is away, the Channel is Stalled) waits: the API
-//! server removes a request after a quarter of an hour, and kubelet asks anew.
+//! with the pod itself is denied, and only after the API server was asked whether it [still is](stands). Everything
+//! that may pass (Vault is away, the Channel is Stalled) waits: the API server removes a request after a quarter of an
+//! hour, and kubelet asks anew.
 
 mod answer;
 mod limit;
@@ -83,6 +84,27 @@ pub fn turn(namespace: &str, request: &Request, world: &World, now: Timestamp) -
     };
     let patience = after(request.created, PATIENCE);
     if now < patience { Turn::Wait(patience) } else { Turn::Deny(refusal) }
+}
+
+/// Whether a denial stands by what the API server says now: `fresh` has the pod and the Channels of the namespace, read
+/// for this. `judged` is the Channel that denies, as it was judged; none where the pod has no Channel.
+#[must_use]
+pub fn stands(
+    namespace: &str,
+    request: &Request,
+    judged: Option<(&ChannelRef, &Channel)>,
+    fresh: &World,
+    now: Timestamp,
+) -> bool {
+    let declaration = |channel: &Channel| (channel.metadata.uid.clone(), channel.metadata.generation);
+    match (turn(namespace, request, fresh, now), judged) {
+        (Turn::Deny(_), None) => true,
+        (Turn::Of(owner), Some((name, judged))) => {
+            owner == *name
+                && fresh.channel(name).is_some_and(|found| declaration(found) == declaration(judged))
+        }
+        _ => false,
+    }
 }
 
 /// The Channel that has the pod: where two select it, the older keeps it, as for everything else.

@@ -195,6 +195,39 @@ fn names_that_the_authority_may_not_sign_are_left_out() {
 }
 
 #[test]
+fn a_denial_stands_only_by_what_the_api_server_says() {
+    let voice = named("cc-front/voice");
+    let stale = Scene::new();
+    let request = request("voice-0");
+    assert_eq!(denied(turn_at(&stale, &request, later(31))).reason, "PodNotFound");
+    let holds = |judged: Option<&Channel>, fresh: &Scene| {
+        let judged = judged.map(|channel| (&voice, channel));
+        stands("cc-front", &request, judged, fresh, later(31))
+    };
+    assert!(!holds(None, &scene()), "the pod is there, and has a Channel");
+    assert!(
+        holds(None, &Scene::new().channel("cc-front/voice", delivered(json!({})))),
+        "there is no such pod"
+    );
+    assert!(holds(None, &pod(Scene::new(), "voice-0", "voice")), "nobody has it");
+
+    let version = |generation: i64, uid: &str| {
+        let mut channel = channel("cc-front/voice", delivered(json!({})));
+        channel.metadata.generation = Some(generation);
+        channel.metadata.uid = Some(uid.into());
+        channel
+    };
+    let fresh = |channel| pod(Scene::new().given(channel), "voice-0", "voice");
+    assert!(holds(Some(&version(1, "u")), &fresh(version(1, "u"))));
+    assert!(!holds(Some(&version(1, "u")), &fresh(version(2, "u"))), "it was edited since");
+    assert!(!holds(Some(&version(1, "u")), &fresh(version(1, "v"))), "it was made anew");
+    assert!(!holds(Some(&version(1, "u")), &pod(Scene::new(), "voice-0", "voice")), "it is gone");
+    let another = Scene::new()
+        .channel("cc-front/other", json!({"workload": {"selector": {"matchLabels": {"app": "voice"}}}}));
+    assert!(!holds(Some(&version(1, "u")), &pod(another, "voice-0", "voice")), "another has the pod");
+}
+
+#[test]
 fn what_is_wrong_with_the_pod_is_denied_and_says_what_to_write() {
     let p384 = RequestedKey { algorithm: KeyAlgorithm::EcdsaP384, spki: vec![4] };
     for (wrong, reason, says) in [
@@ -211,10 +244,52 @@ fn what_is_wrong_with_the_pod_is_denied_and_says_what_to_write() {
             "example.org/role",
         ),
     ] {
-        let refusal = refused(answered(&scene(), &wrong, None, now()));
+        let refusal = refused(answered(&scene(), &wrong, None, later(31)));
         assert_eq!(refusal.reason, reason);
         assert!(refusal.message.contains(says), "{refusal:?}");
     }
+}
+
+/// A Deployment and its Channel are edited at once, and the pod's request comes before the watch has the Channel.
+#[test]
+fn what_the_channel_may_yet_declare_is_waited_for() {
+    let p384 = RequestedKey { algorithm: KeyAlgorithm::EcdsaP384, spki: vec![4] };
+    let early = [
+        Request { service_account: "default".into(), ..request("voice-0") },
+        Request { key: Some(p384), ..request("voice-0") },
+    ];
+    for early in early {
+        let waits = answered(&scene(), &early, None, now());
+        assert!(matches!(&waits, Answer::Wait(Some(until), _) if *until == later(30)), "{waits:?}");
+    }
+    // What no Channel can make good is not.
+    let never = Request { key: None, ..request("voice-0") };
+    assert_eq!(refused(answered(&scene(), &never, None, now())).reason, "UnsupportedKeyType");
+}
+
+/// What is declared and not in force denies nothing: it may be corrected, and the pod cannot be.
+#[test]
+fn an_edit_that_is_not_followed_denies_nobody() {
+    let before = record(&["uid-of-another"], at("2026-11-22T00:00:00Z"));
+    let waits = answered(&stalled(), &request("voice-0"), Some(&before), later(3600));
+    assert!(
+        matches!(&waits, Answer::Wait(None, refusal) if refusal.reason == "ServiceAccountMismatch"),
+        "{waits:?}"
+    );
+    let edit = json!({"tls": {"keyAlgorithm": "ECDSA-P384", "dnsNames": ["bank.example"]}});
+    let scene = scene().channel("cc-front/voice", delivered(edit));
+    let waits = answered(&scene, &request("voice-0"), Some(&before), later(3600));
+    assert!(
+        matches!(&waits, Answer::Wait(None, refusal) if refusal.reason == "UnsupportedKeyType"),
+        "{waits:?}"
+    );
+    // It was delivered in a Secret so far, and the edit to PodCertificate is not followed yet.
+    let never = PodCertificates { in_force: false, ..PodCertificates::default() };
+    let waits = answered(&stalled(), &request("voice-0"), Some(&never), later(3600));
+    assert!(
+        matches!(&waits, Answer::Wait(None, refusal) if refusal.reason == "ChannelNotInForce"),
+        "{waits:?}"
+    );
 }
 
 #[test]
@@ -301,7 +376,7 @@ fn an_edit_that_is_not_followed_changes_no_delivery() {
 #[test]
 fn a_pod_keeps_the_key_type_it_began_with() {
     let scene = scene().channel("cc-front/voice", delivered(json!({"tls": {"keyAlgorithm": "ECDSA-P384"}})));
-    assert_eq!(refused(answered(&scene, &request("voice-0"), None, now())).reason, "UnsupportedKeyType");
+    assert_eq!(refused(answered(&scene, &request("voice-0"), None, later(31))).reason, "UnsupportedKeyType");
     let before = record(&["uid-voice-0"], at("2026-11-22T00:00:00Z"));
     let spec = issued(answered(&scene, &request("voice-0"), Some(&before), now()));
     assert_eq!(spec.key_algorithm, KeyAlgorithm::EcdsaP256);

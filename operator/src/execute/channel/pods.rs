@@ -3,6 +3,7 @@
 //! All that wait are answered together, with one note in the ledger before anything is signed: fifty pods of a
 //! Deployment are one write.
 
+use jiff::SignedDuration;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use subrosa_plan::{
     certificate::LeafSpec,
@@ -14,16 +15,19 @@ use subrosa_plan::{
     world::{fault::Fault, request::Request},
 };
 
-use super::{Work, secret::Certified};
+use super::{Work, later, secret::Certified};
 use crate::{
     execute::{
         authority::Authority,
         certificate::random_serial,
-        pod_certificate::{Noted, deny, issue},
+        pod_certificate::{Denied, Noted, confirmed, deny, issue},
     },
     observe::watch::ObjectKey,
     pki::AuthorityCertificate,
 };
+
+/// How soon to look again at a request that the watches are behind with.
+const SOON: SignedDuration = SignedDuration::from_secs(2);
 
 /// Requests as they were judged.
 #[derive(Default)]
@@ -163,10 +167,23 @@ impl Work<'_> {
     }
 
     /// Answers what was judged; one that fails holds up no other. The first fault comes back.
-    async fn answer(&self, judged: Judged, issuer: Option<&AuthorityCertificate>) -> Result<(), Fault> {
+    async fn answer(&mut self, judged: Judged, issuer: Option<&AuthorityCertificate>) -> Result<(), Fault> {
         let mut outcome = Ok(());
+        let denied = judged.denied.iter().map(|(_, request, _)| request);
+        let fresh = confirmed(self.ctx, &self.name.namespace, denied).await;
         for (key, request, refusal) in &judged.denied {
-            outcome = outcome.and(deny(self.ctx, key, request, refusal).await);
+            let fresh = match &fresh {
+                Ok(fresh) => fresh,
+                Err(fault) => {
+                    outcome = Err(fault.clone());
+                    break;
+                }
+            };
+            match deny(self.ctx, key, request, refusal, Some((self.name, self.channel)), fresh).await {
+                Ok(Denied::Written) => {}
+                Ok(Denied::Outdated) => self.wake.push(later(self.now, SOON)),
+                Err(fault) => outcome = outcome.and(Err(fault)),
+            }
         }
         for noted in &judged.noted {
             let Some(issuer) = issuer else { break };

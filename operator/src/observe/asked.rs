@@ -1,0 +1,68 @@
+//! What the API server itself says, asked before something is taken away or denied for good.
+//!
+//! A watch can be behind without a word. What it has not told of yet must not look like what is gone. Each question is
+//! a list of one name: it is answered with what is so now, and needs no right that the watches do not need.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::{
+    Api, Client, Resource as _,
+    api::{ListParams, PartialObjectMeta},
+};
+use subrosa_crds::{
+    Channel,
+    names::{ChannelId, ChannelRef},
+};
+use subrosa_plan::world::World;
+
+use super::{
+    convert,
+    watch::{Change, ObjectKey},
+};
+use crate::changes;
+
+fn named(name: &str) -> ListParams {
+    ListParams::default().fields(&format!("metadata.name={name}"))
+}
+
+/// Whether there is no Channel of this name and identity. One that is being deleted counts as gone.
+///
+/// # Errors
+/// When the API server does not say. A definition that is not served is an answer: there is none of it.
+pub async fn is_gone(client: &Client, channel: &ChannelRef, id: &ChannelId) -> kube::Result<bool> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace = namespaces.list_metadata(&named(&channel.namespace)).await?;
+    let uid = namespace.items.into_iter().find_map(|found| found.metadata.uid);
+    if uid.is_none_or(|uid| ChannelId::mint(&uid, &channel.name) != *id) {
+        return Ok(true);
+    }
+    let channels: Api<Channel> = Api::namespaced(client.clone(), &channel.namespace);
+    let stays = |found: &PartialObjectMeta<Channel>| found.meta().deletion_timestamp.is_none();
+    match channels.list_metadata(&named(&channel.name)).await {
+        Ok(found) => Ok(!found.items.iter().any(stays)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// The Channels of a namespace, and of its pods those of these names: enough to judge their requests by.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn requested(client: &Client, namespace: &str, pods: &[&str]) -> kube::Result<World> {
+    let mut world = World::default();
+    let channels: Api<Channel> = Api::namespaced(client.clone(), namespace);
+    for channel in channels.list(&ListParams::default()).await?.items {
+        let name = channel.metadata.name.clone().unwrap_or_default();
+        let key = ObjectKey { namespace: namespace.to_owned(), name };
+        let _ = changes::channel::seen(&mut world, Change::Applied(key, Arc::new(channel)));
+    }
+    let all: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let facts = world.pods.entry(namespace.to_owned()).or_default();
+    for name in pods {
+        let found = all.list(&named(name)).await?.items.into_iter().next();
+        facts.extend(found.map(|pod| ((*name).to_owned(), convert::pod(pod))));
+    }
+    Ok(world)
+}
