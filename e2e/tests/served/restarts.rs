@@ -36,12 +36,22 @@ fn workload(kind: &str, name: &str, more: Value) -> Value {
 
 /// As the deployment controller counts; `updated` of `web`'s pods are of the newest template.
 async fn rolled_out(stage: &Stage, updated: i32) {
+    counted(stage, updated, 2).await;
+}
+
+async fn counted(stage: &Stage, updated: i32, ready: i32) {
     let generation = stage.api::<Deployment>().get("web").await.unwrap().metadata.generation;
     let status = json!({"status": {
-        "observedGeneration": generation, "replicas": 2, "updatedReplicas": updated, "readyReplicas": 2,
-        "availableReplicas": 2,
+        "observedGeneration": generation, "replicas": 2, "updatedReplicas": updated, "readyReplicas": ready,
+        "availableReplicas": ready,
     }});
     stage.patch_status::<Deployment>("web", status).await;
+}
+
+/// A pod fails its readiness probe, after the controller has counted so.
+async fn unready(stage: &Stage, pod: &str) {
+    let status = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
+    stage.patch_status::<k8s_openapi::api::core::v1::Pod>(pod, status).await;
 }
 
 /// As the disruption controller counts.
@@ -139,9 +149,21 @@ async fn a_renewed_certificate_restarts_the_workload_once_and_within_its_budget(
     rolled_out(&stage, 1).await;
     stage.channel("web", spec(port, "front")).await;
     stage.files("web", Some(&renewed)).await;
-    let held = stage.served("web", "False", "RestartHeld").await;
+    let held = stage.served("web", "False", "RestartAwaitsRollout").await;
     assert!(served(&held).message.contains("a rollout of Deployment web is under way"), "{held:?}");
-    rolled_out(&stage, 2).await;
+    assert!(served(&held).message.contains("awaited until 20"), "{held:?}");
+
+    // One that is not ready is waited for, until a time that is told.
+    counted(&stage, 2, 1).await;
+    unready(&stage, "web-new-1").await;
+    let held = stage.served("web", "False", "RestartAwaitsPods").await;
+    assert!(served(&held).message.contains("1 of 2 pods of Deployment web are ready"), "{held:?}");
+    assert!(served(&held).message.contains("awaited until 20"), "{held:?}");
+
+    // Where none is ready, as when the certificate of all has ended, no budget has anything to lose.
+    allows(&stage, 0).await;
+    counted(&stage, 2, 0).await;
+    unready(&stage, "web-new-2").await;
     let third_serial = serial(&held);
     stage
         .until("the second restart", || async {

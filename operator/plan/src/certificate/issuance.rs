@@ -63,7 +63,12 @@ mod tests {
 
     fn record(minutes: &[i64]) -> Issuances {
         minutes.iter().enumerate().fold(Issuances::default(), |record, (n, minute)| {
-            record.noted(Issuance { serial: format!("s{n}"), at: at(*minute), reason: "KeyMismatch".into() })
+            record.noted(Issuance {
+                serial: format!("s{n}"),
+                at: at(*minute),
+                reason: "KeyMismatch".into(),
+                not_after: None,
+            })
         })
     }
 

@@ -213,7 +213,8 @@ impl Channel {
         if !write() {
             return None;
         }
-        let noted = Issuance { serial: serial.clone(), at: now, reason: reason.name().into() };
+        let noted =
+            Issuance { serial: serial.clone(), at: now, reason: reason.name().into(), not_after: None };
         self.issuances = self.issuances.clone().noted(noted);
         self.generations = self.generations.clone().with_leaf(signing.version, validity.not_after);
         let leaf = LeafFacts {

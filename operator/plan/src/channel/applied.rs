@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use subrosa_crds::names::ChannelRef;
 
 use crate::{certificate::Held, keys::ObservedKey, record::ledger::Ledger, world::fault::Fault};
@@ -62,6 +63,47 @@ pub enum Restart {
     NotDue,
     /// The workload was told; its pods are replaced in turn.
     UnderWay,
-    /// It waits, for what the sentence says.
-    Held(String),
+    /// It waits.
+    Held(RestartHold),
+}
+
+/// Why a restart waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartHold {
+    /// What for.
+    pub by: HeldBy,
+    /// The same as a sentence, with the next step.
+    pub message: String,
+    /// When it waits no longer; none where somebody has to do something.
+    pub until: Option<Timestamp>,
+}
+
+/// What a restart waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// Something that a person set, or a PodDisruptionBudget; or the API server does not answer.
+    InTheWay,
+    /// A rollout that is under way.
+    Rollout,
+    /// Pods that are not ready, for another reason than a certificate that ended.
+    Unready,
+}
+
+impl HeldBy {
+    /// The reason of the condition Served.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::InTheWay => "RestartHeld",
+            Self::Rollout => "RestartAwaitsRollout",
+            Self::Unready => "RestartAwaitsPods",
+        }
+    }
+}
+
+impl RestartHold {
+    /// Held by something that does not end by itself.
+    pub fn in_the_way(message: impl Into<String>) -> Self {
+        Self { by: HeldBy::InTheWay, message: message.into(), until: None }
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
     network::policy_name,
     record::issuances::{Issuance, Issuances},
     restart,
-    testing::{Scene, at, labels, leaf, named, spec},
+    testing::{Scene, at, labels, leaf, named, now, spec},
     world::{
         PodFacts,
         answers::{PodSeen, Source},
@@ -179,7 +179,12 @@ fn due(issued: &[(&str, &str, &str)], started: &str, seen: Option<&str>, patch: 
     let mut scene = scene(spec).pod_with("cc-data/db-0", running);
     let mut applied = applied(&scene);
     let issuances = issued.iter().fold(Issuances::default(), |all, (serial, when, reason)| {
-        all.noted(Issuance { serial: (*serial).into(), at: at(when), reason: (*reason).into() })
+        all.noted(Issuance {
+            serial: (*serial).into(),
+            at: at(when),
+            reason: (*reason).into(),
+            not_after: None,
+        })
     });
     applied.ledger.as_mut().unwrap().issuances = issuances;
     let plan = scene.plan(DB);
@@ -190,9 +195,9 @@ fn due(issued: &[(&str, &str, &str)], started: &str, seen: Option<&str>, patch: 
         let pod = PodSeen { target: targets.pods["db-0"], answers };
         scene.world.served.insert(named(DB), [("db-0".to_owned(), pod)].into());
     }
-    restart::due(scene.get(DB), &named(DB), &plan, &applied, &scene).map(|(named, serial)| {
-        assert_eq!(named.name, "db");
-        serial
+    restart::due(scene.get(DB), &named(DB), &plan, &applied, &scene, now()).map(|due| {
+        assert_eq!(due.named.name, "db");
+        due.serial
     })
 }
 
@@ -229,4 +234,49 @@ fn a_renewed_one_restarts_what_started_before() {
     assert_eq!(probed(&this), None, "probes saw that it took it by itself");
     assert_eq!(probed("0a"), Some(this.clone()));
     assert_eq!(due(&renewed, LATE, Some("0a"), json!({})), Some(this), "it started with an older file");
+}
+
+/// Two pods: one took the renewed certificate and is ready, the other runs with the one before and is not.
+fn half_ready(before_ends: &str, seen: bool) -> Option<restart::Due<'static>> {
+    static NAMED: std::sync::LazyLock<subrosa_crds::channel::WorkloadRef> =
+        std::sync::LazyLock::new(|| crate::testing::read(json!({"kind": "StatefulSet", "name": "db"})));
+    let spec =
+        json!({"workload": {"ref": {"kind": "StatefulSet", "name": "db"}}, "tls": {"reload": "Restart"}});
+    let stale = PodFacts { running_since: Some(at(EARLY)), ready: false, ..pod(1) };
+    let fresh = PodFacts { running_since: Some(at(LATE)), ..pod(2) };
+    let mut scene = scene(spec).pod_with("cc-data/db-0", stale).pod_with("cc-data/db-1", fresh);
+    let mut applied = applied(&scene);
+    let one = |serial: &str, when, ends: Option<&str>| Issuance {
+        serial: serial.into(),
+        at: at(when),
+        reason: "Expiring".into(),
+        not_after: ends.map(at),
+    };
+    let issued = Issuances::default().noted(one("0a", "2026-10-31T00:00:00Z", Some(before_ends)));
+    applied.ledger.as_mut().unwrap().issuances = issued.noted(one(&leaf().serial, ISSUED, None));
+    let plan = scene.plan(DB);
+    if seen {
+        let targets = targets(scene.get(DB), &named(DB), &plan, &applied, &scene).unwrap();
+        assert_eq!(targets.pods.keys().collect::<Vec<_>>(), ["db-1"], "only ready pods are asked");
+        let shown = Presented { serial: leaf().serial, ours: true, not_after: None };
+        let answers =
+            targets.listeners.keys().map(|port| (*port, Answer::Certificate(shown.clone()))).collect();
+        let pod = PodSeen { target: targets.pods["db-1"], answers };
+        scene.world.served.insert(named(DB), [("db-1".to_owned(), pod)].into());
+    }
+    restart::due(scene.get(DB), &named(DB), &plan, &applied, &scene, now())
+        .map(|due| restart::Due { named: &NAMED, ..due })
+}
+
+#[test]
+fn a_pod_that_is_unready_because_its_certificate_ended_is_known_by_its_start() {
+    let ended = "2026-11-20T00:00:00Z";
+    for seen in [true, false] {
+        let due = half_ready(ended, seen).expect("it has to be restarted");
+        assert!(due.ended && due.before_ends == Some(at(ended)) && due.since == at(ISSUED), "{due:?}");
+    }
+    // One that is still valid is no reason why a pod is not ready.
+    let valid = "2026-12-20T00:00:00Z";
+    assert!(!half_ready(valid, false).expect("it started with an older one").ended);
+    assert_eq!(half_ready(valid, true), None, "and probes saw the current one wherever one can see");
 }

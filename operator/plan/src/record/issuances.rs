@@ -18,6 +18,9 @@ pub struct Issuance {
     pub at: Timestamp,
     /// The name of the reason.
     pub reason: String,
+    /// Until when the certificate is valid; not known of those that older versions noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
 }
 
 /// The last [`LIMIT`] issuances, oldest first.
@@ -30,6 +33,12 @@ impl Issuances {
     #[must_use]
     pub fn recorded(&self) -> &[Issuance] {
         &self.0
+    }
+
+    /// The one whose certificate was in the Secret at that time, as far as is on record.
+    #[must_use]
+    pub fn held_at(&self, time: Timestamp) -> Option<&Issuance> {
+        self.0.iter().rev().find(|issuance| issuance.at <= time)
     }
 
     /// The record with one more, and only the last [`LIMIT`] kept.

@@ -1,6 +1,6 @@
 //! Whether pods run that have not taken the certificate that is in the Secret.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
     Channel,
     channel::{Reload, WorkloadRef},
@@ -10,12 +10,45 @@ use subrosa_crds::{
 use crate::{
     channel::{Plan, Scope, applied::Applied},
     probe::{self, Whose},
-    record::ledger::Ledger,
-    world::{World, answers::Answer},
+    record::{issuances::Issuance, ledger::Ledger},
+    world::{
+        PodFacts, World,
+        answers::Answer,
+        certificate::{after, fraction},
+    },
 };
 
-/// What is to be restarted, and for which serial; nothing where every pod has the certificate, as far as
-/// probes or the start of its containers tell.
+/// How long a restart waits at most for pods that are not ready, or for a rollout that is under way.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
+
+/// A restart that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due<'a> {
+    /// What is to be restarted.
+    pub named: &'a WorkloadRef,
+    /// The serial of the certificate that it is to take.
+    pub serial: String,
+    /// Since when that is in the Secret.
+    pub since: Timestamp,
+    /// Until when the one before it is valid, where that is on record.
+    pub before_ends: Option<Timestamp>,
+    /// Whether pods are not ready, and each of these runs with a certificate that has ended.
+    pub ended: bool,
+}
+
+impl Due<'_> {
+    /// Until when it waits for pods and rollouts: an hour, and at most half of the time that is left to the certificate
+    /// before. What has not become ready by then does not become so by waiting.
+    #[must_use]
+    pub fn waits_until(&self) -> Timestamp {
+        let left = self.before_ends.map(|ends| ends.duration_since(self.since).max(SignedDuration::ZERO));
+        let half = left.map_or(PATIENCE, |left| fraction(left, 1, 2));
+        after(self.since, half.min(PATIENCE))
+    }
+}
+
+/// What is to be restarted; nothing where every pod has the certificate, as far as probes or the start of its
+/// containers tell.
 ///
 /// The first certificate is due to nobody: a pod that mounts the Secret cannot have started without it.
 pub fn due<'a>(
@@ -24,25 +57,37 @@ pub fn due<'a>(
     plan: &Plan,
     applied: &Applied,
     world: &World,
-) -> Option<(&'a WorkloadRef, String)> {
+    now: Timestamp,
+) -> Option<Due<'a>> {
     if channel.spec.tls.as_ref()?.reload? != Reload::Restart || contested(plan) {
         return None;
     }
     let named = channel.spec.workload.ref_.as_ref()?;
     let (held, ledger) = (applied.certificate.as_ref().ok()?, applied.ledger.as_ref().ok()?);
-    let since = match probe::whose(channel) {
-        Whose::OfAll => changed_at(held.serial(), ledger)?,
+    let serial = held.serial().to_owned();
+    let issuances = &ledger.issuances;
+    let (since, before_ends) = match probe::whose(channel) {
+        Whose::OfAll => (changed_at(&serial, ledger)?, before(&serial, ledger).and_then(|one| one.not_after)),
         // Somebody else's is on no record here, and no pod can have started with it before it was valid.
-        Whose::External => held.validity()?.not_before,
+        Whose::External => (held.validity()?.not_before, None),
         // Each begins and ends at another time; who renews it is the node.
         Whose::OfEach => return None,
     };
-    let late = match probed(channel, name, plan, applied, world) {
-        Some(stale) => stale,
-        None => probe::pods(channel, name, plan, world)
-            .any(|(_, pod)| pod.running_since.is_some_and(|started| started < since)),
+    let pods: Vec<_> = probe::pods(channel, name, plan, world).map(|(_, pod)| pod).collect();
+    let started_with = |pod: &&PodFacts| pod.running_since.and_then(|started| issuances.held_at(started));
+    let is_over = |pod: &&PodFacts| {
+        started_with(pod)
+            .is_some_and(|one| one.serial != serial && one.not_after.is_some_and(|ends| ends <= now))
     };
-    late.then(|| (named, held.serial().to_owned()))
+    let unready = || pods.iter().copied().filter(|pod| !pod.ready);
+    let late = match probed(channel, name, plan, applied, world) {
+        Some(true) => true,
+        // Only ready pods were asked.
+        Some(false) => unready().any(|pod| is_over(&pod)),
+        None => pods.iter().any(|pod| pod.running_since.is_some_and(|started| started < since)),
+    };
+    let ended = unready().next().is_some() && unready().all(|pod| is_over(&pod));
+    late.then_some(Due { named, serial, since, before_ends, ended })
 }
 
 /// Whether another Channel has the pods: then it is not this one's to restart them.
@@ -64,6 +109,13 @@ fn changed_at(serial: &str, ledger: &Ledger) -> Option<Timestamp> {
         // It is older than the record, so others came after it and never reached the Secret.
         (_, None) => None,
     }
+}
+
+/// The one that was issued before that of this serial, where it is on record.
+fn before<'a>(serial: &str, ledger: &'a Ledger) -> Option<&'a Issuance> {
+    let issued = ledger.issuances.recorded();
+    let this = issued.iter().position(|one| one.serial == serial)?;
+    issued.get(this.checked_sub(1)?)
 }
 
 /// Whether probes saw a pod with an older certificate of ours; nothing while not every pod was seen.

@@ -1,8 +1,9 @@
+use jiff::SignedDuration;
 use serde_json::json;
 use subrosa_crds::channel::{WorkloadKind, WorkloadRef};
 
 use super::*;
-use crate::testing::{self, labels, read};
+use crate::testing::{self, labels, now, read};
 
 fn channel() -> Channel {
     testing::channel("cc-front/sbc", json!({}))
@@ -43,15 +44,26 @@ fn budget(allowed: i32) -> BudgetFacts {
     }
 }
 
+/// For certificate `0b`, which is in the Secret since a minute; the one before ends in ten days.
+fn due(named: &WorkloadRef) -> Due<'_> {
+    let since = now() - SignedDuration::from_mins(1);
+    let before_ends = Some(now() + SignedDuration::from_hours(240));
+    Due { named, serial: "0b".into(), since, before_ends, ended: false }
+}
+
 fn judged(workload: &WorkloadFacts, budgets: &[BudgetFacts]) -> Step {
-    step(&channel(), &named(), "0b", Some(workload), budgets)
+    step(&channel(), &due(&named()), Some(workload), budgets, now())
+}
+
+fn held_by(step: Step) -> RestartHold {
+    match step {
+        Step::Hold(held) => held,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn held(workload: &WorkloadFacts, budgets: &[BudgetFacts]) -> String {
-    match judged(workload, budgets) {
-        Step::Hold(why) => why,
-        other => panic!("{other:?}"),
-    }
+    held_by(judged(workload, budgets)).message
 }
 
 #[test]
@@ -95,11 +107,88 @@ fn it_waits_for_whatever_is_under_way_or_in_the_way() {
         let why = held(&workload, &[]);
         assert!(why.contains(words), "{why}");
     }
-    let gone = step(&channel(), &named(), "0b", None, &[]);
+    let gone = step(&channel(), &due(&named()), None, &[], now());
+    let expected =
+        RestartHold::in_the_way("there is no Deployment sbc in this namespace: correct spec.workload.ref");
+    assert_eq!(gone, Step::Hold(expected));
+}
+
+fn ready(ready: i32) -> WorkloadFacts {
+    WorkloadFacts { progress: Progress { ready, ..settled().progress }, ..settled() }
+}
+
+#[test]
+fn a_hold_says_what_for_and_until_when() {
+    let named = named();
+    let hour = due(&named).since + SignedDuration::from_hours(1);
+    let some = held_by(judged(&ready(2), &[]));
+    assert_eq!((some.by, some.by.reason(), some.until), (HeldBy::Unready, "RestartAwaitsPods", Some(hour)));
+    assert!(some.message.contains(&format!("until {hour}")), "{some:?}");
+    let rollout = Progress { updated: 1, ..settled().progress };
+    let rollout = WorkloadFacts { progress: rollout, ..settled() };
+    let awaited = held_by(judged(&rollout, &[]));
     assert_eq!(
-        gone,
-        Step::Hold("there is no Deployment sbc in this namespace: correct spec.workload.ref".into())
+        (awaited.by, awaited.by.reason(), awaited.until),
+        (HeldBy::Rollout, "RestartAwaitsRollout", Some(hour))
     );
+    // Somebody has to do something: no end is promised.
+    let paused = held_by(judged(&WorkloadFacts { paused: true, ..settled() }, &[]));
+    assert_eq!((paused.by.reason(), paused.until), ("RestartHeld", None));
+
+    let at = |now, workload: &WorkloadFacts| step(&channel(), &due(&named), Some(workload), &[], now);
+    let early = hour - SignedDuration::from_secs(1);
+    for waiting in [&ready(2), &rollout] {
+        assert!(matches!(at(early, waiting), Step::Hold(_)));
+        assert_eq!(at(hour, waiting), Step::Restart, "what was not ready for an hour does not get so");
+    }
+}
+
+#[test]
+fn a_hold_ends_well_before_the_certificate_that_the_pods_have() {
+    let named = named();
+    let mut due = due(&named);
+    let waits = |due: &Due<'_>| due.waits_until() - due.since;
+    for (left, minutes) in [(240 * 60, 60), (60, 30), (10, 5), (0, 0), (-60, 0)] {
+        due.before_ends = Some(due.since + SignedDuration::from_mins(left));
+        assert_eq!(waits(&due).get_seconds(), minutes * 60, "{left}");
+    }
+    due.before_ends = None;
+    assert_eq!(waits(&due).get_seconds(), 3600, "it is not on record");
+}
+
+#[test]
+fn pods_that_are_unready_because_their_certificate_ended_are_not_waited_for() {
+    let named = named();
+    let ended = Due { ended: true, ..due(&named) };
+    assert_eq!(step(&channel(), &ended, Some(&ready(2)), &[], now()), Step::Restart);
+    // Neither are any where nothing is ready: each has to start once more anyway.
+    assert_eq!(judged(&ready(0), &[budget(0)]), Step::Restart, "no budget has anything to lose");
+    // A rollout of somebody else is, whatever ended.
+    let rollout = Progress { updated: 1, ready: 0, ..settled().progress };
+    let rollout = WorkloadFacts { progress: rollout, ..settled() };
+    let waits = held_by(step(&channel(), &ended, Some(&rollout), &[], now()));
+    assert_eq!(waits.by, HeldBy::Rollout);
+}
+
+#[test]
+fn a_budget_counts_what_is_ready() {
+    let named = named();
+    let mut ended = Due { ended: true, ..due(&named) };
+    let judged = |due: &Due<'_>, workload: &WorkloadFacts, allowed| {
+        step(&channel(), due, Some(workload), &[budget(allowed)], now())
+    };
+    assert_eq!(judged(&ended, &ready(2), 0), Step::Restart, "the one that is not ready goes first");
+    let two = WorkloadFacts { strategy: rolling(2, 0), ..ready(2) };
+    let tight = held_by(judged(&ended, &two, 0));
+    assert!(tight.by == HeldBy::InTheWay && tight.message.contains("takes down 1"), "{tight:?}");
+    assert_eq!(judged(&ended, &two, 1), Step::Restart);
+    let recreated = WorkloadFacts { strategy: Strategy::Recreate, ..ready(2) };
+    assert!(held_by(judged(&ended, &recreated, 1)).message.contains("takes down 2"));
+    // A StatefulSet begins with its last pod, ready or not.
+    let db = WorkloadRef { kind: WorkloadKind::StatefulSet, name: "db".into() };
+    ended.named = &db;
+    assert!(held_by(judged(&ended, &ready(2), 0)).message.contains("takes down 1"));
+    assert_eq!(judged(&ended, &ready(0), 0), Step::Restart);
 }
 
 #[test]

@@ -16,8 +16,8 @@ use subrosa_crds::{
     channel::{WorkloadKind, WorkloadRef},
 };
 use subrosa_plan::{
-    channel::applied::{Applied, Restart},
-    restart::{self, ANNOTATION, Step, WorkloadFacts},
+    channel::applied::{Applied, Restart, RestartHold},
+    restart::{self, ANNOTATION, Due, Step, WorkloadFacts},
     world::fault::Fault,
 };
 
@@ -30,36 +30,45 @@ const AGAIN: SignedDuration = SignedDuration::from_secs(30);
 impl Work<'_> {
     /// Restarts the workload where that is due and nothing holds it back.
     pub(super) async fn restart(&mut self, applied: &Applied) -> Restart {
-        let due =
-            self.ctx.cluster.read(|world| restart::due(self.channel, self.name, self.plan, applied, world));
-        let Some((named, serial)) = due else { return Restart::NotDue };
-        let held = match self.step(named, &serial).await {
+        let due = self
+            .ctx
+            .cluster
+            .read(|world| restart::due(self.channel, self.name, self.plan, applied, world, self.now));
+        let Some(due) = due else { return Restart::NotDue };
+        let held = match self.step(&due).await {
             Ok(None) => return Restart::UnderWay,
-            Ok(Some(why)) => why,
-            Err(fault) => fault.message,
+            Ok(Some(held)) => held,
+            Err(fault) => RestartHold::in_the_way(fault.message),
         };
         self.wake.push(later(self.now, AGAIN));
+        self.wake.extend(held.until);
         Restart::Held(held)
     }
 
     /// Does what is to be done; says what holds it back, if anything does.
-    async fn step(&mut self, named: &WorkloadRef, serial: &str) -> Result<Option<String>, Fault> {
+    async fn step(&mut self, due: &Due<'_>) -> Result<Option<RestartHold>, Fault> {
         let (client, namespace) = (&self.ctx.client, self.name.namespace.as_str());
         let fault = |what: &str| {
             let what = what.to_owned();
             move |error: kube::Error| objects::fault(&what, &error)
         };
+        let (named, serial) = (due.named, due.serial.as_str());
         let what = restart::text(named);
         let reading = fault(&format!("reading {what}"));
         let found = workloads::workload(client, namespace, named).await.map_err(reading)?;
         let budgets = workloads::budgets(client, namespace).await;
         let budgets = budgets.map_err(fault("listing PodDisruptionBudgets"))?;
-        match (restart::step(self.channel, named, serial, found.as_ref(), &budgets), found) {
-            (Step::Hold(why), _) => return Ok(Some(why)),
+        match (restart::step(self.channel, due, found.as_ref(), &budgets, self.now), found) {
+            (Step::Hold(held), _) => return Ok(Some(held)),
             (Step::Restart, Some(found)) => self.annotate(named, &found, serial).await?,
             (Step::Restart, None) | (Step::Done, _) => return Ok(None),
         }
-        self.news.push(("WorkloadRestarted", format!("{what}: for the certificate {serial}")));
+        let why = if due.ended {
+            "; pods are not ready because the certificate they started with ended"
+        } else {
+            ""
+        };
+        self.news.push(("WorkloadRestarted", format!("{what}: for the certificate {serial}{why}")));
         Ok(None)
     }
 

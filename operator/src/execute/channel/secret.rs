@@ -184,7 +184,12 @@ impl Work<'_> {
             .validity(self.now, issuer.validity())
             .map_err(|problem| Fault::new("AuthorityNotValid", problem.to_string()))?;
         let serial = random_serial();
-        let issuance = Issuance { serial: serial.hex(), at: self.now, reason: reason.name().to_owned() };
+        let issuance = Issuance {
+            serial: serial.hex(),
+            at: self.now,
+            reason: reason.name().to_owned(),
+            not_after: Some(validity.not_after),
+        };
         ledger.issuances = std::mem::take(&mut ledger.issuances).noted(issuance);
         ledger.authority =
             std::mem::take(&mut ledger.authority).with_leaf(issuer.version(), validity.not_after);

@@ -18,8 +18,12 @@ fn full() -> Ledger {
         permitted_dns: ["cc-front.svc".to_owned()].into(),
         published_at: now(),
     });
-    ledger.issuances =
-        ledger.issuances.noted(Issuance { serial: "0bad".into(), at: now(), reason: "Missing".into() });
+    ledger.issuances = ledger.issuances.noted(Issuance {
+        serial: "0bad".into(),
+        at: now(),
+        reason: "Missing".into(),
+        not_after: None,
+    });
     let cohort = "2026w47".parse().unwrap();
     *ledger.key_mut("call", cohort) = KeyRecord { versions: [(1, now()), (12, now())].into(), closed: true };
     ledger.key_mut("call", "open-2026m11".parse().unwrap());

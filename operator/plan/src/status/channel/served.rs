@@ -34,12 +34,12 @@ pub(super) fn served(
     now: Timestamp,
 ) -> (Verdict, Option<ServedStatus>) {
     let unknown = |reason: &str, message: &str| (verdict(Truth::Unknown, reason, message), None);
-    if let Restart::Held(why) = &applied.restart {
+    if let Restart::Held(held) = &applied.restart {
         let status = probe::targets(channel, name, plan, applied, world).and_then(|targets| {
             let seen = world.served.get(name)?;
             last_on_all(channel, &targets, seen, now)
         });
-        return (verdict(Truth::False, "RestartHeld", why), status);
+        return (verdict(Truth::False, held.by.reason(), &held.message), status);
     }
     if answers::listeners(channel).is_empty() {
         return unknown(

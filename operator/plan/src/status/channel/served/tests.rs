@@ -199,7 +199,10 @@ fn the_next_step_is_that_of_the_kind_of_reload() {
     });
     let told = message(restart.clone(), Restart::UnderWay);
     assert!(told.contains("StatefulSet db is being restarted"), "{told}");
-    let held = Stage { restart: Restart::Held("PodDisruptionBudget x".into()), ..Stage::with(restart) };
+    let held = Stage {
+        restart: Restart::Held(crate::channel::applied::RestartHold::in_the_way("PodDisruptionBudget x")),
+        ..Stage::with(restart)
+    };
     let (status, reason, message) = held.answered([stale(), current(), current()]).says();
     assert_eq!((&*status, &*reason, &*message), ("False", "RestartHeld", "PodDisruptionBudget x"));
 }
