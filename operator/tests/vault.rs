@@ -17,12 +17,13 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{any, get};
 use serde_json::json;
+use subrosa_crds::names::ChannelId;
 use subrosa_records::vault::kv::Kv;
 use subrosa_records::vault::setup::{KubernetesApi, SetupParams, VaultSetup};
 use subrosa_records::vault::transit::{KeyType, Transit};
 use subrosa_records::vault::{
-    Ledger, LedgerPath, MountAccessor, MountPath, RequestObserver, RequestSample, RoleName, TransitKeyName,
-    Vault, VaultAddress, VaultConfig,
+    MountAccessor, MountPath, RecordPath, RequestObserver, RequestSample, RoleName, TransitKeyName, Vault,
+    VaultAddress, VaultConfig,
 };
 
 const ROOT: &str = "root-canary-5f0c1d";
@@ -198,7 +199,7 @@ impl Flaky {
             .route("/v1/transit/keys/a.b", get(read))
             .route("/v1/transit/keys", any(list))
             .route("/v1/transit/keys/a.b/rotate", any(rotate))
-            .route("/v1/subrosa/data/channels/a", any(list))
+            .route("/v1/subrosa/data/channels/{id}", any(list))
             .with_state(self.clone());
         insecure(&serve(app).await, LONG)
     }
@@ -289,7 +290,7 @@ async fn requests_are_repeated_only_when_that_is_harmless() {
     for (status, attempts) in [(429, 3), (502, 1), (504, 1)] {
         let flaky = Flaky::new(2, status, "", false);
         let kv = Kv::new(flaky.vault().await, MountPath::new("subrosa").unwrap());
-        let path = LedgerPath::new(Ledger::Channels, "a").unwrap();
+        let path = RecordPath::channel(&ChannelId::mint("uid", "a"));
         let written = kv.write(&path, &json!({}), 0).await;
         assert_eq!(flaky.attempts(), attempts, "{status}");
         assert!(written.is_ok() || written.is_err_and(|error| error.outcome_unknown()));
@@ -297,7 +298,7 @@ async fn requests_are_repeated_only_when_that_is_harmless() {
     // A new key-value mount is not ready for a moment: neither for a write nor for a read.
     let flaky = Flaky::new(2, 400, UPGRADING, false);
     let kv = Kv::new(flaky.vault().await, MountPath::new("subrosa").unwrap());
-    let path = LedgerPath::new(Ledger::Channels, "a").unwrap();
+    let path = RecordPath::channel(&ChannelId::mint("uid", "a"));
     assert_eq!(kv.write(&path, &json!({}), 0).await.unwrap(), 1);
     assert_eq!(flaky.attempts(), 3);
     let flaky = Flaky::new(u32::MAX, 503, "", false);

@@ -9,7 +9,7 @@ use serde_json::json;
 use subrosa_records::vault::identity::{Aliases, auth_accessor};
 use subrosa_records::vault::kv::{Kv, Versioned};
 use subrosa_records::vault::transit::{KeyType, Transit};
-use subrosa_records::vault::{AliasName, Ledger, LedgerPath, TransitKeyName, Vault};
+use subrosa_records::vault::{AliasName, Folder, RecordPath, TransitKeyName, Vault};
 
 use crate::support::{Bao, metadata, mount};
 
@@ -113,9 +113,9 @@ struct Entry {
 async fn the_ledger_is_compare_and_set() {
     let bao = Bao::start().await;
     let kv = Kv::new(bao.operator().await, mount("subrosa"));
-    let path = LedgerPath::new(Ledger::Channels, "abcdefgh").unwrap();
+    let path = RecordPath::channel(&"abcdefgh234567ab".parse().unwrap());
     assert_eq!(kv.read::<Entry>(&path).await.unwrap(), None);
-    assert!(kv.list(Ledger::Channels).await.unwrap().is_empty());
+    assert!(kv.list(&Folder::Channels).await.unwrap().is_empty());
 
     let mut entry = Entry { generations: vec!["first".into()] };
     assert_eq!(kv.write(&path, &entry, 0).await.unwrap(), 1);
@@ -125,12 +125,12 @@ async fn the_ledger_is_compare_and_set() {
     assert_eq!(kv.write(&path, &entry, 1).await.unwrap_err().reason(), "VaultConflict");
     let read = kv.read::<Entry>(&path).await.unwrap();
     assert_eq!(read, Some(Versioned { value: entry, version: 2 }));
-    assert_eq!(kv.list(Ledger::Channels).await.unwrap(), std::slice::from_ref(&path));
+    assert_eq!(kv.list(&Folder::Channels).await.unwrap(), ["abcdefgh234567ab"]);
 
     let unreadable = kv.read::<u32>(&path).await.unwrap_err();
     assert_eq!(unreadable.reason(), "VaultAnswerUnexpected");
 
-    bao.admin("DELETE", "subrosa/data/channels/abcdefgh", json!(null)).await;
+    bao.admin("DELETE", "subrosa/data/channels/abcdefgh234567ab", json!(null)).await;
     let deleted = kv.read::<Entry>(&path).await.unwrap_err();
     assert_eq!(deleted.reason(), "VaultEntryDeleted");
     assert!(deleted.next_step().contains("version 2"), "{}", deleted.next_step());

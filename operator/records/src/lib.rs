@@ -8,5 +8,8 @@
 //!
 //! This crate knows no Kubernetes client and no election: whether a process may write is asked of a [`gate::Gate`].
 
+pub mod channels;
 pub mod gate;
+pub mod store;
+mod unknown;
 pub mod vault;

@@ -141,7 +141,7 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
             continue;
         };
         let entry = vault.ledgers.get(id).await.map_err(|error| vaults::fault(&error))?;
-        let Some(ledger) = entry.ledger.filter(|ledger| is_gone(ctx, &ledger.channel, id)) else { continue };
+        let Some(ledger) = entry.record.filter(|ledger| is_gone(ctx, &ledger.channel, id)) else { continue };
         // One that cannot be asked for waits, and holds up no other.
         match withdraw::is_orphan(ctx, id, &ledger).await {
             Ok(true) => {}
@@ -205,7 +205,7 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     let vault = ctx.vaults.of(domain, &ctx.cluster).await?;
     for id in vault.ledgers.list().await.map_err(|error| vaults::fault(&error))? {
         let entry = vault.ledgers.get(&id).await.map_err(|error| vaults::fault(&error))?;
-        if entry.ledger.is_some_and(|ledger| ledger.trust_domain == name) {
+        if entry.record.is_some_and(|ledger| ledger.trust_domain == name) {
             let Some(_working) = ctx.under_way.begin(&id) else { return Err(under_way()) };
             withdraw::orphan(&vault, &id, |_| true).await?;
         }

@@ -74,7 +74,7 @@ async fn close(ctx: &Context, channel: &ChannelRef, policy: &NetworkPolicy) -> R
 pub async fn withdraw(ctx: &Context, domain: &str, vault: &DomainVault, id: &ChannelId) {
     let domain = ctx.cluster.read(|world| world.domains.get(domain).cloned());
     let (Some(domain), Ok(entry)) = (domain, vault.ledgers.get(id).await) else { return };
-    let Some(ledger) = entry.ledger else { return };
+    let Some(ledger) = entry.record else { return };
     if let Err(fault) = withdraw_trust(ctx, &domain, &ledger, ctx.now()).await {
         tracing::warn!(channel = %ledger.channel, reason = fault.reason, "{}", fault.message);
     }

@@ -43,7 +43,7 @@ pub async fn orphan(
     may: impl Fn(&ChannelRef) -> bool,
 ) -> Result<Option<String>, Fault> {
     let entry = vault.ledgers.get(id).await.map_err(|error| vaults::fault(&error))?;
-    let Some(mut ledger) = entry.ledger.filter(|ledger| may(&ledger.channel)) else { return Ok(None) };
+    let Some(mut ledger) = entry.record.filter(|ledger| may(&ledger.channel)) else { return Ok(None) };
     let name = ledger.channel.to_string();
     let access = ledger.access.take();
     if let Some(access) = &access {

@@ -7,7 +7,6 @@ pub mod declared;
 pub mod definitions;
 pub mod engines;
 pub mod guards;
-pub mod ledgers;
 pub mod pod_certificates;
 pub mod probe;
 pub mod surroundings;

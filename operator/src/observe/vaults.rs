@@ -21,11 +21,11 @@ use subrosa_plan::{
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::ledgers::Ledgers;
 use crate::{
     lead::{Book, Leadership},
     pki::Serial,
 };
+use subrosa_records::channels::ChannelRecords;
 use subrosa_records::vault::{
     AliasName, MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig,
     VaultError,
@@ -51,7 +51,7 @@ pub struct DomainVault {
     /// The transit engine.
     pub transit: Transit,
     /// The ledgers.
-    pub ledgers: Ledgers,
+    pub ledgers: ChannelRecords,
     auth_mount: MountPath,
     aliases: OnceCell<Aliases>,
     /// What Vault said of keys, as text: it is kept for every key of every Channel.
@@ -285,7 +285,7 @@ impl Vaults {
         });
         Ok(DomainVault {
             transit: Transit::new(vault.clone(), mount(domain::transit_mount(domain))?),
-            ledgers: Ledgers::new(Kv::new(vault.clone(), mount(domain::kv_mount(domain))?)),
+            ledgers: ChannelRecords::new(Kv::new(vault.clone(), mount(domain::kv_mount(domain))?)),
             vault,
             auth_mount,
             aliases: OnceCell::new(),

@@ -129,6 +129,24 @@ pub enum VaultError {
         /// What is missing or wrong.
         problem: String,
     },
+    /// What stands there is no record of Subrosa.
+    #[error("the record {path} in Vault cannot be read: {problem}")]
+    UnreadableRecord {
+        /// The record.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A later release wrote the record: this one would not understand what it writes over.
+    #[error("the record {path} in Vault has schema {schema}, and this release knows {known} at most")]
+    NewerRecord {
+        /// The record.
+        path: String,
+        /// Its schema.
+        schema: u64,
+        /// The newest schema that is known here.
+        known: u64,
+    },
     /// Something else already has this place in Vault.
     #[error("{path} in Vault is {found}, expected {expected}")]
     Occupied {
@@ -162,6 +180,8 @@ impl VaultError {
             Self::Fault { .. } => "VaultFault",
             Self::NotReady { .. } => "VaultNotReady",
             Self::Unexpected { .. } => "VaultAnswerUnexpected",
+            Self::UnreadableRecord { .. } => "RecordUnreadable",
+            Self::NewerRecord { .. } => "RecordNewer",
             Self::Occupied { .. } => "VaultPathOccupied",
         }
     }
@@ -201,6 +221,12 @@ impl VaultError {
                 "check Vault's version and mounts against the documentation, then Vault's own log".into()
             }
             Self::Fault { .. } => "read Vault's own log; the request is made again".into(),
+            Self::UnreadableRecord { path, .. } => {
+                format!("compare the versions of {path}, and put back the last one that Subrosa wrote")
+            }
+            Self::NewerRecord { .. } => {
+                "run the release of the operator that wrote it, or a later one".into()
+            }
             Self::Occupied { path, expected, .. } => {
                 format!("choose another mount than {path}, or make it {expected}")
             }

@@ -1,4 +1,4 @@
-//! The ledger's key-value store, version 2: every write is compare-and-set, nothing is ever deleted.
+//! The key-value store of the records, version 2: every write is compare-and-set, nothing is ever deleted.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use super::answer::{Reply, parse};
 use super::client::Vault;
 use super::endpoint::{Call, Capability, Op};
 use super::error::VaultError;
-use super::name::{Ledger, LedgerPath, MountPath};
+use super::name::{Folder, MountPath, RecordPath};
 
 /// An entry and the version a change of it has to name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +32,11 @@ impl Kv {
     }
 
     /// Reads an entry; `None` when it never existed, an error when someone deleted it.
-    pub async fn read<T>(&self, path: &LedgerPath) -> Result<Option<Versioned<T>>, VaultError>
+    pub async fn read<T>(&self, path: &RecordPath) -> Result<Option<Versioned<T>>, VaultError>
     where
         T: DeserializeOwned + Send + Sync,
     {
-        let op = self.op("kv.read", &format!("data/{}/+", path.ledger().as_str()), &[Capability::Read]);
+        let op = self.op("kv.read", &format!("data/{}", path.pattern()), &[Capability::Read]);
         let full = self.data_path(path);
         let body = match self.vault.send(&op, &Call::<(), Entry<T>>::get(full.as_str()), None).await? {
             Reply::Success(body) => body,
@@ -54,24 +54,24 @@ impl Kv {
     ///
     /// [`VaultError::CasConflict`] means that another write came first. After an error whose
     /// [outcome is unknown](VaultError::outcome_unknown), read before writing again.
-    pub async fn write<T>(&self, path: &LedgerPath, value: &T, expected: u64) -> Result<u64, VaultError>
+    pub async fn write<T>(&self, path: &RecordPath, value: &T, expected: u64) -> Result<u64, VaultError>
     where
         T: Serialize + Sync,
     {
         let capabilities: &[Capability] = &[Capability::Create, Capability::Update];
-        let op = self.op("kv.write", &format!("data/{}/+", path.ledger().as_str()), capabilities).once();
+        let op = self.op("kv.write", &format!("data/{}", path.pattern()), capabilities).once();
         let body = Write { options: Options { cas: expected }, data: value };
         let call = Call::<_, Metadata>::post(self.data_path(path), body);
         Ok(self.vault.exec_data(&op, &call).await?.version)
     }
 
-    /// The names of all entries of a ledger; names Subrosa could not have made are left out.
-    pub async fn list(&self, ledger: Ledger) -> Result<Vec<LedgerPath>, VaultError> {
-        let op = self.op("kv.list", &format!("metadata/{}", ledger.as_str()), &[Capability::List]);
-        let call = Call::<(), Keys>::list(format!("{}/metadata/{}", self.mount, ledger.as_str()));
+    /// The names of everything in a folder, also of entries that somebody deleted.
+    pub async fn list(&self, folder: &Folder) -> Result<Vec<String>, VaultError> {
+        let op = self.op("kv.list", &format!("metadata/{}", folder.pattern()), &[Capability::List]);
+        let call = Call::<(), Keys>::list(format!("{}/metadata/{folder}", self.mount));
         let data = self.vault.exec(&op, &call).await?.and_then(|envelope| envelope.data);
         let keys = data.map(|answer| answer.keys).unwrap_or_default();
-        Ok(keys.into_iter().filter_map(|entry| LedgerPath::new(ledger, entry).ok()).collect())
+        Ok(keys.into_iter().map(|name| name.trim_end_matches('/').to_owned()).collect())
     }
 
     /// Vault answers a deleted entry like an absent one, but with the version that was deleted.
@@ -84,7 +84,7 @@ impl Kv {
         }
     }
 
-    fn data_path(&self, path: &LedgerPath) -> String {
+    fn data_path(&self, path: &RecordPath) -> String {
         format!("{}/data/{path}", self.mount)
     }
 

@@ -28,4 +28,7 @@ pub mod transit;
 
 pub use client::{Health, RequestObserver, RequestSample, Vault, VaultAddress, VaultConfig};
 pub use error::VaultError;
-pub use name::{AliasId, AliasName, Ledger, LedgerPath, MountAccessor, MountPath, RoleName, TransitKeyName};
+pub use name::{
+    AliasId, AliasName, ClassName, Folder, MonthName, MountAccessor, MountPath, RecordPath, RoleName,
+    TransitKeyName,
+};

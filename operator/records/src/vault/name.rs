@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use subrosa_crds::names::ChannelId;
+
 /// A text that may not become part of a Vault path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is not a valid {kind}: expected {expected}")]
@@ -132,58 +134,107 @@ name!(
     |value| is_identifier(value, |c| c == '-')
 );
 
+name!(
+    /// The name of a data class.
+    ClassName,
+    "data class",
+    "a-z, 0-9 and '-', starting and ending alphanumeric, at most 63 characters",
+    |value| value.len() <= 63 && is_label(value)
+);
+
+name!(
+    /// The month in which cohorts begin, such as `2026m11`, or `open-2026m11` of data that waits for its anchor date.
+    MonthName,
+    "month of cohorts",
+    "a year, 'm' and a month, such as 2026m11, perhaps after open-",
+    |value| {
+        let (year, month) = value.strip_prefix("open-").unwrap_or(value).split_once('m').unwrap_or_default();
+        let digits = |text: &str, count| text.len() == count && text.bytes().all(|c| c.is_ascii_digit());
+        digits(year, 4) && digits(month, 2)
+    }
+);
+
 /// First segments that belong to Vault itself.
 const RESERVED_MOUNTS: [&str; 4] = ["sys", "identity", "cubbyhole", "auth"];
 
-/// The parts of the key-value store Subrosa keeps its ledger in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ledger {
-    /// One entry per Channel identity.
+/// A folder of the key-value store: what can be listed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Folder {
+    /// One record a Channel.
     Channels,
+    /// The Channels that have records of keys.
+    Keys,
+    /// The data classes of one Channel's keys.
+    Classes(ChannelId),
+    /// The months of one data class's keys.
+    Months(ChannelId, ClassName),
 }
 
-impl Ledger {
-    /// The folder below the mount.
-    pub fn as_str(self) -> &'static str {
+impl Folder {
+    /// The path below the engine.
+    fn path(&self) -> String {
+        match self {
+            Self::Channels => "channels".to_owned(),
+            Self::Keys => "keys".to_owned(),
+            Self::Classes(id) => format!("keys/{id}"),
+            Self::Months(id, class) => format!("keys/{id}/{class}"),
+        }
+    }
+
+    /// The path as a policy names it.
+    pub(super) fn pattern(&self) -> &'static str {
         match self {
             Self::Channels => "channels",
+            Self::Keys => "keys",
+            Self::Classes(_) => "keys/+",
+            Self::Months(..) => "keys/+/+",
         }
     }
 }
 
-/// One entry of a [`Ledger`], such as `channels/<id>`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LedgerPath {
-    ledger: Ledger,
-    entry: String,
-}
-
-impl LedgerPath {
-    /// The entry of that name; the error says what the name has to look like.
-    pub fn new(ledger: Ledger, entry: impl Into<String>) -> Result<Self, InvalidName> {
-        let entry = entry.into();
-        if entry.len() <= 128 && entry.split('.').all(is_label) {
-            Ok(Self { ledger, entry })
-        } else {
-            let expected = "dot-separated labels of a-z, 0-9 and '-', at most 128 characters";
-            Err(InvalidName::new("ledger entry", expected, &entry))
-        }
-    }
-
-    /// The ledger this entry belongs to.
-    pub fn ledger(&self) -> Ledger {
-        self.ledger
-    }
-
-    /// The name of the entry within its ledger.
-    pub fn entry(&self) -> &str {
-        &self.entry
-    }
-}
-
-impl fmt::Display for LedgerPath {
+impl fmt::Display for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.ledger.as_str(), self.entry)
+        f.write_str(&self.path())
+    }
+}
+
+/// Where a record stands in the key-value store.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordPath {
+    path: String,
+    pattern: &'static str,
+}
+
+impl RecordPath {
+    /// A Channel's record, `channels/<id>`.
+    pub fn channel(id: &ChannelId) -> Self {
+        Self { path: format!("channels/{id}"), pattern: "channels/+" }
+    }
+
+    /// The record of the keys of a data class whose cohorts begin in one month, `keys/<id>/<class>/<month>`.
+    pub fn keys(id: &ChannelId, class: &ClassName, month: &MonthName) -> Self {
+        Self { path: format!("keys/{id}/{class}/{month}"), pattern: "keys/+/+/+" }
+    }
+
+    /// The record of the store itself, `domain`.
+    pub fn domain() -> Self {
+        Self { path: "domain".to_owned(), pattern: "domain" }
+    }
+
+    /// The path below the engine.
+    pub fn as_str(&self) -> &str {
+        &self.path
+    }
+
+    /// The path as a policy names it.
+    pub(super) fn pattern(&self) -> &'static str {
+        self.pattern
+    }
+}
+
+impl fmt::Display for RecordPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
     }
 }
 
@@ -236,12 +287,13 @@ mod tests {
             assert!(AliasName::new(text).is_err(), "alias {text:?}");
             assert!(AliasId::new(text).is_err(), "alias id {text:?}");
             assert!(MountAccessor::new(text).is_err(), "accessor {text:?}");
-            assert!(LedgerPath::new(Ledger::Channels, text).is_err(), "ledger {text:?}");
+            assert!(ClassName::new(text).is_err(), "class {text:?}");
+            assert!(MonthName::new(text).is_err(), "month {text:?}");
         }
         assert!(TransitKeyName::new("a/b").is_err());
         assert!(TransitKeyName::new("a..b").is_err());
         assert!(TransitKeyName::new("a.").is_err());
-        assert!(LedgerPath::new(Ledger::Channels, "a/b").is_err());
+        assert!(ClassName::new("a/b").is_err());
     }
 
     #[test]
@@ -251,8 +303,14 @@ mod tests {
         assert!(AliasName::new("6f1f2b1e-5a0b-4f57-9d9a-0c8c5a3d2f10").is_ok());
         assert!(MountAccessor::new("auth_kubernetes_fbf9457a").is_ok());
         assert!(MountPath::new("team-a/transit_2").is_ok());
-        let path = LedgerPath::new(Ledger::Channels, "abcdefgh234567ab").map(|path| path.to_string());
-        assert_eq!(path.as_deref(), Ok("channels/abcdefgh234567ab"));
+        let id: ChannelId = "abcdefgh234567ab".parse().unwrap();
+        assert_eq!(RecordPath::channel(&id).as_str(), "channels/abcdefgh234567ab");
+        let (class, month) =
+            (ClassName::new("call-recording").unwrap(), MonthName::new("open-2026m11").unwrap());
+        assert_eq!(
+            RecordPath::keys(&id, &class, &month).as_str(),
+            "keys/abcdefgh234567ab/call-recording/open-2026m11"
+        );
     }
 
     #[test]

@@ -5,8 +5,6 @@ use subrosa_crds::{GROUP, RetentionPolicy, VERSION};
 use subrosa_plan::{keys::WantedKey, world::domain};
 
 use super::{channels::Planned, world::Imagined};
-use subrosa_records::vault::name::Ledger;
-
 use crate::cli::words;
 
 /// What a Channel becomes in Vault, in the order in which it is written.
@@ -57,7 +55,7 @@ impl Change<'_> {
 
     fn ledger(&self) -> Value {
         let mount = domain::kv_mount(&self.planned.plan.domain);
-        let path = format!("{mount}/data/{}/{}", Ledger::Channels.as_str(), self.id);
+        let path = format!("{mount}/data/channels/{}", self.id);
         self.document(
             "WriteLedger",
             path,

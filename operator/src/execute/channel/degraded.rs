@@ -13,14 +13,15 @@ use subrosa_plan::{
     network as policies,
     world::{World, fault::Fault},
 };
+use subrosa_records::channels::Entry;
 
-use crate::{context::Context, execute::network, observe::ledgers::Entry};
+use crate::{context::Context, execute::network};
 
 /// Before the operator may write in the namespace nothing is tried: it would only be refused.
 pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
     let fault = || Fault::new("NamespacePending", "the operator is being given its rights in this namespace");
     Applied {
-        ledger: entry.and_then(|entry| entry.ledger.ok_or_else(fault)),
+        ledger: entry.and_then(|entry| entry.record.ok_or_else(fault)),
         certificate: Err(fault()),
         authority: Ok(()),
         keys: Ok(BTreeMap::new()),

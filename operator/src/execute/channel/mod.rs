@@ -42,12 +42,10 @@ use subrosa_plan::{
     record::ledger::Ledger,
     world::{domain, fault::Fault},
 };
+use subrosa_records::channels::Entry;
 
 use super::{access, certificate, network, objects};
-use crate::{
-    context::Context,
-    observe::{DomainVault, ledgers::Entry},
-};
+use crate::{context::Context, observe::DomainVault};
 
 /// The CA certificates that each peer's ledger has.
 type Authorities = BTreeMap<ChannelRef, Vec<String>>;
@@ -102,7 +100,7 @@ pub async fn carry_out(
         _ => None,
     };
     let mut plan = ctx.cluster.read(|world| match (&entry, &last_known) {
-        (Ok(entry), _) => plan::plan(channel, name, world, entry.ledger.as_ref(), now),
+        (Ok(entry), _) => plan::plan(channel, name, world, entry.record.as_ref(), now),
         (Err(_), Some(ledger)) => plan::plan(channel, name, world, Some(ledger), now),
         (Err(_), None) => plan::plan_withdrawals(channel, name, world, now),
     })?;
@@ -121,7 +119,7 @@ pub async fn carry_out(
         return Ok(outcome(degraded::unprepared(entry)));
     }
     // What never was valid has nothing to protect, and nothing is made for it.
-    if let (Scope::Stalled(problems), Ok(Entry { ledger: None, .. })) = (&plan.scope, &entry) {
+    if let (Scope::Stalled(problems), Ok(Entry { record: None, .. })) = (&plan.scope, &entry) {
         let applied = degraded::nothing(problems);
         return Ok(Outcome { waits: true, ..outcome(applied) });
     }
@@ -147,7 +145,7 @@ pub async fn carry_out(
     let known = match entry {
         Ok(entry) => match peers::authorities(ctx, vault, &plan).await {
             Ok(authorities) => Ok((entry, authorities)),
-            Err(fault) => Err((fault, entry.ledger)),
+            Err(fault) => Err((fault, entry.record)),
         },
         Err(fault) => Err((fault, last_known)),
     };
@@ -167,10 +165,10 @@ impl Work<'_> {
         let plan = self.plan;
         let rotating = authorities.iter().filter(|(_, generations)| generations.len() > 1);
         self.rotating = rotating.map(|(peer, _)| peer.clone()).collect();
-        let slot = self.slot(entry.ledger.as_ref()).await;
+        let slot = self.slot(entry.record.as_ref()).await;
         let withdrawn = self.withdraw(&entry, &slot, &authorities).await;
-        let begun = entry.ledger.is_none();
-        let before = entry.ledger.clone().unwrap_or_else(|| self.first_ledger());
+        let begun = entry.record.is_none();
+        let before = entry.record.clone().unwrap_or_else(|| self.first_ledger());
         let intent = self.intent(before.clone(), withdrawn.is_ok());
         let entry = match self.note(entry, intent).await {
             Ok(entry) => entry,
@@ -180,7 +178,7 @@ impl Work<'_> {
             }
         };
         let version = entry.version;
-        let mut ledger = entry.ledger.unwrap_or(before);
+        let mut ledger = entry.record.unwrap_or(before);
         let keys = self.keys(&mut ledger).await;
         let certified = self.certify(ledger, version, slot, &authorities).await;
         let access = self.access(&withdrawn, &certified.ledger, begun).await;
@@ -242,7 +240,7 @@ impl Work<'_> {
 
     /// Writes the ledger where it says something new.
     async fn note(&self, known: Entry, ledger: Ledger) -> Result<Entry, Fault> {
-        if known.ledger.as_ref() == Some(&ledger) {
+        if known.record.as_ref() == Some(&ledger) {
             return Ok(known);
         }
         let written = self.vault.ledgers.put(&self.plan.id, ledger, known.version).await;

@@ -71,7 +71,7 @@ async fn ledger_of(ctx: &Context, vault: &DomainVault, peer: &ChannelRef) -> Res
     let uid = ctx.cluster.read(|world| Some(world.namespaces.get(&peer.namespace)?.uid.clone()));
     let Some(uid) = uid else { return Ok(None) };
     let entry = vault.ledgers.get(&ChannelId::mint(&uid, &peer.name)).await;
-    Ok(entry.map_err(|error| vault.fault(&error))?.ledger)
+    Ok(entry.map_err(|error| vault.fault(&error))?.record)
 }
 
 impl Work<'_> {

@@ -10,6 +10,7 @@ use subrosa_plan::{
     record::{issuances::Issuance, ledger::Ledger},
     world::{certificate::Validity, fault::Fault},
 };
+use subrosa_records::channels::Entry;
 
 use super::{Authorities, Work};
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         authority::{self, Authority},
         certificate::{self, Leaf, Slot, random_serial},
     },
-    observe::{ledgers::Entry, watch::ObjectKey},
+    observe::watch::ObjectKey,
     pki::{AuthorityCertificate, Serial},
 };
 
@@ -256,7 +257,7 @@ impl Work<'_> {
     pub(super) async fn commit(&self, ledger: Ledger, version: u64) -> Result<Ledger, Fault> {
         let known = self.vault.ledgers.get(&self.plan.id).await;
         let known = known.map_err(|error| crate::observe::vaults::fault(&error))?;
-        let known = if known.version == version { known } else { Entry { ledger: None, version } };
+        let known = if known.version == version { known } else { Entry { record: None, version } };
         self.note(known, ledger.clone()).await?;
         Ok(ledger)
     }

@@ -10,14 +10,12 @@ use subrosa_plan::{
     record::ledger::Ledger,
     world::{fault::Fault, selector},
 };
+use subrosa_records::channels::Entry;
 
 use super::{Authorities, Work, later, peers};
-use crate::{
-    execute::{
-        access,
-        certificate::{self, Leaf, Slot},
-    },
-    observe::ledgers::Entry,
+use crate::execute::{
+    access,
+    certificate::{self, Leaf, Slot},
 };
 
 impl Work<'_> {
@@ -28,7 +26,7 @@ impl Work<'_> {
         slot: &Result<Slot, Fault>,
         authorities: &Authorities,
     ) -> Result<(), Fault> {
-        let Some(ledger) = &entry.ledger else { return Ok(()) };
+        let Some(ledger) = &entry.record else { return Ok(()) };
         let trust = match slot {
             Ok(Slot::Ours(secret)) => self.withdraw_trust(Some(ledger), secret, authorities).await,
             // Someone else has the declared name, or nobody: what is mounted may be under another.

@@ -4,7 +4,6 @@
 //! that a future Vault adds is refused until someone has looked at it.
 
 use super::SetupParams;
-use crate::vault::name::Ledger;
 use crate::vault::transit::KeyType;
 
 /// What the operator may do. `accessor` pins everything about identities to the one auth mount.
@@ -14,7 +13,6 @@ use crate::vault::transit::KeyType;
 /// destroy of ledger entries; entities, groups, policies, roles, mounts, tokens.
 pub(super) fn operator(params: &SetupParams, accessor: &str) -> String {
     let SetupParams { transit_mount: transit, kv_mount: kv, kubernetes_mount: kubernetes, .. } = params;
-    let ledger = Ledger::Channels.as_str();
     let types = KeyType::ALL.map(|key_type| format!("\"{key_type}\"")).join(", ");
     format!(
         r#"# Keys: make, look at, rotate. No parameter that would let a key out or away.
@@ -55,11 +53,20 @@ path "{transit}/sign/+" {{
     "marshaling_algorithm" = ["asn1"]
   }}
 }}
-# The ledger: write and read, never delete or destroy.
-path "{kv}/data/{ledger}/+" {{
+# The records of the store, of Channels and of their keys: write and read, never delete or destroy.
+path "{kv}/data/domain" {{
   capabilities = ["create", "read", "update"]
 }}
-path "{kv}/metadata/{ledger}" {{
+path "{kv}/data/channels/+" {{
+  capabilities = ["create", "read", "update"]
+}}
+path "{kv}/data/keys/+/+/+" {{
+  capabilities = ["create", "read", "update"]
+}}
+path "{kv}/metadata/channels" {{
+  capabilities = ["list"]
+}}
+path "{kv}/metadata/keys/*" {{
   capabilities = ["list"]
 }}
 # Access: aliases of this one auth mount, whose entity Vault chooses.

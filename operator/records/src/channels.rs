@@ -1,0 +1,73 @@
+//! The records of Channels: what must be remembered of each, by its identity.
+
+use subrosa_crds::names::ChannelId;
+use subrosa_plan::record::ledger::Ledger;
+
+use crate::{
+    store::{self, Store},
+    vault::{Folder, RecordPath, VaultError, kv::Kv},
+};
+
+/// A Channel's record and its version; version 0 where there is none yet.
+pub type Entry = store::Entry<Ledger>;
+
+/// The records of Channels.
+pub struct ChannelRecords {
+    store: Store<Ledger>,
+    kv: Kv,
+}
+
+impl ChannelRecords {
+    /// The records below `kv`.
+    pub fn new(kv: Kv) -> Self {
+        Self { store: Store::new(kv.clone()), kv }
+    }
+
+    /// The record of `id`, from memory where it was read before.
+    ///
+    /// # Errors
+    /// When Vault does not say, or has something that is no such record.
+    pub async fn get(&self, id: &ChannelId) -> Result<Entry, VaultError> {
+        self.store.get(&RecordPath::channel(id)).await
+    }
+
+    /// The record of `id` as far as it is known without asking: good for taking away, while Vault does not answer.
+    pub fn last_known(&self, id: &ChannelId) -> Option<Ledger> {
+        self.store.last_known(&RecordPath::channel(id))
+    }
+
+    /// Writes the record of `id` if nobody wrote it since version `expected` was read.
+    ///
+    /// # Errors
+    /// When Vault refuses, when somebody wrote it, and when a later release did.
+    pub async fn put(&self, id: &ChannelId, record: Ledger, expected: u64) -> Result<Entry, VaultError> {
+        self.store.put(&RecordPath::channel(id), record, expected).await
+    }
+
+    /// Reads the record of `id`, has `decide` change it, and writes it where it says something new; all of it again when
+    /// somebody else was quicker.
+    ///
+    /// # Errors
+    /// When Vault does not say or refuses.
+    pub async fn transaction(
+        &self,
+        id: &ChannelId,
+        decide: impl FnMut(Option<Ledger>) -> Option<Ledger>,
+    ) -> Result<Entry, VaultError> {
+        self.store.transaction(&RecordPath::channel(id), decide).await
+    }
+
+    /// The identities of every record there is, also of those that somebody deleted.
+    ///
+    /// # Errors
+    /// When Vault does not say.
+    pub async fn list(&self) -> Result<Vec<ChannelId>, VaultError> {
+        let names = self.kv.list(&Folder::Channels).await?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Forgets what is remembered of `id`, whose Channel is gone.
+    pub fn forget(&self, id: &ChannelId) {
+        self.store.forget(&RecordPath::channel(id));
+    }
+}

@@ -1,0 +1,253 @@
+//! Records of one type: read, remembered, written by compare-and-set.
+
+use std::{
+    collections::HashMap,
+    marker::PhantomData,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use subrosa_plan::record::ledger::Ledger;
+
+use crate::{
+    unknown,
+    vault::{RecordPath, VaultError, kv::Kv},
+};
+
+/// The schema of the records that this binary writes. A record of a later one is read and never written.
+pub const SCHEMA: u64 = 1;
+
+/// How often a transaction is tried anew when somebody else was quicker.
+const MOST_TRIES: usize = 4;
+
+/// A type of record.
+pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync {}
+
+impl Record for Ledger {}
+
+/// A record and its version in Vault's KV; version 0 where there is none yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry<R> {
+    /// What it says.
+    pub record: Option<R>,
+    /// The version that a write must name.
+    pub version: u64,
+}
+
+/// A record as it was last read or written, as text: with thousands of Channels its maps and certificates would be the
+/// most of what the operator keeps in memory. It is the text that Vault has, with what this binary does not know.
+struct Known {
+    text: Option<Box<str>>,
+    version: u64,
+    /// Whether nothing can have changed since: a write that failed may have taken effect.
+    certain: bool,
+}
+
+impl Known {
+    fn value(&self) -> Option<Value> {
+        serde_json::from_str(self.text.as_deref()?).ok()
+    }
+
+    fn entry<R: Record>(&self) -> Option<Entry<R>> {
+        let record = self.text.as_deref().map(serde_json::from_str).transpose().ok()?;
+        Some(Entry { record, version: self.version })
+    }
+}
+
+/// The records of one type.
+pub struct Store<R> {
+    kv: Kv,
+    cache: Mutex<HashMap<RecordPath, Known>>,
+    type_: PhantomData<fn() -> R>,
+}
+
+impl<R: Record> Store<R> {
+    /// The records below `kv`.
+    pub fn new(kv: Kv) -> Self {
+        Self { kv, cache: Mutex::default(), type_: PhantomData }
+    }
+
+    /// The record at `path`, from memory where it was read before.
+    ///
+    /// # Errors
+    /// When Vault does not say, or has something that is no such record.
+    pub async fn get(&self, path: &RecordPath) -> Result<Entry<R>, VaultError> {
+        let known = self.cache().get(path).filter(|known| known.certain).and_then(Known::entry);
+        match known {
+            Some(entry) => Ok(entry),
+            None => self.read(path).await,
+        }
+    }
+
+    /// The record at `path` as Vault has it now.
+    ///
+    /// # Errors
+    /// When Vault does not say, or has something that is no such record.
+    pub async fn read(&self, path: &RecordPath) -> Result<Entry<R>, VaultError> {
+        let found = match self.kv.read::<Value>(path).await {
+            Ok(found) => found,
+            Err(error) => {
+                self.doubt(path);
+                return Err(error);
+            }
+        };
+        let Some(found) = found else {
+            self.remember(path, None, 0);
+            return Ok(Entry { record: None, version: 0 });
+        };
+        match R::deserialize(&found.value) {
+            Ok(record) => {
+                self.remember(path, Some(&found.value), found.version);
+                Ok(Entry { record: Some(record), version: found.version })
+            }
+            Err(problem) => {
+                self.doubt(path);
+                let problem = problem.to_string();
+                Err(VaultError::UnreadableRecord { path: path.to_string(), problem })
+            }
+        }
+    }
+
+    /// The record at `path` as far as it is known without asking: good for taking away, while Vault does not answer.
+    pub fn last_known(&self, path: &RecordPath) -> Option<R> {
+        self.cache().get(path)?.entry()?.record
+    }
+
+    /// Writes the record at `path` if nobody wrote it since version `expected` was read. What it had that this binary
+    /// does not know is kept.
+    ///
+    /// # Errors
+    /// When Vault refuses, when somebody wrote it, and when a later release did: such a record is left alone.
+    pub async fn put(&self, path: &RecordPath, record: R, expected: u64) -> Result<Entry<R>, VaultError> {
+        let before = self.cache().get(path).filter(|known| known.version == expected).and_then(Known::value);
+        let value = merged(path, &record, before.as_ref())?;
+        match self.kv.write(path, &value, expected).await {
+            Ok(version) => {
+                self.remember(path, Some(&value), version);
+                Ok(Entry { record: Some(record), version })
+            }
+            Err(error) => {
+                self.doubt(path);
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads a record, has `decide` change it, and writes it where it says something new; all of it again from a fresh
+    /// read when somebody else was quicker.
+    ///
+    /// # Errors
+    /// When Vault does not say or refuses, or somebody is quicker every time.
+    pub async fn transaction(
+        &self,
+        path: &RecordPath,
+        mut decide: impl FnMut(Option<R>) -> Option<R>,
+    ) -> Result<Entry<R>, VaultError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let entry = self.get(path).await?;
+            let Some(wanted) = decide(entry.record.clone()) else { return Ok(entry) };
+            if entry.record.as_ref() == Some(&wanted) {
+                return Ok(entry);
+            }
+            match self.put(path, wanted, entry.version).await {
+                // The next read asks Vault: what was remembered is in doubt now.
+                Err(VaultError::CasConflict { .. }) if tries < MOST_TRIES => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Forgets what is remembered of a record that nobody needs any more.
+    pub fn forget(&self, path: &RecordPath) {
+        self.cache().remove(path);
+    }
+
+    /// How many records are remembered.
+    pub fn remembered(&self) -> usize {
+        self.cache().len()
+    }
+
+    fn remember(&self, path: &RecordPath, value: Option<&Value>, version: u64) {
+        let text = value.map(|value| value.to_string().into_boxed_str());
+        self.cache().insert(path.clone(), Known { text, version, certain: true });
+    }
+
+    fn doubt(&self, path: &RecordPath) {
+        if let Some(known) = self.cache().get_mut(path) {
+            known.certain = false;
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, HashMap<RecordPath, Known>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The record as it is to be written: with its schema, and with what was there that this binary does not know.
+fn merged<R: Record>(path: &RecordPath, record: &R, before: Option<&Value>) -> Result<Value, VaultError> {
+    let unwritable = |problem: serde_json::Error| VaultError::Unexpected {
+        path: path.to_string(),
+        problem: format!("the record could not be written down: {problem}"),
+    };
+    let mut value = serde_json::to_value(record).map_err(unwritable)?;
+    let mut schema = SCHEMA;
+    if let Some(before) = before {
+        schema = before.get("schema").and_then(Value::as_u64).unwrap_or(0);
+        if schema > SCHEMA {
+            return Err(VaultError::NewerRecord { path: path.to_string(), schema, known: SCHEMA });
+        }
+        if let Ok(understood) = R::deserialize(before).and_then(serde_json::to_value) {
+            unknown::keep(&mut value, before, &understood);
+        }
+    }
+    if let Value::Object(fields) = &mut value {
+        fields.insert("schema".to_owned(), SCHEMA.max(schema).into());
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use subrosa_crds::names::{ChannelId, ChannelRef};
+
+    use super::*;
+
+    fn path() -> RecordPath {
+        RecordPath::channel(&ChannelId::mint("uid", "voice"))
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new(ChannelRef::new("cc-front", "voice"), "uid", "oosterlinde")
+    }
+
+    #[test]
+    fn a_record_of_a_later_release_is_not_written() {
+        let before = json!({"schema": 2, "channel": {"namespace": "cc-front", "name": "voice"}});
+        let error = merged(&path(), &ledger(), Some(&before)).unwrap_err();
+        assert_eq!(error.reason(), "RecordNewer");
+        assert!(error.to_string().contains("schema 2"), "{error}");
+    }
+
+    #[test]
+    fn what_a_later_release_of_the_same_schema_added_is_kept() {
+        let mut before = serde_json::to_value(ledger()).unwrap();
+        before["schema"] = 1.into();
+        before["escrow"] = json!({"agent": "notary"});
+        let mut changed = ledger();
+        changed.namespace_uid = "other".into();
+        let written = merged(&path(), &changed, Some(&before)).unwrap();
+        assert_eq!(written["escrow"]["agent"], "notary");
+        assert_eq!((&written["schema"], &written["namespaceUid"]), (&json!(1), &json!("other")));
+    }
+
+    #[test]
+    fn a_record_without_a_schema_gets_one() {
+        let before = serde_json::to_value(ledger()).unwrap();
+        assert_eq!(merged(&path(), &ledger(), Some(&before)).unwrap()["schema"], 1);
+        assert_eq!(merged(&path(), &ledger(), None).unwrap()["schema"], 1);
+    }
+}

@@ -1,0 +1,96 @@
+//! What a record has that this binary does not know: kept when the record is written back.
+//!
+//! A later release adds a field, is rolled back, and comes again: what it wrote in the meantime must still be there.
+//! So a record is read as JSON, understood as its type, and on writing what the type left out is put back.
+
+use serde_json::{Map, Value};
+
+/// By which fields the objects of a list are told apart. A list that is not named here is taken as a whole.
+const IDENTITIES: [(&str, &[&str]); 5] = [
+    ("authority", &["version"]),
+    ("issuances", &["serial"]),
+    ("open", &["direction", "name", "other"]),
+    ("closing", &["direction", "name", "other"]),
+    ("tell", &["reason", "at"]),
+];
+
+/// Puts into `new` what `old` had and `understood`, the same value read and written by this binary, has not.
+///
+/// What was understood and is not in `new` was removed on purpose and stays away.
+pub fn keep(new: &mut Value, old: &Value, understood: &Value) {
+    let (Value::Object(new), Value::Object(old), Value::Object(understood)) = (new, old, understood) else {
+        return;
+    };
+    fields(new, old, understood);
+}
+
+fn fields(new: &mut Map<String, Value>, old: &Map<String, Value>, understood: &Map<String, Value>) {
+    for (name, before) in old {
+        let Some(known) = understood.get(name) else {
+            new.entry(name.clone()).or_insert_with(|| before.clone());
+            continue;
+        };
+        let Some(after) = new.get_mut(name) else { continue };
+        match (after, before, known) {
+            (Value::Object(after), Value::Object(before), Value::Object(known)) => {
+                fields(after, before, known)
+            }
+            (Value::Array(after), Value::Array(before), Value::Array(known)) => {
+                items(name, after, before, known)
+            }
+            _ => {}
+        }
+    }
+}
+
+fn items(list: &str, new: &mut [Value], old: &[Value], understood: &[Value]) {
+    let Some((_, by)) = IDENTITIES.iter().find(|(name, _)| *name == list) else { return };
+    let same = |one: &Value, other: &Value| by.iter().all(|field| one.get(field) == other.get(field));
+    for item in new {
+        let before = old.iter().find(|before| same(before, item));
+        let known = understood.iter().find(|known| same(known, item));
+        if let (Some(before), Some(known)) = (before, known) {
+            keep(item, before, known);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_unknown_stays_and_what_was_removed_goes() {
+        let old = json!({
+            "schema": 2, "access": {"uid": "a", "region": "eu"}, "access2": {"x": 1}, "gone": 1,
+            "authority": [{"version": 1, "pem": "p", "hsm": true}, {"version": 2, "pem": "q", "hsm": false}],
+            "keys": {"call": {"2026w47": {"closed": true, "tier": "cold"}, "2026w48": {"tier": "hot"}}},
+        });
+        let understood = json!({
+            "schema": 2, "access": {"uid": "a"}, "gone": 1,
+            "authority": [{"version": 1, "pem": "p"}, {"version": 2, "pem": "q"}],
+            "keys": {"call": {"2026w47": {"closed": true}, "2026w48": {}}},
+        });
+        let mut new = json!({
+            "schema": 2, "access": {"uid": "b"},
+            "authority": [{"version": 2, "pem": "q"}, {"version": 3, "pem": "r"}],
+            "keys": {"call": {"2026w48": {"closed": true}}},
+        });
+        keep(&mut new, &old, &understood);
+        let expected = json!({
+            "schema": 2, "access": {"uid": "b", "region": "eu"}, "access2": {"x": 1},
+            "authority": [{"version": 2, "pem": "q", "hsm": false}, {"version": 3, "pem": "r"}],
+            "keys": {"call": {"2026w48": {"closed": true, "tier": "hot"}}},
+        });
+        assert_eq!(new, expected);
+    }
+
+    #[test]
+    fn what_is_no_object_is_what_was_written() {
+        let mut new = json!(3);
+        keep(&mut new, &json!({"a": 1}), &json!({}));
+        assert_eq!(new, json!(3));
+    }
+}
