@@ -38,7 +38,7 @@ use crate::{
         trust_domain,
     },
     grants::{Installation, rbac},
-    lead::{self, Book, Campaign, Leadership},
+    lead::{self, Campaign, Leadership, TokenAccessors},
     logging,
     observe::{
         Cluster, Surroundings, Vaults,
@@ -148,8 +148,8 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     let observer: Arc<dyn subrosa_records::vault::RequestObserver> = metrics.clone();
     let me = lead::identity(settings.pod.as_deref());
     let user_agent = lead::user_agent(&me);
-    let book = settings.elects().then(Arc::<Book>::default);
-    let leadership = if book.is_some() { Leadership::contested() } else { Leadership::alone() };
+    let tokens = settings.elects().then(Arc::<TokenAccessors>::default);
+    let leadership = if tokens.is_some() { Leadership::contested() } else { Leadership::alone() };
     metrics.leads(!leadership.is_contested());
     let config = lead::named(config, &user_agent);
     let client =
@@ -164,7 +164,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
             settings.namespace.clone(),
             settings.service_account.clone(),
             Some(observer),
-            Lead { leadership: leadership.clone(), book: book.clone(), user_agent },
+            Lead { leadership: leadership.clone(), tokens: tokens.clone(), user_agent },
         ),
         reporter: Reporter::new(client.clone(), settings.pod.clone()),
         metrics: Arc::clone(&metrics),
@@ -254,12 +254,13 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         readiness.set();
     });
     let quit = CancellationToken::new();
-    let mut election = match book {
+    let mut election = match tokens {
         None => tokio::spawn(std::future::pending()),
-        Some(book) => {
+        Some(tokens) => {
             lead::watch_over(leadership.clone());
-            let campaign = Campaign::new(config, &settings.namespace, &me, leadership.clone(), book, metrics)
-                .context("the connection to the API server for the election")?;
+            let campaign =
+                Campaign::new(config, &settings.namespace, &me, leadership.clone(), tokens, metrics)
+                    .context("the connection to the API server for the election")?;
             tokio::spawn(campaign.run(quit.clone()))
         }
     };

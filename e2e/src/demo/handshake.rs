@@ -84,14 +84,14 @@ pub type Seen = Result<String, String>;
 
 /// How a handshake went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct HandshakeResult {
     /// What the server says of the client.
     pub server: Seen,
     /// What the client says of the server.
     pub client: Seen,
 }
 
-impl Outcome {
+impl HandshakeResult {
     /// Whether both ends heard each other.
     pub fn talked(&self) -> bool {
         self.server.is_ok() && self.client.is_ok()
@@ -102,7 +102,7 @@ impl Outcome {
 ///
 /// # Errors
 /// When the files cannot be used at all. A refusal is an outcome.
-pub async fn shake(server: &Files, client: &Files, name: &str) -> Result<Outcome> {
+pub async fn shake(server: &Files, client: &Files, name: &str) -> Result<HandshakeResult> {
     let (acceptor, connector) = (server.server()?, client.client()?);
     let name = ServerName::try_from(name.to_owned()).context("the server's name")?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -122,7 +122,7 @@ pub async fn shake(server: &Files, client: &Files, name: &str) -> Result<Outcome
     let both = async { tokio::join!(serving, connecting) };
     let (server, client) = tokio::time::timeout(PATIENCE, both).await.context("neither end said anything")?;
     let said = |result: Result<String>| result.map_err(|error| error.to_string());
-    Ok(Outcome { server: said(server), client: said(client) })
+    Ok(HandshakeResult { server: said(server), client: said(client) })
 }
 
 /// Says hello and hears it: in TLS 1.3 a client learns only by reading that it was refused.

@@ -7,7 +7,7 @@ use kube::Client;
 
 use super::{
     DOMAIN,
-    handshake::{Files, Outcome, shake},
+    handshake::{Files, HandshakeResult, shake},
 };
 
 /// A Channel: namespace and name.
@@ -89,7 +89,7 @@ impl Claim {
         Ok(self.judge(&shake(&server, &files, &name).await?))
     }
 
-    fn judge(&self, outcome: &Outcome) -> (bool, String) {
+    fn judge(&self, outcome: &HandshakeResult) -> (bool, String) {
         let (client, server) = (self.client.1, self.server.1);
         // An end that broke for another reason than the other's authority proves nothing.
         let unknown =
@@ -128,16 +128,16 @@ mod tests {
     #[test]
     fn a_claim_holds_only_for_its_own_reason() {
         let [allowed, _, by_client, by_server] = CLAIMS;
-        let both = Outcome { server: Ok(spiffe_id(IVR)), client: Ok(spiffe_id(DB)) };
+        let both = HandshakeResult { server: Ok(spiffe_id(IVR)), client: Ok(spiffe_id(DB)) };
         assert!(allowed.judge(&both).0);
-        let another = Outcome { server: Ok(spiffe_id(PORTAL)), ..both.clone() };
+        let another = HandshakeResult { server: Ok(spiffe_id(PORTAL)), ..both.clone() };
         assert!(!allowed.judge(&another).0, "somebody else's identity");
         assert!(!by_client.judge(&both).0 && !by_server.judge(&both).0, "nobody refused");
 
-        let at_client = Outcome { client: refused("UnknownIssuer"), server: refused("alert") };
+        let at_client = HandshakeResult { client: refused("UnknownIssuer"), server: refused("alert") };
         assert!(by_client.judge(&at_client).0);
         assert!(!by_server.judge(&at_client).0 && !allowed.judge(&at_client).0);
-        let expired = Outcome { client: refused("Expired"), server: refused("Expired") };
+        let expired = HandshakeResult { client: refused("Expired"), server: refused("Expired") };
         assert!(!by_client.judge(&expired).0 && !by_server.judge(&expired).0, "broken, not refused");
     }
 }

@@ -88,7 +88,7 @@ pub struct Wire {
 
 /// Whom an accepted client found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ServerSeen {
     /// The serial number of the server's certificate, in hexadecimal.
     pub serial: String,
 }
@@ -141,11 +141,11 @@ impl Wire {
     ///
     /// # Errors
     /// When the server does not let the client in, with what it said.
-    pub async fn call(&self) -> Result<Found> {
+    pub async fn call(&self) -> Result<ServerSeen> {
         tokio::time::timeout(LIMIT, self.speak()).await.context("no answer in time")?
     }
 
-    async fn speak(&self) -> Result<Found> {
+    async fn speak(&self) -> Result<ServerSeen> {
         let mut stream = TcpStream::connect(self.address).await.context("connect")?;
         if self.protocol == Protocol::PostgreSql {
             stream.write_all(&[0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]).await?;
@@ -160,7 +160,7 @@ impl Wire {
         if answer != welcome {
             bail!("the server answered {:?}", String::from_utf8_lossy(&answer));
         }
-        Ok(Found { serial: found })
+        Ok(ServerSeen { serial: found })
     }
 }
 

@@ -19,11 +19,11 @@ use subrosa_e2e::{Mode, Operator, Proxy, Tap, Write, operator::Options, wait};
 use tokio::sync::oneshot;
 
 use crate::{
+    cluster::{Cluster, PATIENCE},
     forge,
-    house::{House, PATIENCE},
-    picture,
     scenario::Scenario,
-    tally::{Crash, PHASES, Phase, Tally, expected},
+    snapshot,
+    usage::{Crash, PHASES, Phase, Usage, expected},
 };
 
 /// How many lives are lived by default. In each, every phase is interrupted once.
@@ -33,14 +33,14 @@ const CALM: Duration = Duration::from_millis(2500);
 
 /// What an uninterrupted phase did, and what became of it.
 struct Known {
-    picture: Value,
-    tally: Tally,
+    snapshot: Value,
+    usage: Usage,
     writes: usize,
 }
 
 /// An operator between proxies.
 pub struct Rig {
-    pub house: House,
+    pub cluster: Cluster,
     pub tap: Arc<Tap>,
     kubeconfig: PathBuf,
     operator: Option<Operator>,
@@ -50,14 +50,14 @@ pub struct Rig {
 
 impl Rig {
     pub async fn build() -> Result<Self> {
-        let house = House::build().await?;
+        let cluster = Cluster::build().await?;
         let tap = Tap::new();
-        let (api, bao) = (house.env.proxy_api(&tap).await?, house.env.proxy_openbao(&tap).await?);
+        let (api, bao) = (cluster.env.proxy_api(&tap).await?, cluster.env.proxy_openbao(&tap).await?);
         let kubeconfig =
-            house.env.kubeconfig_through(api.endpoint(), "operator-watched", &house.installed.token)?;
-        let mut domain = house.trust_domain();
+            cluster.env.kubeconfig_through(api.endpoint(), "operator-watched", &cluster.installed.token)?;
+        let mut domain = cluster.trust_domain();
         domain["spec"]["vault"]["address"] = bao.endpoint().url.clone().into();
-        house.apply(domain).await?;
+        cluster.apply(domain).await?;
         // Logging in is not writing, and a lookup is a read.
         tap.count_only(|write| {
             write.status < 400
@@ -65,16 +65,16 @@ impl Rig {
                 && !write.path.starts_with("/v1/auth/")
                 && write.path != "/v1/identity/lookup/entity"
         });
-        Ok(Self { house, tap, kubeconfig, operator: None, concurrency: 1, _proxies: [api, bao] })
+        Ok(Self { cluster, tap, kubeconfig, operator: None, concurrency: 1, _proxies: [api, bao] })
     }
 
     fn spawn(&mut self) -> Result<()> {
         let options = Options {
             kubeconfig: Some(self.kubeconfig.clone()),
             concurrency: self.concurrency,
-            ..self.house.options()
+            ..self.cluster.options()
         };
-        self.operator = Some(Operator::spawn(&self.house.installed, options)?);
+        self.operator = Some(Operator::spawn(&self.cluster.installed, options)?);
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl Rig {
         }
         let mut spent = Vec::new();
         for (_, id) in &scenario.ids {
-            let ledger = self.house.ledger(id.as_str()).await?.unwrap_or_default();
+            let ledger = self.cluster.ledger(id.as_str()).await?.unwrap_or_default();
             if ledger["issuances"].as_array().is_some_and(|recorded| recorded.len() > 1) {
                 spent.push(id);
             }
@@ -102,7 +102,7 @@ impl Rig {
             self.operator = None;
         }
         for id in spent {
-            forge::give_the_hour_back(&self.house, id).await?;
+            forge::give_the_hour_back(&self.cluster, id).await?;
         }
         if self.operator.is_none() || self.concurrency != concurrency {
             self.start(concurrency).await?;
@@ -119,16 +119,16 @@ impl Rig {
     ) -> Result<Option<oneshot::Receiver<Write>>> {
         self.tap.reset();
         let cut = crash.map(|crash| self.arm(crash));
-        let house = &self.house;
+        let cluster = &self.cluster;
         match phase {
-            Phase::Create => house.apply_all(scenario.created()).await?,
-            Phase::Change => house.apply_all(scenario.changed()).await?,
+            Phase::Create => cluster.apply_all(scenario.created()).await?,
+            Phase::Change => cluster.apply_all(scenario.changed()).await?,
             Phase::Renew => {
-                let secrets = house.api("v1", "Secret", &scenario.front).await?;
+                let secrets = cluster.api("v1", "Secret", &scenario.front).await?;
                 secrets.delete("voice-mtls", &Default::default()).await?;
             }
             Phase::Rotate => self.spawn()?,
-            Phase::Delete => scenario.delete_channels(house).await?,
+            Phase::Delete => scenario.delete_channels(cluster).await?,
         }
         Ok(cut)
     }
@@ -151,39 +151,39 @@ impl Rig {
             return Ok(());
         }
         self.operator = None;
-        let house = &self.house;
-        forge::older_authority(house, &scenario.data, "db", scenario.id("db"), 340).await?;
-        for key in house.keys().await? {
-            let (_, described) = house.root("GET", &format!("transit/keys/{key}"), None).await?;
+        let cluster = &self.cluster;
+        forge::older_authority(cluster, &scenario.data, "db", scenario.id("db"), 340).await?;
+        for key in cluster.keys().await? {
+            let (_, described) = cluster.root("GET", &format!("transit/keys/{key}"), None).await?;
             let current = described["data"]["auto_rotate_period"].as_i64().is_some_and(|period| period > 0);
             if current && key.starts_with(&format!("{}.call-recording.", scenario.id("voice"))) {
-                forge::older_key(house, &key, 40).await?;
+                forge::older_key(cluster, &key, 40).await?;
             }
         }
         for (_, id) in &scenario.ids {
-            forge::give_the_hour_back(house, id).await?;
+            forge::give_the_hour_back(cluster, id).await?;
         }
         Ok(())
     }
 
-    async fn picture(&self, scenario: &Scenario, phase: Phase) -> Result<Value> {
+    async fn snapshot(&self, scenario: &Scenario, phase: Phase) -> Result<Value> {
         match phase {
-            Phase::Delete => picture::remains(&self.house, scenario).await,
-            _ => picture::living(&self.house, scenario).await,
+            Phase::Delete => snapshot::remains(&self.cluster, scenario).await,
+            _ => snapshot::living(&self.cluster, scenario).await,
         }
     }
 
     /// An uninterrupted phase: what it becomes and what it takes.
     async fn learn(&mut self, scenario: &Scenario, phase: Phase) -> Result<Known> {
         self.age(scenario, phase).await?;
-        let before = Tally::of(&self.house, scenario).await?;
+        let before = Usage::of(&self.cluster, scenario).await?;
         self.play(scenario, phase, None).await?;
         // Neither a status from before nor silence says that it has begun; what it takes does.
         self.used(scenario, &before, &expected(phase)).await?;
         if phase == Phase::Delete {
             self.withdrawn(scenario).await?;
         } else {
-            self.house.whole(&scenario.channels()).await?;
+            self.cluster.whole(&scenario.channels()).await?;
         }
         let mut calm = (self.tap.writes().len(), Instant::now());
         let deadline = Instant::now() + PATIENCE;
@@ -195,14 +195,14 @@ impl Rig {
             }
             ensure!(Instant::now() < deadline, "{phase:?} never comes to rest: {:#?}", self.tap.writes());
         }
-        let tally = Tally::of(&self.house, scenario).await?.since(&before);
-        Ok(Known { picture: self.picture(scenario, phase).await?, tally, writes: calm.0 })
+        let usage = Usage::of(&self.cluster, scenario).await?.since(&before);
+        Ok(Known { snapshot: self.snapshot(scenario, phase).await?, usage, writes: calm.0 })
     }
 
     /// What was used up since `before`, as soon as that is no less than `least`.
-    async fn used(&self, scenario: &Scenario, before: &Tally, least: &Tally) -> Result<Tally> {
+    async fn used(&self, scenario: &Scenario, before: &Usage, least: &Usage) -> Result<Usage> {
         let used = wait::until(PATIENCE, || async {
-            let used = Tally::of(&self.house, scenario).await.map_err(|error| format!("{error:#}"))?;
+            let used = Usage::of(&self.cluster, scenario).await.map_err(|error| format!("{error:#}"))?;
             let used = used.since(before);
             if used.since(least).is_short() { Err(format!("still to come: {used:?}")) } else { Ok(used) }
         });
@@ -212,7 +212,8 @@ impl Rig {
     /// Waits until nobody has access and nothing counts as open.
     async fn withdrawn(&self, scenario: &Scenario) -> Result<()> {
         let look = || async {
-            let seen = picture::remains(&self.house, scenario).await.map_err(|error| format!("{error:#}"))?;
+            let seen =
+                snapshot::remains(&self.cluster, scenario).await.map_err(|error| format!("{error:#}"))?;
             let access = seen["access"].as_object().into_iter().flatten().any(|(_, alias)| !alias.is_null());
             let noted = seen["ledgers"]
                 .as_object()
@@ -240,13 +241,13 @@ impl Rig {
         known: &Known,
     ) -> Result<Option<Write>> {
         self.age(scenario, phase).await?;
-        let before = Tally::of(&self.house, scenario).await?;
+        let before = Usage::of(&self.cluster, scenario).await?;
         let mut cut = self.play(scenario, phase, Some(crash)).await?.context("not armed")?;
         // With the n-th write comes the end; without it the phase ends by itself.
         let hit = loop {
             match tokio::time::timeout(Duration::from_millis(100), &mut cut).await {
                 Ok(write) => break Some(write.context("the trigger is gone")?),
-                Err(_) if self.picture(scenario, phase).await? == known.picture => break None,
+                Err(_) if self.snapshot(scenario, phase).await? == known.snapshot => break None,
                 Err(_) => {}
             }
         };
@@ -266,16 +267,16 @@ impl Rig {
             self.operator = Some(operator);
         }
         let converged = wait::until(PATIENCE, || async {
-            let found = self.picture(scenario, phase).await.map_err(|error| vec![format!("{error:#}")])?;
+            let found = self.snapshot(scenario, phase).await.map_err(|error| vec![format!("{error:#}")])?;
             let mut differences = Vec::new();
-            picture::difference("", &found, &known.picture, &mut differences);
+            snapshot::difference("", &found, &known.snapshot, &mut differences);
             if differences.is_empty() { Ok(()) } else { Err(differences) }
         });
         converged.await.with_context(|| self.last_words())?;
-        // A key's version is in no picture: one that is still to come may come after all the rest.
-        let used = self.used(scenario, &before, &known.tally).await?;
-        let extra = used.since(&known.tally);
-        extra.at_most_one(crash).with_context(|| format!("used {used:?} instead of {:?}", known.tally))?;
+        // A key's version is in no snapshot: one that is still to come may come after all the rest.
+        let used = self.used(scenario, &before, &known.usage).await?;
+        let extra = used.since(&known.usage);
+        extra.at_most_one(crash).with_context(|| format!("used {used:?} instead of {:?}", known.usage))?;
         Ok(hit)
     }
 }
@@ -305,27 +306,27 @@ fn lives(known: &BTreeMap<Phase, Known>) -> Vec<BTreeMap<Phase, Crash>> {
 async fn no_crash_hurts() -> Result<()> {
     let mut rig = Rig::build().await?;
     rig.start(1).await?;
-    let scenario = Scenario::found(&rig.house, "whole").await?;
+    let scenario = Scenario::found(&rig.cluster, "whole").await?;
     let mut known = BTreeMap::new();
     for phase in PHASES {
         let one = rig.learn(&scenario, phase).await.with_context(|| format!("{phase:?} without a crash"))?;
-        println!("{phase:?}: {} writes, {:?}", one.writes, one.tally);
+        println!("{phase:?}: {} writes, {:?}", one.writes, one.usage);
         ensure!(
-            one.tally == expected(phase),
+            one.usage == expected(phase),
             "{phase:?} uses {:?} instead of {:?}",
-            one.tally,
+            one.usage,
             expected(phase)
         );
         known.insert(phase, one);
     }
-    scenario.raze(&rig.house).await?;
+    scenario.raze(&rig.cluster).await?;
 
     let begun = Instant::now();
     let lives = lives(&known);
     let (mut crashes, mut missed, mut failures) = (0, 0, Vec::new());
     let planned: usize = lives.iter().map(BTreeMap::len).sum();
     for (number, life) in lives.into_iter().enumerate() {
-        let scenario = Scenario::found(&rig.house, &format!("life{number:03}")).await?;
+        let scenario = Scenario::found(&rig.cluster, &format!("life{number:03}")).await?;
         for phase in PHASES {
             let Some(crash) = life.get(&phase).copied() else {
                 rig.learn(&scenario, phase).await?;
@@ -353,7 +354,7 @@ async fn no_crash_hurts() -> Result<()> {
                 }
             }
         }
-        scenario.raze(&rig.house).await.ok();
+        scenario.raze(&rig.cluster).await.ok();
     }
     println!(
         "{crashes} crashes of {planned} planned ({missed} came after the last write) in {:.0?}; {} failed",

@@ -13,11 +13,11 @@ use subrosa_crds::WITHDRAW_ACCESS_FINALIZER;
 use subrosa_e2e::{Operator, audit::ApiAuditEntry, installation::retention_policy, wait};
 
 use crate::{
+    cluster::{Cluster, DOMAIN, PATIENCE},
     crash::Rig,
-    estate::Estate,
-    house::{DOMAIN, House, PATIENCE},
-    picture,
     scenario::Scenario,
+    sealing::SealingScenario,
+    snapshot,
 };
 
 /// How long an operator may take to see again what was not defined for a while: its watches are taken up again
@@ -25,8 +25,8 @@ use crate::{
 const SEEN_AGAIN: Duration = Duration::from_secs(150);
 
 /// Nobody removed a default deny in a namespace that goes on.
-fn denies_were_never_gone(house: &House, surviving: &[&str]) -> Result<()> {
-    let removed: Vec<String> = house
+fn denies_were_never_gone(cluster: &Cluster, surviving: &[&str]) -> Result<()> {
+    let removed: Vec<String> = cluster
         .env
         .audit_entries()?
         .into_iter()
@@ -46,33 +46,33 @@ fn denies_were_never_gone(house: &House, surviving: &[&str]) -> Result<()> {
 }
 
 /// Waits until every Channel says that its TrustDomain is gone.
-async fn ungoverned(house: &House, scenario: &Scenario) -> Result<()> {
+async fn ungoverned(cluster: &Cluster, scenario: &Scenario) -> Result<()> {
     for (namespace, name) in scenario.channels() {
         let gone =
             |status: &subrosa_crds::ChannelStatus| wait::reason(status, "Ready") == "TrustDomainNotFound";
-        wait::channel(&house.admin, namespace, name, PATIENCE, gone).await?;
+        wait::channel(&cluster.admin, namespace, name, PATIENCE, gone).await?;
     }
     Ok(())
 }
 
 /// Applies the definitions again and everything that was defined, and waits until it is whole.
-async fn all_again(house: &House, scenario: &Scenario) -> Result<()> {
+async fn all_again(cluster: &Cluster, scenario: &Scenario) -> Result<()> {
     for crd in subrosa_crds::all() {
-        house.apply(serde_json::to_value(crd)?).await?;
+        cluster.apply(serde_json::to_value(crd)?).await?;
     }
     // That they are served may be what the API server says of those before.
     for kind in ["TrustDomain", "ExternalParty", "RetentionPolicy", "Channel"] {
         let served = || async {
-            let api = house.subrosa(kind, "").await.map_err(|error| format!("{error:#}"))?;
+            let api = cluster.subrosa(kind, "").await.map_err(|error| format!("{error:#}"))?;
             api.list(&Default::default()).await.map(drop).map_err(|error| error.to_string())
         };
         wait::until(PATIENCE, served).await.with_context(|| format!("{kind} is not served"))?;
     }
-    house.apply(house.trust_domain()).await?;
-    house.apply(retention_policy()).await?;
-    house.apply_all(scenario.created()).await?;
+    cluster.apply(cluster.trust_domain()).await?;
+    cluster.apply(retention_policy()).await?;
+    cluster.apply_all(scenario.created()).await?;
     for (namespace, name) in scenario.channels() {
-        wait::channel(&house.admin, namespace, name, SEEN_AGAIN, wait::whole).await?;
+        wait::channel(&cluster.admin, namespace, name, SEEN_AGAIN, wait::whole).await?;
     }
     Ok(())
 }
@@ -89,193 +89,196 @@ async fn churn(channels: Api<DynamicObject>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_and_a_namespace_go_without_opening_or_destroying() -> Result<()> {
-    let house = House::build().await?;
-    let mut operator = house.operator().await?;
-    let mut estate = Estate::found(&house, "one").await?;
-    let (front, data) = (estate.scenario.front.clone(), estate.scenario.data.clone());
-    let channels = house.subrosa("Channel", &front).await?;
+    let cluster = Cluster::build().await?;
+    let mut operator = cluster.operator().await?;
+    let mut sealing = SealingScenario::found(&cluster, "one").await?;
+    let (front, data) = (sealing.scenario.front.clone(), sealing.scenario.data.clone());
+    let channels = cluster.subrosa("Channel", &front).await?;
 
     let refused = channels.delete("voice", &Default::default()).await.unwrap_err().to_string();
     ensure!(refused.contains("subrosa.dev/confirm-delete"), "{refused}");
     // However busy it is otherwise.
-    let busy = tokio::spawn(churn(house.subrosa("Channel", &data).await?));
+    let busy = tokio::spawn(churn(cluster.subrosa("Channel", &data).await?));
     tokio::time::sleep(Duration::from_secs(2)).await;
-    house.delete(&channels, "voice").await?;
-    let took = estate.shut("voice", Some("sbc")).await?;
+    cluster.delete(&channels, "voice").await?;
+    let took = sealing.shut("voice", Some("sbc")).await?;
     println!("access of a deleted Channel ended after {took:.1?}");
-    estate.closed_to("voice").await?;
+    sealing.closed_to("voice").await?;
     busy.abort();
-    estate.seals("portal", true).await?;
-    estate.intact(&estate.both()).await?;
-    house.apply_all(estate.scenario.created()).await?;
-    estate.same_again().await?;
+    sealing.seals("portal", true).await?;
+    sealing.intact(&sealing.both()).await?;
+    cluster.apply_all(sealing.scenario.created()).await?;
+    sealing.same_again().await?;
 
     // Held back by somebody else's finalizer, it has no access all the same.
     let finalizer = json!({"metadata": {"finalizers": ["example.org/kept"]}});
     channels.patch("portal", &PatchParams::default(), &Patch::Merge(&finalizer)).await?;
-    house.delete(&channels, "portal").await?;
-    estate.shut("portal", Some("portal")).await.context("while a finalizer holds the Channel")?;
-    estate.closed_to("portal").await.context("while a finalizer holds the Channel")?;
+    cluster.delete(&channels, "portal").await?;
+    sealing.shut("portal", Some("portal")).await.context("while a finalizer holds the Channel")?;
+    sealing.closed_to("portal").await.context("while a finalizer holds the Channel")?;
     let lifted = json!({"metadata": {"finalizers": []}});
     channels.patch("portal", &PatchParams::default(), &Patch::Merge(&lifted)).await?;
-    house.gone(&channels, "portal").await?;
-    house.apply_all(estate.scenario.created()).await?;
-    estate.same_again().await?;
+    cluster.gone(&channels, "portal").await?;
+    cluster.apply_all(sealing.scenario.created()).await?;
+    sealing.same_again().await?;
 
     // Deleted while nobody looks: withdrawn at the next start.
     operator.stop();
-    house.delete(&channels, "portal").await?;
-    house.gone(&channels, "portal").await?;
+    cluster.delete(&channels, "portal").await?;
+    cluster.gone(&channels, "portal").await?;
     ensure!(
-        house.may_seal(&estate.tokens["portal"].0, &estate.tokens["portal"].1).await?,
+        cluster.may_seal(&sealing.tokens["portal"].0, &sealing.tokens["portal"].1).await?,
         "who withdrew it?"
     );
-    let mut operator = house.operator().await?;
-    let took = estate.shut_within(PATIENCE, "portal", Some("portal")).await?;
+    let mut operator = cluster.operator().await?;
+    let took = sealing.shut_within(PATIENCE, "portal", Some("portal")).await?;
     println!("access of a Channel deleted while the operator was down ended {took:.1?} after the start");
-    estate.intact(&estate.both()).await?;
-    house.apply_all(estate.scenario.created()).await?;
-    estate.same_again().await?;
+    sealing.intact(&sealing.both()).await?;
+    cluster.apply_all(sealing.scenario.created()).await?;
+    sealing.same_again().await?;
 
     // A namespace that loses its label is frozen: nothing of it goes, and a Channel deleted in it does.
-    let namespaces = house.api("v1", "Namespace", "").await?;
+    let namespaces = cluster.api("v1", "Namespace", "").await?;
     let unlabel = json!({"metadata": {"labels": {"subrosa.dev/trust-domain": null}}});
     namespaces.patch(&front, &PatchParams::default(), &Patch::Merge(&unlabel)).await?;
     let frozen = |status: &subrosa_crds::ChannelStatus| wait::reason(status, "Ready") == "NamespaceFrozen";
-    wait::channel(&house.admin, &front, "voice", PATIENCE, frozen).await?;
-    estate.intact(&estate.both()).await?;
-    ensure!(house.may_seal(&estate.tokens["voice"].0, &estate.tokens["voice"].1).await?, "frozen, not shut");
-    house.delete(&channels, "voice").await?;
-    estate.shut("voice", None).await.context("a Channel of a frozen namespace")?;
+    wait::channel(&cluster.admin, &front, "voice", PATIENCE, frozen).await?;
+    sealing.intact(&sealing.both()).await?;
+    ensure!(
+        cluster.may_seal(&sealing.tokens["voice"].0, &sealing.tokens["voice"].1).await?,
+        "frozen, not shut"
+    );
+    cluster.delete(&channels, "voice").await?;
+    sealing.shut("voice", None).await.context("a Channel of a frozen namespace")?;
     let label = json!({"metadata": {"labels": {"subrosa.dev/trust-domain": DOMAIN}}});
     namespaces.patch(&front, &PatchParams::default(), &Patch::Merge(&label)).await?;
-    house.apply_all(estate.scenario.created()).await?;
-    estate.same_again().await?;
+    cluster.apply_all(sealing.scenario.created()).await?;
+    sealing.same_again().await?;
 
     // A namespace, with all its Channels.
-    house.delete(&namespaces, &front).await?;
-    let took = estate.shut_within(PATIENCE, "voice", None).await?;
+    cluster.delete(&namespaces, &front).await?;
+    let took = sealing.shut_within(PATIENCE, "voice", None).await?;
     println!("access of a deleted namespace ended after {took:.1?}");
-    estate.shut_within(PATIENCE, "portal", None).await?;
-    house.gone(&namespaces, &front).await?;
-    estate.intact(&[&data]).await?;
-    estate.closed_to("voice").await?;
-    estate.closed_to("portal").await?;
+    sealing.shut_within(PATIENCE, "portal", None).await?;
+    cluster.gone(&namespaces, &front).await?;
+    sealing.intact(&[&data]).await?;
+    sealing.closed_to("voice").await?;
+    sealing.closed_to("portal").await?;
 
     // One of the same name is another: it finds neither the old keys nor the old access.
-    let again = Scenario::found(&house, "one").await?;
-    ensure!(again.id("voice") != estate.scenario.id("voice") && again.id("db") == estate.scenario.id("db"));
-    house.apply_all(again.created()).await?;
-    house.whole(&again.channels()).await?;
-    let token = house.workload_token(&front, "sbc").await?;
-    ensure!(!house.may_seal(&token, &estate.tokens["voice"].1).await?, "a recreated namespace inherits");
-    let keys = house.keys().await?;
+    let again = Scenario::found(&cluster, "one").await?;
+    ensure!(again.id("voice") != sealing.scenario.id("voice") && again.id("db") == sealing.scenario.id("db"));
+    cluster.apply_all(again.created()).await?;
+    cluster.whole(&again.channels()).await?;
+    let token = cluster.workload_token(&front, "sbc").await?;
+    ensure!(!cluster.may_seal(&token, &sealing.tokens["voice"].1).await?, "a recreated namespace inherits");
+    let keys = cluster.keys().await?;
     let own = keys.iter().find(|key| key.starts_with(&format!("{}.call-recording.", again.id("voice"))));
     ensure!(
-        house.may_seal(&token, own.context("no key of its own")?).await?,
+        cluster.may_seal(&token, own.context("no key of its own")?).await?,
         "a recreated namespace has nothing"
     );
 
     // Deleted while nobody looks.
     operator.stop();
-    house.delete(&namespaces, &front).await?;
-    house.gone(&namespaces, &front).await?;
-    let _operator = house.operator().await?;
+    cluster.delete(&namespaces, &front).await?;
+    cluster.gone(&namespaces, &front).await?;
+    let _operator = cluster.operator().await?;
     let look = || async {
-        match house.may_seal(&token, own.unwrap()).await {
+        match cluster.may_seal(&token, own.unwrap()).await {
             Ok(false) => Ok(()),
             other => Err(format!("{other:?}")),
         }
     };
     wait::until(PATIENCE, look).await.context("a namespace deleted while the operator was down")?;
-    estate.intact(&[&data]).await?;
-    ensure!(house.keys().await?.contains(own.unwrap()), "the key of the second namespace is gone");
-    denies_were_never_gone(&house, &[&data])
+    sealing.intact(&[&data]).await?;
+    ensure!(cluster.keys().await?.contains(own.unwrap()), "the key of the second namespace is gone");
+    denies_were_never_gone(&cluster, &[&data])
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -> Result<()> {
-    let house = House::build().await?;
-    let mut operator = house.operator().await?;
-    let mut estate = Estate::found(&house, "two").await?;
-    let domains = house.subrosa("TrustDomain", "").await?;
+    let cluster = Cluster::build().await?;
+    let mut operator = cluster.operator().await?;
+    let mut sealing = SealingScenario::found(&cluster, "two").await?;
+    let domains = cluster.subrosa("TrustDomain", "").await?;
     let found = domains.get(DOMAIN).await?;
     ensure!(found.metadata.finalizers.iter().flatten().any(|one| one == WITHDRAW_ACCESS_FINALIZER));
     let policies = |seen: &Value| seen["policies"].clone();
-    let before = picture::living(&house, &estate.scenario).await?;
+    let before = snapshot::living(&cluster, &sealing.scenario).await?;
 
-    house.delete(&domains, DOMAIN).await?;
-    let took = estate.shut("voice", Some("sbc")).await?;
+    cluster.delete(&domains, DOMAIN).await?;
+    let took = sealing.shut("voice", Some("sbc")).await?;
     println!("access of a deleted TrustDomain ended after {took:.1?}");
-    house.gone(&domains, DOMAIN).await?;
+    cluster.gone(&domains, DOMAIN).await?;
     // Whatever still happens in its namespaces gives nobody access again.
-    for (namespace, name) in estate.scenario.channels() {
+    for (namespace, name) in sealing.scenario.channels() {
         let touched =
             json!({"metadata": {"labels": {"touched": "again"}}, "spec": {"tls": {"duration": "29d"}}});
-        let channels = house.subrosa("Channel", namespace).await?;
+        let channels = cluster.subrosa("Channel", namespace).await?;
         channels.patch(name, &PatchParams::default(), &Patch::Merge(&touched)).await?;
     }
-    ungoverned(&house, &estate.scenario).await?;
-    estate.shut("voice", Some("sbc")).await?;
-    estate.shut("portal", Some("portal")).await?;
-    estate.intact(&estate.both()).await?;
-    let after = picture::living(&house, &estate.scenario).await?;
+    ungoverned(&cluster, &sealing.scenario).await?;
+    sealing.shut("voice", Some("sbc")).await?;
+    sealing.shut("portal", Some("portal")).await?;
+    sealing.intact(&sealing.both()).await?;
+    let after = snapshot::living(&cluster, &sealing.scenario).await?;
     ensure!(policies(&after) == policies(&before), "policies changed: {after:#}");
-    house.apply(house.trust_domain()).await?;
-    house.apply_all(estate.scenario.created()).await?;
-    estate.same_again().await?;
+    cluster.apply(cluster.trust_domain()).await?;
+    cluster.apply_all(sealing.scenario.created()).await?;
+    sealing.same_again().await?;
 
     // Deleted while nobody looks: it waits for its finalizer.
     operator.stop();
-    house.delete(&domains, DOMAIN).await?;
+    cluster.delete(&domains, DOMAIN).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     ensure!(domains.get_opt(DOMAIN).await?.is_some(), "it went with access still given");
-    let mut operator = house.operator().await?;
-    estate.shut_within(PATIENCE, "voice", Some("sbc")).await?;
-    estate.shut_within(PATIENCE, "portal", Some("portal")).await?;
-    house.gone(&domains, DOMAIN).await?;
-    estate.intact(&estate.both()).await?;
+    let mut operator = cluster.operator().await?;
+    sealing.shut_within(PATIENCE, "voice", Some("sbc")).await?;
+    sealing.shut_within(PATIENCE, "portal", Some("portal")).await?;
+    cluster.gone(&domains, DOMAIN).await?;
+    sealing.intact(&sealing.both()).await?;
     // What they say from before the stop is not what they become after this.
-    ungoverned(&house, &estate.scenario).await?;
-    house.apply(house.trust_domain()).await?;
-    estate.same_again().await?;
+    ungoverned(&cluster, &sealing.scenario).await?;
+    cluster.apply(cluster.trust_domain()).await?;
+    sealing.same_again().await?;
 
     // The definitions themselves, and with them everything that was defined.
-    let definitions = house.api("apiextensions.k8s.io/v1", "CustomResourceDefinition", "").await?;
+    let definitions = cluster.api("apiextensions.k8s.io/v1", "CustomResourceDefinition", "").await?;
     let names = ["channels", "trustdomains", "externalparties", "retentionpolicies"];
     for name in names {
         definitions.delete(&format!("{name}.subrosa.dev"), &Default::default()).await?;
     }
-    let took = estate.shut_within(PATIENCE, "voice", Some("sbc")).await?;
+    let took = sealing.shut_within(PATIENCE, "voice", Some("sbc")).await?;
     println!("access ended {took:.1?} after the definitions were deleted");
-    estate.shut_within(PATIENCE, "portal", Some("portal")).await?;
+    sealing.shut_within(PATIENCE, "portal", Some("portal")).await?;
     for name in names {
-        house.gone(&definitions, &format!("{name}.subrosa.dev")).await?;
+        cluster.gone(&definitions, &format!("{name}.subrosa.dev")).await?;
     }
-    estate.intact(&estate.both()).await?;
-    all_again(&house, &estate.scenario).await?;
-    estate.same_again().await.context("after the definitions came back")?;
+    sealing.intact(&sealing.both()).await?;
+    all_again(&cluster, &sealing.scenario).await?;
+    sealing.same_again().await.context("after the definitions came back")?;
 
     // And while nobody looks.
     operator.stop();
     for name in names {
         definitions.delete(&format!("{name}.subrosa.dev"), &Default::default()).await?;
     }
-    house.gone(&definitions, "channels.subrosa.dev").await?;
-    let operator = Operator::spawn(&house.installed, house.options())?;
+    cluster.gone(&definitions, "channels.subrosa.dev").await?;
+    let operator = Operator::spawn(&cluster.installed, cluster.options())?;
     let begun = Instant::now();
     for name in names {
-        house.gone(&definitions, &format!("{name}.subrosa.dev")).await?;
+        cluster.gone(&definitions, &format!("{name}.subrosa.dev")).await?;
     }
     println!(
         "the definitions deleted while the operator was down went {:.1?} after the start",
         begun.elapsed()
     );
-    estate.shut("voice", Some("sbc")).await?;
-    estate.shut("portal", Some("portal")).await?;
-    estate.intact(&estate.both()).await?;
-    all_again(&house, &estate.scenario).await?;
-    estate.same_again().await.context("after the definitions came back again")?;
+    sealing.shut("voice", Some("sbc")).await?;
+    sealing.shut("portal", Some("portal")).await?;
+    sealing.intact(&sealing.both()).await?;
+    all_again(&cluster, &sealing.scenario).await?;
+    sealing.same_again().await.context("after the definitions came back again")?;
     let ready = || async {
         match operator.readiness().await {
             Ok((true, _)) => Ok(()),
@@ -283,7 +286,7 @@ async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -
         }
     };
     wait::until(SEEN_AGAIN, ready).await?;
-    denies_were_never_gone(&house, &estate.both())
+    denies_were_never_gone(&cluster, &sealing.both())
 }
 
 /// A reconcile that is under way when its Channel goes must not give access afterwards.
@@ -291,8 +294,8 @@ async fn a_trust_domain_and_the_definitions_go_without_opening_or_destroying() -
 async fn who_is_deleted_in_the_midst_of_it_gets_no_access() -> Result<()> {
     let mut rig = Rig::build().await?;
     rig.start(4).await?;
-    let scenario = Scenario::found(&rig.house, "midst").await?;
-    let house = &rig.house;
+    let scenario = Scenario::found(&rig.cluster, "midst").await?;
+    let cluster = &rig.cluster;
     // The Secret's answer is what stands between the intent and the grant.
     let path = format!("/api/v1/namespaces/{}/secrets", scenario.front);
     rig.tap.count_only(move |write| write.path == path);
@@ -303,19 +306,22 @@ async fn who_is_deleted_in_the_midst_of_it_gets_no_access() -> Result<()> {
         held.recv_timeout(Duration::from_secs(30)).ok();
     });
     let voice = scenario.created().into_iter().find(|one| one["metadata"]["name"] == "voice").unwrap();
-    house.apply(voice).await?;
+    cluster.apply(voice).await?;
     tokio::task::spawn_blocking(move || arrival.recv_timeout(PATIENCE)).await??;
     let id = scenario.id("voice");
-    ensure!(house.ledger(id.as_str()).await?.is_some_and(|ledger| !ledger["access"].is_null()), "no intent");
-    let channels = house.subrosa("Channel", &scenario.front).await?;
-    house.delete(&channels, "voice").await?;
-    house.gone(&channels, "voice").await?;
+    ensure!(
+        cluster.ledger(id.as_str()).await?.is_some_and(|ledger| !ledger["access"].is_null()),
+        "no intent"
+    );
+    let channels = cluster.subrosa("Channel", &scenario.front).await?;
+    cluster.delete(&channels, "voice").await?;
+    cluster.gone(&channels, "voice").await?;
     // Long enough for a search for orphans, which may wait for the reconcile or not.
     tokio::time::sleep(Duration::from_secs(4)).await;
     release.send(())?;
-    let uid = scenario.account_uid(house, "sbc").await?;
+    let uid = scenario.account_uid(cluster, "sbc").await?;
     let look = || async {
-        let ledger = house.ledger(id.as_str()).await.map_err(|error| format!("{error:#}"))?;
+        let ledger = cluster.ledger(id.as_str()).await.map_err(|error| format!("{error:#}"))?;
         match ledger.is_some_and(|ledger| ledger["access"].is_null()) {
             true => Ok(()),
             false => Err("the ledger still gives access".to_owned()),
@@ -323,7 +329,7 @@ async fn who_is_deleted_in_the_midst_of_it_gets_no_access() -> Result<()> {
     };
     wait::until(Duration::from_secs(30), look).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let alias = picture::alias(house, &uid).await?;
+    let alias = snapshot::alias(cluster, &uid).await?;
     ensure!(alias.is_null(), "a Channel that is gone has access: {alias}");
     Ok(())
 }

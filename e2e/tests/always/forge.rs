@@ -17,7 +17,7 @@ use subrosa_plan::{
     },
 };
 
-use crate::house::{DOMAIN, House};
+use crate::cluster::{Cluster, DOMAIN};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -25,20 +25,20 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 ///
 /// No operator may run meanwhile: it remembers what it wrote.
 pub async fn older_authority(
-    house: &House,
+    cluster: &Cluster,
     namespace: &str,
     name: &str,
     id: &ChannelId,
     days: i32,
 ) -> Result<()> {
     let domain: TrustDomain = serde_json::from_value(serde_json::to_value(
-        house.subrosa("TrustDomain", "").await?.get(DOMAIN).await?,
+        cluster.subrosa("TrustDomain", "").await?.get(DOMAIN).await?,
     )?)?;
     let (now, then) = (Timestamp::now(), Timestamp::now().checked_sub(DAY * days)?);
     let channel = ChannelRef::new(namespace, name);
     let spec = authority_spec(&channel, id, &domain, now);
     let key = id.authority_key();
-    let (_, described) = house.root("GET", &format!("transit/keys/{key}"), None).await?;
+    let (_, described) = cluster.root("GET", &format!("transit/keys/{key}"), None).await?;
     let public = described["data"]["keys"]["1"]["public_key"].as_str().context("no public key")?;
     let public = PublicKey::from_pem(public)?;
     let serial = Serial::from_random(rand::random());
@@ -48,11 +48,12 @@ pub async fn older_authority(
         "input": STANDARD.encode(checked.to_be_signed()), "key_version": 1,
         "hash_algorithm": "sha2-256", "marshaling_algorithm": "asn1",
     });
-    let (_, signed) = house.root("POST", &format!("transit/sign/{key}"), Some(ask)).await?;
+    let (_, signed) = cluster.root("POST", &format!("transit/sign/{key}"), Some(ask)).await?;
     let signature = signed["data"]["signature"].as_str().and_then(|text| text.strip_prefix("vault:v1:"));
     let certificate = checked.finish(&STANDARD.decode(signature.context("no signature")?)?)?;
 
-    let mut ledger: Ledger = serde_json::from_value(house.ledger(id.as_str()).await?.context("no ledger")?)?;
+    let mut ledger: Ledger =
+        serde_json::from_value(cluster.ledger(id.as_str()).await?.context("no ledger")?)?;
     let last_leaf = ledger.authority.leaves_until().context("no leaf was noted")?;
     ensure!(ledger.authority.iter().count() == 1, "more than one generation");
     ledger.authority = Generations::default()
@@ -65,16 +66,16 @@ pub async fn older_authority(
             published_at: then,
         })
         .with_leaf(1, last_leaf);
-    rewrite(house, id, &ledger).await
+    rewrite(cluster, id, &ledger).await
 }
 
 /// Makes a data key one that was created `days` ago; its material is another.
-pub async fn older_key(house: &House, name: &str, days: i32) -> Result<()> {
+pub async fn older_key(cluster: &Cluster, name: &str, days: i32) -> Result<()> {
     let made = json!({"type": "aes256-gcm96", "exportable": true, "allow_plaintext_backup": true});
-    let (_, found) = house.root("GET", &format!("transit/keys/{name}"), None).await?;
+    let (_, found) = cluster.root("GET", &format!("transit/keys/{name}"), None).await?;
     let period = found["data"]["auto_rotate_period"].as_i64().context("no rotation")?;
-    house.root("POST", "transit/keys/forged", Some(made)).await?;
-    let (_, backup) = house.root("GET", "transit/backup/forged", None).await?;
+    cluster.root("POST", "transit/keys/forged", Some(made)).await?;
+    let (_, backup) = cluster.root("GET", "transit/backup/forged", None).await?;
     let backup = STANDARD.decode(backup["data"]["backup"].as_str().context("no backup")?)?;
     let mut backup: Value = serde_json::from_slice(&backup)?;
     let then = Timestamp::now().checked_sub(DAY * days)?;
@@ -88,17 +89,17 @@ pub async fn older_key(house: &House, name: &str, days: i32) -> Result<()> {
         version["time"] = json!(then.to_string());
     }
     let restore = json!({"backup": STANDARD.encode(backup.to_string()), "force": true});
-    let (status, answer) = house.root("POST", &format!("transit/restore/{name}"), Some(restore)).await?;
+    let (status, answer) = cluster.root("POST", &format!("transit/restore/{name}"), Some(restore)).await?;
     ensure!(status == 204 || status == 200, "restoring {name}: {status} {answer}");
-    let (_, found) = house.root("GET", &format!("transit/keys/{name}"), None).await?;
+    let (_, found) = cluster.root("GET", &format!("transit/keys/{name}"), None).await?;
     ensure!(found["data"]["keys"]["1"] == then.as_second(), "{name} is no older: {found}");
     ensure!(found["data"]["auto_rotate_period"] == period, "{name} rotates otherwise: {found}");
     Ok(())
 }
 
 /// Forgets the issuances of the last hour, of which only three are allowed.
-pub async fn give_the_hour_back(house: &House, id: &ChannelId) -> Result<()> {
-    let found = house.ledger(id.as_str()).await?.context("no ledger")?;
+pub async fn give_the_hour_back(cluster: &Cluster, id: &ChannelId) -> Result<()> {
+    let found = cluster.ledger(id.as_str()).await?.context("no ledger")?;
     let mut ledger: Ledger = serde_json::from_value(found)?;
     let recorded = ledger.issuances.recorded().iter().cloned();
     let hour = SignedDuration::from_hours(2);
@@ -107,15 +108,15 @@ pub async fn give_the_hour_back(house: &House, id: &ChannelId) -> Result<()> {
         .fold(Default::default(), |record: subrosa_plan::record::issuances::Issuances, one| {
             record.noted(one)
         });
-    rewrite(house, id, &ledger).await
+    rewrite(cluster, id, &ledger).await
 }
 
-async fn rewrite(house: &House, id: &ChannelId, ledger: &Ledger) -> Result<()> {
+async fn rewrite(cluster: &Cluster, id: &ChannelId, ledger: &Ledger) -> Result<()> {
     let path = format!("subrosa/data/channels/{id}");
-    let (_, found) = house.root("GET", &path, None).await?;
+    let (_, found) = cluster.root("GET", &path, None).await?;
     let cas = found["data"]["metadata"]["version"].clone();
     let body = json!({"data": serde_json::to_value(ledger)?, "options": {"cas": cas}});
-    let (status, answer) = house.root("POST", &path, Some(body)).await?;
+    let (status, answer) = cluster.root("POST", &path, Some(body)).await?;
     ensure!(status == 200, "rewriting the ledger of {id}: {status} {answer}");
     Ok(())
 }

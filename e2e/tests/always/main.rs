@@ -9,14 +9,14 @@
 )]
 
 mod canary;
+mod cluster;
 mod crash;
 mod deletion;
-mod estate;
 mod forge;
-mod house;
-mod picture;
 mod quiet;
 mod rights;
 mod scenario;
+mod sealing;
 mod secrecy;
-mod tally;
+mod snapshot;
+mod usage;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use subrosa_e2e::{Operator, installation::governed_namespace, wait};
 
-use crate::house::{DOMAIN, House, PATIENCE};
+use crate::cluster::{Cluster, DOMAIN, PATIENCE};
 
 /// How long it has to be quiet.
 const WATCHED: Duration = Duration::from_secs(60);
@@ -54,31 +54,31 @@ fn team(namespace: &str, channels: usize) -> Vec<Value> {
 }
 
 /// Makes `teams` namespaces with `each` Channels and waits until all are whole.
-async fn populate(house: &House, teams: usize, each: usize) -> Result<()> {
+async fn populate(cluster: &Cluster, teams: usize, each: usize) -> Result<()> {
     let mut all = Vec::new();
     for number in 0..teams {
         let namespace = format!("team-{teams}-{number}");
-        governed_namespace(&house.env, &namespace, DOMAIN).await?;
+        governed_namespace(&cluster.env, &namespace, DOMAIN).await?;
         for manifest in team(&namespace, each) {
             if manifest["kind"] == "Channel" {
                 all.push((namespace.clone(), manifest["metadata"]["name"].as_str().unwrap().to_owned()));
             }
-            house.apply(manifest).await?;
+            cluster.apply(manifest).await?;
         }
     }
     let names: Vec<_> = all.iter().map(|(namespace, name)| (namespace.as_str(), name.as_str())).collect();
-    house.whole(&names).await
+    cluster.whole(&names).await
 }
 
 /// Waits until nothing has been written for a while.
-async fn settle(house: &House) -> Result<()> {
-    let (mut since, mut calm) = (house.mark()?, Instant::now());
+async fn settle(cluster: &Cluster) -> Result<()> {
+    let (mut since, mut calm) = (cluster.mark()?, Instant::now());
     let deadline = Instant::now() + PATIENCE;
     while calm.elapsed() < SETTLED {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let writes = house.writes_since(since)?;
+        let writes = cluster.writes_since(since)?;
         if !writes.is_empty() {
-            (since, calm) = (house.mark()?, Instant::now());
+            (since, calm) = (cluster.mark()?, Instant::now());
             ensure!(Instant::now() < deadline, "it never settles: {writes:#?}");
         }
     }
@@ -114,20 +114,20 @@ async fn told(operator: &Operator) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settled_world_is_quiet() -> Result<()> {
-    let house = House::build().await?;
-    let mut operator = house.operator().await?;
-    populate(&house, 2, 5).await?;
-    settle(&house).await?;
+    let cluster = Cluster::build().await?;
+    let mut operator = cluster.operator().await?;
+    populate(&cluster, 2, 5).await?;
+    settle(&cluster).await?;
     told(&operator).await?;
 
-    let mark = house.mark()?;
+    let mark = cluster.mark()?;
     tokio::time::sleep(WATCHED).await;
-    let writes = house.writes_since(mark)?;
+    let writes = cluster.writes_since(mark)?;
     ensure!(writes.is_empty(), "10 settled Channels in {WATCHED:?}: {writes:#?}");
 
     // The same eyes see a write where there is one.
-    let mark = house.mark()?;
-    let secrets = house.api("v1", "Secret", "team-2-0").await?;
+    let mark = cluster.mark()?;
+    let secrets = cluster.api("v1", "Secret", "team-2-0").await?;
     let before = secrets.get("db-mtls").await?.metadata.uid;
     secrets.delete("db-mtls", &Default::default()).await?;
     // The status is that of before until it is made again.
@@ -138,18 +138,18 @@ async fn a_settled_world_is_quiet() -> Result<()> {
         }
     };
     wait::until(PATIENCE, made_again).await?;
-    house.whole(&[("team-2-0", "db")]).await?;
-    settle(&house).await?;
-    let writes = house.writes_since(mark)?;
+    cluster.whole(&[("team-2-0", "db")]).await?;
+    settle(&cluster).await?;
+    let writes = cluster.writes_since(mark)?;
     println!("one deleted Secret: {} API writes, {} OpenBao writes", writes.api.len(), writes.bao.len());
     ensure!(!writes.api.is_empty() && !writes.bao.is_empty(), "the watch is blind: {writes:?}");
 
     // A restart with a hundred.
-    populate(&house, 9, 10).await?;
-    settle(&house).await?;
+    populate(&cluster, 9, 10).await?;
+    settle(&cluster).await?;
     operator.stop();
-    let (mark, begun) = (house.mark()?, Instant::now());
-    let operator = house.operator().await?;
+    let (mark, begun) = (cluster.mark()?, Instant::now());
+    let operator = cluster.operator().await?;
     let ready = begun.elapsed();
     while reconciled(&operator).await? < 100 {
         ensure!(
@@ -161,7 +161,7 @@ async fn a_settled_world_is_quiet() -> Result<()> {
     }
     let seen = begun.elapsed();
     tokio::time::sleep(RESTARTED).await;
-    let writes = house.writes_since(mark)?;
+    let writes = cluster.writes_since(mark)?;
     println!("restart with 100 Channels: ready after {ready:.1?}, all looked at after {seen:.1?}");
     ensure!(writes.is_empty(), "a restart with 100 settled Channels: {writes:#?}");
     Ok(())

@@ -7,12 +7,12 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use subrosa::grants::{
     audit::{Comparison, compare},
-    table::{Access, table},
+    table::{AccessRequest, table},
 };
 use subrosa_e2e::{Operator, audit::ApiAuditEntry, operator::Options, wait};
 
 use crate::{
-    house::{DOMAIN, House, PATIENCE},
+    cluster::{Cluster, DOMAIN, PATIENCE},
     scenario::{Scenario, Side},
 };
 
@@ -29,7 +29,7 @@ const UNEXERCISED: &[(&str, &str, &str)] = &[
     ("podcertificaterequests/status", "patch", "e2e/tests/podcert plays the kubelet; here nobody asks"),
 ];
 const RESTARTS: &str =
-    "e2e/tests/served restarts workloads, in the middle of which this house would not settle";
+    "e2e/tests/served restarts workloads, in the middle of which this cluster would not settle";
 
 /// What is asked of what is served, which the API server's own role `system:discovery` lets everybody: all there
 /// is, whether pods may ask for certificates, and whether the definitions are the operator's.
@@ -45,12 +45,12 @@ fn is_everybodys(entry: &ApiAuditEntry) -> bool {
 }
 
 /// Everything that makes the operator use its rights.
-async fn live(house: &House) -> Result<()> {
+async fn live(cluster: &Cluster) -> Result<()> {
     // The first one is elected, and gives the Lease up when it is stopped.
-    let options = Options { leader_elect: true, ..house.options() };
-    let mut operator = Operator::start_with(&house.installed, options).await?;
-    let scenario = Scenario::found(house, "rights").await?;
-    house
+    let options = Options { leader_elect: true, ..cluster.options() };
+    let mut operator = Operator::start_with(&cluster.installed, options).await?;
+    let scenario = Scenario::found(cluster, "rights").await?;
+    cluster
         .apply(json!({
             "apiVersion": "subrosa.dev/v1alpha1", "kind": "ExternalParty", "metadata": {"name": "carrier"},
             "spec": {
@@ -61,19 +61,19 @@ async fn live(house: &House) -> Result<()> {
             },
         }))
         .await?;
-    house.apply_all(scenario.created()).await?;
-    house.whole(&scenario.channels()).await?;
-    house.apply_all(scenario.changed()).await?;
-    house.whole(&scenario.channels()).await?;
+    cluster.apply_all(scenario.created()).await?;
+    cluster.whole(&scenario.channels()).await?;
+    cluster.apply_all(scenario.changed()).await?;
+    cluster.whole(&scenario.channels()).await?;
 
     // What was made is undone behind its back: a Secret and a policy changed, a binding edited.
     let merge = |value: Value| kube::api::Patch::Merge(value);
     let params = Default::default();
-    let secrets = house.api("v1", "Secret", &scenario.front).await?;
+    let secrets = cluster.api("v1", "Secret", &scenario.front).await?;
     secrets.patch("voice-mtls", &params, &merge(json!({"data": {"tls.crt": null}}))).await.ok();
     secrets.patch("voice-mtls", &params, &merge(json!({"data": {"tls.crt": "", "another": "YQ=="}}))).await?;
-    house.whole(&scenario.channels()).await?;
-    let policies = house.api("networking.k8s.io/v1", "NetworkPolicy", &scenario.front).await?;
+    cluster.whole(&scenario.channels()).await?;
+    let policies = cluster.api("networking.k8s.io/v1", "NetworkPolicy", &scenario.front).await?;
     let open = json!({"spec": {"ingress": [{}], "policyTypes": ["Ingress", "Egress"]}});
     policies.patch("subrosa-channel-voice", &params, &merge(open)).await?;
     policies.delete("subrosa-default-deny", &Default::default()).await?;
@@ -82,35 +82,35 @@ async fn live(house: &House) -> Result<()> {
     db["spec"]["tls"] = json!({"secretName": "database-tls"});
     operator.stop();
     // Nor is anything tried before an emptied binding is mended.
-    let bindings = house.api("rbac.authorization.k8s.io/v1", "RoleBinding", &scenario.data).await?;
+    let bindings = cluster.api("rbac.authorization.k8s.io/v1", "RoleBinding", &scenario.data).await?;
     bindings.patch("subrosa", &params, &merge(json!({"subjects": []}))).await?;
-    let operator = house.operator().await?;
-    house.apply(db).await?;
-    house.whole(&scenario.channels()).await?;
-    house.gone(&house.api("v1", "Secret", scenario.namespace(Side::Data)).await?, "db-mtls").await?;
+    let operator = cluster.operator().await?;
+    cluster.apply(db).await?;
+    cluster.whole(&scenario.channels()).await?;
+    cluster.gone(&cluster.api("v1", "Secret", scenario.namespace(Side::Data)).await?, "db-mtls").await?;
 
     // The same thing happens again and again: one Event becomes a series.
     for stalled in [true, false, true] {
         let mut portal =
             scenario.changed().into_iter().find(|one| one["metadata"]["name"] == "portal").unwrap();
         portal["spec"]["dataClasses"] = json!([if stalled { "no-such-class" } else { "chat-log" }]);
-        house.apply(portal).await?;
+        cluster.apply(portal).await?;
         // The Event comes before the status.
         let turned = |status: &subrosa_crds::ChannelStatus| wait::is(status, "Stalled") == stalled;
-        wait::channel(&house.admin, &scenario.front, "portal", PATIENCE, turned).await?;
+        wait::channel(&cluster.admin, &scenario.front, "portal", PATIENCE, turned).await?;
     }
-    house.apply_all(scenario.changed()).await?;
-    house.whole(&scenario.channels()).await?;
+    cluster.apply_all(scenario.changed()).await?;
+    cluster.whole(&scenario.channels()).await?;
 
     // Somebody else's policy has the name of a Channel's.
-    house
+    cluster
         .apply(json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
             "metadata": {"name": "subrosa-channel-late", "namespace": scenario.front},
             "spec": {"podSelector": {"matchLabels": {"app": "late"}}},
         }))
         .await?;
-    house
+    cluster
         .apply(json!({
             "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
             "metadata": {"name": "late", "namespace": scenario.front},
@@ -118,22 +118,22 @@ async fn live(house: &House) -> Result<()> {
         }))
         .await?;
     let foreign = |status: &subrosa_crds::ChannelStatus| wait::reason(status, "Ready") == "ForeignObject";
-    wait::channel(&house.admin, &scenario.front, "late", PATIENCE, foreign).await?;
+    wait::channel(&cluster.admin, &scenario.front, "late", PATIENCE, foreign).await?;
 
-    scenario.delete_channels(house).await?;
-    let domains = house.subrosa("TrustDomain", "").await?;
-    house.delete(&domains, DOMAIN).await?;
-    house.gone(&domains, DOMAIN).await?;
+    scenario.delete_channels(cluster).await?;
+    let domains = cluster.subrosa("TrustDomain", "").await?;
+    cluster.delete(&domains, DOMAIN).await?;
+    cluster.gone(&domains, DOMAIN).await?;
     drop(operator);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_granted_is_what_is_done() -> Result<()> {
-    let house = House::build().await?;
-    live(&house).await?;
-    let names = &house.installed.names;
-    let entries: Vec<ApiAuditEntry> = house.env.audit_entries()?;
+    let cluster = Cluster::build().await?;
+    live(&cluster).await?;
+    let names = &cluster.installed.names;
+    let entries: Vec<ApiAuditEntry> = cluster.env.audit_entries()?;
     let own: Vec<&ApiAuditEntry> =
         entries.iter().filter(|entry| entry.user.username == names.user() && !is_everybodys(entry)).collect();
     ensure!(own.len() > 100, "only {} requests of {}", own.len(), names.user());
@@ -155,13 +155,13 @@ async fn what_is_granted_is_what_is_done() -> Result<()> {
     ensure!(beyond_everybody.is_empty(), "paths nobody granted: {beyond_everybody:?}");
 
     let resources: Vec<String> = own.iter().map(|entry| entry.resource()).collect();
-    let done: Vec<Access<'_>> = own
+    let done: Vec<AccessRequest<'_>> = own
         .iter()
         .zip(&resources)
         .filter(|(entry, _)| code(entry) < 400)
         .filter_map(|(entry, resource)| {
             let object = entry.object_ref.as_ref()?;
-            Some(Access {
+            Some(AccessRequest {
                 namespace: &object.namespace,
                 group: &object.api_group,
                 resource,

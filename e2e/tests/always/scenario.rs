@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use subrosa_crds::names::ChannelId;
 use subrosa_e2e::installation::governed_namespace;
 
-use crate::house::{DOMAIN, House};
+use crate::cluster::{Cluster, DOMAIN};
 
 /// The Channels: two clients in front, a database behind.
 pub const CHANNELS: [(Side, &str); 3] = [(Side::Front, "voice"), (Side::Front, "portal"), (Side::Data, "db")];
@@ -31,12 +31,12 @@ pub struct Scenario {
 
 impl Scenario {
     /// Makes the namespaces and ServiceAccounts; no Channel yet.
-    pub async fn found(house: &House, name: &str) -> Result<Self> {
+    pub async fn found(cluster: &Cluster, name: &str) -> Result<Self> {
         let (front, data) = (format!("{name}-front"), format!("{name}-data"));
-        let front_uid = governed_namespace(&house.env, &front, DOMAIN).await?;
-        let data_uid = governed_namespace(&house.env, &data, DOMAIN).await?;
+        let front_uid = governed_namespace(&cluster.env, &front, DOMAIN).await?;
+        let data_uid = governed_namespace(&cluster.env, &data, DOMAIN).await?;
         for account in ACCOUNTS {
-            house
+            cluster
                 .apply(json!({
                     "apiVersion": "v1", "kind": "ServiceAccount",
                     "metadata": {"name": account, "namespace": front},
@@ -129,35 +129,35 @@ impl Scenario {
     }
 
     /// Deletes every Channel that is there, confirmed.
-    pub async fn delete_channels(&self, house: &House) -> Result<()> {
+    pub async fn delete_channels(&self, cluster: &Cluster) -> Result<()> {
         for (namespace, name) in self.channels() {
-            house.delete(&house.subrosa("Channel", namespace).await?, name).await?;
+            cluster.delete(&cluster.subrosa("Channel", namespace).await?, name).await?;
         }
         Ok(())
     }
 
     /// Removes every trace, in OpenBao too, as no operator ever would. Does not wait for it.
-    pub async fn raze(&self, house: &House) -> Result<()> {
-        let namespaces = house.api("v1", "Namespace", "").await?;
+    pub async fn raze(&self, cluster: &Cluster) -> Result<()> {
+        let namespaces = cluster.api("v1", "Namespace", "").await?;
         for namespace in [&self.front, &self.data] {
-            house.delete(&namespaces, namespace).await?;
+            cluster.delete(&namespaces, namespace).await?;
         }
-        for key in house.keys().await? {
+        for key in cluster.keys().await? {
             if self.ids.iter().any(|(_, id)| key.starts_with(&format!("{id}."))) {
                 let deletable = json!({"deletion_allowed": true});
-                house.root("POST", &format!("transit/keys/{key}/config"), Some(deletable)).await?;
-                house.root("DELETE", &format!("transit/keys/{key}"), None).await?;
+                cluster.root("POST", &format!("transit/keys/{key}/config"), Some(deletable)).await?;
+                cluster.root("DELETE", &format!("transit/keys/{key}"), None).await?;
             }
         }
         for (_, id) in &self.ids {
-            house.root("DELETE", &format!("subrosa/metadata/channels/{id}"), None).await?;
+            cluster.root("DELETE", &format!("subrosa/metadata/channels/{id}"), None).await?;
         }
         Ok(())
     }
 
     /// The UID of a ServiceAccount.
-    pub async fn account_uid(&self, house: &House, account: &str) -> Result<String> {
-        let accounts = house.api("v1", "ServiceAccount", &self.front).await?;
+    pub async fn account_uid(&self, cluster: &Cluster, account: &str) -> Result<String> {
+        let accounts = cluster.api("v1", "ServiceAccount", &self.front).await?;
         Ok(accounts.get(account).await?.uid().unwrap_or_default())
     }
 }

@@ -21,7 +21,7 @@ use subrosa_records::vault::setup::OPERATOR_POLICY;
 
 use crate::{
     canary::{Canary, ENCODINGS, found},
-    house::{DOMAIN, House, PATIENCE},
+    cluster::{Cluster, DOMAIN, PATIENCE},
     scenario::Scenario,
 };
 
@@ -30,7 +30,7 @@ const DEVELOPMENT: &str = "development";
 
 /// A run, what was secret in it, and what it left behind.
 struct Run {
-    house: House,
+    cluster: Cluster,
     canaries: Vec<Canary>,
     places: BTreeMap<String, String>,
 }
@@ -49,7 +49,7 @@ impl Run {
     /// Every private key there is now.
     async fn note_private_keys(&mut self) -> Result<()> {
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=subrosa");
-        for secret in Api::<Secret>::all(self.house.admin.clone()).list(&ours).await? {
+        for secret in Api::<Secret>::all(self.cluster.admin.clone()).list(&ours).await? {
             if let Some(key) = secret.data.as_ref().and_then(|data| data.get("tls.key")) {
                 let name = format!("{:?}'s private key", secret.metadata.name.unwrap_or_default());
                 let text = String::from_utf8_lossy(&key.0).into_owned();
@@ -62,7 +62,8 @@ impl Run {
     }
 
     async fn operator(&self) -> Result<Operator> {
-        Operator::start_with(&self.house.installed, Options { log: "trace", ..self.house.options() }).await
+        Operator::start_with(&self.cluster.installed, Options { log: "trace", ..self.cluster.options() })
+            .await
     }
 
     /// What a running operator shows of itself.
@@ -91,23 +92,28 @@ impl Run {
             ("v1", "Event"),
             ("v1", "ConfigMap"),
         ] {
-            let objects = self.house.api(version, kind, "").await?.list(&all).await?;
+            let objects = self.cluster.api(version, kind, "").await?.list(&all).await?;
             self.place(format!("{version} {kind}"), serde_json::to_string(&objects.items)?);
         }
-        let secrets = self.house.api("v1", "Secret", "").await?.list(&all).await?;
+        let secrets = self.cluster.api("v1", "Secret", "").await?.list(&all).await?;
         for secret in &secrets.items {
             // What is in a Secret is in its place; what is said about it is not.
             self.place("metadata of Secrets", serde_json::to_string(&secret.metadata)?);
         }
-        for (id, ledger) in self.house.ledgers().await? {
+        for (id, ledger) in self.cluster.ledgers().await? {
             self.place("ledger", format!("{id} {ledger}"));
         }
-        self.place("API server's audit log", std::fs::read_to_string(self.house.env.audit()?.path())?);
-        self.place("OpenBao's audit log", std::fs::read_to_string(self.house.env.openbao().audit().path())?);
-        let kubeconfig = self.house.env.admin_kubeconfig()?;
+        self.place("API server's audit log", std::fs::read_to_string(self.cluster.env.audit()?.path())?);
+        self.place(
+            "OpenBao's audit log",
+            std::fs::read_to_string(self.cluster.env.openbao().audit().path())?,
+        );
+        let kubeconfig = self.cluster.env.admin_kubeconfig()?;
         for arguments in [&["status"][..], &["status", "-o", "json"]] {
-            let output =
-                Command::new(&self.house.program).args(arguments).env("KUBECONFIG", &kubeconfig).output()?;
+            let output = Command::new(&self.cluster.program)
+                .args(arguments)
+                .env("KUBECONFIG", &kubeconfig)
+                .output()?;
             self.place("subrosa status", String::from_utf8_lossy(&output.stdout));
             self.place("subrosa status", String::from_utf8_lossy(&output.stderr));
         }
@@ -155,8 +161,8 @@ fn channel(namespace: &str, name: &str, spec: Value) -> Value {
 }
 
 /// Waits until a Channel says it is not Ready, for any of these reasons.
-async fn not_ready(house: &House, namespace: &str, name: &str, reasons: &[&str]) -> Result<()> {
-    wait::channel(&house.admin, namespace, name, PATIENCE, |status| {
+async fn not_ready(cluster: &Cluster, namespace: &str, name: &str, reasons: &[&str]) -> Result<()> {
+    wait::channel(&cluster.admin, namespace, name, PATIENCE, |status| {
         reasons.contains(&wait::reason(status, "Ready"))
     })
     .await
@@ -165,27 +171,27 @@ async fn not_ready(house: &House, namespace: &str, name: &str, reasons: &[&str])
 }
 
 /// Has something done in a Channel: removes its Secret.
-async fn stir(house: &House, namespace: &str, secret: &str) -> Result<()> {
-    let secrets = house.api("v1", "Secret", namespace).await?;
+async fn stir(cluster: &Cluster, namespace: &str, secret: &str) -> Result<()> {
+    let secrets = cluster.api("v1", "Secret", namespace).await?;
     secrets.delete(secret, &Default::default()).await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_leaves_its_place() -> Result<()> {
-    let house = House::build().await?;
-    let mut run = Run { house, canaries: Vec::new(), places: BTreeMap::new() };
-    run.secret("the operator's Kubernetes token", &run.house.installed.token.clone());
-    let root = run.house.env.openbao().root_token().to_owned();
+    let cluster = Cluster::build().await?;
+    let mut run = Run { cluster, canaries: Vec::new(), places: BTreeMap::new() };
+    run.secret("the operator's Kubernetes token", &run.cluster.installed.token.clone());
+    let root = run.cluster.env.openbao().root_token().to_owned();
     run.secret("the root token", &root);
 
     // A second domain whose token is known.
-    let names = run.house.installed.names.clone().with_token_secrets(&["vault-token"])?;
+    let names = run.cluster.installed.names.clone().with_token_secrets(&["vault-token"])?;
     for manifest in manifests(&names)? {
-        apply_object(&run.house.admin, &manifest).await?;
+        apply_object(&run.cluster.admin, &manifest).await?;
     }
     let (_, token) = run
-        .house
+        .cluster
         .root("POST", "auth/token/create", Some(json!({"policies": [OPERATOR_POLICY], "ttl": "1h"})))
         .await?;
     let token = token["auth"]["client_token"].as_str().context("no token")?.to_owned();
@@ -196,25 +202,25 @@ async fn no_secret_leaves_its_place() -> Result<()> {
             "stringData": {"token": token},
         })
     };
-    run.house.apply(token_secret(&token)).await?;
-    let mut development = run.house.trust_domain();
+    run.cluster.apply(token_secret(&token)).await?;
+    let mut development = run.cluster.trust_domain();
     development["metadata"]["name"] = DEVELOPMENT.into();
     development["spec"]["vault"]["auth"] = json!({"token": {"secret": "vault-token", "key": "token"}});
-    run.house.apply(development.clone()).await?;
+    run.cluster.apply(development.clone()).await?;
 
     let mut operator = run.operator().await?;
-    let scenario = Scenario::found(&run.house, "secrecy").await?;
+    let scenario = Scenario::found(&run.cluster, "secrecy").await?;
     let front = scenario.front.clone();
-    run.house.apply_all(scenario.created()).await?;
-    governed_namespace(&run.house.env, "dev", DEVELOPMENT).await?;
+    run.cluster.apply_all(scenario.created()).await?;
+    governed_namespace(&run.cluster.env, "dev", DEVELOPMENT).await?;
     let plain = json!({"workload": {"selector": {"matchLabels": {"app": "x"}}}});
-    run.house.apply(channel("dev", "tool", plain.clone())).await?;
-    run.house.whole(&scenario.channels()).await?;
-    run.house.whole(&[("dev", "tool")]).await?;
+    run.cluster.apply(channel("dev", "tool", plain.clone())).await?;
+    run.cluster.whole(&scenario.channels()).await?;
+    run.cluster.whole(&[("dev", "tool")]).await?;
     for account in ["sbc", "portal"] {
-        let jwt = run.house.env.service_account_token(&front, account, "vault").await?;
+        let jwt = run.cluster.env.service_account_token(&front, account, "vault").await?;
         run.secret("a workload's Kubernetes token", &jwt);
-        let token = run.house.workload_token(&front, account).await?;
+        let token = run.cluster.workload_token(&front, account).await?;
         run.secret("a workload's Vault token", &token);
     }
     run.note_private_keys().await?;
@@ -232,9 +238,10 @@ async fn no_secret_leaves_its_place() -> Result<()> {
     run.place("log", log);
 
     // What it says when it cannot even start.
-    let wrong = run.house.env.kubeconfig_for_token("wrong", &format!("{}x", run.house.installed.token))?;
-    let options = Options { kubeconfig: Some(wrong), log: "trace", ..run.house.options() };
-    let mut refused = Operator::spawn(&run.house.installed, options)?;
+    let wrong =
+        run.cluster.env.kubeconfig_for_token("wrong", &format!("{}x", run.cluster.installed.token))?;
+    let options = Options { kubeconfig: Some(wrong), log: "trace", ..run.cluster.options() };
+    let mut refused = Operator::spawn(&run.cluster.installed, options)?;
     let said = || async {
         let log = refused.log().map_err(|error| format!("{error:#}"))?;
         if log.contains("Unauthorized") { Ok(()) } else { Err(log) }
@@ -280,7 +287,7 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
     run.secret("a key in the wrong place", pem);
 
     // A foreign Secret under a Channel's name, with a key in it.
-    let secrets = Api::<Secret>::namespaced(run.house.admin.clone(), "dev");
+    let secrets = Api::<Secret>::namespaced(run.cluster.admin.clone(), "dev");
     let foreign = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "taken"}, "type": "kubernetes.io/tls",
         "stringData": {"tls.key": pem, "tls.crt": pem},
@@ -289,11 +296,11 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
     let taken = json!({
         "workload": {"selector": {"matchLabels": {"app": "y"}}}, "tls": {"secretName": "taken"},
     });
-    run.house.apply(channel("dev", "late", taken)).await?;
-    not_ready(&run.house, "dev", "late", &["ForeignObject"]).await?;
+    run.cluster.apply(channel("dev", "late", taken)).await?;
+    not_ready(&run.cluster, "dev", "late", &["ForeignObject"]).await?;
 
     // Our own Secret, with a key where the certificate belongs, and rubbish where the key does.
-    let own = Api::<Secret>::namespaced(run.house.admin.clone(), front);
+    let own = Api::<Secret>::namespaced(run.cluster.admin.clone(), front);
     for tampered in [
         json!({"stringData": {"tls.crt": pem}}),
         json!({"stringData": {"tls.key": format!("{pem}and more"), "clients-ca.crt": pem, "servers-ca.crt": pem}}),
@@ -316,45 +323,45 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
     for wrong in [unknown, "s.ThisOneIs\nBrokenInTheMiddle"] {
         let mut secret = token.clone();
         secret["stringData"]["token"] = wrong.into();
-        run.house.apply(secret).await?;
+        run.cluster.apply(secret).await?;
         // Another wiring reads it anew.
         let mut domain = development.clone();
-        domain["spec"]["vault"]["address"] = format!("{}/", run.house.env.openbao().url()).into();
-        run.house.apply(domain).await?;
+        domain["spec"]["vault"]["address"] = format!("{}/", run.cluster.env.openbao().url()).into();
+        run.cluster.apply(domain).await?;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        stir(&run.house, "dev", "tool-mtls").await.ok();
+        stir(&run.cluster, "dev", "tool-mtls").await.ok();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        run.house.apply(development.clone()).await?;
+        run.cluster.apply(development.clone()).await?;
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
-    run.house.apply(token.clone()).await?;
+    run.cluster.apply(token.clone()).await?;
 
     // An address with a password in it is refused, and not repeated.
     let password = "correct-horse-battery-staple";
     run.secret("a password in an address", password);
-    let mut domain = run.house.trust_domain();
+    let mut domain = run.cluster.trust_domain();
     domain["metadata"]["name"] = "careless".into();
     domain["spec"]["vault"]["address"] = format!("https://operator:{password}@openbao.example:8200").into();
-    let refused = run.house.apply(domain).await.err().context("an address with a password was accepted")?;
+    let refused = run.cluster.apply(domain).await.err().context("an address with a password was accepted")?;
     run.place("error of the API server", format!("{refused:#}"));
 
     // Vault says no, is sealed, is not there; logging in fails.
     let policy_path = format!("sys/policies/acl/{OPERATOR_POLICY}");
-    let (_, policy) = run.house.root("GET", &policy_path, None).await?;
+    let (_, policy) = run.cluster.root("GET", &policy_path, None).await?;
     let nothing = json!({"policy": "path \"auth/token/lookup-self\" { capabilities = [\"read\"] }"});
-    run.house.root("POST", &policy_path, Some(nothing)).await?;
-    stir(&run.house, front, "voice-mtls").await?;
-    not_ready(&run.house, front, "voice", &["VaultPermissionDenied", "VaultTokenRejected"]).await?;
-    run.house.root("POST", &policy_path, Some(json!({"policy": policy["data"]["policy"]}))).await?;
-    run.house.whole(&scenario.channels()).await?;
+    run.cluster.root("POST", &policy_path, Some(nothing)).await?;
+    stir(&run.cluster, front, "voice-mtls").await?;
+    not_ready(&run.cluster, front, "voice", &["VaultPermissionDenied", "VaultTokenRejected"]).await?;
+    run.cluster.root("POST", &policy_path, Some(json!({"policy": policy["data"]["policy"]}))).await?;
+    run.cluster.whole(&scenario.channels()).await?;
     run.note_private_keys().await?;
 
-    run.house.env.openbao().seal().await?;
+    run.cluster.env.openbao().seal().await?;
     // Each time in another Channel: three certificates an hour are all one may have.
-    stir(&run.house, &scenario.data, "db-mtls").await?;
-    not_ready(&run.house, &scenario.data, "db", &["VaultSealed"]).await?;
-    run.house.env.openbao().unseal().await?;
-    run.house.whole(&scenario.channels()).await?;
+    stir(&run.cluster, &scenario.data, "db-mtls").await?;
+    not_ready(&run.cluster, &scenario.data, "db", &["VaultSealed"]).await?;
+    run.cluster.env.openbao().unseal().await?;
+    run.cluster.whole(&scenario.channels()).await?;
     run.note_private_keys().await?;
 
     for change in [
@@ -362,13 +369,13 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
         json!({"auth": {"kubernetes": {"mount": "kubernetes", "role": "nobody", "audience": "vault"}}}),
         json!({"auth": {"kubernetes": {"mount": "kubernetes", "role": "subrosa", "audience": "another"}}}),
     ] {
-        let mut domain = run.house.trust_domain();
+        let mut domain = run.cluster.trust_domain();
         for (field, value) in change.as_object().unwrap() {
             domain["spec"]["vault"][field] = value.clone();
         }
-        run.house.apply(domain).await?;
+        run.cluster.apply(domain).await?;
         let unreachable = || async {
-            let found = run.house.subrosa("TrustDomain", "").await.map_err(|error| error.to_string())?;
+            let found = run.cluster.subrosa("TrustDomain", "").await.map_err(|error| error.to_string())?;
             let found = found.get(DOMAIN).await.map_err(|error| error.to_string())?;
             // What is said of the change before is no answer to this one.
             let current = found.data["status"]["observedGeneration"].as_i64() == found.metadata.generation;
@@ -381,15 +388,15 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
         };
         wait::until(PATIENCE, unreachable).await?;
     }
-    run.house.apply(run.house.trust_domain()).await?;
-    run.house.whole(&scenario.channels()).await?;
+    run.cluster.apply(run.cluster.trust_domain()).await?;
+    run.cluster.whole(&scenario.channels()).await?;
 
     // The API server says no.
-    let roles = run.house.api("rbac.authorization.k8s.io/v1", "ClusterRole", "").await?;
+    let roles = run.cluster.api("rbac.authorization.k8s.io/v1", "ClusterRole", "").await?;
     let rules = roles.get("subrosa-namespace").await?.data["rules"].clone();
     roles.patch("subrosa-namespace", &merge, &Patch::Merge(&json!({"rules": []}))).await?;
     // It authorizes by what it has watched: until then a Secret would be made again as if nothing were.
-    let operators = run.house.env.client_for_token(&run.house.installed.token)?;
+    let operators = run.cluster.env.client_for_token(&run.cluster.installed.token)?;
     let operators = Api::<Secret>::namespaced(operators, front);
     let refused = || async {
         match operators.get("voice-mtls").await {
@@ -398,9 +405,9 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
         }
     };
     wait::until(PATIENCE, refused).await?;
-    stir(&run.house, front, "voice-mtls").await?;
-    not_ready(&run.house, front, "voice", &["KubernetesForbidden"]).await?;
+    stir(&run.cluster, front, "voice-mtls").await?;
+    not_ready(&run.cluster, front, "voice", &["KubernetesForbidden"]).await?;
     roles.patch("subrosa-namespace", &merge, &Patch::Merge(&json!({"rules": rules}))).await?;
-    run.house.whole(&scenario.channels()).await?;
+    run.cluster.whole(&scenario.channels()).await?;
     Ok(())
 }

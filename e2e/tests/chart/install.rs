@@ -12,7 +12,7 @@ use kube::{
 use serde_json::json;
 use subrosa::grants::{
     Installation,
-    admission::{self, Found},
+    admission::{self, AdmissionObjects},
     manifests,
 };
 use subrosa_e2e::{Environment, helm::Helm, installation::apply_object, wait};
@@ -239,7 +239,7 @@ impl Cluster {
                 Api::all_with(self.client.clone(), &resource(ADMISSION, "v1", kind));
             anyhow::Ok(api.list(&ListParams::default()).await?.items)
         };
-        let found = Found {
+        let found = AdmissionObjects {
             policies: all("ValidatingAdmissionPolicy").await?,
             bindings: all("ValidatingAdmissionPolicyBinding").await?,
         };

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
-use subrosa::grants::admission::{Found, RESTORE, gaps, policies};
+use subrosa::grants::admission::{AdmissionObjects, RESTORE, gaps, policies};
 
 use crate::{
     request::{delete, get, merge},
@@ -16,7 +16,8 @@ const BINDINGS: &str = "validatingadmissionpolicybindings";
 /// The gaps as the operator sees them, with its own rights.
 async fn seen(world: &World) -> Result<Vec<String>> {
     let wanted = policies(&world.installation);
-    let mut found: Found<DynamicObject, DynamicObject> = Found { policies: vec![], bindings: vec![] };
+    let mut found: AdmissionObjects<DynamicObject, DynamicObject> =
+        AdmissionObjects { policies: vec![], bindings: vec![] };
     for guard in &wanted {
         for (resource, list) in [(POLICIES, &mut found.policies), (BINDINGS, &mut found.bindings)] {
             let answer = world.call(OPERATOR, get(admission(resource, guard.name()))).await?;

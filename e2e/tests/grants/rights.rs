@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use subrosa::grants::{
     audit::compare,
-    table::{Access, Scope, table},
+    table::{AccessRequest, GrantScope, table},
 };
 
 use crate::{
@@ -50,7 +50,7 @@ async fn resolved(world: &World, who: &str, namespace: &str) -> Result<BTreeSet<
 }
 
 /// The rights of these scopes by the table.
-fn granted(world: &World, scopes: &[Scope]) -> BTreeSet<Right> {
+fn granted(world: &World, scopes: &[GrantScope]) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     for grant in table(&world.installation).iter().filter(|grant| scopes.contains(&grant.scope)) {
         let mut names: Vec<Option<String>> = grant.names.iter().cloned().map(Some).collect();
@@ -68,12 +68,12 @@ fn granted(world: &World, scopes: &[Scope]) -> BTreeSet<Right> {
 
 pub async fn are_exactly_the_table(world: &World) -> Result<()> {
     for (namespace, scopes) in [
-        ("plain", &[Scope::Cluster][..]),
-        ("kube-system", &[Scope::Cluster]),
+        ("plain", &[GrantScope::Cluster][..]),
+        ("kube-system", &[GrantScope::Cluster]),
         // Labelled, but not bound yet.
-        ("cc-front", &[Scope::Cluster]),
-        ("cc-west", &[Scope::Cluster, Scope::GovernedNamespace]),
-        ("subrosa-system", &[Scope::Cluster, Scope::OperatorNamespace]),
+        ("cc-front", &[GrantScope::Cluster]),
+        ("cc-west", &[GrantScope::Cluster, GrantScope::GovernedNamespace]),
+        ("subrosa-system", &[GrantScope::Cluster, GrantScope::OperatorNamespace]),
     ] {
         let everybodys = resolved(world, WORKLOAD, namespace).await?;
         let have = &resolved(world, OPERATOR, namespace).await? - &everybodys;
@@ -98,9 +98,9 @@ pub fn cover_what_was_done(world: &World) -> Result<()> {
         .filter_map(|entry| Some((entry.object_ref.as_ref()?, entry.resource(), &entry.verb)))
         .filter(|(object, ..)| object.api_group != "authorization.k8s.io")
         .collect();
-    let done: Vec<Access<'_>> = done
+    let done: Vec<AccessRequest<'_>> = done
         .iter()
-        .map(|(object, resource, verb)| Access {
+        .map(|(object, resource, verb)| AccessRequest {
             namespace: &object.namespace,
             group: &object.api_group,
             resource,

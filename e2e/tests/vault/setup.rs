@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use subrosa_records::vault::setup::VaultSetup;
-use subrosa_records::vault::setup::apply::{Outcome, apply};
+use subrosa_records::vault::setup::apply::{StepOutcome, apply};
 
 use crate::support::Bao;
 
@@ -13,7 +13,7 @@ async fn the_second_application_writes_nothing() {
     // The key-value engine answers its configuration before anyone has written one.
     let outcomes: Vec<_> = report.iter().map(|step| (step.path.as_str(), step.outcome)).collect();
     for (path, outcome) in &outcomes {
-        let expected = if *path == "subrosa/config" { Outcome::Updated } else { Outcome::Created };
+        let expected = if *path == "subrosa/config" { StepOutcome::Updated } else { StepOutcome::Created };
         assert_eq!(*outcome, expected, "{path}");
     }
     let mut params = bao.params();
@@ -21,13 +21,16 @@ async fn the_second_application_writes_nothing() {
     let second = apply(&root, &VaultSetup::new(&params).unwrap()).await.unwrap();
     for step in &second {
         // A JWT cannot be read back, so given again it is written again.
-        let expected =
-            if step.path == "auth/kubernetes/config" { Outcome::Refreshed } else { Outcome::Unchanged };
+        let expected = if step.path == "auth/kubernetes/config" {
+            StepOutcome::Refreshed
+        } else {
+            StepOutcome::Unchanged
+        };
         assert_eq!(step.outcome, expected, "{step:?}");
     }
     params.kubernetes.reviewer_jwt = None;
     let third = apply(&root, &VaultSetup::new(&params).unwrap()).await.unwrap();
-    assert!(third.iter().all(|step| step.outcome == Outcome::Unchanged), "{third:?}");
+    assert!(third.iter().all(|step| step.outcome == StepOutcome::Unchanged), "{third:?}");
 }
 
 #[tokio::test]
@@ -38,7 +41,7 @@ async fn a_new_mount_that_is_not_ready_yet_is_waited_for() {
         params.kv_mount = crate::support::mount(&format!("ledger-{round}"));
         let report = apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
         let config = report.iter().find(|step| step.path == format!("ledger-{round}/config")).unwrap();
-        assert_eq!(config.outcome, Outcome::Updated);
+        assert_eq!(config.outcome, StepOutcome::Updated);
     }
 }
 
@@ -64,7 +67,7 @@ async fn what_was_changed_by_hand_is_put_right_and_named() {
     let report = apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
     let updated: Vec<_> = report
         .iter()
-        .filter(|step| step.outcome == Outcome::Updated)
+        .filter(|step| step.outcome == StepOutcome::Updated)
         .map(|step| (step.path.as_str(), step.changed.join(",")))
         .collect();
     assert_eq!(
@@ -79,7 +82,7 @@ async fn what_was_changed_by_hand_is_put_right_and_named() {
             ),
         ]
     );
-    assert_eq!(report.iter().filter(|step| step.outcome == Outcome::Unchanged).count(), report.len() - 3);
+    assert_eq!(report.iter().filter(|step| step.outcome == StepOutcome::Unchanged).count(), report.len() - 3);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use subrosa_records::vault::{
     MountPath, RoleName, Vault, VaultAddress, VaultConfig, VaultError,
     setup::{
         KubernetesApi, SetupParams, VaultSetup,
-        apply::{self, Outcome},
+        apply::{self, StepOutcome},
     },
 };
 
@@ -123,8 +123,8 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
             text.push_str(&format!(" ({})", step.changed.join(", ")));
         }
         let paint = screen.paint();
-        changed += usize::from(step.outcome != Outcome::Unchanged);
-        let text = if step.outcome == Outcome::Unchanged { paint.faint(&text) } else { text };
+        changed += usize::from(step.outcome != StepOutcome::Unchanged);
+        let text = if step.outcome == StepOutcome::Unchanged { paint.faint(&text) } else { text };
         screen.print(&format!("{text}\n"))?;
     }
     screen.say(&format!(

@@ -23,10 +23,10 @@ const MOMENT: Duration = Duration::from_millis(250);
 /// Reconciles one Channel.
 pub fn reconcile(channel: Arc<Channel>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
     // From here on nobody sees what the preset left to be filled in; only status is ever written of it.
-    async move { turn(&preset::resolved(channel), &ctx).await }.boxed()
+    async move { reconcile_one(&preset::resolved(channel), &ctx).await }.boxed()
 }
 
-async fn turn(channel: &Channel, ctx: &Context) -> Action {
+async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
     if channel.metadata.deletion_timestamp.is_some() {
         return Action::await_change();
     }
@@ -39,7 +39,7 @@ async fn turn(channel: &Channel, ctx: &Context) -> Action {
     });
     let Some(uid) = uid else { return again(ctx, subject, true, None) };
     if ctx.cluster.binding(&name.namespace).is_none() {
-        // The namespace's own turn wakes its Channels. Until then nothing is known that status could say.
+        // The reconcile of the namespace wakes its Channels. Until then nothing is known that status could say.
         return Action::await_change();
     }
     let id = ChannelId::mint(&uid, &name.name);

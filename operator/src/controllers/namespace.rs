@@ -28,7 +28,7 @@ pub fn reconcile(
 ) -> BoxFuture<'static, Action> {
     async move {
         let name = namespace.name_any();
-        match turn(&name, &ctx).await {
+        match reconcile_one(&name, &ctx).await {
             Ok(action) => action,
             Err(fault) => {
                 // Who was never looked at waits for that: now it is known that it is not prepared.
@@ -43,7 +43,7 @@ pub fn reconcile(
     .boxed()
 }
 
-async fn turn(name: &str, ctx: &Context) -> Result<Action, Fault> {
+async fn reconcile_one(name: &str, ctx: &Context) -> Result<Action, Fault> {
     let subject = Subject::Namespace(name.to_owned());
     let seen =
         ctx.cluster.read(|world| Some((world.namespaces.get(name)?.clone(), world.domain_of(name).cloned())));

@@ -1,4 +1,4 @@
-//! PodCertificateRequests: whose turn it is. A Channel answers those of its pods in its own turn, where everything it
+//! PodCertificateRequests: who answers one. A Channel answers those of its pods when it is reconciled, where everything it
 //! needs is at hand. Requests of pods without a Channel are denied here.
 
 use std::{sync::Arc, time::Duration};
@@ -7,7 +7,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
 use kube::runtime::controller::Action;
 use subrosa_plan::{
-    pod_certificate::{Refusal, Turn, turn},
+    pod_certificate::{Refusal, Responder, responder},
     world::{fault::Fault, request::Request},
 };
 
@@ -37,18 +37,18 @@ async fn hand_over(request: &PodCertificateRequest, ctx: &Context) -> Action {
     let now = ctx.now();
     let pending = ctx.cluster.read(|world| {
         let request = world.requests.get(&key.namespace)?.get(&key.name)?.clone();
-        let turn = turn(&key.namespace, &request, world, now);
-        Some((request, turn))
+        let responder = responder(&key.namespace, &request, world, now);
+        Some((request, responder))
     });
     let subject = Subject::Request(key.clone());
     match pending {
         None => Action::await_change(),
-        Some((_, Turn::Wait(until))) => again(ctx, subject, false, Some(until)),
-        Some((_, Turn::Of(channel))) => {
+        Some((_, Responder::Wait(until))) => again(ctx, subject, false, Some(until)),
+        Some((_, Responder::Of(channel))) => {
             ctx.wake(Subject::Channel(channel));
             Action::requeue(REMINDER)
         }
-        Some((request, Turn::Deny(refusal))) => match denied(ctx, &key, &request, &refusal).await {
+        Some((request, Responder::Deny(refusal))) => match denied(ctx, &key, &request, &refusal).await {
             Ok(Denied::Written) => Action::await_change(),
             Ok(Denied::Outdated) => Action::requeue(SOON),
             Err(fault) => {

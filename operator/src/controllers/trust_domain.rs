@@ -48,7 +48,7 @@ pub fn reconcile(domain: Arc<TrustDomain>, ctx: Arc<Context>) -> BoxFuture<'stat
         let result = if domain.metadata.deletion_timestamp.is_some() {
             leave(&domain, &ctx).await
         } else {
-            turn(&domain, &ctx).await
+            reconcile_one(&domain, &ctx).await
         };
         ctx.metrics.reconciled("TrustDomain", result.is_err());
         match result {
@@ -65,7 +65,7 @@ pub fn reconcile(domain: Arc<TrustDomain>, ctx: Arc<Context>) -> BoxFuture<'stat
     .boxed()
 }
 
-async fn turn(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
+async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     set_finalizer(domain, ctx, true).await?;
     let name = domain.name_any();
     let vault = ctx.vaults.of(domain, &ctx.cluster).await;

@@ -2,14 +2,14 @@
 
 use super::{
     Installation,
-    table::{Access, Grant, Verb},
+    table::{AccessRequest, Grant, Verb},
 };
 
 /// How what was done differs from what was granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison<'a> {
     /// What was done and no row allows.
-    pub beyond: Vec<Access<'a>>,
+    pub beyond: Vec<AccessRequest<'a>>,
     /// What is granted and was not done.
     pub unused: Vec<(&'a Grant, Verb)>,
 }
@@ -18,8 +18,12 @@ pub struct Comparison<'a> {
 ///
 /// Leave out what every ServiceAccount may do: reading what the API server offers, and reviews of
 /// oneself.
-pub fn compare<'a>(table: &'a [Grant], done: &[Access<'a>], installation: &Installation) -> Comparison<'a> {
-    let allowed = |access: &&Access<'_>| table.iter().any(|grant| grant.covers(access, installation));
+pub fn compare<'a>(
+    table: &'a [Grant],
+    done: &[AccessRequest<'a>],
+    installation: &Installation,
+) -> Comparison<'a> {
+    let allowed = |access: &&AccessRequest<'_>| table.iter().any(|grant| grant.covers(access, installation));
     let beyond = done.iter().filter(|access| !allowed(access)).copied().collect();
     let used = |grant: &Grant, verb: Verb| {
         done.iter().any(|access| access.verb == verb.as_str() && grant.covers(access, installation))
@@ -40,7 +44,8 @@ mod tests {
     fn both_sides_of_the_difference_are_named() {
         let installation = Installation::default();
         let table = table(&installation);
-        let access = |namespace, resource, name, verb| Access { namespace, group: "", resource, name, verb };
+        let access =
+            |namespace, resource, name, verb| AccessRequest { namespace, group: "", resource, name, verb };
         let done = [
             access("", "pods", "", "list"),
             access("", "secrets", "", "list"),

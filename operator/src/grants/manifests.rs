@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Installation, admission, people, rbac,
-    table::{Grant, Scope},
+    table::{Grant, GrantScope},
 };
 
 /// Why a manifest could not be written. It does not depend on any input, so a test sees it first.
@@ -61,8 +61,9 @@ pub(super) struct Manifest {
 pub(super) fn parts(installation: &Installation) -> Result<Vec<Part>, ManifestError> {
     let home = vec![plain(&rbac::namespace(installation))?, plain(&rbac::service_account(installation))?];
 
-    let [cluster, own, governed] = [Scope::Cluster, Scope::OperatorNamespace, Scope::GovernedNamespace]
-        .map(|scope| rbac::of_scope(installation, scope));
+    let [cluster, own, governed] =
+        [GrantScope::Cluster, GrantScope::OperatorNamespace, GrantScope::GovernedNamespace]
+            .map(|scope| rbac::of_scope(installation, scope));
     let mut roles = vec![
         role(&rbac::cluster_wide(&cluster), &cluster)?,
         plain(&rbac::cluster_wide_binding(installation))?,

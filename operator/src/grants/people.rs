@@ -4,7 +4,7 @@ use k8s_openapi::api::rbac::v1::ClusterRole;
 
 use super::{
     rbac::{named, rules},
-    table::{Grant, Scope, Verb},
+    table::{Grant, GrantScope, Verb},
 };
 
 use Verb::{Create, Delete, DeleteCollection, Get, Govern, List, Patch, Update, Watch};
@@ -87,11 +87,11 @@ pub fn roles() -> Vec<PeopleRole> {
 }
 
 fn subrosa(resource: &'static str, verbs: &'static [Verb], why: &'static str) -> Grant {
-    Grant::new(Scope::Cluster, subrosa_crds::GROUP, resource, verbs, why)
+    Grant::new(GrantScope::Cluster, subrosa_crds::GROUP, resource, verbs, why)
 }
 
 fn core(resource: &'static str, verbs: &'static [Verb], why: &'static str) -> Grant {
-    Grant::new(Scope::Cluster, "", resource, verbs, why)
+    Grant::new(GrantScope::Cluster, "", resource, verbs, why)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use subrosa_plan::world::objects;
 
 use super::{
     Installation,
-    table::{Grant, Scope, table},
+    table::{Grant, GrantScope, table},
 };
 
 /// The name of the operator's ClusterRole, Role and their bindings.
@@ -53,7 +53,7 @@ pub fn rules(grants: &[Grant]) -> Vec<PolicyRule> {
     grants.iter().map(rule).collect()
 }
 
-pub(super) fn of_scope(installation: &Installation, scope: Scope) -> Vec<Grant> {
+pub(super) fn of_scope(installation: &Installation, scope: GrantScope) -> Vec<Grant> {
     table(installation).into_iter().filter(|grant| grant.scope == scope).collect()
 }
 
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn every_row_becomes_one_rule_of_one_role() {
         let installation = Installation::default();
-        let scopes = [Scope::Cluster, Scope::OperatorNamespace, Scope::GovernedNamespace];
+        let scopes = [GrantScope::Cluster, GrantScope::OperatorNamespace, GrantScope::GovernedNamespace];
         let by_scope = scopes.map(|scope| of_scope(&installation, scope));
         let total: usize = by_scope.iter().map(Vec::len).sum();
         assert_eq!(total, table(&installation).len());

@@ -10,7 +10,7 @@ use crate::lead;
 
 /// Where a grant holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
+pub enum GrantScope {
     /// In the whole cluster.
     Cluster,
     /// In the namespace the operator runs in.
@@ -75,7 +75,7 @@ impl fmt::Display for Verb {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// Where it holds.
-    pub scope: Scope,
+    pub scope: GrantScope,
     /// The API group; empty for core.
     pub group: &'static str,
     /// The plural resource.
@@ -92,7 +92,7 @@ pub struct Grant {
 
 impl Grant {
     pub(super) fn new(
-        scope: Scope,
+        scope: GrantScope,
         group: &'static str,
         resource: &'static str,
         verbs: &'static [Verb],
@@ -122,11 +122,11 @@ impl Grant {
     /// Whether this grant allows `access` to the operator of `installation`.
     ///
     /// Every namespace but the operator's own counts as governed: which ones are is the cluster's to say.
-    pub fn covers(&self, access: &Access<'_>, installation: &Installation) -> bool {
+    pub fn covers(&self, access: &AccessRequest<'_>, installation: &Installation) -> bool {
         let here = match self.scope {
-            Scope::Cluster => true,
-            Scope::OperatorNamespace => access.namespace == installation.namespace(),
-            Scope::GovernedNamespace => {
+            GrantScope::Cluster => true,
+            GrantScope::OperatorNamespace => access.namespace == installation.namespace(),
+            GrantScope::GovernedNamespace => {
                 !access.namespace.is_empty() && access.namespace != installation.namespace()
             }
         };
@@ -139,7 +139,7 @@ impl Grant {
 
 /// A request as an authorizer and the audit log see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access<'a> {
+pub struct AccessRequest<'a> {
     /// The namespace; empty for cluster-scoped resources and for lists over all namespaces.
     pub namespace: &'a str,
     /// The API group; empty for core.
@@ -179,13 +179,14 @@ pub fn table(installation: &Installation) -> Vec<Grant> {
 }
 
 fn subrosa_kinds() -> Vec<Grant> {
-    let status =
-        |resource, why| Grant::new(Scope::Cluster, SUBROSA, resource, &[Patch], why).subresource("status");
-    let follow = |resource, why| Grant::new(Scope::Cluster, SUBROSA, resource, FOLLOW, why);
+    let status = |resource, why| {
+        Grant::new(GrantScope::Cluster, SUBROSA, resource, &[Patch], why).subresource("status")
+    };
+    let follow = |resource, why| Grant::new(GrantScope::Cluster, SUBROSA, resource, FOLLOW, why);
     vec![
         follow("trustdomains", "Which TrustDomains there are."),
         Grant::new(
-            Scope::Cluster,
+            GrantScope::Cluster,
             SUBROSA,
             "trustdomains",
             &[Patch],
@@ -202,7 +203,7 @@ fn subrosa_kinds() -> Vec<Grant> {
 }
 
 fn surroundings() -> Vec<Grant> {
-    let follow = |group, resource, why| Grant::new(Scope::Cluster, group, resource, FOLLOW, why);
+    let follow = |group, resource, why| Grant::new(GrantScope::Cluster, group, resource, FOLLOW, why);
     vec![
         follow(CORE, "namespaces", "Which namespaces belong to a TrustDomain, and their UIDs."),
         follow(CORE, "pods", "Which pods a Channel selects, and whether a policy reaches them."),
@@ -210,7 +211,7 @@ fn surroundings() -> Vec<Grant> {
         follow(CORE, "serviceaccounts", "The UID by which a workload is known in Vault."),
         follow(NETWORKING, "networkpolicies", "Foreign policies that open what Subrosa closes."),
         Grant::new(
-            Scope::Cluster,
+            GrantScope::Cluster,
             "events.k8s.io",
             "events",
             &[Create, Patch],
@@ -222,18 +223,18 @@ fn surroundings() -> Vec<Grant> {
 /// Certificates for pods that keep their key on their node.
 fn signer() -> Vec<Grant> {
     let requests =
-        |verbs, why| Grant::new(Scope::Cluster, CERTIFICATES, "podcertificaterequests", verbs, why);
+        |verbs, why| Grant::new(GrantScope::Cluster, CERTIFICATES, "podcertificaterequests", verbs, why);
     vec![
         requests(FOLLOW, "Which pods ask for the certificate of their Channel."),
         requests(&[Patch], "Answer them; only those of a signer whom it may sign for.").subresource("status"),
-        Grant::new(Scope::Cluster, CERTIFICATES, "signers", &[Sign], "Be this signer, and no other.")
+        Grant::new(GrantScope::Cluster, CERTIFICATES, "signers", &[Sign], "Be this signer, and no other.")
             .named([SIGNER]),
     ]
 }
 
 fn itself(installation: &Installation) -> Vec<Grant> {
     let here =
-        |group, resource, verbs, why| Grant::new(Scope::OperatorNamespace, group, resource, verbs, why);
+        |group, resource, verbs, why| Grant::new(GrantScope::OperatorNamespace, group, resource, verbs, why);
     let mut rows = vec![
         here(CORE, "configmaps", FOLLOW, "CA certificates that TrustDomains and ExternalParties name."),
         here(CORE, "serviceaccounts", &[Create], "A token of its own for Vault's audience, to log in with.")
@@ -258,24 +259,30 @@ fn reach(installation: &Installation) -> Vec<Grant> {
     let guards = || super::admission::names(installation);
     vec![
         Grant::new(
-            Scope::Cluster,
+            GrantScope::Cluster,
             RBAC,
             "rolebindings",
             &[Create],
             "Reach into a governed namespace. The policy subrosa-role-binding admits this one binding only.",
         ),
         Grant::new(
-            Scope::Cluster,
+            GrantScope::Cluster,
             RBAC,
             "rolebindings",
             &[Get, List, Watch, Patch],
             "Keep that binding as it was, and notice when somebody changes it.",
         )
         .named([rbac::NAMESPACE_BINDING]),
-        Grant::new(Scope::Cluster, RBAC, "clusterroles", &[Bind], "Refer to this role, and to no other.")
-            .named([rbac::NAMESPACE_ROLE]),
         Grant::new(
-            Scope::Cluster,
+            GrantScope::Cluster,
+            RBAC,
+            "clusterroles",
+            &[Bind],
+            "Refer to this role, and to no other.",
+        )
+        .named([rbac::NAMESPACE_ROLE]),
+        Grant::new(
+            GrantScope::Cluster,
             ADMISSION,
             "validatingadmissionpolicies",
             &[Get],
@@ -283,7 +290,7 @@ fn reach(installation: &Installation) -> Vec<Grant> {
         )
         .named(guards()),
         Grant::new(
-            Scope::Cluster,
+            GrantScope::Cluster,
             ADMISSION,
             "validatingadmissionpolicybindings",
             &[Get],
@@ -299,7 +306,7 @@ const RESTART: &str =
 
 fn governed_namespaces() -> Vec<Grant> {
     let here =
-        |group, resource, verbs, why| Grant::new(Scope::GovernedNamespace, group, resource, verbs, why);
+        |group, resource, verbs, why| Grant::new(GrantScope::GovernedNamespace, group, resource, verbs, why);
     vec![
         here(
             CORE,
@@ -331,7 +338,7 @@ mod tests {
     }
 
     fn allowed(namespace: &str, group: &str, resource: &str, name: &str, verb: &str) -> bool {
-        let access = Access { namespace, group, resource, name, verb };
+        let access = AccessRequest { namespace, group, resource, name, verb };
         rows().iter().any(|row| row.covers(&access, &Installation::default()))
     }
 
@@ -347,7 +354,7 @@ mod tests {
 
     #[test]
     fn nothing_cluster_wide_on_secrets_or_their_likes() {
-        for row in rows().iter().filter(|row| row.scope == Scope::Cluster) {
+        for row in rows().iter().filter(|row| row.scope == GrantScope::Cluster) {
             assert!(!["secrets", "configmaps"].contains(&row.resource), "{row:?}");
             assert!(row.subresource.is_none_or(|subresource| subresource == "status"), "{row:?}");
             // Roles, policies and definitions decide what everybody may do.
@@ -369,7 +376,9 @@ mod tests {
         assert!(!allowed("subrosa-system", "", "secrets", "another", "get"));
         let without = table(&Installation::default());
         assert!(
-            !without.iter().any(|row| row.scope == Scope::OperatorNamespace && row.resource == "secrets")
+            !without
+                .iter()
+                .any(|row| row.scope == GrantScope::OperatorNamespace && row.resource == "secrets")
         );
     }
 

@@ -6,9 +6,9 @@ use kube::{Client, Config};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Book, Leadership, clock,
+    Leadership, TokenAccessors, clock,
     elect::{Bid, Elector, Step, Terms},
-    store::{Outcome, Store},
+    store::{LeaseWrite, Store},
 };
 use crate::report::metrics::Metrics;
 
@@ -28,7 +28,7 @@ pub struct Campaign {
     store: Store,
     elector: Elector,
     leadership: Leadership,
-    book: Arc<Book>,
+    tokens: Arc<TokenAccessors>,
     metrics: Arc<Metrics>,
     me: String,
     rival: String,
@@ -45,7 +45,7 @@ impl Campaign {
         namespace: &str,
         me: &str,
         leadership: Leadership,
-        book: Arc<Book>,
+        tokens: Arc<TokenAccessors>,
         metrics: Arc<Metrics>,
     ) -> kube::Result<Self> {
         // From here on silence counts.
@@ -56,7 +56,7 @@ impl Campaign {
             store: Store::new(Client::try_from(config)?, namespace, me, seconds),
             elector: Elector::new(me, terms),
             leadership,
-            book,
+            tokens,
             metrics,
             me: me.to_owned(),
             rival: String::new(),
@@ -80,7 +80,7 @@ impl Campaign {
                     let leads = self.elector.term().is_some();
                     tokio::select! {
                         () = quit.cancelled() => break,
-                        () = self.book.changed.notified(), if leads => self.elector.hurry(clock::now()),
+                        () = self.tokens.changed.notified(), if leads => self.elector.hurry(clock::now()),
                         () = pause => {}
                     }
                 }
@@ -110,25 +110,25 @@ impl Campaign {
     async fn write(&mut self, bid: &Bid) {
         let led = self.elector.term().is_some();
         // A challenger leaves what the epochs before wrote down: it is what it will have to revoke.
-        let book = led.then(|| self.book.text());
+        let noted = led.then(|| self.tokens.text());
         let sent = clock::now();
-        let text = book.as_ref().map(|(_, text)| text.as_str());
+        let text = noted.as_ref().map(|(_, text)| text.as_str());
         match within(self.store.write(bid, text)).await {
-            Ok(Outcome::Accepted(record)) => {
+            Ok(LeaseWrite::Accepted(record)) => {
                 self.metrics.heard();
                 self.elector.written(sent, clock::now(), record);
                 let Some((epoch, until)) = self.elector.term() else { return };
                 if !led {
-                    self.book.inherit(self.store.book().unwrap_or_default());
+                    self.tokens.inherit(self.store.accessors().unwrap_or_default());
                     self.metrics.leads(true);
                     tracing::info!(epoch, "elected: this replica leads");
                 }
                 self.leadership.hold(epoch, until);
-                if let Some((edition, _)) = book {
-                    self.book.written(edition);
+                if let Some((edition, _)) = noted {
+                    self.tokens.written(edition);
                 }
             }
-            Ok(Outcome::Refused) => {
+            Ok(LeaseWrite::Refused) => {
                 tracing::debug!("the Lease changed since it was read");
                 self.elector.refused(clock::now());
             }
@@ -149,8 +149,8 @@ impl Campaign {
             return;
         }
         match within(self.store.give_up()).await {
-            Ok(Outcome::Accepted(_)) => tracing::info!("the Lease is given up"),
-            Ok(Outcome::Refused) => tracing::warn!("the Lease changed meanwhile and is not given up"),
+            Ok(LeaseWrite::Accepted(_)) => tracing::info!("the Lease is given up"),
+            Ok(LeaseWrite::Refused) => tracing::warn!("the Lease changed meanwhile and is not given up"),
             Err(problem) => tracing::warn!("the Lease could not be given up, it runs out: {problem}"),
         }
     }

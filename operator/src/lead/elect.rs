@@ -79,11 +79,11 @@ pub struct Elector {
     /// Whether what is known was contradicted.
     outdated: bool,
     next: Duration,
-    standing: Standing,
+    candidacy: Candidacy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum Candidacy {
     Challenger,
     Leader { epoch: i32, until: Duration },
     Over,
@@ -98,15 +98,15 @@ impl Elector {
             seen: None,
             outdated: true,
             next: Duration::ZERO,
-            standing: Standing::Challenger,
+            candidacy: Candidacy::Challenger,
         }
     }
 
     /// The epoch it leads in and until when, if it was elected.
     pub fn term(&self) -> Option<(i32, Duration)> {
-        match self.standing {
-            Standing::Leader { epoch, until } => Some((epoch, until)),
-            Standing::Challenger | Standing::Over => None,
+        match self.candidacy {
+            Candidacy::Leader { epoch, until } => Some((epoch, until)),
+            Candidacy::Challenger | Candidacy::Over => None,
         }
     }
 
@@ -117,14 +117,14 @@ impl Elector {
 
     /// What to do at `now`.
     pub fn step(&mut self, now: Duration) -> Step {
-        match self.standing {
-            Standing::Over => Step::Lost,
-            Standing::Leader { until, .. } if now >= until => self.lose(),
-            Standing::Leader { until, .. } if now < self.next => Step::Wait(self.next.min(until)),
-            Standing::Leader { epoch, .. } => {
+        match self.candidacy {
+            Candidacy::Over => Step::Lost,
+            Candidacy::Leader { until, .. } if now >= until => self.lose(),
+            Candidacy::Leader { until, .. } if now < self.next => Step::Wait(self.next.min(until)),
+            Candidacy::Leader { epoch, .. } => {
                 self.bid_or_look(|record| Bid { replaces: Some(record.version.clone()), epoch })
             }
-            Standing::Challenger => self.challenge(now),
+            Candidacy::Challenger => self.challenge(now),
         }
     }
 
@@ -158,21 +158,21 @@ impl Elector {
     }
 
     fn lose(&mut self) -> Step {
-        self.standing = Standing::Over;
+        self.candidacy = Candidacy::Over;
         Step::Lost
     }
 
     /// The Lease was read; the answer came at `now`.
     pub fn read(&mut self, now: Duration, record: Option<Record>) {
-        if let Standing::Leader { epoch, .. } = self.standing
+        if let Candidacy::Leader { epoch, .. } = self.candidacy
             && !record.as_ref().is_some_and(|record| record.holder == self.me && record.epoch == epoch)
         {
-            self.standing = Standing::Over;
+            self.candidacy = Candidacy::Over;
             return;
         }
         self.outdated = false;
         // A leader reads only to write; a challenger looks again later.
-        if self.standing == Standing::Challenger {
+        if self.candidacy == Candidacy::Challenger {
             self.next = now.saturating_add(self.terms.pause);
         }
         if self.seen.as_ref().is_none_or(|(known, _)| *known != record) {
@@ -186,14 +186,14 @@ impl Elector {
         self.outdated = false;
         self.seen = Some((Some(record), now));
         self.next = sent.saturating_add(self.terms.renew).max(now);
-        match self.standing {
-            Standing::Over => {}
+        match self.candidacy {
+            Candidacy::Over => {}
             // An answer that took as long as the term gives nothing.
-            Standing::Leader { until: before, .. } if now >= before => self.standing = Standing::Over,
-            Standing::Leader { .. } => self.standing = Standing::Leader { epoch, until },
-            Standing::Challenger if epoch == FOUNDED => {}
-            Standing::Challenger if now >= until => self.next = now,
-            Standing::Challenger => self.standing = Standing::Leader { epoch, until },
+            Candidacy::Leader { until: before, .. } if now >= before => self.candidacy = Candidacy::Over,
+            Candidacy::Leader { .. } => self.candidacy = Candidacy::Leader { epoch, until },
+            Candidacy::Challenger if epoch == FOUNDED => {}
+            Candidacy::Challenger if now >= until => self.next = now,
+            Candidacy::Challenger => self.candidacy = Candidacy::Leader { epoch, until },
         }
     }
 

@@ -3,33 +3,33 @@
 //! ```text
 //!  store (the Lease) ◀──▶ campaign ──▶ leadership ◀── asked before every request ── guard (API server)
 //!                           │  ▲                                                    vault::client
-//!                        elect book (whose Vault tokens a successor revokes)
+//!                        elect tokens (whose Vault tokens a successor revokes)
 //! ```
 //!
 //! * [`elect`] decides, without clock or network: when to read, when to write, when it is over.
 //! * [`Campaign`] carries that out against one Lease. Every write names the version it was read at.
 //! * [`Leadership`] is a deadline on this machine's own clock. Whoever is about to change something asks
 //!   it at the last moment, and a request under way ends with it.
-//! * [`book`] keeps, in the Lease, how the Vault tokens of this epoch are revoked by the next one.
+//! * [`tokens`] keeps, in the Lease, how the Vault tokens of this epoch are revoked by the next one.
 //!
 //! `docs/high-availability.md` says what this promises and what it does not.
 
-pub mod book;
 mod campaign;
 mod clock;
 pub mod elect;
 mod guard;
 mod leadership;
 mod store;
+pub mod tokens;
 mod watchdog;
 
 use http::{HeaderValue, header::USER_AGENT};
 use kube::Config;
 
-pub use book::Book;
 pub use campaign::{Campaign, Lost};
 pub use guard::client;
 pub use leadership::Leadership;
+pub use tokens::TokenAccessors;
 pub use watchdog::watch_over;
 
 /// The name of the Lease in the operator's namespace.

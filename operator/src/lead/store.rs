@@ -16,11 +16,11 @@ use super::{
     elect::{Bid, Record},
 };
 
-/// Where the book of Vault tokens stands.
-const BOOK: &str = "subrosa.dev/vault-accessors";
+/// The annotation of the Lease with the accessors of Vault tokens.
+const ACCESSORS: &str = "subrosa.dev/vault-accessors";
 
 /// What became of a write.
-pub(super) enum Outcome {
+pub(super) enum LeaseWrite {
     /// It is done, and this is the record now.
     Accepted(Record),
     /// Somebody else wrote, or removed the Lease, since it was read.
@@ -46,17 +46,17 @@ impl Store {
         Ok(self.known.as_ref().map(record))
     }
 
-    /// The book, as it stands in the Lease.
-    pub fn book(&self) -> Option<&str> {
+    /// The accessors of Vault tokens, as they stand in the Lease.
+    pub fn accessors(&self) -> Option<&str> {
         let annotations = self.known.as_ref()?.metadata.annotations.as_ref()?;
-        annotations.get(BOOK).map(String::as_str)
+        annotations.get(ACCESSORS).map(String::as_str)
     }
 
-    pub async fn write(&mut self, bid: &Bid, book: Option<&str>) -> kube::Result<Outcome> {
+    pub async fn write(&mut self, bid: &Bid, accessors: Option<&str>) -> kube::Result<LeaseWrite> {
         let base = self.known.clone().filter(|_| bid.replaces.is_some());
         let mut lease = base.unwrap_or_else(blank);
         if lease.metadata.resource_version != bid.replaces {
-            return Ok(Outcome::Refused);
+            return Ok(LeaseWrite::Refused);
         }
         let now = MicroTime(Timestamp::now());
         let spec = lease.spec.get_or_insert_default();
@@ -70,16 +70,22 @@ impl Store {
             renew_time: Some(now),
             ..std::mem::take(spec)
         };
-        if let Some(book) = book {
-            lease.metadata.annotations.get_or_insert_default().insert(BOOK.to_owned(), book.to_owned());
+        if let Some(accessors) = accessors {
+            lease
+                .metadata
+                .annotations
+                .get_or_insert_default()
+                .insert(ACCESSORS.to_owned(), accessors.to_owned());
         }
         self.send(lease).await
     }
 
     /// Takes this candidate's name out, so that the next one need not wait.
-    pub async fn give_up(&mut self) -> kube::Result<Outcome> {
+    pub async fn give_up(&mut self) -> kube::Result<LeaseWrite> {
         let mine = |lease: &&Lease| record(lease).holder == self.me;
-        let Some(mut lease) = self.known.as_ref().filter(mine).cloned() else { return Ok(Outcome::Refused) };
+        let Some(mut lease) = self.known.as_ref().filter(mine).cloned() else {
+            return Ok(LeaseWrite::Refused);
+        };
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = None;
             spec.renew_time = Some(MicroTime(Timestamp::now()));
@@ -87,7 +93,7 @@ impl Store {
         self.send(lease).await
     }
 
-    async fn send(&mut self, lease: Lease) -> kube::Result<Outcome> {
+    async fn send(&mut self, lease: Lease) -> kube::Result<LeaseWrite> {
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let answer = if lease.metadata.resource_version.is_none() {
             self.api.create(&params, &lease).await
@@ -98,9 +104,9 @@ impl Store {
             Ok(made) => {
                 let record = record(&made);
                 self.known = Some(made);
-                Ok(Outcome::Accepted(record))
+                Ok(LeaseWrite::Accepted(record))
             }
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Outcome::Refused),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(LeaseWrite::Refused),
             Err(error) => Err(error),
         }
     }

@@ -28,10 +28,10 @@ const NEXT: &str = "upgrade the chart subrosa-crds first (helm upgrade subrosa-c
 
 /// What was last found of the definitions.
 #[derive(Default)]
-pub struct Definitions(Mutex<Found>);
+pub struct Definitions(Mutex<DefinitionState>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Found {
+enum DefinitionState {
     /// Nobody has looked yet, or the API server did not say.
     #[default]
     Unknown,
@@ -47,33 +47,33 @@ impl Definitions {
     /// What is wrong with definitions that are served, and what to do.
     pub fn outdated(&self) -> Option<String> {
         match self.found() {
-            Found::Old(said) => Some(said),
-            Found::Unknown | Found::Current | Found::Missing(_) => None,
+            DefinitionState::Old(said) => Some(said),
+            DefinitionState::Unknown | DefinitionState::Current | DefinitionState::Missing(_) => None,
         }
     }
 
     /// What is waited for before anything was seen.
     pub fn waiting(&self) -> String {
         match self.found() {
-            Found::Old(said) | Found::Missing(said) => said,
-            Found::Unknown | Found::Current => {
+            DefinitionState::Old(said) | DefinitionState::Missing(said) => said,
+            DefinitionState::Unknown | DefinitionState::Current => {
                 "waiting for the API server: it has not shown everything there is yet".to_owned()
             }
         }
     }
 
-    fn found(&self) -> Found {
+    fn found(&self) -> DefinitionState {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, found: Found) {
+    fn note(&self, found: DefinitionState) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if *last == found {
             return;
         }
         match (&found, &*last) {
-            (Found::Old(said) | Found::Missing(said), _) => tracing::error!("{said}"),
-            (Found::Current, Found::Old(_) | Found::Missing(_)) => {
+            (DefinitionState::Old(said) | DefinitionState::Missing(said), _) => tracing::error!("{said}"),
+            (DefinitionState::Current, DefinitionState::Old(_) | DefinitionState::Missing(_)) => {
                 tracing::info!("the definitions are those of this version now");
             }
             _ => {}
@@ -86,7 +86,7 @@ impl Definitions {
 pub async fn follow(ctx: Arc<Context>, stop: CancellationToken) {
     loop {
         let found = look(&ctx.client).await;
-        let pause = if found == Found::Current { SELDOM } else { SOON };
+        let pause = if found == DefinitionState::Current { SELDOM } else { SOON };
         ctx.definitions.note(found);
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
@@ -94,24 +94,24 @@ pub async fn follow(ctx: Arc<Context>, stop: CancellationToken) {
     }
 }
 
-async fn look(client: &Client) -> Found {
+async fn look(client: &Client) -> DefinitionState {
     let path = format!("/openapi/v3/apis/{GROUP}/{VERSION}");
     let request = match http::Request::get(&path).body(Vec::new()) {
         Ok(request) => request,
-        Err(_) => return Found::Unknown,
+        Err(_) => return DefinitionState::Unknown,
     };
     match client.request::<Value>(request).await {
         Ok(published) => judge(&published),
         Err(kube::Error::Api(status)) if status.code == 404 => judge(&Value::Null),
         Err(error) => {
             tracing::debug!(%error, "what is served could not be read");
-            Found::Unknown
+            DefinitionState::Unknown
         }
     }
 }
 
 /// Compares what is published with what this build needs.
-fn judge(published: &Value) -> Found {
+fn judge(published: &Value) -> DefinitionState {
     let mut missing = Vec::new();
     let mut old = Vec::new();
     for definition in subrosa_crds::all() {
@@ -132,15 +132,18 @@ fn judge(published: &Value) -> Found {
         }
     }
     if !missing.is_empty() {
-        return Found::Missing(format!(
+        return DefinitionState::Missing(format!(
             "waiting for definitions that the API server does not serve: {}; {NEXT}",
             missing.join(", ")
         ));
     }
     if !old.is_empty() {
-        return Found::Old(format!("definitions are older than this operator: {}; {NEXT}", old.join("; ")));
+        return DefinitionState::Old(format!(
+            "definitions are older than this operator: {}; {NEXT}",
+            old.join("; ")
+        ));
     }
-    Found::Current
+    DefinitionState::Current
 }
 
 fn of_kind<'a>(published: &'a Value, kind: &str) -> Option<&'a Value> {
@@ -197,15 +200,17 @@ mod tests {
 
     #[test]
     fn what_this_build_brings_is_current() {
-        assert_eq!(judge(&published()), Found::Current);
+        assert_eq!(judge(&published()), DefinitionState::Current);
     }
 
     #[test]
     fn what_is_not_served_is_named() {
-        assert!(matches!(judge(&Value::Null), Found::Missing(said) if said.contains("channels.subrosa.dev")));
+        assert!(
+            matches!(judge(&Value::Null), DefinitionState::Missing(said) if said.contains("channels.subrosa.dev"))
+        );
         let mut one = published();
         one["components"]["schemas"].as_object_mut().unwrap().remove("dev.subrosa.v1alpha1.TrustDomain");
-        let Found::Missing(said) = judge(&one) else { panic!("not missing") };
+        let DefinitionState::Missing(said) = judge(&one) else { panic!("not missing") };
         assert!(said.contains("trustdomains.subrosa.dev") && !said.contains("channels"), "{said}");
     }
 
@@ -218,7 +223,7 @@ mod tests {
             .as_object_mut()
             .unwrap()
             .remove("daysLeft");
-        let Found::Old(said) = judge(&old) else { panic!("not old") };
+        let DefinitionState::Old(said) = judge(&old) else { panic!("not old") };
         assert!(
             said.contains("channels.subrosa.dev lacks spec.tls.extraTrust, status.exceptions.daysLeft"),
             "{said}"
@@ -226,9 +231,9 @@ mod tests {
         assert!(said.contains("subrosa-crds"), "the next step: {said}");
         let definitions = Definitions::default();
         assert_eq!(definitions.outdated(), None, "what nobody saw is not old");
-        definitions.note(Found::Old(said.clone()));
+        definitions.note(DefinitionState::Old(said.clone()));
         assert_eq!(definitions.outdated(), Some(said));
-        definitions.note(Found::Current);
+        definitions.note(DefinitionState::Current);
         assert_eq!(definitions.outdated(), None);
     }
 
@@ -237,6 +242,6 @@ mod tests {
         let mut newer = published();
         newer["components"]["schemas"]["dev.subrosa.v1alpha1.Channel"]["properties"]["spec"]["properties"]
             ["later"] = json!({"type": "string"});
-        assert_eq!(judge(&newer), Found::Current);
+        assert_eq!(judge(&newer), DefinitionState::Current);
     }
 }

@@ -12,7 +12,7 @@ use subrosa_plan::status::trust_domain::Guards;
 
 use crate::{
     context::Context,
-    grants::admission::{Found, Gap, RESTORE, gaps, names, policies},
+    grants::admission::{AdmissionObjects, Gap, RESTORE, gaps, names, policies},
 };
 
 /// A guard of people's decisions, which an installation may do without.
@@ -78,10 +78,10 @@ fn judge(gaps: &[Gap], off: &[Optional]) -> Guards {
 }
 
 /// Read without this build's types, so that a field they do not know is seen too.
-async fn found(ctx: &Context) -> kube::Result<Found<DynamicObject, DynamicObject>> {
+async fn found(ctx: &Context) -> kube::Result<AdmissionObjects<DynamicObject, DynamicObject>> {
     let policies = api::<ValidatingAdmissionPolicy>(ctx);
     let bindings = api::<ValidatingAdmissionPolicyBinding>(ctx);
-    let mut found = Found { policies: Vec::new(), bindings: Vec::new() };
+    let mut found = AdmissionObjects { policies: Vec::new(), bindings: Vec::new() };
     for name in names(&ctx.installation) {
         found.policies.extend(policies.get_opt(&name).await?);
         found.bindings.extend(bindings.get_opt(&name).await?);

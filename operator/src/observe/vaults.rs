@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    lead::{Book, Leadership},
+    lead::{Leadership, TokenAccessors},
     pki::Serial,
 };
 use subrosa_records::channels::ChannelRecords;
@@ -195,7 +195,7 @@ pub struct Lead {
     /// What each of them needs.
     pub leadership: Leadership,
     /// Where the tokens are written down; nowhere without an election.
-    pub book: Option<Arc<Book>>,
+    pub tokens: Option<Arc<TokenAccessors>>,
     /// What this replica calls itself.
     pub user_agent: String,
 }
@@ -238,8 +238,8 @@ impl Vaults {
         if let Some(vault) = connected() {
             return Ok(vault);
         }
-        let turn = Arc::clone(self.connecting().entry(name.clone()).or_default());
-        let _turn = turn.lock().await;
+        let connecting = Arc::clone(self.connecting().entry(name.clone()).or_default());
+        let _one_at_a_time = connecting.lock().await;
         // Another reconcile may have been quicker.
         if let Some(vault) = connected() {
             return Ok(vault);
@@ -253,8 +253,8 @@ impl Vaults {
     pub fn forget(&self, domain: &str) {
         self.known().remove(domain);
         self.connecting().remove(domain);
-        if let Some(book) = &self.lead.book {
-            book.forget(domain);
+        if let Some(tokens) = &self.lead.tokens {
+            tokens.forget(domain);
         }
     }
 
@@ -271,7 +271,7 @@ impl Vaults {
         let mount = |text: &str| MountPath::new(text).map_err(|error| fault(&error.into()));
         let auth_mount = mount(domain::auth_mount(domain))?;
         let login = self.login(spec, &auth_mount).await?;
-        let register = self.lead.book.as_ref().map(|book| book.of(&domain.name_any()));
+        let register = self.lead.tokens.as_ref().map(|tokens| tokens.of(&domain.name_any()));
         let session = Session::new(vault.clone(), login).registered(register);
         let state = session.state();
         let stop = CancellationToken::new();

@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         /// A server, a watch that shows one of its versions so far, and writes whose answers may be lost: what is
-        /// wanted stands there after each turn that was answered.
+        /// wanted stands there after each reconcile that was answered.
         #[test]
         fn what_is_wanted_ends_up_there(
             turns in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>(), 0..3_u8), 1..40),

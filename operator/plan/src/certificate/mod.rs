@@ -35,7 +35,7 @@ use crate::world::certificate::Validity;
 
 /// The certificate that pods mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Held {
+pub enum CurrentCertificate {
     /// One that the Channel's own authority signed.
     Issued(LeafFacts),
     /// One that somebody else issued.
@@ -44,7 +44,7 @@ pub enum Held {
     OfEach,
 }
 
-impl Held {
+impl CurrentCertificate {
     /// Its serial, lower-case hex; empty where each pod has another.
     #[must_use]
     pub fn serial(&self) -> &str {
@@ -66,7 +66,7 @@ impl Held {
     }
 }
 
-impl From<LeafFacts> for Held {
+impl From<LeafFacts> for CurrentCertificate {
     fn from(leaf: LeafFacts) -> Self {
         Self::Issued(leaf)
     }

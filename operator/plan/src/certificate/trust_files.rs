@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use subrosa_crds::names::is_dns_label;
 use thiserror::Error;
 
-use super::leaf::is_label;
 use crate::record::generations::Generations;
 use crate::world::pem;
 
@@ -121,7 +121,7 @@ pub fn trust_files(sources: &TrustSources) -> (TrustFiles, Vec<TrustProblem>) {
     .into();
     for (party, bundle) in &sources.external {
         let file = external_file(party);
-        if is_label(party) {
+        if is_dns_label(party) {
             let one = [(party.clone(), vec![bundle.clone()])].into();
             let text = side(&file, &one, &mut problems);
             files.insert(file, text);

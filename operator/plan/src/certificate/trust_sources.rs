@@ -11,7 +11,7 @@ use crate::{
     },
     consent::{
         connection::{Connection, party_has_trust},
-        extra_trust::{ExtraTrust, Standing},
+        extra_trust::{ExtraTrust, TrustState},
     },
     record::connection::Other,
     world::{World, bundle, pem::certificates},
@@ -57,7 +57,7 @@ pub fn sources<'a>(
         }
     }
     for entry in extra {
-        let Standing::InForce(bundle) = &entry.standing else { continue };
+        let TrustState::InForce(bundle) = &entry.state else { continue };
         // No Channel is called so: its namespace would be no DNS label.
         let source = entry.control();
         if entry.key.direction != Some(TrustDirection::Egress) {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use subrosa_crds::names::ChannelRef;
 
-use crate::{certificate::Held, keys::ObservedKey, record::ledger::Ledger, world::fault::Fault};
+use crate::{
+    certificate::CurrentCertificate, keys::ObservedKey, record::ledger::Ledger, world::fault::Fault,
+};
 
 /// What was carried out and seen of a Channel's plan. Only this can make it Ready.
 #[derive(Clone)]
@@ -13,7 +15,7 @@ pub struct Applied {
     /// The ledger as it was last written.
     pub ledger: Result<Ledger, Fault>,
     /// The certificate that pods mount.
-    pub certificate: Result<Held, Fault>,
+    pub certificate: Result<CurrentCertificate, Fault>,
     /// What the authority waits for, where it is blocked.
     pub authority: Result<(), Fault>,
     /// The keys as Vault has them.

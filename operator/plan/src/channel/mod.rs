@@ -32,7 +32,7 @@ use crate::{
     network,
     record::{
         self,
-        connection::{Key, Other},
+        connection::{ConnectionKey, Other},
         ledger::{Access, Ledger, Withdrawal},
     },
     world::{World, domain, peers_of},
@@ -125,8 +125,8 @@ pub fn plan_withdrawals(
 /// What is noted as open, and as trusted beside it; none where everything declared counts.
 #[derive(Clone, Copy)]
 struct Noted<'a> {
-    open: &'a BTreeSet<Key>,
-    extra: Option<&'a BTreeSet<record::extra_trust::Key>>,
+    open: &'a BTreeSet<ConnectionKey>,
+    extra: Option<&'a BTreeSet<record::extra_trust::ExtraTrustKey>>,
 }
 
 fn with_open(
@@ -213,7 +213,7 @@ fn stalled_peers(
 }
 
 /// Where nothing new may open, only what was open stays so.
-fn hold_back(connections: &mut [Connection], open: &BTreeSet<Key>) {
+fn hold_back(connections: &mut [Connection], open: &BTreeSet<ConnectionKey>) {
     for connection in connections.iter_mut().filter(|connection| connection.is_open()) {
         if !open.contains(&connection.key()) {
             connection.state = State::AwaitingConsent;
@@ -243,7 +243,7 @@ impl Plan {
     }
 
     /// The open connections, as the ledger remembers them.
-    pub fn open(&self) -> BTreeSet<Key> {
+    pub fn open(&self) -> BTreeSet<ConnectionKey> {
         self.connections.iter().filter(|connection| connection.is_open()).map(Connection::key).collect()
     }
 

@@ -27,11 +27,11 @@ fn voice(patch: Value) -> Value {
     spec
 }
 
-fn key(direction: Direction, name: &str, other: &str) -> Key {
-    Key { direction, name: name.into(), other: Other::Channel(named(other)) }
+fn key(direction: Direction, name: &str, other: &str) -> ConnectionKey {
+    ConnectionKey { direction, name: name.into(), other: Other::Channel(named(other)) }
 }
 
-fn both() -> BTreeSet<Key> {
+fn both() -> BTreeSet<ConnectionKey> {
     [key(Direction::Ingress, "ivr", "cc-front/ivr"), key(Direction::Egress, "recorder", "cc-data/recorder")]
         .into()
 }

@@ -25,7 +25,7 @@ use subrosa_crds::{
 };
 
 use crate::{
-    record::connection::{Key, Other},
+    record::connection::{ConnectionKey, Other},
     world::World,
 };
 
@@ -94,8 +94,8 @@ impl Connection {
     }
 
     /// What tells this connection from the Channel's others.
-    pub fn key(&self) -> Key {
-        Key { direction: self.direction, name: self.name.clone(), other: self.other.clone() }
+    pub fn key(&self) -> ConnectionKey {
+        ConnectionKey { direction: self.direction, name: self.name.clone(), other: self.other.clone() }
     }
 }
 
@@ -103,7 +103,7 @@ impl Connection {
 #[derive(Clone, Copy, Default)]
 pub struct Memory<'a> {
     /// The connections that are open now, as the ledger has them.
-    pub open: Option<&'a BTreeSet<Key>>,
+    pub open: Option<&'a BTreeSet<ConnectionKey>>,
     /// Peers that are Stalled: their declarations may be a bad edit.
     pub stalled: Option<&'a BTreeSet<ChannelRef>>,
 }
@@ -124,7 +124,7 @@ pub fn connections(
 }
 
 /// Every connection that `channel` declares, whatever the other ends say.
-pub fn declared(channel: &Channel, name: &ChannelRef) -> BTreeSet<Key> {
+pub fn declared(channel: &Channel, name: &ChannelRef) -> BTreeSet<ConnectionKey> {
     let key = |peer: &Peer, direction| {
         let other = match peer.kind() {
             PeerKind::Channel => {
@@ -133,7 +133,7 @@ pub fn declared(channel: &Channel, name: &ChannelRef) -> BTreeSet<Key> {
             PeerKind::ExternalParty => Other::Party(peer.name.clone()),
             PeerKind::Service => Other::Service(peer.name.clone()),
         };
-        Key { direction, name: peer.name.clone(), other }
+        ConnectionKey { direction, name: peer.name.clone(), other }
     };
     let accepts = channel.spec.accepts.iter().map(|peer| key(peer, Direction::Ingress));
     accepts.chain(channel.spec.connects_to.iter().map(|peer| key(peer, Direction::Egress))).collect()

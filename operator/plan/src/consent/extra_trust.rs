@@ -10,7 +10,7 @@ use jiff::{Timestamp, civil::Date};
 use subrosa_crds::{Channel, TrustDomain};
 
 use crate::{
-    record::extra_trust::Key,
+    record::extra_trust::ExtraTrustKey,
     world::{World, bundle, domain, fault::Fault},
 };
 
@@ -18,16 +18,16 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtraTrust {
     /// What it has trusted.
-    pub key: Key,
+    pub key: ExtraTrustKey,
     /// Its last day, as written.
     pub expires: String,
     /// What becomes of it today.
-    pub standing: Standing,
+    pub state: TrustState,
 }
 
 /// What becomes of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum TrustState {
     /// Trusted: the bundle's text.
     InForce(String),
     /// Its last day is past: nothing of it is trusted.
@@ -41,7 +41,7 @@ pub enum Standing {
 impl ExtraTrust {
     /// Whether it is trusted now.
     pub fn is_in_force(&self) -> bool {
-        matches!(self.standing, Standing::InForce(_))
+        matches!(self.state, TrustState::InForce(_))
     }
 
     /// How status names the loosened control.
@@ -56,30 +56,30 @@ pub fn judge(channel: &Channel, domain: &TrustDomain, world: &World, now: Timest
     let entries = channel.spec.tls.iter().flat_map(|tls| &tls.extra_trust);
     entries
         .map(|entry| {
-            let key = Key {
+            let key = ExtraTrustKey {
                 name: entry.name.clone(),
                 direction: entry.direction,
                 ca_bundle: entry.ca_bundle.clone(),
             };
-            let standing = standing(&key, &entry.expires, today, world);
-            ExtraTrust { key, expires: entry.expires.clone(), standing }
+            let state = state(&key, &entry.expires, today, world);
+            ExtraTrust { key, expires: entry.expires.clone(), state }
         })
         .collect()
 }
 
-fn standing(key: &Key, expires: &str, today: Date, world: &World) -> Standing {
+fn state(key: &ExtraTrustKey, expires: &str, today: Date, world: &World) -> TrustState {
     let field = format!("spec.tls.extraTrust[{}]", key.name);
-    let refused = |reason, message: String| Standing::Refused(Fault::new(reason, message));
+    let refused = |reason, message: String| TrustState::Refused(Fault::new(reason, message));
     // The schema checks the digits, not the calendar: 2027-02-31 passes it.
     let Ok(last) = expires.parse::<Date>() else {
         let message = format!("{field}.expires: {expires:?} is no day of the calendar; write YYYY-MM-DD");
         return refused("InvalidDate", message);
     };
     if last < today {
-        return Standing::Ended;
+        return TrustState::Ended;
     }
     match bundle::authorities(world, &key.ca_bundle) {
-        Ok(text) => Standing::InForce(text.to_owned()),
+        Ok(text) => TrustState::InForce(text.to_owned()),
         Err(unusable) => {
             refused(unusable.reason(), format!("{field}.caBundle: {unusable}, or remove the entry"))
         }
@@ -87,16 +87,16 @@ fn standing(key: &Key, expires: &str, today: Date, world: &World) -> Standing {
 }
 
 /// Where nothing new opens, only what was noted as trusted before stays so.
-pub fn hold_back(entries: &mut [ExtraTrust], noted: &BTreeSet<Key>) {
+pub fn hold_back(entries: &mut [ExtraTrust], noted: &BTreeSet<ExtraTrustKey>) {
     for entry in entries.iter_mut().filter(|entry| entry.is_in_force()) {
         if !noted.contains(&entry.key) {
-            entry.standing = Standing::HeldBack;
+            entry.state = TrustState::HeldBack;
         }
     }
 }
 
 /// What is trusted now, as the ledger remembers it.
-pub fn in_force(entries: &[ExtraTrust]) -> BTreeSet<Key> {
+pub fn in_force(entries: &[ExtraTrust]) -> BTreeSet<ExtraTrustKey> {
     entries.iter().filter(|entry| entry.is_in_force()).map(|entry| entry.key.clone()).collect()
 }
 
@@ -107,8 +107,8 @@ pub fn wake_at(entries: &[ExtraTrust], domain: &TrustDomain, now: Timestamp) -> 
 
 /// What holds an entry up, as status says it.
 pub fn fault(entries: &[ExtraTrust]) -> Option<&Fault> {
-    entries.iter().find_map(|entry| match &entry.standing {
-        Standing::Refused(fault) => Some(fault),
+    entries.iter().find_map(|entry| match &entry.state {
+        TrustState::Refused(fault) => Some(fault),
         _ => None,
     })
 }

@@ -8,14 +8,14 @@ use subrosa_crds::{
 };
 
 use super::{
-    Draft, Found,
+    Draft, Survey,
     candidate::Candidate,
     rules::{self, Reach, Rule},
 };
 use crate::world::selector;
 
 /// Adds to `draft` what is to be said of everything that is no named pod.
-pub fn describe(candidate: &Candidate<'_>, all: &[Candidate<'_>], found: &Found, draft: &mut Draft) {
+pub fn describe(candidate: &Candidate<'_>, all: &[Candidate<'_>], found: &Survey, draft: &mut Draft) {
     let Some(surveyed) = found.surveyed.get(&candidate.name.namespace) else { return };
     let domain = surveyed
         .trust_domain
@@ -45,7 +45,7 @@ fn around(
     direction: Direction,
     domain: Option<&TrustDomain>,
     all: &[Candidate<'_>],
-    found: &Found,
+    found: &Survey,
     draft: &mut Draft,
 ) {
     let own = candidate.name.namespace.as_str();
@@ -138,7 +138,7 @@ fn remember(lines: &mut Vec<String>, line: String) {
 }
 
 /// Who is behind addresses.
-fn addresses(cidr: &str, direction: Direction, domain: Option<&TrustDomain>, found: &Found) -> String {
+fn addresses(cidr: &str, direction: Direction, domain: Option<&TrustDomain>, found: &Survey) -> String {
     let Ok(wanted) = cidr.parse::<IpNet>() else { return "no address range".to_owned() };
     let within = |texts: &[String]| {
         texts.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|net| net.contains(&wanted))

@@ -11,7 +11,7 @@ use subrosa_crds::{
     trust_domain::Direction,
 };
 
-use super::{Found, Service, Surveyed, Workload, rules, shortened};
+use super::{Service, Survey, Surveyed, Workload, rules, shortened};
 use crate::world::selector;
 
 /// How long a Channel's name may be.
@@ -256,7 +256,7 @@ pub fn tell_apart(candidates: &mut [Candidate<'_>]) {
 }
 
 /// Ports that only NetworkPolicies name.
-pub fn add_what_policies_name(candidates: &mut [Candidate<'_>], found: &Found) {
+pub fn add_what_policies_name(candidates: &mut [Candidate<'_>], found: &Survey) {
     for candidate in candidates.iter_mut() {
         for (namespace, surveyed) in &found.surveyed {
             let own = namespace == &candidate.name.namespace;

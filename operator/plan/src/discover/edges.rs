@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use subrosa_crds::{channel::Listener, names::ChannelRef, trust_domain::Direction};
 
 use super::{
-    ContainerPort, Found,
+    ContainerPort, Survey,
     candidate::Candidate,
     rules::{self, Reach, Rule},
 };
@@ -47,7 +47,7 @@ struct Said<'a> {
 }
 
 /// Every connection that some policy names and no other one refuses, with at least one drafted end.
-pub fn edges(candidates: &[Candidate<'_>], found: &Found) -> Vec<Edge> {
+pub fn edges(candidates: &[Candidate<'_>], found: &Survey) -> Vec<Edge> {
     let ends = ends(candidates, found);
     let mut edges = Vec::new();
     for from in &ends {
@@ -58,7 +58,7 @@ pub fn edges(candidates: &[Candidate<'_>], found: &Found) -> Vec<Edge> {
     edges
 }
 
-fn ends<'a>(candidates: &'a [Candidate<'a>], found: &'a Found) -> Vec<End<'a>> {
+fn ends<'a>(candidates: &'a [Candidate<'a>], found: &'a Survey) -> Vec<End<'a>> {
     let drafted = candidates.iter().enumerate().map(|(index, candidate)| End {
         drafted: Some(index),
         name: candidate.name.clone(),
@@ -84,7 +84,7 @@ fn ends<'a>(candidates: &'a [Candidate<'a>], found: &'a Found) -> Vec<End<'a>> {
     drafted.chain(there).collect()
 }
 
-fn edge(from: &End<'_>, to: &End<'_>, found: &Found) -> Option<Edge> {
+fn edge(from: &End<'_>, to: &End<'_>, found: &Survey) -> Option<Edge> {
     let outward = said(from, to, Direction::Egress, found)?;
     let inward = said(to, from, Direction::Ingress, found)?;
     let named: Vec<_> = outward.named.union(&inward.named).cloned().collect();
@@ -128,7 +128,7 @@ fn edge(from: &End<'_>, to: &End<'_>, found: &Found) -> Option<Edge> {
 }
 
 /// What the policies of `end` say of `other`; none where they refuse it.
-fn said<'a>(end: &End<'_>, other: &End<'_>, direction: Direction, found: &'a Found) -> Option<Said<'a>> {
+fn said<'a>(end: &End<'_>, other: &End<'_>, direction: Direction, found: &'a Survey) -> Option<Said<'a>> {
     let silent = Said { rules: None, named: BTreeSet::new() };
     let Some(surveyed) = found.surveyed.get(&end.name.namespace) else { return Some(silent) };
     let Some(rules) = rules::rules(surveyed, &end.labels, direction) else { return Some(silent) };

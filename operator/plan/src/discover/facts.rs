@@ -14,7 +14,7 @@ use subrosa_crds::{
 
 /// Everything that a draft may look at.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct Survey {
     /// The namespaces that were asked for.
     pub surveyed: BTreeMap<String, Surveyed>,
     /// The labels of every namespace, as far as they may be read.

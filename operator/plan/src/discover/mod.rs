@@ -1,7 +1,7 @@
 //! Drafts of Channels for workloads that run already: from what is found to what could be written.
 //!
 //! ```text
-//!  Found ─▶ candidate: a workload, its preset and listeners
+//!  Survey ─▶ candidate: a workload, its preset and listeners
 //!              │
 //!              ├─▶ edges: which NetworkPolicy names whom, and does no other one refuse it ─▶ accepts, connectsTo
 //!              └─▶ around: addresses, whole namespaces, everybody ─▶ remarks, for a person to decide
@@ -25,7 +25,7 @@ use subrosa_crds::{
 };
 
 use candidate::Candidate;
-pub use facts::{ContainerPort, Found, Service, ServicePort, Surveyed, Workload};
+pub use facts::{ContainerPort, Service, ServicePort, Survey, Surveyed, Workload};
 
 /// What could be written for a workload.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +52,7 @@ pub struct Drafts {
 }
 
 /// Drafts a Channel for every workload of the surveyed namespaces that has none.
-pub fn draft(found: &Found) -> Drafts {
+pub fn draft(found: &Survey) -> Drafts {
     let mut drafts = Drafts::default();
     let mut candidates = Vec::new();
     for (namespace, surveyed) in &found.surveyed {
@@ -101,7 +101,7 @@ pub fn draft(found: &Found) -> Drafts {
     drafts
 }
 
-fn of_namespace(namespace: &str, surveyed: &Surveyed, found: &Found) -> Vec<String> {
+fn of_namespace(namespace: &str, surveyed: &Surveyed, found: &Survey) -> Vec<String> {
     let mut remarks = Vec::new();
     match &surveyed.trust_domain {
         None => remarks.push(format!(
@@ -137,7 +137,7 @@ fn of_namespace(namespace: &str, surveyed: &Surveyed, found: &Found) -> Vec<Stri
 }
 
 /// The Channel that has the workload's pods.
-fn existing<'a>(namespace: &str, workload: &Workload, found: &'a Found) -> Option<&'a ChannelRef> {
+fn existing<'a>(namespace: &str, workload: &Workload, found: &'a Survey) -> Option<&'a ChannelRef> {
     let mut channels = found.channels.iter().filter(|(name, _)| name.namespace == namespace);
     channels
         .find(|(_, channel)| {

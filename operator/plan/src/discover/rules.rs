@@ -12,7 +12,7 @@ use subrosa_crds::{
     trust_domain::Direction,
 };
 
-use super::{ContainerPort, Found, Surveyed};
+use super::{ContainerPort, Survey, Surveyed};
 use crate::world::selector;
 
 /// The label by which every namespace has its name.
@@ -91,7 +91,7 @@ impl Rule<'_> {
         own: &str,
         namespace: &str,
         labels: &BTreeMap<String, String>,
-        found: &Found,
+        found: &Survey,
     ) -> Reach {
         let Some(peer) = self.peer else { return Reach::Broadly };
         if peer.ip_block.is_some() {
@@ -182,7 +182,7 @@ fn named_namespace(wanted: &LabelSelector) -> Option<&str> {
 }
 
 /// A namespace's labels; at least its name, where they may not be read.
-fn labels_of(namespace: &str, found: &Found) -> BTreeMap<String, String> {
+fn labels_of(namespace: &str, found: &Survey) -> BTreeMap<String, String> {
     let mut labels = found.labels.get(namespace).cloned().unwrap_or_default();
     labels.insert(NAME_LABEL.to_owned(), namespace.to_owned());
     labels

@@ -48,8 +48,8 @@ impl Place {
         self
     }
 
-    fn found(self, namespace: &str) -> Found {
-        Found { surveyed: [(namespace.to_owned(), self.surveyed)].into(), ..Found::default() }
+    fn found(self, namespace: &str) -> Survey {
+        Survey { surveyed: [(namespace.to_owned(), self.surveyed)].into(), ..Survey::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 //! Channel.
 //!
 //! ```text
-//!  request ─▶ turn: whose pod is it? ─▶ Of(Channel) ─▶ answer: may it have one now? ─▶ Issue, Deny or Wait
+//!  request ─▶ responder: whose pod is it? ─▶ Of(Channel) ─▶ answer: may it have one now? ─▶ Issue, Deny or Wait
 //!                   └─ nobody's, or there is no such pod ─▶ Wait a little, for watches lag, then Deny
 //! ```
 //!
@@ -51,7 +51,7 @@ impl Refusal {
 
 /// Who answers a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Responder {
     /// This Channel: the pod is one of its.
     Of(ChannelRef),
     /// Nobody, for good.
@@ -60,9 +60,9 @@ pub enum Turn {
     Wait(Timestamp),
 }
 
-/// Whose turn it is to answer a request of `namespace`.
+/// Who answers a request of `namespace`.
 #[must_use]
-pub fn turn(namespace: &str, request: &Request, world: &World, now: Timestamp) -> Turn {
+pub fn responder(namespace: &str, request: &Request, world: &World, now: Timestamp) -> Responder {
     let pods = world.pods.get(namespace);
     let pod = pods.and_then(|pods| pods.get(&request.pod)).filter(|pod| pod.uid == request.pod_uid);
     let refusal = match pod {
@@ -71,7 +71,7 @@ pub fn turn(namespace: &str, request: &Request, world: &World, now: Timestamp) -
             format!("there is no pod {namespace}/{} with UID {}", request.pod, request.pod_uid),
         ),
         Some(pod) => match owner(namespace, pod, world) {
-            Some(channel) => return Turn::Of(channel),
+            Some(channel) => return Responder::Of(channel),
             None => Refusal::new(
                 "NoChannel",
                 format!(
@@ -83,7 +83,7 @@ pub fn turn(namespace: &str, request: &Request, world: &World, now: Timestamp) -
         },
     };
     let patience = after(request.created, PATIENCE);
-    if now < patience { Turn::Wait(patience) } else { Turn::Deny(refusal) }
+    if now < patience { Responder::Wait(patience) } else { Responder::Deny(refusal) }
 }
 
 /// Whether a denial stands by what the API server says now: `fresh` has the pod and the Channels of the namespace, read
@@ -129,7 +129,7 @@ fn owner(namespace: &str, pod: &PodFacts, world: &World) -> Option<ChannelRef> {
 pub fn of_channel(name: &ChannelRef, world: &World, now: Timestamp) -> Vec<(String, Request)> {
     let requests = world.requests.get(&name.namespace).into_iter().flatten();
     requests
-        .filter(|(_, request)| turn(&name.namespace, request, world, now) == Turn::Of(name.clone()))
+        .filter(|(_, request)| responder(&name.namespace, request, world, now) == Responder::Of(name.clone()))
         .map(|(at, request)| (at.clone(), request.clone()))
         .collect()
 }

@@ -58,38 +58,38 @@ fn later(seconds: i64) -> Timestamp {
     after(now(), SignedDuration::from_secs(seconds))
 }
 
-fn turn_at(scene: &Scene, request: &Request, at: Timestamp) -> Turn {
-    turn("cc-front", request, scene, at)
+fn responder_at(scene: &Scene, request: &Request, at: Timestamp) -> Responder {
+    responder("cc-front", request, scene, at)
 }
 
-fn denied(turn: Turn) -> Refusal {
-    match turn {
-        Turn::Deny(refusal) => refusal,
+fn denied(responder: Responder) -> Refusal {
+    match responder {
+        Responder::Deny(refusal) => refusal,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn a_pod_of_a_channel_is_its_channels() {
-    assert_eq!(turn_at(&scene(), &request("voice-0"), now()), Turn::Of(named("cc-front/voice")));
+    assert_eq!(responder_at(&scene(), &request("voice-0"), now()), Responder::Of(named("cc-front/voice")));
     let others = scene().channel("cc-data/voice", delivered(json!({})));
-    assert_eq!(turn_at(&others, &request("voice-0"), now()), Turn::Of(named("cc-front/voice")));
+    assert_eq!(responder_at(&others, &request("voice-0"), now()), Responder::Of(named("cc-front/voice")));
 }
 
 #[test]
 fn a_pod_that_is_not_there_or_another_of_its_name_is_waited_for_and_then_denied() {
     let another = Request { pod_uid: "uid-of-before".into(), ..request("voice-0") };
     for wrong in [request("voice-1"), another] {
-        assert_eq!(turn_at(&scene(), &wrong, now()), Turn::Wait(later(30)));
-        assert_eq!(denied(turn_at(&scene(), &wrong, later(30))).reason, "PodNotFound");
+        assert_eq!(responder_at(&scene(), &wrong, now()), Responder::Wait(later(30)));
+        assert_eq!(denied(responder_at(&scene(), &wrong, later(30))).reason, "PodNotFound");
     }
 }
 
 #[test]
 fn a_pod_of_no_channel_is_told_what_to_apply() {
     let scene = pod(scene(), "stranger", "stranger");
-    assert_eq!(turn_at(&scene, &request("stranger"), now()), Turn::Wait(later(30)));
-    let refusal = denied(turn_at(&scene, &request("stranger"), later(31)));
+    assert_eq!(responder_at(&scene, &request("stranger"), now()), Responder::Wait(later(30)));
+    let refusal = denied(responder_at(&scene, &request("stranger"), later(31)));
     assert_eq!(refusal.reason, "NoChannel");
     assert!(
         refusal.message.contains("stranger") && refusal.message.contains("PodCertificate"),
@@ -108,7 +108,7 @@ fn where_two_channels_select_a_pod_the_older_has_it() {
     };
     let scene = pod(Scene::new(), "voice-0", "voice");
     let scene = scene.given(made("cc-front/a-newer", "20")).given(made("cc-front/b-older", "10"));
-    assert_eq!(turn_at(&scene, &request("voice-0"), now()), Turn::Of(named("cc-front/b-older")));
+    assert_eq!(responder_at(&scene, &request("voice-0"), now()), Responder::Of(named("cc-front/b-older")));
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl fmt::Display for Other {
 /// What tells a connection from the Channel's others: the list it stands in, its name there, and with
 /// whom it is. An entry that names another peer than before is another connection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Key {
+pub struct ConnectionKey {
     /// Ingress for accepts, Egress for connectsTo.
     pub direction: Direction,
     /// The entry's name.

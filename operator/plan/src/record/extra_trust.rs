@@ -6,7 +6,7 @@ use subrosa_crds::{channel::TrustDirection, common::ConfigMapKey};
 /// What an entry has trusted. The same name with another bundle or direction is something else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Key {
+pub struct ExtraTrustKey {
     /// The entry's name.
     pub name: String,
     /// Whom it vouches for; both where absent.

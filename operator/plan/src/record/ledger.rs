@@ -13,7 +13,8 @@ use subrosa_crds::{
 };
 
 use crate::record::{
-    connection::Key, extra_trust, generations::Generations, issuances::Issuances, pods::PodCertificates,
+    connection::ConnectionKey, extra_trust, generations::Generations, issuances::Issuances,
+    pods::PodCertificates,
 };
 
 /// The record of one Channel.
@@ -40,10 +41,10 @@ pub struct Ledger {
     pub access: Option<Access>,
     /// The connections that are open, noted before they are opened.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub open: BTreeSet<Key>,
+    pub open: BTreeSet<ConnectionKey>,
     /// The further authorities that are trusted, noted before they are.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub extra_trust: BTreeSet<extra_trust::Key>,
+    pub extra_trust: BTreeSet<extra_trust::ExtraTrustKey>,
     /// Withdrawn connections, not yet proven closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closing: Vec<Withdrawal>,
@@ -82,7 +83,7 @@ pub struct Access {
 pub struct Withdrawal {
     /// Which.
     #[serde(flatten)]
-    pub key: Key,
+    pub key: ConnectionKey,
     /// Since when new connections are refused.
     pub since: Timestamp,
 }

@@ -22,7 +22,7 @@ use subrosa_crds::{
     preset,
 };
 use subrosa_plan::{
-    discover::{ContainerPort, Found, ServicePort, Surveyed, Workload},
+    discover::{ContainerPort, ServicePort, Survey, Surveyed, Workload},
     network::coverage,
     world::selector,
 };
@@ -63,9 +63,9 @@ pub struct Objects {
 ///
 /// # Errors
 /// When a namespace is not there, or what is in it cannot be read.
-pub async fn found(cluster: &Cluster, namespaces: &[String]) -> Result<(Found, Vec<&'static str>)> {
+pub async fn found(cluster: &Cluster, namespaces: &[String]) -> Result<(Survey, Vec<&'static str>)> {
     let mut hidden = Vec::new();
-    let mut found = Found::default();
+    let mut found = Survey::default();
     match cluster.list_known::<Namespace>().await? {
         None => hidden.push("Namespaces"),
         Some(all) => {

@@ -1,6 +1,6 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use subrosa_plan::discover::{Found, Surveyed, draft};
+use subrosa_plan::discover::{Survey, Surveyed, draft};
 
 use super::{
     read::{Objects, survey},
@@ -119,7 +119,7 @@ fn of<T: DeserializeOwned>(objects: &[Value], kind: &str, namespace: &str) -> Ve
     objects.iter().filter(is).map(|one| serde_json::from_value(one.clone()).unwrap()).collect()
 }
 
-fn found(namespaces: &[&str]) -> Found {
+fn found(namespaces: &[&str]) -> Survey {
     let objects: Vec<Value> = serde_saphyr::from_multiple(RUNNING).unwrap();
     let of_namespace = |namespace: &&str| -> (String, Surveyed) {
         let surveyed = survey(Objects {
@@ -132,7 +132,7 @@ fn found(namespaces: &[&str]) -> Found {
         });
         ((*namespace).to_owned(), surveyed)
     };
-    Found { surveyed: namespaces.iter().map(of_namespace).collect(), ..Found::default() }
+    Survey { surveyed: namespaces.iter().map(of_namespace).collect(), ..Survey::default() }
 }
 
 fn drafted(namespaces: &[&str]) -> String {

@@ -6,7 +6,7 @@ use subrosa_plan::{
     channel::{self, Plan, Scope},
     consent::{
         connection::{Connection, State},
-        extra_trust::{ExtraTrust, Standing},
+        extra_trust::{ExtraTrust, TrustState},
     },
     network::coverage,
     record::connection::Other,
@@ -89,19 +89,19 @@ impl Planned {
     /// What was not given is a note; what can never be trusted as it is written is an error.
     fn extra_trust(&self, extra: &ExtraTrust, field: &str) -> Option<Finding> {
         let manifest = &self.declared.manifest;
-        match &extra.standing {
-            Standing::InForce(_) | Standing::HeldBack => None,
-            Standing::Ended => {
+        match &extra.state {
+            TrustState::InForce(_) | TrustState::HeldBack => None,
+            TrustState::Ended => {
                 let message = format!("its last day was {}: it trusts nobody, remove it", extra.expires);
                 Some(manifest.note(&format!("{field}.expires"), message))
             }
-            Standing::Refused(fault) if fault.reason == "CABundleNotFound" => {
+            TrustState::Refused(fault) if fault.reason == "CABundleNotFound" => {
                 let key = &extra.key.ca_bundle;
                 let message =
                     format!("key {} of ConfigMap {} is not among the files", key.key, key.config_map);
                 Some(manifest.note(&format!("{field}.caBundle"), message))
             }
-            Standing::Refused(fault) => Some(manifest.error(field, fault.message.clone())),
+            TrustState::Refused(fault) => Some(manifest.error(field, fault.message.clone())),
         }
     }
 

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use subrosa_crds::channel::Delivery;
 use subrosa_plan::{
     certificate::{
-        Held, Malformed, TrustFiles,
+        CurrentCertificate, Malformed, TrustFiles,
         external::{ObservedExternal, judge, late},
     },
     record::ledger::Ledger,
@@ -34,7 +34,7 @@ impl Work<'_> {
         version: u64,
         slot: Slot,
         files: &TrustFiles,
-    ) -> (Result<Held, Fault>, Result<Ledger, Fault>) {
+    ) -> (Result<CurrentCertificate, Fault>, Result<Ledger, Fault>) {
         let ledger = match self.commit(ledger, version).await {
             Ok(ledger) => ledger,
             Err(fault) => return (Err(fault.clone()), Err(fault)),
@@ -45,14 +45,16 @@ impl Work<'_> {
         };
         match written {
             // Each pod asks for its own.
-            Ok(_) if self.plan.delivery == Delivery::PodCertificate => (Ok(Held::OfEach), Ok(ledger)),
+            Ok(_) if self.plan.delivery == Delivery::PodCertificate => {
+                (Ok(CurrentCertificate::OfEach), Ok(ledger))
+            }
             Ok(_) => (self.external().await, Ok(ledger)),
             Err(fault) => (Err(fault), Ok(ledger)),
         }
     }
 
     /// The certificate that somebody else issues, as it is now.
-    async fn external(&mut self) -> Result<Held, Fault> {
+    async fn external(&mut self) -> Result<CurrentCertificate, Fault> {
         self.wake.push(later(self.now, LOOK));
         let Some(name) = self.plan.external.as_deref() else {
             return Err(Fault::new("Internal", "no certificate is named: please report this"));
@@ -75,6 +77,6 @@ impl Work<'_> {
         let facts = judge(observed, name, self.now)?;
         self.wake
             .extend([late(facts.validity), facts.validity.not_after].into_iter().filter(|at| *at > self.now));
-        Ok(Held::External(facts))
+        Ok(CurrentCertificate::External(facts))
     }
 }

@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_plan::{
     certificate::{
-        Held, LeafSpec, ObservedSecret, Reason, TrustFiles, Wanted, reissue, reissue_reason, secrets::Holds,
+        CurrentCertificate, LeafSpec, ObservedSecret, Reason, TrustFiles, Wanted, reissue, reissue_reason,
+        secrets::Holds,
     },
     channel::Scope,
     record::{issuances::Issuance, ledger::Ledger},
@@ -28,7 +29,7 @@ pub(super) struct Certified {
     /// What holds the authority up.
     pub authority: Result<(), Fault>,
     /// The certificate that pods mount.
-    pub certificate: Result<Held, Fault>,
+    pub certificate: Result<CurrentCertificate, Fault>,
     /// The ledger as it stands.
     pub ledger: Result<Ledger, Fault>,
 }
@@ -105,7 +106,7 @@ impl Work<'_> {
         authority: &Authority,
         files: &TrustFiles,
         may_issue: bool,
-    ) -> (Result<Held, Fault>, Result<Ledger, Fault>) {
+    ) -> (Result<CurrentCertificate, Fault>, Result<Ledger, Fault>) {
         let observed = slot.observe(&authority.usable);
         let signing = ledger.authority.signing().map(|signing| signing.version);
         let issuer = authority.usable.iter().find(|one| Some(one.version()) == signing);

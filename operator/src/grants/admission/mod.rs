@@ -28,7 +28,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 
 use super::{Installation, rbac::named};
 
-pub use unedited::{Difference, Found, Gap, RESTORE, gaps, unedited};
+pub use unedited::{AdmissionObjects, Difference, Gap, RESTORE, gaps, unedited};
 
 /// A policy and the binding that puts it in force. Both have the same name.
 #[derive(Clone, Debug, PartialEq)]

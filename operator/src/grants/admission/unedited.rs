@@ -81,7 +81,7 @@ impl fmt::Display for Gap {
 
 /// The policies and bindings as they stand in the cluster.
 #[derive(Clone, Debug)]
-pub struct Found<P, B> {
+pub struct AdmissionObjects<P, B> {
     /// The ValidatingAdmissionPolicies.
     pub policies: Vec<P>,
     /// Their bindings.
@@ -89,7 +89,7 @@ pub struct Found<P, B> {
 }
 
 /// What is missing or edited, in the order of `wanted`: nothing if the guards are in place.
-pub fn gaps<P, B>(wanted: &[Guard], found: &Found<P, B>) -> Vec<Gap>
+pub fn gaps<P, B>(wanted: &[Guard], found: &AdmissionObjects<P, B>) -> Vec<Gap>
 where
     P: Resource + Serialize,
     B: Resource + Serialize,
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn gaps_are_named_one_by_one() {
         let wanted = policies(&Installation::default());
-        let mut found = Found {
+        let mut found = AdmissionObjects {
             policies: wanted.iter().map(|guard| guard.policy.clone()).collect(),
             bindings: wanted.iter().map(|guard| guard.binding.clone()).collect(),
         };
@@ -277,8 +277,8 @@ mod tests {
         let edited = "ValidatingAdmissionPolicy subrosa-membership was edited: \
                       spec.failurePolicy is \"Ignore\" instead of \"Fail\"";
         assert_eq!(messages, [edited, "ValidatingAdmissionPolicyBinding subrosa-deletion is missing"]);
-        let nothing: Found<ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding> =
-            Found { policies: vec![], bindings: vec![] };
+        let nothing: AdmissionObjects<ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding> =
+            AdmissionObjects { policies: vec![], bindings: vec![] };
         assert_eq!(gaps(&wanted, &nothing).len(), 2 * wanted.len());
     }
 }

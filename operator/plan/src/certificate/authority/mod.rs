@@ -22,7 +22,7 @@ pub use step::{AuthorityAction, AuthorityFacts, Blocked, PeerFacts, TransitKey, 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use subrosa_crds::names::ChannelId;
+use subrosa_crds::names::{ChannelId, is_dns_label};
 use thiserror::Error;
 
 use crate::world::certificate::{after, fraction};
@@ -86,7 +86,7 @@ impl AuthoritySpec {
             ("channel", &self.channel),
             ("id", &self.id),
         ] {
-            if !is_label(value) {
+            if !is_dns_label(value) {
                 return Err(refused(field, value, "write a DNS label"));
             }
         }

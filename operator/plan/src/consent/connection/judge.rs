@@ -11,7 +11,7 @@ use subrosa_crds::{
 
 use crate::{
     consent::connection::{Connection, Memory, State, entry_for},
-    record::connection::{Key, Other},
+    record::connection::{ConnectionKey, Other},
 };
 use crate::{
     consent::party::{self, Standing},
@@ -80,7 +80,7 @@ impl Judge<'_> {
             );
         };
         let mine_domain = self.domain.metadata.name.as_deref().unwrap_or_default();
-        let key = Key { direction, name: mine.name.clone(), other: Other::Channel(other.clone()) };
+        let key = ConnectionKey { direction, name: mine.name.clone(), other: Other::Channel(other.clone()) };
         let was_open = self.memory.open.is_some_and(|open| open.contains(&key));
         match self.world.namespaces.get(&other.namespace).and_then(|facts| facts.trust_domain.as_deref()) {
             Some(theirs) if theirs == mine_domain => {}

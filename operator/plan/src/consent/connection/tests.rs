@@ -409,7 +409,7 @@ fn a_stalled_peer_keeps_what_was_open_and_opens_nothing_new() {
     let stalled = BTreeSet::from([peer.clone()]);
     let was_open = BTreeSet::from([only(&scene, "cc-front/voice").key()]);
     let nothing = BTreeSet::new();
-    let judge = |open: &BTreeSet<Key>, stalled: &BTreeSet<ChannelRef>| {
+    let judge = |open: &BTreeSet<ConnectionKey>, stalled: &BTreeSet<ChannelRef>| {
         let memory = Memory { open: Some(open), stalled: Some(stalled) };
         let [one] = judged_with(&scene, "cc-front/voice", memory).try_into().unwrap();
         one
@@ -422,14 +422,22 @@ fn a_stalled_peer_keeps_what_was_open_and_opens_nothing_new() {
 
     // Open under another name, in the other direction or with another peer is not open.
     for key in [
-        Key { direction: Direction::Ingress, name: "recorder".into(), other: Other::Channel(peer.clone()) },
-        Key { direction: Direction::Egress, name: "else".into(), other: Other::Channel(peer) },
-        Key {
+        ConnectionKey {
+            direction: Direction::Ingress,
+            name: "recorder".into(),
+            other: Other::Channel(peer.clone()),
+        },
+        ConnectionKey { direction: Direction::Egress, name: "else".into(), other: Other::Channel(peer) },
+        ConnectionKey {
             direction: Direction::Egress,
             name: "recorder".into(),
             other: Other::Channel(named("cc-data/x")),
         },
-        Key { direction: Direction::Egress, name: "recorder".into(), other: Other::Party("recorder".into()) },
+        ConnectionKey {
+            direction: Direction::Egress,
+            name: "recorder".into(),
+            other: Other::Party("recorder".into()),
+        },
     ] {
         assert_eq!(judge(&BTreeSet::from([key]), &stalled).state, State::AwaitingConsent);
     }

@@ -45,9 +45,9 @@ fn file(scene: &Scene, name: &str) -> String {
     files.files().get(name).cloned().unwrap_or_default()
 }
 
-fn standings(scene: &Scene, now: Timestamp) -> Vec<Standing> {
+fn standings(scene: &Scene, now: Timestamp) -> Vec<TrustState> {
     let judged = judge(scene.get(VOICE), &scene.domains[DOMAIN], scene, now);
-    judged.into_iter().map(|one| one.standing).collect()
+    judged.into_iter().map(|one| one.state).collect()
 }
 
 #[test]
@@ -79,8 +79,8 @@ fn the_last_day_is_the_domains_and_counts() {
     let scene = scene(&[entry("old", "2026-11-22", json!({}))]);
     // Midnight in Amsterdam is 23:00 in UTC in November.
     let last = at("2026-11-22T22:59:59Z");
-    assert_eq!(standings(&scene, last), [Standing::InForce(certificate(7))]);
-    assert_eq!(standings(&scene, at("2026-11-22T23:00:00Z")), [Standing::Ended]);
+    assert_eq!(standings(&scene, last), [TrustState::InForce(certificate(7))]);
+    assert_eq!(standings(&scene, at("2026-11-22T23:00:00Z")), [TrustState::Ended]);
     let judged = judge(scene.get(VOICE), &scene.domains[DOMAIN], &scene, last);
     assert_eq!(wake_at(&judged, &scene.domains[DOMAIN], last), Some(at("2026-11-22T23:00:00Z")));
     let after = judge(scene.get(VOICE), &scene.domains[DOMAIN], &scene, at("2026-11-22T23:00:00Z"));
@@ -101,8 +101,8 @@ fn what_is_written_wrongly_is_left_out_alone() {
     assert_eq!(file(&scene, "clients-ca.crt"), certificate(1) + &certificate(7));
     let reasons: Vec<_> = standings(&scene, now())
         .into_iter()
-        .map(|standing| match standing {
-            Standing::Refused(fault) => {
+        .map(|state| match state {
+            TrustState::Refused(fault) => {
                 assert!(fault.message.starts_with("spec.tls.extraTrust["), "{}", fault.message);
                 fault.reason
             }
@@ -125,12 +125,12 @@ fn where_nothing_new_opens_only_what_was_noted_stays() {
     let frozen = scene(&entries).namespace("cc-front", None);
     let plan = frozen.plan_with(VOICE, Some(&ledger));
     assert_eq!(plan.scope, Scope::Frozen);
-    let standings: Vec<_> = plan.extra_trust.iter().map(|one| &one.standing).collect();
-    assert_eq!(standings, [&Standing::InForce(certificate(7)), &Standing::HeldBack]);
+    let standings: Vec<_> = plan.extra_trust.iter().map(|one| &one.state).collect();
+    assert_eq!(standings, [&TrustState::InForce(certificate(7)), &TrustState::HeldBack]);
     // Another bundle under the same name is another consent.
     let moved = entry("old", "2027-01-31", json!({"caBundle": {"configMap": "older"}}));
     let frozen = scene(&[moved]).namespace("cc-front", None);
-    assert_eq!(frozen.plan_with(VOICE, Some(&ledger)).extra_trust[0].standing, Standing::HeldBack);
+    assert_eq!(frozen.plan_with(VOICE, Some(&ledger)).extra_trust[0].state, TrustState::HeldBack);
     // While the ledger cannot be read, an outage takes away nothing that is still declared.
     let channel = scene(&entries);
     let blind = crate::channel::plan_withdrawals(channel.get(VOICE), &named(VOICE), &channel, now());

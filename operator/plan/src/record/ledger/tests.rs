@@ -28,7 +28,7 @@ fn full() -> Ledger {
     *ledger.key_mut("call", cohort) = KeyRecord { versions: [(1, now()), (12, now())].into(), closed: true };
     ledger.key_mut("call", "open-2026m11".parse().unwrap());
     ledger.access = Some(Access { service_account_uid: "sa-uid".into(), may_open: true });
-    let key = |direction, name: &str, other| Key { direction, name: name.into(), other };
+    let key = |direction, name: &str, other| ConnectionKey { direction, name: name.into(), other };
     ledger.open = [
         key(Direction::Egress, "recorder", Other::Channel(named("cc-data/recorder"))),
         key(Direction::Ingress, "carrier", Other::Party("carrier".into())),

@@ -5,7 +5,7 @@ use subrosa_crds::{Channel, channel::ExceptionStatus};
 
 use crate::{
     channel::Plan,
-    consent::{extra_trust::Standing, party::WARNING_DAYS},
+    consent::{extra_trust::TrustState, party::WARNING_DAYS},
 };
 
 /// How status names further authorities, before the entry's name.
@@ -17,7 +17,7 @@ pub(super) fn exceptions(channel: &Channel, plan: &Plan, today: Date) -> Vec<Exc
     let extra = plan
         .extra_trust
         .iter()
-        .filter(|one| matches!(one.standing, Standing::InForce(_) | Standing::Ended))
+        .filter(|one| matches!(one.state, TrustState::InForce(_) | TrustState::Ended))
         .map(|one| (one.control(), &one.expires));
     declared
         .chain(extra)

@@ -17,7 +17,7 @@ use subrosa_crds::{
 };
 
 use crate::{
-    certificate::{ExternalFacts, Held, LeafFacts, external, reissue},
+    certificate::{CurrentCertificate, ExternalFacts, LeafFacts, external, reissue},
     channel::{Plan, Scope, applied::Applied, declaration::Problem},
     consent::{connection::State, extra_trust},
     keys,
@@ -55,9 +55,9 @@ pub fn channel(
         id: Some(plan.id.to_string()),
         trust_domain: plan.domain.metadata.name.clone(),
         certificate: applied.certificate.as_ref().ok().and_then(|held| match held {
-            Held::Issued(leaf) => Some(certificate(plan, leaf, served)),
-            Held::External(facts) => Some(of_others(plan, facts, served)),
-            Held::OfEach => pods::certificate(name, plan, ledger?, world),
+            CurrentCertificate::Issued(leaf) => Some(certificate(plan, leaf, served)),
+            CurrentCertificate::External(facts) => Some(of_others(plan, facts, served)),
+            CurrentCertificate::OfEach => pods::certificate(name, plan, ledger?, world),
         }),
         authority: ledger.and_then(authority),
         keys,
@@ -233,7 +233,7 @@ fn assurance(served: &Verdict, isolated: &Verdict) -> (&'static str, &'static st
 /// A certificate of somebody else that should have been renewed. It is valid still: nothing is closed by it.
 fn expiring(plan: &Plan, applied: &Applied, now: Timestamp) -> Option<Fault> {
     match &applied.certificate {
-        Ok(Held::External(facts)) => {
+        Ok(CurrentCertificate::External(facts)) => {
             external::expiring(facts, plan.external.as_deref().unwrap_or_default(), now)
         }
         _ => None,

@@ -9,7 +9,7 @@ use crate::{
     keys::ObservedKey,
     network as policies,
     record::{
-        connection::{Key, Other},
+        connection::{ConnectionKey, Other},
         ledger::{KeyRecord, Withdrawal},
     },
     testing::{self, DOMAIN, Scene, at, leaf, named, network_policy, now},

@@ -16,7 +16,7 @@ use crate::vault::name::MountAccessor;
 
 /// What happened to one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StepOutcome {
     /// It was already so; nothing was written.
     Unchanged,
     /// It did not exist.
@@ -27,7 +27,7 @@ pub enum Outcome {
     Refreshed,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for StepOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unchanged => "unchanged",
@@ -44,7 +44,7 @@ pub struct StepReport {
     /// The step's path.
     pub path: String,
     /// What happened to it.
-    pub outcome: Outcome,
+    pub outcome: StepOutcome,
     /// Which fields were different.
     pub changed: Vec<String>,
 }
@@ -96,19 +96,19 @@ async fn apply_step(vault: &Vault, step: &SetupStep, body: &Value) -> Result<Ste
     let present = present(vault, step).await?;
     let changed = present.as_ref().map(|present| differences(body, present)).unwrap_or_default();
     let outcome = match (&present, step.kind) {
-        (None, _) => Outcome::Created,
+        (None, _) => StepOutcome::Created,
         (Some(present), StepKind::Mount { .. }) => {
             check_mount(step, body, present)?;
-            Outcome::Unchanged
+            StepOutcome::Unchanged
         }
-        (Some(_), _) if !changed.is_empty() => Outcome::Updated,
-        (Some(_), _) if step.secret.is_some() => Outcome::Refreshed,
-        (Some(_), _) => Outcome::Unchanged,
+        (Some(_), _) if !changed.is_empty() => StepOutcome::Updated,
+        (Some(_), _) if step.secret.is_some() => StepOutcome::Refreshed,
+        (Some(_), _) => StepOutcome::Unchanged,
     };
-    if outcome != Outcome::Unchanged {
+    if outcome != StepOutcome::Unchanged {
         write(vault, step, body).await?;
     }
-    let changed = if outcome == Outcome::Updated { changed } else { Vec::new() };
+    let changed = if outcome == StepOutcome::Updated { changed } else { Vec::new() };
     Ok(StepReport { path: step.path.clone(), outcome, changed })
 }
 

@@ -51,7 +51,11 @@ fn a_connection_is_open_only_when_it_is_in_force() {
 }
 
 fn withdrawal(name: &str, other: &str) -> Withdrawal {
-    let key = Key { direction: Direction::Ingress, name: name.into(), other: Other::Channel(named(other)) };
+    let key = ConnectionKey {
+        direction: Direction::Ingress,
+        name: name.into(),
+        other: Other::Channel(named(other)),
+    };
     Withdrawal { key, since: now() }
 }
 

@@ -7,7 +7,7 @@ use crate::{certificate::ExternalFacts, world::certificate::Validity};
 fn external(scene: &Scene) -> (Plan, Applied) {
     let (plan, mut applied) = in_force(scene);
     let validity = Validity { not_before: at("2026-11-01T00:00:00Z"), not_after: at("2026-12-01T00:00:00Z") };
-    applied.certificate = Ok(Held::External(ExternalFacts {
+    applied.certificate = Ok(CurrentCertificate::External(ExternalFacts {
         serial: "0a".into(),
         issuer: "CN=old".into(),
         spiffe_id: None,

@@ -25,7 +25,7 @@ pub const DOMAIN: &str = "oosterlinde";
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A cluster with Subrosa installed.
-pub struct House {
+pub struct Cluster {
     pub env: Environment,
     pub installed: Installation,
     pub admin: Client,
@@ -33,7 +33,7 @@ pub struct House {
     pub program: PathBuf,
 }
 
-impl House {
+impl Cluster {
     /// Subrosa installed, its trust domain and retention policy applied; nothing runs yet.
     pub async fn build() -> Result<Self> {
         let _ = tracing_subscriber::fmt().with_env_filter("warn").with_test_writer().try_init();
@@ -42,10 +42,10 @@ impl House {
         let program = env.directory().join("subrosa");
         std::fs::copy(operator::binary()?, &program)?;
         let admin = env.admin()?;
-        let house = Self { env, installed, admin, program };
-        house.apply(house.trust_domain()).await?;
-        house.apply(retention_policy()).await?;
-        Ok(house)
+        let cluster = Self { env, installed, admin, program };
+        cluster.apply(cluster.trust_domain()).await?;
+        cluster.apply(retention_policy()).await?;
+        Ok(cluster)
     }
 
     /// The trust domain; Channels may have names below `example.org`.

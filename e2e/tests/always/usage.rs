@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use subrosa_e2e::audit::BaoAuditEntry;
 
-use crate::{house::House, scenario::Scenario};
+use crate::{cluster::Cluster, scenario::Scenario};
 
 /// What a scenario goes through, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,32 +40,32 @@ impl Crash {
 
 /// What was used up, by Channel: signatures of its authority, and versions of its keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Usage {
     serials: BTreeMap<&'static str, i64>,
     versions: BTreeMap<&'static str, i64>,
 }
 
-impl Tally {
+impl Usage {
     /// What a scenario has used up so far.
-    pub async fn of(house: &House, scenario: &Scenario) -> Result<Self> {
-        let mut tally = Self::default();
-        let log: Vec<BaoAuditEntry> = house.env.openbao().audit_log()?;
+    pub async fn of(cluster: &Cluster, scenario: &Scenario) -> Result<Self> {
+        let mut usage = Self::default();
+        let log: Vec<BaoAuditEntry> = cluster.env.openbao().audit_log()?;
         for (name, id) in &scenario.ids {
             let path = format!("transit/sign/{}", id.authority_key());
             let signed = log.iter().filter(|entry| entry.is_write() && entry.request.path == path);
-            tally.serials.insert(name, i64::try_from(signed.count())?);
-            tally.versions.insert(name, 0);
+            usage.serials.insert(name, i64::try_from(signed.count())?);
+            usage.versions.insert(name, 0);
         }
-        for key in house.keys().await? {
+        for key in cluster.keys().await? {
             let Some((name, _)) = scenario.ids.iter().find(|(_, id)| key.starts_with(&format!("{id}.")))
             else {
                 continue;
             };
-            let (_, described) = house.root("GET", &format!("transit/keys/{key}"), None).await?;
+            let (_, described) = cluster.root("GET", &format!("transit/keys/{key}"), None).await?;
             let latest = described["data"]["latest_version"].as_i64().context("no version")?;
-            *tally.versions.entry(name).or_default() += latest;
+            *usage.versions.entry(name).or_default() += latest;
         }
-        Ok(tally)
+        Ok(usage)
     }
 
     /// What was used up since `before`.
@@ -101,7 +101,7 @@ fn counts(counts: [(&'static str, i64); 3]) -> BTreeMap<&'static str, i64> {
 }
 
 /// What an uninterrupted run may use up: a serial for each authority and each leaf, a version for each key.
-pub fn expected(phase: Phase) -> Tally {
+pub fn expected(phase: Phase) -> Usage {
     let none = [("voice", 0), ("portal", 0), ("db", 0)];
     let (serials, versions) = match phase {
         Phase::Create => ([("voice", 2), ("portal", 2), ("db", 2)], [("voice", 3), ("portal", 3), ("db", 1)]),
@@ -110,12 +110,12 @@ pub fn expected(phase: Phase) -> Tally {
         Phase::Rotate => ([("voice", 0), ("portal", 0), ("db", 2)], [("voice", 1), ("portal", 0), ("db", 1)]),
         Phase::Delete => (none, none),
     };
-    Tally { serials: counts(serials), versions: counts(versions) }
+    Usage { serials: counts(serials), versions: counts(versions) }
 }
 
 #[test]
 fn one_extra_is_forgiven_and_no_more() {
-    let used = |voice: (i64, i64), db: (i64, i64)| Tally {
+    let used = |voice: (i64, i64), db: (i64, i64)| Usage {
         serials: BTreeMap::from([("voice", voice.0), ("db", db.0)]),
         versions: BTreeMap::from([("voice", voice.1), ("db", db.1)]),
     };

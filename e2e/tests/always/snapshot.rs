@@ -1,5 +1,5 @@
 //! What a scenario has become, without what differs from one run to the next: two runs that ended in the
-//! same state have equal pictures.
+//! same state have equal snapshots.
 
 use std::collections::BTreeMap;
 
@@ -11,63 +11,63 @@ use subrosa_crds::Channel;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, pem::Pem};
 
 use crate::{
-    house::House,
+    cluster::Cluster,
     scenario::{ACCOUNTS, Scenario, Side},
 };
 
-/// The whole picture: Channels, certificates, policies, ledger and access.
-pub async fn living(house: &House, scenario: &Scenario) -> Result<Value> {
-    let mut picture = remains(house, scenario).await?;
+/// The whole snapshot: Channels, certificates, policies, ledger and access.
+pub async fn living(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
+    let mut snapshot = remains(cluster, scenario).await?;
     let mut channels = Map::new();
     let mut secrets = Map::new();
     let mut policies = Map::new();
     for side in [Side::Front, Side::Data] {
         let namespace = scenario.namespace(side);
         for channel in
-            Api::<Channel>::namespaced(house.admin.clone(), namespace).list(&ListParams::default()).await?
+            Api::<Channel>::namespaced(cluster.admin.clone(), namespace).list(&ListParams::default()).await?
         {
             channels.insert(channel.name_any(), status(&channel)?);
         }
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=subrosa");
-        for secret in Api::<Secret>::namespaced(house.admin.clone(), namespace).list(&ours).await? {
+        for secret in Api::<Secret>::namespaced(cluster.admin.clone(), namespace).list(&ours).await? {
             secrets.insert(secret.name_any(), certificates(&secret)?);
         }
-        for policy in Api::<NetworkPolicy>::namespaced(house.admin.clone(), namespace)
+        for policy in Api::<NetworkPolicy>::namespaced(cluster.admin.clone(), namespace)
             .list(&ListParams::default())
             .await?
         {
             policies.insert(format!("{side:?} {}", policy.name_any()), serde_json::to_value(&policy.spec)?);
         }
     }
-    picture["channels"] = channels.into();
-    picture["secrets"] = secrets.into();
-    picture["policies"] = policies.into();
-    plain(scenario, &picture)
+    snapshot["channels"] = channels.into();
+    snapshot["secrets"] = secrets.into();
+    snapshot["policies"] = policies.into();
+    plain(scenario, &snapshot)
 }
 
 /// What is left when the Channels are gone: ledger, access and the default deny.
-pub async fn remains(house: &House, scenario: &Scenario) -> Result<Value> {
+pub async fn remains(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
     let mut ledgers = Map::new();
     for (name, id) in &scenario.ids {
-        let ledger = house.ledger(id.as_str()).await?;
+        let ledger = cluster.ledger(id.as_str()).await?;
         ledgers.insert((*name).to_owned(), ledger.as_ref().map_or(Value::Null, remembered));
     }
     let mut access = Map::new();
     for account in ACCOUNTS {
-        let uid = scenario.account_uid(house, account).await?;
-        access.insert(account.to_owned(), alias(house, &uid).await?);
+        let uid = scenario.account_uid(cluster, account).await?;
+        access.insert(account.to_owned(), alias(cluster, &uid).await?);
     }
     let mut denies = Vec::new();
     for side in [Side::Front, Side::Data] {
-        let api = Api::<NetworkPolicy>::namespaced(house.admin.clone(), scenario.namespace(side));
+        let api = Api::<NetworkPolicy>::namespaced(cluster.admin.clone(), scenario.namespace(side));
         denies.push(api.get_opt("subrosa-default-deny").await?.is_some());
     }
     plain(scenario, &json!({"ledgers": ledgers, "access": access, "denies": denies}))
 }
 
 /// With names that say which, instead of names that differ.
-fn plain(scenario: &Scenario, picture: &Value) -> Result<Value> {
-    let mut text = picture.to_string();
+fn plain(scenario: &Scenario, snapshot: &Value) -> Result<Value> {
+    let mut text = snapshot.to_string();
     for (name, id) in &scenario.ids {
         text = text.replace(id.as_str(), &format!("<{name}>"));
     }
@@ -166,11 +166,11 @@ fn remembered(ledger: &Value) -> Value {
 }
 
 /// The metadata of a ServiceAccount's alias in OpenBao; null without one.
-pub async fn alias(house: &House, uid: &str) -> Result<Value> {
-    let (_, auth) = house.root("GET", "sys/auth", None).await?;
+pub async fn alias(cluster: &Cluster, uid: &str) -> Result<Value> {
+    let (_, auth) = cluster.root("GET", "sys/auth", None).await?;
     let accessor = auth["data"]["kubernetes/"]["accessor"].clone();
     let lookup = json!({"alias_name": uid, "alias_mount_accessor": accessor});
-    let (status, entity) = house.root("POST", "identity/lookup/entity", Some(lookup)).await?;
+    let (status, entity) = cluster.root("POST", "identity/lookup/entity", Some(lookup)).await?;
     if status == 204 {
         return Ok(Value::Null);
     }
@@ -179,7 +179,7 @@ pub async fn alias(house: &House, uid: &str) -> Result<Value> {
     Ok(alias["custom_metadata"].clone())
 }
 
-/// Where two pictures differ, for people.
+/// Where two snapshots differ, for people.
 pub fn difference(path: &str, found: &Value, wanted: &Value, to: &mut Vec<String>) {
     match (found, wanted) {
         _ if found == wanted => {}

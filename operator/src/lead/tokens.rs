@@ -21,47 +21,47 @@ const OWN: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Accessors by trust domain.
-type Accessors = BTreeMap<String, Vec<String>>;
+type ByDomain = BTreeMap<String, Vec<String>>;
 
-/// The book of this epoch and of those before it.
-pub struct Book {
-    pages: Mutex<Pages>,
+/// The accessors of the Vault tokens of this epoch and of those before it.
+pub struct TokenAccessors {
+    listed: Mutex<Listed>,
     /// Has the Lease written.
     pub(super) changed: Notify,
     written: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Pages {
+struct Listed {
     /// How often it was changed.
     edition: u64,
-    inherited: Accessors,
-    own: Accessors,
+    inherited: ByDomain,
+    own: ByDomain,
 }
 
-impl Default for Book {
+impl Default for TokenAccessors {
     fn default() -> Self {
-        Self { pages: Mutex::default(), changed: Notify::new(), written: watch::Sender::new(0) }
+        Self { listed: Mutex::default(), changed: Notify::new(), written: watch::Sender::new(0) }
     }
 }
 
-impl Book {
-    /// The pages of one trust domain.
+impl TokenAccessors {
+    /// Those of one trust domain.
     pub fn of(self: &Arc<Self>, domain: &str) -> Arc<dyn TokenRegister> {
-        Arc::new(DomainPages { book: Arc::clone(self), domain: domain.to_owned() })
+        Arc::new(DomainTokens { tokens: Arc::clone(self), domain: domain.to_owned() })
     }
 
     /// Takes over what the epochs before left in the Lease.
     pub(super) fn inherit(&self, text: &str) {
-        self.pages().inherited = parse(text);
+        self.listed().inherited = parse(text);
     }
 
     /// As it stands in the Lease, and which edition this is.
     pub(super) fn text(&self) -> (u64, String) {
-        let pages = self.pages();
-        let entries = pages.inherited.iter().chain(&pages.own);
+        let listed = self.listed();
+        let entries = listed.inherited.iter().chain(&listed.own);
         let entries = entries.flat_map(|(domain, all)| all.iter().map(move |one| format!("{domain}={one}")));
-        (pages.edition, entries.collect::<Vec<_>>().join(","))
+        (listed.edition, entries.collect::<Vec<_>>().join(","))
     }
 
     /// That edition stands in the Lease.
@@ -71,14 +71,14 @@ impl Book {
 
     /// Forgets a trust domain that is gone, as its connection is.
     pub fn forget(&self, domain: &str) {
-        let mut pages = self.pages();
-        pages.inherited.remove(domain);
-        pages.own.remove(domain);
-        pages.edition += 1;
+        let mut listed = self.listed();
+        listed.inherited.remove(domain);
+        listed.own.remove(domain);
+        listed.edition += 1;
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn listed(&self) -> MutexGuard<'_, Listed> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn note(&self, domain: &str, accessor: &str) -> Result<Vec<String>, String> {
@@ -86,13 +86,13 @@ impl Book {
             return Err("Vault named the token's accessor in a way that cannot be written down".into());
         }
         let (edition, inherited) = {
-            let mut pages = self.pages();
-            let own = pages.own.entry(domain.to_owned()).or_default();
+            let mut listed = self.listed();
+            let own = listed.own.entry(domain.to_owned()).or_default();
             own.push(accessor.to_owned());
             let surplus = own.len().saturating_sub(OWN);
             own.drain(..surplus);
-            pages.edition += 1;
-            (pages.edition, pages.inherited.get(domain).cloned().unwrap_or_default())
+            listed.edition += 1;
+            (listed.edition, listed.inherited.get(domain).cloned().unwrap_or_default())
         };
         self.changed.notify_one();
         let mut written = self.written.subscribe();
@@ -106,36 +106,36 @@ impl Book {
     }
 
     fn strike(&self, domain: &str, accessor: &str) {
-        let mut pages = self.pages();
-        let Pages { inherited, own, .. } = &mut *pages;
+        let mut listed = self.listed();
+        let Listed { inherited, own, .. } = &mut *listed;
         for accessors in [inherited, own] {
             if let Some(all) = accessors.get_mut(domain) {
                 all.retain(|one| one != accessor);
             }
             accessors.retain(|_, all| !all.is_empty());
         }
-        pages.edition += 1;
+        listed.edition += 1;
     }
 }
 
-struct DomainPages {
-    book: Arc<Book>,
+struct DomainTokens {
+    tokens: Arc<TokenAccessors>,
     domain: String,
 }
 
-impl TokenRegister for DomainPages {
+impl TokenRegister for DomainTokens {
     fn note<'a>(&'a self, accessor: &'a str) -> BoxFuture<'a, Result<Vec<String>, String>> {
-        self.book.note(&self.domain, accessor).boxed()
+        self.tokens.note(&self.domain, accessor).boxed()
     }
 
     fn strike(&self, accessor: &str) {
-        self.book.strike(&self.domain, accessor);
+        self.tokens.strike(&self.domain, accessor);
     }
 }
 
 /// What could not be written there by us is not read.
-fn parse(text: &str) -> Accessors {
-    let mut found = Accessors::new();
+fn parse(text: &str) -> ByDomain {
+    let mut found = ByDomain::new();
     for entry in text.split(',').filter(|entry| !entry.is_empty()) {
         match entry.split_once('=') {
             Some((domain, accessor)) if is_plain(domain) && is_plain(accessor) => {
@@ -159,9 +159,9 @@ mod tests {
     use super::*;
 
     /// Writes the Lease whenever asked.
-    fn with_a_lease() -> Arc<Book> {
-        let book = Arc::new(Book::default());
-        let lease = Arc::clone(&book);
+    fn with_a_lease() -> Arc<TokenAccessors> {
+        let tokens = Arc::new(TokenAccessors::default());
+        let lease = Arc::clone(&tokens);
         tokio::spawn(async move {
             loop {
                 lease.changed.notified().await;
@@ -169,40 +169,40 @@ mod tests {
                 lease.written(edition);
             }
         });
-        book
+        tokens
     }
 
     #[tokio::test]
     async fn what_was_left_is_revoked_by_the_next_epoch_and_then_struck_out() {
-        let book = with_a_lease();
-        book.inherit("amstel=a1,rhine=r1,amstel=a2,nonsense,=,x=y z");
-        let (amstel, rhine) = (book.of("amstel"), book.of("rhine"));
+        let tokens = with_a_lease();
+        tokens.inherit("amstel=a1,rhine=r1,amstel=a2,nonsense,=,x=y z");
+        let (amstel, rhine) = (tokens.of("amstel"), tokens.of("rhine"));
         assert_eq!(amstel.note("a3").await.unwrap(), ["a1", "a2"]);
-        assert_eq!(book.text().1, "amstel=a1,amstel=a2,rhine=r1,amstel=a3");
+        assert_eq!(tokens.text().1, "amstel=a1,amstel=a2,rhine=r1,amstel=a3");
         amstel.strike("a1");
         amstel.strike("a2");
         assert_eq!(amstel.note("a4").await.unwrap(), Vec::<String>::new());
         assert_eq!(rhine.note("r2").await.unwrap(), ["r1"]);
-        assert_eq!(book.text().1, "rhine=r1,amstel=a3,amstel=a4,rhine=r2");
-        book.forget("amstel");
-        assert_eq!(book.text().1, "rhine=r1,rhine=r2");
+        assert_eq!(tokens.text().1, "rhine=r1,amstel=a3,amstel=a4,rhine=r2");
+        tokens.forget("amstel");
+        assert_eq!(tokens.text().1, "rhine=r1,rhine=r2");
     }
 
     #[tokio::test]
     async fn the_book_does_not_grow_with_logins() {
-        let book = with_a_lease();
+        let tokens = with_a_lease();
         for login in 0..20 {
-            book.of("amstel").note(&format!("a{login}")).await.unwrap();
+            tokens.of("amstel").note(&format!("a{login}")).await.unwrap();
         }
-        assert_eq!(book.text().1, "amstel=a17,amstel=a18,amstel=a19");
+        assert_eq!(tokens.text().1, "amstel=a17,amstel=a18,amstel=a19");
     }
 
     #[tokio::test]
     async fn a_token_is_of_no_use_before_its_accessor_stands_in_the_lease() {
-        let book = Arc::new(Book::default());
-        let pages = book.of("amstel");
-        let soon = tokio::time::timeout(Duration::from_millis(100), pages.note("a1")).await;
+        let tokens = Arc::new(TokenAccessors::default());
+        let listed = tokens.of("amstel");
+        let soon = tokio::time::timeout(Duration::from_millis(100), listed.note("a1")).await;
         assert!(soon.is_err(), "nobody has written the Lease");
-        assert!(pages.note("a 1").await.is_err());
+        assert!(listed.note("a 1").await.is_err());
     }
 }

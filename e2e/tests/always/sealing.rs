@@ -12,33 +12,33 @@ use subrosa_crds::Channel;
 use subrosa_e2e::wait;
 
 use crate::{
-    house::{House, PATIENCE},
-    picture,
+    cluster::{Cluster, PATIENCE},
     scenario::Scenario,
+    snapshot,
 };
 
 /// How long access may outlive what gave it, while an operator runs and has seen it go.
 pub const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// A scenario that works, and what its workloads hold.
-pub struct Estate<'a> {
-    pub house: &'a House,
+pub struct SealingScenario<'a> {
+    pub cluster: &'a Cluster,
     pub scenario: Scenario,
     /// Live tokens in OpenBao and the key each seals with, by Channel.
     pub tokens: BTreeMap<&'static str, (String, String)>,
     pub keys: BTreeSet<String>,
 }
 
-impl<'a> Estate<'a> {
+impl<'a> SealingScenario<'a> {
     /// Whole, with workloads that seal.
-    pub async fn found(house: &'a House, name: &str) -> Result<Self> {
-        let scenario = Scenario::found(house, name).await?;
-        house.apply_all(scenario.created()).await?;
-        house.whole(&scenario.channels()).await?;
-        let keys: BTreeSet<String> = house.keys().await?.into_iter().collect();
-        let mut estate = Self { house, scenario, tokens: BTreeMap::new(), keys };
-        estate.log_in().await?;
-        Ok(estate)
+    pub async fn found(cluster: &'a Cluster, name: &str) -> Result<Self> {
+        let scenario = Scenario::found(cluster, name).await?;
+        cluster.apply_all(scenario.created()).await?;
+        cluster.whole(&scenario.channels()).await?;
+        let keys: BTreeSet<String> = cluster.keys().await?.into_iter().collect();
+        let mut sealing = Self { cluster, scenario, tokens: BTreeMap::new(), keys };
+        sealing.log_in().await?;
+        Ok(sealing)
     }
 
     /// Every workload logs in and seals.
@@ -48,7 +48,7 @@ impl<'a> Estate<'a> {
         {
             let prefix = format!("{}.{class}.", self.scenario.id(channel));
             let key = self.keys.iter().find(|key| key.starts_with(&prefix)).context(prefix)?.clone();
-            let token = self.house.workload_token(&self.scenario.front, account).await?;
+            let token = self.cluster.workload_token(&self.scenario.front, account).await?;
             self.tokens.insert(channel, (token, key));
             self.seals(channel, true).await?;
         }
@@ -64,7 +64,7 @@ impl<'a> Estate<'a> {
         let (token, key) = &self.tokens[channel];
         let begun = Instant::now();
         let look = || async {
-            match self.house.may_seal(token, key).await {
+            match self.cluster.may_seal(token, key).await {
                 Ok(found) if found == may => Ok(()),
                 Ok(_) => Err(format!("{channel} may{} seal with {key}", if may { " not" } else { "" })),
                 Err(error) => Err(format!("{error:#}")),
@@ -89,9 +89,9 @@ impl<'a> Estate<'a> {
     ) -> Result<Duration> {
         let took = self.seals_within(limit, channel, false).await?;
         if let Some(account) = account {
-            let again = self.house.workload_token(&self.scenario.front, account).await?;
+            let again = self.cluster.workload_token(&self.scenario.front, account).await?;
             ensure!(
-                !self.house.may_seal(&again, &self.tokens[channel].1).await?,
+                !self.cluster.may_seal(&again, &self.tokens[channel].1).await?,
                 "{channel}: another login opens"
             );
         }
@@ -100,17 +100,17 @@ impl<'a> Estate<'a> {
 
     /// Every key is there, and every namespace that is there denies by default.
     pub async fn intact(&self, namespaces: &[&str]) -> Result<()> {
-        let keys: BTreeSet<String> = self.house.keys().await?.into_iter().collect();
+        let keys: BTreeSet<String> = self.cluster.keys().await?.into_iter().collect();
         let gone: Vec<_> = self.keys.difference(&keys).collect();
         ensure!(gone.is_empty(), "keys are gone: {gone:?}");
         for key in &self.keys {
-            let (status, described) = self.house.root("GET", &format!("transit/keys/{key}"), None).await?;
+            let (status, described) = self.cluster.root("GET", &format!("transit/keys/{key}"), None).await?;
             let data = &described["data"];
             ensure!(status == 200 && data["deletion_allowed"] == false, "{key}: {described}");
             ensure!(data["min_decryption_version"] == 1, "{key} opens less than it did: {described}");
         }
         for namespace in namespaces {
-            let policies: Api<NetworkPolicy> = Api::namespaced(self.house.admin.clone(), namespace);
+            let policies: Api<NetworkPolicy> = Api::namespaced(self.cluster.admin.clone(), namespace);
             let deny = policies.get_opt("subrosa-default-deny").await?;
             let spec =
                 deny.with_context(|| format!("{namespace} does not deny any more"))?.spec.context("spec")?;
@@ -132,14 +132,14 @@ impl<'a> Estate<'a> {
     /// Applied again, it is what it was: the same identities, whose workloads seal with the same keys. They
     /// log in anew: a token whose access was withdrawn stays without.
     pub async fn same_again(&mut self) -> Result<()> {
-        self.house.whole(&self.scenario.channels()).await?;
+        self.cluster.whole(&self.scenario.channels()).await?;
         for (namespace, name) in self.scenario.channels() {
-            let channel = Api::<Channel>::namespaced(self.house.admin.clone(), namespace).get(name).await?;
+            let channel = Api::<Channel>::namespaced(self.cluster.admin.clone(), namespace).get(name).await?;
             let id = channel.status.and_then(|status| status.id);
             ensure!(id.as_deref() == Some(self.scenario.id(name).as_str()), "{name} is {id:?}");
         }
         self.log_in().await?;
-        let keys: BTreeSet<String> = self.house.keys().await?.into_iter().collect();
+        let keys: BTreeSet<String> = self.cluster.keys().await?.into_iter().collect();
         let ours = |key: &&String| self.scenario.ids.iter().any(|(_, id)| key.starts_with(id.as_str()));
         let new: Vec<_> = keys.difference(&self.keys).filter(ours).collect();
         ensure!(new.is_empty(), "the same identity needs no new keys: {new:?}");
@@ -149,13 +149,13 @@ impl<'a> Estate<'a> {
     /// What the other side still has of a Channel that went: nothing.
     pub async fn closed_to(&self, gone: &str) -> Result<()> {
         let selector = if gone == "voice" { "sbc" } else { gone };
-        let policies: Api<NetworkPolicy> = Api::namespaced(self.house.admin.clone(), &self.scenario.data);
-        let secrets: Api<Secret> = Api::namespaced(self.house.admin.clone(), &self.scenario.data);
+        let policies: Api<NetworkPolicy> = Api::namespaced(self.cluster.admin.clone(), &self.scenario.data);
+        let secrets: Api<Secret> = Api::namespaced(self.cluster.admin.clone(), &self.scenario.data);
         let look = || async {
             let policy = policies.get("subrosa-channel-db").await.map_err(|error| error.to_string())?;
             let policy = serde_json::to_string(&policy.spec).map_err(|error| error.to_string())?;
             let secret = secrets.get("db-mtls").await.map_err(|error| error.to_string())?;
-            let seen = picture::certificates(&secret).map_err(|error| error.to_string())?;
+            let seen = snapshot::certificates(&secret).map_err(|error| error.to_string())?;
             let trusted = seen["clients-ca.crt"].to_string();
             if policy.contains(selector) || trusted.contains(gone) {
                 return Err(format!("db is still open to {gone}: {policy} {trusted}"));
