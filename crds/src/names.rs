@@ -6,6 +6,18 @@ use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+/// The longest DNS label (RFC 1123).
+pub const DNS_LABEL_LENGTH: usize = 63;
+
+/// Whether `text` is a DNS label as Kubernetes has names: a-z, 0-9 and '-', not at either end, at most
+/// [`DNS_LABEL_LENGTH`] characters.
+pub fn is_dns_label(text: &str) -> bool {
+    (1..=DNS_LABEL_LENGTH).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
 /// Characters of an identity: 16 of base32 are 80 bits.
 const ID_LENGTH: usize = 16;
 
@@ -117,5 +129,20 @@ impl fmt::Display for ChannelRef {
 impl fmt::Debug for ChannelRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dns_label_is_what_kubernetes_has() {
+        for label in ["a", "0", "a-b", "a--b", "cc-front", &"a".repeat(63)] {
+            assert!(is_dns_label(label), "{label}");
+        }
+        for other in ["", "-a", "a-", "A", "a.b", "a_b", "a/b", "a b", "é", "a\n", &"a".repeat(64)] {
+            assert!(!is_dns_label(other), "{other:?}");
+        }
     }
 }

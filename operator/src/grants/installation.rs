@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-/// The longest DNS label.
-const LABEL_LENGTH: usize = 63;
+use subrosa_crds::names::{DNS_LABEL_LENGTH, is_dns_label};
 
 /// The namespace and the ServiceAccount of the operator, and what an installation may choose.
 ///
@@ -19,7 +18,7 @@ pub struct Installation {
 /// A text that is no Kubernetes name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{field} {name:?}: expected an RFC 1123 label of at most {LABEL_LENGTH} characters (a-z, 0-9 and '-', \
+    "{field} {name:?}: expected an RFC 1123 label of at most {DNS_LABEL_LENGTH} characters (a-z, 0-9 and '-', \
      not first or last): give the name as the cluster has it"
 )]
 pub struct InvalidName {
@@ -104,13 +103,7 @@ impl fmt::Display for Installation {
 }
 
 fn label(field: &'static str, name: &str) -> Result<String, InvalidName> {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let valid = !name.is_empty()
-        && name.len() <= LABEL_LENGTH
-        && name.bytes().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-');
-    if valid { Ok(name.to_owned()) } else { Err(InvalidName { field, name: name.to_owned() }) }
+    if is_dns_label(name) { Ok(name.to_owned()) } else { Err(InvalidName { field, name: name.to_owned() }) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
+use subrosa_crds::names::is_dns_label;
 use thiserror::Error;
 
 use super::observed::LeafFacts;
@@ -90,7 +91,7 @@ impl LeafSpec {
         for (field, value) in
             [("trustDomain", &self.trust_domain), ("namespace", &self.namespace), ("channel", &self.channel)]
         {
-            if !is_label(value) {
+            if !is_dns_label(value) {
                 return Err(name_error(field, value, "a DNS label: a-z, 0-9 and '-', at most 63 characters"));
             }
         }
@@ -252,17 +253,10 @@ fn name_error(field: &'static str, value: &str, expected: &'static str) -> LeafS
     LeafSpecError::Name { field, value: value.chars().take(80).collect(), expected }
 }
 
-pub(crate) fn is_label(text: &str) -> bool {
-    (1..=63).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
 /// A lower-case DNS name, with `*.` allowed as the whole first label above at least two more.
 pub(crate) fn is_dns_name(text: &str) -> bool {
     let (name, wildcard) = text.strip_prefix("*.").map_or((text, false), |rest| (rest, true));
-    text.len() <= 253 && name.split('.').all(is_label) && (!wildcard || name.contains('.'))
+    text.len() <= 253 && name.split('.').all(is_dns_label) && (!wildcard || name.contains('.'))
 }
 
 fn is_common_name(text: &str) -> bool {

@@ -97,9 +97,9 @@ pub fn stands(
     now: Timestamp,
 ) -> bool {
     let declaration = |channel: &Channel| (channel.metadata.uid.clone(), channel.metadata.generation);
-    match (turn(namespace, request, fresh, now), judged) {
-        (Turn::Deny(_), None) => true,
-        (Turn::Of(owner), Some((name, judged))) => {
+    match (responder(namespace, request, fresh, now), judged) {
+        (Responder::Deny(_), None) => true,
+        (Responder::Of(owner), Some((name, judged))) => {
             owner == *name
                 && fresh.channel(name).is_some_and(|found| declaration(found) == declaration(judged))
         }

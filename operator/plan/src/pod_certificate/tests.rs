@@ -199,7 +199,7 @@ fn a_denial_stands_only_by_what_the_api_server_says() {
     let voice = named("cc-front/voice");
     let stale = Scene::new();
     let request = request("voice-0");
-    assert_eq!(denied(turn_at(&stale, &request, later(31))).reason, "PodNotFound");
+    assert_eq!(denied(responder_at(&stale, &request, later(31))).reason, "PodNotFound");
     let holds = |judged: Option<&Channel>, fresh: &Scene| {
         let judged = judged.map(|channel| (&voice, channel));
         stands("cc-front", &request, judged, fresh, later(31))

@@ -1,60 +1,50 @@
-//! Just enough PEM to compare and normalise certificate bundles without an X.509 parser.
+//! Certificates as PEM (RFC 7468), read strictly and written in one form.
 
-use data_encoding::BASE64;
+use ::pem::{EncodeConfig, LineEnding, Pem, PemError};
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 const CERTIFICATE: &str = "CERTIFICATE";
-/// RFC 7468: generators wrap at 64 characters.
-const COLUMNS: usize = 64;
+const UNCLOSED: &str = "a block is not closed, or ends without a beginning";
+/// The first byte of a DER SEQUENCE, which every certificate is.
+const SEQUENCE: u8 = 0x30;
 
 /// The DER bytes of every certificate in a PEM text; text around the blocks is skipped.
 ///
 /// # Errors
 /// A block that is not a certificate, is not closed or is not base64.
 pub fn certificates(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
-    let mut found = Vec::new();
-    let mut open: Option<String> = None;
-    for line in text.lines().map(str::trim) {
-        if let Some(label) = line.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(DASHES)) {
-            if open.is_some() {
-                return Err("a block begins inside another");
-            }
-            if label != CERTIFICATE {
-                return Err("a block is not a CERTIFICATE");
-            }
-            open = Some(String::new());
-        } else if let Some(label) = line.strip_prefix(END).and_then(|rest| rest.strip_suffix(DASHES)) {
-            let body = open.take().filter(|_| label == CERTIFICATE).ok_or("a block ends that never began")?;
-            let der = BASE64.decode(body.as_bytes()).map_err(|_| "a block is not base64")?;
-            if der.first() != Some(&0x30) {
-                return Err("a block holds no certificate");
-            }
-            found.push(der);
-        } else if let Some(body) = open.as_mut() {
-            body.push_str(line);
-        }
+    // An empty line within a block would begin its body anew: what stands before it would be its headers.
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let markers =
+        |marker| lines.iter().filter(|line| line.starts_with(marker) && line.ends_with(DASHES)).count();
+    if markers(BEGIN) != markers(END) {
+        return Err(UNCLOSED);
     }
-    if open.is_some() { Err("the last block is not closed") } else { Ok(found) }
+    let blocks = ::pem::parse_many(lines.join("\n")).map_err(|error| match error {
+        PemError::InvalidData(_) => "a block is not base64",
+        _ => "a block does not end as it begins",
+    })?;
+    // The parser passes over what it does not understand; whoever reads the file may not.
+    if blocks.len() != markers(BEGIN) {
+        return Err(UNCLOSED);
+    }
+    blocks.into_iter().map(certificate).collect()
+}
+
+fn certificate(block: Pem) -> Result<Vec<u8>, &'static str> {
+    if block.tag() != CERTIFICATE {
+        return Err("a block is not a CERTIFICATE");
+    }
+    let der = block.into_contents();
+    if der.first() == Some(&SEQUENCE) { Ok(der) } else { Err("a block holds no certificate") }
 }
 
 /// One certificate as PEM: 64 columns, LF, a final newline.
 #[must_use]
 pub fn encode(der: &[u8]) -> String {
-    let mut text = format!("{BEGIN}{CERTIFICATE}{DASHES}\n");
-    let mut column = 0;
-    for character in BASE64.encode(der).chars() {
-        if column == COLUMNS {
-            text.push('\n');
-            column = 0;
-        }
-        text.push(character);
-        column += 1;
-    }
-    text.push('\n');
-    text.push_str(&format!("{END}{CERTIFICATE}{DASHES}\n"));
-    text
+    ::pem::encode_config(&Pem::new(CERTIFICATE, der), EncodeConfig::new().set_line_ending(LineEnding::LF))
 }
 
 #[cfg(test)]
@@ -66,13 +56,19 @@ mod tests {
     #[test]
     fn refuses_what_is_not_a_bundle_of_certificates() {
         let good = encode(&[0x30, 0]);
+        let headless = good.replace("-----BEGIN CERTIFICATE-----", "");
         for (text, problem) in [
             (good.replace("CERTIFICATE", "PRIVATE KEY"), "not a CERTIFICATE"),
+            (good.replace("END CERTIFICATE", "END X"), "not end as it begins"),
             (good.replace("-----END CERTIFICATE-----", ""), "not closed"),
             (good.replace("MAA=", "!!"), "not base64"),
             (encode(&[0x04, 0]), "no certificate"),
-            (good.replace("-----BEGIN CERTIFICATE-----", ""), "never began"),
-            (format!("-----BEGIN CERTIFICATE-----\n{good}"), "inside another"),
+            (headless.clone(), "not closed"),
+            (format!("-----BEGIN CERTIFICATE-----\n{good}"), "not closed"),
+            (format!("-----BEGIN CERTIFICATE-----\n{good}-----END CERTIFICATE-----\n"), "not base64"),
+            (format!("{headless}-----BEGIN CERTIFICATE-----"), "not closed"),
+            (good.replace("-----BEGIN", "------BEGIN"), "not closed"),
+            (format!("see -----BEGIN CERTIFICATE----- here\n{good}"), "not base64"),
         ] {
             assert!(certificates(&text).is_err_and(|found| found.contains(problem)), "{text}");
         }
@@ -81,6 +77,8 @@ mod tests {
             certificates(&format!("# a comment\r\n{}", good.replace('\n', "\r\n"))).unwrap(),
             [[0x30, 0]]
         );
+        let loose = good.replace("MAA=", "  MA\n\n\tA=\n ");
+        assert_eq!(certificates(&loose).unwrap(), [[0x30, 0]], "empty lines and margins say nothing");
     }
 
     proptest! {

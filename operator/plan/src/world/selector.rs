@@ -6,23 +6,19 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use kube::core::{Expression, SelectorExt as _};
 
-/// Whether `selector` selects something with `labels`. An unknown operator selects nothing.
+/// Whether `selector` selects something with `labels`. A requirement that the API server would refuse selects
+/// nothing.
+///
+/// Equal labels, which almost every selector consists of, are compared as they stand: kube's own `Selector` takes a
+/// copy of all of them.
 pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
-    equal
-        && selector.match_expressions.iter().flatten().all(|requirement| {
-            let value = labels.get(&requirement.key);
-            let listed =
-                || value.is_some_and(|value| requirement.values.iter().flatten().any(|one| one == value));
-            match requirement.operator.as_str() {
-                "In" => listed(),
-                "NotIn" => !listed(),
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => false,
-            }
-        })
+    let holds = |requirement: &LabelSelectorRequirement| {
+        Expression::try_from(requirement.clone()).is_ok_and(|expression| expression.matches(labels))
+    };
+    selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value))
+        && selector.match_expressions.iter().flatten().all(holds)
 }
 
 /// `selector` as the API server gives it back: an empty map or list is not said at all.

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use subrosa_crds::names::ChannelId;
+use subrosa_crds::names::{ChannelId, is_dns_label};
 
 /// A text that may not become part of a Vault path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +82,7 @@ name!(
     TransitKeyName,
     "transit key name",
     "dot-separated labels of a-z, 0-9 and '-', at most 160 characters",
-    |value| value.len() <= 160 && value.split('.').all(is_label)
+    |value| value.len() <= 160 && value.split('.').all(is_dns_label)
 );
 
 name!(
@@ -106,7 +106,7 @@ name!(
     RoleName,
     "role name",
     "a-z, 0-9 and '-', starting and ending alphanumeric, at most 63 characters",
-    |value| value.len() <= 63 && is_label(value)
+    |value| is_dns_label(value)
 );
 
 name!(
@@ -139,7 +139,7 @@ name!(
     ClassName,
     "data class",
     "a-z, 0-9 and '-', starting and ending alphanumeric, at most 63 characters",
-    |value| value.len() <= 63 && is_label(value)
+    |value| is_dns_label(value)
 );
 
 name!(
@@ -236,13 +236,6 @@ impl fmt::Display for RecordPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.path)
     }
-}
-
-fn is_label(label: &str) -> bool {
-    let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let ends = |c: Option<&u8>| c.is_some_and(|c| alphanumeric(*c));
-    let bytes = label.as_bytes();
-    ends(bytes.first()) && ends(bytes.last()) && bytes.iter().all(|c| alphanumeric(*c) || *c == b'-')
 }
 
 fn is_segment(segment: &str) -> bool {

@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use crate::world::certificate::{after, fraction};
 use crate::{
-    certificate::leaf::{Subject, backdated, is_dns_name, is_label, spiffe_id},
+    certificate::leaf::{Subject, backdated, is_dns_name, spiffe_id},
     world::certificate::Validity,
 };
 

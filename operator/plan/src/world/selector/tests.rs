@@ -31,6 +31,8 @@ fn matches_as_the_api_server_does() {
         (expression("absent", "Exists", json!(null)), false),
         (expression("app", "DoesNotExist", json!(null)), false),
         (expression("absent", "DoesNotExist", json!(null)), true),
+        (expression("app", "In", json!(null)), false),
+        (expression("absent", "NotIn", json!(null)), false),
         (expression("app", "Unheard", json!(["sbc"])), false),
     ] {
         assert_eq!(matches(&selector(value.clone()), &pod), expected, "{value}");
