@@ -8,6 +8,7 @@
     reason = "a failed helper fails its test"
 )]
 
+mod aliases;
 mod attempts;
 mod confinement;
 mod connection;

@@ -14,6 +14,7 @@
 //!      │                                                                │
 //!   channel            what should be so for one Channel                │
 //!      │                                                                │
+//!   access             who may use keys in Vault, and whose access goes │
 //!   keys               data keys by class and cohort                    │
 //!   network            network policies, and what others open           │
 //!   certificate        authority, leaf, trust files, Secrets            │
@@ -26,6 +27,7 @@
 //!
 //! `tests/rooms.rs` reads the imports and fails where one leads upwards.
 
+pub mod access;
 pub mod certificate;
 pub mod channel;
 pub mod consent;

@@ -8,6 +8,7 @@
 //!
 //! This crate knows no Kubernetes client and no election: whether a process may write is asked of a [`gate::Gate`].
 
+pub mod aliases;
 pub mod channels;
 pub mod gate;
 pub mod store;

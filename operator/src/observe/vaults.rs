@@ -15,6 +15,7 @@ use kube::{Api, Client, ResourceExt as _, api::PostParams};
 use secrecy::SecretString;
 use subrosa_crds::{TrustDomain, trust_domain::VaultSpec};
 use subrosa_plan::{
+    access::alias::Metadata,
     record::issuances,
     world::{World, bundle::Unusable, domain, fault::Fault},
 };
@@ -25,18 +26,18 @@ use crate::{
     lead::{Leadership, TokenAccessors},
     pki::Serial,
 };
-use subrosa_records::channels::ChannelRecords;
-use subrosa_records::vault::{
-    AliasName, MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig,
-    VaultError,
-    auth::{JwtSource, Login, Session, SessionState},
-    identity::{self, Aliases},
-    kv::Kv,
-    transit::{Transit, TransitKey},
+use subrosa_records::{
+    aliases::{AliasLocks, WorkloadAliases},
+    channels::ChannelRecords,
+    vault::{
+        AliasName, MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig,
+        VaultError,
+        auth::{JwtSource, Login, Session, SessionState},
+        identity::{self, Aliases},
+        kv::Kv,
+        transit::{Transit, TransitKey},
+    },
 };
-
-/// The metadata of an entity alias.
-type Metadata = BTreeMap<String, String>;
 
 /// How long a key or grant that was seen is believed: what someone changed in Vault is noticed after this.
 const MEMORY: Duration = Duration::from_secs(20 * 60);
@@ -53,7 +54,8 @@ pub struct DomainVault {
     /// The ledgers.
     pub ledgers: ChannelRecords,
     auth_mount: MountPath,
-    aliases: OnceCell<Aliases>,
+    aliases: OnceCell<WorkloadAliases>,
+    alias_locks: AliasLocks,
     /// What Vault said of keys, as text: it is kept for every key of every Channel.
     keys: Mutex<BTreeMap<TransitKeyName, (Instant, Box<str>)>>,
     granted: Mutex<BTreeMap<AliasName, (Instant, Box<str>)>>,
@@ -64,17 +66,18 @@ pub struct DomainVault {
 }
 
 impl DomainVault {
-    /// The identities of workloads.
+    /// What workloads have in the aliases of their auth mount.
     ///
     /// # Errors
     /// When Vault does not say which auth mount theirs is.
-    pub async fn aliases(&self) -> Result<&Aliases, VaultError> {
+    pub async fn aliases(&self) -> Result<&WorkloadAliases, VaultError> {
         self.aliases
             .get_or_try_init(|| async {
                 let accessor = identity::auth_accessor(&self.vault, &self.auth_mount).await?;
                 let accessor = accessor
                     .ok_or_else(|| VaultError::NotFound { path: format!("auth/{}", self.auth_mount) })?;
-                Ok(Aliases::new(self.vault.clone(), accessor))
+                let aliases = Aliases::new(self.vault.clone(), accessor);
+                Ok(WorkloadAliases::new(aliases, self.alias_locks.clone()))
             })
             .await
     }
@@ -111,13 +114,13 @@ impl DomainVault {
         self.keys().remove(name);
     }
 
-    /// Whether an alias was lately seen or made to have exactly this metadata.
+    /// Whether the workload's part of an alias was lately seen or made to be exactly this.
     pub fn is_granted(&self, name: &AliasName, metadata: &Metadata) -> bool {
         let wanted = in_short(metadata);
         self.granted().get(name).is_some_and(|(at, found)| at.elapsed() < MEMORY && *found == wanted)
     }
 
-    /// Remembers what an alias has now; none where it was withdrawn.
+    /// Remembers the workload's part of an alias as it is now; none where something was withdrawn.
     pub fn remember_grant(&self, name: &AliasName, metadata: Option<Metadata>) {
         match metadata {
             Some(metadata) => self.granted().insert(name.clone(), (Instant::now(), in_short(&metadata))),
@@ -187,6 +190,8 @@ pub struct Vaults {
     known: Mutex<BTreeMap<String, (Wiring, Arc<DomainVault>)>>,
     /// One login a domain at a time: a second one would revoke the first, or be one too many.
     connecting: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// A ServiceAccount's UID is the same in each Vault, and a connection may be made anew while another works.
+    alias_locks: AliasLocks,
 }
 
 /// What requests to Vault owe to leadership.
@@ -216,8 +221,8 @@ impl Vaults {
         observer: Option<Arc<dyn RequestObserver>>,
         lead: Lead,
     ) -> Self {
-        let (known, connecting) = Default::default();
-        Self { client, namespace, service_account, observer, lead, known, connecting }
+        let (known, connecting, alias_locks) = Default::default();
+        Self { client, namespace, service_account, observer, lead, known, connecting, alias_locks }
     }
 
     /// The Vault of `domain`, connected now where it was not.
@@ -289,6 +294,7 @@ impl Vaults {
             vault,
             auth_mount,
             aliases: OnceCell::new(),
+            alias_locks: self.alias_locks.clone(),
             keys: Mutex::default(),
             granted: Mutex::default(),
             unsigned: Mutex::default(),

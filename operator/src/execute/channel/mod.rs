@@ -167,7 +167,6 @@ impl Work<'_> {
         self.rotating = rotating.map(|(peer, _)| peer.clone()).collect();
         let slot = self.slot(entry.record.as_ref()).await;
         let withdrawn = self.withdraw(&entry, &slot, &authorities).await;
-        let begun = entry.record.is_none();
         let before = entry.record.clone().unwrap_or_else(|| self.first_ledger());
         let intent = self.intent(before.clone(), withdrawn.is_ok());
         let entry = match self.note(entry, intent).await {
@@ -181,7 +180,7 @@ impl Work<'_> {
         let mut ledger = entry.record.unwrap_or(before);
         let keys = self.keys(&mut ledger).await;
         let certified = self.certify(ledger, version, slot, &authorities).await;
-        let access = self.access(&withdrawn, &certified.ledger, begun).await;
+        let access = self.access(&withdrawn, &certified.ledger).await;
         let network = match narrowed {
             Err(fault) => Err(fault),
             Ok(()) => network::open(self.ctx, self.channel, self.name, plan).await,
@@ -252,7 +251,6 @@ impl Work<'_> {
         &self,
         withdrawn: &Result<(), Fault>,
         ledger: &Result<Ledger, Fault>,
-        begun: bool,
     ) -> Result<(), Fault> {
         if !matches!(self.plan.scope, Scope::Full | Scope::Audit) {
             return withdrawn.clone();
@@ -269,7 +267,7 @@ impl Work<'_> {
                         format!("TrustDomain {domain} is being prepared: its access is given after that"),
                     ));
                 }
-                access::grant(self.vault, &self.plan.id, wanted, begun).await
+                access::grant(self.vault, &self.plan.id, wanted).await
             }
             None if self.channel.spec.data_classes.is_empty() => Ok(()),
             None => Err(Fault::new(

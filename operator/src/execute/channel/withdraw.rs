@@ -102,7 +102,7 @@ impl Work<'_> {
         match &self.plan.access {
             Some(wanted) if wanted.service_account_uid == had.service_account_uid => {
                 if had.may_open && !wanted.may_open {
-                    access::grant(self.vault, &self.plan.id, wanted, false).await?;
+                    access::grant(self.vault, &self.plan.id, wanted).await?;
                     self.news.push((
                         "OpeningWithdrawn",
                         "the workload may not open what it sealed any more".into(),

@@ -1,0 +1,118 @@
+//! The metadata of an entity alias in Vault, by owner.
+//!
+//! [`SEAL`] and [`OPEN`] belong to the workload of a Channel. Every other key belongs to somebody else, such as
+//! the granter of people's rights: it survives whatever is granted to and withdrawn from the workload.
+
+use std::collections::BTreeMap;
+
+use subrosa_crds::names::ChannelId;
+
+/// The custom metadata of an alias.
+pub type Metadata = BTreeMap<String, String>;
+
+/// What a workload's policy reads to know which keys it may seal with.
+pub const SEAL: &str = "subrosa";
+/// What it reads to know which it may open.
+pub const OPEN: &str = "subrosa_open";
+
+/// The workload's keys, and no others.
+const WORKLOAD: [&str; 2] = [SEAL, OPEN];
+
+/// The workload's part of the metadata: it may seal for the Channel `id`, and open where `may_open` says so.
+pub fn part(id: &ChannelId, may_open: bool) -> Metadata {
+    let mut part = Metadata::from([(SEAL.to_owned(), id.to_string())]);
+    if may_open {
+        part.insert(OPEN.to_owned(), id.to_string());
+    }
+    part
+}
+
+/// What the metadata becomes when the workload's part becomes exactly `part`; nothing when it is so already.
+pub fn granted(found: &Metadata, part: &Metadata) -> Option<Metadata> {
+    let mut wanted = others(found);
+    wanted.extend(part.iter().map(|(key, value)| (key.clone(), value.clone())));
+    (wanted != *found).then_some(wanted)
+}
+
+/// What a withdrawal does to an alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// Nothing: the workload's part does not name the Channel. It was never granted, or another Channel has
+    /// been granted access since.
+    Nothing,
+    /// The alias stays, with this metadata.
+    Keep(Metadata),
+    /// The alias goes: nothing else is in it.
+    Delete,
+}
+
+/// Takes the workload's keys that name the Channel `id` out of the metadata that was `found`.
+pub fn withdrawn(found: &Metadata, id: &ChannelId) -> Withdrawal {
+    let names = |key: &str, value: &str| WORKLOAD.contains(&key) && value == id.as_str();
+    let kept: Metadata = found
+        .iter()
+        .filter(|(key, value)| !names(key, value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    match () {
+        () if kept.len() == found.len() => Withdrawal::Nothing,
+        () if kept.is_empty() => Withdrawal::Delete,
+        () => Withdrawal::Keep(kept),
+    }
+}
+
+/// What is not the workload's.
+fn others(found: &Metadata) -> Metadata {
+    let others = found.iter().filter(|(key, _)| !WORKLOAD.contains(&key.as_str()));
+    others.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> ChannelId {
+        ChannelId::mint("uid", name)
+    }
+
+    fn with_role(mut metadata: Metadata) -> Metadata {
+        metadata.insert("subrosa_role".into(), "reviewer".into());
+        metadata
+    }
+
+    #[test]
+    fn a_grant_changes_the_workloads_part_and_nothing_else() {
+        let voice = id("voice");
+        assert_eq!(granted(&Metadata::new(), &part(&voice, false)), Some(part(&voice, false)));
+        assert_eq!(
+            granted(&part(&voice, false), &part(&voice, false)),
+            None,
+            "an unchanged world is not written"
+        );
+        let found = with_role(part(&voice, true));
+        assert_eq!(granted(&found, &part(&voice, true)), None);
+        // Opening is taken back; the role stays.
+        assert_eq!(granted(&found, &part(&voice, false)), Some(with_role(part(&voice, false))));
+        // The ServiceAccount is another Channel's now.
+        assert_eq!(granted(&found, &part(&id("chat"), false)), Some(with_role(part(&id("chat"), false))));
+    }
+
+    #[test]
+    fn a_withdrawal_takes_only_what_names_the_channel() {
+        let (voice, chat) = (id("voice"), id("chat"));
+        assert_eq!(withdrawn(&part(&voice, true), &voice), Withdrawal::Delete);
+        assert_eq!(withdrawn(&part(&chat, true), &voice), Withdrawal::Nothing);
+        assert_eq!(withdrawn(&Metadata::new(), &voice), Withdrawal::Nothing);
+        assert_eq!(
+            withdrawn(&with_role(part(&voice, true)), &voice),
+            Withdrawal::Keep(with_role(Metadata::new()))
+        );
+        // Sealing was granted to another Channel since, opening is left over.
+        let mut mixed = part(&chat, false);
+        mixed.insert(OPEN.into(), voice.to_string());
+        assert_eq!(withdrawn(&mixed, &voice), Withdrawal::Keep(part(&chat, false)));
+        // A key of somebody else that happens to hold the id is theirs.
+        let theirs = Metadata::from([("subrosa_role".into(), voice.to_string())]);
+        assert_eq!(withdrawn(&theirs, &voice), Withdrawal::Nothing);
+    }
+}

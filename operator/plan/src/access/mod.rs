@@ -1,0 +1,3 @@
+//! Who may use the keys in Vault, and whose access is withdrawn.
+
+pub mod alias;

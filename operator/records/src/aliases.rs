@@ -1,0 +1,118 @@
+//! What workloads may do in Vault: their part of the metadata of an alias, and never anybody else's.
+//!
+//! Vault knows no compare-and-set of an alias, so a change is found out and written under a lock of its name.
+//! The locks live in this process: the replica that leads is the only one that changes aliases for workloads.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use subrosa_crds::names::ChannelId;
+use subrosa_plan::access::alias::{self, Metadata, Withdrawal};
+
+use crate::vault::{
+    AliasName, VaultError,
+    identity::{Alias, Aliases},
+};
+
+/// The workloads' part of the aliases of one auth mount.
+#[derive(Debug, Clone)]
+pub struct WorkloadAliases {
+    aliases: Aliases,
+    locks: AliasLocks,
+}
+
+impl WorkloadAliases {
+    /// The workloads' part of `aliases`. Whoever changes the same aliases in this process is given the same `locks`.
+    pub fn new(aliases: Aliases, locks: AliasLocks) -> Self {
+        Self { aliases, locks }
+    }
+
+    /// Makes the workload's part of an alias exactly `part`. What others have in it stays.
+    ///
+    /// # Errors
+    /// When Vault refuses.
+    pub async fn grant(&self, name: &AliasName, part: &Metadata) -> Result<(), VaultError> {
+        self.locks
+            .with(name, async {
+                let found = self.aliases.find(name).await?.map(|alias| alias.custom_metadata);
+                match alias::granted(&found.unwrap_or_default(), part) {
+                    Some(wanted) => self.aliases.grant(name, &wanted).await.map(|_| ()),
+                    None => Ok(()),
+                }
+            })
+            .await
+    }
+
+    /// Takes from an alias what it gives for the Channel `id`: live tokens lose it at once. What others have in
+    /// it stays, and so does what another Channel was granted since.
+    ///
+    /// # Errors
+    /// When Vault refuses.
+    pub async fn withdraw(&self, name: &AliasName, id: &ChannelId) -> Result<(), VaultError> {
+        self.locks
+            .with(name, async {
+                let Some(Alias { id: alias, custom_metadata, .. }) = self.aliases.find(name).await? else {
+                    return Ok(());
+                };
+                match alias::withdrawn(&custom_metadata, id) {
+                    Withdrawal::Nothing => Ok(()),
+                    Withdrawal::Keep(kept) => self.aliases.grant(name, &kept).await.map(|_| ()),
+                    Withdrawal::Delete => self.aliases.withdraw(&alias).await,
+                }
+            })
+            .await
+    }
+}
+
+/// A lock for each alias that is being changed.
+#[derive(Debug, Clone, Default)]
+pub struct AliasLocks(Arc<Mutex<BTreeMap<AliasName, Arc<tokio::sync::Mutex<()>>>>>);
+
+impl AliasLocks {
+    /// Runs `work` while nobody else works on `name`.
+    async fn with<T>(&self, name: &AliasName, work: impl Future<Output = T>) -> T {
+        let lock = Arc::clone(self.names().entry(name.clone()).or_default());
+        let held = lock.lock().await;
+        let done = work.await;
+        drop(held);
+        let mut names = self.names();
+        // The map and this: nobody waits for it.
+        if Arc::strong_count(&lock) == 2 {
+            names.remove(name);
+        }
+        done
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeMap<AliasName, Arc<tokio::sync::Mutex<()>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_at_a_time_and_nothing_is_left_behind() {
+        let (locks, name) = (AliasLocks::default(), AliasName::new("uid-1").unwrap());
+        let inside = Arc::new(Mutex::new(0));
+        let work = || {
+            let (locks, name, inside) = (locks.clone(), name.clone(), Arc::clone(&inside));
+            tokio::spawn(async move {
+                let working = async {
+                    *inside.lock().unwrap() += 1;
+                    tokio::task::yield_now().await;
+                    assert_eq!(*inside.lock().unwrap(), 1);
+                    *inside.lock().unwrap() -= 1;
+                };
+                locks.with(&name, working).await;
+            })
+        };
+        for task in (0..20).map(|_| work()).collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        assert!(locks.names().is_empty());
+    }
+}
