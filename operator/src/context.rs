@@ -15,7 +15,6 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
     trust_domain::Orphans,
 };
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     grants::Installation,
@@ -25,6 +24,7 @@ use crate::{
         probe::Prober,
         watch::{ObjectKey, Refresh},
     },
+    pending::Pending,
     report::{Reporter, metrics::Metrics},
 };
 
@@ -65,8 +65,8 @@ pub struct Context {
     pub reporter: Reporter,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Where to say that something should be looked at again.
-    pub wake: UnboundedSender<Subject>,
+    /// What should be looked at again.
+    pub woken: Pending<Subject>,
     /// How often each object failed in a row.
     pub failures: Failures,
     /// When to look for orphans in the ledger.
@@ -85,8 +85,7 @@ impl Context {
 
     /// Has `subject` looked at again.
     pub fn wake(&self, subject: Subject) {
-        // The receiver is gone only when the operator is stopping.
-        let _ = self.wake.send(subject);
+        self.woken.put(subject, ());
     }
 }
 
@@ -105,6 +104,11 @@ impl Failures {
         let pause = PAUSE.0.saturating_mul(1_u32 << (*count).min(12)).min(PAUSE.1);
         *count = count.saturating_add(1);
         pause.mul_f64(rand::random_range(0.8..1.2))
+    }
+
+    /// What has failed, and not been well since.
+    pub fn subjects(&self) -> Vec<Subject> {
+        self.lock().keys().cloned().collect()
     }
 
     /// Notes that `subject` is well.
@@ -203,6 +207,12 @@ impl Sweeps {
     /// meanwhile is still due.
     pub fn done(&self, domain: &str, asked: u64, orphans: Option<Orphans>) {
         self.searches().insert(domain.to_owned(), Search { done: Instant::now(), asked, orphans });
+    }
+
+    /// Forgets a domain that is gone.
+    pub fn forget(&self, domain: &str) {
+        self.searches().remove(domain);
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).remove(domain);
     }
 
     /// Has every domain searched again: something was deleted or came back.

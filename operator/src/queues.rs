@@ -9,61 +9,66 @@ use k8s_openapi::api::{
 use kube::{Api, api::PartialObjectMeta, runtime::reflector::ObjectRef};
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 use subrosa_plan::world::objects;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     changes::related,
     context::{Context, Subject},
+    kept::Deletions,
     observe::watch,
+    pending::Pending,
 };
 
 /// Where the objects to be looked at are named.
 pub(crate) struct Queues {
-    pub(crate) channels: mpsc::UnboundedSender<ObjectRef<Channel>>,
-    pub(crate) namespaces: mpsc::UnboundedSender<ObjectRef<PartialObjectMeta<Namespace>>>,
-    pub(crate) domains: mpsc::UnboundedSender<ObjectRef<TrustDomain>>,
-    pub(crate) parties: mpsc::UnboundedSender<ObjectRef<ExternalParty>>,
-    pub(crate) policies: mpsc::UnboundedSender<ObjectRef<RetentionPolicy>>,
-    pub(crate) requests: mpsc::UnboundedSender<ObjectRef<PodCertificateRequest>>,
+    pub(crate) channels: Pending<ObjectRef<Channel>>,
+    pub(crate) namespaces: Pending<ObjectRef<PartialObjectMeta<Namespace>>>,
+    pub(crate) domains: Pending<ObjectRef<TrustDomain>>,
+    pub(crate) parties: Pending<ObjectRef<ExternalParty>>,
+    pub(crate) policies: Pending<ObjectRef<RetentionPolicy>>,
+    pub(crate) requests: Pending<ObjectRef<PodCertificateRequest>>,
 }
 
 impl Queues {
     /// Puts what is woken into the queue of its kind, and watches the Secrets of each prepared namespace.
-    pub(crate) async fn route(
-        self,
-        mut woken: mpsc::UnboundedReceiver<Subject>,
-        ctx: Arc<Context>,
-        stop: CancellationToken,
-    ) {
-        let mut watched = BTreeMap::new();
-        while let Some(Some(subject)) = stop.run_until_cancelled(woken.recv()).await {
+    pub(crate) async fn route(self, ctx: Arc<Context>, stop: CancellationToken) {
+        let (mut watched, mut deletions) = (BTreeMap::new(), Deletions::default());
+        while let Some((subject, ())) = stop.run_until_cancelled(ctx.woken.next()).await {
+            deletions.look(&ctx, &subject);
             match subject {
                 Subject::Channel(name) => {
                     if ctx.cluster.read(|world| world.channel(&name).is_none()) {
                         ctx.sweeps.ask();
                     }
                     watch_secrets(&ctx, &mut watched, &name.namespace, &stop);
-                    // A queue that is closed belongs to an operator that is stopping.
-                    let _ = self.channels.send(ObjectRef::new(&name.name).within(&name.namespace));
+                    self.channels.put(ObjectRef::new(&name.name).within(&name.namespace), ());
                 }
                 Subject::Namespace(name) => {
-                    let _ = self.namespaces.send(ObjectRef::new(&name));
+                    if !ctx.cluster.is_prepared(&name) {
+                        stop_watching(&mut watched, &name);
+                    }
+                    self.namespaces.put(ObjectRef::new(&name), ());
                 }
                 Subject::Domain(name) => {
-                    let _ = self.domains.send(ObjectRef::new(&name));
+                    self.domains.put(ObjectRef::new(&name), ());
                 }
                 Subject::Party(name) => {
-                    let _ = self.parties.send(ObjectRef::new(&name));
+                    self.parties.put(ObjectRef::new(&name), ());
                 }
                 Subject::Retention(name) => {
-                    let _ = self.policies.send(ObjectRef::new(&name));
+                    self.policies.put(ObjectRef::new(&name), ());
                 }
                 Subject::Request(key) => {
-                    let _ = self.requests.send(ObjectRef::new(&key.name).within(&key.namespace));
+                    self.requests.put(ObjectRef::new(&key.name).within(&key.namespace), ());
                 }
             }
         }
+    }
+}
+
+fn stop_watching(watched: &mut BTreeMap<String, CancellationToken>, namespace: &str) {
+    if let Some(watch) = watched.remove(namespace) {
+        watch.cancel();
     }
 }
 
@@ -79,10 +84,7 @@ fn watch_secrets(
         return;
     }
     if !prepared {
-        if let Some(watch) = watched.remove(namespace) {
-            watch.cancel();
-        }
-        return;
+        return stop_watching(watched, namespace);
     }
     let ended = stop.child_token();
     watched.insert(namespace.to_owned(), ended.clone());

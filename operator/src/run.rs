@@ -24,7 +24,6 @@ use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 use subrosa_plan::world::World;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -48,6 +47,7 @@ use crate::{
         vaults::Lead,
         watch::{self, Announced, Change, ObjectKey},
     },
+    pending::Pending,
     queues::Queues,
     report::{Reporter, metrics::Metrics},
     server::{self, Readiness},
@@ -142,8 +142,6 @@ const GRACE: Duration = Duration::from_secs(20);
 pub async fn run(config: kube::Config, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let installation = Installation::new(&settings.namespace, &settings.service_account)
         .context("--namespace and --service-account")?;
-    let (wake, mut woken) = mpsc::unbounded_channel();
-    let (prober, probes) = probe::prober();
     let metrics = Arc::new(Metrics::default());
     let observer: Arc<dyn subrosa_records::vault::RequestObserver> = metrics.clone();
     let me = lead::identity(settings.pod.as_deref());
@@ -168,11 +166,11 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         ),
         reporter: Reporter::new(client.clone(), settings.pod.clone()),
         metrics: Arc::clone(&metrics),
-        wake,
+        woken: Pending::default(),
         failures: Failures::default(),
         sweeps: Sweeps::default(),
         under_way: UnderWay::default(),
-        prober,
+        prober: probe::Prober::default(),
         installation,
         client: client.clone(),
     });
@@ -265,15 +263,15 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         }
     };
     let act = async {
-        meanwhile(leadership.elected(), &mut woken).await;
+        meanwhile(leadership.elected(), &ctx.woken).await;
         if leadership.is_contested() {
-            take_over(&ctx, &mut woken).await;
+            take_over(&ctx).await;
         }
-        tokio::spawn(probe::run(probes, Arc::clone(&ctx), stop.clone()));
+        tokio::spawn(probe::run(Arc::clone(&ctx), stop.clone()));
         tracing::info!("everything is seen; reconciling");
         let everything = ctx.cluster.read(everything);
         everything.into_iter().for_each(|subject| ctx.wake(subject));
-        queues.route(woken, Arc::clone(&ctx), stop.clone()).await;
+        queues.route(Arc::clone(&ctx), stop.clone()).await;
         stop.cancelled().await;
     };
     tokio::select! {
@@ -297,20 +295,20 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
 
 /// Begins a term with what is so now. What the watches have may be minutes old: one can be dead without a word, and
 /// the leader before this one has withdrawn and closed things since. Until every kind was listed again, nothing is done.
-async fn take_over(ctx: &Context, woken: &mut mpsc::UnboundedReceiver<Subject>) {
+async fn take_over(ctx: &Context) {
     let begun = Instant::now();
-    meanwhile(ctx.refresh.all(), woken).await;
+    meanwhile(ctx.refresh.all(), &ctx.woken).await;
     tracing::info!(took = ?begun.elapsed(), "every kind was listed anew");
 }
 
 /// Waits for something with warm caches. What is to be looked at meanwhile is looked at by the leader, and by
 /// this replica once it acts, when it looks at everything.
-async fn meanwhile<T>(awaited: impl Future<Output = T>, woken: &mut mpsc::UnboundedReceiver<Subject>) {
+async fn meanwhile<T>(awaited: impl Future<Output = T>, woken: &Pending<Subject>) {
     let mut awaited = std::pin::pin!(awaited);
     loop {
         tokio::select! {
             _ = &mut awaited => return,
-            Some(_) = woken.recv() => {}
+            _ = woken.next() => {}
         }
     }
 }
@@ -346,31 +344,31 @@ impl Start<'_> {
         seen: Seen<Arc<K>>,
         reconcile: Reconcile<K>,
         config: Config,
-    ) -> mpsc::UnboundedSender<ObjectRef<K>>
+    ) -> Pending<ObjectRef<K>>
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
         let (reader, writer) = reflector::store::<K>();
-        let (queue, queued) = mpsc::unbounded_channel();
+        let queue = Pending::default();
         let (done, synced) = self.ctx.refresh.announcer(std::any::type_name::<K>());
         self.synced.push((std::any::type_name::<K>(), synced));
         let apply = self.applying(seen);
         let api = Api::<K>::all(self.ctx.client.clone());
         tokio::spawn(watch::follow_stored(api, watch::config(), writer, done, self.stop.clone(), apply));
         let ctx = Arc::clone(self.ctx);
-        self.tasks.spawn(controllers::run(reader, queued, reconcile, ctx, config, self.stop.clone()));
+        self.tasks.spawn(controllers::run(reader, queue.clone(), reconcile, ctx, config, self.stop.clone()));
         queue
     }
 
     /// Watches the requests of pods for certificates, where there are such; nothing waits for them to be seen.
-    fn requests(&mut self, config: Config) -> mpsc::UnboundedSender<ObjectRef<PodCertificateRequest>> {
+    fn requests(&mut self, config: Config) -> Pending<ObjectRef<PodCertificateRequest>> {
         let (reader, writer) = reflector::store::<PodCertificateRequest>();
-        let (queue, queued) = mpsc::unbounded_channel();
+        let queue = Pending::default();
         let (ctx, stop) = (Arc::clone(self.ctx), self.stop.clone());
         let apply = self.applying(changes::pod_certificate_request::seen);
         tokio::spawn(pod_certificates::follow(Arc::clone(&ctx), writer, stop.clone(), apply));
         let reconcile = pod_certificate_request::reconcile;
-        self.tasks.spawn(controllers::run(reader, queued, reconcile, ctx, config, stop));
+        self.tasks.spawn(controllers::run(reader, queue.clone(), reconcile, ctx, config, stop));
         queue
     }
 

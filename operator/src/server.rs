@@ -10,7 +10,7 @@ use axum::{Router, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::Context;
+use crate::{context::Context, kept};
 
 /// Whether everything that decisions need has been seen.
 #[derive(Clone, Default)]
@@ -66,5 +66,6 @@ pub async fn serve(
 /// Channels are counted when somebody asks: what is told is true then, whatever else is under way.
 fn metrics(ctx: &Context) -> String {
     ctx.metrics.count(&ctx.cluster, ctx.now());
+    ctx.metrics.keeps(&kept::counts(ctx));
     ctx.metrics.text()
 }

@@ -17,7 +17,7 @@ use crate::{
     world::{
         NamespaceFacts, PodFacts, ServiceFacts, World,
         bundle::Bundle,
-        certificate::{KeyAlgorithm, Validity},
+        certificate::{Fingerprint, KeyAlgorithm, Validity},
         pem,
     },
 };
@@ -129,10 +129,18 @@ pub fn certificate(number: u8) -> String {
     pem::encode(&[0x30, 1, number])
 }
 
+/// The fingerprint of a certificate of which no more is known than its serial.
+pub fn fingerprint(serial: &str) -> Fingerprint {
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(serial.bytes()).for_each(|(to, from)| *to = from);
+    Fingerprint(bytes)
+}
+
 /// A leaf made a day ago that lives for thirty.
 pub fn leaf() -> LeafFacts {
     LeafFacts {
         serial: "0badcafe".into(),
+        fingerprint: fingerprint("0badcafe"),
         subject: None,
         uris: [].into(),
         dns_names: [].into(),

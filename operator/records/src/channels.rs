@@ -70,4 +70,9 @@ impl ChannelRecords {
     pub fn forget(&self, id: &ChannelId) {
         self.store.forget(&RecordPath::channel(id));
     }
+
+    /// How many records are remembered.
+    pub fn remembered(&self) -> usize {
+        self.store.remembered()
+    }
 }

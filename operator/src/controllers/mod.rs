@@ -20,10 +20,12 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::{Context, Subject};
+use crate::{
+    context::{Context, Subject},
+    pending::Pending,
+};
 
 /// However quiet it is, an object is looked at again after this long.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
@@ -36,7 +38,7 @@ pub type Reconcile<K> = fn(Arc<K>, Arc<Context>) -> BoxFuture<'static, Action>;
 /// Reconciles objects of a kind as they are named in `queue`, until `stop`.
 pub async fn run<K>(
     store: Store<K>,
-    queue: UnboundedReceiver<ObjectRef<K>>,
+    queue: Pending<ObjectRef<K>>,
     reconcile: Reconcile<K>,
     ctx: Arc<Context>,
     config: Config,
@@ -45,7 +47,7 @@ pub async fn run<K>(
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
     K::DynamicType: Debug + Eq + Hash + Clone,
 {
-    let queue = tokio_stream(queue).map(|object| Ok::<_, Infallible>(ReconcileRequest::from(object)));
+    let queue = queue.stream().map(|(object, ())| Ok::<_, Infallible>(ReconcileRequest::from(object)));
     let reconcile = move |object: Arc<K>, ctx: Arc<Context>| {
         let work = match ctx.reporter.lags(object.as_ref()) {
             Some(pause) => std::future::ready(Action::requeue(pause)).boxed(),
@@ -56,10 +58,6 @@ pub async fn run<K>(
     let rounds = applier(reconcile, |_, error, _| match *error {}, ctx, store, queue.boxed(), config);
     // What was started is finished: a half-done reconcile is repeatable, but need not be repeated.
     rounds.take_until(stop.cancelled_owned()).for_each(|_| std::future::ready(())).await;
-}
-
-fn tokio_stream<T: Send + 'static>(mut receiver: UnboundedReceiver<T>) -> impl futures::Stream<Item = T> {
-    futures::stream::poll_fn(move |cx| receiver.poll_recv(cx))
 }
 
 /// When to look at `subject` again: after a growing pause if something failed, else when something

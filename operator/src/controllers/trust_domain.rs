@@ -23,6 +23,7 @@ use super::again;
 use crate::{
     context::{Context, Subject},
     execute::{left, withdraw},
+    kept,
     observe::{DomainVault, vaults},
 };
 
@@ -136,6 +137,15 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
     let mut count = 0;
     let (mut waiting, mut unasked) = (false, None);
     for id in recorded.iter().filter(|id| !known.contains(id)) {
+        if let Some(name) = vault.settled(id)
+            && ctx.cluster.secrets_of(&name).is_empty()
+        {
+            count += 1;
+            if names.len() < NAMED_ORPHANS {
+                names.push(format!("{id} {name}"));
+            }
+            continue;
+        }
         let Some(_working) = ctx.under_way.begin(id) else {
             waiting = true;
             continue;
@@ -153,6 +163,7 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
         }
         left::withdraw(ctx, domain, vault, id).await;
         if let Some(name) = withdraw::orphan(vault, id, |channel| is_gone(ctx, channel, id)).await? {
+            vault.settle(id, &ledger.channel);
             count += 1;
             if names.len() < NAMED_ORPHANS {
                 names.push(format!("{id} {name}"));
@@ -188,12 +199,7 @@ fn is_gone(ctx: &Context, channel: &ChannelRef, id: &ChannelId) -> bool {
 
 /// The identities of every Channel there is.
 fn known_ids(ctx: &Context) -> BTreeSet<ChannelId> {
-    ctx.cluster.read(|world| {
-        let id = |name: &ChannelRef| {
-            Some(ChannelId::mint(&world.namespaces.get(&name.namespace)?.uid, &name.name))
-        };
-        world.all_channels().filter_map(|(name, _)| id(&name)).collect()
-    })
+    ctx.cluster.read(kept::ids)
 }
 
 /// Withdraws every access of a domain that is being deleted, then lets it go. Keys and policies stay.

@@ -1,7 +1,7 @@
 //! The cluster as the watches have it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
 
@@ -23,6 +23,13 @@ pub enum Binding {
     },
 }
 
+/// The version of a Secret that the operator wrote.
+struct Written {
+    version: String,
+    /// Whether it was there when what is kept was last looked through: the watch had time to show it.
+    old: bool,
+}
+
 /// The world behind a lock, and the namespaces in which the operator may write.
 ///
 /// A decision takes the lock for as long as it thinks, which is microseconds; nobody waits for the
@@ -31,7 +38,7 @@ pub enum Binding {
 pub struct Cluster {
     world: RwLock<World>,
     bindings: Mutex<BTreeMap<String, Binding>>,
-    written: Mutex<BTreeMap<ObjectKey, String>>,
+    written: Mutex<BTreeMap<ObjectKey, Written>>,
     secrets: Mutex<BTreeMap<ObjectKey, ChannelRef>>,
     denying: Mutex<BTreeMap<String, Timestamp>>,
 }
@@ -88,12 +95,12 @@ impl Cluster {
 
     /// Notes the version of a Secret that the operator wrote itself.
     pub fn wrote_secret(&self, key: ObjectKey, version: String) {
-        self.written().insert(key, version);
+        self.written().insert(key, Written { version, old: false });
     }
 
     /// Whether that version of a Secret is the operator's own writing, which is no news.
     pub fn is_own_secret(&self, key: &ObjectKey, version: Option<&str>) -> bool {
-        version.is_some() && self.written().get(key).map(String::as_str) == version
+        version.is_some() && self.written().get(key).map(|one| one.version.as_str()) == version
     }
 
     /// Notes that a Secret of a Channel is there.
@@ -115,11 +122,30 @@ impl Cluster {
         here.filter(|(_, owner)| *owner == channel).map(|(key, _)| key.name.clone()).collect()
     }
 
+    /// Forgets the Secrets of namespaces that are gone, and what was written of Secrets that no watch has shown since.
+    pub fn keep(&self) {
+        let namespaces: BTreeSet<String> = self.read(|world| world.namespaces.keys().cloned().collect());
+        self.bindings().retain(|namespace, _| namespaces.contains(namespace));
+        let mut secrets = self.secrets();
+        secrets.retain(|key, _| namespaces.contains(&key.namespace));
+        self.written().retain(|key, written| {
+            let old = std::mem::replace(&mut written.old, true);
+            secrets.contains_key(key) || (!old && namespaces.contains(&key.namespace))
+        });
+    }
+
+    /// How much is kept beside the world.
+    #[must_use]
+    pub fn kept(&self) -> [(&'static str, usize); 3] {
+        let (secrets, written) = (self.secrets().len(), self.written().len());
+        [("secrets", secrets), ("secretsWritten", written), ("bindings", self.bindings().len())]
+    }
+
     fn secrets(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, ChannelRef>> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn written(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, String>> {
+    fn written(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Written>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

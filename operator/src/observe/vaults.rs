@@ -1,7 +1,7 @@
 //! The Vault of each trust domain: connected, logged in and kept so.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,7 +13,11 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, ResourceExt as _, api::PostParams};
 use secrecy::SecretString;
-use subrosa_crds::{TrustDomain, trust_domain::VaultSpec};
+use subrosa_crds::{
+    TrustDomain,
+    names::{ChannelId, ChannelRef},
+    trust_domain::VaultSpec,
+};
 use subrosa_plan::{
     access::alias::Metadata,
     record::issuances,
@@ -61,6 +65,9 @@ pub struct DomainVault {
     granted: Mutex<BTreeMap<AliasName, (Instant, Box<str>)>>,
     /// Serials that were noted and for which no signature came, and when it was asked for.
     unsigned: Mutex<BTreeMap<String, Instant>>,
+    /// Channels that are gone and have nothing left that could be withdrawn: each search for orphans comes to them
+    /// again, and needs no more of them than this.
+    settled: Mutex<BTreeMap<ChannelId, ChannelRef>>,
     session: tokio::sync::watch::Receiver<SessionState>,
     stop: CancellationToken,
 }
@@ -141,8 +148,44 @@ impl DomainVault {
         self.unsigned().contains_key(serial)
     }
 
+    /// Forgets what was read of Channels but these, and what is too old to be believed.
+    fn keep(&self, ids: &BTreeSet<ChannelId>) {
+        let of = |name: &TransitKeyName| name.as_str().split('.').next().and_then(|id| id.parse().ok());
+        self.keys().retain(|name, _| of(name).is_some_and(|id: ChannelId| ids.contains(&id)));
+        self.granted().retain(|_, (seen, _)| seen.elapsed() < MEMORY);
+        self.unsigned().retain(|_, at| at.elapsed() < COUNTED);
+    }
+
+    fn kept(&self) -> [(&'static str, usize); 4] {
+        let (keys, grants) = (self.keys().len(), self.granted().len());
+        let (records, settled) = (self.ledgers.remembered(), self.gone().len());
+        [("keys", keys), ("grants", grants), ("records", records), ("settledOrphans", settled)]
+    }
+
     fn unsigned(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
         self.unsigned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the Channel of this identity is gone and has nothing left that could be withdrawn: its record and its
+    /// keys need not be remembered.
+    pub fn settle(&self, id: &ChannelId, name: &ChannelRef) {
+        self.ledgers.forget(id);
+        self.keys().retain(|key, _| !is_of(key, id));
+        self.gone().insert(id.clone(), name.clone());
+    }
+
+    /// The Channel of that identity, where it is [settled](Self::settle).
+    pub fn settled(&self, id: &ChannelId) -> Option<ChannelRef> {
+        self.gone().get(id).cloned()
+    }
+
+    /// Notes that the Channel of this identity is worked on: it may have something to withdraw again.
+    pub fn unsettle(&self, id: &ChannelId) {
+        self.gone().remove(id);
+    }
+
+    fn gone(&self) -> MutexGuard<'_, BTreeMap<ChannelId, ChannelRef>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the session is logged in, or why not.
@@ -172,6 +215,11 @@ impl Drop for DomainVault {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Whether a key is of the Channel of this identity.
+fn is_of(key: &TransitKeyName, id: &ChannelId) -> bool {
+    key.as_str().strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Metadata as a text to compare: an entry a line. (Names and identities hold neither `=` nor line ends.)
@@ -263,6 +311,22 @@ impl Vaults {
         }
     }
 
+    /// Ends the connections of trust domains but these, and forgets what was read of Channels but these: they are gone.
+    pub fn keep(&self, domains: &BTreeSet<String>, ids: &BTreeSet<ChannelId>) {
+        let gone: Vec<_> =
+            self.connecting().keys().filter(|domain| !domains.contains(*domain)).cloned().collect();
+        gone.iter().for_each(|domain| self.forget(domain));
+        let all: Vec<_> = self.known().values().map(|(_, vault)| Arc::clone(vault)).collect();
+        all.iter().for_each(|vault| vault.keep(ids));
+    }
+
+    /// How much is kept of what Vaults said.
+    #[must_use]
+    pub fn kept(&self) -> Vec<(&'static str, usize)> {
+        let all: Vec<_> = self.known().values().map(|(_, vault)| Arc::clone(vault)).collect();
+        all.iter().flat_map(|vault| vault.kept()).collect()
+    }
+
     async fn connect(&self, domain: &TrustDomain, wiring: &Wiring) -> Result<DomainVault, Fault> {
         let spec = &wiring.spec;
         let address =
@@ -298,6 +362,7 @@ impl Vaults {
             keys: Mutex::default(),
             granted: Mutex::default(),
             unsigned: Mutex::default(),
+            settled: Mutex::default(),
             session: state,
             stop,
         })

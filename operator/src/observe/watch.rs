@@ -401,3 +401,6 @@ impl Listing {
         key
     }
 }
+
+#[cfg(test)]
+mod tests;

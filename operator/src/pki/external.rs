@@ -42,6 +42,7 @@ pub fn observe(data: &BTreeMap<&str, &[u8]>) -> Result<ExternalFacts, Malformed>
     let ids = x509::names(&parsed).uris;
     Ok(ExternalFacts {
         serial: x509::serial_hex(&parsed),
+        fingerprint: x509::fingerprint(der),
         issuer: short(&parsed.issuer.to_string()),
         spiffe_id: ids.iter().find(|id| id.starts_with("spiffe://")).map(|id| short(id)),
         validity,

@@ -53,6 +53,7 @@ fn leaf(data: &BTreeMap<&str, &[u8]>, own: &[AuthorityCertificate]) -> Result<Le
     let names = x509::names(&parsed);
     Ok(LeafFacts {
         serial: x509::serial_hex(&parsed),
+        fingerprint: x509::fingerprint(der),
         subject: x509::subject(&parsed.subject),
         uris: names.uris,
         dns_names: names.dns,

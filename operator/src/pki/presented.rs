@@ -17,6 +17,7 @@ pub fn presented(der: &[u8], authorities: &[String]) -> Option<Presented> {
     };
     let ours = authorities.iter().flat_map(|text| pem::certificates(text).unwrap_or_default());
     Some(Presented {
+        fingerprint: x509::fingerprint(der),
         serial: x509::serial_hex(&leaf),
         ours: { ours }.any(|authority| signed_by(&authority)),
         not_after: x509::validity(&leaf).map(|validity| validity.not_after),

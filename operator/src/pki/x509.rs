@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
-use subrosa_plan::{certificate::Subject, world::certificate::Validity};
+use sha2::{Digest as _, Sha256};
+use subrosa_plan::{
+    certificate::Subject,
+    world::certificate::{Fingerprint, Validity},
+};
 use x509_parser::certificate::{TbsCertificate, X509Certificate};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::{
@@ -72,6 +76,11 @@ pub(super) fn validity(tbs: &TbsCertificate<'_>) -> Option<Validity> {
 /// The serial number, lower-case hex without leading zero bytes.
 pub(super) fn serial_hex(tbs: &TbsCertificate<'_>) -> String {
     HEXLOWER.encode(&tbs.serial.to_bytes_be())
+}
+
+/// Which certificate it is.
+pub(super) fn fingerprint(der: &[u8]) -> Fingerprint {
+    Fingerprint(Sha256::digest(der).into())
 }
 
 /// The names a certificate is valid for.

@@ -3,6 +3,7 @@
 mod census;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -46,6 +47,11 @@ struct VaultLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeptLabels {
+    what: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     state: &'static str,
 }
@@ -71,6 +77,7 @@ pub struct Metrics {
     vault_seconds: Histogram,
     issued: Family<ReasonLabels, Counter>,
     leader: Gauge,
+    kept: Family<KeptLabels, Gauge>,
     gauges: Gauges,
     /// When the Channels were counted. Held while gauges are set or read: nobody sees half of a count.
     counted: Mutex<Option<Instant>>,
@@ -148,6 +155,12 @@ impl Default for Metrics {
         registry.register("certificates_issued", "Certificates issued by reason", issued.clone());
         let leader = Gauge::default();
         registry.register("leader", "Whether this replica leads: 1 or 0", leader.clone());
+        let kept = Family::<KeptLabels, Gauge>::default();
+        registry.register(
+            "kept_entries",
+            "What this replica keeps in memory beside its watches, by what it is",
+            kept.clone(),
+        );
         let gauges = Gauges::default();
         let mut of_cluster = Registry::with_prefix("subrosa");
         gauges.register(&mut of_cluster);
@@ -161,6 +174,7 @@ impl Default for Metrics {
             vault_seconds,
             issued,
             leader,
+            kept,
             gauges,
             counted: Mutex::default(),
         }
@@ -195,6 +209,13 @@ impl Metrics {
 
     fn counted(&self) -> MutexGuard<'_, Option<Instant>> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how much is kept in memory of what.
+    pub fn keeps(&self, counts: &BTreeMap<&'static str, usize>) {
+        for (what, count) in counts {
+            self.kept.get_or_create(&KeptLabels { what }).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Says whether this replica leads.

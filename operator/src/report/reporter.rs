@@ -1,6 +1,7 @@
 //! Status by server-side apply, only on change, and Events.
 
 use std::{
+    collections::BTreeSet,
     fmt::Debug,
     time::{Duration, Instant},
 };
@@ -89,9 +90,15 @@ impl Reporter {
         self.client.request(request).await
     }
 
-    /// Forgets an object that is gone.
-    pub fn forget(&self, uid: &str) {
-        self.written.forget(uid);
+    /// Forgets what was written of objects with other UIDs than these: they are gone.
+    pub fn keep(&self, uids: &BTreeSet<String>) {
+        self.written.keep(uids);
+    }
+
+    /// Of how many objects it is known what was written.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.written.len()
     }
 
     /// Publishes an Event about `object`. A failure is logged and nothing else.

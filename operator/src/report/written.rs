@@ -1,7 +1,7 @@
 //! What was last written of each object's status, because the watch that shows it lags behind.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -66,9 +66,17 @@ impl Written {
         self.lock().insert(uid.to_owned(), Last::Answered(content, version, Instant::now()));
     }
 
-    /// Forgets an object that is gone.
-    pub fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
+    /// Forgets all objects but these.
+    pub fn keep(&self, uids: &BTreeSet<String>) {
+        let mut written = self.lock();
+        written.retain(|uid, _| uids.contains(uid));
+        let room = written.len().saturating_mul(2);
+        written.shrink_to(room);
+    }
+
+    /// Of how many objects it is known what was written.
+    pub fn len(&self) -> usize {
+        self.lock().len()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Last>> {
@@ -100,7 +108,8 @@ mod tests {
         assert!(written.needs("uid", &A, 7, true), "the watch still shows A, and B stands there");
         assert!(written.needs("uid", &A, 8, false));
         assert!(!written.needs("uid", &A, 9, true), "somebody else put A back");
-        written.forget("uid");
+        written.keep(&BTreeSet::from(["another".to_owned()]));
+        assert_eq!(written.len(), 0);
         assert!(!written.needs("uid", &A, 7, true));
     }
 

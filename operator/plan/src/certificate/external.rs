@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::observed::Malformed;
-use crate::world::certificate::{CLOCK_SKEW, Validity, after, fraction};
+use crate::world::certificate::{CLOCK_SKEW, Fingerprint, Validity, after, fraction};
 use crate::world::fault::Fault;
 
 /// What a readable Secret of somebody else says. Never the key.
@@ -11,6 +11,8 @@ use crate::world::fault::Fault;
 pub struct ExternalFacts {
     /// Serial number, lower-case hex.
     pub serial: String,
+    /// Which certificate it is.
+    pub fingerprint: Fingerprint,
     /// The issuer's distinguished name.
     pub issuer: String,
     /// The first SPIFFE ID in it, if there is one.
@@ -106,6 +108,7 @@ mod tests {
     fn facts() -> ExternalFacts {
         ExternalFacts {
             serial: "01".into(),
+            fingerprint: crate::testing::fingerprint("01"),
             issuer: "CN=old".into(),
             spiffe_id: None,
             validity: Validity {

@@ -31,7 +31,7 @@ pub use observed::{LeafFacts, Malformed, ObservedSecret, SecretFacts};
 pub use reissue::{Reason, Wanted, reissue_reason};
 pub use trust_files::{TrustFiles, TrustSources, trust_files};
 
-use crate::world::certificate::Validity;
+use crate::world::certificate::{Fingerprint, Validity};
 
 /// The certificate that pods mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,16 @@ impl CurrentCertificate {
             Self::Issued(leaf) => &leaf.serial,
             Self::External(facts) => &facts.serial,
             Self::OfEach => "",
+        }
+    }
+
+    /// Which it is; none where each pod has another.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Issued(leaf) => Some(leaf.fingerprint),
+            Self::External(facts) => Some(facts.fingerprint),
+            Self::OfEach => None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     certificate::leaf::Subject,
-    world::certificate::{KeyAlgorithm, Validity},
+    world::certificate::{Fingerprint, KeyAlgorithm, Validity},
 };
 
 /// The Secret as found.
@@ -57,6 +57,8 @@ pub struct Malformed {
 pub struct LeafFacts {
     /// Serial number, lower-case hex.
     pub serial: String,
+    /// Which certificate it is.
+    pub fingerprint: Fingerprint,
     /// The subject, if it has exactly the three attributes of ours in their order.
     pub subject: Option<Subject>,
     /// URI names.

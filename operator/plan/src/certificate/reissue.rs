@@ -208,6 +208,7 @@ mod tests {
         let spec = spec();
         LeafFacts {
             serial: "0a".into(),
+            fingerprint: crate::testing::fingerprint("0a"),
             subject: Some(spec.subject()),
             uris: [spec.spiffe_id()].into(),
             dns_names: spec.dns_names.clone(),

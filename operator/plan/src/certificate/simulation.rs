@@ -218,6 +218,7 @@ impl Channel {
         self.issuances = self.issuances.clone().noted(noted);
         self.generations = self.generations.clone().with_leaf(signing.version, validity.not_after);
         let leaf = LeafFacts {
+            fingerprint: crate::testing::fingerprint(&serial),
             serial,
             subject: Some(spec.subject()),
             uris: [spec.spiffe_id()].into(),

@@ -20,6 +20,7 @@ use crate::{
     world::{
         World,
         answers::{Answer, PodTarget, Presented, Seen, listeners},
+        certificate::Fingerprint,
         selector,
     },
 };
@@ -27,8 +28,8 @@ use crate::{
 /// What is to be asked for one Channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Targets {
-    /// The serial of the certificate that is in the Secret, lower-case hex.
-    pub serial: String,
+    /// The certificate that is in the Secret; none where each pod has its own.
+    pub certificate: Option<Fingerprint>,
     /// Who is to present it.
     pub whose: Whose,
     /// The name to ask for; none where the certificate has none that is no wildcard.
@@ -76,7 +77,7 @@ pub fn targets(
         })
         .collect();
     Some(Targets {
-        serial: held.serial().to_owned(),
+        certificate: held.fingerprint(),
         whose: whose(channel),
         server_name: plan.leaf.dns_names.iter().find(|name| !name.starts_with('*')).cloned(),
         authorities: generations.into_iter().flat_map(|all| all.trusted()).collect(),
@@ -130,7 +131,7 @@ impl Targets {
     /// Whether it is the certificate that a pod should present. Where each pod has its own, any of the
     /// Channel's authority is: which of them is the newest, only its node knows.
     pub fn accepts(&self, shown: &Presented) -> bool {
-        shown.serial == self.serial || (self.whose == Whose::OfEach && shown.ours)
+        self.certificate == Some(shown.fingerprint) || (self.whose == Whose::OfEach && shown.ours)
     }
 
     /// Whether it is one that was right before: of the Channel's authority, or of whoever issues.

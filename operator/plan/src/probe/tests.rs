@@ -6,7 +6,7 @@ use crate::{
     network::policy_name,
     record::issuances::{Issuance, Issuances},
     restart,
-    testing::{Scene, at, labels, leaf, named, now, spec},
+    testing::{Scene, at, fingerprint, labels, leaf, named, now, spec},
     world::{
         PodFacts,
         answers::{PodSeen, Source},
@@ -58,6 +58,10 @@ fn applied(scene: &Scene) -> Applied {
     }
 }
 
+fn presented(serial: &str, ours: bool) -> Presented {
+    Presented { fingerprint: fingerprint(serial), serial: serial.into(), ours, not_after: None }
+}
+
 fn asked(scene: &Scene) -> Option<Targets> {
     targets(scene.get(DB), &named(DB), &scene.plan(DB), &applied(scene), scene)
 }
@@ -75,7 +79,7 @@ fn ready_pods_are_asked_at_what_speaks_tls() {
     assert_eq!(asked.pods.keys().collect::<Vec<_>>(), ["db-0"]);
     assert_eq!(asked.listeners, [(5432, ListenerTls::PostgreSQL), (8443, ListenerTls::Direct)].into());
     assert_eq!(asked.server_name.as_deref(), Some("db.cc-data.svc"));
-    assert_eq!(asked.serial, leaf().serial);
+    assert_eq!(asked.certificate, Some(leaf().fingerprint));
 }
 
 #[test]
@@ -135,7 +139,7 @@ fn a_channel_that_is_stalled_is_asked_at_the_pods_that_its_policy_protects() {
 fn what_was_seen_of_another_life_of_a_pod_is_no_answer() {
     let scene = scene(json!({})).pod_with("cc-data/db-0", pod(1));
     let targets = asked(&scene).unwrap();
-    let current = || Answer::Certificate(Presented { serial: leaf().serial, ours: true, not_after: None });
+    let current = || Answer::Certificate(presented(&leaf().serial, true));
     let seen = |target, ports: &[u16]| -> Seen {
         let answers = ports.iter().map(|port| (*port, current())).collect();
         [("db-0".to_owned(), PodSeen { target, answers })].into()
@@ -154,13 +158,25 @@ fn what_was_seen_of_another_life_of_a_pod_is_no_answer() {
     assert!(!targets.answered(&Seen::new()));
 }
 
+/// Serials are an issuer's own to give: two of them, or one that was made anew, may give the same.
+#[test]
+fn the_same_serial_of_another_issuer_is_another_certificate() {
+    for issuance in ["Subrosa", "External"] {
+        let tls = json!({"issuance": issuance, "secretName": "db-tls"});
+        let targets = asked(&scene(json!({ "tls": tls })).pod_with("cc-data/db-0", pod(1))).unwrap();
+        let same = presented(&leaf().serial, true);
+        assert!(targets.accepts(&same));
+        assert!(!targets.accepts(&Presented { fingerprint: fingerprint("another"), ..same }));
+    }
+}
+
 #[test]
 fn what_is_right_depends_on_who_issues_and_who_keeps_the_key() {
     let of = |tls: Value| {
         let scene = scene(json!({ "tls": tls })).pod_with("cc-data/db-0", pod(1));
         asked(&scene).unwrap()
     };
-    let shown = |ours| Presented { serial: "0a".into(), ours, not_after: None };
+    let shown = |ours| presented("0a", ours);
     let all = of(json!({}));
     assert!(!all.accepts(&shown(true)) && all.was_right(&shown(true)) && !all.was_right(&shown(false)));
     let external = of(json!({"issuance": "External", "secretName": "db-tls"}));
@@ -190,14 +206,14 @@ fn due(issued: &[(&str, &str, &str)], started: &str, seen: Option<&str>, patch: 
     let plan = scene.plan(DB);
     if let Some(serial) = seen {
         let targets = targets(scene.get(DB), &named(DB), &plan, &applied, &scene).unwrap();
-        let answer = Answer::Certificate(Presented { serial: serial.into(), ours: true, not_after: None });
+        let answer = Answer::Certificate(presented(serial, true));
         let answers = targets.listeners.keys().map(|port| (*port, answer.clone())).collect();
         let pod = PodSeen { target: targets.pods["db-0"], answers };
         scene.world.served.insert(named(DB), [("db-0".to_owned(), pod)].into());
     }
     restart::due(scene.get(DB), &named(DB), &plan, &applied, &scene, now()).map(|due| {
         assert_eq!(due.named.name, "db");
-        due.serial
+        due.mark
     })
 }
 
@@ -227,7 +243,9 @@ fn a_renewed_one_restarts_what_started_before() {
     }
     let external = json!({"tls": {"issuance": "External", "secretName": "db-tls"}});
     let valid = leaf().validity.not_before.to_string();
-    assert_eq!(due(&[], EARLY, None, external.clone()), Some(this.clone()), "whoever issued it");
+    let mark = format!("{this}-{:.16}", leaf().fingerprint);
+    assert_eq!(mark.len(), this.len() + 17);
+    assert_eq!(due(&[], EARLY, None, external.clone()), Some(mark), "whoever issued it");
     assert_eq!(due(&[], &valid, None, external), None);
     assert_eq!(due(&renewed, EARLY, None, json!({"tls": {"delivery": "PodCertificate"}})), None);
     let probed = |serial| due(&renewed, EARLY, Some(serial), json!({}));
@@ -258,7 +276,7 @@ fn half_ready(before_ends: &str, seen: bool) -> Option<restart::Due<'static>> {
     if seen {
         let targets = targets(scene.get(DB), &named(DB), &plan, &applied, &scene).unwrap();
         assert_eq!(targets.pods.keys().collect::<Vec<_>>(), ["db-1"], "only ready pods are asked");
-        let shown = Presented { serial: leaf().serial, ours: true, not_after: None };
+        let shown = presented(&leaf().serial, true);
         let answers =
             targets.listeners.keys().map(|port| (*port, Answer::Certificate(shown.clone()))).collect();
         let pod = PodSeen { target: targets.pods["db-1"], answers };

@@ -8,6 +8,7 @@ use subrosa_crds::{
 };
 
 use crate::{
+    certificate::Reason,
     channel::{Plan, Scope, applied::Applied},
     probe::{self, Whose},
     record::{issuances::Issuance, ledger::Ledger},
@@ -26,8 +27,9 @@ const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 pub struct Due<'a> {
     /// What is to be restarted.
     pub named: &'a WorkloadRef,
-    /// The serial of the certificate that it is to take.
-    pub serial: String,
+    /// The certificate that it is to take, as the annotation has it: the serial. For one of another issuer with the
+    /// beginning of its fingerprint, since the next issuer may give the same serial.
+    pub mark: String,
     /// Since when that is in the Secret.
     pub since: Timestamp,
     /// Until when the one before it is valid, where that is on record.
@@ -87,7 +89,11 @@ pub fn due<'a>(
         None => pods.iter().any(|pod| pod.running_since.is_some_and(|started| started < since)),
     };
     let ended = unready().next().is_some() && unready().all(|pod| is_over(&pod));
-    late.then_some(Due { named, serial, since, before_ends, ended })
+    let mark = match (probe::whose(channel), held.fingerprint()) {
+        (Whose::External, Some(fingerprint)) => format!("{serial}-{fingerprint:.16}"),
+        _ => serial,
+    };
+    late.then_some(Due { named, mark, since, before_ends, ended })
 }
 
 /// Whether another Channel has the pods: then it is not this one's to restart them.
@@ -104,7 +110,7 @@ fn changed_at(serial: &str, ledger: &Ledger) -> Option<Timestamp> {
     let this = issued.iter().position(|one| one.serial == serial);
     match (this, this.and_then(|at| issued.get(at))) {
         // A Secret that was missing had no predecessor, unless one is on record.
-        (Some(0), Some(first)) if first.reason == "Missing" => None,
+        (Some(0), Some(first)) if first.reason == Reason::Missing.name() => None,
         (_, Some(issuance)) => Some(issuance.at),
         // It is older than the record, so others came after it and never reached the Secret.
         (_, None) => None,

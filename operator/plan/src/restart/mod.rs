@@ -24,7 +24,7 @@ use crate::{
     world::selector,
 };
 
-/// The annotation of the pod template: the serial for which the workload was last restarted.
+/// The annotation of the pod template: the certificate for which the workload was last restarted.
 pub const ANNOTATION: &str = "subrosa.dev/restarted-for";
 
 /// A Deployment, StatefulSet or DaemonSet, as far as a restart goes.
@@ -99,7 +99,7 @@ pub fn step(
             "there is no {what} in this namespace: correct spec.workload.ref"
         )));
     };
-    if workload.restarted_for.as_deref() == Some(due.serial.as_str()) {
+    if workload.restarted_for.as_deref() == Some(due.mark.as_str()) {
         return Step::Done;
     }
     // Who may edit a Channel must not restart by it what is not its own.

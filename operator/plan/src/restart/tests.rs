@@ -48,7 +48,7 @@ fn budget(allowed: i32) -> BudgetFacts {
 fn due(named: &WorkloadRef) -> Due<'_> {
     let since = now() - SignedDuration::from_mins(1);
     let before_ends = Some(now() + SignedDuration::from_hours(240));
-    Due { named, serial: "0b".into(), since, before_ends, ended: false }
+    Due { named, mark: "0b".into(), since, before_ends, ended: false }
 }
 
 fn judged(workload: &WorkloadFacts, budgets: &[BudgetFacts]) -> Step {

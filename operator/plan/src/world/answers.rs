@@ -9,6 +9,8 @@ use subrosa_crds::{
     common::{PortRange, Protocol},
 };
 
+use super::certificate::Fingerprint;
+
 /// Where probes come from: the operator's own pods. None of it, no probes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -47,7 +49,9 @@ pub enum Answer {
 /// A certificate as it was presented.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presented {
-    /// Serial number, lower-case hex.
+    /// Which it is.
+    pub fingerprint: Fingerprint,
+    /// Serial number, lower-case hex, for people.
     pub serial: String,
     /// Whether the Channel's own authority signed it.
     pub ours: bool,

@@ -162,11 +162,17 @@ impl World {
         };
         if new.is_none() {
             self.served.remove(name);
+            if channels.is_empty() {
+                self.channels.remove(&name.namespace);
+            }
         }
         if old.as_ref().map(|old| &old.spec) != new.as_ref().map(|new| &new.spec) {
             for peer in old.iter().flat_map(|old| peers_of(old, name)) {
                 if let Some(naming) = self.naming.get_mut(&peer) {
                     naming.remove(name);
+                    if naming.is_empty() {
+                        self.naming.remove(&peer);
+                    }
                 }
             }
             for peer in new.iter().flat_map(|new| peers_of(new, name)).filter(|peer| peer != name) {
@@ -179,6 +185,11 @@ impl World {
     /// The other Channels that name this one, of those that were [put](Self::put_channel).
     pub fn naming(&self, name: &ChannelRef) -> impl Iterator<Item = &ChannelRef> {
         self.naming.get(name).into_iter().flatten()
+    }
+
+    /// How many Channels are named by others.
+    pub fn named(&self) -> usize {
+        self.naming.len()
     }
 
     /// Whether a pod of `namespace` that has not ended mounts the Secret.
@@ -250,5 +261,6 @@ mod tests {
         assert_eq!(naming(&world, "a/three"), [named("a/one")]);
         world.put_channel(&one, None);
         assert!(naming(&world, "a/three").is_empty() && world.channel(&one).is_none());
+        assert!(world.channels.is_empty() && world.named() == 0, "nothing is left of it");
     }
 }

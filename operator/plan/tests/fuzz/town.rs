@@ -23,7 +23,7 @@ use subrosa_plan::{
     world::{
         NamespaceFacts, PodFacts, ServiceFacts, World,
         bundle::Bundle,
-        certificate::{KeyAlgorithm, Validity},
+        certificate::{Fingerprint, KeyAlgorithm, Validity},
         fault::Fault,
         pem,
     },
@@ -147,6 +147,7 @@ pub fn applied(plan: &Plan, ledger: Ledger, random: &mut Random, now: Timestamp)
     }
     let leaf = LeafFacts {
         serial: "0badcafe".into(),
+        fingerprint: Fingerprint([7; 32]),
         subject: None,
         uris: BTreeSet::new(),
         dns_names: BTreeSet::new(),

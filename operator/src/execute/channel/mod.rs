@@ -92,7 +92,10 @@ pub async fn carry_out(
     now: Timestamp,
 ) -> Result<Outcome, plan::Ungoverned> {
     let entry = match &vault {
-        Ok(vault) => vault.ledgers.get(id).await.map_err(|error| vault.fault(&error)),
+        Ok(vault) => {
+            vault.unsettle(id);
+            vault.ledgers.get(id).await.map_err(|error| vault.fault(&error))
+        }
         Err(fault) => Err(fault.clone()),
     };
     let last_known = match (&entry, &vault) {

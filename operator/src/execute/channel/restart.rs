@@ -52,7 +52,7 @@ impl Work<'_> {
             let what = what.to_owned();
             move |error: kube::Error| objects::fault(&what, &error)
         };
-        let (named, serial) = (due.named, due.serial.as_str());
+        let (named, mark) = (due.named, due.mark.as_str());
         let what = restart::text(named);
         let reading = fault(&format!("reading {what}"));
         let found = workloads::workload(client, namespace, named).await.map_err(reading)?;
@@ -60,7 +60,7 @@ impl Work<'_> {
         let budgets = budgets.map_err(fault("listing PodDisruptionBudgets"))?;
         match (restart::step(self.channel, due, found.as_ref(), &budgets, self.now), found) {
             (Step::Hold(held), _) => return Ok(Some(held)),
-            (Step::Restart, Some(found)) => self.annotate(named, &found, serial).await?,
+            (Step::Restart, Some(found)) => self.annotate(named, &found, mark).await?,
             (Step::Restart, None) | (Step::Done, _) => return Ok(None),
         }
         let why = if due.ended {
@@ -68,21 +68,21 @@ impl Work<'_> {
         } else {
             ""
         };
-        self.news.push(("WorkloadRestarted", format!("{what}: for the certificate {serial}{why}")));
+        self.news.push(("WorkloadRestarted", format!("{what}: for the certificate {mark}{why}")));
         Ok(None)
     }
 
-    async fn annotate(&self, named: &WorkloadRef, found: &WorkloadFacts, serial: &str) -> Result<(), Fault> {
+    async fn annotate(&self, named: &WorkloadRef, found: &WorkloadFacts, mark: &str) -> Result<(), Fault> {
         let (client, namespace) = (self.ctx.client.clone(), self.name.namespace.as_str());
         let written = match named.kind {
             WorkloadKind::Deployment => {
-                apply(&Api::<Deployment>::namespaced(client, namespace), &named.name, found, serial).await
+                apply(&Api::<Deployment>::namespaced(client, namespace), &named.name, found, mark).await
             }
             WorkloadKind::StatefulSet => {
-                apply(&Api::<StatefulSet>::namespaced(client, namespace), &named.name, found, serial).await
+                apply(&Api::<StatefulSet>::namespaced(client, namespace), &named.name, found, mark).await
             }
             WorkloadKind::DaemonSet => {
-                apply(&Api::<DaemonSet>::namespaced(client, namespace), &named.name, found, serial).await
+                apply(&Api::<DaemonSet>::namespaced(client, namespace), &named.name, found, mark).await
             }
         };
         written.map_err(|error| objects::fault(&format!("restarting {}", restart::text(named)), &error))
@@ -91,7 +91,7 @@ impl Work<'_> {
 
 /// Applies the one annotation, to the very version that was judged: what somebody changed meanwhile is
 /// judged again.
-async fn apply<K>(api: &Api<K>, name: &str, found: &WorkloadFacts, serial: &str) -> kube::Result<()>
+async fn apply<K>(api: &Api<K>, name: &str, found: &WorkloadFacts, mark: &str) -> kube::Result<()>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
@@ -99,7 +99,7 @@ where
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
         "metadata": {"name": name, "uid": found.uid, "resourceVersion": found.version},
-        "spec": {"template": {"metadata": {"annotations": {ANNOTATION: serial}}}},
+        "spec": {"template": {"metadata": {"annotations": {ANNOTATION: mark}}}},
     });
     api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch)).await.map(drop)
 }

@@ -40,6 +40,11 @@ impl Agenda {
         self.due.first().map(|(at, _)| *at)
     }
 
+    /// How many Channels are on it.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// What is asked for now, of the Channel.
     pub(super) fn targets(&self, name: &ChannelRef) -> Option<&Targets> {
         self.entries.get(name).map(|entry| &entry.targets)
@@ -117,7 +122,10 @@ impl Agenda {
 #[cfg(test)]
 mod tests {
     use subrosa_crds::channel::ListenerTls;
-    use subrosa_plan::{probe::Whose, world::answers::PodTarget};
+    use subrosa_plan::{
+        probe::Whose,
+        world::{answers::PodTarget, certificate::Fingerprint},
+    };
 
     use super::*;
 
@@ -128,7 +136,9 @@ mod tests {
     fn targets(serial: &str) -> Targets {
         let pod = PodTarget { ip: [127, 0, 0, 1].into(), running_since: None };
         Targets {
-            serial: serial.into(),
+            certificate: Some(Fingerprint(std::array::from_fn(|at| {
+                serial.as_bytes().get(at).copied().unwrap_or_default()
+            }))),
             whose: Whose::OfAll,
             server_name: None,
             authorities: Vec::new(),

@@ -13,18 +13,24 @@ mod handshake;
 mod preamble;
 mod source;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
 
 use subrosa_crds::names::ChannelRef;
 use subrosa_plan::{probe::Targets, world::answers::Seen};
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::agenda::Agenda;
-use crate::context::{Context, Subject};
+use crate::{
+    context::{Context, Subject},
+    pending::Pending,
+};
 
 pub use dial::ask;
 pub use source::PodLabels;
@@ -32,27 +38,23 @@ pub use source::PodLabels;
 /// How many handshakes are under way at once, of all Channels together.
 const AT_ONCE: usize = 64;
 
-/// Where reconciles say what is to be probed.
-#[derive(Clone, Debug)]
-pub struct Prober(mpsc::UnboundedSender<Wanted>);
-
-/// What is wanted of whom; nothing where there is nothing to ask.
-type Wanted = (ChannelRef, Option<Targets>);
-
-/// What the prober is told; see [`run`].
-pub type Requests = mpsc::UnboundedReceiver<Wanted>;
-
-/// A prober, and what it is told.
-pub fn prober() -> (Prober, Requests) {
-    let (sender, requests) = mpsc::unbounded_channel();
-    (Prober(sender), requests)
+/// Where reconciles say what is to be probed; nothing where there is nothing to ask.
+#[derive(Debug, Default)]
+pub struct Prober {
+    wanted: Pending<ChannelRef, Option<Targets>>,
+    watched: AtomicUsize,
 }
 
 impl Prober {
     /// Says what is to be probed of a Channel from now on. At once, where that is news.
     pub fn expect(&self, name: &ChannelRef, targets: Option<Targets>) {
-        // The receiver is gone only when the operator is stopping.
-        let _ = self.0.send((name.clone(), targets));
+        self.wanted.put(name.clone(), targets);
+    }
+
+    /// How many Channels are probed.
+    #[must_use]
+    pub fn watched(&self) -> usize {
+        self.watched.load(Ordering::Relaxed)
     }
 }
 
@@ -64,18 +66,16 @@ struct Round {
 
 /// Probes what is asked for, until `stop`. What was seen is put into the world, and who it concerns is woken
 /// where it is news.
-pub async fn run(mut requests: Requests, ctx: Arc<Context>, stop: CancellationToken) {
+pub async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     let mut agenda = Agenda::default();
     let mut rounds: JoinSet<Round> = JoinSet::new();
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     loop {
+        ctx.prober.watched.store(agenda.len(), Ordering::Relaxed);
         let next = agenda.next().map(tokio::time::Instant::from_std);
         tokio::select! {
             () = stop.cancelled() => return,
-            request = requests.recv() => match request {
-                Some((name, targets)) => agenda.expect(name, targets, Instant::now()),
-                None => return,
-            },
+            (name, targets) = ctx.prober.wanted.next() => agenda.expect(name, targets, Instant::now()),
             Some(ended) = rounds.join_next(), if !rounds.is_empty() => match ended {
                 Ok(round) => note(&ctx, &mut agenda, round),
                 Err(error) => tracing::error!(%error, "a round of probes ended badly"),

@@ -17,7 +17,7 @@ use crate::{
     probe::{self, Targets},
     world::{
         World,
-        answers::{self, Answer, Seen},
+        answers::{self, Answer, Presented, Seen},
     },
 };
 
@@ -95,36 +95,37 @@ fn truth(status: &str) -> Truth {
 /// still do. Its time is kept as long as it is the same.
 fn last_on_all(channel: &Channel, targets: &Targets, seen: &Seen, now: Timestamp) -> Option<ServedStatus> {
     let old = channel.status.as_ref().and_then(|status| status.certificate.as_ref()?.served.clone());
-    let by_pod: Vec<Option<&str>> =
-        targets.pods.iter().map(|(pod, target)| one_serial(targets, pod, target, seen)).collect();
+    let by_pod: Vec<Option<&Presented>> =
+        targets.pods.iter().map(|(pod, target)| one_certificate(targets, pod, target, seen)).collect();
     let total = by_pod.len();
+    let which = |one: &Option<&Presented>| one.map(|shown| shown.fingerprint);
     let first = by_pod.first().copied().flatten();
-    let common = first.filter(|_| by_pod.iter().all(|one| *one == first));
-    if let Some(serial) = common {
-        let since = old.filter(|old| old.serial == serial).map(|old| old.at);
+    let common = first.filter(|_| by_pod.iter().all(|one| which(one) == which(&first)));
+    if let Some(Presented { serial, .. }) = common {
+        let since = old.filter(|old| old.serial == *serial).map(|old| old.at);
         let at = since.unwrap_or_else(|| now.to_string());
-        return Some(ServedStatus { serial: serial.to_owned(), at, pods: format!("{total}/{total}") });
+        return Some(ServedStatus { serial: serial.clone(), at, pods: format!("{total}/{total}") });
     }
     let old = old.filter(|_| total > 0)?;
-    let still = by_pod.iter().filter(|one| **one == Some(old.serial.as_str())).count();
+    let still = by_pod.iter().flatten().filter(|shown| shown.serial == old.serial).count();
     Some(ServedStatus { pods: format!("{still}/{total}"), ..old })
 }
 
-/// The serial that a pod presents at all of its listeners.
-fn one_serial<'a>(
+/// The certificate that a pod presents at all of its listeners.
+fn one_certificate<'a>(
     targets: &Targets,
     pod: &str,
     target: &answers::PodTarget,
     seen: &'a Seen,
-) -> Option<&'a str> {
+) -> Option<&'a Presented> {
     let answers = targets.answers(pod, target, seen)?;
-    let serial = |port: &u16| match answers.get(port) {
-        Some(Answer::Certificate(shown)) => Some(shown.serial.as_str()),
+    let shown = |port: &u16| match answers.get(port) {
+        Some(Answer::Certificate(shown)) => Some(shown),
         _ => None,
     };
-    let mut serials = targets.listeners.keys().map(serial);
-    let first = serials.next().flatten()?;
-    serials.all(|serial| serial == Some(first)).then_some(first)
+    let mut all = targets.listeners.keys().map(shown);
+    let first = all.next().flatten()?;
+    all.all(|one| one.is_some_and(|one| one.fingerprint == first.fingerprint)).then_some(first)
 }
 
 /// What a workload that watches its files will not see.

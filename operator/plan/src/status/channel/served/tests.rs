@@ -104,7 +104,12 @@ impl Stage {
 
 fn shows(serial: &str, ours: bool) -> Option<Answer> {
     let not_after = Some(at("2026-12-01T00:00:00Z"));
-    Some(Answer::Certificate(Presented { serial: serial.into(), ours, not_after }))
+    Some(Answer::Certificate(Presented {
+        fingerprint: crate::testing::fingerprint(serial),
+        serial: serial.into(),
+        ours,
+        not_after,
+    }))
 }
 
 fn current() -> Option<Answer> {

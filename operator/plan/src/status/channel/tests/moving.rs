@@ -9,6 +9,7 @@ fn external(scene: &Scene) -> (Plan, Applied) {
     let validity = Validity { not_before: at("2026-11-01T00:00:00Z"), not_after: at("2026-12-01T00:00:00Z") };
     applied.certificate = Ok(CurrentCertificate::External(ExternalFacts {
         serial: "0a".into(),
+        fingerprint: testing::fingerprint("0a"),
         issuer: "CN=old".into(),
         spiffe_id: None,
         validity,

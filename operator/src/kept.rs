@@ -1,0 +1,241 @@
+//! What is kept of each object beside the watches' own picture, and its end: when the object is gone, so is that.
+//!
+//! Most of it goes with the word that the object is gone. What a reconcile under way puts back after that goes with
+//! a look at everything, which is done after every so many deletions. So however many objects come and go, what is kept is what is
+//! there and a few.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt as _;
+use subrosa_crds::names::{ChannelId, ChannelRef};
+use subrosa_plan::world::World;
+
+use crate::context::{Context, Subject};
+
+/// After how many deletions [`tidy`] is due.
+const DELETIONS: usize = 100;
+
+/// Counts what is gone, and drops what is kept of it.
+#[derive(Debug, Default)]
+pub struct Deletions(usize);
+
+impl Deletions {
+    /// Looks whether something that was woken is gone.
+    pub fn look(&mut self, ctx: &Context, subject: &Subject) {
+        if ctx.cluster.read(|world| is_there(world, subject)) {
+            return;
+        }
+        forget(ctx, subject);
+        self.0 += 1;
+        if self.0 >= DELETIONS {
+            self.0 = 0;
+            tidy(ctx);
+        }
+    }
+}
+
+/// Whether the object is there, as far as the watches have told.
+fn is_there(world: &World, subject: &Subject) -> bool {
+    match subject {
+        Subject::Channel(name) => world.channel(name).is_some(),
+        Subject::Namespace(name) => world.namespaces.contains_key(name),
+        Subject::Domain(name) => world.domains.contains_key(name),
+        Subject::Party(name) => world.parties.contains_key(name),
+        Subject::Retention(name) => world.retention.contains_key(name),
+        Subject::Request(key) => {
+            world.requests.get(&key.namespace).is_some_and(|requests| requests.contains_key(&key.name))
+        }
+    }
+}
+
+/// Drops what is kept of an object that is gone.
+fn forget(ctx: &Context, subject: &Subject) {
+    ctx.failures.clear(subject);
+    match subject {
+        Subject::Channel(name) => ctx.prober.expect(name, None),
+        Subject::Namespace(name) => ctx.cluster.forget(name),
+        Subject::Domain(name) => ctx.sweeps.forget(name),
+        Subject::Party(_) | Subject::Retention(_) | Subject::Request(_) => {}
+    }
+}
+
+/// Drops what is kept of objects that are gone.
+fn tidy(ctx: &Context) {
+    let (uids, ids, domains) =
+        ctx.cluster.read(|world| (uids(world), ids(world), world.domains.keys().cloned().collect()));
+    ctx.reporter.keep(&uids);
+    ctx.vaults.keep(&domains, &ids);
+    ctx.cluster.keep();
+    let subjects = ctx.failures.subjects();
+    let gone: Vec<_> =
+        ctx.cluster.read(|world| subjects.into_iter().filter(|subject| !is_there(world, subject)).collect());
+    gone.iter().for_each(|subject| ctx.failures.clear(subject));
+}
+
+/// The UIDs of everything that has a status of ours.
+fn uids(world: &World) -> BTreeSet<String> {
+    let channels = world.channels.values().flat_map(|all| all.values()).filter_map(|one| one.uid());
+    let domains = world.domains.values().filter_map(|one| one.uid());
+    let parties = world.parties.values().filter_map(|one| one.uid());
+    let policies = world.retention.values().filter_map(|one| one.uid());
+    channels.chain(domains).chain(parties).chain(policies).collect()
+}
+
+/// The identities of every Channel there is.
+pub fn ids(world: &World) -> BTreeSet<ChannelId> {
+    let id =
+        |name: &ChannelRef| Some(ChannelId::mint(&world.namespaces.get(&name.namespace)?.uid, &name.name));
+    world.all_channels().filter_map(|(name, _)| id(&name)).collect()
+}
+
+/// How much is kept of what, for the metrics.
+#[must_use]
+pub fn counts(ctx: &Context) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::from([
+        ("failures", ctx.failures.subjects().len()),
+        ("pending", ctx.woken.len()),
+        ("probes", ctx.prober.watched()),
+        ("statuses", ctx.reporter.kept()),
+    ]);
+    for (what, count) in ctx.cluster.kept().into_iter().chain(ctx.vaults.kept()) {
+        *counts.entry(what).or_default() += count;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, sync::Arc};
+
+    use kube::{Client, client::Body};
+    use serde_json::json;
+    use subrosa_crds::{Channel, ChannelStatus};
+
+    use super::*;
+    use crate::{
+        changes,
+        context::{Failures, Sweeps, UnderWay},
+        grants::Installation,
+        observe::{
+            Binding, Cluster, Surroundings, Vaults,
+            definitions::Definitions,
+            probe::Prober,
+            vaults::Lead,
+            watch::{Change, ObjectKey, Refresh},
+        },
+        pending::Pending,
+        report::{Reporter, metrics::Metrics},
+    };
+
+    /// Before an API server that takes every write.
+    fn context() -> Context {
+        let answer = |_| async {
+            let taken = json!({"metadata": {"resourceVersion": "7"}}).to_string();
+            Ok::<_, Infallible>(http::Response::new(Body::from(taken.into_bytes())))
+        };
+        let client = Client::new(tower::service_fn(answer), "default");
+        Context {
+            installation: Installation::default(),
+            cluster: Cluster::default(),
+            refresh: Refresh::default(),
+            surroundings: Surroundings::new(Vec::new()),
+            definitions: Definitions::default(),
+            vaults: Vaults::new(client.clone(), String::new(), String::new(), None, Lead::default()),
+            reporter: Reporter::new(client.clone(), None),
+            metrics: Arc::new(Metrics::default()),
+            woken: Pending::default(),
+            failures: Failures::default(),
+            sweeps: Sweeps::default(),
+            under_way: UnderWay::default(),
+            prober: Prober::default(),
+            client,
+        }
+    }
+
+    fn channel(namespace: &str, name: &str, uid: &str) -> Arc<Channel> {
+        let channel = json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
+            "metadata": {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": "5"},
+            "spec": {"workload": {"selector": {"matchLabels": {"app": name}}}, "connectsTo": [{"name": "peer"}]},
+        });
+        Arc::new(serde_json::from_value(channel).unwrap())
+    }
+
+    fn key(namespace: &str, name: &str) -> ObjectKey {
+        ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Makes a Channel, does what its reconcile leaves behind, and deletes it; half of it comes too late.
+    async fn come_and_go(ctx: &Context, deletions: &mut Deletions, round: u32) {
+        let (namespace, name) = (format!("n-{round}"), format!("c-{round}"));
+        let made = channel(&namespace, &name, &format!("uid-{round}"));
+        let subject = Subject::Channel(ChannelRef::new(&namespace, &name));
+        let (here, secret) = (key(&namespace, &name), key(&namespace, &format!("{name}-mtls")));
+        ctx.cluster.write(|world| {
+            let _ = changes::channel::seen(world, Change::Applied(here.clone(), Arc::clone(&made)));
+            world.namespaces.insert(namespace.clone(), Default::default());
+        });
+        ctx.cluster.set_binding(&namespace, Binding::Missing);
+        ctx.cluster.saw_secret(secret.clone(), ChannelRef::new(&namespace, &name));
+        let leave = async || {
+            ctx.cluster.wrote_secret(secret.clone(), "5".into());
+            ctx.failures.pause(subject.clone());
+            let status = ChannelStatus { observed_generation: Some(1), ..ChannelStatus::default() };
+            ctx.reporter.status(made.as_ref(), None, &status).await.unwrap();
+        };
+        leave().await;
+        let woken = ctx.cluster.write(|world| {
+            world.namespaces.remove(&namespace);
+            changes::channel::seen(world, Change::Gone(here))
+        });
+        assert!(woken.contains(&subject));
+        let gone = woken.into_iter().chain([Subject::Namespace(namespace.clone())]);
+        gone.for_each(|subject| deletions.look(ctx, &subject));
+        // A reconcile that was under way.
+        leave().await;
+    }
+
+    /// Ten thousand objects that come and go leave nothing behind, whatever a reconcile under way puts back.
+    #[tokio::test]
+    async fn what_is_kept_stays_flat_over_ten_thousand_that_come_and_go() {
+        let (ctx, mut deletions) = (context(), Deletions::default());
+        for round in 0..10_000 {
+            come_and_go(&ctx, &mut deletions, round).await;
+            let counts = counts(&ctx);
+            assert!(counts.values().all(|count| *count <= 2 * DELETIONS), "{round}: {counts:?}");
+        }
+        let left = ctx.cluster.read(|world| (world.channels.len(), world.namespaces.len(), world.named()));
+        assert_eq!(left, (0, 0, 0));
+        tidy(&ctx);
+        tidy(&ctx);
+        assert!(
+            counts(&ctx).into_iter().all(|(what, count)| count == 0 || what == "pending"),
+            "{:?}",
+            counts(&ctx)
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_kept() {
+        let ctx = context();
+        let subject = Subject::Channel(ChannelRef::new("n", "c"));
+        let made = channel("n", "c", "uid");
+        ctx.cluster.write(|world| {
+            let _ = changes::channel::seen(world, Change::Applied(key("n", "c"), Arc::clone(&made)));
+            world.namespaces.insert("n".into(), Default::default());
+        });
+        ctx.failures.pause(subject.clone());
+        ctx.cluster.wrote_secret(key("n", "c-mtls"), "5".into());
+        ctx.cluster.saw_secret(key("n", "c-mtls"), ChannelRef::new("n", "c"));
+        ctx.reporter.status(made.as_ref(), None, &ChannelStatus::default()).await.unwrap();
+        let mut deletions = Deletions::default();
+        for round in 0..500 {
+            deletions.look(&ctx, &Subject::Party(format!("p-{round}")));
+            deletions.look(&ctx, &subject);
+        }
+        let counts = counts(&ctx);
+        for what in ["failures", "secrets", "secretsWritten", "statuses"] {
+            assert_eq!(counts.get(what), Some(&1), "{what}: {counts:?}");
+        }
+    }
+}
