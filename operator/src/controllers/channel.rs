@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::{
-    Channel, ChannelStatus, condition,
+    Channel, ChannelStatus,
     names::{ChannelId, ChannelRef},
     preset,
 };
@@ -104,21 +104,8 @@ async fn report(
     for (reason, note) in status::exception_news(exceptions, &status.exceptions) {
         ctx.reporter.event(channel, true, reason, &note).await;
     }
-    // A condition that turned bad is told once, when it turned.
     let before = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let turned = [condition::STALLED, condition::SERVED, condition::ISOLATED, condition::KEYS_READY];
-    for condition in status.conditions.iter().filter(|condition| turned.contains(&condition.type_.as_str())) {
-        let bad = if condition.type_ == condition::STALLED { "True" } else { "False" };
-        let was = condition::find(before, &condition.type_);
-        let news = condition.status == bad
-            && was.is_none_or(|was| was.status != bad || was.reason != condition.reason)
-            && !matches!(
-                condition.reason.as_str(),
-                // What comes and goes by itself; a renewed certificate is stale in the pods for a while.
-                "DefaultDenyPending" | "NamespacePending" | "PolicyMissing" | "StaleCertificate"
-            );
-        if news {
-            ctx.reporter.event(channel, true, &condition.reason, &condition.message).await;
-        }
+    for condition in status::turned_bad(before, &status.conditions) {
+        ctx.reporter.event(channel, true, &condition.reason, &condition.message).await;
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::{Timestamp, ToSpan as _};
 use kube::{ResourceExt as _, runtime::controller::Action};
-use subrosa_crds::ExternalParty;
+use subrosa_crds::{ExternalParty, condition};
 use subrosa_plan::{
     status::external_party,
     world::{World, domain},
@@ -21,25 +21,16 @@ use crate::{
 pub fn reconcile(party: Arc<ExternalParty>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
     async move {
         let (name, now) = (party.name_any(), ctx.now());
-        let (status, midnight) =
-            ctx.cluster.read(|world| (external_party::status(&party, world, now), next_midnight(world, now)));
+        let (status, news, midnight) = ctx.cluster.read(|world| {
+            let status = external_party::status(&party, world, now);
+            let news = external_party::is_news(&party, &status, world, now);
+            (status, news, next_midnight(world, now))
+        });
         let old = party.status.as_ref();
         let written = ctx.reporter.status(party.as_ref(), old, &status).await;
-        for condition in &status.conditions {
-            let before = old.and_then(|old| subrosa_crds::condition::find(&old.conditions, &condition.type_));
-            let warn = matches!(
-                condition.reason.as_str(),
-                "AgreementExpiring" | "AgreementExpired" | "AgreementMissing"
-            ) && condition.type_ == subrosa_crds::condition::AGREEMENTS_VALID;
-            // Thirty, seven and one days before the end, and when it has come: the message counts the days.
-            let told = before.is_some_and(|before| {
-                before.reason == condition.reason && before.message == condition.message
-            });
-            let day = external_party::WARNING_TEXTS.iter().any(|text| condition.message.contains(text));
-            let turned = before.is_none_or(|before| before.reason != condition.reason);
-            if warn && !told && (turned || day) {
-                ctx.reporter.event(party.as_ref(), true, &condition.reason, &condition.message).await;
-            }
+        let agreements = condition::find(&status.conditions, condition::AGREEMENTS_VALID);
+        if let Some(agreements) = agreements.filter(|_| news) {
+            ctx.reporter.event(party.as_ref(), true, &agreements.reason, &agreements.message).await;
         }
         // Another day may open or close what depends on this party.
         let changed = old.is_some_and(|old| ready(&old.conditions) != ready(&status.conditions));
@@ -53,8 +44,8 @@ pub fn reconcile(party: Arc<ExternalParty>, ctx: Arc<Context>) -> BoxFuture<'sta
     .boxed()
 }
 
-fn ready(conditions: &[subrosa_crds::condition::Condition]) -> bool {
-    subrosa_crds::condition::is_true(conditions, subrosa_crds::condition::READY)
+fn ready(conditions: &[condition::Condition]) -> bool {
+    condition::is_true(conditions, condition::READY)
 }
 
 /// When the next day begins in any trust domain.

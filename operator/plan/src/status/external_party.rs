@@ -1,6 +1,8 @@
 //! What an ExternalParty's status says.
 
-use jiff::Timestamp;
+use std::sync::Arc;
+
+use jiff::{Timestamp, civil::Date};
 use subrosa_crds::{
     ExternalParty, ExternalPartyStatus, TrustDomain,
     condition::{self, Truth, Verdict},
@@ -11,14 +13,10 @@ use crate::{
     world::{World, domain},
 };
 
-/// How the message counts the days on which people are warned.
-pub const WARNING_TEXTS: [&str; 3] = [" 30 more days", " 7 more days", " 1 more days"];
-
 /// The status of `party` in the trust domains that exist: what is worst in any of them.
 pub fn status(party: &ExternalParty, world: &World, now: Timestamp) -> ExternalPartyStatus {
-    let standings: Vec<_> =
-        world.domains.values().map(|domain| (domain, party::judge(party, domain, world, now))).collect();
-    let worst = standings.iter().max_by_key(|(_, standing)| severity(standing));
+    let standings = standings(party, world, now);
+    let worst = worst(&standings);
     let verdicts = worst.map_or_else(no_domain, |(domain, standing)| verdicts(domain, standing, now));
     let valid_until = standings
         .iter()
@@ -34,6 +32,40 @@ pub fn status(party: &ExternalParty, world: &World, now: Timestamp) -> ExternalP
         valid_until: valid_until.map(|day| day.to_string()),
         conditions: condition::conditions(verdicts, old, party.metadata.generation, now),
     }
+}
+
+/// Whether people should hear of the agreements of `party`, whose status is `status` now: when one is about to end, has
+/// ended or is missing, and again on each of [`WARNING_DAYS`].
+pub fn is_news(party: &ExternalParty, status: &ExternalPartyStatus, world: &World, now: Timestamp) -> bool {
+    let standings = standings(party, world, now);
+    let days = match worst(&standings) {
+        Some((domain, Standing::Valid { expires: Some((on, _)) })) => Some(days_left(domain, *on, now)),
+        Some((_, Standing::Expired { .. } | Standing::Missing { .. })) => None,
+        _ => return false,
+    };
+    if days.is_some_and(|days| days > WARNING_DAYS[0]) {
+        return false;
+    }
+    let said = |conditions| condition::find(conditions, condition::AGREEMENTS_VALID);
+    let before = party.status.as_ref().and_then(|old| said(&old.conditions));
+    let (Some(before), Some(after)) = (before, said(&status.conditions)) else { return true };
+    // Once a day: the day stands in the message.
+    let changed = before.message != after.message;
+    before.reason != after.reason || (changed && days.is_some_and(|days| WARNING_DAYS.contains(&days)))
+}
+
+type Judged<'w> = (&'w Arc<TrustDomain>, Standing);
+
+fn standings<'w>(party: &ExternalParty, world: &'w World, now: Timestamp) -> Vec<Judged<'w>> {
+    world.domains.values().map(|domain| (domain, party::judge(party, domain, world, now))).collect()
+}
+
+fn worst<'a, 'w>(standings: &'a [Judged<'w>]) -> Option<&'a Judged<'w>> {
+    standings.iter().max_by_key(|(_, standing)| severity(standing))
+}
+
+fn days_left(domain: &TrustDomain, on: Date, now: Timestamp) -> i32 {
+    (on - domain::today(domain, now)).get_days()
 }
 
 fn severity(standing: &Standing) -> u8 {
@@ -60,8 +92,7 @@ fn verdicts(domain: &TrustDomain, standing: &Standing, now: Timestamp) -> Vec<Ve
     };
     match standing {
         Standing::Valid { expires } => {
-            let left =
-                expires.as_ref().map(|(on, what)| ((*on - domain::today(domain, now)).get_days(), on, what));
+            let left = expires.as_ref().map(|(on, what)| (days_left(domain, *on, now), on, what));
             match left {
                 Some((days, on, what)) if days <= WARNING_DAYS[0] => {
                     let message = format!(

@@ -4,10 +4,13 @@ mod connections;
 mod exceptions;
 mod isolation;
 mod kept;
+mod news;
 mod pods;
 mod served;
 
 pub use exceptions::news as exception_news;
+pub use news::turned_bad;
+
 use jiff::Timestamp;
 use subrosa_crds::{
     Channel, ChannelStatus,
@@ -16,6 +19,7 @@ use subrosa_crds::{
     names::ChannelRef,
 };
 
+use self::served::Witness;
 use crate::{
     certificate::{CurrentCertificate, ExternalFacts, LeafFacts, external, reissue},
     channel::{Plan, Scope, applied::Applied, declaration::Problem},
@@ -156,7 +160,8 @@ fn verdicts(
         }),
         _ => None,
     };
-    let ready = ready(plan, applied, stalled.as_ref(), [&keys_ready, &retained, &isolated], &served, now);
+    let witness = Witness::of(channel, &served);
+    let ready = ready(plan, applied, stalled.as_ref(), [&keys_ready, &retained, &isolated], witness, now);
     let reconciling = (ready.truth == Truth::False && stalled.is_none() && applied.fault().is_some())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
     let mut verdicts = vec![ready, connected(connections), served, isolated, keys_ready, retained];
@@ -170,7 +175,7 @@ fn ready(
     applied: &Applied,
     stalled: Option<&Verdict>,
     others: [&Verdict; 3],
-    served: &Verdict,
+    served: Witness,
     now: Timestamp,
 ) -> Verdict {
     let not = |reason: &str, message: &str| Verdict::new(condition::READY, Truth::False, reason, message);
@@ -214,11 +219,12 @@ fn ready(
 ///
 /// Where no listener speaks TLS there is no certificate to see. What pods fail to serve is said by Served, and
 /// does not undo what is in force: they have to be let in on what was written.
-fn assurance(served: &Verdict, isolated: &Verdict) -> (&'static str, &'static str) {
-    let seen = served.truth == Truth::True || served.reason == "NoTLSListener";
-    match (seen, isolated.truth == Truth::True) {
-        (true, true) => ("InForce", "everything is in force, and probes saw it from a pod"),
-        (true, false) if served.truth == Truth::True => (
+fn assurance(served: Witness, isolated: &Verdict) -> (&'static str, &'static str) {
+    match (served, isolated.truth == Truth::True) {
+        (Witness::EveryPod | Witness::NothingToSee, true) => {
+            ("InForce", "everything is in force, and probes saw it from a pod")
+        }
+        (Witness::EveryPod, false) => (
             "InForceUnproven",
             "certificate, keys, access and network policies are in force as written; probes saw the certificate on \
              every ready pod, and none has seen that packets are blocked",

@@ -24,6 +24,28 @@ use crate::{
 /// How many pods a message names.
 const NAMED: usize = 5;
 
+/// How far probes have seen what the pods serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Witness {
+    /// They saw the current certificate on every ready pod.
+    EveryPod,
+    /// No listener speaks TLS: there is nothing to see.
+    NothingToSee,
+    /// They did not, or saw something else.
+    Missing,
+}
+
+impl Witness {
+    /// What the condition `served` of `channel` amounts to.
+    pub(super) fn of(channel: &Channel, served: &Verdict) -> Self {
+        match served.truth {
+            Truth::True => Self::EveryPod,
+            Truth::Unknown if answers::listeners(channel).is_empty() => Self::NothingToSee,
+            Truth::Unknown | Truth::False => Self::Missing,
+        }
+    }
+}
+
 /// The condition, and what `status.certificate.served` says.
 pub(super) fn served(
     channel: &Channel,

@@ -364,17 +364,13 @@ fn the_first_fault_is_the_one_that_holds_up_the_others() {
 
 #[test]
 fn the_assurance_is_the_weakest_of_what_was_seen() {
-    let verdict = |truth, reason: &str| Verdict::new(condition::SERVED, truth, reason, "");
-    let seen = verdict(Truth::True, "CurrentEverywhere");
-    let nothing_to_see = verdict(Truth::Unknown, "NoTLSListener");
+    let verdict = |truth, reason: &str| Verdict::new(condition::ISOLATED, truth, reason, "");
     let blocked = verdict(Truth::True, "ProbesPassed");
     let written = verdict(Truth::Unknown, "PoliciesApplied");
-    assert_eq!(assurance(&seen, &blocked).0, "InForce");
-    assert_eq!(assurance(&nothing_to_see, &blocked).0, "InForce", "what serves nothing owes nothing");
-    for served in [verdict(Truth::Unknown, "NotProbed"), verdict(Truth::False, "StaleCertificate")] {
-        assert_eq!(assurance(&served, &blocked).0, "InForceUnproven");
-    }
-    let (reason, message) = assurance(&seen, &written);
+    assert_eq!(assurance(Witness::EveryPod, &blocked).0, "InForce");
+    assert_eq!(assurance(Witness::NothingToSee, &blocked).0, "InForce", "what serves nothing owes nothing");
+    assert_eq!(assurance(Witness::Missing, &blocked).0, "InForceUnproven");
+    let (reason, message) = assurance(Witness::EveryPod, &written);
     assert_eq!(reason, "InForceUnproven");
     assert!(message.contains("probes saw the certificate on every ready pod"), "{message}");
 }

@@ -36,6 +36,33 @@ fn in_force_until_the_first_agreement_ends() {
     assert_eq!(status.valid_until, None);
 }
 
+/// The days of December on which people hear of an agreement that ends with the 31st, looked at twice a day.
+fn heard(until: &str) -> Vec<i8> {
+    let mut scene = with(dpa(until));
+    let mut heard = Vec::new();
+    for half_day in 0..70 {
+        let when = at("2026-11-29T06:00:00Z") + jiff::SignedDuration::from_hours(12 * half_day);
+        let party = scene.parties["p"].clone();
+        let status = status(&party, &scene, when);
+        if is_news(&party, &status, &scene, when) {
+            let day = when.to_zoned(jiff::tz::TimeZone::UTC);
+            heard.push(if day.month() == 12 { day.day() } else { -day.day() });
+        }
+        let mut seen = ExternalParty::clone(&party);
+        seen.status = Some(status);
+        scene.world.parties.insert("p".into(), Arc::new(seen));
+    }
+    heard
+}
+
+#[test]
+fn people_hear_of_an_end_thirty_seven_and_one_days_before_and_when_it_has_come() {
+    assert_eq!(heard("2026-12-31"), [1, 24, 30, -1], "the last is the first of January");
+    assert_eq!(heard("2026-12-20"), [-29, 13, 19, 21], "at first sight, with 21 days left");
+    assert!(heard("2027-12-31").is_empty(), "nothing is to be told yet");
+    assert_eq!(heard("2026-01-01"), [-29], "once");
+}
+
 #[test]
 fn the_end_is_warned_of_and_then_said() {
     let scene = with(dpa("2026-12-31"));

@@ -1,0 +1,55 @@
+//! Which conditions people should hear of.
+
+use subrosa_crds::condition::{self, Condition};
+
+/// Conditions whose turn for the bad is told. That of Ready repeats one of them.
+const TOLD: [&str; 4] = [condition::STALLED, condition::SERVED, condition::ISOLATED, condition::KEYS_READY];
+
+/// Reasons that come and go by themselves; a renewed certificate is stale in the pods for a while.
+const PASSING: [&str; 5] =
+    ["DefaultDenyPending", "NamespacePending", "PolicyMissing", "StaleCertificate", "RestartAwaitsRollout"];
+
+/// The conditions that turned bad since `before`, or are bad for another reason: each is told once.
+pub fn turned_bad<'now>(
+    before: &[Condition],
+    now: &'now [Condition],
+) -> impl Iterator<Item = &'now Condition> {
+    now.iter().filter(|condition| {
+        let bad = if condition.type_ == condition::STALLED { "True" } else { "False" };
+        let was = condition::find(before, &condition.type_);
+        TOLD.contains(&condition.type_.as_str())
+            && condition.status == bad
+            && !PASSING.contains(&condition.reason.as_str())
+            && was.is_none_or(|was| was.status != bad || was.reason != condition.reason)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn says(kind: &str, status: &str, reason: &str) -> Condition {
+        crate::testing::read(json!({
+            "type": kind, "status": status, "reason": reason, "message": "m",
+            "lastTransitionTime": "2026-11-22T12:00:00Z",
+        }))
+    }
+
+    #[test]
+    fn what_turned_bad_is_told_once_and_what_passes_is_not() {
+        let heard = |before: &[Condition], now: Condition| turned_bad(before, &[now]).count();
+        let silent = || says("Served", "False", "NotMounted");
+        assert_eq!(heard(&[], silent()), 1);
+        assert_eq!(heard(&[silent()], silent()), 0);
+        assert_eq!(heard(&[says("Served", "True", "CurrentEverywhere")], silent()), 1);
+        assert_eq!(heard(&[says("Served", "False", "KeyNotHeld")], silent()), 1, "for another reason");
+        assert_eq!(heard(&[], says("Served", "True", "CurrentEverywhere")), 0);
+        assert_eq!(heard(&[], says("Stalled", "True", "InvalidSelector")), 1);
+        assert_eq!(heard(&[], says("Ready", "False", "VaultSealed")), 0, "its cause is told");
+        for reason in PASSING {
+            assert_eq!(heard(&[], says("Served", "False", reason)), 0, "{reason}");
+        }
+    }
+}
