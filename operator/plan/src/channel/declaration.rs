@@ -5,7 +5,7 @@
 
 mod listeners;
 
-use std::sync::Arc;
+use std::{cell::OnceCell, sync::Arc};
 
 use jiff::Timestamp;
 use subrosa_crds::{
@@ -20,7 +20,7 @@ use crate::{
         secrets::{self, secret_name},
         specs,
     },
-    world::{World, domain, is_older, selector},
+    world::{PodFacts, World, domain, is_older, selector},
 };
 
 /// Why a Channel is Stalled.
@@ -40,13 +40,13 @@ impl Problem {
     }
 }
 
-/// What a valid Channel stands on.
+/// A declaration that can be followed: what was checked once, and what it names.
 #[derive(Clone)]
-pub struct Footing {
+pub struct Declaration {
     /// The trust domain of its namespace.
     pub domain: Arc<TrustDomain>,
     /// The retention policy of its data classes; none when it seals nothing.
-    pub policy: Option<Arc<RetentionPolicy>>,
+    pub retention: Option<Arc<RetentionPolicy>>,
 }
 
 /// The trust domain that governs the Channel's namespace.
@@ -77,7 +77,7 @@ pub fn governing<'a>(name: &ChannelRef, world: &'a World) -> Result<&'a Arc<Trus
     })
 }
 
-/// Everything that is wrong, and what the Channel stands on where nothing is.
+/// Everything that is wrong, or the declaration where nothing is.
 ///
 /// # Errors
 /// Every problem found, the most fundamental first.
@@ -86,7 +86,7 @@ pub fn check(
     name: &ChannelRef,
     world: &World,
     now: Timestamp,
-) -> Result<Footing, Vec<Problem>> {
+) -> Result<Declaration, Vec<Problem>> {
     let domain = governing(name, world).map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
     if domain.metadata.deletion_timestamp.is_some() {
@@ -109,7 +109,7 @@ pub fn check(
             ),
         ));
     }
-    let policy = match retention(channel, domain, world) {
+    let retention = match retention(channel, domain, world) {
         Ok(policy) => policy.cloned(),
         Err(problem) => {
             problems.push(problem);
@@ -125,7 +125,11 @@ pub fn check(
     problems.extend(common_name(channel, name, domain, world, now));
     problems.extend(times(channel, domain, now));
     problems.extend(listeners::check(channel, domain::today(domain, now)));
-    if problems.is_empty() { Ok(Footing { domain: Arc::clone(domain), policy }) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(Declaration { domain: Arc::clone(domain), retention })
+    } else {
+        Err(problems)
+    }
 }
 
 /// The retention policy the Channel's data classes follow.
@@ -188,10 +192,18 @@ fn retention<'a>(
 /// What another Channel of the namespace holds already. The older one keeps it.
 fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let secret = secret_name(channel, &name.name);
+    // Read once, not once a sibling: a namespace may have hundreds of each.
+    let pods: OnceCell<Vec<_>> = OnceCell::new();
+    let own_pods = || {
+        let selected =
+            |(_, pod): &(_, &PodFacts)| selector::matches(&channel.spec.workload.selector, &pod.labels);
+        pods.get_or_init(|| world.running_pods(&name.namespace).filter(selected).collect()).as_slice()
+    };
     let siblings =
         world.channels.get(&name.namespace).into_iter().flatten().filter(|(other, _)| **other != name.name);
     for (other_name, other) in siblings.filter(|(_, other)| is_older(other, channel)) {
-        if let Some(pod) = shared_pod(channel, other, &name.namespace, world) {
+        if let Some(pod) = shared(channel, other, own_pods) {
             problems.push(Problem::new(
                 "WorkloadConflict",
                 "spec.workload.selector",
@@ -208,7 +220,7 @@ fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem
                 format!("Channel {other_name} has this ServiceAccount too, and the older one keeps it: give this workload one of its own"),
             ));
         }
-        if secret_name(channel, &name.name) == secret_name(other, other_name) {
+        if secret == secret_name(other, other_name) {
             problems.push(Problem::new(
                 "SecretConflict",
                 "spec.tls.secretName",
@@ -219,15 +231,18 @@ fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem
     problems
 }
 
-fn shared_pod(one: &Channel, other: &Channel, namespace: &str, world: &World) -> Option<String> {
-    let (one, other) = (&one.spec.workload.selector, &other.spec.workload.selector);
+/// What `channel` and `other` both select: all pods of one of them, or one of `pods`, which `channel` selects.
+fn shared<'a>(
+    channel: &Channel,
+    other: &Channel,
+    pods: impl FnOnce() -> &'a [(&'a String, &'a PodFacts)],
+) -> Option<String> {
+    let (one, other) = (&channel.spec.workload.selector, &other.spec.workload.selector);
     if selector::implies(one, other) || selector::implies(other, one) {
         return Some(format!("the pods of {}", selector::text(other)));
     }
-    world
-        .running_pods(namespace)
-        .find(|(_, pod)| selector::matches(one, &pod.labels) && selector::matches(other, &pod.labels))
-        .map(|(name, _)| format!("pod {name}"))
+    let both = pods().iter().find(|(_, pod)| selector::matches(other, &pod.labels));
+    both.map(|(name, _)| format!("pod {name}"))
 }
 
 /// DNS names outside what the trust domain allows.

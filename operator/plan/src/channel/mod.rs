@@ -17,7 +17,7 @@ use subrosa_crds::{
     trust_domain::{Direction, NetworkMode},
 };
 
-use self::declaration::{Footing, Problem};
+use self::declaration::{Declaration, Problem};
 use crate::{
     certificate::{
         AuthoritySpec, LeafSpec,
@@ -58,8 +58,8 @@ pub struct Plan {
     pub id: ChannelId,
     /// The trust domain.
     pub domain: Arc<TrustDomain>,
-    /// What it stands on; none while Stalled or frozen.
-    pub footing: Option<Footing>,
+    /// The declaration that is followed; none while Stalled or frozen.
+    pub declaration: Option<Declaration>,
     /// What may be made.
     pub scope: Scope,
     /// Every declared connection, judged.
@@ -140,7 +140,7 @@ fn with_open(
     let namespace_uid =
         world.namespaces.get(&name.namespace).map(|facts| facts.uid.as_str()).unwrap_or_default();
     let id = ChannelId::mint(namespace_uid, &name.name);
-    let (domain, footing, scope) = match declaration::governing(name, world) {
+    let (domain, declaration, scope) = match declaration::governing(name, world) {
         Err(problem) => {
             let remembered = ledger.and_then(|ledger| world.domains.get(&ledger.trust_domain));
             let Some(domain) = remembered else { return Err(problem) };
@@ -150,12 +150,12 @@ fn with_open(
             let domain = Arc::clone(domain);
             match declaration::check(channel, name, world, now) {
                 Err(problems) => (domain, None, Scope::Stalled(problems)),
-                Ok(footing) => {
+                Ok(declaration) => {
                     let scope = match domain::mode(&domain, &name.namespace) {
                         NetworkMode::Enforce => Scope::Full,
                         NetworkMode::Audit => Scope::Audit,
                     };
-                    (domain, Some(footing), scope)
+                    (domain, Some(declaration), scope)
                 }
             }
         }
@@ -172,7 +172,7 @@ fn with_open(
         stalled.insert(name.clone());
     }
     let policy = network::channel_policy(channel, name, &domain, &connections, world, &stalled);
-    let keys = match footing.as_ref().and_then(|footing| footing.policy.as_ref()) {
+    let keys = match declaration.as_ref().and_then(|declaration| declaration.retention.as_ref()) {
         Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
         None => Vec::new(),
     };
@@ -188,7 +188,7 @@ fn with_open(
         delivery,
         id,
         domain,
-        footing,
+        declaration,
         scope,
         connections,
         extra_trust,

@@ -40,7 +40,7 @@ fn both() -> BTreeSet<ConnectionKey> {
 fn in_full_everything_declared_is_planned() {
     let plan = scene().plan("cc-front/voice");
     assert_eq!(plan.scope, Scope::Full);
-    assert!(plan.footing.is_some());
+    assert!(plan.declaration.is_some());
     assert_eq!(plan.open(), both());
     assert_eq!(plan.keys.len(), 2);
     assert_eq!(plan.access, Some(Access { service_account_uid: "sa-uid".into(), may_open: false }));
@@ -95,7 +95,7 @@ fn while_stalled_what_was_open_stays_and_nothing_new_opens() {
     let plan = scene.plan_with("cc-front/voice", Some(&ledger));
     let Scope::Stalled(problems) = &plan.scope else { panic!("{:?}", plan.scope) };
     assert_eq!(problems[0].reason, "UnknownDataClass");
-    assert!(plan.footing.is_none() && plan.keys.is_empty());
+    assert!(plan.declaration.is_none() && plan.keys.is_empty());
     assert_eq!(plan.open(), both());
     let held = plan.connections.iter().find(|one| one.name == "ivr-too").unwrap();
     assert_eq!(held.state, State::AwaitingConsent);
@@ -158,7 +158,7 @@ fn a_namespace_that_lost_its_label_is_frozen_under_the_domain_it_had() {
         let plan = scene.plan_with("cc-front/voice", Some(&ledger));
         assert_eq!(plan.scope, Scope::Frozen);
         assert_eq!(plan.domain.metadata.name.as_deref(), Some(DOMAIN));
-        assert!(plan.footing.is_none() && plan.keys.is_empty(), "no key is made and none is closed");
+        assert!(plan.declaration.is_none() && plan.keys.is_empty(), "no key is made and none is closed");
         assert!(plan.open().is_subset(&both()), "{:?}", plan.open());
         assert!(plan.open().contains(&key(Direction::Egress, "recorder", "cc-data/recorder")));
         assert_eq!(plan.leaf.trust_domain, DOMAIN, "the certificate renews with its names");

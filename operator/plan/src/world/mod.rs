@@ -222,13 +222,11 @@ pub fn peers_of<'a>(channel: &'a Channel, name: &'a ChannelRef) -> impl Iterator
 
 /// Older by creation, then by UID: the same answer whoever asks.
 pub fn is_older(one: &Channel, other: &Channel) -> bool {
-    let age = |channel: &Channel| {
-        (
-            channel.metadata.creation_timestamp.as_ref().map(|time| time.0),
-            channel.metadata.uid.clone(),
-            channel.metadata.name.clone(),
-        )
-    };
+    fn age(channel: &Channel) -> (Option<Timestamp>, Option<&str>, Option<&str>) {
+        let metadata = &channel.metadata;
+        let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (created, metadata.uid.as_deref(), metadata.name.as_deref())
+    }
     let (one, other) = (age(one), age(other));
     // What was not created yet (an offline manifest) is younger than everything.
     match (one.0, other.0) {

@@ -34,9 +34,9 @@ pub fn tidy(selector: &LabelSelector) -> LabelSelector {
 
 /// Whether everything that `narrow` selects is selected by `wide` too, as far as equal labels tell.
 pub fn implies(narrow: &LabelSelector, wide: &LabelSelector) -> bool {
-    let labels = narrow.match_labels.clone().unwrap_or_default();
+    let label = |key| narrow.match_labels.as_ref().and_then(|labels| labels.get(key));
     let expressions = narrow.match_expressions.as_deref().unwrap_or_default();
-    wide.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value))
+    wide.match_labels.iter().flatten().all(|(key, value)| label(key) == Some(value))
         && wide.match_expressions.iter().flatten().all(|requirement| expressions.contains(requirement))
 }
 

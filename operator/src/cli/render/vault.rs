@@ -11,7 +11,8 @@ use crate::cli::words;
 pub fn changes(planned: &Planned, imagined: &Imagined) -> Vec<Value> {
     let change = Change { planned, id: identity(planned, imagined) };
     let mut changes = vec![change.ledger(), change.authority()];
-    let retention = planned.plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
+    let retention =
+        planned.plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
     if let Some(policy) = retention {
         let known = policy.metadata.name.as_ref().is_none_or(|name| !imagined.policies.contains(name));
         if known {

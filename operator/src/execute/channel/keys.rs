@@ -11,7 +11,7 @@ impl Work<'_> {
     /// Makes the keys as planned and notes their versions; ended cohorts stop rotating.
     pub(super) async fn keys(&mut self, ledger: &mut Ledger) -> Result<BTreeMap<String, ObservedKey>, Fault> {
         let plan = self.plan;
-        if plan.footing.is_none() {
+        if plan.declaration.is_none() {
             return Ok(BTreeMap::new());
         }
         let found = keys::carry_out(self.vault, &plan.keys, ledger, self.now).await?;

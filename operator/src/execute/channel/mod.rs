@@ -222,7 +222,7 @@ impl Work<'_> {
     fn intent(&mut self, before: Ledger, withdrawn: bool) -> Ledger {
         let mut ledger = self.plan.remember(before, self.now);
         self.settle_closing(&mut ledger);
-        if self.plan.footing.is_some() {
+        if self.plan.declaration.is_some() {
             for key in &self.plan.keys {
                 ledger.key_mut(&key.class, key.cohort).closed = false;
             }

@@ -31,11 +31,11 @@ fn sealing() -> Value {
 #[test]
 fn a_valid_channel_stands_on_its_domain_and_policy() {
     let scene = Scene::new().channel("cc-front/plain", json!({})).channel("cc-front/voice", sealing());
-    let footing = check(scene.get("cc-front/voice"), &named("cc-front/voice"), &scene, now()).unwrap();
-    assert_eq!(footing.domain.metadata.name.as_deref(), Some(DOMAIN));
-    assert_eq!(footing.policy.unwrap().metadata.name.as_deref(), Some("contactcenter"));
-    let footing = check(scene.get("cc-front/plain"), &named("cc-front/plain"), &scene, now()).unwrap();
-    assert!(footing.policy.is_none(), "it seals nothing");
+    let declaration = check(scene.get("cc-front/voice"), &named("cc-front/voice"), &scene, now()).unwrap();
+    assert_eq!(declaration.domain.metadata.name.as_deref(), Some(DOMAIN));
+    assert_eq!(declaration.retention.unwrap().metadata.name.as_deref(), Some("contactcenter"));
+    let declaration = check(scene.get("cc-front/plain"), &named("cc-front/plain"), &scene, now()).unwrap();
+    assert!(declaration.retention.is_none(), "it seals nothing");
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn the_first_retention_policy_is_the_default() {
         .domain(DOMAIN, json!({"retentionPolicies": ["second", "contactcenter"]}))
         .retention("second", json!({"classes": [{"name": "call-recording", "keep": "1y"}]}))
         .channel("cc-front/voice", sealing());
-    let footing = check(scene.get("cc-front/voice"), &named("cc-front/voice"), &scene, now()).unwrap();
-    assert_eq!(footing.policy.unwrap().metadata.name.as_deref(), Some("second"));
+    let declaration = check(scene.get("cc-front/voice"), &named("cc-front/voice"), &scene, now()).unwrap();
+    assert_eq!(declaration.retention.unwrap().metadata.name.as_deref(), Some("second"));
 }
 
 #[test]

@@ -15,7 +15,7 @@ const NO_COHORT: &str = "the cohorts of its data classes cannot be counted: chec
 
 /// Only what seals stands on a retention policy.
 fn seals(plan: &Plan) -> bool {
-    plan.footing.as_ref().is_some_and(|footing| footing.policy.is_some())
+    plan.declaration.as_ref().is_some_and(|declaration| declaration.retention.is_some())
 }
 
 pub(super) fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
@@ -98,7 +98,7 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
     if plan.keys.is_empty() {
         return verdict(Truth::True, "NothingKept", "no data class is declared".into());
     }
-    let policy = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
+    let policy = plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
     let conflicts = policy.map(|policy| retention::problems(policy, world, now)).unwrap_or_default();
     if let Some(first) = conflicts.first() {
         return verdict(Truth::False, "RetentionConflict", first.clone());

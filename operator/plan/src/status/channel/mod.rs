@@ -42,7 +42,7 @@ pub fn channel(
     let ledger = applied.ledger.as_ref().ok();
     let connections = connections::connections(channel, name, plan, applied, world);
     let found = applied.keys.as_ref().ok();
-    let retention = plan.footing.as_ref().and_then(|footing| footing.policy.as_deref());
+    let retention = plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
     let (keys, other_keys) = ledger
         .map(|ledger| keys::status(ledger, &plan.keys, found, retention, &plan.domain, now))
         .unwrap_or_default();
