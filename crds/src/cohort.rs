@@ -77,6 +77,17 @@ impl Cohort {
         self.open
     }
 
+    /// Whether `other` is of the same period, and waits for an anchor date or not as this one does.
+    pub fn is_alike(self, other: Self) -> bool {
+        self.period == other.period && self.open == other.open
+    }
+
+    /// The month in which it begins, such as `2026m11`, or `open-2026m11` while its data waits for an anchor date.
+    pub fn month(self) -> String {
+        let month = Self { start: self.start.first_of_month(), period: CohortPeriod::Month, open: self.open };
+        month.to_string()
+    }
+
     /// Its first day.
     pub const fn start(self) -> Date {
         self.start

@@ -27,6 +27,8 @@ pub const RETAINED: &str = "Retained";
 pub const VAULT_REACHABLE: &str = "VaultReachable";
 /// The admission policies are in place and unedited.
 pub const GUARDED: &str = "Guarded";
+/// No key whose Channel is gone has a fault that is known.
+pub const KEYS_INTACT: &str = "KeysIntact";
 /// The agreements an ExternalParty needs are valid today.
 pub const AGREEMENTS_VALID: &str = "AgreementsValid";
 

@@ -119,6 +119,7 @@ mod tests {
         observe::{
             Binding, Cluster, Surroundings, Vaults,
             definitions::Definitions,
+            key_watch::KeyWatch,
             probe::Prober,
             vaults::Lead,
             watch::{Change, ObjectKey, Refresh},
@@ -146,6 +147,7 @@ mod tests {
             woken: Pending::default(),
             failures: Failures::default(),
             sweeps: Sweeps::default(),
+            key_watch: KeyWatch::default(),
             under_way: UnderWay::default(),
             prober: Prober::default(),
             client,

@@ -120,8 +120,9 @@ pub struct KeyStatus {
     pub data_class: String,
     /// The cohort of anchor dates it seals.
     pub cohort: String,
-    /// How many versions it has had.
-    pub versions: i64,
+    /// How many versions it has had; absent for a cohort that has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions: Option<i64>,
     /// When its newest version was made (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated_at: Option<String>,
@@ -131,8 +132,8 @@ pub struct KeyStatus {
     /// The day its data is due for destruction; absent while the cohort is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
-    /// `Current`, `Next`, `Pending`, `Closed`, `Due`, `RotationLate`, `NotPlanned`, `Unknown`, `Irreversible` or
-    /// `Missing`.
+    /// `Current`, `Next`, `Pending`, `Closed`, `Due`, `RotationLate`, `NotPlanned`, `Unknown`; or what is wrong with it:
+    /// `Missing`, `Replaced`, `SoftDeleted`, `VersionsWithheld`, `Irreversible`, `Unrecorded`.
     pub state: String,
 }
 

@@ -24,7 +24,7 @@ pub struct TrustDomainStatus {
     /// Ledger entries whose Channel is gone; their access is withdrawn, their keys are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<Orphans>,
-    /// Ready, VaultReachable, Guarded; Reconciling and Stalled while true.
+    /// Ready, VaultReachable, Guarded, KeysIntact; Reconciling and Stalled while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -22,6 +22,7 @@ mod outage;
 mod parties;
 mod peers;
 mod policies;
+mod records;
 mod rotation;
 mod tampering;
 mod vault;

@@ -1,14 +1,18 @@
 //! Records of one type: read, remembered, written by compare-and-set.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     marker::PhantomData,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
-use subrosa_plan::record::ledger::Ledger;
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, Error as _},
+};
+use serde_json::{Value, json};
+use subrosa_plan::record::{keys::KeysOfMonth, ledger::Ledger};
 
 use crate::{
     unknown,
@@ -22,9 +26,17 @@ pub const SCHEMA: u64 = 1;
 const MOST_TRIES: usize = 4;
 
 /// A type of record.
-pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync {}
+pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync {
+    /// Whether it stands in Vault as one text of JSON. OpenBao takes 1,000 strings in the JSON of a request, names of
+    /// fields included, and any number of them inside one string.
+    const AS_TEXT: bool = false;
+}
 
 impl Record for Ledger {}
+
+impl Record for KeysOfMonth {
+    const AS_TEXT: bool = true;
+}
 
 /// A record and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +62,11 @@ impl Known {
     }
 
     fn entry<R: Record>(&self) -> Option<Entry<R>> {
-        let record = self.text.as_deref().map(serde_json::from_str).transpose().ok()?;
+        let record = match self.text.as_deref() {
+            None => None,
+            Some(text) if R::AS_TEXT => Some(understood(&serde_json::from_str(text).ok()?).ok()?),
+            Some(text) => Some(serde_json::from_str(text).ok()?),
+        };
         Some(Entry { record, version: self.version })
     }
 }
@@ -96,7 +112,7 @@ impl<R: Record> Store<R> {
             self.remember(path, None, 0);
             return Ok(Entry { record: None, version: 0 });
         };
-        match R::deserialize(&found.value) {
+        match understood::<R>(&found.value) {
             Ok(record) => {
                 self.remember(path, Some(&found.value), found.version);
                 Ok(Entry { record: Some(record), version: found.version })
@@ -186,22 +202,43 @@ impl<R: Record> Store<R> {
     }
 }
 
+/// What stands in Vault, as the record it is.
+fn understood<R: Record>(value: &Value) -> serde_json::Result<R> {
+    R::deserialize(content::<R>(value)?.as_ref())
+}
+
+/// The JSON of a record in what stands in Vault.
+fn content<R: Record>(value: &Value) -> serde_json::Result<Cow<'_, Value>> {
+    if !R::AS_TEXT {
+        return Ok(Cow::Borrowed(value));
+    }
+    let text = value.get("text").and_then(Value::as_str);
+    let text = text.ok_or_else(|| serde_json::Error::custom("it has no text"))?;
+    serde_json::from_str(text).map(Cow::Owned)
+}
+
 /// The record as it is to be written: with its schema, and with what was there that this binary does not know.
 fn merged<R: Record>(path: &RecordPath, record: &R, before: Option<&Value>) -> Result<Value, VaultError> {
     let unwritable = |problem: serde_json::Error| VaultError::Unexpected {
         path: path.to_string(),
         problem: format!("the record could not be written down: {problem}"),
     };
-    let mut value = serde_json::to_value(record).map_err(unwritable)?;
+    let mut value = serde_json::to_value(record).map_err(&unwritable)?;
     let mut schema = SCHEMA;
     if let Some(before) = before {
         schema = before.get("schema").and_then(Value::as_u64).unwrap_or(0);
         if schema > SCHEMA {
             return Err(VaultError::NewerRecord { path: path.to_string(), schema, known: SCHEMA });
         }
-        if let Ok(understood) = R::deserialize(before).and_then(serde_json::to_value) {
-            unknown::keep(&mut value, before, &understood);
+        let content = content::<R>(before);
+        if let Some((content, understood)) = content.as_ref().ok().and_then(|content| {
+            Some((content, serde_json::to_value(R::deserialize(content.as_ref()).ok()?).ok()?))
+        }) {
+            unknown::keep(&mut value, content, &understood);
         }
+    }
+    if R::AS_TEXT {
+        value = json!({ "text": value.to_string() });
     }
     if let Value::Object(fields) = &mut value {
         fields.insert("schema".to_owned(), SCHEMA.max(schema).into());

@@ -3,6 +3,7 @@
 
 pub mod channel;
 pub mod external_party;
+pub mod key;
 pub mod namespace;
 pub mod pod_certificate_request;
 pub mod related;

@@ -21,6 +21,7 @@ use subrosa_plan::{
 
 use super::again;
 use crate::{
+    changes::key,
     context::{Context, Subject},
     execute::{left, withdraw},
     kept,
@@ -79,10 +80,19 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         (Ok(vault), Ok(())) => sweep(ctx, &name, vault).await?,
         _ => old.and_then(|status| status.orphans.clone()),
     };
+    if let (Ok(vault), Ok(())) = (&vault, &reachable) {
+        match ctx.key_watch.look(&name, vault).await {
+            Ok(found) => {
+                ctx.cluster.write(|world| key::found(world, found)).into_iter().for_each(|one| ctx.wake(one))
+            }
+            Err(fault) => tracing::warn!(domain = name, reason = fault.reason, "keys: {}", fault.message),
+        }
+    }
+    let key_faults = ctx.cluster.read(trust_domain::key_faults_of_none);
     let guarded = ctx.surroundings.look(ctx).await;
     let counts = ctx.cluster.read(|world| Counts::of(&name, world));
     let outdated = ctx.definitions.outdated();
-    let seen = Seen { vault: seen, reachable, guarded, outdated, orphans, counts };
+    let seen = Seen { vault: seen, reachable, guarded, outdated, orphans, key_faults, counts };
     let status = trust_domain::status(domain, &seen, ctx.now());
     ctx.reporter
         .status(domain, old, &status)
@@ -218,6 +228,7 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     }
     set_finalizer(domain, ctx, false).await?;
     ctx.vaults.forget(&name);
+    ctx.key_watch.forget(&name);
     Ok(())
 }
 

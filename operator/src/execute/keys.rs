@@ -6,7 +6,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::channel::KeyType as Declared;
 use subrosa_plan::{
-    keys::{self, KeyAction, ObservedKey, WantedKey},
+    keys::{self, EndingKey, KeyAction, ObservedKey, WantedKey},
     record::ledger::Ledger,
     world::fault::Fault,
 };
@@ -94,9 +94,9 @@ async fn one(
 ///
 /// # Errors
 /// When Vault refuses.
-pub async fn close(vault: &DomainVault, names: &[String]) -> Result<(), Fault> {
-    for name in names {
-        let name = vaults::key_name(name)?;
+pub async fn close(vault: &DomainVault, ending: &[EndingKey]) -> Result<(), Fault> {
+    for key in ending.iter().filter(|key| !key.known.closed) {
+        let name = vaults::key_name(&key.name)?;
         let found = vault.key(&name).await.map_err(|error| vaults::fault(&error))?;
         if found.is_some_and(|key| !key.auto_rotate_period.is_zero()) {
             vault.transit.set_auto_rotate(&name, None).await.map_err(|error| vaults::fault(&error))?;
@@ -108,21 +108,12 @@ pub async fn close(vault: &DomainVault, names: &[String]) -> Result<(), Fault> {
 
 /// What decisions need of a key.
 fn observe(key: &TransitKey) -> ObservedKey {
-    let alarming = if key.exportable {
-        Some("exportable")
-    } else if key.allow_plaintext_backup {
-        Some("allow_plaintext_backup")
-    } else if key.deletion_allowed {
-        Some("deletion_allowed")
-    } else {
-        None
-    };
     let every = key.auto_rotate_period;
     ObservedKey {
         versions: key.versions.iter().map(|(number, version)| (*number, version.created)).collect(),
         rotate_every: (!every.is_zero())
             .then(|| SignedDuration::from_secs(i64::try_from(every.as_secs()).unwrap_or(i64::MAX))),
-        alarming,
+        fault: vaults::fault_of(key),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod declared;
 pub mod definitions;
 pub mod engines;
 pub mod guards;
+pub mod key_watch;
 pub mod pod_certificates;
 pub mod probe;
 pub mod surroundings;

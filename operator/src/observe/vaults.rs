@@ -18,9 +18,11 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
     trust_domain::VaultSpec,
 };
+use subrosa_plan::world::key_fault::KeyFault;
 use subrosa_plan::{
     access::alias::Metadata,
     record::issuances,
+    record::keys::KeysOfMonth,
     world::{World, bundle::Unusable, domain, fault::Fault},
 };
 use tokio::sync::OnceCell;
@@ -33,6 +35,7 @@ use crate::{
 use subrosa_records::{
     aliases::{AliasLocks, WorkloadAliases},
     channels::ChannelRecords,
+    store::Store,
     vault::{
         AliasName, MountPath, RequestObserver, RoleName, TransitKeyName, Vault, VaultAddress, VaultConfig,
         VaultError,
@@ -57,6 +60,9 @@ pub struct DomainVault {
     pub transit: Transit,
     /// The ledgers.
     pub ledgers: ChannelRecords,
+    kv: Kv,
+    /// The records of keys.
+    pub key_records: Store<KeysOfMonth>,
     auth_mount: MountPath,
     aliases: OnceCell<WorkloadAliases>,
     alias_locks: AliasLocks,
@@ -87,6 +93,11 @@ impl DomainVault {
                 Ok(WorkloadAliases::new(aliases, self.alias_locks.clone()))
             })
             .await
+    }
+
+    /// The key-value engine of the records.
+    pub fn kv(&self) -> &Kv {
+        &self.kv
     }
 
     /// A key, from memory where it was read lately.
@@ -352,9 +363,12 @@ impl Vaults {
             let stop = stop.clone();
             async move { session.run(stop).await }
         });
+        let kv = Kv::new(vault.clone(), mount(domain::kv_mount(domain))?);
         Ok(DomainVault {
             transit: Transit::new(vault.clone(), mount(domain::transit_mount(domain))?),
-            ledgers: ChannelRecords::new(Kv::new(vault.clone(), mount(domain::kv_mount(domain))?)),
+            ledgers: ChannelRecords::new(kv.clone()),
+            key_records: Store::new(kv.clone()),
+            kv,
             vault,
             auth_mount,
             aliases: OnceCell::new(),
@@ -420,6 +434,21 @@ fn wiring(domain: &TrustDomain, world: &World) -> Result<Wiring, Fault> {
 /// A Vault error as status says it.
 pub fn fault(error: &VaultError) -> Fault {
     Fault::new(error.reason(), format!("{error}; next: {}", error.next_step()))
+}
+
+/// What is wrong with a key, as Vault describes it.
+pub fn fault_of(key: &TransitKey) -> Option<KeyFault> {
+    // Subrosa moves no minimum: 1 is where OpenBao begins, and 0 is unset.
+    let withheld = key.min_decryption_version > 1 || key.min_available_version > 1;
+    [
+        (key.soft_deleted, KeyFault::SoftDeleted),
+        (withheld, KeyFault::VersionsWithheld),
+        (key.exportable, KeyFault::Exportable),
+        (key.allow_plaintext_backup, KeyFault::PlaintextBackup),
+        (key.deletion_allowed, KeyFault::DeletionAllowed),
+    ]
+    .into_iter()
+    .find_map(|(is_so, fault)| is_so.then_some(fault))
 }
 
 /// Tokens of the operator's own ServiceAccount, for Vault's ears only.

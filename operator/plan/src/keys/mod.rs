@@ -3,11 +3,14 @@
 //! A key is made before its cohort begins. Nothing here ever removes one, and a key that was there
 //! and is gone is reported, not made again: under a name that was destroyed, sealing must fail.
 
+pub mod inventory;
 pub mod retention;
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use data_encoding::HEXLOWER;
+use jiff::{SignedDuration, Timestamp, civil::Date};
+use sha2::{Digest as _, Sha256};
 use subrosa_crds::{
     Channel, RetentionPolicy, TrustDomain,
     channel::{KeyStatus, KeyType, WorkloadAction},
@@ -18,14 +21,20 @@ use subrosa_crds::{
 };
 
 use crate::{
-    record::ledger::{KeyRecord, Ledger},
-    world::domain,
+    record::{
+        ended::Ended,
+        keys::{KeyRecord, Terms},
+        ledger::{ActiveKey, Ledger},
+    },
+    world::{domain, key_fault::KeyFault},
 };
 
 /// How far Vault may be behind with a rotation before the operator rotates: it looks hourly.
 pub const ROTATION_SLACK: SignedDuration = SignedDuration::from_hours(2);
 /// Keys due within this many days stand in status.
-pub const DUE_SOON_DAYS: i64 = 90;
+const DUE_SOON_DAYS: i32 = 90;
+/// How many keys of ended cohorts stand in status at the most; the others are counted by state.
+const MOST_ENDED: usize = 32;
 /// How often a current key is rotated unless the Channel says otherwise.
 const ROTATE_EVERY: &str = "30d";
 
@@ -51,9 +60,8 @@ pub struct ObservedKey {
     pub versions: BTreeMap<u32, Timestamp>,
     /// How often Vault makes a new one.
     pub rotate_every: Option<SignedDuration>,
-    /// A flag that cannot be taken back, or that lets it be destroyed: exportable,
-    /// allow_plaintext_backup or deletion_allowed.
-    pub alarming: Option<&'static str>,
+    /// What is wrong with it, the worst first.
+    pub fault: Option<KeyFault>,
 }
 
 /// One thing to do in the transit engine.
@@ -127,23 +135,85 @@ pub fn classes<'a>(channel: &'a Channel, policy: &'a RetentionPolicy) -> impl It
     policy.spec.classes.iter().filter(|class| channel.spec.data_classes.contains(&class.name))
 }
 
-/// The names of recorded keys that no cohort uses any more and that may still rotate.
-pub fn to_close(ledger: &Ledger, wanted: &[WantedKey]) -> Vec<String> {
+/// A key of which no new data is sealed any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndingKey {
+    /// The class of data.
+    pub class: String,
+    /// The cohort that has ended.
+    pub cohort: Cohort,
+    /// Its name in the transit engine.
+    pub name: String,
+    /// What is remembered of it.
+    pub known: ActiveKey,
+}
+
+/// The keys among the active ones that no cohort uses any more: their rotation stops, and their own record keeps them.
+pub fn ending(ledger: &Ledger, wanted: &[WantedKey]) -> Vec<EndingKey> {
     let id = ledger.id();
-    ledger
-        .keys
-        .iter()
-        .flat_map(|(class, cohorts)| cohorts.iter().map(move |(cohort, record)| (class, cohort, record)))
-        .filter(|(_, _, record)| !record.closed)
-        .map(|(class, cohort, _)| id.data_key(class, cohort))
-        .filter(|name| !wanted.iter().any(|key| &key.name == name))
-        .collect()
+    let mut ending = Vec::new();
+    for (class, cohorts) in &ledger.keys {
+        for (text, known) in cohorts {
+            let name = id.data_key(class, text);
+            let Ok(cohort) = text.parse() else { continue };
+            if !wanted.iter().any(|key| key.name == name) {
+                ending.push(EndingKey { class: class.clone(), cohort, name, known: known.clone() });
+            }
+        }
+    }
+    ending
+}
+
+/// What a key's own record says of it.
+pub fn record(
+    id: &ChannelId,
+    class: &str,
+    cohort: Cohort,
+    known: &ActiveKey,
+    policy: Option<&RetentionPolicy>,
+    closed: Option<Timestamp>,
+) -> KeyRecord {
+    let declared = policy.and_then(|policy| {
+        let class = policy.spec.classes.iter().find(|known| known.name == class)?;
+        Some((policy.metadata.name.clone().unwrap_or_default(), class))
+    });
+    KeyRecord {
+        versions: known.versions.clone(),
+        anchor: declared.as_ref().and_then(|(_, class)| class.anchor).unwrap_or_default(),
+        due: declared.as_ref().and_then(|(_, class)| due(cohort, class)),
+        terms: declared.map(|(policy, class)| terms(policy, class)),
+        closed,
+        decisions: format!("decisions/{id}/{class}/{cohort}"),
+    }
+}
+
+fn terms(policy: String, class: &DataClass) -> Terms {
+    let text = serde_json::to_string(class).unwrap_or_default();
+    Terms {
+        policy,
+        hash: HEXLOWER.encode(&Sha256::digest(text.as_bytes())),
+        keep: class.keep.clone(),
+        max: class.max.clone(),
+        basis: class
+            .minimums
+            .iter()
+            .map(|minimum| format!("{}: {}", minimum.jurisdiction, minimum.basis))
+            .collect(),
+    }
+}
+
+/// The day the data of a cohort is due for destruction; none while it waits for its anchor date.
+fn due(cohort: Cohort, class: &DataClass) -> Option<Date> {
+    if cohort.is_open() {
+        return None;
+    }
+    cohort.due(class.keep.parse().ok()?).ok()
 }
 
 /// What to do so that a wanted key is as it should be; nothing when it is, or when it is gone.
 pub fn action(
     key: &WantedKey,
-    record: Option<&KeyRecord>,
+    record: Option<&ActiveKey>,
     found: Option<&ObservedKey>,
     now: Timestamp,
 ) -> Option<KeyAction> {
@@ -175,10 +245,13 @@ pub fn status(
     wanted: &[WantedKey],
     found: Option<&BTreeMap<String, ObservedKey>>,
     policy: Option<&RetentionPolicy>,
+    faults: Option<&BTreeMap<String, KeyFault>>,
     domain: &TrustDomain,
     now: Timestamp,
 ) -> (Vec<KeyStatus>, BTreeMap<String, i64>) {
     let id = ledger.id();
+    let class_of = |class: &str| policy?.spec.classes.iter().find(|known| known.name == class);
+    let fault_of = |name: &str| faults.and_then(|faults| faults.get(name)).copied();
     let today = domain::today(domain, now);
     let mut shown = Vec::new();
     let mut others: BTreeMap<String, i64> = BTreeMap::new();
@@ -187,16 +260,10 @@ pub fn status(
             let name = id.data_key(class, text);
             let key = wanted.iter().find(|key| key.name == name);
             let seen = found.and_then(|found| found.get(&name));
-            let due = text
-                .parse::<Cohort>()
-                .ok()
-                .filter(|cohort| !cohort.is_open())
-                .and_then(|cohort| {
-                    Some((cohort, policy?.spec.classes.iter().find(|known| &known.name == class)?))
-                })
-                .and_then(|(cohort, class)| cohort.due(class.keep.parse().ok()?).ok());
+            let due = text.parse().ok().and_then(|cohort| due(cohort, class_of(class)?));
+            let fault = seen.and_then(|seen| seen.fault).or_else(|| fault_of(&name));
             let state = match (key, seen) {
-                (_, Some(seen)) if seen.alarming.is_some() => "Irreversible",
+                _ if let Some(fault) = fault => fault.state(),
                 (Some(_), None) if found.is_none() => "Unknown",
                 (Some(_), None) if !record.versions.is_empty() => "Missing",
                 (Some(_), None) => "Pending",
@@ -208,9 +275,9 @@ pub fn status(
                 // Nobody stopped its rotation: the Channel is Stalled or its namespace frozen.
                 (None, _) => "NotPlanned",
             };
-            let due_soon =
-                due.is_some_and(|due| (due - today).get_days() <= i32::try_from(DUE_SOON_DAYS).unwrap_or(90));
-            if state == "Closed" && !due_soon {
+            // Of a release that kept the keys of ended cohorts here.
+            let soon = due.is_some_and(|due| (due - today).get_days() <= DUE_SOON_DAYS);
+            if state == "Closed" && !soon {
                 *others.entry(state.to_owned()).or_default() += 1;
                 continue;
             }
@@ -218,7 +285,7 @@ pub fn status(
             shown.push(KeyStatus {
                 data_class: class.clone(),
                 cohort: text.clone(),
-                versions: i64::from(versions.keys().max().copied().unwrap_or_default()),
+                versions: Some(i64::from(versions.keys().max().copied().unwrap_or_default())),
                 rotated_at: versions.values().max().map(ToString::to_string),
                 next_rotation: key
                     .zip(seen)
@@ -229,6 +296,37 @@ pub fn status(
             });
         }
     }
+    let mut ended: Vec<_> = ledger
+        .ended
+        .iter()
+        .flat_map(Ended::iter)
+        .map(|(class, cohort)| {
+            let fault = fault_of(&id.data_key(class, &cohort.to_string()));
+            (fault, class_of(class).and_then(|class| due(cohort, class)), class, cohort)
+        })
+        .collect();
+    // What is wrong stands first, then what is due soonest.
+    ended.sort_by_key(|(fault, due, class, cohort)| (fault.is_none(), due.is_none(), *due, *class, *cohort));
+    for (at, (fault, due, class, cohort)) in ended.into_iter().enumerate() {
+        let state = match fault {
+            Some(fault) => fault.state(),
+            None if due.is_some_and(|due| due <= today) => "Due",
+            None => "Closed",
+        };
+        let soon = due.is_some_and(|due| (due - today).get_days() <= DUE_SOON_DAYS);
+        if at >= MOST_ENDED || (fault.is_none() && !soon) {
+            *others.entry(state.to_owned()).or_default() += 1;
+            continue;
+        }
+        shown.push(KeyStatus {
+            data_class: class.to_owned(),
+            cohort: cohort.to_string(),
+            due: due.map(|due| due.to_string()),
+            state: state.to_owned(),
+            ..KeyStatus::default()
+        });
+    }
+    shown.sort_by(|one, other| (&one.data_class, &one.cohort).cmp(&(&other.data_class, &other.cohort)));
     (shown, others)
 }
 

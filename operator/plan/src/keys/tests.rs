@@ -35,7 +35,7 @@ fn observed(versions: &[(u32, &str)], every: Option<SignedDuration>) -> Observed
     ObservedKey {
         versions: versions.iter().map(|(number, when)| (*number, at(when))).collect(),
         rotate_every: every,
-        alarming: None,
+        fault: None,
     }
 }
 
@@ -136,8 +136,8 @@ fn beyond_the_calendar_is_an_error() {
 #[test]
 fn a_key_is_made_once_and_never_made_again() {
     let key = wanted_at(&["call"], json!({}), now()).remove(0);
-    let made = KeyRecord { versions: [(1, now())].into(), closed: false };
-    let intended = KeyRecord::default();
+    let made = ActiveKey { versions: [(1, now())].into(), closed: false, kept: false };
+    let intended = ActiveKey::default();
     assert_eq!(action(&key, None, None, now()), Some(KeyAction::Create(key.clone())));
     assert_eq!(action(&key, Some(&intended), None, now()), Some(KeyAction::Create(key.clone())));
     assert_eq!(action(&key, Some(&made), None, now()), None, "it was destroyed: sealing must fail");
@@ -179,7 +179,7 @@ fn ledger(keys: &[(&str, bool)]) -> Ledger {
             .keys
             .entry("call".into())
             .or_default()
-            .insert((*cohort).into(), KeyRecord { versions, closed: *closed });
+            .insert((*cohort).into(), ActiveKey { versions, closed: *closed, kept: false });
     }
     ledger
 }
@@ -189,9 +189,18 @@ fn what_no_cohort_uses_any_more_is_closed_once() {
     let keys = wanted_at(&["call"], json!({}), now());
     let ledger = ledger(&[("2026w45", true), ("2026w46", false), ("2026w47", false), ("2026w48", false)]);
     let id = ledger.id();
-    assert_eq!(to_close(&ledger, &keys), [id.data_key("call", "2026w46")]);
+    let names = |wanted: &[WantedKey]| {
+        let ending = ending(&ledger, wanted).into_iter().filter(|key| !key.known.closed);
+        ending.map(|key| key.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&keys), [id.data_key("call", "2026w46")]);
     let removed: Vec<_> = ["2026w46", "2026w47", "2026w48"].map(|cohort| id.data_key("call", cohort)).into();
-    assert_eq!(to_close(&ledger, &[]), removed, "the class was removed");
+    assert_eq!(names(&[]), removed, "the class was removed");
+    assert_eq!(
+        ending(&ledger, &keys).len(),
+        2,
+        "what an earlier release closed leaves the Channel's record too"
+    );
 }
 
 struct Shown {
@@ -207,7 +216,7 @@ fn shown(
 ) -> Shown {
     let policy = retention("contactcenter", json!({"classes": classes()}));
     let domain = domain(DOMAIN, json!({}));
-    let (keys, others) = status(ledger, wanted, found, Some(&policy), &domain, at(when));
+    let (keys, others) = status(ledger, wanted, found, Some(&policy), None, &domain, at(when));
     Shown { keys: keys.into_iter().map(|key| (key.cohort, key.state)).collect(), others }
 }
 
@@ -224,7 +233,7 @@ fn status_shows_what_matters_and_counts_the_rest() {
     let keys = wanted_at(&["call"], json!({}), now());
     let mut ledger = ledger(&[("2026w20", true), ("2026w33", true), ("2026w46", true), ("2026w47", false)]);
     let next = keys[1].cohort.to_string();
-    ledger.keys.get_mut("call").unwrap().insert(next.clone(), KeyRecord::default());
+    ledger.keys.get_mut("call").unwrap().insert(next.clone(), ActiveKey::default());
     let current = observed(&[(1, "2026-11-02T00:00:00Z"), (2, "2026-11-20T00:00:00Z")], Some(MONTH));
     let there = found(&ledger, &[("2026w47", current)]);
     let now = shown(&ledger, &keys, Some(&there), "2026-11-22T12:00:00Z");
@@ -244,7 +253,7 @@ fn status_shows_what_matters_and_counts_the_rest() {
         retention("contactcenter", json!({"classes": [{"name": "call", "keep": "5y", "cohort": "Week"}]}));
     let domain = domain(DOMAIN, json!({}));
     let (listed, others) =
-        status(&ledger, &keys, Some(&there), Some(&long), &domain, at("2026-11-22T12:00:00Z"));
+        status(&ledger, &keys, Some(&there), Some(&long), None, &domain, at("2026-11-22T12:00:00Z"));
     assert_eq!(listed.iter().map(|key| key.cohort.as_str()).collect::<Vec<_>>(), ["2026w47", "2026w48"]);
     assert_eq!(others, [("Closed".to_owned(), 3)].into());
 }
@@ -258,25 +267,25 @@ fn a_key_is_described_by_what_was_seen() {
     let there = found(&ledger, &[("2026w47", current), ("2026w48", next)]);
     let policy = retention("contactcenter", json!({"classes": classes()}));
     let domain = domain(DOMAIN, json!({}));
-    let (listed, _) = status(&ledger, &keys, Some(&there), Some(&policy), &domain, now());
+    let (listed, _) = status(&ledger, &keys, Some(&there), Some(&policy), None, &domain, now());
     let [current, next] = listed.try_into().unwrap();
-    assert_eq!((current.versions, current.state.as_str()), (3, "Current"));
+    assert_eq!((current.versions, current.state.as_str()), (Some(3), "Current"));
     assert_eq!(current.rotated_at.as_deref(), Some("2026-11-21T00:00:00Z"));
     assert_eq!(current.next_rotation.as_deref(), Some("2026-12-21T00:00:00Z"));
     assert_eq!(current.due.as_deref(), Some("2027-02-21"));
-    assert_eq!((next.versions, next.state.as_str(), next.next_rotation), (1, "Next", None));
+    assert_eq!((next.versions, next.state.as_str(), next.next_rotation), (Some(1), "Next", None));
 }
 
 #[test]
 fn an_open_cohort_has_no_due_date() {
     let keys = wanted_at(&["dossier"], json!({}), now());
     let mut ledger = ledger(&[]);
-    let record = KeyRecord { versions: [(1, now())].into(), closed: false };
+    let record = ActiveKey { versions: [(1, now())].into(), closed: false, kept: false };
     for cohort in ["2026", "open-2026"] {
         ledger.keys.entry("dossier".into()).or_default().insert(cohort.into(), record.clone());
     }
     let policy = retention("contactcenter", json!({"classes": classes()}));
-    let (listed, _) = status(&ledger, &keys, None, Some(&policy), &domain(DOMAIN, json!({})), now());
+    let (listed, _) = status(&ledger, &keys, None, Some(&policy), None, &domain(DOMAIN, json!({})), now());
     let due: Vec<_> = listed.into_iter().map(|key| (key.cohort, key.due)).collect();
     assert_eq!(due, [("2026".to_owned(), Some("2047-01-01".to_owned())), ("open-2026".to_owned(), None)]);
 }
@@ -285,12 +294,12 @@ fn an_open_cohort_has_no_due_date() {
 fn a_key_that_is_gone_or_loosened_or_late_is_shown_as_that() {
     let keys = wanted_at(&["call"], json!({}), now());
     let ledger = ledger(&[("2026w47", false), ("2026w48", false)]);
-    for flag in ["exportable", "allow_plaintext_backup", "deletion_allowed"] {
+    for flag in [KeyFault::Exportable, KeyFault::PlaintextBackup, KeyFault::DeletionAllowed] {
         let loosened =
-            ObservedKey { alarming: Some(flag), ..observed(&[(1, "2026-11-20T00:00:00Z")], Some(MONTH)) };
+            ObservedKey { fault: Some(flag), ..observed(&[(1, "2026-11-20T00:00:00Z")], Some(MONTH)) };
         let there = found(&ledger, &[("2026w47", loosened)]);
         let now = shown(&ledger, &keys, Some(&there), "2026-11-22T12:00:00Z");
-        assert_eq!(now.keys, states(&[("2026w47", "Irreversible"), ("2026w48", "Missing")]), "{flag}");
+        assert_eq!(now.keys, states(&[("2026w47", "Irreversible"), ("2026w48", "Missing")]), "{flag:?}");
     }
     let late = observed(&[(1, "2026-10-20T00:00:00Z")], Some(MONTH));
     let there = found(&ledger, &[("2026w47", late.clone()), ("2026w48", late)]);
@@ -314,4 +323,60 @@ fn nothing_is_called_closed_that_still_rotates() {
     let expected =
         [("2026w33", "Due"), ("2026w46", "Closed"), ("2026w47", "NotPlanned"), ("2026w48", "NotPlanned")];
     assert_eq!(now.keys, states(&expected));
+}
+
+#[test]
+fn keys_of_ended_cohorts_are_counted_and_the_soonest_due_are_shown() {
+    let day = |text: &str| text.parse::<Cohort>().unwrap();
+    let mut ledger = ledger(&[]);
+    let mut cohort = day("20260101");
+    let mut ended = Ended::default();
+    while cohort < day("20261121") {
+        ended = ended.with("day", cohort);
+        cohort = cohort.next().unwrap();
+    }
+    ledger.ended = Some(ended);
+    let policy = retention("contactcenter", json!({"classes": classes()}));
+    let name = ledger.id().data_key("day", "20261101");
+    let faults = [(name, KeyFault::SoftDeleted)].into();
+    let (shown, others) =
+        status(&ledger, &[], None, Some(&policy), Some(&faults), &domain(DOMAIN, json!({})), now());
+    assert_eq!(shown.len(), MOST_ENDED);
+    assert!(shown.iter().any(|key| key.cohort == "20261101" && key.state == "SoftDeleted"), "{shown:?}");
+    assert_eq!(shown[0].cohort, "20260101");
+    assert_eq!(others.values().sum::<i64>() + 32, 324, "{others:?}");
+}
+
+#[test]
+fn a_key_s_record_says_under_which_terms_it_was_made() {
+    let policy = retention("contactcenter", json!({"classes": classes()}));
+    let id = ChannelId::mint("uid", "voice");
+    let known = ActiveKey { versions: [(1, now())].into(), ..ActiveKey::default() };
+    let cohort = "2026w47".parse().unwrap();
+    let made = record(&id, "call", cohort, &known, Some(&policy), None);
+    assert_eq!(made.due.unwrap().to_string(), "2027-02-21");
+    assert_eq!(made.terms.as_ref().unwrap().policy, "contactcenter");
+    assert_eq!(made.decisions, format!("decisions/{id}/call/2026w47"));
+    let open = record(&id, "call", "open-2026".parse().unwrap(), &known, None, None);
+    assert_eq!((open.due, open.terms), (None, None));
+}
+
+#[test]
+fn a_channel_s_record_is_bounded_whatever_its_age() {
+    let mut ledger = ledger(&[]);
+    let mut day: Cohort = "20060101".parse().unwrap();
+    for _ in 0..7305 {
+        for class in 0..16 {
+            let class = format!("class-{class}");
+            *ledger.key_mut(&class, day) =
+                ActiveKey { versions: [(1, now())].into(), ..ActiveKey::default() };
+            let ending: Vec<_> =
+                ending(&ledger, &[]).into_iter().map(|key| (key.class, key.cohort, true)).collect();
+            ledger.settle_keys(&ending);
+        }
+        day = day.next().unwrap();
+    }
+    let text = serde_json::to_string(&ledger).unwrap();
+    assert!(text.len() < 2048, "{} bytes: {text}", text.len());
+    assert_eq!(ledger.ended.unwrap().iter().count(), 16 * 7305);
 }

@@ -13,7 +13,7 @@ use subrosa_crds::{
 };
 
 use crate::record::{
-    connection::ConnectionKey, extra_trust, generations::Generations, issuances::Issuances,
+    connection::ConnectionKey, ended::Ended, extra_trust, generations::Generations, issuances::Issuances,
     pods::PodCertificates,
 };
 
@@ -33,9 +33,13 @@ pub struct Ledger {
     /// The last three issuances.
     #[serde(default)]
     pub issuances: Issuances,
-    /// Data keys by class, then by cohort.
+    /// Data keys in use by class, then by cohort. Those of cohorts that have ended stand in records of their own;
+    /// releases before 0.1 kept them here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub keys: BTreeMap<String, BTreeMap<String, KeyRecord>>,
+    pub keys: BTreeMap<String, BTreeMap<String, ActiveKey>>,
+    /// The cohorts whose keys were closed. None where a release wrote the record that did not know of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
     /// Who has access in Vault, noted before it is granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
@@ -53,17 +57,19 @@ pub struct Ledger {
     pub pods: Option<PodCertificates>,
 }
 
-/// What is remembered of a data key.
+/// What is remembered of a data key that is in use, will be, or was and is not closed yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct KeyRecord {
-    /// When each version was made. Empty: intended, perhaps not made yet. Vault forgets the times of
-    /// versions below its minimum, so this may know more than Vault does.
+pub struct ActiveKey {
+    /// When each version was made. Empty: intended, perhaps not made yet.
     #[serde(default)]
     pub versions: BTreeMap<u32, Timestamp>,
     /// Rotation was stopped, because the cohort has ended or the class was removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
+    /// Whether the key's own record knows all of this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
 }
 
 /// Access in Vault.
@@ -98,6 +104,7 @@ impl Ledger {
             authority: Generations::default(),
             issuances: Issuances::default(),
             keys: BTreeMap::new(),
+            ended: Some(Ended::default()),
             access: None,
             open: BTreeSet::new(),
             extra_trust: BTreeSet::new(),
@@ -112,12 +119,31 @@ impl Ledger {
     }
 
     /// The record of a data key, made where there is none.
-    pub fn key_mut(&mut self, class: &str, cohort: Cohort) -> &mut KeyRecord {
+    pub fn key_mut(&mut self, class: &str, cohort: Cohort) -> &mut ActiveKey {
         self.keys.entry(class.to_owned()).or_default().entry(cohort.to_string()).or_default()
     }
 
+    /// With the keys of ended cohorts left to their own records, and all others noted as kept there. A key that was
+    /// only intended leaves nothing behind.
+    pub fn settle_keys(&mut self, ended: &[(String, Cohort, bool)]) {
+        let mut all = self.ended.take().unwrap_or_default();
+        for (class, cohort, was_made) in ended {
+            if let Some(cohorts) = self.keys.get_mut(class) {
+                cohorts.remove(&cohort.to_string());
+            }
+            if *was_made {
+                all = all.with(class, *cohort);
+            }
+        }
+        self.ended = Some(all);
+        self.keys.retain(|_, cohorts| !cohorts.is_empty());
+        let made =
+            self.keys.values_mut().flat_map(BTreeMap::values_mut).filter(|key| !key.versions.is_empty());
+        made.for_each(|key| key.kept = true);
+    }
+
     /// The record of a data key.
-    pub fn key(&self, class: &str, cohort: Cohort) -> Option<&KeyRecord> {
+    pub fn key(&self, class: &str, cohort: Cohort) -> Option<&ActiveKey> {
         self.keys.get(class)?.get(&cohort.to_string())
     }
 }

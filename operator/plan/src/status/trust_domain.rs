@@ -1,15 +1,18 @@
 //! What a TrustDomain's status says.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
     TrustDomain, TrustDomainStatus, condition,
     condition::{Truth, Verdict, is_true},
+    names::{ChannelId, ChannelRef},
     trust_domain::{ChannelCount, Orphans, VaultStatus},
 };
 
 use crate::{
     status::needs_attention,
-    world::{World, domain, fault::Fault},
+    world::{World, domain, fault::Fault, key_fault::KeyFault},
 };
 
 /// How far Vault's clock and the operator's may be apart.
@@ -28,8 +31,38 @@ pub struct Seen {
     pub outdated: Option<String>,
     /// Ledger entries without a Channel.
     pub orphans: Option<Orphans>,
+    /// What is wrong with keys whose Channel is gone, by the name of the key.
+    pub key_faults: BTreeMap<String, KeyFault>,
     /// How many there are of what.
     pub counts: Counts,
+}
+
+/// What is wrong with keys of which no Channel there is could tell: their data is kept all the same.
+pub fn key_faults_of_none(world: &World) -> BTreeMap<String, KeyFault> {
+    if world.key_faults.is_empty() {
+        return BTreeMap::new();
+    }
+    let id =
+        |name: &ChannelRef| Some(ChannelId::mint(&world.namespaces.get(&name.namespace)?.uid, &name.name));
+    let told: BTreeSet<_> = world.all_channels().filter_map(|(name, _)| id(&name)).collect();
+    let untold = world.key_faults.iter().filter(|(id, _)| !told.contains(id));
+    untold.flat_map(|(_, faults)| faults.iter().map(|(name, fault)| (name.clone(), *fault))).collect()
+}
+
+/// Whether every key whose Channel is gone is as it should be.
+fn keys_intact(seen: &Seen) -> Verdict {
+    let Some((name, fault)) = seen.key_faults.iter().min_by_key(|(_, fault)| **fault) else {
+        return Verdict::new(
+            condition::KEYS_INTACT,
+            Truth::True,
+            "InPlace",
+            "no fault of a key is known whose Channel is gone; Channels tell those of theirs",
+        );
+    };
+    let others: Vec<_> =
+        seen.key_faults.keys().filter(|other| *other != name).take(9).map(String::as_str).collect();
+    let more = if others.is_empty() { String::new() } else { format!("; also {}", others.join(", ")) };
+    Verdict::new(condition::KEYS_INTACT, Truth::False, fault.reason(), fault.message(name) + &more)
 }
 
 /// How the admission policies were found.
@@ -98,6 +131,7 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
             Verdict::new(condition::GUARDED, Truth::False, "NotInPlace", problem.clone())
         }
     };
+    let keys_intact = keys_intact(seen);
     // A person's choice is shown, and is no fault of what is in force.
     let chosen = matches!(seen.guarded, Guards::SwitchedOff(_));
     let stalled = domain::time_zone(domain).err().map(|error| {
@@ -112,7 +146,7 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
         .iter()
         .chain(&outdated)
         .chain(
-            [&reachable, &guarded]
+            [&reachable, &guarded, &keys_intact]
                 .into_iter()
                 .filter(|one| one.truth != Truth::True && !(chosen && one.reason == "SwitchedOff")),
         )
@@ -130,7 +164,8 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
     };
     let reconciling = (ready.truth == Truth::False && stalled.is_none())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
-    let verdicts = [ready, reachable, guarded].into_iter().chain(reconciling).chain(stalled).collect();
+    let verdicts =
+        [ready, reachable, guarded, keys_intact].into_iter().chain(reconciling).chain(stalled).collect();
     let old = domain.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     TrustDomainStatus {
         observed_generation: domain.metadata.generation,

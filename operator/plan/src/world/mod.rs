@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod certificate;
 pub mod domain;
 pub mod fault;
+pub mod key_fault;
 pub mod objects;
 pub mod pem;
 pub mod request;
@@ -22,9 +23,12 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use subrosa_crds::{
-    Channel, ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef,
+    Channel, ExternalParty, RetentionPolicy, TrustDomain,
+    common::ConfigMapKey,
+    names::{ChannelId, ChannelRef},
 };
 
+use self::key_fault::KeyFault;
 use self::{bundle::Bundle, request::Request};
 
 /// Objects by namespace, then by name.
@@ -65,6 +69,8 @@ pub struct World {
     pub probes: Option<answers::Source>,
     /// What probes saw of the pods of Channels.
     pub served: BTreeMap<ChannelRef, answers::Seen>,
+    /// What is wrong with keys of Channels, by the name of the key.
+    pub key_faults: BTreeMap<ChannelId, BTreeMap<String, KeyFault>>,
     /// Who names a Channel: with thousands of them nobody can ask each one.
     naming: BTreeMap<ChannelRef, BTreeSet<ChannelRef>>,
 }

@@ -227,6 +227,12 @@ fn take(
                 guarded: trust_domain::Guards::InPlace,
                 outdated: None,
                 orphans: Some(Orphans::default()),
+                key_faults: world
+                    .key_faults
+                    .values()
+                    .flatten()
+                    .map(|(name, fault)| (name.clone(), *fault))
+                    .collect(),
                 counts: trust_domain::Counts::of(name, world),
             };
             let said = trust_domain::status(&domain, &seen, now);

@@ -19,7 +19,8 @@ use subrosa_plan::{
         applied::{Applied, Restart},
     },
     keys::ObservedKey,
-    record::ledger::{KeyRecord, Ledger},
+    record::ledger::{ActiveKey, Ledger},
+    world::key_fault::KeyFault,
     world::{
         NamespaceFacts, PodFacts, ServiceFacts, World,
         bundle::Bundle,
@@ -137,12 +138,12 @@ pub fn applied(plan: &Plan, ledger: Ledger, random: &mut Random, now: Timestamp)
         let versions = BTreeMap::from([(1, now)]);
         if random.chance(90) {
             *ledger.key_mut(&key.class, key.cohort) =
-                KeyRecord { versions: versions.clone(), closed: random.chance(10) };
+                ActiveKey { versions: versions.clone(), closed: random.chance(10), kept: false };
         }
         if random.chance(90) {
-            let alarming = random.chance(2).then_some("exportable");
+            let fault = random.chance(2).then_some(KeyFault::Exportable);
             let rotate_every = key.rotate_every.filter(|_| random.chance(98));
-            found.insert(key.name.clone(), ObservedKey { versions, rotate_every, alarming });
+            found.insert(key.name.clone(), ObservedKey { versions, rotate_every, fault });
         }
     }
     let leaf = LeafFacts {

@@ -127,13 +127,10 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
         page.fact("In Vault", &format!("everything under the identity {id}"));
     }
     for key in &status.keys {
-        let mut text = format!(
-            "{} {}: {}, {}",
-            key.data_class,
-            key.cohort,
-            key.state,
-            words::counted(count(key.versions), "version")
-        );
+        let mut text = format!("{} {}: {}", key.data_class, key.cohort, key.state);
+        if let Some(versions) = key.versions {
+            text.push_str(&format!(", {}", words::counted(count(versions), "version")));
+        }
         if let Some(next) = &key.next_rotation {
             text.push_str(&format!(", rotates {}", words::when_text(next, now)));
         }

@@ -29,9 +29,10 @@ pub fn describe(conditions: &[Condition], now: Timestamp, page: &mut Page) {
         let to_do = match one.type_.as_str() {
             condition::STALLED => one.status == "True",
             condition::READY => one.status == "False" && !condition::is_true(conditions, condition::STALLED),
-            condition::GUARDED | condition::VAULT_REACHABLE | condition::AGREEMENTS_VALID => {
-                one.status == "False"
-            }
+            condition::GUARDED
+            | condition::KEYS_INTACT
+            | condition::VAULT_REACHABLE
+            | condition::AGREEMENTS_VALID => one.status == "False",
             _ => false,
         };
         if to_do {

@@ -1,33 +1,151 @@
-//! The data keys of a Channel, and what the ledger remembers of them.
+//! The data keys of a Channel, and what its records remember of them.
 
 use std::collections::BTreeMap;
 
-use subrosa_plan::{keys as decide, keys::ObservedKey, record::ledger::Ledger, world::fault::Fault};
+use subrosa_crds::cohort::Cohort;
+use subrosa_plan::{
+    keys as decide,
+    keys::ObservedKey,
+    record::{
+        ended::Ended,
+        keys::{KeyRecord, KeysOfMonth},
+        ledger::Ledger,
+    },
+    world::fault::Fault,
+};
+use subrosa_records::vault::{ClassName, Folder, MonthName, RecordPath, VaultError};
 
 use super::{Work, later};
-use crate::execute::keys;
+use crate::{
+    execute::keys,
+    observe::{DomainVault, vaults},
+};
+
+/// What the records of keys are to say: by class and month, then by cohort.
+type Noted = BTreeMap<(String, String), Vec<(Cohort, KeyRecord)>>;
 
 impl Work<'_> {
-    /// Makes the keys as planned and notes their versions; ended cohorts stop rotating.
+    /// Makes the keys as planned and keeps a record of each; ended cohorts stop rotating and stand in their own record
+    /// alone from then on.
     pub(super) async fn keys(&mut self, ledger: &mut Ledger) -> Result<BTreeMap<String, ObservedKey>, Fault> {
         let plan = self.plan;
-        if plan.declaration.is_none() {
-            return Ok(BTreeMap::new());
-        }
+        let Some(declaration) = &plan.declaration else { return Ok(BTreeMap::new()) };
+        let policy = declaration.retention.as_deref();
+        self.recall(ledger).await?;
         let found = keys::carry_out(self.vault, &plan.keys, ledger, self.now).await?;
         for key in &plan.keys {
             let Some(seen) = found.get(&key.name) else { continue };
-            ledger.key_mut(&key.class, key.cohort).versions.extend(seen.versions.clone());
+            let known = ledger.key_mut(&key.class, key.cohort);
+            let newest = known.versions.len();
+            known.versions.extend(seen.versions.clone());
+            known.kept &= known.versions.len() == newest;
             let next = decide::next_rotation(key, seen);
             self.wake.extend(next.map(|next| later(next, decide::ROTATION_SLACK)));
         }
-        let ended = decide::to_close(ledger, &plan.keys);
-        keys::close(self.vault, &ended).await?;
-        for (class, cohorts) in &mut ledger.keys {
-            for (cohort, record) in cohorts {
-                record.closed |= ended.contains(&plan.id.data_key(class, cohort));
+        let ending = decide::ending(ledger, &plan.keys);
+        keys::close(self.vault, &ending).await?;
+        let mut noted = Noted::new();
+        let mut note = |class: &str, cohort: Cohort, record| {
+            noted.entry((class.to_owned(), cohort.month())).or_default().push((cohort, record));
+        };
+        for key in &plan.keys {
+            let Some(known) = ledger.key(&key.class, key.cohort).filter(|known| !known.kept) else {
+                continue;
+            };
+            note(
+                &key.class,
+                key.cohort,
+                decide::record(&plan.id, &key.class, key.cohort, known, policy, None),
+            );
+        }
+        for key in ending.iter().filter(|key| !key.known.versions.is_empty()) {
+            let record = decide::record(&plan.id, &key.class, key.cohort, &key.known, policy, Some(self.now));
+            note(&key.class, key.cohort, record);
+        }
+        self.keep(noted).await?;
+        // Only now, when their own records have them.
+        let ended: Vec<_> =
+            ending.into_iter().map(|key| (key.class, key.cohort, !key.known.versions.is_empty())).collect();
+        ledger.settle_keys(&ended);
+        Ok(found)
+    }
+
+    /// Takes from the keys' own records what the Channel's does not say: a key that was made before is never made again,
+    /// whatever became of the Channel's record.
+    async fn recall(&self, ledger: &mut Ledger) -> Result<(), Fault> {
+        if ledger.ended.is_none() {
+            ledger.ended = Some(self.ended().await.map_err(|error| setup(self.vault, &error))?);
+        }
+        for key in &self.plan.keys {
+            let unknown = ledger.key(&key.class, key.cohort).is_none_or(|known| known.versions.is_empty());
+            if !unknown {
+                continue;
+            }
+            let path = self.path(&key.class, &key.cohort.month())?;
+            let entry = self.vault.key_records.get(&path).await.map_err(|error| setup(self.vault, &error))?;
+            let kept = entry.record.as_ref().and_then(|record| record.keys.get(&key.cohort.to_string()));
+            if let Some(kept) = kept {
+                ledger.key_mut(&key.class, key.cohort).versions.extend(kept.versions.clone());
             }
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// The cohorts that have ended, from the records of their keys: the Channel's record was written by a release that
+    /// did not know of them.
+    async fn ended(&self) -> Result<Ended, VaultError> {
+        let (kv, id) = (self.vault.kv(), &self.plan.id);
+        let mut ended = Ended::default();
+        for class in kv.list(&Folder::Classes(id.clone())).await? {
+            let class = ClassName::new(class)?;
+            for month in kv.list(&Folder::Months(id.clone(), class.clone())).await? {
+                let path = RecordPath::keys(id, &class, &MonthName::new(month)?);
+                let entry = self.vault.key_records.read(&path).await?;
+                self.vault.key_records.forget(&path);
+                for (cohort, key) in entry.record.map(|record| record.keys).unwrap_or_default() {
+                    if let (Some(_), Ok(cohort)) = (key.closed, cohort.parse()) {
+                        ended = ended.with(class.as_str(), cohort);
+                    }
+                }
+            }
+        }
+        Ok(ended)
+    }
+
+    async fn keep(&self, noted: Noted) -> Result<(), Fault> {
+        for ((class, month), records) in noted {
+            let path = self.path(&class, &month)?;
+            let written = self
+                .vault
+                .key_records
+                .transaction(&path, |kept| {
+                    let begun = kept.unwrap_or_else(|| KeysOfMonth::new(self.name.clone(), &class));
+                    let all = records.iter().cloned();
+                    Some(all.fold(begun, |month, (cohort, record)| month.with(cohort, record)))
+                })
+                .await;
+            // It is needed again when a cohort begins or ends, which is not soon.
+            self.vault.key_records.forget(&path);
+            written.map_err(|error| setup(self.vault, &error))?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, class: &str, month: &str) -> Result<RecordPath, Fault> {
+        let invalid = |error: subrosa_records::vault::name::InvalidName| vaults::fault(&error.into());
+        let (class, month) =
+            (ClassName::new(class).map_err(invalid)?, MonthName::new(month).map_err(invalid)?);
+        Ok(RecordPath::keys(&self.plan.id, &class, &month))
+    }
+}
+
+/// An error about a record of keys. Where the operator may not write them, Vault was set up for an earlier release.
+fn setup(vault: &DomainVault, error: &VaultError) -> Fault {
+    match error {
+        VaultError::PermissionDenied { .. } => Fault::new(
+            "SetupOutdated",
+            format!("Vault was set up for an earlier release: {}", error.next_step()),
+        ),
+        other => vault.fault(other),
     }
 }

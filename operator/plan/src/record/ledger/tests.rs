@@ -25,7 +25,8 @@ fn full() -> Ledger {
         not_after: None,
     });
     let cohort = "2026w47".parse().unwrap();
-    *ledger.key_mut("call", cohort) = KeyRecord { versions: [(1, now()), (12, now())].into(), closed: true };
+    *ledger.key_mut("call", cohort) =
+        ActiveKey { versions: [(1, now()), (12, now())].into(), closed: true, kept: false };
     ledger.key_mut("call", "open-2026m11".parse().unwrap());
     ledger.access = Some(Access { service_account_uid: "sa-uid".into(), may_open: true });
     let key = |direction, name: &str, other| ConnectionKey { direction, name: name.into(), other };
@@ -65,7 +66,8 @@ fn what_an_older_operator_wrote_is_read() {
         "trustDomain": "oosterlinde",
     });
     let ledger: Ledger = read(least.clone());
-    assert_eq!(ledger, Ledger::new(named("cc-front/voice"), "uid-cc-front", "oosterlinde"));
+    let begun = Ledger::new(named("cc-front/voice"), "uid-cc-front", "oosterlinde");
+    assert_eq!(ledger, Ledger { ended: None, ..begun }, "which cohorts have ended is to be found out");
 
     let mut later = least;
     later["keys"] = json!({"call": {"2026w47": {"versions": {"1": "2026-11-22T12:00:00Z"}}, "2026w48": {}}});
@@ -95,6 +97,7 @@ fn nothing_secret_has_a_place_in_it() {
         "authority",
         "channel",
         "closing",
+        "ended",
         "issuances",
         "keys",
         "namespaceUid",
@@ -111,6 +114,6 @@ fn keys_are_found_by_class_and_cohort() {
     assert_eq!(ledger.key("call", cohort).unwrap().versions.len(), 2);
     assert!(ledger.key("call", "2026w48".parse().unwrap()).is_none());
     assert!(ledger.key("other", cohort).is_none());
-    assert_eq!(ledger.key_mut("other", cohort), &KeyRecord::default());
+    assert_eq!(ledger.key_mut("other", cohort), &ActiveKey::default());
     assert_eq!(ledger.id(), ChannelId::mint("uid-cc-front", "voice"));
 }

@@ -18,13 +18,27 @@ fn seals(plan: &Plan) -> bool {
     plan.declaration.as_ref().is_some_and(|declaration| declaration.retention.is_some())
 }
 
-pub(super) fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
+/// What is wrong with keys that are in use or were, of any cohort: what was sealed needs them as long as it is kept.
+fn faulty(plan: &Plan, world: &World) -> Option<(&'static str, String)> {
+    let faults = world.key_faults.get(&plan.id)?;
+    let (name, fault) = faults.iter().min_by_key(|(_, fault)| **fault)?;
+    let more = match faults.len() {
+        1 => String::new(),
+        count => format!("; {} more keys have faults, see status.keys", count - 1),
+    };
+    Some((fault.reason(), fault.message(name) + &more))
+}
+
+pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World) -> Verdict {
     let verdict =
         |truth, reason: &str, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
     let found = match &applied.keys {
         Ok(found) => found,
         Err(fault) => return verdict(Truth::False, &fault.reason, fault.message.clone()),
     };
+    if let Some((reason, message)) = faulty(plan, world) {
+        return verdict(Truth::False, reason, message);
+    }
     if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
         return verdict(
             Truth::Unknown,
@@ -42,13 +56,8 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
     if let Some(vault) = domain::out_of_reach(&plan.domain) {
         return verdict(Truth::False, &vault.reason, vault.message.clone());
     }
-    for (name, key) in found {
-        if let Some(flag) = key.alarming {
-            let message = format!(
-                "transit key {name} has {flag} set, which its data cannot be protected from: find who set it, and reseal under a new key"
-            );
-            return verdict(Truth::False, "IrreversibleKey", message);
-        }
+    if let Some((name, fault)) = found.iter().find_map(|(name, key)| Some((name, key.fault?))) {
+        return verdict(Truth::False, fault.reason(), fault.message(name));
     }
     for key in &plan.keys {
         let Some(seen) = found.get(&key.name) else {
@@ -85,6 +94,9 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied) -> Verdict {
 pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Verdict {
     let verdict =
         |truth, reason: &str, message: String| Verdict::new(condition::RETAINED, truth, reason, message);
+    if let Some((reason, message)) = faulty(plan, world) {
+        return verdict(Truth::False, reason, message);
+    }
     if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
         return verdict(
             Truth::Unknown,

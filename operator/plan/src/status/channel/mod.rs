@@ -44,7 +44,17 @@ pub fn channel(
     let found = applied.keys.as_ref().ok();
     let retention = plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
     let (keys, other_keys) = ledger
-        .map(|ledger| keys::status(ledger, &plan.keys, found, retention, &plan.domain, now))
+        .map(|ledger| {
+            keys::status(
+                ledger,
+                &plan.keys,
+                found,
+                retention,
+                world.key_faults.get(&plan.id),
+                &plan.domain,
+                now,
+            )
+        })
         .unwrap_or_default();
     let exceptions = exceptions::exceptions(channel, plan, today);
     // What follows the declared ones was withdrawn by removing the entry: shown, and not owed.
@@ -151,7 +161,7 @@ fn verdicts(
 ) -> (Vec<Verdict>, Option<ServedStatus>) {
     let (served, presented) = served::served(channel, name, plan, applied, world, now);
     let isolated = isolation::isolated(channel, name, plan, applied, world, domain::today(&plan.domain, now));
-    let keys_ready = kept::keys_ready(plan, applied);
+    let keys_ready = kept::keys_ready(plan, applied, world);
     let retained = kept::retained(plan, applied, world, now);
     let stalled = match &plan.scope {
         Scope::Stalled(problems) => problems.first().map(|first| {

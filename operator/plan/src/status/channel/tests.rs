@@ -10,7 +10,7 @@ use crate::{
     network as policies,
     record::{
         connection::{ConnectionKey, Other},
-        ledger::{KeyRecord, Withdrawal},
+        ledger::{ActiveKey, Withdrawal},
     },
     testing::{self, DOMAIN, Scene, at, leaf, named, network_policy, now},
     world::PodFacts,
@@ -51,8 +51,9 @@ fn applied(plan: &Plan, ledger: Ledger) -> Applied {
     let versions = BTreeMap::from([(1, at("2026-11-20T00:00:00Z"))]);
     let mut found = BTreeMap::new();
     for key in &plan.keys {
-        *ledger.key_mut(&key.class, key.cohort) = KeyRecord { versions: versions.clone(), closed: false };
-        let seen = ObservedKey { versions: versions.clone(), rotate_every: key.rotate_every, alarming: None };
+        *ledger.key_mut(&key.class, key.cohort) =
+            ActiveKey { versions: versions.clone(), closed: false, kept: false };
+        let seen = ObservedKey { versions: versions.clone(), rotate_every: key.rotate_every, fault: None };
         found.insert(key.name.clone(), seen);
     }
     let trusting = plan

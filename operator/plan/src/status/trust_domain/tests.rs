@@ -11,6 +11,7 @@ fn seen() -> Seen {
         guarded: Guards::InPlace,
         outdated: None,
         orphans: None,
+        key_faults: BTreeMap::new(),
         counts: Counts::default(),
     }
 }
@@ -31,6 +32,7 @@ fn ready_when_vault_answers_and_the_guards_stand() {
         ("Ready", "True", "InForce"),
         ("VaultReachable", "True", "LoggedIn"),
         ("Guarded", "True", "InPlace"),
+        ("KeysIntact", "True", "InPlace"),
     ];
     assert_eq!(judged(&Scene::new(), &seen()), expect(&rows));
 }
@@ -42,6 +44,7 @@ fn a_fault_of_vault_is_retried() {
         ("Ready", "False", "VaultSealed"),
         ("VaultReachable", "False", "VaultSealed"),
         ("Guarded", "True", "InPlace"),
+        ("KeysIntact", "True", "InPlace"),
         ("Reconciling", "True", "Retrying"),
     ];
     assert_eq!(judged(&Scene::new(), &sealed), expect(&rows));
@@ -54,6 +57,7 @@ fn without_guards_it_is_not_ready() {
         ("Ready", "False", "NotInPlace"),
         ("VaultReachable", "True", "LoggedIn"),
         ("Guarded", "False", "NotInPlace"),
+        ("KeysIntact", "True", "InPlace"),
         ("Reconciling", "True", "Retrying"),
     ];
     assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
@@ -66,6 +70,7 @@ fn definitions_that_are_older_than_the_operator_are_told() {
         ("Ready", "False", "DefinitionsOutdated"),
         ("VaultReachable", "True", "LoggedIn"),
         ("Guarded", "True", "InPlace"),
+        ("KeysIntact", "True", "InPlace"),
         ("Reconciling", "True", "Retrying"),
     ];
     assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
@@ -78,6 +83,7 @@ fn a_guard_that_people_switched_off_is_shown_and_is_no_fault() {
         ("Ready", "True", "InForce"),
         ("VaultReachable", "True", "LoggedIn"),
         ("Guarded", "False", "SwitchedOff"),
+        ("KeysIntact", "True", "InPlace"),
     ];
     assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
     let status = status(&Scene::new().domains[DOMAIN], &seen, now());
@@ -93,6 +99,7 @@ fn an_unknown_time_zone_stalls_it_whatever_else_is_wrong() {
         ("Ready", "False", "TimeZoneUnknown"),
         ("VaultReachable", "False", "VaultSealed"),
         ("Guarded", "True", "InPlace"),
+        ("KeysIntact", "True", "InPlace"),
         ("Stalled", "True", "TimeZoneUnknown"),
     ];
     assert_eq!(judged(&scene, &seen), expect(&rows));
@@ -122,4 +129,23 @@ fn members_are_counted() {
     assert_eq!(status.namespaces, Some(3));
     assert_eq!(status.channels, Some(ChannelCount { total: 4, ready: 2, attention: 2 }));
     assert_eq!(status.vault.unwrap().version, "2.7.2");
+}
+
+#[test]
+fn faults_of_keys_whose_channel_is_gone_are_told_here() {
+    let scene = Scene::new().channel("cc-front/voice", json!({}));
+    let mut world = World::clone(&scene);
+    let uid = world.namespaces["cc-front"].uid.clone();
+    let (voice, gone) = (ChannelId::mint(&uid, "voice"), ChannelId::mint(&uid, "gone"));
+    for id in [&voice, &gone] {
+        let faults =
+            [(id.data_key("call", "2026w40"), KeyFault::Exportable), (id.authority_key(), KeyFault::Missing)];
+        world.key_faults.insert(id.clone(), faults.into());
+    }
+    let faults = key_faults_of_none(&world);
+    assert!(faults.keys().all(|name| name.starts_with(gone.as_str())) && faults.len() == 2, "{faults:?}");
+    let seen = Seen { key_faults: faults, ..seen() };
+    let rows = judged(&scene, &seen);
+    assert!(rows.contains(&("KeysIntact".into(), "False".into(), "KeyMissing".into())), "{rows:?}");
+    assert!(rows.contains(&("Ready".into(), "False".into(), "KeyMissing".into())), "{rows:?}");
 }

@@ -1,6 +1,7 @@
 //! What is said of keys and of what they retain.
 
 use super::*;
+use crate::world::key_fault::KeyFault;
 
 #[test]
 fn keys_are_ready_when_each_exists_and_rotates() {
@@ -18,7 +19,7 @@ fn keys_are_ready_when_each_exists_and_rotates() {
     let never = with(&|applied, plan| {
         applied.keys.as_mut().unwrap().remove(&first(plan));
         let key = &plan.keys[0];
-        *applied.ledger.as_mut().unwrap().key_mut(&key.class, key.cohort) = KeyRecord::default();
+        *applied.ledger.as_mut().unwrap().key_mut(&key.class, key.cohort) = ActiveKey::default();
     });
     assert_eq!(never, both("KeyPending"));
     let still = with(&|applied, plan| {
@@ -26,7 +27,7 @@ fn keys_are_ready_when_each_exists_and_rotates() {
     });
     assert_eq!(still, both("RotationNotSet"));
     let loosened = with(&|applied, plan| {
-        applied.keys.as_mut().unwrap().get_mut(&first(plan)).unwrap().alarming = Some("exportable");
+        applied.keys.as_mut().unwrap().get_mut(&first(plan)).unwrap().fault = Some(KeyFault::Exportable);
     });
     assert_eq!(loosened, both("IrreversibleKey"));
     let unknown = with(&|applied, _| applied.keys = Err(fault()));

@@ -1,0 +1,188 @@
+//! What is remembered of keys: in records of their own, taken over from releases that kept them with the Channel, and watched
+//! as long as their data may live.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use subrosa_crds::{ChannelStatus, condition};
+
+use crate::world::{World, channel};
+
+const NS: &str = "cc-records";
+const CLASS: &str = "call-recording";
+/// Weeks that have ended. Their data is due in three years of the policy below.
+const ENDED: [&str; 4] = ["2026w20", "2026w21", "2026w22", "2026w23"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_ended_cohorts_have_records_and_are_watched() {
+    let mut world = World::start().await;
+    world.governed(NS).await;
+    world.service_account(NS, "recorder").await;
+    world
+        .apply(&json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "RetentionPolicy", "metadata": {"name": "contactcenter"},
+            "spec": {"classes": [{"name": CLASS, "keep": "3y", "cohort": "Week"}, {"name": "chat-log", "keep": "1y"}]},
+        }))
+        .await;
+    world
+        .apply(&channel(
+            NS,
+            "recorder",
+            json!({"workload": {"serviceAccountName": "recorder"}, "dataClasses": [CLASS]}),
+        ))
+        .await;
+    world.whole(NS, "recorder").await;
+    a_key_has_a_record_of_its_own(&world).await;
+    what_an_earlier_release_wrote_is_taken_over(&mut world).await;
+    what_a_rolled_back_release_drops_is_found_again(&mut world).await;
+    a_fault_of_an_old_key_is_told(&mut world).await;
+}
+
+/// The keys of every record of a class's keys, by cohort.
+async fn records(world: &World) -> BTreeMap<String, Value> {
+    let folder = format!("subrosa/metadata/keys/{}/{CLASS}", world.id(NS, "recorder").await);
+    let bao = world.env.openbao();
+    let months = bao.request("LIST", &folder, None).await.unwrap();
+    let mut found = BTreeMap::new();
+    for month in months["data"]["keys"].as_array().unwrap() {
+        let path = format!("{}/{}", folder.replace("metadata", "data"), month.as_str().unwrap());
+        let record = bao.request("GET", &path, None).await.unwrap()["data"]["data"].clone();
+        assert_eq!(record["schema"], 1, "{record}");
+        let text: Value = serde_json::from_str(record["text"].as_str().unwrap()).unwrap();
+        assert_eq!((&text["channel"]["name"], &text["class"]), (&json!("recorder"), &json!(CLASS)));
+        for (cohort, key) in text["keys"].as_object().unwrap() {
+            found.insert(cohort.clone(), key.clone());
+        }
+    }
+    found
+}
+
+async fn a_key_has_a_record_of_its_own(world: &World) {
+    let record = world.ledger(NS, "recorder").await;
+    let active = record["keys"][CLASS].as_object().unwrap();
+    assert_eq!((active.len(), &record["schema"]), (2, &json!(1)), "{record}");
+    let kept = records(world).await;
+    assert_eq!(kept.keys().collect::<Vec<_>>(), active.keys().collect::<Vec<_>>());
+    for (cohort, key) in &kept {
+        assert_eq!(active[cohort]["versions"], key["versions"]);
+        assert_eq!((&key["terms"]["policy"], &key["terms"]["keep"]), (&json!("contactcenter"), &json!("3y")));
+        assert!(key["due"].as_str().unwrap().starts_with("20"), "{key}");
+        let decisions = format!("decisions/{}/{CLASS}/{cohort}", world.id(NS, "recorder").await);
+        assert_eq!(key["decisions"], decisions);
+    }
+}
+
+/// Changes the Channel's record while no operator runs that remembers another.
+async fn rewritten(world: &mut World, change: impl FnOnce(&mut Value)) {
+    world.stop_operator();
+    let path = format!("subrosa/data/channels/{}", world.id(NS, "recorder").await);
+    let found = world.env.openbao().request("GET", &path, None).await.unwrap();
+    let mut record = found["data"]["data"].clone();
+    change(&mut record);
+    let body = json!({"options": {"cas": found["data"]["metadata"]["version"]}, "data": record});
+    world.env.openbao().request("POST", &path, Some(body)).await.unwrap();
+    world.start_operator().await;
+}
+
+/// A release before this one kept the keys of ended cohorts with the Channel, and knew no schema.
+async fn what_an_earlier_release_wrote_is_taken_over(world: &mut World) {
+    let id = world.id(NS, "recorder").await;
+    let mut keys = BTreeMap::new();
+    for cohort in ENDED {
+        let path = format!("transit/keys/{id}.{CLASS}.{cohort}");
+        world.env.openbao().request("POST", &path, Some(json!({"type": "aes256-gcm96"}))).await.unwrap();
+        let made = world.env.openbao().request("GET", &path, None).await.unwrap();
+        let second = made["data"]["keys"]["1"].as_i64().unwrap();
+        let at = jiff::Timestamp::from_second(second).unwrap().to_string();
+        keys.insert(cohort, json!({"closed": true, "versions": {"1": at}}));
+    }
+    rewritten(world, |record| {
+        let fields = record.as_object_mut().unwrap();
+        fields.remove("schema");
+        fields.remove("ended");
+        let known = fields["keys"][CLASS].as_object_mut().unwrap();
+        known.values_mut().for_each(|key| {
+            key.as_object_mut().unwrap().remove("kept");
+        });
+        known.extend(keys.into_iter().map(|(cohort, key)| (cohort.to_owned(), key)));
+    })
+    .await;
+    let status = settled(world).await;
+    assert_eq!(status.other_keys.get("Closed"), Some(&4), "{:?}", status.other_keys);
+    let kept = records(world).await;
+    assert!(ENDED.iter().all(|cohort| kept[*cohort]["closed"].is_string()), "{kept:?}");
+}
+
+/// Waits until the Channel's record has the ended cohorts as a range, and the Channel is ready.
+async fn settled(world: &World) -> ChannelStatus {
+    world
+        .until("the Channel's record keeps the keys in use alone", || async {
+            let record = world.ledger(NS, "recorder").await;
+            let active = record["keys"][CLASS].as_object().map(|keys| keys.len());
+            let ended = &record["ended"][CLASS];
+            if active == Some(2) && *ended == json!(["2026w20/2026w23"]) {
+                Ok(())
+            } else {
+                Err(record.to_string())
+            }
+        })
+        .await;
+    world.whole(NS, "recorder").await
+}
+
+/// An earlier release that runs again for a while drops what it does not know.
+async fn what_a_rolled_back_release_drops_is_found_again(world: &mut World) {
+    rewritten(world, |record| {
+        let fields = record.as_object_mut().unwrap();
+        fields.remove("schema");
+        fields.remove("ended");
+    })
+    .await;
+    let status = settled(world).await;
+    assert_eq!(status.other_keys.get("Closed"), Some(&4), "{:?}", status.other_keys);
+}
+
+async fn a_fault_of_an_old_key_is_told(world: &mut World) {
+    let id = world.id(NS, "recorder").await;
+    let key = |cohort: &str| format!("transit/keys/{id}.{CLASS}.{cohort}");
+    let bao = world.env.openbao();
+    let flags = json!({"exportable": true, "deletion_allowed": true});
+    bao.request("POST", &format!("{}/config", key(ENDED[0])), Some(flags)).await.unwrap();
+    let deletable = json!({"deletion_allowed": true});
+    for cohort in [ENDED[1], ENDED[2]] {
+        bao.request("POST", &format!("{}/config", key(cohort)), Some(deletable.clone())).await.unwrap();
+        bao.request("DELETE", &key(cohort), None).await.unwrap();
+    }
+    // Versions are told apart by the second in which they were made.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    bao.request("POST", &key(ENDED[2]), Some(json!({"type": "aes256-gcm96"}))).await.unwrap();
+    bao.request("DELETE", &format!("{}/soft-delete", key(ENDED[3])), None).await.unwrap();
+    // The look at all keys begins anew with the operator.
+    world.restart_operator().await;
+    let states = [
+        (ENDED[0], "Irreversible"),
+        (ENDED[1], "Missing"),
+        (ENDED[2], "Replaced"),
+        (ENDED[3], "SoftDeleted"),
+    ];
+    let status = world
+        .channel(NS, "recorder", |status| {
+            let state = |cohort: &str| {
+                status.keys.iter().find(|key| key.cohort == cohort).map(|key| key.state.as_str())
+            };
+            states.iter().all(|(cohort, expected)| state(cohort) == Some(expected))
+        })
+        .await;
+    for kind in [condition::KEYS_READY, condition::RETAINED, condition::READY] {
+        let found = condition::find(&status.conditions, kind).unwrap();
+        assert_eq!(
+            (found.status.as_str(), found.reason.as_str()),
+            ("False", "KeyMissing"),
+            "{kind}: {}",
+            found.message
+        );
+    }
+    let found = condition::find(&status.conditions, condition::KEYS_READY).unwrap();
+    assert!(found.message.contains(&format!("{id}.{CLASS}.{}", ENDED[1])), "{}", found.message);
+    assert!(found.message.contains("3 more"), "{}", found.message);
+}

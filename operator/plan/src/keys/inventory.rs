@@ -1,0 +1,53 @@
+//! Every key that a Channel's record knows of: what should be in Vault as long as its data may live.
+
+use subrosa_crds::cohort::Cohort;
+
+use crate::record::ledger::Ledger;
+
+/// A key that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MadeKey {
+    /// The key of the certificate authority.
+    Authority,
+    /// A data key that is in use.
+    Active {
+        /// The class of data.
+        class: String,
+        /// The cohort, as it is named.
+        cohort: String,
+    },
+    /// A data key of a cohort that has ended: what is known of it stands in its own record.
+    Ended {
+        /// The class of data.
+        class: String,
+        /// The cohort.
+        cohort: Cohort,
+    },
+}
+
+/// Every key of a Channel that was made, in an order that stays as long as the record does.
+pub fn made(ledger: &Ledger) -> impl Iterator<Item = MadeKey> {
+    let authority = (!ledger.authority.is_empty()).then_some(MadeKey::Authority);
+    let active = ledger.keys.iter().flat_map(|(class, cohorts)| {
+        let made = cohorts.iter().filter(|(_, known)| !known.versions.is_empty());
+        made.map(|(cohort, _)| MadeKey::Active { class: class.clone(), cohort: cohort.clone() })
+    });
+    let ended = ledger
+        .ended
+        .iter()
+        .flat_map(|ended| ended.iter())
+        .map(|(class, cohort)| MadeKey::Ended { class: class.to_owned(), cohort });
+    authority.into_iter().chain(active).chain(ended)
+}
+
+impl MadeKey {
+    /// Its name in the transit engine.
+    pub fn name(&self, ledger: &Ledger) -> String {
+        let id = ledger.id();
+        match self {
+            Self::Authority => id.authority_key(),
+            Self::Active { class, cohort } => id.data_key(class, cohort),
+            Self::Ended { class, cohort } => id.data_key(class, &cohort.to_string()),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What is wrong with a key that is there, or was.
+
+/// What is wrong with a key in Vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyFault {
+    /// It was made and is gone.
+    Missing,
+    /// Another key stands under its name.
+    Replaced,
+    /// It was deleted for a while.
+    SoftDeleted,
+    /// Versions of it open nothing any more: a minimum version was raised.
+    VersionsWithheld,
+    /// It can be read out of Vault.
+    Exportable,
+    /// It can be copied out of Vault.
+    PlaintextBackup,
+    /// It can be deleted by who may.
+    DeletionAllowed,
+    /// The record that says until when its data is kept is gone.
+    Unrecorded,
+}
+
+impl KeyFault {
+    /// The reason of a condition.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "KeyMissing",
+            Self::Replaced => "KeyReplaced",
+            Self::SoftDeleted => "KeySoftDeleted",
+            Self::VersionsWithheld => "KeyVersionsWithheld",
+            Self::Exportable | Self::PlaintextBackup | Self::DeletionAllowed => "IrreversibleKey",
+            Self::Unrecorded => "KeyUnrecorded",
+        }
+    }
+
+    /// The state of the key in status.
+    pub fn state(self) -> &'static str {
+        match self {
+            Self::Missing => "Missing",
+            Self::Replaced => "Replaced",
+            Self::SoftDeleted => "SoftDeleted",
+            Self::VersionsWithheld => "VersionsWithheld",
+            Self::Exportable | Self::PlaintextBackup | Self::DeletionAllowed => "Irreversible",
+            Self::Unrecorded => "Unrecorded",
+        }
+    }
+
+    /// What is so of the key called `name`, and the next step.
+    pub fn message(self, name: &str) -> String {
+        let irreversible = |flag: &str| {
+            format!(
+                "transit key {name} has {flag} set, which its data cannot be protected from: find who set it, and reseal under a new key"
+            )
+        };
+        match self {
+            Self::Missing => {
+                format!("transit key {name} was there and is gone: restore it from a Vault snapshot")
+            }
+            Self::Replaced => format!(
+                "transit key {name} was deleted and made again: what was sealed before does not open; restore it from a Vault snapshot"
+            ),
+            Self::SoftDeleted => format!(
+                "transit key {name} is soft-deleted: nothing opens; find who did it, and restore it with transit/keys/{name}/soft-delete-restore"
+            ),
+            Self::VersionsWithheld => format!(
+                "a minimum version of transit key {name} was raised: what older versions sealed does not open; find who did it, and lower it again"
+            ),
+            Self::Exportable => irreversible("exportable"),
+            Self::PlaintextBackup => irreversible("allow_plaintext_backup"),
+            Self::DeletionAllowed => irreversible("deletion_allowed"),
+            Self::Unrecorded => format!(
+                "the record of transit key {name} is gone, and with it until when its data is kept: undelete it in Vault's key-value store"
+            ),
+        }
+    }
+}
