@@ -7,6 +7,7 @@ mod admission;
 mod adoption;
 mod around;
 mod clock;
+mod closing;
 mod faults;
 mod foreign;
 mod generations;

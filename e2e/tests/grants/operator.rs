@@ -223,6 +223,21 @@ pub async fn writes_its_own_objects_only(world: &World) -> Result<()> {
         tries("heals one without its labels", heal("unlabelled"), Allowed),
         tries("heals one without its owner", heal("orphaned"), Allowed),
         tries("deletes one of its own", delete(item("orphaned")).dry(), Allowed),
+        tries(
+            "takes the trust from one without its owner",
+            merge(item("orphaned"), json!({ "data": { "clients-ca.crt": "bm9ib2R5" } })).dry(),
+            Allowed,
+        ),
+        tries(
+            "writes a key into one without its owner",
+            merge(item("orphaned"), json!({ "data": { "tls.key": "bWluZQ==" } })).dry(),
+            no_other,
+        ),
+        tries(
+            "adds another file to one without its owner",
+            merge(item("orphaned"), json!({ "data": { "extra": "bWluZQ==" } })).dry(),
+            no_other,
+        ),
         tries("makes a token of a workload", post(&secrets, token).dry(), no_other),
         tries("writes an opaque Secret", post(&secrets, named("x", secret("x", "Opaque"))).dry(), no_other),
         tries(

@@ -278,7 +278,7 @@ impl Scene {
     /// What the operator would have noted once the plan of `name` is in force.
     pub fn ledger(&self, name: &str) -> Ledger {
         let plan = self.plan(name);
-        plan.remember(self.first_ledger(name), now())
+        plan.remember(self.first_ledger(name), true, None, now())
     }
 
     pub fn first_ledger(&self, name: &str) -> Ledger {

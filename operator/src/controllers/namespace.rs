@@ -14,8 +14,8 @@ use subrosa_plan::{
 use super::again;
 use crate::{
     context::{Context, Subject},
-    execute::{left, namespace as execute},
-    observe::{Binding, declared},
+    execute::{left, namespace as execute, objects},
+    observe::{Binding, asked},
 };
 
 /// How soon to look again while Channels still lack their policies.
@@ -92,7 +92,9 @@ async fn deny(ctx: &Context, name: &str, domain: &TrustDomain) -> Result<bool, F
 /// Whether the watch has told of every Channel of the namespace. A connection that the default deny refuses is lost,
 /// so the API server is asked before it is written.
 async fn everything_is_seen(ctx: &Context, namespace: &str) -> Result<bool, Fault> {
-    let declared = declared::channels(&ctx.client, namespace).await?;
+    let declared = asked::declared(&ctx.client, namespace).await;
+    let declared =
+        declared.map_err(|error| objects::fault("reading the Channels of the namespace", &error))?;
     Ok(ctx.cluster.read(|world| adoption::unseen(namespace, &declared, world)).is_empty())
 }
 

@@ -21,7 +21,7 @@ use crate::{
     changes::related,
     context::Context,
     observe::{
-        DomainVault, declared,
+        DomainVault, asked,
         watch::{Change, ObjectKey},
     },
     pki,
@@ -42,8 +42,14 @@ pub async fn close_policies(ctx: &Context, namespace: &str) -> Result<(), Fault>
     outcome
 }
 
+/// Whether the Channel is there after all, which the watch may not have told yet.
+async fn is_there(ctx: &Context, channel: &ChannelRef) -> Result<bool, Fault> {
+    let found = asked::is_there(&ctx.client, channel).await;
+    found.map_err(|error| objects::fault(&format!("looking for Channel {channel}"), &error))
+}
+
 async fn close(ctx: &Context, channel: &ChannelRef, policy: &NetworkPolicy) -> Result<(), Fault> {
-    if declared::is_there(&ctx.client, channel).await? {
+    if is_there(ctx, channel).await? {
         return Ok(());
     }
     let spec = ownership::closed(&policy.spec.clone().unwrap_or_default());
@@ -95,7 +101,7 @@ async fn withdraw_trust(
     let labelled = ListParams::default().labels(&format!("{CHANNEL_LABEL}={}", channel.name));
     let what = format!("reading the Secrets that Channel {channel} left");
     let found = api.list(&labelled).await.map_err(|error| objects::fault(&what, &error))?.items;
-    if found.is_empty() || declared::is_there(&ctx.client, channel).await? {
+    if found.is_empty() || is_there(ctx, channel).await? {
         return Ok(());
     }
     let spec = specs::authority_spec(channel, &ledger.id(), domain, now);

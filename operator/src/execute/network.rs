@@ -9,7 +9,7 @@ use subrosa_plan::{
     channel::ownership,
     channel::{Plan, Scope},
     network,
-    world::{fault::Fault, objects as labels},
+    world::{World, fault::Fault, objects as labels},
 };
 
 use super::objects;
@@ -27,6 +27,15 @@ fn existing(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Option<Arc<N
         let policy = policies.get(&network::policy_name(&name.name))?;
         objects::owned_by(policy.as_ref(), uid).then(|| Arc::clone(policy))
     })
+}
+
+/// Whether the name of the Channel's policy has somebody else's: what that opens is not known here.
+pub fn is_foreign(ctx: &Context, channel: &Channel, name: &ChannelRef) -> bool {
+    let policy = network::policy_name(&name.name);
+    let there = |world: &World| {
+        world.network_policies.get(&name.namespace).is_some_and(|policies| policies.contains_key(&policy))
+    };
+    ctx.cluster.read(there) && existing(ctx, channel, name).is_none()
 }
 
 /// Gives the Channel's own policy its owner again, where it has lost it.

@@ -59,14 +59,22 @@ where
     }
 }
 
+/// The reason of a name that someone else's object has.
+const FOREIGN: &str = "ForeignObject";
+
 /// The fault of a name that someone else's object has.
 pub fn foreign(kind: &str, namespace: &str, name: &str) -> Fault {
     Fault::new(
-        "ForeignObject",
+        FOREIGN,
         format!(
             "{kind} {namespace}/{name} exists and was not made by Subrosa: rename or delete it, it is never taken over"
         ),
     )
+}
+
+/// Whether it is the fault of a name that someone else's object has.
+pub fn is_foreign(fault: &Fault) -> bool {
+    fault.reason == FOREIGN
 }
 
 /// Makes `wanted`, or makes the existing one of ours so: by server-side apply and, where others' fields

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
-    Api, Client, Resource as _,
+    Api, Client, Resource as _, ResourceExt as _,
     api::{ListParams, PartialObjectMeta},
 };
 use subrosa_crds::{
     Channel,
     names::{ChannelId, ChannelRef},
 };
-use subrosa_plan::world::World;
+use subrosa_plan::{channel::adoption::Declared, world::World};
 
 use super::{
     convert,
@@ -37,13 +37,37 @@ pub async fn is_gone(client: &Client, channel: &ChannelRef, id: &ChannelId) -> k
     if uid.is_none_or(|uid| ChannelId::mint(&uid, &channel.name) != *id) {
         return Ok(true);
     }
+    Ok(!is_there(client, channel).await?)
+}
+
+/// Whether there is a Channel of this name. One that is being deleted counts as gone.
+///
+/// # Errors
+/// When the API server does not say. A definition that is not served is an answer: there is none of it.
+pub async fn is_there(client: &Client, channel: &ChannelRef) -> kube::Result<bool> {
     let channels: Api<Channel> = Api::namespaced(client.clone(), &channel.namespace);
     let stays = |found: &PartialObjectMeta<Channel>| found.meta().deletion_timestamp.is_none();
     match channels.list_metadata(&named(&channel.name)).await {
-        Ok(found) => Ok(!found.items.iter().any(stays)),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(true),
+        Ok(found) => Ok(found.items.iter().any(stays)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Every Channel of a namespace, by what tells one declaration from another.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn declared(client: &Client, namespace: &str) -> kube::Result<Vec<Declared>> {
+    let channels: Api<Channel> = Api::namespaced(client.clone(), namespace);
+    let found = channels.list_metadata(&ListParams::default()).await?;
+    let declared = |channel: PartialObjectMeta<Channel>| Declared {
+        name: channel.name_any(),
+        uid: channel.metadata.uid,
+        generation: channel.metadata.generation,
+        terminating: channel.metadata.deletion_timestamp.is_some(),
+    };
+    Ok(found.items.into_iter().map(declared).collect())
 }
 
 /// The Channels of a namespace, and of its pods those of these names: enough to judge their requests by.

@@ -3,7 +3,6 @@
 pub mod asked;
 pub mod cluster;
 pub mod convert;
-pub mod declared;
 pub mod definitions;
 pub mod engines;
 pub mod guards;

@@ -18,7 +18,7 @@ use crate::world::{
     pem,
 };
 use crate::{
-    certificate::authority::{PeerFacts, TransitKey},
+    certificate::authority::{Leaves, PeerFacts, TransitKey},
     record::generations::NewCertificate,
 };
 
@@ -115,7 +115,7 @@ impl Channel {
             trusted: self.generations.trusted(),
             facts: PeerFacts {
                 holds,
-                leaves_until: self.generations.leaves_until(),
+                leaves: Leaves::of(self.generations.leaves_until()),
                 loaded: BTreeSet::new(),
             },
         }

@@ -2,6 +2,7 @@
 
 pub mod adoption;
 pub mod applied;
+pub mod closing;
 pub mod declaration;
 pub mod delivery;
 pub mod ownership;
@@ -33,7 +34,7 @@ use crate::{
     record::{
         self,
         connection::{ConnectionKey, Other},
-        ledger::{Access, Ledger, Withdrawal},
+        ledger::{Access, Ledger},
     },
     world::{World, domain, peers_of},
 };
@@ -258,20 +259,21 @@ impl Plan {
             })
     }
 
-    /// The ledger with what was withdrawn since noted as closing, and what opens noted as open.
-    ///
-    /// Written before anything opens, so that no opening is forgotten by a crash.
-    pub fn remember(&self, mut ledger: Ledger, now: Timestamp) -> Ledger {
-        let open = self.open();
-        for key in ledger.open.difference(&open) {
-            if !ledger.closing.iter().any(|withdrawal| &withdrawal.key == key) {
-                ledger.closing.push(Withdrawal { key: key.clone(), since: now });
-            }
-        }
-        ledger.closing.retain(|withdrawal| !open.contains(&withdrawal.key));
-        ledger.open = open;
+    /// The ledger as it is written before anything is made or opened. `withdrawn` and `presented`: see
+    /// [`note_connections`](Self::note_connections).
+    pub fn remember(
+        &self,
+        mut ledger: Ledger,
+        withdrawn: bool,
+        presented: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Ledger {
+        self.note_connections(&mut ledger, withdrawn, presented, now);
         ledger.pods = delivery::remember(ledger.pods, self);
-        ledger.extra_trust = extra_trust::in_force(&self.extra_trust);
+        let in_force = extra_trust::in_force(&self.extra_trust);
+        // What could not be withdrawn must not be forgotten.
+        let before = if withdrawn { BTreeSet::new() } else { ledger.extra_trust };
+        ledger.extra_trust = in_force.into_iter().chain(before).collect();
         ledger
     }
 }

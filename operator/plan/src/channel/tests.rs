@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::record::ledger::Withdrawal;
 use crate::testing::{self, DOMAIN, Scene, at, named, now, spec};
 
 /// A Channel with two peers and a sealed class.
@@ -185,19 +186,22 @@ fn plan_error(scene: &Scene, ledger: Option<&Ledger>) -> Ungoverned {
 fn the_ledger_remembers_openings_and_withdrawals() {
     let before = scene();
     let (first, later) = (now(), at("2026-11-23T12:00:00Z"));
-    let opened = before.plan("cc-front/voice").remember(before.first_ledger("cc-front/voice"), first);
+    let opened =
+        before.plan("cc-front/voice").remember(before.first_ledger("cc-front/voice"), true, None, first);
     assert_eq!((opened.open.clone(), opened.closing.len()), (both(), 0));
 
     let withdrawn = before.clone().channel("cc-front/voice", voice(json!({"accepts": []})));
-    let closing = withdrawn.plan_with("cc-front/voice", Some(&opened)).remember(opened.clone(), first);
+    let closing =
+        withdrawn.plan_with("cc-front/voice", Some(&opened)).remember(opened.clone(), true, None, first);
     let ivr = key(Direction::Ingress, "ivr", "cc-front/ivr");
-    assert_eq!(closing.closing, [Withdrawal { key: ivr.clone(), since: first }]);
+    assert_eq!(closing.closing, [Withdrawal { key: ivr.clone(), since: first, until: None }]);
     assert!(!closing.open.contains(&ivr));
 
-    let again = withdrawn.plan_with("cc-front/voice", Some(&closing)).remember(closing.clone(), later);
+    let again =
+        withdrawn.plan_with("cc-front/voice", Some(&closing)).remember(closing.clone(), true, None, later);
     assert_eq!(again, closing, "it closes since it was withdrawn, not since it was looked at");
 
-    let reopened = before.plan_with("cc-front/voice", Some(&closing)).remember(closing, later);
+    let reopened = before.plan_with("cc-front/voice", Some(&closing)).remember(closing, true, None, later);
     assert_eq!((reopened.open, reopened.closing), (both(), Vec::new()));
 }
 
@@ -207,7 +211,7 @@ fn an_entry_that_names_another_peer_is_another_connection() {
     let opened = before.ledger("cc-front/voice");
     let changed =
         before.channel("cc-front/voice", voice(json!({"accepts": [{"name": "ivr", "channel": "menu"}]})));
-    let ledger = changed.plan_with("cc-front/voice", Some(&opened)).remember(opened, now());
+    let ledger = changed.plan_with("cc-front/voice", Some(&opened)).remember(opened, true, None, now());
     assert!(ledger.open.contains(&key(Direction::Ingress, "ivr", "cc-front/menu")));
     assert_eq!(ledger.closing[0].key, key(Direction::Ingress, "ivr", "cc-front/ivr"));
 }

@@ -92,6 +92,10 @@ pub struct Withdrawal {
     pub key: ConnectionKey,
     /// Since when new connections are refused.
     pub since: Timestamp,
+    /// When the last of the certificates ends that pods may have presented then: each has read its files again after
+    /// that. Absent: not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 impl Ledger {

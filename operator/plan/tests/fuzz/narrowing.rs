@@ -172,7 +172,7 @@ fn in_force(world: &mut World) -> BTreeMap<ChannelRef, Before> {
         let Some(Ok(plan)) = town::plan(world, &name, None, town::now()) else { continue };
         let domain = plan.domain.metadata.name.clone().unwrap();
         let first = Ledger { trust_domain: domain, ..town::first_ledger(&name) };
-        let ledger = plan.remember(first, town::now());
+        let ledger = plan.remember(first, true, None, town::now());
         let policy = plan.policy.spec.clone().unwrap();
         before.insert(name, Before { plan, ledger, policy });
     }

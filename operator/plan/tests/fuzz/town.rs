@@ -132,7 +132,7 @@ pub fn applied(plan: &Plan, ledger: Ledger, random: &mut Random, now: Timestamp)
     };
     let [ledger_ok, certificate, authority, keys_ok, access, network] =
         [fault(5), fault(5), fault(5), fault(5), fault(5), fault(5)];
-    let mut ledger = plan.remember(ledger, now);
+    let mut ledger = plan.remember(ledger, true, None, now);
     let mut found = BTreeMap::new();
     for key in &plan.keys {
         let versions = BTreeMap::from([(1, now)]);

@@ -44,6 +44,7 @@ use subrosa_plan::{
 };
 use subrosa_records::channels::Entry;
 
+use self::withdraw::Withdrawn;
 use super::{access, certificate, network, objects};
 use crate::{context::Context, observe::DomainVault};
 
@@ -169,9 +170,13 @@ impl Work<'_> {
         let rotating = authorities.iter().filter(|(_, generations)| generations.len() > 1);
         self.rotating = rotating.map(|(peer, _)| peer.clone()).collect();
         let slot = self.slot(entry.record.as_ref()).await;
-        let withdrawn = self.withdraw(&entry, &slot, &authorities).await;
+        let Withdrawn { trust, access } = self.withdraw(&entry, &slot, &authorities).await;
+        let closes =
+            narrowed.is_ok() && trust.is_ok() && !network::is_foreign(self.ctx, self.channel, self.name);
+        let withdrawn = trust.and(access);
         let before = entry.record.clone().unwrap_or_else(|| self.first_ledger());
-        let intent = self.intent(before.clone(), withdrawn.is_ok());
+        let presented = self.presented_until(&before).await;
+        let intent = self.intent(before.clone(), withdrawn.is_ok(), closes, presented);
         let entry = match self.note(entry, intent).await {
             Ok(entry) => entry,
             Err(fault) => {
@@ -219,9 +224,15 @@ impl Work<'_> {
     }
 
     /// The ledger as it must be before anything is made or opened.
-    fn intent(&mut self, before: Ledger, withdrawn: bool) -> Ledger {
-        let mut ledger = self.plan.remember(before, self.now);
-        self.settle_closing(&mut ledger);
+    fn intent(
+        &mut self,
+        before: Ledger,
+        withdrawn: bool,
+        closes: bool,
+        presented: Option<Timestamp>,
+    ) -> Ledger {
+        let mut ledger = self.plan.remember(before, closes, presented, self.now);
+        self.settle_closing(&mut ledger, closes);
         if self.plan.declaration.is_some() {
             for key in &self.plan.keys {
                 ledger.key_mut(&key.class, key.cohort).closed = false;

@@ -40,10 +40,11 @@ impl Work<'_> {
         ledger: &Ledger,
         authorities: &Authorities,
     ) -> Result<(), Fault> {
+        let mut outcome = Ok(());
         for secret in self.others(Some(ledger)).await? {
-            self.withdraw_trust(Some(ledger), &secret, authorities).await?;
+            outcome = outcome.and(self.withdraw_trust(Some(ledger), &secret, authorities).await);
         }
-        Ok(())
+        outcome
     }
 
     /// Keeps the trust files of the other Secrets as they should be, and removes a Secret that no pod mounts, once

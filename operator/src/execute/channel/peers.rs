@@ -9,7 +9,11 @@ use subrosa_crds::{
     trust_domain::Direction,
 };
 use subrosa_plan::{
-    certificate::{TrustFiles, authority::PeerFacts, secrets, trust_files, trust_sources},
+    certificate::{
+        TrustFiles,
+        authority::{Leaves, PeerFacts},
+        secrets, trust_files, trust_sources,
+    },
     channel::Plan,
     consent::{connection::Connection, extra_trust::ExtraTrust},
     record::ledger::Ledger,
@@ -19,7 +23,7 @@ use subrosa_plan::{
     },
 };
 
-use super::{Authorities, Work};
+use super::{Authorities, Work, external};
 use crate::{context::Context, execute::objects, observe::DomainVault, pki};
 
 /// The CA certificates of the Channels with which connections are open, from their ledgers.
@@ -104,7 +108,11 @@ impl Work<'_> {
             let mut known = PeerFacts::default();
             if let Some(published) = ledger.authority.published() {
                 let theirs = ledger_of(self.ctx, self.vault, peer).await?;
-                known.leaves_until = theirs.and_then(|ledger| ledger.authority.leaves_until());
+                known.leaves = Leaves::of(theirs.and_then(|ledger| ledger.authority.leaves_until()));
+                if let Some(secret) = self.external_secret(peer) {
+                    let until = external::external_until(self.ctx, peer, &secret).await;
+                    known.leaves = known.leaves.and_external(until);
+                }
                 if self.holds(peer, &published.certificate_pem).await {
                     known.holds.insert(published.version);
                 }
@@ -112,6 +120,12 @@ impl Work<'_> {
             facts.insert(peer.to_string(), known);
         }
         Ok(facts)
+    }
+
+    /// The Secret from which the peer's pods have their certificate, where somebody else issues it.
+    fn external_secret(&self, peer: &ChannelRef) -> Option<String> {
+        let cluster = &self.ctx.cluster;
+        cluster.read(|world| secrets::external(world.channel(peer)?).map(str::to_owned))
     }
 
     /// Whether the peer's Secret has our certificate in the files of the directions that are open.

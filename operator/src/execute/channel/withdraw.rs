@@ -1,22 +1,30 @@
 //! Taking away: trust, access, closed connections, objects under old names.
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_plan::{
     certificate::{ObservedSecret, trust_sources},
-    channel::Scope,
+    channel::{Scope, closing},
     consent::{connection::Connection, extra_trust::ExtraTrust},
     record::ledger::Ledger,
-    world::{fault::Fault, selector},
+    world::fault::Fault,
 };
 use subrosa_records::channels::Entry;
 
-use super::{Authorities, Work, later, peers};
+use super::{Authorities, Work, peers};
 use crate::execute::{
     access,
     certificate::{self, Leaf, Slot},
+    objects,
 };
+
+/// What became of the withdrawals of trust and access.
+pub(super) struct Withdrawn {
+    /// The trust files trust nobody any more whom they should not.
+    pub trust: Result<(), Fault>,
+    /// Nobody has access any more who should not.
+    pub access: Result<(), Fault>,
+}
 
 impl Work<'_> {
     /// Takes away trust and access that should not be any more. Both are tried, whatever becomes of one.
@@ -25,16 +33,19 @@ impl Work<'_> {
         entry: &Entry,
         slot: &Result<Slot, Fault>,
         authorities: &Authorities,
-    ) -> Result<(), Fault> {
-        let Some(ledger) = &entry.record else { return Ok(()) };
+    ) -> Withdrawn {
+        let Some(ledger) = &entry.record else { return Withdrawn { trust: Ok(()), access: Ok(()) } };
         let trust = match slot {
             Ok(Slot::Ours(secret)) => self.withdraw_trust(Some(ledger), secret, authorities).await,
-            // Someone else has the declared name, or nobody: what is mounted may be under another.
-            Ok(Slot::Empty) | Err(_) => Ok(()),
+            // What is mounted may be under another name.
+            Ok(Slot::Empty) => Ok(()),
+            // Nor is it the Channel's where someone else has the declared name.
+            Err(fault) if objects::is_foreign(fault) => Ok(()),
+            Err(fault) => Err(fault.clone()),
         };
         let elsewhere = self.withdraw_elsewhere(ledger, authorities).await;
         let access = self.withdraw_access(ledger).await;
-        trust.and(elsewhere).and(access)
+        Withdrawn { trust: trust.and(elsewhere), access }
     }
 
     /// Takes away trust as far as that is known while Vault does not answer.
@@ -121,26 +132,19 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Withdrawn connections of which nothing can still run are closed: every pod started later, or the
-    /// certificate that was in use has been replaced since.
-    pub(super) fn settle_closing(&mut self, ledger: &mut Ledger) {
-        let workload = &self.channel.spec.workload.selector;
-        let oldest = self.ctx.cluster.read(|world| {
-            world
-                .running_pods(&self.name.namespace)
-                .filter(|(_, pod)| selector::matches(workload, &pod.labels))
-                .map(|(_, pod)| pod.started.unwrap_or(Timestamp::MIN))
-                .min()
-        });
-        let (now, life) = (self.now, self.plan.leaf.duration);
-        let (closed, still): (Vec<_>, Vec<_>) = std::mem::take(&mut ledger.closing)
-            .into_iter()
-            .partition(|one| oldest.is_none_or(|oldest| oldest > one.since) || now > later(one.since, life));
-        for one in closed {
-            let note = format!("{} {} with {}", one.key.direction.as_str(), one.key.name, one.key.other);
+    /// Takes those withdrawn connections out of the record of which nothing can still run, and tells of them.
+    pub(super) fn settle_closing(&mut self, ledger: &mut Ledger, withdrawn: bool) {
+        let secrets = self.ctx.cluster.secrets_of(self.name);
+        let oldest = self
+            .ctx
+            .cluster
+            .read(|world| closing::oldest_pod(self.channel, self.name, self.plan, &secrets, world));
+        let settled = closing::settle(ledger, withdrawn, oldest, self.now);
+        for (one, proof) in settled.closed {
+            let key = one.key;
+            let note = format!("{} {} with {}: {proof}", key.direction.as_str(), key.name, key.other);
             self.news.push(("ConnectionClosed", note));
         }
-        self.wake.extend(still.iter().map(|one| later(one.since, life)));
-        ledger.closing = still;
+        self.wake.extend(settled.wake_at);
     }
 }

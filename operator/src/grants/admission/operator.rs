@@ -89,10 +89,13 @@ fn secret(_: &Installation) -> Draft {
         )
     };
     // What a Channel left when it was deleted has no owner any more, and its trust is taken away all the same.
-    let left = "request.operation == 'UPDATE' && \
-         object.?data.orValue({}).all(file, file.endsWith('ca.crt') || \
-         (file in oldObject.?data.orValue({}) && oldObject.data[file] == object.data[file])) && \
-         oldObject.?data.orValue({}).all(file, file in object.?data.orValue({}))";
+    let left = format!(
+        "request.operation == 'UPDATE' && !{} && \
+         object.?data.orValue({{}}).all(file, file.endsWith('ca.crt') || \
+         (file in oldObject.?data.orValue({{}}) && oldObject.data[file] == object.data[file])) && \
+         oldObject.?data.orValue({{}}).all(file, file in object.?data.orValue({{}}))",
+        owned("oldObject")
+    );
     Draft {
         name: "subrosa-secret",
         description: "The operator writes TLS Secrets of Channels, and Secrets with their trust files alone; it neither makes, changes nor deletes another.",

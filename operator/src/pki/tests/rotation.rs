@@ -7,7 +7,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use subrosa_plan::certificate::authority::{PeerFacts, TransitKey, step};
+use subrosa_plan::certificate::authority::{Leaves, PeerFacts, TransitKey, step};
 use subrosa_plan::certificate::trust_files::{CLIENTS_FILE, SERVERS_FILE, held_versions};
 use subrosa_plan::certificate::{
     AuthorityAction, AuthorityFacts, ObservedSecret, TrustSources, Wanted, reissue_reason, trust_files,
@@ -42,7 +42,11 @@ impl Side {
             ObservedSecret::Present(facts) => held_versions(&facts.trust, &[file], &other.party.generations),
             ObservedSecret::Missing => BTreeSet::new(),
         };
-        PeerFacts { holds, leaves_until: self.party.generations.leaves_until(), loaded: BTreeSet::new() }
+        PeerFacts {
+            holds,
+            leaves: Leaves::of(self.party.generations.leaves_until()),
+            loaded: BTreeSet::new(),
+        }
     }
 
     fn reconcile(&mut self, peer: PeerFacts, peer_trusted: Vec<String>, now: Timestamp) {

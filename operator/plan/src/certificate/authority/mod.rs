@@ -17,7 +17,7 @@
 mod step;
 #[cfg(test)]
 mod step_tests;
-pub use step::{AuthorityAction, AuthorityFacts, Blocked, PeerFacts, TransitKey, step};
+pub use step::{AuthorityAction, AuthorityFacts, Blocked, Leaves, PeerFacts, TransitKey, step};
 
 use std::collections::BTreeSet;
 

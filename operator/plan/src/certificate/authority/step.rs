@@ -27,13 +27,43 @@ pub enum TransitKey {
     },
 }
 
+/// When the last of the leaves ends that the pods of a peer may have: by then each has read its files again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leaves {
+    /// It never had one: who starts finds the files as they are now.
+    #[default]
+    Never,
+    /// Then.
+    Until(Timestamp),
+    /// Somebody else issues them, and none was seen.
+    Unknown,
+}
+
+impl Leaves {
+    /// Of leaves of the peer's own authority ([`Generations::leaves_until`]).
+    #[must_use]
+    pub fn of(until: Option<Timestamp>) -> Self {
+        until.map_or(Self::Never, Self::Until)
+    }
+
+    /// The same where somebody else issues what the pods present `until` then, or nobody knows when.
+    #[must_use]
+    pub fn and_external(self, until: Option<Timestamp>) -> Self {
+        match (self, until) {
+            (_, None) | (Self::Unknown, _) => Self::Unknown,
+            (Self::Never, Some(until)) => Self::Until(until),
+            (Self::Until(own), Some(until)) => Self::Until(own.max(until)),
+        }
+    }
+}
+
 /// What is known of one declared peer, in either direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerFacts {
     /// The versions whose certificate the peer's Secret holds now in the file it belongs in.
     pub holds: BTreeSet<u32>,
-    /// The latest end of any leaf of the peer, from its ledger ([`Generations::leaves_until`]).
-    pub leaves_until: Option<Timestamp>,
+    /// When the last of the leaves ends that the peer's pods may have.
+    pub leaves: Leaves,
     /// The versions that probes saw loaded on every ready pod of the peer; empty without probes.
     pub loaded: BTreeSet<u32>,
 }
@@ -215,8 +245,14 @@ fn holders(published: &Generation, facts: &AuthorityFacts, now: Timestamp) -> BT
         .peers
         .iter()
         .filter(|(_, peer)| peer.holds.contains(&published.version))
-        .map(|(name, peer)| {
-            (name.clone(), noted(name).unwrap_or_else(|| peer.leaves_until.unwrap_or(now).max(now)))
+        .filter_map(|(name, peer)| {
+            let loads = || match peer.leaves {
+                Leaves::Never => Some(now),
+                Leaves::Until(until) => Some(until.max(now)),
+                // Only the deadline ends this wait.
+                Leaves::Unknown => None,
+            };
+            Some((name.clone(), noted(name).or_else(loads)?))
         })
         .collect()
 }

@@ -107,7 +107,7 @@ impl World {
     fn peer(&mut self, holds: &[u32], leaves_until: Timestamp) {
         let facts = PeerFacts {
             holds: holds.iter().copied().collect(),
-            leaves_until: Some(leaves_until),
+            leaves: Leaves::Until(leaves_until),
             ..PeerFacts::default()
         };
         self.peers.insert("cc-data/db".into(), facts);
@@ -151,6 +151,42 @@ fn a_whole_life() {
     assert_eq!(done, ["Retire"]);
     assert_eq!(world.generations.newest(), Some(2));
     assert_eq!(world.generations.iter().count(), 1);
+}
+
+#[test]
+fn a_peer_whose_certificates_are_not_known_is_waited_for_until_the_deadline() {
+    let mut world = World::new();
+    world.settle(start());
+    let half = after(start(), days(200));
+    let holding = |leaves| PeerFacts { holds: [1, 2].into(), leaves, ..PeerFacts::default() };
+    world.peers.insert("cc-data/db".into(), holding(Leaves::Unknown));
+    let (done, wake) = world.settle(half);
+    assert_eq!(done, ["RotateKey", "SignCertificate"]);
+    assert_eq!(wake, Some(after(start(), days(350))), "the deadline alone");
+    // It is seen: a certificate of somebody else, with a quarter of a year to go.
+    let until = after(half, days(90));
+    world.peers.insert("cc-data/db".into(), holding(Leaves::Never.and_external(Some(until))));
+    assert_eq!(
+        world.settle(after(half, days(1))),
+        (vec!["NotePeers".into()], Some(after(until, CLOCK_SKEW)))
+    );
+    // One that never had a certificate starts with the files as they are.
+    world.peers.insert("cc-data/db".into(), PeerFacts::default());
+    world.settle(after(half, days(2)));
+    world.peers.insert("cc-data/db".into(), holding(Leaves::Never));
+    assert_eq!(world.generations.signing().unwrap().version, 1);
+    world.settle(after(after(half, days(3)), CLOCK_SKEW));
+    world.settle(after(after(half, days(4)), CLOCK_SKEW));
+    assert_eq!(world.generations.signing().unwrap().version, 2);
+}
+
+#[test]
+fn the_later_of_two_ends_counts_and_what_is_not_known_outweighs_both() {
+    let (soon, late) = (after(start(), days(1)), after(start(), days(2)));
+    assert_eq!(Leaves::of(Some(soon)).and_external(Some(late)), Leaves::Until(late));
+    assert_eq!(Leaves::of(Some(late)).and_external(Some(soon)), Leaves::Until(late));
+    assert_eq!(Leaves::of(None).and_external(Some(soon)), Leaves::Until(soon));
+    assert_eq!(Leaves::of(Some(late)).and_external(None), Leaves::Unknown);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use subrosa_crds::trust_domain::Direction;
 use super::*;
 use crate::{
     record::{connection::Other, generations::NewCertificate, issuances::Issuance},
-    testing::{named, now, read},
+    testing::{at, named, now, read},
     world::certificate::Validity,
 };
 
@@ -39,6 +39,7 @@ fn full() -> Ledger {
     ledger.closing = vec![Withdrawal {
         key: key(Direction::Ingress, "ivr", Other::Channel(named("cc-front/ivr"))),
         since: now(),
+        until: Some(at("2026-12-22T12:00:00Z")),
     }];
     ledger
 }

@@ -15,6 +15,9 @@ use crate::{
     world::{World, domain, fault::Fault},
 };
 
+/// What to do about a connection that could not be withdrawn.
+const STILL_OPEN: &str = "mend what condition Ready of this Channel tells; it closes by itself then";
+
 pub(super) fn connections(
     channel: &Channel,
     name: &ChannelRef,
@@ -25,11 +28,19 @@ pub(super) fn connections(
     let ledger = applied.ledger.as_ref().ok();
     let closing: BTreeSet<_> =
         ledger.map(|ledger| ledger.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
+    // Withdrawn, and policy or trust files still have it: nobody is refused by it yet.
+    let open = plan.open();
+    let lingering: BTreeSet<_> =
+        ledger.map(|ledger| ledger.open.difference(&open).collect()).unwrap_or_default();
+    let lingers =
+        || "withdrawn, and the network policy or the trust files of this Channel still have it".to_owned();
     let mut shown: Vec<_> = plan
         .connections
         .iter()
         .map(|connection| {
-            let still_closing = !connection.is_open() && closing.contains(&connection.key());
+            let key = connection.key();
+            let still_open = lingering.contains(&key);
+            let still_closing = still_open || !connection.is_open() && closing.contains(&key);
             let waits_for = if connection.is_open() {
                 not_in_force(channel, name, connection, plan, applied, world)
             } else {
@@ -48,15 +59,17 @@ pub(super) fn connections(
                 next_step: waits_for
                     .as_ref()
                     .map(|waits| waits.next_step.clone())
+                    .or_else(|| still_open.then(|| STILL_OPEN.to_owned()))
                     .or_else(|| connection.next_step.clone()),
                 reason: waits_for
                     .map(|waits| format!("agreed by both ends; {}", waits.reason))
+                    .or_else(|| still_open.then(lingers))
                     .or_else(|| connection.reason.clone()),
             }
         })
         .collect();
     // Withdrawn by removing the entry: shown until nothing of it can still run.
-    for key in closing {
+    for key in closing.union(&lingering) {
         if shown.iter().any(|one| one.name == key.name && one.direction == key.direction.as_str()) {
             continue;
         }
@@ -64,11 +77,17 @@ pub(super) fn connections(
             name: key.name.clone(),
             direction: key.direction.as_str().to_owned(),
             state: State::Closing.as_str().to_owned(),
-            reason: Some(format!("no longer declared with {}", key.other)),
-            next_step: Some(
-                "none: it is Closed when every pod has restarted or the older certificates have expired"
-                    .into(),
-            ),
+            reason: Some(match lingering.contains(key) {
+                true => lingers(),
+                false => format!("no longer declared with {}", key.other),
+            }),
+            next_step: Some(match lingering.contains(key) {
+                true => STILL_OPEN.to_owned(),
+                false => {
+                    "none: it is Closed when every pod has restarted or the older certificates have expired"
+                        .to_owned()
+                }
+            }),
             ..ConnectionStatus::default()
         });
     }

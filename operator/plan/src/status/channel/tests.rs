@@ -47,7 +47,7 @@ fn voice(patch: Value) -> Value {
 
 /// Everything carried out as planned.
 fn applied(plan: &Plan, ledger: Ledger) -> Applied {
-    let mut ledger = plan.remember(ledger, now());
+    let mut ledger = plan.remember(ledger, true, None, now());
     let versions = BTreeMap::from([(1, at("2026-11-20T00:00:00Z"))]);
     let mut found = BTreeMap::new();
     for key in &plan.keys {

@@ -56,7 +56,7 @@ fn withdrawal(name: &str, other: &str) -> Withdrawal {
         name: name.into(),
         other: Other::Channel(named(other)),
     };
-    Withdrawal { key, since: now() }
+    Withdrawal { key, since: now(), until: None }
 }
 
 #[test]
@@ -68,6 +68,23 @@ fn what_was_withdrawn_is_closing_until_it_is_proven_closed() {
     let status = judged(&scene, &plan, &applied);
     assert_eq!(status.connections[0].state, "Closing");
     assert_eq!(said(&status, condition::CONNECTED), says("False", "Closing"));
+}
+
+#[test]
+fn what_could_not_be_withdrawn_is_told() {
+    let open = scene().ledger("cc-front/voice").open;
+    for rest in [json!({"accepts": [{"name": "ivr"}]}), json!({"accepts": []})] {
+        let mut spec = json!({"listeners": [{"name": "sips", "port": 5061}]});
+        testing::merge(&mut spec, rest);
+        let scene = scene().channel("cc-front/ivr", json!({})).channel("cc-front/voice", spec);
+        let (plan, mut applied) = in_force(&scene);
+        applied.ledger.as_mut().unwrap().open = open.clone();
+        let status = judged(&scene, &plan, &applied);
+        let one = status.connections.iter().find(|one| one.name == "ivr").unwrap();
+        assert_eq!(one.state, "Closing");
+        assert!(one.reason.as_ref().unwrap().contains("still have it"), "{one:?}");
+        assert!(one.next_step.as_ref().unwrap().contains("condition Ready"), "{one:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,303 @@
+//! Connections that were withdrawn, until nothing of them can still run.
+//!
+//! ```text
+//!   Open ──▶ withdrawn, and still noted as open ──▶ Closing ──▶ Closed
+//!        one end no longer          policy and trust files     every pod started later, or has read its
+//!        declares it                have been narrowed         files again: its certificate has ended
+//! ```
+
+use std::fmt;
+
+use jiff::Timestamp;
+use subrosa_crds::{Channel, names::ChannelRef};
+
+use super::{Plan, Scope};
+use crate::{
+    network,
+    record::ledger::{Ledger, Withdrawal},
+    world::{
+        World,
+        answers::{Answer, Seen},
+        certificate::Validity,
+        selector,
+    },
+};
+
+impl Plan {
+    /// The record with what was withdrawn noted as closing, and what opens noted as open.
+    ///
+    /// Written before anything opens, so that no opening is forgotten by a crash. What is withdrawn stays noted as open
+    /// until policy and trust files have been narrowed: `withdrawn` says that both were. `presented` says when the last
+    /// of the certificates ends that pods may present now; none where that is not known.
+    pub(super) fn note_connections(
+        &self,
+        record: &mut Ledger,
+        withdrawn: bool,
+        presented: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        let mut open = self.open();
+        for key in record.open.difference(&self.open()) {
+            if !withdrawn {
+                open.insert(key.clone());
+            } else if !record.closing.iter().any(|withdrawal| &withdrawal.key == key) {
+                record.closing.push(Withdrawal { key: key.clone(), since: now, until: presented });
+            }
+        }
+        record.closing.retain(|withdrawal| !open.contains(&withdrawal.key));
+        // What was not known then may be now; it only makes the wait longer.
+        for withdrawal in &mut record.closing {
+            withdrawal.until = withdrawal.until.or(presented);
+        }
+        record.open = open;
+    }
+}
+
+/// Whether it has to be known which certificates pods may present: something was withdrawn and waits for their end.
+pub fn asks_for_certificates(plan: &Plan, record: &Ledger) -> bool {
+    record.closing.iter().any(|withdrawal| withdrawal.until.is_none())
+        || record.open.difference(&plan.open()).next().is_some()
+}
+
+/// When the last of the certificates of somebody else ends that pods may present: of that in the Secret, and of those
+/// that probes saw. None where that is not known.
+pub fn external_until(found: Option<Validity>, seen: Option<&Seen>) -> Option<Timestamp> {
+    let answers = seen.into_iter().flatten().flat_map(|(_, pod)| pod.answers.values());
+    let shown = answers.filter_map(|answer| match answer {
+        Answer::Certificate(shown) => Some(shown.not_after),
+        _ => None,
+    });
+    shown
+        .chain([found.map(|validity| validity.not_after)])
+        .reduce(|one, other| Some(one?.max(other?)))
+        .flatten()
+}
+
+/// Why a withdrawn connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// No pod of the Channel runs.
+    NoPods,
+    /// Every pod of the Channel started after the withdrawal.
+    Restarted,
+    /// Every certificate that was in use at the withdrawal has ended.
+    CertificatesEnded,
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoPods => "no pod of this Channel runs",
+            Self::Restarted => "every pod of this Channel started after the withdrawal",
+            Self::CertificatesEnded => {
+                "every certificate of then has ended, so every pod has read its trust files again; a TLS session that was \
+                 established before may go on until one end closes it or its pod is restarted"
+            }
+        })
+    }
+}
+
+/// What became of withdrawn connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Those that are closed now, and what proves it.
+    pub closed: Vec<(Withdrawal, Proof)>,
+    /// When time alone closes others.
+    pub wake_at: Vec<Timestamp>,
+}
+
+/// Takes those out of `record` that are closed. Where policy and trust files were not `withdrawn`, none is.
+pub fn settle(record: &mut Ledger, withdrawn: bool, oldest: Option<Timestamp>, now: Timestamp) -> Settled {
+    let mut settled = Settled::default();
+    if !withdrawn {
+        return settled;
+    }
+    for one in std::mem::take(&mut record.closing) {
+        let proof = match oldest {
+            None => Some(Proof::NoPods),
+            Some(oldest) if oldest > one.since => Some(Proof::Restarted),
+            Some(_) => one.until.filter(|until| now > *until).map(|_| Proof::CertificatesEnded),
+        };
+        match proof {
+            Some(proof) => settled.closed.push((one, proof)),
+            None => {
+                settled.wake_at.extend(one.until);
+                record.closing.push(one);
+            }
+        }
+    }
+    settled
+}
+
+/// When the oldest pod started that may have a connection of the Channel: one that it selects, that its policy protects,
+/// or that mounts one of its Secrets. None where no such pod runs.
+pub fn oldest_pod(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    secrets: &[String],
+    world: &World,
+) -> Option<Timestamp> {
+    let held = matches!(plan.scope, Scope::Stalled(_)).then(|| name.clone()).into_iter().collect();
+    let protected = network::workload(channel, name, world, &held);
+    let declared = &channel.spec.workload.selector;
+    world
+        .running_pods(&name.namespace)
+        .filter(|(_, pod)| {
+            selector::matches(declared, &pod.labels)
+                || selector::matches(&protected, &pod.labels)
+                || pod.mounts(plan.certificate_secret())
+                || secrets.iter().any(|secret| pod.mounts(secret))
+        })
+        .map(|(_, pod)| pod.started.unwrap_or(Timestamp::MIN))
+        .min()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+    use subrosa_crds::trust_domain::Direction;
+
+    use super::*;
+    use crate::{
+        record::connection::{ConnectionKey, Other},
+        testing::{Scene, at, labels, named, now},
+        world::{
+            PodFacts,
+            answers::{PodSeen, PodTarget, Presented},
+        },
+    };
+
+    fn scene() -> Scene {
+        Scene::new()
+            .channel(
+                "cc-front/voice",
+                json!({"listeners": [{"name": "sips", "port": 5061}], "accepts": [{"name": "ivr"}]}),
+            )
+            .channel("cc-front/ivr", json!({"connectsTo": [{"name": "voice"}]}))
+    }
+
+    fn ivr() -> ConnectionKey {
+        ConnectionKey {
+            direction: Direction::Ingress,
+            name: "ivr".into(),
+            other: Other::Channel(named("cc-front/ivr")),
+        }
+    }
+
+    /// The record of voice after ivr withdrew.
+    fn noted(withdrawn: bool, presented: Option<Timestamp>) -> Ledger {
+        let mut record = scene().ledger("cc-front/voice");
+        let plan = scene().channel("cc-front/ivr", json!({})).plan_with("cc-front/voice", Some(&record));
+        plan.note_connections(&mut record, withdrawn, presented, now());
+        record
+    }
+
+    const END: &str = "2027-11-22T12:00:00Z";
+
+    #[test]
+    fn what_could_not_be_withdrawn_is_still_open_and_nothing_is_told_closed() {
+        let mut record = noted(false, Some(at(END)));
+        assert_eq!((record.open.clone(), record.closing.len()), ([ivr()].into(), 0));
+        let settled = settle(&mut record, false, None, now());
+        assert_eq!(settled, Settled::default());
+
+        let mut record = noted(true, Some(at(END)));
+        assert_eq!(record.closing, [Withdrawal { key: ivr(), since: now(), until: Some(at(END)) }]);
+        assert!(record.open.is_empty());
+        assert!(
+            settle(&mut record, false, None, now()).closed.is_empty(),
+            "a later turn that failed proves nothing"
+        );
+        assert_eq!(record.closing.len(), 1);
+        assert_eq!(settle(&mut record, true, None, now()).closed[0].1, Proof::NoPods);
+        assert!(record.closing.is_empty());
+    }
+
+    #[test]
+    fn it_is_closed_when_every_pod_started_later_or_every_certificate_of_then_has_ended() {
+        let settled = |oldest: &str, now: &str| {
+            let mut record = noted(true, Some(at(END)));
+            let settled = settle(&mut record, true, Some(at(oldest)), at(now));
+            (settled.closed.first().map(|(_, proof)| *proof), settled.wake_at)
+        };
+        let later = "2027-01-01T00:00:00Z";
+        assert_eq!(settled("2026-11-22T12:00:01Z", later).0, Some(Proof::Restarted));
+        assert_eq!(settled("2026-11-22T12:00:00Z", later), (None, vec![at(END)]));
+        assert_eq!(settled("2026-11-22T12:00:00Z", END), (None, vec![at(END)]));
+        assert_eq!(settled("2026-11-22T12:00:00Z", "2027-11-22T12:00:01Z").0, Some(Proof::CertificatesEnded));
+        assert!(Proof::CertificatesEnded.to_string().contains("established before may go on"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_waited_for_and_noted_once_it_is() {
+        let mut record = noted(true, None);
+        let old = at("2026-11-01T00:00:00Z");
+        let ages_later = at("2099-01-01T00:00:00Z");
+        assert!(settle(&mut record, true, Some(old), ages_later).closed.is_empty());
+        let plan = scene().channel("cc-front/ivr", json!({})).plan_with("cc-front/voice", Some(&record));
+        assert!(asks_for_certificates(&plan, &record));
+        plan.note_connections(&mut record, true, Some(at(END)), now());
+        assert_eq!(record.closing[0].until, Some(at(END)));
+        assert!(!asks_for_certificates(&plan, &record));
+        plan.note_connections(&mut record, true, Some(ages_later), now());
+        assert_eq!(record.closing[0].until, Some(at(END)), "later certificates came with the narrowed files");
+    }
+
+    #[test]
+    fn a_certificate_of_somebody_else_counts_as_it_is_presented() {
+        let found = Validity { not_before: now(), not_after: at("2027-02-01T00:00:00Z") };
+        let shown = |not_after: Option<Timestamp>| {
+            let target = PodTarget { ip: [10, 0, 0, 1].into(), running_since: None };
+            let answer = Answer::Certificate(Presented {
+                serial: "1".into(),
+                fingerprint: crate::testing::fingerprint("1"),
+                ours: false,
+                not_after,
+            });
+            let answers = BTreeMap::from([(5061, answer), (5062, Answer::Silent)]);
+            Seen::from([("voice-0".to_owned(), PodSeen { target, answers })])
+        };
+        assert_eq!(external_until(None, None), None);
+        assert_eq!(external_until(Some(found), None), Some(found.not_after));
+        assert_eq!(external_until(Some(found), Some(&shown(Some(at(END))))), Some(at(END)));
+        assert_eq!(external_until(Some(found), Some(&shown(Some(now())))), Some(found.not_after));
+        assert_eq!(external_until(Some(found), Some(&shown(None))), None);
+        assert_eq!(
+            external_until(None, Some(&shown(Some(at(END))))),
+            None,
+            "the next pod presents the Secret's"
+        );
+    }
+
+    #[test]
+    fn a_pod_that_the_channel_no_longer_selects_still_counts_while_it_mounts_its_secret() {
+        let pod = |app: &str, secret: &str, started: &str| PodFacts {
+            labels: labels([("app", app)]),
+            secrets: vec![secret.into()],
+            started: Some(at(started)),
+            ..PodFacts::default()
+        };
+        let oldest = |scene: &Scene| {
+            let plan = scene.plan("cc-front/voice");
+            oldest_pod(
+                scene.get("cc-front/voice"),
+                &named("cc-front/voice"),
+                &plan,
+                &["voice-old".into()],
+                scene,
+            )
+        };
+        assert_eq!(oldest(&scene()), None);
+        let scene = scene().pod_with("cc-front/new", pod("voice", "x", "2026-11-22T00:00:00Z"));
+        assert_eq!(oldest(&scene), Some(at("2026-11-22T00:00:00Z")));
+        let scene = scene.pod_with("cc-front/other", pod("other", "voice-mtls", "2026-11-21T00:00:00Z"));
+        assert_eq!(oldest(&scene), Some(at("2026-11-21T00:00:00Z")));
+        let scene = scene.pod_with("cc-front/older", pod("other", "voice-old", "2026-11-20T00:00:00Z"));
+        assert_eq!(oldest(&scene), Some(at("2026-11-20T00:00:00Z")));
+        let scene = scene.pod_with("cc-front/foreign", pod("other", "theirs", "2026-11-01T00:00:00Z"));
+        assert_eq!(oldest(&scene), Some(at("2026-11-20T00:00:00Z")));
+    }
+}
