@@ -48,6 +48,8 @@ pub const TRUST_DOMAIN_LABEL: &str = "subrosa.dev/trust-domain";
 pub const CHANNEL_LABEL: &str = "subrosa.dev/channel";
 /// The annotation with an object's own UID that lets it be deleted past the deletion guard.
 pub const CONFIRM_DELETE_ANNOTATION: &str = "subrosa.dev/confirm-delete";
+/// Consents of a Channel to namespaces that were deleted and made anew: `<namespace>=<UID>`, several with commas between.
+pub const CONSENTS_ANNOTATION: &str = "subrosa.dev/consents";
 /// The only finalizer: a TrustDomain goes when its identities in Vault are withdrawn.
 pub const WITHDRAW_ACCESS_FINALIZER: &str = "subrosa.dev/withdraw-access";
 

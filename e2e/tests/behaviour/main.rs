@@ -24,6 +24,7 @@ mod parties;
 mod peers;
 mod policies;
 mod records;
+mod recreated;
 mod rotation;
 mod tampering;
 mod vault;

@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("access", &["world", "record"]),
     ("channel", &["world", "record", "consent", "certificate", "network", "keys"]),
     ("probe", &["world", "network", "channel"]),
-    ("restart", &["world", "record", "channel", "probe"]),
+    ("restart", &["world", "record", "certificate", "channel", "probe"]),
     ("pod_certificate", &["world", "record", "certificate", "channel"]),
     (
         "status",

@@ -7,10 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use serde::{
-    Serialize,
-    de::{DeserializeOwned, Error as _},
-};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use subrosa_plan::record::{keys::KeysOfMonth, ledger::Ledger};
 
@@ -22,21 +19,20 @@ use crate::{
 /// The schema of the records that this binary writes. A record of a later one is read and never written.
 pub const SCHEMA: u64 = 1;
 
+/// How many strings a record has at the most, names of fields included, that is written as it is. OpenBao 2.7 refuses a
+/// request with more than 1,000 (`max_request_json_strings`), and takes any number of them inside one string: a larger
+/// record is written as `{"schema": …, "text": "<its JSON>"}`.
+const MOST_STRINGS: usize = 500;
+
 /// How often a transaction is tried anew when somebody else was quicker.
 const MOST_TRIES: usize = 4;
 
 /// A type of record.
-pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync {
-    /// Whether it stands in Vault as one text of JSON. OpenBao takes 1,000 strings in the JSON of a request, names of
-    /// fields included, and any number of them inside one string.
-    const AS_TEXT: bool = false;
-}
+pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync {}
 
 impl Record for Ledger {}
 
-impl Record for KeysOfMonth {
-    const AS_TEXT: bool = true;
-}
+impl Record for KeysOfMonth {}
 
 /// A record and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,8 +60,7 @@ impl Known {
     fn entry<R: Record>(&self) -> Option<Entry<R>> {
         let record = match self.text.as_deref() {
             None => None,
-            Some(text) if R::AS_TEXT => Some(understood(&serde_json::from_str(text).ok()?).ok()?),
-            Some(text) => Some(serde_json::from_str(text).ok()?),
+            Some(text) => Some(understood(&serde_json::from_str(text).ok()?).ok()?),
         };
         Some(Entry { record, version: self.version })
     }
@@ -204,17 +199,25 @@ impl<R: Record> Store<R> {
 
 /// What stands in Vault, as the record it is.
 fn understood<R: Record>(value: &Value) -> serde_json::Result<R> {
-    R::deserialize(content::<R>(value)?.as_ref())
+    R::deserialize(content(value)?.as_ref())
 }
 
 /// The JSON of a record in what stands in Vault.
-fn content<R: Record>(value: &Value) -> serde_json::Result<Cow<'_, Value>> {
-    if !R::AS_TEXT {
-        return Ok(Cow::Borrowed(value));
+fn content(value: &Value) -> serde_json::Result<Cow<'_, Value>> {
+    match value.get("text").and_then(Value::as_str) {
+        Some(text) => serde_json::from_str(text).map(Cow::Owned),
+        None => Ok(Cow::Borrowed(value)),
     }
-    let text = value.get("text").and_then(Value::as_str);
-    let text = text.ok_or_else(|| serde_json::Error::custom("it has no text"))?;
-    serde_json::from_str(text).map(Cow::Owned)
+}
+
+/// How many strings the JSON of a value has, as OpenBao counts them.
+fn strings(value: &Value) -> usize {
+    match value {
+        Value::String(_) => 1,
+        Value::Array(items) => items.iter().map(strings).sum(),
+        Value::Object(fields) => fields.values().map(|value| 1 + strings(value)).sum(),
+        _ => 0,
+    }
 }
 
 /// The record as it is to be written: with its schema, and with what was there that this binary does not know.
@@ -230,14 +233,14 @@ fn merged<R: Record>(path: &RecordPath, record: &R, before: Option<&Value>) -> R
         if schema > SCHEMA {
             return Err(VaultError::NewerRecord { path: path.to_string(), schema, known: SCHEMA });
         }
-        let content = content::<R>(before);
+        let content = content(before);
         if let Some((content, understood)) = content.as_ref().ok().and_then(|content| {
             Some((content, serde_json::to_value(R::deserialize(content.as_ref()).ok()?).ok()?))
         }) {
             unknown::keep(&mut value, content, &understood);
         }
     }
-    if R::AS_TEXT {
+    if strings(&value) > MOST_STRINGS {
         value = json!({ "text": value.to_string() });
     }
     if let Value::Object(fields) = &mut value {
@@ -249,7 +252,11 @@ fn merged<R: Record>(path: &RecordPath, record: &R, before: Option<&Value>) -> R
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use subrosa_crds::names::{ChannelId, ChannelRef};
+    use subrosa_crds::{
+        names::{ChannelId, ChannelRef},
+        trust_domain::Direction,
+    };
+    use subrosa_plan::record::connection::{ConnectionKey, Other};
 
     use super::*;
 
@@ -279,6 +286,33 @@ mod tests {
         let written = merged(&path(), &changed, Some(&before)).unwrap();
         assert_eq!(written["escrow"]["agent"], "notary");
         assert_eq!((&written["schema"], &written["namespaceUid"]), (&json!(1), &json!("other")));
+    }
+
+    #[test]
+    fn no_request_comes_near_the_limit_of_strings() {
+        let mut large = ledger();
+        for number in 0..256 {
+            let name = format!("peer-{number}");
+            let other = Other::Channel(ChannelRef::new("cc-data", &name));
+            large.open.insert(ConnectionKey { direction: Direction::Egress, name, other });
+        }
+        let written = merged(&path(), &large, None).unwrap();
+        assert!(
+            strings(&serde_json::to_value(&large).unwrap()) > 1000 && strings(&written) < 10,
+            "as one text"
+        );
+        assert_eq!(understood::<Ledger>(&written).unwrap(), large);
+        assert_eq!(
+            merged(&path(), &ledger(), Some(&written)).unwrap()["channel"]["name"],
+            "voice",
+            "small again"
+        );
+        // What a later release added is kept inside the text too.
+        let mut text: Value = serde_json::from_str(written["text"].as_str().unwrap()).unwrap();
+        text["escrow"] = "notary".into();
+        let before = json!({"schema": 1, "text": text.to_string()});
+        let again = merged(&path(), &large, Some(&before)).unwrap();
+        assert!(again["text"].as_str().unwrap().contains("notary"));
     }
 
     #[test]

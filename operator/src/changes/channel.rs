@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    Channel, ChannelStatus,
+    CONSENTS_ANNOTATION, Channel, ChannelStatus,
     channel::AuthorityStatus,
     condition::{self, is_true},
     names::ChannelRef,
@@ -41,6 +41,10 @@ fn wakes(
     new: Option<&Channel>,
 ) -> BTreeSet<Subject> {
     let mut woken = BTreeSet::new();
+    // What it says of namespaces that were made anew is no part of its spec.
+    if consents(old) != consents(new) {
+        woken.insert(Subject::Channel(name.clone()));
+    }
     let spec_changed = old.map(|old| &old.spec) != new.map(|new| &new.spec)
         || old.and_then(|old| old.uid()) != new.and_then(|new| new.uid());
     if spec_changed {
@@ -82,6 +86,10 @@ pub fn audited(world: &World, namespace: &str) -> impl Iterator<Item = Subject> 
         .map(|(name, _)| Subject::Channel(ChannelRef::new(namespace, name)))
         .collect::<Vec<_>>()
         .into_iter()
+}
+
+fn consents(channel: Option<&Channel>) -> Option<&String> {
+    channel?.metadata.annotations.as_ref()?.get(CONSENTS_ANNOTATION)
 }
 
 fn told(channel: Option<&Channel>) -> Option<(Option<&AuthorityStatus>, bool)> {

@@ -70,6 +70,16 @@ pub async fn declared(client: &Client, namespace: &str) -> kube::Result<Vec<Decl
     Ok(found.items.into_iter().map(declared).collect())
 }
 
+/// The UID of the Channel of that name, as the API server has it now.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn uid(client: &Client, channel: &ChannelRef) -> kube::Result<Option<String>> {
+    let channels: Api<Channel> = Api::namespaced(client.clone(), &channel.namespace);
+    let found = channels.list_metadata(&named(&channel.name)).await?;
+    Ok(found.items.into_iter().find_map(|found| found.metadata.uid))
+}
+
 /// The Channels of a namespace, and of its pods those of these names: enough to judge their requests by.
 ///
 /// # Errors

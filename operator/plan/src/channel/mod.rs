@@ -7,7 +7,10 @@ pub mod declaration;
 pub mod delivery;
 pub mod ownership;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -26,6 +29,7 @@ use crate::{
         specs,
     },
     consent::{
+        self,
         connection::{self, Connection, Memory, State},
         extra_trust::{self, ExtraTrust},
     },
@@ -35,6 +39,7 @@ use crate::{
         self,
         connection::{ConnectionKey, Other},
         ledger::{Access, Ledger},
+        views::{PeerView, View},
     },
     world::{World, domain, peers_of},
 };
@@ -85,6 +90,19 @@ pub struct Plan {
     pub keys: Vec<WantedKey>,
     /// Who should have access in Vault; none when it seals nothing or there is no such ServiceAccount.
     pub access: Option<Access>,
+    /// The declarations that this is planned by.
+    pub views: Views,
+}
+
+/// The declarations that a plan follows.
+#[derive(Clone, Debug, Default)]
+pub struct Views {
+    /// The Channel's own.
+    pub own: View,
+    /// Those of the Channels with which connections are open, by namespace and name.
+    pub peers: BTreeMap<String, PeerView>,
+    /// Whether a newer one of the Channel itself was recorded: nothing new opens by this one.
+    pub outdated: bool,
 }
 
 /// Why nothing at all can be done for a Channel: no trust domain says where its keys are.
@@ -103,7 +121,8 @@ pub fn plan(
 ) -> Result<Plan, Ungoverned> {
     let open = ledger.map(|ledger| ledger.open.clone()).unwrap_or_default();
     let extra = ledger.map(|ledger| ledger.extra_trust.clone()).unwrap_or_default();
-    with_open(channel, name, world, ledger, Noted { open: &open, extra: Some(&extra) }, now)
+    let views = ledger.map(|ledger| (ledger.follows.as_ref(), &ledger.peers));
+    with_open(channel, name, world, ledger, Noted { open: &open, extra: Some(&extra), views }, now)
 }
 
 /// Plans `channel` while its ledger cannot be read: good for taking away, and for nothing else.
@@ -120,7 +139,7 @@ pub fn plan_withdrawals(
     now: Timestamp,
 ) -> Result<Plan, Ungoverned> {
     let open = connection::declared(channel, name);
-    with_open(channel, name, world, None, Noted { open: &open, extra: None }, now)
+    with_open(channel, name, world, None, Noted { open: &open, extra: None, views: None }, now)
 }
 
 /// What is noted as open, and as trusted beside it; none where everything declared counts.
@@ -128,6 +147,7 @@ pub fn plan_withdrawals(
 struct Noted<'a> {
     open: &'a BTreeSet<ConnectionKey>,
     extra: Option<&'a BTreeSet<record::extra_trust::ExtraTrustKey>>,
+    views: Option<(Option<&'a View>, &'a BTreeMap<String, PeerView>)>,
 }
 
 fn with_open(
@@ -162,16 +182,26 @@ fn with_open(
         }
     };
     let mut stalled = stalled_peers(channel, name, world, now);
-    let memory = Memory { open: Some(noted.open), stalled: Some(&stalled) };
+    let peers = noted.views.map(|(_, peers)| peers);
+    let memory = Memory { open: Some(noted.open), stalled: Some(&stalled), peers };
     let mut connections = connection::connections(channel, name, &domain, world, memory, now);
     let mut extra_trust = extra_trust::judge(channel, &domain, world, now);
     if matches!(scope, Scope::Frozen | Scope::Stalled(_)) {
-        hold_back(&mut connections, noted.open);
+        hold_back(&mut connections, noted.open, HELD_BACK);
         if let Some(noted) = noted.extra {
             extra_trust::hold_back(&mut extra_trust, noted);
         }
         stalled.insert(name.clone());
     }
+    let view = consent::view(channel);
+    let outdated = noted.views.and_then(|(own, _)| own).is_some_and(|recorded| view.is_older_than(recorded));
+    if outdated {
+        hold_back(&mut connections, noted.open, OUTDATED);
+        if let Some(noted) = noted.extra {
+            extra_trust::hold_back(&mut extra_trust, noted);
+        }
+    }
+    let views = Views { own: view, peers: peer_views(&connections, world), outdated };
     let policy = network::channel_policy(channel, name, &domain, &connections, world, &stalled);
     let keys = match declaration.as_ref().and_then(|declaration| declaration.retention.as_ref()) {
         Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
@@ -185,7 +215,11 @@ fn with_open(
         secret_name,
         holds,
         external: secrets::external(channel).map(str::to_owned),
-        access: access(channel, name, world),
+        access: if outdated {
+            ledger.and_then(|ledger| ledger.access.clone())
+        } else {
+            access(channel, name, world)
+        },
         delivery,
         id,
         domain,
@@ -195,6 +229,7 @@ fn with_open(
         extra_trust,
         policy,
         keys,
+        views,
     })
 }
 
@@ -213,16 +248,40 @@ fn stalled_peers(
         .collect()
 }
 
+/// Why nothing new opens, and the next step.
+const HELD_BACK: (&str, &str) = (
+    "nothing new opens while this Channel is Stalled or its namespace frozen",
+    "see the conditions of this Channel",
+);
+const OUTDATED: (&str, &str) = (
+    "what is known of this Channel is older than what was recorded of it",
+    "nothing: it is read anew, and opens then",
+);
+
+/// The declarations of the Channels with which connections are open.
+fn peer_views(connections: &[Connection], world: &World) -> BTreeMap<String, PeerView> {
+    let seen = |other: &ChannelRef| {
+        let view = consent::view(world.channel(other)?);
+        let namespace_uid = world.namespaces.get(&other.namespace)?.uid.clone();
+        Some((other.to_string(), PeerView { view, namespace_uid }))
+    };
+    let open = connections.iter().filter(|connection| connection.is_open());
+    open.filter_map(|connection| match &connection.other {
+        Other::Channel(other) => seen(other),
+        Other::Party(_) | Other::Service(_) => None,
+    })
+    .collect()
+}
+
 /// Where nothing new may open, only what was open stays so.
-fn hold_back(connections: &mut [Connection], open: &BTreeSet<ConnectionKey>) {
+fn hold_back(connections: &mut [Connection], open: &BTreeSet<ConnectionKey>, why: (&str, &str)) {
     for connection in connections.iter_mut().filter(|connection| connection.is_open()) {
         if !open.contains(&connection.key()) {
             connection.state = State::AwaitingConsent;
             connection.ports = Vec::new();
             connection.listeners = Vec::new();
-            connection.reason =
-                Some("nothing new opens while this Channel is Stalled or its namespace frozen".into());
-            connection.next_step = Some("see the conditions of this Channel".into());
+            connection.reason = Some(why.0.to_owned());
+            connection.next_step = Some(why.1.to_owned());
         }
     }
 }
@@ -259,6 +318,26 @@ impl Plan {
             })
     }
 
+    /// Notes by which declarations connections are open.
+    fn note_views(&self, ledger: &mut Ledger) {
+        if !self.views.outdated {
+            ledger.follows = Some(self.views.own.clone());
+        }
+        let channels = self.connections.iter().filter_map(|one| match &one.other {
+            Other::Channel(name) => Some(name.to_string()),
+            Other::Party(_) | Other::Service(_) => None,
+        });
+        let declared: BTreeSet<_> = channels.collect();
+        ledger.peers.retain(|peer, _| declared.contains(peer));
+        for (peer, seen) in &self.views.peers {
+            let older =
+                ledger.peers.get(peer).is_some_and(|recorded| seen.view.is_older_than(&recorded.view));
+            if !older {
+                ledger.peers.insert(peer.clone(), seen.clone());
+            }
+        }
+    }
+
     /// The ledger as it is written before anything is made or opened. `withdrawn` and `presented`: see
     /// [`note_connections`](Self::note_connections).
     pub fn remember(
@@ -274,6 +353,7 @@ impl Plan {
         // What could not be withdrawn must not be forgotten.
         let before = if withdrawn { BTreeSet::new() } else { ledger.extra_trust };
         ledger.extra_trust = in_force.into_iter().chain(before).collect();
+        self.note_views(&mut ledger);
         ledger
     }
 }

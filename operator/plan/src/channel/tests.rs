@@ -1,3 +1,5 @@
+mod fence;
+
 use serde_json::{Value, json};
 
 use super::*;

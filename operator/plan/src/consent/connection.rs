@@ -12,7 +12,7 @@
 
 mod judge;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use subrosa_crds::{
@@ -25,7 +25,10 @@ use subrosa_crds::{
 };
 
 use crate::{
-    record::connection::{ConnectionKey, Other},
+    record::{
+        connection::{ConnectionKey, Other},
+        views::PeerView,
+    },
     world::World,
 };
 
@@ -106,6 +109,8 @@ pub struct Memory<'a> {
     pub open: Option<&'a BTreeSet<ConnectionKey>>,
     /// Peers that are Stalled: their declarations may be a bad edit.
     pub stalled: Option<&'a BTreeSet<ChannelRef>>,
+    /// The declarations with which connections were opened before, by the other Channel's namespace and name.
+    pub peers: Option<&'a BTreeMap<String, PeerView>>,
 }
 
 /// Judges every connection that `channel` declares, in the order of accepts, then connectsTo.

@@ -13,8 +13,13 @@ use subrosa_crds::{
 };
 
 use crate::record::{
-    connection::ConnectionKey, ended::Ended, extra_trust, generations::Generations, issuances::Issuances,
+    connection::ConnectionKey,
+    ended::Ended,
+    extra_trust,
+    generations::Generations,
+    issuances::Issuances,
     pods::PodCertificates,
+    views::{PeerView, View},
 };
 
 /// The record of one Channel.
@@ -46,6 +51,12 @@ pub struct Ledger {
     /// The connections that are open, noted before they are opened.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub open: BTreeSet<ConnectionKey>,
+    /// The declaration of this Channel by which the record was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<View>,
+    /// The declarations of the other Channels with which connections were opened, by namespace and name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub peers: BTreeMap<String, PeerView>,
     /// The further authorities that are trusted, noted before they are.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub extra_trust: BTreeSet<extra_trust::ExtraTrustKey>,
@@ -111,6 +122,8 @@ impl Ledger {
             ended: Some(Ended::default()),
             access: None,
             open: BTreeSet::new(),
+            follows: None,
+            peers: BTreeMap::new(),
             extra_trust: BTreeSet::new(),
             closing: Vec::new(),
             pods: None,

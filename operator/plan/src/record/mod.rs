@@ -8,3 +8,4 @@ pub mod issuances;
 pub mod keys;
 pub mod ledger;
 pub mod pods;
+pub mod views;

@@ -46,7 +46,10 @@ use subrosa_records::channels::Entry;
 
 use self::withdraw::Withdrawn;
 use super::{access, certificate, network, objects};
-use crate::{context::Context, observe::DomainVault};
+use crate::{
+    context::Context,
+    observe::{DomainVault, asked},
+};
 
 /// The CA certificates that each peer's ledger has.
 type Authorities = BTreeMap<ChannelRef, Vec<String>>;
@@ -95,7 +98,10 @@ pub async fn carry_out(
     let entry = match &vault {
         Ok(vault) => {
             vault.unsettle(id);
-            vault.ledgers.get(id).await.map_err(|error| vault.fault(&error))
+            match vault.ledgers.get(id).await {
+                Ok(entry) => is_this_one(ctx, channel, name, &entry).await.map(|()| entry),
+                Err(error) => Err(vault.fault(&error)),
+            }
         }
         Err(fault) => Err(fault.clone()),
     };
@@ -162,6 +168,30 @@ pub async fn carry_out(
     };
     let (wake_at, news) = (work.wake.into_iter().min(), work.news);
     Ok(Outcome { plan, applied, wake_at, news, waits: false })
+}
+
+/// A record that follows another Channel of the same name is gone on with only if the API server itself says that this
+/// one is there: what a watch has is as likely the one that was deleted.
+async fn is_this_one(
+    ctx: &Context,
+    channel: &Channel,
+    name: &ChannelRef,
+    entry: &Entry,
+) -> Result<(), Fault> {
+    let recorded = entry.record.as_ref().and_then(|record| record.follows.as_ref());
+    let uid = channel.metadata.uid.as_deref().unwrap_or_default();
+    if recorded.is_none_or(|recorded| recorded.uid == uid) {
+        return Ok(());
+    }
+    let live = asked::uid(&ctx.client, name).await;
+    let live = live.map_err(|error| objects::fault(&format!("reading Channel {name}"), &error))?;
+    if live.as_deref() == Some(uid) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        "ViewOutdated",
+        format!("what is known of Channel {name} is older than what the API server has: it is read anew"),
+    ))
 }
 
 impl Work<'_> {

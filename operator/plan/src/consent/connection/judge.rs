@@ -27,6 +27,15 @@ pub(super) struct Judge<'a> {
     pub(super) now: Timestamp,
 }
 
+/// Whether the annotation of `channel` consents to the namespace of that name as it is now.
+fn consents_anew(channel: &Channel, namespace: &str, uid: &str) -> bool {
+    let annotations = channel.metadata.annotations.as_ref();
+    let text = annotations.and_then(|all| all.get(subrosa_crds::CONSENTS_ANNOTATION));
+    text.is_some_and(|text| {
+        text.split([',', ' ']).filter_map(|one| one.split_once('=')).any(|one| one == (namespace, uid))
+    })
+}
+
 /// What becomes of a connection: its state, and the ports that go with it.
 struct Verdict {
     state: State,
@@ -108,6 +117,9 @@ impl Judge<'_> {
                 );
             }
         }
+        if let Some(verdict) = self.recreated(other).or_else(|| self.outdated(peer, other, was_open)) {
+            return verdict;
+        }
         let theirs = match direction {
             Direction::Ingress => &peer.spec.connects_to,
             Direction::Egress => &peer.spec.accepts,
@@ -150,6 +162,43 @@ impl Judge<'_> {
                     "add one on the other side",
                 )
             })
+    }
+
+    /// Consent is to a namespace as it was, and not to another that got its name later: whoever may make namespaces could
+    /// take the place of one that was deleted.
+    fn recreated(&self, other: &ChannelRef) -> Option<Verdict> {
+        let now = &self.world.namespaces.get(&other.namespace)?.uid;
+        let recorded = self.memory.peers?.iter().find_map(|(peer, seen)| {
+            (peer.split_once('/')?.0 == other.namespace).then_some(&seen.namespace_uid)
+        })?;
+        if recorded == now || consents_anew(self.channel, &other.namespace, now) {
+            return None;
+        }
+        Some(Verdict::not_open(
+            State::AwaitingConsent,
+            format!(
+                "namespace {} was deleted and made anew: this Channel consented to the one before",
+                other.namespace
+            ),
+            format!(
+                "if the new one is meant, annotate this Channel with {}: {}={now}",
+                subrosa_crds::CONSENTS_ANNOTATION,
+                other.namespace
+            ),
+        ))
+    }
+
+    /// A declaration that is older than the one by which a connection was opened before opens nothing.
+    fn outdated(&self, peer: &Channel, other: &ChannelRef, was_open: bool) -> Option<Verdict> {
+        let recorded = self.memory.peers?.get(&other.to_string())?;
+        if was_open || !crate::consent::view(peer).is_older_than(&recorded.view) {
+            return None;
+        }
+        Some(Verdict::not_open(
+            State::AwaitingConsent,
+            format!("what is known of Channel {other} is older than what was recorded of it"),
+            "nothing: it is read anew",
+        ))
     }
 
     fn party(&self, mine: &Peer, direction: Direction) -> Verdict {

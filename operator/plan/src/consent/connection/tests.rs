@@ -410,7 +410,7 @@ fn a_stalled_peer_keeps_what_was_open_and_opens_nothing_new() {
     let was_open = BTreeSet::from([only(&scene, "cc-front/voice").key()]);
     let nothing = BTreeSet::new();
     let judge = |open: &BTreeSet<ConnectionKey>, stalled: &BTreeSet<ChannelRef>| {
-        let memory = Memory { open: Some(open), stalled: Some(stalled) };
+        let memory = Memory { open: Some(open), stalled: Some(stalled), peers: None };
         let [one] = judged_with(&scene, "cc-front/voice", memory).try_into().unwrap();
         one
     };
@@ -447,7 +447,7 @@ fn a_stalled_peer_keeps_what_was_open_and_opens_nothing_new() {
 fn a_stalled_peer_may_still_withdraw() {
     let stalled = BTreeSet::from([named("cc-data/recorder")]);
     let was_open = BTreeSet::from([only(&pair(json!({}), json!({})), "cc-front/voice").key()]);
-    let memory = Memory { open: Some(&was_open), stalled: Some(&stalled) };
+    let memory = Memory { open: Some(&was_open), stalled: Some(&stalled), peers: None };
     let narrower = pair(json!({}), json!({"listeners": ["rtp"]}));
     assert_eq!(brief(&judged_with(&narrower, "cc-front/voice", memory)[0]), open(&["10000-10100/UDP"]));
     let withdrawn = pair(json!({}), json!({"name": "nobody"}));
