@@ -11,6 +11,7 @@ mod closing;
 mod faults;
 mod foreign;
 mod generations;
+mod gone;
 mod handshake;
 mod healing;
 mod identity;

@@ -98,6 +98,11 @@ impl World {
         self.operator.as_ref().map(|operator| operator.log().unwrap_or_default()).unwrap_or_default()
     }
 
+    /// The running operator's metrics.
+    pub async fn metrics(&self) -> String {
+        self.operator.as_ref().unwrap().metrics().await.unwrap()
+    }
+
     pub async fn governed(&self, namespace: &str) -> String {
         governed_namespace(&self.env, namespace, DOMAIN).await.unwrap()
     }
