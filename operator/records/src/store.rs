@@ -176,6 +176,11 @@ impl<R: Record> Store<R> {
         self.cache().remove(path);
     }
 
+    /// Forgets what is remembered of records that belong to no identity for which `is_there` holds.
+    pub fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        self.cache().retain(|path, _| path.identity().is_none_or(&is_there));
+    }
+
     /// How many records are remembered.
     pub fn remembered(&self) -> usize {
         self.cache().len()

@@ -100,3 +100,82 @@ pub async fn requested(client: &Client, namespace: &str, pods: &[&str]) -> kube:
     }
     Ok(world)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::StatusCode;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An API server with this namespace, and these answers to a list of Channels and of pods.
+    fn server(uid: Option<&'static str>, channels: Result<Value, u16>, pods: Value) -> Client {
+        let answer = move |request: http::Request<Body>| {
+            let (path, query) =
+                (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
+            let namespaces: Vec<_> =
+                uid.iter().map(|uid| json!({"metadata": {"name": "cc", "uid": uid}})).collect();
+            let listed = match path.rsplit('/').next() {
+                Some("namespaces") => Ok(json!(namespaces)),
+                Some("channels") => channels.clone(),
+                _ => Ok(pods.clone()),
+            };
+            async move {
+                assert!(!query.contains("resourceVersion"), "what is so now: {query}");
+                let (code, body) = match listed {
+                    Ok(items) => (200, json!({"metadata": {"resourceVersion": "7"}, "items": items})),
+                    Err(code) => (code, json!({"kind": "Status", "code": code, "message": "", "reason": ""})),
+                };
+                let body = Body::from(body.to_string().into_bytes());
+                let answer = http::Response::builder().status(StatusCode::from_u16(code).unwrap()).body(body);
+                Ok::<_, Infallible>(answer.unwrap())
+            }
+        };
+        Client::new(tower::service_fn(answer), "default")
+    }
+
+    fn channel(metadata: Value) -> Value {
+        let mut whole = json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel", "metadata": {"name": "voice", "namespace": "cc"},
+            "spec": {"workload": {"selector": {"matchLabels": {"app": "voice"}}}},
+        });
+        whole["metadata"].as_object_mut().unwrap().extend(metadata.as_object().cloned().unwrap());
+        whole
+    }
+
+    async fn gone(uid: Option<&'static str>, channels: Result<Value, u16>) -> Option<bool> {
+        let client = server(uid, channels, json!([]));
+        is_gone(&client, &ChannelRef::new("cc", "voice"), &ChannelId::mint("u", "voice")).await.ok()
+    }
+
+    #[tokio::test]
+    async fn what_the_api_server_has_is_not_gone_and_what_it_does_not_say_is_not_known() {
+        let there = || Ok(json!([channel(json!({}))]));
+        assert_eq!(gone(Some("u"), there()).await, Some(false));
+        assert_eq!(gone(Some("u"), Ok(json!([]))).await, Some(true));
+        assert_eq!(gone(None, there()).await, Some(true), "its namespace is gone");
+        assert_eq!(gone(Some("another"), there()).await, Some(true), "its namespace was made anew");
+        let going = channel(json!({"deletionTimestamp": "2026-11-22T12:00:00Z"}));
+        assert_eq!(gone(Some("u"), Ok(json!([going]))).await, Some(true), "whoever holds it back");
+        assert_eq!(gone(Some("u"), Err(404)).await, Some(true), "the kind is not served");
+        for silent in [500, 503, 403] {
+            assert_eq!(gone(Some("u"), Err(silent)).await, None, "{silent}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_judged_by_the_pod_and_the_channels_of_its_namespace() {
+        let pod = json!({"metadata": {"name": "voice-0", "namespace": "cc", "uid": "p", "labels": {"app": "voice"}}});
+        let going = json!({"name": "going", "deletionTimestamp": "2026-11-22T12:00:00Z"});
+        let channels = json!([channel(json!({"uid": "c", "generation": 3})), channel(going)]);
+        let client = server(Some("u"), Ok(channels), json!([pod]));
+        let world = requested(&client, "cc", &["voice-0"]).await.unwrap();
+        assert_eq!(world.pods["cc"]["voice-0"].uid, "p");
+        let names: Vec<_> = world.all_channels().map(|(name, _)| name.name).collect();
+        assert_eq!(names, ["voice"]);
+        assert!(requested(&server(Some("u"), Err(500), json!([])), "cc", &["voice-0"]).await.is_err());
+    }
+}

@@ -1,7 +1,9 @@
 //! The Vault of each trust domain: connected, logged in and kept so.
 
+mod kept;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -159,44 +161,8 @@ impl DomainVault {
         self.unsigned().contains_key(serial)
     }
 
-    /// Forgets what was read of Channels but these, and what is too old to be believed.
-    fn keep(&self, ids: &BTreeSet<ChannelId>) {
-        let of = |name: &TransitKeyName| name.as_str().split('.').next().and_then(|id| id.parse().ok());
-        self.keys().retain(|name, _| of(name).is_some_and(|id: ChannelId| ids.contains(&id)));
-        self.granted().retain(|_, (seen, _)| seen.elapsed() < MEMORY);
-        self.unsigned().retain(|_, at| at.elapsed() < COUNTED);
-    }
-
-    fn kept(&self) -> [(&'static str, usize); 4] {
-        let (keys, grants) = (self.keys().len(), self.granted().len());
-        let (records, settled) = (self.ledgers.remembered(), self.gone().len());
-        [("keys", keys), ("grants", grants), ("records", records), ("settledOrphans", settled)]
-    }
-
     fn unsigned(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
         self.unsigned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that the Channel of this identity is gone and has nothing left that could be withdrawn: its record and its
-    /// keys need not be remembered.
-    pub fn settle(&self, id: &ChannelId, name: &ChannelRef) {
-        self.ledgers.forget(id);
-        self.keys().retain(|key, _| !is_of(key, id));
-        self.gone().insert(id.clone(), name.clone());
-    }
-
-    /// The Channel of that identity, where it is [settled](Self::settle).
-    pub fn settled(&self, id: &ChannelId) -> Option<ChannelRef> {
-        self.gone().get(id).cloned()
-    }
-
-    /// Notes that the Channel of this identity is worked on: it may have something to withdraw again.
-    pub fn unsettle(&self, id: &ChannelId) {
-        self.gone().remove(id);
-    }
-
-    fn gone(&self) -> MutexGuard<'_, BTreeMap<ChannelId, ChannelRef>> {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the session is logged in, or why not.
@@ -226,11 +192,6 @@ impl Drop for DomainVault {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-/// Whether a key is of the Channel of this identity.
-fn is_of(key: &TransitKeyName, id: &ChannelId) -> bool {
-    key.as_str().strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Metadata as a text to compare: an entry a line. (Names and identities hold neither `=` nor line ends.)
@@ -320,22 +281,6 @@ impl Vaults {
         if let Some(tokens) = &self.lead.tokens {
             tokens.forget(domain);
         }
-    }
-
-    /// Ends the connections of trust domains but these, and forgets what was read of Channels but these: they are gone.
-    pub fn keep(&self, domains: &BTreeSet<String>, ids: &BTreeSet<ChannelId>) {
-        let gone: Vec<_> =
-            self.connecting().keys().filter(|domain| !domains.contains(*domain)).cloned().collect();
-        gone.iter().for_each(|domain| self.forget(domain));
-        let all: Vec<_> = self.known().values().map(|(_, vault)| Arc::clone(vault)).collect();
-        all.iter().for_each(|vault| vault.keep(ids));
-    }
-
-    /// How much is kept of what Vaults said.
-    #[must_use]
-    pub fn kept(&self) -> Vec<(&'static str, usize)> {
-        let all: Vec<_> = self.known().values().map(|(_, vault)| Arc::clone(vault)).collect();
-        all.iter().flat_map(|vault| vault.kept()).collect()
     }
 
     async fn connect(&self, domain: &TrustDomain, wiring: &Wiring) -> Result<DomainVault, Fault> {

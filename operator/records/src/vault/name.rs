@@ -216,6 +216,11 @@ impl RecordPath {
         Self { path: format!("keys/{id}/{class}/{month}"), pattern: "keys/+/+/+" }
     }
 
+    /// The identity of the Channel that the record belongs to; none where it is of none.
+    pub fn identity(&self) -> Option<&str> {
+        self.path.split('/').nth(1)
+    }
+
     /// The record of the store itself, `domain`.
     pub fn domain() -> Self {
         Self { path: "domain".to_owned(), pattern: "domain" }

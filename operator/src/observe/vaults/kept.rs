@@ -1,0 +1,85 @@
+//! What is remembered of Vaults, and its end.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, MutexGuard, PoisonError},
+};
+
+use subrosa_crds::names::{ChannelId, ChannelRef};
+use subrosa_records::vault::TransitKeyName;
+
+use super::{COUNTED, DomainVault, MEMORY, Vaults};
+
+impl DomainVault {
+    /// Notes that the Channel of this identity is gone and has nothing left that could be withdrawn: its record and its
+    /// keys need not be remembered.
+    pub fn settle(&self, id: &ChannelId, name: &ChannelRef) {
+        self.ledgers.forget(id);
+        self.keys().retain(|key, _| !is_of(key, id));
+        self.gone().insert(id.clone(), name.clone());
+    }
+
+    /// The Channel of that identity, where it is [settled](Self::settle).
+    pub fn settled(&self, id: &ChannelId) -> Option<ChannelRef> {
+        self.gone().get(id).cloned()
+    }
+
+    /// Notes that the Channel of this identity is worked on: it may have something to withdraw again.
+    pub fn unsettle(&self, id: &ChannelId) {
+        self.gone().remove(id);
+    }
+
+    fn gone(&self) -> MutexGuard<'_, BTreeMap<ChannelId, ChannelRef>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what was read of Channels but these, and what is too old to be believed.
+    fn keep(&self, ids: &BTreeSet<ChannelId>) {
+        let of = |name: &TransitKeyName| name.as_str().split('.').next().and_then(|id| id.parse().ok());
+        self.keys().retain(|name, _| of(name).is_some_and(|id: ChannelId| ids.contains(&id)));
+        self.granted().retain(|_, (seen, _)| seen.elapsed() < MEMORY);
+        self.unsigned().retain(|_, at| at.elapsed() < COUNTED);
+        self.key_records.keep(|id| id.parse().is_ok_and(|id: ChannelId| ids.contains(&id)));
+        // The look at all keys reads records of what is gone too.
+        self.gone().keys().for_each(|id| self.ledgers.forget(id));
+    }
+
+    fn kept(&self) -> [(&'static str, usize); 5] {
+        let (keys, grants) = (self.keys().len(), self.granted().len());
+        let (records, settled) = (self.ledgers.remembered(), self.gone().len());
+        let key_records = self.key_records.remembered();
+        [
+            ("keys", keys),
+            ("keyRecords", key_records),
+            ("grants", grants),
+            ("records", records),
+            ("settledOrphans", settled),
+        ]
+    }
+}
+
+impl Vaults {
+    /// Ends the connections of trust domains but these, and forgets what was read of Channels but these: they are gone.
+    pub fn keep(&self, domains: &BTreeSet<String>, ids: &BTreeSet<ChannelId>) {
+        let gone: Vec<_> =
+            self.connecting().keys().filter(|domain| !domains.contains(*domain)).cloned().collect();
+        gone.iter().for_each(|domain| self.forget(domain));
+        let all: Vec<_> = self.known().values().map(|(_, vault)| Arc::clone(vault)).collect();
+        all.iter().for_each(|vault| vault.keep(ids));
+    }
+
+    /// How much is kept of what Vaults said.
+    #[must_use]
+    pub fn kept(&self) -> Vec<(&'static str, usize)> {
+        let all: Vec<_> = self.known().values().map(|(_, vault)| Arc::clone(vault)).collect();
+        all.iter().flat_map(|vault| vault.kept()).collect()
+    }
+}
+
+/// Whether a key is of the Channel of this identity.
+fn is_of(key: &TransitKeyName, id: &ChannelId) -> bool {
+    key.as_str().strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+use std::{sync::Mutex, time::Instant};
+
+use subrosa_records::{
+    aliases::AliasLocks,
+    channels::ChannelRecords,
+    store::Store,
+    vault::{MountPath, Vault, VaultAddress, VaultConfig, auth::SessionState, kv::Kv, transit::Transit},
+};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+/// A Vault that nobody asks.
+fn vault() -> DomainVault {
+    let address = VaultAddress::parse("http://127.0.0.1:1", true).unwrap();
+    let vault = Vault::new(VaultConfig::new(address)).unwrap();
+    let mount = |text: &str| MountPath::new(text).unwrap();
+    let kv = Kv::new(vault.clone(), mount("subrosa"));
+    DomainVault {
+        transit: Transit::new(vault.clone(), mount("transit")),
+        ledgers: ChannelRecords::new(kv.clone()),
+        key_records: Store::new(kv.clone()),
+        kv,
+        vault,
+        auth_mount: mount("kubernetes"),
+        aliases: OnceCell::new(),
+        alias_locks: AliasLocks::default(),
+        keys: Mutex::default(),
+        granted: Mutex::default(),
+        unsigned: Mutex::default(),
+        settled: Mutex::default(),
+        session: tokio::sync::watch::channel(SessionState::LoggedIn).1,
+        stop: CancellationToken::new(),
+    }
+}
+
+fn read_key(vault: &DomainVault, id: &ChannelId) {
+    let name = TransitKeyName::new(format!("{id}.call-recording.2026")).unwrap();
+    vault.keys().insert(name, (Instant::now(), "{}".into()));
+}
+
+#[test]
+fn of_a_channel_that_is_settled_a_name_is_kept_until_it_is_worked_on_again() {
+    let vault = vault();
+    let (here, gone) = (ChannelId::mint("u", "here"), ChannelId::mint("u", "gone"));
+    [&here, &gone].into_iter().for_each(|id| read_key(&vault, id));
+    let name = ChannelRef::new("cc-front", "gone");
+    vault.settle(&gone, &name);
+    assert_eq!((vault.settled(&gone), vault.settled(&here)), (Some(name), None));
+    let kept: BTreeMap<_, _> = vault.kept().into();
+    assert_eq!((kept["keys"], kept["records"], kept["settledOrphans"]), (1, 0, 1));
+    vault.unsettle(&gone);
+    assert_eq!(vault.settled(&gone), None, "it may have something to withdraw again");
+}
+
+#[test]
+fn keys_of_channels_that_are_gone_are_not_remembered() {
+    let vault = vault();
+    let ids: Vec<_> = (0..1000).map(|number| ChannelId::mint("u", &format!("c-{number}"))).collect();
+    ids.iter().for_each(|id| read_key(&vault, id));
+    let there: BTreeSet<_> = ids.iter().take(3).cloned().collect();
+    vault.keep(&there);
+    let left: BTreeSet<_> = vault.keys().keys().map(|name| name.as_str().to_owned()).collect();
+    assert_eq!(left.len(), 3);
+    assert!(there.iter().all(|id| left.iter().any(|name| name.starts_with(id.as_str()))), "{left:?}");
+}
