@@ -28,5 +28,6 @@ mod records;
 mod recreated;
 mod rotation;
 mod tampering;
+mod upgrade;
 mod vault;
 mod world;

@@ -69,11 +69,16 @@ impl World {
     }
 
     pub async fn start_operator(&mut self) {
+        self.start_program(None).await;
+    }
+
+    /// Starts another binary than the one that was built, such as an earlier release.
+    pub async fn start_program(&mut self, program: Option<PathBuf>) {
         let through = self.proxy.as_ref().map(|proxy| {
             let token = &self.installed.token;
             self.env.kubeconfig_through(proxy.endpoint(), "operator-behind", token).unwrap()
         });
-        let options = Options { kubeconfig: through, ..Options::default() };
+        let options = Options { kubeconfig: through, program, ..Options::default() };
         self.operator = Some(Operator::start_with(&self.installed, options).await.unwrap());
     }
 
