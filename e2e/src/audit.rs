@@ -106,6 +106,11 @@ impl ApiAuditEntry {
         mutating && accepted && self.stage == "ResponseComplete" && !self.request_uri.contains("dryRun=")
     }
 
+    /// Whether this is a finished GET of one object or a list of several.
+    pub fn is_read(&self) -> bool {
+        matches!(self.verb.as_str(), "get" | "list") && self.stage == "ResponseComplete"
+    }
+
     /// The plural resource name with subresource, such as `channels/status`; empty without an object.
     pub fn resource(&self) -> String {
         match &self.object_ref {

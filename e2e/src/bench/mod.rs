@@ -5,7 +5,10 @@ mod crowd;
 mod drift;
 mod table;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use rustix::param::clock_ticks_per_second;
@@ -40,13 +43,18 @@ const DOMAIN: &str = "oosterlinde";
 /// How often a single Channel is added.
 const ROUNDS: usize = 9;
 
-/// Measures, and returns the table.
+/// Measures the operator of this program, or of this working tree, and returns the table.
 ///
 /// # Errors
 /// When a part does not come to its end.
-pub async fn run(sizes: Sizes) -> Result<String> {
-    say("building the operator optimised (minutes the first time)");
-    let program = tokio::task::spawn_blocking(release_binary).await??;
+pub async fn run(sizes: Sizes, program: Option<PathBuf>) -> Result<String> {
+    let program = match program {
+        Some(program) => program,
+        None => {
+            say("building the operator optimised (minutes the first time)");
+            tokio::task::spawn_blocking(release_binary).await??
+        }
+    };
     let env = Environment::builder().local().start().await?;
     let installed = Installation::install(&env, DOMAIN).await?;
     let client = env.admin()?;

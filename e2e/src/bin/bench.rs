@@ -23,6 +23,9 @@ struct Arguments {
     /// How many Channels the operator works on at once, and how many bare writers write.
     #[arg(long, default_value_t = 16)]
     concurrency: u16,
+    /// The operator's program, such as that of another commit; built of this working tree unless given.
+    #[arg(long)]
+    program: Option<PathBuf>,
     /// Where the table goes as well.
     #[arg(long, default_value = "target/bench.md")]
     out: PathBuf,
@@ -30,8 +33,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { channels, many, secrets, concurrency, out } = Arguments::parse();
-    let table = bench::run(Sizes { channels, many, secrets, concurrency }).await?;
+    let Arguments { channels, many, secrets, concurrency, program, out } = Arguments::parse();
+    let table = bench::run(Sizes { channels, many, secrets, concurrency }, program).await?;
     std::fs::write(&out, &table)?;
     subrosa_e2e::tools::say(&format!("\n{table}\nsaved to {}", out.display()));
     Ok(())

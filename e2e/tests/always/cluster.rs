@@ -1,6 +1,6 @@
 //! Subrosa on a cluster of its own, and what an administrator does there.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use kube::{
@@ -182,6 +182,17 @@ impl Cluster {
     /// Where both audit logs end now.
     pub fn mark(&self) -> Result<(Mark, Mark)> {
         Ok((self.env.audit()?.mark(), self.env.openbao().audit().mark()))
+    }
+
+    /// What the operator read at the API server since `mark`, by kind of request. Watches are no reads.
+    pub fn reads_since(&self, mark: (Mark, Mark)) -> Result<BTreeMap<String, usize>> {
+        let api: Vec<ApiAuditEntry> = self.env.audit()?.entries_since(mark.0)?;
+        let user = self.installed.names.user();
+        let mut reads = BTreeMap::new();
+        for entry in api.iter().filter(|entry| entry.user.username == user && entry.is_read()) {
+            *reads.entry(format!("{} {}", entry.verb, entry.resource())).or_default() += 1;
+        }
+        Ok(reads)
     }
 
     /// What was written to the API server as the operator, and to OpenBao by anybody, since `mark`.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use subrosa_e2e::{Operator, installation::governed_namespace, wait};
+use subrosa_e2e::{Operator, audit::Mark, installation::governed_namespace, wait};
 
 use crate::cluster::{Cluster, DOMAIN, PATIENCE};
 
@@ -94,6 +94,20 @@ async fn reconciled(operator: &Operator) -> Result<u64> {
     Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
+/// What the watches tell is not asked for: at most one read of the API server for each Channel that was made. Each
+/// `db` has to read its Secret before it adds a client's authority to the files in it; nothing else needs a read.
+///
+/// What is read once for a namespace or a TrustDomain is no Channel's.
+fn asked_little(cluster: &Cluster, mark: (Mark, Mark), channels: usize) -> Result<usize> {
+    let reads = cluster.reads_since(mark)?;
+    let others = ["rolebindings", "list secrets", "trustdomains", "validatingadmission"];
+    let of_channels =
+        reads.iter().filter(|(what, _)| *what != "get " && others.iter().all(|other| !what.contains(other)));
+    let count: usize = of_channels.map(|(_, count)| count).sum();
+    ensure!(count <= channels, "{count} reads of the API server for {channels} Channels: {reads:?}");
+    Ok(count)
+}
+
 /// What the alerts ask for is there and says what is so: ten Ready Channels, nothing late.
 async fn told(operator: &Operator) -> Result<()> {
     let metrics = operator.metrics().await?;
@@ -144,9 +158,12 @@ async fn a_settled_world_is_quiet() -> Result<()> {
     println!("one deleted Secret: {} API writes, {} OpenBao writes", writes.api.len(), writes.bao.len());
     ensure!(!writes.api.is_empty() && !writes.bao.is_empty(), "the watch is blind: {writes:?}");
 
-    // A restart with a hundred.
+    let mark = cluster.mark()?;
     populate(&cluster, 9, 10).await?;
     settle(&cluster).await?;
+    println!("90 Channels made: {} reads of the API server for them", asked_little(&cluster, mark, 90)?);
+
+    // A restart with a hundred.
     operator.stop();
     let (mark, begun) = (cluster.mark()?, Instant::now());
     let operator = cluster.operator().await?;

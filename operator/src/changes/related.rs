@@ -223,14 +223,13 @@ pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subj
 pub fn secret(cluster: &Cluster, change: Change<PartialObjectMeta<Secret>>) -> BTreeSet<Subject> {
     let owner = match change {
         Change::Applied(key, secret) => {
-            let own = cluster.is_own_secret(&key, secret.metadata.resource_version.as_deref());
             let labels = secret.metadata.labels.unwrap_or_default();
             let Some(channel) = labels.get(CHANNEL_LABEL) else { return BTreeSet::new() };
             let owner = ChannelRef::new(&key.namespace, channel);
-            cluster.saw_secret(key, owner.clone());
-            (!own).then_some(owner)
+            let version = secret.metadata.resource_version;
+            cluster.secrets.told(key, channel, version.as_deref()).then_some(owner)
         }
-        Change::Gone(key) => cluster.forget_secret(&key),
+        Change::Gone(key) => cluster.secrets.gone(&key),
     };
     owner.into_iter().map(Subject::Channel).collect()
 }

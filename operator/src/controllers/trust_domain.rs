@@ -148,7 +148,7 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Optio
     let (mut waiting, mut unasked) = (false, None);
     for id in recorded.iter().filter(|id| !known.contains(id)) {
         if let Some(name) = vault.settled(id)
-            && ctx.cluster.secrets_of(&name).is_empty()
+            && ctx.cluster.secrets.of(&name).is_empty()
         {
             count += 1;
             if names.len() < NAMED_ORPHANS {

@@ -46,6 +46,8 @@ pub enum Slot {
     Empty,
     /// There is one of ours.
     Ours(Box<Secret>),
+    /// There is one of ours that holds exactly what is wanted: this would be read.
+    Observed(Box<ObservedSecret>),
 }
 
 impl Slot {
@@ -54,6 +56,7 @@ impl Slot {
         match self {
             Self::Empty => ObservedSecret::Missing,
             Self::Ours(secret) => observe(secret, own),
+            Self::Observed(observed) => observed.as_ref().clone(),
         }
     }
 }
@@ -147,7 +150,7 @@ pub async fn write(
         Leaf::New(issued, slot) => {
             data.insert(CERTIFICATE.into(), ByteString(issued.chain.clone().into_bytes()));
             data.insert(KEY.into(), ByteString(issued.key.expose_pem().expose_secret().as_bytes().to_vec()));
-            matches!(slot, Slot::Ours(_))
+            !matches!(slot, Slot::Empty)
         }
         Leaf::Kept(secret) => {
             // The type of a Secret cannot be changed.

@@ -94,7 +94,7 @@ async fn withdraw_trust(
 ) -> Result<(), Fault> {
     let channel = &ledger.channel;
     let nothing = ledger.open.is_empty() && ledger.extra_trust.is_empty();
-    if nothing && ctx.cluster.secrets_of(channel).is_empty() || !ctx.cluster.is_prepared(&channel.namespace) {
+    if nothing && ctx.cluster.secrets.of(channel).is_empty() || !ctx.cluster.is_prepared(&channel.namespace) {
         return Ok(());
     }
     let api = objects::namespaced::<Secret>(&ctx.client, &channel.namespace);

@@ -6,10 +6,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use subrosa_crds::names::ChannelRef;
 use subrosa_plan::world::World;
 
-use super::watch::ObjectKey;
+use super::secrets::Secrets;
 
 /// The RoleBinding by which the operator may write in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,23 +22,16 @@ pub enum Binding {
     },
 }
 
-/// The version of a Secret that the operator wrote.
-struct Written {
-    version: String,
-    /// Whether it was there when what is kept was last looked through: the watch had time to show it.
-    old: bool,
-}
-
 /// The world behind a lock, and the namespaces in which the operator may write.
 ///
 /// A decision takes the lock for as long as it thinks, which is microseconds; nobody waits for the
 /// network while holding it.
 #[derive(Default)]
 pub struct Cluster {
+    /// The Secrets of Channels.
+    pub secrets: Secrets,
     world: RwLock<World>,
     bindings: Mutex<BTreeMap<String, Binding>>,
-    written: Mutex<BTreeMap<ObjectKey, Written>>,
-    secrets: Mutex<BTreeMap<ObjectKey, ChannelRef>>,
     denying: Mutex<BTreeMap<String, Timestamp>>,
 }
 
@@ -93,60 +85,17 @@ impl Cluster {
         self.denying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes the version of a Secret that the operator wrote itself.
-    pub fn wrote_secret(&self, key: ObjectKey, version: String) {
-        self.written().insert(key, Written { version, old: false });
-    }
-
-    /// Whether that version of a Secret is the operator's own writing, which is no news.
-    pub fn is_own_secret(&self, key: &ObjectKey, version: Option<&str>) -> bool {
-        version.is_some() && self.written().get(key).map(|one| one.version.as_str()) == version
-    }
-
-    /// Notes that a Secret of a Channel is there.
-    pub fn saw_secret(&self, key: ObjectKey, owner: ChannelRef) {
-        self.secrets().insert(key, owner);
-    }
-
-    /// Notes that a Secret is gone; returns the Channel that it was of.
-    pub fn forget_secret(&self, key: &ObjectKey) -> Option<ChannelRef> {
-        self.written().remove(key);
-        self.secrets().remove(key)
-    }
-
-    /// The names of the Secrets that carry the label of this Channel, as far as they were seen.
-    pub fn secrets_of(&self, channel: &ChannelRef) -> Vec<String> {
-        let first = ObjectKey { namespace: channel.namespace.clone(), name: String::new() };
-        let secrets = self.secrets();
-        let here = secrets.range(first..).take_while(|(key, _)| key.namespace == channel.namespace);
-        here.filter(|(_, owner)| *owner == channel).map(|(key, _)| key.name.clone()).collect()
-    }
-
-    /// Forgets the Secrets of namespaces that are gone, and what was written of Secrets that no watch has shown since.
+    /// Forgets the Secrets of namespaces that are gone, and those that were written and that no watch has shown since.
     pub fn keep(&self) {
         let namespaces: BTreeSet<String> = self.read(|world| world.namespaces.keys().cloned().collect());
         self.bindings().retain(|namespace, _| namespaces.contains(namespace));
-        let mut secrets = self.secrets();
-        secrets.retain(|key, _| namespaces.contains(&key.namespace));
-        self.written().retain(|key, written| {
-            let old = std::mem::replace(&mut written.old, true);
-            secrets.contains_key(key) || (!old && namespaces.contains(&key.namespace))
-        });
+        self.secrets.keep(&namespaces);
     }
 
     /// How much is kept beside the world.
     #[must_use]
-    pub fn kept(&self) -> [(&'static str, usize); 3] {
-        let (secrets, written) = (self.secrets().len(), self.written().len());
-        [("secrets", secrets), ("secretsWritten", written), ("bindings", self.bindings().len())]
-    }
-
-    fn secrets(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, ChannelRef>> {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn written(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Written>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn kept(&self) -> [(&'static str, usize); 2] {
+        [("secrets", self.secrets.kept()), ("bindings", self.bindings().len())]
     }
 
     fn bindings(&self) -> MutexGuard<'_, BTreeMap<String, Binding>> {

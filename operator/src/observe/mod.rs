@@ -9,6 +9,7 @@ pub mod guards;
 pub mod key_watch;
 pub mod pod_certificates;
 pub mod probe;
+pub mod secrets;
 pub mod surroundings;
 pub mod vaults;
 pub mod watch;

@@ -16,6 +16,7 @@ pub mod leaf;
 pub mod observed;
 pub mod reissue;
 pub mod secrets;
+pub mod settled;
 pub mod specs;
 pub mod trust_files;
 pub mod trust_sources;
@@ -29,6 +30,7 @@ pub use issuance::IssuanceLimited;
 pub use leaf::{LeafSpec, Subject};
 pub use observed::{LeafFacts, Malformed, ObservedSecret, SecretFacts};
 pub use reissue::{Reason, Wanted, reissue_reason};
+pub use settled::Settled;
 pub use trust_files::{TrustFiles, TrustSources, trust_files};
 
 use crate::world::certificate::{Fingerprint, Validity};

@@ -90,7 +90,7 @@ impl Work<'_> {
         };
         let written = match &slot {
             Slot::Empty => self.write(&self.plan.secret_name, Leaf::None, files).await.map(Some),
-            Slot::Ours(_) => self.rewrite_trust(&slot, &slot.observe(&[]), files).await,
+            Slot::Ours(_) | Slot::Observed(_) => self.rewrite_trust(&slot, &slot.observe(&[]), files).await,
         };
         match written {
             // Each pod asks for its own.

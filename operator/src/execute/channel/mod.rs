@@ -15,6 +15,7 @@ mod claimed;
 mod degraded;
 mod external;
 mod keys;
+mod look;
 mod others;
 mod peers;
 mod pods;
@@ -199,7 +200,7 @@ impl Work<'_> {
         let plan = self.plan;
         let rotating = authorities.iter().filter(|(_, generations)| generations.len() > 1);
         self.rotating = rotating.map(|(peer, _)| peer.clone()).collect();
-        let slot = self.slot(entry.record.as_ref()).await;
+        let slot = self.look(&entry, &authorities).await;
         let Withdrawn { trust, access } = self.withdraw(&entry, &slot, &authorities).await;
         let closes =
             narrowed.is_ok() && trust.is_ok() && !network::is_foreign(self.ctx, self.channel, self.name);

@@ -21,7 +21,7 @@ impl Work<'_> {
     /// The Secrets of this Channel beside the one it declares.
     pub(super) async fn others(&mut self, ledger: Option<&Ledger>) -> Result<Vec<Secret>, Fault> {
         let mut others = Vec::new();
-        for name in self.ctx.cluster.secrets_of(self.name) {
+        for name in self.ctx.cluster.secrets.of(self.name) {
             if name == self.plan.secret_name {
                 continue;
             }

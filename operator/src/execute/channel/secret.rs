@@ -13,7 +13,10 @@ use subrosa_plan::{
 };
 use subrosa_records::channels::Entry;
 
-use super::{Authorities, Work};
+use super::{
+    Authorities, Work,
+    look::{Look, permitted, signing},
+};
 use crate::{
     context::Subject,
     execute::{
@@ -47,13 +50,18 @@ impl Work<'_> {
         &mut self,
         ledger: Ledger,
         version: u64,
-        slot: Result<Slot, Fault>,
+        look: Result<Look, Fault>,
         authorities: &Authorities,
     ) -> Certified {
         let (blocked, authority) = self.authority(&ledger).await;
         self.wake.extend(authority.wake_at);
         self.news.extend(authority.news.iter().map(|news| ("AuthorityChanged", news.clone())));
         let ledger = Ledger { authority: authority.generations.clone(), ..ledger };
+        let files = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
+        let slot = match look {
+            Ok(look) => self.looked(look, &ledger, &authority, &files).await,
+            Err(fault) => Err(fault),
+        };
         let slot = match slot {
             Ok(slot) => slot,
             Err(fault) => {
@@ -61,11 +69,11 @@ impl Work<'_> {
                 return Certified { authority: blocked, certificate: Err(fault), ledger };
             }
         };
-        let files = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
         let (certificate, ledger) = match self.plan.holds {
             Holds::Everything => self.leaf(ledger, version, slot, &authority, &files, blocked.is_ok()).await,
             Holds::Trust => self.trust_alone(ledger, version, slot, &files).await,
         };
+        self.settle(&certificate, &ledger, &authority, &files);
         self.pods(Certified { authority: blocked, certificate, ledger }, &authority).await
     }
 
@@ -108,8 +116,7 @@ impl Work<'_> {
         may_issue: bool,
     ) -> (Result<CurrentCertificate, Fault>, Result<Ledger, Fault>) {
         let observed = slot.observe(&authority.usable);
-        let signing = ledger.authority.signing().map(|signing| signing.version);
-        let issuer = authority.usable.iter().find(|one| Some(one.version()) == signing);
+        let issuer = signing(&ledger, authority);
         let declared = match observed.leaf() {
             // What is Stalled keeps the names it has; only a leaf of ours can say which.
             Some(leaf) if leaf.issuer.is_some() && matches!(self.plan.scope, Scope::Stalled(_)) => {
@@ -117,10 +124,7 @@ impl Work<'_> {
             }
             _ => self.plan.leaf.clone(),
         };
-        let spec = match issuer {
-            Some(issuer) => declared.permitted_by(issuer.permitted_dns()).0,
-            None => declared,
-        };
+        let spec = permitted(declared, issuer);
         let wanted = Wanted { spec: &spec, generations: &ledger.authority, trust: files };
         let reason = reissue_reason(&observed, wanted, self.now);
         let noted = match (&reason, issuer) {
@@ -234,9 +238,7 @@ impl Work<'_> {
             self.ctx.wake(Subject::Channel(peer.clone()));
         }
         let key = ObjectKey { namespace: self.name.namespace.clone(), name: secret.name_any() };
-        if let Some(version) = secret.resource_version() {
-            self.ctx.cluster.wrote_secret(key, version);
-        }
+        self.ctx.cluster.secrets.read(key, &self.name.name, secret.metadata.resource_version.as_deref());
         Slot::Ours(Box::new(secret))
     }
 

@@ -11,7 +11,7 @@ use subrosa_plan::{
 };
 use subrosa_records::channels::Entry;
 
-use super::{Authorities, Work, peers};
+use super::{Authorities, Work, look::Look, peers};
 use crate::execute::{
     access,
     certificate::{self, Leaf, Slot},
@@ -31,14 +31,16 @@ impl Work<'_> {
     pub(super) async fn withdraw(
         &mut self,
         entry: &Entry,
-        slot: &Result<Slot, Fault>,
+        slot: &Result<Look, Fault>,
         authorities: &Authorities,
     ) -> Withdrawn {
         let Some(ledger) = &entry.record else { return Withdrawn { trust: Ok(()), access: Ok(()) } };
         let trust = match slot {
-            Ok(Slot::Ours(secret)) => self.withdraw_trust(Some(ledger), secret, authorities).await,
-            // What is mounted may be under another name.
-            Ok(Slot::Empty) => Ok(()),
+            Ok(Look::Read(Slot::Ours(secret))) => {
+                self.withdraw_trust(Some(ledger), secret, authorities).await
+            }
+            // It trusts whom it should already; or what is mounted may be under another name.
+            Ok(Look::Settled(_) | Look::Read(Slot::Observed(_) | Slot::Empty)) => Ok(()),
             // Nor is it the Channel's where someone else has the declared name.
             Err(fault) if objects::is_foreign(fault) => Ok(()),
             Err(fault) => Err(fault.clone()),
@@ -53,7 +55,7 @@ impl Work<'_> {
         let mut held = Vec::new();
         match self.slot(ledger).await {
             Ok(Slot::Ours(secret)) => held.push(*secret),
-            Ok(Slot::Empty) => {}
+            Ok(Slot::Empty | Slot::Observed(_)) => {}
             Err(fault) => self.warn(&fault),
         }
         match self.others(ledger).await {
@@ -134,7 +136,7 @@ impl Work<'_> {
 
     /// Takes those withdrawn connections out of the record of which nothing can still run, and tells of them.
     pub(super) fn settle_closing(&mut self, ledger: &mut Ledger, withdrawn: bool) {
-        let secrets = self.ctx.cluster.secrets_of(self.name);
+        let secrets = self.ctx.cluster.secrets.of(self.name);
         let oldest = self
             .ctx
             .cluster

@@ -1,0 +1,200 @@
+//! What is remembered of a Secret in which nothing was left to be done: enough to know, without reading it again,
+//! that nothing is to be done still. It holds neither the private key nor the trust files.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    leaf::LeafSpec,
+    observed::{LeafFacts, Malformed, ObservedSecret, SecretFacts},
+    trust_files::TrustFiles,
+};
+use crate::world::certificate::{Fingerprint, Validity};
+
+/// A Secret as it was when it held exactly what was wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    trust: [u8; 32],
+    leaf: Option<SettledLeaf>,
+}
+
+/// Its leaf. The names are those of the specification whose digest this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SettledLeaf {
+    named: [u8; 32],
+    serial: Box<str>,
+    fingerprint: Fingerprint,
+    validity: Validity,
+    issuer: u32,
+}
+
+impl Settled {
+    /// Of a Secret with `leaf` and `trust`; nothing unless the leaf is one that `spec` and its issuer, whose
+    /// certificate this is, lead to.
+    #[must_use]
+    pub fn of(leaf: &LeafFacts, spec: &LeafSpec, issuer: &[u8], trust: &TrustFiles) -> Option<Self> {
+        let remembered = SettledLeaf {
+            named: names(spec, issuer),
+            serial: leaf.serial.as_str().into(),
+            fingerprint: leaf.fingerprint,
+            validity: leaf.validity,
+            issuer: leaf.issuer?,
+        };
+        (remembered.facts(spec) == *leaf).then(|| Self { trust: files(trust), leaf: Some(remembered) })
+    }
+
+    /// Of a Secret that holds trust files alone.
+    #[must_use]
+    pub fn trust_alone(trust: &TrustFiles) -> Self {
+        Self { trust: files(trust), leaf: None }
+    }
+
+    /// Whether its trust files are exactly these.
+    #[must_use]
+    pub fn trusts(&self, trust: &TrustFiles) -> bool {
+        self.trust == files(trust)
+    }
+
+    /// The generation of the authority that signed its leaf.
+    #[must_use]
+    pub fn issuer(&self) -> Option<u32> {
+        self.leaf.as_ref().map(|leaf| leaf.issuer)
+    }
+
+    /// The Secret as reading it would show it; nothing where it may differ from what is wanted now.
+    ///
+    /// `issuer` is the certificate of the generation that signed its leaf, as that generation is now.
+    #[must_use]
+    pub fn observed(
+        &self,
+        spec: &LeafSpec,
+        issuer: Option<&[u8]>,
+        trust: &TrustFiles,
+    ) -> Option<ObservedSecret> {
+        let leaf = match (&self.leaf, issuer) {
+            (None, None) => Err(Malformed { field: "tls.crt", problem: "it is missing" }),
+            (Some(leaf), Some(issuer)) if leaf.named == names(spec, issuer) => Ok(leaf.facts(spec)),
+            _ => return None,
+        };
+        let facts = || SecretFacts { leaf, trust: trust.files().clone() };
+        self.trusts(trust).then(|| ObservedSecret::Present(Box::new(facts())))
+    }
+}
+
+impl SettledLeaf {
+    fn facts(&self, spec: &LeafSpec) -> LeafFacts {
+        LeafFacts {
+            serial: self.serial.to_string(),
+            fingerprint: self.fingerprint,
+            subject: Some(spec.subject()),
+            uris: BTreeSet::from([spec.spiffe_id()]),
+            dns_names: spec.dns_names.clone(),
+            other_names: false,
+            key_algorithm: Some(spec.key_algorithm),
+            usage_as_built: true,
+            key_matches: true,
+            validity: self.validity,
+            issuer: Some(self.issuer),
+            chain_complete: true,
+        }
+    }
+}
+
+/// Everything of a specification that stands in a leaf, and who signs it.
+fn names(spec: &LeafSpec, issuer: &[u8]) -> [u8; 32] {
+    let algorithm = spec.key_algorithm.to_string();
+    let names = [&spec.trust_domain, &spec.namespace, &spec.channel, &spec.common_name, &algorithm];
+    let all = names.into_iter().chain(&spec.dns_names).map(String::as_bytes);
+    digest(all.chain([issuer]))
+}
+
+fn files(trust: &TrustFiles) -> [u8; 32] {
+    digest(trust.files().iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]))
+}
+
+/// Each part with its length, so that no two lists have one digest.
+fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::{
+        leaf::tests::spec,
+        trust_files::{TrustSources, trust_files},
+    };
+
+    const ISSUER: &[u8] = b"certificate";
+
+    fn leaf() -> LeafFacts {
+        let since = "2026-06-01T00:00:00Z".parse().unwrap();
+        let until = "2026-06-08T00:00:00Z".parse().unwrap();
+        let remembered = SettledLeaf {
+            named: names(&spec(), ISSUER),
+            serial: "0a".into(),
+            fingerprint: Fingerprint([7; 32]),
+            validity: Validity { not_before: since, not_after: until },
+            issuer: 2,
+        };
+        remembered.facts(&spec())
+    }
+
+    fn trust(party: Option<&str>) -> TrustFiles {
+        let external =
+            party.map(|party| (party.to_owned(), crate::certificate::trust_files::NOBODY.to_owned()));
+        trust_files(&TrustSources { external: external.into_iter().collect(), ..TrustSources::default() }).0
+    }
+
+    #[test]
+    fn it_says_what_reading_would_and_only_while_the_same_is_wanted() {
+        let settled = Settled::of(&leaf(), &spec(), ISSUER, &trust(None)).unwrap();
+        let read = ObservedSecret::Present(Box::new(SecretFacts {
+            leaf: Ok(leaf()),
+            trust: trust(None).files().clone(),
+        }));
+        assert_eq!(settled.observed(&spec(), Some(ISSUER), &trust(None)), Some(read));
+        assert_eq!(settled.observed(&spec(), Some(b"another"), &trust(None)), None);
+        assert_eq!(settled.observed(&spec(), None, &trust(None)), None);
+        assert_eq!(settled.observed(&spec(), Some(ISSUER), &trust(Some("ggz"))), None);
+        for other in [
+            LeafSpec { common_name: "other".into(), ..spec() },
+            LeafSpec { dns_names: BTreeSet::new(), ..spec() },
+            LeafSpec { namespace: "cc-back".into(), ..spec() },
+            LeafSpec { key_algorithm: crate::world::certificate::KeyAlgorithm::EcdsaP384, ..spec() },
+        ] {
+            assert_eq!(settled.observed(&other, Some(ISSUER), &trust(None)), None, "{other:?}");
+        }
+        // How long a leaf lives is no part of it: when it is renewed is decided anew each time.
+        let short = LeafSpec { duration: jiff::SignedDuration::from_hours(2), ..spec() };
+        assert!(settled.observed(&short, Some(ISSUER), &trust(None)).is_some());
+    }
+
+    #[test]
+    fn a_leaf_with_anything_odd_about_it_is_not_remembered() {
+        for odd in [
+            LeafFacts { key_matches: false, ..leaf() },
+            LeafFacts { chain_complete: false, ..leaf() },
+            LeafFacts { usage_as_built: false, ..leaf() },
+            LeafFacts { other_names: true, ..leaf() },
+            LeafFacts { dns_names: BTreeSet::new(), ..leaf() },
+            LeafFacts { issuer: None, ..leaf() },
+        ] {
+            assert_eq!(Settled::of(&odd, &spec(), ISSUER, &trust(None)), None, "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn trust_files_alone_have_no_leaf() {
+        let settled = Settled::trust_alone(&trust(None));
+        assert!(settled.observed(&spec(), None, &trust(None)).unwrap().leaf().is_none());
+        assert_eq!(settled.observed(&spec(), Some(ISSUER), &trust(None)), None);
+        assert_eq!(settled.observed(&spec(), None, &trust(Some("ggz"))), None);
+    }
+}

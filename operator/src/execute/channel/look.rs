@@ -1,0 +1,136 @@
+//! Looking at the Channel's Secret, and reading it only where something may be to be done in it.
+
+use kube::ResourceExt as _;
+use subrosa_crds::CHANNEL_LABEL;
+use subrosa_plan::{
+    certificate::{
+        CurrentCertificate, LeafSpec, ObservedSecret, Settled, TrustFiles, Wanted, reissue_reason,
+        secrets::Holds,
+    },
+    channel::Scope,
+    record::ledger::Ledger,
+    world::fault::Fault,
+};
+use subrosa_records::channels::Entry;
+
+use super::{Authorities, Work};
+use crate::{
+    execute::{authority::Authority, certificate::Slot},
+    observe::watch::ObjectKey,
+    pki::AuthorityCertificate,
+};
+
+/// The Channel's Secret as far as it was looked at.
+pub(super) enum Look {
+    /// It was read, or its contents are known without that.
+    Read(Slot),
+    /// It has not changed since nothing was to be done in it, and its trust files are those wanted now.
+    Settled(Box<Settled>),
+}
+
+impl Work<'_> {
+    /// Looks at the Secret.
+    ///
+    /// # Errors
+    /// When it is someone else's or the API server does not say.
+    pub(super) async fn look(&mut self, entry: &Entry, authorities: &Authorities) -> Result<Look, Fault> {
+        let key = self.secret_key();
+        let secrets = &self.ctx.cluster.secrets;
+        // For a Channel that was never noted there is none of ours. Whether someone else's has the name, the API
+        // server says when it is created: then the ledger is there, and the next look reads it.
+        if entry.record.is_none() && !secrets.has(&key) {
+            return Ok(Look::Read(Slot::Empty));
+        }
+        // What is Stalled keeps the names that stand in the leaf: that has to be read.
+        if !matches!(self.plan.scope, Scope::Stalled(_))
+            && let Some(settled) = secrets.settled(&key)
+            && settled.trusts(&self.trust(&self.plan.connections, &self.plan.extra_trust, authorities))
+        {
+            return Ok(Look::Settled(Box::new(settled)));
+        }
+        self.read(entry.record.as_ref()).await.map(Look::Read)
+    }
+
+    /// The Secret as it was looked at; read now where the leaf or its authority may not be what they were.
+    ///
+    /// # Errors
+    /// When it is someone else's or the API server does not say.
+    pub(super) async fn looked(
+        &mut self,
+        look: Look,
+        ledger: &Ledger,
+        authority: &Authority,
+        files: &TrustFiles,
+    ) -> Result<Slot, Fault> {
+        let settled = match look {
+            Look::Read(slot) => return Ok(slot),
+            Look::Settled(settled) => settled,
+        };
+        let issuer = authority.usable.iter().find(|one| Some(one.version()) == settled.issuer());
+        let spec = permitted(self.plan.leaf.clone(), signing(ledger, authority));
+        let wanted = Wanted { spec: &spec, generations: &ledger.authority, trust: files };
+        let observed = settled.observed(&spec, issuer.map(AuthorityCertificate::der), files);
+        let nothing = |observed: &ObservedSecret| match self.plan.holds {
+            Holds::Everything => reissue_reason(observed, wanted, self.now).is_none(),
+            Holds::Trust => observed.leaf().is_none(),
+        };
+        match observed.filter(nothing) {
+            Some(observed) => Ok(Slot::Observed(Box::new(observed))),
+            // Whatever is written is written on what is there now.
+            None => self.read(Some(ledger)).await,
+        }
+    }
+
+    /// Reads the Secret.
+    async fn read(&mut self, ledger: Option<&Ledger>) -> Result<Slot, Fault> {
+        let slot = self.slot(ledger).await?;
+        if let Slot::Ours(secret) = &slot
+            // The watch tells of no others.
+            && secret.labels().get(CHANNEL_LABEL) == Some(&self.name.name)
+        {
+            let version = secret.metadata.resource_version.as_deref();
+            self.ctx.cluster.secrets.read(self.secret_key(), &self.name.name, version);
+        }
+        Ok(slot)
+    }
+
+    /// Remembers the Secret, in which nothing is left to be done.
+    pub(super) fn settle(
+        &self,
+        certificate: &Result<CurrentCertificate, Fault>,
+        ledger: &Result<Ledger, Fault>,
+        authority: &Authority,
+        files: &TrustFiles,
+    ) {
+        let (Ok(held), Ok(ledger)) = (certificate, ledger) else { return };
+        let settled = match held {
+            CurrentCertificate::Issued(leaf) => {
+                let issuer = authority.usable.iter().find(|one| Some(one.version()) == leaf.issuer);
+                let spec = permitted(self.plan.leaf.clone(), signing(ledger, authority));
+                issuer.and_then(|issuer| Settled::of(leaf, &spec, issuer.der(), files))
+            }
+            CurrentCertificate::External(_) | CurrentCertificate::OfEach => Some(Settled::trust_alone(files)),
+        };
+        if let Some(settled) = settled {
+            self.ctx.cluster.secrets.settle(&self.secret_key(), settled);
+        }
+    }
+
+    fn secret_key(&self) -> ObjectKey {
+        ObjectKey { namespace: self.name.namespace.clone(), name: self.plan.secret_name.clone() }
+    }
+}
+
+/// The generation that signs, where its certificate fits the transit key.
+pub(super) fn signing<'a>(ledger: &Ledger, authority: &'a Authority) -> Option<&'a AuthorityCertificate> {
+    let signing = ledger.authority.signing().map(|signing| signing.version);
+    authority.usable.iter().find(|one| Some(one.version()) == signing)
+}
+
+/// The leaf with the names alone that `issuer` may sign.
+pub(super) fn permitted(declared: LeafSpec, issuer: Option<&AuthorityCertificate>) -> LeafSpec {
+    match issuer {
+        Some(issuer) => declared.permitted_by(issuer.permitted_dns()).0,
+        None => declared,
+    }
+}
