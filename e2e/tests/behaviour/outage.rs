@@ -1,6 +1,8 @@
-//! While Vault is sealed, and even when not a ledger is known: what is withdrawn closes, and nothing else does.
+//! While Vault is sealed or hangs, and even when not a ledger is known: what is withdrawn closes, and nothing else does.
 
 use serde_json::{Value, json};
+
+use subrosa_e2e::{Mode, Tap};
 
 use crate::world::{World, channel, connection, vault};
 
@@ -113,4 +115,34 @@ fn stalled_spoke() -> Value {
             "tls": {"dnsNames": ["not.allowed.example"]},
         }),
     )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_does_not_wait_until_a_vault_that_hangs_is_given_up() {
+    let mut world = World::start().await;
+    let tap = Tap::new();
+    let proxy = world.env.proxy_openbao(&tap).await.unwrap();
+    let mut domain = world.installed.trust_domain(&world.env);
+    domain["spec"]["vault"]["address"] = json!(proxy.endpoint().url);
+    world.apply(&domain).await;
+    world.governed(NS).await;
+    hub(&world, &["b", "c"]).await;
+    for name in ["b", "c"] {
+        spoke(&world, name, true).await;
+    }
+    for name in ["hub", "b", "c"] {
+        world.whole(NS, name).await;
+    }
+    // Nothing is remembered, and Vault takes connections and answers nothing.
+    world.stop_operator();
+    tap.set_mode(Mode::Hang);
+    spoke(&world, "b", false).await;
+    world.start_operator().await;
+    world.opens(NS, "b", &[]).await;
+    world.opens(NS, "hub", &["to cc-front:app=c TCP/443"]).await;
+    let log = world.log();
+    assert!(!log.contains("Vault lets nobody in yet"), "it was given up first: {log}");
+    world.opens(NS, "c", &["from cc-front:app=hub TCP/443"]).await;
+    tap.set_mode(Mode::Pass);
+    world.whole(NS, "c").await;
 }

@@ -61,7 +61,7 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
     let outcome = match domain {
         Err(problem) => Err(problem),
         Ok(domain) => {
-            let vault = ctx.vaults.of(&domain, &ctx.cluster).await;
+            let vault = execute::meanwhile(ctx, &name, ctx.vaults.of(&domain, &ctx.cluster)).await;
             let vault = vault.as_deref().map_err(Clone::clone);
             execute::carry_out(ctx, channel, &name, &id, vault, now).await
         }

@@ -21,6 +21,7 @@ mod peers;
 mod pods;
 mod restart;
 mod secret;
+mod slow;
 mod withdraw;
 
 use std::collections::BTreeMap;
@@ -51,6 +52,8 @@ use crate::{
     context::Context,
     observe::{DomainVault, asked},
 };
+
+pub use self::slow::meanwhile;
 
 /// The CA certificates that each peer's ledger has.
 type Authorities = BTreeMap<ChannelRef, Vec<String>>;
@@ -99,7 +102,7 @@ pub async fn carry_out(
     let entry = match &vault {
         Ok(vault) => {
             vault.unsettle(id);
-            match vault.ledgers.get(id).await {
+            match meanwhile(ctx, name, vault.ledgers.get(id)).await {
                 Ok(entry) => is_this_one(ctx, channel, name, &entry).await.map(|()| entry),
                 Err(error) => Err(vault.fault(&error)),
             }
