@@ -165,7 +165,7 @@ pub fn ending(ledger: &Ledger, wanted: &[WantedKey]) -> Vec<EndingKey> {
 }
 
 /// What a key's own record says of it.
-pub fn record(
+pub fn key_record(
     id: &ChannelId,
     class: &str,
     cohort: Cohort,

@@ -280,9 +280,9 @@ fn a_key_is_described_by_what_was_seen() {
 fn an_open_cohort_has_no_due_date() {
     let keys = wanted_at(&["dossier"], json!({}), now());
     let mut ledger = ledger(&[]);
-    let record = ActiveKey { versions: [(1, now())].into(), closed: false, kept: false };
+    let known = ActiveKey { versions: [(1, now())].into(), closed: false, kept: false };
     for cohort in ["2026", "open-2026"] {
-        ledger.keys.entry("dossier".into()).or_default().insert(cohort.into(), record.clone());
+        ledger.keys.entry("dossier".into()).or_default().insert(cohort.into(), known.clone());
     }
     let policy = retention("contactcenter", json!({"classes": classes()}));
     let (listed, _) = status(&ledger, &keys, None, Some(&policy), None, &domain(DOMAIN, json!({})), now());
@@ -353,11 +353,11 @@ fn a_key_s_record_says_under_which_terms_it_was_made() {
     let id = ChannelId::mint("uid", "voice");
     let known = ActiveKey { versions: [(1, now())].into(), ..ActiveKey::default() };
     let cohort = "2026w47".parse().unwrap();
-    let made = record(&id, "call", cohort, &known, Some(&policy), None);
+    let made = key_record(&id, "call", cohort, &known, Some(&policy), None);
     assert_eq!(made.due.unwrap().to_string(), "2027-02-21");
     assert_eq!(made.terms.as_ref().unwrap().policy, "contactcenter");
     assert_eq!(made.decisions, format!("decisions/{id}/call/2026w47"));
-    let open = record(&id, "call", "open-2026".parse().unwrap(), &known, None, None);
+    let open = key_record(&id, "call", "open-2026".parse().unwrap(), &known, None, None);
     assert_eq!((open.due, open.terms), (None, None));
 }
 

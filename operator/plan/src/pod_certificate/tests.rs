@@ -124,12 +124,11 @@ fn permitted(plan: &Plan) -> BTreeSet<String> {
     plan.authority.permitted_dns.clone()
 }
 
-fn answered(scene: &Scene, request: &Request, record: Option<&PodCertificates>, at: Timestamp) -> Answer {
+fn answered(scene: &Scene, request: &Request, pods: Option<&PodCertificates>, at: Timestamp) -> Answer {
     let name = named("cc-front/voice");
-    let ledger =
-        record.map(|record| Ledger { pods: Some(record.clone()), ..scene.first_ledger("cc-front/voice") });
+    let ledger = pods.map(|pods| Ledger { pods: Some(pods.clone()), ..scene.first_ledger("cc-front/voice") });
     let plan = scene.plan_with("cc-front/voice", ledger.as_ref());
-    answer(request, scene.get("cc-front/voice"), &name, &plan, record, &permitted(&plan), at)
+    answer(request, scene.get("cc-front/voice"), &name, &plan, pods, &permitted(&plan), at)
 }
 
 fn issued(answer: Answer) -> LeafSpec {

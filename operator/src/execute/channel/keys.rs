@@ -55,11 +55,12 @@ impl Work<'_> {
             note(
                 &key.class,
                 key.cohort,
-                decide::record(&plan.id, &key.class, key.cohort, known, policy, None),
+                decide::key_record(&plan.id, &key.class, key.cohort, known, policy, None),
             );
         }
         for key in ending.iter().filter(|key| !key.known.versions.is_empty()) {
-            let record = decide::record(&plan.id, &key.class, key.cohort, &key.known, policy, Some(self.now));
+            let record =
+                decide::key_record(&plan.id, &key.class, key.cohort, &key.known, policy, Some(self.now));
             note(&key.class, key.cohort, record);
         }
         self.keep(noted).await?;

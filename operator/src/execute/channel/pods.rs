@@ -83,16 +83,9 @@ impl Work<'_> {
         let again = ledger.pods.as_ref().and_then(|pods| {
             pods.without_unsigned(&request.pod_uid, |serial| self.vault.is_unsigned(serial))
         });
-        let (record, permitted) = (again.as_ref().or(ledger.pods.as_ref()), issuer.permitted_dns());
-        match pod_certificate::answer(
-            &request,
-            self.channel,
-            self.name,
-            self.plan,
-            record,
-            permitted,
-            self.now,
-        ) {
+        let (pods, permitted) = (again.as_ref().or(ledger.pods.as_ref()), issuer.permitted_dns());
+        match pod_certificate::answer(&request, self.channel, self.name, self.plan, pods, permitted, self.now)
+        {
             Answer::Issue(spec) => {
                 ledger.pods = again.or(ledger.pods.take());
                 match self.noted(key.clone(), request.clone(), *spec, issuer, ledger) {

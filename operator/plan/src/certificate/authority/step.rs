@@ -126,7 +126,7 @@ pub enum Blocked {
     /// The ledger knows generations, Vault has no key.
     KeyMissing,
     /// The ledger knows a newer version than Vault has.
-    LedgerAhead {
+    RecordAhead {
         /// Newest in the ledger.
         ledger: u32,
         /// Latest in Vault.
@@ -140,7 +140,7 @@ impl fmt::Display for Blocked {
             Self::KeyMissing => f.write_str(
                 "the ledger lists CA generations but Vault has no CA key: restore the key from a snapshot, or remove the generations from the ledger to start a new authority",
             ),
-            Self::LedgerAhead { ledger, vault } => write!(
+            Self::RecordAhead { ledger, vault } => write!(
                 f,
                 "the ledger lists CA generation {ledger} but Vault's CA key ends at version {vault}: an older key was restored; restore the newer snapshot, or remove the later generations from the ledger",
             ),
@@ -166,7 +166,7 @@ pub fn step(
             return AuthorityAction::SignCertificate { version: latest };
         }
         (TransitKey::Present { latest }, Some(newest)) if newest > latest => {
-            return AuthorityAction::Blocked(Blocked::LedgerAhead { ledger: newest, vault: latest });
+            return AuthorityAction::Blocked(Blocked::RecordAhead { ledger: newest, vault: latest });
         }
         (TransitKey::Present { latest }, Some(_)) => latest,
     };

@@ -288,7 +288,7 @@ fn contradictions_need_a_person() {
     assert_eq!(world.step(start()), AuthorityAction::Blocked(Blocked::KeyMissing));
     world.latest = Some(1);
     world.generations = world.generations.with_certificate(certificate(3, start(), days(400)));
-    let blocked = Blocked::LedgerAhead { ledger: 3, vault: 1 };
+    let blocked = Blocked::RecordAhead { ledger: 3, vault: 1 };
     assert_eq!(world.step(start()), AuthorityAction::Blocked(blocked));
     assert!(blocked.to_string().contains("generation 3"));
 }

@@ -51,7 +51,7 @@ mod tests {
             .pod_with("cc-front/ended", PodFacts { finished: true, ..pod("ended") });
         let ends = |hours| after(now(), SignedDuration::from_hours(hours));
         let names = || Names { common_name: "voice".into(), dns_names: [].into() };
-        let record = [("a", 9), ("b", 5), ("ended", 1)].into_iter().fold(
+        let issued = [("a", 9), ("b", 5), ("ended", 1)].into_iter().fold(
             PodCertificates { in_force: true, ..PodCertificates::default() },
             |record, (uid, hours)| {
                 let (not_before, not_after) = (now(), ends(hours));
@@ -63,7 +63,7 @@ mod tests {
         let plan = scene.plan("cc-front/voice");
         let ledger = |pods| Ledger { pods, ..scene.first_ledger("cc-front/voice") };
         let told = |pods| certificate(&named("cc-front/voice"), &plan, &ledger(pods), &scene);
-        let first = told(Some(record)).unwrap();
+        let first = told(Some(issued)).unwrap();
         assert_eq!((first.serial.as_str(), first.not_after), ("b", ends(5).to_string()));
         assert_eq!((first.pods, first.secret_name), (Some(2), None));
         assert!(first.issuer.ends_with(".2"), "{}", first.issuer);
