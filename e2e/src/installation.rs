@@ -71,10 +71,32 @@ impl Installation {
             "data": {"ca.crt": env.openbao().endpoint().ca_pem},
         });
         apply_object(&client, &ca).await?;
-        set_up_vault(env, &names, domain).await?;
+        set_up_vault(env, &names, domain, "").await?;
         let token = env.service_account_token(names.namespace(), names.service_account(), "").await?;
         let kubeconfig = env.kubeconfig_for_token("operator", &token)?;
         Ok(Self { names, kubeconfig, token, domain: domain.to_owned() })
+    }
+
+    /// Sets OpenBao up for a further trust domain, whose mounts have `suffix` at the end of their names.
+    ///
+    /// # Errors
+    /// When OpenBao refuses, or a role there is another trust domain's.
+    pub async fn set_up_vault(&self, env: &Environment, domain: &str, suffix: &str) -> Result<()> {
+        set_up_vault(env, &self.names, domain, suffix).await
+    }
+
+    /// The manifest of a further trust domain with such mounts.
+    pub fn further_domain(&self, env: &Environment, name: &str, suffix: &str) -> Value {
+        let mut domain = trust_domain(name, env.openbao().url(), &["10.244.0.0/16", "10.96.0.0/16"]);
+        if let Some(vault) = domain.pointer_mut("/spec/vault").and_then(Value::as_object_mut) {
+            let mounts = json!({"transit": format!("transit{suffix}"), "kv": format!("subrosa{suffix}")});
+            vault.insert("mounts".to_owned(), mounts);
+            let auth = json!({"kubernetes": {
+                "mount": format!("kubernetes{suffix}"), "role": "subrosa", "audience": AUDIENCE,
+            }});
+            vault.insert("auth".to_owned(), auth);
+        }
+        domain
     }
 
     /// The manifest of the trust domain, with OpenBao's real address.
@@ -176,13 +198,13 @@ async fn crds_are_served(client: &Client) -> Result<()> {
 }
 
 /// What `subrosa vault-setup` does, with OpenBao's root token.
-async fn set_up_vault(env: &Environment, names: &Names, domain: &str) -> Result<()> {
+async fn set_up_vault(env: &Environment, names: &Names, domain: &str, suffix: &str) -> Result<()> {
     let reviewer_jwt = env.token_reviewer_jwt().await?;
     let_reviewer_read_namespaces(env).await?;
     let params = SetupParams {
-        kubernetes_mount: MountPath::new("kubernetes")?,
-        transit_mount: MountPath::new("transit")?,
-        kv_mount: MountPath::new("subrosa")?,
+        kubernetes_mount: MountPath::new(format!("kubernetes{suffix}"))?,
+        transit_mount: MountPath::new(format!("transit{suffix}"))?,
+        kv_mount: MountPath::new(format!("subrosa{suffix}"))?,
         operator_role: RoleName::new("subrosa")?,
         operator_namespace: names.namespace().to_owned(),
         operator_service_account: names.service_account().to_owned(),

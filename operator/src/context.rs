@@ -11,10 +11,8 @@ use std::{
 
 use jiff::Timestamp;
 use kube::Client;
-use subrosa_crds::{
-    names::{ChannelId, ChannelRef},
-    trust_domain::Orphans,
-};
+use subrosa_crds::names::{ChannelId, ChannelRef};
+use subrosa_plan::status::trust_domain::Swept;
 
 use crate::{
     grants::Installation,
@@ -157,6 +155,8 @@ impl Drop for Working<'_> {
 
 /// How often the ledger is searched for Channels that are gone, when no deletion was seen.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How often it is searched while a record cannot be read: somebody may put it right.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// When to look for orphans in each trust domain's ledger: at the start, after a deletion, hourly.
 #[derive(Default)]
@@ -169,22 +169,24 @@ pub struct Sweeps {
 /// The last search of a domain.
 struct Search {
     done: Instant,
-    asked: u64,
-    orphans: Option<Orphans>,
+    /// How often it had been asked for, and how often a namespace had moved, when it began.
+    began: (u64, u64),
+    found: Swept,
 }
 
 impl Sweeps {
-    /// Whether `domain` is due.
-    pub fn due(&self, domain: &str) -> bool {
-        let asked = self.asked();
-        self.searches()
-            .get(domain)
-            .is_none_or(|search| search.asked != asked || search.done.elapsed() > SWEEP_EVERY)
+    /// Whether `domain` is due, now that namespaces have `moves` to other trust domains.
+    pub fn due(&self, domain: &str, moves: u64) -> bool {
+        let now = (self.asked(), moves);
+        self.searches().get(domain).is_none_or(|search| {
+            let every = if search.found.unreadable.is_empty() { SWEEP_EVERY } else { LOOK_AGAIN };
+            search.began != now || search.done.elapsed() > every
+        })
     }
 
     /// What the last search of `domain` found.
-    pub fn last(&self, domain: &str) -> Option<Orphans> {
-        self.searches().get(domain).and_then(|search| search.orphans.clone())
+    pub fn last(&self, domain: &str) -> Swept {
+        self.searches().get(domain).map(|search| search.found.clone()).unwrap_or_default()
     }
 
     /// How long to wait until `every` has passed since `domain` was last looked at for nothing but its
@@ -206,10 +208,10 @@ impl Sweeps {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Notes a search of `domain` that began when it had been `asked` for so often: what was asked for
-    /// meanwhile is still due.
-    pub fn done(&self, domain: &str, asked: u64, orphans: Option<Orphans>) {
-        self.searches().insert(domain.to_owned(), Search { done: Instant::now(), asked, orphans });
+    /// Notes a search of `domain`, which began when it had been asked for and namespaces had moved so often: what
+    /// came meanwhile is still due.
+    pub fn done(&self, domain: &str, began: (u64, u64), found: Swept) {
+        self.searches().insert(domain.to_owned(), Search { done: Instant::now(), began, found });
     }
 
     /// Forgets a domain that is gone.
@@ -235,13 +237,14 @@ mod tests {
     #[test]
     fn a_deletion_during_a_search_is_searched_for_again() {
         let sweeps = Sweeps::default();
-        assert!(sweeps.due("oosterlinde"), "at the start");
+        assert!(sweeps.due("oosterlinde", 0), "at the start");
         let asked = sweeps.asked();
         sweeps.ask();
-        sweeps.done("oosterlinde", asked, None);
-        assert!(sweeps.due("oosterlinde"), "it may have come too late for that search");
-        sweeps.done("oosterlinde", sweeps.asked(), None);
-        assert!(!sweeps.due("oosterlinde"));
+        sweeps.done("oosterlinde", (asked, 0), Swept::default());
+        assert!(sweeps.due("oosterlinde", 0), "it may have come too late for that search");
+        sweeps.done("oosterlinde", (sweeps.asked(), 0), Swept::default());
+        assert!(!sweeps.due("oosterlinde", 0));
+        assert!(sweeps.due("oosterlinde", 1), "a namespace has moved");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::world::{World, channel};
 
 const NS: &str = "cc-front";
 /// What "at once" may take on a busy machine; less than the 15 seconds after which a TrustDomain is looked at anyway.
-const AT_ONCE: Duration = Duration::from_secs(12);
+pub const AT_ONCE: Duration = Duration::from_secs(12);
 
 fn recorder(more: Value) -> Value {
     let mut manifest = channel(
@@ -56,7 +56,7 @@ async fn workloads_have_what_their_channels_say() {
 }
 
 /// For a moment the API server may judge a ServiceAccount's token by the one of its name that was there before.
-async fn login(world: &World, namespace: &str, name: &str) -> String {
+pub async fn login(world: &World, namespace: &str, name: &str) -> String {
     let jwt = world.env.service_account_token(namespace, name, AUDIENCE).await.unwrap();
     world
         .until(&format!("the login of {namespace}/{name}"), || async {
@@ -71,7 +71,7 @@ async fn ask(world: &World, token: &str, method: &str, path: &str, body: Value) 
     world.env.openbao().request_as(token, method, path, body).await.unwrap()
 }
 
-async fn seal(world: &World, token: &str, key: &str) -> (u16, Value) {
+pub async fn seal(world: &World, token: &str, key: &str) -> (u16, Value) {
     ask(
         world,
         token,

@@ -28,6 +28,8 @@ mod records;
 mod recreated;
 mod rotation;
 mod tampering;
+mod two_domains;
+mod unreadable;
 mod upgrade;
 mod vault;
 mod world;

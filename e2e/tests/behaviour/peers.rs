@@ -213,9 +213,8 @@ async fn replicas_are_peers_where_it_says_so(world: &World) {
 }
 
 async fn another_trust_domain_is_refused(world: &World) {
-    let mut other = world.installed.trust_domain(&world.env);
-    other["metadata"]["name"] = json!("westerlicht");
-    world.apply(&other).await;
+    world.installed.set_up_vault(&world.env, "westerlicht", "-west").await.unwrap();
+    world.apply(&world.installed.further_domain(&world.env, "westerlicht", "-west")).await;
     let label = [(subrosa_crds::TRUST_DOMAIN_LABEL, "westerlicht")];
     world.env.create_namespace("cc-west", &label).await.unwrap();
     world

@@ -4,7 +4,7 @@
 //! The locks live in this process: the replica that leads is the only one that changes aliases for workloads.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -63,6 +63,20 @@ impl WorkloadAliases {
                 }
             })
             .await
+    }
+
+    /// The aliases that give a workload something for one of these Channels.
+    ///
+    /// # Errors
+    /// When Vault refuses.
+    pub async fn naming(&self, ids: &BTreeSet<ChannelId>) -> Result<Vec<(AliasName, ChannelId)>, VaultError> {
+        let mut naming = Vec::new();
+        for alias in self.aliases.list().await? {
+            let named =
+                ids.iter().filter(|id| alias::withdrawn(&alias.custom_metadata, id) != Withdrawal::Nothing);
+            naming.extend(named.map(|id| (alias.name.clone(), id.clone())));
+        }
+        Ok(naming)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
-use subrosa_plan::world::{World, peers_of};
+use subrosa_plan::world::{NamespaceFacts, World, peers_of};
 
 use crate::{
     context::Subject,
@@ -24,6 +24,10 @@ pub fn seen(world: &mut World, change: Change<Arc<PartialObjectMeta<Namespace>>>
     let mut woken = BTreeSet::new();
     if old == new {
         return woken;
+    }
+    let label = |facts: &Option<NamespaceFacts>| facts.as_ref().and_then(|facts| facts.trust_domain.clone());
+    if new.is_some() && label(&old) != label(&new) {
+        world.moves += 1;
     }
     woken.insert(Subject::Namespace(name.clone()));
     for facts in [&old, &new].into_iter().flatten() {

@@ -9,7 +9,7 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
     preset,
 };
-use subrosa_plan::{channel::declaration, probe, status};
+use subrosa_plan::{access::shared, channel::declaration, probe, status};
 
 use super::again;
 use crate::{
@@ -61,7 +61,10 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
     let outcome = match domain {
         Err(problem) => Err(problem),
         Ok(domain) => {
-            let vault = execute::meanwhile(ctx, &name, ctx.vaults.of(&domain, &ctx.cluster)).await;
+            let vault = match ctx.cluster.read(|world| shared::fault(&domain, world)) {
+                Some(fault) => Err(fault),
+                None => execute::meanwhile(ctx, &name, ctx.vaults.of(&domain, &ctx.cluster)).await,
+            };
             let vault = vault.as_deref().map_err(Clone::clone);
             execute::carry_out(ctx, channel, &name, &id, vault, now).await
         }

@@ -11,11 +11,11 @@ use kube::{
 use serde_json::json;
 use subrosa_crds::{
     FIELD_MANAGER, TrustDomain, WITHDRAW_ACCESS_FINALIZER,
-    names::{ChannelId, ChannelRef},
     trust_domain::{Orphans, VaultStatus},
 };
 use subrosa_plan::{
-    status::trust_domain::{self, Counts, Seen},
+    access::{orphans, shared},
+    status::trust_domain::{self, Counts, Seen, Swept},
     world::{domain, fault::Fault},
 };
 
@@ -23,8 +23,7 @@ use super::again;
 use crate::{
     changes::key,
     context::{Context, Subject},
-    execute::{left, withdraw},
-    kept,
+    execute::withdraw::{self, Held},
     observe::{DomainVault, vaults},
 };
 
@@ -32,8 +31,6 @@ use crate::{
 const PULSE: Duration = Duration::from_secs(15);
 /// Changes of Channels that come in a burst are counted at most this often.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How many orphans status names.
-const NAMED_ORPHANS: usize = 50;
 
 /// Reconciles one TrustDomain.
 pub fn reconcile(domain: Arc<TrustDomain>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
@@ -41,7 +38,9 @@ pub fn reconcile(domain: Arc<TrustDomain>, ctx: Arc<Context>) -> BoxFuture<'stat
         let name = domain.name_any();
         let subject = Subject::Domain(name.clone());
         // Hundreds of Channels that become ready are counted together; a deletion does not wait.
-        if !ctx.sweeps.due(&name) && domain.metadata.deletion_timestamp.is_none() {
+        if !ctx.sweeps.due(&name, ctx.cluster.read(|world| world.moves))
+            && domain.metadata.deletion_timestamp.is_none()
+        {
             let rest = ctx.sweeps.rest(&name, domain.metadata.generation, SETTLE);
             if !rest.is_zero() {
                 return Action::requeue(rest);
@@ -76,9 +75,10 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         Err(fault) => (Err(fault.clone()), None),
     };
     let old = domain.status.as_ref();
-    let orphans = match (&vault, &reachable) {
-        (Ok(vault), Ok(())) => sweep(ctx, &name, vault).await?,
-        _ => old.and_then(|status| status.orphans.clone()),
+    let shared = ctx.cluster.read(|world| shared::fault(domain, world));
+    let (swept, outcome) = match (&vault, &reachable, &shared) {
+        (Ok(vault), Ok(()), None) => sweep(ctx, &name, vault).await,
+        _ => (ctx.sweeps.last(&name).or(old), Ok(())),
     };
     if let (Ok(vault), Ok(())) = (&vault, &reachable) {
         match ctx.key_watch.look(&name, vault).await {
@@ -92,13 +92,15 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
     let guarded = ctx.surroundings.look(ctx).await;
     let counts = ctx.cluster.read(|world| Counts::of(&name, world));
     let outdated = ctx.definitions.outdated();
-    let seen = Seen { vault: seen, reachable, guarded, outdated, orphans, key_faults, counts };
+    let Swept { orphans, unreadable } = swept;
+    let seen =
+        Seen { vault: seen, reachable, shared, guarded, outdated, orphans, key_faults, unreadable, counts };
     let status = trust_domain::status(domain, &seen, ctx.now());
     ctx.reporter
         .status(domain, old, &status)
         .await
         .map_err(|error| crate::execute::objects::fault("writing status", &error))?;
-    Ok(())
+    outcome
 }
 
 /// Asks Vault how it is, and whether it lets the operator in.
@@ -130,86 +132,62 @@ async fn ask(vault: &DomainVault, domain: &TrustDomain) -> (Result<(), Fault>, O
     (fault.map_or(Ok(()), Err), Some(status))
 }
 
-/// Takes access from what is in the ledger and no longer in the cluster. Keys stay.
-async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> Result<Option<Orphans>, Fault> {
+/// Takes access from what is on record and has no Channel of `domain` any more. Keys stay. What cannot be done for one
+/// holds up no other.
+async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept, Result<(), Fault>) {
+    let (asked, moves) = (ctx.sweeps.asked(), ctx.cluster.read(|world| world.moves));
     let last = ctx.sweeps.last(domain);
     let came_back = |orphans: &Orphans| {
-        let known = known_ids(ctx);
+        let known = ctx.cluster.read(|world| orphans::known(domain, world));
         orphans.first.iter().any(|one| known.iter().any(|id| one.starts_with(id.as_str())))
     };
-    if !ctx.sweeps.due(domain) && !last.as_ref().is_some_and(came_back) {
-        return Ok(last);
+    if !ctx.sweeps.due(domain, moves) && !last.orphans.as_ref().is_some_and(came_back) {
+        return (last, Ok(()));
     }
-    let asked = ctx.sweeps.asked();
-    let known = known_ids(ctx);
-    let recorded = vault.ledgers.list().await.map_err(|error| vaults::fault(&error))?;
-    let mut names = Vec::new();
-    let mut count = 0;
-    let (mut waiting, mut unasked) = (false, None);
-    for id in recorded.iter().filter(|id| !known.contains(id)) {
+    let recorded = match vault.ledgers.list().await {
+        Ok(recorded) => recorded,
+        Err(error) => return (last, Err(vaults::fault(&error))),
+    };
+    let candidates: Vec<_> = ctx
+        .cluster
+        .read(|world| orphans::candidates(domain, &recorded, world).into_iter().cloned().collect());
+    let (mut swept, mut outcome, mut unreadable) = (Swept::default(), Ok(()), BTreeSet::new());
+    for id in &candidates {
         if let Some(name) = vault.settled(id)
             && ctx.cluster.secrets.of(&name).is_empty()
         {
-            count += 1;
-            if names.len() < NAMED_ORPHANS {
-                names.push(format!("{id} {name}"));
-            }
+            swept.add(id, &name.to_string());
             continue;
         }
         let Some(_working) = ctx.under_way.begin(id) else {
-            waiting = true;
+            outcome = outcome.and(Err(withdraw::under_way()));
             continue;
         };
-        let entry = vault.ledgers.get(id).await.map_err(|error| vaults::fault(&error))?;
-        let Some(ledger) = entry.record.filter(|ledger| is_gone(ctx, &ledger.channel, id)) else { continue };
-        // One that cannot be asked for waits, and holds up no other.
-        match withdraw::is_orphan(ctx, id, &ledger).await {
-            Ok(true) => {}
-            Ok(false) => continue,
-            Err(fault) => {
-                unasked = Some(fault);
-                continue;
+        match withdraw::if_orphan(ctx, domain, vault, id).await {
+            Ok(name) => name.into_iter().for_each(|name| swept.add(id, &name)),
+            Err(Held::Unreadable(problem)) => {
+                swept.unreadable.insert(id.clone(), problem);
+                unreadable.insert(id.clone());
             }
-        }
-        left::withdraw(ctx, domain, vault, id).await;
-        if let Some(name) = withdraw::orphan(vault, id, |channel| is_gone(ctx, channel, id)).await? {
-            vault.settle(id, &ledger.channel);
-            count += 1;
-            if names.len() < NAMED_ORPHANS {
-                names.push(format!("{id} {name}"));
+            Err(Held::Unasked(fault)) => outcome = outcome.and(Err(fault)),
+            Err(Held::Failed(fault)) => {
+                outcome = Err(fault);
+                break;
             }
         }
     }
-    let orphans = (count > 0).then_some(Orphans { count, first: names });
-    if waiting {
-        return Err(under_way());
+    if !unreadable.is_empty() {
+        let neighbours = ctx.cluster.read(|world| orphans::neighbours(domain, world));
+        let mut keep: BTreeSet<_> = neighbours.into_iter().map(Some).collect();
+        keep.extend([None, Some(domain.to_owned())]);
+        outcome = outcome.and(withdraw::by_effect(ctx, vault, &unreadable, &keep).await);
     }
-    if let Some(fault) = unasked {
-        return Err(fault);
+    match &outcome {
+        Ok(()) => ctx.sweeps.done(domain, (asked, moves), swept.clone()),
+        // Half a search says less than the last whole one.
+        Err(_) => swept.orphans = swept.orphans.or(last.orphans),
     }
-    ctx.sweeps.done(domain, asked, orphans.clone());
-    Ok(orphans)
-}
-
-/// What may still give access is waited for: a withdrawal before it would be undone by it.
-fn under_way() -> Fault {
-    Fault::new(
-        "WorkUnderWay",
-        "a Channel that is gone is still being worked on: its access is withdrawn after that",
-    )
-}
-
-/// Whether there is no Channel of this name and identity.
-fn is_gone(ctx: &Context, channel: &ChannelRef, id: &ChannelId) -> bool {
-    ctx.cluster.read(|world| {
-        let uid = world.namespaces.get(&channel.namespace).map(|facts| &facts.uid);
-        world.channel(channel).is_none() || uid.is_none_or(|uid| ChannelId::mint(uid, &channel.name) != *id)
-    })
-}
-
-/// The identities of every Channel there is.
-fn known_ids(ctx: &Context) -> BTreeSet<ChannelId> {
-    ctx.cluster.read(kept::ids)
+    (swept, outcome)
 }
 
 /// Withdraws every access of a domain that is being deleted, then lets it go. Keys and policies stay.
@@ -219,12 +197,28 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
         return Ok(());
     }
     let vault = ctx.vaults.of(domain, &ctx.cluster).await?;
+    let mut unreadable = BTreeSet::new();
     for id in vault.ledgers.list().await.map_err(|error| vaults::fault(&error))? {
-        let entry = vault.ledgers.get(&id).await.map_err(|error| vaults::fault(&error))?;
-        if entry.record.is_some_and(|ledger| ledger.trust_domain == name) {
-            let Some(_working) = ctx.under_way.begin(&id) else { return Err(under_way()) };
-            withdraw::orphan(&vault, &id, |_| true).await?;
+        let Some(_working) = ctx.under_way.begin(&id) else { return Err(withdraw::under_way()) };
+        let withdrawn = match vault.ledgers.get(&id).await {
+            Ok(entry) => match &entry.record {
+                Some(record) if ctx.cluster.read(|world| orphans::goes_with(&name, record, world)) => {
+                    withdraw::orphan(&vault, &id).await
+                }
+                _ => Ok(()),
+            },
+            Err(error) => Err(error),
+        };
+        match withdrawn {
+            Ok(()) => {}
+            Err(error) if error.is_unreadable() => drop(unreadable.insert(id.clone())),
+            Err(error) => return Err(vaults::fault(&error)),
         }
+    }
+    if !unreadable.is_empty() {
+        let neighbours = ctx.cluster.read(|world| orphans::neighbours(&name, world));
+        let keep = neighbours.into_iter().map(Some).collect();
+        withdraw::by_effect(ctx, &vault, &unreadable, &keep).await?;
     }
     set_finalizer(domain, ctx, false).await?;
     ctx.vaults.forget(&name);

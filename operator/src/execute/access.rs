@@ -4,7 +4,7 @@ use subrosa_crds::names::ChannelId;
 use subrosa_plan::{access::alias, record::ledger::Access, world::fault::Fault};
 
 use crate::observe::{DomainVault, vaults};
-use subrosa_records::vault::AliasName;
+use subrosa_records::vault::{AliasName, VaultError};
 
 /// Takes access away from a ServiceAccount that has it for this Channel: live tokens stop at once.
 ///
@@ -13,12 +13,17 @@ use subrosa_records::vault::AliasName;
 /// # Errors
 /// When Vault refuses.
 pub async fn withdraw(vault: &DomainVault, id: &ChannelId, access: &Access) -> Result<(), Fault> {
-    let result = async {
-        let name = AliasName::new(access.service_account_uid.as_str())?;
-        vault.remember_grant(&name, None);
-        vault.aliases().await?.withdraw(&name, id).await
-    };
-    result.await.map_err(|error| vaults::fault(&error))
+    take(vault, id, access).await.map_err(|error| vaults::fault(&error))
+}
+
+/// The same, for who must tell the errors of Vault apart.
+///
+/// # Errors
+/// When Vault refuses.
+pub async fn take(vault: &DomainVault, id: &ChannelId, access: &Access) -> Result<(), VaultError> {
+    let name = AliasName::new(access.service_account_uid.as_str())?;
+    vault.remember_grant(&name, None);
+    vault.aliases().await?.withdraw(&name, id).await
 }
 
 /// Makes the ServiceAccount's access exactly `access`. What others have in its alias stays.

@@ -1,57 +1,136 @@
-//! Withdrawing what a Channel that is gone still had: its access. Never its keys.
+//! Withdrawing what a Channel still had that is gone, or that another trust domain governs now: its access. Never its
+//! keys.
 
-use subrosa_crds::names::{ChannelId, ChannelRef};
-use subrosa_plan::{record::ledger::Ledger, world::fault::Fault};
+use std::collections::BTreeSet;
 
-use super::{access, objects};
+use subrosa_crds::names::ChannelId;
+use subrosa_plan::{
+    access::orphans::{self, Fate},
+    record::ledger::Ledger,
+    world::fault::Fault,
+};
+use subrosa_records::vault::VaultError;
+
+use super::{access, left, objects};
 use crate::{
     context::Context,
     observe::{DomainVault, asked, vaults},
 };
 
-/// Whether anything that `ledger` has may be withdrawn as an orphan's. A watch that is behind must not cost a Channel
-/// its access, so the API server is asked; what it does not say is not withdrawn.
+/// Why the access of an orphan was not withdrawn by its record.
+pub enum Held {
+    /// The record cannot be read or written: what is wrong with it, and the next step.
+    Unreadable(String),
+    /// The API server does not say whether the Channel is gone. The others can be asked for.
+    Unasked(Fault),
+    /// Vault refuses, perhaps everything.
+    Failed(Fault),
+}
+
+impl From<VaultError> for Held {
+    fn from(error: VaultError) -> Self {
+        let fault = vaults::fault(&error);
+        if error.is_unreadable() { Self::Unreadable(fault.message) } else { Self::Failed(fault) }
+    }
+}
+
+/// Withdraws what the record of `id` has if it is an orphan of `domain`; returns the name of its Channel then.
 ///
 /// # Errors
-/// When it does not say.
-pub async fn is_orphan(ctx: &Context, id: &ChannelId, ledger: &Ledger) -> Result<bool, Fault> {
-    if ledger.access.is_none() && ledger.open.is_empty() {
+/// When that is not done. Others may be.
+pub async fn if_orphan(
+    ctx: &Context,
+    domain: &str,
+    vault: &DomainVault,
+    id: &ChannelId,
+) -> Result<Option<String>, Held> {
+    let Some(record) = vault.ledgers.get(id).await?.record else { return Ok(None) };
+    let fate = ctx.cluster.read(|world| orphans::fate(domain, &record, world));
+    if fate == Fate::Stays || !is_orphan(ctx, domain, id, &record).await.map_err(Held::Unasked)? {
+        return Ok(None);
+    }
+    if fate == Fate::Gone {
+        left::withdraw(ctx, domain, vault, id).await;
+    }
+    orphan(vault, id).await?;
+    vault.settle(id, &record.channel);
+    Ok(Some(record.channel.to_string()))
+}
+
+/// Whether anything that `record` has may be withdrawn as an orphan's. A watch that is behind must not cost a Channel
+/// its access, so the API server is asked; what it does not say is not withdrawn.
+async fn is_orphan(ctx: &Context, domain: &str, id: &ChannelId, record: &Ledger) -> Result<bool, Fault> {
+    if record.access.is_none() && record.open.is_empty() {
         return Ok(true);
     }
-    let gone = asked::is_gone(&ctx.client, &ledger.channel, id).await;
+    let gone = asked::is_gone(&ctx.client, domain, &record.channel, id).await;
     let gone = gone.map_err(|error| {
         objects::fault(
-            &format!("asking whether Channel {} is gone, before its access is withdrawn", ledger.channel),
+            &format!("asking whether Channel {} is gone, before its access is withdrawn", record.channel),
             &error,
         )
     })?;
     if !gone {
-        tracing::warn!(channel = %ledger.channel, "not withdrawn: the API server has the Channel, a watch is behind");
+        tracing::warn!(channel = %record.channel, "not withdrawn: the API server has the Channel, a watch is behind");
         ctx.refresh.soon();
     }
     Ok(gone)
 }
 
-/// Takes away the access of `id` and notes that it has none and that nothing is open. The ledger and every key stay.
-/// Nothing happens unless the Channel that the ledger names `may` lose it.
+/// Takes away the access of `id` and notes that it has none and that nothing is open. The record and every key stay.
 ///
 /// # Errors
 /// When Vault refuses; it may be tried again.
-pub async fn orphan(
-    vault: &DomainVault,
-    id: &ChannelId,
-    may: impl Fn(&ChannelRef) -> bool,
-) -> Result<Option<String>, Fault> {
-    let entry = vault.ledgers.get(id).await.map_err(|error| vaults::fault(&error))?;
-    let Some(mut ledger) = entry.record.filter(|ledger| may(&ledger.channel)) else { return Ok(None) };
-    let name = ledger.channel.to_string();
-    let access = ledger.access.take();
+pub async fn orphan(vault: &DomainVault, id: &ChannelId) -> Result<(), VaultError> {
+    let entry = vault.ledgers.get(id).await?;
+    let Some(mut record) = entry.record else { return Ok(()) };
+    let access = record.access.take();
     if let Some(access) = &access {
-        access::withdraw(vault, id, access).await?;
+        access::take(vault, id, access).await?;
     }
-    if access.is_some() || !ledger.open.is_empty() {
-        ledger.open.clear();
-        vault.ledgers.put(id, ledger, entry.version).await.map_err(|error| vaults::fault(&error))?;
+    if access.is_some() || !record.open.is_empty() {
+        record.open.clear();
+        vault.ledgers.put(id, record, entry.version).await?;
     }
-    Ok(Some(name))
+    Ok(())
+}
+
+/// Takes away the access of Channels whose records cannot be read. Without a record access is found by its effect: by
+/// the aliases that name the Channel. A Channel that is there keeps its access, if its namespace has one of these values
+/// of the trust-domain label; the API server is asked.
+///
+/// # Errors
+/// When Vault refuses or the API server does not say.
+pub async fn by_effect(
+    ctx: &Context,
+    vault: &DomainVault,
+    ids: &BTreeSet<ChannelId>,
+    keep: &BTreeSet<Option<String>>,
+) -> Result<(), Fault> {
+    let aliases = vault.aliases().await.map_err(|error| vault.fault(&error))?;
+    let naming = aliases.naming(ids).await.map_err(|error| vault.fault(&error))?;
+    if naming.is_empty() {
+        return Ok(());
+    }
+    let kept = match keep.is_empty() {
+        true => BTreeSet::new(),
+        false => asked::ids(&ctx.client, keep)
+            .await
+            .map_err(|error| objects::fault("asking which Channels there are", &error))?,
+    };
+    for (name, id) in naming.iter().filter(|(_, id)| !kept.contains(id)) {
+        let Some(_working) = ctx.under_way.begin(id) else { return Err(under_way()) };
+        vault.remember_grant(name, None);
+        aliases.withdraw(name, id).await.map_err(|error| vault.fault(&error))?;
+        tracing::info!(%id, service_account_uid = %name, "its record cannot be read: its access is withdrawn");
+    }
+    Ok(())
+}
+
+/// What may still give access is waited for: a withdrawal before it would be undone by it.
+pub fn under_way() -> Fault {
+    Fault::new(
+        "WorkUnderWay",
+        "a Channel that is gone is still being worked on: its access is withdrawn after that",
+    )
 }

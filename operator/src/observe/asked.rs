@@ -3,7 +3,10 @@
 //! A watch can be behind without a word. What it has not told of yet must not look like what is gone. Each question is
 //! a list of one name: it is answered with what is so now, and needs no right that the watches do not need.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
@@ -26,15 +29,23 @@ fn named(name: &str) -> ListParams {
     ListParams::default().fields(&format!("metadata.name={name}"))
 }
 
-/// Whether there is no Channel of this name and identity. One that is being deleted counts as gone.
+/// Whether `domain` has no Channel of this name and identity: there is none, or its namespace belongs to another trust
+/// domain. A Channel that is being deleted counts as gone.
 ///
 /// # Errors
 /// When the API server does not say. A definition that is not served is an answer: there is none of it.
-pub async fn is_gone(client: &Client, channel: &ChannelRef, id: &ChannelId) -> kube::Result<bool> {
+pub async fn is_gone(
+    client: &Client,
+    domain: &str,
+    channel: &ChannelRef,
+    id: &ChannelId,
+) -> kube::Result<bool> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace = namespaces.list_metadata(&named(&channel.namespace)).await?;
-    let uid = namespace.items.into_iter().find_map(|found| found.metadata.uid);
-    if uid.is_none_or(|uid| ChannelId::mint(&uid, &channel.name) != *id) {
+    let namespace = namespace.items.first().map(convert::namespace).unwrap_or_default();
+    if ChannelId::mint(&namespace.uid, &channel.name) != *id
+        || namespace.trust_domain.is_some_and(|label| label != domain)
+    {
         return Ok(true);
     }
     Ok(!is_there(client, channel).await?)
@@ -78,6 +89,28 @@ pub async fn uid(client: &Client, channel: &ChannelRef) -> kube::Result<Option<S
     let channels: Api<Channel> = Api::namespaced(client.clone(), &channel.namespace);
     let found = channels.list_metadata(&named(&channel.name)).await?;
     Ok(found.items.into_iter().find_map(|found| found.metadata.uid))
+}
+
+/// The identities of all Channels whose namespace has one of these values of the trust-domain label, or none where that
+/// is among them.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn ids(client: &Client, labels: &BTreeSet<Option<String>>) -> kube::Result<BTreeSet<ChannelId>> {
+    let namespaces = Api::<Namespace>::all(client.clone()).list_metadata(&ListParams::default()).await?;
+    let mut uids = BTreeMap::new();
+    for namespace in &namespaces.items {
+        let facts = convert::namespace(namespace);
+        if labels.contains(&facts.trust_domain) {
+            uids.insert(namespace.name_any(), facts.uid);
+        }
+    }
+    let channels = Api::<Channel>::all(client.clone()).list_metadata(&ListParams::default()).await?;
+    let minted = channels
+        .items
+        .iter()
+        .filter_map(|channel| Some(ChannelId::mint(uids.get(&channel.namespace()?)?, &channel.name_any())));
+    Ok(minted.collect())
 }
 
 /// The Channels of a namespace, and of its pods those of these names: enough to judge their requests by.
@@ -148,7 +181,9 @@ mod tests {
 
     async fn gone(uid: Option<&'static str>, channels: Result<Value, u16>) -> Option<bool> {
         let client = server(uid, channels, json!([]));
-        is_gone(&client, &ChannelRef::new("cc", "voice"), &ChannelId::mint("u", "voice")).await.ok()
+        is_gone(&client, "oosterlinde", &ChannelRef::new("cc", "voice"), &ChannelId::mint("u", "voice"))
+            .await
+            .ok()
     }
 
     #[tokio::test]

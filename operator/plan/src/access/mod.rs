@@ -1,3 +1,5 @@
 //! Who may use the keys in Vault, and whose access is withdrawn.
 
 pub mod alias;
+pub mod orphans;
+pub mod shared;

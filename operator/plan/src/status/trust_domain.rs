@@ -25,6 +25,8 @@ pub struct Seen {
     pub vault: Option<VaultStatus>,
     /// Whether it can be used.
     pub reachable: Result<(), Fault>,
+    /// What it shares with an older trust domain that it may not share, if anything.
+    pub shared: Option<Fault>,
     /// What is wrong with the admission policies, if anything.
     pub guarded: Guards,
     /// What is wrong with the definitions that are served, if anything.
@@ -33,6 +35,8 @@ pub struct Seen {
     pub orphans: Option<Orphans>,
     /// What is wrong with keys whose Channel is gone, by the name of the key.
     pub key_faults: BTreeMap<String, KeyFault>,
+    /// Records of Channels that are gone which cannot be read: what is wrong with each.
+    pub unreadable: BTreeMap<ChannelId, String>,
     /// How many there are of what.
     pub counts: Counts,
 }
@@ -63,6 +67,53 @@ fn keys_intact(seen: &Seen) -> Verdict {
         seen.key_faults.keys().filter(|other| *other != name).take(9).map(String::as_str).collect();
     let more = if others.is_empty() { String::new() } else { format!("; also {}", others.join(", ")) };
     Verdict::new(condition::KEYS_INTACT, Truth::False, fault.reason(), fault.message(name) + &more)
+}
+
+/// What a search for records without a Channel found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Those whose access is withdrawn.
+    pub orphans: Option<Orphans>,
+    /// Those that cannot be read: what is wrong with each, and the next step.
+    pub unreadable: BTreeMap<ChannelId, String>,
+}
+
+/// How many orphans status names.
+const NAMED_ORPHANS: usize = 50;
+/// How many unreadable records a message tells in full, and how many more it names.
+const TOLD: (usize, usize) = (5, 50);
+
+impl Swept {
+    /// Adds an orphan and the name its Channel had.
+    pub fn add(&mut self, id: &ChannelId, name: &str) {
+        let orphans = self.orphans.get_or_insert_default();
+        orphans.count += 1;
+        if orphans.first.len() < NAMED_ORPHANS {
+            orphans.first.push(format!("{id} {name}"));
+        }
+    }
+
+    /// This, or where nothing was found yet since the start, what the status of then says.
+    #[must_use]
+    pub fn or(mut self, status: Option<&TrustDomainStatus>) -> Self {
+        self.orphans = self.orphans.or_else(|| status?.orphans.clone());
+        self
+    }
+}
+
+/// What to say of records that cannot be read; nothing where all can.
+fn records_readable(unreadable: &BTreeMap<ChannelId, String>) -> Option<Verdict> {
+    let told: Vec<_> = unreadable.values().take(TOLD.0).map(String::as_str).collect();
+    let named: Vec<_> = unreadable.keys().skip(TOLD.0).take(TOLD.1).map(ChannelId::as_str).collect();
+    let more = if named.is_empty() { String::new() } else { format!("; also {}", named.join(", ")) };
+    let message = format!(
+        "{} record(s) of Channels that are gone cannot be read; access that they had was found by the aliases in Vault \
+         and withdrawn. {}{more}",
+        unreadable.len(),
+        told.join("; ")
+    );
+    (!told.is_empty())
+        .then(|| Verdict::new(condition::RECORDS_READABLE, Truth::False, "RecordUnreadable", message))
 }
 
 /// How the admission policies were found.
@@ -138,6 +189,11 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
         let message = format!("spec.timeZone: {error}; write an IANA name such as Europe/Amsterdam");
         Verdict::new(condition::STALLED, Truth::True, "TimeZoneUnknown", message)
     });
+    let shared = seen.shared.as_ref().map(|fault| {
+        Verdict::new(condition::STALLED, Truth::True, fault.reason.clone(), fault.message.clone())
+    });
+    let stalled = stalled.or(shared);
+    let unreadable = records_readable(&seen.unreadable);
     let outdated = seen
         .outdated
         .as_ref()
@@ -150,6 +206,7 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
                 .into_iter()
                 .filter(|one| one.truth != Truth::True && !(chosen && one.reason == "SwitchedOff")),
         )
+        .chain(&unreadable)
         .next();
     let ready = match bad {
         Some(bad) => Verdict::new(condition::READY, Truth::False, bad.reason.clone(), bad.message.clone()),
@@ -164,8 +221,12 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
     };
     let reconciling = (ready.truth == Truth::False && stalled.is_none())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
-    let verdicts =
-        [ready, reachable, guarded, keys_intact].into_iter().chain(reconciling).chain(stalled).collect();
+    let verdicts = [ready, reachable, guarded, keys_intact]
+        .into_iter()
+        .chain(unreadable)
+        .chain(reconciling)
+        .chain(stalled)
+        .collect();
     let old = domain.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     TrustDomainStatus {
         observed_generation: domain.metadata.generation,

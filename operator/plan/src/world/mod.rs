@@ -39,6 +39,8 @@ pub type Namespaced<T> = BTreeMap<String, BTreeMap<String, T>>;
 pub struct World {
     /// Namespaces by name.
     pub namespaces: BTreeMap<String, NamespaceFacts>,
+    /// How often a namespace's trust-domain label was given another value.
+    pub moves: u64,
     /// TrustDomains by name.
     pub domains: BTreeMap<String, Arc<TrustDomain>>,
     /// ExternalParties by name.

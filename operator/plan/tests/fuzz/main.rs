@@ -226,6 +226,8 @@ fn take(
                 reachable: if domain.spec.frameworks.is_empty() { Ok(()) } else { Err(sealed()) },
                 guarded: trust_domain::Guards::InPlace,
                 outdated: None,
+                shared: None,
+                unreadable: BTreeMap::new(),
                 orphans: Some(Orphans::default()),
                 key_faults: world
                     .key_faults

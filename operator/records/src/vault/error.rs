@@ -147,6 +147,16 @@ pub enum VaultError {
         /// The newest schema that is known here.
         known: u64,
     },
+    /// A role belongs to another trust domain or another operator.
+    #[error("the role {path} in Vault is bound to {bound_to}, not to {wanted}: it is not bound anew")]
+    RoleOfAnother {
+        /// The role.
+        path: String,
+        /// Whose it is.
+        bound_to: String,
+        /// Whose it would have become.
+        wanted: String,
+    },
     /// Something else already has this place in Vault.
     #[error("{path} in Vault is {found}, expected {expected}")]
     Occupied {
@@ -182,6 +192,7 @@ impl VaultError {
             Self::Unexpected { .. } => "VaultAnswerUnexpected",
             Self::UnreadableRecord { .. } => "RecordUnreadable",
             Self::NewerRecord { .. } => "RecordNewer",
+            Self::RoleOfAnother { .. } => "VaultRoleTaken",
             Self::Occupied { .. } => "VaultPathOccupied",
         }
     }
@@ -215,7 +226,10 @@ impl VaultError {
             Self::CasConflict { .. } => "nothing: it is read again and retried".into(),
             Self::NotReady { .. } => "nothing: it is ready in a moment and the request is made again".into(),
             Self::Deleted { path, version } => {
-                format!("undelete version {version} of {path}, then find out who deleted it")
+                let (mount, entry) = path.split_once("/data/").unwrap_or(("MOUNT", path));
+                format!(
+                    "`bao kv undelete -mount={mount} -versions={version} {entry}`, then find out who deleted it"
+                )
             }
             Self::Invalid { .. } | Self::Unexpected { .. } => {
                 "check Vault's version and mounts against the documentation, then Vault's own log".into()
@@ -227,10 +241,25 @@ impl VaultError {
             Self::NewerRecord { .. } => {
                 "run the release of the operator that wrote it, or a later one".into()
             }
+            Self::RoleOfAnother { path, bound_to, .. } => format!(
+                "give each trust domain an auth mount and engines of its own (spec.vault.auth.kubernetes.mount, \
+                 spec.vault.mounts); if {bound_to} is gone for good, delete the role first: `bao delete {path}`"
+            ),
             Self::Occupied { path, expected, .. } => {
                 format!("choose another mount than {path}, or make it {expected}")
             }
         }
+    }
+
+    /// Whether Vault answered, and what stands there is no record that this release can work with.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(
+            self,
+            Self::Deleted { .. }
+                | Self::UnreadableRecord { .. }
+                | Self::NewerRecord { .. }
+                | Self::Unexpected { .. }
+        )
     }
 
     /// Whether the same request may succeed later without anybody changing a setting.

@@ -8,10 +8,12 @@ fn seen() -> Seen {
     Seen {
         vault: Some(VaultStatus { version: "2.7.2".into(), ..VaultStatus::default() }),
         reachable: Ok(()),
+        shared: None,
         guarded: Guards::InPlace,
         outdated: None,
         orphans: None,
         key_faults: BTreeMap::new(),
+        unreadable: BTreeMap::new(),
         counts: Counts::default(),
     }
 }
@@ -148,4 +150,42 @@ fn faults_of_keys_whose_channel_is_gone_are_told_here() {
     let rows = judged(&scene, &seen);
     assert!(rows.contains(&("KeysIntact".into(), "False".into(), "KeyMissing".into())), "{rows:?}");
     assert!(rows.contains(&("Ready".into(), "False".into(), "KeyMissing".into())), "{rows:?}");
+}
+
+#[test]
+fn records_that_cannot_be_read_are_named() {
+    let unreadable: BTreeMap<_, _> = (0..8)
+        .map(|number| {
+            let id = ChannelId::mint("uid", &format!("c{number}"));
+            let problem = format!("version 3 of {id} was deleted; next: `bao kv undelete {id}`");
+            (id, problem)
+        })
+        .collect();
+    let rows = [
+        ("Ready", "False", "RecordUnreadable"),
+        ("VaultReachable", "True", "LoggedIn"),
+        ("Guarded", "True", "InPlace"),
+        ("KeysIntact", "True", "InPlace"),
+        ("RecordsReadable", "False", "RecordUnreadable"),
+        ("Reconciling", "True", "Retrying"),
+    ];
+    let seen = Seen { unreadable: unreadable.clone(), ..seen() };
+    assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
+    let status = status(&Scene::new().domains[DOMAIN], &seen, now());
+    let message = &find(&status.conditions, condition::RECORDS_READABLE).unwrap().message;
+    assert!(unreadable.keys().all(|id| message.contains(id.as_str())), "{message}");
+    assert_eq!(message.matches("kv undelete").count(), 5, "{message}");
+}
+
+#[test]
+fn a_domain_that_shares_a_mount_is_stalled() {
+    let seen = Seen { shared: Some(Fault::new("VaultShared", "another uses it")), ..seen() };
+    let rows = [
+        ("Ready", "False", "VaultShared"),
+        ("VaultReachable", "True", "LoggedIn"),
+        ("Guarded", "True", "InPlace"),
+        ("KeysIntact", "True", "InPlace"),
+        ("Stalled", "True", "VaultShared"),
+    ];
+    assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
 }

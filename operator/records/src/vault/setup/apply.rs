@@ -55,8 +55,15 @@ const MOUNT_PATIENCE: Duration = Duration::from_secs(30);
 const ADMIN: &[Capability] = &[Capability::Create, Capability::Read, Capability::Update, Capability::Sudo];
 
 /// Brings Vault to the described setup with an administrator's token. Applied twice, the second time writes
-/// nothing, except for a reviewer's JWT that is given again.
+/// nothing, except for a reviewer's JWT that is given again. Nothing is written where a role is somebody else's.
 pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>, VaultError> {
+    for owner in &setup.owners {
+        let op = Op::new("setup.read", owner.path.as_str(), ADMIN);
+        // Where there is no such mount yet there is no role; what the token may not read it may not write either.
+        if let Ok(Some(present)) = read(vault, &op, &owner.path).await {
+            owner.check(&present)?;
+        }
+    }
     let mut report = Vec::new();
     let mut accessor = None;
     for step in setup.steps() {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::error::VaultError;
 use super::name::{MountAccessor, MountPath, RoleName};
 
-/// The operator's policy and role.
+/// The operator's policy, where Kubernetes auth is mounted at `kubernetes`; elsewhere the mount is added to the name.
 pub const OPERATOR_POLICY: &str = "subrosa-operator";
 /// The policy every workload's token has; what it opens depends on the workload's alias.
 pub const WORKLOAD_POLICY: &str = "subrosa-workload";
@@ -137,6 +137,8 @@ impl fmt::Debug for SetupStep {
 #[derive(Debug, Clone)]
 pub struct VaultSetup {
     kubernetes_mount: MountPath,
+    /// Roles, and whose they must be if they are there.
+    owners: Vec<roles::Owner>,
     steps: Vec<SetupStep>,
 }
 
@@ -185,13 +187,13 @@ impl VaultSetup {
             ),
             config,
             policy(
-                OPERATOR_POLICY,
+                &policy::name(OPERATOR_POLICY, kubernetes_mount),
                 policy::operator(params, ACCESSOR),
                 "the operator makes, rotates and signs with keys, keeps the ledger, grants and withdraws; \
                  it never opens data, destroys, exports, or changes its own rights",
             ),
             policy(
-                WORKLOAD_POLICY,
+                &policy::name(WORKLOAD_POLICY, kubernetes_mount),
                 policy::workload(params, ACCESSOR),
                 "what a workload may do with its own keys, and only while its alias says so",
             ),
@@ -206,7 +208,8 @@ impl VaultSetup {
                 "the trust domain's ServiceAccounts may log in; without an alias they can do nothing",
             ),
         ];
-        Ok(Self { kubernetes_mount: kubernetes_mount.clone(), steps })
+        let owners = roles::owners(params);
+        Ok(Self { kubernetes_mount: kubernetes_mount.clone(), owners, steps })
     }
 
     /// The steps in order. Policies name the accessor of the Kubernetes auth mount by a placeholder.

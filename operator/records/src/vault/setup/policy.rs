@@ -3,8 +3,16 @@
 //! `+` matches exactly one path segment. `allowed_parameters` admits nothing it does not name, so a parameter
 //! that a future Vault adds is refused until someone has looked at it.
 
-use super::SetupParams;
+use super::{MountPath, SetupParams};
 use crate::vault::transit::KeyType;
+
+/// The name of a policy. Policies name mounts, so trust domains with mounts of their own have policies of their own.
+pub(super) fn name(policy: &str, kubernetes_mount: &MountPath) -> String {
+    match kubernetes_mount.as_str() {
+        "kubernetes" => policy.to_owned(),
+        mount => format!("{policy}.{}", mount.replace('/', ".")),
+    }
+}
 
 /// What the operator may do. `accessor` pins everything about identities to the one auth mount.
 ///

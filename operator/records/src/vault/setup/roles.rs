@@ -1,8 +1,10 @@
 //! The two roles of Kubernetes auth and its configuration.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{KubernetesApi, MEMBER_LABEL, OPERATOR_POLICY, SetupParams, WORKLOAD_POLICY, WORKLOAD_ROLE};
+use super::{
+    KubernetesApi, MEMBER_LABEL, OPERATOR_POLICY, SetupParams, WORKLOAD_POLICY, WORKLOAD_ROLE, policy,
+};
 use crate::vault::error::VaultError;
 
 /// How long a token lasts unless it is renewed, and at most. Withdrawal does not wait for either.
@@ -46,6 +48,67 @@ pub(super) fn check(params: &SetupParams) -> Result<(), VaultError> {
     Ok(())
 }
 
+/// A role, and whose it must be where it is there already: one of another trust domain or another operator is never
+/// bound anew.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    /// The role's path.
+    pub path: String,
+    wanted: String,
+    bound_to: fn(&Map<String, Value>) -> Option<String>,
+}
+
+impl Owner {
+    /// The error where the role that is `present` is bound to somebody else.
+    pub fn check(&self, present: &Map<String, Value>) -> Result<(), VaultError> {
+        match (self.bound_to)(present) {
+            Some(bound_to) if bound_to != self.wanted => Err(VaultError::RoleOfAnother {
+                path: self.path.clone(),
+                bound_to,
+                wanted: self.wanted.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whose the two roles must be.
+pub(super) fn owners(params: &SetupParams) -> Vec<Owner> {
+    let SetupParams { kubernetes_mount: mount, operator_role, .. } = params;
+    vec![
+        Owner {
+            path: format!("auth/{mount}/role/{WORKLOAD_ROLE}"),
+            wanted: format!("trust domain {}", params.trust_domain),
+            bound_to: workload_of,
+        },
+        Owner {
+            path: format!("auth/{mount}/role/{operator_role}"),
+            wanted: format!(
+                "ServiceAccount {}/{}",
+                params.operator_namespace, params.operator_service_account
+            ),
+            bound_to: operator_of,
+        },
+    ]
+}
+
+/// The trust domain whose namespaces a workloads' role is bound to, where it is bound to one.
+fn workload_of(role: &Map<String, Value>) -> Option<String> {
+    let selector = role.get("bound_service_account_namespace_selector")?.as_str()?;
+    let selector: Value = serde_json::from_str(selector).ok()?;
+    Some(format!("trust domain {}", selector.get("matchLabels")?.get(MEMBER_LABEL)?.as_str()?))
+}
+
+/// The ServiceAccount that an operator's role is bound to, where it is bound to one.
+fn operator_of(role: &Map<String, Value>) -> Option<String> {
+    let only = |field: &str| match role.get(field)?.as_array()?.as_slice() {
+        [Value::String(one)] if one != "*" => Some(one.clone()),
+        _ => None,
+    };
+    let (namespaces, names) = ("bound_service_account_namespaces", "bound_service_account_names");
+    Some(format!("ServiceAccount {}/{}", only(namespaces)?, only(names)?))
+}
+
 pub(super) fn kubernetes_config(api: &KubernetesApi) -> Value {
     match &api.ca_pem {
         Some(ca) => json!({
@@ -65,7 +128,7 @@ pub(super) fn operator(params: &SetupParams) -> Value {
             "bound_service_account_namespace_selector": "",
             "audience": params.audience,
         }),
-        OPERATOR_POLICY,
+        &policy::name(OPERATOR_POLICY, &params.kubernetes_mount),
     )
 }
 
@@ -82,7 +145,7 @@ pub(super) fn workload(params: &SetupParams) -> Value {
             "bound_service_account_namespace_selector": selector.to_string(),
             "audience": params.audience,
         }),
-        WORKLOAD_POLICY,
+        &policy::name(WORKLOAD_POLICY, &params.kubernetes_mount),
     )
 }
 

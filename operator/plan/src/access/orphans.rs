@@ -1,0 +1,134 @@
+//! Whose access is withdrawn: records of Channels that no Channel of the trust domain answers to.
+
+use std::collections::BTreeSet;
+
+use subrosa_crds::names::{ChannelId, ChannelRef};
+
+use crate::{access::shared, record::ledger::Ledger, world::World};
+
+/// The identities of the Channels that `domain` governs. A namespace without a label is frozen: its Channels stay with
+/// the domain that has their record.
+pub fn known(domain: &str, world: &World) -> BTreeSet<ChannelId> {
+    let known = world.all_channels().filter(|(name, _)| may_govern(domain, &name.namespace, world));
+    known.filter_map(|(name, _)| id(&name, world)).collect()
+}
+
+/// The identities that are on record and have no Channel in `domain`: perhaps orphans. Their records say whose they are.
+pub fn candidates<'a>(domain: &str, recorded: &'a [ChannelId], world: &World) -> Vec<&'a ChannelId> {
+    let known = known(domain, world);
+    recorded.iter().filter(|id| !known.contains(id)).collect()
+}
+
+/// What became of the Channel that a record is of, as `domain` sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The domain governs it, or its namespace is frozen.
+    Stays,
+    /// There is no Channel of this name and identity.
+    Gone,
+    /// It is there, and its namespace belongs to another trust domain.
+    Moved,
+}
+
+/// What became of the Channel of a record. One that another trust domain wrote has not moved away from here.
+pub fn fate(domain: &str, record: &Ledger, world: &World) -> Fate {
+    let channel = &record.channel;
+    let is_there = world.channel(channel).is_some() && id(channel, world) == Some(record.id());
+    match is_there {
+        false => Fate::Gone,
+        true if record.trust_domain != domain || may_govern(domain, &channel.namespace, world) => Fate::Stays,
+        true => Fate::Moved,
+    }
+}
+
+/// Whether the deletion of `domain` takes the access of this record: it is the domain's own, and no other trust domain
+/// governs its Channel from the same place in Vault.
+pub fn goes_with(domain: &str, record: &Ledger, world: &World) -> bool {
+    record.trust_domain == domain
+        && !(fate(domain, record, world) == Fate::Moved && shares(domain, &record.channel.namespace, world))
+}
+
+/// The other trust domains that have a mount in common with `domain`. The Channels of their namespaces keep their access
+/// where no record can be read that says whose it is.
+pub fn neighbours(domain: &str, world: &World) -> BTreeSet<String> {
+    let Some(one) = world.domains.get(domain) else { return BTreeSet::new() };
+    let others =
+        world.domains.iter().filter(|(name, other)| *name != domain && shared::mount(one, other).is_some());
+    others.map(|(name, _)| name.clone()).collect()
+}
+
+/// Whether `domain` may have Channels in `namespace`: the label names it, or there is none.
+fn may_govern(domain: &str, namespace: &str, world: &World) -> bool {
+    let label = world.namespaces.get(namespace).and_then(|facts| facts.trust_domain.as_deref());
+    label.is_none_or(|label| label == domain)
+}
+
+/// Whether the trust domain that governs `namespace` has a mount in common with `domain`.
+fn shares(domain: &str, namespace: &str, world: &World) -> bool {
+    let (Some(one), Some(other)) = (world.domains.get(domain), world.domain_of(namespace)) else {
+        return false;
+    };
+    shared::mount(one, other).is_some()
+}
+
+fn id(channel: &ChannelRef, world: &World) -> Option<ChannelId> {
+    Some(ChannelId::mint(&world.namespaces.get(&channel.namespace)?.uid, &channel.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{DOMAIN, Scene, named};
+
+    fn scene() -> (Scene, Ledger) {
+        let scene = Scene::new().channel("cc-front/voice", json!({}));
+        let uid = scene.world.namespaces["cc-front"].uid.clone();
+        let record = Ledger::new(named("cc-front/voice"), &uid, DOMAIN);
+        (scene, record)
+    }
+
+    #[test]
+    fn a_channel_is_known_to_the_domain_that_its_namespace_names() {
+        let (mut scene, record) = scene();
+        let recorded = [record.id()];
+        assert!(candidates(DOMAIN, &recorded, &scene.world).is_empty());
+        assert_eq!(candidates("other", &recorded, &scene.world), [&record.id()]);
+        assert_eq!(fate(DOMAIN, &record, &scene.world), Fate::Stays);
+        // Frozen: it stays with the domain that has its record.
+        scene.world.namespaces.get_mut("cc-front").unwrap().trust_domain = None;
+        assert!(candidates(DOMAIN, &recorded, &scene.world).is_empty());
+        assert_eq!(fate(DOMAIN, &record, &scene.world), Fate::Stays);
+    }
+
+    #[test]
+    fn a_namespace_made_anew_has_none_of_the_old_one() {
+        let (mut scene, record) = scene();
+        scene.world.namespaces.get_mut("cc-front").unwrap().uid = "another".into();
+        assert_eq!(fate(DOMAIN, &record, &scene.world), Fate::Gone);
+        assert_eq!(candidates(DOMAIN, &[record.id()], &scene.world), [&record.id()]);
+    }
+
+    #[test]
+    fn the_deletion_of_a_domain_does_not_touch_another_ones_access() {
+        let (mut scene, record) = scene();
+        assert!(goes_with(DOMAIN, &record, &scene.world));
+        assert!(!goes_with("other", &record, &scene.world), "it is not its own");
+        // The namespace moves to a domain with mounts of its own: what it had here is withdrawn.
+        let mut other = (*scene.world.domains[DOMAIN]).clone();
+        other.metadata.name = Some("other".into());
+        scene.world.namespaces.get_mut("cc-front").unwrap().trust_domain = Some("other".into());
+        let mut apart = other.clone();
+        apart.spec.vault.address = "https://elsewhere.example:8200".into();
+        scene.world.domains.insert("other".into(), apart.into());
+        assert!(goes_with(DOMAIN, &record, &scene.world));
+        assert_eq!(fate(DOMAIN, &record, &scene.world), Fate::Moved);
+        assert_eq!(fate("other", &record, &scene.world), Fate::Stays);
+        assert!(neighbours(DOMAIN, &scene.world).is_empty());
+        // With the same mounts it is the other's access.
+        scene.world.domains.insert("other".into(), other.into());
+        assert!(!goes_with(DOMAIN, &record, &scene.world));
+        assert_eq!(neighbours(DOMAIN, &scene.world), BTreeSet::from(["other".to_owned()]));
+    }
+}
