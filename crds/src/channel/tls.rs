@@ -1,5 +1,7 @@
 //! The certificate of a [`Channel`](super::Channel): what is in it, who issues it and how it reaches the pods.
 
+use std::fmt;
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -125,7 +127,9 @@ pub enum TrustDirection {
 }
 
 /// The algorithm of the certificate's key; ECDSA-P256 unless said otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum KeyAlgorithm {
     /// NIST P-256.
     #[default]
@@ -134,6 +138,16 @@ pub enum KeyAlgorithm {
     /// NIST P-384.
     #[serde(rename = "ECDSA-P384")]
     EcdsaP384,
+}
+
+/// As the field is written.
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EcdsaP256 => "ECDSA-P256",
+            Self::EcdsaP384 => "ECDSA-P384",
+        })
+    }
 }
 
 /// How the workload takes a renewed certificate. None, unless said otherwise: somebody restarts it before

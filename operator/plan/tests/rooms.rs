@@ -62,6 +62,11 @@ fn what_a_room_may_import_stands_above_it_in_the_list() {
 
 #[test]
 fn every_room_has_a_directory_and_is_in_the_drawing() {
+    for entry in fs::read_dir(src()).unwrap() {
+        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let known = ["lib.rs", "testing.rs"].contains(&name.as_str());
+        assert!(known || ROOMS.iter().any(|(room, _)| *room == name), "{name} is in no room and is none");
+    }
     let drawing = fs::read_to_string(src().join("lib.rs")).unwrap();
     for (room, _) in ROOMS {
         assert!(src().join(room).join("mod.rs").is_file(), "{room}");

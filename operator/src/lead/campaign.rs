@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Leadership, TokenAccessors, clock,
-    elect::{Bid, Elector, Step, Terms},
+    elect::{Bid, ElectionStep, Elector, Terms},
     store::{LeaseWrite, Store},
 };
 use crate::report::metrics::Metrics;
@@ -70,12 +70,12 @@ impl Campaign {
     pub async fn run(mut self, quit: CancellationToken) -> Result<(), Lost> {
         loop {
             match self.elector.step(clock::now()) {
-                Step::Lost => {
+                ElectionStep::Lost => {
                     self.leadership.end();
                     self.metrics.leads(false);
                     return Err(Lost);
                 }
-                Step::Wait(until) => {
+                ElectionStep::Wait(until) => {
                     let pause = tokio::time::sleep(until.saturating_sub(clock::now()));
                     let leads = self.elector.term().is_some();
                     tokio::select! {
@@ -84,8 +84,8 @@ impl Campaign {
                         () = pause => {}
                     }
                 }
-                Step::Read => self.read().await,
-                Step::Write(bid) => self.write(&bid).await,
+                ElectionStep::Read => self.read().await,
+                ElectionStep::Write(bid) => self.write(&bid).await,
             }
         }
         self.give_up().await;

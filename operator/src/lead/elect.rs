@@ -36,7 +36,7 @@ impl Default for Terms {
 
 /// What the Lease says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct LeaseRecord {
     /// Who holds it; empty when it was given up.
     pub holder: String,
     /// How often it changed hands: the epoch of the holder.
@@ -57,7 +57,7 @@ pub struct Bid {
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ElectionStep {
     /// Read the Lease, then say [`Elector::read`] or [`Elector::failed`].
     Read,
     /// Write this candidate's name, then say [`Elector::written`], [`Elector::refused`] or
@@ -75,7 +75,7 @@ pub struct Elector {
     me: String,
     terms: Terms,
     /// The newest record known, none where there is no Lease; and since when it is known.
-    seen: Option<(Option<Record>, Duration)>,
+    seen: Option<(Option<LeaseRecord>, Duration)>,
     /// Whether what is known was contradicted.
     outdated: bool,
     next: Duration,
@@ -111,16 +111,16 @@ impl Elector {
     }
 
     /// The newest record known.
-    pub fn record(&self) -> Option<&Record> {
+    pub fn record(&self) -> Option<&LeaseRecord> {
         self.seen.as_ref().and_then(|(record, _)| record.as_ref())
     }
 
     /// What to do at `now`.
-    pub fn step(&mut self, now: Duration) -> Step {
+    pub fn step(&mut self, now: Duration) -> ElectionStep {
         match self.candidacy {
-            Candidacy::Over => Step::Lost,
+            Candidacy::Over => ElectionStep::Lost,
             Candidacy::Leader { until, .. } if now >= until => self.lose(),
-            Candidacy::Leader { until, .. } if now < self.next => Step::Wait(self.next.min(until)),
+            Candidacy::Leader { until, .. } if now < self.next => ElectionStep::Wait(self.next.min(until)),
             Candidacy::Leader { epoch, .. } => {
                 self.bid_or_look(|record| Bid { replaces: Some(record.version.clone()), epoch })
             }
@@ -128,17 +128,17 @@ impl Elector {
         }
     }
 
-    fn challenge(&self, now: Duration) -> Step {
+    fn challenge(&self, now: Duration) -> ElectionStep {
         let Some((record, since)) = &self.seen else {
-            return if now < self.next { Step::Wait(self.next) } else { Step::Read };
+            return if now < self.next { ElectionStep::Wait(self.next) } else { ElectionStep::Read };
         };
         let free = since.saturating_add(self.terms.lease);
         // One's own name is there when the answer to the write was lost.
-        let mine = |record: &Record| record.holder == self.me && record.epoch != FOUNDED;
+        let mine = |record: &LeaseRecord| record.holder == self.me && record.epoch != FOUNDED;
         let vacant =
             record.as_ref().is_none_or(|record| record.holder.is_empty() || mine(record) || now >= free);
         if vacant && !self.outdated {
-            return Step::Write(match record {
+            return ElectionStep::Write(match record {
                 None => Bid { replaces: None, epoch: FOUNDED },
                 Some(record) => {
                     let epoch = if mine(record) { record.epoch } else { record.epoch.saturating_add(1) };
@@ -147,23 +147,23 @@ impl Elector {
             });
         }
         let next = if self.outdated { self.next } else { self.next.min(free) };
-        if now < next { Step::Wait(next) } else { Step::Read }
+        if now < next { ElectionStep::Wait(next) } else { ElectionStep::Read }
     }
 
-    fn bid_or_look(&self, bid: impl Fn(&Record) -> Bid) -> Step {
+    fn bid_or_look(&self, bid: impl Fn(&LeaseRecord) -> Bid) -> ElectionStep {
         match self.record() {
-            Some(record) if !self.outdated => Step::Write(bid(record)),
-            _ => Step::Read,
+            Some(record) if !self.outdated => ElectionStep::Write(bid(record)),
+            _ => ElectionStep::Read,
         }
     }
 
-    fn lose(&mut self) -> Step {
+    fn lose(&mut self) -> ElectionStep {
         self.candidacy = Candidacy::Over;
-        Step::Lost
+        ElectionStep::Lost
     }
 
     /// The Lease was read; the answer came at `now`.
-    pub fn read(&mut self, now: Duration, record: Option<Record>) {
+    pub fn read(&mut self, now: Duration, record: Option<LeaseRecord>) {
         if let Candidacy::Leader { epoch, .. } = self.candidacy
             && !record.as_ref().is_some_and(|record| record.holder == self.me && record.epoch == epoch)
         {
@@ -181,7 +181,7 @@ impl Elector {
     }
 
     /// A write sent at `sent` was accepted, and made this record; the answer came at `now`.
-    pub fn written(&mut self, sent: Duration, now: Duration, record: Record) {
+    pub fn written(&mut self, sent: Duration, now: Duration, record: LeaseRecord) {
         let (epoch, until) = (record.epoch, sent.saturating_add(self.terms.term));
         self.outdated = false;
         self.seen = Some((Some(record), now));

@@ -13,7 +13,7 @@ use subrosa_crds::FIELD_MANAGER;
 
 use super::{
     LEASE,
-    elect::{Bid, Record},
+    elect::{Bid, LeaseRecord},
 };
 
 /// The annotation of the Lease with the accessors of Vault tokens.
@@ -22,7 +22,7 @@ const ACCESSORS: &str = "subrosa.dev/vault-accessors";
 /// What became of a write.
 pub(super) enum LeaseWrite {
     /// It is done, and this is the record now.
-    Accepted(Record),
+    Accepted(LeaseRecord),
     /// Somebody else wrote, or removed the Lease, since it was read.
     Refused,
 }
@@ -41,7 +41,7 @@ impl Store {
         Self { api: Api::namespaced(client, namespace), me: me.to_owned(), seconds, known: None }
     }
 
-    pub async fn read(&mut self) -> kube::Result<Option<Record>> {
+    pub async fn read(&mut self) -> kube::Result<Option<LeaseRecord>> {
         self.known = self.api.get_opt(LEASE).await?;
         Ok(self.known.as_ref().map(record))
     }
@@ -116,9 +116,9 @@ fn blank() -> Lease {
     Lease { metadata: ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() }, spec: None }
 }
 
-fn record(lease: &Lease) -> Record {
+fn record(lease: &Lease) -> LeaseRecord {
     let spec = lease.spec.as_ref();
-    Record {
+    LeaseRecord {
         holder: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default(),
         epoch: spec.and_then(|spec| spec.lease_transitions).unwrap_or_default(),
         version: lease.metadata.resource_version.clone().unwrap_or_default(),

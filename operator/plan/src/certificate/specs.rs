@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
     Channel, TrustDomain,
-    channel::KeyAlgorithm as Algorithm,
     names::{ChannelId, ChannelRef},
     period,
 };
 
 use crate::{
     certificate::{AuthoritySpec, LeafSpec},
-    world::{World, certificate::KeyAlgorithm, domain, selector},
+    world::{World, domain, selector},
 };
 
 /// How long a leaf is valid unless the Channel says otherwise.
@@ -39,10 +38,7 @@ pub fn leaf_spec(channel: &Channel, name: &ChannelRef, domain: &TrustDomain, wor
         dns_names,
         duration,
         renew_before,
-        key_algorithm: match tls.key_algorithm.unwrap_or_default() {
-            Algorithm::EcdsaP256 => KeyAlgorithm::EcdsaP256,
-            Algorithm::EcdsaP384 => KeyAlgorithm::EcdsaP384,
-        },
+        key_algorithm: tls.key_algorithm.unwrap_or_default(),
     }
 }
 

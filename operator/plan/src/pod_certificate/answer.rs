@@ -27,7 +27,7 @@ const LEAST_LEAD: SignedDuration = SignedDuration::from_mins(15);
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum RequestAnswer {
     /// A certificate as specified, for the key in the request.
     Issue(Box<LeafSpec>),
     /// None, for the life of the pod.
@@ -47,16 +47,16 @@ pub fn answer(
     record: Option<&PodCertificates>,
     permitted: &BTreeSet<String>,
     now: Timestamp,
-) -> Answer {
+) -> RequestAnswer {
     let knows = record.is_some_and(|record| record.knows(&request.pod_uid));
     // While the declaration does not count, what is there goes on, with the names it has.
     let held = !matches!(plan.scope, Scope::Full | Scope::Audit);
     let patience = after(request.created, PATIENCE);
     // What the Channel declares may be about to change, and what is not in force is no ground to deny anything.
     let refused = |refusal: Refusal| match now < patience {
-        _ if held => Answer::Wait(None, refusal),
-        true => Answer::Wait(Some(patience), refusal),
-        false => Answer::Deny(refusal),
+        _ if held => RequestAnswer::Wait(None, refusal),
+        true => RequestAnswer::Wait(Some(patience), refusal),
+        false => RequestAnswer::Deny(refusal),
     };
     // A pod that has a certificate keeps getting them for its life, whatever new ones get.
     if plan.delivery != Delivery::PodCertificate && !knows {
@@ -65,30 +65,30 @@ pub fn answer(
     }
     let names = record.and_then(|record| record.names.as_ref());
     if held && names.is_none() {
-        return Answer::Wait(None, not_in_force(name));
+        return RequestAnswer::Wait(None, not_in_force(name));
     }
     if let Some(refusal) = wrong_account(request, channel, name).filter(|_| !(held && knows)) {
         return refused(refusal);
     }
     // These are of the pod alone, which cannot be changed.
     if !request.annotations.is_empty() {
-        return Answer::Deny(annotated(request));
+        return RequestAnswer::Deny(annotated(request));
     }
     let wanted = plan.leaf.key_algorithm;
-    let Some(key) = &request.key else { return Answer::Deny(wrong_key(None, wanted, name)) };
+    let Some(key) = &request.key else { return RequestAnswer::Deny(wrong_key(None, wanted, name)) };
     // So is the key type: what it began with it keeps.
     if key.algorithm != wanted && !knows {
         return refused(wrong_key(Some(key), wanted, name));
     }
     if let Some(Err((until, refusal))) = record.map(|record| record.admit(&request.pod_uid, now)) {
-        return Answer::Wait(Some(until), refusal);
+        return RequestAnswer::Wait(Some(until), refusal);
     }
     let declared = LeafSpec { key_algorithm: key.algorithm, ..plan.leaf.clone() };
     let named = match names {
         Some(names) if held => names.given_to(&declared, key.algorithm),
         _ => declared,
     };
-    Answer::Issue(Box::new(shortened(&named.permitted_by(permitted).0, request.max_life)))
+    RequestAnswer::Issue(Box::new(shortened(&named.permitted_by(permitted).0, request.max_life)))
 }
 
 /// With a life that the pod asked for, renewed after the same share of it.

@@ -16,7 +16,7 @@ mod limit;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, answer, renewal, validity};
+pub use answer::{RequestAnswer, answer, renewal, validity};
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{Channel, names::ChannelRef};

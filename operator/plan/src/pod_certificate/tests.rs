@@ -124,23 +124,28 @@ fn permitted(plan: &Plan) -> BTreeSet<String> {
     plan.authority.permitted_dns.clone()
 }
 
-fn answered(scene: &Scene, request: &Request, pods: Option<&PodCertificates>, at: Timestamp) -> Answer {
+fn answered(
+    scene: &Scene,
+    request: &Request,
+    pods: Option<&PodCertificates>,
+    at: Timestamp,
+) -> RequestAnswer {
     let name = named("cc-front/voice");
     let ledger = pods.map(|pods| Ledger { pods: Some(pods.clone()), ..scene.first_ledger("cc-front/voice") });
     let plan = scene.plan_with("cc-front/voice", ledger.as_ref());
     answer(request, scene.get("cc-front/voice"), &name, &plan, pods, &permitted(&plan), at)
 }
 
-fn issued(answer: Answer) -> LeafSpec {
+fn issued(answer: RequestAnswer) -> LeafSpec {
     match answer {
-        Answer::Issue(spec) => *spec,
+        RequestAnswer::Issue(spec) => *spec,
         other => panic!("{other:?}"),
     }
 }
 
-fn refused(answer: Answer) -> Refusal {
+fn refused(answer: RequestAnswer) -> Refusal {
     match answer {
-        Answer::Deny(refusal) => refusal,
+        RequestAnswer::Deny(refusal) => refusal,
         other => panic!("{other:?}"),
     }
 }
@@ -259,7 +264,7 @@ fn what_the_channel_may_yet_declare_is_waited_for() {
     ];
     for early in early {
         let waits = answered(&scene(), &early, None, now());
-        assert!(matches!(&waits, Answer::Wait(Some(until), _) if *until == later(30)), "{waits:?}");
+        assert!(matches!(&waits, RequestAnswer::Wait(Some(until), _) if *until == later(30)), "{waits:?}");
     }
     // What no Channel can make good is not.
     let never = Request { key: None, ..request("voice-0") };
@@ -272,21 +277,21 @@ fn an_edit_that_is_not_followed_denies_nobody() {
     let before = record(&["uid-of-another"], at("2026-11-22T00:00:00Z"));
     let waits = answered(&stalled(), &request("voice-0"), Some(&before), later(3600));
     assert!(
-        matches!(&waits, Answer::Wait(None, refusal) if refusal.reason == "ServiceAccountMismatch"),
+        matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == "ServiceAccountMismatch"),
         "{waits:?}"
     );
     let edit = json!({"tls": {"keyAlgorithm": "ECDSA-P384", "dnsNames": ["bank.example"]}});
     let scene = scene().channel("cc-front/voice", delivered(edit));
     let waits = answered(&scene, &request("voice-0"), Some(&before), later(3600));
     assert!(
-        matches!(&waits, Answer::Wait(None, refusal) if refusal.reason == "UnsupportedKeyType"),
+        matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == "UnsupportedKeyType"),
         "{waits:?}"
     );
     // It was delivered in a Secret so far, and the edit to PodCertificate is not followed yet.
     let never = PodCertificates { in_force: false, ..PodCertificates::default() };
     let waits = answered(&stalled(), &request("voice-0"), Some(&never), later(3600));
     assert!(
-        matches!(&waits, Answer::Wait(None, refusal) if refusal.reason == "ChannelNotInForce"),
+        matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == "ChannelNotInForce"),
         "{waits:?}"
     );
 }
@@ -303,7 +308,7 @@ fn any_service_account_will_do_where_the_channel_names_none() {
 fn a_channel_that_delivers_in_a_secret_denies_new_pods_and_renews_those_that_have_one() {
     let scene = scene().channel("cc-front/voice", json!({"tls": {"secretName": "sip"}}));
     let early = answered(&scene, &request("voice-0"), None, now());
-    assert!(matches!(early, Answer::Wait(Some(until), _) if until == later(30)), "{early:?}");
+    assert!(matches!(early, RequestAnswer::Wait(Some(until), _) if until == later(30)), "{early:?}");
     let refusal = refused(answered(&scene, &request("voice-0"), None, later(31)));
     assert_eq!(refusal.reason, "DeliveredInSecret");
     assert!(refusal.message.contains("Secret sip"), "{refusal:?}");
@@ -332,7 +337,7 @@ fn a_stalled_channel_that_never_gave_one_lets_wait() {
     for record in [None, Some(&PodCertificates { in_force: true, ..PodCertificates::default() })] {
         let waits = answered(&scene, &request("voice-0"), record, later(3600));
         assert!(
-            matches!(&waits, Answer::Wait(None, refusal) if refusal.reason == "ChannelNotInForce"),
+            matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == "ChannelNotInForce"),
             "{waits:?}"
         );
     }
@@ -429,7 +434,7 @@ fn a_limit_is_a_wait_and_no_denial() {
         before = before.noted("uid-voice-0", names, one(now()), now());
     }
     let waits = answered(&scene(), &request("voice-0"), Some(&before), later(60));
-    assert!(matches!(&waits, Answer::Wait(Some(until), _) if *until == later(3600)), "{waits:?}");
+    assert!(matches!(&waits, RequestAnswer::Wait(Some(until), _) if *until == later(3600)), "{waits:?}");
 }
 
 #[test]

@@ -3,24 +3,7 @@
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
-
-/// The key a leaf carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KeyAlgorithm {
-    /// ECDSA on P-256.
-    EcdsaP256,
-    /// ECDSA on P-384.
-    EcdsaP384,
-}
-
-impl fmt::Display for KeyAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::EcdsaP256 => "ECDSA-P256",
-            Self::EcdsaP384 => "ECDSA-P384",
-        })
-    }
-}
+pub use subrosa_crds::channel::KeyAlgorithm;
 
 /// From when until when a certificate is valid; both ends included, whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

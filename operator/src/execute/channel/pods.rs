@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use subrosa_plan::{
     certificate::LeafSpec,
-    pod_certificate::{self, Answer, Refusal},
+    pod_certificate::{self, Refusal, RequestAnswer},
     record::{
         ledger::Ledger,
         pods::{Issued, Names},
@@ -86,15 +86,15 @@ impl Work<'_> {
         let (pods, permitted) = (again.as_ref().or(ledger.pods.as_ref()), issuer.permitted_dns());
         match pod_certificate::answer(&request, self.channel, self.name, self.plan, pods, permitted, self.now)
         {
-            Answer::Issue(spec) => {
+            RequestAnswer::Issue(spec) => {
                 ledger.pods = again.or(ledger.pods.take());
                 match self.noted(key.clone(), request.clone(), *spec, issuer, ledger) {
                     Ok(noted) => judged.noted.push(noted),
                     Err(refusal) => judged.waiting.push((key, request, refusal)),
                 }
             }
-            Answer::Deny(refusal) => judged.denied.push((key, request, refusal)),
-            Answer::Wait(until, refusal) => {
+            RequestAnswer::Deny(refusal) => judged.denied.push((key, request, refusal)),
+            RequestAnswer::Wait(until, refusal) => {
                 self.wake.extend(until);
                 judged.waiting.push((key, request, refusal));
             }

@@ -57,16 +57,17 @@ enum Incident {
 /// The Lease, as the API server keeps it.
 #[derive(Default)]
 struct Server {
-    record: Option<Record>,
+    record: Option<LeaseRecord>,
     version: u64,
 }
 
 impl Server {
-    fn write(&mut self, who: &str, bid: &Bid) -> Option<Record> {
+    fn write(&mut self, who: &str, bid: &Bid) -> Option<LeaseRecord> {
         let current = self.record.as_ref().map(|record| record.version.clone());
         (current == bid.replaces).then(|| {
             self.version += 1;
-            let record = Record { holder: who.into(), epoch: bid.epoch, version: self.version.to_string() };
+            let record =
+                LeaseRecord { holder: who.into(), epoch: bid.epoch, version: self.version.to_string() };
             self.record = Some(record.clone());
             record
         })
@@ -86,8 +87,8 @@ enum Message {
 }
 
 enum Answer {
-    Read(Option<Record>),
-    Written(Option<Record>),
+    Read(Option<LeaseRecord>),
+    Written(Option<LeaseRecord>),
 }
 
 /// A request on its way, by the real times in milliseconds at which things happen to it.
@@ -208,10 +209,10 @@ fn play(
                 }
             }
             let message = match candidate.elector.step(now) {
-                Step::Read => Message::Read,
-                Step::Write(bid) => Message::Write(bid),
-                Step::Wait(_) => continue,
-                Step::Lost => {
+                ElectionStep::Read => Message::Read,
+                ElectionStep::Write(bid) => Message::Write(bid),
+                ElectionStep::Wait(_) => continue,
+                ElectionStep::Lost => {
                     let life = candidate.life + 1;
                     *candidate = Candidate::new(who, life, clocks[who]);
                     candidate.elector.terms = terms;
@@ -327,8 +328,8 @@ fn elector() -> Elector {
     Elector::new("me", Terms::default())
 }
 
-fn record(holder: &str, epoch: i32, version: &str) -> Record {
-    Record { holder: holder.into(), epoch, version: version.into() }
+fn record(holder: &str, epoch: i32, version: &str) -> LeaseRecord {
+    LeaseRecord { holder: holder.into(), epoch, version: version.into() }
 }
 
 const fn s(seconds: u64) -> Duration {
@@ -338,26 +339,26 @@ const fn s(seconds: u64) -> Duration {
 #[test]
 fn a_vacant_lease_is_taken_at_once_and_the_epoch_rises() {
     let mut elector = elector();
-    assert_eq!(elector.step(s(100)), Step::Read);
+    assert_eq!(elector.step(s(100)), ElectionStep::Read);
     elector.read(s(100), Some(record("", 6, "v1")));
-    assert_eq!(elector.step(s(100)), Step::Write(Bid { replaces: Some("v1".into()), epoch: 7 }));
+    assert_eq!(elector.step(s(100)), ElectionStep::Write(Bid { replaces: Some("v1".into()), epoch: 7 }));
     elector.written(s(100), s(101), record("me", 7, "v2"));
     assert_eq!(elector.term(), Some((7, s(110))), "the term counts from when the write was sent");
-    assert_eq!(elector.step(s(102)), Step::Wait(s(105)));
-    assert_eq!(elector.step(s(105)), Step::Write(Bid { replaces: Some("v2".into()), epoch: 7 }));
+    assert_eq!(elector.step(s(102)), ElectionStep::Wait(s(105)));
+    assert_eq!(elector.step(s(105)), ElectionStep::Write(Bid { replaces: Some("v2".into()), epoch: 7 }));
 }
 
 #[test]
 fn a_missing_lease_may_have_been_deleted_under_a_holder() {
     let mut elector = elector();
     elector.read(s(100), None);
-    assert_eq!(elector.step(s(100)), Step::Write(Bid { replaces: None, epoch: FOUNDED }));
+    assert_eq!(elector.step(s(100)), ElectionStep::Write(Bid { replaces: None, epoch: FOUNDED }));
     elector.written(s(100), s(101), record("me", FOUNDED, "v1"));
     assert_eq!(elector.term(), None, "its maker waits like everybody else");
     elector.read(s(114), Some(record("me", FOUNDED, "v1")));
-    assert_eq!(elector.step(s(115)), Step::Read);
+    assert_eq!(elector.step(s(115)), ElectionStep::Read);
     elector.read(s(115), Some(record("me", FOUNDED, "v1")));
-    assert_eq!(elector.step(s(116)), Step::Write(Bid { replaces: Some("v1".into()), epoch: 1 }));
+    assert_eq!(elector.step(s(116)), ElectionStep::Write(Bid { replaces: Some("v1".into()), epoch: 1 }));
 }
 
 #[test]
@@ -365,14 +366,14 @@ fn the_wait_begins_anew_with_every_sign_of_life() {
     let mut elector = elector();
     elector.read(s(100), Some(record("other", 3, "v1")));
     elector.read(s(114), Some(record("other", 3, "v2")));
-    assert_eq!(elector.step(s(115)), Step::Read);
+    assert_eq!(elector.step(s(115)), ElectionStep::Read);
     elector.read(s(128), Some(record("other", 3, "v2")));
-    assert_eq!(elector.step(s(128)), Step::Wait(s(129)));
-    assert_eq!(elector.step(s(129)), Step::Write(Bid { replaces: Some("v2".into()), epoch: 4 }));
+    assert_eq!(elector.step(s(128)), ElectionStep::Wait(s(129)));
+    assert_eq!(elector.step(s(129)), ElectionStep::Write(Bid { replaces: Some("v2".into()), epoch: 4 }));
     elector.refused(s(129));
-    assert_eq!(elector.step(s(129)), Step::Read, "somebody else was there");
+    assert_eq!(elector.step(s(129)), ElectionStep::Read, "somebody else was there");
     elector.read(s(129), Some(record("other", 3, "v3")));
-    assert_eq!(elector.step(s(129)), Step::Wait(s(130)));
+    assert_eq!(elector.step(s(129)), ElectionStep::Wait(s(130)));
 }
 
 #[test]
@@ -381,12 +382,12 @@ fn a_holder_without_answers_loses_at_the_end_of_its_term() {
     elector.read(s(0), Some(record("", 0, "v1")));
     elector.written(s(0), s(0), record("me", 1, "v2"));
     elector.failed(s(7));
-    assert_eq!(elector.step(s(8)), Step::Read, "a write without an answer may have had its effect");
+    assert_eq!(elector.step(s(8)), ElectionStep::Read, "a write without an answer may have had its effect");
     elector.failed(s(9));
-    assert_eq!(elector.step(s(9)), Step::Wait(s(10)));
-    assert_eq!(elector.step(s(10)), Step::Lost);
+    assert_eq!(elector.step(s(9)), ElectionStep::Wait(s(10)));
+    assert_eq!(elector.step(s(10)), ElectionStep::Lost);
     elector.written(s(9), s(11), record("me", 1, "v3"));
-    assert_eq!(elector.step(s(11)), Step::Lost, "what is over stays over");
+    assert_eq!(elector.step(s(11)), ElectionStep::Lost, "what is over stays over");
 }
 
 #[test]
@@ -398,12 +399,12 @@ fn a_holder_that_reads_another_name_loses() {
     elector.read(s(5), Some(record("me", 1, "v3")));
     assert_eq!(
         elector.step(s(5)),
-        Step::Write(Bid { replaces: Some("v3".into()), epoch: 1 }),
+        ElectionStep::Write(Bid { replaces: Some("v3".into()), epoch: 1 }),
         "only touched"
     );
     elector.refused(s(5));
     elector.read(s(5), Some(record("other", 2, "v4")));
-    assert_eq!(elector.step(s(5)), Step::Lost);
+    assert_eq!(elector.step(s(5)), ElectionStep::Lost);
 }
 
 #[test]
@@ -413,7 +414,7 @@ fn ones_own_name_in_the_record_is_confirmed_before_it_counts() {
     elector.failed(s(2));
     elector.read(s(3), Some(record("me", 5, "v2")));
     assert_eq!(elector.term(), None);
-    assert_eq!(elector.step(s(3)), Step::Write(Bid { replaces: Some("v2".into()), epoch: 5 }));
+    assert_eq!(elector.step(s(3)), ElectionStep::Write(Bid { replaces: Some("v2".into()), epoch: 5 }));
     elector.written(s(3), s(14), record("me", 5, "v3"));
     assert_eq!(elector.term(), None, "the answer took longer than the term");
 }

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{DOMAIN, Scene, named, now};
+use crate::world::certificate::KeyAlgorithm;
 
 fn spec_of(scene: &Scene) -> LeafSpec {
     leaf_spec(scene.get("cc-front/voice"), &named("cc-front/voice"), &scene.domains[DOMAIN], scene)
