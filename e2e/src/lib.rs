@@ -25,6 +25,7 @@
 //! `SUBROSA_E2E_KEEP=1` leaves the directory with all logs in place.
 
 mod access;
+pub mod alerts;
 pub mod audit;
 pub mod bench;
 pub mod cluster;

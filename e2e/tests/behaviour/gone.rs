@@ -13,7 +13,7 @@ const MANY: usize = 130;
 
 /// `subrosa_kept_entries`, by what it is.
 async fn kept(world: &World) -> BTreeMap<String, usize> {
-    let metrics = world.metrics().await;
+    let metrics = world.metrics().await.unwrap();
     let lines = metrics.lines().filter_map(|line| line.strip_prefix("subrosa_kept_entries{what=\""));
     lines
         .filter_map(|line| {

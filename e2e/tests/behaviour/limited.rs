@@ -55,7 +55,8 @@ async fn a_secret_that_keeps_breaking_is_issued_three_times_an_hour() {
         limited.message.contains("nothing more before") && limited.message.contains("find what keeps"),
         "{limited:?}"
     );
-    let status = world.channel(NS, "voice", |status| status.certificate.is_none()).await;
+    let status = world.channel(NS, "voice", |status| status.certificate.is_some()).await;
+    assert_eq!(status.certificate.as_ref().unwrap().serial, last, "it is there, without its key");
     assert!(!wait::is(&status, condition::STALLED), "it goes on by itself");
     assert!(wait::is(&status, condition::RECONCILING));
     assert_eq!(world.issuances(NS, "voice").await, ["Missing"; 3]);

@@ -5,6 +5,7 @@
 
 mod admission;
 mod adoption;
+mod alerts;
 mod around;
 mod clock;
 mod closing;

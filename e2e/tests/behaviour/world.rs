@@ -103,9 +103,25 @@ impl World {
         self.operator.as_ref().map(|operator| operator.log().unwrap_or_default()).unwrap_or_default()
     }
 
-    /// The running operator's metrics.
-    pub async fn metrics(&self) -> String {
-        self.operator.as_ref().unwrap().metrics().await.unwrap()
+    /// What the running operator measures; nothing where none runs.
+    pub async fn metrics(&self) -> Option<String> {
+        self.operator.as_ref()?.metrics().await.ok()
+    }
+
+    /// The same, as soon as it contains these words.
+    pub async fn metrics_with(&self, words: &str) -> Option<String> {
+        let look = || async {
+            let text = self.metrics().await.unwrap_or_default();
+            if text.contains(words) { Ok(text) } else { Err(text) }
+        };
+        Some(self.until(words, look).await)
+    }
+
+    /// The metrics tell that the first certificate ends at this time.
+    pub async fn expires_at(&self, not_after: &str) {
+        let at: jiff::Timestamp = not_after.parse().unwrap();
+        let series = format!("\nsubrosa_certificate_earliest_expiry_timestamp_seconds {}\n", at.as_second());
+        self.metrics_with(&series).await;
     }
 
     pub async fn governed(&self, namespace: &str) -> String {

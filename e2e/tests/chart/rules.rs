@@ -43,6 +43,10 @@ fn every_alert_fires_when_it_should_and_is_silent_when_it_should() -> Result<()>
             silent |= !looks.iter().any(expected);
         }
         assert!(fires && silent, "{name}.yaml has to show it firing, and in a test of its own silent");
+        assert!(
+            text.contains(r#"cluster="a""#) && text.contains(", cluster: b"),
+            "{name}.yaml has to show it firing for one cluster of two, with that cluster's label"
+        );
         let output = Command::new(&promtool).args(["test", "rules"]).arg(&file).output()?;
         ensure!(
             output.status.success(),

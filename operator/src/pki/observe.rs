@@ -40,27 +40,32 @@ pub fn observe<'a>(
 
 fn leaf(data: &BTreeMap<&str, &[u8]>, own: &[AuthorityCertificate]) -> Result<LeafFacts, Malformed> {
     let in_certificate = |problem| Malformed { field: CERTIFICATE_FILE, problem };
-    let in_key = |problem| Malformed { field: KEY_FILE, problem };
     let text = data.get(CERTIFICATE_FILE).ok_or(in_certificate("it is missing"))?;
     let text = std::str::from_utf8(text).map_err(|_| in_certificate("it is not text"))?;
     let ders = pem::certificates(text).map_err(in_certificate)?;
     let (der, chain) = ders.split_first().ok_or(in_certificate("it holds no certificate"))?;
     let parsed = x509::certificate(der).ok_or(in_certificate("the leaf cannot be read"))?;
     let validity = x509::validity(&parsed).ok_or(in_certificate("the validity cannot be read"))?;
-    let private = data.get(KEY_FILE).ok_or(in_key("it is missing"))?;
-    let private = LeafKey::from_pem(private).map_err(|_| in_key("it is not a PKCS #8 ECDSA key"))?;
+    let private = match data.get(KEY_FILE).map(|text| LeafKey::from_pem(text)) {
+        None => Err("it is missing"),
+        Some(Err(_)) => Err("it is not a PKCS #8 ECDSA key"),
+        Some(Ok(key)) => Ok(key),
+    };
     let issuer = own.iter().find(|authority| signed_by(&parsed, authority));
     let names = x509::names(&parsed);
     Ok(LeafFacts {
         serial: x509::serial_hex(&parsed),
         fingerprint: x509::fingerprint(der),
         subject: x509::subject(&parsed.subject),
+        issuer_name: x509::subject(&parsed.issuer),
         uris: names.uris,
         dns_names: names.dns,
         other_names: names.other,
         key_algorithm: PublicKey::from_parsed(&parsed.subject_pki).ok().map(|key| key.algorithm()),
         usage_as_built: x509::leaf_profile(&parsed).is_ok(),
-        key_matches: private.public_key().is_ok_and(|key| key.spki() == parsed.subject_pki.raw),
+        key_problem: private.as_ref().err().copied(),
+        key_matches: private
+            .is_ok_and(|key| key.public_key().is_ok_and(|public| public.spki() == parsed.subject_pki.raw)),
         validity,
         issuer: issuer.map(AuthorityCertificate::version),
         chain_complete: issuer.is_some_and(|issuer| matches!(chain, [only] if only == issuer.der())),

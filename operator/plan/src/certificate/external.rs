@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::observed::Malformed;
+use super::{CurrentCertificate, Observation};
 use crate::world::certificate::{CLOCK_SKEW, Fingerprint, Validity, after, fraction};
 use crate::world::fault::Fault;
 
@@ -19,6 +20,8 @@ pub struct ExternalFacts {
     pub spiffe_id: Option<String>,
     /// The leaf's validity.
     pub validity: Validity,
+    /// What keeps `tls.key` from being read, without quoting it.
+    pub key_problem: Option<&'static str>,
     /// `tls.key` is the private key of the leaf.
     pub key_matches: bool,
 }
@@ -43,11 +46,26 @@ pub fn late(validity: Validity) -> Timestamp {
     after(validity.not_after, -fraction(validity.lifetime(), 1, 6))
 }
 
-/// The certificate that pods mount, where what was found is one.
+impl From<&ObservedExternal> for Observation {
+    fn from(found: &ObservedExternal) -> Self {
+        match found {
+            ObservedExternal::Present(facts) => CurrentCertificate::External(facts.clone()).into(),
+            ObservedExternal::Missing | ObservedExternal::Ours | ObservedExternal::Malformed(_) => {
+                Self::Nothing
+            }
+        }
+    }
+}
+
+/// Whether what was found is a certificate that pods can present now.
 ///
 /// # Errors
 /// What is wrong with it, and what whoever issues it should do.
-pub fn judge(found: ObservedExternal, secret: &str, now: Timestamp) -> Result<ExternalFacts, Fault> {
+pub fn judge(found: &ObservedExternal, secret: &str, now: Timestamp) -> Result<(), Fault> {
+    let malformed = |Malformed { field, problem }: &Malformed| {
+        let what = format!("Secret {secret}: {field}: {problem}; have it issued again");
+        Err(Fault::new("ExternalSecretMalformed", what))
+    };
     let fault = |reason: &str, what: String| Err(Fault::new(reason, format!("Secret {secret}: {what}")));
     match found {
         ObservedExternal::Missing => fault(
@@ -59,8 +77,9 @@ pub fn judge(found: ObservedExternal, secret: &str, now: Timestamp) -> Result<Ex
             "Subrosa made it; name the Secret of the other issuer in tls.secretName, under another name"
                 .into(),
         ),
-        ObservedExternal::Malformed(Malformed { field, problem }) => {
-            fault("ExternalSecretMalformed", format!("{field}: {problem}; have it issued again"))
+        ObservedExternal::Malformed(problem) => malformed(problem),
+        ObservedExternal::Present(ExternalFacts { key_problem: Some(problem), .. }) => {
+            malformed(&Malformed { field: "tls.key", problem })
         }
         ObservedExternal::Present(facts) if !facts.key_matches => fault(
             "ExternalKeyMismatch",
@@ -81,7 +100,7 @@ pub fn judge(found: ObservedExternal, secret: &str, now: Timestamp) -> Result<Ex
                 format!("its certificate begins at {begins}; check the clocks"),
             )
         }
-        ObservedExternal::Present(facts) => Ok(facts),
+        ObservedExternal::Present(_) => Ok(()),
     }
 }
 
@@ -115,6 +134,7 @@ mod tests {
                 not_before: at("2026-11-01T00:00:00Z"),
                 not_after: at("2026-11-25T00:00:00Z"),
             },
+            key_problem: None,
             key_matches: true,
         }
     }
@@ -122,15 +142,17 @@ mod tests {
     #[test]
     fn each_thing_that_is_wrong_has_its_reason() {
         let now = at("2026-11-10T00:00:00Z");
-        let reason = |found, now| judge(found, "voice-tls", now).unwrap_err().reason;
+        let reason = |found, now| judge(&found, "voice-tls", now).unwrap_err().reason;
         let present = ObservedExternal::Present;
-        assert_eq!(judge(present(facts()), "voice-tls", now), Ok(facts()));
+        assert_eq!(judge(&present(facts()), "voice-tls", now), Ok(()));
         assert_eq!(reason(ObservedExternal::Missing, now), "ExternalSecretNotFound");
         assert_eq!(reason(ObservedExternal::Ours, now), "ExternalSecretOurs");
         let malformed = Malformed { field: "tls.key", problem: "it is missing" };
-        let said = judge(ObservedExternal::Malformed(malformed), "voice-tls", now).unwrap_err();
+        let said = judge(&ObservedExternal::Malformed(malformed), "voice-tls", now).unwrap_err();
         assert_eq!(said.reason, "ExternalSecretMalformed");
         assert!(said.message.contains("tls.key: it is missing"), "{}", said.message);
+        let unreadable = ExternalFacts { key_problem: Some("it is missing"), key_matches: false, ..facts() };
+        assert_eq!(reason(present(unreadable), now), "ExternalSecretMalformed");
         let other = ExternalFacts { key_matches: false, ..facts() };
         assert_eq!(reason(present(other), now), "ExternalKeyMismatch");
         let ended = at("2026-11-25T00:00:01Z");

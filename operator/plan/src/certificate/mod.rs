@@ -38,7 +38,7 @@ use crate::world::certificate::{Fingerprint, Validity};
 /// The certificate that pods mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CurrentCertificate {
-    /// One that the Channel's own authority signed.
+    /// One in the Secret that Subrosa writes.
     Issued(LeafFacts),
     /// One that somebody else issued.
     External(ExternalFacts),
@@ -47,6 +47,22 @@ pub enum CurrentCertificate {
 }
 
 impl CurrentCertificate {
+    /// Whether a pod can present it: a good one, though another may be due.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        match self {
+            Self::Issued(leaf) => {
+                leaf.key_problem.is_none()
+                    && leaf.key_matches
+                    && leaf.usage_as_built
+                    && leaf.issuer.is_some()
+                    && leaf.chain_complete
+            }
+            Self::External(facts) => facts.key_matches,
+            Self::OfEach => true,
+        }
+    }
+
     /// Its serial, lower-case hex; empty where each pod has another.
     #[must_use]
     pub fn serial(&self) -> &str {
@@ -81,5 +97,39 @@ impl CurrentCertificate {
 impl From<LeafFacts> for CurrentCertificate {
     fn from(leaf: LeafFacts) -> Self {
         Self::Issued(leaf)
+    }
+}
+
+/// What was seen of the certificate that pods mount, whatever became of issuing another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// It could not be looked at: what status said last is the last that is known.
+    Unknown,
+    /// There is none, or none that can be read.
+    Nothing,
+    /// This one, good or not.
+    Held(Box<CurrentCertificate>),
+}
+
+impl Observation {
+    /// The certificate, where one was seen.
+    #[must_use]
+    pub fn held(&self) -> Option<&CurrentCertificate> {
+        match self {
+            Self::Held(held) => Some(held),
+            Self::Unknown | Self::Nothing => None,
+        }
+    }
+}
+
+impl<T: Into<CurrentCertificate>> From<T> for Observation {
+    fn from(held: T) -> Self {
+        Self::Held(Box::new(held.into()))
+    }
+}
+
+impl From<&ObservedSecret> for Observation {
+    fn from(found: &ObservedSecret) -> Self {
+        found.leaf().map_or(Self::Nothing, |leaf| leaf.clone().into())
     }
 }

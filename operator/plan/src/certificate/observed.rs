@@ -36,7 +36,7 @@ impl ObservedSecret {
 /// The facts of an existing Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFacts {
-    /// The leaf with its chain and key, or what cannot be read of them.
+    /// The leaf, or what cannot be read of `tls.crt`.
     pub leaf: Result<LeafFacts, Malformed>,
     /// `ca.crt` and every `*-ca.crt`, exactly as found; bytes that are not UTF-8 are replaced, and so differ
     /// from any file of ours.
@@ -52,7 +52,7 @@ pub struct Malformed {
     pub problem: &'static str,
 }
 
-/// What a readable `tls.crt` and `tls.key` say.
+/// What a readable `tls.crt` says, and whether `tls.key` is its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeafFacts {
     /// Serial number, lower-case hex.
@@ -61,6 +61,8 @@ pub struct LeafFacts {
     pub fingerprint: Fingerprint,
     /// The subject, if it has exactly the three attributes of ours in their order.
     pub subject: Option<Subject>,
+    /// The issuer that it names, if it has the form of one of ours. Whether that one signed it, `issuer` says.
+    pub issuer_name: Option<Subject>,
     /// URI names.
     pub uris: BTreeSet<String>,
     /// DNS names.
@@ -71,6 +73,8 @@ pub struct LeafFacts {
     pub key_algorithm: Option<KeyAlgorithm>,
     /// Key usage, extended key usage and basic constraints are those of a leaf of ours.
     pub usage_as_built: bool,
+    /// What keeps `tls.key` from being read, without quoting it.
+    pub key_problem: Option<&'static str>,
     /// `tls.key` is the private key of the leaf.
     pub key_matches: bool,
     /// The leaf's validity.

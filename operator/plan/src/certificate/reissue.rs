@@ -140,6 +140,9 @@ pub fn renewal(leaf: &LeafFacts, spec: &LeafSpec) -> Timestamp {
 }
 
 fn malformed(leaf: &LeafFacts) -> Option<Reason> {
+    if let Some(problem) = leaf.key_problem {
+        return Some(Reason::Malformed { field: "tls.key", problem });
+    }
     let field = "tls.crt";
     if !leaf.usage_as_built {
         return Some(Reason::Malformed { field, problem: "the leaf is not one for client and server" });
@@ -210,11 +213,13 @@ mod tests {
             serial: "0a".into(),
             fingerprint: crate::testing::fingerprint("0a"),
             subject: Some(spec.subject()),
+            issuer_name: None,
             uris: [spec.spiffe_id()].into(),
             dns_names: spec.dns_names.clone(),
             other_names: false,
             key_algorithm: Some(KeyAlgorithm::EcdsaP256),
             usage_as_built: true,
+            key_problem: None,
             key_matches: true,
             validity: Validity { not_before: now(), not_after: after(now(), spec.duration) },
             issuer: Some(2),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    leaf::LeafSpec,
+    leaf::{LeafSpec, Subject},
     observed::{LeafFacts, Malformed, ObservedSecret, SecretFacts},
     trust_files::TrustFiles,
 };
@@ -27,6 +27,7 @@ struct SettledLeaf {
     fingerprint: Fingerprint,
     validity: Validity,
     issuer: u32,
+    issuer_name: Option<Box<Subject>>,
 }
 
 impl Settled {
@@ -40,6 +41,7 @@ impl Settled {
             fingerprint: leaf.fingerprint,
             validity: leaf.validity,
             issuer: leaf.issuer?,
+            issuer_name: leaf.issuer_name.clone().map(Box::new),
         };
         (remembered.facts(spec) == *leaf).then(|| Self { trust: files(trust), leaf: Some(remembered) })
     }
@@ -88,11 +90,13 @@ impl SettledLeaf {
             serial: self.serial.to_string(),
             fingerprint: self.fingerprint,
             subject: Some(spec.subject()),
+            issuer_name: self.issuer_name.as_deref().cloned(),
             uris: BTreeSet::from([spec.spiffe_id()]),
             dns_names: spec.dns_names.clone(),
             other_names: false,
             key_algorithm: Some(spec.key_algorithm),
             usage_as_built: true,
+            key_problem: None,
             key_matches: true,
             validity: self.validity,
             issuer: Some(self.issuer),
@@ -142,6 +146,7 @@ mod tests {
             fingerprint: Fingerprint([7; 32]),
             validity: Validity { not_before: since, not_after: until },
             issuer: 2,
+            issuer_name: None,
         };
         remembered.facts(&spec())
     }

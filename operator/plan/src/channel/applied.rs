@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use subrosa_crds::names::ChannelRef;
 
 use crate::{
-    certificate::CurrentCertificate, keys::ObservedKey, record::ledger::Ledger, world::fault::Fault,
+    certificate::{CurrentCertificate, Observation},
+    keys::ObservedKey,
+    record::ledger::Ledger,
+    world::fault::Fault,
 };
 
 /// What was carried out and seen of a Channel's plan. Only this can make it Ready.
@@ -14,8 +17,10 @@ use crate::{
 pub struct Applied {
     /// The ledger as it was last written.
     pub ledger: Result<Ledger, Fault>,
-    /// The certificate that pods mount.
-    pub certificate: Result<CurrentCertificate, Fault>,
+    /// The certificate that pods mount, as it was seen.
+    pub observed: Observation,
+    /// What keeps the certificate that should be there from being there.
+    pub certificate: Result<(), Fault>,
     /// What the authority waits for, where it is blocked.
     pub authority: Result<(), Fault>,
     /// The keys as Vault has them.
@@ -33,10 +38,17 @@ pub struct Applied {
 }
 
 impl Applied {
+    /// The certificate that pods should present: the one they mount, where it is a good one. Nothing while the ledger
+    /// is not known, which has the authorities to compare with.
+    pub fn presented(&self) -> Option<&CurrentCertificate> {
+        self.observed.held().filter(|held| self.ledger.is_ok() && held.is_usable())
+    }
+
     /// The first thing that could not be put in force.
     pub fn fault(&self) -> Option<&Fault> {
         let Self {
             ledger,
+            observed: _,
             certificate,
             authority,
             keys,

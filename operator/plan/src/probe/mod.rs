@@ -64,7 +64,7 @@ pub fn targets(
 ) -> Option<Targets> {
     world.probes.as_ref()?;
     let listeners = listeners(channel);
-    let held = applied.certificate.as_ref().ok()?;
+    let held = applied.presented()?;
     if listeners.is_empty() {
         return None;
     }

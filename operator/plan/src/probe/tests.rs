@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    certificate::{LeafFacts, Observation},
     channel::{Plan, applied::Restart},
     network::policy_name,
     record::issuances::{Issuance, Issuances},
@@ -47,7 +48,8 @@ fn pod(number: u8) -> PodFacts {
 fn applied(scene: &Scene) -> Applied {
     Applied {
         ledger: Ok(scene.first_ledger(DB)),
-        certificate: Ok(leaf().into()),
+        observed: leaf().into(),
+        certificate: Ok(()),
         authority: Ok(()),
         keys: Ok(BTreeMap::new()),
         access: Ok(()),
@@ -86,8 +88,14 @@ fn ready_pods_are_asked_at_what_speaks_tls() {
 fn nothing_is_asked_without_probes_a_listener_or_a_certificate() {
     let mut off = scene(json!({})).pod_with("cc-data/db-0", pod(1));
     assert!(asked(&off).is_some());
-    let broken = Applied { certificate: Err(Fault::new("VaultSealed", "unseal it")), ..applied(&off) };
-    assert_eq!(targets(off.get(DB), &named(DB), &off.plan(DB), &broken, &off), None);
+    let asked_with = |applied: Applied| targets(off.get(DB), &named(DB), &off.plan(DB), &applied, &off);
+    let sealed = || Fault::new("VaultSealed", "unseal it");
+    assert_eq!(asked_with(Applied { ledger: Err(sealed()), ..applied(&off) }), None);
+    let useless = LeafFacts { key_matches: false, ..leaf() };
+    assert_eq!(asked_with(Applied { observed: useless.into(), ..applied(&off) }), None);
+    assert_eq!(asked_with(Applied { observed: Observation::Unknown, ..applied(&off) }), None);
+    let late = Applied { certificate: Err(sealed()), ..applied(&off) };
+    assert!(asked_with(late).is_some(), "it is the one to present until another is issued");
     off.world.probes = None;
     assert_eq!(asked(&off), None);
     let udp = json!({"listeners": [{"name": "sip", "port": 5060, "protocol": "UDP"}]});

@@ -65,7 +65,7 @@ pub fn due<'a>(
         return None;
     }
     let named = channel.spec.workload.ref_.as_ref()?;
-    let (held, ledger) = (applied.certificate.as_ref().ok()?, applied.ledger.as_ref().ok()?);
+    let (held, ledger) = (applied.presented()?, applied.ledger.as_ref().ok()?);
     let serial = held.serial().to_owned();
     let issuances = &ledger.issuances;
     let (since, before_ends) = match probe::whose(channel) {

@@ -150,11 +150,13 @@ pub fn applied(plan: &Plan, ledger: Ledger, random: &mut Random, now: Timestamp)
         serial: "0badcafe".into(),
         fingerprint: Fingerprint([7; 32]),
         subject: None,
+        issuer_name: None,
         uris: BTreeSet::new(),
         dns_names: BTreeSet::new(),
         other_names: false,
         key_algorithm: Some(KeyAlgorithm::EcdsaP256),
         usage_as_built: true,
+        key_problem: None,
         key_matches: true,
         validity: Validity { not_before: now, not_after: now },
         issuer: Some(1),
@@ -162,7 +164,8 @@ pub fn applied(plan: &Plan, ledger: Ledger, random: &mut Random, now: Timestamp)
     };
     Applied {
         ledger: ledger_ok.map(|()| ledger),
-        certificate: certificate.map(|()| leaf.into()),
+        observed: leaf.into(),
+        certificate,
         authority,
         keys: keys_ok.map(|()| found),
         access,

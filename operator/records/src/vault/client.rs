@@ -173,7 +173,11 @@ impl Vault {
             }
             Err(failure) => Err(failure.error),
         };
-        let outcome = result.as_ref().map_or_else(|error| error.reason(), |_| "ok");
+        let outcome = match &result {
+            Ok(Reply::Success(body)) => (op.success)(body),
+            Ok(Reply::Absent(_)) => "ok",
+            Err(error) => error.reason(),
+        };
         tracing::Span::current().record("outcome", outcome);
         if let Some(observer) = &self.inner.config.observer {
             observer.observe(RequestSample { operation: op.name, outcome, duration: started.elapsed() });

@@ -61,6 +61,8 @@ pub(super) struct Op {
     pub repeat: Repeat,
     /// Whether the token is sent.
     pub authenticated: bool,
+    /// What metrics call a success, by its body.
+    pub success: fn(&[u8]) -> &'static str,
 }
 
 impl Op {
@@ -75,7 +77,14 @@ impl Op {
             capabilities,
             repeat: Repeat::Safe,
             authenticated: true,
+            success: |_| "ok",
         }
+    }
+
+    /// For a request whose answer may say that nothing is well.
+    pub fn judged(mut self, success: fn(&[u8]) -> &'static str) -> Self {
+        self.success = success;
+        self
     }
 
     /// For a request that does more when it is sent twice.

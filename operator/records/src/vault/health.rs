@@ -43,10 +43,18 @@ struct Answer {
     server_time_utc: i64,
 }
 
+/// What metrics call an answer: of a Vault that is sealed an alert has to hear, also while nothing else is asked of it.
+fn outcome(body: &[u8]) -> &'static str {
+    match serde_json::from_slice::<Answer>(body) {
+        Ok(answer) if answer.sealed => VaultError::Sealed.reason(),
+        _ => "ok",
+    }
+}
+
 impl Vault {
     /// Asks for the server's state and clock; sends no token, so it works before a login.
     pub async fn health(&self) -> Result<Health, VaultError> {
-        let op = Op::new("sys.health", "sys/health", &[]).anonymous();
+        let op = Op::new("sys.health", "sys/health", &[]).anonymous().judged(outcome);
         // By default the state is told by the status too; here only the body counts.
         let query = "standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200";
         let call = Call::<(), Answer>::get("sys/health").query(query);

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use subrosa_crds::{Channel, names::ChannelRef};
 use subrosa_plan::{
+    certificate::Observation,
     channel::{
         Plan,
         applied::{Applied, Restart},
@@ -15,6 +17,7 @@ use subrosa_plan::{
 };
 use subrosa_records::channels::Entry;
 
+use super::observe;
 use crate::{context::Context, execute::network};
 
 /// Before the operator may write in the namespace nothing is tried: it would only be refused.
@@ -22,6 +25,7 @@ pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
     let fault = || Fault::new("NamespacePending", "the operator is being given its rights in this namespace");
     Applied {
         ledger: entry.and_then(|entry| entry.record.ok_or_else(fault)),
+        observed: Observation::Unknown,
         certificate: Err(fault()),
         authority: Ok(()),
         keys: Ok(BTreeMap::new()),
@@ -40,6 +44,7 @@ pub(super) fn nothing(problems: &[Problem]) -> Applied {
     let fault = || Fault::new(reason, "nothing is made for a Channel that is Stalled");
     Applied {
         ledger: Err(fault()),
+        observed: Observation::Unknown,
         certificate: Err(fault()),
         authority: Ok(()),
         keys: Ok(BTreeMap::new()),
@@ -51,7 +56,8 @@ pub(super) fn nothing(problems: &[Problem]) -> Applied {
     }
 }
 
-/// Without the ledger nothing may be made or opened: what was known before is not known.
+/// Without the ledger nothing may be made or opened: what was known before is not known. The certificate in the
+/// Secret is told all the same: that needs no Vault.
 pub(super) async fn without_ledger(
     ctx: &Context,
     channel: &Channel,
@@ -59,6 +65,7 @@ pub(super) async fn without_ledger(
     plan: &Plan,
     fault: Fault,
     narrowed: Result<(), Fault>,
+    now: Timestamp,
 ) -> Applied {
     // A first policy that opens nothing need not wait for Vault: it only closes.
     let network = match narrowed {
@@ -70,6 +77,7 @@ pub(super) async fn without_ledger(
         }
     };
     Applied {
+        observed: observe::certificate(ctx, channel, name, plan, now).await,
         certificate: Err(fault.clone()),
         authority: Err(fault.clone()),
         keys: Err(fault.clone()),

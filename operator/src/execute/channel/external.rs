@@ -9,15 +9,15 @@ use kube::Api;
 use subrosa_crds::{channel::Delivery, names::ChannelRef};
 use subrosa_plan::{
     certificate::{
-        CurrentCertificate, Malformed, TrustFiles,
-        external::{ObservedExternal, judge, late},
+        CurrentCertificate, Malformed, Observation, TrustFiles,
+        external::{ObservedExternal, late},
     },
     channel::closing,
     record::ledger::Ledger,
     world::fault::Fault,
 };
 
-use super::{Work, later};
+use super::{Work, later, observe};
 use crate::{
     context::Context,
     execute::{
@@ -31,7 +31,7 @@ use crate::{
 const LOOK: SignedDuration = SignedDuration::from_mins(2);
 
 /// What is found under the name of a Secret of somebody else.
-async fn observe(api: &Api<Secret>, name: &str) -> Result<ObservedExternal, Fault> {
+pub(super) async fn found(api: &Api<Secret>, name: &str) -> Result<ObservedExternal, Fault> {
     let found = api.get_opt(name).await;
     let found = found.map_err(|error| objects::fault(&format!("reading Secret {name}"), &error))?;
     Ok(match found {
@@ -52,8 +52,8 @@ async fn observe(api: &Api<Secret>, name: &str) -> Result<ObservedExternal, Faul
 /// not known.
 pub(super) async fn external_until(ctx: &Context, channel: &ChannelRef, secret: &str) -> Option<Timestamp> {
     let api = objects::namespaced::<Secret>(&ctx.client, &channel.namespace);
-    let found = match observe(&api, secret).await {
-        Ok(ObservedExternal::Present(facts)) => Some(facts.validity),
+    let found = match found(&api, secret).await {
+        Ok(ObservedExternal::Present(facts)) if facts.key_problem.is_none() => Some(facts.validity),
         Ok(_) => None,
         Err(fault) => {
             tracing::warn!(%channel, reason = fault.reason, "{}", fault.message);
@@ -83,34 +83,35 @@ impl Work<'_> {
         version: u64,
         slot: Slot,
         files: &TrustFiles,
-    ) -> (Result<CurrentCertificate, Fault>, Result<Ledger, Fault>) {
+    ) -> (Observation, Result<(), Fault>, Result<Ledger, Fault>) {
+        let (observed, certificate) = match self.plan.delivery {
+            // Each pod asks for its own.
+            Delivery::PodCertificate => (CurrentCertificate::OfEach.into(), Ok(())),
+            Delivery::Secret => self.external().await,
+        };
         let ledger = match self.commit(ledger, version).await {
             Ok(ledger) => ledger,
-            Err(fault) => return (Err(fault.clone()), Err(fault)),
+            Err(fault) => return (observed, Err(fault.clone()), Err(fault)),
         };
         let written = match &slot {
             Slot::Empty => self.write(&self.plan.secret_name, Leaf::None, files).await.map(Some),
             Slot::Ours(_) | Slot::Observed(_) => self.rewrite_trust(&slot, &slot.observe(&[]), files).await,
         };
-        match written {
-            // Each pod asks for its own.
-            Ok(_) if self.plan.delivery == Delivery::PodCertificate => {
-                (Ok(CurrentCertificate::OfEach), Ok(ledger))
-            }
-            Ok(_) => (self.external().await, Ok(ledger)),
-            Err(fault) => (Err(fault), Ok(ledger)),
-        }
+        (observed, written.and(certificate), Ok(ledger))
     }
 
     /// The certificate that somebody else issues, as it is now.
-    async fn external(&mut self) -> Result<CurrentCertificate, Fault> {
+    async fn external(&mut self) -> (Observation, Result<(), Fault>) {
         self.wake.push(later(self.now, LOOK));
         let Some(name) = self.plan.external.as_deref() else {
-            return Err(Fault::new("Internal", "no certificate is named: please report this"));
+            let fault = Fault::new("Internal", "no certificate is named: please report this");
+            return (Observation::Unknown, Err(fault));
         };
-        let facts = judge(observe(&self.secrets, name).await?, name, self.now)?;
-        self.wake
-            .extend([late(facts.validity), facts.validity.not_after].into_iter().filter(|at| *at > self.now));
-        Ok(CurrentCertificate::External(facts))
+        let (observed, certificate) = observe::external(&self.secrets, name, self.now).await;
+        if let Some(validity) = observed.held().and_then(CurrentCertificate::validity) {
+            let moments = [validity.not_before, late(validity), validity.not_after];
+            self.wake.extend(moments.into_iter().filter(|at| *at > self.now));
+        }
+        (observed, certificate)
     }
 }

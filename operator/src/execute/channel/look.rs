@@ -4,8 +4,8 @@ use kube::ResourceExt as _;
 use subrosa_crds::CHANNEL_LABEL;
 use subrosa_plan::{
     certificate::{
-        CurrentCertificate, LeafSpec, ObservedSecret, Settled, TrustFiles, Wanted, reissue_reason,
-        secrets::Holds,
+        CurrentCertificate, LeafSpec, Observation, ObservedSecret, Settled, TrustFiles, Wanted,
+        reissue_reason, secrets::Holds,
     },
     channel::Scope,
     record::ledger::Ledger,
@@ -97,12 +97,12 @@ impl Work<'_> {
     /// Remembers the Secret, in which nothing is left to be done.
     pub(super) fn settle(
         &self,
-        certificate: &Result<CurrentCertificate, Fault>,
+        observed: &Observation,
         ledger: &Result<Ledger, Fault>,
         authority: &Authority,
         files: &TrustFiles,
     ) {
-        let (Ok(held), Ok(ledger)) = (certificate, ledger) else { return };
+        let (Some(held), Ok(ledger)) = (observed.held(), ledger) else { return };
         let settled = match held {
             CurrentCertificate::Issued(leaf) => {
                 let issuer = authority.usable.iter().find(|one| Some(one.version()) == leaf.issuer);

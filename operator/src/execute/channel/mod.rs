@@ -16,6 +16,7 @@ mod degraded;
 mod external;
 mod keys;
 mod look;
+mod observe;
 mod others;
 mod peers;
 mod pods;
@@ -141,7 +142,9 @@ pub async fn carry_out(
     let vault = match vault {
         Ok(vault) => vault,
         Err(fault) => {
-            return Ok(outcome(degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed).await));
+            return Ok(outcome(
+                degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed, now).await,
+            ));
         }
     };
     let mut work = Work {
@@ -167,7 +170,7 @@ pub async fn carry_out(
         Ok((entry, authorities)) => work.all(entry, authorities, narrowed).await,
         Err((fault, ledger)) => {
             work.withdraw_known_trust(ledger.as_ref()).await;
-            degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed).await
+            degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed, now).await
         }
     };
     let (wake_at, news) = (work.wake.into_iter().min(), work.news);
@@ -214,8 +217,8 @@ impl Work<'_> {
         let entry = match self.note(entry, intent).await {
             Ok(entry) => entry,
             Err(fault) => {
-                return degraded::without_ledger(self.ctx, self.channel, self.name, plan, fault, narrowed)
-                    .await;
+                let (ctx, channel, name) = (self.ctx, self.channel, self.name);
+                return degraded::without_ledger(ctx, channel, name, plan, fault, narrowed, self.now).await;
             }
         };
         let version = entry.version;
@@ -231,6 +234,7 @@ impl Work<'_> {
         self.keep_or_prune(certified.ledger.as_ref().ok(), &authorities, may_prune).await;
         let mut applied = Applied {
             ledger: certified.ledger,
+            observed: certified.observed,
             certificate: certified.certificate,
             authority: certified.authority,
             keys,

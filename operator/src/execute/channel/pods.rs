@@ -63,11 +63,7 @@ impl Work<'_> {
             return Certified { ledger: Err(fault), ..certified };
         }
         let answered = self.answer(judged, issuer).await;
-        Certified {
-            ledger: Ok(ledger),
-            certificate: certified.certificate.and_then(|held| answered.map(|()| held)),
-            ..certified
-        }
+        Certified { ledger: Ok(ledger), certificate: certified.certificate.and(answered), ..certified }
     }
 
     /// Decides on one request; what is to be issued is noted in `ledger`.

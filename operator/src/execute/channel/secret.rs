@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_plan::{
     certificate::{
-        CurrentCertificate, LeafSpec, ObservedSecret, Reason, TrustFiles, Wanted, reissue, reissue_reason,
+        LeafSpec, Observation, ObservedSecret, Reason, TrustFiles, Wanted, reissue, reissue_reason,
         secrets::Holds,
     },
     channel::Scope,
@@ -16,6 +16,7 @@ use subrosa_records::channels::Entry;
 use super::{
     Authorities, Work,
     look::{Look, permitted, signing},
+    observe,
 };
 use crate::{
     context::Subject,
@@ -31,8 +32,10 @@ use crate::{
 pub(super) struct Certified {
     /// What holds the authority up.
     pub authority: Result<(), Fault>,
-    /// The certificate that pods mount.
-    pub certificate: Result<CurrentCertificate, Fault>,
+    /// The certificate that pods mount, as it was seen.
+    pub observed: Observation,
+    /// What keeps the certificate that should be there from being there.
+    pub certificate: Result<(), Fault>,
     /// The ledger as it stands.
     pub ledger: Result<Ledger, Fault>,
 }
@@ -66,15 +69,18 @@ impl Work<'_> {
             Ok(slot) => slot,
             Err(fault) => {
                 let ledger = self.commit(ledger, version).await;
-                return Certified { authority: blocked, certificate: Err(fault), ledger };
+                let observed = Observation::Unknown;
+                return Certified { authority: blocked, observed, certificate: Err(fault), ledger };
             }
         };
-        let (certificate, ledger) = match self.plan.holds {
+        let (observed, certificate, ledger) = match self.plan.holds {
             Holds::Everything => self.leaf(ledger, version, slot, &authority, &files, blocked.is_ok()).await,
             Holds::Trust => self.trust_alone(ledger, version, slot, &files).await,
         };
-        self.settle(&certificate, &ledger, &authority, &files);
-        self.pods(Certified { authority: blocked, certificate, ledger }, &authority).await
+        if certificate.is_ok() {
+            self.settle(&observed, &ledger, &authority, &files);
+        }
+        self.pods(Certified { authority: blocked, observed, certificate, ledger }, &authority).await
     }
 
     /// The authority after its steps; a blocked one still has what it had.
@@ -114,7 +120,7 @@ impl Work<'_> {
         authority: &Authority,
         files: &TrustFiles,
         may_issue: bool,
-    ) -> (Result<CurrentCertificate, Fault>, Result<Ledger, Fault>) {
+    ) -> (Observation, Result<(), Fault>, Result<Ledger, Fault>) {
         let observed = slot.observe(&authority.usable);
         let issuer = signing(&ledger, authority);
         let declared = match observed.leaf() {
@@ -135,7 +141,7 @@ impl Work<'_> {
         };
         let ledger = match self.commit(ledger, version).await {
             Ok(ledger) => ledger,
-            Err(fault) => return (Err(fault.clone()), Err(fault)),
+            Err(fault) => return (self.seen(&observed), Err(fault.clone()), Err(fault)),
         };
         let (noted, limited) = match noted {
             Some(Ok(noted)) => (Some(noted), None),
@@ -149,16 +155,17 @@ impl Work<'_> {
         let after = match written {
             Ok(Some(slot)) => slot.observe(&authority.usable),
             Ok(None) => observed,
-            Err(fault) => return (Err(fault), Ok(ledger)),
+            Err(fault) => return (self.seen(&observed), Err(fault), Ok(ledger)),
         };
+        let seen = self.seen(&after);
         if let Some(fault) = limited {
-            return (Err(fault), Ok(ledger));
+            return (seen, Err(fault), Ok(ledger));
         }
         let wanted = Wanted { spec: &spec, generations: &ledger.authority, trust: files };
         let certificate = match (reissue_reason(&after, wanted, self.now), after.leaf()) {
             (None, Some(leaf)) => {
                 self.wake.push(reissue::renewal(leaf, &spec));
-                Ok(leaf.clone().into())
+                Ok(())
             }
             (Some(reason), _) => {
                 Err(Fault::new("CertificateNotReady", format!("{}: {reason}", reason.name())))
@@ -167,7 +174,11 @@ impl Work<'_> {
                 Err(Fault::new("CertificateNotReady", "the Secret holds no readable certificate"))
             }
         };
-        (certificate, Ok(ledger))
+        (seen, certificate, Ok(ledger))
+    }
+
+    fn seen(&self, found: &ObservedSecret) -> Observation {
+        observe::in_secret(self.ctx, self.channel, self.name, self.plan, found)
     }
 
     /// Notes an issuance, if one more is allowed now.

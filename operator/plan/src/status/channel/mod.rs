@@ -21,13 +21,16 @@ use subrosa_crds::{
 
 use self::served::Witness;
 use crate::{
-    certificate::{CurrentCertificate, ExternalFacts, LeafFacts, external, reissue},
+    certificate::{CurrentCertificate, ExternalFacts, LeafFacts, Observation, external, reissue},
     channel::{Plan, Scope, applied::Applied, declaration::Problem},
     consent::{connection::State, extra_trust},
     keys,
     record::{generations::GenerationState, ledger::Ledger},
     world::{World, domain, fault::Fault},
 };
+
+/// How much of the text of a certificate status repeats.
+const LONGEST: usize = 256;
 
 /// The status of a Channel whose plan was carried out as far as `applied` tells.
 pub fn channel(
@@ -68,11 +71,7 @@ pub fn channel(
         type_: channel.spec.type_,
         id: Some(plan.id.to_string()),
         trust_domain: plan.domain.metadata.name.clone(),
-        certificate: applied.certificate.as_ref().ok().and_then(|held| match held {
-            CurrentCertificate::Issued(leaf) => Some(certificate(plan, leaf, served)),
-            CurrentCertificate::External(facts) => Some(of_others(plan, facts, served)),
-            CurrentCertificate::OfEach => pods::certificate(name, plan, ledger?, world),
-        }),
+        certificate: certificate(channel, name, plan, applied, world, served),
         authority: ledger.and_then(authority),
         keys,
         other_keys,
@@ -83,8 +82,35 @@ pub fn channel(
     }
 }
 
+/// The certificate as it was seen, whatever became of issuing another: what watches its end must not go blind just when
+/// it cannot be renewed. While nobody can look, the last that was told stands.
+fn certificate(
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+    served: Option<ServedStatus>,
+) -> Option<CertificateStatus> {
+    let before = || {
+        let before = channel.status.as_ref().and_then(|status| status.certificate.clone());
+        before.map(|before| CertificateStatus { served: served.clone(), ..before })
+    };
+    let held = match &applied.observed {
+        Observation::Unknown => return before(),
+        Observation::Nothing => return None,
+        Observation::Held(held) => held.as_ref(),
+    };
+    match (held, &applied.ledger) {
+        (CurrentCertificate::Issued(leaf), _) => Some(issued(plan, leaf, served)),
+        (CurrentCertificate::External(facts), _) => Some(of_others(plan, facts, served)),
+        (CurrentCertificate::OfEach, Ok(ledger)) => pods::certificate(name, plan, ledger, world),
+        (CurrentCertificate::OfEach, Err(_)) => before(),
+    }
+}
+
 /// The status of a Channel that no trust domain governs: everything it had been said to have is gone
-/// from it but its identity.
+/// from it but its identity, and the certificate that pods may have and nobody renews.
 pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> ChannelStatus {
     let before = channel.status.clone().unwrap_or_default();
     let verdicts = vec![
@@ -100,6 +126,7 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
         observed_generation: channel.metadata.generation,
         type_: channel.spec.type_,
         id: before.id,
+        certificate: before.certificate.map(|before| CertificateStatus { served: None, ..before }),
         conditions: condition::conditions(verdicts, &before.conditions, channel.metadata.generation, now),
         ..ChannelStatus::default()
     }
@@ -119,12 +146,12 @@ fn of_others(plan: &Plan, facts: &ExternalFacts, served: Option<ServedStatus>) -
     }
 }
 
-fn certificate(plan: &Plan, leaf: &LeafFacts, served: Option<ServedStatus>) -> CertificateStatus {
-    let issuer = leaf.issuer.map(|version| plan.authority.subject(version).to_string()).unwrap_or_default();
+fn issued(plan: &Plan, leaf: &LeafFacts, served: Option<ServedStatus>) -> CertificateStatus {
+    let spiffe_id = leaf.uris.iter().find(|uri| uri.starts_with("spiffe://"));
     CertificateStatus {
         serial: leaf.serial.clone(),
-        issuer,
-        spiffe_id: plan.leaf.spiffe_id(),
+        issuer: leaf.issuer_name.as_ref().map(|name| short(&name.to_string())).unwrap_or_default(),
+        spiffe_id: spiffe_id.map(|id| short(id)).unwrap_or_default(),
         not_before: leaf.validity.not_before.to_string(),
         not_after: leaf.validity.not_after.to_string(),
         renew_at: reissue::renewal(leaf, &plan.leaf).to_string(),
@@ -132,6 +159,11 @@ fn certificate(plan: &Plan, leaf: &LeafFacts, served: Option<ServedStatus>) -> C
         pods: None,
         served,
     }
+}
+
+/// Somebody else may have written this text.
+fn short(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
 }
 
 fn authority(ledger: &Ledger) -> Option<AuthorityStatus> {
@@ -248,8 +280,8 @@ fn assurance(served: Witness, isolated: &Verdict) -> (&'static str, &'static str
 
 /// A certificate of somebody else that should have been renewed. It is valid still: nothing is closed by it.
 fn expiring(plan: &Plan, applied: &Applied, now: Timestamp) -> Option<Fault> {
-    match &applied.certificate {
-        Ok(CurrentCertificate::External(facts)) => {
+    match applied.observed.held() {
+        Some(CurrentCertificate::External(facts)) => {
             external::expiring(facts, plan.external.as_deref().unwrap_or_default(), now)
         }
         _ => None,

@@ -63,7 +63,13 @@ fn applied(plan: &Plan, ledger: Ledger) -> Applied {
         .collect();
     Applied {
         ledger: Ok(ledger),
-        certificate: Ok(leaf().into()),
+        observed: LeafFacts {
+            uris: [plan.leaf.spiffe_id()].into(),
+            issuer_name: Some(plan.authority.subject(1)),
+            ..leaf()
+        }
+        .into(),
+        certificate: Ok(()),
         authority: Ok(()),
         keys: Ok(found),
         access: Ok(()),
@@ -128,6 +134,32 @@ fn when_everything_is_in_force_it_is_ready_with_the_weakest_assurance() {
 #[test]
 fn what_an_auditor_reads() {
     insta::assert_yaml_snapshot!(status(&scene()));
+}
+
+#[test]
+fn the_certificate_that_is_there_is_told_whatever_becomes_of_issuing() {
+    let scene = scene();
+    let (plan, good) = in_force(&scene);
+    let mut given = scene.get(VOICE).clone();
+    given.status = Some(judged(&scene, &plan, &good));
+    let told = |applied: &Applied| {
+        let status = channel(&given, &named(VOICE), &plan, applied, &scene, now());
+        assert_eq!(said(&status, condition::READY), says("False", "VaultSealed"));
+        status.certificate.map(|one| one.serial)
+    };
+    let sealed = Applied { ledger: Err(fault()), certificate: Err(fault()), ..good.clone() };
+    let serial = |serial: &str| LeafFacts { serial: serial.into(), key_matches: false, ..leaf() }.into();
+    for (observed, expected) in [
+        (serial("0b"), Some("0b")),
+        (Observation::Unknown, Some("0badcafe")),
+        (CurrentCertificate::OfEach.into(), Some("0badcafe")),
+        (Observation::Nothing, None),
+    ] {
+        let applied = Applied { observed: observed.clone(), ..sealed.clone() };
+        assert_eq!(told(&applied).as_deref(), expected, "{observed:?}");
+    }
+    let limited = Applied { certificate: Err(fault()), observed: serial("0c"), ..good };
+    assert_eq!(told(&limited).as_deref(), Some("0c"));
 }
 
 #[test]
@@ -234,7 +266,8 @@ fn what_no_domain_governs_keeps_its_identity_only() {
     assert_eq!(status.id.as_deref(), Some("abcdefghijklmnop"));
     assert_eq!(said(&status, condition::READY), says("False", "NamespaceNotGoverned"));
     assert_eq!(said(&status, condition::STALLED), says("True", "NamespaceNotGoverned"));
-    assert!(status.connections.is_empty() && status.keys.is_empty() && status.certificate.is_none());
+    assert!(status.connections.is_empty() && status.keys.is_empty());
+    assert!(status.certificate.is_some(), "pods have it, and nobody renews it");
     assert_eq!(status.conditions.len(), 2);
 }
 

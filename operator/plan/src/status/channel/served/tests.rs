@@ -83,7 +83,8 @@ impl Stage {
     fn applied(&self, scene: &Scene) -> Applied {
         Applied {
             ledger: Ok(scene.first_ledger(DB)),
-            certificate: Ok(leaf().into()),
+            observed: leaf().into(),
+            certificate: Ok(()),
             authority: Ok(()),
             keys: Ok(BTreeMap::new()),
             access: Ok(()),
@@ -230,7 +231,7 @@ fn nothing_is_claimed_of_what_was_not_asked() {
     let stage = Stage::new().answered([current(), current(), current()]);
     let scene = stage.scene.clone().channel(DB, json!({"listeners": [{"name": "sql", "port": 5432}]}));
     let plan = scene.plan(DB);
-    let broken = Applied { certificate: Err(Fault::new("VaultSealed", "")), ..stage.applied(&scene) };
+    let broken = Applied { ledger: Err(Fault::new("VaultSealed", "")), ..stage.applied(&scene) };
     let (verdict, status) = served(scene.get(DB), &named(DB), &plan, &broken, &scene, now());
     assert_eq!((verdict.truth, verdict.reason.as_str(), status), (Truth::Unknown, "NotProbed", None));
 }

@@ -7,14 +7,16 @@ use crate::{certificate::ExternalFacts, world::certificate::Validity};
 fn external(scene: &Scene) -> (Plan, Applied) {
     let (plan, mut applied) = in_force(scene);
     let validity = Validity { not_before: at("2026-11-01T00:00:00Z"), not_after: at("2026-12-01T00:00:00Z") };
-    applied.certificate = Ok(CurrentCertificate::External(ExternalFacts {
+    applied.observed = CurrentCertificate::External(ExternalFacts {
         serial: "0a".into(),
         fingerprint: testing::fingerprint("0a"),
         issuer: "CN=old".into(),
         spiffe_id: None,
         validity,
+        key_problem: None,
         key_matches: true,
-    }));
+    })
+    .into();
     (plan, applied)
 }
 
