@@ -62,8 +62,8 @@ impl ChannelId {
         format!("{}.{class}.{cohort}", self.0)
     }
 
-    /// Where its ledger is, below the KV mount.
-    pub fn ledger_path(&self) -> String {
+    /// Where its record is, below the KV mount.
+    pub fn record_path(&self) -> String {
         format!("channels/{}", self.0)
     }
 }

@@ -162,7 +162,7 @@ pub struct VaultMounts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = rules::MOUNT))]
     pub transit: Option<String>,
-    /// The KV version 2 engine for the ledger; `subrosa` unless said otherwise.
+    /// The KV version 2 engine for the record; `subrosa` unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = rules::MOUNT))]
     pub kv: Option<String>,

@@ -201,7 +201,7 @@ fn an_identity_never_changes() {
     assert_eq!(id.as_str(), "t7evpprie4kjitb4");
     assert_eq!(id.authority_key(), "t7evpprie4kjitb4.ca");
     assert_eq!(id.data_key("call-recording", "2026w47"), "t7evpprie4kjitb4.call-recording.2026w47");
-    assert_eq!(id.ledger_path(), "channels/t7evpprie4kjitb4");
+    assert_eq!(id.record_path(), "channels/t7evpprie4kjitb4");
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub struct Context {
     pub woken: Pending<Subject>,
     /// How often each object failed in a row.
     pub failures: Failures,
-    /// When to look for orphans in the ledger.
+    /// When to look for orphans in the record.
     pub sweeps: Sweeps,
     /// The look at every key that was made.
     pub key_watch: KeyWatch,
@@ -153,12 +153,12 @@ impl Drop for Working<'_> {
     }
 }
 
-/// How often the ledger is searched for Channels that are gone, when no deletion was seen.
+/// How often the record is searched for Channels that are gone, when no deletion was seen.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// How often it is searched while a record cannot be read: somebody may put it right.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// When to look for orphans in each trust domain's ledger: at the start, after a deletion, hourly.
+/// When to look for orphans in each trust domain's record: at the start, after a deletion, hourly.
 #[derive(Default)]
 pub struct Sweeps {
     asked: AtomicU64,

@@ -286,7 +286,7 @@ async fn requests_are_repeated_only_when_that_is_harmless() {
         assert_eq!(listed.is_ok(), repeated, "{status}");
         assert_eq!(flaky.attempts(), if repeated { 3 } else { 1 }, "{status}");
     }
-    // A ledger write may have been handled behind a 504, and certainly was not behind a 429.
+    // A record write may have been handled behind a 504, and certainly was not behind a 429.
     for (status, attempts) in [(429, 3), (502, 1), (504, 1)] {
         let flaky = Flaky::new(2, status, "", false);
         let kv = Kv::new(flaky.vault().await, MountPath::new("subrosa").unwrap());

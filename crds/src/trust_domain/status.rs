@@ -21,7 +21,7 @@ pub struct TrustDomainStatus {
     /// Vault as last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<VaultStatus>,
-    /// Ledger entries whose Channel is gone; their access is withdrawn, their keys are kept.
+    /// Records whose Channel is gone; their access is withdrawn, their keys are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<Orphans>,
     /// Ready, VaultReachable, Guarded, KeysIntact; Reconciling and Stalled while true.
@@ -53,7 +53,7 @@ pub struct VaultStatus {
     pub insecure: bool,
 }
 
-/// Ledger entries whose Channel is gone.
+/// Records whose Channel is gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Orphans {
     /// How many.

@@ -110,7 +110,7 @@ fn vault_kind(path: &str) -> Option<&'static str> {
     let kinds = [
         ("identity/lookup/", None),
         ("auth/", None),
-        ("subrosa/data/", Some("ledger")),
+        ("subrosa/data/", Some("record")),
         ("transit/sign/", Some("sign")),
         ("identity/entity-alias", Some("alias")),
         ("transit/keys/", Some("key")),
@@ -159,7 +159,7 @@ pub(super) async fn clear(env: &Environment) -> Result<()> {
 
 async fn one_in_vault(bao: &Bao, cost: &Cost, number: usize, accessor: &Value) -> Result<()> {
     let times = |kind: &str| 0..Cost::times(&cost.vault, kind, number);
-    for round in times("ledger") {
+    for round in times("record") {
         let body = json!({"options": {"cas": round}, "data": {"record": "x".repeat(1500)}});
         bao.post(&format!("subrosa/data/channels/bare{number}"), &body).await?;
     }

@@ -119,17 +119,17 @@ impl Cluster {
         wait::until(PATIENCE, what).await
     }
 
-    /// Everything OpenBao's KV holds below the ledger, by entry.
-    pub async fn ledgers(&self) -> Result<Vec<(String, Value)>> {
+    /// Everything OpenBao's KV holds below the record, by entry.
+    pub async fn records(&self) -> Result<Vec<(String, Value)>> {
         let mut found = Vec::new();
         for id in self.list("subrosa/metadata/channels").await? {
-            found.push((id.clone(), self.ledger(&id).await?.with_context(|| id)?));
+            found.push((id.clone(), self.record(&id).await?.with_context(|| id)?));
         }
         Ok(found)
     }
 
-    /// One ledger entry.
-    pub async fn ledger(&self, id: &str) -> Result<Option<Value>> {
+    /// One record.
+    pub async fn record(&self, id: &str) -> Result<Option<Value>> {
         let path = format!("subrosa/data/channels/{id}");
         let (status, answer) = self.root("GET", &path, None).await?;
         Ok((status == 200).then(|| answer["data"]["data"].clone()))

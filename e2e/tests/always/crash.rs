@@ -93,8 +93,8 @@ impl Rig {
         }
         let mut spent = Vec::new();
         for (_, id) in &scenario.ids {
-            let ledger = self.cluster.ledger(id.as_str()).await?.unwrap_or_default();
-            if ledger["issuances"].as_array().is_some_and(|recorded| recorded.len() > 1) {
+            let record = self.cluster.record(id.as_str()).await?.unwrap_or_default();
+            if record["issuances"].as_array().is_some_and(|recorded| recorded.len() > 1) {
                 spent.push(id);
             }
         }
@@ -215,11 +215,11 @@ impl Rig {
             let seen =
                 snapshot::remains(&self.cluster, scenario).await.map_err(|error| format!("{error:#}"))?;
             let access = seen["access"].as_object().into_iter().flatten().any(|(_, alias)| !alias.is_null());
-            let noted = seen["ledgers"]
+            let noted = seen["records"]
                 .as_object()
                 .into_iter()
                 .flatten()
-                .any(|(_, ledger)| ledger["access"] != false || !ledger["open"].is_null());
+                .any(|(_, record)| record["access"] != false || !record["open"].is_null());
             if access || noted { Err(seen.to_string()) } else { Ok(()) }
         };
         wait::until(PATIENCE, look).await

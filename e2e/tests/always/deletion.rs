@@ -310,7 +310,7 @@ async fn who_is_deleted_in_the_midst_of_it_gets_no_access() -> Result<()> {
     tokio::task::spawn_blocking(move || arrival.recv_timeout(PATIENCE)).await??;
     let id = scenario.id("voice");
     ensure!(
-        cluster.ledger(id.as_str()).await?.is_some_and(|ledger| !ledger["access"].is_null()),
+        cluster.record(id.as_str()).await?.is_some_and(|record| !record["access"].is_null()),
         "no intent"
     );
     let channels = cluster.subrosa("Channel", &scenario.front).await?;
@@ -321,10 +321,10 @@ async fn who_is_deleted_in_the_midst_of_it_gets_no_access() -> Result<()> {
     release.send(())?;
     let uid = scenario.account_uid(cluster, "sbc").await?;
     let look = || async {
-        let ledger = cluster.ledger(id.as_str()).await.map_err(|error| format!("{error:#}"))?;
-        match ledger.is_some_and(|ledger| ledger["access"].is_null()) {
+        let record = cluster.record(id.as_str()).await.map_err(|error| format!("{error:#}"))?;
+        match record.is_some_and(|record| record["access"].is_null()) {
             true => Ok(()),
-            false => Err("the ledger still gives access".to_owned()),
+            false => Err("the record still gives access".to_owned()),
         }
     };
     wait::until(Duration::from_secs(30), look).await?;

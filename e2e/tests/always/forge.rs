@@ -12,8 +12,8 @@ use subrosa_crds::{
 use subrosa_plan::{
     certificate::specs::authority_spec,
     record::{
+        channel::ChannelRecord,
         generations::{Generations, NewCertificate},
-        ledger::Ledger,
     },
 };
 
@@ -52,11 +52,11 @@ pub async fn older_authority(
     let signature = signed["data"]["signature"].as_str().and_then(|text| text.strip_prefix("vault:v1:"));
     let certificate = checked.finish(&STANDARD.decode(signature.context("no signature")?)?)?;
 
-    let mut ledger: Ledger =
-        serde_json::from_value(cluster.ledger(id.as_str()).await?.context("no ledger")?)?;
-    let last_leaf = ledger.authority.leaves_until().context("no leaf was noted")?;
-    ensure!(ledger.authority.iter().count() == 1, "more than one generation");
-    ledger.authority = Generations::default()
+    let mut record: ChannelRecord =
+        serde_json::from_value(cluster.record(id.as_str()).await?.context("no record")?)?;
+    let last_leaf = record.authority.leaves_until().context("no leaf was noted")?;
+    ensure!(record.authority.iter().count() == 1, "more than one generation");
+    record.authority = Generations::default()
         .with_certificate(NewCertificate {
             version: 1,
             certificate_pem: certificate.pem(),
@@ -66,7 +66,7 @@ pub async fn older_authority(
             published_at: then,
         })
         .with_leaf(1, last_leaf);
-    rewrite(cluster, id, &ledger).await
+    rewrite(cluster, id, &record).await
 }
 
 /// Makes a data key one that was created `days` ago; its material is another.
@@ -99,24 +99,24 @@ pub async fn older_key(cluster: &Cluster, name: &str, days: i32) -> Result<()> {
 
 /// Forgets the issuances of the last hour, of which only three are allowed.
 pub async fn give_the_hour_back(cluster: &Cluster, id: &ChannelId) -> Result<()> {
-    let found = cluster.ledger(id.as_str()).await?.context("no ledger")?;
-    let mut ledger: Ledger = serde_json::from_value(found)?;
-    let recorded = ledger.issuances.recorded().iter().cloned();
+    let found = cluster.record(id.as_str()).await?.context("no record")?;
+    let mut record: ChannelRecord = serde_json::from_value(found)?;
+    let recorded = record.issuances.recorded().iter().cloned();
     let hour = SignedDuration::from_hours(2);
     let aged = recorded.map(|one| subrosa_plan::record::issuances::Issuance { at: one.at - hour, ..one });
-    ledger.issuances = aged
+    record.issuances = aged
         .fold(Default::default(), |record: subrosa_plan::record::issuances::Issuances, one| {
             record.noted(one)
         });
-    rewrite(cluster, id, &ledger).await
+    rewrite(cluster, id, &record).await
 }
 
-async fn rewrite(cluster: &Cluster, id: &ChannelId, ledger: &Ledger) -> Result<()> {
+async fn rewrite(cluster: &Cluster, id: &ChannelId, record: &ChannelRecord) -> Result<()> {
     let path = format!("subrosa/data/channels/{id}");
     let (_, found) = cluster.root("GET", &path, None).await?;
     let cas = found["data"]["metadata"]["version"].clone();
-    let body = json!({"data": serde_json::to_value(ledger)?, "options": {"cas": cas}});
+    let body = json!({"data": serde_json::to_value(record)?, "options": {"cas": cas}});
     let (status, answer) = cluster.root("POST", &path, Some(body)).await?;
-    ensure!(status == 200, "rewriting the ledger of {id}: {status} {answer}");
+    ensure!(status == 200, "rewriting the record of {id}: {status} {answer}");
     Ok(())
 }

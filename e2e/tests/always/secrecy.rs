@@ -100,8 +100,8 @@ impl Run {
             // What is in a Secret is in its place; what is said about it is not.
             self.place("metadata of Secrets", serde_json::to_string(&secret.metadata)?);
         }
-        for (id, ledger) in self.cluster.ledgers().await? {
-            self.place("ledger", format!("{id} {ledger}"));
+        for (id, record) in self.cluster.records().await? {
+            self.place("record", format!("{id} {record}"));
         }
         self.place("API server's audit log", std::fs::read_to_string(self.cluster.env.audit()?.path())?);
         self.place(
@@ -255,7 +255,7 @@ async fn no_secret_leaves_its_place() -> Result<()> {
     run.collect().await?;
 
     for place in
-        ["log", "events.k8s.io/v1 Event", "subrosa.dev/v1alpha1 Channel", "ledger", "metrics", "cmdline"]
+        ["log", "events.k8s.io/v1 Event", "subrosa.dev/v1alpha1 Channel", "record", "metrics", "cmdline"]
     {
         ensure!(run.places.get(place).is_some_and(|text| text.len() > 10), "nothing of {place} was searched");
     }

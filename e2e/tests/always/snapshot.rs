@@ -15,7 +15,7 @@ use crate::{
     scenario::{ACCOUNTS, Scenario, Side},
 };
 
-/// The whole snapshot: Channels, certificates, policies, ledger and access.
+/// The whole snapshot: Channels, certificates, policies, record and access.
 pub async fn living(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
     let mut snapshot = remains(cluster, scenario).await?;
     let mut channels = Map::new();
@@ -45,12 +45,12 @@ pub async fn living(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
     plain(scenario, &snapshot)
 }
 
-/// What is left when the Channels are gone: ledger, access and the default deny.
+/// What is left when the Channels are gone: record, access and the default deny.
 pub async fn remains(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
-    let mut ledgers = Map::new();
+    let mut records = Map::new();
     for (name, id) in &scenario.ids {
-        let ledger = cluster.ledger(id.as_str()).await?;
-        ledgers.insert((*name).to_owned(), ledger.as_ref().map_or(Value::Null, remembered));
+        let record = cluster.record(id.as_str()).await?;
+        records.insert((*name).to_owned(), record.as_ref().map_or(Value::Null, remembered));
     }
     let mut access = Map::new();
     for account in ACCOUNTS {
@@ -62,7 +62,7 @@ pub async fn remains(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
         let api = Api::<NetworkPolicy>::namespaced(cluster.admin.clone(), scenario.namespace(side));
         denies.push(api.get_opt("subrosa-default-deny").await?.is_some());
     }
-    plain(scenario, &json!({"ledgers": ledgers, "access": access, "denies": denies}))
+    plain(scenario, &json!({"records": records, "access": access, "denies": denies}))
 }
 
 /// With names that say which, instead of names that differ.
@@ -141,10 +141,10 @@ fn leaf(chain: &[X509Certificate<'_>]) -> Result<Value> {
     }))
 }
 
-/// Of a ledger: what does not depend on the hour.
-fn remembered(ledger: &Value) -> Value {
-    let generations = ledger["authority"].as_array().cloned().unwrap_or_default();
-    let keys: BTreeMap<_, _> = ledger["keys"]
+/// Of a record: what does not depend on the hour.
+fn remembered(record: &Value) -> Value {
+    let generations = record["authority"].as_array().cloned().unwrap_or_default();
+    let keys: BTreeMap<_, _> = record["keys"]
         .as_object()
         .into_iter()
         .flatten()
@@ -156,12 +156,12 @@ fn remembered(ledger: &Value) -> Value {
         })
         .collect();
     json!({
-        "channel": ledger["channel"],
+        "channel": record["channel"],
         "authority": generations.iter().map(|one| json!([one["version"], one["state"]])).collect::<Vec<_>>(),
         "keys": keys,
-        "access": !ledger["access"].is_null(),
-        "open": ledger["open"],
-        "closing": ledger["closing"].as_array().map(Vec::len),
+        "access": !record["access"].is_null(),
+        "open": record["open"],
+        "closing": record["closing"].as_array().map(Vec::len),
     })
 }
 

@@ -47,7 +47,7 @@ async fn a_certificate_that_cannot_be_renewed_stays_in_the_metrics() {
     let status = world.channel(NS, "sbc", |status| status.certificate.is_some()).await;
     assert_eq!(told(&status.certificate.unwrap()), told(&before));
     world.expires_at(&before.not_after).await;
-    // After a restart not even the ledger is known: the Secret is.
+    // After a restart not even the record is known: the Secret is.
     world.restart_operator().await;
     world.not_ready(NS, "sbc", "VaultSealed").await;
     let status = world.channel(NS, "sbc", |status| status.certificate.is_some()).await;

@@ -101,7 +101,7 @@ async fn a_namespace_that_lost_its_label_is_frozen(world: &World) {
     world.not_ready(COLD, "server", "NamespaceFrozen").await;
     assert!(world.secret(COLD, "new-mtls").await.is_none());
     assert!(world.policy(COLD, "subrosa-channel-new").await.is_none_or(|policy| opened(&policy).is_empty()));
-    assert!(world.ledger(COLD, "server").await["access"].is_object());
+    assert!(world.record(COLD, "server").await["access"].is_object());
 
     world.label(COLD, json!({TRUST_DOMAIN_LABEL: DOMAIN})).await;
     world.whole(COLD, "server").await;

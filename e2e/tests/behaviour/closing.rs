@@ -90,17 +90,17 @@ async fn a_policy_that_cannot_be_narrowed_is_no_closed_connection(world: &World)
     let reason = status.connections[0].reason.clone().unwrap_or_default();
     assert!(reason.contains("still have it"), "{reason}");
     world.opens(NS, "voice", &[from_ivr]).await;
-    let ledger = world.ledger(NS, "voice").await;
-    assert_eq!(ledger["open"][0]["name"], json!("ivr"), "{ledger:#}");
-    assert_eq!(ledger.get("closing"), None, "{ledger:#}");
+    let record = world.record(NS, "voice").await;
+    assert_eq!(record["open"][0]["name"], json!("ivr"), "{record:#}");
+    assert_eq!(record.get("closing"), None, "{record:#}");
     assert!(!closed(world, "voice").await, "its policy lets ivr in");
 
     frozen(world, false).await;
     world.opens(NS, "voice", &[]).await;
     let note = world.event(NS, "voice", "ConnectionClosed").await;
     assert!(note.ends_with("ivr with Channel cc-front/ivr: no pod of this Channel runs"), "{note}");
-    let ledger = world.ledger(NS, "voice").await;
-    assert_eq!((ledger.get("open"), ledger.get("closing")), (None, None), "{ledger:#}");
+    let record = world.record(NS, "voice").await;
+    assert_eq!((record.get("open"), record.get("closing")), (None, None), "{record:#}");
 }
 
 async fn a_certificate_of_somebody_else_is_waited_for(world: &World) {
@@ -136,15 +136,15 @@ async fn a_certificate_of_somebody_else_is_waited_for(world: &World) {
 
     world.apply(&desk(&["mail"])).await;
     world.connection(NS, "desk", "sms", "Closing").await;
-    let ledger = world.ledger(NS, "desk").await;
-    assert_eq!(ledger["closing"][0]["until"], json!(ends), "{ledger:#}");
+    let record = world.record(NS, "desk").await;
+    assert_eq!(record["closing"][0]["until"], json!(ends), "{record:#}");
 
     // Which certificate is presented is not known: that is waited for, too.
     world.delete_secret(NS, "desk-tls").await;
     world.apply(&desk(&[])).await;
     world.connection(NS, "desk", "mail", "Closing").await;
-    let ledger = world.ledger(NS, "desk").await;
-    let closing = ledger["closing"].as_array().unwrap();
-    assert_eq!((closing.len(), closing[1].get("until")), (2, None), "{ledger:#}");
+    let record = world.record(NS, "desk").await;
+    let closing = record["closing"].as_array().unwrap();
+    assert_eq!((closing.len(), closing[1].get("until")), (2, None), "{record:#}");
     assert!(!closed(world, "desk").await);
 }

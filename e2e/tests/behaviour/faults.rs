@@ -70,7 +70,7 @@ async fn a_bad_edit_loses_nothing(world: &World) {
     world.whole(NS, "ivr").await;
     let (files, policy) = (world.files(NS, "voice").await, world.channel_policy(NS, "voice").await);
     let others = (world.files(NS, "ivr").await, world.channel_policy(NS, "ivr").await);
-    let ledger = world.ledger(NS, "voice").await;
+    let record = world.record(NS, "voice").await;
     world.service_account(NS, "another").await;
     let bad = voice(
         json!({"dataClasses": ["call-recordings"], "tls": {"secretName": "moved", "commonName": "moved", "keyAlgorithm": "ECDSA-P384"},
@@ -86,7 +86,7 @@ async fn a_bad_edit_loses_nothing(world: &World) {
     assert_eq!(world.channel_policy(NS, "voice").await, policy);
     assert_eq!(world.files(NS, "ivr").await.0, others.0.0, "nor does the peer lose it");
     assert_eq!(world.channel_policy(NS, "ivr").await, others.1);
-    assert_eq!(world.ledger(NS, "voice").await["access"], ledger["access"]);
+    assert_eq!(world.record(NS, "voice").await["access"], record["access"]);
     let status = world.channel(NS, "ivr", |_| true).await;
     assert_eq!(connection(&status, "voice"), Some("Open"));
 
@@ -153,7 +153,7 @@ async fn a_missing_account_is_named(world: &World) {
     assert!(world.policy(NS, "subrosa-channel-scribe").await.is_some());
     let uid = world.service_account(NS, "scribe").await;
     world.whole(NS, "scribe").await;
-    assert_eq!(world.ledger(NS, "scribe").await["access"]["serviceAccountUid"], uid);
+    assert_eq!(world.record(NS, "scribe").await["access"]["serviceAccountUid"], uid);
 }
 
 async fn names_have_to_be_allowed(world: &World) {

@@ -1,5 +1,5 @@
 //! What it takes to see one generation of an authority follow another. Half a year is not waited for: what the
-//! ledger says about *when* is moved into the past with the root token while the operator is stopped. Every
+//! record says about *when* is moved into the past with the root token while the operator is stopped. Every
 //! certificate and every step is the operator's own.
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +11,7 @@ use crate::world::{DOMAIN, World};
 /// Lets Channels of the domain be named below one more suffix: other name constraints ask for another generation,
 /// once the present one has stood for a while.
 pub async fn ask_for_another(world: &mut World, namespace: &str, channel: &str) {
-    rewrite(world, namespace, channel, |ledger| back(&mut ledger["authority"][0]["publishedAt"], 1)).await;
+    rewrite(world, namespace, channel, |record| back(&mut record["authority"][0]["publishedAt"], 1)).await;
     let mut domain = world.installed.trust_domain(&world.env);
     domain["spec"]["certificateAuthority"] = json!({"allowedDNSSuffixes": ["oosterlinde.example"]});
     assert_eq!(domain["metadata"]["name"], DOMAIN);
@@ -22,14 +22,14 @@ pub async fn ask_for_another(world: &mut World, namespace: &str, channel: &str) 
 /// certainly loaded it. Returns when generation 2 signs.
 pub async fn let_it_sign(world: &mut World, namespace: &str, channel: &str) {
     world
-        .until("the ledger notes who holds generation 2", || async {
-            let ledger = world.ledger(namespace, channel).await;
-            let holders = ledger["authority"][1]["loadedBy"].as_object().cloned().unwrap_or_default();
-            if holders.is_empty() { Err(ledger.to_string()) } else { Ok(()) }
+        .until("the record notes who holds generation 2", || async {
+            let record = world.record(namespace, channel).await;
+            let holders = record["authority"][1]["loadedBy"].as_object().cloned().unwrap_or_default();
+            if holders.is_empty() { Err(record.to_string()) } else { Ok(()) }
         })
         .await;
-    rewrite(world, namespace, channel, |ledger| {
-        let holders = ledger["authority"][1]["loadedBy"].as_object_mut().unwrap();
+    rewrite(world, namespace, channel, |record| {
+        let holders = record["authority"][1]["loadedBy"].as_object_mut().unwrap();
         holders.values_mut().for_each(|at| back(at, 24 * 40));
     })
     .await;
@@ -42,8 +42,8 @@ pub async fn let_it_sign(world: &mut World, namespace: &str, channel: &str) {
 
 /// Has the last leaf of generation 1 expire.
 pub async fn expire_the_first(world: &mut World, namespace: &str, channel: &str) {
-    rewrite(world, namespace, channel, |ledger| {
-        back(&mut ledger["authority"][0]["lastLeafNotAfter"], 24 * 40);
+    rewrite(world, namespace, channel, |record| {
+        back(&mut record["authority"][0]["lastLeafNotAfter"], 24 * 40);
     })
     .await;
 }
@@ -58,19 +58,19 @@ pub fn count(pem: &str) -> usize {
     pem.matches("-----BEGIN CERTIFICATE-----").count()
 }
 
-/// Changes a Channel's ledger while no operator runs that remembers another.
+/// Changes a Channel's record while no operator runs that remembers another.
 async fn rewrite(world: &mut World, namespace: &str, channel: &str, change: impl FnOnce(&mut Value)) {
     world.stop_operator();
     let path = format!("subrosa/data/channels/{}", world.id(namespace, channel).await);
     let found = world.env.openbao().request("GET", &path, None).await.unwrap();
-    let mut ledger = found["data"]["data"].clone();
-    change(&mut ledger);
-    let body = json!({"options": {"cas": found["data"]["metadata"]["version"]}, "data": ledger});
+    let mut record = found["data"]["data"].clone();
+    change(&mut record);
+    let body = json!({"options": {"cas": found["data"]["metadata"]["version"]}, "data": record});
     world.env.openbao().request("POST", &path, Some(body)).await.unwrap();
     world.start_operator().await;
 }
 
-/// Moves a time of the ledger back by `hours`.
+/// Moves a time of the record back by `hours`.
 fn back(at: &mut Value, hours: i64) {
     let then: Timestamp = at.as_str().unwrap().parse().unwrap();
     *at = json!(then - SignedDuration::from_hours(hours));

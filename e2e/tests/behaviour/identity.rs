@@ -133,7 +133,7 @@ async fn its_own_keys_and_nothing_else(world: &World) {
             format!("transit/sign/{id}.ca/sha2-256"),
             json!({"input": "YQ=="}),
         ),
-        ("its ledger", "GET", format!("subrosa/data/channels/{id}"), json!(null)),
+        ("its record", "GET", format!("subrosa/data/channels/{id}"), json!(null)),
     ] {
         let (status, answer) = ask(world, &token, method, &path, body).await;
         assert_eq!(status, 403, "{what}: {method} {path}: {answer}");

@@ -45,7 +45,7 @@ async fn a_secret_that_keeps_breaking_is_issued_three_times_an_hour() {
             .await;
     }
     world.whole(NS, "voice").await;
-    let last = world.ledger(NS, "voice").await["issuances"][2]["serial"].as_str().unwrap().to_owned();
+    let last = world.record(NS, "voice").await["issuances"][2]["serial"].as_str().unwrap().to_owned();
     let good = world.files(NS, "voice").await;
 
     let broken = rcgen::KeyPair::generate().unwrap().serialize_pem();

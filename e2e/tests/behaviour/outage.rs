@@ -1,4 +1,4 @@
-//! While Vault is sealed or hangs, and even when not a ledger is known: what is withdrawn closes, and nothing else does.
+//! While Vault is sealed or hangs, and even when not a record is known: what is withdrawn closes, and nothing else does.
 
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ async fn withdrawals_do_not_wait_for_vault() {
     let domain = world.domain(|domain| vault(domain) == ("False", "VaultSealed")).await;
     assert!(domain.status.unwrap().vault.unwrap().sealed);
 
-    // After a restart not even the ledger is known: nothing opens, nothing closes but what is withdrawn.
+    // After a restart not even the record is known: nothing opens, nothing closes but what is withdrawn.
     world.restart_operator().await;
     spoke(&world, "e", true).await;
     world.not_ready(NS, "e", "VaultSealed").await;

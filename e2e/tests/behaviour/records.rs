@@ -57,7 +57,7 @@ async fn records(world: &World) -> BTreeMap<String, Value> {
 }
 
 async fn a_key_has_a_record_of_its_own(world: &World) {
-    let record = world.ledger(NS, "recorder").await;
+    let record = world.record(NS, "recorder").await;
     let active = record["keys"][CLASS].as_object().unwrap();
     assert_eq!((active.len(), &record["schema"]), (2, &json!(1)), "{record}");
     let kept = records(world).await;
@@ -115,7 +115,7 @@ async fn what_an_earlier_release_wrote_is_taken_over(world: &mut World) {
 async fn settled(world: &World) {
     world
         .until("the Channel's record keeps the keys in use alone", || async {
-            let record = world.ledger(NS, "recorder").await;
+            let record = world.record(NS, "recorder").await;
             let active = record["keys"][CLASS].as_object().map(|keys| keys.len());
             let ended = &record["ended"][CLASS];
             if active == Some(2) && *ended == json!(["2026w20/2026w23"]) {

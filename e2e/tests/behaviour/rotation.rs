@@ -65,7 +65,7 @@ async fn an_authority_rotates_and_both_ends_keep_connecting() {
     let after = world.files_where(NS, "client", |files| count(files.get("servers-ca.crt")) == 1).await;
     assert!(after.trusting(&old).is_empty());
     handshake::between(&after, &renewed, SERVER).unwrap();
-    assert_eq!(world.ledger(NS, "server").await["authority"].as_array().unwrap().len(), 1);
+    assert_eq!(world.record(NS, "server").await["authority"].as_array().unwrap().len(), 1);
     assert_eq!(world.id(NS, "client").await.to_string(), before.id.unwrap(), "nothing else changed");
 }
 

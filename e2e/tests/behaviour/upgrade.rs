@@ -104,13 +104,13 @@ async fn an_installation_is_upgraded_rolled_back_and_upgraded_again() {
     world.whole(NS, "recorder").await;
     let begun = what_there_is(&world).await;
     they_connect(&world).await;
-    assert!(world.ledger(NS, "recorder").await.get("schema").is_none(), "it is an earlier release");
+    assert!(world.record(NS, "recorder").await.get("schema").is_none(), "it is an earlier release");
 
     for round in 0..2 {
         world.restart_operator().await;
         world
             .until("the record has a schema", || async {
-                let record = world.ledger(NS, "recorder").await;
+                let record = world.record(NS, "recorder").await;
                 let whole = record["schema"] == 1 && record["ended"].is_object();
                 let kept = record["keys"]["call-recording"]
                     .as_object()
@@ -131,7 +131,7 @@ async fn an_installation_is_upgraded_rolled_back_and_upgraded_again() {
         world.apply(&channel(NS, "sbc", json!({"connectsTo": [{"name": "recorder"}]}))).await;
         world.connection(NS, "recorder", "sbc", "Open").await;
         assert!(
-            world.ledger(NS, "recorder").await.get("ended").is_none(),
+            world.record(NS, "recorder").await.get("ended").is_none(),
             "it dropped what it does not know"
         );
         assert_eq!(what_there_is(&world).await, begun, "rolled back");

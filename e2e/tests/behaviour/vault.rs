@@ -96,10 +96,10 @@ async fn a_missing_permission_names_the_line(world: &World) {
     while tried.len() < 5 {
         let noted = world
             .until("it goes on trying", || async {
-                let ledger = world.ledger(NS, "late").await;
-                let serial = ledger["issuances"][1]["serial"].as_str().unwrap_or_default().to_owned();
+                let record = world.record(NS, "late").await;
+                let serial = record["issuances"][1]["serial"].as_str().unwrap_or_default().to_owned();
                 if serial.is_empty() || tried.contains(&serial) {
-                    Err(ledger.to_string())
+                    Err(record.to_string())
                 } else {
                     Ok(serial)
                 }

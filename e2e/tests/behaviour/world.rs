@@ -305,16 +305,16 @@ impl World {
         .await
     }
 
-    /// The ledger of a Channel, read with the root token.
-    pub async fn ledger(&self, namespace: &str, channel: &str) -> Value {
+    /// The record of a Channel, read with the root token.
+    pub async fn record(&self, namespace: &str, channel: &str) -> Value {
         let path = format!("subrosa/data/channels/{}", self.id(namespace, channel).await);
         self.env.openbao().request("GET", &path, None).await.unwrap()["data"]["data"].clone()
     }
 
     /// The reasons of a Channel's issuances, oldest first.
     pub async fn issuances(&self, namespace: &str, channel: &str) -> Vec<String> {
-        let ledger = self.ledger(namespace, channel).await;
-        let issuances = ledger["issuances"].as_array().cloned().unwrap_or_default();
+        let record = self.record(namespace, channel).await;
+        let issuances = record["issuances"].as_array().cloned().unwrap_or_default();
         issuances.iter().map(|one| one["reason"].as_str().unwrap().to_owned()).collect()
     }
 

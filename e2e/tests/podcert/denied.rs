@@ -113,8 +113,8 @@ async fn by_the_channel(world: &World, node: &Node, pod: &k8s_openapi::api::core
     assert!(message.contains("Secret db-mtls"), "{message}");
 
     // None of them left anything.
-    let ledger = world.ledger("cc-front", "voice").await;
-    assert_eq!(ledger["pods"]["pods"], serde_json::Value::Null, "{ledger}");
+    let record = world.record("cc-front", "voice").await;
+    assert_eq!(record["pods"]["pods"], serde_json::Value::Null, "{record}");
     // And who is right still gets one.
     node.ask(world, pod, kubelet::key()).await.issued(world).await;
 }

@@ -82,8 +82,8 @@ async fn the_certificate_is_the_channels_for_the_key_of_the_request(
     assert_eq!(life, 24 * 3600);
 
     let serial = leaf.serial.to_bytes_be().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let ledger = world.ledger("cc-front", "voice").await;
-    let pods = ledger["pods"]["pods"].as_object().unwrap();
+    let record = world.record("cc-front", "voice").await;
+    let pods = record["pods"]["pods"].as_object().unwrap();
     let noted: Vec<_> = pods.values().map(|pod| pod["last"]["serial"].as_str().unwrap()).collect();
     assert_eq!(noted, [serial.as_str()]);
     let status = world.channel("cc-front", "voice", |status| status.certificate.is_some()).await;

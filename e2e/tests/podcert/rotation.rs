@@ -25,9 +25,9 @@ async fn an_authority_rotates_under_pods_with_keys_of_their_own() {
     let unaware = world.files("cc-data", "db").await;
     handshake::between(&first, &unaware, DB).unwrap();
     let ends = asked.now(&world).await.status.unwrap().not_after.unwrap().0;
-    let ledger = world.ledger(NS, "voice").await;
-    let noted: Timestamp = ledger["authority"][0]["lastLeafNotAfter"].as_str().unwrap().parse().unwrap();
-    assert!(noted >= ends, "no generation may go before {ends}, the ledger says {noted}");
+    let record = world.record(NS, "voice").await;
+    let noted: Timestamp = record["authority"][0]["lastLeafNotAfter"].as_str().unwrap().parse().unwrap();
+    assert!(noted >= ends, "no generation may go before {ends}, the record says {noted}");
 
     // It is published: the peer trusts both, and what pods ask for is still signed by the first.
     generations::ask_for_another(&mut world, NS, "voice").await;

@@ -110,7 +110,7 @@ struct Entry {
 }
 
 #[tokio::test]
-async fn the_ledger_is_compare_and_set() {
+async fn the_record_is_compare_and_set() {
     let bao = Bao::start().await;
     let kv = Kv::new(bao.operator().await, mount("subrosa"));
     let path = RecordPath::channel(&"abcdefgh234567ab".parse().unwrap());

@@ -38,9 +38,9 @@ async fn a_new_mount_that_is_not_ready_yet_is_waited_for() {
     let bao = Bao::start_on_disk().await;
     for round in 0..10 {
         let mut params = bao.params();
-        params.kv_mount = crate::support::mount(&format!("ledger-{round}"));
+        params.kv_mount = crate::support::mount(&format!("record-{round}"));
         let report = apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
-        let config = report.iter().find(|step| step.path == format!("ledger-{round}/config")).unwrap();
+        let config = report.iter().find(|step| step.path == format!("record-{round}/config")).unwrap();
         assert_eq!(config.outcome, StepOutcome::Updated);
     }
 }

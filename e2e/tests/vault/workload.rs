@@ -103,7 +103,7 @@ async fn a_workload_seals_with_its_own_keys_and_nothing_else(scene: &Scene) {
         ("rewrapping", "POST", format!("transit/rewrap/{own}"), json!({"ciphertext": ciphertext})),
         ("exporting", "GET", format!("transit/export/encryption-key/{own}"), json!(null)),
         ("signing as an authority", "POST", format!("transit/sign/{OWN}.ca"), json!({"input": "YQ=="})),
-        ("the ledger", "GET", format!("subrosa/data/channels/{OWN}"), json!(null)),
+        ("the record", "GET", format!("subrosa/data/channels/{OWN}"), json!(null)),
         ("its own alias", "POST", "identity/entity-alias".into(), json!({"name": uid.as_str()})),
         ("a child token", "POST", "auth/token/create".into(), json!({})),
         ("response wrapping", "POST", "sys/wrapping/wrap".into(), json!({"a": 1})),

@@ -13,7 +13,7 @@ use subrosa_crds::{
 use crate::{
     certificate::LeafFacts,
     channel::{self, Plan},
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::{
         NamespaceFacts, PodFacts, ServiceFacts, World,
         bundle::Bundle,
@@ -270,23 +270,23 @@ impl Scene {
         self.plan_with(name, None)
     }
 
-    pub fn plan_with(&self, name: &str, ledger: Option<&Ledger>) -> Plan {
-        match channel::plan(self.get(name), &named(name), &self.world, ledger, now()) {
+    pub fn plan_with(&self, name: &str, record: Option<&ChannelRecord>) -> Plan {
+        match channel::plan(self.get(name), &named(name), &self.world, record, now()) {
             Ok(plan) => plan,
             Err(problem) => panic!("{name}: {problem:?}"),
         }
     }
 
     /// What the operator would have noted once the plan of `name` is in force.
-    pub fn ledger(&self, name: &str) -> Ledger {
+    pub fn record(&self, name: &str) -> ChannelRecord {
         let plan = self.plan(name);
-        plan.remember(self.first_ledger(name), true, None, now())
+        plan.remember(self.first_record(name), true, None, now())
     }
 
-    pub fn first_ledger(&self, name: &str) -> Ledger {
+    pub fn first_record(&self, name: &str) -> ChannelRecord {
         let name = named(name);
         let uid = self.namespaces[&name.namespace].uid.clone();
-        Ledger::new(name, &uid, DOMAIN)
+        ChannelRecord::new(name, &uid, DOMAIN)
     }
 
     /// As if the plans of these Channels had been carried out: their policies are there.

@@ -1,7 +1,7 @@
 //! The records of Channels: what must be remembered of each, by its identity.
 
 use subrosa_crds::names::ChannelId;
-use subrosa_plan::record::ledger::Ledger;
+use subrosa_plan::record::channel::ChannelRecord;
 
 use crate::{
     store::{self, Store},
@@ -9,11 +9,11 @@ use crate::{
 };
 
 /// A Channel's record and its version; version 0 where there is none yet.
-pub type Entry = store::Entry<Ledger>;
+pub type Entry = store::Entry<ChannelRecord>;
 
 /// The records of Channels.
 pub struct ChannelRecords {
-    store: Store<Ledger>,
+    store: Store<ChannelRecord>,
     kv: Kv,
 }
 
@@ -32,7 +32,7 @@ impl ChannelRecords {
     }
 
     /// The record of `id` as far as it is known without asking: good for taking away, while Vault does not answer.
-    pub fn last_known(&self, id: &ChannelId) -> Option<Ledger> {
+    pub fn last_known(&self, id: &ChannelId) -> Option<ChannelRecord> {
         self.store.last_known(&RecordPath::channel(id))
     }
 
@@ -40,7 +40,12 @@ impl ChannelRecords {
     ///
     /// # Errors
     /// When Vault refuses, when somebody wrote it, and when a later release did.
-    pub async fn put(&self, id: &ChannelId, record: Ledger, expected: u64) -> Result<Entry, VaultError> {
+    pub async fn put(
+        &self,
+        id: &ChannelId,
+        record: ChannelRecord,
+        expected: u64,
+    ) -> Result<Entry, VaultError> {
         self.store.put(&RecordPath::channel(id), record, expected).await
     }
 
@@ -52,7 +57,7 @@ impl ChannelRecords {
     pub async fn transaction(
         &self,
         id: &ChannelId,
-        decide: impl FnMut(Option<Ledger>) -> Option<Ledger>,
+        decide: impl FnMut(Option<ChannelRecord>) -> Option<ChannelRecord>,
     ) -> Result<Entry, VaultError> {
         self.store.transaction(&RecordPath::channel(id), decide).await
     }

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use subrosa_plan::record::{keys::KeysOfMonth, ledger::Ledger};
+use subrosa_plan::record::{channel::ChannelRecord, keys::KeysOfMonth};
 
 use crate::{
     unknown,
@@ -30,7 +30,7 @@ const MOST_TRIES: usize = 4;
 /// A type of record.
 pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync {}
 
-impl Record for Ledger {}
+impl Record for ChannelRecord {}
 
 impl Record for KeysOfMonth {}
 
@@ -269,24 +269,24 @@ mod tests {
         RecordPath::channel(&ChannelId::mint("uid", "voice"))
     }
 
-    fn ledger() -> Ledger {
-        Ledger::new(ChannelRef::new("cc-front", "voice"), "uid", "oosterlinde")
+    fn record() -> ChannelRecord {
+        ChannelRecord::new(ChannelRef::new("cc-front", "voice"), "uid", "oosterlinde")
     }
 
     #[test]
     fn a_record_of_a_later_release_is_not_written() {
         let before = json!({"schema": 2, "channel": {"namespace": "cc-front", "name": "voice"}});
-        let error = merged(&path(), &ledger(), Some(&before)).unwrap_err();
+        let error = merged(&path(), &record(), Some(&before)).unwrap_err();
         assert_eq!(error.reason(), "RecordNewer");
         assert!(error.to_string().contains("schema 2"), "{error}");
     }
 
     #[test]
     fn what_a_later_release_of_the_same_schema_added_is_kept() {
-        let mut before = serde_json::to_value(ledger()).unwrap();
+        let mut before = serde_json::to_value(record()).unwrap();
         before["schema"] = 1.into();
         before["escrow"] = json!({"agent": "notary"});
-        let mut changed = ledger();
+        let mut changed = record();
         changed.namespace_uid = "other".into();
         let written = merged(&path(), &changed, Some(&before)).unwrap();
         assert_eq!(written["escrow"]["agent"], "notary");
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn no_request_comes_near_the_limit_of_strings() {
-        let mut large = ledger();
+        let mut large = record();
         for number in 0..256 {
             let name = format!("peer-{number}");
             let other = Other::Channel(ChannelRef::new("cc-data", &name));
@@ -306,9 +306,9 @@ mod tests {
             strings(&serde_json::to_value(&large).unwrap()) > 1000 && strings(&written) < 10,
             "as one text"
         );
-        assert_eq!(understood::<Ledger>(&written).unwrap(), large);
+        assert_eq!(understood::<ChannelRecord>(&written).unwrap(), large);
         assert_eq!(
-            merged(&path(), &ledger(), Some(&written)).unwrap()["channel"]["name"],
+            merged(&path(), &record(), Some(&written)).unwrap()["channel"]["name"],
             "voice",
             "small again"
         );
@@ -322,8 +322,8 @@ mod tests {
 
     #[test]
     fn a_record_without_a_schema_gets_one() {
-        let before = serde_json::to_value(ledger()).unwrap();
-        assert_eq!(merged(&path(), &ledger(), Some(&before)).unwrap()["schema"], 1);
-        assert_eq!(merged(&path(), &ledger(), None).unwrap()["schema"], 1);
+        let before = serde_json::to_value(record()).unwrap();
+        assert_eq!(merged(&path(), &record(), Some(&before)).unwrap()["schema"], 1);
+        assert_eq!(merged(&path(), &record(), None).unwrap()["schema"], 1);
     }
 }

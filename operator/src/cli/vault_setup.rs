@@ -51,7 +51,7 @@ pub struct Args {
     /// Where the transit engine is mounted [default: transit]
     #[arg(long, value_name = "PATH")]
     transit_mount: Option<String>,
-    /// Where the KV engine of the ledger is mounted [default: subrosa]
+    /// Where the KV engine of the record is mounted [default: subrosa]
     #[arg(long, value_name = "PATH")]
     kv_mount: Option<String>,
     /// The operator's role [default: subrosa]
@@ -262,7 +262,7 @@ mod tests {
         let mut domain = crate::cli::testing::domain();
         domain.status = None;
         let mut value = serde_json::to_value(domain).unwrap();
-        value["spec"]["vault"]["mounts"] = serde_json::json!({"transit": "seal", "kv": "ledger"});
+        value["spec"]["vault"]["mounts"] = serde_json::json!({"transit": "seal", "kv": "record"});
         fs::write(file.path(), serde_saphyr::to_string(&value).unwrap()).unwrap();
         file
     }
@@ -271,7 +271,7 @@ mod tests {
     fn the_trust_domain_says_where_everything_is_and_flags_win() {
         let file = domain_file();
         let text = printed(&format!("x -f {}", file.path().display())).unwrap();
-        assert!(text.contains("sys/mounts/seal") && text.contains("sys/mounts/ledger"), "{text}");
+        assert!(text.contains("sys/mounts/seal") && text.contains("sys/mounts/record"), "{text}");
         assert!(text.contains("subrosa.dev/trust-domain") && text.contains("oosterlinde"), "{text}");
         let text = printed(&format!("x -f {} --transit-mount other", file.path().display())).unwrap();
         assert!(text.contains("sys/mounts/other") && !text.contains("seal"), "{text}");

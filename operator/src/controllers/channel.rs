@@ -52,7 +52,7 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
     }
     let domain = match governing {
         Ok(domain) => Ok(domain),
-        // A namespace that lost its label: the status says where to ask, the ledger whether it is so.
+        // A namespace that lost its label: the status says where to ask, the record whether it is so.
         Err(problem) => ctx.cluster.read(|world| {
             let before = channel.status.as_ref().and_then(|status| status.trust_domain.as_ref());
             before.and_then(|domain| world.domains.get(domain)).cloned().ok_or(problem)

@@ -144,7 +144,7 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept, Resu
     if !ctx.sweeps.due(domain, moves) && !last.orphans.as_ref().is_some_and(came_back) {
         return (last, Ok(()));
     }
-    let recorded = match vault.ledgers.list().await {
+    let recorded = match vault.channel_records.list().await {
         Ok(recorded) => recorded,
         Err(error) => return (last, Err(vaults::fault(&error))),
     };
@@ -198,9 +198,9 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     }
     let vault = ctx.vaults.of(domain, &ctx.cluster).await?;
     let mut unreadable = BTreeSet::new();
-    for id in vault.ledgers.list().await.map_err(|error| vaults::fault(&error))? {
+    for id in vault.channel_records.list().await.map_err(|error| vaults::fault(&error))? {
         let Some(_working) = ctx.under_way.begin(&id) else { return Err(withdraw::under_way()) };
-        let withdrawn = match vault.ledgers.get(&id).await {
+        let withdrawn = match vault.channel_records.get(&id).await {
             Ok(entry) => match &entry.record {
                 Some(record) if ctx.cluster.read(|world| orphans::goes_with(&name, record, world)) => {
                     withdraw::orphan(&vault, &id).await

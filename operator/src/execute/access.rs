@@ -1,7 +1,7 @@
 //! The workload's identity in Vault: an alias whose metadata names the Channel's keys.
 
 use subrosa_crds::names::ChannelId;
-use subrosa_plan::{access::alias, record::ledger::Access, world::fault::Fault};
+use subrosa_plan::{access::alias, record::channel::Access, world::fault::Fault};
 
 use crate::observe::{DomainVault, vaults};
 use subrosa_records::vault::{AliasName, VaultError};

@@ -25,7 +25,7 @@ const MOST_STEPS: usize = 8;
 
 /// An authority after its steps.
 pub struct Authority {
-    /// The generations as the ledger should have them.
+    /// The generations as the record should have them.
     pub generations: Generations,
     /// Those whose certificate fits the transit key.
     pub usable: Vec<AuthorityCertificate>,
@@ -56,7 +56,7 @@ pub async fn usable(
 /// Takes the authority as far as it can go now.
 ///
 /// # Errors
-/// When Vault refuses, or Vault and the ledger contradict each other.
+/// When Vault refuses, or Vault and the record contradict each other.
 pub async fn carry_out(
     vault: &DomainVault,
     id: &ChannelId,
@@ -143,7 +143,7 @@ fn fitting(generations: &Generations, spec: &AuthoritySpec, key: &TransitKey) ->
             match check_generation(generation, spec, &public) {
                 Ok(certificate) => Some(certificate),
                 Err(problem) => {
-                    tracing::warn!(%problem, "a CA certificate in the ledger is not used");
+                    tracing::warn!(%problem, "a CA certificate in the record is not used");
                     None
                 }
             }

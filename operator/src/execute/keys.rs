@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::channel::KeyType as Declared;
 use subrosa_plan::{
     keys::{self, EndingKey, KeyAction, ObservedKey, WantedKey},
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::fault::Fault,
 };
 
@@ -24,12 +24,12 @@ const AT_ONCE: usize = 4;
 pub async fn carry_out(
     vault: &DomainVault,
     wanted: &[WantedKey],
-    ledger: &Ledger,
+    record: &ChannelRecord,
     now: Timestamp,
 ) -> Result<BTreeMap<String, ObservedKey>, Fault> {
     let mut work = Vec::with_capacity(wanted.len());
     for key in wanted {
-        work.push(one(vault, key, ledger, now).boxed());
+        work.push(one(vault, key, record, now).boxed());
     }
     let results: Vec<_> = stream::iter(work).buffered(AT_ONCE).collect().await;
     let mut found = BTreeMap::new();
@@ -44,11 +44,11 @@ pub async fn carry_out(
 async fn one(
     vault: &DomainVault,
     key: &WantedKey,
-    ledger: &Ledger,
+    record: &ChannelRecord,
     now: Timestamp,
 ) -> Result<Option<ObservedKey>, Fault> {
     let name = vaults::key_name(&key.name)?;
-    let record = ledger.key(&key.class, key.cohort);
+    let record = record.key(&key.class, key.cohort);
     let fault = |error| vaults::fault(&error);
     // A key that was never recorded is most likely not there: making it answers what reading it would.
     let fresh = record.is_none_or(|record| record.versions.is_empty());

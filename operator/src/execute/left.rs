@@ -12,7 +12,7 @@ use subrosa_crds::{
 use subrosa_plan::{
     certificate::{AuthoritySpec, ObservedSecret, specs, trust_sources},
     channel::ownership,
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::fault::Fault,
 };
 
@@ -79,21 +79,21 @@ async fn close(ctx: &Context, channel: &ChannelRef, policy: &NetworkPolicy) -> R
 /// tried again with the next search; the withdrawal of access does not wait for it.
 pub async fn withdraw(ctx: &Context, domain: &str, vault: &DomainVault, id: &ChannelId) {
     let domain = ctx.cluster.read(|world| world.domains.get(domain).cloned());
-    let (Some(domain), Ok(entry)) = (domain, vault.ledgers.get(id).await) else { return };
-    let Some(ledger) = entry.record else { return };
-    if let Err(fault) = withdraw_trust(ctx, &domain, &ledger, ctx.now()).await {
-        tracing::warn!(channel = %ledger.channel, reason = fault.reason, "{}", fault.message);
+    let (Some(domain), Ok(entry)) = (domain, vault.channel_records.get(id).await) else { return };
+    let Some(record) = entry.record else { return };
+    if let Err(fault) = withdraw_trust(ctx, &domain, &record, ctx.now()).await {
+        tracing::warn!(channel = %record.channel, reason = fault.reason, "{}", fault.message);
     }
 }
 
 async fn withdraw_trust(
     ctx: &Context,
     domain: &TrustDomain,
-    ledger: &Ledger,
+    record: &ChannelRecord,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let channel = &ledger.channel;
-    let nothing = ledger.open.is_empty() && ledger.extra_trust.is_empty();
+    let channel = &record.channel;
+    let nothing = record.open.is_empty() && record.extra_trust.is_empty();
     if nothing && ctx.cluster.secrets.of(channel).is_empty() || !ctx.cluster.is_prepared(&channel.namespace) {
         return Ok(());
     }
@@ -104,10 +104,10 @@ async fn withdraw_trust(
     if found.is_empty() || is_there(ctx, channel).await? {
         return Ok(());
     }
-    let spec = specs::authority_spec(channel, &ledger.id(), domain, now);
+    let spec = specs::authority_spec(channel, &record.id(), domain, now);
     let mut outcome = Ok(());
     for secret in &found {
-        outcome = outcome.and(trust_nobody(&api, channel, secret, ledger, &spec).await);
+        outcome = outcome.and(trust_nobody(&api, channel, secret, record, &spec).await);
     }
     outcome
 }
@@ -116,10 +116,10 @@ async fn trust_nobody(
     api: &Api<Secret>,
     channel: &ChannelRef,
     secret: &Secret,
-    ledger: &Ledger,
+    record: &ChannelRecord,
     spec: &AuthoritySpec,
 ) -> Result<(), Fault> {
-    let own = pki::authority::recorded(&ledger.authority, spec);
+    let own = pki::authority::recorded(&record.authority, spec);
     let observed = certificate::observe(secret, &own);
     if !ownership::is_lost_secret(secret, &observed, &spec.spiffe_id(), &channel.name, None) {
         return Ok(());

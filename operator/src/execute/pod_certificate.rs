@@ -36,7 +36,7 @@ use crate::{
     pki::{AuthorityCertificate, PublicKey, Serial},
 };
 
-/// A certificate that the ledger says will be signed, and for which request.
+/// A certificate that the record says will be signed, and for which request.
 pub struct Noted {
     /// Where the request is.
     pub key: ObjectKey,

@@ -14,7 +14,7 @@ use crate::{
 };
 use subrosa_records::vault::TransitKeyName;
 
-/// A leaf that the ledger says will be signed.
+/// A leaf that the record says will be signed.
 pub struct Order<'a> {
     /// What it says.
     pub spec: &'a LeafSpec,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::{
     access::orphans::{self, Fate},
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::fault::Fault,
 };
 use subrosa_records::vault::VaultError;
@@ -44,7 +44,7 @@ pub async fn if_orphan(
     vault: &DomainVault,
     id: &ChannelId,
 ) -> Result<Option<String>, Held> {
-    let Some(record) = vault.ledgers.get(id).await?.record else { return Ok(None) };
+    let Some(record) = vault.channel_records.get(id).await?.record else { return Ok(None) };
     let fate = ctx.cluster.read(|world| orphans::fate(domain, &record, world));
     if fate == Fate::Stays || !is_orphan(ctx, domain, id, &record).await.map_err(Held::Unasked)? {
         return Ok(None);
@@ -59,7 +59,12 @@ pub async fn if_orphan(
 
 /// Whether anything that `record` has may be withdrawn as an orphan's. A watch that is behind must not cost a Channel
 /// its access, so the API server is asked; what it does not say is not withdrawn.
-async fn is_orphan(ctx: &Context, domain: &str, id: &ChannelId, record: &Ledger) -> Result<bool, Fault> {
+async fn is_orphan(
+    ctx: &Context,
+    domain: &str,
+    id: &ChannelId,
+    record: &ChannelRecord,
+) -> Result<bool, Fault> {
     if record.access.is_none() && record.open.is_empty() {
         return Ok(true);
     }
@@ -82,7 +87,7 @@ async fn is_orphan(ctx: &Context, domain: &str, id: &ChannelId, record: &Ledger)
 /// # Errors
 /// When Vault refuses; it may be tried again.
 pub async fn orphan(vault: &DomainVault, id: &ChannelId) -> Result<(), VaultError> {
-    let entry = vault.ledgers.get(id).await?;
+    let entry = vault.channel_records.get(id).await?;
     let Some(mut record) = entry.record else { return Ok(()) };
     let access = record.access.take();
     if let Some(access) = &access {
@@ -90,7 +95,7 @@ pub async fn orphan(vault: &DomainVault, id: &ChannelId) -> Result<(), VaultErro
     }
     if access.is_some() || !record.open.is_empty() {
         record.open.clear();
-        vault.ledgers.put(id, record, entry.version).await?;
+        vault.channel_records.put(id, record, entry.version).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::{
     keys::inventory::{self, MadeKey},
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::{fault::Fault, key_fault::KeyFault},
 };
 use subrosa_records::vault::{
@@ -84,20 +84,20 @@ impl KeyWatch {
 /// Lists the keys that Vault has, and finds those that should be among them.
 async fn list(vault: &DomainVault, before: Option<Round>, found: &mut Vec<Finding>) -> Result<Round, Fault> {
     // First the records: what is made meanwhile is in the list then.
-    let ids = vault.ledgers.list().await.map_err(|error| vault.fault(&error))?;
+    let ids = vault.channel_records.list().await.map_err(|error| vault.fault(&error))?;
     let mut made = Vec::new();
     for id in &ids {
         // A record that cannot be read is told by the sweep.
-        let Ok(entry) = vault.ledgers.get(id).await else { continue };
-        made.extend(entry.record.map(|ledger| (id.clone(), ledger)));
+        let Ok(entry) = vault.channel_records.get(id).await else { continue };
+        made.extend(entry.record.map(|record| (id.clone(), record)));
     }
     let present: BTreeSet<_> =
         vault.transit.list_keys().await.map_err(|error| vault.fault(&error))?.into_iter().collect();
     let mut keys = 0;
-    for (id, ledger) in &made {
-        for key in inventory::made(ledger) {
+    for (id, record) in &made {
+        for key in inventory::made(record) {
             keys += 1;
-            let name = key.name(ledger);
+            let name = key.name(record);
             let there = TransitKeyName::new(name.as_str()).is_ok_and(|name| present.contains(&name));
             if !there {
                 found.push(Finding { id: id.clone(), name, fault: Some(KeyFault::Missing) });
@@ -128,16 +128,16 @@ async fn read(
             round.next = (0, 0);
             continue;
         };
-        let entry = vault.ledgers.get(&id).await;
-        let ledger = entry.ok().and_then(|entry| entry.record);
+        let entry = vault.channel_records.get(&id).await;
+        let record = entry.ok().and_then(|entry| entry.record);
         let keys: Vec<_> =
-            ledger.iter().flat_map(|ledger| inventory::made(ledger).skip(from).take(left)).collect();
+            record.iter().flat_map(|record| inventory::made(record).skip(from).take(left)).collect();
         round.next = if keys.len() < left { (at + 1, 0) } else { (at, from + keys.len()) };
         left -= keys.len();
-        let Some(ledger) = ledger else { continue };
+        let Some(record) = record else { continue };
         for key in keys {
-            let name = key.name(&ledger);
-            let fault = judge(vault, &ledger, &key, &name).await.map_err(|error| vault.fault(&error))?;
+            let name = key.name(&record);
+            let fault = judge(vault, &record, &key, &name).await.map_err(|error| vault.fault(&error))?;
             found.push(Finding { id: id.clone(), name, fault });
         }
     }
@@ -147,7 +147,7 @@ async fn read(
 /// What is wrong with one key, as Vault and the records have it now.
 async fn judge(
     vault: &DomainVault,
-    ledger: &Ledger,
+    record: &ChannelRecord,
     key: &MadeKey,
     name: &str,
 ) -> Result<Option<KeyFault>, VaultError> {
@@ -157,12 +157,12 @@ async fn judge(
     let first = match key {
         MadeKey::Authority => None,
         MadeKey::Active { class, cohort } => {
-            let known = ledger.keys.get(class).and_then(|cohorts| cohorts.get(cohort));
+            let known = record.keys.get(class).and_then(|cohorts| cohorts.get(cohort));
             known.and_then(|known| known.versions.get(&1)).copied()
         }
         MadeKey::Ended { class, cohort } => {
             let (class, month) = (ClassName::new(class.as_str())?, MonthName::new(cohort.month())?);
-            let path = RecordPath::keys(&ledger.id(), &class, &month);
+            let path = RecordPath::keys(&record.id(), &class, &month);
             let entry = vault.key_records.read(&path).await?;
             vault.key_records.forget(&path);
             let record = entry.record.and_then(|mut record| record.keys.remove(&cohort.to_string()));

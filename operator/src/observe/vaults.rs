@@ -60,8 +60,8 @@ pub struct DomainVault {
     pub vault: Vault,
     /// The transit engine.
     pub transit: Transit,
-    /// The ledgers.
-    pub ledgers: ChannelRecords,
+    /// The records.
+    pub channel_records: ChannelRecords,
     kv: Kv,
     /// The records of keys.
     pub key_records: Store<KeysOfMonth>,
@@ -311,7 +311,7 @@ impl Vaults {
         let kv = Kv::new(vault.clone(), mount(domain::kv_mount(domain))?);
         Ok(DomainVault {
             transit: Transit::new(vault.clone(), mount(domain::transit_mount(domain))?),
-            ledgers: ChannelRecords::new(kv.clone()),
+            channel_records: ChannelRecords::new(kv.clone()),
             key_records: Store::new(kv.clone()),
             kv,
             vault,

@@ -1,4 +1,4 @@
-//! A generation's certificate from the ledger, trusted only after it fits the transit key.
+//! A generation's certificate from the record, trusted only after it fits the transit key.
 
 use std::collections::BTreeSet;
 
@@ -27,10 +27,10 @@ pub struct AuthorityCertificate {
     permitted_dns: BTreeSet<String>,
 }
 
-/// A generation in the ledger that is not what it says.
+/// A generation in the record that is not what it says.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "CA generation {version} of {namespace}/{channel} in the ledger cannot be used: {problem}; it is signed again with the transit key"
+    "CA generation {version} of {namespace}/{channel} in the record cannot be used: {problem}; it is signed again with the transit key"
 )]
 pub struct AuthorityError {
     version: u32,
@@ -83,7 +83,7 @@ impl AuthorityCertificate {
     }
 }
 
-/// Checks a generation as the ledger holds it against the public key of that transit key version: the
+/// Checks a generation as the record holds it against the public key of that transit key version: the
 /// certificate is this channel's and this generation's, made for this key, signed by it, and the record beside
 /// it says the same. Whether it is valid *now* is the plan's business.
 ///

@@ -42,7 +42,7 @@ impl Serial {
         &self.0
     }
 
-    /// Lower-case hex, as the ledger and status write it.
+    /// Lower-case hex, as the record and status write it.
     #[must_use]
     pub fn hex(&self) -> String {
         HEXLOWER.encode(&self.0)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use subrosa_crds::names::{ChannelId, ChannelRef};
 
-use crate::{access::shared, record::ledger::Ledger, world::World};
+use crate::{access::shared, record::channel::ChannelRecord, world::World};
 
 /// The identities of the Channels that `domain` governs. A namespace without a label is frozen: its Channels stay with
 /// the domain that has their record.
@@ -31,7 +31,7 @@ pub enum Fate {
 }
 
 /// What became of the Channel of a record. One that another trust domain wrote has not moved away from here.
-pub fn fate(domain: &str, record: &Ledger, world: &World) -> Fate {
+pub fn fate(domain: &str, record: &ChannelRecord, world: &World) -> Fate {
     let channel = &record.channel;
     let is_there = world.channel(channel).is_some() && id(channel, world) == Some(record.id());
     match is_there {
@@ -43,7 +43,7 @@ pub fn fate(domain: &str, record: &Ledger, world: &World) -> Fate {
 
 /// Whether the deletion of `domain` takes the access of this record: it is the domain's own, and no other trust domain
 /// governs its Channel from the same place in Vault.
-pub fn goes_with(domain: &str, record: &Ledger, world: &World) -> bool {
+pub fn goes_with(domain: &str, record: &ChannelRecord, world: &World) -> bool {
     record.trust_domain == domain
         && !(fate(domain, record, world) == Fate::Moved && shares(domain, &record.channel.namespace, world))
 }
@@ -82,10 +82,10 @@ mod tests {
     use super::*;
     use crate::testing::{DOMAIN, Scene, named};
 
-    fn scene() -> (Scene, Ledger) {
+    fn scene() -> (Scene, ChannelRecord) {
         let scene = Scene::new().channel("cc-front/voice", json!({}));
         let uid = scene.world.namespaces["cc-front"].uid.clone();
-        let record = Ledger::new(named("cc-front/voice"), &uid, DOMAIN);
+        let record = ChannelRecord::new(named("cc-front/voice"), &uid, DOMAIN);
         (scene, record)
     }
 

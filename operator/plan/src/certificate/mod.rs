@@ -1,7 +1,7 @@
 //! What a channel's certificates should be, and when they change.
 //!
 //! ```text
-//!  transit key versions ──▶ authority::step ──▶ generations (ledger) ──▶ trust::trust_files (peers)
+//!  transit key versions ──▶ authority::step ──▶ generations (record) ──▶ trust::trust_files (peers)
 //!                                                   │
 //!  LeafSpec + Secret as found ──▶ reissue_reason ───┴──▶ issuance limit ──▶ leaf_validity ──▶ sign
 //! ```

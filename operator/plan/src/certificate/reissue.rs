@@ -48,7 +48,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The stable name, for events, metrics and the ledger.
+    /// The stable name, for events, metrics and the record.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

@@ -62,7 +62,7 @@ impl Draw {
     }
 }
 
-/// What a channel sees of the other one's ledger and Secret.
+/// What a channel sees of the other one's record and Secret.
 struct PeerView {
     trusted: Vec<String>,
     facts: PeerFacts,

@@ -19,7 +19,7 @@ use crate::{
 
 /// The sources of the trust files: the authorities of the Channels, and the bundles of the parties,
 /// with which `connections` are open, and what of `extra` is in force. `authorities` holds the certificates of
-/// each peer's ledger.
+/// each peer's record.
 pub fn sources<'a>(
     channel: &Channel,
     connections: impl IntoIterator<Item = &'a Connection>,

@@ -8,15 +8,15 @@ use subrosa_crds::names::ChannelRef;
 use crate::{
     certificate::{CurrentCertificate, Observation},
     keys::ObservedKey,
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::fault::Fault,
 };
 
 /// What was carried out and seen of a Channel's plan. Only this can make it Ready.
 #[derive(Clone)]
 pub struct Applied {
-    /// The ledger as it was last written.
-    pub ledger: Result<Ledger, Fault>,
+    /// The record as it was last written.
+    pub record: Result<ChannelRecord, Fault>,
     /// The certificate that pods mount, as it was seen.
     pub observed: Observation,
     /// What keeps the certificate that should be there from being there.
@@ -38,16 +38,16 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// The certificate that pods should present: the one they mount, where it is a good one. Nothing while the ledger
+    /// The certificate that pods should present: the one they mount, where it is a good one. Nothing while the record
     /// is not known, which has the authorities to compare with.
     pub fn presented(&self) -> Option<&CurrentCertificate> {
-        self.observed.held().filter(|held| self.ledger.is_ok() && held.is_usable())
+        self.observed.held().filter(|held| self.record.is_ok() && held.is_usable())
     }
 
     /// The first thing that could not be put in force.
     pub fn fault(&self) -> Option<&Fault> {
         let Self {
-            ledger,
+            record,
             observed: _,
             certificate,
             authority,
@@ -58,7 +58,7 @@ impl Applied {
             trusting: _,
             restart: _,
         } = self;
-        ledger
+        record
             .as_ref()
             .err()
             .or_else(|| network.as_ref().err())

@@ -14,7 +14,7 @@ use subrosa_crds::{Channel, names::ChannelRef};
 use super::{Plan, Scope};
 use crate::{
     network,
-    record::ledger::{Ledger, Withdrawal},
+    record::channel::{ChannelRecord, Withdrawal},
     world::{
         World,
         answers::{Answer, Seen},
@@ -31,7 +31,7 @@ impl Plan {
     /// of the certificates ends that pods may present now; none where that is not known.
     pub(super) fn note_connections(
         &self,
-        record: &mut Ledger,
+        record: &mut ChannelRecord,
         withdrawn: bool,
         presented: Option<Timestamp>,
         now: Timestamp,
@@ -54,7 +54,7 @@ impl Plan {
 }
 
 /// Whether it has to be known which certificates pods may present: something was withdrawn and waits for their end.
-pub fn asks_for_certificates(plan: &Plan, record: &Ledger) -> bool {
+pub fn asks_for_certificates(plan: &Plan, record: &ChannelRecord) -> bool {
     record.closing.iter().any(|withdrawal| withdrawal.until.is_none())
         || record.open.difference(&plan.open()).next().is_some()
 }
@@ -107,7 +107,12 @@ pub struct Settled {
 }
 
 /// Takes those out of `record` that are closed. Where policy and trust files were not `withdrawn`, none is.
-pub fn settle(record: &mut Ledger, withdrawn: bool, oldest: Option<Timestamp>, now: Timestamp) -> Settled {
+pub fn settle(
+    record: &mut ChannelRecord,
+    withdrawn: bool,
+    oldest: Option<Timestamp>,
+    now: Timestamp,
+) -> Settled {
     let mut settled = Settled::default();
     if !withdrawn {
         return settled;
@@ -188,8 +193,8 @@ mod tests {
     }
 
     /// The record of voice after ivr withdrew.
-    fn noted(withdrawn: bool, presented: Option<Timestamp>) -> Ledger {
-        let mut record = scene().ledger("cc-front/voice");
+    fn noted(withdrawn: bool, presented: Option<Timestamp>) -> ChannelRecord {
+        let mut record = scene().record("cc-front/voice");
         let plan = scene().channel("cc-front/ivr", json!({})).plan_with("cc-front/voice", Some(&record));
         plan.note_connections(&mut record, withdrawn, presented, now());
         record

@@ -5,23 +5,23 @@ use subrosa_crds::{Channel, channel::Delivery};
 use super::{Plan, Scope};
 use crate::{
     certificate::secrets::declared_delivery,
-    record::{ledger::Ledger, pods::PodCertificates},
+    record::{channel::ChannelRecord, pods::PodCertificates},
     world::World,
 };
 
 /// The delivery in force: a declaration that is not followed changes none.
 #[must_use]
-pub fn delivery(channel: &Channel, scope: &Scope, ledger: Option<&Ledger>) -> Delivery {
-    match (scope, ledger) {
+pub fn delivery(channel: &Channel, scope: &Scope, record: Option<&ChannelRecord>) -> Delivery {
+    match (scope, record) {
         (Scope::Full | Scope::Audit, _) | (_, None) => declared_delivery(channel),
-        (_, Some(ledger)) if ledger.pods.as_ref().is_some_and(|pods| pods.in_force) => {
+        (_, Some(record)) if record.pods.as_ref().is_some_and(|pods| pods.in_force) => {
             Delivery::PodCertificate
         }
         _ => Delivery::Secret,
     }
 }
 
-/// What the ledger has of it, before anything is made: which delivery is in force.
+/// What the record has of it, before anything is made: which delivery is in force.
 #[must_use]
 pub fn remember(noted: Option<PodCertificates>, plan: &Plan) -> Option<PodCertificates> {
     let so = plan.delivery == Delivery::PodCertificate;

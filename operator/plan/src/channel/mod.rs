@@ -1,4 +1,4 @@
-//! A Channel's plan: what should be so, from the Channel, the world and its ledger.
+//! A Channel's plan: what should be so, from the Channel, the world and its record.
 
 pub mod adoption;
 pub mod applied;
@@ -37,8 +37,8 @@ use crate::{
     network,
     record::{
         self,
+        channel::{Access, ChannelRecord},
         connection::{ConnectionKey, Other},
-        ledger::{Access, Ledger},
         views::{PeerView, View},
     },
     world::{World, domain, peers_of},
@@ -108,24 +108,24 @@ pub struct Views {
 /// Why nothing at all can be done for a Channel: no trust domain says where its keys are.
 pub type Ungoverned = Problem;
 
-/// Plans `channel`. `remembered` is the domain its ledger names, for a namespace that lost its label.
+/// Plans `channel`. `remembered` is the domain its record names, for a namespace that lost its label.
 ///
 /// # Errors
-/// When neither the namespace's label nor the ledger names a trust domain that exists.
+/// When neither the namespace's label nor the record names a trust domain that exists.
 pub fn plan(
     channel: &Channel,
     name: &ChannelRef,
     world: &World,
-    ledger: Option<&Ledger>,
+    record: Option<&ChannelRecord>,
     now: Timestamp,
 ) -> Result<Plan, Ungoverned> {
-    let open = ledger.map(|ledger| ledger.open.clone()).unwrap_or_default();
-    let extra = ledger.map(|ledger| ledger.extra_trust.clone()).unwrap_or_default();
-    let views = ledger.map(|ledger| (ledger.follows.as_ref(), &ledger.peers));
-    with_open(channel, name, world, ledger, Noted { open: &open, extra: Some(&extra), views }, now)
+    let open = record.map(|record| record.open.clone()).unwrap_or_default();
+    let extra = record.map(|record| record.extra_trust.clone()).unwrap_or_default();
+    let views = record.map(|record| (record.follows.as_ref(), &record.peers));
+    with_open(channel, name, world, record, Noted { open: &open, extra: Some(&extra), views }, now)
 }
 
-/// Plans `channel` while its ledger cannot be read: good for taking away, and for nothing else.
+/// Plans `channel` while its record cannot be read: good for taking away, and for nothing else.
 ///
 /// What is open is not known then, so everything declared counts as open: an outage must not close
 /// what both ends still declare.
@@ -154,7 +154,7 @@ fn with_open(
     channel: &Channel,
     name: &ChannelRef,
     world: &World,
-    ledger: Option<&Ledger>,
+    record: Option<&ChannelRecord>,
     noted: Noted<'_>,
     now: Timestamp,
 ) -> Result<Plan, Ungoverned> {
@@ -163,7 +163,7 @@ fn with_open(
     let id = ChannelId::mint(namespace_uid, &name.name);
     let (domain, declaration, scope) = match declaration::governing(name, world) {
         Err(problem) => {
-            let remembered = ledger.and_then(|ledger| world.domains.get(&ledger.trust_domain));
+            let remembered = record.and_then(|record| world.domains.get(&record.trust_domain));
             let Some(domain) = remembered else { return Err(problem) };
             (Arc::clone(domain), None, Scope::Frozen)
         }
@@ -207,7 +207,7 @@ fn with_open(
         Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
         None => Vec::new(),
     };
-    let delivery = delivery::delivery(channel, &scope, ledger);
+    let delivery = delivery::delivery(channel, &scope, record);
     let (secret_name, holds) = secrets::written_for(channel, &name.name, delivery);
     Ok(Plan {
         leaf: specs::leaf_spec(channel, name, &domain, world),
@@ -216,7 +216,7 @@ fn with_open(
         holds,
         external: secrets::external(channel).map(str::to_owned),
         access: if outdated {
-            ledger.and_then(|ledger| ledger.access.clone())
+            record.and_then(|record| record.access.clone())
         } else {
             access(channel, name, world)
         },
@@ -302,7 +302,7 @@ impl Plan {
         self.external.as_deref().unwrap_or(&self.secret_name)
     }
 
-    /// The open connections, as the ledger remembers them.
+    /// The open connections, as the record remembers them.
     pub fn open(&self) -> BTreeSet<ConnectionKey> {
         self.connections.iter().filter(|connection| connection.is_open()).map(Connection::key).collect()
     }
@@ -319,42 +319,42 @@ impl Plan {
     }
 
     /// Notes by which declarations connections are open.
-    fn note_views(&self, ledger: &mut Ledger) {
+    fn note_views(&self, record: &mut ChannelRecord) {
         if !self.views.outdated {
-            ledger.follows = Some(self.views.own.clone());
+            record.follows = Some(self.views.own.clone());
         }
         let channels = self.connections.iter().filter_map(|one| match &one.other {
             Other::Channel(name) => Some(name.to_string()),
             Other::Party(_) | Other::Service(_) => None,
         });
         let declared: BTreeSet<_> = channels.collect();
-        ledger.peers.retain(|peer, _| declared.contains(peer));
+        record.peers.retain(|peer, _| declared.contains(peer));
         for (peer, seen) in &self.views.peers {
             let older =
-                ledger.peers.get(peer).is_some_and(|recorded| seen.view.is_older_than(&recorded.view));
+                record.peers.get(peer).is_some_and(|recorded| seen.view.is_older_than(&recorded.view));
             if !older {
-                ledger.peers.insert(peer.clone(), seen.clone());
+                record.peers.insert(peer.clone(), seen.clone());
             }
         }
     }
 
-    /// The ledger as it is written before anything is made or opened. `withdrawn` and `presented`: see
+    /// The record as it is written before anything is made or opened. `withdrawn` and `presented`: see
     /// [`note_connections`](Self::note_connections).
     pub fn remember(
         &self,
-        mut ledger: Ledger,
+        mut record: ChannelRecord,
         withdrawn: bool,
         presented: Option<Timestamp>,
         now: Timestamp,
-    ) -> Ledger {
-        self.note_connections(&mut ledger, withdrawn, presented, now);
-        ledger.pods = delivery::remember(ledger.pods, self);
+    ) -> ChannelRecord {
+        self.note_connections(&mut record, withdrawn, presented, now);
+        record.pods = delivery::remember(record.pods, self);
         let in_force = extra_trust::in_force(&self.extra_trust);
         // What could not be withdrawn must not be forgotten.
-        let before = if withdrawn { BTreeSet::new() } else { ledger.extra_trust };
-        ledger.extra_trust = in_force.into_iter().chain(before).collect();
-        self.note_views(&mut ledger);
-        ledger
+        let before = if withdrawn { BTreeSet::new() } else { record.extra_trust };
+        record.extra_trust = in_force.into_iter().chain(before).collect();
+        self.note_views(&mut record);
+        record
     }
 }
 

@@ -3,7 +3,7 @@ mod fence;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::record::ledger::Withdrawal;
+use crate::record::channel::Withdrawal;
 use crate::testing::{self, DOMAIN, Scene, at, named, now, spec};
 
 /// A Channel with two peers and a sealed class.
@@ -89,13 +89,13 @@ fn an_audited_namespace_is_planned_in_full_and_marked() {
 #[test]
 fn while_stalled_what_was_open_stays_and_nothing_new_opens() {
     let before = scene();
-    let ledger = before.ledger("cc-front/voice");
+    let record = before.record("cc-front/voice");
     let bad = json!({
         "dataClasses": ["unheard-of"],
         "accepts": [{"name": "ivr"}, {"name": "ivr-too", "channel": "ivr"}],
     });
     let scene = before.channel("cc-front/voice", voice(bad));
-    let plan = scene.plan_with("cc-front/voice", Some(&ledger));
+    let plan = scene.plan_with("cc-front/voice", Some(&record));
     let Scope::Stalled(problems) = &plan.scope else { panic!("{:?}", plan.scope) };
     assert_eq!(problems[0].reason, "UnknownDataClass");
     assert!(plan.declaration.is_none() && plan.keys.is_empty());
@@ -106,15 +106,15 @@ fn while_stalled_what_was_open_stays_and_nothing_new_opens() {
     assert!(held.reason.as_ref().unwrap().contains("Stalled"));
 
     let fresh = scene.plan("cc-front/voice");
-    assert_eq!(fresh.open(), BTreeSet::new(), "without a ledger nothing was open");
+    assert_eq!(fresh.open(), BTreeSet::new(), "without a record nothing was open");
 }
 
 #[test]
 fn while_stalled_a_withdrawal_counts() {
     let before = scene();
-    let ledger = before.ledger("cc-front/voice");
+    let record = before.record("cc-front/voice");
     let bad = voice(json!({"dataClasses": ["unheard-of"], "accepts": []}));
-    let plan = before.channel("cc-front/voice", bad).plan_with("cc-front/voice", Some(&ledger));
+    let plan = before.channel("cc-front/voice", bad).plan_with("cc-front/voice", Some(&record));
     assert_eq!(plan.open(), [key(Direction::Egress, "recorder", "cc-data/recorder")].into());
     assert_eq!(spec(&plan).ingress, Some(Vec::new()));
 }
@@ -122,13 +122,13 @@ fn while_stalled_a_withdrawal_counts() {
 #[test]
 fn while_stalled_an_edit_of_listeners_takes_away_nothing_that_is_still_declared() {
     let before = scene();
-    let ledger = before.ledger("cc-front/voice");
+    let record = before.record("cc-front/voice");
     let in_force = spec(&before.plan("cc-front/voice"));
     let bad = voice(json!({
         "dataClasses": ["unheard-of"],
         "listeners": [{"name": "sips", "port": 5061}, {"name": "more", "port": 5062}],
     }));
-    let plan = before.channel("cc-front/voice", bad).plan_with("cc-front/voice", Some(&ledger));
+    let plan = before.channel("cc-front/voice", bad).plan_with("cc-front/voice", Some(&record));
     let after = network::narrowed(&in_force, &spec(&plan));
     assert_eq!(after, in_force, "protection and openings that exist are not lost by a bad edit");
 }
@@ -136,7 +136,7 @@ fn while_stalled_an_edit_of_listeners_takes_away_nothing_that_is_still_declared(
 #[test]
 fn a_peer_that_stalls_keeps_what_was_open_with_it_and_gets_nothing_new() {
     let before = scene();
-    let ledger = before.ledger("cc-front/voice");
+    let record = before.record("cc-front/voice");
     let stalled = before.channel(
         "cc-data/recorder",
         json!({
@@ -144,7 +144,7 @@ fn a_peer_that_stalls_keeps_what_was_open_with_it_and_gets_nothing_new() {
             "dataClasses": ["unheard-of"],
         }),
     );
-    assert_eq!(stalled.plan_with("cc-front/voice", Some(&ledger)).open(), both());
+    assert_eq!(stalled.plan_with("cc-front/voice", Some(&record)).open(), both());
     let fresh = stalled.plan("cc-front/voice");
     assert_eq!(fresh.open(), [key(Direction::Ingress, "ivr", "cc-front/ivr")].into());
 }
@@ -152,13 +152,13 @@ fn a_peer_that_stalls_keeps_what_was_open_with_it_and_gets_nothing_new() {
 #[test]
 fn a_namespace_that_lost_its_label_is_frozen_under_the_domain_it_had() {
     let before = scene();
-    let ledger = before.ledger("cc-front/voice");
+    let record = before.record("cc-front/voice");
     for label in [None, Some("gone")] {
         let scene = before.clone().namespace("cc-front", label).channel(
             "cc-front/voice",
             voice(json!({"accepts": [{"name": "ivr"}, {"name": "new", "channel": "ivr"}]})),
         );
-        let plan = scene.plan_with("cc-front/voice", Some(&ledger));
+        let plan = scene.plan_with("cc-front/voice", Some(&record));
         assert_eq!(plan.scope, Scope::Frozen);
         assert_eq!(plan.domain.metadata.name.as_deref(), Some(DOMAIN));
         assert!(plan.declaration.is_none() && plan.keys.is_empty(), "no key is made and none is closed");
@@ -171,25 +171,25 @@ fn a_namespace_that_lost_its_label_is_frozen_under_the_domain_it_had() {
             problem.reason,
             if label.is_some() { "TrustDomainNotFound" } else { "NamespaceNotGoverned" }
         );
-        let mut lost = ledger.clone();
+        let mut lost = record.clone();
         lost.trust_domain = "also-gone".into();
         assert_eq!(plan_error(&scene, Some(&lost)).reason, problem.reason);
     }
 }
 
-fn plan_error(scene: &Scene, ledger: Option<&Ledger>) -> Ungoverned {
-    match plan(scene.get("cc-front/voice"), &named("cc-front/voice"), scene, ledger, now()) {
+fn plan_error(scene: &Scene, record: Option<&ChannelRecord>) -> Ungoverned {
+    match plan(scene.get("cc-front/voice"), &named("cc-front/voice"), scene, record, now()) {
         Err(problem) => problem,
         Ok(_) => panic!("planned"),
     }
 }
 
 #[test]
-fn the_ledger_remembers_openings_and_withdrawals() {
+fn the_record_remembers_openings_and_withdrawals() {
     let before = scene();
     let (first, later) = (now(), at("2026-11-23T12:00:00Z"));
     let opened =
-        before.plan("cc-front/voice").remember(before.first_ledger("cc-front/voice"), true, None, first);
+        before.plan("cc-front/voice").remember(before.first_record("cc-front/voice"), true, None, first);
     assert_eq!((opened.open.clone(), opened.closing.len()), (both(), 0));
 
     let withdrawn = before.clone().channel("cc-front/voice", voice(json!({"accepts": []})));
@@ -210,12 +210,12 @@ fn the_ledger_remembers_openings_and_withdrawals() {
 #[test]
 fn an_entry_that_names_another_peer_is_another_connection() {
     let before = scene().channel("cc-front/menu", json!({"connectsTo": [{"name": "voice"}]}));
-    let opened = before.ledger("cc-front/voice");
+    let opened = before.record("cc-front/voice");
     let changed =
         before.channel("cc-front/voice", voice(json!({"accepts": [{"name": "ivr", "channel": "menu"}]})));
-    let ledger = changed.plan_with("cc-front/voice", Some(&opened)).remember(opened, true, None, now());
-    assert!(ledger.open.contains(&key(Direction::Ingress, "ivr", "cc-front/menu")));
-    assert_eq!(ledger.closing[0].key, key(Direction::Ingress, "ivr", "cc-front/ivr"));
+    let record = changed.plan_with("cc-front/voice", Some(&opened)).remember(opened, true, None, now());
+    assert!(record.open.contains(&key(Direction::Ingress, "ivr", "cc-front/menu")));
+    assert_eq!(record.closing[0].key, key(Direction::Ingress, "ivr", "cc-front/ivr"));
 }
 
 #[test]

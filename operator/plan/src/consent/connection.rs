@@ -105,7 +105,7 @@ impl Connection {
 /// What of the past a judgement needs.
 #[derive(Clone, Copy, Default)]
 pub struct Memory<'a> {
-    /// The connections that are open now, as the ledger has them.
+    /// The connections that are open now, as the record has them.
     pub open: Option<&'a BTreeSet<ConnectionKey>>,
     /// Peers that are Stalled: their declarations may be a bad edit.
     pub stalled: Option<&'a BTreeSet<ChannelRef>>,

@@ -95,7 +95,7 @@ pub fn hold_back(entries: &mut [ExtraTrust], noted: &BTreeSet<ExtraTrustKey>) {
     }
 }
 
-/// What is trusted now, as the ledger remembers it.
+/// What is trusted now, as the record remembers it.
 pub fn in_force(entries: &[ExtraTrust]) -> BTreeSet<ExtraTrustKey> {
     entries.iter().filter(|entry| entry.is_in_force()).map(|entry| entry.key.clone()).collect()
 }

@@ -2,7 +2,7 @@
 
 use subrosa_crds::cohort::Cohort;
 
-use crate::record::ledger::Ledger;
+use crate::record::channel::ChannelRecord;
 
 /// A key that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,13 +26,13 @@ pub enum MadeKey {
 }
 
 /// Every key of a Channel that was made, in an order that stays as long as the record does.
-pub fn made(ledger: &Ledger) -> impl Iterator<Item = MadeKey> {
-    let authority = (!ledger.authority.is_empty()).then_some(MadeKey::Authority);
-    let active = ledger.keys.iter().flat_map(|(class, cohorts)| {
+pub fn made(record: &ChannelRecord) -> impl Iterator<Item = MadeKey> {
+    let authority = (!record.authority.is_empty()).then_some(MadeKey::Authority);
+    let active = record.keys.iter().flat_map(|(class, cohorts)| {
         let made = cohorts.iter().filter(|(_, known)| !known.versions.is_empty());
         made.map(|(cohort, _)| MadeKey::Active { class: class.clone(), cohort: cohort.clone() })
     });
-    let ended = ledger
+    let ended = record
         .ended
         .iter()
         .flat_map(|ended| ended.iter())
@@ -42,8 +42,8 @@ pub fn made(ledger: &Ledger) -> impl Iterator<Item = MadeKey> {
 
 impl MadeKey {
     /// Its name in the transit engine.
-    pub fn name(&self, ledger: &Ledger) -> String {
-        let id = ledger.id();
+    pub fn name(&self, record: &ChannelRecord) -> String {
+        let id = record.id();
         match self {
             Self::Authority => id.authority_key(),
             Self::Active { class, cohort } => id.data_key(class, cohort),

@@ -22,9 +22,9 @@ use subrosa_crds::{
 
 use crate::{
     record::{
+        channel::{ActiveKey, ChannelRecord},
         ended::Ended,
         keys::{KeyRecord, Terms},
-        ledger::{ActiveKey, Ledger},
     },
     world::{domain, key_fault::KeyFault},
 };
@@ -149,10 +149,10 @@ pub struct EndingKey {
 }
 
 /// The keys among the active ones that no cohort uses any more: their rotation stops, and their own record keeps them.
-pub fn ending(ledger: &Ledger, wanted: &[WantedKey]) -> Vec<EndingKey> {
-    let id = ledger.id();
+pub fn ending(record: &ChannelRecord, wanted: &[WantedKey]) -> Vec<EndingKey> {
+    let id = record.id();
     let mut ending = Vec::new();
-    for (class, cohorts) in &ledger.keys {
+    for (class, cohorts) in &record.keys {
         for (text, known) in cohorts {
             let name = id.data_key(class, text);
             let Ok(cohort) = text.parse() else { continue };
@@ -241,7 +241,7 @@ pub fn next_rotation(key: &WantedKey, found: &ObservedKey) -> Option<Timestamp> 
 /// What of all keys stands in status, and how many others there are by state. `found` is none where
 /// Vault did not answer.
 pub fn status(
-    ledger: &Ledger,
+    record: &ChannelRecord,
     wanted: &[WantedKey],
     found: Option<&BTreeMap<String, ObservedKey>>,
     policy: Option<&RetentionPolicy>,
@@ -249,13 +249,13 @@ pub fn status(
     domain: &TrustDomain,
     now: Timestamp,
 ) -> (Vec<KeyStatus>, BTreeMap<String, i64>) {
-    let id = ledger.id();
+    let id = record.id();
     let class_of = |class: &str| policy?.spec.classes.iter().find(|known| known.name == class);
     let fault_of = |name: &str| faults.and_then(|faults| faults.get(name)).copied();
     let today = domain::today(domain, now);
     let mut shown = Vec::new();
     let mut others: BTreeMap<String, i64> = BTreeMap::new();
-    for (class, cohorts) in &ledger.keys {
+    for (class, cohorts) in &record.keys {
         for (text, record) in cohorts {
             let name = id.data_key(class, text);
             let key = wanted.iter().find(|key| key.name == name);
@@ -296,7 +296,7 @@ pub fn status(
             });
         }
     }
-    let mut ended: Vec<_> = ledger
+    let mut ended: Vec<_> = record
         .ended
         .iter()
         .flat_map(Ended::iter)

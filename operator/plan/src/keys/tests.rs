@@ -169,35 +169,35 @@ fn a_late_rotation_is_made_by_the_operator() {
     assert_eq!(next_rotation(&key, &ObservedKey::default()), None);
 }
 
-/// A ledger that knows these keys of class `call`, made in November, and whether each is closed.
-fn ledger(keys: &[(&str, bool)]) -> Ledger {
+/// A record that knows these keys of class `call`, made in November, and whether each is closed.
+fn record(keys: &[(&str, bool)]) -> ChannelRecord {
     let scene = Scene::new().channel("cc-front/voice", json!({}));
-    let mut ledger = scene.first_ledger("cc-front/voice");
+    let mut record = scene.first_record("cc-front/voice");
     for (cohort, closed) in keys {
         let versions = [(1, at("2026-11-02T00:00:00Z")), (2, at("2026-11-20T00:00:00Z"))].into();
-        ledger
+        record
             .keys
             .entry("call".into())
             .or_default()
             .insert((*cohort).into(), ActiveKey { versions, closed: *closed, kept: false });
     }
-    ledger
+    record
 }
 
 #[test]
 fn what_no_cohort_uses_any_more_is_closed_once() {
     let keys = wanted_at(&["call"], json!({}), now());
-    let ledger = ledger(&[("2026w45", true), ("2026w46", false), ("2026w47", false), ("2026w48", false)]);
-    let id = ledger.id();
+    let record = record(&[("2026w45", true), ("2026w46", false), ("2026w47", false), ("2026w48", false)]);
+    let id = record.id();
     let names = |wanted: &[WantedKey]| {
-        let ending = ending(&ledger, wanted).into_iter().filter(|key| !key.known.closed);
+        let ending = ending(&record, wanted).into_iter().filter(|key| !key.known.closed);
         ending.map(|key| key.name).collect::<Vec<_>>()
     };
     assert_eq!(names(&keys), [id.data_key("call", "2026w46")]);
     let removed: Vec<_> = ["2026w46", "2026w47", "2026w48"].map(|cohort| id.data_key("call", cohort)).into();
     assert_eq!(names(&[]), removed, "the class was removed");
     assert_eq!(
-        ending(&ledger, &keys).len(),
+        ending(&record, &keys).len(),
         2,
         "what an earlier release closed leaves the Channel's record too"
     );
@@ -209,14 +209,14 @@ struct Shown {
 }
 
 fn shown(
-    ledger: &Ledger,
+    record: &ChannelRecord,
     wanted: &[WantedKey],
     found: Option<&BTreeMap<String, ObservedKey>>,
     when: &str,
 ) -> Shown {
     let policy = retention("contactcenter", json!({"classes": classes()}));
     let domain = domain(DOMAIN, json!({}));
-    let (keys, others) = status(ledger, wanted, found, Some(&policy), None, &domain, at(when));
+    let (keys, others) = status(record, wanted, found, Some(&policy), None, &domain, at(when));
     Shown { keys: keys.into_iter().map(|key| (key.cohort, key.state)).collect(), others }
 }
 
@@ -224,19 +224,19 @@ fn states(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(cohort, state)| ((*cohort).to_owned(), (*state).to_owned())).collect()
 }
 
-fn found(ledger: &Ledger, keys: &[(&str, ObservedKey)]) -> BTreeMap<String, ObservedKey> {
-    keys.iter().map(|(cohort, key)| (ledger.id().data_key("call", cohort), key.clone())).collect()
+fn found(record: &ChannelRecord, keys: &[(&str, ObservedKey)]) -> BTreeMap<String, ObservedKey> {
+    keys.iter().map(|(cohort, key)| (record.id().data_key("call", cohort), key.clone())).collect()
 }
 
 #[test]
 fn status_shows_what_matters_and_counts_the_rest() {
     let keys = wanted_at(&["call"], json!({}), now());
-    let mut ledger = ledger(&[("2026w20", true), ("2026w33", true), ("2026w46", true), ("2026w47", false)]);
+    let mut record = record(&[("2026w20", true), ("2026w33", true), ("2026w46", true), ("2026w47", false)]);
     let next = keys[1].cohort.to_string();
-    ledger.keys.get_mut("call").unwrap().insert(next.clone(), ActiveKey::default());
+    record.keys.get_mut("call").unwrap().insert(next.clone(), ActiveKey::default());
     let current = observed(&[(1, "2026-11-02T00:00:00Z"), (2, "2026-11-20T00:00:00Z")], Some(MONTH));
-    let there = found(&ledger, &[("2026w47", current)]);
-    let now = shown(&ledger, &keys, Some(&there), "2026-11-22T12:00:00Z");
+    let there = found(&record, &[("2026w47", current)]);
+    let now = shown(&record, &keys, Some(&there), "2026-11-22T12:00:00Z");
     // Week 33 ends on 16 August, so its data is due ninety days later; week 46 is due in February.
     let expected = [
         ("2026w20", "Due"),
@@ -253,7 +253,7 @@ fn status_shows_what_matters_and_counts_the_rest() {
         retention("contactcenter", json!({"classes": [{"name": "call", "keep": "5y", "cohort": "Week"}]}));
     let domain = domain(DOMAIN, json!({}));
     let (listed, others) =
-        status(&ledger, &keys, Some(&there), Some(&long), None, &domain, at("2026-11-22T12:00:00Z"));
+        status(&record, &keys, Some(&there), Some(&long), None, &domain, at("2026-11-22T12:00:00Z"));
     assert_eq!(listed.iter().map(|key| key.cohort.as_str()).collect::<Vec<_>>(), ["2026w47", "2026w48"]);
     assert_eq!(others, [("Closed".to_owned(), 3)].into());
 }
@@ -261,13 +261,13 @@ fn status_shows_what_matters_and_counts_the_rest() {
 #[test]
 fn a_key_is_described_by_what_was_seen() {
     let keys = wanted_at(&["call"], json!({}), now());
-    let ledger = ledger(&[("2026w47", false), ("2026w48", false)]);
+    let record = record(&[("2026w47", false), ("2026w48", false)]);
     let current = observed(&[(2, "2026-11-10T00:00:00Z"), (3, "2026-11-21T00:00:00Z")], Some(MONTH));
     let next = observed(&[(1, "2026-11-16T00:00:00Z")], None);
-    let there = found(&ledger, &[("2026w47", current), ("2026w48", next)]);
+    let there = found(&record, &[("2026w47", current), ("2026w48", next)]);
     let policy = retention("contactcenter", json!({"classes": classes()}));
     let domain = domain(DOMAIN, json!({}));
-    let (listed, _) = status(&ledger, &keys, Some(&there), Some(&policy), None, &domain, now());
+    let (listed, _) = status(&record, &keys, Some(&there), Some(&policy), None, &domain, now());
     let [current, next] = listed.try_into().unwrap();
     assert_eq!((current.versions, current.state.as_str()), (Some(3), "Current"));
     assert_eq!(current.rotated_at.as_deref(), Some("2026-11-21T00:00:00Z"));
@@ -279,13 +279,13 @@ fn a_key_is_described_by_what_was_seen() {
 #[test]
 fn an_open_cohort_has_no_due_date() {
     let keys = wanted_at(&["dossier"], json!({}), now());
-    let mut ledger = ledger(&[]);
+    let mut record = record(&[]);
     let known = ActiveKey { versions: [(1, now())].into(), closed: false, kept: false };
     for cohort in ["2026", "open-2026"] {
-        ledger.keys.entry("dossier".into()).or_default().insert(cohort.into(), known.clone());
+        record.keys.entry("dossier".into()).or_default().insert(cohort.into(), known.clone());
     }
     let policy = retention("contactcenter", json!({"classes": classes()}));
-    let (listed, _) = status(&ledger, &keys, None, Some(&policy), None, &domain(DOMAIN, json!({})), now());
+    let (listed, _) = status(&record, &keys, None, Some(&policy), None, &domain(DOMAIN, json!({})), now());
     let due: Vec<_> = listed.into_iter().map(|key| (key.cohort, key.due)).collect();
     assert_eq!(due, [("2026".to_owned(), Some("2047-01-01".to_owned())), ("open-2026".to_owned(), None)]);
 }
@@ -293,33 +293,33 @@ fn an_open_cohort_has_no_due_date() {
 #[test]
 fn a_key_that_is_gone_or_loosened_or_late_is_shown_as_that() {
     let keys = wanted_at(&["call"], json!({}), now());
-    let ledger = ledger(&[("2026w47", false), ("2026w48", false)]);
+    let record = record(&[("2026w47", false), ("2026w48", false)]);
     for flag in [KeyFault::Exportable, KeyFault::PlaintextBackup, KeyFault::DeletionAllowed] {
         let loosened =
             ObservedKey { fault: Some(flag), ..observed(&[(1, "2026-11-20T00:00:00Z")], Some(MONTH)) };
-        let there = found(&ledger, &[("2026w47", loosened)]);
-        let now = shown(&ledger, &keys, Some(&there), "2026-11-22T12:00:00Z");
+        let there = found(&record, &[("2026w47", loosened)]);
+        let now = shown(&record, &keys, Some(&there), "2026-11-22T12:00:00Z");
         assert_eq!(now.keys, states(&[("2026w47", "Irreversible"), ("2026w48", "Missing")]), "{flag:?}");
     }
     let late = observed(&[(1, "2026-10-20T00:00:00Z")], Some(MONTH));
-    let there = found(&ledger, &[("2026w47", late.clone()), ("2026w48", late)]);
-    let now = shown(&ledger, &keys, Some(&there), "2026-11-22T12:00:00Z");
+    let there = found(&record, &[("2026w47", late.clone()), ("2026w48", late)]);
+    let now = shown(&record, &keys, Some(&there), "2026-11-22T12:00:00Z");
     assert_eq!(now.keys, states(&[("2026w47", "RotationLate"), ("2026w48", "Next")]));
 }
 
 #[test]
 fn nothing_is_called_missing_while_vault_does_not_answer() {
     let keys = wanted_at(&["call"], json!({}), now());
-    let ledger = ledger(&[("2026w46", true), ("2026w47", false)]);
-    let now = shown(&ledger, &keys, None, "2026-11-22T12:00:00Z");
+    let record = record(&[("2026w46", true), ("2026w47", false)]);
+    let now = shown(&record, &keys, None, "2026-11-22T12:00:00Z");
     assert_eq!(now.keys, states(&[("2026w46", "Closed"), ("2026w47", "Unknown")]));
 }
 
 #[test]
 fn nothing_is_called_closed_that_still_rotates() {
-    let ledger = ledger(&[("2026w33", false), ("2026w46", true), ("2026w47", false), ("2026w48", false)]);
+    let record = record(&[("2026w33", false), ("2026w46", true), ("2026w47", false), ("2026w48", false)]);
     // While a Channel is Stalled or frozen no key is wanted, and none is closed.
-    let now = shown(&ledger, &[], Some(&BTreeMap::new()), "2026-11-22T12:00:00Z");
+    let now = shown(&record, &[], Some(&BTreeMap::new()), "2026-11-22T12:00:00Z");
     let expected =
         [("2026w33", "Due"), ("2026w46", "Closed"), ("2026w47", "NotPlanned"), ("2026w48", "NotPlanned")];
     assert_eq!(now.keys, states(&expected));
@@ -328,19 +328,19 @@ fn nothing_is_called_closed_that_still_rotates() {
 #[test]
 fn keys_of_ended_cohorts_are_counted_and_the_soonest_due_are_shown() {
     let day = |text: &str| text.parse::<Cohort>().unwrap();
-    let mut ledger = ledger(&[]);
+    let mut record = record(&[]);
     let mut cohort = day("20260101");
     let mut ended = Ended::default();
     while cohort < day("20261121") {
         ended = ended.with("day", cohort);
         cohort = cohort.next().unwrap();
     }
-    ledger.ended = Some(ended);
+    record.ended = Some(ended);
     let policy = retention("contactcenter", json!({"classes": classes()}));
-    let name = ledger.id().data_key("day", "20261101");
+    let name = record.id().data_key("day", "20261101");
     let faults = [(name, KeyFault::SoftDeleted)].into();
     let (shown, others) =
-        status(&ledger, &[], None, Some(&policy), Some(&faults), &domain(DOMAIN, json!({})), now());
+        status(&record, &[], None, Some(&policy), Some(&faults), &domain(DOMAIN, json!({})), now());
     assert_eq!(shown.len(), MOST_ENDED);
     assert!(shown.iter().any(|key| key.cohort == "20261101" && key.state == "SoftDeleted"), "{shown:?}");
     assert_eq!(shown[0].cohort, "20260101");
@@ -363,20 +363,20 @@ fn a_key_s_record_says_under_which_terms_it_was_made() {
 
 #[test]
 fn a_channel_s_record_is_bounded_whatever_its_age() {
-    let mut ledger = ledger(&[]);
+    let mut record = record(&[]);
     let mut day: Cohort = "20060101".parse().unwrap();
     for _ in 0..7305 {
         for class in 0..16 {
             let class = format!("class-{class}");
-            *ledger.key_mut(&class, day) =
+            *record.key_mut(&class, day) =
                 ActiveKey { versions: [(1, now())].into(), ..ActiveKey::default() };
             let ending: Vec<_> =
-                ending(&ledger, &[]).into_iter().map(|key| (key.class, key.cohort, true)).collect();
-            ledger.settle_keys(&ending);
+                ending(&record, &[]).into_iter().map(|key| (key.class, key.cohort, true)).collect();
+            record.settle_keys(&ending);
         }
         day = day.next().unwrap();
     }
-    let text = serde_json::to_string(&ledger).unwrap();
+    let text = serde_json::to_string(&record).unwrap();
     assert!(text.len() < 2048, "{} bytes: {text}", text.len());
-    assert_eq!(ledger.ended.unwrap().iter().count(), 16 * 7305);
+    assert_eq!(record.ended.unwrap().iter().count(), 16 * 7305);
 }

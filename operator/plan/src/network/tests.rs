@@ -295,8 +295,8 @@ fn peers_of_a_stalled_channel_are_the_pods_that_its_policy_still_protects() {
         )
         .channel("cc-front/voice", json!({"connectsTo": [{"name": "recorder", "namespace": "cc-data"}]}))
         .in_force(&["cc-data/old", "cc-data/recorder", "cc-front/voice"]);
-    let ledger = scene.ledger("cc-front/voice");
-    let before = spec(&scene.plan_with("cc-front/voice", Some(&ledger)));
+    let record = scene.record("cc-front/voice");
+    let before = spec(&scene.plan_with("cc-front/voice", Some(&record)));
 
     // A bad edit takes the pods of an older Channel.
     let mut younger = crate::testing::channel(
@@ -310,13 +310,13 @@ fn peers_of_a_stalled_channel_are_the_pods_that_its_policy_still_protects() {
     younger.metadata.creation_timestamp = Some(read(json!("2026-11-02T00:00:00Z")));
     let edited = scene.clone().given(younger);
     assert!(matches!(edited.plan("cc-data/recorder").scope, crate::channel::Scope::Stalled(_)));
-    let after = spec(&edited.plan_with("cc-front/voice", Some(&ledger)));
+    let after = spec(&edited.plan_with("cc-front/voice", Some(&record)));
     assert_eq!(after, before, "the other end keeps reaching the pods it reached, and no others");
 
     // Somebody else's policy under that name says nothing about the pods.
     let forged =
         network_policy("subrosa-channel-recorder", json!({"podSelector": {"matchLabels": {"app": "any"}}}));
-    let after = spec(&edited.policy("cc-data", forged).plan_with("cc-front/voice", Some(&ledger)));
+    let after = spec(&edited.policy("cc-data", forged).plan_with("cc-front/voice", Some(&record)));
     assert!(!format!("{after:?}").contains("\"any\""), "{after:?}");
 }
 
@@ -335,9 +335,9 @@ fn replicas_of_a_stalled_channel_keep_each_other() {
         db
     };
     let scene = Scene::new().channel("cc-data/old", json!({})).given(db("db")).in_force(&["cc-data/db"]);
-    let ledger = scene.ledger("cc-data/db");
+    let record = scene.record("cc-data/db");
     let in_force = spec(&scene.plan("cc-data/db"));
-    let wanted = spec(&scene.given(db("old")).plan_with("cc-data/db", Some(&ledger)));
+    let wanted = spec(&scene.given(db("old")).plan_with("cc-data/db", Some(&record)));
     assert_eq!(narrowed(&in_force, &wanted), in_force);
 }
 

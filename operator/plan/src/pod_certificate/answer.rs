@@ -36,7 +36,7 @@ pub enum RequestAnswer {
     Wait(Option<Timestamp>, Refusal),
 }
 
-/// What `channel` answers to a request of one of its pods. `record` is what its ledger has, `permitted` the DNS
+/// What `channel` answers to a request of one of its pods. `record` is what its record has, `permitted` the DNS
 /// subtrees of the authority that signs.
 #[must_use]
 pub fn answer(

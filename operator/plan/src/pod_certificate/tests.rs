@@ -9,7 +9,7 @@ use crate::{
     certificate::LeafSpec,
     channel::{Plan, Scope},
     record::{
-        ledger::Ledger,
+        channel::ChannelRecord,
         pods::{Issued, MOST_PODS, Names},
     },
     testing::{Scene, at, channel, labels, named, now},
@@ -131,8 +131,9 @@ fn answered(
     at: Timestamp,
 ) -> RequestAnswer {
     let name = named("cc-front/voice");
-    let ledger = pods.map(|pods| Ledger { pods: Some(pods.clone()), ..scene.first_ledger("cc-front/voice") });
-    let plan = scene.plan_with("cc-front/voice", ledger.as_ref());
+    let record =
+        pods.map(|pods| ChannelRecord { pods: Some(pods.clone()), ..scene.first_record("cc-front/voice") });
+    let plan = scene.plan_with("cc-front/voice", record.as_ref());
     answer(request, scene.get("cc-front/voice"), &name, &plan, pods, &permitted(&plan), at)
 }
 
@@ -347,8 +348,8 @@ fn a_stalled_channel_that_never_gave_one_lets_wait() {
 fn a_frozen_namespace_renews_and_replaces_its_pods() {
     let scene = scene().namespace("cc-front", None);
     let before = record(&["uid-of-another"], at("2026-11-22T00:00:00Z"));
-    let ledger = Ledger { pods: Some(before.clone()), ..scene.first_ledger("cc-front/voice") };
-    let plan = scene.plan_with("cc-front/voice", Some(&ledger));
+    let record = ChannelRecord { pods: Some(before.clone()), ..scene.first_record("cc-front/voice") };
+    let plan = scene.plan_with("cc-front/voice", Some(&record));
     assert_eq!((plan.delivery, &plan.scope), (Delivery::PodCertificate, &Scope::Frozen));
     let name = named("cc-front/voice");
     let permitted = permitted(&plan);
@@ -369,12 +370,12 @@ fn an_edit_that_is_not_followed_changes_no_delivery() {
     let in_force = record(&["uid-voice-0"], now());
     let to_secret = json!({"tls": {"delivery": null, "dnsNames": ["bank.example"]}});
     let scene = scene().channel("cc-front/voice", delivered(to_secret));
-    let ledger = |pods| Ledger { pods, ..scene.first_ledger("cc-front/voice") };
-    let delivery = |ledger| scene.plan_with("cc-front/voice", Some(&ledger)).delivery;
-    assert_eq!(delivery(ledger(Some(in_force))), Delivery::PodCertificate);
-    assert_eq!(delivery(ledger(None)), Delivery::Secret);
+    let record = |pods| ChannelRecord { pods, ..scene.first_record("cc-front/voice") };
+    let delivery = |record| scene.plan_with("cc-front/voice", Some(&record)).delivery;
+    assert_eq!(delivery(record(Some(in_force))), Delivery::PodCertificate);
+    assert_eq!(delivery(record(None)), Delivery::Secret);
     let to_pods = stalled();
-    assert_eq!(to_pods.plan_with("cc-front/voice", Some(&ledger(None))).delivery, Delivery::Secret);
+    assert_eq!(to_pods.plan_with("cc-front/voice", Some(&record(None))).delivery, Delivery::Secret);
 }
 
 #[test]

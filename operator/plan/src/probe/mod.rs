@@ -68,7 +68,7 @@ pub fn targets(
     if listeners.is_empty() {
         return None;
     }
-    let generations = applied.ledger.as_ref().ok().map(|ledger| &ledger.authority);
+    let generations = applied.record.as_ref().ok().map(|record| &record.authority);
     let pods = pods(channel, name, plan, world)
         .filter(|(_, pod)| pod.ready)
         .filter_map(|(name, pod)| {

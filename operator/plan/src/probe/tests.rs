@@ -47,7 +47,7 @@ fn pod(number: u8) -> PodFacts {
 
 fn applied(scene: &Scene) -> Applied {
     Applied {
-        ledger: Ok(scene.first_ledger(DB)),
+        record: Ok(scene.first_record(DB)),
         observed: leaf().into(),
         certificate: Ok(()),
         authority: Ok(()),
@@ -90,7 +90,7 @@ fn nothing_is_asked_without_probes_a_listener_or_a_certificate() {
     assert!(asked(&off).is_some());
     let asked_with = |applied: Applied| targets(off.get(DB), &named(DB), &off.plan(DB), &applied, &off);
     let sealed = || Fault::new("VaultSealed", "unseal it");
-    assert_eq!(asked_with(Applied { ledger: Err(sealed()), ..applied(&off) }), None);
+    assert_eq!(asked_with(Applied { record: Err(sealed()), ..applied(&off) }), None);
     let useless = LeafFacts { key_matches: false, ..leaf() };
     assert_eq!(asked_with(Applied { observed: useless.into(), ..applied(&off) }), None);
     assert_eq!(asked_with(Applied { observed: Observation::Unknown, ..applied(&off) }), None);
@@ -210,7 +210,7 @@ fn due(issued: &[(&str, &str, &str)], started: &str, seen: Option<&str>, patch: 
             not_after: None,
         })
     });
-    applied.ledger.as_mut().unwrap().issuances = issuances;
+    applied.record.as_mut().unwrap().issuances = issuances;
     let plan = scene.plan(DB);
     if let Some(serial) = seen {
         let targets = targets(scene.get(DB), &named(DB), &plan, &applied, &scene).unwrap();
@@ -279,7 +279,7 @@ fn half_ready(before_ends: &str, seen: bool) -> Option<restart::Due<'static>> {
         not_after: ends.map(at),
     };
     let issued = Issuances::default().noted(one("0a", "2026-10-31T00:00:00Z", Some(before_ends)));
-    applied.ledger.as_mut().unwrap().issuances = issued.noted(one(&leaf().serial, ISSUED, None));
+    applied.record.as_mut().unwrap().issuances = issued.noted(one(&leaf().serial, ISSUED, None));
     let plan = scene.plan(DB);
     if seen {
         let targets = targets(scene.get(DB), &named(DB), &plan, &applied, &scene).unwrap();

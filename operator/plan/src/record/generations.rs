@@ -1,4 +1,4 @@
-//! The generations as the ledger holds them, and the changes they go through.
+//! The generations as the record holds them, and the changes they go through.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ pub struct Generation {
     pub not_after: Timestamp,
     /// The DNS subtrees it may sign names in.
     pub permitted_dns: BTreeSet<String>,
-    /// When it was written to the ledger.
+    /// When it was written to the record.
     pub published_at: Timestamp,
     /// What it is used for.
     pub state: GenerationState,
@@ -194,7 +194,7 @@ impl Generations {
     }
 }
 
-/// A certificate just signed, on its way into the ledger.
+/// A certificate just signed, on its way into the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCertificate {
     /// The transit key version that signed it.

@@ -8,7 +8,7 @@ pub const LIMIT: usize = 3;
 /// The window of the limit.
 pub const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
-/// One issuance, noted in the ledger before anything is signed.
+/// One issuance, noted in the record before anything is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Issuance {

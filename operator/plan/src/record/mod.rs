@@ -1,11 +1,11 @@
 //! What must be remembered, in the form in which it is kept. Nothing here decides.
 
+pub mod channel;
 pub mod connection;
 pub mod ended;
 pub mod extra_trust;
 pub mod generations;
 pub mod issuances;
 pub mod keys;
-pub mod ledger;
 pub mod pods;
 pub mod views;

@@ -1,4 +1,4 @@
-//! What the ledger remembers of the certificates that pods have: noted before anything is signed.
+//! What the record remembers of the certificates that pods have: noted before anything is signed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::issuances::{LIMIT, WINDOW};
 use crate::world::certificate::after;
 
-/// How many pods of a Channel are remembered at once: it bounds the ledger.
+/// How many pods of a Channel are remembered at once: it bounds the record.
 pub const MOST_PODS: usize = 1000;
 
 /// The certificates of a Channel's pods.

@@ -11,7 +11,7 @@ use crate::{
     certificate::Reason,
     channel::{Plan, Scope, applied::Applied},
     probe::{self, Whose},
-    record::{issuances::Issuance, ledger::Ledger},
+    record::{channel::ChannelRecord, issuances::Issuance},
     world::{
         PodFacts, World,
         answers::Answer,
@@ -65,11 +65,11 @@ pub fn due<'a>(
         return None;
     }
     let named = channel.spec.workload.ref_.as_ref()?;
-    let (held, ledger) = (applied.presented()?, applied.ledger.as_ref().ok()?);
+    let (held, record) = (applied.presented()?, applied.record.as_ref().ok()?);
     let serial = held.serial().to_owned();
-    let issuances = &ledger.issuances;
+    let issuances = &record.issuances;
     let (since, before_ends) = match probe::whose(channel) {
-        Whose::OfAll => (changed_at(&serial, ledger)?, before(&serial, ledger).and_then(|one| one.not_after)),
+        Whose::OfAll => (changed_at(&serial, record)?, before(&serial, record).and_then(|one| one.not_after)),
         // Somebody else's is on no record here, and no pod can have started with it before it was valid.
         Whose::External => (held.validity()?.not_before, None),
         // Each begins and ends at another time; who renews it is the node.
@@ -105,8 +105,8 @@ fn contested(plan: &Plan) -> bool {
 }
 
 /// When the certificate took the place of another one; nothing for the first, and for one of another issuer.
-fn changed_at(serial: &str, ledger: &Ledger) -> Option<Timestamp> {
-    let issued = ledger.issuances.recorded();
+fn changed_at(serial: &str, record: &ChannelRecord) -> Option<Timestamp> {
+    let issued = record.issuances.recorded();
     let this = issued.iter().position(|one| one.serial == serial);
     match (this, this.and_then(|at| issued.get(at))) {
         // A Secret that was missing had no predecessor, unless one is on record.
@@ -118,8 +118,8 @@ fn changed_at(serial: &str, ledger: &Ledger) -> Option<Timestamp> {
 }
 
 /// The one that was issued before that of this serial, where it is on record.
-fn before<'a>(serial: &str, ledger: &'a Ledger) -> Option<&'a Issuance> {
-    let issued = ledger.issuances.recorded();
+fn before<'a>(serial: &str, record: &'a ChannelRecord) -> Option<&'a Issuance> {
+    let issued = record.issuances.recorded();
     let this = issued.iter().position(|one| one.serial == serial)?;
     issued.get(this.checked_sub(1)?)
 }

@@ -31,7 +31,7 @@ pub struct Seen {
     pub guarded: Guards,
     /// What is wrong with the definitions that are served, if anything.
     pub outdated: Option<String>,
-    /// Ledger entries without a Channel.
+    /// Records without a Channel.
     pub orphans: Option<Orphans>,
     /// What is wrong with keys whose Channel is gone, by the name of the key.
     pub key_faults: BTreeMap<String, KeyFault>,

@@ -30,7 +30,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     network::{self, coverage},
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     status::{self, external_party, retention_policy, trust_domain},
     world::{World, fault::Fault, peers_of},
 };
@@ -94,7 +94,7 @@ fn no_manifest_makes_a_decision_panic_or_waver() {
     every(CASES / LIFETIME, |life| {
         let mut random = Random::new(life as u64);
         let mut world = town::empty();
-        let mut ledgers = BTreeMap::new();
+        let mut records = BTreeMap::new();
         for domain in manifests::DOMAINS {
             world.domains.insert(domain.into(), Arc::new(read(manifests::domain(&mut random, domain))));
         }
@@ -102,7 +102,7 @@ fn no_manifest_makes_a_decision_panic_or_waver() {
             world.retention.insert(policy.into(), Arc::new(read(manifests::retention(&mut random, policy))));
         }
         for _ in 0..LIFETIME {
-            step(&mut world, &mut ledgers, &mut random, &counts);
+            step(&mut world, &mut records, &mut random, &counts);
         }
     });
     let of = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
@@ -135,7 +135,12 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
 }
 
 /// One manifest: written, perhaps broken, read, validated, planned, reported.
-fn step(world: &mut World, ledgers: &mut BTreeMap<ChannelRef, Ledger>, random: &mut Random, counts: &Counts) {
+fn step(
+    world: &mut World,
+    records: &mut BTreeMap<ChannelRef, ChannelRecord>,
+    random: &mut Random,
+    counts: &Counts,
+) {
     count(&counts.cases);
     let namespace = random.pick(&manifests::NAMESPACES);
     let mut name = random.pick(&manifests::CHANNELS);
@@ -182,10 +187,10 @@ fn step(world: &mut World, ledgers: &mut BTreeMap<ChannelRef, Ledger>, random: &
             None => return,
         },
     };
-    judge(&some, world, ledgers, random, counts, now);
+    judge(&some, world, records, random, counts, now);
     let peer = peers_of(world.channel(&some).unwrap(), &some).find(|peer| world.channel(peer).is_some());
     if let Some(peer) = peer.filter(|_| random.chance(10)) {
-        judge(&peer, world, ledgers, random, counts, now);
+        judge(&peer, world, records, random, counts, now);
     }
 }
 
@@ -270,16 +275,16 @@ fn take(
 fn judge(
     name: &ChannelRef,
     world: &mut World,
-    ledgers: &mut BTreeMap<ChannelRef, Ledger>,
+    records: &mut BTreeMap<ChannelRef, ChannelRecord>,
     random: &mut Random,
     counts: &Counts,
     now: Timestamp,
 ) {
-    let ledger = ledgers.get(name);
-    let plan = town::plan(world, name, ledger, now).unwrap();
+    let record = records.get(name);
+    let plan = town::plan(world, name, record, now).unwrap();
     let twice = random.chance(REPEATED);
     if twice {
-        let again = town::plan(&world.clone(), name, ledger.cloned().as_ref(), now).unwrap();
+        let again = town::plan(&world.clone(), name, record.cloned().as_ref(), now).unwrap();
         assert_eq!(town::said(&plan), town::said(&again), "the same twice is not the same");
         count(&counts.repeated);
     }
@@ -313,7 +318,7 @@ fn judge(
         drop(coverage::widenings(&channel, &name.namespace, &spec, world));
     }
 
-    let before = ledger.cloned().unwrap_or_else(|| town::first_ledger(name));
+    let before = record.cloned().unwrap_or_else(|| town::first_record(name));
     let applied = town::applied(&plan, before, random, now);
     let report = || status::channel(&channel, name, &plan, &applied, world, now);
     let said = report();
@@ -321,7 +326,7 @@ fn judge(
     let ready = said.conditions.iter().find(|one| one.type_ == "Ready").unwrap();
     let all = applied.fault().is_none() && plan.scope == subrosa_plan::channel::Scope::Full;
     assert!(all || ready.status == "False", "Ready is claimed of what is not in force: {ready:?}");
-    if let Ok(ledger) = applied.ledger {
+    if let Ok(record) = applied.record {
         if random.chance(50) {
             world
                 .network_policies
@@ -329,6 +334,6 @@ fn judge(
                 .or_default()
                 .insert(network::policy_name(&name.name), Arc::new(plan.policy.clone()));
         }
-        ledgers.insert(name.clone(), ledger);
+        records.insert(name.clone(), record);
     }
 }

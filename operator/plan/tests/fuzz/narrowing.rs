@@ -15,7 +15,7 @@ use subrosa_crds::{Channel, names::ChannelRef};
 use subrosa_plan::{
     channel::{Plan, Scope, declaration},
     network,
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::{World, peers_of},
 };
 
@@ -43,7 +43,7 @@ const WAYS: [&str; 14] = [
 
 struct Before {
     plan: Plan,
-    ledger: Ledger,
+    record: ChannelRecord,
     policy: NetworkPolicySpec,
 }
 
@@ -68,7 +68,7 @@ fn nothing_opens_when_one_side_narrows() {
         }
         ways[way].fetch_add(1, Ordering::Relaxed);
         for (name, was) in &before {
-            let Some(Ok(plan)) = town::plan(&world, name, Some(&was.ledger), now) else { continue };
+            let Some(Ok(plan)) = town::plan(&world, name, Some(&was.record), now) else { continue };
             let what = || format!("case {case}, {}: Channel {name}", WAYS[way]);
             for key in plan.open() {
                 assert!(was.plan.open().contains(&key), "{}: {key:?} opened", what());
@@ -171,10 +171,10 @@ fn in_force(world: &mut World) -> BTreeMap<ChannelRef, Before> {
     for name in names {
         let Some(Ok(plan)) = town::plan(world, &name, None, town::now()) else { continue };
         let domain = plan.domain.metadata.name.clone().unwrap();
-        let first = Ledger { trust_domain: domain, ..town::first_ledger(&name) };
-        let ledger = plan.remember(first, true, None, town::now());
+        let first = ChannelRecord { trust_domain: domain, ..town::first_record(&name) };
+        let record = plan.remember(first, true, None, town::now());
         let policy = plan.policy.spec.clone().unwrap();
-        before.insert(name, Before { plan, ledger, policy });
+        before.insert(name, Before { plan, record, policy });
     }
     for (name, one) in &before {
         world

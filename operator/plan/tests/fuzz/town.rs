@@ -1,4 +1,4 @@
-//! A world that changes by one manifest at a time, with the ledgers of its Channels.
+//! A world that changes by one manifest at a time, with the records of its Channels.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use subrosa_plan::{
         applied::{Applied, Restart},
     },
     keys::ObservedKey,
-    record::ledger::{ActiveKey, Ledger},
+    record::channel::{ActiveKey, ChannelRecord},
     world::key_fault::KeyFault,
     world::{
         NamespaceFacts, PodFacts, ServiceFacts, World,
@@ -91,8 +91,8 @@ pub fn put(world: &mut World, channel: Channel) {
     world.channels.entry(namespace).or_default().insert(name, Arc::new(channel));
 }
 
-pub fn first_ledger(name: &ChannelRef) -> Ledger {
-    Ledger::new(name.clone(), &format!("uid-{}", name.namespace), DOMAINS[0])
+pub fn first_record(name: &ChannelRef) -> ChannelRecord {
+    ChannelRecord::new(name.clone(), &format!("uid-{}", name.namespace), DOMAINS[0])
 }
 
 /// All of a plan that can be compared.
@@ -117,27 +117,27 @@ pub fn said(plan: &Result<Plan, Ungoverned>) -> String {
 pub fn plan(
     world: &World,
     name: &ChannelRef,
-    ledger: Option<&Ledger>,
+    record: Option<&ChannelRecord>,
     now: Timestamp,
 ) -> Option<Result<Plan, Ungoverned>> {
     let channel = world.channel(name)?;
-    Some(channel::plan(channel, name, world, ledger, now))
+    Some(channel::plan(channel, name, world, record, now))
 }
 
 /// What an executor may have got done: anything from all to nothing.
-pub fn applied(plan: &Plan, ledger: Ledger, random: &mut Random, now: Timestamp) -> Applied {
+pub fn applied(plan: &Plan, record: ChannelRecord, random: &mut Random, now: Timestamp) -> Applied {
     let mut fault = |percent: usize| match random.chance(percent) {
         true => Err(Fault::new("VaultSealed", "unseal it")),
         false => Ok(()),
     };
-    let [ledger_ok, certificate, authority, keys_ok, access, network] =
+    let [record_ok, certificate, authority, keys_ok, access, network] =
         [fault(5), fault(5), fault(5), fault(5), fault(5), fault(5)];
-    let mut ledger = plan.remember(ledger, true, None, now);
+    let mut record = plan.remember(record, true, None, now);
     let mut found = BTreeMap::new();
     for key in &plan.keys {
         let versions = BTreeMap::from([(1, now)]);
         if random.chance(90) {
-            *ledger.key_mut(&key.class, key.cohort) =
+            *record.key_mut(&key.class, key.cohort) =
                 ActiveKey { versions: versions.clone(), closed: random.chance(10), kept: false };
         }
         if random.chance(90) {
@@ -163,7 +163,7 @@ pub fn applied(plan: &Plan, ledger: Ledger, random: &mut Random, now: Timestamp)
         chain_complete: true,
     };
     Applied {
-        ledger: ledger_ok.map(|()| ledger),
+        record: record_ok.map(|()| record),
         observed: leaf.into(),
         certificate,
         authority,

@@ -45,7 +45,7 @@ pub fn trust_domain(object: &TrustDomain, now: Timestamp, page: &mut Page) {
         || "not seen yet".to_owned(),
         |vault| format!("version {}, {}", vault.version, if vault.sealed { "sealed" } else { "unsealed" }),
     );
-    page.fact("Vault", &format!("{vault}; keys at {transit}/, ledger at {kv}/"));
+    page.fact("Vault", &format!("{vault}; keys at {transit}/, record at {kv}/"));
     if let Some(orphans) = status.orphans.filter(|orphans| orphans.count > 0) {
         page.fact(
             "Orphans",

@@ -10,7 +10,7 @@ use crate::cli::words;
 /// What a Channel becomes in Vault, in the order in which it is written.
 pub fn changes(planned: &Planned, imagined: &Imagined) -> Vec<Value> {
     let change = Change { planned, id: identity(planned, imagined) };
-    let mut changes = vec![change.ledger(), change.authority()];
+    let mut changes = vec![change.record(), change.authority()];
     let retention =
         planned.plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
     if let Some(policy) = retention {
@@ -54,11 +54,11 @@ impl Change<'_> {
         })
     }
 
-    fn ledger(&self) -> Value {
+    fn record(&self) -> Value {
         let mount = domain::kv_mount(&self.planned.plan.domain);
         let path = format!("{mount}/data/channels/{}", self.id);
         self.document(
-            "WriteLedger",
+            "WriteRecord",
             path,
             json!({"options": {"cas": 0}}),
             "what must be remembered of this Channel",

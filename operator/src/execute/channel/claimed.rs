@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_plan::{
     channel::ownership,
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::{fault::Fault, objects as labels},
 };
 
@@ -23,12 +23,12 @@ impl Work<'_> {
     ///
     /// # Errors
     /// When it is someone else's or the API server does not say.
-    pub(super) async fn slot(&mut self, ledger: Option<&Ledger>) -> Result<Slot, Fault> {
+    pub(super) async fn slot(&mut self, record: Option<&ChannelRecord>) -> Result<Slot, Fault> {
         let (name, uid) = (&self.plan.secret_name, self.channel.metadata.uid.clone().unwrap_or_default());
         match objects::find(&self.secrets, name, |secret| objects::owned_by(secret, &uid)).await? {
             Found::None => Ok(Slot::Empty),
             Found::Ours(secret) => Ok(Slot::Ours(secret)),
-            Found::Foreign(secret) => match self.claim(*secret, ledger).await? {
+            Found::Foreign(secret) => match self.claim(*secret, record).await? {
                 Some(secret) => Ok(Slot::Ours(Box::new(secret))),
                 None => Err(objects::foreign("Secret", &self.name.namespace, name)),
             },
@@ -42,7 +42,7 @@ impl Work<'_> {
     pub(super) async fn claim(
         &mut self,
         secret: Secret,
-        ledger: Option<&Ledger>,
+        record: Option<&ChannelRecord>,
     ) -> Result<Option<Secret>, Fault> {
         let uid = self.channel.metadata.uid.as_deref();
         match ownership::owner(&secret.metadata, &self.name.name, uid) {
@@ -50,7 +50,7 @@ impl Work<'_> {
             ownership::Owner::Other => return Ok(None),
             ownership::Owner::Nobody => {}
         }
-        let recorded = ledger.map(|ledger| pki::authority::recorded(&ledger.authority, &self.plan.authority));
+        let recorded = record.map(|record| pki::authority::recorded(&record.authority, &self.plan.authority));
         let observed = certificate::observe(&secret, &recorded.unwrap_or_default());
         let id = self.plan.authority.spiffe_id();
         let (true, Some(owner)) = (

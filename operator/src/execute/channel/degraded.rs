@@ -1,4 +1,4 @@
-//! What is still done when nothing can be made: before the namespace is prepared, and without a ledger.
+//! What is still done when nothing can be made: before the namespace is prepared, and without a record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ use crate::{context::Context, execute::network};
 pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
     let fault = || Fault::new("NamespacePending", "the operator is being given its rights in this namespace");
     Applied {
-        ledger: entry.and_then(|entry| entry.record.ok_or_else(fault)),
+        record: entry.and_then(|entry| entry.record.ok_or_else(fault)),
         observed: Observation::Unknown,
         certificate: Err(fault()),
         authority: Ok(()),
@@ -43,7 +43,7 @@ pub(super) fn nothing(problems: &[Problem]) -> Applied {
     let reason = first.map_or("Stalled", |problem| problem.reason);
     let fault = || Fault::new(reason, "nothing is made for a Channel that is Stalled");
     Applied {
-        ledger: Err(fault()),
+        record: Err(fault()),
         observed: Observation::Unknown,
         certificate: Err(fault()),
         authority: Ok(()),
@@ -56,9 +56,9 @@ pub(super) fn nothing(problems: &[Problem]) -> Applied {
     }
 }
 
-/// Without the ledger nothing may be made or opened: what was known before is not known. The certificate in the
+/// Without the record nothing may be made or opened: what was known before is not known. The certificate in the
 /// Secret is told all the same: that needs no Vault.
-pub(super) async fn without_ledger(
+pub(super) async fn without_record(
     ctx: &Context,
     channel: &Channel,
     name: &ChannelRef,
@@ -82,7 +82,7 @@ pub(super) async fn without_ledger(
         authority: Err(fault.clone()),
         keys: Err(fault.clone()),
         access: Err(fault.clone()),
-        ledger: Err(fault),
+        record: Err(fault),
         network,
         default_deny: ctx.cluster.read(|world| denies(world, &name.namespace)),
         trusting: BTreeSet::new(),

@@ -13,7 +13,7 @@ use subrosa_plan::{
         external::{ObservedExternal, late},
     },
     channel::closing,
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::fault::Fault,
 };
 
@@ -65,13 +65,13 @@ pub(super) async fn external_until(ctx: &Context, channel: &ChannelRef, secret: 
 
 impl Work<'_> {
     /// When the last of the certificates ends that the pods may present; none where that is not known, or not asked for.
-    pub(super) async fn presented_until(&self, ledger: &Ledger) -> Option<Timestamp> {
-        if !closing::asks_for_certificates(self.plan, ledger) {
+    pub(super) async fn presented_until(&self, record: &ChannelRecord) -> Option<Timestamp> {
+        if !closing::asks_for_certificates(self.plan, record) {
             return None;
         }
         match self.plan.external.as_deref() {
             // One that never had a certificate presents none.
-            None => Some(ledger.authority.leaves_until().unwrap_or(self.now)),
+            None => Some(record.authority.leaves_until().unwrap_or(self.now)),
             Some(secret) => external_until(self.ctx, self.name, secret).await,
         }
     }
@@ -79,25 +79,25 @@ impl Work<'_> {
     /// Takes the Secret with the trust files to what it should hold, and reads the certificate.
     pub(super) async fn trust_alone(
         &mut self,
-        ledger: Ledger,
+        record: ChannelRecord,
         version: u64,
         slot: Slot,
         files: &TrustFiles,
-    ) -> (Observation, Result<(), Fault>, Result<Ledger, Fault>) {
+    ) -> (Observation, Result<(), Fault>, Result<ChannelRecord, Fault>) {
         let (observed, certificate) = match self.plan.delivery {
             // Each pod asks for its own.
             Delivery::PodCertificate => (CurrentCertificate::OfEach.into(), Ok(())),
             Delivery::Secret => self.external().await,
         };
-        let ledger = match self.commit(ledger, version).await {
-            Ok(ledger) => ledger,
+        let record = match self.commit(record, version).await {
+            Ok(record) => record,
             Err(fault) => return (observed, Err(fault.clone()), Err(fault)),
         };
         let written = match &slot {
             Slot::Empty => self.write(&self.plan.secret_name, Leaf::None, files).await.map(Some),
             Slot::Ours(_) | Slot::Observed(_) => self.rewrite_trust(&slot, &slot.observe(&[]), files).await,
         };
-        (observed, written.and(certificate), Ok(ledger))
+        (observed, written.and(certificate), Ok(record))
     }
 
     /// The certificate that somebody else issues, as it is now.

@@ -7,9 +7,9 @@ use subrosa_plan::{
     keys as decide,
     keys::ObservedKey,
     record::{
+        channel::ChannelRecord,
         ended::Ended,
         keys::{KeyRecord, KeysOfMonth},
-        ledger::Ledger,
     },
     world::fault::Fault,
 };
@@ -27,29 +27,32 @@ type Noted = BTreeMap<(String, String), Vec<(Cohort, KeyRecord)>>;
 impl Work<'_> {
     /// Makes the keys as planned and keeps a record of each; ended cohorts stop rotating and stand in their own record
     /// alone from then on.
-    pub(super) async fn keys(&mut self, ledger: &mut Ledger) -> Result<BTreeMap<String, ObservedKey>, Fault> {
+    pub(super) async fn keys(
+        &mut self,
+        record: &mut ChannelRecord,
+    ) -> Result<BTreeMap<String, ObservedKey>, Fault> {
         let plan = self.plan;
         let Some(declaration) = &plan.declaration else { return Ok(BTreeMap::new()) };
         let policy = declaration.retention.as_deref();
-        self.recall(ledger).await?;
-        let found = keys::carry_out(self.vault, &plan.keys, ledger, self.now).await?;
+        self.recall(record).await?;
+        let found = keys::carry_out(self.vault, &plan.keys, record, self.now).await?;
         for key in &plan.keys {
             let Some(seen) = found.get(&key.name) else { continue };
-            let known = ledger.key_mut(&key.class, key.cohort);
+            let known = record.key_mut(&key.class, key.cohort);
             let newest = known.versions.len();
             known.versions.extend(seen.versions.clone());
             known.kept &= known.versions.len() == newest;
             let next = decide::next_rotation(key, seen);
             self.wake.extend(next.map(|next| later(next, decide::ROTATION_SLACK)));
         }
-        let ending = decide::ending(ledger, &plan.keys);
+        let ending = decide::ending(record, &plan.keys);
         keys::close(self.vault, &ending).await?;
         let mut noted = Noted::new();
         let mut note = |class: &str, cohort: Cohort, record| {
             noted.entry((class.to_owned(), cohort.month())).or_default().push((cohort, record));
         };
         for key in &plan.keys {
-            let Some(known) = ledger.key(&key.class, key.cohort).filter(|known| !known.kept) else {
+            let Some(known) = record.key(&key.class, key.cohort).filter(|known| !known.kept) else {
                 continue;
             };
             note(
@@ -67,18 +70,18 @@ impl Work<'_> {
         // Only now, when their own records have them.
         let ended: Vec<_> =
             ending.into_iter().map(|key| (key.class, key.cohort, !key.known.versions.is_empty())).collect();
-        ledger.settle_keys(&ended);
+        record.settle_keys(&ended);
         Ok(found)
     }
 
     /// Takes from the keys' own records what the Channel's does not say: a key that was made before is never made again,
     /// whatever became of the Channel's record.
-    async fn recall(&self, ledger: &mut Ledger) -> Result<(), Fault> {
-        if ledger.ended.is_none() {
-            ledger.ended = Some(self.ended().await.map_err(|error| setup(self.vault, &error))?);
+    async fn recall(&self, record: &mut ChannelRecord) -> Result<(), Fault> {
+        if record.ended.is_none() {
+            record.ended = Some(self.ended().await.map_err(|error| setup(self.vault, &error))?);
         }
         for key in &self.plan.keys {
-            let unknown = ledger.key(&key.class, key.cohort).is_none_or(|known| known.versions.is_empty());
+            let unknown = record.key(&key.class, key.cohort).is_none_or(|known| known.versions.is_empty());
             if !unknown {
                 continue;
             }
@@ -86,7 +89,7 @@ impl Work<'_> {
             let entry = self.vault.key_records.get(&path).await.map_err(|error| setup(self.vault, &error))?;
             let kept = entry.record.as_ref().and_then(|record| record.keys.get(&key.cohort.to_string()));
             if let Some(kept) = kept {
-                ledger.key_mut(&key.class, key.cohort).versions.extend(kept.versions.clone());
+                record.key_mut(&key.class, key.cohort).versions.extend(kept.versions.clone());
             }
         }
         Ok(())

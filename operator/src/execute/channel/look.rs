@@ -8,7 +8,7 @@ use subrosa_plan::{
         reissue_reason, secrets::Holds,
     },
     channel::Scope,
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::fault::Fault,
 };
 use subrosa_records::channels::Entry;
@@ -37,7 +37,7 @@ impl Work<'_> {
         let key = self.secret_key();
         let secrets = &self.ctx.cluster.secrets;
         // For a Channel that was never noted there is none of ours. Whether someone else's has the name, the API
-        // server says when it is created: then the ledger is there, and the next look reads it.
+        // server says when it is created: then the record is there, and the next look reads it.
         if entry.record.is_none() && !secrets.has(&key) {
             return Ok(Look::Read(Slot::Empty));
         }
@@ -58,7 +58,7 @@ impl Work<'_> {
     pub(super) async fn looked(
         &mut self,
         look: Look,
-        ledger: &Ledger,
+        record: &ChannelRecord,
         authority: &Authority,
         files: &TrustFiles,
     ) -> Result<Slot, Fault> {
@@ -67,8 +67,8 @@ impl Work<'_> {
             Look::Settled(settled) => settled,
         };
         let issuer = authority.usable.iter().find(|one| Some(one.version()) == settled.issuer());
-        let spec = permitted(self.plan.leaf.clone(), signing(ledger, authority));
-        let wanted = Wanted { spec: &spec, generations: &ledger.authority, trust: files };
+        let spec = permitted(self.plan.leaf.clone(), signing(record, authority));
+        let wanted = Wanted { spec: &spec, generations: &record.authority, trust: files };
         let observed = settled.observed(&spec, issuer.map(AuthorityCertificate::der), files);
         let nothing = |observed: &ObservedSecret| match self.plan.holds {
             Holds::Everything => reissue_reason(observed, wanted, self.now).is_none(),
@@ -77,13 +77,13 @@ impl Work<'_> {
         match observed.filter(nothing) {
             Some(observed) => Ok(Slot::Observed(Box::new(observed))),
             // Whatever is written is written on what is there now.
-            None => self.read(Some(ledger)).await,
+            None => self.read(Some(record)).await,
         }
     }
 
     /// Reads the Secret.
-    async fn read(&mut self, ledger: Option<&Ledger>) -> Result<Slot, Fault> {
-        let slot = self.slot(ledger).await?;
+    async fn read(&mut self, record: Option<&ChannelRecord>) -> Result<Slot, Fault> {
+        let slot = self.slot(record).await?;
         if let Slot::Ours(secret) = &slot
             // The watch tells of no others.
             && secret.labels().get(CHANNEL_LABEL) == Some(&self.name.name)
@@ -98,15 +98,15 @@ impl Work<'_> {
     pub(super) fn settle(
         &self,
         observed: &Observation,
-        ledger: &Result<Ledger, Fault>,
+        record: &Result<ChannelRecord, Fault>,
         authority: &Authority,
         files: &TrustFiles,
     ) {
-        let (Some(held), Ok(ledger)) = (observed.held(), ledger) else { return };
+        let (Some(held), Ok(record)) = (observed.held(), record) else { return };
         let settled = match held {
             CurrentCertificate::Issued(leaf) => {
                 let issuer = authority.usable.iter().find(|one| Some(one.version()) == leaf.issuer);
-                let spec = permitted(self.plan.leaf.clone(), signing(ledger, authority));
+                let spec = permitted(self.plan.leaf.clone(), signing(record, authority));
                 issuer.and_then(|issuer| Settled::of(leaf, &spec, issuer.der(), files))
             }
             CurrentCertificate::External(_) | CurrentCertificate::OfEach => Some(Settled::trust_alone(files)),
@@ -122,8 +122,11 @@ impl Work<'_> {
 }
 
 /// The generation that signs, where its certificate fits the transit key.
-pub(super) fn signing<'a>(ledger: &Ledger, authority: &'a Authority) -> Option<&'a AuthorityCertificate> {
-    let signing = ledger.authority.signing().map(|signing| signing.version);
+pub(super) fn signing<'a>(
+    record: &ChannelRecord,
+    authority: &'a Authority,
+) -> Option<&'a AuthorityCertificate> {
+    let signing = record.authority.signing().map(|signing| signing.version);
     authority.usable.iter().find(|one| Some(one.version()) == signing)
 }
 

@@ -1,9 +1,9 @@
 //! One Channel, from what is seen to what is reported. The order is fixed:
 //!
-//! 1. observe: the ledger, the peers' authorities, the Secret;
+//! 1. observe: the record, the peers' authorities, the Secret;
 //! 2. plan;
 //! 3. **withdraw**: network policy, trust files, access; whatever else may fail later;
-//! 4. note in the ledger what is about to be made and opened;
+//! 4. note in the record what is about to be made and opened;
 //! 5. data keys, then the authority, then the leaf (noted before it is signed);
 //! 6. **grant**: access, then the network policy;
 //! 7. prune what the Channel had under another name;
@@ -42,7 +42,7 @@ use subrosa_plan::{
         applied::{Applied, Restart},
     },
     consent::extra_trust,
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::{domain, fault::Fault},
 };
 use subrosa_records::channels::Entry;
@@ -56,7 +56,7 @@ use crate::{
 
 pub use self::slow::meanwhile;
 
-/// The CA certificates that each peer's ledger has.
+/// The CA certificates that each peer's record has.
 type Authorities = BTreeMap<ChannelRef, Vec<String>>;
 
 /// What became of a plan.
@@ -103,7 +103,7 @@ pub async fn carry_out(
     let entry = match &vault {
         Ok(vault) => {
             vault.unsettle(id);
-            match meanwhile(ctx, name, vault.ledgers.get(id)).await {
+            match meanwhile(ctx, name, vault.channel_records.get(id)).await {
                 Ok(entry) => is_this_one(ctx, channel, name, &entry).await.map(|()| entry),
                 Err(error) => Err(vault.fault(&error)),
             }
@@ -111,12 +111,12 @@ pub async fn carry_out(
         Err(fault) => Err(fault.clone()),
     };
     let last_known = match (&entry, &vault) {
-        (Err(_), Ok(vault)) => vault.ledgers.last_known(id),
+        (Err(_), Ok(vault)) => vault.channel_records.last_known(id),
         _ => None,
     };
     let mut plan = ctx.cluster.read(|world| match (&entry, &last_known) {
         (Ok(entry), _) => plan::plan(channel, name, world, entry.record.as_ref(), now),
-        (Err(_), Some(ledger)) => plan::plan(channel, name, world, Some(ledger), now),
+        (Err(_), Some(record)) => plan::plan(channel, name, world, Some(record), now),
         (Err(_), None) => plan::plan_withdrawals(channel, name, world, now),
     })?;
     let api = objects::namespaced(&ctx.client, &name.namespace);
@@ -143,7 +143,7 @@ pub async fn carry_out(
         Ok(vault) => vault,
         Err(fault) => {
             return Ok(outcome(
-                degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed, now).await,
+                degraded::without_record(ctx, channel, name, &plan, fault, narrowed, now).await,
             ));
         }
     };
@@ -168,9 +168,9 @@ pub async fn carry_out(
     };
     let applied = match known {
         Ok((entry, authorities)) => work.all(entry, authorities, narrowed).await,
-        Err((fault, ledger)) => {
-            work.withdraw_known_trust(ledger.as_ref()).await;
-            degraded::without_ledger(ctx, channel, name, &plan, fault, narrowed, now).await
+        Err((fault, record)) => {
+            work.withdraw_known_trust(record.as_ref()).await;
+            degraded::without_record(ctx, channel, name, &plan, fault, narrowed, now).await
         }
     };
     let (wake_at, news) = (work.wake.into_iter().min(), work.news);
@@ -211,29 +211,29 @@ impl Work<'_> {
         let closes =
             narrowed.is_ok() && trust.is_ok() && !network::is_foreign(self.ctx, self.channel, self.name);
         let withdrawn = trust.and(access);
-        let before = entry.record.clone().unwrap_or_else(|| self.first_ledger());
+        let before = entry.record.clone().unwrap_or_else(|| self.first_record());
         let presented = self.presented_until(&before).await;
         let intent = self.intent(before.clone(), withdrawn.is_ok(), closes, presented);
         let entry = match self.note(entry, intent).await {
             Ok(entry) => entry,
             Err(fault) => {
                 let (ctx, channel, name) = (self.ctx, self.channel, self.name);
-                return degraded::without_ledger(ctx, channel, name, plan, fault, narrowed, self.now).await;
+                return degraded::without_record(ctx, channel, name, plan, fault, narrowed, self.now).await;
             }
         };
         let version = entry.version;
-        let mut ledger = entry.record.unwrap_or(before);
-        let keys = self.keys(&mut ledger).await;
-        let certified = self.certify(ledger, version, slot, &authorities).await;
-        let access = self.access(&withdrawn, &certified.ledger).await;
+        let mut record = entry.record.unwrap_or(before);
+        let keys = self.keys(&mut record).await;
+        let certified = self.certify(record, version, slot, &authorities).await;
+        let access = self.access(&withdrawn, &certified.record).await;
         let network = match narrowed {
             Err(fault) => Err(fault),
             Ok(()) => network::open(self.ctx, self.channel, self.name, plan).await,
         };
         let may_prune = network.is_ok() && certified.certificate.is_ok();
-        self.keep_or_prune(certified.ledger.as_ref().ok(), &authorities, may_prune).await;
+        self.keep_or_prune(certified.record.as_ref().ok(), &authorities, may_prune).await;
         let mut applied = Applied {
-            ledger: certified.ledger,
+            record: certified.record,
             observed: certified.observed,
             certificate: certified.certificate,
             authority: certified.authority,
@@ -252,49 +252,49 @@ impl Work<'_> {
         applied
     }
 
-    fn first_ledger(&self) -> Ledger {
+    fn first_record(&self) -> ChannelRecord {
         let uid = self
             .ctx
             .cluster
             .read(|world| world.namespaces.get(&self.name.namespace).map(|facts| facts.uid.clone()));
         let domain = self.plan.domain.metadata.name.as_deref().unwrap_or_default();
-        Ledger::new(self.name.clone(), uid.as_deref().unwrap_or_default(), domain)
+        ChannelRecord::new(self.name.clone(), uid.as_deref().unwrap_or_default(), domain)
     }
 
-    /// The ledger as it must be before anything is made or opened.
+    /// The record as it must be before anything is made or opened.
     fn intent(
         &mut self,
-        before: Ledger,
+        before: ChannelRecord,
         withdrawn: bool,
         closes: bool,
         presented: Option<Timestamp>,
-    ) -> Ledger {
-        let mut ledger = self.plan.remember(before, closes, presented, self.now);
-        self.settle_closing(&mut ledger, closes);
+    ) -> ChannelRecord {
+        let mut record = self.plan.remember(before, closes, presented, self.now);
+        self.settle_closing(&mut record, closes);
         if self.plan.declaration.is_some() {
             for key in &self.plan.keys {
-                ledger.key_mut(&key.class, key.cohort).closed = false;
+                record.key_mut(&key.class, key.cohort).closed = false;
             }
         }
         // What could not be withdrawn must not be forgotten, and what is Stalled keeps what it has.
-        if withdrawn || ledger.access.is_none() {
+        if withdrawn || record.access.is_none() {
             match self.plan.scope {
-                Scope::Full | Scope::Audit => ledger.access.clone_from(&self.plan.access),
+                Scope::Full | Scope::Audit => record.access.clone_from(&self.plan.access),
                 Scope::Frozen => {
-                    ledger.access = ledger.access.filter(|had| self.plan.access.as_ref() == Some(had))
+                    record.access = record.access.filter(|had| self.plan.access.as_ref() == Some(had))
                 }
                 Scope::Stalled(_) => {}
             }
         }
-        ledger
+        record
     }
 
-    /// Writes the ledger where it says something new.
-    async fn note(&self, known: Entry, ledger: Ledger) -> Result<Entry, Fault> {
-        if known.record.as_ref() == Some(&ledger) {
+    /// Writes the record where it says something new.
+    async fn note(&self, known: Entry, record: ChannelRecord) -> Result<Entry, Fault> {
+        if known.record.as_ref() == Some(&record) {
             return Ok(known);
         }
-        let written = self.vault.ledgers.put(&self.plan.id, ledger, known.version).await;
+        let written = self.vault.channel_records.put(&self.plan.id, record, known.version).await;
         written.map_err(|error| self.vault.fault(&error))
     }
 
@@ -302,7 +302,7 @@ impl Work<'_> {
     async fn access(
         &self,
         withdrawn: &Result<(), Fault>,
-        ledger: &Result<Ledger, Fault>,
+        record: &Result<ChannelRecord, Fault>,
     ) -> Result<(), Fault> {
         if !matches!(self.plan.scope, Scope::Full | Scope::Audit) {
             return withdrawn.clone();
@@ -310,7 +310,7 @@ impl Work<'_> {
         withdrawn.clone()?;
         match &self.plan.access {
             Some(wanted) => {
-                ledger.as_ref().map_err(Clone::clone)?;
+                record.as_ref().map_err(Clone::clone)?;
                 // Access that nobody would withdraw when the domain goes is not given.
                 if !domain::withdraws_access(&self.plan.domain) {
                     let domain = self.plan.domain.metadata.name.as_deref().unwrap_or_default();

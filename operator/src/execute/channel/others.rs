@@ -6,7 +6,7 @@ use kube::{
     ResourceExt as _,
     api::{DeleteParams, ListParams, Preconditions},
 };
-use subrosa_plan::{certificate::ObservedSecret, record::ledger::Ledger, world::fault::Fault};
+use subrosa_plan::{certificate::ObservedSecret, record::channel::ChannelRecord, world::fault::Fault};
 
 use super::{Authorities, Work};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 
 impl Work<'_> {
     /// The Secrets of this Channel beside the one it declares.
-    pub(super) async fn others(&mut self, ledger: Option<&Ledger>) -> Result<Vec<Secret>, Fault> {
+    pub(super) async fn others(&mut self, record: Option<&ChannelRecord>) -> Result<Vec<Secret>, Fault> {
         let mut others = Vec::new();
         for name in self.ctx.cluster.secrets.of(self.name) {
             if name == self.plan.secret_name {
@@ -28,7 +28,7 @@ impl Work<'_> {
             let found = self.secrets.get_opt(&name).await;
             let found = found.map_err(|error| objects::fault(&format!("reading Secret {name}"), &error))?;
             if let Some(secret) = found {
-                others.extend(self.claim(secret, ledger).await?);
+                others.extend(self.claim(secret, record).await?);
             }
         }
         Ok(others)
@@ -37,12 +37,12 @@ impl Work<'_> {
     /// Takes away trust from the other Secrets, as from the one that is declared.
     pub(super) async fn withdraw_elsewhere(
         &mut self,
-        ledger: &Ledger,
+        record: &ChannelRecord,
         authorities: &Authorities,
     ) -> Result<(), Fault> {
         let mut outcome = Ok(());
-        for secret in self.others(Some(ledger)).await? {
-            outcome = outcome.and(self.withdraw_trust(Some(ledger), &secret, authorities).await);
+        for secret in self.others(Some(record)).await? {
+            outcome = outcome.and(self.withdraw_trust(Some(record), &secret, authorities).await);
         }
         outcome
     }
@@ -51,11 +51,11 @@ impl Work<'_> {
     /// what is declared is in force.
     pub(super) async fn keep_or_prune(
         &mut self,
-        ledger: Option<&Ledger>,
+        record: Option<&ChannelRecord>,
         authorities: &Authorities,
         may_prune: bool,
     ) {
-        let others = match self.others(ledger).await {
+        let others = match self.others(record).await {
             Ok(others) => others,
             Err(fault) => return self.warn(&fault),
         };

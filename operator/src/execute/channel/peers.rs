@@ -16,7 +16,7 @@ use subrosa_plan::{
     },
     channel::Plan,
     consent::{connection::Connection, extra_trust::ExtraTrust},
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::{
         fault::Fault,
         pem::{certificates, encode},
@@ -26,10 +26,10 @@ use subrosa_plan::{
 use super::{Authorities, Work, external};
 use crate::{context::Context, execute::objects, observe::DomainVault, pki};
 
-/// The CA certificates of the Channels with which connections are open, from their ledgers.
+/// The CA certificates of the Channels with which connections are open, from their records.
 ///
 /// # Errors
-/// When a ledger cannot be read: that must not look like a peer without an authority.
+/// When a record cannot be read: that must not look like a peer without an authority.
 pub(super) async fn authorities(
     ctx: &Context,
     vault: &DomainVault,
@@ -37,8 +37,8 @@ pub(super) async fn authorities(
 ) -> Result<Authorities, Fault> {
     let mut found = BTreeMap::new();
     for peer in open_peers(plan) {
-        let ledger = ledger_of(ctx, vault, peer).await?;
-        found.insert(peer.clone(), ledger.map(|ledger| ledger.authority.trusted()).unwrap_or_default());
+        let record = record_of(ctx, vault, peer).await?;
+        found.insert(peer.clone(), record.map(|record| record.authority.trusted()).unwrap_or_default());
     }
     Ok(found)
 }
@@ -61,8 +61,8 @@ pub(super) fn last_known_authorities(
     let known = |peer: &ChannelRef| {
         let uid = ctx.cluster.read(|world| Some(world.namespaces.get(&peer.namespace)?.uid.clone()))?;
         let id = ChannelId::mint(&uid, &peer.name);
-        let ledger = vault.ledgers.last_known(&id).map(|ledger| ledger.authority.trusted());
-        Some((peer.clone(), ledger.or_else(|| by_id.get(&id).cloned())?))
+        let record = vault.channel_records.last_known(&id).map(|record| record.authority.trusted());
+        Some((peer.clone(), record.or_else(|| by_id.get(&id).cloned())?))
     };
     open_peers(plan).into_iter().filter_map(known).collect()
 }
@@ -71,10 +71,14 @@ fn open_peers(plan: &Plan) -> BTreeSet<&ChannelRef> {
     plan.open_channels(Direction::Ingress).chain(plan.open_channels(Direction::Egress)).collect()
 }
 
-async fn ledger_of(ctx: &Context, vault: &DomainVault, peer: &ChannelRef) -> Result<Option<Ledger>, Fault> {
+async fn record_of(
+    ctx: &Context,
+    vault: &DomainVault,
+    peer: &ChannelRef,
+) -> Result<Option<ChannelRecord>, Fault> {
     let uid = ctx.cluster.read(|world| Some(world.namespaces.get(&peer.namespace)?.uid.clone()));
     let Some(uid) = uid else { return Ok(None) };
-    let entry = vault.ledgers.get(&ChannelId::mint(&uid, &peer.name)).await;
+    let entry = vault.channel_records.get(&ChannelId::mint(&uid, &peer.name)).await;
     Ok(entry.map_err(|error| vault.fault(&error))?.record)
 }
 
@@ -101,14 +105,14 @@ impl Work<'_> {
     /// What is known of the peers that are to trust this authority; asked only while one is introduced.
     ///
     /// # Errors
-    /// When a peer's ledger cannot be read.
-    pub(super) async fn peers(&self, ledger: &Ledger) -> Result<BTreeMap<String, PeerFacts>, Fault> {
+    /// When a peer's record cannot be read.
+    pub(super) async fn peers(&self, record: &ChannelRecord) -> Result<BTreeMap<String, PeerFacts>, Fault> {
         let mut facts = BTreeMap::new();
         for peer in open_peers(self.plan) {
             let mut known = PeerFacts::default();
-            if let Some(published) = ledger.authority.published() {
-                let theirs = ledger_of(self.ctx, self.vault, peer).await?;
-                known.leaves = Leaves::of(theirs.and_then(|ledger| ledger.authority.leaves_until()));
+            if let Some(published) = record.authority.published() {
+                let theirs = record_of(self.ctx, self.vault, peer).await?;
+                known.leaves = Leaves::of(theirs.and_then(|record| record.authority.leaves_until()));
                 if let Some(secret) = self.external_secret(peer) {
                     let until = external::external_until(self.ctx, peer, &secret).await;
                     known.leaves = known.leaves.and_external(until);

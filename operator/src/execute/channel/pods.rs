@@ -1,6 +1,6 @@
 //! What the Channel's pods ask for: certificates for keys that kubelet made.
 //!
-//! All that wait are answered together, with one note in the ledger before anything is signed: fifty pods of a
+//! All that wait are answered together, with one note in the record before anything is signed: fifty pods of a
 //! Deployment are one write.
 
 use jiff::SignedDuration;
@@ -9,7 +9,7 @@ use subrosa_plan::{
     certificate::LeafSpec,
     pod_certificate::{self, Refusal, RequestAnswer},
     record::{
-        ledger::Ledger,
+        channel::ChannelRecord,
         pods::{Issued, Names},
     },
     world::{fault::Fault, request::Request},
@@ -40,51 +40,51 @@ struct Judged {
 impl Work<'_> {
     /// Answers the requests of the Channel's pods, as far as that can be done now.
     pub(super) async fn pods(&mut self, certified: Certified, authority: &Authority) -> Certified {
-        let Ok(before) = &certified.ledger else { return certified };
+        let Ok(before) = &certified.record else { return certified };
         let (requests, pods) = self.ctx.cluster.read(|world| {
             let tidied = pod_certificate::tidied(before.pods.clone(), self.name, world, self.now);
             (pod_certificate::of_channel(self.name, world, self.now), tidied)
         });
-        let mut ledger = Ledger { pods, ..before.clone() };
-        let signing = ledger.authority.signing().map(|signing| signing.version);
+        let mut record = ChannelRecord { pods, ..before.clone() };
+        let signing = record.authority.signing().map(|signing| signing.version);
         // A blocked authority signs nothing new, here as elsewhere.
         let issuer = authority.usable.iter().find(|one| Some(one.version()) == signing);
         let issuer = issuer.filter(|_| certified.authority.is_ok());
         let mut judged = Judged::default();
         for (name, request) in requests {
             let key = ObjectKey { namespace: self.name.namespace.clone(), name };
-            self.judge(key, request, issuer, &mut ledger, &mut judged);
+            self.judge(key, request, issuer, &mut record, &mut judged);
         }
         for (key, request, refusal) in &judged.waiting {
             self.tell(key, request, refusal).await;
         }
-        let written = if ledger == *before { Ok(()) } else { self.note_pods(&ledger).await };
+        let written = if record == *before { Ok(()) } else { self.note_pods(&record).await };
         if let Err(fault) = written {
-            return Certified { ledger: Err(fault), ..certified };
+            return Certified { record: Err(fault), ..certified };
         }
         let answered = self.answer(judged, issuer).await;
-        Certified { ledger: Ok(ledger), certificate: certified.certificate.and(answered), ..certified }
+        Certified { record: Ok(record), certificate: certified.certificate.and(answered), ..certified }
     }
 
-    /// Decides on one request; what is to be issued is noted in `ledger`.
+    /// Decides on one request; what is to be issued is noted in `record`.
     fn judge(
         &mut self,
         key: ObjectKey,
         request: Request,
         issuer: Option<&AuthorityCertificate>,
-        ledger: &mut Ledger,
+        record: &mut ChannelRecord,
         judged: &mut Judged,
     ) {
         let Some(issuer) = issuer else { return };
-        let again = ledger.pods.as_ref().and_then(|pods| {
+        let again = record.pods.as_ref().and_then(|pods| {
             pods.without_unsigned(&request.pod_uid, |serial| self.vault.is_unsigned(serial))
         });
-        let (pods, permitted) = (again.as_ref().or(ledger.pods.as_ref()), issuer.permitted_dns());
+        let (pods, permitted) = (again.as_ref().or(record.pods.as_ref()), issuer.permitted_dns());
         match pod_certificate::answer(&request, self.channel, self.name, self.plan, pods, permitted, self.now)
         {
             RequestAnswer::Issue(spec) => {
-                ledger.pods = again.or(ledger.pods.take());
-                match self.noted(key.clone(), request.clone(), *spec, issuer, ledger) {
+                record.pods = again.or(record.pods.take());
+                match self.noted(key.clone(), request.clone(), *spec, issuer, record) {
                     Ok(noted) => judged.noted.push(noted),
                     Err(refusal) => judged.waiting.push((key, request, refusal)),
                 }
@@ -103,7 +103,7 @@ impl Work<'_> {
         request: Request,
         spec: LeafSpec,
         issuer: &AuthorityCertificate,
-        ledger: &mut Ledger,
+        record: &mut ChannelRecord,
     ) -> Result<Noted, Refusal> {
         spec.validate().map_err(|problem| Refusal {
             reason: "CertificateRefused",
@@ -119,10 +119,10 @@ impl Work<'_> {
             not_after: validity.not_after,
             renew_at,
         };
-        let pods = ledger.pods.take().unwrap_or_default();
-        ledger.pods = Some(pods.noted(&request.pod_uid, Names::of(&spec), issued, self.now));
-        ledger.authority =
-            std::mem::take(&mut ledger.authority).with_leaf(issuer.version(), validity.not_after);
+        let pods = record.pods.take().unwrap_or_default();
+        record.pods = Some(pods.noted(&request.pod_uid, Names::of(&spec), issued, self.now));
+        record.authority =
+            std::mem::take(&mut record.authority).with_leaf(issuer.version(), validity.not_after);
         Ok(Noted { key, request, spec, serial, validity, renew_at })
     }
 
@@ -149,10 +149,10 @@ impl Work<'_> {
         }
     }
 
-    async fn note_pods(&self, ledger: &Ledger) -> Result<(), Fault> {
-        let known = self.vault.ledgers.get(&self.plan.id).await;
+    async fn note_pods(&self, record: &ChannelRecord) -> Result<(), Fault> {
+        let known = self.vault.channel_records.get(&self.plan.id).await;
         let known = known.map_err(|error| self.vault.fault(&error))?;
-        self.note(known, ledger.clone()).await.map(|_| ())
+        self.note(known, record.clone()).await.map(|_| ())
     }
 
     /// Answers what was judged; one that fails holds up no other. The first fault comes back.

@@ -1,4 +1,4 @@
-//! The authority and the leaf: noted in the ledger, then signed, then written.
+//! The authority and the leaf: noted in the record, then signed, then written.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -8,7 +8,7 @@ use subrosa_plan::{
         secrets::Holds,
     },
     channel::Scope,
-    record::{issuances::Issuance, ledger::Ledger},
+    record::{channel::ChannelRecord, issuances::Issuance},
     world::{certificate::Validity, fault::Fault},
 };
 use subrosa_records::channels::Entry;
@@ -36,11 +36,11 @@ pub(super) struct Certified {
     pub observed: Observation,
     /// What keeps the certificate that should be there from being there.
     pub certificate: Result<(), Fault>,
-    /// The ledger as it stands.
-    pub ledger: Result<Ledger, Fault>,
+    /// The record as it stands.
+    pub record: Result<ChannelRecord, Fault>,
 }
 
-/// A leaf that the ledger says will be signed.
+/// A leaf that the record says will be signed.
 struct Noted<'a> {
     serial: Serial,
     validity: Validity,
@@ -51,42 +51,42 @@ impl Work<'_> {
     /// Takes the authority as far as it goes, and the Secret to what it should hold.
     pub(super) async fn certify(
         &mut self,
-        ledger: Ledger,
+        record: ChannelRecord,
         version: u64,
         look: Result<Look, Fault>,
         authorities: &Authorities,
     ) -> Certified {
-        let (blocked, authority) = self.authority(&ledger).await;
+        let (blocked, authority) = self.authority(&record).await;
         self.wake.extend(authority.wake_at);
         self.news.extend(authority.news.iter().map(|news| ("AuthorityChanged", news.clone())));
-        let ledger = Ledger { authority: authority.generations.clone(), ..ledger };
+        let record = ChannelRecord { authority: authority.generations.clone(), ..record };
         let files = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
         let slot = match look {
-            Ok(look) => self.looked(look, &ledger, &authority, &files).await,
+            Ok(look) => self.looked(look, &record, &authority, &files).await,
             Err(fault) => Err(fault),
         };
         let slot = match slot {
             Ok(slot) => slot,
             Err(fault) => {
-                let ledger = self.commit(ledger, version).await;
+                let record = self.commit(record, version).await;
                 let observed = Observation::Unknown;
-                return Certified { authority: blocked, observed, certificate: Err(fault), ledger };
+                return Certified { authority: blocked, observed, certificate: Err(fault), record };
             }
         };
-        let (observed, certificate, ledger) = match self.plan.holds {
-            Holds::Everything => self.leaf(ledger, version, slot, &authority, &files, blocked.is_ok()).await,
-            Holds::Trust => self.trust_alone(ledger, version, slot, &files).await,
+        let (observed, certificate, record) = match self.plan.holds {
+            Holds::Everything => self.leaf(record, version, slot, &authority, &files, blocked.is_ok()).await,
+            Holds::Trust => self.trust_alone(record, version, slot, &files).await,
         };
         if certificate.is_ok() {
-            self.settle(&observed, &ledger, &authority, &files);
+            self.settle(&observed, &record, &authority, &files);
         }
-        self.pods(Certified { authority: blocked, observed, certificate, ledger }, &authority).await
+        self.pods(Certified { authority: blocked, observed, certificate, record }, &authority).await
     }
 
     /// The authority after its steps; a blocked one still has what it had.
-    async fn authority(&self, ledger: &Ledger) -> (Result<(), Fault>, Authority) {
-        let (plan, generations) = (self.plan, ledger.authority.clone());
-        let stepped = match self.peers(ledger).await {
+    async fn authority(&self, record: &ChannelRecord) -> (Result<(), Fault>, Authority) {
+        let (plan, generations) = (self.plan, record.authority.clone());
+        let stepped = match self.peers(record).await {
             Ok(peers) => {
                 authority::carry_out(
                     self.vault,
@@ -114,15 +114,15 @@ impl Work<'_> {
     /// the Secret after that, judged as if it had been found.
     async fn leaf(
         &mut self,
-        mut ledger: Ledger,
+        mut record: ChannelRecord,
         version: u64,
         slot: Slot,
         authority: &Authority,
         files: &TrustFiles,
         may_issue: bool,
-    ) -> (Observation, Result<(), Fault>, Result<Ledger, Fault>) {
+    ) -> (Observation, Result<(), Fault>, Result<ChannelRecord, Fault>) {
         let observed = slot.observe(&authority.usable);
-        let issuer = signing(&ledger, authority);
+        let issuer = signing(&record, authority);
         let declared = match observed.leaf() {
             // What is Stalled keeps the names it has; only a leaf of ours can say which.
             Some(leaf) if leaf.issuer.is_some() && matches!(self.plan.scope, Scope::Stalled(_)) => {
@@ -131,16 +131,16 @@ impl Work<'_> {
             _ => self.plan.leaf.clone(),
         };
         let spec = permitted(declared, issuer);
-        let wanted = Wanted { spec: &spec, generations: &ledger.authority, trust: files };
+        let wanted = Wanted { spec: &spec, generations: &record.authority, trust: files };
         let reason = reissue_reason(&observed, wanted, self.now);
         let noted = match (&reason, issuer) {
             (Some(reason), Some(issuer)) if may_issue && reason.needs_new_leaf() => {
-                Some(self.admit(&mut ledger, reason, &observed, &spec, issuer))
+                Some(self.admit(&mut record, reason, &observed, &spec, issuer))
             }
             _ => None,
         };
-        let ledger = match self.commit(ledger, version).await {
-            Ok(ledger) => ledger,
+        let record = match self.commit(record, version).await {
+            Ok(record) => record,
             Err(fault) => return (self.seen(&observed), Err(fault.clone()), Err(fault)),
         };
         let (noted, limited) = match noted {
@@ -155,13 +155,13 @@ impl Work<'_> {
         let after = match written {
             Ok(Some(slot)) => slot.observe(&authority.usable),
             Ok(None) => observed,
-            Err(fault) => return (self.seen(&observed), Err(fault), Ok(ledger)),
+            Err(fault) => return (self.seen(&observed), Err(fault), Ok(record)),
         };
         let seen = self.seen(&after);
         if let Some(fault) = limited {
-            return (seen, Err(fault), Ok(ledger));
+            return (seen, Err(fault), Ok(record));
         }
-        let wanted = Wanted { spec: &spec, generations: &ledger.authority, trust: files };
+        let wanted = Wanted { spec: &spec, generations: &record.authority, trust: files };
         let certificate = match (reissue_reason(&after, wanted, self.now), after.leaf()) {
             (None, Some(leaf)) => {
                 self.wake.push(reissue::renewal(leaf, &spec));
@@ -174,7 +174,7 @@ impl Work<'_> {
                 Err(Fault::new("CertificateNotReady", "the Secret holds no readable certificate"))
             }
         };
-        (seen, certificate, Ok(ledger))
+        (seen, certificate, Ok(record))
     }
 
     fn seen(&self, found: &ObservedSecret) -> Observation {
@@ -184,15 +184,15 @@ impl Work<'_> {
     /// Notes an issuance, if one more is allowed now.
     fn admit<'a>(
         &self,
-        ledger: &mut Ledger,
+        record: &mut ChannelRecord,
         reason: &Reason,
         observed: &ObservedSecret,
         spec: &LeafSpec,
         issuer: &'a AuthorityCertificate,
     ) -> Result<Noted<'a>, Fault> {
-        ledger.issuances =
-            std::mem::take(&mut ledger.issuances).without(|serial| self.vault.is_unsigned(serial));
-        ledger
+        record.issuances =
+            std::mem::take(&mut record.issuances).without(|serial| self.vault.is_unsigned(serial));
+        record
             .issuances
             .admit(reason, observed.serial(), self.now)
             .map_err(|limited| Fault::new("IssuanceLimited", limited.to_string()))?;
@@ -207,9 +207,9 @@ impl Work<'_> {
             reason: reason.name().to_owned(),
             not_after: Some(validity.not_after),
         };
-        ledger.issuances = std::mem::take(&mut ledger.issuances).noted(issuance);
-        ledger.authority =
-            std::mem::take(&mut ledger.authority).with_leaf(issuer.version(), validity.not_after);
+        record.issuances = std::mem::take(&mut record.issuances).noted(issuance);
+        record.authority =
+            std::mem::take(&mut record.authority).with_leaf(issuer.version(), validity.not_after);
         Ok(Noted { serial, validity, issuer })
     }
 
@@ -267,12 +267,12 @@ impl Work<'_> {
         self.write(&secret.name_any(), Leaf::Kept(secret), files).await.map(Some)
     }
 
-    /// Writes the ledger as it is after the authority's steps and before the leaf is signed.
-    pub(super) async fn commit(&self, ledger: Ledger, version: u64) -> Result<Ledger, Fault> {
-        let known = self.vault.ledgers.get(&self.plan.id).await;
+    /// Writes the record as it is after the authority's steps and before the leaf is signed.
+    pub(super) async fn commit(&self, record: ChannelRecord, version: u64) -> Result<ChannelRecord, Fault> {
+        let known = self.vault.channel_records.get(&self.plan.id).await;
         let known = known.map_err(|error| crate::observe::vaults::fault(&error))?;
         let known = if known.version == version { known } else { Entry { record: None, version } };
-        self.note(known, ledger.clone()).await?;
-        Ok(ledger)
+        self.note(known, record.clone()).await?;
+        Ok(record)
     }
 }

@@ -6,7 +6,7 @@ use subrosa_plan::{
     certificate::{ObservedSecret, trust_sources},
     channel::{Scope, closing},
     consent::{connection::Connection, extra_trust::ExtraTrust},
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     world::fault::Fault,
 };
 use subrosa_records::channels::Entry;
@@ -34,10 +34,10 @@ impl Work<'_> {
         slot: &Result<Look, Fault>,
         authorities: &Authorities,
     ) -> Withdrawn {
-        let Some(ledger) = &entry.record else { return Withdrawn { trust: Ok(()), access: Ok(()) } };
+        let Some(record) = &entry.record else { return Withdrawn { trust: Ok(()), access: Ok(()) } };
         let trust = match slot {
             Ok(Look::Read(Slot::Ours(secret))) => {
-                self.withdraw_trust(Some(ledger), secret, authorities).await
+                self.withdraw_trust(Some(record), secret, authorities).await
             }
             // It trusts whom it should already; or what is mounted may be under another name.
             Ok(Look::Settled(_) | Look::Read(Slot::Observed(_) | Slot::Empty)) => Ok(()),
@@ -45,25 +45,25 @@ impl Work<'_> {
             Err(fault) if objects::is_foreign(fault) => Ok(()),
             Err(fault) => Err(fault.clone()),
         };
-        let elsewhere = self.withdraw_elsewhere(ledger, authorities).await;
-        let access = self.withdraw_access(ledger).await;
+        let elsewhere = self.withdraw_elsewhere(record, authorities).await;
+        let access = self.withdraw_access(record).await;
         Withdrawn { trust: trust.and(elsewhere), access }
     }
 
     /// Takes away trust as far as that is known while Vault does not answer.
-    pub(super) async fn withdraw_known_trust(&mut self, ledger: Option<&Ledger>) {
+    pub(super) async fn withdraw_known_trust(&mut self, record: Option<&ChannelRecord>) {
         let mut held = Vec::new();
-        match self.slot(ledger).await {
+        match self.slot(record).await {
             Ok(Slot::Ours(secret)) => held.push(*secret),
             Ok(Slot::Empty | Slot::Observed(_)) => {}
             Err(fault) => self.warn(&fault),
         }
-        match self.others(ledger).await {
+        match self.others(record).await {
             Ok(others) => held.extend(others),
             Err(fault) => self.warn(&fault),
         }
         for secret in held {
-            if let Err(fault) = self.narrow_trust(ledger, &secret).await {
+            if let Err(fault) = self.narrow_trust(record, &secret).await {
                 self.warn(&fault);
             }
         }
@@ -73,17 +73,17 @@ impl Work<'_> {
         tracing::warn!(channel = %self.name, reason = fault.reason, "{}", fault.message);
     }
 
-    async fn narrow_trust(&mut self, ledger: Option<&Ledger>, secret: &Secret) -> Result<(), Fault> {
+    async fn narrow_trust(&mut self, record: Option<&ChannelRecord>, secret: &Secret) -> Result<(), Fault> {
         let ObservedSecret::Present(found) = certificate::observe(secret, &[]) else { return Ok(()) };
         let authorities = peers::last_known_authorities(self.ctx, self.vault, self.plan, &found.trust);
-        self.withdraw_trust(ledger, secret, &authorities).await
+        self.withdraw_trust(record, secret, &authorities).await
     }
 
     /// Rewrites the trust files where they trust more than they should. Nothing new is trusted by it:
-    /// that waits until the ledger has noted it as open.
+    /// that waits until the record has noted it as open.
     pub(super) async fn withdraw_trust(
         &mut self,
-        ledger: Option<&Ledger>,
+        record: Option<&ChannelRecord>,
         secret: &Secret,
         authorities: &Authorities,
     ) -> Result<(), Fault> {
@@ -93,8 +93,8 @@ impl Work<'_> {
             return Ok(());
         }
         let noted =
-            |connection: &Connection| ledger.is_none_or(|ledger| ledger.open.contains(&connection.key()));
-        let extra = |one: &ExtraTrust| ledger.is_none_or(|ledger| ledger.extra_trust.contains(&one.key));
+            |connection: &Connection| record.is_none_or(|record| record.open.contains(&connection.key()));
+        let extra = |one: &ExtraTrust| record.is_none_or(|record| record.extra_trust.contains(&one.key));
         let kept = self.trust(
             self.plan.connections.iter().filter(|one| noted(one)),
             self.plan.extra_trust.iter().filter(|one| extra(one)),
@@ -106,9 +106,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn withdraw_access(&mut self, ledger: &Ledger) -> Result<(), Fault> {
+    async fn withdraw_access(&mut self, record: &ChannelRecord) -> Result<(), Fault> {
         // A Stalled Channel may be a bad edit: who has access keeps it.
-        let Some(had) = ledger.access.as_ref().filter(|_| !matches!(self.plan.scope, Scope::Stalled(_)))
+        let Some(had) = record.access.as_ref().filter(|_| !matches!(self.plan.scope, Scope::Stalled(_)))
         else {
             return Ok(());
         };
@@ -135,13 +135,13 @@ impl Work<'_> {
     }
 
     /// Takes those withdrawn connections out of the record of which nothing can still run, and tells of them.
-    pub(super) fn settle_closing(&mut self, ledger: &mut Ledger, withdrawn: bool) {
+    pub(super) fn settle_closing(&mut self, record: &mut ChannelRecord, withdrawn: bool) {
         let secrets = self.ctx.cluster.secrets.of(self.name);
         let oldest = self
             .ctx
             .cluster
             .read(|world| closing::oldest_pod(self.channel, self.name, self.plan, &secrets, world));
-        let settled = closing::settle(ledger, withdrawn, oldest, self.now);
+        let settled = closing::settle(record, withdrawn, oldest, self.now);
         for (one, proof) in settled.closed {
             let key = one.key;
             let note = format!("{} {} with {}: {proof}", key.direction.as_str(), key.name, key.other);

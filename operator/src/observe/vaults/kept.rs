@@ -14,7 +14,7 @@ impl DomainVault {
     /// Notes that the Channel of this identity is gone and has nothing left that could be withdrawn: its record and its
     /// keys need not be remembered.
     pub fn settle(&self, id: &ChannelId, name: &ChannelRef) {
-        self.ledgers.forget(id);
+        self.channel_records.forget(id);
         self.keys().retain(|key, _| !is_of(key, id));
         self.gone().insert(id.clone(), name.clone());
     }
@@ -41,12 +41,12 @@ impl DomainVault {
         self.unsigned().retain(|_, at| at.elapsed() < COUNTED);
         self.key_records.keep(|id| id.parse().is_ok_and(|id: ChannelId| ids.contains(&id)));
         // The look at all keys reads records of what is gone too.
-        self.gone().keys().for_each(|id| self.ledgers.forget(id));
+        self.gone().keys().for_each(|id| self.channel_records.forget(id));
     }
 
     fn kept(&self) -> [(&'static str, usize); 5] {
         let (keys, grants) = (self.keys().len(), self.granted().len());
-        let (records, settled) = (self.ledgers.remembered(), self.gone().len());
+        let (records, settled) = (self.channel_records.remembered(), self.gone().len());
         let key_records = self.key_records.remembered();
         [
             ("keys", keys),

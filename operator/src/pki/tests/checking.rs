@@ -1,4 +1,4 @@
-//! The check before signing, and the check of the ledger's certificates.
+//! The check before signing, and the check of the record's certificates.
 
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
@@ -174,7 +174,7 @@ fn every_flipped_bit_outside_the_validity_is_refused() {
 }
 
 #[test]
-fn ledger_certificates_are_checked_against_the_transit_key() {
+fn record_certificates_are_checked_against_the_transit_key() {
     let party = Party::with_authority("sbc", now());
     let other = Party::with_authority("sbc", now());
     let good = party.generations.get(1).unwrap();

@@ -1,7 +1,7 @@
 //! A channel's certificate authority: generations, and how one takes over from another.
 //!
 //! The key of generation *n* is version *n* of one transit key, so Vault's counter is the truth about which
-//! generations can exist, and the ledger about what was made of them.
+//! generations can exist, and the record about what was made of them.
 //!
 //! ```text
 //!   (rotate transit key) ─▶ sign certificate ─▶ Published ─▶ Signing ─▶ Retiring ─▶ (removed)
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A workload reads its files at least once per leaf: who holds a new generation in its Secret has certainly
-//! loaded it when every leaf it had at that moment has expired. The moments are noted in the ledger, so the
+//! loaded it when every leaf it had at that moment has expired. The moments are noted in the record, so the
 //! wait survives a restart.
 
 mod step;

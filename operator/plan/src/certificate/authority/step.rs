@@ -86,13 +86,13 @@ pub enum AuthorityAction {
     CreateFirst,
     /// Rotate the transit key.
     RotateKey,
-    /// Sign a certificate with this version and write it to the ledger
+    /// Sign a certificate with this version and write it to the record
     /// ([`Generations::with_certificate`]).
     SignCertificate {
         /// The transit key version.
         version: u32,
     },
-    /// Note in the ledger who holds the published generation ([`Generations::with_peers`]).
+    /// Note in the record who holds the published generation ([`Generations::with_peers`]).
     NotePeers {
         /// The published generation.
         version: u32,
@@ -120,15 +120,15 @@ pub enum AuthorityAction {
     },
 }
 
-/// Vault and ledger contradict each other in a way that only a person can judge.
+/// Vault and record contradict each other in a way that only a person can judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
-    /// The ledger knows generations, Vault has no key.
+    /// The record knows generations, Vault has no key.
     KeyMissing,
-    /// The ledger knows a newer version than Vault has.
+    /// The record knows a newer version than Vault has.
     RecordAhead {
-        /// Newest in the ledger.
-        ledger: u32,
+        /// Newest in the record.
+        record: u32,
         /// Latest in Vault.
         vault: u32,
     },
@@ -138,17 +138,17 @@ impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KeyMissing => f.write_str(
-                "the ledger lists CA generations but Vault has no CA key: restore the key from a snapshot, or remove the generations from the ledger to start a new authority",
+                "the record lists CA generations but Vault has no CA key: restore the key from a snapshot, or remove the generations from the record to start a new authority",
             ),
-            Self::RecordAhead { ledger, vault } => write!(
+            Self::RecordAhead { record, vault } => write!(
                 f,
-                "the ledger lists CA generation {ledger} but Vault's CA key ends at version {vault}: an older key was restored; restore the newer snapshot, or remove the later generations from the ledger",
+                "the record lists CA generation {record} but Vault's CA key ends at version {vault}: an older key was restored; restore the newer snapshot, or remove the later generations from the record",
             ),
         }
     }
 }
 
-/// The next action, from the ledger's generations, the facts and the time alone.
+/// The next action, from the record's generations, the facts and the time alone.
 ///
 /// Every action leaves a trace that this function reads: carried out twice or cut off in the middle, the next
 /// call goes on from what is there.
@@ -166,7 +166,7 @@ pub fn step(
             return AuthorityAction::SignCertificate { version: latest };
         }
         (TransitKey::Present { latest }, Some(newest)) if newest > latest => {
-            return AuthorityAction::Blocked(Blocked::RecordAhead { ledger: newest, vault: latest });
+            return AuthorityAction::Blocked(Blocked::RecordAhead { record: newest, vault: latest });
         }
         (TransitKey::Present { latest }, Some(_)) => latest,
     };

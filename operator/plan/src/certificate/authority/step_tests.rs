@@ -30,7 +30,7 @@ fn spec() -> AuthoritySpec {
     }
 }
 
-/// Vault and ledger of one authority, carrying out what `step` says.
+/// Vault and record of one authority, carrying out what `step` says.
 #[derive(Clone, Debug)]
 struct World {
     latest: Option<u32>,
@@ -288,7 +288,7 @@ fn contradictions_need_a_person() {
     assert_eq!(world.step(start()), AuthorityAction::Blocked(Blocked::KeyMissing));
     world.latest = Some(1);
     world.generations = world.generations.with_certificate(certificate(3, start(), days(400)));
-    let blocked = Blocked::RecordAhead { ledger: 3, vault: 1 };
+    let blocked = Blocked::RecordAhead { record: 3, vault: 1 };
     assert_eq!(world.step(start()), AuthorityAction::Blocked(blocked));
     assert!(blocked.to_string().contains("generation 3"));
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The plan of `voice` by a record, and the record that it leaves.
-fn planned(scene: &Scene, record: &Ledger) -> (Plan, Ledger) {
+fn planned(scene: &Scene, record: &ChannelRecord) -> (Plan, ChannelRecord) {
     let name = named("cc-front/voice");
     let channel = scene.world.channel(&name).unwrap();
     let plan = plan(channel, &name, &scene.world, Some(record), now()).unwrap();
@@ -24,7 +24,7 @@ fn state_of<'a>(plan: &'a Plan, name: &str) -> (&'a str, &'a str) {
 
 #[test]
 fn an_older_view_opens_nothing_and_keeps_what_is_open() {
-    let fresh = scene().first_ledger("cc-front/voice");
+    let fresh = scene().first_record("cc-front/voice");
     let (_, mut record) = planned(&scene(), &fresh);
     assert_eq!(record.follows, Some(View { uid: "uid-cc-front-voice".into(), generation: 3 }));
     record.open.remove(&key(Direction::Ingress, "ivr", "cc-front/ivr"));
@@ -43,7 +43,7 @@ fn an_older_view_opens_nothing_and_keeps_what_is_open() {
 
 #[test]
 fn an_older_view_withdraws() {
-    let fresh = scene().first_ledger("cc-front/voice");
+    let fresh = scene().first_record("cc-front/voice");
     let (_, mut record) = planned(&scene(), &fresh);
     record.follows.as_mut().unwrap().generation = 9;
     let less = scene().channel("cc-front/voice", voice(json!({"accepts": []})));
@@ -54,7 +54,7 @@ fn an_older_view_withdraws() {
 
 #[test]
 fn an_older_consent_of_a_peer_opens_nothing() {
-    let fresh = scene().first_ledger("cc-front/voice");
+    let fresh = scene().first_record("cc-front/voice");
     let (_, mut record) = planned(&scene(), &fresh);
     record.peers.get_mut("cc-data/recorder").unwrap().view.generation = 4;
     record.open.clear();
@@ -67,7 +67,7 @@ fn an_older_consent_of_a_peer_opens_nothing() {
 
 #[test]
 fn consent_is_to_a_namespace_as_it_was() {
-    let fresh = scene().first_ledger("cc-front/voice");
+    let fresh = scene().first_record("cc-front/voice");
     let (_, record) = planned(&scene(), &fresh);
     let mut again = scene();
     again.world.namespaces.get_mut("cc-data").unwrap().uid = "uid-another".into();
@@ -103,7 +103,7 @@ fn consent_is_to_a_namespace_as_it_was() {
 
 #[test]
 fn an_entry_that_was_removed_and_written_again_consents_anew() {
-    let fresh = scene().first_ledger("cc-front/voice");
+    let fresh = scene().first_record("cc-front/voice");
     let (_, record) = planned(&scene(), &fresh);
     let less = scene().channel("cc-front/voice", voice(json!({"connectsTo": []})));
     let (_, record) = planned(&less, &record);

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     certificate::{TrustSources, trust_files, trust_sources},
     channel::{Plan, Scope},
-    record::ledger::Ledger,
+    record::channel::ChannelRecord,
     testing::{DOMAIN, Scene, at, certificate, named, now, read},
 };
 
@@ -117,33 +117,33 @@ fn what_is_written_wrongly_is_left_out_alone() {
 fn where_nothing_new_opens_only_what_was_noted_stays() {
     let entries = [entry("old", "2027-01-31", json!({})), entry("older", "2027-01-31", json!({}))];
     let before = scene(&entries[..1]);
-    let ledger = before.ledger(VOICE);
-    assert_eq!(ledger.extra_trust.len(), 1);
-    let text = serde_json::to_string(&ledger).unwrap();
-    assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), ledger, "it is remembered");
+    let record = before.record(VOICE);
+    assert_eq!(record.extra_trust.len(), 1);
+    let text = serde_json::to_string(&record).unwrap();
+    assert_eq!(serde_json::from_str::<ChannelRecord>(&text).unwrap(), record, "it is remembered");
 
     let frozen = scene(&entries).namespace("cc-front", None);
-    let plan = frozen.plan_with(VOICE, Some(&ledger));
+    let plan = frozen.plan_with(VOICE, Some(&record));
     assert_eq!(plan.scope, Scope::Frozen);
     let standings: Vec<_> = plan.extra_trust.iter().map(|one| &one.state).collect();
     assert_eq!(standings, [&TrustState::InForce(certificate(7)), &TrustState::HeldBack]);
     // Another bundle under the same name is another consent.
     let moved = entry("old", "2027-01-31", json!({"caBundle": {"configMap": "older"}}));
     let frozen = scene(&[moved]).namespace("cc-front", None);
-    assert_eq!(frozen.plan_with(VOICE, Some(&ledger)).extra_trust[0].state, TrustState::HeldBack);
-    // While the ledger cannot be read, an outage takes away nothing that is still declared.
+    assert_eq!(frozen.plan_with(VOICE, Some(&record)).extra_trust[0].state, TrustState::HeldBack);
+    // While the record cannot be read, an outage takes away nothing that is still declared.
     let channel = scene(&entries);
     let blind = crate::channel::plan_withdrawals(channel.get(VOICE), &named(VOICE), &channel, now());
     assert_eq!(in_force(&blind.unwrap_or_else(|problem| panic!("{problem:?}")).extra_trust).len(), 2);
 }
 
 #[test]
-fn a_ledger_from_before_knows_of_none() {
-    let mut value = serde_json::to_value(scene(&[]).ledger(VOICE)).unwrap();
+fn a_record_from_before_knows_of_none() {
+    let mut value = serde_json::to_value(scene(&[]).record(VOICE)).unwrap();
     assert!(
         value.as_object().unwrap().get("extraTrust").is_none(),
         "nothing is written where there is nothing"
     );
     value.as_object_mut().unwrap().remove("extraTrust");
-    assert!(read::<Ledger>(value).extra_trust.is_empty());
+    assert!(read::<ChannelRecord>(value).extra_trust.is_empty());
 }

@@ -54,7 +54,7 @@ fn a_new_certificate_for_a_known_generation_keeps_its_place() {
 }
 
 #[test]
-fn the_ledger_form_is_a_list_and_round_trips() {
+fn the_record_form_is_a_list_and_round_trips() {
     let all = Generations::default()
         .with_certificate(certificate(1, Timestamp::UNIX_EPOCH, SignedDuration::from_hours(1)))
         .with_peers(1, [("a/b".to_owned(), Timestamp::UNIX_EPOCH)].into());

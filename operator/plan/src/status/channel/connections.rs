@@ -25,13 +25,13 @@ pub(super) fn connections(
     applied: &Applied,
     world: &World,
 ) -> Vec<ConnectionStatus> {
-    let ledger = applied.ledger.as_ref().ok();
+    let record = applied.record.as_ref().ok();
     let closing: BTreeSet<_> =
-        ledger.map(|ledger| ledger.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
+        record.map(|record| record.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
     // Withdrawn, and policy or trust files still have it: nobody is refused by it yet.
     let open = plan.open();
     let lingering: BTreeSet<_> =
-        ledger.map(|ledger| ledger.open.difference(&open).collect()).unwrap_or_default();
+        record.map(|record| record.open.difference(&open).collect()).unwrap_or_default();
     let lingers =
         || "withdrawn, and the network policy or the trust files of this Channel still have it".to_owned();
     let mut shown: Vec<_> = plan
@@ -151,7 +151,7 @@ fn not_in_force(
         }
         Ok(_) => {}
     }
-    let unchanged = applied.ledger.is_err() && stays_open(channel, name, connection, plan, world);
+    let unchanged = applied.record.is_err() && stays_open(channel, name, connection, plan, world);
     if let Err(fault) = &applied.certificate
         && !unchanged
     {
@@ -174,7 +174,7 @@ fn not_in_force(
     })
 }
 
-/// Whether a connection that was open is so still, while the ledger cannot be read: nothing that both
+/// Whether a connection that was open is so still, while the record cannot be read: nothing that both
 /// ends declare is taken away then, and the policy has it as planned.
 fn stays_open(
     channel: &Channel,

@@ -62,10 +62,10 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World) -> Verdi
     for key in &plan.keys {
         let Some(seen) = found.get(&key.name) else {
             let was_there = applied
-                .ledger
+                .record
                 .as_ref()
                 .ok()
-                .and_then(|ledger| ledger.key(&key.class, key.cohort))
+                .and_then(|record| record.key(&key.class, key.cohort))
                 .is_some_and(|record| !record.versions.is_empty());
             let (reason, message) = if was_there {
                 (
@@ -115,21 +115,21 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
     if let Some(first) = conflicts.first() {
         return verdict(Truth::False, "RetentionConflict", first.clone());
     }
-    match &applied.ledger {
+    match &applied.record {
         Err(fault) => verdict(Truth::False, &fault.reason, fault.message.clone()),
-        Ok(ledger) => {
+        Ok(record) => {
             let missing: Vec<_> = plan
                 .keys
                 .iter()
                 .filter(|key| {
-                    ledger.key(&key.class, key.cohort).is_none_or(|record| record.versions.is_empty())
+                    record.key(&key.class, key.cohort).is_none_or(|record| record.versions.is_empty())
                 })
                 .map(|key| key.name.as_str())
                 .collect();
             if missing.is_empty() {
                 verdict(Truth::True, "Scheduled", "every data class has keys and due dates".into())
             } else {
-                verdict(Truth::False, "KeyPending", format!("not in the ledger yet: {}", missing.join(", ")))
+                verdict(Truth::False, "KeyPending", format!("not in the record yet: {}", missing.join(", ")))
             }
         }
     }

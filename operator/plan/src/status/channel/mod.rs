@@ -25,7 +25,7 @@ use crate::{
     channel::{Plan, Scope, applied::Applied, declaration::Problem},
     consent::{connection::State, extra_trust},
     keys,
-    record::{generations::GenerationState, ledger::Ledger},
+    record::{channel::ChannelRecord, generations::GenerationState},
     world::{World, domain, fault::Fault},
 };
 
@@ -42,14 +42,14 @@ pub fn channel(
     now: Timestamp,
 ) -> ChannelStatus {
     let today = domain::today(&plan.domain, now);
-    let ledger = applied.ledger.as_ref().ok();
+    let record = applied.record.as_ref().ok();
     let connections = connections::connections(channel, name, plan, applied, world);
     let found = applied.keys.as_ref().ok();
     let retention = plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
-    let (keys, other_keys) = ledger
-        .map(|ledger| {
+    let (keys, other_keys) = record
+        .map(|record| {
             keys::status(
-                ledger,
+                record,
                 &plan.keys,
                 found,
                 retention,
@@ -72,7 +72,7 @@ pub fn channel(
         id: Some(plan.id.to_string()),
         trust_domain: plan.domain.metadata.name.clone(),
         certificate: certificate(channel, name, plan, applied, world, served),
-        authority: ledger.and_then(authority),
+        authority: record.and_then(authority),
         keys,
         other_keys,
         connection_summary: Some(summary),
@@ -101,10 +101,10 @@ fn certificate(
         Observation::Nothing => return None,
         Observation::Held(held) => held.as_ref(),
     };
-    match (held, &applied.ledger) {
+    match (held, &applied.record) {
         (CurrentCertificate::Issued(leaf), _) => Some(issued(plan, leaf, served)),
         (CurrentCertificate::External(facts), _) => Some(of_others(plan, facts, served)),
-        (CurrentCertificate::OfEach, Ok(ledger)) => pods::certificate(name, plan, ledger, world),
+        (CurrentCertificate::OfEach, Ok(record)) => pods::certificate(name, plan, record, world),
         (CurrentCertificate::OfEach, Err(_)) => before(),
     }
 }
@@ -166,14 +166,14 @@ fn short(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
 }
 
-fn authority(ledger: &Ledger) -> Option<AuthorityStatus> {
-    let signing = ledger.authority.signing()?;
+fn authority(record: &ChannelRecord) -> Option<AuthorityStatus> {
+    let signing = record.authority.signing()?;
     Some(AuthorityStatus {
         generation: signing.version.into(),
         fingerprint: signing.fingerprint.clone(),
         not_after: signing.not_after.to_string(),
-        next: ledger.authority.published().map(|next| next.version.into()),
-        retiring: ledger
+        next: record.authority.published().map(|next| next.version.into()),
+        retiring: record
             .authority
             .iter()
             .filter(|one| one.state == GenerationState::Retiring)

@@ -2,7 +2,7 @@
 
 use subrosa_crds::{channel::CertificateStatus, names::ChannelRef};
 
-use crate::{channel::Plan, record::ledger::Ledger, world::World};
+use crate::{channel::Plan, record::channel::ChannelRecord, world::World};
 
 /// The certificate that ends first of those that running pods were given, and of how many; none where none was.
 ///
@@ -10,11 +10,11 @@ use crate::{channel::Plan, record::ledger::Ledger, world::World};
 pub(super) fn certificate(
     name: &ChannelRef,
     plan: &Plan,
-    ledger: &Ledger,
+    record: &ChannelRecord,
     world: &World,
 ) -> Option<CertificateStatus> {
     let running = world.running_uids(&name.namespace);
-    let current: Vec<_> = ledger.pods.as_ref()?.current(&running).collect();
+    let current: Vec<_> = record.pods.as_ref()?.current(&running).collect();
     let first = current.iter().min_by_key(|issued| (issued.not_after, &issued.serial))?;
     Some(CertificateStatus {
         serial: first.serial.clone(),
@@ -61,8 +61,8 @@ mod tests {
             },
         );
         let plan = scene.plan("cc-front/voice");
-        let ledger = |pods| Ledger { pods, ..scene.first_ledger("cc-front/voice") };
-        let told = |pods| certificate(&named("cc-front/voice"), &plan, &ledger(pods), &scene);
+        let record = |pods| ChannelRecord { pods, ..scene.first_record("cc-front/voice") };
+        let told = |pods| certificate(&named("cc-front/voice"), &plan, &record(pods), &scene);
         let first = told(Some(issued)).unwrap();
         assert_eq!((first.serial.as_str(), first.not_after), ("b", ends(5).to_string()));
         assert_eq!((first.pods, first.secret_name), (Some(2), None));

@@ -9,8 +9,8 @@ use crate::{
     keys::ObservedKey,
     network as policies,
     record::{
+        channel::{ActiveKey, Withdrawal},
         connection::{ConnectionKey, Other},
-        ledger::{ActiveKey, Withdrawal},
     },
     testing::{self, DOMAIN, Scene, at, leaf, named, network_policy, now},
     world::PodFacts,
@@ -46,12 +46,12 @@ fn voice(patch: Value) -> Value {
 }
 
 /// Everything carried out as planned.
-fn applied(plan: &Plan, ledger: Ledger) -> Applied {
-    let mut ledger = plan.remember(ledger, true, None, now());
+fn applied(plan: &Plan, record: ChannelRecord) -> Applied {
+    let mut record = plan.remember(record, true, None, now());
     let versions = BTreeMap::from([(1, at("2026-11-20T00:00:00Z"))]);
     let mut found = BTreeMap::new();
     for key in &plan.keys {
-        *ledger.key_mut(&key.class, key.cohort) =
+        *record.key_mut(&key.class, key.cohort) =
             ActiveKey { versions: versions.clone(), closed: false, kept: false };
         let seen = ObservedKey { versions: versions.clone(), rotate_every: key.rotate_every, fault: None };
         found.insert(key.name.clone(), seen);
@@ -62,7 +62,7 @@ fn applied(plan: &Plan, ledger: Ledger) -> Applied {
         .cloned()
         .collect();
     Applied {
-        ledger: Ok(ledger),
+        record: Ok(record),
         observed: LeafFacts {
             uris: [plan.leaf.spiffe_id()].into(),
             issuer_name: Some(plan.authority.subject(1)),
@@ -82,7 +82,7 @@ fn applied(plan: &Plan, ledger: Ledger) -> Applied {
 
 fn in_force(scene: &Scene) -> (Plan, Applied) {
     let plan = scene.plan(VOICE);
-    let applied = applied(&plan, scene.first_ledger(VOICE));
+    let applied = applied(&plan, scene.first_record(VOICE));
     (plan, applied)
 }
 
@@ -147,7 +147,7 @@ fn the_certificate_that_is_there_is_told_whatever_becomes_of_issuing() {
         assert_eq!(said(&status, condition::READY), says("False", "VaultSealed"));
         status.certificate.map(|one| one.serial)
     };
-    let sealed = Applied { ledger: Err(fault()), certificate: Err(fault()), ..good.clone() };
+    let sealed = Applied { record: Err(fault()), certificate: Err(fault()), ..good.clone() };
     let serial = |serial: &str| LeafFacts { serial: serial.into(), key_matches: false, ..leaf() }.into();
     for (observed, expected) in [
         (serial("0b"), Some("0b")),
@@ -167,7 +167,7 @@ fn ready_needs_every_single_part() {
     let scene = scene();
     type Break = fn(&mut Applied);
     let parts: [(&str, Break); 6] = [
-        ("ledger", |one| one.ledger = Err(fault())),
+        ("record", |one| one.record = Err(fault())),
         ("certificate", |one| one.certificate = Err(fault())),
         ("authority", |one| one.authority = Err(fault())),
         ("keys", |one| one.keys = Err(fault())),
@@ -212,11 +212,11 @@ fn audit_is_not_isolation() {
 #[test]
 fn a_stalled_channel_says_everything_that_is_wrong() {
     let before = scene();
-    let ledger = before.ledger(VOICE);
+    let record = before.record(VOICE);
     let bad = voice(json!({"dataClasses": ["unheard-of"], "tls": {"duration": "300d"}}));
     let scene = before.channel(VOICE, bad);
-    let plan = scene.plan_with(VOICE, Some(&ledger));
-    let status = judged(&scene, &plan, &applied(&plan, ledger));
+    let plan = scene.plan_with(VOICE, Some(&record));
+    let status = judged(&scene, &plan, &applied(&plan, record));
     assert_eq!(said(&status, condition::STALLED), says("True", "UnknownDataClass"));
     assert_eq!(said(&status, condition::READY), says("False", "UnknownDataClass"));
     assert_eq!(said(&status, condition::KEYS_READY), says("Unknown", "NotPlanned"));
@@ -244,10 +244,10 @@ fn a_stalled_channel_with_a_fault_is_still_stalled() {
 #[test]
 fn a_frozen_namespace_is_reported() {
     let before = scene();
-    let ledger = before.ledger(VOICE);
+    let record = before.record(VOICE);
     let scene = before.namespace("cc-front", None);
-    let plan = scene.plan_with(VOICE, Some(&ledger));
-    let status = judged(&scene, &plan, &applied(&plan, ledger));
+    let plan = scene.plan_with(VOICE, Some(&record));
+    let status = judged(&scene, &plan, &applied(&plan, record));
     assert_eq!(said(&status, condition::READY), says("False", "NamespaceFrozen"));
     assert_eq!(said(&status, condition::KEYS_READY), says("Unknown", "NotPlanned"));
     assert_eq!(said(&status, condition::STALLED), None);
@@ -392,8 +392,8 @@ fn the_first_fault_is_the_one_that_holds_up_the_others() {
     assert_eq!(applied.fault().unwrap().reason, "Certificate");
     applied.network = Err(Fault::new("Network", ""));
     assert_eq!(applied.fault().unwrap().reason, "Network");
-    applied.ledger = Err(Fault::new("Ledger", ""));
-    assert_eq!(applied.fault().unwrap().reason, "Ledger");
+    applied.record = Err(Fault::new("ChannelRecord", ""));
+    assert_eq!(applied.fault().unwrap().reason, "ChannelRecord");
 }
 
 #[test]

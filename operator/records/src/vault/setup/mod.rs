@@ -37,7 +37,7 @@ pub struct SetupParams {
     pub kubernetes_mount: MountPath,
     /// Where transit is, or will be, mounted.
     pub transit_mount: MountPath,
-    /// Where the ledger's key-value engine is, or will be, mounted.
+    /// Where the key-value engine of the records is, or will be, mounted.
     pub kv_mount: MountPath,
     /// The role the operator logs in with.
     pub operator_role: RoleName,
@@ -171,13 +171,13 @@ impl VaultSetup {
             mount(
                 "sys/mounts",
                 kv_mount,
-                json!({ "type": "kv", "options": { "version": "2" }, "description": "Subrosa: the ledger" }),
-                "the ledger: what exists and what was decided, authoritative over any status",
+                json!({ "type": "kv", "options": { "version": "2" }, "description": "Subrosa: the records" }),
+                "the record: what exists and what was decided, authoritative over any status",
             ),
             object(
                 format!("{kv_mount}/config"),
                 json!({ "cas_required": true }),
-                "no ledger entry is ever overwritten unread",
+                "no record is ever overwritten unread",
             ),
             mount(
                 "sys/auth",
@@ -189,7 +189,7 @@ impl VaultSetup {
             policy(
                 &policy::name(OPERATOR_POLICY, kubernetes_mount),
                 policy::operator(params, ACCESSOR),
-                "the operator makes, rotates and signs with keys, keeps the ledger, grants and withdraws; \
+                "the operator makes, rotates and signs with keys, keeps the record, grants and withdraws; \
                  it never opens data, destroys, exports, or changes its own rights",
             ),
             policy(

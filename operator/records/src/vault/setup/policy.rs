@@ -18,7 +18,7 @@ pub(super) fn name(policy: &str, kubernetes_mount: &MountPath) -> String {
 ///
 /// Not here, on purpose: encrypt, decrypt, datakey, rewrap, export, backup, restore, import, trim, delete of
 /// keys; `deletion_allowed`, `exportable`, `allow_plaintext_backup` and the minimum versions; delete and
-/// destroy of ledger entries; entities, groups, policies, roles, mounts, tokens.
+/// destroy of records; entities, groups, policies, roles, mounts, tokens.
 pub(super) fn operator(params: &SetupParams, accessor: &str) -> String {
     let SetupParams { transit_mount: transit, kv_mount: kv, kubernetes_mount: kubernetes, .. } = params;
     let types = KeyType::ALL.map(|key_type| format!("\"{key_type}\"")).join(", ");

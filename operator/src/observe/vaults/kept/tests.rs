@@ -19,7 +19,7 @@ fn vault() -> DomainVault {
     let kv = Kv::new(vault.clone(), mount("subrosa"));
     DomainVault {
         transit: Transit::new(vault.clone(), mount("transit")),
-        ledgers: ChannelRecords::new(kv.clone()),
+        channel_records: ChannelRecords::new(kv.clone()),
         key_records: Store::new(kv.clone()),
         kv,
         vault,

@@ -82,7 +82,7 @@ impl Stage {
 
     fn applied(&self, scene: &Scene) -> Applied {
         Applied {
-            ledger: Ok(scene.first_ledger(DB)),
+            record: Ok(scene.first_record(DB)),
             observed: leaf().into(),
             certificate: Ok(()),
             authority: Ok(()),
@@ -231,7 +231,7 @@ fn nothing_is_claimed_of_what_was_not_asked() {
     let stage = Stage::new().answered([current(), current(), current()]);
     let scene = stage.scene.clone().channel(DB, json!({"listeners": [{"name": "sql", "port": 5432}]}));
     let plan = scene.plan(DB);
-    let broken = Applied { ledger: Err(Fault::new("VaultSealed", "")), ..stage.applied(&scene) };
+    let broken = Applied { record: Err(Fault::new("VaultSealed", "")), ..stage.applied(&scene) };
     let (verdict, status) = served(scene.get(DB), &named(DB), &plan, &broken, &scene, now());
     assert_eq!((verdict.truth, verdict.reason.as_str(), status), (Truth::Unknown, "NotProbed", None));
 }

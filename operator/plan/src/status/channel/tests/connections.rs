@@ -64,7 +64,7 @@ fn what_was_withdrawn_is_closing_until_it_is_proven_closed() {
     let scene = scene().channel("cc-front/ivr", json!({}));
     let (plan, mut applied) = in_force(&scene);
     assert_eq!(judged(&scene, &plan, &applied).connections[0].state, "AwaitingConsent");
-    applied.ledger.as_mut().unwrap().closing = vec![withdrawal("ivr", "cc-front/ivr")];
+    applied.record.as_mut().unwrap().closing = vec![withdrawal("ivr", "cc-front/ivr")];
     let status = judged(&scene, &plan, &applied);
     assert_eq!(status.connections[0].state, "Closing");
     assert_eq!(said(&status, condition::CONNECTED), says("False", "Closing"));
@@ -72,13 +72,13 @@ fn what_was_withdrawn_is_closing_until_it_is_proven_closed() {
 
 #[test]
 fn what_could_not_be_withdrawn_is_told() {
-    let open = scene().ledger("cc-front/voice").open;
+    let open = scene().record("cc-front/voice").open;
     for rest in [json!({"accepts": [{"name": "ivr"}]}), json!({"accepts": []})] {
         let mut spec = json!({"listeners": [{"name": "sips", "port": 5061}]});
         testing::merge(&mut spec, rest);
         let scene = scene().channel("cc-front/ivr", json!({})).channel("cc-front/voice", spec);
         let (plan, mut applied) = in_force(&scene);
-        applied.ledger.as_mut().unwrap().open = open.clone();
+        applied.record.as_mut().unwrap().open = open.clone();
         let status = judged(&scene, &plan, &applied);
         let one = status.connections.iter().find(|one| one.name == "ivr").unwrap();
         assert_eq!(one.state, "Closing");
@@ -91,7 +91,7 @@ fn what_could_not_be_withdrawn_is_told() {
 fn a_removed_entry_is_shown_and_not_counted() {
     let scene = scene();
     let (plan, mut applied) = in_force(&scene);
-    applied.ledger.as_mut().unwrap().closing =
+    applied.record.as_mut().unwrap().closing =
         vec![withdrawal("menu", "cc-front/menu"), withdrawal("ivr", "cc-front/other")];
     let status = judged(&scene, &plan, &applied);
     let shown: Vec<_> =

@@ -19,7 +19,7 @@ fn keys_are_ready_when_each_exists_and_rotates() {
     let never = with(&|applied, plan| {
         applied.keys.as_mut().unwrap().remove(&first(plan));
         let key = &plan.keys[0];
-        *applied.ledger.as_mut().unwrap().key_mut(&key.class, key.cohort) = ActiveKey::default();
+        *applied.record.as_mut().unwrap().key_mut(&key.class, key.cohort) = ActiveKey::default();
     });
     assert_eq!(never, both("KeyPending"));
     let still = with(&|applied, plan| {
@@ -47,7 +47,7 @@ fn keys_that_could_not_be_planned_are_not_called_unneeded() {
     let late = at("9999-12-30T12:00:00Z");
     let plan = crate::channel::plan(scene.get(VOICE), &named(VOICE), &scene, None, late).ok().unwrap();
     assert!(plan.keys.is_empty(), "the next cohort would begin beyond the calendar");
-    let applied = applied(&plan, scene.first_ledger(VOICE));
+    let applied = applied(&plan, scene.first_record(VOICE));
     let status = channel(scene.get(VOICE), &named(VOICE), &plan, &applied, &scene, late);
     assert_eq!(said(&status, condition::KEYS_READY), says("False", "NotPlanned"));
     assert_eq!(said(&status, condition::RETAINED), says("False", "NotPlanned"));
@@ -55,7 +55,7 @@ fn keys_that_could_not_be_planned_are_not_called_unneeded() {
 }
 
 #[test]
-fn retained_needs_a_policy_without_conflict_and_keys_in_the_ledger() {
+fn retained_needs_a_policy_without_conflict_and_keys_in_the_record() {
     let conflict = scene().retention(
         "contactcenter",
         json!({"classes": [{
@@ -68,9 +68,9 @@ fn retained_needs_a_policy_without_conflict_and_keys_in_the_ledger() {
 
     let scene = scene();
     let (plan, mut applied) = in_force(&scene);
-    applied.ledger = Ok(scene.first_ledger(VOICE));
+    applied.record = Ok(scene.first_record(VOICE));
     assert_eq!(said(&judged(&scene, &plan, &applied), condition::RETAINED), says("False", "KeyPending"));
-    applied.ledger = Err(fault());
+    applied.record = Err(fault());
     assert_eq!(said(&judged(&scene, &plan, &applied), condition::RETAINED), says("False", "VaultSealed"));
 }
 
@@ -93,7 +93,7 @@ fn keys_that_nobody_can_reach_are_not_ready() {
 }
 
 #[test]
-fn keys_are_shown_as_the_ledger_and_vault_have_them() {
+fn keys_are_shown_as_the_record_and_vault_have_them() {
     let scene = scene();
     let (plan, mut applied) = in_force(&scene);
     let states = |applied: &Applied| -> Vec<_> {
@@ -102,6 +102,6 @@ fn keys_are_shown_as_the_ledger_and_vault_have_them() {
     assert_eq!(states(&applied), ["Current", "Next"]);
     applied.keys = Err(fault());
     assert_eq!(states(&applied), ["Unknown", "Unknown"], "Vault did not answer: nothing is known to be gone");
-    applied.ledger = Err(fault());
+    applied.record = Err(fault());
     assert!(states(&applied).is_empty());
 }

@@ -1,4 +1,4 @@
-//! The ledger: what must be remembered of a Channel, in Vault's KV, changed only by compare-and-set.
+//! The record: what must be remembered of a Channel, in Vault's KV, changed only by compare-and-set.
 //!
 //! It is the authority; status is derived from it. Intent is written before an effect, so that after
 //! a crash the next reconcile finds what may have been done and finishes or withdraws it.
@@ -25,7 +25,7 @@ use crate::record::{
 /// The record of one Channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ledger {
+pub struct ChannelRecord {
     /// The Channel it is of.
     pub channel: ChannelRef,
     /// The UID of the namespace from which the identity was minted.
@@ -109,7 +109,7 @@ pub struct Withdrawal {
     pub until: Option<Timestamp>,
 }
 
-impl Ledger {
+impl ChannelRecord {
     /// The first record of a Channel.
     pub fn new(channel: ChannelRef, namespace_uid: &str, trust_domain: &str) -> Self {
         Self {

@@ -8,9 +8,9 @@ use crate::{
     world::certificate::Validity,
 };
 
-fn full() -> Ledger {
-    let mut ledger = Ledger::new(named("cc-front/voice"), "uid-cc-front", "oosterlinde");
-    ledger.authority = ledger.authority.with_certificate(NewCertificate {
+fn full() -> ChannelRecord {
+    let mut record = ChannelRecord::new(named("cc-front/voice"), "uid-cc-front", "oosterlinde");
+    record.authority = record.authority.with_certificate(NewCertificate {
         version: 1,
         certificate_pem: "certificate".into(),
         fingerprint: "ab".into(),
@@ -18,39 +18,39 @@ fn full() -> Ledger {
         permitted_dns: ["cc-front.svc".to_owned()].into(),
         published_at: now(),
     });
-    ledger.issuances = ledger.issuances.noted(Issuance {
+    record.issuances = record.issuances.noted(Issuance {
         serial: "0bad".into(),
         at: now(),
         reason: "Missing".into(),
         not_after: None,
     });
     let cohort = "2026w47".parse().unwrap();
-    *ledger.key_mut("call", cohort) =
+    *record.key_mut("call", cohort) =
         ActiveKey { versions: [(1, now()), (12, now())].into(), closed: true, kept: false };
-    ledger.key_mut("call", "open-2026m11".parse().unwrap());
-    ledger.access = Some(Access { service_account_uid: "sa-uid".into(), may_open: true });
+    record.key_mut("call", "open-2026m11".parse().unwrap());
+    record.access = Some(Access { service_account_uid: "sa-uid".into(), may_open: true });
     let key = |direction, name: &str, other| ConnectionKey { direction, name: name.into(), other };
-    ledger.open = [
+    record.open = [
         key(Direction::Egress, "recorder", Other::Channel(named("cc-data/recorder"))),
         key(Direction::Ingress, "carrier", Other::Party("carrier".into())),
         key(Direction::Egress, "kube-api", Other::Service("kube-api".into())),
     ]
     .into();
-    ledger.closing = vec![Withdrawal {
+    record.closing = vec![Withdrawal {
         key: key(Direction::Ingress, "ivr", Other::Channel(named("cc-front/ivr"))),
         since: now(),
         until: Some(at("2026-12-22T12:00:00Z")),
     }];
-    ledger
+    record
 }
 
 #[test]
 fn what_is_written_is_read_back() {
-    for ledger in [full(), Ledger::new(named("cc-front/voice"), "uid", "oosterlinde")] {
-        let text = serde_json::to_string(&ledger).unwrap();
-        assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), ledger, "{text}");
-        let value = serde_json::to_value(&ledger).unwrap();
-        assert_eq!(read::<Ledger>(value), ledger, "KV gives back a value, not a text");
+    for record in [full(), ChannelRecord::new(named("cc-front/voice"), "uid", "oosterlinde")] {
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<ChannelRecord>(&text).unwrap(), record, "{text}");
+        let value = serde_json::to_value(&record).unwrap();
+        assert_eq!(read::<ChannelRecord>(value), record, "KV gives back a value, not a text");
     }
 }
 
@@ -66,18 +66,18 @@ fn what_an_older_operator_wrote_is_read() {
         "namespaceUid": "uid-cc-front",
         "trustDomain": "oosterlinde",
     });
-    let ledger: Ledger = read(least.clone());
-    let begun = Ledger::new(named("cc-front/voice"), "uid-cc-front", "oosterlinde");
-    assert_eq!(ledger, Ledger { ended: None, ..begun }, "which cohorts have ended is to be found out");
+    let record: ChannelRecord = read(least.clone());
+    let begun = ChannelRecord::new(named("cc-front/voice"), "uid-cc-front", "oosterlinde");
+    assert_eq!(record, ChannelRecord { ended: None, ..begun }, "which cohorts have ended is to be found out");
 
     let mut later = least;
     later["keys"] = json!({"call": {"2026w47": {"versions": {"1": "2026-11-22T12:00:00Z"}}, "2026w48": {}}});
     later["access"] = json!({"serviceAccountUid": "sa-uid"});
     later["something"] = json!("of a newer operator");
-    let ledger: Ledger = read(later);
-    assert_eq!(ledger.keys["call"]["2026w47"].versions, [(1, now())].into());
-    assert!(!ledger.keys["call"]["2026w47"].closed && ledger.keys["call"]["2026w48"].versions.is_empty());
-    assert_eq!(ledger.access, Some(Access { service_account_uid: "sa-uid".into(), may_open: false }));
+    let record: ChannelRecord = read(later);
+    assert_eq!(record.keys["call"]["2026w47"].versions, [(1, now())].into());
+    assert!(!record.keys["call"]["2026w47"].closed && record.keys["call"]["2026w48"].versions.is_empty());
+    assert_eq!(record.access, Some(Access { service_account_uid: "sa-uid".into(), may_open: false }));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn what_names_no_channel_is_refused() {
     for broken in
         [json!({}), json!({"channel": "cc-front/voice", "namespaceUid": "u", "trustDomain": "d"}), json!([])]
     {
-        assert!(serde_json::from_value::<Ledger>(broken.clone()).is_err(), "{broken}");
+        assert!(serde_json::from_value::<ChannelRecord>(broken.clone()).is_err(), "{broken}");
     }
 }
 
@@ -105,16 +105,16 @@ fn nothing_secret_has_a_place_in_it() {
         "open",
         "trustDomain",
     ];
-    assert_eq!(names, known, "a new field must be weighed: the ledger is read by whoever reads KV");
+    assert_eq!(names, known, "a new field must be weighed: the record is read by whoever reads KV");
 }
 
 #[test]
 fn keys_are_found_by_class_and_cohort() {
-    let mut ledger = full();
+    let mut record = full();
     let cohort = "2026w47".parse().unwrap();
-    assert_eq!(ledger.key("call", cohort).unwrap().versions.len(), 2);
-    assert!(ledger.key("call", "2026w48".parse().unwrap()).is_none());
-    assert!(ledger.key("other", cohort).is_none());
-    assert_eq!(ledger.key_mut("other", cohort), &ActiveKey::default());
-    assert_eq!(ledger.id(), ChannelId::mint("uid-cc-front", "voice"));
+    assert_eq!(record.key("call", cohort).unwrap().versions.len(), 2);
+    assert!(record.key("call", "2026w48".parse().unwrap()).is_none());
+    assert!(record.key("other", cohort).is_none());
+    assert_eq!(record.key_mut("other", cohort), &ActiveKey::default());
+    assert_eq!(record.id(), ChannelId::mint("uid-cc-front", "voice"));
 }
