@@ -9,7 +9,7 @@ use kube::{
     api::{DynamicObject, Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use subrosa_crds::WITHDRAW_ACCESS_FINALIZER;
+use subrosa_crds::{CONSENTS_ANNOTATION, WITHDRAW_ACCESS_FINALIZER};
 use subrosa_e2e::{Operator, audit::ApiAuditEntry, installation::retention_policy, wait};
 
 use crate::{
@@ -168,7 +168,13 @@ async fn a_channel_and_a_namespace_go_without_opening_or_destroying() -> Result<
     // One of the same name is another: it finds neither the old keys nor the old access.
     let again = Scenario::found(&cluster, "one").await?;
     ensure!(again.id("voice") != sealing.scenario.id("voice") && again.id("db") == sealing.scenario.id("db"));
-    cluster.apply_all(again.created()).await?;
+    let uid = namespaces.get(&front).await?.metadata.uid.context("a UID")?;
+    let mut created = again.created();
+    // Who consented to the one before consents to this one too.
+    for manifest in created.iter_mut().filter(|one| one["metadata"]["namespace"] == data.as_str()) {
+        manifest["metadata"]["annotations"][CONSENTS_ANNOTATION] = format!("{front}={uid}").into();
+    }
+    cluster.apply_all(created).await?;
     cluster.whole(&again.channels()).await?;
     let token = cluster.workload_token(&front, "sbc").await?;
     ensure!(!cluster.may_seal(&token, &sealing.tokens["voice"].1).await?, "a recreated namespace inherits");

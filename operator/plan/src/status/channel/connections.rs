@@ -119,7 +119,7 @@ impl Waits {
             .and_then(|status| condition::find(&status.conditions, condition::READY))
             .filter(|ready| ready.status == "False");
         let next_step = held_up.map_or_else(
-            || "none: it opens by itself".into(),
+            || format!("none, if it opens within a minute; else see status.connections of Channel {peer}"),
             |ready| {
                 format!(
                     "mend what condition Ready of Channel {peer} tells ({}); it opens by itself then",
