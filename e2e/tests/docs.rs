@@ -148,8 +148,10 @@ fn tests_that_pages_name_are_there() {
             text.matches('_').count() > 1
                 && text.chars().all(|letter| letter == '_' || letter.is_ascii_lowercase())
         };
-        // Those of Vault's parameters and of metrics.
-        let other = |text: &&str| ["allow_", "auto_", "subrosa_"].iter().any(|start| text.starts_with(start));
+        // Those of Vault's parameters, of metrics and of their labels.
+        let other = |text: &&str| {
+            ["allow_", "auto_", "kubernetes_", "pod_", "subrosa_"].iter().any(|start| text.starts_with(start))
+        };
         for name in quoted(&page).into_iter().filter(is_name).filter(|name| !other(name)) {
             named += 1;
             assert!(code.contains(&format!("fn {name}(")), "{}: there is no test {name}", path.display());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use subrosa::pki::{self, PublicKey, Serial};
 use subrosa_crds::{
     TrustDomain,
+    cohort::Cohort,
     names::{ChannelId, ChannelRef},
 };
 use subrosa_plan::{
@@ -94,6 +95,28 @@ pub async fn older_key(cluster: &Cluster, name: &str, days: i32) -> Result<()> {
     let (_, found) = cluster.root("GET", &format!("transit/keys/{name}"), None).await?;
     ensure!(found["data"]["keys"]["1"] == then.as_second(), "{name} is no older: {found}");
     ensure!(found["data"]["auto_rotate_period"] == period, "{name} rotates otherwise: {found}");
+    noted_as_made(cluster, name, then).await
+}
+
+/// Has the records say when the key was made: one of another time is another key.
+async fn noted_as_made(cluster: &Cluster, name: &str, then: Timestamp) -> Result<()> {
+    let mut parts = name.split('.');
+    let (Some(id), Some(class), Some(cohort)) = (parts.next(), parts.next(), parts.next()) else {
+        bail!("{name} is no data key")
+    };
+    let then = json!(Timestamp::from_second(then.as_second())?.to_string());
+    let month = cohort.parse::<Cohort>()?.month();
+    for (path, version) in [
+        (format!("subrosa/data/channels/{id}"), format!("/keys/{class}/{cohort}/versions/1")),
+        (format!("subrosa/data/keys/{id}/{class}/{month}"), format!("/keys/{cohort}/versions/1")),
+    ] {
+        let (_, found) = cluster.root("GET", &path, None).await?;
+        let mut record = found["data"]["data"].clone();
+        *record.pointer_mut(&version).with_context(|| format!("{path} has no {version}"))? = then.clone();
+        let body = json!({"data": record, "options": {"cas": found["data"]["metadata"]["version"]}});
+        let (status, answer) = cluster.root("POST", &path, Some(body)).await?;
+        ensure!(status == 200, "rewriting {path}: {status} {answer}");
+    }
     Ok(())
 }
 
