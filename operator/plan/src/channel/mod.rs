@@ -339,7 +339,7 @@ impl Plan {
     }
 
     /// The record as it is written before anything is made or opened. `withdrawn` and `presented`: see
-    /// [`note_connections`](Self::note_connections).
+    /// `note_connections`.
     pub fn remember(
         &self,
         mut record: ChannelRecord,

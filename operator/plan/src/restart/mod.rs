@@ -2,7 +2,7 @@
 //!
 //! The memory is an annotation of the pod template: a serial is restarted for once, wherever the operator
 //! crashes. How many pods go at once is the workload's own strategy; a PodDisruptionBudget, which no
-//! controller asks when it rolls out, is asked here before. What is only [awaited] ends by itself.
+//! controller asks when it rolls out, is asked here before. What is only awaited ends by itself.
 
 mod due;
 mod strategy;
