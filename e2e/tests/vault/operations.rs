@@ -133,7 +133,7 @@ async fn the_record_is_compare_and_set() {
     bao.admin("DELETE", "subrosa/data/channels/abcdefgh234567ab", json!(null)).await;
     let deleted = kv.read::<Entry>(&path).await.unwrap_err();
     assert_eq!(deleted.reason(), "VaultEntryDeleted");
-    assert!(deleted.next_step().contains("version 2"), "{}", deleted.next_step());
+    assert!(deleted.next_step().contains("-versions=2"), "{}", deleted.next_step());
 }
 
 #[tokio::test]
