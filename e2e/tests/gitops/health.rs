@@ -92,6 +92,8 @@ pub async fn of_what_is_not_well(fleet: &Fleet) -> Result<()> {
     elsewhere["spec"]["vault"]["address"] = json!("https://127.0.0.1:1");
     let mut nowhere = elsewhere.clone();
     nowhere["metadata"]["name"] = json!("nowhere");
+    // Two domains on one Vault would have to have mounts of their own.
+    nowhere["spec"]["vault"]["address"] = json!("https://127.0.0.1:2");
     nowhere["spec"]["timeZone"] = json!("Europe/Oosterlinde");
     let party = |name: &str, more: Value| {
         let mut spec = json!({
