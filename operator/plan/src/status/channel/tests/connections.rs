@@ -24,12 +24,12 @@ fn a_connection_is_open_only_when_it_is_in_force() {
     assert_eq!(first(&scene, &|_| {}).0, "Open");
     type Break = fn(&mut Applied);
     let mend = "mend what condition Ready of this Channel tells (VaultSealed)";
-    let wait = "none: it opens by itself";
+    let (wait, peer) = ("none: it opens by itself", "none, if it opens within a minute");
     let breaks: [(Break, &str, &str); 4] = [
         (|one| one.network = Err(fault()), "unseal it", mend),
         (|one| one.network = Ok(false), "no network policy yet", wait),
         (|one| one.certificate = Err(fault()), "certificate is not in force", mend),
-        (|one| one.trusting.clear(), "no certificate authority yet", wait),
+        (|one| one.trusting.clear(), "no certificate authority yet", peer),
     ];
     for (broken, because, next) in breaks {
         let (state, reason, next_step) = first(&scene, &broken);
