@@ -68,7 +68,11 @@ impl KeyWatch {
         round.looked = Instant::now();
         let read = read(vault, &mut round, count, &mut found).await;
         self.rounds().insert(domain.to_owned(), round);
-        read.map(|()| found)
+        // What was found before Vault stopped answering is told: the next list of all keys is an hour away.
+        if let Err(fault) = read {
+            tracing::warn!(domain, reason = fault.reason, "keys: {}", fault.message);
+        }
+        Ok(found)
     }
 
     /// Forgets a trust domain that is gone.

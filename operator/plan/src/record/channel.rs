@@ -39,7 +39,7 @@ pub struct ChannelRecord {
     #[serde(default)]
     pub issuances: Issuances,
     /// Data keys in use by class, then by cohort. Those of cohorts that have ended stand in records of their own;
-    /// releases before 0.1 kept them here.
+    /// releases without schema numbers kept them here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub keys: BTreeMap<String, BTreeMap<String, ActiveKey>>,
     /// The cohorts whose keys were closed. None where a release wrote the record that did not know of it.
