@@ -24,20 +24,25 @@ use subrosa_crds::Channel;
 
 use crate::wait::whole;
 
-/// How many Channels a namespace holds.
-const PER_NAMESPACE: usize = 50;
 /// How long a crowd may take.
-const LIMIT: Duration = Duration::from_secs(1800);
+const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Channels, numbered from 0; the even ones listen, the odd ones connect to the one before.
 pub(super) struct Crowd {
+    per_namespace: usize,
     added: Vec<usize>,
 }
 
 impl Crowd {
     /// Makes namespaces and ServiceAccounts for `size` Channels beforehand: they are not measured.
-    pub(super) async fn prepare(client: &Client, domain: &str, size: usize) -> Result<Self> {
-        let namespaces: Vec<_> = (0..=size / PER_NAMESPACE + 1).collect();
+    pub(super) async fn prepare(
+        client: &Client,
+        domain: &str,
+        size: usize,
+        per_namespace: usize,
+    ) -> Result<Self> {
+        let crowd = Self { per_namespace, added: Vec::new() };
+        let namespaces: Vec<_> = (0..=size / per_namespace + 1).collect();
         stream::iter(namespaces)
             .map(Ok)
             .try_for_each_concurrent(16, |number| async move {
@@ -49,21 +54,28 @@ impl Crowd {
             .await?;
         stream::iter(0..size)
             .map(Ok)
-            .try_for_each_concurrent(32, |number| async move {
-                let account = serde_json::from_value(json!({"metadata": {"name": format!("w{number}")}}))?;
-                let api = Api::<ServiceAccount>::namespaced(client.clone(), &namespace_of(number));
-                anyhow::Ok(api.create(&PostParams::default(), &account).await.map(drop)?)
+            .try_for_each_concurrent(32, |number| {
+                let api = Api::<ServiceAccount>::namespaced(client.clone(), &crowd.namespace_of(number));
+                async move {
+                    let account =
+                        serde_json::from_value(json!({"metadata": {"name": format!("w{number}")}}))?;
+                    anyhow::Ok(api.create(&PostParams::default(), &account).await.map(drop)?)
+                }
             })
             .await?;
-        adopted(client, size / PER_NAMESPACE + 2).await?;
-        Ok(Self { added: Vec::new() })
+        adopted(client, size / per_namespace + 2).await?;
+        Ok(crowd)
+    }
+
+    fn namespace_of(&self, number: usize) -> String {
+        format!("crowd-{}", number / self.per_namespace)
     }
 
     /// Lets the API server compile what it checks Channels by: it does so at the first one, for seconds.
-    pub(super) async fn warm_up(client: &Client) -> Result<()> {
+    pub(super) async fn warm_up(&self, client: &Client) -> Result<()> {
         let channel = serde_json::from_value(manifest(0, true))?;
         let dry = PostParams { dry_run: true, ..PostParams::default() };
-        Api::<Channel>::namespaced(client.clone(), &namespace_of(0)).create(&dry, &channel).await?;
+        Api::<Channel>::namespaced(client.clone(), &self.namespace_of(0)).create(&dry, &channel).await?;
         Ok(())
     }
 
@@ -83,8 +95,8 @@ impl Crowd {
         let started = Instant::now();
         let applying = stream::iter(numbers).map(Ok).try_for_each_concurrent(at_once, |number| {
             let channel = manifest(number, number == last && number % 2 == 0);
+            let api = Api::<Channel>::namespaced(client.clone(), &self.namespace_of(number));
             async move {
-                let api = Api::<Channel>::namespaced(client.clone(), &namespace_of(number));
                 let channel = serde_json::from_value(channel)?;
                 anyhow::Ok(api.create(&PostParams::default(), &channel).await.map(drop)?)
             }
@@ -125,7 +137,7 @@ impl Crowd {
             .iter()
             .step_by(step)
             .take(count)
-            .map(|number| (namespace_of(*number), name_of(*number)))
+            .map(|number| (self.namespace_of(*number), name_of(*number)))
             .collect()
     }
 }
@@ -143,10 +155,6 @@ async fn adopted(client: &Client, namespaces: usize) -> Result<()> {
         }
     })
     .await
-}
-
-fn namespace_of(number: usize) -> String {
-    format!("crowd-{}", number / PER_NAMESPACE)
 }
 
 fn name_of(number: usize) -> String {
