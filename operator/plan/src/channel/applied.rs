@@ -12,6 +12,63 @@ use crate::{
     world::fault::Fault,
 };
 
+/// Something that is put in force for a Channel, in the order in which faults are told: what a fault of an earlier one
+/// holds up comes later.
+///
+/// A new control gets a line here, one in [`Control::ALL`] and one where the plan is carried out; status and everything
+/// that is said while nothing can be made follow by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Control {
+    /// The network policy.
+    Network,
+    /// The certificate authority: a fault is what it waits for.
+    Authority,
+    /// The certificate that should be in the Secret, or the answers to the pods that ask for theirs.
+    Certificate,
+    /// The data keys in Vault.
+    Keys,
+    /// The workload's identity in Vault.
+    Access,
+}
+
+impl Control {
+    /// Every control.
+    pub const ALL: [Self; 5] = [Self::Network, Self::Authority, Self::Certificate, Self::Keys, Self::Access];
+}
+
+/// What became of each control: in force, or what keeps it from being so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Controls(BTreeMap<Control, Result<(), Fault>>);
+
+impl Controls {
+    /// What `became` says of each control.
+    pub fn each(mut became: impl FnMut(Control) -> Result<(), Fault>) -> Self {
+        Self(Control::ALL.into_iter().map(|control| (control, became(control))).collect())
+    }
+
+    /// No control is in force, for one and the same reason.
+    pub fn none(fault: &Fault) -> Self {
+        Self::each(|_| Err(fault.clone()))
+    }
+
+    /// The same with what became of `control`.
+    #[must_use]
+    pub fn with(mut self, control: Control, became: Result<(), Fault>) -> Self {
+        self.0.insert(control, became);
+        self
+    }
+
+    /// What keeps `control` from being in force.
+    pub fn fault(&self, control: Control) -> Option<&Fault> {
+        self.0.get(&control)?.as_ref().err()
+    }
+
+    /// The first control's fault that has one.
+    pub fn first_fault(&self) -> Option<&Fault> {
+        self.0.values().find_map(|became| became.as_ref().err())
+    }
+}
+
 /// What was carried out and seen of a Channel's plan. Only this can make it Ready.
 #[derive(Clone)]
 pub struct Applied {
@@ -19,16 +76,12 @@ pub struct Applied {
     pub record: Result<ChannelRecord, Fault>,
     /// The certificate that pods mount, as it was seen.
     pub observed: Observation,
-    /// What keeps the certificate that should be there from being there.
-    pub certificate: Result<(), Fault>,
-    /// What the authority waits for, where it is blocked.
-    pub authority: Result<(), Fault>,
-    /// The keys as Vault has them.
-    pub keys: Result<BTreeMap<String, ObservedKey>, Fault>,
-    /// The workload's identity in Vault.
-    pub access: Result<(), Fault>,
-    /// The network policy; `Ok(false)` where it is not to be written.
-    pub network: Result<bool, Fault>,
+    /// What became of each control.
+    pub controls: Controls,
+    /// The keys as Vault has them, by name; empty where that could not be asked.
+    pub keys: BTreeMap<String, ObservedKey>,
+    /// Whether the network policy is there: it is not written in `Audit`.
+    pub has_policy: bool,
     /// Whether the namespace denies by default.
     pub default_deny: bool,
     /// The peers whose authority is in the trust files.
@@ -46,26 +99,12 @@ impl Applied {
 
     /// The first thing that could not be put in force.
     pub fn fault(&self) -> Option<&Fault> {
-        let Self {
-            record,
-            observed: _,
-            certificate,
-            authority,
-            keys,
-            access,
-            network,
-            default_deny: _,
-            trusting: _,
-            restart: _,
-        } = self;
-        record
-            .as_ref()
-            .err()
-            .or_else(|| network.as_ref().err())
-            .or_else(|| authority.as_ref().err())
-            .or_else(|| certificate.as_ref().err())
-            .or_else(|| keys.as_ref().err())
-            .or_else(|| access.as_ref().err())
+        self.record.as_ref().err().or_else(|| self.controls.first_fault())
+    }
+
+    /// The keys as Vault has them; none where Vault did not say.
+    pub fn seen_keys(&self) -> Option<&BTreeMap<String, ObservedKey>> {
+        self.controls.fault(Control::Keys).is_none().then_some(&self.keys)
     }
 }
 

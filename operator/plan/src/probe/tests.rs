@@ -3,7 +3,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     certificate::{LeafFacts, Observation},
-    channel::{Plan, applied::Restart},
+    channel::{
+        Plan,
+        applied::{Controls, Restart},
+    },
     network::policy_name,
     record::issuances::{Issuance, Issuances},
     restart,
@@ -49,11 +52,9 @@ fn applied(scene: &Scene) -> Applied {
     Applied {
         record: Ok(scene.first_record(DB)),
         observed: leaf().into(),
-        certificate: Ok(()),
-        authority: Ok(()),
-        keys: Ok(BTreeMap::new()),
-        access: Ok(()),
-        network: Ok(true),
+        controls: Controls::each(|_| Ok(())),
+        keys: BTreeMap::new(),
+        has_policy: true,
         default_deny: true,
         trusting: Default::default(),
         restart: Restart::NotDue,
@@ -94,7 +95,7 @@ fn nothing_is_asked_without_probes_a_listener_or_a_certificate() {
     let useless = LeafFacts { key_matches: false, ..leaf() };
     assert_eq!(asked_with(Applied { observed: useless.into(), ..applied(&off) }), None);
     assert_eq!(asked_with(Applied { observed: Observation::Unknown, ..applied(&off) }), None);
-    let late = Applied { certificate: Err(sealed()), ..applied(&off) };
+    let late = Applied { controls: Controls::none(&sealed()), ..applied(&off) };
     assert!(asked_with(late).is_some(), "it is the one to present until another is issued");
     off.world.probes = None;
     assert_eq!(asked(&off), None);

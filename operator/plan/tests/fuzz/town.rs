@@ -16,7 +16,7 @@ use subrosa_plan::{
     certificate::LeafFacts,
     channel::{
         self, Plan, Ungoverned,
-        applied::{Applied, Restart},
+        applied::{Applied, Controls, Restart},
     },
     keys::ObservedKey,
     record::channel::{ActiveKey, ChannelRecord},
@@ -130,8 +130,7 @@ pub fn applied(plan: &Plan, record: ChannelRecord, random: &mut Random, now: Tim
         true => Err(Fault::new("VaultSealed", "unseal it")),
         false => Ok(()),
     };
-    let [record_ok, certificate, authority, keys_ok, access, network] =
-        [fault(5), fault(5), fault(5), fault(5), fault(5), fault(5)];
+    let (record_ok, controls) = (fault(5), Controls::each(|_| fault(5)));
     let mut record = plan.remember(record, true, None, now);
     let mut found = BTreeMap::new();
     for key in &plan.keys {
@@ -165,11 +164,9 @@ pub fn applied(plan: &Plan, record: ChannelRecord, random: &mut Random, now: Tim
     Applied {
         record: record_ok.map(|()| record),
         observed: leaf.into(),
-        certificate,
-        authority,
-        keys: keys_ok.map(|()| found),
-        access,
-        network: network.map(|()| random.chance(90)),
+        controls,
+        keys: found,
+        has_policy: random.chance(90),
         default_deny: random.chance(90),
         trusting: BTreeSet::new(),
         restart: Restart::NotDue,

@@ -39,7 +39,7 @@ use subrosa_plan::{
     channel as plan,
     channel::{
         Plan, Scope,
-        applied::{Applied, Restart},
+        applied::{Applied, Control, Controls, Restart},
     },
     consent::extra_trust,
     record::channel::ChannelRecord,
@@ -235,11 +235,15 @@ impl Work<'_> {
         let mut applied = Applied {
             record: certified.record,
             observed: certified.observed,
-            certificate: certified.certificate,
-            authority: certified.authority,
-            keys,
-            access,
-            network,
+            has_policy: network.as_ref().is_ok_and(|there| *there),
+            controls: Controls::each(|control| match control {
+                Control::Network => network.clone().map(|_| ()),
+                Control::Authority => certified.authority.clone(),
+                Control::Certificate => certified.certificate.clone(),
+                Control::Keys => keys.clone().map(|_| ()),
+                Control::Access => access.clone(),
+            }),
+            keys: keys.unwrap_or_default(),
             default_deny: self.ctx.cluster.read(|world| degraded::denies(world, &self.name.namespace)),
             trusting: authorities
                 .into_iter()

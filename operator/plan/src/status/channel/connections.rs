@@ -6,7 +6,7 @@ use subrosa_crds::{
     Channel, channel::ConnectionStatus, condition, names::ChannelRef, trust_domain::NetworkMode,
 };
 
-use crate::channel::applied::Applied;
+use crate::channel::applied::{Applied, Control};
 use crate::{
     channel::{Plan, Scope},
     consent::connection::{Connection, State},
@@ -141,18 +141,17 @@ fn not_in_force(
     world: &World,
 ) -> Option<Waits> {
     let audited = plan.scope == Scope::Audit;
-    match &applied.network {
-        Err(fault) => return Some(Waits::for_fault("its network policy is not written", fault)),
-        Ok(false) if !audited => {
-            return Some(Waits {
-                reason: "this Channel has no network policy yet".into(),
-                next_step: "none: it opens by itself".into(),
-            });
-        }
-        Ok(_) => {}
+    if let Some(fault) = applied.controls.fault(Control::Network) {
+        return Some(Waits::for_fault("its network policy is not written", fault));
+    }
+    if !applied.has_policy && !audited {
+        return Some(Waits {
+            reason: "this Channel has no network policy yet".into(),
+            next_step: "none: it opens by itself".into(),
+        });
     }
     let unchanged = applied.record.is_err() && stays_open(channel, name, connection, plan, world);
-    if let Err(fault) = &applied.certificate
+    if let Some(fault) = applied.controls.fault(Control::Certificate)
         && !unchanged
     {
         return Some(Waits::for_fault("the certificate is not in force", fault));

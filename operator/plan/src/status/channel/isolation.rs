@@ -7,7 +7,7 @@ use subrosa_crds::{
     names::ChannelRef,
 };
 
-use crate::channel::applied::Applied;
+use crate::channel::applied::{Applied, Control};
 use crate::{
     channel::{Plan, Scope},
     network::coverage::{self, Widening},
@@ -64,16 +64,12 @@ pub(super) fn isolated(
         );
         return verdict(Truth::False, "ForeignPolicy", message);
     }
-    match &applied.network {
-        Err(fault) => return verdict(Truth::False, &fault.reason, fault.message.clone()),
-        Ok(false) => {
-            return verdict(
-                Truth::False,
-                "PolicyMissing",
-                "this Channel has no network policy of its own".into(),
-            );
-        }
-        Ok(true) => {}
+    if let Some(fault) = applied.controls.fault(Control::Network) {
+        return verdict(Truth::False, &fault.reason, fault.message.clone());
+    }
+    if !applied.has_policy {
+        let message = "this Channel has no network policy of its own";
+        return verdict(Truth::False, "PolicyMissing", message.into());
     }
     if !domain::default_deny(&plan.domain) {
         let message =

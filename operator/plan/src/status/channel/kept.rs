@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use subrosa_crds::condition::{self, Truth, Verdict};
 
-use crate::channel::applied::Applied;
 use crate::{
-    channel::{Plan, Scope},
+    channel::{
+        Plan, Scope,
+        applied::{Applied, Control},
+    },
     keys::retention,
     world::{World, domain},
 };
@@ -32,10 +34,10 @@ fn faulty(plan: &Plan, world: &World) -> Option<(&'static str, String)> {
 pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World) -> Verdict {
     let verdict =
         |truth, reason: &str, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
-    let found = match &applied.keys {
-        Ok(found) => found,
-        Err(fault) => return verdict(Truth::False, &fault.reason, fault.message.clone()),
-    };
+    if let Some(fault) = applied.controls.fault(Control::Keys) {
+        return verdict(Truth::False, &fault.reason, fault.message.clone());
+    }
+    let found = &applied.keys;
     if let Some((reason, message)) = faulty(plan, world) {
         return verdict(Truth::False, reason, message);
     }

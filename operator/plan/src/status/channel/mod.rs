@@ -44,7 +44,7 @@ pub fn channel(
     let today = domain::today(&plan.domain, now);
     let record = applied.record.as_ref().ok();
     let connections = connections::connections(channel, name, plan, applied, world);
-    let found = applied.keys.as_ref().ok();
+    let found = applied.seen_keys();
     let retention = plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
     let (keys, other_keys) = record
         .map(|record| {

@@ -5,7 +5,7 @@ use subrosa_crds::{condition::find, trust_domain::Direction};
 
 use super::*;
 use crate::{
-    channel::applied::Restart,
+    channel::applied::{Control, Controls, Restart},
     keys::ObservedKey,
     network as policies,
     record::{
@@ -69,15 +69,18 @@ fn applied(plan: &Plan, record: ChannelRecord) -> Applied {
             ..leaf()
         }
         .into(),
-        certificate: Ok(()),
-        authority: Ok(()),
-        keys: Ok(found),
-        access: Ok(()),
-        network: Ok(true),
+        controls: Controls::each(|_| Ok(())),
+        keys: found,
+        has_policy: true,
         default_deny: true,
         trusting,
         restart: Restart::NotDue,
     }
+}
+
+/// `control` could not be put in force.
+fn break_control(applied: &mut Applied, control: Control) {
+    applied.controls = applied.controls.clone().with(control, Err(fault()));
 }
 
 fn in_force(scene: &Scene) -> (Plan, Applied) {
@@ -147,7 +150,8 @@ fn the_certificate_that_is_there_is_told_whatever_becomes_of_issuing() {
         assert_eq!(said(&status, condition::READY), says("False", "VaultSealed"));
         status.certificate.map(|one| one.serial)
     };
-    let sealed = Applied { record: Err(fault()), certificate: Err(fault()), ..good.clone() };
+    let mut sealed = Applied { record: Err(fault()), ..good.clone() };
+    break_control(&mut sealed, Control::Certificate);
     let serial = |serial: &str| LeafFacts { serial: serial.into(), key_matches: false, ..leaf() }.into();
     for (observed, expected) in [
         (serial("0b"), Some("0b")),
@@ -158,32 +162,27 @@ fn the_certificate_that_is_there_is_told_whatever_becomes_of_issuing() {
         let applied = Applied { observed: observed.clone(), ..sealed.clone() };
         assert_eq!(told(&applied).as_deref(), expected, "{observed:?}");
     }
-    let limited = Applied { certificate: Err(fault()), observed: serial("0c"), ..good };
+    let mut limited = Applied { observed: serial("0c"), ..good };
+    break_control(&mut limited, Control::Certificate);
     assert_eq!(told(&limited).as_deref(), Some("0c"));
 }
 
 #[test]
 fn ready_needs_every_single_part() {
     let scene = scene();
-    type Break = fn(&mut Applied);
-    let parts: [(&str, Break); 6] = [
-        ("record", |one| one.record = Err(fault())),
-        ("certificate", |one| one.certificate = Err(fault())),
-        ("authority", |one| one.authority = Err(fault())),
-        ("keys", |one| one.keys = Err(fault())),
-        ("access", |one| one.access = Err(fault())),
-        ("network", |one| one.network = Err(fault())),
-    ];
-    for (part, broken) in parts {
+    for part in Control::ALL.into_iter().map(Some).chain([None]) {
         let (plan, mut applied) = in_force(&scene);
-        broken(&mut applied);
+        match part {
+            Some(control) => break_control(&mut applied, control),
+            None => applied.record = Err(fault()),
+        }
         let status = judged(&scene, &plan, &applied);
-        assert_eq!(said(&status, condition::READY), says("False", "VaultSealed"), "{part}");
-        assert_eq!(said(&status, condition::RECONCILING), says("True", "Retrying"), "{part}");
-        assert_eq!(said(&status, condition::STALLED), None, "{part}");
+        assert_eq!(said(&status, condition::READY), says("False", "VaultSealed"), "{part:?}");
+        assert_eq!(said(&status, condition::RECONCILING), says("True", "Retrying"), "{part:?}");
+        assert_eq!(said(&status, condition::STALLED), None, "{part:?}");
     }
     let (plan, mut applied) = in_force(&scene);
-    applied.network = Ok(false);
+    applied.has_policy = false;
     assert_eq!(said(&judged(&scene, &plan, &applied), condition::READY), says("False", "PolicyMissing"));
     let (plan, mut applied) = in_force(&scene);
     applied.default_deny = false;
@@ -198,7 +197,7 @@ fn audit_is_not_isolation() {
     let scene =
         scene.policy("cc-front", network_policy("theirs", json!({"podSelector": {}, "ingress": [{}]})));
     let (plan, mut applied) = in_force(&scene);
-    applied.network = Ok(false);
+    applied.has_policy = false;
     applied.default_deny = false;
     let status = judged(&scene, &plan, &applied);
     assert_eq!(said(&status, condition::READY), says("False", "AuditMode"));
@@ -235,7 +234,7 @@ fn a_stalled_channel_says_everything_that_is_wrong() {
 fn a_stalled_channel_with_a_fault_is_still_stalled() {
     let scene = scene().channel(VOICE, voice(json!({"dataClasses": ["unheard-of"]})));
     let (plan, mut applied) = in_force(&scene);
-    applied.keys = Err(fault());
+    break_control(&mut applied, Control::Keys);
     let status = judged(&scene, &plan, &applied);
     assert_eq!(said(&status, condition::STALLED), says("True", "UnknownDataClass"));
     assert_eq!(said(&status, condition::RECONCILING), None);
@@ -356,7 +355,7 @@ fn a_condition_keeps_its_time_while_its_status_does() {
     let scene = scene.given(one);
     assert!(status(&scene).conditions.iter().all(|one| one.last_transition_time == past));
     let (plan, mut applied) = in_force(&scene);
-    applied.network = Ok(false);
+    applied.has_policy = false;
     let after = judged(&scene, &plan, &applied);
     assert_eq!(find(&after.conditions, condition::READY).unwrap().last_transition_time.0, now());
     assert_eq!(find(&after.conditions, condition::SERVED).unwrap().last_transition_time, past);
@@ -387,11 +386,11 @@ fn attention_is_for_what_someone_must_do() {
 fn the_first_fault_is_the_one_that_holds_up_the_others() {
     let (_, mut applied) = in_force(&scene());
     assert_eq!(applied.fault(), None);
-    applied.access = Err(Fault::new("Access", ""));
-    applied.certificate = Err(Fault::new("Certificate", ""));
-    assert_eq!(applied.fault().unwrap().reason, "Certificate");
-    applied.network = Err(Fault::new("Network", ""));
-    assert_eq!(applied.fault().unwrap().reason, "Network");
+    let of = |control: Control| Fault::new(format!("{control:?}"), "");
+    for control in Control::ALL.into_iter().rev() {
+        applied.controls = applied.controls.with(control, Err(of(control)));
+        assert_eq!(applied.fault(), Some(&of(control)), "it holds up those that come after it");
+    }
     applied.record = Err(Fault::new("ChannelRecord", ""));
     assert_eq!(applied.fault().unwrap().reason, "ChannelRecord");
 }

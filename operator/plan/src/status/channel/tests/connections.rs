@@ -26,9 +26,9 @@ fn a_connection_is_open_only_when_it_is_in_force() {
     let mend = "mend what condition Ready of this Channel tells (VaultSealed)";
     let (wait, peer) = ("none: it opens by itself", "none, if it opens within a minute");
     let breaks: [(Break, &str, &str); 4] = [
-        (|one| one.network = Err(fault()), "unseal it", mend),
-        (|one| one.network = Ok(false), "no network policy yet", wait),
-        (|one| one.certificate = Err(fault()), "certificate is not in force", mend),
+        (|one| break_control(one, Control::Network), "unseal it", mend),
+        (|one| one.has_policy = false, "no network policy yet", wait),
+        (|one| break_control(one, Control::Certificate), "certificate is not in force", mend),
         (|one| one.trusting.clear(), "no certificate authority yet", peer),
     ];
     for (broken, because, next) in breaks {

@@ -14,23 +14,23 @@ fn keys_are_ready_when_each_exists_and_rotates() {
     };
     let first = |plan: &Plan| plan.keys[0].name.clone();
     let both = |reason: &str| (says("False", reason).unwrap(), says("False", reason).unwrap());
-    let gone = with(&|applied, plan| drop(applied.keys.as_mut().unwrap().remove(&first(plan))));
+    let gone = with(&|applied, plan| drop(applied.keys.remove(&first(plan))));
     assert_eq!(gone, both("KeyMissing"));
     let never = with(&|applied, plan| {
-        applied.keys.as_mut().unwrap().remove(&first(plan));
+        applied.keys.remove(&first(plan));
         let key = &plan.keys[0];
         *applied.record.as_mut().unwrap().key_mut(&key.class, key.cohort) = ActiveKey::default();
     });
     assert_eq!(never, both("KeyPending"));
     let still = with(&|applied, plan| {
-        applied.keys.as_mut().unwrap().get_mut(&first(plan)).unwrap().rotate_every = None;
+        applied.keys.get_mut(&first(plan)).unwrap().rotate_every = None;
     });
     assert_eq!(still, both("RotationNotSet"));
     let loosened = with(&|applied, plan| {
-        applied.keys.as_mut().unwrap().get_mut(&first(plan)).unwrap().fault = Some(KeyFault::Exportable);
+        applied.keys.get_mut(&first(plan)).unwrap().fault = Some(KeyFault::Exportable);
     });
     assert_eq!(loosened, both("IrreversibleKey"));
-    let unknown = with(&|applied, _| applied.keys = Err(fault()));
+    let unknown = with(&|applied, _| break_control(applied, Control::Keys));
     assert_eq!(unknown, both("VaultSealed"));
 }
 
@@ -100,7 +100,7 @@ fn keys_are_shown_as_the_record_and_vault_have_them() {
         judged(&scene, &plan, applied).keys.into_iter().map(|key| key.state).collect()
     };
     assert_eq!(states(&applied), ["Current", "Next"]);
-    applied.keys = Err(fault());
+    break_control(&mut applied, Control::Keys);
     assert_eq!(states(&applied), ["Unknown", "Unknown"], "Vault did not answer: nothing is known to be gone");
     applied.record = Err(fault());
     assert!(states(&applied).is_empty());
