@@ -1,11 +1,13 @@
 //! What keeps being broken is not issued without end, and withdrawals do not wait for it.
 
+use k8s_openapi::api::core::v1::Service;
+use kube::api::DeleteParams;
 use serde_json::json;
 use subrosa_crds::{Channel, condition};
 use subrosa_e2e::wait;
 
 use crate::{
-    handshake,
+    handshake, openssl,
     world::{World, channel},
 };
 
@@ -51,10 +53,9 @@ async fn a_secret_that_keeps_breaking_is_issued_three_times_an_hour() {
     let broken = rcgen::KeyPair::generate().unwrap().serialize_pem();
     world.tamper(NS, "voice", &[("tls.key", Some(&broken))]).await;
     let limited = world.not_ready(NS, "voice", "IssuanceLimited").await;
-    assert!(
-        limited.message.contains("nothing more before") && limited.message.contains("find what keeps"),
-        "{limited:?}"
-    );
+    for said in ["nothing more before", "find what keeps", "issued in the last hour: Missing at "] {
+        assert!(limited.message.contains(said), "{limited:?}");
+    }
     let status = world.channel(NS, "voice", |status| status.certificate.is_some()).await;
     assert_eq!(status.certificate.as_ref().unwrap().serial, last, "it is there, without its key");
     assert!(!wait::is(&status, condition::STALLED), "it goes on by itself");
@@ -87,4 +88,60 @@ async fn a_secret_that_keeps_breaking_is_issued_three_times_an_hour() {
         .await;
     assert_eq!(status.certificate.unwrap().serial, last);
     assert_eq!(world.issuances(NS, "voice").await, ["Missing"; 3]);
+}
+
+/// Services that come and go use up nothing that a needed name, or a Secret that is gone, would wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn services_that_come_and_go_use_up_nothing() {
+    let world = World::start().await;
+    world.governed(NS).await;
+    world.apply(&channel(NS, "ivr", json!({"listeners": [{"name": "sips", "port": 5061}]}))).await;
+    world.whole(NS, "ivr").await;
+    let service = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": NS},
+            "spec": {"selector": {"app": "ivr"}, "ports": [{"name": "sips", "port": 5061}]},
+        })
+    };
+    let goes = async |name: &str| {
+        world.api::<Service>(NS).delete(name, &DeleteParams::default()).await.unwrap();
+    };
+    world.apply(&service("tmp")).await;
+    has_name(&world, "tmp").await;
+    goes("tmp").await;
+    // The next name is issued, though it has to wait for others; the one that went caused nothing and is there still.
+    world.apply(&service("needed")).await;
+    has_name(&world, "needed").await;
+    has_name(&world, "tmp").await;
+    world.whole(NS, "ivr").await;
+    assert_eq!(world.issuances(NS, "ivr").await, ["Missing", "NamesChanged", "NamesChanged"]);
+
+    // Three within the hour: a fourth name waits, and says that nothing is wrong.
+    world.apply(&service("later")).await;
+    let waits = world.not_ready(NS, "ivr", "IssuanceLimited").await;
+    for said in ["the DNS names changed again", "nothing has to be done", "NamesChanged at "] {
+        assert!(waits.message.contains(said), "{waits:?}");
+    }
+    // A Secret that is gone is made all the same, with the names there are now.
+    goes("needed").await;
+    world.delete_secret(NS, "ivr-mtls").await;
+    has_name(&world, "later").await;
+    let status = world.whole(NS, "ivr").await;
+    assert!(status.certificate.is_some_and(|certificate| !certificate.not_after.is_empty()));
+    let names = names(&world).await.unwrap();
+    assert!(!names.contains("DNS:tmp.") && !names.contains("DNS:needed."), "{names}");
+}
+
+async fn names(world: &World) -> Option<String> {
+    world.secret(NS, "ivr-mtls").await?;
+    let path = world.mounted(NS, "ivr").await.join("tls.crt");
+    Some(openssl::run(&["x509", "-noout", "-ext", "subjectAltName", "-in", path.to_str()?]).1)
+}
+
+async fn has_name(world: &World, name: &str) {
+    let look = || async {
+        let names = names(world).await.ok_or("there is no Secret")?;
+        if names.contains(&format!("DNS:{name}.{NS}.svc,")) { Ok(()) } else { Err(names) }
+    };
+    world.until(&format!("{name} is in the certificate"), look).await;
 }

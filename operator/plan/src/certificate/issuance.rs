@@ -1,31 +1,73 @@
 //! The brake on issuing: what is broken may not spin, what renews normally may not be held up.
 
-use jiff::Timestamp;
-use thiserror::Error;
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::reissue::Reason;
-use crate::record::issuances::{Issuances, LIMIT, WINDOW};
+use crate::record::issuances::{Issuance, Issuances, LIMIT, WINDOW};
 use crate::world::certificate::after;
 
+/// How long changed names wait for others that change in the same moment.
+const TOGETHER: SignedDuration = SignedDuration::from_secs(10);
+/// How long changed names wait after the last issuance when [`LIMIT`] lie in the [`WINDOW`]: each may restart a
+/// workload.
+const OFTEN: SignedDuration = SignedDuration::from_mins(10);
+/// How long a missing Secret waits after the last issuance when [`LIMIT`] lie in the [`WINDOW`].
+const MISSING: SignedDuration = SignedDuration::from_mins(1);
+
 /// Too many issuances: wait.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "3 certificates were issued within an hour, the last because of {last_reason}: nothing more before {until}; find what keeps undoing the Secret"
-)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuanceLimited {
     /// When the next may be issued.
     pub until: Timestamp,
-    /// Why the last one was.
-    pub last_reason: String,
+    /// What it would be issued for.
+    pub reason: Reason,
+    /// The issuances of the last hour that were counted, oldest first.
+    pub recent: Vec<Issuance>,
+}
+
+impl std::error::Error for IssuanceLimited {}
+
+impl fmt::Display for IssuanceLimited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { until, reason, recent } = self;
+        match reason {
+            Reason::NamesChanged { what } => write!(
+                f,
+                "{what} changed again: one certificate with every change is issued at {until}, nothing has to be done"
+            )?,
+            Reason::Missing => {
+                write!(f, "the Secret was deleted again: it is made again at {until}; find what deletes it")?;
+            }
+            other => write!(
+                f,
+                "{LIMIT} certificates were issued within an hour and {other}: nothing more before {until}; find what keeps \
+                 undoing the Secret, then delete it: one that is missing is made again within a minute"
+            )?,
+        }
+        f.write_str(" (issued in the last hour:")?;
+        let mut separator = " ";
+        for one in recent {
+            write!(f, "{separator}{} at {}", one.reason, one.at)?;
+            separator = ", ";
+        }
+        f.write_str(")")
+    }
 }
 
 impl Issuances {
     /// Whether one more may be issued now.
     ///
-    /// A renewal whose predecessor reached the Secret and lived until it was due is the normal course,
-    /// however short the lives, and always passes. Everything else waits while [`LIMIT`] issuances lie
-    /// within the last [`WINDOW`]. Refusals are not recorded, so the wait ends by itself. A record from
-    /// further in the future than the window was made by a wrong clock and does not count.
+    /// - A renewal whose predecessor reached the Secret and lived until it was due is the normal course, however short
+    ///   the lives, and always passes.
+    /// - Changed names are issued at once, unless the last issuance was for names too: then they wait ten seconds for
+    ///   others that change with them, and ten minutes once [`LIMIT`] issuances lie within the last [`WINDOW`].
+    /// - A Secret that is missing is always made again; from then on a minute after the last issuance.
+    /// - Everything else waits while [`LIMIT`] issuances that were not for names lie within the last [`WINDOW`].
+    ///
+    /// Refusals are not recorded, so every wait ends by itself. A record from further in the future than the window was
+    /// made by a wrong clock and does not count.
     ///
     /// # Errors
     /// Until when to wait.
@@ -35,19 +77,29 @@ impl Issuances {
         found_serial: Option<&str>,
         now: Timestamp,
     ) -> Result<(), IssuanceLimited> {
-        let last = self.recorded().last();
-        let took_effect = last.is_some_and(|last| Some(last.serial.as_str()) == found_serial);
+        let newest = self.recorded().last();
+        let took_effect = newest.is_some_and(|newest| Some(newest.serial.as_str()) == found_serial);
         if !reason.needs_new_leaf() || (matches!(reason, Reason::Expiring { .. }) && took_effect) {
             return Ok(());
         }
-        let counted =
-            || self.recorded().iter().filter(|i| now < after(i.at, WINDOW) && i.at <= after(now, WINDOW));
-        match (counted().count() >= LIMIT, counted().map(|issuance| issuance.at).min(), last) {
-            (true, Some(oldest), Some(last)) => Err(IssuanceLimited {
-                until: after(oldest.min(now), WINDOW),
-                last_reason: last.reason.clone(),
-            }),
-            _ => Ok(()),
+        let counts = |one: &&Issuance| now < after(one.at, WINDOW) && one.at <= after(now, WINDOW);
+        let mut recent: Vec<Issuance> = self.recorded().iter().filter(counts).cloned().collect();
+        let often = recent.len() >= LIMIT;
+        let last = recent.iter().filter(|one| one.at <= now).max_by_key(|one| one.at);
+        let until = match reason {
+            Reason::NamesChanged { .. } => last
+                .filter(|last| often || last.is_for_names())
+                .map(|last| after(last.at, if often { OFTEN } else { TOGETHER })),
+            Reason::Missing => last.filter(|_| often).map(|last| after(last.at, MISSING)),
+            _ => {
+                recent.retain(|one| !one.is_for_names());
+                let oldest = recent.iter().map(|one| one.at).min().filter(|_| recent.len() >= LIMIT);
+                oldest.map(|oldest| after(oldest.min(now), WINDOW))
+            }
+        };
+        match until.filter(|until| now < *until) {
+            Some(until) => Err(IssuanceLimited { until, reason: reason.clone(), recent }),
+            None => Ok(()),
         }
     }
 }

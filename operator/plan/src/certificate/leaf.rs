@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
@@ -13,6 +14,8 @@ use crate::world::certificate::{CLOCK_SKEW, KeyAlgorithm, Validity, after, fract
 
 /// X.520 upper bound of organisation, unit and common name, in characters.
 const MAX_NAME_CHARS: usize = 64;
+/// How many names of Services that went away a leaf takes over from the one before it.
+const MOST_LOST: usize = 32;
 
 /// The subject of a certificate: `O=<trust domain>, OU=<namespace>, CN=<common name>`, in this order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +53,8 @@ pub struct LeafSpec {
     pub renew_before: SignedDuration,
     /// The leaf key's algorithm.
     pub key_algorithm: KeyAlgorithm,
+    /// Services and Channels of the namespace whose names belong to other pods.
+    pub others: Arc<BTreeSet<String>>,
 }
 
 /// Why a [`LeafSpec`] cannot become a certificate.
@@ -159,6 +164,35 @@ impl LeafSpec {
             key_algorithm: leaf.key_algorithm.unwrap_or(self.key_algorithm),
             ..self.clone()
         }
+    }
+
+    /// Whether `leaf` has every DNS name that is wanted, and beside them none but names that were lost.
+    ///
+    /// A name is lost when its Service goes. It stays until the renewal: that a Service goes is no reason to restart
+    /// who is called by another one. It does not stay once the name belongs to other pods.
+    #[must_use]
+    pub fn has_its_names(&self, leaf: &LeafFacts) -> bool {
+        self.dns_names.is_subset(&leaf.dns_names)
+            && leaf.dns_names.difference(&self.dns_names).all(|name| self.is_lost(name))
+    }
+
+    /// This specification for a leaf that takes the place of `leaf` before its time, with the names that `leaf` lost,
+    /// [`MOST_LOST`] at most: Services that come and go in turn cause no issuance each time.
+    #[must_use]
+    pub fn with_lost_names(&self, leaf: &LeafFacts) -> Self {
+        let mut kept = self.clone();
+        let lost = leaf.dns_names.difference(&self.dns_names).filter(|name| self.is_lost(name));
+        kept.dns_names.extend(lost.take(MOST_LOST).cloned());
+        kept
+    }
+
+    /// Whether a DNS name that is not wanted is one that a Service of the namespace had, and nobody has now.
+    fn is_lost(&self, name: &str) -> bool {
+        let mut labels = name.strip_prefix("*.").unwrap_or(name).split('.');
+        let service = labels.next().unwrap_or_default();
+        labels.next() == Some(&self.namespace)
+            && labels.next() == Some("svc")
+            && !self.others.contains(service)
     }
 
     /// Whether the common name may stand under such an authority: one that software may take for a DNS name

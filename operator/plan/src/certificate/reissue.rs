@@ -7,7 +7,10 @@ use jiff::Timestamp;
 
 use super::observed::{LeafFacts, ObservedSecret};
 use crate::certificate::trust_files::TrustFiles;
-use crate::record::generations::{GenerationState, Generations};
+use crate::record::{
+    generations::{GenerationState, Generations},
+    issuances::FOR_NAMES,
+};
 use crate::world::certificate::{CLOCK_SKEW, after};
 use crate::{
     certificate::leaf::{LeafSpec, renew_at},
@@ -56,7 +59,7 @@ impl Reason {
             Self::Malformed { .. } => "Malformed",
             Self::KeyMismatch => "KeyMismatch",
             Self::WrongIssuer => "WrongIssuer",
-            Self::NamesChanged { .. } => "NamesChanged",
+            Self::NamesChanged { .. } => FOR_NAMES,
             Self::Expiring { .. } => "Expiring",
             Self::TrustChanged { .. } => "TrustChanged",
         }
@@ -119,6 +122,15 @@ pub fn reissue_reason(found: &ObservedSecret, wanted: Wanted<'_>, now: Timestamp
         .or_else(|| trust_changed(found, wanted.trust))
 }
 
+/// The leaf to be issued for `reason` where `spec` is wanted: one that only changes keeps the names that were lost.
+#[must_use]
+pub fn to_issue(spec: &LeafSpec, reason: &Reason, found: &ObservedSecret) -> LeafSpec {
+    match (reason, found.leaf()) {
+        (Reason::NamesChanged { .. }, Some(leaf)) => spec.with_lost_names(leaf),
+        _ => spec.clone(),
+    }
+}
+
 /// [`Reason::TrustChanged`] by itself, whatever else is wrong with an existing Secret.
 ///
 /// A withdrawn peer must leave the trust files even while no leaf can be issued: Vault unreachable, or too
@@ -164,7 +176,7 @@ fn names_changed(leaf: &LeafFacts, spec: &LeafSpec) -> Option<Reason> {
         "the subject"
     } else if leaf.uris != BTreeSet::from([spec.spiffe_id()]) {
         "the SPIFFE ID"
-    } else if leaf.dns_names != spec.dns_names || leaf.other_names {
+    } else if !spec.has_its_names(leaf) || leaf.other_names {
         "the DNS names"
     } else if leaf.key_algorithm != Some(spec.key_algorithm) {
         "the key algorithm"

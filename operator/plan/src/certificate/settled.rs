@@ -19,10 +19,11 @@ pub struct Settled {
     leaf: Option<SettledLeaf>,
 }
 
-/// Its leaf. The names are those of the specification whose digest this is.
+/// Its leaf. The names are those of the specification whose digest this is, and those that were lost since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SettledLeaf {
     named: [u8; 32],
+    lost: BTreeSet<String>,
     serial: Box<str>,
     fingerprint: Fingerprint,
     validity: Validity,
@@ -37,13 +38,15 @@ impl Settled {
     pub fn of(leaf: &LeafFacts, spec: &LeafSpec, issuer: &[u8], trust: &TrustFiles) -> Option<Self> {
         let remembered = SettledLeaf {
             named: names(spec, issuer),
+            lost: leaf.dns_names.difference(&spec.dns_names).cloned().collect(),
             serial: leaf.serial.as_str().into(),
             fingerprint: leaf.fingerprint,
             validity: leaf.validity,
             issuer: leaf.issuer?,
             issuer_name: leaf.issuer_name.clone().map(Box::new),
         };
-        (remembered.facts(spec) == *leaf).then(|| Self { trust: files(trust), leaf: Some(remembered) })
+        let as_wanted = spec.has_its_names(leaf) && remembered.facts(spec) == *leaf;
+        as_wanted.then(|| Self { trust: files(trust), leaf: Some(remembered) })
     }
 
     /// Of a Secret that holds trust files alone.
@@ -92,7 +95,7 @@ impl SettledLeaf {
             subject: Some(spec.subject()),
             issuer_name: self.issuer_name.as_deref().cloned(),
             uris: BTreeSet::from([spec.spiffe_id()]),
-            dns_names: spec.dns_names.clone(),
+            dns_names: spec.dns_names.union(&self.lost).cloned().collect(),
             other_names: false,
             key_algorithm: Some(spec.key_algorithm),
             usage_as_built: true,
@@ -142,6 +145,7 @@ mod tests {
         let until = "2026-06-08T00:00:00Z".parse().unwrap();
         let remembered = SettledLeaf {
             named: names(&spec(), ISSUER),
+            lost: BTreeSet::new(),
             serial: "0a".into(),
             fingerprint: Fingerprint([7; 32]),
             validity: Validity { not_before: since, not_after: until },
@@ -179,6 +183,18 @@ mod tests {
         // How long a leaf lives is no part of it: when it is renewed is decided anew each time.
         let short = LeafSpec { duration: jiff::SignedDuration::from_hours(2), ..spec() };
         assert!(settled.observed(&short, Some(ISSUER), &trust(None)).is_some());
+    }
+
+    #[test]
+    fn a_name_that_was_lost_is_part_of_it() {
+        let mut lost = leaf();
+        lost.dns_names.insert("tmp.cc-front.svc".into());
+        let settled = Settled::of(&lost, &spec(), ISSUER, &trust(None)).unwrap();
+        let seen = settled.observed(&spec(), Some(ISSUER), &trust(None)).unwrap();
+        assert_eq!(seen.leaf(), Some(&lost));
+        let mut foreign = leaf();
+        foreign.dns_names.insert("sip.hospital.example".into());
+        assert_eq!(Settled::of(&foreign, &spec(), ISSUER, &trust(None)), None);
     }
 
     #[test]

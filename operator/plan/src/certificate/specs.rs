@@ -1,6 +1,9 @@
 //! What a Channel's certificate and its authority should say.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
@@ -39,7 +42,18 @@ pub fn leaf_spec(channel: &Channel, name: &ChannelRef, domain: &TrustDomain, wor
         duration,
         renew_before,
         key_algorithm: tls.key_algorithm.unwrap_or_default(),
+        others: Arc::new(of_others(channel, name, world)),
     }
+}
+
+/// The Services with other pods, and the other Channels, of the namespace.
+fn of_others(channel: &Channel, name: &ChannelRef, world: &World) -> BTreeSet<String> {
+    let workload = &channel.spec.workload.selector;
+    let services = world.services.get(&name.namespace).into_iter().flatten();
+    let services = services.filter(|(_, facts)| !selector::serves(&facts.selector, workload));
+    let channels = world.channels.get(&name.namespace).into_iter().flat_map(BTreeMap::keys);
+    let channels = channels.filter(|other| **other != name.name);
+    services.map(|(service, _)| service).chain(channels).cloned().collect()
 }
 
 /// The authority that `channel` should have.

@@ -35,7 +35,7 @@ pub struct ChannelRecord {
     /// The generations of its certificate authority.
     #[serde(default)]
     pub authority: Generations,
-    /// The last three issuances.
+    /// The last issuances.
     #[serde(default)]
     pub issuances: Issuances,
     /// Data keys in use by class, then by cohort. Those of cohorts that have ended stand in records of their own;

@@ -8,6 +8,9 @@ pub const LIMIT: usize = 3;
 /// The window of the limit.
 pub const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
+/// The reason of an issuance for other names or another key algorithm: somebody wanted it, nothing was undone.
+pub const FOR_NAMES: &str = "NamesChanged";
+
 /// One issuance, noted in the record before anything is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,7 +26,15 @@ pub struct Issuance {
     pub not_after: Option<Timestamp>,
 }
 
-/// The last [`LIMIT`] issuances, oldest first.
+impl Issuance {
+    /// Whether it was for other names or another key algorithm.
+    #[must_use]
+    pub fn is_for_names(&self) -> bool {
+        self.reason == FOR_NAMES
+    }
+}
+
+/// The last [`LIMIT`] issuances for names and the last [`LIMIT`] for anything else, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Issuances(Vec<Issuance>);
@@ -41,12 +52,18 @@ impl Issuances {
         self.0.iter().rev().find(|issuance| issuance.at <= time)
     }
 
-    /// The record with one more, and only the last [`LIMIT`] kept.
+    /// The record with one more. Issuances for names push out no others, nor others those: each has its own limit.
     #[must_use]
     pub fn noted(mut self, issuance: Issuance) -> Self {
+        let for_names = issuance.is_for_names();
         self.0.push(issuance);
-        let excess = self.0.len().saturating_sub(LIMIT);
-        self.0.drain(..excess);
+        let alike = self.0.iter().filter(|one| one.is_for_names() == for_names).count();
+        let mut excess = alike.saturating_sub(LIMIT);
+        self.0.retain(|one| {
+            let goes = excess > 0 && one.is_for_names() == for_names;
+            excess -= usize::from(goes);
+            !goes
+        });
         self
     }
 

@@ -133,6 +133,10 @@ impl Work<'_> {
         let spec = permitted(declared, issuer);
         let wanted = Wanted { spec: &spec, generations: &record.authority, trust: files };
         let reason = reissue_reason(&observed, wanted, self.now);
+        let spec = match &reason {
+            Some(reason) => permitted(reissue::to_issue(&spec, reason, &observed), issuer),
+            None => spec,
+        };
         let noted = match (&reason, issuer) {
             (Some(reason), Some(issuer)) if may_issue && reason.needs_new_leaf() => {
                 Some(self.admit(&mut record, reason, &observed, &spec, issuer))
@@ -183,7 +187,7 @@ impl Work<'_> {
 
     /// Notes an issuance, if one more is allowed now.
     fn admit<'a>(
-        &self,
+        &mut self,
         record: &mut ChannelRecord,
         reason: &Reason,
         observed: &ObservedSecret,
@@ -192,10 +196,10 @@ impl Work<'_> {
     ) -> Result<Noted<'a>, Fault> {
         record.issuances =
             std::mem::take(&mut record.issuances).without(|serial| self.vault.is_unsigned(serial));
-        record
-            .issuances
-            .admit(reason, observed.serial(), self.now)
-            .map_err(|limited| Fault::new("IssuanceLimited", limited.to_string()))?;
+        if let Err(limited) = record.issuances.admit(reason, observed.serial(), self.now) {
+            self.wake.push(limited.until);
+            return Err(Fault::new("IssuanceLimited", limited.to_string()));
+        }
         spec.validate().map_err(|problem| Fault::new("CertificateRefused", problem.to_string()))?;
         let validity = spec
             .validity(self.now, issuer.validity())

@@ -109,6 +109,7 @@ impl Party {
             duration: days(30),
             renew_before: days(10),
             key_algorithm: KeyAlgorithm::EcdsaP256,
+            others: std::sync::Arc::default(),
         };
         Self { transit: Transit::new(), authority, spec, generations: Generations::default() }
     }

@@ -12,6 +12,7 @@ pub(crate) fn spec() -> LeafSpec {
         duration: SignedDuration::from_hours(30 * 24),
         renew_before: SignedDuration::from_hours(10 * 24),
         key_algorithm: KeyAlgorithm::EcdsaP256,
+        others: Arc::default(),
     }
 }
 
@@ -72,6 +73,27 @@ fn names_outside_wait_for_the_next_generation() {
     let (leaf, withheld) = wanted.permitted_by(&["cc-front.svc".to_owned()].into());
     assert_eq!(leaf.dns_names, ["a.cc-front.svc".to_owned()].into());
     assert_eq!(withheld, ["sip.hospital.example".to_owned()].into());
+}
+
+fn leaf_with(names: &[&str]) -> LeafFacts {
+    let mut leaf = crate::testing::leaf();
+    leaf.dns_names = spec().dns_names.into_iter().chain(names.iter().map(ToString::to_string)).collect();
+    leaf
+}
+
+#[test]
+fn a_name_that_was_lost_stays_unless_it_is_somebody_elses() {
+    let lost = ["tmp.cc-front.svc", "*.tmp.cc-front.svc", "tmp.cc-front.svc.cluster.local"];
+    assert!(spec().has_its_names(&leaf_with(&lost)));
+    assert_eq!(spec().with_lost_names(&leaf_with(&lost)).dns_names, leaf_with(&lost).dns_names);
+    let moved = LeafSpec { others: Arc::new(["tmp".to_owned()].into()), ..spec() };
+    assert!(!moved.has_its_names(&leaf_with(&lost)), "the Service has other pods now");
+    assert_eq!(moved.with_lost_names(&leaf_with(&lost)).dns_names, spec().dns_names);
+    for other in ["sip.hospital.example", "tmp.cc-back.svc", "cc-front.svc"] {
+        assert!(!spec().has_its_names(&leaf_with(&[other])), "{other} is no Service's of this namespace");
+    }
+    let more = LeafSpec { dns_names: ["new.cc-front.svc".to_owned()].into(), ..spec() };
+    assert!(!more.has_its_names(&leaf_with(&[])), "a name that is wanted is missing");
 }
 
 #[test]

@@ -72,6 +72,17 @@ fn a_service_of_others_keeps_its_name() {
 }
 
 #[test]
+fn names_of_others_are_known() {
+    let scene = Scene::new()
+        .channel("cc-front/voice", json!({}))
+        .channel("cc-front/other", json!({}))
+        .channel("cc-data/far", json!({}))
+        .service("cc-front/sip", false, [("app", "voice")])
+        .service("cc-front/web", false, [("app", "web")]);
+    assert_eq!(*spec_of(&scene).others, ["other".to_owned(), "web".to_owned()].into());
+}
+
+#[test]
 fn the_clusters_domain_is_the_trust_domains_word() {
     let scene = Scene::new()
         .domain(DOMAIN, json!({"clusterDomain": "hospital.local"}))
