@@ -5,6 +5,7 @@ pub mod applied;
 pub mod closing;
 pub mod declaration;
 pub mod delivery;
+pub mod intent;
 pub mod ownership;
 
 use std::{
@@ -336,25 +337,6 @@ impl Plan {
                 record.peers.insert(peer.clone(), seen.clone());
             }
         }
-    }
-
-    /// The record as it is written before anything is made or opened. `withdrawn` and `presented`: see
-    /// `note_connections`.
-    pub fn remember(
-        &self,
-        mut record: ChannelRecord,
-        withdrawn: bool,
-        presented: Option<Timestamp>,
-        now: Timestamp,
-    ) -> ChannelRecord {
-        self.note_connections(&mut record, withdrawn, presented, now);
-        record.pods = delivery::remember(record.pods, self);
-        let in_force = extra_trust::in_force(&self.extra_trust);
-        // What could not be withdrawn must not be forgotten.
-        let before = if withdrawn { BTreeSet::new() } else { record.extra_trust };
-        record.extra_trust = in_force.into_iter().chain(before).collect();
-        self.note_views(&mut record);
-        record
     }
 }
 

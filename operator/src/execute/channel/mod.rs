@@ -43,7 +43,7 @@ use subrosa_plan::{
     },
     consent::extra_trust,
     record::channel::ChannelRecord,
-    world::{domain, fault::Fault},
+    world::fault::Fault,
 };
 use subrosa_records::channels::Entry;
 
@@ -211,9 +211,11 @@ impl Work<'_> {
         let closes =
             narrowed.is_ok() && trust.is_ok() && !network::is_foreign(self.ctx, self.channel, self.name);
         let withdrawn = trust.and(access);
-        let before = entry.record.clone().unwrap_or_else(|| self.first_record());
-        let presented = self.presented_until(&before).await;
-        let intent = self.intent(before.clone(), withdrawn.is_ok(), closes, presented);
+        let first = || self.ctx.cluster.read(|world| plan.first_record(self.name, world));
+        let before = entry.record.clone().unwrap_or_else(first);
+        let done = self.done(&before, withdrawn.is_ok(), closes).await;
+        let (intent, settled) = plan.intent(before.clone(), done, self.now);
+        self.tell_closed(settled);
         let entry = match self.note(entry, intent).await {
             Ok(entry) => entry,
             Err(fault) => {
@@ -256,43 +258,6 @@ impl Work<'_> {
         applied
     }
 
-    fn first_record(&self) -> ChannelRecord {
-        let uid = self
-            .ctx
-            .cluster
-            .read(|world| world.namespaces.get(&self.name.namespace).map(|facts| facts.uid.clone()));
-        let domain = self.plan.domain.metadata.name.as_deref().unwrap_or_default();
-        ChannelRecord::new(self.name.clone(), uid.as_deref().unwrap_or_default(), domain)
-    }
-
-    /// The record as it must be before anything is made or opened.
-    fn intent(
-        &mut self,
-        before: ChannelRecord,
-        withdrawn: bool,
-        closes: bool,
-        presented: Option<Timestamp>,
-    ) -> ChannelRecord {
-        let mut record = self.plan.remember(before, closes, presented, self.now);
-        self.settle_closing(&mut record, closes);
-        if self.plan.declaration.is_some() {
-            for key in &self.plan.keys {
-                record.key_mut(&key.class, key.cohort).closed = false;
-            }
-        }
-        // What could not be withdrawn must not be forgotten, and what is Stalled keeps what it has.
-        if withdrawn || record.access.is_none() {
-            match self.plan.scope {
-                Scope::Full | Scope::Audit => record.access.clone_from(&self.plan.access),
-                Scope::Frozen => {
-                    record.access = record.access.filter(|had| self.plan.access.as_ref() == Some(had))
-                }
-                Scope::Stalled(_) => {}
-            }
-        }
-        record
-    }
-
     /// Writes the record where it says something new.
     async fn note(&self, known: Entry, record: ChannelRecord) -> Result<Entry, Fault> {
         if known.record.as_ref() == Some(&record) {
@@ -308,33 +273,10 @@ impl Work<'_> {
         withdrawn: &Result<(), Fault>,
         record: &Result<ChannelRecord, Fault>,
     ) -> Result<(), Fault> {
-        if !matches!(self.plan.scope, Scope::Full | Scope::Audit) {
-            return withdrawn.clone();
-        }
         withdrawn.clone()?;
-        match &self.plan.access {
-            Some(wanted) => {
-                record.as_ref().map_err(Clone::clone)?;
-                // Access that nobody would withdraw when the domain goes is not given.
-                if !domain::withdraws_access(&self.plan.domain) {
-                    let domain = self.plan.domain.metadata.name.as_deref().unwrap_or_default();
-                    return Err(Fault::new(
-                        "TrustDomainPending",
-                        format!("TrustDomain {domain} is being prepared: its access is given after that"),
-                    ));
-                }
-                access::grant(self.vault, &self.plan.id, wanted).await
-            }
-            None if self.channel.spec.data_classes.is_empty() => Ok(()),
-            None => Err(Fault::new(
-                "ServiceAccountNotFound",
-                format!(
-                    "spec.workload.serviceAccountName: there is no ServiceAccount {} in namespace {}: create it",
-                    self.channel.spec.workload.service_account_name.as_deref().unwrap_or_default(),
-                    self.name.namespace
-                ),
-            )),
-        }
+        let Some(wanted) = self.plan.access_to_give(self.channel, self.name)? else { return Ok(()) };
+        record.as_ref().map_err(Clone::clone)?;
+        access::grant(self.vault, &self.plan.id, wanted).await
     }
 }
 

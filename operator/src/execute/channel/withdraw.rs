@@ -4,7 +4,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_plan::{
     certificate::{ObservedSecret, trust_sources},
-    channel::{Scope, closing},
+    channel::{
+        closing,
+        intent::{AccessChange, Done},
+    },
     consent::{connection::Connection, extra_trust::ExtraTrust},
     record::channel::ChannelRecord,
     world::fault::Fault,
@@ -107,41 +110,35 @@ impl Work<'_> {
     }
 
     async fn withdraw_access(&mut self, record: &ChannelRecord) -> Result<(), Fault> {
-        // A Stalled Channel may be a bad edit: who has access keeps it.
-        let Some(had) = record.access.as_ref().filter(|_| !matches!(self.plan.scope, Scope::Stalled(_)))
-        else {
-            return Ok(());
-        };
-        match &self.plan.access {
-            Some(wanted) if wanted.service_account_uid == had.service_account_uid => {
-                if had.may_open && !wanted.may_open {
-                    access::grant(self.vault, &self.plan.id, wanted).await?;
-                    self.news.push((
-                        "OpeningWithdrawn",
-                        "the workload may not open what it sealed any more".into(),
-                    ));
-                }
+        match self.plan.access_change(record) {
+            AccessChange::None => {}
+            AccessChange::Narrow(wanted) => {
+                access::grant(self.vault, &self.plan.id, &wanted).await?;
+                let note = "the workload may not open what it sealed any more";
+                self.news.push(("OpeningWithdrawn", note.into()));
             }
-            _ => {
-                access::withdraw(self.vault, &self.plan.id, had).await?;
+            AccessChange::Withdraw(had) => {
+                access::withdraw(self.vault, &self.plan.id, &had).await?;
                 let uid = &had.service_account_uid;
-                self.news.push((
-                    "AccessWithdrawn",
-                    format!("the ServiceAccount with UID {uid} has no access any more"),
-                ));
+                let note = format!("the ServiceAccount with UID {uid} has no access any more");
+                self.news.push(("AccessWithdrawn", note));
             }
         }
         Ok(())
     }
 
-    /// Takes those withdrawn connections out of the record of which nothing can still run, and tells of them.
-    pub(super) fn settle_closing(&mut self, record: &mut ChannelRecord, withdrawn: bool) {
+    /// What is known of withdrawals, for the record. `closed`: see [`Done`].
+    pub(super) async fn done(&self, record: &ChannelRecord, withdrawn: bool, closed: bool) -> Done {
         let secrets = self.ctx.cluster.secrets.of(self.name);
-        let oldest = self
+        let oldest_pod = self
             .ctx
             .cluster
             .read(|world| closing::oldest_pod(self.channel, self.name, self.plan, &secrets, world));
-        let settled = closing::settle(record, withdrawn, oldest, self.now);
+        Done { withdrawn, closed, presented_until: self.presented_until(record).await, oldest_pod }
+    }
+
+    /// Tells of the withdrawn connections that are closed.
+    pub(super) fn tell_closed(&mut self, settled: closing::Settled) {
         for (one, proof) in settled.closed {
             let key = one.key;
             let note = format!("{} {} with {}: {proof}", key.direction.as_str(), key.name, key.other);

@@ -1,0 +1,150 @@
+//! What is noted before anything is made or opened, and what becomes of the workload's access.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use subrosa_crds::{Channel, names::ChannelRef};
+
+use super::{Plan, Scope, closing, delivery};
+use crate::{
+    consent::extra_trust,
+    record::channel::{Access, ChannelRecord},
+    world::{World, domain, fault::Fault},
+};
+
+/// What is known of withdrawals when the record is written before anything is made or opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    /// Policy, trust files and access have nobody any more who should not be there.
+    pub withdrawn: bool,
+    /// Policy and trust files have nobody any more who should not be there, and no other writer opens the policy again.
+    pub closed: bool,
+    /// When the last of the certificates ends that pods may present now; none where that is not known.
+    pub presented_until: Option<Timestamp>,
+    /// When the oldest pod started that may have a connection of the Channel; none where no pod runs.
+    pub oldest_pod: Option<Timestamp>,
+}
+
+/// What becomes of the access that a workload had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessChange {
+    /// It stays as it is.
+    None,
+    /// It may not open any more, and still seals.
+    Narrow(Access),
+    /// It goes: its ServiceAccount is another one now, or none.
+    Withdraw(Access),
+}
+
+impl Plan {
+    /// The record of a Channel that has none yet.
+    pub fn first_record(&self, name: &ChannelRef, world: &World) -> ChannelRecord {
+        let namespace = world.namespaces.get(&name.namespace);
+        let uid = namespace.map(|facts| facts.uid.as_str()).unwrap_or_default();
+        let domain = self.domain.metadata.name.as_deref().unwrap_or_default();
+        ChannelRecord::new(name.clone(), uid, domain)
+    }
+
+    /// The record as it must be before anything is made or opened, and what became of connections that were withdrawn.
+    pub fn intent(
+        &self,
+        before: ChannelRecord,
+        done: Done,
+        now: Timestamp,
+    ) -> (ChannelRecord, closing::Settled) {
+        let mut record = self.remember(before, done.closed, done.presented_until, now);
+        let settled = closing::settle(&mut record, done.closed, done.oldest_pod, now);
+        if self.declaration.is_some() {
+            for key in &self.keys {
+                record.key_mut(&key.class, key.cohort).closed = false;
+            }
+        }
+        self.note_access(&mut record, done.withdrawn);
+        (record, settled)
+    }
+
+    /// Notes connections, certificates of pods, further trust, and the declarations that they follow. `withdrawn` and
+    /// `presented`: see `note_connections`.
+    pub fn remember(
+        &self,
+        mut record: ChannelRecord,
+        withdrawn: bool,
+        presented: Option<Timestamp>,
+        now: Timestamp,
+    ) -> ChannelRecord {
+        self.note_connections(&mut record, withdrawn, presented, now);
+        record.pods = delivery::remember(record.pods, self);
+        let in_force = extra_trust::in_force(&self.extra_trust);
+        // What could not be withdrawn must not be forgotten.
+        let before = if withdrawn { BTreeSet::new() } else { record.extra_trust };
+        record.extra_trust = in_force.into_iter().chain(before).collect();
+        self.note_views(&mut record);
+        record
+    }
+
+    /// What could not be withdrawn must not be forgotten, and what is Stalled keeps what it has.
+    fn note_access(&self, record: &mut ChannelRecord, withdrawn: bool) {
+        if !withdrawn && record.access.is_some() {
+            return;
+        }
+        match self.scope {
+            Scope::Full | Scope::Audit => record.access.clone_from(&self.access),
+            Scope::Frozen => {
+                record.access = record.access.take().filter(|had| self.access.as_ref() == Some(had));
+            }
+            Scope::Stalled(_) => {}
+        }
+    }
+
+    /// What becomes of the access that the record has.
+    pub fn access_change(&self, record: &ChannelRecord) -> AccessChange {
+        // A Stalled Channel may be a bad edit: who has access keeps it.
+        let Some(had) = record.access.as_ref().filter(|_| !matches!(self.scope, Scope::Stalled(_))) else {
+            return AccessChange::None;
+        };
+        match &self.access {
+            Some(wanted) if wanted.service_account_uid == had.service_account_uid => {
+                match had.may_open && !wanted.may_open {
+                    true => AccessChange::Narrow(wanted.clone()),
+                    false => AccessChange::None,
+                }
+            }
+            _ => AccessChange::Withdraw(had.clone()),
+        }
+    }
+
+    /// The access that the workload is to be given now; none where nothing is given.
+    ///
+    /// # Errors
+    /// Why it cannot be given yet.
+    pub fn access_to_give(&self, channel: &Channel, name: &ChannelRef) -> Result<Option<&Access>, Fault> {
+        if !matches!(self.scope, Scope::Full | Scope::Audit) {
+            return Ok(None);
+        }
+        let Some(wanted) = &self.access else {
+            if channel.spec.data_classes.is_empty() {
+                return Ok(None);
+            }
+            let account = channel.spec.workload.service_account_name.as_deref().unwrap_or_default();
+            return Err(Fault::new(
+                "ServiceAccountNotFound",
+                format!(
+                    "spec.workload.serviceAccountName: there is no ServiceAccount {account} in namespace {}: create it",
+                    name.namespace
+                ),
+            ));
+        };
+        // Access that nobody would withdraw when the domain goes is not given.
+        if !domain::withdraws_access(&self.domain) {
+            let domain = self.domain.metadata.name.as_deref().unwrap_or_default();
+            return Err(Fault::new(
+                "TrustDomainPending",
+                format!("TrustDomain {domain} is being prepared: its access is given after that"),
+            ));
+        }
+        Ok(Some(wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests;
