@@ -17,9 +17,8 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
 };
 use subrosa_plan::{
-    certificate::LeafSpec,
-    pod_certificate::{self, Refusal},
-    world::{World, certificate::Validity, fault::Fault, request::Request},
+    pod_certificate::{self, Refusal, ToIssue},
+    world::{World, fault::Fault, request::Request},
 };
 
 use super::{
@@ -36,22 +35,6 @@ use crate::{
     pki::{AuthorityCertificate, PublicKey, Serial},
 };
 
-/// A certificate that the record says will be signed, and for which request.
-pub struct Noted {
-    /// Where the request is.
-    pub key: ObjectKey,
-    /// The request.
-    pub request: Request,
-    /// What is to be signed.
-    pub spec: LeafSpec,
-    /// Its serial.
-    pub serial: Serial,
-    /// Its validity.
-    pub validity: Validity,
-    /// From when kubelet asks for the next one.
-    pub renew_at: Timestamp,
-}
-
 /// Signs what was noted and gives it to kubelet. The key is that of the request: no private key is here.
 ///
 /// # Errors
@@ -60,11 +43,12 @@ pub async fn issue(
     ctx: &Context,
     vault: &DomainVault,
     id: &ChannelId,
-    noted: &Noted,
+    key: &ObjectKey,
+    noted: &ToIssue<Serial>,
     issuer: &AuthorityCertificate,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let Noted { key, request, spec, serial, validity, renew_at } = noted;
+    let ToIssue { name: _, request, spec, serial, validity, renew_at } = noted;
     let spki = request.key.as_ref().map(|key| key.spki.as_slice()).unwrap_or_default();
     let public = PublicKey::from_spki(spki)
         .map_err(|problem| Fault::new("CertificateRefused", problem.to_string()))?;

@@ -12,11 +12,13 @@
 //! hour, and kubelet asks anew.
 
 mod answer;
+mod judge;
 mod limit;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{RequestAnswer, answer, renewal, validity};
+pub use judge::{Issuer, Judged, Owner, ToIssue};
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{Channel, names::ChannelRef};

@@ -1,3 +1,5 @@
+mod judge;
+
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
