@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use status::{
     AuthorityStatus, CertificateStatus, ChannelStatus, ConnectionStatus, ExceptionStatus, KeyStatus,
-    ServedStatus,
+    PendingNameStatus, ServedStatus,
 };
 pub use tls::{Delivery, ExtraTrust, Issuance, KeyAlgorithm, Reload, Tls, TrustDirection};
 pub use workload::{Listener, ListenerTls, Workload, WorkloadKind, WorkloadRef};

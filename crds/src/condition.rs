@@ -13,6 +13,8 @@ pub const READY: &str = "Ready";
 pub const RECONCILING: &str = "Reconciling";
 /// Nothing more will happen until someone changes something.
 pub const STALLED: &str = "Stalled";
+/// Names are missing in the certificate that it has later.
+pub const ISSUING: &str = "Issuing";
 /// Every declared connection is open.
 pub const CONNECTED: &str = "Connected";
 /// Probes saw the current certificate on every ready pod.

@@ -28,6 +28,10 @@ pub struct ChannelStatus {
     /// The certificate in the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateStatus>,
+    /// Names that the certificate has only once another generation of the authority signs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub pending_names: Vec<PendingNameStatus>,
     /// The Channel's own certificate authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<AuthorityStatus>,
@@ -49,7 +53,7 @@ pub struct ChannelStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["control".into()]))]
     pub exceptions: Vec<ExceptionStatus>,
-    /// Ready, Connected, Served, Isolated, KeysReady, Retained; Reconciling and Stalled while true.
+    /// Ready, Connected, Served, Isolated, KeysReady, Retained; Issuing, Reconciling and Stalled while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -80,6 +84,16 @@ pub struct CertificateStatus {
     /// What every ready pod was last seen to present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<ServedStatus>,
+}
+
+/// A name that waits for another generation of the authority.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingNameStatus {
+    /// The DNS name, or the common name.
+    pub name: String,
+    /// When it can be in the certificate at the latest, as far as is known (RFC 3339).
+    pub from: String,
 }
 
 /// What every ready pod was last seen to present.

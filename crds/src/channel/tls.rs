@@ -53,7 +53,8 @@ pub struct Tls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_SUBDOMAIN))]
     pub common_name: Option<String>,
-    /// Further DNS names, each under a suffix the trust domain allows.
+    /// Further DNS names, each under a suffix the trust domain allows. One under a suffix that was allowed after the
+    /// Channel's authority was made waits for its next generation: `status.pendingNames`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 253), regex(pattern = rules::CERTIFICATE_DNS_NAME)))]
     #[x_kube(merge_strategy = ListMerge::Set)]

@@ -24,6 +24,7 @@ mod orphaned;
 mod outage;
 mod parties;
 mod peers;
+mod pending;
 mod policies;
 mod records;
 mod recreated;

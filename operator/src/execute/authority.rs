@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::{
     certificate::{
-        AuthorityAction, AuthorityFacts, AuthoritySpec,
-        authority::{PeerFacts, TransitKey as Seen, step},
+        AuthorityAction, AuthorityFacts, AuthoritySpec, LeafSpec,
+        authority::{PeerFacts, PendingName, TransitKey as Seen, needed, pending_names, step},
     },
     record::generations::{Generations, NewCertificate},
     world::fault::Fault,
@@ -33,6 +33,8 @@ pub struct Authority {
     pub wake_at: Option<Timestamp>,
     /// What people should hear of.
     pub news: Vec<String>,
+    /// Names of the leaf that only another generation may sign; nothing where that is not known.
+    pub pending: Option<Vec<PendingName>>,
 }
 
 /// The generations that fit the transit key, without changing anything.
@@ -61,8 +63,9 @@ pub async fn carry_out(
     vault: &DomainVault,
     id: &ChannelId,
     spec: &AuthoritySpec,
+    leaf: &LeafSpec,
     mut generations: Generations,
-    peers: BTreeMap<String, PeerFacts>,
+    mut peers: BTreeMap<String, PeerFacts>,
     now: Timestamp,
 ) -> Result<Authority, Fault> {
     let name = vaults::key_name(&id.authority_key())?;
@@ -80,6 +83,7 @@ pub async fn carry_out(
                 .filter(|version| !fit.contains(version))
                 .collect(),
             peers: peers.clone(),
+            needed: needed(leaf),
         };
         match step(&generations, spec, &facts, now) {
             AuthorityAction::CreateFirst => {
@@ -98,6 +102,10 @@ pub async fn carry_out(
                 let public = public_key(key.as_ref(), version, &name)?;
                 let signed = self_signed(vault, &name, spec, version, &public, now).await?;
                 generations = generations.with_certificate(signed);
+                // What they hold is the certificate before.
+                for peer in peers.values_mut() {
+                    peer.holds.remove(&version);
+                }
                 if version > 1 {
                     news.push(format!("generation {version} of the authority is published"));
                 }
@@ -125,12 +133,13 @@ pub async fn carry_out(
                 return Err(Fault::new("AuthorityBlocked", blocked.to_string()));
             }
             AuthorityAction::Nothing { wake_at } => {
-                return Ok(Authority { generations, usable, wake_at, news });
+                let pending = Some(pending_names(leaf, &generations, spec, &facts, now));
+                return Ok(Authority { generations, usable, wake_at, news, pending });
             }
         }
     }
     let usable = key.as_ref().map(|key| fitting(&generations, spec, key)).unwrap_or_default();
-    Ok(Authority { generations, usable, wake_at: Some(now), news })
+    Ok(Authority { generations, usable, wake_at: Some(now), news, pending: None })
 }
 
 /// The generations whose certificate is what it should be for its version of the key.

@@ -140,17 +140,26 @@ impl LeafSpec {
     }
 
     /// This specification with only the DNS names that an authority may sign, and the names left out. A
-    /// common name that it may not sign gives way to the channel's name.
+    /// common name that it may not sign is left out too, and gives way to the channel's name.
     ///
     /// A name granted after the signing generation was made waits for the next generation; leaving it out
     /// keeps the leaf renewing instead of failing as a whole.
     #[must_use]
     pub fn permitted_by(&self, permitted: &BTreeSet<String>) -> (Self, BTreeSet<String>) {
-        let (inside, outside) =
+        let (inside, mut outside): (BTreeSet<_>, BTreeSet<_>) =
             self.dns_names.iter().cloned().partition(|name| name_is_permitted(name, permitted));
-        let common_name =
-            if self.common_name_permitted(permitted) { &self.common_name } else { &self.channel }.clone();
+        let mut common_name = self.common_name.clone();
+        if !self.common_name_permitted(permitted) {
+            outside.insert(std::mem::replace(&mut common_name, self.channel.clone()));
+        }
         (Self { dns_names: inside, common_name, ..self.clone() }, outside)
+    }
+
+    /// Whether an authority with these subtrees may not sign every name.
+    #[must_use]
+    pub fn lacks_names(&self, permitted: &BTreeSet<String>) -> bool {
+        !self.common_name_permitted(permitted)
+            || self.dns_names.iter().any(|name| !name_is_permitted(name, permitted))
     }
 
     /// This specification with the names and the algorithm that `leaf` has: so it renews while a

@@ -47,6 +47,9 @@ struct Channel {
     issued: u32,
     switches: u32,
     forced: u32,
+    /// How many suffixes were allowed later, below each of which it has a name; and when the last was.
+    asked: u32,
+    asked_at: Timestamp,
 }
 
 /// Splitmix64: the events of a run follow from its seed.
@@ -83,6 +86,8 @@ impl Channel {
             issued: 0,
             switches: 0,
             forced: 0,
+            asked: 0,
+            asked_at: Timestamp::MAX,
         }
     }
 
@@ -93,13 +98,21 @@ impl Channel {
             channel: self.name.into(),
             id: format!("id-{}", self.name),
             duration: SignedDuration::from_hours(365 * 24),
-            permitted_dns: ["cc-front.svc".to_owned()].into(),
+            permitted_dns: self.suffixes().chain(["cc-front.svc".to_owned()]).collect(),
         }
+    }
+
+    fn suffixes(&self) -> impl Iterator<Item = String> {
+        (0..self.asked).map(|number| format!("s{number}.example"))
     }
 
     fn spec(&self) -> LeafSpec {
         let renew_before = fraction(self.duration, 1, 3);
-        LeafSpec { channel: self.name.into(), duration: self.duration, renew_before, ..leaf_spec() }
+        let mut spec =
+            LeafSpec { channel: self.name.into(), duration: self.duration, renew_before, ..leaf_spec() };
+        spec.dns_names = self.suffixes().map(|suffix| format!("sip.{suffix}")).collect();
+        spec.dns_names.insert(format!("{}.cc-front.svc", self.name));
+        spec
     }
 
     /// How this channel looks to its peer, whose trust in it stands in `file`.
@@ -140,11 +153,13 @@ impl Channel {
             budget = budget.saturating_sub(1);
             alive
         };
+        let mut facts_of_peer = peer.facts.clone();
         loop {
             let facts = AuthorityFacts {
                 key: self.transit.map_or(TransitKey::Absent, |latest| TransitKey::Present { latest }),
                 unusable: BTreeSet::new(),
-                peers: [(self.peer.to_owned(), peer.facts.clone())].into(),
+                peers: [(self.peer.to_owned(), facts_of_peer.clone())].into(),
+                needed: authority::needed(&self.spec()),
             };
             let action = authority::step(&self.generations, &self.authority_spec(), &facts, now);
             if !matches!(action, AuthorityAction::Nothing { .. }) && !write() {
@@ -161,6 +176,7 @@ impl Channel {
                     generations
                 }
                 AuthorityAction::SignCertificate { version } => {
+                    facts_of_peer.holds.remove(&version);
                     generations.with_certificate(self.certificate(version, now))
                 }
                 AuthorityAction::NotePeers { version, loaded_by } => {
@@ -177,7 +193,8 @@ impl Channel {
             };
         }
         let trust = self.wanted_trust(peer);
-        let spec = self.spec();
+        let Some(signing) = self.generations.signing() else { return };
+        let spec = self.spec().permitted_by(&signing.permitted_dns).0;
         let wanted = Wanted { spec: &spec, generations: &self.generations, trust: &trust };
         let Some(mut reason) = reissue_reason(&self.found, wanted, now) else { return };
         if self.issuances.admit(&reason, self.found.serial(), now).is_err() {
@@ -289,6 +306,7 @@ fn accepts(verifier: &Written, file: &str, presented: &Written, now: Timestamp) 
 fn run(
     seed: u64,
     tampering: bool,
+    names: bool,
     first: SignedDuration,
     second: SignedDuration,
 ) -> Result<(), TestCaseError> {
@@ -313,6 +331,10 @@ fn run(
         if tampering && draw.below(25) == 0 {
             let how = draw.below(5);
             if draw.below(2) == 0 { a.tamper(how, &mut draw) } else { b.tamper(how, &mut draw) }
+        }
+        if names && draw.below(150) == 0 {
+            let one = if draw.below(2) == 0 { &mut a } else { &mut b };
+            (one.asked, one.asked_at) = (one.asked + 1, now);
         }
         for _ in 0..draw.below(4) {
             // One in five reconciles ends after at most three writes.
@@ -340,7 +362,8 @@ fn run(
             }
         }
         for channel in [&a, &b] {
-            prop_assert!(channel.generations.iter().count() <= 3, "{:#?}", channel.generations);
+            let few = channel.asked > 0 || channel.generations.iter().count() <= 3;
+            prop_assert!(few, "{:#?}", channel.generations);
         }
     }
     // The draw may have left one alone for days; looked at once more, each has a certificate.
@@ -350,7 +373,18 @@ fn run(
     b.reconcile(&view, now, u64::MAX);
     prop_assert!(pairs > 1000 && both_generations, "the run must meet what it is about: {pairs}");
     for channel in [&a, &b] {
-        prop_assert!((3..=5).contains(&channel.switches), "{}: {} switches", channel.name, channel.switches);
+        let usual = channel.asked == 0 && channel.switches <= 5;
+        prop_assert!(
+            channel.switches >= 3 && (usual || channel.asked > 0),
+            "{}: {}",
+            channel.name,
+            channel.switches
+        );
+        // Two lives of the peer's certificate at the most, and a while for both to be looked at.
+        let waited = channel.asked_at < after(now, -SignedDuration::from_hours(24 * 300));
+        let there =
+            channel.found.leaf().is_some_and(|leaf| channel.spec().dns_names.is_subset(&leaf.dns_names));
+        prop_assert!(!waited || there || tampering, "{}: {:?}", channel.name, channel.found.leaf());
         prop_assert!(channel.possibly_loaded(now).count() > 0, "{} renews", channel.name);
         // Each tampering begins the wait anew, until the deadline; left alone, nobody has to be forced.
         prop_assert!(tampering || channel.forced == 0, "{}: {} forced", channel.name, channel.forced);
@@ -363,8 +397,9 @@ proptest! {
 
     #[test]
     fn both_sides_accept_each_other_at_every_moment(
-        seed in any::<u64>(), tampering in any::<bool>(), first in 7_i64..=91, second in 7_i64..=91,
+        seed in any::<u64>(), tampering in any::<bool>(), names in any::<bool>(),
+        first in 7_i64..=91, second in 7_i64..=91,
     ) {
-        run(seed, tampering, SignedDuration::from_hours(first * 24), SignedDuration::from_hours(second * 24))?;
+        run(seed, tampering, names, SignedDuration::from_hours(first * 24), SignedDuration::from_hours(second * 24))?;
     }
 }

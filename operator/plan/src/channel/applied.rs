@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use subrosa_crds::names::ChannelRef;
 
 use crate::{
-    certificate::{CurrentCertificate, Observation},
+    certificate::{CurrentCertificate, Observation, authority::PendingName},
     keys::ObservedKey,
     record::channel::ChannelRecord,
     world::fault::Fault,
@@ -78,6 +78,9 @@ pub struct Applied {
     pub observed: Observation,
     /// What became of each control.
     pub controls: Controls,
+    /// Names that the certificate has only once another generation of the authority signs; nothing where that is not
+    /// known.
+    pub pending: Option<Vec<PendingName>>,
     /// The keys as Vault has them, by name; empty where that could not be asked.
     pub keys: BTreeMap<String, ObservedKey>,
     /// Whether the network policy is there: it is not written in `Audit`.

@@ -58,6 +58,7 @@ fn applied(scene: &Scene) -> Applied {
         default_deny: true,
         trusting: Default::default(),
         restart: Restart::NotDue,
+        pending: Some(Vec::new()),
     }
 }
 

@@ -170,6 +170,7 @@ pub fn applied(plan: &Plan, record: ChannelRecord, random: &mut Random, now: Tim
         default_deny: random.chance(90),
         trusting: BTreeSet::new(),
         restart: Restart::NotDue,
+        pending: Some(Vec::new()),
     }
 }
 

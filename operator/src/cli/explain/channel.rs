@@ -113,6 +113,10 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
             }
         }
     }
+    for pending in &status.pending_names {
+        let when = words::when_text(&pending.from, now);
+        page.fact("Name to come", &format!("{}, by {} ({when})", pending.name, pending.from));
+    }
     if let Some(authority) = &status.authority {
         let next = authority
             .next

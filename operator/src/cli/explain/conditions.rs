@@ -51,6 +51,9 @@ fn meaning(one: &Condition) -> Option<&'static str> {
             "What protects it stays as it is; nothing new is made until somebody changes the manifest."
         }
         (condition::RECONCILING, "True") => "The operator goes on by itself.",
+        (condition::ISSUING, "True") => {
+            "It does not make the Channel unready: what is in the certificate now works."
+        }
         (condition::SERVED, "Unknown") => {
             "Whether the pods serve the certificate in the Secret is not claimed."
         }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use subrosa_crds::{Channel, names::ChannelRef, trust_domain::Direction};
 use subrosa_plan::{
+    certificate::leaf,
     channel::{self, Plan, Scope},
     consent::{
         connection::{Connection, State},
@@ -62,6 +63,7 @@ impl Planned {
             };
             findings.extend(self.judge(connection, &field, given, imagined));
         }
+        findings.extend(self.later_names());
         if self.is_audited() {
             let message = format!(
                 "namespace {} is audited: its network policies are reported, not written",
@@ -84,6 +86,20 @@ impl Planned {
         for (index, extra) in self.plan.extra_trust.iter().enumerate() {
             findings.extend(self.extra_trust(extra, &format!("spec.tls.extraTrust[{index}]")));
         }
+    }
+
+    /// Names under a suffix of the TrustDomain, which an authority that is there already may not sign yet.
+    fn later_names(&self) -> Option<Finding> {
+        let allowed = domain::allowed_suffixes(&self.plan.domain).iter().cloned().collect();
+        let names = &self.declared.object.spec.tls.as_ref()?.dns_names;
+        let under: Vec<_> = names.iter().filter(|name| leaf::name_is_permitted(name, &allowed)).collect();
+        let first = under.first()?;
+        let message = format!(
+            "{first}{} is in the first certificate of a new Channel; where the Channel is there already and the suffix was \
+             allowed later, from the next generation of its authority on: status.pendingNames has the day",
+            if under.len() > 1 { " and others" } else { "" }
+        );
+        Some(self.declared.manifest.note("spec.tls.dnsNames", message))
     }
 
     /// What was not given is a note; what can never be trusted as it is written is an error.

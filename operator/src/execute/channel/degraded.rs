@@ -32,6 +32,7 @@ pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
         default_deny: false,
         trusting: BTreeSet::new(),
         restart: Restart::NotDue,
+        pending: None,
     }
 }
 
@@ -50,6 +51,7 @@ pub(super) fn nothing(problems: &[Problem]) -> Applied {
         default_deny: false,
         trusting: BTreeSet::new(),
         restart: Restart::NotDue,
+        pending: None,
     }
 }
 
@@ -82,6 +84,7 @@ pub(super) async fn without_record(
         default_deny: ctx.cluster.read(|world| denies(world, &name.namespace)),
         trusting: BTreeSet::new(),
         restart: Restart::NotDue,
+        pending: None,
     }
 }
 

@@ -253,6 +253,7 @@ impl Work<'_> {
                 .map(|(name, _)| name)
                 .collect(),
             restart: Restart::NotDue,
+            pending: certified.pending,
         };
         applied.restart = self.restart(&applied).await;
         applied

@@ -102,24 +102,30 @@ impl Work<'_> {
         files
     }
 
-    /// What is known of the peers that are to trust this authority; asked only while one is introduced.
+    /// What is known of the peers that are to trust this authority; asked only while one is introduced, or names wait
+    /// for one.
     ///
     /// # Errors
     /// When a peer's record cannot be read.
     pub(super) async fn peers(&self, record: &ChannelRecord) -> Result<BTreeMap<String, PeerFacts>, Fault> {
         let mut facts = BTreeMap::new();
+        let signing = record.authority.signing();
+        let waits = signing.is_some_and(|signing| self.plan.leaf.lacks_names(&signing.permitted_dns));
         for peer in open_peers(self.plan) {
             let mut known = PeerFacts::default();
-            if let Some(published) = record.authority.published() {
+            let published = record.authority.published();
+            if published.is_some() || waits {
                 let theirs = record_of(self.ctx, self.vault, peer).await?;
                 known.leaves = Leaves::of(theirs.and_then(|record| record.authority.leaves_until()));
                 if let Some(secret) = self.external_secret(peer) {
                     let until = external::external_until(self.ctx, peer, &secret).await;
                     known.leaves = known.leaves.and_external(until);
                 }
-                if self.holds(peer, &published.certificate_pem).await {
-                    known.holds.insert(published.version);
-                }
+            }
+            if let Some(published) = published
+                && self.holds(peer, &published.certificate_pem).await
+            {
+                known.holds.insert(published.version);
             }
             facts.insert(peer.to_string(), known);
         }

@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_plan::{
     certificate::{
-        LeafSpec, Observation, ObservedSecret, Reason, TrustFiles, Wanted, reissue, reissue_reason,
-        secrets::Holds,
+        LeafSpec, Observation, ObservedSecret, Reason, TrustFiles, Wanted, authority::PendingName, reissue,
+        reissue_reason, secrets::Holds,
     },
     channel::Scope,
     record::{channel::ChannelRecord, issuances::Issuance},
@@ -32,6 +32,8 @@ use crate::{
 pub(super) struct Certified {
     /// What holds the authority up.
     pub authority: Result<(), Fault>,
+    /// Names that wait for another generation of the authority; nothing where that is not known.
+    pub pending: Option<Vec<PendingName>>,
     /// The certificate that pods mount, as it was seen.
     pub observed: Observation,
     /// What keeps the certificate that should be there from being there.
@@ -60,6 +62,11 @@ impl Work<'_> {
         self.wake.extend(authority.wake_at);
         self.news.extend(authority.news.iter().map(|news| ("AuthorityChanged", news.clone())));
         let record = ChannelRecord { authority: authority.generations.clone(), ..record };
+        // A certificate that somebody else issues needs nothing of this authority.
+        let pending = match self.plan.external {
+            Some(_) => Some(Vec::new()),
+            None => authority.pending.clone(),
+        };
         let files = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
         let slot = match look {
             Ok(look) => self.looked(look, &record, &authority, &files).await,
@@ -70,7 +77,8 @@ impl Work<'_> {
             Err(fault) => {
                 let record = self.commit(record, version).await;
                 let observed = Observation::Unknown;
-                return Certified { authority: blocked, observed, certificate: Err(fault), record };
+                let certificate = Err(fault);
+                return Certified { authority: blocked, pending, observed, certificate, record };
             }
         };
         let (observed, certificate, record) = match self.plan.holds {
@@ -80,7 +88,7 @@ impl Work<'_> {
         if certificate.is_ok() {
             self.settle(&observed, &record, &authority, &files);
         }
-        self.pods(Certified { authority: blocked, observed, certificate, record }, &authority).await
+        self.pods(Certified { authority: blocked, pending, observed, certificate, record }, &authority).await
     }
 
     /// The authority after its steps; a blocked one still has what it had.
@@ -92,6 +100,7 @@ impl Work<'_> {
                     self.vault,
                     &plan.id,
                     &plan.authority,
+                    &plan.leaf,
                     generations.clone(),
                     peers,
                     self.now,
@@ -105,7 +114,10 @@ impl Work<'_> {
             Err(fault) => {
                 let usable = authority::usable(self.vault, &plan.id, &plan.authority, &generations).await;
                 let usable = usable.unwrap_or_default();
-                (Err(fault), Authority { generations, usable, wake_at: None, news: Vec::new() })
+                (
+                    Err(fault),
+                    Authority { generations, usable, wake_at: None, news: Vec::new(), pending: None },
+                )
             }
         }
     }

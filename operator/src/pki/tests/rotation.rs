@@ -55,6 +55,7 @@ impl Side {
                 key: TransitKey::Present { latest: self.party.transit.latest() },
                 unusable: BTreeSet::new(),
                 peers: [("peer".to_owned(), peer.clone())].into(),
+                needed: BTreeSet::new(),
             };
             let generations = self.party.generations.clone();
             match step(&generations, &self.party.authority, &facts, now) {

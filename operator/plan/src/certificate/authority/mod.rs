@@ -14,9 +14,11 @@
 //! loaded it when every leaf it had at that moment has expired. The moments are noted in the record, so the
 //! wait survives a restart.
 
+mod outlook;
 mod step;
 #[cfg(test)]
 mod step_tests;
+pub use outlook::{PendingName, needed, pending_names};
 pub use step::{AuthorityAction, AuthorityFacts, Blocked, Leaves, PeerFacts, TransitKey, step};
 
 use std::collections::BTreeSet;

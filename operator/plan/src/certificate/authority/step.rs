@@ -5,6 +5,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::outlook::superseded_at;
 use crate::world::certificate::{CLOCK_SKEW, after, fraction};
 use crate::{
     certificate::authority::AuthoritySpec,
@@ -13,7 +14,7 @@ use crate::{
 
 /// How long a generation signs at least before changed name constraints replace it: constraints that flap
 /// must not make a generation each time.
-const ROTATION_PAUSE: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const ROTATION_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
 /// The transit key as Vault shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub struct AuthorityFacts {
     pub unusable: BTreeSet<u32>,
     /// The peers that are to trust this authority, by name.
     pub peers: BTreeMap<String, PeerFacts>,
+    /// The names that the leaf should have, as far as an authority must permit them ([`needed`](super::needed)).
+    pub needed: BTreeSet<String>,
 }
 
 /// What to do next.
@@ -179,7 +182,7 @@ pub fn step(
         return AuthorityAction::Retire { version: done.version };
     }
     let next = match generations.published() {
-        Some(published) => introduce(published, generations.signing(), facts, now),
+        Some(published) => supersede_or_introduce(published, generations.signing(), spec, facts, now),
         None => rotate_when_due(generations, spec, latest, now),
     };
     match next {
@@ -202,6 +205,27 @@ fn retires_at(generation: &Generation) -> Option<Timestamp> {
                 .map_or(generation.published_at, |end| after(end, CLOCK_SKEW))
                 .min(after(generation.not_after, CLOCK_SKEW)),
         ),
+    }
+}
+
+/// A published generation that may not sign a name that is needed gives way, unless it can sign now.
+fn supersede_or_introduce(
+    published: &Generation,
+    signing: Option<&Generation>,
+    spec: &AuthoritySpec,
+    facts: &AuthorityFacts,
+    now: Timestamp,
+) -> AuthorityAction {
+    let superseded = superseded_at(published, signing, spec, facts, now);
+    match introduce(published, signing, facts, now) {
+        action @ AuthorityAction::SwitchSigning { .. } => action,
+        _ if superseded.is_some_and(|at| at <= now) => {
+            AuthorityAction::SignCertificate { version: published.version }
+        }
+        AuthorityAction::Nothing { wake_at } => {
+            AuthorityAction::Nothing { wake_at: wake_at.into_iter().chain(superseded).min() }
+        }
+        action => action,
     }
 }
 
@@ -239,7 +263,11 @@ fn introduce(
 
 /// Who holds the generation now. The moment of a peer that was noted before stays; one that lost the
 /// certificate starts anew, for its workload may have loaded its files without it.
-fn holders(published: &Generation, facts: &AuthorityFacts, now: Timestamp) -> BTreeMap<String, Timestamp> {
+pub(super) fn holders(
+    published: &Generation,
+    facts: &AuthorityFacts,
+    now: Timestamp,
+) -> BTreeMap<String, Timestamp> {
     let noted = |name: &String| published.loaded_by.get(name).copied();
     facts
         .peers
@@ -259,7 +287,7 @@ fn holders(published: &Generation, facts: &AuthorityFacts, now: Timestamp) -> BT
 
 /// A rotation begins at half the life of the signing generation, so peers have until seven eighths of it: the
 /// rest is still enough for a leaf of an eighth of that life.
-fn switch_deadline(published: &Generation, signing: Option<&Generation>) -> Timestamp {
+pub(super) fn switch_deadline(published: &Generation, signing: Option<&Generation>) -> Timestamp {
     let patience = after(published.published_at, fraction(published.validity().lifetime(), 3, 8));
     signing.map_or(published.published_at, |signing| {
         patience.min(after(signing.not_before, fraction(signing.validity().lifetime(), 7, 8)))

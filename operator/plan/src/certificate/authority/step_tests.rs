@@ -54,6 +54,7 @@ impl World {
             key: self.latest.map_or(TransitKey::Absent, |latest| TransitKey::Present { latest }),
             unusable: self.unusable.clone(),
             peers: self.peers.clone(),
+            needed: BTreeSet::new(),
         }
     }
 

@@ -5,6 +5,7 @@ mod exceptions;
 mod isolation;
 mod kept;
 mod news;
+mod pending;
 mod pods;
 mod served;
 
@@ -72,6 +73,7 @@ pub fn channel(
         id: Some(plan.id.to_string()),
         trust_domain: plan.domain.metadata.name.clone(),
         certificate: certificate(channel, name, plan, applied, world, served),
+        pending_names: pending::names(channel, applied),
         authority: record.and_then(authority),
         keys,
         other_keys,
@@ -207,6 +209,7 @@ fn verdicts(
     let reconciling = (ready.truth == Truth::False && stalled.is_none() && applied.fault().is_some())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
     let mut verdicts = vec![ready, connected(connections), served, isolated, keys_ready, retained];
+    verdicts.extend(pending::issuing(channel, applied));
     verdicts.extend(reconciling);
     verdicts.extend(stalled);
     (verdicts, presented)
@@ -233,6 +236,9 @@ fn ready(
     }
     if let Some(fault) = expiring(plan, applied, now) {
         return not(&fault.reason, &fault.message);
+    }
+    if let Some(message) = pending::nothing_else(plan, applied) {
+        return not(pending::REASON, &message);
     }
     match plan.scope {
         Scope::Frozen => {

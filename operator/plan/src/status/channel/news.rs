@@ -3,7 +3,8 @@
 use subrosa_crds::condition::{self, Condition};
 
 /// Conditions whose turn for the bad is told. That of Ready repeats one of them.
-const TOLD: [&str; 4] = [condition::STALLED, condition::SERVED, condition::ISOLATED, condition::KEYS_READY];
+const TOLD: [&str; 5] =
+    [condition::STALLED, condition::ISSUING, condition::SERVED, condition::ISOLATED, condition::KEYS_READY];
 
 /// Reasons that come and go by themselves; a renewed certificate is stale in the pods for a while.
 const PASSING: [&str; 5] =
@@ -15,7 +16,10 @@ pub fn turned_bad<'now>(
     now: &'now [Condition],
 ) -> impl Iterator<Item = &'now Condition> {
     now.iter().filter(|condition| {
-        let bad = if condition.type_ == condition::STALLED { "True" } else { "False" };
+        let bad = match condition.type_.as_str() {
+            condition::STALLED | condition::ISSUING => "True",
+            _ => "False",
+        };
         let was = condition::find(before, &condition.type_);
         TOLD.contains(&condition.type_.as_str())
             && condition.status == bad
@@ -47,6 +51,8 @@ mod tests {
         assert_eq!(heard(&[says("Served", "False", "KeyNotHeld")], silent()), 1, "for another reason");
         assert_eq!(heard(&[], says("Served", "True", "CurrentEverywhere")), 0);
         assert_eq!(heard(&[], says("Stalled", "True", "InvalidSelector")), 1);
+        let pending = || says("Issuing", "True", "NamesPending");
+        assert_eq!((heard(&[], pending()), heard(&[pending()], pending())), (1, 0));
         assert_eq!(heard(&[], says("Ready", "False", "VaultSealed")), 0, "its cause is told");
         for reason in PASSING {
             assert_eq!(heard(&[], says("Served", "False", reason)), 0, "{reason}");

@@ -89,6 +89,7 @@ impl Stage {
             has_policy: true,
             default_deny: true,
             trusting: Default::default(),
+            pending: Some(Vec::new()),
             restart: self.restart.clone(),
         }
     }

@@ -1,0 +1,51 @@
+//! Names that the certificate has only once another generation of the authority signs.
+
+use subrosa_crds::{
+    Channel,
+    channel::PendingNameStatus,
+    condition::{self, Truth, Verdict},
+};
+
+use crate::{
+    certificate::authority::PendingName,
+    channel::{Plan, applied::Applied},
+};
+
+/// The reason of the condition Issuing.
+pub(super) const REASON: &str = "NamesPending";
+
+/// Those names; while nobody knows, the last that were told.
+pub(super) fn names(channel: &Channel, applied: &Applied) -> Vec<PendingNameStatus> {
+    match &applied.pending {
+        Some(pending) => pending.iter().map(told).collect(),
+        None => channel.status.as_ref().map(|status| status.pending_names.clone()).unwrap_or_default(),
+    }
+}
+
+fn told(pending: &PendingName) -> PendingNameStatus {
+    PendingNameStatus { name: pending.name.clone(), from: pending.from.to_string() }
+}
+
+/// The condition Issuing, while there are such names. It undoes nothing of Ready: what is there works.
+pub(super) fn issuing(channel: &Channel, applied: &Applied) -> Option<Verdict> {
+    let names = names(channel, applied);
+    (!names.is_empty()).then(|| Verdict::new(condition::ISSUING, Truth::True, REASON, message(&names)))
+}
+
+/// What is said where every DNS name waits, so that nobody can connect by one.
+pub(super) fn nothing_else(plan: &Plan, applied: &Applied) -> Option<String> {
+    let pending = applied.pending.as_deref().unwrap_or_default();
+    let waits = |name: &String| pending.iter().any(|one| one.name == *name);
+    let names = &plan.leaf.dns_names;
+    let all: Vec<_> = pending.iter().map(told).collect();
+    (!names.is_empty() && names.iter().all(waits)).then(|| message(&all))
+}
+
+fn message(names: &[PendingNameStatus]) -> String {
+    let each: Vec<_> = names.iter().map(|one| format!("{} (by {})", one.name, one.from)).collect();
+    format!(
+        "not in the certificate yet: {}. The generation of the authority that signs may not sign them; the next one may, and \
+         signs once every peer is known to have loaded it, or at the latest then. Nothing has to be done",
+        each.join(", ")
+    )
+}
