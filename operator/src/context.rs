@@ -19,7 +19,6 @@ use crate::{
     observe::{
         Cluster, Surroundings, Vaults,
         definitions::Definitions,
-        key_watch::KeyWatch,
         probe::Prober,
         watch::{ObjectKey, Refresh},
     },
@@ -70,8 +69,6 @@ pub struct Context {
     pub failures: Failures,
     /// When to look for orphans in the record.
     pub sweeps: Sweeps,
-    /// The look at every key that was made.
-    pub key_watch: KeyWatch,
     /// Which Channels are being worked on.
     pub under_way: UnderWay,
     /// Where to say what is to be probed.

@@ -119,7 +119,6 @@ mod tests {
         observe::{
             Binding, Cluster, Surroundings, Vaults,
             definitions::Definitions,
-            key_watch::KeyWatch,
             probe::Prober,
             vaults::Lead,
             watch::{Change, ObjectKey, Refresh},
@@ -147,7 +146,6 @@ mod tests {
             woken: Pending::default(),
             failures: Failures::default(),
             sweeps: Sweeps::default(),
-            key_watch: KeyWatch::default(),
             under_way: UnderWay::default(),
             prober: Prober::default(),
             client,

@@ -42,9 +42,7 @@ use crate::{
     observe::{
         Cluster, Surroundings, Vaults,
         definitions::{self, Definitions},
-        guards,
-        key_watch::KeyWatch,
-        pod_certificates,
+        guards, pod_certificates,
         probe::{self, PodLabels},
         vaults::Lead,
         watch::{self, Announced, Change, ObjectKey},
@@ -171,7 +169,6 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         woken: Pending::default(),
         failures: Failures::default(),
         sweeps: Sweeps::default(),
-        key_watch: KeyWatch::default(),
         under_way: UnderWay::default(),
         prober: probe::Prober::default(),
         installation,

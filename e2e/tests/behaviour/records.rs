@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use subrosa_crds::condition;
+use subrosa_crds::{ChannelStatus, condition};
+use subrosa_records::vault::setup::OPERATOR_POLICY;
 
 use crate::world::{World, channel};
 
@@ -24,18 +25,18 @@ async fn keys_of_ended_cohorts_have_records_and_are_watched() {
             "spec": {"classes": [{"name": CLASS, "keep": "3y", "cohort": "Week"}, {"name": "chat-log", "keep": "1y"}]},
         }))
         .await;
-    world
-        .apply(&channel(
-            NS,
-            "recorder",
-            json!({"workload": {"serviceAccountName": "recorder"}, "dataClasses": [CLASS]}),
-        ))
-        .await;
+    world.apply(&recorder(&[CLASS])).await;
     world.whole(NS, "recorder").await;
     a_key_has_a_record_of_its_own(&world).await;
     what_an_earlier_release_wrote_is_taken_over(&mut world).await;
     what_a_rolled_back_release_drops_is_found_again(&mut world).await;
+    a_fault_of_an_old_key_is_told_until_it_is_seen_mended(&mut world).await;
     a_fault_of_an_old_key_is_told(&mut world).await;
+}
+
+fn recorder(classes: &[&str]) -> Value {
+    let spec = json!({"workload": {"serviceAccountName": "recorder"}, "dataClasses": classes});
+    channel(NS, "recorder", spec)
 }
 
 /// The keys of every record of a class's keys, by cohort.
@@ -137,6 +138,67 @@ async fn what_a_rolled_back_release_drops_is_found_again(world: &mut World) {
     })
     .await;
     settled(world).await;
+}
+
+/// Makes the operator's policy one with which no key can be looked at, or gives it back what it had.
+async fn look_is_allowed(world: &World, allowed: bool) {
+    let path = format!("sys/policies/acl/{OPERATOR_POLICY}");
+    let bao = world.env.openbao();
+    let policy = bao.request("GET", &path, None).await.unwrap()["data"]["policy"].clone();
+    let (list, none) = ("[\"list\"]", "[\"deny\"]");
+    let of = |capabilities: &str| format!("path \"transit/keys\" {{\n  capabilities = {capabilities}");
+    let (from, to) = if allowed { (of(none), of(list)) } else { (of(list), of(none)) };
+    let changed = policy.as_str().unwrap().replace(&from, &to);
+    assert_ne!(changed, policy.as_str().unwrap());
+    bao.request("POST", &path, Some(json!({"policy": changed}))).await.unwrap();
+}
+
+/// What was found outlives the operator: another one tells it before it has looked at any key, and until it saw it mended.
+async fn a_fault_of_an_old_key_is_told_until_it_is_seen_mended(world: &mut World) {
+    let key = format!("{}.{CLASS}.{}", world.id(NS, "recorder").await, ENDED[0]);
+    let config = format!("transit/keys/{key}/config");
+    let deletable = |yes: bool| Some(json!({"deletion_allowed": yes}));
+    let says = |status: &ChannelStatus, kind: &str| {
+        let found = condition::find(&status.conditions, kind).unwrap();
+        (found.status.clone(), found.reason.clone())
+    };
+    world.env.openbao().request("POST", &config, deletable(true)).await.unwrap();
+    world.restart_operator().await;
+    world.not_ready(NS, "recorder", "IrreversibleKey").await;
+    look_is_allowed(world, false).await;
+    world.restart_operator().await;
+    // It has looked at the Channel, and at no key of an ended cohort.
+    world.apply(&recorder(&["call-recording", "chat-log"])).await;
+    let bad = ("False".to_owned(), "IrreversibleKey".to_owned());
+    let status =
+        world.channel(NS, "recorder", |status| status.keys.iter().any(|key| key.data_class == "chat-log"));
+    let status = status.await;
+    for kind in [condition::KEYS_READY, condition::RETAINED, condition::READY] {
+        assert_eq!(says(&status, kind), bad, "{kind}");
+    }
+    // Nobody remembers, and nobody can look: nothing is claimed, and what is in force is in force.
+    world.stop_operator();
+    let bao = world.env.openbao();
+    bao.request("DELETE", "subrosa/metadata/key-findings", None).await.unwrap();
+    world.start_operator().await;
+    let status = world.ready(NS, "recorder").await;
+    let unseen = ("Unknown".to_owned(), "KeysUnseen".to_owned());
+    assert_eq!(
+        (says(&status, condition::KEYS_READY), says(&status, condition::RETAINED)),
+        (unseen.clone(), unseen)
+    );
+    world
+        .domain(|domain| crate::world::says(domain, condition::KEYS_INTACT) == ("Unknown", "KeysUnseen"))
+        .await;
+    look_is_allowed(world, true).await;
+    world.not_ready(NS, "recorder", "IrreversibleKey").await;
+    // Seen mended by the operator that runs.
+    world.env.openbao().request("POST", &config, deletable(false)).await.unwrap();
+    let status = world.ready(NS, "recorder").await;
+    assert_eq!(says(&status, condition::KEYS_READY).0, "True");
+    let kept = world.env.openbao().request("GET", "subrosa/data/key-findings", None).await.unwrap();
+    let kept = &kept["data"]["data"];
+    assert!(kept["allSeen"].is_string() && kept["faults"].is_null(), "{kept}");
 }
 
 async fn a_fault_of_an_old_key_is_told(world: &mut World) {

@@ -35,6 +35,7 @@ fn earlier(policy: &str) -> String {
         !block.contains("/data/keys/")
             && !block.contains("/metadata/keys/")
             && !block.contains("/data/domain")
+            && !block.contains("/data/key-findings")
     };
     policy.split_inclusive("}\n").filter(known).collect()
 }

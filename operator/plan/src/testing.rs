@@ -18,6 +18,7 @@ use crate::{
         NamespaceFacts, PodFacts, ServiceFacts, World,
         bundle::Bundle,
         certificate::{Fingerprint, KeyAlgorithm, Validity},
+        key_findings::KeyFindings,
         pem,
     },
 };
@@ -186,6 +187,8 @@ impl Scene {
 
     pub fn domain(mut self, name: &str, patch: Value) -> Self {
         self.world.domains.insert(name.into(), Arc::new(domain(name, patch)));
+        let seen = KeyFindings { all_seen: Some(now()), ..KeyFindings::default() };
+        self.world.key_findings.insert(name.into(), seen);
         self
     }
 

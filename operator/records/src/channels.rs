@@ -31,6 +31,14 @@ impl ChannelRecords {
         self.store.get(&RecordPath::channel(id)).await
     }
 
+    /// The record of `id` as Vault has it now.
+    ///
+    /// # Errors
+    /// When Vault does not say, or has something that is no such record.
+    pub async fn read(&self, id: &ChannelId) -> Result<Entry, VaultError> {
+        self.store.read(&RecordPath::channel(id)).await
+    }
+
     /// The record of `id` as far as it is known without asking: good for taking away, while Vault does not answer.
     pub fn last_known(&self, id: &ChannelId) -> Option<ChannelRecord> {
         self.store.last_known(&RecordPath::channel(id))

@@ -9,7 +9,10 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use subrosa_plan::record::{channel::ChannelRecord, keys::KeysOfMonth};
+use subrosa_plan::{
+    record::{channel::ChannelRecord, keys::KeysOfMonth},
+    world::key_findings::KeyFindings,
+};
 
 use crate::{
     unknown,
@@ -33,6 +36,8 @@ pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync
 impl Record for ChannelRecord {}
 
 impl Record for KeysOfMonth {}
+
+impl Record for KeyFindings {}
 
 /// A record and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, PartialEq)]

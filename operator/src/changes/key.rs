@@ -2,49 +2,45 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_crds::names::ChannelId;
-use subrosa_plan::world::World;
+use jiff::Timestamp;
+use subrosa_crds::names::{ChannelId, ChannelRef};
+use subrosa_plan::world::{
+    World,
+    key_findings::{KeyFindings, KeyLook},
+};
 
-use crate::{context::Subject, observe::key_watch::Finding};
+use crate::context::Subject;
 
-/// Takes findings in; wakes the Channels of which something new was found.
-pub fn found(world: &mut World, findings: Vec<Finding>) -> BTreeSet<Subject> {
-    let mut changed: BTreeSet<ChannelId> = BTreeSet::new();
-    for Finding { id, name, fault } in findings {
-        let faults = world.key_faults.entry(id.clone()).or_default();
-        let before = match fault {
-            Some(fault) => faults.insert(name, fault),
-            None => faults.remove(&name),
-        };
-        if before != fault {
-            changed.insert(id);
-        }
+/// Takes in what a look at keys of `domain` saw, and when every key had been looked at; wakes the Channels of which that
+/// says something new.
+pub fn found(
+    world: &mut World,
+    domain: &str,
+    looks: Vec<KeyLook>,
+    all_seen: Option<Timestamp>,
+    now: Timestamp,
+) -> BTreeSet<Subject> {
+    let findings = world.key_findings.entry(domain.to_owned()).or_default();
+    let changed = findings.take(looks, now);
+    if findings.all_seen.is_none() && all_seen.is_some() {
+        findings.all_seen = all_seen;
+        return channels(world, domain, |_| true);
     }
-    world.key_faults.retain(|_, faults| !faults.is_empty());
-    if changed.is_empty() {
-        return BTreeSet::new();
-    }
-    let of = |name: &subrosa_crds::names::ChannelRef| {
-        let uid = &world.namespaces.get(&name.namespace)?.uid;
-        Some(ChannelId::mint(uid, &name.name))
-    };
-    let known = world.all_channels().map(|(name, _)| name);
-    known.filter(|name| of(name).is_some_and(|id| changed.contains(&id))).map(Subject::Channel).collect()
+    channels(world, domain, |id| changed.contains(id))
 }
 
-#[cfg(test)]
-mod tests {
-    use subrosa_plan::world::key_fault::KeyFault;
+/// Takes in what was found before by an operator that ran then; wakes the Channels of which that says something new.
+pub fn recalled(world: &mut World, domain: &str, findings: KeyFindings) -> BTreeSet<Subject> {
+    let before = world.key_findings.insert(domain.to_owned(), findings.clone()).unwrap_or_default();
+    let changed = findings.differ(&before);
+    channels(world, domain, |id| changed.contains(id))
+}
 
-    use super::*;
-
-    #[test]
-    fn what_was_mended_is_forgotten() {
-        let (mut world, id) = (World::default(), ChannelId::mint("uid", "voice"));
-        let finding = |fault| vec![Finding { id: id.clone(), name: format!("{id}.ca"), fault }];
-        found(&mut world, finding(Some(KeyFault::Missing)));
-        assert_eq!(world.key_faults[&id][&format!("{id}.ca")], KeyFault::Missing);
-        found(&mut world, finding(None));
-        assert!(world.key_faults.is_empty());
-    }
+/// The Channels of `domain` that `concerns` holds for.
+fn channels(world: &World, domain: &str, concerns: impl Fn(&ChannelId) -> bool) -> BTreeSet<Subject> {
+    let all = world.namespaces_of(domain).flat_map(|(namespace, facts)| {
+        let channels = world.channels.get(namespace).into_iter().flatten();
+        channels.map(move |(name, _)| (ChannelId::mint(&facts.uid, name), ChannelRef::new(namespace, name)))
+    });
+    all.filter(|(id, _)| concerns(id)).map(|(_, name)| Subject::Channel(name)).collect()
 }

@@ -15,7 +15,10 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
     };
     let old = match &new {
         Some(domain) => world.domains.insert(name.clone(), Arc::clone(domain)),
-        None => world.domains.remove(&name),
+        None => {
+            world.key_findings.remove(&name);
+            world.domains.remove(&name)
+        }
     };
     let mut woken = BTreeSet::new();
     let deleting = |domain: &Option<Arc<TrustDomain>>| {

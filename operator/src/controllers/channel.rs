@@ -5,16 +5,17 @@ use std::{sync::Arc, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::{
-    Channel, ChannelStatus,
+    Channel, ChannelStatus, TrustDomain,
     names::{ChannelId, ChannelRef},
     preset,
 };
-use subrosa_plan::{access::shared, channel::declaration, probe, status};
+use subrosa_plan::{access::shared, channel::declaration, probe, status, world::fault::Fault};
 
 use super::again;
 use crate::{
     context::{Context, Subject},
     execute::channel as execute,
+    observe::DomainVault,
 };
 
 /// How long to wait for whoever works on the same Channel.
@@ -65,6 +66,13 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
                 Some(fault) => Err(fault),
                 None => execute::meanwhile(ctx, &name, ctx.vaults.of(&domain, &ctx.cluster)).await,
             };
+            let vault = match vault {
+                // What is known of keys from before the start is known before anything is said of them.
+                Ok(vault) => {
+                    execute::meanwhile(ctx, &name, recall(ctx, &domain, &vault)).await.map(|()| vault)
+                }
+                Err(fault) => Err(fault),
+            };
             let vault = vault.as_deref().map_err(Clone::clone);
             execute::carry_out(ctx, channel, &name, &id, vault, now).await
         }
@@ -91,6 +99,12 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
     tracing::debug!(channel = %name, took, reason = fault.map(|fault| fault.reason.as_str()), "reconciled");
     ctx.metrics.reconciled("Channel", failed);
     again(ctx, subject, failed || written.is_err(), wake_at)
+}
+
+async fn recall(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
+    let woken = vault.key_watch.recall(&domain.name_any(), vault, &ctx.cluster).await?;
+    woken.into_iter().for_each(|one| ctx.wake(one));
+    Ok(())
 }
 
 async fn report(

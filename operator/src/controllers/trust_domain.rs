@@ -21,7 +21,6 @@ use subrosa_plan::{
 
 use super::again;
 use crate::{
-    changes::key,
     context::{Context, Subject},
     execute::withdraw::{self, Held},
     observe::{DomainVault, vaults},
@@ -80,21 +79,31 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         (Ok(vault), Ok(()), None) => sweep(ctx, &name, vault).await,
         _ => (ctx.sweeps.last(&name).or(old), Ok(())),
     };
-    if let (Ok(vault), Ok(())) = (&vault, &reachable) {
-        match ctx.key_watch.look(&name, vault).await {
-            Ok(found) => {
-                ctx.cluster.write(|world| key::found(world, found)).into_iter().for_each(|one| ctx.wake(one))
-            }
-            Err(fault) => tracing::warn!(domain = name, reason = fault.reason, "keys: {}", fault.message),
+    // On a mount of another trust domain the keys and what is known of them are that one's.
+    if let (Ok(vault), Ok(()), None) = (&vault, &reachable, &shared) {
+        let (woken, looked) = vault.key_watch.look(&name, vault, &ctx.cluster, ctx.now()).await;
+        woken.into_iter().for_each(|one| ctx.wake(one));
+        if let Err(fault) = looked {
+            tracing::warn!(domain = name, reason = fault.reason, "keys: {}", fault.message);
         }
     }
-    let key_faults = ctx.cluster.read(trust_domain::key_faults_of_none);
+    let (key_faults, keys_seen) = ctx.cluster.read(|world| trust_domain::key_faults_of_none(&name, world));
     let guarded = ctx.surroundings.look(ctx).await;
     let counts = ctx.cluster.read(|world| Counts::of(&name, world));
     let outdated = ctx.definitions.outdated();
     let Swept { orphans, unreadable } = swept;
-    let seen =
-        Seen { vault: seen, reachable, shared, guarded, outdated, orphans, key_faults, unreadable, counts };
+    let seen = Seen {
+        vault: seen,
+        reachable,
+        shared,
+        guarded,
+        outdated,
+        orphans,
+        key_faults,
+        keys_seen,
+        unreadable,
+        counts,
+    };
     let status = trust_domain::status(domain, &seen, ctx.now());
     ctx.reporter
         .status(domain, old, &status)
@@ -222,7 +231,6 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     }
     set_finalizer(domain, ctx, false).await?;
     ctx.vaults.forget(&name);
-    ctx.key_watch.forget(&name);
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! The Vault of each trust domain: connected, logged in and kept so.
 
 mod kept;
+#[cfg(test)]
+pub mod testing;
 
 use std::{
     collections::BTreeMap,
@@ -20,16 +22,16 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
     trust_domain::VaultSpec,
 };
-use subrosa_plan::world::key_fault::KeyFault;
 use subrosa_plan::{
     access::alias::Metadata,
     record::issuances,
     record::keys::KeysOfMonth,
-    world::{World, bundle::Unusable, domain, fault::Fault},
+    world::{World, bundle::Unusable, domain, fault::Fault, key_fault::KeyFault, key_findings::KeyFindings},
 };
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use super::key_watch::KeyWatch;
 use crate::{
     lead::{Leadership, TokenAccessors},
     pki::Serial,
@@ -65,6 +67,10 @@ pub struct DomainVault {
     kv: Kv,
     /// The records of keys.
     pub key_records: Store<KeysOfMonth>,
+    /// The record of what is known of all keys.
+    pub key_findings: Store<KeyFindings>,
+    /// The look at every key that was made.
+    pub key_watch: KeyWatch,
     auth_mount: MountPath,
     aliases: OnceCell<WorkloadAliases>,
     alias_locks: AliasLocks,
@@ -313,6 +319,8 @@ impl Vaults {
             transit: Transit::new(vault.clone(), mount(domain::transit_mount(domain))?),
             channel_records: ChannelRecords::new(kv.clone()),
             key_records: Store::new(kv.clone()),
+            key_findings: Store::new(kv.clone()),
+            key_watch: KeyWatch::default(),
             kv,
             vault,
             auth_mount,

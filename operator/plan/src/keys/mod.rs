@@ -5,6 +5,7 @@
 
 pub mod inventory;
 pub mod retention;
+pub mod round;
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ use crate::{
         ended::Ended,
         keys::{KeyRecord, Terms},
     },
-    world::{domain, key_fault::KeyFault},
+    world::{domain, key_fault::KeyFault, key_findings::FoundFault},
 };
 
 /// How far Vault may be behind with a rotation before the operator rotates: it looks hourly.
@@ -245,13 +246,13 @@ pub fn status(
     wanted: &[WantedKey],
     found: Option<&BTreeMap<String, ObservedKey>>,
     policy: Option<&RetentionPolicy>,
-    faults: Option<&BTreeMap<String, KeyFault>>,
+    faults: Option<&BTreeMap<String, FoundFault>>,
     domain: &TrustDomain,
     now: Timestamp,
 ) -> (Vec<KeyStatus>, BTreeMap<String, i64>) {
     let id = record.id();
     let class_of = |class: &str| policy?.spec.classes.iter().find(|known| known.name == class);
-    let fault_of = |name: &str| faults.and_then(|faults| faults.get(name)).copied();
+    let fault_of = |name: &str| faults.and_then(|faults| faults.get(name)).map(|found| found.fault);
     let today = domain::today(domain, now);
     let mut shown = Vec::new();
     let mut others: BTreeMap<String, i64> = BTreeMap::new();

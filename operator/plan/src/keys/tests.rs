@@ -338,7 +338,7 @@ fn keys_of_ended_cohorts_are_counted_and_the_soonest_due_are_shown() {
     record.ended = Some(ended);
     let policy = retention("contactcenter", json!({"classes": classes()}));
     let name = record.id().data_key("day", "20261101");
-    let faults = [(name, KeyFault::SoftDeleted)].into();
+    let faults = [(name, FoundFault { fault: KeyFault::SoftDeleted, since: now() })].into();
     let (shown, others) =
         status(&record, &[], None, Some(&policy), Some(&faults), &domain(DOMAIN, json!({})), now());
     assert_eq!(shown.len(), MOST_ENDED);

@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
     TrustDomain, TrustDomainStatus, condition,
     condition::{Truth, Verdict, is_true},
-    names::{ChannelId, ChannelRef},
+    names::ChannelId,
     trust_domain::{ChannelCount, Orphans, VaultStatus},
 };
 
 use crate::{
-    status::needs_attention,
+    status::{KEYS_UNSEEN, needs_attention},
     world::{World, domain, fault::Fault, key_fault::KeyFault},
 };
 
@@ -35,27 +35,39 @@ pub struct Seen {
     pub orphans: Option<Orphans>,
     /// What is wrong with keys whose Channel is gone, by the name of the key.
     pub key_faults: BTreeMap<String, KeyFault>,
+    /// Whether every key was looked at.
+    pub keys_seen: bool,
     /// Records of Channels that are gone which cannot be read: what is wrong with each.
     pub unreadable: BTreeMap<ChannelId, String>,
     /// How many there are of what.
     pub counts: Counts,
 }
 
-/// What is wrong with keys of which no Channel there is could tell: their data is kept all the same.
-pub fn key_faults_of_none(world: &World) -> BTreeMap<String, KeyFault> {
-    if world.key_faults.is_empty() {
-        return BTreeMap::new();
+/// What is wrong with keys of `domain` of which none of its Channels could tell: their data is kept all the same. And
+/// whether every key was looked at.
+pub fn key_faults_of_none(domain: &str, world: &World) -> (BTreeMap<String, KeyFault>, bool) {
+    let Some(findings) = world.key_findings.get(domain) else { return (BTreeMap::new(), false) };
+    let seen = findings.all_seen.is_some();
+    if findings.faults.is_empty() {
+        return (BTreeMap::new(), seen);
     }
-    let id =
-        |name: &ChannelRef| Some(ChannelId::mint(&world.namespaces.get(&name.namespace)?.uid, &name.name));
-    let told: BTreeSet<_> = world.all_channels().filter_map(|(name, _)| id(&name)).collect();
-    let untold = world.key_faults.iter().filter(|(id, _)| !told.contains(id));
-    untold.flat_map(|(_, faults)| faults.iter().map(|(name, fault)| (name.clone(), *fault))).collect()
+    let told: BTreeSet<_> = world
+        .namespaces_of(domain)
+        .flat_map(|(namespace, facts)| {
+            let channels = world.channels.get(namespace).into_iter().flatten();
+            channels.map(|(name, _)| ChannelId::mint(&facts.uid, name))
+        })
+        .collect();
+    let untold = findings.iter().filter(|(id, ..)| !told.contains(id));
+    (untold.map(|(_, name, fault)| (name.to_owned(), fault)).collect(), seen)
 }
 
 /// Whether every key whose Channel is gone is as it should be.
 fn keys_intact(seen: &Seen) -> Verdict {
     let Some((name, fault)) = seen.key_faults.iter().min_by_key(|(_, fault)| **fault) else {
+        if !seen.keys_seen {
+            return Verdict::new(condition::KEYS_INTACT, Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1);
+        }
         return Verdict::new(
             condition::KEYS_INTACT,
             Truth::True,
@@ -204,7 +216,8 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
         .chain(
             [&reachable, &guarded, &keys_intact]
                 .into_iter()
-                .filter(|one| one.truth != Truth::True && !(chosen && one.reason == "SwitchedOff")),
+                // While older keys wait to be looked at, what is in force is in force.
+                .filter(|one| one.truth == Truth::False && !(chosen && one.reason == "SwitchedOff")),
         )
         .chain(&unreadable)
         .next();

@@ -1,7 +1,10 @@
 //! What is wrong with a key that is there, or was.
 
-/// What is wrong with a key in Vault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// What is wrong with a key in Vault. The worst comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum KeyFault {
     /// It was made and is gone.
     Missing,

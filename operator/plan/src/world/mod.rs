@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod domain;
 pub mod fault;
 pub mod key_fault;
+pub mod key_findings;
 pub mod objects;
 pub mod pem;
 pub mod request;
@@ -23,13 +24,10 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use subrosa_crds::{
-    Channel, ExternalParty, RetentionPolicy, TrustDomain,
-    common::ConfigMapKey,
-    names::{ChannelId, ChannelRef},
+    Channel, ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef,
 };
 
-use self::key_fault::KeyFault;
-use self::{bundle::Bundle, request::Request};
+use self::{bundle::Bundle, key_findings::KeyFindings, request::Request};
 
 /// Objects by namespace, then by name.
 pub type Namespaced<T> = BTreeMap<String, BTreeMap<String, T>>;
@@ -71,8 +69,8 @@ pub struct World {
     pub probes: Option<answers::Source>,
     /// What probes saw of the pods of Channels.
     pub served: BTreeMap<ChannelRef, answers::Seen>,
-    /// What is wrong with keys of Channels, by the name of the key.
-    pub key_faults: BTreeMap<ChannelId, BTreeMap<String, KeyFault>>,
+    /// What is known of the keys of each trust domain.
+    pub key_findings: BTreeMap<String, KeyFindings>,
     /// Who names a Channel: with thousands of them nobody can ask each one.
     naming: BTreeMap<ChannelRef, BTreeSet<ChannelRef>>,
 }

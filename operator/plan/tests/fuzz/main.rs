@@ -234,12 +234,8 @@ fn take(
                 shared: None,
                 unreadable: BTreeMap::new(),
                 orphans: Some(Orphans::default()),
-                key_faults: world
-                    .key_faults
-                    .values()
-                    .flatten()
-                    .map(|(name, fault)| (name.clone(), *fault))
-                    .collect(),
+                key_faults: trust_domain::key_faults_of_none(name, world).0,
+                keys_seen: random.chance(90),
                 counts: trust_domain::Counts::of(name, world),
             };
             let said = trust_domain::status(&domain, &seen, now);

@@ -226,6 +226,11 @@ impl RecordPath {
         Self { path: "domain".to_owned(), pattern: "domain" }
     }
 
+    /// What is known of the keys of all Channels, `key-findings`.
+    pub fn key_findings() -> Self {
+        Self { path: "key-findings".to_owned(), pattern: "key-findings" }
+    }
+
     /// The path below the engine.
     pub fn as_str(&self) -> &str {
         &self.path

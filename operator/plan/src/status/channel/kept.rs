@@ -1,5 +1,7 @@
 //! The conditions KeysReady and Retained: whether what is sealed has its keys and its dates.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use subrosa_crds::condition::{self, Truth, Verdict};
 
@@ -8,8 +10,12 @@ use crate::{
         Plan, Scope,
         applied::{Applied, Control},
     },
-    keys::retention,
-    world::{World, domain},
+    keys::{inventory, retention},
+    status::KEYS_UNSEEN,
+    world::{
+        World, domain,
+        key_findings::{FoundFault, KeyFindings},
+    },
 };
 
 /// Why a Channel with data classes may have no key to make.
@@ -20,10 +26,26 @@ fn seals(plan: &Plan) -> bool {
     plan.declaration.as_ref().is_some_and(|declaration| declaration.retention.is_some())
 }
 
+fn findings<'a>(plan: &Plan, world: &'a World) -> Option<&'a KeyFindings> {
+    world.key_findings.get(plan.domain.metadata.name.as_deref()?)
+}
+
+/// What the look at all keys found about those of this Channel, by the name of the key.
+pub(super) fn faults<'a>(plan: &Plan, world: &'a World) -> Option<&'a BTreeMap<String, FoundFault>> {
+    findings(plan, world)?.faults.get(&plan.id)
+}
+
+/// Whether there are keys of which nobody can say that they are as they should be: not every key was looked at yet.
+fn unseen(plan: &Plan, applied: &Applied, world: &World) -> bool {
+    let has_keys = applied.record.as_ref().is_ok_and(|record| inventory::made(record).next().is_some());
+    has_keys && findings(plan, world).is_none_or(|findings| findings.all_seen.is_none())
+}
+
 /// What is wrong with keys that are in use or were, of any cohort: what was sealed needs them as long as it is kept.
 fn faulty(plan: &Plan, world: &World) -> Option<(&'static str, String)> {
-    let faults = world.key_faults.get(&plan.id)?;
-    let (name, fault) = faults.iter().min_by_key(|(_, fault)| **fault)?;
+    let faults = faults(plan, world)?;
+    let (name, fault) =
+        faults.iter().map(|(name, found)| (name, found.fault)).min_by_key(|(_, fault)| *fault)?;
     let more = match faults.len() {
         1 => String::new(),
         count => format!("; {} more keys have faults, see status.keys", count - 1),
@@ -50,6 +72,9 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World) -> Verdi
     }
     if plan.keys.is_empty() && seals(plan) {
         return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
+    }
+    if plan.keys.is_empty() && unseen(plan, applied, world) {
+        return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
     }
     if plan.keys.is_empty() {
         return verdict(Truth::True, "NothingSealed", "no data class is declared: no key is needed".into());
@@ -90,6 +115,9 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World) -> Verdi
             );
         }
     }
+    if unseen(plan, applied, world) {
+        return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
+    }
     verdict(Truth::True, "KeysInPlace", format!("{} keys exist and rotate as declared", plan.keys.len()))
 }
 
@@ -108,6 +136,9 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
     }
     if plan.keys.is_empty() && seals(plan) {
         return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
+    }
+    if plan.keys.is_empty() && unseen(plan, applied, world) {
+        return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
     }
     if plan.keys.is_empty() {
         return verdict(Truth::True, "NothingKept", "no data class is declared".into());
@@ -128,7 +159,9 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
                 })
                 .map(|key| key.name.as_str())
                 .collect();
-            if missing.is_empty() {
+            if missing.is_empty() && unseen(plan, applied, world) {
+                verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into())
+            } else if missing.is_empty() {
                 verdict(Truth::True, "Scheduled", "every data class has keys and due dates".into())
             } else {
                 verdict(Truth::False, "KeyPending", format!("not in the record yet: {}", missing.join(", ")))

@@ -49,15 +49,7 @@ pub fn channel(
     let retention = plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
     let (keys, other_keys) = record
         .map(|record| {
-            keys::status(
-                record,
-                &plan.keys,
-                found,
-                retention,
-                world.key_faults.get(&plan.id),
-                &plan.domain,
-                now,
-            )
+            keys::status(record, &plan.keys, found, retention, kept::faults(plan, world), &plan.domain, now)
         })
         .unwrap_or_default();
     let exceptions = exceptions::exceptions(channel, plan, today);

@@ -2,7 +2,10 @@ use serde_json::json;
 use subrosa_crds::condition::find;
 
 use super::*;
-use crate::testing::{DOMAIN, Scene, now};
+use crate::{
+    testing::{DOMAIN, Scene, now},
+    world::key_findings::KeyLook,
+};
 
 fn seen() -> Seen {
     Seen {
@@ -13,6 +16,7 @@ fn seen() -> Seen {
         outdated: None,
         orphans: None,
         key_faults: BTreeMap::new(),
+        keys_seen: true,
         unreadable: BTreeMap::new(),
         counts: Counts::default(),
     }
@@ -139,17 +143,28 @@ fn faults_of_keys_whose_channel_is_gone_are_told_here() {
     let mut world = World::clone(&scene);
     let uid = world.namespaces["cc-front"].uid.clone();
     let (voice, gone) = (ChannelId::mint(&uid, "voice"), ChannelId::mint(&uid, "gone"));
+    assert_eq!(key_faults_of_none(DOMAIN, &world), (BTreeMap::new(), true));
+    let findings = world.key_findings.get_mut(DOMAIN).unwrap();
     for id in [&voice, &gone] {
         let faults =
             [(id.data_key("call", "2026w40"), KeyFault::Exportable), (id.authority_key(), KeyFault::Missing)];
-        world.key_faults.insert(id.clone(), faults.into());
+        let looks = faults.map(|(name, fault)| KeyLook { id: id.clone(), name, fault: Some(fault) });
+        findings.take(looks.into(), now());
     }
-    let faults = key_faults_of_none(&world);
+    assert_eq!(key_faults_of_none("elsewhere", &world), (BTreeMap::new(), false), "told by their own domain");
+    let (faults, _) = key_faults_of_none(DOMAIN, &world);
     assert!(faults.keys().all(|name| name.starts_with(gone.as_str())) && faults.len() == 2, "{faults:?}");
     let seen = Seen { key_faults: faults, ..seen() };
     let rows = judged(&scene, &seen);
     assert!(rows.contains(&("KeysIntact".into(), "False".into(), "KeyMissing".into())), "{rows:?}");
     assert!(rows.contains(&("Ready".into(), "False".into(), "KeyMissing".into())), "{rows:?}");
+}
+
+#[test]
+fn keys_that_were_not_looked_at_are_not_called_intact() {
+    let rows = judged(&Scene::new(), &Seen { keys_seen: false, ..seen() });
+    assert!(rows.contains(&("KeysIntact".into(), "Unknown".into(), "KeysUnseen".into())), "{rows:?}");
+    assert!(rows.contains(&("Ready".into(), "True".into(), "InForce".into())), "{rows:?}");
 }
 
 #[test]

@@ -65,6 +65,9 @@ path "{transit}/sign/+" {{
 path "{kv}/data/domain" {{
   capabilities = ["create", "read", "update"]
 }}
+path "{kv}/data/key-findings" {{
+  capabilities = ["create", "read", "update"]
+}}
 path "{kv}/data/channels/+" {{
   capabilities = ["create", "read", "update"]
 }}

@@ -1,38 +1,10 @@
-use std::{sync::Mutex, time::Instant};
+use std::time::Instant;
 
-use subrosa_records::{
-    aliases::AliasLocks,
-    channels::ChannelRecords,
-    store::Store,
-    vault::{MountPath, Vault, VaultAddress, VaultConfig, auth::SessionState, kv::Kv, transit::Transit},
-};
-use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
-
-use super::*;
+use super::{super::testing::vault_at, *};
 
 /// A Vault that nobody asks.
 fn vault() -> DomainVault {
-    let address = VaultAddress::parse("http://127.0.0.1:1", true).unwrap();
-    let vault = Vault::new(VaultConfig::new(address)).unwrap();
-    let mount = |text: &str| MountPath::new(text).unwrap();
-    let kv = Kv::new(vault.clone(), mount("subrosa"));
-    DomainVault {
-        transit: Transit::new(vault.clone(), mount("transit")),
-        channel_records: ChannelRecords::new(kv.clone()),
-        key_records: Store::new(kv.clone()),
-        kv,
-        vault,
-        auth_mount: mount("kubernetes"),
-        aliases: OnceCell::new(),
-        alias_locks: AliasLocks::default(),
-        keys: Mutex::default(),
-        granted: Mutex::default(),
-        unsigned: Mutex::default(),
-        settled: Mutex::default(),
-        session: tokio::sync::watch::channel(SessionState::LoggedIn).1,
-        stop: CancellationToken::new(),
-    }
+    vault_at("http://127.0.0.1:1")
 }
 
 fn read_key(vault: &DomainVault, id: &ChannelId) {

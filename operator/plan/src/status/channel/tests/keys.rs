@@ -1,7 +1,7 @@
 //! What is said of keys and of what they retain.
 
 use super::*;
-use crate::world::key_fault::KeyFault;
+use crate::world::{key_fault::KeyFault, key_findings::KeyLook};
 
 #[test]
 fn keys_are_ready_when_each_exists_and_rotates() {
@@ -104,4 +104,41 @@ fn keys_are_shown_as_the_record_and_vault_have_them() {
     assert_eq!(states(&applied), ["Unknown", "Unknown"], "Vault did not answer: nothing is known to be gone");
     applied.record = Err(fault());
     assert!(states(&applied).is_empty());
+}
+
+#[test]
+fn keys_that_were_not_looked_at_are_not_called_in_place() {
+    let verdicts = |scene: &Scene, spec: Value| {
+        let scene = scene.clone().channel(VOICE, voice(spec));
+        let (plan, mut applied) = in_force(&scene);
+        let old = subrosa_crds::cohort::Cohort::of("2026-01-05".parse().unwrap(), Default::default());
+        let record = applied.record.as_mut().unwrap();
+        record.ended = Some(record.ended.take().unwrap_or_default().with("call-recording", old));
+        let status = judged(&scene, &plan, &applied);
+        [condition::KEYS_READY, condition::RETAINED, condition::READY]
+            .map(|kind| said(&status, kind).unwrap())
+    };
+    let mut scene = scene();
+    assert!(verdicts(&scene, json!({})).iter().all(|(truth, _)| truth == "True"));
+    scene.world.key_findings.get_mut(DOMAIN).unwrap().all_seen = None;
+    for spec in [json!({}), json!({"dataClasses": null})] {
+        let [keys, retained, ready] = verdicts(&scene, spec);
+        assert_eq!(keys, says("Unknown", "KeysUnseen").unwrap());
+        assert_eq!(retained, says("Unknown", "KeysUnseen").unwrap());
+        assert_eq!(ready.0, "True", "what is in force is in force");
+    }
+    let id = scene.plan(VOICE).id;
+    let look =
+        |fault| vec![KeyLook { id: id.clone(), name: id.data_key("call-recording", "2026w02"), fault }];
+    let findings = scene.world.key_findings.get_mut(DOMAIN).unwrap();
+    findings.take(look(Some(KeyFault::Exportable)), now());
+    let told = verdicts(&scene, json!({}));
+    assert!(told.iter().all(|found| *found == says("False", "IrreversibleKey").unwrap()), "{told:?}");
+    let other = scene.world.key_findings.remove(DOMAIN).unwrap();
+    scene.world.key_findings.insert("elsewhere".into(), other);
+    assert_eq!(
+        verdicts(&scene, json!({}))[0],
+        says("Unknown", "KeysUnseen").unwrap(),
+        "of another domain's Vault"
+    );
 }

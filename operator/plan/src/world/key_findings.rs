@@ -1,0 +1,165 @@
+//! What the look at all keys of a trust domain found. It is kept in Vault as a record, so that a fault is told by
+//! whoever leads next, and goes only with a look that saw it mended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use subrosa_crds::names::ChannelId;
+
+use super::key_fault::KeyFault;
+
+/// How many faults are kept in the record: some 100 KiB. Of more than that the worst are kept, and the record does not
+/// say that every key was looked at: whoever leads next looks first.
+pub const MOST_KEPT: usize = 1000;
+
+/// What is known of the keys of a trust domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyFindings {
+    /// When every key had been looked at for the first time; none where that is not yet so. Only then does a key without
+    /// a fault here have none that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_seen: Option<Timestamp>,
+    /// What is wrong, by the identity the key belongs to and the key's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub faults: BTreeMap<ChannelId, BTreeMap<String, FoundFault>>,
+}
+
+/// A fault of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundFault {
+    /// What is wrong.
+    pub fault: KeyFault,
+    /// When it was first seen.
+    pub since: Timestamp,
+}
+
+/// What one look at one key saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyLook {
+    /// The identity it belongs to.
+    pub id: ChannelId,
+    /// Its name in the transit engine.
+    pub name: String,
+    /// What is wrong with it; none where it is as it should be.
+    pub fault: Option<KeyFault>,
+}
+
+impl KeyFindings {
+    /// Takes in what was seen at `now`; says of which identities it changes something.
+    pub fn take(&mut self, looks: Vec<KeyLook>, now: Timestamp) -> BTreeSet<ChannelId> {
+        let mut changed = BTreeSet::new();
+        for KeyLook { id, name, fault } in looks {
+            let known = self.faults.get(&id).and_then(|faults| faults.get(&name)).map(|found| found.fault);
+            if known == fault {
+                continue;
+            }
+            let faults = self.faults.entry(id.clone()).or_default();
+            match fault {
+                Some(fault) => drop(faults.insert(name, FoundFault { fault, since: now })),
+                None => drop(faults.remove(&name)),
+            }
+            changed.insert(id);
+        }
+        self.faults.retain(|_, faults| !faults.is_empty());
+        changed
+    }
+
+    /// Adds what `newer` says of keys.
+    pub fn add(&mut self, newer: Self) {
+        self.all_seen = self.all_seen.or(newer.all_seen);
+        for (id, faults) in newer.faults {
+            self.faults.entry(id).or_default().extend(faults);
+        }
+    }
+
+    /// Every fault, with the identity and the name of the key.
+    pub fn iter(&self) -> impl Iterator<Item = (&ChannelId, &str, KeyFault)> {
+        self.faults
+            .iter()
+            .flat_map(|(id, faults)| faults.iter().map(move |(name, found)| (id, name.as_str(), found.fault)))
+    }
+
+    /// The identities of which this says something else than `other`.
+    pub fn differ<'a>(&'a self, other: &'a Self) -> BTreeSet<&'a ChannelId> {
+        let ids = self.faults.keys().chain(other.faults.keys());
+        ids.filter(|id| self.faults.get(*id) != other.faults.get(*id)).collect()
+    }
+
+    /// As much of it as a record holds.
+    #[must_use]
+    pub fn bounded(&self) -> Self {
+        if self.iter().count() <= MOST_KEPT {
+            return self.clone();
+        }
+        let mut all: Vec<_> = self
+            .faults
+            .iter()
+            .flat_map(|(id, faults)| faults.iter().map(move |(name, found)| (found.fault, id, name, *found)))
+            .collect();
+        all.sort_by_key(|(fault, id, name, _)| (*fault, *id, *name));
+        let mut faults: BTreeMap<ChannelId, BTreeMap<String, FoundFault>> = BTreeMap::new();
+        for (_, id, name, found) in all.into_iter().take(MOST_KEPT) {
+            faults.entry(id.clone()).or_default().insert(name.clone(), found);
+        }
+        Self { all_seen: None, faults }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, now};
+
+    fn look(id: &ChannelId, fault: Option<KeyFault>) -> Vec<KeyLook> {
+        vec![KeyLook { id: id.clone(), name: id.authority_key(), fault }]
+    }
+
+    #[test]
+    fn a_fault_goes_only_with_a_look_that_saw_it_mended() {
+        let (mut findings, id) = (KeyFindings::default(), ChannelId::mint("uid", "voice"));
+        let other = ChannelId::mint("uid", "chat");
+        assert_eq!(findings.take(look(&id, Some(KeyFault::Exportable)), now()), [id.clone()].into());
+        let found = findings.clone();
+        assert!(findings.take(Vec::new(), now()).is_empty());
+        assert!(findings.take(look(&other, None), now()).is_empty());
+        let later = at("2027-01-01T00:00:00Z");
+        assert!(findings.take(look(&id, Some(KeyFault::Exportable)), later).is_empty(), "seen again");
+        assert_eq!(findings, found, "an unchanged world changes nothing in the record");
+        assert_eq!(findings.take(look(&id, Some(KeyFault::Missing)), later), [id.clone()].into());
+        assert_eq!(findings.faults[&id][&id.authority_key()].since, later);
+        assert_eq!(findings.take(look(&id, None), later), [id].into());
+        assert_eq!(findings, KeyFindings::default());
+    }
+
+    #[test]
+    fn what_a_record_cannot_hold_is_not_called_looked_at() {
+        let mut findings = KeyFindings { all_seen: Some(now()), ..KeyFindings::default() };
+        let ids: Vec<_> = (0..=MOST_KEPT).map(|n| ChannelId::mint("uid", &format!("c{n}"))).collect();
+        for (at, id) in ids.iter().enumerate() {
+            let fault = if at % 2 == 0 { KeyFault::Exportable } else { KeyFault::Missing };
+            findings.take(look(id, Some(fault)), now());
+        }
+        let kept = findings.bounded();
+        assert_eq!((kept.iter().count(), kept.all_seen), (MOST_KEPT, None));
+        let missing = kept.iter().filter(|(.., fault)| *fault == KeyFault::Missing).count();
+        assert_eq!(missing, MOST_KEPT / 2, "the worst are kept");
+        findings.take(look(&ids[0], None), now());
+        assert_eq!(findings.bounded(), findings);
+        assert!(serde_json::to_string(&findings).unwrap().len() < 200 * MOST_KEPT);
+    }
+
+    #[test]
+    fn its_form_is_kept() {
+        let mut findings = KeyFindings::default();
+        assert_eq!(serde_json::from_str::<KeyFindings>("{}").unwrap(), findings);
+        let id: ChannelId = "abcdefgh234567ab".parse().unwrap();
+        findings.take(look(&id, Some(KeyFault::VersionsWithheld)), now());
+        findings.all_seen = Some(now());
+        let text = r#"{"allSeen":"2026-11-22T12:00:00Z","faults":{"abcdefgh234567ab":{"abcdefgh234567ab.ca":{"fault":"versionsWithheld","since":"2026-11-22T12:00:00Z"}}}}"#;
+        assert_eq!(serde_json::to_string(&findings).unwrap(), text);
+        assert_eq!(serde_json::from_str::<KeyFindings>(text).unwrap(), findings);
+    }
+}
