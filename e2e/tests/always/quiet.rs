@@ -108,6 +108,40 @@ fn asked_little(cluster: &Cluster, mark: (Mark, Mark), channels: usize) -> Resul
     Ok(count)
 }
 
+/// Channels in pairs that are there before the operator: what each of them is written. Says how much that is in all.
+///
+/// Both ends of a pair are known from the start, and whoever signs last learns of the other's authority before it writes
+/// its Secret: one Secret of a pair is written twice at the most. A policy has both directions from the start.
+async fn pairs(cluster: &Cluster, namespace: &str, count: usize) -> Result<String> {
+    let channel = |name: String, spec: Value| {
+        json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
+            "metadata": {"name": name, "namespace": namespace}, "spec": spec,
+        })
+    };
+    let workload = |name: &str| json!({"selector": {"matchLabels": {"app": name}}});
+    let mut names = Vec::new();
+    for number in 0..count {
+        let (server, client) = (format!("server-{number}"), format!("client-{number}"));
+        let (listeners, accepts) = (json!([{"name": "tls", "port": 8443}]), json!([{"name": client}]));
+        let listens = json!({"workload": workload(&server), "listeners": listeners, "accepts": accepts});
+        let connects = json!({"workload": workload(&client), "connectsTo": [{"name": server}]});
+        cluster.apply(channel(server.clone(), listens)).await?;
+        cluster.apply(channel(client.clone(), connects)).await?;
+        names.extend([server, client]);
+    }
+    let mark = cluster.mark()?;
+    let _operator = cluster.operator().await?;
+    let names: Vec<_> = names.iter().map(|name| (namespace, name.as_str())).collect();
+    cluster.whole(&names).await?;
+    settle(cluster).await?;
+    let written = cluster.writes_since(mark)?.api;
+    let of = |what: &str| written.iter().filter(|write| write.contains(what)).count();
+    let (secrets, policies, statuses) = (of("/secrets"), of("/networkpolicies"), of("/status"));
+    ensure!(secrets <= 3 * count && policies == 2 * count, "more than that: {written:#?}");
+    Ok(format!("{count} pairs: {secrets} writes of Secrets, {policies} of policies, {statuses} of statuses"))
+}
+
 /// What the alerts ask for is there and says what is so: ten Ready Channels, nothing late.
 async fn told(operator: &Operator) -> Result<()> {
     let metrics = operator.metrics().await?;
@@ -166,7 +200,7 @@ async fn a_settled_world_is_quiet() -> Result<()> {
     // A restart with a hundred.
     operator.stop();
     let (mark, begun) = (cluster.mark()?, Instant::now());
-    let operator = cluster.operator().await?;
+    let mut operator = cluster.operator().await?;
     let ready = begun.elapsed();
     while reconciled(&operator).await? < 100 {
         ensure!(
@@ -181,5 +215,10 @@ async fn a_settled_world_is_quiet() -> Result<()> {
     let writes = cluster.writes_since(mark)?;
     println!("restart with 100 Channels: ready after {ready:.1?}, all looked at after {seen:.1?}");
     ensure!(writes.is_empty(), "a restart with 100 settled Channels: {writes:#?}");
+
+    governed_namespace(&cluster.env, "pairs", DOMAIN).await?;
+    settle(&cluster).await?;
+    operator.stop();
+    println!("{}", pairs(&cluster, "pairs", 20).await?);
     Ok(())
 }

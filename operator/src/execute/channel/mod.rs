@@ -202,7 +202,12 @@ async fn is_this_one(
 }
 
 impl Work<'_> {
-    async fn all(&mut self, entry: Entry, authorities: Authorities, narrowed: Result<(), Fault>) -> Applied {
+    async fn all(
+        &mut self,
+        entry: Entry,
+        mut authorities: Authorities,
+        narrowed: Result<(), Fault>,
+    ) -> Applied {
         let plan = self.plan;
         let rotating = authorities.iter().filter(|(_, generations)| generations.len() > 1);
         self.rotating = rotating.map(|(peer, _)| peer.clone()).collect();
@@ -226,7 +231,7 @@ impl Work<'_> {
         let version = entry.version;
         let mut record = entry.record.unwrap_or(before);
         let keys = self.keys(&mut record).await;
-        let certified = self.certify(record, version, slot, &authorities).await;
+        let certified = self.certify(record, version, slot, &mut authorities).await;
         let access = self.access(&withdrawn, &certified.record).await;
         let network = match narrowed {
             Err(fault) => Err(fault),

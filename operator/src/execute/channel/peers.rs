@@ -83,6 +83,19 @@ async fn record_of(
 }
 
 impl Work<'_> {
+    /// Looks again at the peers that had no authority when they were asked; whether one of them has now.
+    pub(super) async fn learn(&self, authorities: &mut Authorities) -> bool {
+        let mut learned = false;
+        for (peer, known) in authorities.iter_mut().filter(|(_, known)| known.is_empty()) {
+            // Who cannot be asked is taken in by the next reconcile.
+            if let Ok(Some(record)) = record_of(self.ctx, self.vault, peer).await {
+                *known = record.authority.trusted();
+                learned |= !known.is_empty();
+            }
+        }
+        learned
+    }
+
     /// The trust files for `connections` and what of `extra` is in force. A bundle that cannot be read is left
     /// out and logged: less is trusted then, never more.
     pub(super) fn trust<'c>(

@@ -42,6 +42,12 @@ pub(super) struct Certified {
     pub record: Result<ChannelRecord, Fault>,
 }
 
+/// What a Secret is to trust, and the authorities of peers that it comes from.
+struct Trust<'a> {
+    files: TrustFiles,
+    authorities: &'a mut Authorities,
+}
+
 /// A leaf that the record says will be signed.
 struct Noted<'a> {
     serial: Serial,
@@ -56,7 +62,7 @@ impl Work<'_> {
         record: ChannelRecord,
         version: u64,
         look: Result<Look, Fault>,
-        authorities: &Authorities,
+        authorities: &mut Authorities,
     ) -> Certified {
         let (blocked, authority) = self.authority(&record).await;
         self.wake.extend(authority.wake_at);
@@ -68,8 +74,9 @@ impl Work<'_> {
             None => authority.pending.clone(),
         };
         let files = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
+        let mut trust = Trust { files, authorities };
         let slot = match look {
-            Ok(look) => self.looked(look, &record, &authority, &files).await,
+            Ok(look) => self.looked(look, &record, &authority, &trust.files).await,
             Err(fault) => Err(fault),
         };
         let slot = match slot {
@@ -82,11 +89,13 @@ impl Work<'_> {
             }
         };
         let (observed, certificate, record) = match self.plan.holds {
-            Holds::Everything => self.leaf(record, version, slot, &authority, &files, blocked.is_ok()).await,
-            Holds::Trust => self.trust_alone(record, version, slot, &files).await,
+            Holds::Everything => {
+                self.leaf(record, version, slot, &authority, &mut trust, blocked.is_ok()).await
+            }
+            Holds::Trust => self.trust_alone(record, version, slot, &trust.files).await,
         };
         if certificate.is_ok() {
-            self.settle(&observed, &record, &authority, &files);
+            self.settle(&observed, &record, &authority, &trust.files);
         }
         self.pods(Certified { authority: blocked, pending, observed, certificate, record }, &authority).await
     }
@@ -130,7 +139,7 @@ impl Work<'_> {
         version: u64,
         slot: Slot,
         authority: &Authority,
-        files: &TrustFiles,
+        trust: &mut Trust<'_>,
         may_issue: bool,
     ) -> (Observation, Result<(), Fault>, Result<ChannelRecord, Fault>) {
         let observed = slot.observe(&authority.usable);
@@ -143,7 +152,7 @@ impl Work<'_> {
             _ => self.plan.leaf.clone(),
         };
         let spec = permitted(declared, issuer);
-        let wanted = Wanted { spec: &spec, generations: &record.authority, trust: files };
+        let wanted = Wanted { spec: &spec, generations: &record.authority, trust: &trust.files };
         let reason = reissue_reason(&observed, wanted, self.now);
         let spec = match &reason {
             Some(reason) => permitted(reissue::to_issue(&spec, reason, &observed), issuer),
@@ -165,8 +174,8 @@ impl Work<'_> {
             None => (None, None),
         };
         let written = match noted {
-            Some(noted) => self.issue(&slot, &spec, noted, files, reason.as_ref()).await.map(Some),
-            None => self.rewrite_trust(&slot, &observed, files).await,
+            Some(noted) => self.issue(&slot, &spec, noted, trust, reason.as_ref()).await.map(Some),
+            None => self.rewrite_trust(&slot, &observed, &trust.files).await,
         };
         let after = match written {
             Ok(Some(slot)) => slot.observe(&authority.usable),
@@ -177,7 +186,7 @@ impl Work<'_> {
         if let Some(fault) = limited {
             return (seen, Err(fault), Ok(record));
         }
-        let wanted = Wanted { spec: &spec, generations: &record.authority, trust: files };
+        let wanted = Wanted { spec: &spec, generations: &record.authority, trust: &trust.files };
         let certificate = match (reissue_reason(&after, wanted, self.now), after.leaf()) {
             (None, Some(leaf)) => {
                 self.wake.push(reissue::renewal(leaf, &spec));
@@ -235,14 +244,18 @@ impl Work<'_> {
         slot: &Slot,
         spec: &LeafSpec,
         noted: Noted<'_>,
-        files: &TrustFiles,
+        trust: &mut Trust<'_>,
         reason: Option<&Reason>,
     ) -> Result<Slot, Fault> {
         let Noted { serial, validity, issuer } = noted;
         let issued =
             certificate::issue(self.vault, &self.plan.id, spec, validity, &serial, issuer, self.now).await?;
+        // While this was signed a peer may have got its authority: then one write of the Secret does for both.
+        if self.learn(trust.authorities).await {
+            trust.files = self.trust(&self.plan.connections, &self.plan.extra_trust, trust.authorities);
+        }
         let leaf = Leaf::New(&issued, slot);
-        let written = self.write(&self.plan.secret_name, leaf, files).await?;
+        let written = self.write(&self.plan.secret_name, leaf, &trust.files).await?;
         if let Some(reason) = reason {
             self.ctx.metrics.issued(reason.name());
             if !matches!(reason, Reason::Missing) {
