@@ -89,6 +89,12 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
             (status, outcome.applied.fault().is_some() && !outcome.waits, outcome.wake_at)
         }
     };
+    // One status instead of two where the peer is being made at the same time. Its policy wakes this one.
+    let told = outcome.as_ref().is_ok_and(|outcome| outcome.news.is_empty());
+    if told && !failed && status::opens_at_once(channel, &status, now) {
+        ctx.metrics.reconciled("Channel", failed);
+        return Action::requeue(MOMENT);
+    }
     report(ctx, channel, &status, outcome.as_ref().ok()).await;
     let written = ctx.reporter.status(channel, channel.status.as_ref(), &status).await;
     if let Err(error) = &written {

@@ -13,4 +13,4 @@ const KEYS_UNSEEN: (&str, &str) = (
      as they should be is known soon",
 );
 
-pub use channel::{channel, exception_news, needs_attention, turned_bad, ungoverned};
+pub use channel::{channel, exception_news, needs_attention, opens_at_once, turned_bad, ungoverned};

@@ -8,9 +8,11 @@ mod news;
 mod pending;
 mod pods;
 mod served;
+mod soon;
 
 pub use exceptions::news as exception_news;
 pub use news::turned_bad;
+pub use soon::opens_at_once;
 
 use jiff::Timestamp;
 use subrosa_crds::{
