@@ -3,7 +3,8 @@
 //! 1. observe: the record, the peers' authorities, the Secret;
 //! 2. plan;
 //! 3. **withdraw**: network policy, trust files, access; whatever else may fail later;
-//! 4. note in the record what is about to be made and opened;
+//! 4. note in the record what is about to be made and opened (a first record is written before the first leaf is
+//!    signed, with the keys and the authority that it needs);
 //! 5. data keys, then the authority, then the leaf (noted before it is signed);
 //! 6. **grant**: access, then the network policy;
 //! 7. prune what the Channel had under another name;
@@ -216,22 +217,33 @@ impl Work<'_> {
         let closes =
             narrowed.is_ok() && trust.is_ok() && !network::is_foreign(self.ctx, self.channel, self.name);
         let withdrawn = trust.and(access);
-        let first = || self.ctx.cluster.read(|world| plan.first_record(self.name, world));
-        let before = entry.record.clone().unwrap_or_else(first);
+        let new = || self.ctx.cluster.read(|world| plan.first_record(self.name, world));
+        let before = entry.record.clone().unwrap_or_else(new);
         let done = self.done(&before, withdrawn.is_ok(), closes).await;
         let (intent, settled) = plan.intent(before.clone(), done, self.now);
         self.tell_closed(settled);
-        let entry = match self.note(entry, intent).await {
+        let (ctx, channel, name, now) = (self.ctx, self.channel, self.name, self.now);
+        // A first record is written once, with the authority: until then there is nothing but keys that nobody may use,
+        // and making them again finds them.
+        let first = entry.record.is_none();
+        let noted = match first {
+            true => Ok(Entry { record: Some(intent), ..entry }),
+            false => self.note(entry, intent).await,
+        };
+        let entry = match noted {
             Ok(entry) => entry,
             Err(fault) => {
-                let (ctx, channel, name) = (self.ctx, self.channel, self.name);
-                return degraded::without_record(ctx, channel, name, plan, fault, narrowed, self.now).await;
+                return degraded::without_record(ctx, channel, name, plan, fault, narrowed, now).await;
             }
         };
         let version = entry.version;
         let mut record = entry.record.unwrap_or(before);
         let keys = self.keys(&mut record).await;
         let certified = self.certify(record, version, slot, &mut authorities).await;
+        // Nothing is granted or opened that is not noted.
+        if first && let Err(fault) = certified.record {
+            return degraded::without_record(ctx, channel, name, plan, fault, narrowed, now).await;
+        }
         let access = self.access(&withdrawn, &certified.record).await;
         let network = match narrowed {
             Err(fault) => Err(fault),
