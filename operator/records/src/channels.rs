@@ -76,7 +76,9 @@ impl ChannelRecords {
     /// When Vault does not say.
     pub async fn list(&self) -> Result<Vec<ChannelId>, VaultError> {
         let names = self.kv.list(&Folder::Channels).await?;
-        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+        let ids: Vec<ChannelId> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        ids.iter().for_each(|id| self.store.is_there(&RecordPath::channel(id)));
+        Ok(ids)
     }
 
     /// Forgets what is remembered of `id`, whose Channel is gone.

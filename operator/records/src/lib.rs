@@ -11,6 +11,7 @@
 pub mod aliases;
 pub mod channels;
 pub mod gate;
+mod listed;
 pub mod store;
 mod unknown;
 pub mod vault;

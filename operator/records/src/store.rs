@@ -15,8 +15,9 @@ use subrosa_plan::{
 };
 
 use crate::{
+    listed::Listed,
     unknown,
-    vault::{RecordPath, VaultError, kv::Kv},
+    vault::{Folder, RecordPath, VaultError, kv::Kv},
 };
 
 /// The schema of the records that this binary writes. A record of a later one is read and never written.
@@ -31,11 +32,18 @@ const MOST_STRINGS: usize = 500;
 const MOST_TRIES: usize = 4;
 
 /// A type of record.
-pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync {}
+pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync {
+    /// The folder that lists of which identities there are records; none where each is read.
+    const IDENTITIES: Option<Folder> = None;
+}
 
-impl Record for ChannelRecord {}
+impl Record for ChannelRecord {
+    const IDENTITIES: Option<Folder> = Some(Folder::Channels);
+}
 
-impl Record for KeysOfMonth {}
+impl Record for KeysOfMonth {
+    const IDENTITIES: Option<Folder> = Some(Folder::Keys);
+}
 
 impl Record for KeyFindings {}
 
@@ -75,25 +83,36 @@ impl Known {
 pub struct Store<R> {
     kv: Kv,
     cache: Mutex<HashMap<RecordPath, Known>>,
+    listed: Listed,
     type_: PhantomData<fn() -> R>,
 }
 
 impl<R: Record> Store<R> {
     /// The records below `kv`.
     pub fn new(kv: Kv) -> Self {
-        Self { kv, cache: Mutex::default(), type_: PhantomData }
+        Self { kv, cache: Mutex::default(), listed: Listed::default(), type_: PhantomData }
     }
 
-    /// The record at `path`, from memory where it was read before.
+    /// The record at `path`, from memory where it was read before. Of an identity that has no records at all, as a list
+    /// of the last hour shows, none is read: a first write would find one that came since.
     ///
     /// # Errors
     /// When Vault does not say, or has something that is no such record.
     pub async fn get(&self, path: &RecordPath) -> Result<Entry<R>, VaultError> {
-        let known = self.cache().get(path).filter(|known| known.certain).and_then(Known::entry);
-        match known {
-            Some(entry) => Ok(entry),
-            None => self.read(path).await,
+        let remembered = self.cache().get(path).map(|known| known.certain.then(|| known.entry()).flatten());
+        match (remembered, &R::IDENTITIES) {
+            (Some(Some(entry)), _) => Ok(entry),
+            (None, Some(folder)) if self.listed.lacks(&self.kv, folder, path).await => {
+                self.remember(path, None, 0);
+                Ok(Entry { record: None, version: 0 })
+            }
+            _ => self.read(path).await,
         }
+    }
+
+    /// Notes that there is a record at `path`, as a list shows.
+    pub fn is_there(&self, path: &RecordPath) {
+        self.listed.add(path);
     }
 
     /// The record at `path` as Vault has it now.
@@ -138,6 +157,7 @@ impl<R: Record> Store<R> {
     pub async fn put(&self, path: &RecordPath, record: R, expected: u64) -> Result<Entry<R>, VaultError> {
         let before = self.cache().get(path).filter(|known| known.version == expected).and_then(Known::value);
         let value = merged(path, &record, before.as_ref())?;
+        self.listed.add(path);
         match self.kv.write(path, &value, expected).await {
             Ok(version) => {
                 self.remember(path, Some(&value), version);
