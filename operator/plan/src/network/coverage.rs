@@ -34,11 +34,11 @@ pub fn is_ours(policy: &NetworkPolicy) -> bool {
 
 /// Whether it is the policy of a Channel that there is; what only carries our labels is foreign.
 fn is_a_channels(name: &str, policy: &NetworkPolicy, namespace: &str, world: &World) -> bool {
-    let channels = world.channels.get(namespace).into_iter().flatten();
-    is_ours(policy)
-        && channels
-            .filter(|(channel, _)| name == network::policy_name(channel))
-            .any(|(_, channel)| objects::is_of(policy, channel))
+    let channel = || {
+        let channel = name.strip_prefix(&network::policy_name(""))?;
+        world.channels.get(namespace)?.get(channel)
+    };
+    is_ours(policy) && channel().is_some_and(|channel| objects::is_of(policy, channel))
 }
 
 /// The foreign rules in `namespace` that reach pods of `channel` and that `wanted` does not cover.
