@@ -22,7 +22,7 @@ use crate::{
     context::Subject,
     observe::{
         Cluster, convert,
-        watch::{Change, ObjectKey},
+        watch::{Change, ObjectKey, strip},
     },
     pki,
 };
@@ -115,11 +115,12 @@ fn version(policy: &NetworkPolicy) -> Option<u64> {
     policy.metadata.resource_version.as_ref()?.parse().ok()
 }
 
-/// Without what nobody here reads, and what makes up most of a small object.
+/// Without what nobody here reads, and what makes up most of a small object. A copy: what was read from JSON has room for
+/// four in a list of one.
 fn trimmed(mut policy: NetworkPolicy) -> NetworkPolicy {
-    policy.metadata.managed_fields = None;
+    strip(&mut policy);
     policy.metadata.annotations = None;
-    policy
+    policy.clone()
 }
 
 /// Our policies concern their Channel, or the whole namespace; foreign ones all its Channels.

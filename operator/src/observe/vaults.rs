@@ -115,7 +115,7 @@ impl DomainVault {
     pub async fn key(&self, name: &TransitKeyName) -> Result<Option<TransitKey>, VaultError> {
         if let Some((read, key)) = self.keys().get(name)
             && read.elapsed() < MEMORY
-            && let Ok(key) = serde_json::from_str(key)
+            && let Ok(key) = TransitKey::of_short(key)
         {
             return Ok(Some(key));
         }
@@ -129,8 +129,8 @@ impl DomainVault {
 
     /// Remembers a key as Vault just described it.
     pub fn remember_key(&self, name: &TransitKeyName, key: &TransitKey) {
-        match serde_json::to_string(key) {
-            Ok(text) => self.keys().insert(name.clone(), (Instant::now(), text.into_boxed_str())),
+        match key.in_short() {
+            Ok(text) => self.keys().insert(name.clone(), (Instant::now(), text)),
             Err(_) => self.keys().remove(name),
         };
     }

@@ -323,8 +323,7 @@ pub async fn follow_stored<K>(
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let store = writer.as_reader();
-    let slim = |object: &mut K| object.meta_mut().managed_fields = None;
-    let mut events = pin!(events(api, config, announcer.asked()).modify(slim).reflect(writer));
+    let mut events = pin!(events(api, config, announcer.asked()).modify(strip).reflect(writer));
     let mut listing = Listing::default();
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         match event {
@@ -358,6 +357,18 @@ pub async fn follow_stored<K>(
         }
     }
 }
+
+/// Takes away what nobody here reads.
+pub fn strip<K: Resource>(object: &mut K) {
+    let metadata = object.meta_mut();
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
+/// Where kubectl keeps the whole object once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Which objects there are: after a new list, those not in it are gone.
 #[derive(Default)]

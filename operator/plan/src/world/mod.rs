@@ -72,7 +72,7 @@ pub struct World {
     /// What is known of the keys of each trust domain.
     pub key_findings: BTreeMap<String, KeyFindings>,
     /// Who names a Channel: with thousands of them nobody can ask each one.
-    naming: BTreeMap<ChannelRef, BTreeSet<ChannelRef>>,
+    naming: BTreeMap<ChannelRef, Vec<ChannelRef>>,
 }
 
 /// A namespace.
@@ -175,14 +175,19 @@ impl World {
         if old.as_ref().map(|old| &old.spec) != new.as_ref().map(|new| &new.spec) {
             for peer in old.iter().flat_map(|old| peers_of(old, name)) {
                 if let Some(naming) = self.naming.get_mut(&peer) {
-                    naming.remove(name);
+                    naming.retain(|one| one != name);
                     if naming.is_empty() {
                         self.naming.remove(&peer);
                     }
                 }
             }
             for peer in new.iter().flat_map(|new| peers_of(new, name)).filter(|peer| peer != name) {
-                self.naming.entry(peer).or_default().insert(name.clone());
+                let naming = self.naming.entry(peer).or_default();
+                if !naming.contains(name) {
+                    // Most are named by one or two: a set would take ten times as much for these.
+                    naming.reserve_exact(1);
+                    naming.push(name.clone());
+                }
             }
         }
         old

@@ -93,6 +93,56 @@ pub struct TransitKey {
 }
 
 impl TransitKey {
+    /// The key as a short text: what is kept of each of thousands.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn in_short(&self) -> serde_json::Result<Box<str>> {
+        let numbers = [
+            self.latest_version,
+            self.min_available_version,
+            self.min_decryption_version,
+            self.min_encryption_version,
+        ];
+        let flags = [self.exportable, self.allow_plaintext_backup, self.deletion_allowed, self.soft_deleted];
+        let versions: BTreeMap<_, _> = self
+            .versions
+            .iter()
+            .map(|(number, version)| (number, (version.created, &version.public_key_pem)))
+            .collect();
+        let short = (&self.key_type, numbers, self.auto_rotate_period.as_secs(), flags, versions);
+        serde_json::to_string(&short).map(String::into_boxed_str)
+    }
+
+    /// The key of such a text.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn of_short(text: &str) -> serde_json::Result<Self> {
+        type Versions = BTreeMap<u32, (Timestamp, Option<String>)>;
+        let (key_type, numbers, rotate, flags, versions): (_, [u32; 4], _, [bool; 4], Versions) =
+            serde_json::from_str(text)?;
+        let [latest_version, min_available_version, min_decryption_version, min_encryption_version] = numbers;
+        let [exportable, allow_plaintext_backup, deletion_allowed, soft_deleted] = flags;
+        let versions = versions
+            .into_iter()
+            .map(|(number, (created, public_key_pem))| (number, KeyVersion { created, public_key_pem }))
+            .collect();
+        Ok(Self {
+            key_type,
+            latest_version,
+            min_available_version,
+            min_decryption_version,
+            min_encryption_version,
+            auto_rotate_period: Duration::from_secs(rotate),
+            exportable,
+            allow_plaintext_backup,
+            deletion_allowed,
+            soft_deleted,
+            versions,
+        })
+    }
+
     /// Whether this is a key of that kind.
     pub fn is(&self, key_type: KeyType) -> bool {
         self.key_type == key_type.as_str()
@@ -368,6 +418,31 @@ mod tests {
         assert!(key.exportable && !key.soft_deleted);
         assert_eq!(key.auto_rotate_period, Duration::from_secs(86400));
         assert_eq!(key.versions.keys().copied().collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn a_short_text_says_all_of_a_key() {
+        let version = |second, pem: Option<&str>| KeyVersion {
+            created: Timestamp::from_second(second).expect("time"),
+            public_key_pem: pem.map(str::to_owned),
+        };
+        let key = TransitKey {
+            key_type: "ecdsa-p256".into(),
+            latest_version: 4,
+            min_available_version: 1,
+            min_decryption_version: 2,
+            min_encryption_version: 3,
+            auto_rotate_period: Duration::from_secs(86400),
+            exportable: true,
+            allow_plaintext_backup: false,
+            deletion_allowed: true,
+            soft_deleted: false,
+            versions: [(3, version(1_795_336_148, None)), (4, version(1_795_336_149, Some("pem")))].into(),
+        };
+        let text = key.in_short().expect("text");
+        assert_eq!(TransitKey::of_short(&text).expect("key"), key);
+        let other = TransitKey { exportable: false, soft_deleted: true, ..key.clone() };
+        assert_eq!(TransitKey::of_short(&other.in_short().expect("text")).expect("key"), other);
     }
 
     #[test]
