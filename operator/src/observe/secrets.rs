@@ -44,7 +44,11 @@ impl Seen {
 
 /// The Secrets of Channels.
 #[derive(Default)]
-pub struct Secrets(Mutex<BTreeMap<ObjectKey, Seen>>);
+pub struct Secrets {
+    seen: Mutex<BTreeMap<ObjectKey, Seen>>,
+    /// Those that the watch told to be gone, until somebody asks.
+    gone: Mutex<BTreeSet<ObjectKey>>,
+}
 
 impl Secrets {
     /// Takes in that the watch told of a Secret of the Channel `owner`; whether that is news.
@@ -52,6 +56,7 @@ impl Secrets {
     /// A version that the operator read or wrote itself is none, and neither is an older one.
     pub fn told(&self, key: ObjectKey, owner: &str, version: Option<&str>) -> bool {
         let told = number(version);
+        self.gone_ones().remove(&key);
         let mut secrets = self.lock();
         let seen = secrets.entry(key).or_insert_with(|| Seen::new(owner, told));
         if *seen.owner != *owner {
@@ -67,6 +72,7 @@ impl Secrets {
 
     /// Takes in a Secret of the Channel `owner` that the operator just read or wrote.
     pub fn read(&self, key: ObjectKey, owner: &str, version: Option<&str>) {
+        self.gone_ones().remove(&key);
         let Some(version) = version.and_then(|version| version.parse().ok()) else { return };
         let mut secrets = self.lock();
         let seen = secrets.entry(key).or_insert_with(|| Seen::new(owner, 0));
@@ -97,7 +103,18 @@ impl Secrets {
 
     /// Takes in that a Secret is gone; returns the Channel that it was of.
     pub fn gone(&self, key: &ObjectKey) -> Option<ChannelRef> {
-        self.lock().remove(key).map(|seen| ChannelRef::new(&key.namespace, &*seen.owner))
+        let seen = self.lock().remove(key)?;
+        // Where the operator wrote one that the watch had not come to, an earlier one is gone.
+        if seen.read.is_none_or(|(read, _)| read <= seen.told) {
+            self.gone_ones().insert(key.clone());
+        }
+        Some(ChannelRef::new(&key.namespace, &*seen.owner))
+    }
+
+    /// Whether the watch told that a Secret is gone and of none in its place. That is said once: whether somebody has
+    /// put one there meanwhile shows when it is made again, and then it is read.
+    pub fn was_deleted(&self, key: &ObjectKey) -> bool {
+        self.gone_ones().remove(key)
     }
 
     /// The names of the Secrets that carry the label of this Channel, as far as they were seen.
@@ -111,6 +128,7 @@ impl Secrets {
     /// Forgets those of other namespaces than these, and those that no watch has shown for as long as it takes to come
     /// here twice.
     pub fn keep(&self, namespaces: &BTreeSet<String>) {
+        self.gone_ones().clear();
         self.lock().retain(|key, seen| {
             let old = std::mem::replace(&mut seen.old, true);
             namespaces.contains(&key.namespace) && (seen.told > 0 || !old)
@@ -120,11 +138,15 @@ impl Secrets {
     /// How many are kept.
     #[must_use]
     pub fn kept(&self) -> usize {
-        self.lock().len()
+        self.lock().len() + self.gone_ones().len()
+    }
+
+    fn gone_ones(&self) -> MutexGuard<'_, BTreeSet<ObjectKey>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Seen>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -179,5 +201,25 @@ mod tests {
         assert_eq!((secrets.of(&voice), secrets.of(&portal)), (vec!["voice-mtls".to_owned()], Vec::new()));
         assert_eq!(secrets.gone(&key()), Some(voice));
         assert_eq!((secrets.gone(&key()), secrets.has(&key())), (None, false));
+    }
+
+    #[test]
+    fn that_a_secret_is_gone_is_believed_once_and_not_after_another_was_seen() {
+        let secrets = Secrets::default();
+        assert!(!secrets.was_deleted(&key()), "nobody has told so");
+        let gone = || {
+            secrets.told(key(), "voice", Some("1"));
+            secrets.gone(&key())
+        };
+        assert!(gone().is_some());
+        assert!(secrets.was_deleted(&key()) && !secrets.was_deleted(&key()));
+        assert!(gone().is_some());
+        secrets.told(key(), "voice", Some("3"));
+        assert!(!secrets.was_deleted(&key()), "the watch showed another");
+        assert!(gone().is_some());
+        secrets.read(key(), "voice", Some("5"));
+        assert!(!secrets.was_deleted(&key()), "there was one when it was read");
+        assert!(secrets.gone(&key()).is_some());
+        assert!(!secrets.was_deleted(&key()), "it was the one before that");
     }
 }

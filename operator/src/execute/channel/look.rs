@@ -38,7 +38,8 @@ impl Work<'_> {
         let secrets = &self.ctx.cluster.secrets;
         // For a Channel that was never noted there is none of ours. Whether someone else's has the name, the API
         // server says when it is created: then the record is there, and the next look reads it.
-        if entry.record.is_none() && !secrets.has(&key) {
+        // So it is for one that the watch told to be gone: who put another there meanwhile is found by then.
+        if secrets.was_deleted(&key) || entry.record.is_none() && !secrets.has(&key) {
             return Ok(Look::Read(Slot::Empty));
         }
         // What is Stalled keeps the names that stand in the leaf: that has to be read.
