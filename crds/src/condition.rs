@@ -15,6 +15,8 @@ pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
 /// Names are missing in the certificate that it has later.
 pub const ISSUING: &str = "Issuing";
+/// Everything that is to be trusted fits into the Secret.
+pub const TRUST_FITS: &str = "TrustFits";
 /// Every declared connection is open.
 pub const CONNECTED: &str = "Connected";
 /// Probes saw the current certificate on every ready pod.

@@ -53,7 +53,8 @@ pub struct ChannelStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["control".into()]))]
     pub exceptions: Vec<ExceptionStatus>,
-    /// Ready, Connected, Served, Isolated, KeysReady, Retained; Issuing, Reconciling and Stalled while true.
+    /// Ready, Connected, Served, Isolated, KeysReady, Retained; Issuing, Reconciling and Stalled while true;
+    /// TrustFits once the trust files are nearly as large as may be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

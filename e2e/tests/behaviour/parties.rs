@@ -236,3 +236,105 @@ async fn withdrawing_closes(world: &World) {
     let status = world.ready(NS, "voice").await;
     assert_eq!(connection(&status, "carrier"), Some("NotFound"));
 }
+
+/// Bundles that are too large together stop neither the certificate nor a withdrawal, and are told.
+#[tokio::test(flavor = "multi_thread")]
+async fn bundles_that_do_not_fit_are_refused_and_everything_else_goes_on() {
+    let world = World::start().await;
+    world.governed(NS).await;
+    // As large as the roots of an operating system: four fit into a Secret, and five do not.
+    let mut roots = String::new();
+    for number in 0.. {
+        roots.push_str(
+            Authority::new(&format!("root {number} {}", "x".repeat(40))).unwrap().certificate_pem(),
+        );
+        if roots.len() > 220 * 1024 {
+            break;
+        }
+    }
+    let twice = Authority::new("twice").unwrap();
+    roots.push_str(&twice.certificate_pem().repeat(2));
+    bundle(&world, "roots", &roots).await;
+    let party_of = |number: usize| {
+        let consent = json!([{"namespace": NS, "name": "sbc", "direction": "Ingress", "ports": [5061]}]);
+        let mut party = carrier(json!([]), consent);
+        party["metadata"]["name"] = json!(format!("p{number}"));
+        party["spec"]["tls"]["caBundle"]["configMap"] = json!("roots");
+        party
+    };
+    let sbc = |parties: usize, tls: Value| {
+        let accepts: Vec<_> = (1..=parties)
+            .map(|number| json!({"name": format!("p{number}"), "kind": "ExternalParty"}))
+            .collect();
+        channel(
+            NS,
+            "sbc",
+            json!({
+                "listeners": [{"name": "sips", "port": 5061}], "connectsTo": [{"name": "ivr"}], "accepts": accepts, "tls": tls,
+            }),
+        )
+    };
+    let ivr = |accepts: Value| {
+        channel(NS, "ivr", json!({"listeners": [{"name": "sips", "port": 5061}], "accepts": accepts}))
+    };
+    for number in 1..=5 {
+        world.apply(&party_of(number)).await;
+    }
+    world.apply(&ivr(json!([{"name": "sbc"}]))).await;
+    world.apply(&sbc(3, json!({}))).await;
+    world.whole(NS, "sbc").await;
+    let status = world.whole(NS, "sbc").await;
+    assert!(condition::find(&status.conditions, condition::TRUST_FITS).is_none(), "there is room");
+
+    // The warning comes while everything fits.
+    world.apply(&sbc(4, json!({}))).await;
+    let status = world.whole(NS, "sbc").await;
+    assert_eq!(wait::reason(&status, condition::TRUST_FITS), "TrustNearlyFull");
+    world.event(NS, "sbc", "TrustNearlyFull").await;
+
+    // The fifth is refused by its name; the Channel is as Ready as before, with what it had.
+    world.apply(&sbc(5, json!({}))).await;
+    let status = world.connection(NS, "sbc", "p5", "Refused").await;
+    assert_eq!(wait::reason(&status, condition::TRUST_FITS), "TrustTooLarge");
+    let told = &condition::find(&status.conditions, condition::TRUST_FITS).unwrap().message;
+    assert!(told.contains("key ca.crt of ConfigMap roots, of ExternalParty p5"), "{told}");
+    assert!(wait::is(&status, condition::READY), "{:#?}", status.conditions);
+    world.event(NS, "sbc", "TrustTooLarge").await;
+    let files = world.files(NS, "sbc").await;
+    let outside: Vec<_> = files.names().into_iter().filter(|name| name.starts_with("external-")).collect();
+    assert_eq!(outside.len(), 4, "{outside:?}");
+    assert_eq!(files.get("external-p1-ca.crt").matches(twice.certificate_pem().trim()).count(), 1);
+    let api: Api<ExternalParty> = Api::all(world.admin.clone());
+    let p1 = api.get("p1").await.unwrap().status.unwrap();
+    let told = &condition::find(&p1.conditions, condition::READY).unwrap().message;
+    assert!(told.contains("left out of key ca.crt of ConfigMap roots: 1 that stands there twice"), "{told}");
+
+    // A withdrawal goes through, and a certificate is issued.
+    let ivr_ca = world.files(NS, "ivr").await.authority().to_owned();
+    assert!(!files.trusting(&ivr_ca).is_empty());
+    world.apply(&ivr(json!([]))).await;
+    world.files_where(NS, "sbc", |files| files.trusting(&ivr_ca).is_empty()).await;
+    let serial = status.certificate.unwrap().serial;
+    world.apply(&sbc(5, json!({"commonName": "edge"}))).await;
+    world
+        .channel(NS, "sbc", |status| {
+            wait::is(status, condition::READY)
+                && status.certificate.as_ref().is_some_and(|certificate| certificate.serial != serial)
+        })
+        .await;
+
+    // One that is larger than any certificate authority needs is not read at all.
+    bundle(&world, "huge", &roots.repeat(3)).await;
+    let mut huge = party_of(5);
+    huge["spec"]["tls"]["caBundle"]["configMap"] = json!("huge");
+    world.apply(&huge).await;
+    let refused = || async {
+        let found = api.get("p5").await.map_err(|error| error.to_string())?;
+        if says(&found, condition::STALLED, "True", "CABundleTooLarge") {
+            Ok(())
+        } else {
+            Err(format!("{:#?}", found.status))
+        }
+    };
+    world.until("p5 says that its bundle is too large", refused).await;
+}

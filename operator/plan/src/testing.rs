@@ -255,7 +255,7 @@ impl Scene {
 
     pub fn bundle(mut self, config_map: &str, text: &str) -> Self {
         let key = ConfigMapKey { config_map: config_map.into(), key: "ca.crt".into() };
-        self.world.bundles.insert(key, Bundle::read(text.into(), |_| Ok(())));
+        self.world.bundles.insert(key, Bundle::read(text.into(), |_| Ok(Timestamp::MAX)));
         self
     }
 

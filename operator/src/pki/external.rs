@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use rustls::{
     crypto::ring::sign::any_supported_type,
     pki_types::{PrivateKeyDer, pem::PemObject as _},
@@ -59,12 +60,14 @@ fn public_key(private: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
 /// # Errors
 /// What keeps it from being an authority's, by RFC 5280, 4.2.1.9: without `CA:TRUE` it verifies no signature. Version 1
 /// knows no extensions; old roots are of it, and sign themselves.
-pub fn is_authority(der: &[u8]) -> Result<(), &'static str> {
+pub fn is_authority(der: &[u8]) -> Result<Timestamp, &'static str> {
     let parsed = x509::certificate(der).ok_or("it cannot be read as X.509")?;
     let old_root = parsed.version == X509Version::V1 && parsed.issuer.as_raw() == parsed.subject.as_raw();
     let constraints = parsed.basic_constraints().map_err(|_| "its basicConstraints cannot be read")?;
     if old_root || constraints.is_some_and(|constraints| constraints.value.ca) {
-        Ok(())
+        let ends = parsed.validity().not_after.timestamp();
+        // What ends after the years that can be counted does not end.
+        Ok(Timestamp::from_second(ends).unwrap_or(Timestamp::MAX))
     } else {
         Err("it is no authority's, its basicConstraints do not say CA:TRUE")
     }

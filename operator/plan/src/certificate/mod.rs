@@ -19,6 +19,7 @@ pub mod secrets;
 pub mod settled;
 pub mod specs;
 pub mod trust_files;
+pub mod trust_room;
 pub mod trust_sources;
 
 #[cfg(test)]

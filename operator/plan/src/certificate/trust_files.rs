@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use subrosa_crds::names::is_dns_label;
 use thiserror::Error;
 
+use super::trust_room::{FOR_THE_LEAF, SECRET_LIMIT};
 use crate::record::generations::Generations;
 use crate::world::pem;
 
@@ -35,6 +36,9 @@ pub fn is_trust_file(key: &str) -> bool {
     key == DEFAULT_FILE || key.ends_with("-ca.crt")
 }
 
+/// What trust files may have together: what a Secret holds, without certificate and key.
+const MOST_BYTES: usize = SECRET_LIMIT - FOR_THE_LEAF;
+
 /// Whom a channel trusts, as agreed by both sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustSources {
@@ -54,14 +58,34 @@ pub struct TrustFiles(BTreeMap<String, String>);
 
 /// A source that had to be left out; the others are not held up by it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{source_name} is not trusted in {file}: {problem}; write a PEM bundle of CERTIFICATE blocks")]
+#[error("{source_name} is not trusted in {file}: {problem}; {}", .problem.next_step())]
 pub struct TrustProblem {
     /// The file that goes without it.
     pub file: String,
     /// The peer or party.
     pub source_name: String,
     /// What is wrong with its certificates.
-    pub problem: &'static str,
+    pub problem: WhyLeftOut,
+}
+
+/// Why a source is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum WhyLeftOut {
+    /// It is no bundle of certificates.
+    #[error("{0}")]
+    Unreadable(&'static str),
+    /// There is no room for it beside the others.
+    #[error("it does not fit into the Secret beside the others")]
+    TooLarge,
+}
+
+impl WhyLeftOut {
+    fn next_step(self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "write a PEM bundle of CERTIFICATE blocks",
+            Self::TooLarge => "divide the workload among several Channels",
+        }
+    }
 }
 
 impl TrustFiles {
@@ -69,6 +93,12 @@ impl TrustFiles {
     #[must_use]
     pub fn files(&self) -> &BTreeMap<String, String> {
         &self.0
+    }
+
+    /// How many bytes they have together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.values().map(String::len).sum()
     }
 
     /// The files that differ from those found: missing, changed, or found and not wanted.
@@ -105,10 +135,43 @@ pub fn held_versions(
         .collect()
 }
 
-/// Builds the trust files. A source whose certificates cannot be read is left out and reported: less is
-/// trusted then, never more, and the rest goes on.
+/// Builds the trust files. A source whose certificates cannot be read, or that does not fit into a Secret, is left out
+/// and reported: less is trusted then, never more, and the rest goes on.
 #[must_use]
 pub fn trust_files(sources: &TrustSources) -> (TrustFiles, Vec<TrustProblem>) {
+    let (mut files, mut problems) = all_files(sources);
+    if files.bytes() <= MOST_BYTES {
+        return (files, problems);
+    }
+    // Bundles that are too large were refused before: this is for what nobody reckons with, and is slow.
+    let mut fewer = sources.clone();
+    while files.bytes() > MOST_BYTES
+        && let Some((file, source_name)) = fewer.leave_one_out()
+    {
+        problems.push(TrustProblem { file, source_name, problem: WhyLeftOut::TooLarge });
+        files = all_files(&fewer).0;
+    }
+    (files, problems)
+}
+
+impl TrustSources {
+    /// Leaves out the last source: of the parties outside, then of the larger direction.
+    fn leave_one_out(&mut self) -> Option<(String, String)> {
+        if let Some((party, _)) = self.external.pop_last() {
+            return Some((external_file(&party), party));
+        }
+        let size =
+            |side: &BTreeMap<String, Vec<String>>| side.values().flatten().map(String::len).sum::<usize>();
+        let (file, side) = if size(&self.clients) >= size(&self.servers) {
+            (CLIENTS_FILE, &mut self.clients)
+        } else {
+            (SERVERS_FILE, &mut self.servers)
+        };
+        Some((file.to_owned(), side.pop_last()?.0))
+    }
+}
+
+fn all_files(sources: &TrustSources) -> (TrustFiles, Vec<TrustProblem>) {
     let mut problems = Vec::new();
     let clients = side(CLIENTS_FILE, &sources.clients, &mut problems);
     let servers = side(SERVERS_FILE, &sources.servers, &mut problems);
@@ -126,7 +189,7 @@ pub fn trust_files(sources: &TrustSources) -> (TrustFiles, Vec<TrustProblem>) {
             let text = side(&file, &one, &mut problems);
             files.insert(file, text);
         } else {
-            let problem = "its name is not a DNS label";
+            let problem = WhyLeftOut::Unreadable("its name is not a DNS label");
             problems.push(TrustProblem { file, source_name: party.clone(), problem });
         }
     }
@@ -151,7 +214,7 @@ fn side(file: &str, sources: &BTreeMap<String, Vec<String>>, problems: &mut Vec<
                 problems.push(TrustProblem {
                     file: file.to_owned(),
                     source_name: source_name.clone(),
-                    problem,
+                    problem: WhyLeftOut::Unreadable(problem),
                 });
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use subrosa_crds::{Channel, channel::TrustDirection, names::ChannelRef, trust_domain::Direction};
 
 use crate::{
@@ -26,6 +27,7 @@ pub fn sources<'a>(
     extra: impl IntoIterator<Item = &'a ExtraTrust>,
     authorities: &BTreeMap<ChannelRef, Vec<String>>,
     world: &World,
+    now: Timestamp,
 ) -> TrustSources {
     let mut sources = TrustSources { listens: !channel.spec.listeners.is_empty(), ..TrustSources::default() };
     for connection in connections.into_iter().filter(|connection| connection.is_open()) {
@@ -47,10 +49,10 @@ pub fn sources<'a>(
             Other::Party(name) => {
                 let bundle =
                     world.parties.get(name).filter(|party| party_has_trust(party)).and_then(|party| {
-                        bundle::authorities(world, party.spec.tls.ca_bundle.as_ref()?).ok()
+                        bundle::authorities(world, party.spec.tls.ca_bundle.as_ref()?, now).ok()
                     });
                 if let Some(bundle) = bundle {
-                    sources.external.insert(name.clone(), bundle.to_owned());
+                    sources.external.insert(name.clone(), bundle.into_owned());
                 }
             }
             Other::Service(_) => {}

@@ -87,6 +87,8 @@ pub struct Applied {
     pub has_policy: bool,
     /// Whether the namespace denies by default.
     pub default_deny: bool,
+    /// How many bytes the trust files have; nothing where that is not known.
+    pub trust_bytes: Option<usize>,
     /// The peers whose authority is in the trust files.
     pub trusting: BTreeSet<ChannelRef>,
     /// The restart for a renewed certificate.

@@ -28,6 +28,7 @@ use crate::{
         AuthoritySpec, LeafSpec,
         secrets::{self, Holds},
         specs,
+        trust_room::{self, Crowded},
     },
     consent::{
         self,
@@ -73,6 +74,8 @@ pub struct Plan {
     pub connections: Vec<Connection>,
     /// The further authorities that it declares, judged.
     pub extra_trust: Vec<ExtraTrust>,
+    /// The bundles that were refused because they do not fit into the Secret.
+    pub crowded: Vec<Crowded>,
     /// Its network policy.
     pub policy: NetworkPolicy,
     /// Its leaf.
@@ -202,6 +205,11 @@ fn with_open(
             extra_trust::hold_back(&mut extra_trust, noted);
         }
     }
+    // While the record cannot be read nobody knows what was in force, and nothing new is trusted.
+    let crowded = noted.extra.map_or_else(Vec::new, |extra| {
+        let before = trust_room::Before { open: noted.open, extra };
+        trust_room::fit(&mut connections, &mut extra_trust, before, world, now)
+    });
     let views = Views { own: view, peers: peer_views(&connections, world), outdated };
     let policy = network::channel_policy(channel, name, &domain, &connections, world, &stalled);
     let keys = match declaration.as_ref().and_then(|declaration| declaration.retention.as_ref()) {
@@ -228,6 +236,7 @@ fn with_open(
         scope,
         connections,
         extra_trust,
+        crowded,
         policy,
         keys,
         views,

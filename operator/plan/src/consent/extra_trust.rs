@@ -61,13 +61,13 @@ pub fn judge(channel: &Channel, domain: &TrustDomain, world: &World, now: Timest
                 direction: entry.direction,
                 ca_bundle: entry.ca_bundle.clone(),
             };
-            let state = state(&key, &entry.expires, today, world);
+            let state = state(&key, &entry.expires, today, world, now);
             ExtraTrust { key, expires: entry.expires.clone(), state }
         })
         .collect()
 }
 
-fn state(key: &ExtraTrustKey, expires: &str, today: Date, world: &World) -> TrustState {
+fn state(key: &ExtraTrustKey, expires: &str, today: Date, world: &World, now: Timestamp) -> TrustState {
     let field = format!("spec.tls.extraTrust[{}]", key.name);
     let refused = |reason, message: String| TrustState::Refused(Fault::new(reason, message));
     // The schema checks the digits, not the calendar: 2027-02-31 passes it.
@@ -78,8 +78,8 @@ fn state(key: &ExtraTrustKey, expires: &str, today: Date, world: &World) -> Trus
     if last < today {
         return TrustState::Ended;
     }
-    match bundle::authorities(world, &key.ca_bundle) {
-        Ok(text) => TrustState::InForce(text.to_owned()),
+    match bundle::authorities(world, &key.ca_bundle, now) {
+        Ok(text) => TrustState::InForce(text.into_owned()),
         Err(unusable) => {
             refused(unusable.reason(), format!("{field}.caBundle: {unusable}, or remove the entry"))
         }

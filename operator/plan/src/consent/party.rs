@@ -43,7 +43,7 @@ pub enum Standing {
 
 /// Judges `party` for `domain` at `now`. `validUntil` is the last valid day in the domain's time zone.
 pub fn judge(party: &ExternalParty, domain: &TrustDomain, world: &World, now: Timestamp) -> Standing {
-    if let Some(invalid) = invalid(party, domain, world) {
+    if let Some(invalid) = invalid(party, domain, world, now) {
         return invalid;
     }
     let today = domain::today(domain, now);
@@ -94,7 +94,7 @@ fn missing_agreement(party: &ExternalParty, domain: &TrustDomain) -> Option<Stan
     }
 }
 
-fn invalid(party: &ExternalParty, domain: &TrustDomain, world: &World) -> Option<Standing> {
+fn invalid(party: &ExternalParty, domain: &TrustDomain, world: &World, now: Timestamp) -> Option<Standing> {
     if let Some((range, why)) = forbidden_range(party, domain) {
         return Some(Standing::Invalid {
             reason: "ForbiddenAddress",
@@ -103,7 +103,7 @@ fn invalid(party: &ExternalParty, domain: &TrustDomain, world: &World) -> Option
         });
     }
     let Some(key) = &party.spec.tls.ca_bundle else { return None };
-    let unusable = bundle::authorities(world, key).err()?;
+    let unusable = bundle::authorities(world, key, now).err()?;
     Some(Standing::Invalid {
         reason: unusable.reason(),
         field: "spec.tls.caBundle".into(),

@@ -58,6 +58,7 @@ fn applied(scene: &Scene) -> Applied {
         default_deny: true,
         trusting: Default::default(),
         restart: Restart::NotDue,
+        trust_bytes: Some(4096),
         pending: Some(Vec::new()),
     }
 }

@@ -17,7 +17,12 @@ use crate::{
 pub fn status(party: &ExternalParty, world: &World, now: Timestamp) -> ExternalPartyStatus {
     let standings = standings(party, world, now);
     let worst = worst(&standings);
-    let verdicts = worst.map_or_else(no_domain, |(domain, standing)| verdicts(domain, standing, now));
+    let mut verdicts = worst.map_or_else(no_domain, |(domain, standing)| verdicts(domain, standing, now));
+    if let (Some(left_out), Some(ready)) = (left_out(party, world, now), verdicts.first_mut())
+        && ready.truth == Truth::True
+    {
+        ready.message.push_str(&left_out);
+    }
     let valid_until = standings
         .iter()
         .filter_map(|(_, standing)| match standing {
@@ -52,6 +57,13 @@ pub fn is_news(party: &ExternalParty, status: &ExternalPartyStatus, world: &Worl
     // Once a day: the day stands in the message.
     let changed = before.message != after.message;
     before.reason != after.reason || (changed && days.is_some_and(|days| WARNING_DAYS.contains(&days)))
+}
+
+/// Which certificates of its bundle are not trusted, for they vouch for nobody.
+fn left_out(party: &ExternalParty, world: &World, now: Timestamp) -> Option<String> {
+    let at = party.spec.tls.ca_bundle.as_ref()?;
+    let left_out = world.bundles.get(at)?.left_out(now)?;
+    Some(format!("; left out of key {} of ConfigMap {}: {left_out}", at.key, at.config_map))
 }
 
 type Judged<'w> = (&'w Arc<TrustDomain>, Standing);

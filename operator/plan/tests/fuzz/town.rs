@@ -70,7 +70,7 @@ pub fn empty() -> World {
         }
     }
     let bundle = |name: &str| ConfigMapKey { config_map: name.into(), key: "ca.crt".into() };
-    let read = |text: &str| Bundle::read(text.to_owned(), |_| Ok(()));
+    let read = |text: &str| Bundle::read(text.to_owned(), |_| Ok(Timestamp::MAX));
     world.bundles.insert(bundle("good"), read(&pem::encode(&[0x30, 1, 1])));
     world.bundles.insert(bundle("bad"), read("no PEM"));
     world
@@ -170,6 +170,7 @@ pub fn applied(plan: &Plan, record: ChannelRecord, random: &mut Random, now: Tim
         default_deny: random.chance(90),
         trusting: BTreeSet::new(),
         restart: Restart::NotDue,
+        trust_bytes: Some(4096),
         pending: Some(Vec::new()),
     }
 }

@@ -116,7 +116,7 @@ fn render(
         let Some(label) = &facts.trust_domain else { continue };
         documents.extend(objects::of_namespace(namespace, label, &installation, &imagined)?);
         for one in planned.iter().filter(|one| &one.name.namespace == namespace) {
-            documents.extend(objects::of_channel(one, &imagined)?);
+            documents.extend(objects::of_channel(one, &imagined, now)?);
             documents.extend(vault::changes(one, &imagined));
         }
     }

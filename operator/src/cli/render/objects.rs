@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 use subrosa_crds::trust_domain::NetworkMode;
@@ -40,17 +41,17 @@ pub fn of_namespace(
 }
 
 /// What a Channel gets.
-pub fn of_channel(planned: &Planned, imagined: &Imagined) -> serde_json::Result<Vec<Value>> {
+pub fn of_channel(planned: &Planned, imagined: &Imagined, now: Timestamp) -> serde_json::Result<Vec<Value>> {
     let mut made = Vec::new();
     if !planned.is_audited() {
         made.push(serde_json::to_value(&planned.plan.policy)?);
     }
-    made.push(secret(planned, imagined)?);
+    made.push(secret(planned, imagined, now)?);
     Ok(made)
 }
 
 /// The Secret, with what each value would be in its place.
-fn secret(planned: &Planned, imagined: &Imagined) -> serde_json::Result<Value> {
+fn secret(planned: &Planned, imagined: &Imagined, now: Timestamp) -> serde_json::Result<Value> {
     let metadata = ObjectMeta {
         name: Some(planned.plan.secret_name.clone()),
         namespace: Some(planned.name.namespace.clone()),
@@ -67,11 +68,11 @@ fn secret(planned: &Planned, imagined: &Imagined) -> serde_json::Result<Value> {
         "kind": "Secret",
         "metadata": serde_json::to_value(metadata)?,
         "type": type_,
-        "data": contents(planned, imagined),
+        "data": contents(planned, imagined, now),
     }))
 }
 
-fn contents(planned: &Planned, imagined: &Imagined) -> BTreeMap<String, Value> {
+fn contents(planned: &Planned, imagined: &Imagined, now: Timestamp) -> BTreeMap<String, Value> {
     let leaf = &planned.plan.leaf;
     let names: Vec<_> = leaf.dns_names.iter().map(String::as_str).collect();
     let certificate = json!([
@@ -85,7 +86,7 @@ fn contents(planned: &Planned, imagined: &Imagined) -> BTreeMap<String, Value> {
         ),
         format!("issued by the CA of Channel {}, which follows it", planned.name),
     ]);
-    let sources = sources(planned, imagined);
+    let sources = sources(planned, imagined, now);
     let default = if sources.listens { CLIENTS_FILE } else { SERVERS_FILE };
     let mut files = BTreeMap::from([
         (CLIENTS_FILE.to_owned(), trusted(&sources.clients)),
@@ -108,7 +109,7 @@ fn contents(planned: &Planned, imagined: &Imagined) -> BTreeMap<String, Value> {
 }
 
 /// Whom the Channel would trust, each peer's CA standing for its certificates.
-fn sources(planned: &Planned, imagined: &Imagined) -> TrustSources {
+fn sources(planned: &Planned, imagined: &Imagined, now: Timestamp) -> TrustSources {
     let connections = &planned.plan.connections;
     let authorities = connections
         .iter()
@@ -118,7 +119,7 @@ fn sources(planned: &Planned, imagined: &Imagined) -> TrustSources {
         })
         .collect();
     let extra = planned.plan.extra_trust.iter().filter(|one| one.is_in_force());
-    trust_sources::sources(&planned.declared.object, connections, extra, &authorities, &imagined.world)
+    trust_sources::sources(&planned.declared.object, connections, extra, &authorities, &imagined.world, now)
 }
 
 fn trusted(peers: &BTreeMap<String, Vec<String>>) -> Value {

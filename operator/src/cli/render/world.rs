@@ -190,7 +190,9 @@ impl Imagined {
                 None => format!("ConfigMap {wanted} is not among the files: taken to hold the CA"),
             };
             findings.push(manifest.note(field, message));
-            self.world.bundles.insert(key.clone(), Bundle::read(NOBODY.to_owned(), |_| Ok(())));
+            self.world
+                .bundles
+                .insert(key.clone(), Bundle::read(NOBODY.to_owned(), |_| Ok(jiff::Timestamp::MAX)));
             self.bundles.insert(key.clone());
         }
     }

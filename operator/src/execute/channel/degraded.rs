@@ -32,6 +32,7 @@ pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
         default_deny: false,
         trusting: BTreeSet::new(),
         restart: Restart::NotDue,
+        trust_bytes: None,
         pending: None,
     }
 }
@@ -51,6 +52,7 @@ pub(super) fn nothing(problems: &[Problem]) -> Applied {
         default_deny: false,
         trusting: BTreeSet::new(),
         restart: Restart::NotDue,
+        trust_bytes: None,
         pending: None,
     }
 }
@@ -84,6 +86,7 @@ pub(super) async fn without_record(
         default_deny: ctx.cluster.read(|world| denies(world, &name.namespace)),
         trusting: BTreeSet::new(),
         restart: Restart::NotDue,
+        trust_bytes: None,
         pending: None,
     }
 }

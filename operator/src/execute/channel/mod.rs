@@ -266,10 +266,11 @@ impl Work<'_> {
             default_deny: self.ctx.cluster.read(|world| degraded::denies(world, &self.name.namespace)),
             trusting: authorities
                 .into_iter()
-                .filter(|(_, known)| !known.is_empty())
+                .filter(|(name, known)| !known.is_empty() && !certified.left_out.contains(&name.to_string()))
                 .map(|(name, _)| name)
                 .collect(),
             restart: Restart::NotDue,
+            trust_bytes: certified.trust_bytes,
             pending: certified.pending,
         };
         applied.restart = self.restart(&applied).await;

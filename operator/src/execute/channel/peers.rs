@@ -12,7 +12,9 @@ use subrosa_plan::{
     certificate::{
         TrustFiles,
         authority::{Leaves, PeerFacts},
-        secrets, trust_files, trust_sources,
+        secrets, trust_files,
+        trust_files::TrustProblem,
+        trust_sources,
     },
     channel::Plan,
     consent::{connection::Connection, extra_trust::ExtraTrust},
@@ -104,15 +106,24 @@ impl Work<'_> {
         extra: impl IntoIterator<Item = &'c ExtraTrust>,
         authorities: &Authorities,
     ) -> TrustFiles {
-        let sources = self
-            .ctx
-            .cluster
-            .read(|world| trust_sources::sources(self.channel, connections, extra, authorities, world));
+        self.trust_and_problems(connections, extra, authorities).0
+    }
+
+    /// The same, and what is left out of it.
+    pub(super) fn trust_and_problems<'c>(
+        &self,
+        connections: impl IntoIterator<Item = &'c Connection>,
+        extra: impl IntoIterator<Item = &'c ExtraTrust>,
+        authorities: &Authorities,
+    ) -> (TrustFiles, Vec<TrustProblem>) {
+        let sources = self.ctx.cluster.read(|world| {
+            trust_sources::sources(self.channel, connections, extra, authorities, world, self.now)
+        });
         let (files, problems) = trust_files(&sources);
-        for problem in problems {
+        for problem in &problems {
             tracing::warn!(channel = %self.name, %problem, "a certificate authority is left out");
         }
-        files
+        (files, problems)
     }
 
     /// What is known of the peers that are to trust this authority; asked only while one is introduced, or names wait

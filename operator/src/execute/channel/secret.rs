@@ -1,11 +1,17 @@
 //! The authority and the leaf: noted in the record, then signed, then written.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_plan::{
     certificate::{
-        LeafSpec, Observation, ObservedSecret, Reason, TrustFiles, Wanted, authority::PendingName, reissue,
-        reissue_reason, secrets::Holds,
+        LeafSpec, Observation, ObservedSecret, Reason, TrustFiles, Wanted,
+        authority::PendingName,
+        reissue, reissue_reason,
+        secrets::Holds,
+        trust_files::{TrustProblem, WhyLeftOut},
+        trust_room,
     },
     channel::Scope,
     record::{channel::ChannelRecord, issuances::Issuance},
@@ -36,6 +42,10 @@ pub(super) struct Certified {
     pub pending: Option<Vec<PendingName>>,
     /// The certificate that pods mount, as it was seen.
     pub observed: Observation,
+    /// How many bytes the trust files have; nothing where they were not compared.
+    pub trust_bytes: Option<usize>,
+    /// Whose authorities are left out of the trust files, by name.
+    pub left_out: BTreeSet<String>,
     /// What keeps the certificate that should be there from being there.
     pub certificate: Result<(), Fault>,
     /// The record as it stands.
@@ -45,7 +55,15 @@ pub(super) struct Certified {
 /// What a Secret is to trust, and the authorities of peers that it comes from.
 struct Trust<'a> {
     files: TrustFiles,
+    problems: Vec<TrustProblem>,
     authorities: &'a mut Authorities,
+}
+
+impl Trust<'_> {
+    /// Whose authorities are left out, by name.
+    fn left_out(&self) -> BTreeSet<String> {
+        self.problems.iter().map(|problem| problem.source_name.clone()).collect()
+    }
 }
 
 /// A leaf that the record says will be signed.
@@ -73,8 +91,9 @@ impl Work<'_> {
             Some(_) => Some(Vec::new()),
             None => authority.pending.clone(),
         };
-        let files = self.trust(&self.plan.connections, &self.plan.extra_trust, authorities);
-        let mut trust = Trust { files, authorities };
+        let (files, problems) =
+            self.trust_and_problems(&self.plan.connections, &self.plan.extra_trust, authorities);
+        let mut trust = Trust { files, problems, authorities };
         let slot = match look {
             Ok(look) => self.looked(look, &record, &authority, &trust.files).await,
             Err(fault) => Err(fault),
@@ -85,7 +104,15 @@ impl Work<'_> {
                 let record = self.commit(record, version).await;
                 let observed = Observation::Unknown;
                 let certificate = Err(fault);
-                return Certified { authority: blocked, pending, observed, certificate, record };
+                return Certified {
+                    authority: blocked,
+                    pending,
+                    observed,
+                    trust_bytes: None,
+                    left_out: trust.left_out(),
+                    certificate,
+                    record,
+                };
             }
         };
         let (observed, certificate, record) = match self.plan.holds {
@@ -97,7 +124,18 @@ impl Work<'_> {
         if certificate.is_ok() {
             self.settle(&observed, &record, &authority, &trust.files);
         }
-        self.pods(Certified { authority: blocked, pending, observed, certificate, record }, &authority).await
+        // The leaf does not wait for what is left out; what is Ready trusts whom it says.
+        let too_large = trust.problems.iter().find(|one| one.problem == WhyLeftOut::TooLarge);
+        let certificate = certificate.and_then(|()| match too_large {
+            Some(problem) => Err(Fault::new(trust_room::REASON, problem.to_string())),
+            None => Ok(()),
+        });
+        let (trust_bytes, left_out) = (Some(trust.files.bytes()), trust.left_out());
+        self.pods(
+            Certified { authority: blocked, pending, observed, trust_bytes, left_out, certificate, record },
+            &authority,
+        )
+        .await
     }
 
     /// The authority after its steps; a blocked one still has what it had.
@@ -252,7 +290,8 @@ impl Work<'_> {
             certificate::issue(self.vault, &self.plan.id, spec, validity, &serial, issuer, self.now).await?;
         // While this was signed a peer may have got its authority: then one write of the Secret does for both.
         if self.learn(trust.authorities).await {
-            trust.files = self.trust(&self.plan.connections, &self.plan.extra_trust, trust.authorities);
+            (trust.files, trust.problems) =
+                self.trust_and_problems(&self.plan.connections, &self.plan.extra_trust, trust.authorities);
         }
         let leaf = Leaf::New(&issued, slot);
         let written = self.write(&self.plan.secret_name, leaf, &trust.files).await?;

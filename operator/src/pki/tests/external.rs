@@ -100,7 +100,7 @@ fn a_trust_file_takes_authorities_alone() {
     let files = issued(&KeyPair::generate().unwrap(), None, "old");
     let ders = pem::certificates(&files.certificate).unwrap();
     assert!(is_authority(&ders[0]).unwrap_err().contains("CA:TRUE"), "a leaf");
-    assert_eq!(is_authority(&ders[1]), Ok(()));
+    assert!(is_authority(&ders[1]).is_ok_and(|ends| ends > jiff::Timestamp::UNIX_EPOCH));
     let cut = &ders[1][..ders[1].len() - 1];
     assert!(is_authority(cut).unwrap_err().contains("X.509"));
     assert!(is_authority(&[ders[1].as_slice(), &[0]].concat()).is_err(), "something stands behind it");
@@ -117,7 +117,7 @@ fn a_trust_file_takes_authorities_alone() {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         pem::certificates(std::str::from_utf8(&done.stdout).unwrap()).unwrap().remove(0)
     };
-    assert_eq!(is_authority(&old("-signkey key")), Ok(()), "a root of version 1");
+    assert!(is_authority(&old("-signkey key")).is_ok(), "a root of version 1");
     assert!(is_authority(&old("-CA ca.crt -CAkey ca.key -CAcreateserial")).is_err(), "a leaf of version 1");
 }
 

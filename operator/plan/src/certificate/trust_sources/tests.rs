@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     certificate::trust_files,
-    testing::{Scene, certificate, named},
+    testing::{Scene, certificate, named, now},
 };
 
 fn scene() -> Scene {
@@ -40,7 +40,7 @@ fn authorities() -> BTreeMap<ChannelRef, Vec<String>> {
 }
 
 fn sources_of(scene: &Scene, name: &str) -> TrustSources {
-    sources(scene.get(name), &scene.plan(name).connections, [], &authorities(), scene)
+    sources(scene.get(name), &scene.plan(name).connections, [], &authorities(), scene, now())
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_namesake_in_another_namespace_is_not_itself() {
         .channel("cc-data/voice", json!({"listeners": [{"name": "a", "port": 1}], "accepts": [{"name": "voice", "namespace": "cc-front"}]}));
     let authorities = BTreeMap::from([(named("cc-data/voice"), vec![certificate(7)])]);
     let plan = scene.plan("cc-front/voice");
-    let sources = sources(scene.get("cc-front/voice"), &plan.connections, [], &authorities, &scene);
+    let sources = sources(scene.get("cc-front/voice"), &plan.connections, [], &authorities, &scene, now());
     assert!(sources.clients.is_empty());
     assert_eq!(sources.servers.len(), 1);
 }
@@ -82,7 +82,7 @@ fn a_peer_without_an_authority_waits() {
     let scene = scene();
     let plan = scene.plan("cc-front/voice");
     for none in [BTreeMap::new(), BTreeMap::from([(named("cc-front/ivr"), Vec::new())])] {
-        let sources = sources(scene.get("cc-front/voice"), &plan.connections, [], &none, &scene);
+        let sources = sources(scene.get("cc-front/voice"), &plan.connections, [], &none, &scene, now());
         assert!(sources.clients.is_empty() && sources.servers.is_empty());
     }
 }

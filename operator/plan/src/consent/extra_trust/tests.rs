@@ -36,7 +36,7 @@ fn sources_of(scene: &Scene, plan: &Plan, name: &str) -> TrustSources {
     let authorities = [("cc-front/ivr", 1), (VOICE, 2)]
         .map(|(name, number)| (named(name), vec![certificate(number)]))
         .into();
-    trust_sources::sources(scene.get(name), &plan.connections, &plan.extra_trust, &authorities, scene)
+    trust_sources::sources(scene.get(name), &plan.connections, &plan.extra_trust, &authorities, scene, now())
 }
 
 fn file(scene: &Scene, name: &str) -> String {

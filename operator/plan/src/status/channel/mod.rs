@@ -9,6 +9,7 @@ mod pending;
 mod pods;
 mod served;
 mod soon;
+mod trust;
 
 pub use exceptions::news as exception_news;
 pub use news::turned_bad;
@@ -204,6 +205,7 @@ fn verdicts(
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
     let mut verdicts = vec![ready, connected(connections), served, isolated, keys_ready, retained];
     verdicts.extend(pending::issuing(channel, applied));
+    verdicts.extend(trust::fits(channel, plan, applied));
     verdicts.extend(reconciling);
     verdicts.extend(stalled);
     (verdicts, presented)

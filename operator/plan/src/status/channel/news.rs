@@ -21,6 +21,9 @@ pub fn turned_bad<'now>(
             _ => "False",
         };
         let was = condition::find(before, &condition.type_);
+        if condition.type_ == condition::TRUST_FITS {
+            return was.is_none_or(|was| was.reason != condition.reason);
+        }
         TOLD.contains(&condition.type_.as_str())
             && condition.status == bad
             && !PASSING.contains(&condition.reason.as_str())
@@ -51,6 +54,10 @@ mod tests {
         assert_eq!(heard(&[says("Served", "False", "KeyNotHeld")], silent()), 1, "for another reason");
         assert_eq!(heard(&[], says("Served", "True", "CurrentEverywhere")), 0);
         assert_eq!(heard(&[], says("Stalled", "True", "InvalidSelector")), 1);
+        let full = |reason| says("TrustFits", "True", reason);
+        assert_eq!(heard(&[], full("TrustNearlyFull")), 1, "it fits still: a warning");
+        assert_eq!(heard(&[full("TrustNearlyFull")], full("TrustNearlyFull")), 0);
+        assert_eq!(heard(&[full("TrustNearlyFull")], says("TrustFits", "False", "TrustTooLarge")), 1);
         let pending = || says("Issuing", "True", "NamesPending");
         assert_eq!((heard(&[], pending()), heard(&[pending()], pending())), (1, 0));
         assert_eq!(heard(&[], says("Ready", "False", "VaultSealed")), 0, "its cause is told");

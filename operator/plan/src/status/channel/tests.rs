@@ -75,6 +75,7 @@ fn applied(plan: &Plan, record: ChannelRecord) -> Applied {
         default_deny: true,
         trusting,
         restart: Restart::NotDue,
+        trust_bytes: Some(4096),
         pending: Some(Vec::new()),
     }
 }

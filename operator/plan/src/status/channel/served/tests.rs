@@ -90,6 +90,7 @@ impl Stage {
             default_deny: true,
             trusting: Default::default(),
             pending: Some(Vec::new()),
+            trust_bytes: Some(4096),
             restart: self.restart.clone(),
         }
     }
