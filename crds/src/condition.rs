@@ -33,6 +33,8 @@ pub const VAULT_REACHABLE: &str = "VaultReachable";
 pub const GUARDED: &str = "Guarded";
 /// No key whose Channel is gone has a fault that is known.
 pub const KEYS_INTACT: &str = "KeysIntact";
+/// What `subrosa vault-setup` wrote is what this release needs.
+pub const SETUP_CURRENT: &str = "SetupCurrent";
 /// Every record of a Channel that is gone can be read.
 pub const RECORDS_READABLE: &str = "RecordsReadable";
 /// The agreements an ExternalParty needs are valid today.

@@ -50,6 +50,8 @@ pub const CHANNEL_LABEL: &str = "subrosa.dev/channel";
 pub const CONFIRM_DELETE_ANNOTATION: &str = "subrosa.dev/confirm-delete";
 /// Consents of a Channel to namespaces that were deleted and made anew: `<namespace>=<UID>`, several with commas between.
 pub const CONSENTS_ANNOTATION: &str = "subrosa.dev/consents";
+/// The annotation by which a person has a TrustDomain use a store in Vault as it is; its value is in the condition.
+pub const ADOPT_STORE_ANNOTATION: &str = "subrosa.dev/adopt-store";
 /// The only finalizer: a TrustDomain goes when its identities in Vault are withdrawn.
 pub const WITHDRAW_ACCESS_FINALIZER: &str = "subrosa.dev/withdraw-access";
 

@@ -43,11 +43,15 @@ pub struct ChannelCount {
 
 /// Vault as last seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct VaultStatus {
     /// Its version.
     pub version: String,
     /// Whether it is sealed.
     pub sealed: bool,
+    /// The store in its key-value engine: what is remembered there is this TrustDomain's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_id: Option<String>,
     /// Whether it is reached without TLS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub insecure: bool,

@@ -86,6 +86,11 @@ impl ChannelRecords {
         self.store.forget(&RecordPath::channel(id));
     }
 
+    /// Forgets everything: Vault has another store in the place of the one that was read.
+    pub fn forget_all(&self) {
+        self.store.forget_all();
+    }
+
     /// How many records are remembered.
     pub fn remembered(&self) -> usize {
         self.store.remembered()

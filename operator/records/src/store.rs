@@ -10,7 +10,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use subrosa_plan::{
-    record::{channel::ChannelRecord, keys::KeysOfMonth},
+    record::{channel::ChannelRecord, keys::KeysOfMonth, store::StoreRecord},
     world::key_findings::KeyFindings,
 };
 
@@ -46,6 +46,8 @@ impl Record for KeysOfMonth {
 }
 
 impl Record for KeyFindings {}
+
+impl Record for StoreRecord {}
 
 /// A record and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -204,6 +206,11 @@ impl<R: Record> Store<R> {
     /// Forgets what is remembered of records that belong to no identity for which `is_there` holds.
     pub fn keep(&self, is_there: impl Fn(&str) -> bool) {
         self.cache().retain(|path, _| path.identity().is_none_or(&is_there));
+    }
+
+    /// Forgets everything: Vault has another store in the place of the one that was read.
+    pub fn forget_all(&self) {
+        self.cache().clear();
     }
 
     /// How many records are remembered.

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use subrosa_crds::{TrustDomain, condition, condition::is_true, names::ChannelRef};
-use subrosa_plan::world::{World, domain};
+use subrosa_crds::{ADOPT_STORE_ANNOTATION, TrustDomain, condition, condition::is_true, names::ChannelRef};
+use subrosa_plan::{
+    access::store,
+    world::{World, domain},
+};
 
 use crate::{context::Subject, observe::watch::Change};
 
@@ -24,7 +27,7 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
     let deleting = |domain: &Option<Arc<TrustDomain>>| {
         domain.as_ref().is_some_and(|domain| domain.metadata.deletion_timestamp.is_some())
     };
-    if deleting(&old) != deleting(&new) {
+    if deleting(&old) != deleting(&new) || adopts(&old) != adopts(&new) {
         woken.insert(Subject::Domain(name.clone()));
     }
     let kept = |domain: &Option<Arc<TrustDomain>>| domain.as_deref().is_some_and(domain::withdraws_access);
@@ -34,6 +37,7 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
     if kept(&old) != kept(&new)
         || out_of_reach(&old) != out_of_reach(&new)
         || reachable(&old) != reachable(&new)
+        || store(&old) != store(&new)
     {
         woken.extend(channels_of(world, &name).into_iter().map(Subject::Channel));
     }
@@ -49,6 +53,18 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
         woken.extend(channels.map(|(channel, _)| Subject::Channel(ChannelRef::new(namespace, channel))));
     }
     woken
+}
+
+/// What is known of the store: Channels wait for its being the domain's own.
+fn store(domain: &Option<Arc<TrustDomain>>) -> (Option<&str>, Option<&str>) {
+    let status = domain.as_ref().and_then(|domain| domain.status.as_ref());
+    let ready = status.and_then(|status| condition::find(&status.conditions, condition::READY));
+    let problem = ready.map(|ready| ready.reason.as_str()).filter(|reason| store::REASONS.contains(reason));
+    (status.and_then(|status| status.vault.as_ref()?.store_id.as_deref()), problem)
+}
+
+fn adopts(domain: &Option<Arc<TrustDomain>>) -> Option<&String> {
+    domain.as_ref()?.metadata.annotations.as_ref()?.get(ADOPT_STORE_ANNOTATION)
 }
 
 fn reachable(domain: &Option<Arc<TrustDomain>>) -> bool {

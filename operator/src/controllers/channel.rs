@@ -14,7 +14,7 @@ use subrosa_plan::{access::shared, channel::declaration, probe, status, world::f
 use super::again;
 use crate::{
     context::{Context, Subject},
-    execute::channel as execute,
+    execute::{channel as execute, store},
     observe::DomainVault,
 };
 
@@ -67,9 +67,8 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
                 None => execute::meanwhile(ctx, &name, ctx.vaults.of(&domain, &ctx.cluster)).await,
             };
             let vault = match vault {
-                // What is known of keys from before the start is known before anything is said of them.
                 Ok(vault) => {
-                    execute::meanwhile(ctx, &name, recall(ctx, &domain, &vault)).await.map(|()| vault)
+                    execute::meanwhile(ctx, &name, known(ctx, &domain, &vault)).await.map(|()| vault)
                 }
                 Err(fault) => Err(fault),
             };
@@ -107,7 +106,9 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
     again(ctx, subject, failed || written.is_err(), wake_at)
 }
 
-async fn recall(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
+/// Whose the store is, and what is known of keys from before the start, is known before anything is done or said.
+async fn known(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
+    store::check(ctx, domain, vault).await?;
     let woken = vault.key_watch.recall(&domain.name_any(), vault, &ctx.cluster).await?;
     woken.into_iter().for_each(|one| ctx.wake(one));
     Ok(())

@@ -14,7 +14,10 @@ use subrosa_crds::{
     trust_domain::{Orphans, VaultStatus},
 };
 use subrosa_plan::{
-    access::{orphans, shared},
+    access::{
+        orphans, shared,
+        store::{Ownership, PENDING},
+    },
     status::trust_domain::{self, Counts, Seen, Swept},
     world::{domain, fault::Fault},
 };
@@ -22,7 +25,10 @@ use subrosa_plan::{
 use super::again;
 use crate::{
     context::{Context, Subject},
-    execute::withdraw::{self, Held},
+    execute::{
+        store,
+        withdraw::{self, Held},
+    },
     observe::{DomainVault, vaults},
 };
 
@@ -75,12 +81,25 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
     };
     let old = domain.status.as_ref();
     let shared = ctx.cluster.read(|world| shared::fault(domain, world));
-    let (swept, outcome) = match (&vault, &reachable, &shared) {
-        (Ok(vault), Ok(()), None) => sweep(ctx, &name, vault).await,
+    let found = match (&vault, &reachable, &shared) {
+        (Ok(vault), Ok(()), None) => Some(store::look(ctx, domain, vault).await),
+        _ => None,
+    };
+    let (swept, outcome) = match (&vault, &found) {
+        (Ok(vault), Some(Ok(Ownership::Own { .. } | Ownership::SetupOutdated(_)))) => {
+            sweep(ctx, &name, vault).await
+        }
+        (_, Some(Err(fault))) => (ctx.sweeps.last(&name).or(old), Err(fault.clone())),
         _ => (ctx.sweeps.last(&name).or(old), Ok(())),
     };
+    let (store, setup) = match found {
+        Some(Ok(Ownership::Own { store_id })) => (Ok(Some(store_id)), None),
+        Some(Ok(Ownership::SetupOutdated(fault))) => (Ok(None), Some(fault)),
+        Some(Ok(Ownership::Not(fault)) | Err(fault)) => (Err(fault), None),
+        None => (Ok(None), None),
+    };
     // On a mount of another trust domain the keys and what is known of them are that one's.
-    if let (Ok(vault), Ok(()), None) = (&vault, &reachable, &shared) {
+    if let (Ok(vault), Ok(()), Ok(_), None) = (&vault, &reachable, &store, &shared) {
         let (woken, looked) = vault.key_watch.look(&name, vault, &ctx.cluster, ctx.now()).await;
         woken.into_iter().for_each(|one| ctx.wake(one));
         if let Err(fault) = looked {
@@ -96,6 +115,8 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         vault: seen,
         reachable,
         shared,
+        store,
+        setup,
         guarded,
         outdated,
         orphans,
@@ -121,6 +142,7 @@ async fn ask(vault: &DomainVault, domain: &TrustDomain) -> (Result<(), Fault>, O
     let status = VaultStatus {
         version: health.version.clone(),
         sealed: health.sealed,
+        store_id: None,
         insecure: domain.spec.vault.address.starts_with("http://"),
     };
     let fault = if health.sealed {
@@ -185,11 +207,20 @@ async fn sweep(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept, Resu
             }
         }
     }
+    let lost = ctx.cluster.read(|world| {
+        let known = orphans::known(domain, world);
+        vault.lost().into_iter().filter(|id| !known.contains(id)).collect::<BTreeSet<_>>()
+    });
+    unreadable.extend(lost.iter().cloned());
     if !unreadable.is_empty() {
         let neighbours = ctx.cluster.read(|world| orphans::neighbours(domain, world));
         let mut keep: BTreeSet<_> = neighbours.into_iter().map(Some).collect();
         keep.extend([None, Some(domain.to_owned())]);
-        outcome = outcome.and(withdraw::by_effect(ctx, vault, &unreadable, &keep).await);
+        let withdrawn = withdraw::by_effect(ctx, vault, &unreadable, &keep).await;
+        if withdrawn.is_ok() {
+            lost.iter().for_each(|id| vault.find(id));
+        }
+        outcome = outcome.and(withdrawn);
     }
     match &outcome {
         Ok(()) => ctx.sweeps.done(domain, (asked, moves), swept.clone()),
@@ -206,6 +237,16 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
         return Ok(());
     }
     let vault = ctx.vaults.of(domain, &ctx.cluster).await?;
+    // What is another's is not withdrawn, and what was lost cannot be: what its own Channels have is found by its effect.
+    if let Ownership::Not(fault) = store::look(ctx, domain, &vault).await? {
+        if fault.reason == PENDING {
+            return Err(fault);
+        }
+        tracing::warn!(domain = name, reason = fault.reason, "the TrustDomain goes: {}", fault.message);
+        let own = ctx.cluster.read(|world| orphans::governed(&name, world));
+        withdraw::by_effect(ctx, &vault, &own, &BTreeSet::new()).await?;
+        return let_go(domain, ctx).await;
+    }
     let mut unreadable = BTreeSet::new();
     for id in vault.channel_records.list().await.map_err(|error| vaults::fault(&error))? {
         let Some(_working) = ctx.under_way.begin(&id) else { return Err(withdraw::under_way()) };
@@ -229,6 +270,11 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
         let keep = neighbours.into_iter().map(Some).collect();
         withdraw::by_effect(ctx, &vault, &unreadable, &keep).await?;
     }
+    let_go(domain, ctx).await
+}
+
+async fn let_go(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
+    let name = domain.name_any();
     set_finalizer(domain, ctx, false).await?;
     ctx.vaults.forget(&name);
     Ok(())

@@ -12,4 +12,5 @@ pub mod network;
 pub mod objects;
 pub mod pod_certificate;
 pub mod signing;
+pub mod store;
 pub mod withdraw;

@@ -5,7 +5,7 @@ mod kept;
 pub mod testing;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -24,8 +24,10 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     access::alias::Metadata,
+    access::store::Ownership,
     record::issuances,
     record::keys::KeysOfMonth,
+    record::store::StoreRecord,
     world::{World, bundle::Unusable, domain, fault::Fault, key_fault::KeyFault, key_findings::KeyFindings},
 };
 use tokio::sync::OnceCell;
@@ -71,6 +73,10 @@ pub struct DomainVault {
     pub key_findings: Store<KeyFindings>,
     /// The look at every key that was made.
     pub key_watch: KeyWatch,
+    /// The record of the store itself.
+    pub stores: Store<StoreRecord>,
+    /// What was last found of the store, and when.
+    pub store: tokio::sync::Mutex<Option<(Instant, Ownership)>>,
     auth_mount: MountPath,
     aliases: OnceCell<WorkloadAliases>,
     alias_locks: AliasLocks,
@@ -82,6 +88,8 @@ pub struct DomainVault {
     /// Channels that are gone and have nothing left that could be withdrawn: each search for orphans comes to them
     /// again, and needs no more of them than this.
     settled: Mutex<BTreeMap<ChannelId, ChannelRef>>,
+    /// Channels whose record was found to be gone: the list of records does not name them when they are deleted.
+    lost: Mutex<BTreeSet<ChannelId>>,
     session: tokio::sync::watch::Receiver<SessionState>,
     stop: CancellationToken,
 }
@@ -321,7 +329,9 @@ impl Vaults {
             key_records: Store::new(kv.clone()),
             key_findings: Store::new(kv.clone()),
             key_watch: KeyWatch::default(),
+            stores: Store::new(kv.clone()),
             kv,
+            store: tokio::sync::Mutex::default(),
             vault,
             auth_mount,
             aliases: OnceCell::new(),
@@ -330,6 +340,7 @@ impl Vaults {
             granted: Mutex::default(),
             unsigned: Mutex::default(),
             settled: Mutex::default(),
+            lost: Mutex::default(),
             session: state,
             stop,
         })

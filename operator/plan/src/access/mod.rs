@@ -3,3 +3,4 @@
 pub mod alias;
 pub mod orphans;
 pub mod shared;
+pub mod store;

@@ -13,6 +13,15 @@ pub fn known(domain: &str, world: &World) -> BTreeSet<ChannelId> {
     known.filter_map(|(name, _)| id(&name, world)).collect()
 }
 
+/// The identities of the Channels in namespaces whose label names `domain`.
+pub fn governed(domain: &str, world: &World) -> BTreeSet<ChannelId> {
+    let names = |name: &ChannelRef| {
+        let label = world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.as_deref());
+        label == Some(domain)
+    };
+    world.all_channels().filter(|(name, _)| names(name)).filter_map(|(name, _)| id(&name, world)).collect()
+}
+
 /// The identities that are on record and have no Channel in `domain`: perhaps orphans. Their records say whose they are.
 pub fn candidates<'a>(domain: &str, recorded: &'a [ChannelId], world: &World) -> Vec<&'a ChannelId> {
     let known = known(domain, world);

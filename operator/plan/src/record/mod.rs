@@ -8,4 +8,5 @@ pub mod generations;
 pub mod issuances;
 pub mod keys;
 pub mod pods;
+pub mod store;
 pub mod views;

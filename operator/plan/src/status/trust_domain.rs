@@ -27,6 +27,10 @@ pub struct Seen {
     pub reachable: Result<(), Fault>,
     /// What it shares with an older trust domain that it may not share, if anything.
     pub shared: Option<Fault>,
+    /// The id of the store, where it is this trust domain's own; else why it is not.
+    pub store: Result<Option<String>, Fault>,
+    /// What Vault's policies lack, if anything.
+    pub setup: Option<Fault>,
     /// What is wrong with the admission policies, if anything.
     pub guarded: Guards,
     /// What is wrong with the definitions that are served, if anything.
@@ -111,6 +115,15 @@ impl Swept {
         self.orphans = self.orphans.or_else(|| status?.orphans.clone());
         self
     }
+}
+
+/// Vault as last seen. The id of the store stays known while Vault cannot be asked, and while the store is another.
+fn vault_status(seen: &Seen, old: Option<&TrustDomainStatus>) -> Option<VaultStatus> {
+    let old = old.and_then(|old| old.vault.clone());
+    let known = old.as_ref().and_then(|old| old.store_id.clone());
+    let store_id = seen.store.clone().ok().flatten().or(known);
+    let vault = seen.vault.clone().or_else(|| old.filter(|_| store_id.is_some()))?;
+    Some(VaultStatus { store_id, ..vault })
 }
 
 /// What to say of records that cannot be read; nothing where all can.
@@ -206,6 +219,12 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
     });
     let stalled = stalled.or(shared);
     let unreadable = records_readable(&seen.unreadable);
+    let store = seen.store.as_ref().err().map(|fault| {
+        Verdict::new(condition::READY, Truth::False, fault.reason.clone(), fault.message.clone())
+    });
+    let setup = seen.setup.as_ref().map(|fault| {
+        Verdict::new(condition::SETUP_CURRENT, Truth::False, fault.reason.clone(), fault.message.clone())
+    });
     let outdated = seen
         .outdated
         .as_ref()
@@ -219,6 +238,7 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
                 // While older keys wait to be looked at, what is in force is in force.
                 .filter(|one| one.truth == Truth::False && !(chosen && one.reason == "SwitchedOff")),
         )
+        .chain(&store)
         .chain(&unreadable)
         .next();
     let ready = match bad {
@@ -237,6 +257,7 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
     let verdicts = [ready, reachable, guarded, keys_intact]
         .into_iter()
         .chain(unreadable)
+        .chain(setup)
         .chain(reconciling)
         .chain(stalled)
         .collect();
@@ -245,7 +266,7 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
         observed_generation: domain.metadata.generation,
         namespaces: Some(seen.counts.namespaces),
         channels: Some(seen.counts.channels.clone()),
-        vault: seen.vault.clone(),
+        vault: vault_status(seen, domain.status.as_ref()),
         orphans: seen.orphans.clone(),
         conditions: condition::conditions(verdicts, old, domain.metadata.generation, now),
     }

@@ -232,6 +232,8 @@ fn take(
                 guarded: trust_domain::Guards::InPlace,
                 outdated: None,
                 shared: None,
+                store: Ok(None),
+                setup: None,
                 unreadable: BTreeMap::new(),
                 orphans: Some(Orphans::default()),
                 key_faults: trust_domain::key_faults_of_none(name, world).0,

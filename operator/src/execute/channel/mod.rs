@@ -36,6 +36,7 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
 };
 use subrosa_plan::{
+    access::store,
     certificate::secrets,
     channel as plan,
     channel::{
@@ -105,7 +106,16 @@ pub async fn carry_out(
         Ok(vault) => {
             vault.unsettle(id);
             match meanwhile(ctx, name, vault.channel_records.get(id)).await {
-                Ok(entry) => is_this_one(ctx, channel, name, &entry).await.map(|()| entry),
+                Ok(entry) => match lost(ctx, name, id, &entry) {
+                    Some(fault) => {
+                        vault.lose(id);
+                        Err(fault)
+                    }
+                    None => {
+                        vault.find(id);
+                        is_this_one(ctx, channel, name, &entry).await.map(|()| entry)
+                    }
+                },
                 Err(error) => Err(vault.fault(&error)),
             }
         }
@@ -200,6 +210,14 @@ async fn is_this_one(
         "ViewOutdated",
         format!("what is known of Channel {name} is older than what the API server has: it is read anew"),
     ))
+}
+
+/// A Channel without a record that had one is not newborn.
+fn lost(ctx: &Context, name: &ChannelRef, id: &ChannelId, entry: &Entry) -> Option<Fault> {
+    if entry.record.is_some() {
+        return None;
+    }
+    ctx.cluster.read(|world| store::lost(name, id, world))
 }
 
 impl Work<'_> {

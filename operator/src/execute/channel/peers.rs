@@ -9,6 +9,7 @@ use subrosa_crds::{
     trust_domain::Direction,
 };
 use subrosa_plan::{
+    access::store,
     certificate::{
         TrustFiles,
         authority::{Leaves, PeerFacts},
@@ -80,8 +81,10 @@ async fn record_of(
 ) -> Result<Option<ChannelRecord>, Fault> {
     let uid = ctx.cluster.read(|world| Some(world.namespaces.get(&peer.namespace)?.uid.clone()));
     let Some(uid) = uid else { return Ok(None) };
-    let entry = vault.channel_records.get(&ChannelId::mint(&uid, &peer.name)).await;
-    Ok(entry.map_err(|error| vault.fault(&error))?.record)
+    let id = ChannelId::mint(&uid, &peer.name);
+    let record = vault.channel_records.get(&id).await.map_err(|error| vault.fault(&error))?.record;
+    let lost = record.is_none().then(|| ctx.cluster.read(|world| store::lost(peer, &id, world))).flatten();
+    lost.map_or(Ok(record), Err)
 }
 
 impl Work<'_> {

@@ -29,6 +29,31 @@ impl DomainVault {
         self.gone().remove(id);
     }
 
+    /// Notes that the record of this Channel is gone: what it has can only be found by its effect.
+    pub fn lose(&self, id: &ChannelId) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+    }
+
+    /// Notes that nothing is left to be withdrawn of this Channel, or that its record is there again.
+    pub fn find(&self, id: &ChannelId) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// The Channels whose records were found to be gone.
+    pub fn lost(&self) -> BTreeSet<ChannelId> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets all that was read or written in the engines: another store may be in their place.
+    pub fn forget_all(&self) {
+        self.channel_records.forget_all();
+        self.key_records.forget_all();
+        self.key_findings.forget_all();
+        self.keys().clear();
+        self.granted().clear();
+        self.gone().clear();
+    }
+
     fn gone(&self) -> MutexGuard<'_, BTreeMap<ChannelId, ChannelRef>> {
         self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,6 +26,8 @@ pub fn vault_at(address: &str) -> DomainVault {
         key_records: Store::new(kv.clone()),
         key_findings: Store::new(kv.clone()),
         key_watch: Default::default(),
+        stores: Store::new(kv.clone()),
+        store: tokio::sync::Mutex::default(),
         kv,
         vault,
         auth_mount: mount("kubernetes"),
@@ -35,6 +37,7 @@ pub fn vault_at(address: &str) -> DomainVault {
         granted: Mutex::default(),
         unsigned: Mutex::default(),
         settled: Mutex::default(),
+        lost: Mutex::default(),
         session: tokio::sync::watch::channel(SessionState::LoggedIn).1,
         stop: CancellationToken::new(),
     }

@@ -69,7 +69,10 @@ pub fn channel(
         trust_domain: plan.domain.metadata.name.clone(),
         certificate: certificate(channel, name, plan, applied, world, served),
         pending_names: pending::names(channel, applied),
-        authority: record.and_then(authority),
+        authority: match record {
+            Some(record) => authority(record),
+            None => last_authority(channel, plan),
+        },
         keys,
         other_keys,
         connection_summary: Some(summary),
@@ -161,6 +164,13 @@ fn issued(plan: &Plan, leaf: &LeafFacts, served: Option<ServedStatus>) -> Certif
 /// Somebody else may have written this text.
 fn short(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
+}
+
+/// The authority that was told last, while the record cannot be read: that there was one must not be forgotten.
+fn last_authority(channel: &Channel, plan: &Plan) -> Option<AuthorityStatus> {
+    let old = channel.status.as_ref()?;
+    let same = old.id.as_deref() == Some(plan.id.as_str()) && old.trust_domain == plan.domain.metadata.name;
+    old.authority.clone().filter(|_| same)
 }
 
 fn authority(record: &ChannelRecord) -> Option<AuthorityStatus> {

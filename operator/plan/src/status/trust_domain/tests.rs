@@ -12,6 +12,8 @@ fn seen() -> Seen {
         vault: Some(VaultStatus { version: "2.7.2".into(), ..VaultStatus::default() }),
         reachable: Ok(()),
         shared: None,
+        store: Ok(None),
+        setup: None,
         guarded: Guards::InPlace,
         outdated: None,
         orphans: None,

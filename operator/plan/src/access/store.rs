@@ -1,0 +1,231 @@
+//! Whether the store in Vault is this trust domain's own. Where it is not, nothing is made and nothing is withdrawn: a
+//! store that was lost or mistaken looks like one in which nobody has anything.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    ADOPT_STORE_ANNOTATION, TrustDomain, condition,
+    names::{ChannelId, ChannelRef},
+};
+
+use crate::{
+    record::store::StoreRecord,
+    world::{World, fault::Fault},
+};
+
+/// The reasons for which a store is not the trust domain's own.
+pub const REASONS: [&str; 6] = [
+    "RecordsLost",
+    "StoreOfAnotherCluster",
+    "StoreOfAnotherDomain",
+    "StoreUnknown",
+    PENDING,
+    "RecordUnreadable",
+];
+
+/// Whose the store is cannot be told yet.
+pub const PENDING: &str = "StorePending";
+
+/// A Channel's record is gone.
+const LOST: &str = "RecordLost";
+
+/// The namespace whose UID names the cluster.
+pub const CLUSTER_NAMESPACE: &str = "kube-system";
+
+/// What was found in Vault.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The record of the store.
+    pub record: Option<StoreRecord>,
+    /// What puts the record of the store back, where somebody deleted it.
+    pub deleted: Option<String>,
+    /// The identities of Channels on record; needed only where there is no record of the store.
+    pub recorded: Vec<ChannelId>,
+}
+
+/// Whose a store was found to be.
+#[derive(Clone, Debug)]
+pub enum Ownership {
+    /// The trust domain's own.
+    Own {
+        /// Its id.
+        store_id: String,
+    },
+    /// The policy in Vault is of an earlier release: the record of the store can neither be read nor written.
+    SetupOutdated(Fault),
+    /// Not its own: nothing is done in it.
+    Not(Fault),
+}
+
+impl Ownership {
+    /// The id of the store, where it is the trust domain's own.
+    #[must_use]
+    pub fn store_id(&self) -> Option<&str> {
+        match self {
+            Self::Own { store_id } => Some(store_id),
+            Self::SetupOutdated(_) | Self::Not(_) => None,
+        }
+    }
+}
+
+/// What is to be done about a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is the trust domain's own.
+    Own {
+        /// Its id.
+        store_id: String,
+    },
+    /// It becomes so with this record.
+    Write(StoreRecord),
+    /// It is not, and nothing is done in it.
+    Not(Fault),
+}
+
+/// What a record that is written now would say beside what is there.
+#[derive(Clone, Debug)]
+pub struct New {
+    /// A random id.
+    pub store_id: String,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// Whether the store is the trust domain's own.
+pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> Standing {
+    let name = domain.metadata.name.as_deref().unwrap_or_default();
+    let uid = domain.metadata.uid.as_deref().unwrap_or_default();
+    let Some(cluster) = world.namespaces.get(CLUSTER_NAMESPACE).map(|facts| facts.uid.as_str()) else {
+        let message = format!("namespace {CLUSTER_NAMESPACE}, whose UID names the cluster, was not seen yet");
+        return Standing::Not(Fault::new(PENDING, message));
+    };
+    let known = domain.status.as_ref().and_then(|status| status.vault.as_ref()?.store_id.as_deref());
+    let fresh = || StoreRecord {
+        store_id: new.store_id.clone(),
+        trust_domain: name.to_owned(),
+        trust_domain_uid: uid.to_owned(),
+        cluster: cluster.to_owned(),
+        adopted_at: new.at,
+        replaces: known.or_else(|| Some(found.record.as_ref()?.store_id.as_str())).map(str::to_owned),
+    };
+    let problem = match &found.record {
+        Some(there) => of_record(there, name, cluster, known),
+        None => without_record(name, found, known, world),
+    };
+    let Some((reason, what)) = problem else {
+        return match &found.record {
+            None => Standing::Write(fresh()),
+            // The TrustDomain was made anew.
+            Some(there) if there.trust_domain_uid != uid => {
+                Standing::Write(StoreRecord { trust_domain_uid: uid.to_owned(), ..there.clone() })
+            }
+            Some(there) => Standing::Own { store_id: there.store_id.clone() },
+        };
+    };
+    let token = token(found.record.as_ref(), known);
+    let adopts = domain.metadata.annotations.as_ref().and_then(|all| all.get(ADOPT_STORE_ANNOTATION));
+    if adopts == Some(&token) {
+        // A new id: the annotation, which may stay, names another one from now on.
+        return Standing::Write(fresh());
+    }
+    Standing::Not(Fault::new(
+        reason,
+        format!(
+            "{what}: nothing is made, opened or withdrawn until this is put right. If this store is to be used from \
+             now on as it is, annotate TrustDomain {name} with \
+             {ADOPT_STORE_ANNOTATION}: {token}"
+        ),
+    ))
+}
+
+type Problem = (&'static str, String);
+
+fn of_record(there: &StoreRecord, name: &str, cluster: &str, known: Option<&str>) -> Option<Problem> {
+    if there.cluster != cluster {
+        let what = format!(
+            "the store in Vault belongs to the cluster whose kube-system has UID {}; here it is {cluster}",
+            there.cluster
+        );
+        return Some(("StoreOfAnotherCluster", what));
+    }
+    if there.trust_domain != name {
+        let what = format!("the store in Vault belongs to TrustDomain {}", there.trust_domain);
+        return Some(("StoreOfAnotherDomain", what));
+    }
+    // Until status has been written it still names the store that this one replaces.
+    let own = |known: &&str| *known == there.store_id || there.replaces.as_deref() == Some(*known);
+    let known = known.filter(|known| !own(known))?;
+    let what = format!("the store was {known}, and Vault has {} in its place: restore it", there.store_id);
+    Some(("RecordsLost", what))
+}
+
+fn without_record(name: &str, found: &Found, known: Option<&str>, world: &World) -> Option<Problem> {
+    let recorded = &found.recorded;
+    if let Some(known) = known {
+        let what = match &found.deleted {
+            Some(undelete) => format!("the record of store {known} was deleted in Vault: {undelete}"),
+            None => format!("Vault does not have store {known} any more: restore the key-value engine"),
+        };
+        return Some(("RecordsLost", what));
+    }
+    let (mut ours, mut issued) = (BTreeSet::new(), false);
+    for (channel, declared) in world.all_channels() {
+        let Some(facts) = world.namespaces.get(&channel.namespace) else { continue };
+        if facts.trust_domain.as_deref().is_some_and(|label| label != name) {
+            continue;
+        }
+        ours.insert(ChannelId::mint(&facts.uid, &channel.name));
+        let status = declared.status.as_ref();
+        issued |= status
+            .is_some_and(|status| status.authority.is_some() && status.trust_domain.as_deref() == Some(name));
+    }
+    match (recorded.is_empty(), issued) {
+        (true, false) => None,
+        (true, true) => {
+            let what = "Channels have a certificate authority, and Vault has no record of any: restore the key-value engine";
+            Some(("RecordsLost", what.to_owned()))
+        }
+        (false, _) if recorded.iter().any(|id| ours.contains(id)) => None,
+        (false, _) => {
+            let what = format!(
+                "the key-value engine has the records of {} Channels, and none of them is here",
+                recorded.len()
+            );
+            Some(("StoreUnknown", what))
+        }
+    }
+}
+
+/// What the annotation must say for the store to be adopted as it is now.
+fn token(there: Option<&StoreRecord>, known: Option<&str>) -> String {
+    match (there, known) {
+        (Some(there), _) => there.store_id.clone(),
+        (None, None) => "none".to_owned(),
+        (None, Some(known)) => format!("none-after-{known}"),
+    }
+}
+
+/// Whether a Channel that has no record had one under the same trust domain: its status tells of what was made for it.
+pub fn lost(channel: &ChannelRef, id: &ChannelId, world: &World) -> Option<Fault> {
+    let status = world.channel(channel)?.status.as_ref()?;
+    let label = world.namespaces.get(&channel.namespace)?.trust_domain.as_ref();
+    let told =
+        || condition::find(&status.conditions, condition::READY).is_some_and(|ready| ready.reason == LOST);
+    let had = status.id.as_deref() == Some(id.as_str())
+        && label.is_none_or(|label| status.trust_domain.as_ref() == Some(label))
+        && (status.authority.is_some() || !status.keys.is_empty() || told());
+    had.then(|| {
+        Fault::new(
+            LOST,
+            format!(
+                "Vault has no record channels/{id} of Channel {channel}, for which a certificate authority or keys were \
+                 made: nothing is made anew. Restore the record from a snapshot of Vault; or delete the Channel and apply \
+                 it again to begin anew"
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Whether a trust domain's store is its own: looked at before anything is done in it.
+
+use std::time::{Duration, Instant};
+
+use subrosa_crds::TrustDomain;
+use subrosa_plan::{
+    access::store::{self, Found, New, Ownership, Standing},
+    world::fault::Fault,
+};
+use subrosa_records::{
+    store::Entry,
+    vault::{RecordPath, VaultError},
+};
+
+use crate::{
+    context::Context,
+    observe::{DomainVault, vaults},
+};
+
+/// How long a Channel believes what was found; the reconcile of the TrustDomain looks more often.
+const BELIEVED: Duration = Duration::from_secs(60);
+/// How long it believes that the store is not its own: somebody may just have adopted it.
+const DOUBTED: Duration = Duration::from_secs(2);
+
+/// Whether anything may be done in the store, from memory where it was looked at lately.
+///
+/// # Errors
+/// When it is not the trust domain's own, or Vault does not say.
+pub async fn check(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
+    let mut known = vault.store.lock().await;
+    let found = match &*known {
+        Some((at, found)) if at.elapsed() < lasts(found) => found.clone(),
+        _ => look_again(ctx, domain, vault, &mut known).await?,
+    };
+    match found {
+        Ownership::Not(fault) => Err(fault),
+        Ownership::Own { .. } | Ownership::SetupOutdated(_) => Ok(()),
+    }
+}
+
+/// Looks at the store now.
+///
+/// # Errors
+/// When Vault does not say.
+pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<Ownership, Fault> {
+    let mut known = vault.store.lock().await;
+    look_again(ctx, domain, vault, &mut known).await
+}
+
+fn lasts(found: &Ownership) -> Duration {
+    match found {
+        Ownership::Not(_) => DOUBTED,
+        Ownership::Own { .. } | Ownership::SetupOutdated(_) => BELIEVED,
+    }
+}
+
+async fn look_again(
+    ctx: &Context,
+    domain: &TrustDomain,
+    vault: &DomainVault,
+    known: &mut Option<(Instant, Ownership)>,
+) -> Result<Ownership, Fault> {
+    match judged(ctx, domain, vault).await {
+        Ok(found) => {
+            let before = known.replace((Instant::now(), found.clone()));
+            if before.is_none_or(|(_, before)| before.store_id() != found.store_id()) {
+                vault.forget_all();
+            }
+            Ok(found)
+        }
+        // While Vault does not answer, what was its own is so still: whatever is asked of it fails by itself.
+        Err(error) => match known {
+            Some((_, found @ (Ownership::Own { .. } | Ownership::SetupOutdated(_)))) => Ok(found.clone()),
+            _ => Err(vault.fault(&error)),
+        },
+    }
+}
+
+async fn judged(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<Ownership, VaultError> {
+    let path = RecordPath::domain();
+    let outdated = |error: &VaultError| {
+        let message = vaults::fault(error).message;
+        Ownership::SetupOutdated(Fault::new(
+            "SetupOutdated",
+            format!("the store in Vault is not guarded: {message}"),
+        ))
+    };
+    let mut deleted = None;
+    let entry = match vault.stores.read(&path).await {
+        Ok(entry) => entry,
+        Err(error @ VaultError::PermissionDenied { .. }) => return Ok(outdated(&error)),
+        Err(error @ VaultError::Deleted { version, .. }) => {
+            deleted = Some(error.next_step());
+            Entry { record: None, version }
+        }
+        Err(error) if error.is_unreadable() => return Ok(Ownership::Not(vaults::fault(&error))),
+        Err(error) => return Err(error),
+    };
+    let recorded = match &entry.record {
+        Some(_) => Vec::new(),
+        None => vault.channel_records.list().await?,
+    };
+    let found = Found { record: entry.record, deleted, recorded };
+    let new = New { store_id: format!("{:032x}", rand::random::<u128>()), at: ctx.now() };
+    match ctx.cluster.read(|world| store::judge(domain, &found, &new, world)) {
+        Standing::Own { store_id } => Ok(Ownership::Own { store_id }),
+        Standing::Not(fault) => Ok(Ownership::Not(fault)),
+        Standing::Write(record) => {
+            let store_id = record.store_id.clone();
+            match vault.stores.put(&path, record, entry.version).await {
+                Ok(_) => {
+                    tracing::info!(
+                        domain = domain.metadata.name,
+                        store_id,
+                        "the store in Vault is this domain's own"
+                    );
+                    Ok(Ownership::Own { store_id })
+                }
+                Err(error @ VaultError::PermissionDenied { .. }) => Ok(outdated(&error)),
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
