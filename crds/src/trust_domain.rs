@@ -36,7 +36,8 @@ use crate::{
     printcolumn(name = "Channels", type_ = "integer", json_path = ".status.channels.total"),
     printcolumn(name = "Attention", type_ = "integer", json_path = ".status.channels.attention"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = rules::object_name(63, "a TrustDomain's name is a DNS label of at most 63 characters, because it is the SPIFFE trust domain and a label's value: shorten it and leave out dots")
+    validation = rules::object_name(63, "a TrustDomain's name is a DNS label of at most 63 characters, because it is the SPIFFE trust domain and a label's value: shorten it and leave out dots"),
+    validation = mounts_stay()
 )]
 #[serde(rename_all = "camelCase")]
 pub struct TrustDomainSpec {
@@ -74,6 +75,38 @@ pub struct TrustDomainSpec {
     pub retention_policies: Vec<String>,
     /// The network.
     pub network: Network,
+}
+
+/// The paths of the engines and of the auth mount of `object`, as a CEL expression.
+fn mounts(object: &str) -> String {
+    let or = |field: &str, name: &str, default: &str| {
+        let vault = format!("{object}.spec.vault");
+        format!(
+            "(has({vault}.{field}) && has({vault}.{field}.{name}) ? {vault}.{field}.{name} : '{default}')"
+        )
+    };
+    format!(
+        "[{}, {}, {}]",
+        or("mounts", "transit", "transit"),
+        or("mounts", "kv", "subrosa"),
+        or("auth.kubernetes", "mount", "kubernetes")
+    )
+}
+
+/// Keys and records stay where they are: what is at other mounts is another store. As long as none is known and no Channel
+/// was ready, nothing was made.
+fn mounts_stay() -> Rule {
+    let known = "(has(oldSelf.status) && has(oldSelf.status.vault) && has(oldSelf.status.vault.storeId))";
+    let ready = "(has(oldSelf.status) && has(oldSelf.status.channels) && oldSelf.status.channels.ready > 0)";
+    let moved = "has(self.spec.vault.movedFrom) && self.spec.vault.movedFrom == oldSelf.status.vault.storeId && \
+                 !(has(oldSelf.spec.vault.movedFrom) && oldSelf.spec.vault.movedFrom == self.spec.vault.movedFrom)";
+    let same = format!("{} == {}", mounts("self"), mounts("oldSelf"));
+    Rule::new(format!("{same} || ({known} ? {moved} : !{ready})"))
+        .message(
+            "mounts and the auth mount stay as they are, for keys and records are there: move them in Vault first, then \
+             write movedFrom: <status.vault.storeId> with the new mounts; remove a movedFrom of an earlier move before",
+        )
+        .field_path(".spec.vault")
 }
 
 /// The controller organisation.
@@ -115,6 +148,11 @@ pub struct VaultSpec {
     /// Where the engines are mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mounts: Option<VaultMounts>,
+    /// The store that was moved within Vault to these mounts: its id, as `status.vault.storeId` has it. Only with it may
+    /// mounts be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub moved_from: Option<String>,
     /// What the organisation does with Vault's snapshots; decides when a destruction is effective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots: Option<VaultSnapshots>,

@@ -15,14 +15,21 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use serde_json::{Value, json};
-use subrosa_crds::{TrustDomain, Violation, validate, validate::validate_kind};
+use subrosa_crds::{
+    TrustDomain, Violation, validate,
+    validate::{validate_change, validate_kind},
+};
 
 fn all_cases() -> Vec<Case> {
     cases::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases"))
 }
 
 fn judged(case: &Case) -> Vec<Violation> {
-    validate_kind(&case.kind, &case.manifest).unwrap_or_else(|| panic!("{}: no such kind", case.name))
+    let found = match &case.before {
+        Some(before) => validate_change(&case.kind, before, &case.manifest),
+        None => validate_kind(&case.kind, &case.manifest),
+    };
+    found.unwrap_or_else(|| panic!("{}: no such kind", case.name))
 }
 
 #[test]

@@ -102,6 +102,18 @@ pub fn validate_kind(kind: &str, object: &Value) -> Option<Vec<Violation>> {
     Some(KINDS.get(kind)?.validate(object))
 }
 
+/// What is wrong with changing `old`, which has its status, to `object` of the same `kind`; none when there is no such kind.
+pub fn validate_change(kind: &str, old: &Value, object: &Value) -> Option<Vec<Violation>> {
+    let kind = KINDS.get(kind)?;
+    let mut found = kind.validate(object);
+    if let (Value::Object(_), true) = (object, found.is_empty()) {
+        let (old, new) = (clean(Some(&kind.schema), old), clean(Some(&kind.schema), object));
+        kind.schema.check_rules(&new, Some(&old), "", true, &mut found);
+        found.sort();
+    }
+    Some(found)
+}
+
 // Compiling the rules takes longer than checking an object with them.
 static KINDS: LazyLock<BTreeMap<String, Kind>> =
     LazyLock::new(|| crate::all().into_iter().map(Kind::new).map(|kind| (kind.name.clone(), kind)).collect());

@@ -57,15 +57,22 @@ impl Node {
         self.properties.get(name).or(self.entries.as_deref())
     }
 
-    /// Runs the node's own rules on `value`, which stands at `path`. `sound` says that its structure,
-    /// down to the leaves, is right.
-    pub(super) fn check_rules(&self, value: &Value, path: &str, sound: bool, found: &mut Vec<Violation>) {
+    /// Runs the node's own rules on `value`, which stands at `path`; those about a change only where `old` is what it was.
+    /// `sound` says that its structure, down to the leaves, is right.
+    pub(super) fn check_rules(
+        &self,
+        value: &Value,
+        old: Option<&Value>,
+        path: &str,
+        sound: bool,
+        found: &mut Vec<Violation>,
+    ) {
         if let Value::String(text) = value {
             let failed = self.forms.iter().filter(|form| !form.expression.is_match(text));
             found.extend(failed.map(|form| Violation::new(path, Some(value), &*form.message)));
         }
         let Some(rules) = &self.rules else { return };
-        let Err(errors) = validate_compiled(rules, value, None) else { return };
+        let Err(errors) = validate_compiled(rules, value, old) else { return };
         for error in errors {
             // A rule that reads what is missing or of another type says nothing new. Where all is
             // there, a rule that does not evaluate is a refusal, as on the API server.

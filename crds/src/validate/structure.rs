@@ -34,7 +34,7 @@ pub(super) fn check(node: &Node, value: &Value, path: &str, found: &mut Vec<Viol
         found.push(Violation::new(path, Some(value), message));
     }
     let sound = found.len() == before;
-    node.check_rules(value, path, sound, found);
+    node.check_rules(value, None, path, sound, found);
 }
 
 fn wrong_type(schema: &JSONSchemaProps, value: &Value) -> Option<&'static str> {

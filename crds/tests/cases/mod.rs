@@ -17,6 +17,8 @@ pub struct Case {
     pub kind: String,
     /// The whole object.
     pub manifest: Value,
+    /// What it was before; none for one that is made.
+    pub before: Option<Value>,
     /// What is wrong with it; nothing for a case that is accepted.
     pub errors: Vec<Expected>,
     /// Whether the fault is a field nobody knows, which the API server says otherwise.
@@ -57,6 +59,7 @@ struct File {
 struct Accepted {
     name: String,
     manifest: Value,
+    before: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +69,7 @@ struct Rejected {
     of: Option<String>,
     change: Option<Value>,
     manifest: Option<Value>,
+    before: Option<Value>,
     #[serde(default)]
     unknown: bool,
     secret: Option<String>,
@@ -97,6 +101,7 @@ fn read(path: &Path) -> Vec<Case> {
         .map(|accepted| Case {
             name: format!("{}: {}", file.kind, accepted.name),
             kind: file.kind.clone(),
+            before: accepted.before.clone().map(|change| merged(&accepted.manifest, change)),
             manifest: accepted.manifest.clone(),
             errors: Vec::new(),
             unknown: false,
@@ -120,6 +125,7 @@ fn read(path: &Path) -> Vec<Case> {
         Case {
             name,
             kind: file.kind.clone(),
+            before: rejected.before.map(|change| merged(&manifest, change)),
             manifest,
             errors: rejected.errors,
             unknown: rejected.unknown,
@@ -127,6 +133,12 @@ fn read(path: &Path) -> Vec<Case> {
         }
     }));
     cases
+}
+
+fn merged(manifest: &Value, change: Value) -> Value {
+    let mut manifest = manifest.clone();
+    merge(&mut manifest, change);
+    manifest
 }
 
 // RFC 7396.

@@ -26,29 +26,57 @@ async fn the_api_server_judges_every_case_as_it_says() {
         );
         served.insert(crd.spec.names.kind.clone(), url);
     }
-    let post = async |kind: &str, manifest: &Value| -> (u16, Value) {
-        // Strict, as kubectl and GitOps tools ask for: a field nobody knows is refused, not dropped.
-        let url = format!("{}?dryRun=All&fieldValidation=Strict", served[kind]);
-        let request = Request::post(url).header("content-type", "application/json");
-        let answer =
-            client.send(request.body(serde_json::to_vec(manifest).unwrap().into()).unwrap()).await.unwrap();
+    let send = async |request: Request<Vec<u8>>| -> (u16, Value) {
+        let answer = client.send(request.map(Into::into)).await.unwrap();
         let status = answer.status().as_u16();
         let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
         (status, serde_json::from_slice(&body).unwrap_or_default())
     };
+    let post = async |kind: &str, manifest: &Value| -> (u16, Value) {
+        // Strict, as kubectl and GitOps tools ask for: a field nobody knows is refused, not dropped.
+        let url = format!("{}?dryRun=All&fieldValidation=Strict", served[kind]);
+        let request = Request::post(url).header("content-type", "application/json");
+        send(request.body(serde_json::to_vec(manifest).unwrap()).unwrap()).await
+    };
+    // What a case changes is there for the time of the change.
+    let change = async |case: &cases::Case, before: &Value| -> (u16, Value) {
+        let (all, name) = (&served[&case.kind], before["metadata"]["name"].as_str().unwrap());
+        let put = |url: String, mut object: Value, made: &Value| {
+            object["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"].clone();
+            let request = Request::put(url).header("content-type", "application/json");
+            request.body(serde_json::to_vec(&object).unwrap()).unwrap()
+        };
+        let create = Request::post(all).header("content-type", "application/json");
+        let (status, made) = send(create.body(serde_json::to_vec(before).unwrap()).unwrap()).await;
+        if status == 404 {
+            return (status, made);
+        }
+        assert_eq!(status, 201, "{}: {made}", case.name);
+        let (status, made) = send(put(format!("{all}/{name}/status"), before.clone(), &made)).await;
+        assert_eq!(status, 200, "{}: {made}", case.name);
+        let url = format!("{all}/{name}?dryRun=All&fieldValidation=Strict");
+        let answer = send(put(url, case.manifest.clone(), &made)).await;
+        let (status, gone) = send(Request::delete(format!("{all}/{name}")).body(Vec::new()).unwrap()).await;
+        assert_eq!(status, 200, "{}: {gone}", case.name);
+        answer
+    };
+    let judge = async |case: &cases::Case| match &case.before {
+        Some(before) => change(case, before).await,
+        None => post(&case.kind, &case.manifest).await,
+    };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/tests/cases");
     let mut wrong = Vec::new();
     for case in cases::load(&folder) {
-        let mut answer = post(&case.kind, &case.manifest).await;
+        let mut answer = judge(&case).await;
         // A kind just defined is served a moment later.
         while answer.0 == 404 {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            answer = post(&case.kind, &case.manifest).await;
+            answer = judge(&case).await;
         }
         let (status, body) = answer;
         let said = body["message"].as_str().unwrap_or_default();
         if case.errors.is_empty() {
-            if status != 201 {
+            if status != if case.before.is_some() { 200 } else { 201 } {
                 wrong.push(format!("{}: refused with {status}: {said}", case.name));
             }
             continue;

@@ -19,6 +19,7 @@ mod identity;
 mod issued;
 mod late;
 mod limited;
+mod moved;
 mod openssl;
 mod orphaned;
 mod outage;

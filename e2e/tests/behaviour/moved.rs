@@ -1,0 +1,94 @@
+//! Mounts stay where they are; after a move within Vault they are named anew, and everything goes on as before.
+
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use subrosa_crds::{TrustDomain, condition};
+use subrosa_e2e::installation::AUDIENCE;
+
+use crate::world::{DOMAIN, World, channel, says};
+
+const NS: &str = "cc-front";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_moves_within_vault_is_the_same() {
+    let mut world = World::start().await;
+    world.governed(NS).await;
+    world.service_account(NS, "voice").await;
+    let voice = json!({"workload": {"serviceAccountName": "voice"}, "dataClasses": ["chat-log"]});
+    world.apply(&channel(NS, "voice", voice)).await;
+    let status = world.whole(NS, "voice").await;
+    let cohort = &status.keys.iter().find(|key| key.state == "Current").unwrap().cohort;
+    let id = world.id(NS, "voice").await;
+    let key = format!("{id}.chat-log.{cohort}");
+    let sealed = json!({"plaintext": "YQ=="});
+    let sealed = world.env.openbao().request("POST", &format!("transit/encrypt/{key}"), Some(sealed)).await;
+    let ciphertext = sealed.unwrap()["data"]["ciphertext"].clone();
+    let files = world.files(NS, "voice").await.0;
+    let keys = world.keys(&id).await;
+    let store = store_id(&world.domain(|domain| says(domain, condition::READY).1 == "InForce").await);
+
+    // Two empty engines beside the first would be another store.
+    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
+    let elsewhere = json!({"spec": {"vault": {"mounts": {"kv": "subrosa2", "transit": "transit2"}}}});
+    let refused = domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(elsewhere)).await.unwrap_err();
+    assert!(refused.to_string().contains("mounts and the auth mount stay"), "{refused}");
+
+    world.stop_operator();
+    for mount in ["subrosa", "transit", "auth/kubernetes"] {
+        remount(&world, mount, &format!("{mount}2")).await;
+    }
+    world.installed.set_up_vault(&world.env, DOMAIN, "2").await.unwrap();
+    let mut moved = world.installed.further_domain(&world.env, DOMAIN, "2");
+    moved["spec"]["vault"]["movedFrom"] = json!(store);
+    world.apply(&moved).await;
+    world.start_operator().await;
+    let generation = domains.get(DOMAIN).await.unwrap().metadata.generation;
+    let seen = |domain: &TrustDomain| {
+        domain.status.as_ref().is_some_and(|status| status.observed_generation == generation)
+            && says(domain, condition::READY).1 == "InForce"
+    };
+    assert_eq!(store_id(&world.domain(seen).await), store);
+    world.whole(NS, "voice").await;
+    assert_eq!(world.files(NS, "voice").await.0, files, "the same certificate");
+    let bao = world.env.openbao();
+    let listed = bao.request("LIST", "transit2/keys", None).await.unwrap();
+    let theirs = listed["data"]["keys"].as_array().unwrap();
+    let theirs = theirs.iter().filter(|name| name.as_str().unwrap().starts_with(id.as_str())).count();
+    assert_eq!(theirs, keys.len(), "the same keys");
+    let body = json!({ "ciphertext": ciphertext });
+    let opened = bao.request("POST", &format!("transit2/decrypt/{key}"), Some(body)).await.unwrap();
+    assert_eq!(opened["data"]["plaintext"], "YQ==");
+    let jwt = world.env.service_account_token(NS, "voice", AUDIENCE).await.unwrap();
+    let token = bao.kubernetes_login("kubernetes2", "subrosa-workload", &jwt).await.unwrap();
+    let look = || async {
+        let body = json!({"plaintext": "YQ=="});
+        let path = format!("transit2/encrypt/{key}");
+        let (status, answer) = bao.request_as(&token, "POST", &path, Some(body)).await.unwrap();
+        if status == 200 { Ok(()) } else { Err(format!("{status} {answer}")) }
+    };
+    world.until("the workload has its access", look).await;
+
+    // What was allowed once is not allowed again.
+    let again = json!({"spec": {"vault": {"mounts": {"kv": "subrosa3"}}}});
+    let refused = domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(again)).await.unwrap_err();
+    assert!(refused.to_string().contains("mounts and the auth mount stay"), "{refused}");
+}
+
+fn store_id(domain: &TrustDomain) -> String {
+    domain.status.as_ref().unwrap().vault.as_ref().unwrap().store_id.clone().unwrap()
+}
+
+async fn remount(world: &World, from: &str, to: &str) {
+    let bao = world.env.openbao();
+    let answer = bao.request("POST", "sys/remount", Some(json!({"from": from, "to": to}))).await.unwrap();
+    let migration = answer["data"]["migration_id"].as_str().or(answer["migration_id"].as_str()).unwrap();
+    let path = format!("sys/remount/status/{migration}");
+    let done = || async {
+        let answer: Value = bao.request("GET", &path, None).await.map_err(|error| error.to_string())?;
+        if answer.to_string().contains("success") { Ok(()) } else { Err(answer.to_string()) }
+    };
+    world.until("the mount has moved", done).await;
+}
