@@ -172,6 +172,10 @@ pub struct ConnectionStatus {
     /// What to do next, by whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_step: Option<String>,
+    /// What the annotation `subrosa.dev/consents` of this Channel must have, `<namespace>=<UID>`, where the other end's
+    /// namespace was deleted and made anew and the new one is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consents: Option<String>,
 }
 
 /// One exception.

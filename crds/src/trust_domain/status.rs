@@ -52,6 +52,10 @@ pub struct VaultStatus {
     /// The store in its key-value engine: what is remembered there is this TrustDomain's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_id: Option<String>,
+    /// What the annotation `subrosa.dev/adopt-store` must say for the store that is there now to be used; only while it is
+    /// not this TrustDomain's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt_store: Option<String>,
     /// Whether it is reached without TLS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub insecure: bool,

@@ -19,7 +19,6 @@ mod identity;
 mod issued;
 mod late;
 mod limited;
-mod moved;
 mod openssl;
 mod orphaned;
 mod outage;

@@ -39,6 +39,7 @@ async fn a_recreated_namespace_awaits_consent_anew() {
     let uid = Api::<Namespace>::all(world.admin.clone()).get(WEB).await.unwrap().uid().unwrap();
     let wanted = format!("{CONSENTS_ANNOTATION}: {WEB}={uid}");
     assert!(entry.next_step.as_deref().is_some_and(|next| next.contains(&wanted)), "{entry:?}");
+    assert_eq!(entry.consents, Some(format!("{WEB}={uid}")));
     let closed = world.channel_policy(DATA, "db").await;
     assert_eq!(closed.ingress.unwrap_or_default().len(), 0, "it stays closed");
     let new =

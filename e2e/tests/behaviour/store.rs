@@ -1,5 +1,7 @@
 //! The store in Vault is lost, or another cluster's: nothing is made, nothing is withdrawn, until a person says so.
 
+mod moved;
+
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -59,15 +61,18 @@ async fn store_id(world: &World) -> String {
                 && status.and_then(|status| status.vault.as_ref()?.store_id.as_ref()).is_some()
         })
         .await;
-    domain.status.unwrap().vault.unwrap().store_id.unwrap()
+    let vault = domain.status.unwrap().vault.unwrap();
+    assert_eq!(vault.adopt_store, None);
+    vault.store_id.unwrap()
 }
 
 /// Does what the message of Ready says.
 async fn adopt(world: &World, domain: &TrustDomain) {
     let status = domain.status.as_ref().unwrap();
     let message = &condition::find(&status.conditions, condition::READY).unwrap().message;
-    let token = message.split(&format!("{ADOPT_STORE_ANNOTATION}: ")).nth(1).unwrap();
-    let patch = json!({"metadata": {"annotations": {ADOPT_STORE_ANNOTATION: token.trim()}}});
+    let token = status.vault.as_ref().unwrap().adopt_store.as_ref().unwrap();
+    assert!(message.ends_with(&format!("{ADOPT_STORE_ANNOTATION}: {token}")), "{message}");
+    let patch = json!({"metadata": {"annotations": {ADOPT_STORE_ANNOTATION: token}}});
     let domains: Api<TrustDomain> = Api::all(world.admin.clone());
     domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here changes a cluster; `vault-setup --apply` alone changes anything, and says each change.
 
+mod adopt;
 mod cluster;
 mod connect;
 mod crds;
@@ -66,6 +67,7 @@ enum Command {
     Explain(explain::Args),
     Render(render::Args),
     Connect(connect::Args),
+    Adopt(adopt::Args),
     Discover(discover::Args),
     VaultSetup(vault_setup::Args),
     Crds(crds::Args),
@@ -101,6 +103,7 @@ fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
         Command::Explain(args) => wait(explain::run(args, screen)),
         Command::Render(args) => render::run(args, screen),
         Command::Connect(args) => wait(connect::run(args, screen)),
+        Command::Adopt(args) => wait(adopt::run(args, screen)),
         Command::Discover(args) => wait(discover::run(args, screen)),
         Command::VaultSetup(args) => wait(vault_setup::run(args, screen)),
         Command::Crds(args) => crds::run(args, screen),

@@ -92,11 +92,12 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         (_, Some(Err(fault))) => (ctx.sweeps.last(&name).or(old), Err(fault.clone())),
         _ => (ctx.sweeps.last(&name).or(old), Ok(())),
     };
-    let (store, setup) = match found {
-        Some(Ok(Ownership::Own { store_id })) => (Ok(Some(store_id)), None),
-        Some(Ok(Ownership::SetupOutdated(fault))) => (Ok(None), Some(fault)),
-        Some(Ok(Ownership::Not(fault)) | Err(fault)) => (Err(fault), None),
-        None => (Ok(None), None),
+    let (store, adopt, setup) = match found {
+        Some(Ok(Ownership::Own { store_id })) => (Ok(Some(store_id)), None, None),
+        Some(Ok(Ownership::SetupOutdated(fault))) => (Ok(None), None, Some(fault)),
+        Some(Ok(Ownership::Not { fault, adopt })) => (Err(fault), adopt, None),
+        Some(Err(fault)) => (Err(fault), None, None),
+        None => (Ok(None), None, None),
     };
     // On a mount of another trust domain the keys and what is known of them are that one's.
     if let (Ok(vault), Ok(()), Ok(_), None) = (&vault, &reachable, &store, &shared) {
@@ -116,6 +117,7 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         reachable,
         shared,
         store,
+        adopt,
         setup,
         guarded,
         outdated,
@@ -143,6 +145,7 @@ async fn ask(vault: &DomainVault, domain: &TrustDomain) -> (Result<(), Fault>, O
         version: health.version.clone(),
         sealed: health.sealed,
         store_id: None,
+        adopt_store: None,
         insecure: domain.spec.vault.address.starts_with("http://"),
     };
     let fault = if health.sealed {
@@ -238,7 +241,7 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     }
     let vault = ctx.vaults.of(domain, &ctx.cluster).await?;
     // What is another's is not withdrawn, and what was lost cannot be: what its own Channels have is found by its effect.
-    if let Ownership::Not(fault) = store::look(ctx, domain, &vault).await? {
+    if let Ownership::Not { fault, .. } = store::look(ctx, domain, &vault).await? {
         if fault.reason == PENDING {
             return Err(fault);
         }

@@ -33,7 +33,7 @@ pub async fn check(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> 
         _ => look_again(ctx, domain, vault, &mut known).await?,
     };
     match found {
-        Ownership::Not(fault) => Err(fault),
+        Ownership::Not { fault, .. } => Err(fault),
         Ownership::Own { .. } | Ownership::SetupOutdated(_) => Ok(()),
     }
 }
@@ -49,7 +49,7 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
 
 fn lasts(found: &Ownership) -> Duration {
     match found {
-        Ownership::Not(_) => DOUBTED,
+        Ownership::Not { .. } => DOUBTED,
         Ownership::Own { .. } | Ownership::SetupOutdated(_) => BELIEVED,
     }
 }
@@ -93,7 +93,9 @@ async fn judged(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Res
             deleted = Some(error.next_step());
             Entry { record: None, version }
         }
-        Err(error) if error.is_unreadable() => return Ok(Ownership::Not(vaults::fault(&error))),
+        Err(error) if error.is_unreadable() => {
+            return Ok(Ownership::Not { fault: vaults::fault(&error), adopt: None });
+        }
         Err(error) => return Err(error),
     };
     let recorded = match &entry.record {
@@ -104,7 +106,7 @@ async fn judged(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Res
     let new = New { store_id: format!("{:032x}", rand::random::<u128>()), at: ctx.now() };
     match ctx.cluster.read(|world| store::judge(domain, &found, &new, world)) {
         Standing::Own { store_id } => Ok(Ownership::Own { store_id }),
-        Standing::Not(fault) => Ok(Ownership::Not(fault)),
+        Standing::Not { fault, adopt } => Ok(Ownership::Not { fault, adopt }),
         Standing::Write(record) => {
             let store_id = record.store_id.clone();
             match vault.stores.put(&path, record, entry.version).await {

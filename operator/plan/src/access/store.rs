@@ -55,7 +55,12 @@ pub enum Ownership {
     /// The policy in Vault is of an earlier release: the record of the store can neither be read nor written.
     SetupOutdated(Fault),
     /// Not its own: nothing is done in it.
-    Not(Fault),
+    Not {
+        /// Why not.
+        fault: Fault,
+        /// What the annotation must say for it to become so; none where that cannot be.
+        adopt: Option<String>,
+    },
 }
 
 impl Ownership {
@@ -64,7 +69,7 @@ impl Ownership {
     pub fn store_id(&self) -> Option<&str> {
         match self {
             Self::Own { store_id } => Some(store_id),
-            Self::SetupOutdated(_) | Self::Not(_) => None,
+            Self::SetupOutdated(_) | Self::Not { .. } => None,
         }
     }
 }
@@ -80,7 +85,12 @@ pub enum Standing {
     /// It becomes so with this record.
     Write(StoreRecord),
     /// It is not, and nothing is done in it.
-    Not(Fault),
+    Not {
+        /// Why not.
+        fault: Fault,
+        /// What the annotation must say for it to become so; none where that cannot be.
+        adopt: Option<String>,
+    },
 }
 
 /// What a record that is written now would say beside what is there.
@@ -98,7 +108,7 @@ pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> S
     let uid = domain.metadata.uid.as_deref().unwrap_or_default();
     let Some(cluster) = world.namespaces.get(CLUSTER_NAMESPACE).map(|facts| facts.uid.as_str()) else {
         let message = format!("namespace {CLUSTER_NAMESPACE}, whose UID names the cluster, was not seen yet");
-        return Standing::Not(Fault::new(PENDING, message));
+        return Standing::Not { fault: Fault::new(PENDING, message), adopt: None };
     };
     let known = domain.status.as_ref().and_then(|status| status.vault.as_ref()?.store_id.as_deref());
     let fresh = || StoreRecord {
@@ -129,14 +139,15 @@ pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> S
         // A new id: the annotation, which may stay, names another one from now on.
         return Standing::Write(fresh());
     }
-    Standing::Not(Fault::new(
+    let fault = Fault::new(
         reason,
         format!(
             "{what}: nothing is made, opened or withdrawn until this is put right. If this store is to be used from \
              now on as it is, annotate TrustDomain {name} with \
              {ADOPT_STORE_ANNOTATION}: {token}"
         ),
-    ))
+    );
+    Standing::Not { fault, adopt: Some(token) }
 }
 
 type Problem = (&'static str, String);

@@ -88,6 +88,8 @@ pub struct Connection {
     pub reason: Option<String>,
     /// What to do next, and who.
     pub next_step: Option<String>,
+    /// What the annotation of this Channel must have, where a namespace was made anew and the new one is meant.
+    pub consents: Option<String>,
 }
 
 impl Connection {

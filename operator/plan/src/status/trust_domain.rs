@@ -29,6 +29,8 @@ pub struct Seen {
     pub shared: Option<Fault>,
     /// The id of the store, where it is this trust domain's own; else why it is not.
     pub store: Result<Option<String>, Fault>,
+    /// What would make the store that is there its own, by a person's annotation.
+    pub adopt: Option<String>,
     /// What Vault's policies lack, if anything.
     pub setup: Option<Fault>,
     /// What is wrong with the admission policies, if anything.
@@ -123,7 +125,7 @@ fn vault_status(seen: &Seen, old: Option<&TrustDomainStatus>) -> Option<VaultSta
     let known = old.as_ref().and_then(|old| old.store_id.clone());
     let store_id = seen.store.clone().ok().flatten().or(known);
     let vault = seen.vault.clone().or_else(|| old.filter(|_| store_id.is_some()))?;
-    Some(VaultStatus { store_id, ..vault })
+    Some(VaultStatus { store_id, adopt_store: seen.adopt.clone(), ..vault })
 }
 
 /// What to say of records that cannot be read; nothing where all can.

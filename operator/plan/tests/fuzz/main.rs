@@ -233,6 +233,7 @@ fn take(
                 outdated: None,
                 shared: None,
                 store: Ok(None),
+                adopt: None,
                 setup: None,
                 unreadable: BTreeMap::new(),
                 orphans: Some(Orphans::default()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use subrosa_crds::{
-    Channel, ExternalParty,
+    CONSENTS_ANNOTATION, Channel, ExternalParty,
     channel::{Peer, PeerKind},
     common::{PortRange, Protocol},
     names::ChannelRef,
@@ -12,6 +12,7 @@ use subrosa_crds::{
 };
 
 use super::ends::End;
+use crate::cli::adopt;
 
 /// What is asked for.
 pub struct Request {
@@ -41,7 +42,7 @@ pub struct Known {
 pub struct Proposal {
     /// Where, or that nothing is missing.
     pub title: String,
-    /// What to add below `spec`.
+    /// What to add, below `spec` unless the title says otherwise.
     pub addition: Option<Value>,
     /// What else is to be known.
     pub hint: Option<String>,
@@ -57,10 +58,14 @@ pub fn propose(request: &Request, known: &Known) -> Result<Vec<Proposal>, String
             // One entry is the consent of both ends.
             Ok(vec![known.channel(to, Direction::Ingress, &request.to, &request.listeners)])
         }
-        (End::Channel(from), End::Channel(to)) => Ok(vec![
-            known.channel(from, Direction::Egress, &request.to, &request.listeners),
-            known.channel(to, Direction::Ingress, &request.from, &request.listeners),
-        ]),
+        (End::Channel(from), End::Channel(to)) => {
+            let entries = [
+                known.channel(from, Direction::Egress, &request.to, &request.listeners),
+                known.channel(to, Direction::Ingress, &request.from, &request.listeners),
+            ];
+            let consents = [known.consent(from, to), known.consent(to, from)];
+            Ok(entries.into_iter().chain(consents.into_iter().flatten()).collect())
+        }
         (End::Channel(from), End::Party(to)) => {
             if request.ports.is_empty() {
                 return Err(format!("which ports of ExternalParty {to}? Give --ports, such as --ports 443"));
@@ -90,6 +95,20 @@ pub fn propose(request: &Request, known: &Known) -> Result<Vec<Proposal>, String
 }
 
 impl Known {
+    /// What Channel `own` writes where the namespace of `other` was deleted and made anew.
+    fn consent(&self, own: &ChannelRef, other: &ChannelRef) -> Option<Proposal> {
+        let consents = adopt::annotation(self.channels.get(own)?, |namespace| namespace == other.namespace)?;
+        let title = format!(
+            "Channel {own}: namespace {} was deleted and made anew; if the new one is meant, write under metadata",
+            other.namespace
+        );
+        Some(Proposal {
+            title,
+            addition: Some(json!({"annotations": {CONSENTS_ANNOTATION: consents}})),
+            hint: None,
+        })
+    }
+
     /// What Channel `own` writes about `other`.
     fn channel(&self, own: &ChannelRef, direction: Direction, other: &End, listeners: &[String]) -> Proposal {
         let list = if direction == Direction::Ingress { "accepts" } else { "connectsTo" };

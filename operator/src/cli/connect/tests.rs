@@ -82,6 +82,23 @@ fn what_is_there_is_left_out_and_what_is_too_narrow_is_widened() {
 }
 
 #[test]
+fn consent_to_a_namespace_that_was_made_anew_is_an_annotation() {
+    let mut known = known(&[("cc-front", "voice", json!({})), ("cc-records", "recorder", json!({}))]);
+    let status = json!({"connections": [
+        {"name": "recorder", "direction": "Egress", "state": "AwaitingConsent", "consents": "cc-records=new"},
+    ]});
+    let voice = known.channels.get_mut(&ChannelRef::new("cc-front", "voice")).unwrap();
+    voice.status = Some(serde_json::from_value(status).unwrap());
+    let proposals = shown(propose(&request("voice", "cc-records/recorder"), &known).unwrap());
+    assert_eq!(proposals.len(), 3, "{proposals:?}");
+    assert!(
+        proposals[2].0.contains("Channel cc-front/voice: namespace cc-records was deleted"),
+        "{proposals:?}"
+    );
+    assert_eq!(proposals[2].1, json!({"annotations": {"subrosa.dev/consents": "cc-records=new"}}));
+}
+
+#[test]
 fn a_taken_name_is_not_taken_again() {
     let known = known(&[
         ("cc-front", "voice", json!({"connectsTo": [{"name": "db"}]})),

@@ -66,7 +66,7 @@ impl Case {
 
 fn reason(standing: &Standing) -> &str {
     match standing {
-        Standing::Not(fault) => &fault.reason,
+        Standing::Not { fault, .. } => &fault.reason,
         other => panic!("{other:?}"),
     }
 }
@@ -98,7 +98,8 @@ fn what_is_another_ones_is_left_alone_until_it_is_adopted() {
         let known = Some("beef");
         let standing = case(known, true, None).judge(Some(there.clone()), &[]);
         assert_eq!(reason(&standing), expected);
-        let Standing::Not(fault) = standing else { panic!("it is not ours") };
+        let Standing::Not { fault, adopt } = standing else { panic!("it is not ours") };
+        assert_eq!(adopt.as_ref(), Some(&there.store_id));
         assert!(
             fault.message.contains(&format!("{ADOPT_STORE_ANNOTATION}: {}", there.store_id)),
             "{fault:?}"

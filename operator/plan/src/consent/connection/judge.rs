@@ -43,6 +43,7 @@ struct Verdict {
     ports: Vec<PortRange>,
     reason: Option<String>,
     next_step: Option<String>,
+    consents: Option<String>,
 }
 
 impl Verdict {
@@ -53,11 +54,12 @@ impl Verdict {
             ports: Vec::new(),
             reason: Some(reason.into()),
             next_step: Some(next_step.into()),
+            consents: None,
         }
     }
 
     fn open(listeners: Vec<String>, ports: Vec<PortRange>) -> Self {
-        Self { state: State::Open, listeners, ports, reason: None, next_step: None }
+        Self { state: State::Open, listeners, ports, reason: None, next_step: None, consents: None }
     }
 }
 
@@ -72,8 +74,9 @@ impl Judge<'_> {
             PeerKind::ExternalParty => (Other::Party(peer.name.clone()), self.party(peer, direction)),
             PeerKind::Service => (Other::Service(peer.name.clone()), self.service(peer, direction)),
         };
-        let Verdict { state, listeners, ports, reason, next_step } = verdict;
-        Connection { name: peer.name.clone(), direction, other, state, listeners, ports, reason, next_step }
+        let Verdict { state, listeners, ports, reason, next_step, consents } = verdict;
+        let name = peer.name.clone();
+        Connection { name, direction, other, state, listeners, ports, reason, next_step, consents }
     }
 
     fn channel(&self, mine: &Peer, direction: Direction, other: &ChannelRef) -> Verdict {
@@ -174,18 +177,19 @@ impl Judge<'_> {
         if recorded == now || consents_anew(self.channel, &other.namespace, now) {
             return None;
         }
-        Some(Verdict::not_open(
+        let consents = format!("{}={now}", other.namespace);
+        let verdict = Verdict::not_open(
             State::AwaitingConsent,
             format!(
                 "namespace {} was deleted and made anew: this Channel consented to the one before",
                 other.namespace
             ),
             format!(
-                "if the new one is meant, annotate this Channel with {}: {}={now}",
+                "if the new one is meant, annotate this Channel with {}: {consents}",
                 subrosa_crds::CONSENTS_ANNOTATION,
-                other.namespace
             ),
-        ))
+        );
+        Some(Verdict { consents: Some(consents), ..verdict })
     }
 
     /// A declaration that is older than the one by which a connection was opened before opens nothing.

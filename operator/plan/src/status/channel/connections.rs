@@ -56,6 +56,7 @@ pub(super) fn connections(
                 direction: connection.direction.as_str().to_owned(),
                 listeners: connection.listeners.clone(),
                 state: state.as_str().to_owned(),
+                consents: connection.consents.clone().filter(|_| state == State::AwaitingConsent),
                 next_step: waits_for
                     .as_ref()
                     .map(|waits| waits.next_step.clone())

@@ -13,6 +13,7 @@ fn seen() -> Seen {
         reachable: Ok(()),
         shared: None,
         store: Ok(None),
+        adopt: None,
         setup: None,
         guarded: Guards::InPlace,
         outdated: None,

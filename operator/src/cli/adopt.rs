@@ -1,0 +1,160 @@
+//! `subrosa adopt`: what to write where a person has to say that something is meant: a store in Vault that is another's or
+//! new, and namespaces that were deleted and made anew.
+
+use anyhow::Result;
+use kube::ResourceExt as _;
+use subrosa_crds::{ADOPT_STORE_ANNOTATION, CONSENTS_ANNOTATION, Channel, TrustDomain, condition};
+
+use super::{
+    cluster::{Seen, Target},
+    exit::Exit,
+    harmless,
+    output::Screen,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  subrosa adopt                       # the store in Vault, where a TrustDomain says that it is not its own
+  subrosa adopt oosterlinde           # of this TrustDomain alone
+  subrosa adopt --consents            # after a restore: namespaces that were made anew, for all Channels
+  subrosa adopt --consents -n cc-web  # for the Channels of this namespace
+
+Nothing is changed: read what is printed, and run what is meant.";
+
+/// Prints the annotations that adopt a store in Vault, or namespaces that were made anew
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Only of this TrustDomain
+    #[arg(value_name = "TRUSTDOMAIN", conflicts_with = "consents")]
+    domain: Option<String>,
+    /// Consents of Channels to namespaces that were deleted and made anew
+    #[arg(long)]
+    consents: bool,
+    /// Only the Channels of this namespace
+    #[arg(short, long, requires = "consents")]
+    namespace: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the cluster cannot be read.
+pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
+    let seen = args.target.connect().await?.see(args.namespace.as_deref()).await?;
+    let text = if args.consents { consents(&seen) } else { stores(&seen, args.domain.as_deref()) };
+    if text.is_empty() {
+        let nothing = match args.consents {
+            true => "no Channel waits for its consent to a namespace that was made anew",
+            false => "no TrustDomain waits for a store to be adopted",
+        };
+        screen.say(nothing)?;
+    }
+    screen.print(&text)?;
+    Ok(Exit::Done)
+}
+
+fn stores(seen: &Seen, only: Option<&str>) -> String {
+    let asked = |domain: &&TrustDomain| only.is_none_or(|only| domain.name_any() == only);
+    seen.domains.iter().filter(asked).filter_map(store).collect()
+}
+
+/// What a person reads and runs for one TrustDomain.
+fn store(domain: &TrustDomain) -> Option<String> {
+    let status = domain.status.as_ref()?;
+    let wanted = status.vault.as_ref()?.adopt_store.as_ref()?;
+    let ready = condition::find(&status.conditions, condition::READY);
+    let why = ready.map(|ready| format!("{}: {}", ready.reason, ready.message)).unwrap_or_default();
+    let name = domain.name_any();
+    Some(format!(
+        "# TrustDomain {name}: {}\nkubectl annotate trustdomain {name} --overwrite {ADOPT_STORE_ANNOTATION}={}\n",
+        harmless(&why),
+        harmless(wanted),
+    ))
+}
+
+fn consents(seen: &Seen) -> String {
+    let all = seen.channels.iter().filter_map(|channel| {
+        let wanted = annotation(channel, |_| true)?;
+        let (namespace, name) = (channel.namespace().unwrap_or_default(), channel.name_any());
+        Some(format!(
+            "kubectl annotate channel -n {namespace} {name} --overwrite {CONSENTS_ANNOTATION}={}\n",
+            harmless(&wanted)
+        ))
+    });
+    all.collect()
+}
+
+/// The annotation with which `channel` consents to the namespaces that were made anew and satisfy `wanted`, with what it
+/// consents to already; none where it waits for no such consent.
+pub fn annotation(channel: &Channel, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    let connections = &channel.status.as_ref()?.connections;
+    let mut anew: Vec<(&str, &str)> = connections
+        .iter()
+        .filter_map(|connection| connection.consents.as_deref()?.split_once('='))
+        .filter(|(namespace, _)| wanted(namespace))
+        .collect();
+    anew.sort_unstable();
+    anew.dedup();
+    if anew.is_empty() {
+        return None;
+    }
+    let there = channel.metadata.annotations.as_ref().and_then(|all| all.get(CONSENTS_ANNOTATION));
+    let kept =
+        there.into_iter().flat_map(|text| text.split([',', ' '])).filter_map(|one| one.split_once('='));
+    let kept = kept.filter(|(namespace, _)| anew.iter().all(|(other, _)| other != namespace));
+    let all: Vec<_> =
+        kept.chain(anew.iter().copied()).map(|(namespace, uid)| format!("{namespace}={uid}")).collect();
+    Some(all.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::testing::voice;
+
+    fn waiting(there: Option<&str>) -> Channel {
+        let mut channel = serde_json::to_value(voice()).unwrap();
+        channel["status"]["connections"][1]["consents"] = json!("cc-records=new");
+        if let Some(there) = there {
+            channel["metadata"]["annotations"][CONSENTS_ANNOTATION] = json!(there);
+        }
+        serde_json::from_value(channel).unwrap()
+    }
+
+    #[test]
+    fn consents_are_added_to_those_that_are_there() {
+        assert_eq!(annotation(&voice(), |_| true), None);
+        assert_eq!(annotation(&waiting(None), |_| true).unwrap(), "cc-records=new");
+        let both = annotation(&waiting(Some("cc-web=1, cc-records=old")), |_| true).unwrap();
+        assert_eq!(both, "cc-web=1,cc-records=new");
+        assert_eq!(annotation(&waiting(None), |namespace| namespace == "cc-web"), None);
+        let seen = Seen { channels: vec![voice(), waiting(None)], ..Seen::default() };
+        assert_eq!(
+            consents(&seen),
+            "kubectl annotate channel -n cc-front voice --overwrite subrosa.dev/consents=cc-records=new\n"
+        );
+    }
+
+    #[test]
+    fn a_store_is_adopted_by_the_id_that_status_has() {
+        let domain = |adopt: serde_json::Value| -> TrustDomain {
+            let mut domain = serde_json::to_value(crate::cli::testing::domain()).unwrap();
+            domain["status"]["vault"] = json!({"version": "2.7.2", "sealed": false, "adoptStore": adopt});
+            serde_json::from_value(domain).unwrap()
+        };
+        let seen = Seen { domains: vec![domain(json!("beef"))], ..Seen::default() };
+        let text = stores(&seen, None);
+        assert!(
+            text.ends_with(" --overwrite subrosa.dev/adopt-store=beef\n")
+                && text.starts_with("# TrustDomain "),
+            "{text}"
+        );
+        assert_eq!(stores(&seen, Some("another")), "");
+        assert_eq!(stores(&Seen { domains: vec![domain(json!(null))], ..Seen::default() }, None), "");
+    }
+}
