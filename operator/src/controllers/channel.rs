@@ -21,6 +21,9 @@ use crate::{
 /// How long to wait for whoever works on the same Channel.
 const MOMENT: Duration = Duration::from_millis(250);
 
+/// How soon to look again at a Channel whose first status waits, should nothing wake it.
+const HELD: Duration = Duration::from_secs(2);
+
 /// Reconciles one Channel.
 pub fn reconcile(channel: Arc<Channel>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
     // From here on nobody sees what the preset left to be filled in; only status is ever written of it.
@@ -90,9 +93,10 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
     };
     // One status instead of two where the peer is being made at the same time. Its policy wakes this one.
     let told = outcome.as_ref().is_ok_and(|outcome| outcome.news.is_empty());
-    if told && !failed && status::opens_at_once(channel, &status, now) {
+    let held = || ctx.cluster.read(|world| status::opens_at_once(channel, &name, &status, world, now));
+    if told && !failed && held() {
         ctx.metrics.reconciled("Channel", failed);
-        return Action::requeue(MOMENT);
+        return Action::requeue(HELD);
     }
     report(ctx, channel, &status, outcome.as_ref().ok()).await;
     let written = ctx.reporter.status(channel, channel.status.as_ref(), &status).await;

@@ -1,59 +1,86 @@
 //! Whether a first status can wait for the moment that a new peer needs.
 
 use jiff::{SignedDuration, Timestamp};
-use subrosa_crds::{Channel, ChannelStatus};
+use subrosa_crds::{Channel, ChannelStatus, names::ChannelRef};
 
-use crate::consent::connection::State;
+use crate::{
+    consent::connection::State,
+    world::{World, peers_of},
+};
 
-/// How young a Channel is whose first status waits; Kubernetes tells the time of a creation in whole seconds.
-const YOUNG: SignedDuration = SignedDuration::from_secs(2);
+/// For how long after a Channel was made its first status may wait. Where hundreds are made at once it takes as long
+/// until the second of a pair has its turn.
+const YOUNG: SignedDuration = SignedDuration::from_secs(30);
 
-/// Whether `status` would be the first of a Channel that was just made, and one of its connections is agreed by both
-/// ends and not in force yet: then the peer is most likely being made as well, and the next status tells of both.
+/// Whether `status` would be the first of a Channel that was just made, one of its connections is agreed by both ends
+/// and not in force yet, and a peer is there that has no status either: it is being made as well, and the next status
+/// tells of both.
 #[must_use]
-pub fn opens_at_once(channel: &Channel, status: &ChannelStatus, now: Timestamp) -> bool {
+pub fn opens_at_once(
+    channel: &Channel,
+    name: &ChannelRef,
+    status: &ChannelStatus,
+    world: &World,
+    now: Timestamp,
+) -> bool {
     let created = channel.metadata.creation_timestamp.as_ref().map(|created| created.0);
     let young = created.is_some_and(|created| {
         let age = now.duration_since(created);
         !age.is_negative() && age < YOUNG
     });
     let agreed = State::Closed.as_str();
-    channel.status.is_none() && young && status.connections.iter().any(|one| one.state == agreed)
+    let being_made =
+        |peer: ChannelRef| peer != *name && world.channel(&peer).is_some_and(|peer| peer.status.is_none());
+    channel.status.is_none()
+        && young
+        && status.connections.iter().any(|one| one.state == agreed)
+        && peers_of(channel, name).any(being_made)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
     use crate::testing;
 
-    #[test]
-    fn only_a_first_status_waits_only_for_a_peer_and_only_for_a_moment() {
-        let new: Channel = testing::read(json!({
+    fn channel(name: &str, peer: &str) -> Channel {
+        testing::read(json!({
             "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
-            "metadata": {"name": "voice", "namespace": "cc-front", "creationTimestamp": "2026-11-22T12:00:00Z"},
-            "spec": {"workload": {"selector": {"matchLabels": {"app": "voice"}}}},
-        }));
+            "metadata": {"name": name, "namespace": "cc-front", "creationTimestamp": "2026-11-22T12:00:00Z"},
+            "spec": {"workload": {"selector": {"matchLabels": {"app": name}}}, "connectsTo": [{"name": peer}]},
+        }))
+    }
+
+    #[test]
+    fn only_a_first_status_waits_only_for_a_peer_that_has_none_and_not_for_long() {
+        let (voice, ivr) = (ChannelRef::new("cc-front", "voice"), ChannelRef::new("cc-front", "ivr"));
+        let new = channel("voice", "ivr");
+        let mut world = World::default();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let with = |state: &str| -> ChannelStatus {
             testing::read(json!({"connections": [{"name": "ivr", "direction": "Ingress", "state": state}]}))
         };
         let soon = at("2026-11-22T12:00:01.5Z");
-        assert!(opens_at_once(&new, &with("Closed"), soon));
+        let waits = |channel: &Channel, state: &str, world: &World, now| {
+            opens_at_once(channel, &voice, &with(state), world, now)
+        };
+        assert!(!waits(&new, "Closed", &world, soon), "there is no such peer");
+        world.put_channel(&ivr, Some(Arc::new(channel("ivr", "voice"))));
+        assert!(waits(&new, "Closed", &world, soon));
         for state in ["Open", "AwaitingConsent", "NotFound", "Refused", "Closing"] {
-            assert!(!opens_at_once(&new, &with(state), soon), "{state} does not pass by itself");
+            assert!(!waits(&new, state, &world, soon), "{state} does not pass by itself");
         }
-        assert!(!opens_at_once(&new, &ChannelStatus::default(), soon));
-        assert!(
-            !opens_at_once(&new, &with("Closed"), at("2026-11-22T12:00:02Z")),
-            "a peer that takes longer is told"
-        );
-        assert!(
-            !opens_at_once(&new, &with("Closed"), at("2026-11-22T11:59:59Z")),
-            "clocks that disagree wait for nobody"
-        );
-        let told = Channel { status: Some(ChannelStatus::default()), ..new };
-        assert!(!opens_at_once(&told, &with("Closed"), soon));
+        let late = at("2026-11-22T12:00:30Z");
+        assert!(!waits(&new, "Closed", &world, late), "a peer that takes longer is told");
+        let before = at("2026-11-22T11:59:59Z");
+        assert!(!waits(&new, "Closed", &world, before), "clocks that disagree wait for nobody");
+        let told = Channel { status: Some(ChannelStatus::default()), ..new.clone() };
+        assert!(!waits(&told, "Closed", &world, soon));
+        let there = Channel { status: Some(ChannelStatus::default()), ..channel("ivr", "voice") };
+        world.put_channel(&ivr, Some(Arc::new(there)));
+        assert!(!waits(&new, "Closed", &world, soon), "the peer has said what it waits for");
     }
 }
