@@ -56,11 +56,14 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
 }
 
 /// What is known of the store: Channels wait for its being the domain's own.
-fn store(domain: &Option<Arc<TrustDomain>>) -> (Option<&str>, Option<&str>) {
+fn store(domain: &Option<Arc<TrustDomain>>) -> (Option<&str>, Option<&str>, Option<&str>) {
     let status = domain.as_ref().and_then(|domain| domain.status.as_ref());
     let ready = status.and_then(|status| condition::find(&status.conditions, condition::READY));
     let problem = ready.map(|ready| ready.reason.as_str()).filter(|reason| store::REASONS.contains(reason));
-    (status.and_then(|status| status.vault.as_ref()?.store_id.as_deref()), problem)
+    let vault = status.and_then(|status| status.vault.as_ref());
+    let ids = vault.map(|vault| (vault.store_id.as_deref(), vault.adopt_store.as_deref()));
+    let (known, there) = ids.unwrap_or_default();
+    (known, there, problem)
 }
 
 fn adopts(domain: &Option<Arc<TrustDomain>>) -> Option<&String> {

@@ -234,13 +234,13 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
     let bad = stalled
         .iter()
         .chain(&outdated)
+        .chain(&store)
         .chain(
             [&reachable, &guarded, &keys_intact]
                 .into_iter()
                 // While older keys wait to be looked at, what is in force is in force.
                 .filter(|one| one.truth == Truth::False && !(chosen && one.reason == "SwitchedOff")),
         )
-        .chain(&store)
         .chain(&unreadable)
         .next();
     let ready = match bad {

@@ -207,3 +207,27 @@ fn a_domain_that_shares_a_mount_is_stalled() {
     ];
     assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
 }
+
+#[test]
+fn a_store_that_is_not_its_own_comes_first_and_what_was_known_stays_known() {
+    let mut domain = (*Scene::new().world.domains[DOMAIN]).clone();
+    let own = Seen { store: Ok(Some("beef".into())), ..seen() };
+    domain.status = Some(status(&domain, &own, now()));
+    let vault = |status: &TrustDomainStatus| {
+        let vault = status.vault.clone().unwrap();
+        (vault.store_id, vault.adopt_store)
+    };
+    let known = Some("beef".to_owned());
+    assert_eq!(vault(domain.status.as_ref().unwrap()), (known.clone(), None));
+    let other = Seen {
+        store: Err(Fault::new("StoreOfAnotherCluster", "it belongs to another")),
+        adopt: Some("dead".into()),
+        guarded: Guards::NotInPlace("a policy is edited".into()),
+        ..seen()
+    };
+    let told = status(&domain, &other, now());
+    assert_eq!(find(&told.conditions, condition::READY).unwrap().reason, "StoreOfAnotherCluster");
+    assert_eq!(vault(&told), (known.clone(), Some("dead".into())));
+    let away = Seen { vault: None, reachable: Err(Fault::new("VaultUnreachable", "")), ..seen() };
+    assert_eq!(vault(&status(&domain, &away, now())), (known, None), "Vault cannot be asked");
+}
