@@ -16,6 +16,9 @@ const BELIEVED: Duration = Duration::from_secs(3600);
 /// How long after a list that failed none is tried: until then everything is read.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// How long a list may take. What is withdrawn while Vault does not answer waits for a read already, and not for two.
+const PROMPT: Duration = Duration::from_secs(2);
+
 /// The identities of a list, and those of which records were written since.
 #[derive(Default)]
 pub(crate) struct Listed {
@@ -54,15 +57,15 @@ impl Listed {
             return !may_have;
         }
         let begun = Instant::now();
-        let names = kv.list(folder).await;
+        let names = tokio::time::timeout(PROMPT, kv.list(folder)).await;
         let mut state = self.state();
         match names {
-            Ok(names) => {
+            Ok(Ok(names)) => {
                 state.known.extend(names.iter().map(|name| self::hash(name)));
                 (state.listed, state.failed) = (Some(begun), None);
             }
             // Vault may be set up for a release that listed nothing.
-            Err(_) => state.failed = Some(begun),
+            Ok(Err(_)) | Err(_) => state.failed = Some(Instant::now()),
         }
         state.may_have(hash) == Some(false)
     }
