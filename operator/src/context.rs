@@ -11,37 +11,16 @@ use std::{
 
 use jiff::Timestamp;
 use kube::Client;
-use subrosa_crds::names::{ChannelId, ChannelRef};
+use subrosa_crds::names::ChannelId;
 use subrosa_plan::status::trust_domain::Swept;
 
 use crate::{
     grants::Installation,
-    observe::{
-        Cluster, Surroundings, Vaults,
-        definitions::Definitions,
-        probe::Prober,
-        watch::{ObjectKey, Refresh},
-    },
+    kinds::Subject,
+    observe::{Cluster, Surroundings, Vaults, definitions::Definitions, probe::Prober, watch::Refresh},
     pending::Pending,
     report::{Reporter, metrics::Metrics},
 };
-
-/// Something that should be looked at again.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Subject {
-    /// A Channel.
-    Channel(ChannelRef),
-    /// A namespace.
-    Namespace(String),
-    /// A TrustDomain.
-    Domain(String),
-    /// An ExternalParty.
-    Party(String),
-    /// A RetentionPolicy.
-    Retention(String),
-    /// A PodCertificateRequest.
-    Request(ObjectKey),
-}
 
 /// What every reconcile is given.
 pub struct Context {

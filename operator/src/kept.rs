@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::ResourceExt as _;
 use subrosa_crds::names::{ChannelId, ChannelRef};
 use subrosa_plan::world::World;
 
-use crate::context::{Context, Subject};
+use crate::{
+    context::Context,
+    kinds::{self, Registered, Subject},
+};
 
 /// After how many deletions [`tidy`] is due.
 const DELETIONS: usize = 100;
@@ -22,40 +24,15 @@ pub struct Deletions(usize);
 impl Deletions {
     /// Looks whether something that was woken is gone.
     pub fn look(&mut self, ctx: &Context, subject: &Subject) {
-        if ctx.cluster.read(|world| is_there(world, subject)) {
+        if ctx.cluster.read(|world| subject.is_there(world)) {
             return;
         }
-        forget(ctx, subject);
+        subject.forget(ctx);
         self.0 += 1;
         if self.0 >= DELETIONS {
             self.0 = 0;
             tidy(ctx);
         }
-    }
-}
-
-/// Whether the object is there, as far as the watches have told.
-fn is_there(world: &World, subject: &Subject) -> bool {
-    match subject {
-        Subject::Channel(name) => world.channel(name).is_some(),
-        Subject::Namespace(name) => world.namespaces.contains_key(name),
-        Subject::Domain(name) => world.domains.contains_key(name),
-        Subject::Party(name) => world.parties.contains_key(name),
-        Subject::Retention(name) => world.retention.contains_key(name),
-        Subject::Request(key) => {
-            world.requests.get(&key.namespace).is_some_and(|requests| requests.contains_key(&key.name))
-        }
-    }
-}
-
-/// Drops what is kept of an object that is gone.
-fn forget(ctx: &Context, subject: &Subject) {
-    ctx.failures.clear(subject);
-    match subject {
-        Subject::Channel(name) => ctx.prober.expect(name, None),
-        Subject::Namespace(name) => ctx.cluster.forget(name),
-        Subject::Domain(name) => ctx.sweeps.forget(name),
-        Subject::Party(_) | Subject::Retention(_) | Subject::Request(_) => {}
     }
 }
 
@@ -68,17 +45,17 @@ fn tidy(ctx: &Context) {
     ctx.cluster.keep();
     let subjects = ctx.failures.subjects();
     let gone: Vec<_> =
-        ctx.cluster.read(|world| subjects.into_iter().filter(|subject| !is_there(world, subject)).collect());
+        ctx.cluster.read(|world| subjects.into_iter().filter(|subject| !subject.is_there(world)).collect());
     gone.iter().for_each(|subject| ctx.failures.clear(subject));
 }
 
 /// The UIDs of everything that has a status of ours.
 fn uids(world: &World) -> BTreeSet<String> {
-    let channels = world.channels.values().flat_map(|all| all.values()).filter_map(|one| one.uid());
-    let domains = world.domains.values().filter_map(|one| one.uid());
-    let parties = world.parties.values().filter_map(|one| one.uid());
-    let policies = world.retention.values().filter_map(|one| one.uid());
-    channels.chain(domains).chain(parties).chain(policies).collect()
+    let of_kind = |one: &Registered| {
+        let keys = (one.all)(world).into_iter();
+        keys.filter_map(|key| (one.uid)(world, &key)).collect::<Vec<_>>()
+    };
+    kinds::ALL.iter().flat_map(of_kind).collect()
 }
 
 /// The identities of every Channel there is.
@@ -109,13 +86,14 @@ mod tests {
 
     use kube::{Client, client::Body};
     use serde_json::json;
-    use subrosa_crds::{Channel, ChannelStatus};
+    use subrosa_crds::{Channel, ChannelStatus, ExternalParty};
 
     use super::*;
     use crate::{
         changes,
         context::{Failures, Sweeps, UnderWay},
         grants::Installation,
+        kinds::NamespaceMeta,
         observe::{
             Binding, Cluster, Surroundings, Vaults,
             definitions::Definitions,
@@ -169,7 +147,7 @@ mod tests {
     async fn come_and_go(ctx: &Context, deletions: &mut Deletions, round: u32) {
         let (namespace, name) = (format!("n-{round}"), format!("c-{round}"));
         let made = channel(&namespace, &name, &format!("uid-{round}"));
-        let subject = Subject::Channel(ChannelRef::new(&namespace, &name));
+        let subject = Subject::of::<Channel>(ChannelRef::new(&namespace, &name));
         let (here, secret) = (key(&namespace, &name), key(&namespace, &format!("{name}-mtls")));
         ctx.cluster.write(|world| {
             let _ = changes::channel::seen(world, Change::Applied(here.clone(), Arc::clone(&made)));
@@ -189,7 +167,7 @@ mod tests {
             changes::channel::seen(world, Change::Gone(here))
         });
         assert!(woken.contains(&subject));
-        let gone = woken.into_iter().chain([Subject::Namespace(namespace.clone())]);
+        let gone = woken.into_iter().chain([Subject::of::<NamespaceMeta>(namespace.clone())]);
         gone.for_each(|subject| deletions.look(ctx, &subject));
         // A reconcile that was under way.
         leave().await;
@@ -218,7 +196,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_there_is_kept() {
         let ctx = context();
-        let subject = Subject::Channel(ChannelRef::new("n", "c"));
+        let subject = Subject::of::<Channel>(ChannelRef::new("n", "c"));
         let made = channel("n", "c", "uid");
         ctx.cluster.write(|world| {
             let _ = changes::channel::seen(world, Change::Applied(key("n", "c"), Arc::clone(&made)));
@@ -230,7 +208,7 @@ mod tests {
         ctx.reporter.status(made.as_ref(), None, &ChannelStatus::default()).await.unwrap();
         let mut deletions = Deletions::default();
         for round in 0..500 {
-            deletions.look(&ctx, &Subject::Party(format!("p-{round}")));
+            deletions.look(&ctx, &Subject::of::<ExternalParty>(format!("p-{round}")));
             deletions.look(&ctx, &subject);
         }
         let counts = counts(&ctx);

@@ -1,7 +1,6 @@
 //! The operator: watches, queues, controllers and the small server beside them.
 
 use std::{
-    fmt::Debug,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -9,19 +8,11 @@ use std::{
 
 use anyhow::Context as _;
 use k8s_openapi::api::{
-    certificates::v1::PodCertificateRequest,
-    core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount},
+    core::v1::{ConfigMap, Pod, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };
-use kube::{
-    Api, Resource,
-    api::PartialObjectMeta,
-    runtime::{controller::Config, reflector, reflector::ObjectRef, watcher},
-};
-use serde::de::DeserializeOwned;
-use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
-use subrosa_plan::world::World;
+use kube::{Api, api::PartialObjectMeta};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -30,13 +21,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    changes::{self, related},
-    context::{Context, Failures, Subject, Sweeps, UnderWay},
-    controllers::{
-        self, Reconcile, channel, external_party, namespace, pod_certificate_request, retention_policy,
-        trust_domain,
-    },
+    changes::related,
+    context::{Context, Failures, Sweeps, UnderWay},
     grants::{Installation, rbac},
+    kinds::{self, Subject, start::Start},
     lead::{self, Campaign, Leadership, TokenAccessors},
     logging,
     observe::{
@@ -45,10 +33,9 @@ use crate::{
         guards, pod_certificates,
         probe::{self, PodLabels},
         vaults::Lead,
-        watch::{self, Announced, Change, ObjectKey},
+        watch,
     },
     pending::Pending,
-    queues::Queues,
     report::{Reporter, metrics::Metrics},
     server::{self, Readiness},
 };
@@ -174,7 +161,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         installation,
         client: client.clone(),
     });
-    let source = settings.probe_from_labels.map(|labels| labels.at(&settings.namespace));
+    let source = settings.probe_from_labels.clone().map(|labels| labels.at(&settings.namespace));
     ctx.cluster.write(|world| world.probes = source);
     let readiness = Readiness::default();
     let listener = tokio::net::TcpListener::bind(settings.listen)
@@ -185,33 +172,8 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     let served = tokio::spawn(server::serve(listener, readiness.clone(), Arc::clone(&ctx), stop.clone()));
 
     let mut tasks = JoinSet::new();
-    let mut start = Start { ctx: &ctx, stop: &stop, tasks: &mut tasks, synced: Vec::new() };
-    let queue = || Config::default();
-    let channels = start.reconciled::<Channel>(
-        changes::channel::seen,
-        channel::reconcile,
-        queue().concurrency(settings.concurrency),
-    );
-    let namespaces = start.reconciled::<PartialObjectMeta<Namespace>>(
-        changes::namespace::seen,
-        namespace::reconcile,
-        queue().concurrency(8),
-    );
-    let domains = start.reconciled::<TrustDomain>(
-        changes::trust_domain::seen,
-        trust_domain::reconcile,
-        queue().concurrency(4),
-    );
-    let parties = start.reconciled::<ExternalParty>(
-        changes::external_party::seen,
-        external_party::reconcile,
-        queue().concurrency(4),
-    );
-    let policies = start.reconciled::<RetentionPolicy>(
-        changes::retention_policy::seen,
-        retention_policy::reconcile,
-        queue().concurrency(4),
-    );
+    let mut start = Start::new(&ctx, &stop, &mut tasks);
+    let queues = start.every_kind(&settings);
     start.related(Api::<Pod>::all(client.clone()), related::pod);
     start.related(Api::<Service>::all(client.clone()), related::service);
     start.related(Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone()), related::service_account);
@@ -224,9 +186,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         related::role_binding,
     );
     start.related(Api::<ConfigMap>::namespaced(client.clone(), &settings.namespace), related::config_map);
-    let requests = start.requests(queue().concurrency(4));
     let synced = std::mem::take(&mut start.synced);
-    let queues = Queues { channels, namespaces, domains, parties, policies, requests };
 
     // Decisions on half a world would close what is open: nothing is decided before everything is seen.
     let mut listed = Vec::new();
@@ -269,7 +229,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         }
         tokio::spawn(probe::run(Arc::clone(&ctx), stop.clone()));
         tracing::info!("everything is seen; reconciling");
-        let everything = ctx.cluster.read(everything);
+        let everything = ctx.cluster.read(kinds::everything);
         everything.into_iter().for_each(|subject| ctx.wake(subject));
         queues.route(Arc::clone(&ctx), stop.clone()).await;
         stop.cancelled().await;
@@ -309,96 +269,6 @@ async fn meanwhile<T>(awaited: impl Future<Output = T>, woken: &Pending<Subject>
         tokio::select! {
             _ = &mut awaited => return,
             _ = woken.next() => {}
-        }
-    }
-}
-
-/// Everything there is to look at.
-fn everything(world: &World) -> Vec<Subject> {
-    let channels = world.all_channels().map(|(name, _)| Subject::Channel(name));
-    let namespaces = world.namespaces.keys().cloned().map(Subject::Namespace);
-    let domains = world.domains.keys().cloned().map(Subject::Domain);
-    let parties = world.parties.keys().cloned().map(Subject::Party);
-    let policies = world.retention.keys().cloned().map(Subject::Retention);
-    let requests = world.requests.iter().flat_map(|(namespace, requests)| {
-        let key = |name: &String| ObjectKey { namespace: namespace.clone(), name: name.clone() };
-        requests.keys().map(move |name| Subject::Request(key(name)))
-    });
-    namespaces.chain(domains).chain(parties).chain(policies).chain(channels).chain(requests).collect()
-}
-
-/// Starts watches and controllers, and collects what to wait for.
-struct Start<'a> {
-    ctx: &'a Arc<Context>,
-    stop: &'a CancellationToken,
-    tasks: &'a mut JoinSet<()>,
-    synced: Vec<(&'static str, Announced)>,
-}
-
-type Seen<T> = fn(&mut World, Change<T>) -> std::collections::BTreeSet<Subject>;
-
-impl Start<'_> {
-    /// Watches a kind that is reconciled itself; returns its queue.
-    fn reconciled<K>(
-        &mut self,
-        seen: Seen<Arc<K>>,
-        reconcile: Reconcile<K>,
-        config: Config,
-    ) -> Pending<ObjectRef<K>>
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    {
-        let (reader, writer) = reflector::store::<K>();
-        let queue = Pending::default();
-        let (done, synced) = self.ctx.refresh.announcer(std::any::type_name::<K>());
-        self.synced.push((std::any::type_name::<K>(), synced));
-        let apply = self.applying(seen);
-        let api = Api::<K>::all(self.ctx.client.clone());
-        tokio::spawn(watch::follow_stored(api, watch::config(), writer, done, self.stop.clone(), apply));
-        let ctx = Arc::clone(self.ctx);
-        self.tasks.spawn(controllers::run(reader, queue.clone(), reconcile, ctx, config, self.stop.clone()));
-        queue
-    }
-
-    /// Watches the requests of pods for certificates, where there are such; nothing waits for them to be seen.
-    fn requests(&mut self, config: Config) -> Pending<ObjectRef<PodCertificateRequest>> {
-        let (reader, writer) = reflector::store::<PodCertificateRequest>();
-        let queue = Pending::default();
-        let (ctx, stop) = (Arc::clone(self.ctx), self.stop.clone());
-        let apply = self.applying(changes::pod_certificate_request::seen);
-        tokio::spawn(pod_certificates::follow(Arc::clone(&ctx), writer, stop.clone(), apply));
-        let reconcile = pod_certificate_request::reconcile;
-        self.tasks.spawn(controllers::run(reader, queue.clone(), reconcile, ctx, config, stop));
-        queue
-    }
-
-    /// Watches a kind for the sake of others.
-    fn related<K>(&mut self, api: Api<K>, seen: Seen<K>)
-    where
-        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-    {
-        self.selected(api, watch::config(), seen);
-    }
-
-    /// The same for some of a kind.
-    fn selected<K>(&mut self, api: Api<K>, which: watcher::Config, seen: Seen<K>)
-    where
-        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-    {
-        let (done, synced) = self.ctx.refresh.announcer(std::any::type_name::<K>());
-        self.synced.push((std::any::type_name::<K>(), synced));
-        let apply = self.applying(seen);
-        tokio::spawn(watch::follow(api, which, done, self.stop.clone(), apply));
-    }
-
-    fn applying<T>(&self, seen: Seen<T>) -> impl FnMut(Change<T>) + Send + 'static
-    where
-        T: 'static,
-    {
-        let ctx = Arc::clone(self.ctx);
-        move |change| {
-            let woken = ctx.cluster.write(|world| seen(world, change));
-            woken.into_iter().for_each(|subject| ctx.wake(subject));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    CONSENTS_ANNOTATION, Channel, ChannelStatus,
+    CONSENTS_ANNOTATION, Channel, ChannelStatus, TrustDomain,
     channel::AuthorityStatus,
     condition::{self, is_true},
     names::ChannelRef,
@@ -17,7 +17,10 @@ use subrosa_plan::{
     world::{World, domain, peers_of, selector},
 };
 
-use crate::{context::Subject, observe::watch::Change};
+use crate::{
+    kinds::{NamespaceMeta, Subject},
+    observe::watch::Change,
+};
 
 /// Takes a change into the world and says who must be looked at because of it.
 pub fn seen(world: &mut World, change: Change<Arc<Channel>>) -> BTreeSet<Subject> {
@@ -43,18 +46,18 @@ fn wakes(
     let mut woken = BTreeSet::new();
     // What it says of namespaces that were made anew is no part of its spec.
     if consents(old) != consents(new) {
-        woken.insert(Subject::Channel(name.clone()));
+        woken.insert(Subject::of::<Channel>(name.clone()));
     }
     let spec_changed = old.map(|old| &old.spec) != new.map(|new| &new.spec)
         || old.and_then(|old| old.uid()) != new.and_then(|new| new.uid());
     if spec_changed {
-        woken.insert(Subject::Channel(name.clone()));
-        woken.insert(Subject::Namespace(name.namespace.clone()));
+        woken.insert(Subject::of::<Channel>(name.clone()));
+        woken.insert(Subject::of::<NamespaceMeta>(name.namespace.clone()));
         woken.extend(rivals(world, name, old).chain(rivals(world, name, new)));
         // A namespace that lost its label is still the business of the domain it was in.
         let labelled = world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone());
         let before = old.and_then(|old| old.status.as_ref()?.trust_domain.clone());
-        woken.extend(labelled.into_iter().chain(before).map(Subject::Domain));
+        woken.extend(labelled.into_iter().chain(before).map(Subject::of::<TrustDomain>));
     }
     // Where a namespace is audited, each of its Channels reports which pods no Channel has.
     if spec_changed {
@@ -65,15 +68,15 @@ fn wakes(
         let named = |channel: Option<&Channel>| {
             channel.map(|one| peers_of(one, name).collect::<Vec<_>>()).unwrap_or_default()
         };
-        woken.extend(named(old).into_iter().chain(named(new)).map(Subject::Channel));
-        woken.extend(world.naming(name).cloned().map(Subject::Channel));
+        woken.extend(named(old).into_iter().chain(named(new)).map(Subject::of::<Channel>));
+        woken.extend(world.naming(name).cloned().map(Subject::of::<Channel>));
     }
     let counted = |channel: Option<&Channel>| channel.and_then(|one| one.status.as_ref()).map(summary);
     if counted(old) != counted(new)
         && let Some(domain) =
             world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone())
     {
-        woken.insert(Subject::Domain(domain));
+        woken.insert(Subject::of::<TrustDomain>(domain));
     }
     woken
 }
@@ -83,7 +86,7 @@ pub fn audited(world: &World, namespace: &str) -> impl Iterator<Item = Subject> 
     let is = world.domain_of(namespace).is_some_and(|of| domain::mode(of, namespace) == NetworkMode::Audit);
     let channels = world.channels.get(namespace).filter(|_| is).into_iter().flatten();
     channels
-        .map(|(name, _)| Subject::Channel(ChannelRef::new(namespace, name)))
+        .map(|(name, _)| Subject::of::<Channel>(ChannelRef::new(namespace, name)))
         .collect::<Vec<_>>()
         .into_iter()
 }
@@ -117,7 +120,7 @@ fn rivals(world: &World, name: &ChannelRef, channel: Option<&Channel>) -> impl I
                         && mine.service_account_name == theirs.service_account_name
             }) || secret.as_ref() == Some(&secrets::secret_name(other, other_name))
         })
-        .map(|(other, _)| Subject::Channel(ChannelRef::new(&name.namespace, other)))
+        .map(|(other, _)| Subject::of::<Channel>(ChannelRef::new(&name.namespace, other)))
         .collect::<Vec<_>>()
         .into_iter()
 }

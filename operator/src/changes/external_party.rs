@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use subrosa_crds::{ExternalParty, channel::PeerKind, names::ChannelRef};
+use subrosa_crds::{Channel, ExternalParty, channel::PeerKind, names::ChannelRef};
 use subrosa_plan::world::World;
 
-use crate::{context::Subject, observe::watch::Change};
+use crate::{kinds::Subject, observe::watch::Change};
 
 /// Takes a change into the world and says who must be looked at because of it.
 pub fn seen(world: &mut World, change: Change<Arc<ExternalParty>>) -> BTreeSet<Subject> {
@@ -20,8 +20,8 @@ pub fn seen(world: &mut World, change: Change<Arc<ExternalParty>>) -> BTreeSet<S
     if old.as_ref().map(|party| &party.spec) == new.as_ref().map(|party| &party.spec) {
         return BTreeSet::new();
     }
-    let mut woken = BTreeSet::from([Subject::Party(name.clone())]);
-    woken.extend(naming(world, &name).map(Subject::Channel));
+    let mut woken = BTreeSet::from([Subject::of::<ExternalParty>(name.clone())]);
+    woken.extend(naming(world, &name).map(Subject::of::<Channel>));
     woken
 }
 

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use subrosa_crds::names::{ChannelId, ChannelRef};
+use subrosa_crds::{
+    Channel,
+    names::{ChannelId, ChannelRef},
+};
 use subrosa_plan::world::{
     World,
     key_findings::{KeyFindings, KeyLook},
 };
 
-use crate::context::Subject;
+use crate::kinds::Subject;
 
 /// Takes in what a look at keys of `domain` saw, and when every key had been looked at; wakes the Channels of which that
 /// says something new.
@@ -42,5 +45,5 @@ fn channels(world: &World, domain: &str, concerns: impl Fn(&ChannelId) -> bool) 
         let channels = world.channels.get(namespace).into_iter().flatten();
         channels.map(move |(name, _)| (ChannelId::mint(&facts.uid, name), ChannelRef::new(namespace, name)))
     });
-    all.filter(|(id, _)| concerns(id)).map(|(_, name)| Subject::Channel(name)).collect()
+    all.filter(|(id, _)| concerns(id)).map(|(_, name)| Subject::of::<Channel>(name)).collect()
 }

@@ -4,10 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
+use subrosa_crds::{Channel, TrustDomain};
 use subrosa_plan::world::{NamespaceFacts, World, peers_of};
 
 use crate::{
-    context::Subject,
+    kinds::{NamespaceMeta, Subject},
     observe::{convert, watch::Change},
 };
 
@@ -29,13 +30,13 @@ pub fn seen(world: &mut World, change: Change<Arc<PartialObjectMeta<Namespace>>>
     if new.is_some() && label(&old) != label(&new) {
         world.moves += 1;
     }
-    woken.insert(Subject::Namespace(name.clone()));
+    woken.insert(Subject::of::<NamespaceMeta>(name.clone()));
     for facts in [&old, &new].into_iter().flatten() {
-        woken.extend(facts.trust_domain.clone().map(Subject::Domain));
+        woken.extend(facts.trust_domain.clone().map(Subject::of::<TrustDomain>));
     }
     for (channel, spec) in world.all_channels() {
         if channel.namespace == name || peers_of(spec, &channel).any(|peer| peer.namespace == name) {
-            woken.insert(Subject::Channel(channel));
+            woken.insert(Subject::of::<Channel>(channel));
         }
     }
     woken

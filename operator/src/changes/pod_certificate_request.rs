@@ -6,7 +6,7 @@ use k8s_openapi::api::certificates::v1::PodCertificateRequest;
 use subrosa_plan::world::World;
 
 use crate::{
-    context::Subject,
+    kinds::Subject,
     observe::{convert, watch::Change},
 };
 
@@ -29,5 +29,5 @@ pub fn seen(world: &mut World, change: Change<Arc<PodCertificateRequest>>) -> BT
     if requests.is_empty() {
         world.requests.remove(&key.namespace);
     }
-    if pending { BTreeSet::from([Subject::Request(key)]) } else { BTreeSet::new() }
+    if pending { BTreeSet::from([Subject::of::<PodCertificateRequest>(key)]) } else { BTreeSet::new() }
 }

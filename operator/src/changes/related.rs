@@ -11,7 +11,9 @@ use k8s_openapi::api::{
     rbac::v1::RoleBinding,
 };
 use kube::api::PartialObjectMeta;
-use subrosa_crds::{CHANNEL_LABEL, Channel, common::ConfigMapKey, names::ChannelRef};
+use subrosa_crds::{
+    CHANNEL_LABEL, Channel, ExternalParty, TrustDomain, common::ConfigMapKey, names::ChannelRef,
+};
 use subrosa_plan::{
     network::{self, coverage},
     world::{Namespaced, World, bundle::Bundle, peers_of, selector},
@@ -19,7 +21,7 @@ use subrosa_plan::{
 
 use super::channel::audited;
 use crate::{
-    context::Subject,
+    kinds::{NamespaceMeta, Subject},
     observe::{
         Cluster, convert,
         watch::{Change, ObjectKey, strip},
@@ -59,7 +61,7 @@ fn channels_where(
     let channels = world.channels.get(namespace).into_iter().flatten();
     channels
         .filter(|(name, channel)| concerned(name, channel))
-        .map(|(name, _)| Subject::Channel(ChannelRef::new(namespace, name)))
+        .map(|(name, _)| Subject::of::<Channel>(ChannelRef::new(namespace, name)))
         .collect()
 }
 
@@ -152,11 +154,11 @@ pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTree
     };
     // A connection is open when both ends have it in their policy: the other ends hear of it.
     for subject in woken.clone() {
-        let Subject::Channel(name) = subject else { continue };
+        let name = subject.key.channel();
         let Some(channel) = world.channel(&name) else { continue };
-        woken.extend(peers_of(channel, &name).map(Subject::Channel));
+        woken.extend(peers_of(channel, &name).map(Subject::of::<Channel>));
     }
-    woken.insert(Subject::Namespace(key.namespace));
+    woken.insert(Subject::of::<NamespaceMeta>(key.namespace));
     woken
 }
 
@@ -170,7 +172,11 @@ pub fn role_binding(world: &mut World, change: Change<PartialObjectMeta<RoleBind
         Some(version) => world.own_bindings.insert(key.namespace.clone(), version),
         None => world.own_bindings.remove(&key.namespace),
     };
-    if before == version { BTreeSet::new() } else { BTreeSet::from([Subject::Namespace(key.namespace)]) }
+    if before == version {
+        BTreeSet::new()
+    } else {
+        BTreeSet::from([Subject::of::<NamespaceMeta>(key.namespace)])
+    }
 }
 
 /// A ConfigMap of the operator's namespace concerns who names one of its keys as a CA bundle.
@@ -198,13 +204,13 @@ pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subj
     let mut woken = BTreeSet::new();
     for (name, party) in &world.parties {
         if party.spec.tls.ca_bundle.as_ref().is_some_and(|at| at.config_map == key.name) {
-            woken.insert(Subject::Party(name.clone()));
-            woken.extend(super::external_party::naming(world, name).map(Subject::Channel));
+            woken.insert(Subject::of::<ExternalParty>(name.clone()));
+            woken.extend(super::external_party::naming(world, name).map(Subject::of::<Channel>));
         }
     }
     for (name, domain) in &world.domains {
         if domain.spec.vault.ca_bundle.as_ref().is_some_and(|at| at.config_map == key.name) {
-            woken.insert(Subject::Domain(name.clone()));
+            woken.insert(Subject::of::<TrustDomain>(name.clone()));
             for (namespace, _) in world.namespaces_of(name) {
                 woken.extend(channels_where(world, namespace, |_, _| true));
             }
@@ -215,7 +221,7 @@ pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subj
         entries.into_iter().any(|entry| entry.ca_bundle.config_map == key.name)
     };
     let trusting = world.all_channels().filter(|(_, channel)| extra(channel));
-    woken.extend(trusting.map(|(name, _)| Subject::Channel(name)));
+    woken.extend(trusting.map(|(name, _)| Subject::of::<Channel>(name)));
     woken
 }
 
@@ -232,5 +238,5 @@ pub fn secret(cluster: &Cluster, change: Change<PartialObjectMeta<Secret>>) -> B
         }
         Change::Gone(key) => cluster.secrets.gone(&key),
     };
-    owner.into_iter().map(Subject::Channel).collect()
+    owner.into_iter().map(Subject::of::<Channel>).collect()
 }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use subrosa_crds::RetentionPolicy;
+use subrosa_crds::{Channel, RetentionPolicy};
 use subrosa_plan::world::World;
 
-use crate::{context::Subject, observe::watch::Change};
+use crate::{kinds::Subject, observe::watch::Change};
 
 /// Takes a change into the world and says who must be looked at because of it.
 pub fn seen(world: &mut World, change: Change<Arc<RetentionPolicy>>) -> BTreeSet<Subject> {
@@ -21,7 +21,7 @@ pub fn seen(world: &mut World, change: Change<Arc<RetentionPolicy>>) -> BTreeSet
         return BTreeSet::new();
     }
     let sealing = world.all_channels().filter(|(_, channel)| !channel.spec.data_classes.is_empty());
-    let mut woken: BTreeSet<_> = sealing.map(|(name, _)| Subject::Channel(name)).collect();
-    woken.insert(Subject::Retention(name));
+    let mut woken: BTreeSet<_> = sealing.map(|(name, _)| Subject::of::<Channel>(name)).collect();
+    woken.insert(Subject::of::<RetentionPolicy>(name));
     woken
 }

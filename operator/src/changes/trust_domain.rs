@@ -2,13 +2,19 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use subrosa_crds::{ADOPT_STORE_ANNOTATION, TrustDomain, condition, condition::is_true, names::ChannelRef};
+use subrosa_crds::{
+    ADOPT_STORE_ANNOTATION, Channel, ExternalParty, RetentionPolicy, TrustDomain, condition,
+    condition::is_true, names::ChannelRef,
+};
 use subrosa_plan::{
     access::store,
     world::{World, domain},
 };
 
-use crate::{context::Subject, observe::watch::Change};
+use crate::{
+    kinds::{NamespaceMeta, Subject},
+    observe::watch::Change,
+};
 
 /// Takes a change into the world and says who must be looked at because of it.
 pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Subject> {
@@ -28,7 +34,7 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
         domain.as_ref().is_some_and(|domain| domain.metadata.deletion_timestamp.is_some())
     };
     if deleting(&old) != deleting(&new) || adopts(&old) != adopts(&new) {
-        woken.insert(Subject::Domain(name.clone()));
+        woken.insert(Subject::of::<TrustDomain>(name.clone()));
     }
     let kept = |domain: &Option<Arc<TrustDomain>>| domain.as_deref().is_some_and(domain::withdraws_access);
     let out_of_reach = |domain: &Option<Arc<TrustDomain>>| {
@@ -39,18 +45,19 @@ pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Sub
         || reachable(&old) != reachable(&new)
         || store(&old) != store(&new)
     {
-        woken.extend(channels_of(world, &name).into_iter().map(Subject::Channel));
+        woken.extend(channels_of(world, &name).into_iter().map(Subject::of::<Channel>));
     }
     if old.as_ref().map(|domain| &domain.spec) == new.as_ref().map(|domain| &domain.spec) {
         return woken;
     }
-    woken.insert(Subject::Domain(name.clone()));
-    woken.extend(world.parties.keys().cloned().map(Subject::Party));
-    woken.extend(world.retention.keys().cloned().map(Subject::Retention));
+    woken.insert(Subject::of::<TrustDomain>(name.clone()));
+    woken.extend(world.parties.keys().cloned().map(Subject::of::<ExternalParty>));
+    woken.extend(world.retention.keys().cloned().map(Subject::of::<RetentionPolicy>));
     for (namespace, _) in world.namespaces_of(&name) {
-        woken.insert(Subject::Namespace(namespace.clone()));
+        woken.insert(Subject::of::<NamespaceMeta>(namespace.clone()));
         let channels = world.channels.get(namespace).into_iter().flatten();
-        woken.extend(channels.map(|(channel, _)| Subject::Channel(ChannelRef::new(namespace, channel))));
+        woken
+            .extend(channels.map(|(channel, _)| Subject::of::<Channel>(ChannelRef::new(namespace, channel))));
     }
     woken
 }

@@ -1,6 +1,6 @@
 //! Channels.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::{ResourceExt as _, runtime::controller::Action};
@@ -9,13 +9,24 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
     preset,
 };
-use subrosa_plan::{access::shared, channel::declaration, probe, status, world::fault::Fault};
+use subrosa_plan::{
+    access::shared,
+    channel::declaration,
+    probe, status,
+    world::{World, fault::Fault},
+};
 
 use super::again;
 use crate::{
-    context::{Context, Subject},
+    changes,
+    context::Context,
     execute::{channel as execute, store},
-    observe::DomainVault,
+    kinds::{Kind, Subject, queues::SecretWatches},
+    observe::{
+        DomainVault,
+        watch::{Change, ObjectKey},
+    },
+    run::Settings,
 };
 
 /// How long to wait for whoever works on the same Channel.
@@ -23,6 +34,45 @@ const MOMENT: Duration = Duration::from_millis(250);
 
 /// How soon to look again at a Channel whose first status waits, should nothing wake it.
 const HELD: Duration = Duration::from_secs(2);
+
+impl Kind for Channel {
+    const KIND: &'static str = "Channel";
+
+    fn concurrency(settings: &Settings) -> u16 {
+        settings.concurrency
+    }
+
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        changes::channel::seen(world, change)
+    }
+
+    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        reconcile(object, ctx)
+    }
+
+    fn all(world: &World) -> Vec<ObjectKey> {
+        world.all_channels().map(|(name, _)| name.into()).collect()
+    }
+
+    fn is_there(world: &World, key: &ObjectKey) -> bool {
+        world.channel(&key.channel()).is_some()
+    }
+
+    fn uid(world: &World, key: &ObjectKey) -> Option<String> {
+        world.channel(&key.channel())?.uid()
+    }
+
+    fn woken(ctx: &Arc<Context>, secrets: &mut SecretWatches, key: &ObjectKey) {
+        if ctx.cluster.read(|world| !Self::is_there(world, key)) {
+            ctx.sweeps.ask();
+        }
+        secrets.look(ctx, &key.namespace);
+    }
+
+    fn forget(ctx: &Context, key: &ObjectKey) {
+        ctx.prober.expect(&key.channel(), None);
+    }
+}
 
 /// Reconciles one Channel.
 pub fn reconcile(channel: Arc<Channel>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
@@ -36,7 +86,7 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
     }
     let now = ctx.now();
     let name = ChannelRef::new(channel.namespace().unwrap_or_default(), channel.name_any());
-    let subject = Subject::Channel(name.clone());
+    let subject = Subject::of::<Channel>(name.clone());
     let (governing, uid) = ctx.cluster.read(|world| {
         let governing = declaration::governing(&name, world).cloned();
         (governing, world.namespaces.get(&name.namespace).map(|facts| facts.uid.clone()))

@@ -1,11 +1,11 @@
 //! ExternalParties.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::{Timestamp, ToSpan as _};
 use kube::{ResourceExt as _, runtime::controller::Action};
-use subrosa_crds::{ExternalParty, condition};
+use subrosa_crds::{Channel, ExternalParty, condition};
 use subrosa_plan::{
     status::external_party,
     world::{World, domain},
@@ -13,9 +13,35 @@ use subrosa_plan::{
 
 use super::again;
 use crate::{
-    changes::external_party::naming,
-    context::{Context, Subject},
+    changes::{self, external_party::naming},
+    context::Context,
+    kinds::{Kind, Subject},
+    observe::watch::{Change, ObjectKey},
 };
+
+impl Kind for ExternalParty {
+    const KIND: &'static str = "ExternalParty";
+
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        changes::external_party::seen(world, change)
+    }
+
+    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        reconcile(object, ctx)
+    }
+
+    fn all(world: &World) -> Vec<ObjectKey> {
+        world.parties.keys().cloned().map(ObjectKey::from).collect()
+    }
+
+    fn is_there(world: &World, key: &ObjectKey) -> bool {
+        world.parties.contains_key(&key.name)
+    }
+
+    fn uid(world: &World, key: &ObjectKey) -> Option<String> {
+        world.parties.get(&key.name)?.uid()
+    }
+}
 
 /// Reconciles one ExternalParty: it is only judged. The Channels open and close.
 pub fn reconcile(party: Arc<ExternalParty>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
@@ -36,10 +62,10 @@ pub fn reconcile(party: Arc<ExternalParty>, ctx: Arc<Context>) -> BoxFuture<'sta
         let changed = old.is_some_and(|old| ready(&old.conditions) != ready(&status.conditions));
         if changed {
             let channels = ctx.cluster.read(|world| naming(world, &name).collect::<Vec<_>>());
-            channels.into_iter().for_each(|channel| ctx.wake(Subject::Channel(channel)));
+            channels.into_iter().for_each(|channel| ctx.wake(Subject::of::<Channel>(channel)));
         }
         ctx.metrics.reconciled("ExternalParty", written.is_err());
-        again(&ctx, Subject::Party(name), written.is_err(), midnight)
+        again(&ctx, Subject::of::<ExternalParty>(name), written.is_err(), midnight)
     }
     .boxed()
 }

@@ -8,22 +8,20 @@ pub mod pod_certificate_request;
 pub mod retention_policy;
 pub mod trust_domain;
 
-use std::{convert::Infallible, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
-use kube::{
-    Resource,
-    runtime::{
-        applier,
-        controller::{Action, Config, ReconcileRequest},
-        reflector::{ObjectRef, Store},
-    },
+use kube::runtime::{
+    applier,
+    controller::{Action, Config, ReconcileRequest},
+    reflector::{ObjectRef, Store},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    context::{Context, Subject},
+    context::Context,
+    kinds::{Kind, Subject},
     pending::Pending,
 };
 
@@ -32,26 +30,27 @@ const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// However much falls due, an object rests this long between two looks that time alone caused.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 
-/// How one kind is reconciled: when to look again is all that comes back.
-pub type Reconcile<K> = fn(Arc<K>, Arc<Context>) -> BoxFuture<'static, Action>;
-
 /// Reconciles objects of a kind as they are named in `queue`, until `stop`.
-pub async fn run<K>(
+pub async fn run<K: Kind>(
     store: Store<K>,
-    queue: Pending<ObjectRef<K>>,
-    reconcile: Reconcile<K>,
+    queue: Pending<Subject>,
     ctx: Arc<Context>,
     config: Config,
     stop: CancellationToken,
-) where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-    K::DynamicType: Debug + Eq + Hash + Clone,
-{
-    let queue = queue.stream().map(|(object, ())| Ok::<_, Infallible>(ReconcileRequest::from(object)));
+) {
+    let named = |subject: Subject| {
+        let object = ObjectRef::<K>::new(&subject.key.name);
+        match subject.key.namespace.as_str() {
+            "" => object,
+            namespace => object.within(namespace),
+        }
+    };
+    let queue =
+        queue.stream().map(move |(subject, ())| Ok::<_, Infallible>(ReconcileRequest::from(named(subject))));
     let reconcile = move |object: Arc<K>, ctx: Arc<Context>| {
         let work = match ctx.reporter.lags(object.as_ref()) {
             Some(pause) => std::future::ready(Action::requeue(pause)).boxed(),
-            None => reconcile(object, ctx),
+            None => K::reconcile(object, ctx),
         };
         Box::pin(async move { Ok::<_, Infallible>(work.await) })
     };

@@ -1,25 +1,63 @@
 //! Namespaces: the operator's rights in them, and the default deny.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{ResourceExt as _, api::PartialObjectMeta, runtime::controller::Action};
-use subrosa_crds::{TrustDomain, names::ChannelRef};
+use subrosa_crds::{Channel, TrustDomain, names::ChannelRef};
 use subrosa_plan::{
     channel::adoption::{self, DefaultDeny},
-    world::fault::Fault,
+    world::{World, fault::Fault},
 };
 
 use super::again;
 use crate::{
-    context::{Context, Subject},
+    changes,
+    context::Context,
     execute::{left, namespace as execute, objects},
-    observe::{Binding, asked},
+    kinds::{Kind, NamespaceMeta, Subject, queues::SecretWatches},
+    observe::{
+        Binding, asked,
+        watch::{Change, ObjectKey},
+    },
+    run::Settings,
 };
 
 /// How soon to look again while Channels still lack their policies.
 const MEANWHILE: Duration = Duration::from_secs(2);
+
+impl Kind for NamespaceMeta {
+    const KIND: &'static str = "Namespace";
+
+    fn concurrency(_settings: &Settings) -> u16 {
+        8
+    }
+
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        changes::namespace::seen(world, change)
+    }
+
+    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        reconcile(object, ctx)
+    }
+
+    fn all(world: &World) -> Vec<ObjectKey> {
+        world.namespaces.keys().cloned().map(ObjectKey::from).collect()
+    }
+
+    fn is_there(world: &World, key: &ObjectKey) -> bool {
+        world.namespaces.contains_key(&key.name)
+    }
+
+    fn woken(ctx: &Arc<Context>, secrets: &mut SecretWatches, key: &ObjectKey) {
+        secrets.end_unless_prepared(ctx, &key.name);
+    }
+
+    fn forget(ctx: &Context, key: &ObjectKey) {
+        ctx.cluster.forget(&key.name);
+    }
+}
 
 /// Reconciles one namespace.
 pub fn reconcile(
@@ -36,7 +74,7 @@ pub fn reconcile(
                     note(&ctx, &name, Binding::Missing);
                 }
                 tracing::warn!(namespace = name, reason = fault.reason, "{}", fault.message);
-                again(&ctx, Subject::Namespace(name), true, None)
+                again(&ctx, Subject::of::<NamespaceMeta>(name), true, None)
             }
         }
     }
@@ -44,7 +82,7 @@ pub fn reconcile(
 }
 
 async fn reconcile_one(name: &str, ctx: &Context) -> Result<Action, Fault> {
-    let subject = Subject::Namespace(name.to_owned());
+    let subject = Subject::of::<NamespaceMeta>(name.to_owned());
     let seen =
         ctx.cluster.read(|world| Some((world.namespaces.get(name)?.clone(), world.domain_of(name).cloned())));
     let Some((facts, domain)) = seen else {
@@ -111,6 +149,6 @@ fn note(ctx: &Context, namespace: &str, binding: Binding) {
             .unwrap_or_default()
     });
     for name in names {
-        ctx.wake(Subject::Channel(ChannelRef::new(namespace, name)));
+        ctx.wake(Subject::of::<Channel>(ChannelRef::new(namespace, name)));
     }
 }

@@ -1,21 +1,24 @@
 //! PodCertificateRequests: who answers one. A Channel answers those of its pods when it is reconciled, where everything it
 //! needs is at hand. Requests of pods without a Channel are denied here.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
-use kube::runtime::controller::Action;
+use kube::runtime::{controller::Action, reflector::store::Writer};
+use subrosa_crds::Channel;
 use subrosa_plan::{
     pod_certificate::{Refusal, Responder, responder},
-    world::{fault::Fault, request::Request},
+    world::{World, fault::Fault, request::Request},
 };
 
 use super::again;
 use crate::{
-    context::{Context, Subject},
+    changes,
+    context::Context,
     execute::pod_certificate::{Denied, confirmed, deny},
-    observe::watch::ObjectKey,
+    kinds::{Kind, Subject, start::Start},
+    observe::watch::{Change, ObjectKey},
 };
 
 /// How often a Channel is reminded of a request that it has not answered.
@@ -23,6 +26,35 @@ const REMINDER: Duration = Duration::from_secs(60);
 
 /// How soon to look again at a request that the watches are behind with.
 const SOON: Duration = Duration::from_secs(2);
+
+impl Kind for PodCertificateRequest {
+    const KIND: &'static str = "PodCertificateRequest";
+
+    fn watch(start: &mut Start<'_>, writer: Writer<Self>) {
+        start.watch_requests(writer);
+    }
+
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        changes::pod_certificate_request::seen(world, change)
+    }
+
+    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        reconcile(object, ctx)
+    }
+
+    fn all(world: &World) -> Vec<ObjectKey> {
+        let of = |namespace: &String, name: &String| ObjectKey {
+            namespace: namespace.clone(),
+            name: name.clone(),
+        };
+        let requests = world.requests.iter();
+        requests.flat_map(|(namespace, all)| all.keys().map(move |name| of(namespace, name))).collect()
+    }
+
+    fn is_there(world: &World, key: &ObjectKey) -> bool {
+        world.requests.get(&key.namespace).is_some_and(|requests| requests.contains_key(&key.name))
+    }
+}
 
 /// Hands one request to who answers it.
 pub fn reconcile(request: Arc<PodCertificateRequest>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
@@ -40,12 +72,12 @@ async fn hand_over(request: &PodCertificateRequest, ctx: &Context) -> Action {
         let responder = responder(&key.namespace, &request, world, now);
         Some((request, responder))
     });
-    let subject = Subject::Request(key.clone());
+    let subject = Subject::of::<PodCertificateRequest>(key.clone());
     match pending {
         None => Action::await_change(),
         Some((_, Responder::Wait(until))) => again(ctx, subject, false, Some(until)),
         Some((_, Responder::Of(channel))) => {
-            ctx.wake(Subject::Channel(channel));
+            ctx.wake(Subject::of::<Channel>(channel));
             Action::requeue(REMINDER)
         }
         Some((request, Responder::Deny(refusal))) => match denied(ctx, &key, &request, &refusal).await {

@@ -1,14 +1,43 @@
 //! RetentionPolicies.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::RetentionPolicy;
-use subrosa_plan::status::retention_policy;
+use subrosa_plan::{status::retention_policy, world::World};
 
 use super::again;
-use crate::context::{Context, Subject};
+use crate::{
+    changes,
+    context::Context,
+    kinds::{Kind, Subject},
+    observe::watch::{Change, ObjectKey},
+};
+
+impl Kind for RetentionPolicy {
+    const KIND: &'static str = "RetentionPolicy";
+
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        changes::retention_policy::seen(world, change)
+    }
+
+    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        reconcile(object, ctx)
+    }
+
+    fn all(world: &World) -> Vec<ObjectKey> {
+        world.retention.keys().cloned().map(ObjectKey::from).collect()
+    }
+
+    fn is_there(world: &World, key: &ObjectKey) -> bool {
+        world.retention.contains_key(&key.name)
+    }
+
+    fn uid(world: &World, key: &ObjectKey) -> Option<String> {
+        world.retention.get(&key.name)?.uid()
+    }
+}
 
 /// Reconciles one RetentionPolicy: it is only judged.
 pub fn reconcile(policy: Arc<RetentionPolicy>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
@@ -17,7 +46,7 @@ pub fn reconcile(policy: Arc<RetentionPolicy>, ctx: Arc<Context>) -> BoxFuture<'
         let status = ctx.cluster.read(|world| retention_policy::status(&policy, world, now));
         let written = ctx.reporter.status(policy.as_ref(), policy.status.as_ref(), &status).await;
         ctx.metrics.reconciled("RetentionPolicy", written.is_err());
-        again(&ctx, Subject::Retention(policy.name_any()), written.is_err(), None)
+        again(&ctx, Subject::of::<RetentionPolicy>(policy.name_any()), written.is_err(), None)
     }
     .boxed()
 }

@@ -19,17 +19,22 @@ use subrosa_plan::{
         store::{Ownership, PENDING},
     },
     status::trust_domain::{self, Counts, Seen, Swept},
-    world::{domain, fault::Fault},
+    world::{World, domain, fault::Fault},
 };
 
 use super::again;
 use crate::{
-    context::{Context, Subject},
+    changes,
+    context::Context,
     execute::{
         store,
         withdraw::{self, Held},
     },
-    observe::{DomainVault, vaults},
+    kinds::{Kind, Subject},
+    observe::{
+        DomainVault, vaults,
+        watch::{Change, ObjectKey},
+    },
 };
 
 /// How often Vault is asked how it is.
@@ -37,11 +42,39 @@ const PULSE: Duration = Duration::from_secs(15);
 /// Changes of Channels that come in a burst are counted at most this often.
 const SETTLE: Duration = Duration::from_secs(2);
 
+impl Kind for TrustDomain {
+    const KIND: &'static str = "TrustDomain";
+
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        changes::trust_domain::seen(world, change)
+    }
+
+    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        reconcile(object, ctx)
+    }
+
+    fn all(world: &World) -> Vec<ObjectKey> {
+        world.domains.keys().cloned().map(ObjectKey::from).collect()
+    }
+
+    fn is_there(world: &World, key: &ObjectKey) -> bool {
+        world.domains.contains_key(&key.name)
+    }
+
+    fn uid(world: &World, key: &ObjectKey) -> Option<String> {
+        world.domains.get(&key.name)?.uid()
+    }
+
+    fn forget(ctx: &Context, key: &ObjectKey) {
+        ctx.sweeps.forget(&key.name);
+    }
+}
+
 /// Reconciles one TrustDomain.
 pub fn reconcile(domain: Arc<TrustDomain>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
     async move {
         let name = domain.name_any();
-        let subject = Subject::Domain(name.clone());
+        let subject = Subject::of::<TrustDomain>(name.clone());
         // Hundreds of Channels that become ready are counted together; a deletion does not wait.
         if !ctx.sweeps.due(&name, ctx.cluster.read(|world| world.moves))
             && domain.metadata.deletion_timestamp.is_none()

@@ -15,7 +15,8 @@ use subrosa_plan::{
 use super::objects;
 use crate::{
     changes::related,
-    context::{Context, Subject},
+    context::Context,
+    kinds::Subject,
     observe::watch::{Change, ObjectKey},
 };
 
@@ -125,6 +126,6 @@ async fn write(
 fn seen(ctx: &Context, name: &ChannelRef, policy: NetworkPolicy) {
     let key = ObjectKey { namespace: name.namespace.clone(), name: network::policy_name(&name.name) };
     let woken = ctx.cluster.write(|world| related::network_policy(world, Change::Applied(key, policy)));
-    let itself = Subject::Channel(name.clone());
+    let itself = Subject::of::<Channel>(name.clone());
     woken.into_iter().filter(|subject| *subject != itself).for_each(|subject| ctx.wake(subject));
 }

@@ -1,8 +1,9 @@
 //! Other policy engines, by the API groups they serve.
 
 use std::collections::BTreeSet;
+use subrosa_crds::Channel;
 
-use crate::context::{Context, Subject};
+use crate::{context::Context, kinds::Subject};
 
 /// Groups whose resources widen or replace NetworkPolicy in ways that cannot be computed from it.
 const ENGINES: [&str; 4] =
@@ -24,7 +25,7 @@ pub async fn look(ctx: &Context) {
                 // It decides what each Channel may say of its isolation.
                 let channels: Vec<_> =
                     ctx.cluster.read(|world| world.all_channels().map(|(name, _)| name).collect());
-                channels.into_iter().for_each(|name| ctx.wake(Subject::Channel(name)));
+                channels.into_iter().for_each(|name| ctx.wake(Subject::of::<Channel>(name)));
             }
         }
         Err(error) => tracing::debug!(%error, "the API groups could not be listed"),

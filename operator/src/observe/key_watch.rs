@@ -28,7 +28,7 @@ use subrosa_records::vault::{
 use tokio::sync::{Mutex, OnceCell};
 
 use super::{Cluster, DomainVault, vaults};
-use crate::{changes::key, context::Subject};
+use crate::{changes::key, kinds::Subject};
 
 /// How often all keys are listed.
 const LIST_EVERY: Duration = Duration::from_secs(3600);

@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
 use kube::{Api, Resource as _, runtime::reflector::store::Writer};
-use subrosa_crds::channel::Delivery;
+use subrosa_crds::{Channel, channel::Delivery};
 use subrosa_plan::{certificate::secrets::declared_delivery, pod_certificate::SIGNER};
 use tokio_util::sync::CancellationToken;
 
 use super::watch::{self, Change};
-use crate::context::{Context, Subject};
+use crate::{context::Context, kinds::Subject};
 
 /// How often is asked whether the kind is served: an API server is upgraded without telling anybody.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ pub async fn look(ctx: &Context) -> bool {
             let delivered = |channel| declared_delivery(channel) == Delivery::PodCertificate;
             channels.filter(|(_, channel)| delivered(channel)).map(|(name, _)| name).collect()
         });
-        concerned.into_iter().for_each(|name| ctx.wake(Subject::Channel(name)));
+        concerned.into_iter().for_each(|name| ctx.wake(Subject::of::<Channel>(name)));
     }
     served
 }

@@ -18,6 +18,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use subrosa_crds::names::ChannelRef;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +39,26 @@ pub struct ObjectKey {
     pub name: String,
 }
 
+impl From<ChannelRef> for ObjectKey {
+    fn from(channel: ChannelRef) -> Self {
+        Self { namespace: channel.namespace, name: channel.name }
+    }
+}
+
+/// Of a cluster-scoped kind.
+impl From<String> for ObjectKey {
+    fn from(name: String) -> Self {
+        Self { namespace: String::new(), name }
+    }
+}
+
 impl ObjectKey {
+    /// As the name of a Channel.
+    #[must_use]
+    pub fn channel(&self) -> ChannelRef {
+        ChannelRef::new(&self.namespace, &self.name)
+    }
+
     fn of<K: Resource>(object: &K) -> Self {
         Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
     }

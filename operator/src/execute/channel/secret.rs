@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
+use subrosa_crds::Channel;
 use subrosa_plan::{
     certificate::{
         LeafSpec, Observation, ObservedSecret, Reason, TrustFiles, Wanted,
@@ -25,11 +26,11 @@ use super::{
     observe,
 };
 use crate::{
-    context::Subject,
     execute::{
         authority::{self, Authority},
         certificate::{self, Leaf, Slot, random_serial},
     },
+    kinds::Subject,
     observe::watch::ObjectKey,
     pki::{AuthorityCertificate, Serial},
 };
@@ -314,7 +315,7 @@ impl Work<'_> {
     /// counts who trusts its next generation.
     fn own(&self, secret: Secret) -> Slot {
         for peer in &self.rotating {
-            self.ctx.wake(Subject::Channel(peer.clone()));
+            self.ctx.wake(Subject::of::<Channel>(peer.clone()));
         }
         let key = ObjectKey { namespace: self.name.namespace.clone(), name: secret.name_any() };
         self.ctx.cluster.secrets.read(key, &self.name.name, secret.metadata.resource_version.as_deref());

@@ -21,16 +21,13 @@ use std::{
     time::Instant,
 };
 
-use subrosa_crds::names::ChannelRef;
+use subrosa_crds::{Channel, names::ChannelRef};
 use subrosa_plan::{probe::Targets, world::answers::Seen};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::agenda::Agenda;
-use crate::{
-    context::{Context, Subject},
-    pending::Pending,
-};
+use crate::{context::Context, kinds::Subject, pending::Pending};
 
 pub use dial::ask;
 pub use source::PodLabels;
@@ -108,7 +105,7 @@ fn note(ctx: &Context, agenda: &mut Agenda, Round { name, seen }: Round) {
     }
     if news {
         tracing::debug!(channel = %name, current, "probes saw something new");
-        ctx.wake(Subject::Channel(name.clone()));
+        ctx.wake(Subject::of::<Channel>(name.clone()));
     }
     agenda.ended(&name, current, Instant::now(), rand::random_range(0.8..1.2));
 }

@@ -1,0 +1,103 @@
+//! Starting watches and controllers.
+
+use std::{any::type_name, collections::BTreeSet, fmt::Debug, sync::Arc};
+
+use k8s_openapi::api::certificates::v1::PodCertificateRequest;
+use kube::{
+    Api, Resource,
+    runtime::{controller::Config, reflector, reflector::store::Writer, watcher},
+};
+use serde::de::DeserializeOwned;
+use subrosa_plan::world::World;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{ALL, Kind, Subject, queues::Queues};
+use crate::{
+    context::Context,
+    controllers,
+    observe::{
+        pod_certificates,
+        watch::{self, Announced, Change},
+    },
+    pending::Pending,
+    run::Settings,
+};
+
+/// Starts watches and controllers, and collects what to wait for.
+pub struct Start<'a> {
+    ctx: &'a Arc<Context>,
+    stop: &'a CancellationToken,
+    tasks: &'a mut JoinSet<()>,
+    /// What has to be seen before anything is decided, by the name of its type.
+    pub(crate) synced: Vec<(&'static str, Announced)>,
+}
+
+type Seen<T> = fn(&mut World, Change<T>) -> BTreeSet<Subject>;
+
+impl<'a> Start<'a> {
+    /// Controllers become `tasks` and end with `stop`.
+    pub(crate) fn new(
+        ctx: &'a Arc<Context>,
+        stop: &'a CancellationToken,
+        tasks: &'a mut JoinSet<()>,
+    ) -> Self {
+        Self { ctx, stop, tasks, synced: Vec::new() }
+    }
+
+    /// Starts every kind that is reconciled.
+    pub(crate) fn every_kind(&mut self, settings: &Settings) -> Queues {
+        Queues(ALL.iter().map(|one| (one.kind, (one.start)(self, settings))).collect())
+    }
+
+    /// Watches every object of a kind that is reconciled.
+    pub fn watch_all<K: Kind>(&mut self, writer: Writer<K>) {
+        let (done, synced) = self.ctx.refresh.announcer(type_name::<K>());
+        self.synced.push((type_name::<K>(), synced));
+        let (api, apply) = (Api::<K>::all(self.ctx.client.clone()), self.applying(K::seen));
+        tokio::spawn(watch::follow_stored(api, watch::config(), writer, done, self.stop.clone(), apply));
+    }
+
+    /// Watches the requests of pods for certificates, where there are such; nothing waits for them to be seen.
+    pub fn watch_requests(&mut self, writer: Writer<PodCertificateRequest>) {
+        let apply = self.applying(PodCertificateRequest::seen);
+        tokio::spawn(pod_certificates::follow(Arc::clone(self.ctx), writer, self.stop.clone(), apply));
+    }
+
+    /// Watches a kind for the sake of others.
+    pub(crate) fn related<K>(&mut self, api: Api<K>, seen: Seen<K>)
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        self.selected(api, watch::config(), seen);
+    }
+
+    /// The same for some of a kind.
+    pub(crate) fn selected<K>(&mut self, api: Api<K>, which: watcher::Config, seen: Seen<K>)
+    where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let (done, synced) = self.ctx.refresh.announcer(type_name::<K>());
+        self.synced.push((type_name::<K>(), synced));
+        let apply = self.applying(seen);
+        tokio::spawn(watch::follow(api, which, done, self.stop.clone(), apply));
+    }
+
+    fn applying<T: 'static>(&self, seen: Seen<T>) -> impl FnMut(Change<T>) + Send + 'static {
+        let ctx = Arc::clone(self.ctx);
+        move |change| {
+            let woken = ctx.cluster.write(|world| seen(world, change));
+            woken.into_iter().for_each(|subject| ctx.wake(subject));
+        }
+    }
+}
+
+/// Starts watch and controller of a kind; returns the queue of what is to be looked at.
+pub(super) fn reconciled<K: Kind>(start: &mut Start<'_>, settings: &Settings) -> Pending<Subject> {
+    let (reader, writer) = reflector::store::<K>();
+    K::watch(start, writer);
+    let (queue, ctx) = (Pending::default(), Arc::clone(start.ctx));
+    let config = Config::default().concurrency(K::concurrency(settings));
+    start.tasks.spawn(controllers::run(reader, queue.clone(), ctx, config, start.stop.clone()));
+    queue
+}
