@@ -119,14 +119,16 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
                 Some(fault) => Err(fault),
                 None => execute::meanwhile(ctx, &name, ctx.vaults.of(&domain, &ctx.cluster)).await,
             };
-            let vault = match vault {
-                Ok(vault) => {
-                    execute::meanwhile(ctx, &name, known(ctx, &domain, &vault)).await.map(|()| vault)
-                }
-                Err(fault) => Err(fault),
+            let (vault, known) = match vault {
+                Ok(vault) => match execute::meanwhile(ctx, &name, known(ctx, &domain, &vault)).await {
+                    // Whose the store is was said: it is not this one's.
+                    Err(fault) if !fault.reason.starts_with("Vault") => (Err(fault), Ok(())),
+                    known => (Ok(vault), known),
+                },
+                Err(fault) => (Err(fault), Ok(())),
             };
             let vault = vault.as_deref().map_err(Clone::clone);
-            execute::carry_out(ctx, channel, &name, &id, vault, now).await
+            execute::carry_out(ctx, channel, &name, &id, vault, known, now).await
         }
     };
     let (status, failed, wake_at) = match &outcome {

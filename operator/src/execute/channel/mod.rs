@@ -100,10 +100,13 @@ pub async fn carry_out(
     name: &ChannelRef,
     id: &ChannelId,
     vault: Result<&DomainVault, Fault>,
+    known: Result<(), Fault>,
     now: Timestamp,
 ) -> Result<Outcome, plan::Ungoverned> {
-    let entry = match &vault {
-        Ok(vault) => {
+    let entry = match (&vault, known) {
+        // What has to be known before the record is used is not: what is withdrawn is taken away all the same.
+        (Ok(_), Err(fault)) => Err(fault),
+        (Ok(vault), Ok(())) => {
             vault.unsettle(id);
             match meanwhile(ctx, name, vault.channel_records.get(id)).await {
                 Ok(entry) => match lost(ctx, name, id, &entry) {
@@ -119,7 +122,7 @@ pub async fn carry_out(
                 Err(error) => Err(vault.fault(&error)),
             }
         }
-        Err(fault) => Err(fault.clone()),
+        (Err(fault), _) => Err(fault.clone()),
     };
     let last_known = match (&entry, &vault) {
         (Err(_), Ok(vault)) => vault.channel_records.last_known(id),
