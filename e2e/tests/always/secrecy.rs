@@ -190,9 +190,12 @@ async fn no_secret_leaves_its_place() -> Result<()> {
     for manifest in manifests(&names)? {
         apply_object(&run.cluster.admin, &manifest).await?;
     }
+    // Engines of its own: a store of two trust domains is refused.
+    run.cluster.installed.set_up_vault(&run.cluster.env, DEVELOPMENT, "-dev").await?;
+    let policies = json!([OPERATOR_POLICY, format!("{OPERATOR_POLICY}.kubernetes-dev")]);
     let (_, token) = run
         .cluster
-        .root("POST", "auth/token/create", Some(json!({"policies": [OPERATOR_POLICY], "ttl": "1h"})))
+        .root("POST", "auth/token/create", Some(json!({"policies": policies, "ttl": "1h"})))
         .await?;
     let token = token["auth"]["client_token"].as_str().context("no token")?.to_owned();
     run.secret("a TrustDomain's Vault token", &token);
@@ -205,8 +208,8 @@ async fn no_secret_leaves_its_place() -> Result<()> {
     run.cluster.apply(token_secret(&token)).await?;
     let mut development = run.cluster.trust_domain();
     development["metadata"]["name"] = DEVELOPMENT.into();
-    // Two domains on one mount are refused, and this token has rights on those mounts alone: the same OpenBao by another
-    // name of its certificate.
+    development["spec"]["vault"]["mounts"] = json!({"transit": "transit-dev", "kv": "subrosa-dev"});
+    // The auth mount of one that logs in with a token is the other's: the same OpenBao by another name of its certificate.
     development["spec"]["vault"]["address"] = other_name(&run).into();
     development["spec"]["vault"]["auth"] = json!({"token": {"secret": "vault-token", "key": "token"}});
     run.cluster.apply(development.clone()).await?;
