@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, PoisonError},
@@ -214,9 +215,13 @@ fn build(flags: &[&str], profile: &str) -> Result<PathBuf> {
             build.env_remove(name);
         }
     }
+    // Who waits at a terminal sees how far it is; a test's output stays its own.
+    if !std::io::stderr().is_terminal() {
+        build.arg("--quiet");
+    }
     let status = build
         .current_dir(&workspace)
-        .args(["build", "--quiet", "--locked", "--package", "subrosa", "--bin", "subrosa"])
+        .args(["build", "--locked", "--package", "subrosa", "--bin", "subrosa"])
         .args(flags)
         .status()
         .context("cargo does not start")?;

@@ -4,10 +4,12 @@
 //! a line on stderr that says so. A file lock keeps parallel test binaries from doing it twice.
 
 use std::{
+    collections::VecDeque,
     fs::{self, File},
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -158,10 +160,11 @@ pub fn go_build(program: &GoProgram) -> Result<PathBuf> {
         .current_dir(&source)
         .env("CGO_ENABLED", "0")
         .env("GOTOOLCHAIN", "auto")
-        .args(["build", "-trimpath", "-ldflags"])
+        .args(["build", "-v", "-trimpath", "-ldflags"])
         .arg(&ldflags);
     build.args(["-tags", program.tags]).arg("-o").arg(&making).arg(program.package);
-    run(build, &format!("go build in {}", source.display()))?;
+    let what = format!("go build in {}", source.display());
+    run_counting(build, &what, &format!("building e2e/{}", program.module))?;
     // The stamp goes first and comes last: a build that was cut short never looks finished.
     let _ = fs::remove_file(&stamp);
     fs::rename(&making, &output).with_context(|| format!("put {} in place", output.display()))?;
@@ -285,9 +288,49 @@ pub(crate) fn run(mut command: Command, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// How often a long build says how far it is.
+const TOLD_EVERY: Duration = Duration::from_secs(15);
+/// How much of what a failed build printed is shown.
+const LAST_LINES: usize = 40;
+
+/// The same for a command that names each package that it compiles in a line: says now and then how many those were.
+fn run_counting(mut command: Command, what: &str, telling: &str) -> Result<()> {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("run {what}"))?;
+    let (mut count, mut told, mut last) = (0, Instant::now(), VecDeque::new());
+    for line in child.stderr.take().map(|stderr| BufReader::new(stderr).lines()).into_iter().flatten() {
+        last.push_back(line.with_context(|| format!("read what {what} prints"))?);
+        if last.len() > LAST_LINES {
+            last.pop_front();
+        }
+        count += 1;
+        if told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            say(&format!("{telling}: {count} packages compiled"));
+        }
+    }
+    let status = child.wait().with_context(|| format!("run {what}"))?;
+    if !status.success() {
+        bail!("{what} failed ({status}):\n{}", Vec::from(last).join("\n"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_that_fails_shows_its_last_lines() {
+        let mut build = Command::new("sh");
+        build
+            .args(["-c", "for n in $(seq 100); do echo package-$n >&2; done; echo broken.go:7: >&2; exit 3"]);
+        let error = run_counting(build, "go build", "building").unwrap_err().to_string();
+        assert!(error.contains("package-100\nbroken.go:7:") && !error.contains("package-9\n"), "{error}");
+        let mut fine = Command::new("sh");
+        fine.args(["-c", "echo package >&2"]);
+        run_counting(fine, "go build", "building").unwrap();
+    }
 
     #[test]
     fn the_fingerprint_follows_sources_and_flags_only() {
