@@ -9,18 +9,16 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
     preset,
 };
-use subrosa_plan::{
-    access::shared,
-    channel::declaration,
-    probe, status,
-    world::{World, fault::Fault},
-};
+use subrosa_plan::{access::shared, channel::declaration, probe, status, world::World};
 
 use super::again;
 use crate::{
     changes,
     context::Context,
-    execute::{channel as execute, store},
+    execute::{
+        channel as execute,
+        store::{self, Barred},
+    },
     kinds::{Kind, Subject, queues::SecretWatches},
     observe::{
         DomainVault,
@@ -121,9 +119,9 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
             };
             let (vault, known) = match vault {
                 Ok(vault) => match execute::meanwhile(ctx, &name, known(ctx, &domain, &vault)).await {
-                    // Whose the store is was said: it is not this one's.
-                    Err(fault) if !fault.reason.starts_with("Vault") => (Err(fault), Ok(())),
-                    known => (Ok(vault), known),
+                    Err(Barred::NotOwn(fault)) => (Err(fault), Ok(())),
+                    Err(Barred::Unknown(fault)) => (Ok(vault), Err(fault)),
+                    Ok(()) => (Ok(vault), Ok(())),
                 },
                 Err(fault) => (Err(fault), Ok(())),
             };
@@ -163,9 +161,10 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
 }
 
 /// Whose the store is, and what is known of keys from before the start, is known before anything is done or said.
-async fn known(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
+async fn known(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Barred> {
     store::check(ctx, domain, vault).await?;
-    let woken = vault.key_watch.recall(&domain.name_any(), vault, &ctx.cluster).await?;
+    let woken = vault.key_watch.recall(&domain.name_any(), vault, &ctx.cluster).await;
+    let woken = woken.map_err(Barred::Unknown)?;
     woken.into_iter().for_each(|one| ctx.wake(one));
     Ok(())
 }

@@ -22,18 +22,27 @@ const BELIEVED: Duration = Duration::from_secs(60);
 /// How long it believes that the store is not its own: somebody may just have adopted it.
 const DOUBTED: Duration = Duration::from_secs(2);
 
+/// Why nothing may be done in a store.
+#[derive(Clone, Debug)]
+pub enum Barred {
+    /// It is not the trust domain's own: nothing is withdrawn in it either.
+    NotOwn(Fault),
+    /// Vault does not say whose it is, or what is known of its keys.
+    Unknown(Fault),
+}
+
 /// Whether anything may be done in the store, from memory where it was looked at lately.
 ///
 /// # Errors
-/// When it is not the trust domain's own, or Vault does not say.
-pub async fn check(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
+/// When nothing may be.
+pub async fn check(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Barred> {
     let mut known = vault.store.lock().await;
     let found = match &*known {
         Some((at, found)) if at.elapsed() < lasts(found) => found.clone(),
-        _ => look_again(ctx, domain, vault, &mut known).await?,
+        _ => look_again(ctx, domain, vault, &mut known).await.map_err(Barred::Unknown)?,
     };
     match found {
-        Ownership::Not { fault, .. } => Err(fault),
+        Ownership::Not { fault, .. } => Err(Barred::NotOwn(fault)),
         Ownership::Own { .. } | Ownership::SetupOutdated(_) => Ok(()),
     }
 }
