@@ -1,10 +1,10 @@
 //! What a scenario has become, without what differs from one run to the next: two runs that ended in the
 //! same state have equal snapshots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::{core::v1::Secret, networking::v1::NetworkPolicy};
+use k8s_openapi::api::{core::v1::Secret, events::v1::Event, networking::v1::NetworkPolicy};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Map, Value, json};
 use subrosa_crds::Channel;
@@ -39,10 +39,29 @@ pub async fn living(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
             policies.insert(format!("{side:?} {}", policy.name_any()), serde_json::to_value(&policy.spec)?);
         }
     }
+    snapshot["told"] = told(cluster, scenario).await?.into();
     snapshot["channels"] = channels.into();
     snapshot["secrets"] = secrets.into();
     snapshot["policies"] = policies.into();
     plain(scenario, &snapshot)
+}
+
+/// What was told of changes of records, once each: a crash between such a change and its Event loses none.
+async fn told(cluster: &Cluster, scenario: &Scenario) -> Result<Vec<String>> {
+    let mut told = BTreeSet::new();
+    for side in [Side::Front, Side::Data] {
+        let api = Api::<Event>::namespaced(cluster.admin.clone(), scenario.namespace(side));
+        for event in api.list(&ListParams::default()).await? {
+            let (reason, note) = (event.reason.unwrap_or_default(), event.note.unwrap_or_default());
+            // That a version of a key was made is no change of a record.
+            if reason == "ConnectionClosed" || reason == "AuthorityChanged" && note.starts_with("generation")
+            {
+                let name = event.regarding.and_then(|object| object.name).unwrap_or_default();
+                told.insert(format!("{name} {reason} {note}"));
+            }
+        }
+    }
+    Ok(told.into_iter().collect())
 }
 
 /// What is left when the Channels are gone: record, access and the default deny.
@@ -184,7 +203,7 @@ pub fn difference(path: &str, found: &Value, wanted: &Value, to: &mut Vec<String
     match (found, wanted) {
         _ if found == wanted => {}
         (Value::Object(one), Value::Object(other)) => {
-            let keys: std::collections::BTreeSet<_> = one.keys().chain(other.keys()).collect();
+            let keys: BTreeSet<_> = one.keys().chain(other.keys()).collect();
             for key in keys {
                 let at = format!("{path}/{key}");
                 let null = Value::Null;

@@ -11,7 +11,7 @@ const IDENTITIES: [(&str, &[&str]); 5] = [
     ("issuances", &["serial"]),
     ("open", &["direction", "name", "other"]),
     ("closing", &["direction", "name", "other"]),
-    ("tell", &["reason", "at"]),
+    ("tell", &["reason", "at", "note"]),
 ];
 
 /// Puts into `new` what `old` had and `understood`, the same value read and written by this binary, has not.

@@ -2,6 +2,7 @@
 
 pub mod metrics;
 mod reporter;
+mod told;
 mod written;
 
 pub use reporter::Reporter;

@@ -18,6 +18,7 @@ use crate::record::{
     extra_trust,
     generations::Generations,
     issuances::Issuances,
+    news::News,
     pods::PodCertificates,
     views::{PeerView, View},
 };
@@ -66,6 +67,16 @@ pub struct ChannelRecord {
     /// The certificates that pods asked for, where they are delivered so or were lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodCertificates>,
+    /// What is to be told of its changes, and leaves once it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tell: Vec<News>,
+    /// How much of that went untold, because there was too much of it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub untold: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What is remembered of a data key that is in use, will be, or was and is not closed yet.
@@ -127,6 +138,8 @@ impl ChannelRecord {
             extra_trust: BTreeSet::new(),
             closing: Vec::new(),
             pods: None,
+            tell: Vec::new(),
+            untold: 0,
         }
     }
 

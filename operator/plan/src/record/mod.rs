@@ -7,6 +7,7 @@ pub mod extra_trust;
 pub mod generations;
 pub mod issuances;
 pub mod keys;
+pub mod news;
 pub mod pods;
 pub mod store;
 pub mod views;

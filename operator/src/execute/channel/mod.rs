@@ -11,6 +11,11 @@
 //! 8. restart the workload that asks for it, where its certificate is another than it started with.
 //!
 //! A fault in one part is kept and the other parts go on; only what a part truly needs holds it up.
+//!
+//! The record is read first and written by compare-and-set against the version that was read, and not in one
+//! [transaction](subrosa_records::channels::ChannelRecords::transaction): between reading and writing stand the
+//! withdrawals, which wait for nobody, and what was decided holds for that version alone. Who loses the race does all of
+//! it again from a fresh read. A transaction is for a change that depends on the record alone, such as those of keys.
 
 mod claimed;
 mod degraded;
@@ -44,7 +49,7 @@ use subrosa_plan::{
         applied::{Applied, Control, Controls, Restart},
     },
     consent::extra_trust,
-    record::channel::ChannelRecord,
+    record::{channel::ChannelRecord, news},
     world::fault::Fault,
 };
 use subrosa_records::channels::Entry;
@@ -187,6 +192,7 @@ pub async fn carry_out(
             degraded::without_record(ctx, channel, name, &plan, fault, narrowed, now).await
         }
     };
+    work.wake.extend(applied.record.as_ref().ok().and_then(news::wake_at));
     let (wake_at, news) = (work.wake.into_iter().min(), work.news);
     Ok(Outcome { plan, applied, wake_at, news, waits: false })
 }
@@ -241,8 +247,9 @@ impl Work<'_> {
         let new = || self.ctx.cluster.read(|world| plan.first_record(self.name, world));
         let before = entry.record.clone().unwrap_or_else(new);
         let done = self.done(&before, withdrawn.is_ok(), closes).await;
-        let (intent, settled) = plan.intent(before.clone(), done, self.now);
+        let (mut intent, settled) = plan.intent(before.clone(), done, self.now);
         self.tell_closed(settled);
+        self.keep_news(entry.record.as_ref(), &mut intent);
         let (ctx, channel, name, now) = (self.ctx, self.channel, self.name, self.now);
         // A first record is written once, with the authority: until then there is nothing but keys that nobody may use,
         // and making them again finds them.
@@ -296,6 +303,12 @@ impl Work<'_> {
         };
         applied.restart = self.restart(&applied).await;
         applied
+    }
+
+    /// Has `record`, which is about to be written in the place of `before`, keep what is to be told of the change.
+    fn keep_news(&mut self, before: Option<&ChannelRecord>, record: &mut ChannelRecord) {
+        let told = self.ctx.reporter.told(self.channel);
+        news::keep(before, record, &mut self.news, &told, self.now);
     }
 
     /// Writes the record where it says something new.

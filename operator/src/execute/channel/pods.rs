@@ -45,11 +45,11 @@ impl Work<'_> {
             .cluster
             .read(|world| owner.judge(before, world, signs, is_unsigned, random_serial, self.now));
         self.wake.extend(&judged.wake_at);
+        let unchanged = judged.record == *before;
+        let written = if unchanged { Ok(()) } else { self.note_pods(&judged.record).await };
         for (name, request, refusal) in &judged.wait {
             self.tell(name, request, refusal).await;
         }
-        let unchanged = judged.record == *before;
-        let written = if unchanged { Ok(()) } else { self.note_pods(&judged.record).await };
         if let Err(fault) = written {
             return Certified { record: Err(fault), ..certified };
         }

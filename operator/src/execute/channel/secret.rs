@@ -337,10 +337,15 @@ impl Work<'_> {
     }
 
     /// Writes the record as it is after the authority's steps and before the leaf is signed.
-    pub(super) async fn commit(&self, record: ChannelRecord, version: u64) -> Result<ChannelRecord, Fault> {
+    pub(super) async fn commit(
+        &mut self,
+        mut record: ChannelRecord,
+        version: u64,
+    ) -> Result<ChannelRecord, Fault> {
         let known = self.vault.channel_records.get(&self.plan.id).await;
         let known = known.map_err(|error| crate::observe::vaults::fault(&error))?;
         let known = if known.version == version { known } else { Entry { record: None, version } };
+        self.keep_news(known.record.as_ref(), &mut record);
         self.note(known, record.clone()).await?;
         Ok(record)
     }

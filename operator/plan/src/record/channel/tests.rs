@@ -41,6 +41,9 @@ fn full() -> ChannelRecord {
         since: now(),
         until: Some(at("2026-12-22T12:00:00Z")),
     }];
+    let note = "Ingress ivr with cc-front/ivr: no pod runs".to_owned();
+    record.tell = vec![News { reason: "ConnectionClosed".into(), at: now(), note }];
+    record.untold = 1;
     record
 }
 
@@ -103,7 +106,9 @@ fn nothing_secret_has_a_place_in_it() {
         "keys",
         "namespaceUid",
         "open",
+        "tell",
         "trustDomain",
+        "untold",
     ];
     assert_eq!(names, known, "a new field must be weighed: the record is read by whoever reads KV");
 }

@@ -1,0 +1,157 @@
+//! What is to be told of changes of a Channel's record: written together with the change, and kept until it was told.
+//!
+//! A crash between the write and its Event loses nothing: who reads the record next tells it. It may be told twice; its
+//! [mark](News::mark) makes that the same Event. What was told leaves the record with the next write that is made
+//! anyway, or after [`LINGER`] with one of its own.
+//!
+//! Kept is what says that something ended that nobody takes back, or that another authority is trusted: see [`KEPT`].
+//! Everything else that is told repeats what status says, or what is told again by itself.
+
+use std::collections::BTreeSet;
+
+use data_encoding::HEXLOWER;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::channel::ChannelRecord;
+
+/// The reasons of Events that are kept until they were told.
+pub const KEPT: [&str; 4] = ["AccessWithdrawn", "AuthorityChanged", "ConnectionClosed", "OpeningWithdrawn"];
+
+/// How much is kept at the most; the oldest goes first, and is counted.
+pub const MOST: usize = 16;
+/// How long a note is at the most.
+const LONGEST: usize = 500;
+
+/// After how long what was told leaves the record by a write of its own. Far less than the hour for which an API server
+/// keeps Events: within that, what is told again is the same Event.
+pub const LINGER: SignedDuration = SignedDuration::from_mins(10);
+
+/// Something that people should hear of. Never a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct News {
+    /// The reason of the Event.
+    pub reason: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub note: String,
+}
+
+impl News {
+    /// The same for the same news, and for no other of the same Channel.
+    pub fn mark(&self) -> String {
+        let mut hash = Sha256::new();
+        for text in [self.reason.as_str(), &self.at.to_string(), &self.note] {
+            hash.update(text);
+            hash.update([0]);
+        }
+        HEXLOWER.encode(hash.finalize().get(..8).unwrap_or_default())
+    }
+}
+
+/// Takes from `news` into `record`, which is about to be written in the place of `before`, what is to be kept until it was
+/// told, and out of it what was: `told` has the marks of that. A record that says nothing new otherwise is not written
+/// for the sake of news: they are told without being kept.
+pub fn keep(
+    before: Option<&ChannelRecord>,
+    record: &mut ChannelRecord,
+    news: &mut Vec<(&'static str, String)>,
+    told: &BTreeSet<String>,
+    now: Timestamp,
+) {
+    let is_told = |one: &News| told.contains(&one.mark());
+    let changes = before != Some(record);
+    let lingers = record.tell.iter().any(|one| is_told(one) && now.duration_since(one.at) >= LINGER);
+    if changes || lingers {
+        record.tell.retain(|one| !is_told(one));
+    }
+    if !changes {
+        return;
+    }
+    news.retain(|(reason, note)| {
+        if !KEPT.contains(reason) {
+            return true;
+        }
+        let note = note.chars().take(LONGEST).collect();
+        record.tell.push(News { reason: (*reason).to_owned(), at: now, note });
+        false
+    });
+    let surplus = record.tell.len().saturating_sub(MOST);
+    record.tell.drain(..surplus);
+    record.untold += surplus as u64;
+}
+
+/// When what was told leaves `record` at the latest.
+pub fn wake_at(record: &ChannelRecord) -> Option<Timestamp> {
+    let first = record.tell.iter().map(|one| one.at).min()?;
+    first.checked_add(LINGER).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{named, now};
+
+    fn record() -> ChannelRecord {
+        ChannelRecord::new(named("cc-front/voice"), "uid", "oosterlinde")
+    }
+
+    fn closed(name: &str) -> (&'static str, String) {
+        ("ConnectionClosed", format!("Egress {name}"))
+    }
+
+    fn later(minutes: i64) -> Timestamp {
+        now().checked_add(SignedDuration::from_mins(minutes)).unwrap()
+    }
+
+    #[test]
+    fn news_of_a_change_are_written_with_it_and_leave_when_they_were_told() {
+        let (before, mut told) = (record(), BTreeSet::new());
+        let mut news = vec![closed("db"), ("CertificateIssued", "Expiring".to_owned())];
+        let mut after = ChannelRecord { namespace_uid: "other".into(), ..before.clone() };
+        keep(Some(&before), &mut after, &mut news, &told, now());
+        assert_eq!(news, [("CertificateIssued", "Expiring".to_owned())], "told, and not kept");
+        assert_eq!(after.tell.len(), 1);
+        // Nothing else changes: it stays, told or not, and is no reason to write.
+        let kept = after.clone();
+        keep(Some(&kept), &mut after, &mut Vec::new(), &told, later(60));
+        assert_eq!(after, kept, "nobody was told");
+        told.insert(after.tell[0].mark());
+        keep(Some(&kept), &mut after, &mut Vec::new(), &told, later(1));
+        assert_eq!(after, kept);
+        // It goes with a write that is made anyway, or after a while.
+        let mut changed = ChannelRecord { namespace_uid: "third".into(), ..kept.clone() };
+        keep(Some(&kept), &mut changed, &mut vec![closed("ivr")], &told, later(1));
+        assert_eq!(changed.tell.iter().map(|one| one.note.as_str()).collect::<Vec<_>>(), ["Egress ivr"]);
+        assert_eq!(wake_at(&kept), Some(later(10)));
+        keep(Some(&kept), &mut after, &mut Vec::new(), &told, later(10));
+        assert!(after.tell.is_empty() && wake_at(&after).is_none());
+    }
+
+    #[test]
+    fn what_changes_no_record_is_told_at_once() {
+        let (before, mut after) = (record(), record());
+        let mut news = vec![closed("db")];
+        keep(Some(&before), &mut after, &mut news, &BTreeSet::new(), now());
+        assert_eq!((news.len(), &after), (1, &before));
+    }
+
+    #[test]
+    fn it_is_bounded_and_what_goes_is_counted() {
+        let mut record = record();
+        for number in 0..3 {
+            let mut news =
+                (0..10).map(|one| closed(&format!("{number}-{one}-{}", "x".repeat(900)))).collect();
+            keep(None, &mut record, &mut news, &BTreeSet::new(), now());
+        }
+        assert_eq!((record.tell.len(), record.untold), (MOST, 14));
+        assert!(record.tell.iter().all(|one| one.note.chars().count() <= LONGEST));
+        assert!(record.tell[15].note.contains("2-9-"));
+        let marks: BTreeSet<_> = record.tell.iter().map(News::mark).collect();
+        assert_eq!(marks.len(), MOST, "each has its own mark");
+        assert_eq!(record.clone().tell[0].mark(), record.tell[0].mark());
+    }
+}
