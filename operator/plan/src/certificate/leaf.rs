@@ -186,7 +186,7 @@ impl LeafSpec {
     }
 
     /// This specification for a leaf that takes the place of `leaf` before its time, with the names that `leaf` lost,
-    /// [`MOST_LOST`] at most: Services that come and go in turn cause no issuance each time.
+    /// 32 at most: Services that come and go in turn cause no issuance each time.
     #[must_use]
     pub fn with_lost_names(&self, leaf: &LeafFacts) -> Self {
         let mut kept = self.clone();
