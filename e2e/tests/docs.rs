@@ -11,7 +11,7 @@ use std::{
 use subrosa_e2e::tools::workspace;
 
 /// CamelCase words in the operator's code that are no reasons but kinds and field values of Kubernetes.
-const NO_REASONS: [&str; 18] = [
+const NO_REASONS: [&str; 19] = [
     "CaseClosed",
     "ClusterRole",
     "ConfigMap",
@@ -24,6 +24,7 @@ const NO_REASONS: [&str; 18] = [
     "NotIn",
     "OnDelete",
     "OneWay",
+    "PodCertificateRequest",
     "RetentionPolicy",
     "RoleBinding",
     "ServiceAccount",
