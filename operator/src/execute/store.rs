@@ -25,7 +25,7 @@ const DOUBTED: Duration = Duration::from_secs(2);
 /// Why nothing may be done in a store.
 #[derive(Clone, Debug)]
 pub enum Barred {
-    /// It is not the trust domain's own: nothing is withdrawn in it either.
+    /// It is not the trust domain's own, as far as can be told: nothing is withdrawn in it either.
     NotOwn(Fault),
     /// Vault does not say whose it is, or what is known of its keys.
     Unknown(Fault),
@@ -42,7 +42,7 @@ pub async fn check(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> 
         _ => look_again(ctx, domain, vault, &mut known).await.map_err(Barred::Unknown)?,
     };
     match found {
-        Ownership::Not { fault, .. } => Err(Barred::NotOwn(fault)),
+        Ownership::Not { fault, .. } | Ownership::Pending(fault) => Err(Barred::NotOwn(fault)),
         Ownership::Own { .. } | Ownership::SetupOutdated(_) => Ok(()),
     }
 }
@@ -58,7 +58,7 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
 
 fn lasts(found: &Ownership) -> Duration {
     match found {
-        Ownership::Not { .. } => DOUBTED,
+        Ownership::Not { .. } | Ownership::Pending(_) => DOUBTED,
         Ownership::Own { .. } | Ownership::SetupOutdated(_) => BELIEVED,
     }
 }
@@ -115,6 +115,7 @@ async fn judged(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Res
     let new = New { store_id: format!("{:032x}", rand::random::<u128>()), at: ctx.now() };
     match ctx.cluster.read(|world| store::judge(domain, &found, &new, world)) {
         Standing::Own { store_id } => Ok(Ownership::Own { store_id }),
+        Standing::Pending(fault) => Ok(Ownership::Pending(fault)),
         Standing::Not { fault, adopt } => Ok(Ownership::Not { fault, adopt }),
         Standing::Write(record) => {
             let store_id = record.store_id.clone();

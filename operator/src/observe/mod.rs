@@ -6,6 +6,7 @@ pub mod convert;
 pub mod definitions;
 pub mod engines;
 pub mod guards;
+pub mod health;
 pub mod key_watch;
 pub mod pod_certificates;
 pub mod probe;

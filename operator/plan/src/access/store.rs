@@ -25,7 +25,7 @@ pub const REASONS: [&str; 6] = [
 ];
 
 /// Whose the store is cannot be told yet.
-pub const PENDING: &str = "StorePending";
+const PENDING: &str = "StorePending";
 
 /// A Channel's record is gone.
 const LOST: &str = "RecordLost";
@@ -54,6 +54,8 @@ pub enum Ownership {
     },
     /// The policy in Vault is of an earlier release: the record of the store can neither be read nor written.
     SetupOutdated(Fault),
+    /// It cannot be told yet: nothing is done in it.
+    Pending(Fault),
     /// Not its own: nothing is done in it.
     Not {
         /// Why not.
@@ -69,7 +71,7 @@ impl Ownership {
     pub fn store_id(&self) -> Option<&str> {
         match self {
             Self::Own { store_id } => Some(store_id),
-            Self::SetupOutdated(_) | Self::Not { .. } => None,
+            Self::SetupOutdated(_) | Self::Pending(_) | Self::Not { .. } => None,
         }
     }
 }
@@ -84,6 +86,8 @@ pub enum Standing {
     },
     /// It becomes so with this record.
     Write(StoreRecord),
+    /// It cannot be told yet: nothing is done in it.
+    Pending(Fault),
     /// It is not, and nothing is done in it.
     Not {
         /// Why not.
@@ -108,7 +112,7 @@ pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> S
     let uid = domain.metadata.uid.as_deref().unwrap_or_default();
     let Some(cluster) = world.namespaces.get(CLUSTER_NAMESPACE).map(|facts| facts.uid.as_str()) else {
         let message = format!("namespace {CLUSTER_NAMESPACE}, whose UID names the cluster, was not seen yet");
-        return Standing::Not { fault: Fault::new(PENDING, message), adopt: None };
+        return Standing::Pending(Fault::new(PENDING, message));
     };
     let known = domain.status.as_ref().and_then(|status| status.vault.as_ref()?.store_id.as_deref());
     let fresh = || StoreRecord {

@@ -23,6 +23,9 @@ use crate::{
     world::{PodFacts, World, domain, is_older, selector},
 };
 
+/// The reason where an older Channel has the same pods.
+pub const WORKLOAD_CONFLICT: &str = "WorkloadConflict";
+
 /// Why a Channel is Stalled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -205,7 +208,7 @@ fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem
     for (other_name, other) in siblings.filter(|(_, other)| is_older(other, channel)) {
         if let Some(pod) = shared(channel, other, own_pods) {
             problems.push(Problem::new(
-                "WorkloadConflict",
+                WORKLOAD_CONFLICT,
                 "spec.workload.selector",
                 format!(
                     "Channel {other_name} selects {pod} too, and the older one keeps them: select different pods, or put both into one Channel"

@@ -9,7 +9,7 @@ use subrosa_crds::{
 
 use crate::{
     certificate::Reason,
-    channel::{Plan, Scope, applied::Applied},
+    channel::{Plan, Scope, applied::Applied, declaration::WORKLOAD_CONFLICT},
     probe::{self, Whose},
     record::{channel::ChannelRecord, issuances::Issuance},
     world::{
@@ -99,7 +99,7 @@ pub fn due<'a>(
 /// Whether another Channel has the pods: then it is not this one's to restart them.
 fn contested(plan: &Plan) -> bool {
     match &plan.scope {
-        Scope::Stalled(problems) => problems.iter().any(|problem| problem.reason == "WorkloadConflict"),
+        Scope::Stalled(problems) => problems.iter().any(|problem| problem.reason == WORKLOAD_CONFLICT),
         Scope::Full | Scope::Audit | Scope::Frozen => false,
     }
 }

@@ -16,7 +16,17 @@ use crate::{
 };
 
 /// How far Vault's clock and the operator's may be apart.
-pub const MOST_SKEW: SignedDuration = SignedDuration::from_secs(60);
+const MOST_SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// What is wrong where Vault's clock is `skew` ahead of the operator's.
+pub fn clock_fault(skew: SignedDuration) -> Option<Fault> {
+    let apart = || {
+        format!(
+            "Vault's clock and the operator's are {skew:#} apart: set both by NTP, certificates depend on it"
+        )
+    };
+    (skew.unsigned_abs() > MOST_SKEW.unsigned_abs()).then(|| Fault::new("ClockSkew", apart()))
+}
 
 /// What was seen for a trust domain.
 #[derive(Clone, Debug)]

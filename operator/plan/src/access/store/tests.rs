@@ -66,7 +66,7 @@ impl Case {
 
 fn reason(standing: &Standing) -> &str {
     match standing {
-        Standing::Not { fault, .. } => &fault.reason,
+        Standing::Not { fault, .. } | Standing::Pending(fault) => &fault.reason,
         other => panic!("{other:?}"),
     }
 }

@@ -231,3 +231,10 @@ fn a_store_that_is_not_its_own_comes_first_and_what_was_known_stays_known() {
     let away = Seen { vault: None, reachable: Err(Fault::new("VaultUnreachable", "")), ..seen() };
     assert_eq!(vault(&status(&domain, &away, now())), (known, None), "Vault cannot be asked");
 }
+
+#[test]
+fn clocks_a_minute_apart_are_a_fault_in_either_direction() {
+    let of = |seconds| clock_fault(SignedDuration::from_secs(seconds)).map(|fault| fault.reason);
+    assert_eq!((of(60), of(-60)), (None, None));
+    assert_eq!((of(61), of(-61)), (Some("ClockSkew".into()), Some("ClockSkew".into())));
+}

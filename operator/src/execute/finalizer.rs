@@ -1,0 +1,36 @@
+//! The finalizer by which a TrustDomain goes only after the access that it gave.
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use subrosa_crds::{FIELD_MANAGER, TrustDomain, WITHDRAW_ACCESS_FINALIZER};
+use subrosa_plan::world::{domain, fault::Fault};
+
+use super::objects;
+use crate::context::Context;
+
+/// Puts the finalizer on `domain` where it is `wanted`, and takes it away where not.
+///
+/// # Errors
+/// When the API server refuses.
+pub async fn set(ctx: &Context, domain: &TrustDomain, wanted: bool) -> Result<(), Fault> {
+    let mut finalizers = domain.finalizers().to_vec();
+    if domain::withdraws_access(domain) == wanted {
+        return Ok(());
+    }
+    if wanted {
+        finalizers.push(WITHDRAW_ACCESS_FINALIZER.into());
+    } else {
+        finalizers.retain(|one| one != WITHDRAW_ACCESS_FINALIZER);
+    }
+    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": domain.resource_version()}});
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    let api: Api<TrustDomain> = Api::all(ctx.client.clone());
+    match api.patch(&domain.name_any(), &params, &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 && !wanted => Ok(()),
+        Err(error) => Err(objects::fault("writing the finalizer", &error)),
+    }
+}

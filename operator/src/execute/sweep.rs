@@ -1,0 +1,110 @@
+//! Looking through the records of a trust domain for access that nobody should have any more.
+
+use std::collections::BTreeSet;
+
+use subrosa_crds::trust_domain::Orphans;
+use subrosa_plan::{access::orphans, status::trust_domain::Swept, world::fault::Fault};
+
+use super::withdraw::{self, Held};
+use crate::{
+    context::Context,
+    observe::{DomainVault, vaults},
+};
+
+/// Takes access from what is on record and has no Channel of `domain` any more. Keys stay. What cannot be done for one
+/// holds up no other: what was found comes back with the first fault.
+pub async fn orphans(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept, Result<(), Fault>) {
+    let (asked, moves) = (ctx.sweeps.asked(), ctx.cluster.read(|world| world.moves));
+    let last = ctx.sweeps.last(domain);
+    let came_back = |orphans: &Orphans| {
+        let known = ctx.cluster.read(|world| orphans::known(domain, world));
+        orphans.first.iter().any(|one| known.iter().any(|id| one.starts_with(id.as_str())))
+    };
+    if !ctx.sweeps.due(domain, moves) && !last.orphans.as_ref().is_some_and(came_back) {
+        return (last, Ok(()));
+    }
+    let recorded = match vault.channel_records.list().await {
+        Ok(recorded) => recorded,
+        Err(error) => return (last, Err(vaults::fault(&error))),
+    };
+    let candidates: Vec<_> = ctx
+        .cluster
+        .read(|world| orphans::candidates(domain, &recorded, world).into_iter().cloned().collect());
+    let (mut swept, mut outcome, mut unreadable) = (Swept::default(), Ok(()), BTreeSet::new());
+    for id in &candidates {
+        if let Some(name) = vault.settled(id)
+            && ctx.cluster.secrets.of(&name).is_empty()
+        {
+            swept.add(id, &name.to_string());
+            continue;
+        }
+        let Some(_working) = ctx.under_way.begin(id) else {
+            outcome = outcome.and(Err(withdraw::under_way()));
+            continue;
+        };
+        match withdraw::if_orphan(ctx, domain, vault, id).await {
+            Ok(name) => name.into_iter().for_each(|name| swept.add(id, &name)),
+            Err(Held::Unreadable(problem)) => {
+                swept.unreadable.insert(id.clone(), problem);
+                unreadable.insert(id.clone());
+            }
+            Err(Held::Unasked(fault)) => outcome = outcome.and(Err(fault)),
+            Err(Held::Failed(fault)) => {
+                outcome = Err(fault);
+                break;
+            }
+        }
+    }
+    let lost = ctx.cluster.read(|world| {
+        let known = orphans::known(domain, world);
+        vault.lost().into_iter().filter(|id| !known.contains(id)).collect::<BTreeSet<_>>()
+    });
+    unreadable.extend(lost.iter().cloned());
+    if !unreadable.is_empty() {
+        let neighbours = ctx.cluster.read(|world| orphans::neighbours(domain, world));
+        let mut keep: BTreeSet<_> = neighbours.into_iter().map(Some).collect();
+        keep.extend([None, Some(domain.to_owned())]);
+        let withdrawn = withdraw::by_effect(ctx, vault, &unreadable, &keep).await;
+        if withdrawn.is_ok() {
+            lost.iter().for_each(|id| vault.find(id));
+        }
+        outcome = outcome.and(withdrawn);
+    }
+    match &outcome {
+        Ok(()) => ctx.sweeps.done(domain, (asked, moves), swept.clone()),
+        // Half a search says less than the last whole one.
+        Err(_) => swept.orphans = swept.orphans.or(last.orphans),
+    }
+    (swept, outcome)
+}
+
+/// Withdraws the access of every Channel on record that goes with the TrustDomain `name`. Keys and policies stay.
+///
+/// # Errors
+/// When one could not be withdrawn; it may be tried again.
+pub async fn all_of(ctx: &Context, name: &str, vault: &DomainVault) -> Result<(), Fault> {
+    let mut unreadable = BTreeSet::new();
+    for id in vault.channel_records.list().await.map_err(|error| vaults::fault(&error))? {
+        let Some(_working) = ctx.under_way.begin(&id) else { return Err(withdraw::under_way()) };
+        let withdrawn = match vault.channel_records.get(&id).await {
+            Ok(entry) => match &entry.record {
+                Some(record) if ctx.cluster.read(|world| orphans::goes_with(name, record, world)) => {
+                    withdraw::orphan(vault, &id).await
+                }
+                _ => Ok(()),
+            },
+            Err(error) => Err(error),
+        };
+        match withdrawn {
+            Ok(()) => {}
+            Err(error) if error.is_unreadable() => drop(unreadable.insert(id.clone())),
+            Err(error) => return Err(vaults::fault(&error)),
+        }
+    }
+    if !unreadable.is_empty() {
+        let neighbours = ctx.cluster.read(|world| orphans::neighbours(name, world));
+        let keep = neighbours.into_iter().map(Some).collect();
+        withdraw::by_effect(ctx, vault, &unreadable, &keep).await?;
+    }
+    Ok(())
+}
