@@ -249,11 +249,13 @@ async fn again(
     let turn = faulty.iter().cycle().skip(from).take(AGAIN.min(faulty.len()));
     progress.again = from + AGAIN;
     for (id, name) in turn {
-        let (record, is_gone) = match vault.channel_records.read(id).await {
-            Ok(entry) => (entry.record.clone(), entry.record.is_none()),
-            Err(error) if is_lasting(&error) => (None, false),
+        let record = match vault.channel_records.read(id).await {
+            Ok(entry) => entry.record,
+            // Without the record nobody can say that a key is the one that was made: what was found stays.
+            Err(error) if is_lasting(&error) => continue,
             Err(error) => return Err(error),
         };
+        let is_gone = record.is_none();
         let key =
             record.as_ref().and_then(|record| inventory::made(record).find(|key| key.name(record) == *name));
         let made = match (&record, key) {
