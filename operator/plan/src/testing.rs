@@ -20,6 +20,7 @@ use crate::{
         certificate::{Fingerprint, KeyAlgorithm, Validity},
         key_findings::KeyFindings,
         pem,
+        policy::PolicyFacts,
     },
 };
 
@@ -261,7 +262,11 @@ impl Scene {
 
     pub fn policy(mut self, namespace: &str, policy: NetworkPolicy) -> Self {
         let name = policy.metadata.name.clone().unwrap();
-        self.world.network_policies.entry(namespace.into()).or_default().insert(name, Arc::new(policy));
+        self.world
+            .network_policies
+            .entry(namespace.into())
+            .or_default()
+            .insert(name, PolicyFacts::from(&policy));
         self
     }
 

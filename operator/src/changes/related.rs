@@ -1,9 +1,6 @@
 //! What is watched for the sake of Channels: pods, Services, ServiceAccounts, policies, bundles, Secrets.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
@@ -15,8 +12,8 @@ use subrosa_crds::{
     CHANNEL_LABEL, Channel, ExternalParty, TrustDomain, common::ConfigMapKey, names::ChannelRef,
 };
 use subrosa_plan::{
-    network::{self, coverage},
-    world::{Namespaced, World, bundle::Bundle, peers_of, selector},
+    network,
+    world::{Namespaced, World, bundle::Bundle, peers_of, policy::PolicyFacts, selector},
 };
 
 use super::channel::audited;
@@ -24,17 +21,13 @@ use crate::{
     kinds::{NamespaceMeta, Subject},
     observe::{
         Cluster, convert,
-        watch::{Change, ObjectKey, strip},
+        watch::{Change, ObjectKey},
     },
     pki,
 };
 
 /// Puts a fact in its place, or takes it away; returns what was there and what is.
-fn place<T: Clone + PartialEq>(
-    facts: &mut Namespaced<T>,
-    key: &ObjectKey,
-    new: Option<T>,
-) -> (Option<T>, Option<T>) {
+fn place<T: Clone>(facts: &mut Namespaced<T>, key: &ObjectKey, new: Option<T>) -> (Option<T>, Option<T>) {
     let old = match new.clone() {
         Some(new) => facts.entry(key.namespace.clone()).or_default().insert(key.name.clone(), new),
         None => facts.get_mut(&key.namespace).and_then(|objects| objects.remove(&key.name)),
@@ -112,42 +105,26 @@ pub fn service_account(
     })
 }
 
-/// Versions of one object are numbers that grow (Kubernetes 1.35 and later say so).
-fn version(policy: &NetworkPolicy) -> Option<u64> {
-    policy.metadata.resource_version.as_ref()?.parse().ok()
-}
-
-/// Without what nobody here reads, and what makes up most of a small object. A copy: what was read from JSON has room for
-/// four in a list of one.
-fn trimmed(mut policy: NetworkPolicy) -> NetworkPolicy {
-    strip(&mut policy);
-    policy.metadata.annotations = None;
-    policy.clone()
-}
-
 /// Our policies concern their Channel, or the whole namespace; foreign ones all its Channels.
 pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTreeSet<Subject> {
-    let (key, new) = split(change, |policy| Arc::new(trimmed(policy)));
+    let (key, new) = split(change, |policy| PolicyFacts::from(&policy));
     let known = world.network_policies.get(&key.namespace).and_then(|policies| policies.get(&key.name));
     if let (Some(known), Some(new)) = (known, &new)
-        && known.metadata.uid == new.metadata.uid
-        && version(known) > version(new)
+        && new.is_older_than(known)
     {
         // The operator has written since, and the watch has not come to that yet.
         return BTreeSet::new();
     }
     let (old, new) = place(&mut world.network_policies, &key, new);
-    let said = |policy: &Option<Arc<NetworkPolicy>>| {
-        let metadata = policy.as_ref().map(|one| &one.metadata);
-        let owners = metadata.map(|one| one.owner_references.clone().unwrap_or_default());
-        (policy.as_ref().map(|one| one.spec.clone()), metadata.map(|one| one.labels.clone()), owners)
+    let same = match (&old, &new) {
+        (Some(old), Some(new)) => old.says_the_same(new),
+        (old, new) => old.is_none() && new.is_none(),
     };
-    if said(&old) == said(&new) {
+    if same {
         return BTreeSet::new();
     }
 
-    let own =
-        |policy: &Option<Arc<NetworkPolicy>>| policy.as_ref().is_none_or(|policy| coverage::is_ours(policy));
+    let own = |policy: &Option<PolicyFacts>| policy.as_ref().is_none_or(PolicyFacts::is_ours);
     let mut woken = match own(&old) && own(&new) && key.name != network::DEFAULT_DENY {
         true => channels_where(world, &key.namespace, |name, _| network::policy_name(name) == key.name),
         false => channels_where(world, &key.namespace, |_, _| true),

@@ -14,7 +14,7 @@ use kube::{
 use subrosa_crds::TrustDomain;
 use subrosa_plan::{
     network,
-    world::{fault::Fault, objects as labels},
+    world::{fault::Fault, objects as labels, policy::PolicyFacts},
 };
 
 use super::objects;
@@ -134,10 +134,10 @@ pub async fn deny(ctx: &Context, namespace: &str, domain: &str) -> Result<(), Fa
             .network_policies
             .get(namespace)
             .and_then(|policies| policies.get(network::DEFAULT_DENY))
-            .cloned()
+            .map(PolicyFacts::object)
     });
     let same = |found: &NetworkPolicy| found.spec.as_ref().is_some_and(|found| network::same(found, &spec));
-    if existing.as_ref().is_some_and(|found| same(found)) {
+    if existing.as_ref().is_some_and(same) {
         return Ok(());
     }
     let api = objects::namespaced::<NetworkPolicy>(&ctx.client, namespace);

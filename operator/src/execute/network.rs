@@ -1,7 +1,5 @@
 //! A Channel's network policy: narrowed first, widened last.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use kube::{Resource as _, ResourceExt as _};
 use subrosa_crds::{Channel, names::ChannelRef};
@@ -9,7 +7,7 @@ use subrosa_plan::{
     channel::ownership,
     channel::{Plan, Scope},
     network,
-    world::{World, fault::Fault, objects as labels},
+    world::{fault::Fault, objects as labels, policy::PolicyFacts},
 };
 
 use super::objects;
@@ -21,35 +19,34 @@ use crate::{
 };
 
 /// The Channel's own policy as the watch has it; none where it is missing or foreign.
-fn existing(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Option<Arc<NetworkPolicy>> {
+fn existing(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Option<NetworkPolicy> {
     let uid = channel.metadata.uid.as_deref()?;
+    let facts = kept(ctx, name).filter(|facts| facts.has_owner(uid))?;
+    Some(facts.object()).filter(|policy| objects::owned_by(policy, uid))
+}
+
+/// What is kept of the policy of that name.
+fn kept(ctx: &Context, name: &ChannelRef) -> Option<PolicyFacts> {
     ctx.cluster.read(|world| {
         let policies = world.network_policies.get(&name.namespace)?;
-        let policy = policies.get(&network::policy_name(&name.name))?;
-        objects::owned_by(policy.as_ref(), uid).then(|| Arc::clone(policy))
+        policies.get(&network::policy_name(&name.name)).cloned()
     })
 }
 
 /// Whether the name of the Channel's policy has somebody else's: what that opens is not known here.
 pub fn is_foreign(ctx: &Context, channel: &Channel, name: &ChannelRef) -> bool {
-    let policy = network::policy_name(&name.name);
-    let there = |world: &World| {
-        world.network_policies.get(&name.namespace).is_some_and(|policies| policies.contains_key(&policy))
-    };
-    ctx.cluster.read(there) && existing(ctx, channel, name).is_none()
+    kept(ctx, name).is_some() && existing(ctx, channel, name).is_none()
 }
 
 /// Gives the Channel's own policy its owner again, where it has lost it.
 async fn take_back(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Result<(), Fault> {
     let uid = channel.metadata.uid.as_deref();
-    let lost = ctx.cluster.read(|world| {
-        let policies = world.network_policies.get(&name.namespace)?;
-        let policy = policies.get(&network::policy_name(&name.name))?;
-        ownership::is_lost_policy(policy, &name.name, uid).then(|| Arc::clone(policy))
-    });
+    let lost = kept(ctx, name)
+        .map(|facts| facts.object())
+        .filter(|policy| ownership::is_lost_policy(policy, &name.name, uid));
     let (Some(lost), Some(owner)) = (lost, labels::owner(channel)) else { return Ok(()) };
     let api = objects::namespaced(&ctx.client, &name.namespace);
-    let policy = objects::take_back(&api, lost.as_ref(), owner).await?;
+    let policy = objects::take_back(&api, &lost, owner).await?;
     seen(ctx, name, policy);
     let note = format!("NetworkPolicy {} had lost its owner and is this Channel's again", lost.name_any());
     ctx.reporter.event(channel, false, "TakenBack", &note).await;

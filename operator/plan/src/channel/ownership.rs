@@ -11,7 +11,7 @@
 //!
 //! A policy and trust files are written anew from what is declared, so who forges one of them gains nothing by it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
@@ -100,16 +100,16 @@ pub fn is_lost_secret(
 
 /// The Channels of `namespace` that are gone and have left a policy that still opens something, and that policy. Before
 /// it is closed the API server has to be asked whether they are gone.
-pub fn left_open(namespace: &str, world: &World) -> Vec<(ChannelRef, Arc<NetworkPolicy>)> {
+pub fn left_open(namespace: &str, world: &World) -> Vec<(ChannelRef, NetworkPolicy)> {
     let channels = world.channels.get(namespace);
     let gone = |name: &str| channels.is_none_or(|channels| !channels.contains_key(name));
     let policies = world.network_policies.get(namespace).into_iter().flatten();
     policies
         .filter_map(|(policy_name, policy)| {
             let name = policy_name.strip_prefix(&network::policy_name(""))?;
+            let policy = gone(name).then(|| policy.object())?;
             let open = policy.spec.as_ref().is_some_and(|spec| closed(spec) != *spec);
-            (gone(name) && open && is_lost_policy(policy, name, None))
-                .then(|| (ChannelRef::new(namespace, name), Arc::clone(policy)))
+            (open && is_lost_policy(&policy, name, None)).then(|| (ChannelRef::new(namespace, name), policy))
         })
         .collect()
 }

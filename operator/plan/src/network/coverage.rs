@@ -3,15 +3,13 @@
 //! Policies add up: one foreign rule makes a Channel wider than both ends declared. A rule that
 //! opens no more than the Channel's own policy does is harmless and not reported.
 
-use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
-};
+use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec};
 
 use subrosa_crds::{Channel, trust_domain::Direction};
 
 use crate::{
     network::{self, port_range},
-    world::{World, objects},
+    world::{World, policy::PolicyFacts},
 };
 
 /// A rule of a foreign policy that opens what no connection declares.
@@ -23,22 +21,13 @@ pub struct Widening {
     pub rule: String,
 }
 
-/// Whether the operator wrote this policy. Only for telling its own apart; never for deleting.
-pub fn is_ours(policy: &NetworkPolicy) -> bool {
-    let labels = policy.metadata.labels.as_ref();
-    labels
-        .and_then(|labels| labels.get(objects::MANAGED_BY))
-        .is_some_and(|manager| manager == objects::MANAGER)
-        && policy.metadata.name.as_deref().is_some_and(|name| name.starts_with("subrosa-"))
-}
-
 /// Whether it is the policy of a Channel that there is; what only carries our labels is foreign.
-fn is_a_channels(name: &str, policy: &NetworkPolicy, namespace: &str, world: &World) -> bool {
+fn is_a_channels(name: &str, policy: &PolicyFacts, namespace: &str, world: &World) -> bool {
     let channel = || {
         let channel = name.strip_prefix(&network::policy_name(""))?;
         world.channels.get(namespace)?.get(channel)
     };
-    is_ours(policy) && channel().is_some_and(|channel| objects::is_of(policy, channel))
+    policy.is_ours() && channel().is_some_and(|channel| policy.is_of(channel))
 }
 
 /// The foreign rules in `namespace` that reach pods of `channel` and that `wanted` does not cover.
@@ -59,10 +48,10 @@ pub fn widenings(
     };
     let mut found = Vec::new();
     for (name, policy) in world.network_policies.get(namespace).into_iter().flatten() {
-        let foreign = !is_a_channels(name, policy, namespace, world);
-        let Some(spec) = policy.spec.as_ref().filter(|spec| foreign && reaches(spec)) else {
+        if is_a_channels(name, policy, namespace, world) {
             continue;
-        };
+        }
+        let Some(spec) = policy.spec().filter(&reaches) else { continue };
         // Rules of a direction that the policy does not govern are not read by anybody.
         let governs = |direction: Direction| {
             let types = spec.policy_types.as_deref().unwrap_or_default();

@@ -248,7 +248,7 @@ pub(crate) fn workload(
 ) -> LabelSelector {
     let in_force = || {
         let policy = world.network_policies.get(&name.namespace)?.get(&policy_name(&name.name))?;
-        policy.spec.as_ref().filter(|_| objects::is_of(policy, channel))?.pod_selector.clone()
+        policy.is_of(channel).then(|| policy.spec())??.pod_selector
     };
     let in_force = if held.contains(name) { in_force() } else { None };
     in_force.unwrap_or_else(|| selector::tidy(&channel.spec.workload.selector))

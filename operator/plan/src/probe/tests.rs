@@ -130,7 +130,7 @@ fn the_policy_lets_the_operator_in_to_exactly_these_ports() {
 #[test]
 fn a_channel_that_is_stalled_is_asked_at_the_pods_that_its_policy_protects() {
     let good = scene(json!({})).pod_with("cc-data/db-0", pod(1)).in_force(&[DB]);
-    let mut policy = good.world.network_policies["cc-data"][&policy_name("db")].as_ref().clone();
+    let mut policy = good.world.network_policies["cc-data"][&policy_name("db")].object();
     policy.metadata.owner_references = crate::world::objects::owner(good.get(DB)).map(|owner| vec![owner]);
     // A bad edit that selects everybody's pods.
     let bad = good.policy("cc-data", policy).channel(

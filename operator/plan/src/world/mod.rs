@@ -12,6 +12,7 @@ pub mod key_fault;
 pub mod key_findings;
 pub mod objects;
 pub mod pem;
+pub mod policy;
 pub mod request;
 pub mod selector;
 
@@ -22,12 +23,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use subrosa_crds::{
     Channel, ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef,
 };
 
-use self::{bundle::Bundle, key_findings::KeyFindings, request::Request};
+use self::{bundle::Bundle, key_findings::KeyFindings, policy::PolicyFacts, request::Request};
 
 /// Objects by namespace, then by name.
 pub type Namespaced<T> = BTreeMap<String, BTreeMap<String, T>>;
@@ -54,7 +54,7 @@ pub struct World {
     /// UIDs of ServiceAccounts.
     pub service_accounts: Namespaced<String>,
     /// NetworkPolicies, ours and others'.
-    pub network_policies: Namespaced<Arc<NetworkPolicy>>,
+    pub network_policies: Namespaced<PolicyFacts>,
     /// Versions of the RoleBinding by which the operator may write, by namespace.
     pub own_bindings: BTreeMap<String, String>,
     /// What stands in ConfigMaps of the operator's namespace.

@@ -46,8 +46,9 @@ pub fn owner(channel: &Channel) -> Option<OwnerReference> {
     })
 }
 
-/// Whether the operator made `policy` for `channel`: by its UID, for names and labels prove nothing.
-pub fn is_of(policy: &NetworkPolicy, channel: &Channel) -> bool {
-    let owners = policy.metadata.owner_references.as_deref().unwrap_or_default();
-    channel.metadata.uid.as_ref().is_some_and(|uid| owners.iter().any(|owner| &owner.uid == uid))
+/// Whether the operator wrote this policy. Only for telling its own apart; never for deleting.
+pub fn is_our_policy(policy: &NetworkPolicy) -> bool {
+    let labels = policy.metadata.labels.as_ref();
+    labels.and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|manager| manager == MANAGER)
+        && policy.metadata.name.as_deref().is_some_and(|name| name.starts_with("subrosa-"))
 }

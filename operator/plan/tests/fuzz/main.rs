@@ -331,7 +331,7 @@ fn judge(
                 .network_policies
                 .entry(name.namespace.clone())
                 .or_default()
-                .insert(network::policy_name(&name.name), Arc::new(plan.policy.clone()));
+                .insert(network::policy_name(&name.name), (&plan.policy).into());
         }
         records.insert(name.clone(), record);
     }

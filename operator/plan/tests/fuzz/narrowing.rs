@@ -181,7 +181,7 @@ fn in_force(world: &mut World) -> BTreeMap<ChannelRef, Before> {
             .network_policies
             .entry(name.namespace.clone())
             .or_default()
-            .insert(network::policy_name(&name.name), Arc::new(one.plan.policy.clone()));
+            .insert(network::policy_name(&name.name), (&one.plan.policy).into());
     }
     before
 }

@@ -23,8 +23,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     discover::{ContainerPort, ServicePort, Survey, Surveyed, Workload},
-    network::coverage,
-    world::selector,
+    world::{objects::is_our_policy, selector},
 };
 
 use crate::cli::cluster::Cluster;
@@ -129,7 +128,7 @@ pub fn survey(objects: Objects) -> Surveyed {
     let lone = lone_pods(objects.pods, &workloads);
     workloads.extend(lone);
     workloads.sort_by(|one, other| (&one.name, &one.kind).cmp(&(&other.name, &other.kind)));
-    let policies = objects.policies.into_iter().filter(|policy| !coverage::is_ours(policy));
+    let policies = objects.policies.into_iter().filter(|policy| !is_our_policy(policy));
     Surveyed {
         trust_domain: None,
         workloads,

@@ -60,7 +60,7 @@ fn facts(given: &Given) -> World {
         put(&mut world.services, name, service.clone());
     }
     for (name, policy) in &given.policies {
-        put(&mut world.network_policies, name, Arc::clone(policy));
+        put(&mut world.network_policies, name, policy.as_ref().into());
     }
     world
 }

@@ -13,7 +13,7 @@ use subrosa_plan::{
         declaration::Problem,
     },
     network as policies,
-    world::{World, fault::Fault},
+    world::{World, fault::Fault, policy::PolicyFacts},
 };
 use subrosa_records::channels::Entry;
 
@@ -100,7 +100,7 @@ fn has_policy(world: &World, name: &ChannelRef) -> bool {
 pub(super) fn denies(world: &World, namespace: &str) -> bool {
     let policy = world.network_policies.get(namespace).and_then(|found| found.get(policies::DEFAULT_DENY));
     let wanted = policies::default_deny(namespace, "").spec.unwrap_or_default();
-    policy.and_then(|policy| policy.spec.as_ref()).is_some_and(|spec| policies::same(spec, &wanted))
+    policy.and_then(PolicyFacts::spec).is_some_and(|spec| policies::same(&spec, &wanted))
 }
 
 /// The plan's policy with every connection taken out: what may be written when nothing is known.

@@ -4,7 +4,10 @@ use super::*;
 use crate::{
     network,
     testing::{Scene, network_policy, spec},
-    world::PodFacts,
+    world::{
+        PodFacts,
+        objects::{self, is_our_policy},
+    },
 };
 
 /// A Channel that `cc-front/ivr` reaches on 5061, and that reaches DNS.
@@ -104,9 +107,12 @@ fn our_own_policies_are_not_foreign() {
     let scene = scene().in_force(&["cc-front/voice", "cc-front/ivr"]);
     let scene = scene.policy("cc-front", network::default_deny("cc-front", "oosterlinde"));
     assert_eq!(found(&scene), [""; 0]);
-    assert!(scene.network_policies["cc-front"].values().all(|policy| is_ours(policy)));
-    assert!(!is_ours(&network_policy("theirs", json!({}))));
-    assert!(!is_ours(&network_policy("subrosa-channel-voice", json!({}))), "the name alone proves nothing");
+    assert!(scene.network_policies["cc-front"].values().all(PolicyFacts::is_ours));
+    assert!(!is_our_policy(&network_policy("theirs", json!({}))));
+    assert!(
+        !is_our_policy(&network_policy("subrosa-channel-voice", json!({}))),
+        "the name alone proves nothing"
+    );
 }
 
 #[test]

@@ -166,8 +166,8 @@ fn not_in_force(
     let enforced = domain::mode(&plan.domain, &peer.namespace) == NetworkMode::Enforce;
     let policies = world.network_policies.get(&peer.namespace);
     let theirs = policies
-        .and_then(|policies| policies.get(&network::policy_name(&peer.name))?.spec.as_ref())
-        .is_some_and(|spec| network::lets_through(spec, &name.namespace, &workload, connection));
+        .and_then(|policies| policies.get(&network::policy_name(&peer.name))?.spec())
+        .is_some_and(|spec| network::lets_through(&spec, &name.namespace, &workload, connection));
     (enforced && !theirs).then(|| {
         let reason = format!("the network policy of Channel {peer} does not have it yet");
         Waits::for_peer(reason, peer, world)
@@ -188,7 +188,7 @@ fn stays_open(
         .filter(|one| one.name == connection.name && one.direction == connection.direction.as_str())
         .any(|one| one.state == State::Open.as_str());
     let policies = world.network_policies.get(&name.namespace);
-    let found = policies.and_then(|policies| policies.get(&network::policy_name(&name.name))?.spec.as_ref());
+    let found = policies.and_then(|policies| policies.get(&network::policy_name(&name.name))?.spec());
     was_open
-        && found.zip(plan.policy.spec.as_ref()).is_some_and(|(found, wanted)| network::same(found, wanted))
+        && found.zip(plan.policy.spec.as_ref()).is_some_and(|(found, wanted)| network::same(&found, wanted))
 }

@@ -1,0 +1,177 @@
+//! A NetworkPolicy as it is kept.
+//!
+//! There is one of each Channel, and as an object each of its selectors takes more than half a KiB. So it is kept as its
+//! JSON, and parsed where a decision looks into it: for the Channel itself and for those it speaks with.
+
+use k8s_openapi::{
+    api::networking::v1::{NetworkPolicy, NetworkPolicySpec},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+use kube::ResourceExt as _;
+use serde::{Deserialize, Serialize};
+use subrosa_crds::Channel;
+
+use super::objects;
+
+/// A NetworkPolicy: its name, labels, owners and spec, and which version of which object it is.
+#[derive(Clone, Debug)]
+pub struct PolicyFacts {
+    uid: Box<str>,
+    version: Box<str>,
+    /// The UIDs of its owners.
+    owners: Box<[Box<str>]>,
+    ours: bool,
+    /// What it says, as JSON of [`Text`].
+    text: Box<str>,
+}
+
+/// What a policy says.
+#[derive(Default, Serialize, Deserialize)]
+struct Text {
+    metadata: ObjectMeta,
+    spec: Option<NetworkPolicySpec>,
+}
+
+/// The spec alone: the rest is skipped, not parsed.
+#[derive(Deserialize)]
+struct SpecOfText {
+    spec: Option<NetworkPolicySpec>,
+}
+
+impl From<&NetworkPolicy> for PolicyFacts {
+    fn from(policy: &NetworkPolicy) -> Self {
+        let ObjectMeta { name, namespace, labels, owner_references, .. } = &policy.metadata;
+        let text = Text {
+            metadata: ObjectMeta {
+                name: name.clone(),
+                namespace: namespace.clone(),
+                labels: labels.clone(),
+                owner_references: owner_references.clone(),
+                ..ObjectMeta::default()
+            },
+            spec: policy.spec.clone(),
+        };
+        let boxed = |text: Option<String>| text.unwrap_or_default().into_boxed_str();
+        Self {
+            uid: boxed(policy.uid()),
+            version: boxed(policy.resource_version()),
+            owners: policy.owner_references().iter().map(|owner| owner.uid.as_str().into()).collect(),
+            ours: objects::is_our_policy(policy),
+            // Its maps have texts as keys: it can always be written down.
+            text: boxed(serde_json::to_string(&text).ok()),
+        }
+    }
+}
+
+impl PolicyFacts {
+    /// Its spec.
+    pub fn spec(&self) -> Option<NetworkPolicySpec> {
+        serde_json::from_str::<SpecOfText>(&self.text).ok()?.spec
+    }
+
+    /// The whole of it, without what nobody here reads.
+    pub fn object(&self) -> NetworkPolicy {
+        let Text { mut metadata, spec } = serde_json::from_str(&self.text).unwrap_or_default();
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        metadata.uid = some(&self.uid);
+        metadata.resource_version = some(&self.version);
+        NetworkPolicy { metadata, spec }
+    }
+
+    /// Whether the operator wrote it. Only for telling its own apart; never for deleting.
+    pub fn is_ours(&self) -> bool {
+        self.ours
+    }
+
+    /// Whether it is owned by the object of this UID, whether as its controller or not.
+    pub fn has_owner(&self, uid: &str) -> bool {
+        self.owners.iter().any(|owner| **owner == *uid)
+    }
+
+    /// Whether the operator made it for `channel`: by its UID, for names and labels prove nothing.
+    pub fn is_of(&self, channel: &Channel) -> bool {
+        channel.metadata.uid.as_deref().is_some_and(|uid| self.has_owner(uid))
+    }
+
+    /// Its owners.
+    pub fn owners(&self) -> Vec<OwnerReference> {
+        self.object().metadata.owner_references.unwrap_or_default()
+    }
+
+    /// Whether it says the same as `other`, which may be another object or another version.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+
+    /// Whether it is an older version of the same object than `other`: versions of one object are numbers that grow
+    /// (Kubernetes 1.35 and later say so).
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        let number = |one: &Self| one.version.parse::<u64>().ok();
+        self.uid == other.uid && number(self) < number(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Scene, named, spec};
+
+    fn kept(scene: &Scene) -> (NetworkPolicy, PolicyFacts) {
+        let name = named("cc-front/voice");
+        let mut policy = scene.plan("cc-front/voice").policy;
+        policy.metadata.uid = Some("5d2c".into());
+        policy.metadata.resource_version = Some("17".into());
+        assert_eq!(policy.metadata.namespace.as_deref(), Some(&*name.namespace));
+        (policy.clone(), PolicyFacts::from(&policy))
+    }
+
+    fn scene(port: u16) -> Scene {
+        Scene::new()
+            .channel("cc-front/voice", json!({"connectsTo": [{"name": "db", "namespace": "cc-data"}]}))
+            .channel(
+                "cc-data/db",
+                json!({
+                    "listeners": [{"name": "sql", "port": port}],
+                    "accepts": [{"name": "voice", "namespace": "cc-front"}],
+                }),
+            )
+    }
+
+    #[test]
+    fn what_is_kept_is_the_policy() {
+        let scene = scene(5432);
+        let (policy, facts) = kept(&scene);
+        assert_eq!(facts.object(), policy);
+        assert_eq!(facts.spec(), Some(spec(&scene.plan("cc-front/voice"))));
+        assert!(facts.is_ours() && facts.is_of(scene.get("cc-front/voice")));
+        assert!(!facts.is_of(scene.get("cc-data/db")));
+        assert!(facts.has_owner(scene.get("cc-front/voice").metadata.uid.as_deref().unwrap()));
+        assert_eq!(facts.owners(), policy.metadata.owner_references.unwrap());
+    }
+
+    #[test]
+    fn versions_are_compared_and_what_is_said() {
+        let (mut policy, facts) = kept(&scene(5432));
+        policy.metadata.resource_version = Some("9".into());
+        policy.metadata.generation = Some(4);
+        let older = PolicyFacts::from(&policy);
+        assert!(older.says_the_same(&facts) && older.is_older_than(&facts) && !facts.is_older_than(&older));
+        policy.metadata.uid = Some("another".into());
+        assert!(!PolicyFacts::from(&policy).is_older_than(&facts), "another object of that name");
+        policy.spec.as_mut().unwrap().ingress = Some(vec![Default::default()]);
+        assert!(!PolicyFacts::from(&policy).says_the_same(&facts));
+        let (_, other) = kept(&scene(5433));
+        assert!(!other.says_the_same(&facts));
+    }
+
+    /// Of an object it was 4,500 bytes.
+    #[test]
+    fn a_policy_takes_little() {
+        let (_, facts) = kept(&scene(5432));
+        let owners: usize = facts.owners.iter().map(|uid| uid.len() + size_of_val(uid)).sum();
+        let bytes = size_of_val(&facts) + facts.uid.len() + facts.version.len() + owners + facts.text.len();
+        assert!(bytes < 1600, "{bytes}: {}", facts.text);
+    }
+}
