@@ -219,3 +219,36 @@ async fn nothing_is_called_looked_at_before_a_whole_round() {
     let kept = fake.findings().unwrap();
     assert_eq!((kept.iter().count(), kept.all_seen), (1000, None), "more than a record holds");
 }
+
+#[tokio::test]
+async fn a_replaced_key_is_not_called_mended_while_the_record_to_judge_it_by_cannot_be_read() {
+    let (fake, cluster) = (Fake::default(), Cluster::default());
+    let id = fake.channel("voice");
+    let (path, key) = (format!("subrosa/data/channels/{id}"), format!("{id}.chat-log.2026w47"));
+    let readable = {
+        let content = fake.0.lock().unwrap();
+        let mut record = content.records[&path].1.clone();
+        let versions = json!({"1": "2026-11-20T12:00:00Z"});
+        record["keys"] = json!({"chat-log": {"2026w47": {"closed": false, "versions": versions}}});
+        record
+    };
+    fake.set(|content| {
+        content.records.insert(path.clone(), (2, readable.clone()));
+        // Made two days later than the one in the record.
+        content.keys.insert(key.clone(), flags(false));
+    });
+    let vault = fake.start().await;
+    let replaced = BTreeMap::from([(key.clone(), KeyFault::Replaced)]);
+    look(&vault, &cluster).await.unwrap();
+    assert_eq!(known(&cluster), replaced);
+    for unreadable in [json!({"schema": 1, "keys": 7}), json!({"schema": 99})] {
+        fake.set(|content| drop(content.records.insert(path.clone(), (3, unreadable))));
+        look(&vault, &cluster).await.unwrap();
+        assert_eq!((known(&cluster), fake.findings().unwrap().faults.len()), (replaced.clone(), 1));
+    }
+    let mut restored = readable;
+    restored["keys"]["chat-log"]["2026w47"]["versions"]["1"] = json!("2026-11-22T12:00:00Z");
+    fake.set(|content| drop(content.records.insert(path, (4, restored))));
+    look(&vault, &cluster).await.unwrap();
+    assert_eq!(known(&cluster), BTreeMap::new(), "the key is the one in the record");
+}
