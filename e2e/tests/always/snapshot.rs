@@ -54,8 +54,14 @@ async fn told(cluster: &Cluster, scenario: &Scenario) -> Result<Vec<String>> {
         for event in api.list(&ListParams::default()).await? {
             let (reason, note) = (event.reason.unwrap_or_default(), event.note.unwrap_or_default());
             // That a version of a key was made is no change of a record.
-            if reason == "ConnectionClosed" || reason == "AuthorityChanged" && note.starts_with("generation")
-            {
+            let is_of_record = match reason.as_str() {
+                "ConnectionClosed" => true,
+                "AuthorityChanged" => note.starts_with("generation"),
+                // A generation that is retired leaves the trust files of peers without a change of their records.
+                "TrustWithdrawn" => note.ends_with("a connection was withdrawn"),
+                _ => false,
+            };
+            if is_of_record {
                 let name = event.regarding.and_then(|object| object.name).unwrap_or_default();
                 told.insert(format!("{name} {reason} {note}"));
             }
@@ -198,8 +204,23 @@ pub async fn alias(cluster: &Cluster, uid: &str) -> Result<Value> {
     Ok(alias["custom_metadata"].clone())
 }
 
+/// The Events that `wanted` has and `found` lacks.
+pub fn untold(found: &Value, wanted: &Value) -> Vec<String> {
+    let told = |snapshot: &Value| -> BTreeSet<String> {
+        let told = snapshot["told"].as_array().into_iter().flatten();
+        told.filter_map(|one| one.as_str().map(str::to_owned)).collect()
+    };
+    told(wanted).difference(&told(found)).cloned().collect()
+}
+
 /// Where two snapshots differ, for people.
-pub fn difference(path: &str, found: &Value, wanted: &Value, to: &mut Vec<String>) {
+pub fn differences(found: &Value, wanted: &Value) -> Vec<String> {
+    let mut all = Vec::new();
+    difference("", found, wanted, &mut all);
+    all
+}
+
+fn difference(path: &str, found: &Value, wanted: &Value, to: &mut Vec<String>) {
     match (found, wanted) {
         _ if found == wanted => {}
         (Value::Object(one), Value::Object(other)) => {

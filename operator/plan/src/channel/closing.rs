@@ -100,6 +100,8 @@ impl fmt::Display for Proof {
 /// What became of withdrawn connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
+    /// Whether connections that were noted as open are so no more: their trust was withdrawn.
+    pub withdrawn: bool,
     /// Those that are closed now, and what proves it.
     pub closed: Vec<(Withdrawal, Proof)>,
     /// When time alone closes others.

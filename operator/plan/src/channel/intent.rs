@@ -52,8 +52,10 @@ impl Plan {
         done: Done,
         now: Timestamp,
     ) -> (ChannelRecord, closing::Settled) {
+        let open = before.open.clone();
         let mut record = self.remember(before, done.closed, done.presented_until, now);
-        let settled = closing::settle(&mut record, done.closed, done.oldest_pod, now);
+        let mut settled = closing::settle(&mut record, done.closed, done.oldest_pod, now);
+        settled.withdrawn = !open.is_subset(&record.open);
         if self.declaration.is_some() {
             for key in &self.keys {
                 record.key_mut(&key.class, key.cohort).closed = false;

@@ -17,7 +17,8 @@ use sha2::{Digest as _, Sha256};
 use super::channel::ChannelRecord;
 
 /// The reasons of Events that are kept until they were told.
-pub const KEPT: [&str; 4] = ["AccessWithdrawn", "AuthorityChanged", "ConnectionClosed", "OpeningWithdrawn"];
+pub const KEPT: [&str; 5] =
+    ["AccessWithdrawn", "AuthorityChanged", "ConnectionClosed", "OpeningWithdrawn", "TrustWithdrawn"];
 
 /// How much is kept at the most; the oldest goes first, and is counted.
 pub const MOST: usize = 16;

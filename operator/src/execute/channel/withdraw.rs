@@ -21,6 +21,11 @@ use crate::execute::{
     objects,
 };
 
+/// The reason of the Event.
+const TRUST_WITHDRAWN: &str = "TrustWithdrawn";
+/// What it says.
+const LEFT: &str = "a certificate authority left the trust files";
+
 /// What became of the withdrawals of trust and access.
 pub(super) struct Withdrawn {
     /// The trust files trust nobody any more whom they should not.
@@ -105,7 +110,7 @@ impl Work<'_> {
         );
         let name = secret.name_any();
         certificate::write(&self.secrets, self.channel, self.name, &name, Leaf::Kept(secret), &kept).await?;
-        self.news.push(("TrustWithdrawn", "a certificate authority left the trust files".into()));
+        self.news.push((TRUST_WITHDRAWN, LEFT.into()));
         Ok(())
     }
 
@@ -137,8 +142,13 @@ impl Work<'_> {
         Done { withdrawn, closed, presented_until: self.presented_until(record).await, oldest_pod }
     }
 
-    /// Tells of the withdrawn connections that are closed.
+    /// Tells of the connections that were withdrawn, and of those of them that are closed. The trust files are written
+    /// before the record: a crash between the two leaves them as they should be, and the record says that nobody was told.
     pub(super) fn tell_closed(&mut self, settled: closing::Settled) {
+        if settled.withdrawn {
+            self.news.retain(|(reason, _)| *reason != TRUST_WITHDRAWN);
+            self.news.push((TRUST_WITHDRAWN, format!("{LEFT}: a connection was withdrawn")));
+        }
         for (one, proof) in settled.closed {
             let key = one.key;
             let note = format!("{} {} with {}: {proof}", key.direction.as_str(), key.name, key.other);

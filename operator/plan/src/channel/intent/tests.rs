@@ -92,3 +92,20 @@ fn access_is_given_to_an_account_that_is_there_in_a_domain_that_would_withdraw_i
     let seals_nothing = homeless.channel(VOICE, voice(json!({"dataClasses": null})));
     assert_eq!(gives(&seals_nothing), Ok(None));
 }
+
+#[test]
+fn that_trust_was_withdrawn_is_told_with_the_change_of_the_record() {
+    let connects = json!({"connectsTo": [{"name": "ivr"}], "dataClasses": null});
+    let accepts = json!({"listeners": [{"name": "sips", "port": 5061}], "accepts": [{"name": "voice"}]});
+    let both = scene().channel(VOICE, voice(connects)).channel("cc-front/ivr", accepts);
+    let record = both.record(VOICE);
+    assert_eq!(record.open.len(), 1);
+    let told = |scene: &Scene, closed: bool| {
+        let done = Done { withdrawn: closed, closed, presented_until: None, oldest_pod: None };
+        scene.plan_with(VOICE, Some(&record)).intent(record.clone(), done, now()).1.withdrawn
+    };
+    assert!(!told(&both, true), "nothing was withdrawn");
+    let alone = both.channel("cc-front/ivr", json!({}));
+    assert!(!told(&alone, false), "it could not be withdrawn yet");
+    assert!(told(&alone, true));
+}
