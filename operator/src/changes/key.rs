@@ -14,19 +14,18 @@ use subrosa_plan::world::{
 
 use crate::kinds::Subject;
 
-/// Takes in what a look at keys of `domain` saw, and when every key had been looked at; wakes the Channels of which that
-/// says something new.
+/// Takes in what a look at keys of `domain` saw, and whether every key has been looked at with it; wakes the Channels of
+/// which that says something new.
 pub fn found(
     world: &mut World,
     domain: &str,
     looks: Vec<KeyLook>,
-    all_seen: Option<Timestamp>,
+    all_seen: bool,
     now: Timestamp,
 ) -> BTreeSet<Subject> {
     let findings = world.key_findings.entry(domain.to_owned()).or_default();
     let changed = findings.take(looks, now);
-    if findings.all_seen.is_none() && all_seen.is_some() {
-        findings.all_seen = all_seen;
+    if all_seen && findings.seen_all(now) {
         return channels(world, domain, |_| true);
     }
     channels(world, domain, |id| changed.contains(id))

@@ -168,7 +168,7 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
 /// Whose the store is, and what is known of keys from before the start, is known before anything is done or said.
 async fn known(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Barred> {
     store::check(ctx, domain, vault).await?;
-    let woken = vault.key_watch.recall(&domain.name_any(), vault, &ctx.cluster).await;
+    let woken = vault.key_watch.recall(&domain.name_any(), vault, &ctx.cluster, ctx.now()).await;
     let woken = woken.map_err(Barred::Unknown)?;
     woken.into_iter().for_each(|one| ctx.wake(one));
     Ok(())

@@ -127,7 +127,8 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
             tracing::warn!(domain = name, reason = fault.reason, "keys: {}", fault.message);
         }
     }
-    let (key_faults, keys_seen) = ctx.cluster.read(|world| trust_domain::key_faults_of_none(&name, world));
+    let (key_faults, keys_seen) =
+        ctx.cluster.read(|world| trust_domain::key_faults_of_none(&name, world, ctx.now()));
     let guarded = ctx.surroundings.look(ctx).await;
     let counts = ctx.cluster.read(|world| Counts::of(&name, world));
     let outdated = ctx.definitions.outdated();

@@ -70,7 +70,8 @@ impl Progress {
 }
 
 impl KeyWatch {
-    /// Takes from the record what was found before, once. Says whom it concerns.
+    /// Takes from the record what was found before, once; where the record cannot be had, from a look. Says whom it
+    /// concerns.
     ///
     /// # Errors
     /// When Vault does not say.
@@ -79,6 +80,7 @@ impl KeyWatch {
         domain: &str,
         vault: &DomainVault,
         cluster: &Cluster,
+        now: Timestamp,
     ) -> Result<BTreeSet<Subject>, Fault> {
         let mut woken = BTreeSet::new();
         let recalled = self.recalled.get_or_try_init(|| async {
@@ -88,7 +90,7 @@ impl KeyWatch {
                     let next = error.next_step();
                     tracing::warn!(domain, %error, next, "the faults of keys are not remembered");
                     self.forgetful.store(true, Ordering::Relaxed);
-                    KeyFindings::default()
+                    self.first_look(domain, vault, cluster, now).await
                 }
                 Err(error) => return Err(vault.fault(&error)),
             };
@@ -110,7 +112,7 @@ impl KeyWatch {
         cluster: &Cluster,
         now: Timestamp,
     ) -> (BTreeSet<Subject>, Result<(), Fault>) {
-        let mut woken = match self.recall(domain, vault, cluster).await {
+        let mut woken = match self.recall(domain, vault, cluster, now).await {
             Ok(woken) => woken,
             Err(fault) => return (BTreeSet::new(), Err(fault)),
         };
@@ -120,11 +122,31 @@ impl KeyWatch {
             woken.extend(self.retry(domain, vault, cluster).await);
         }
         let looked = look(domain, vault, cluster, now, &mut progress, &mut looks).await;
-        let whole = progress.as_ref().is_some_and(|progress| progress.round.is_whole());
+        let whole = progress.as_mut().is_some_and(|progress| progress.round.ended());
         // The next list of all keys is an hour away: what was found before Vault stopped answering is not lost.
-        woken.extend(cluster.write(|world| key::found(world, domain, looks, whole.then_some(now), now)));
+        woken.extend(cluster.write(|world| key::found(world, domain, looks, whole, now)));
         let kept = self.keep(domain, vault, cluster).await;
         (woken, looked.and(kept))
+    }
+
+    /// What a look finds before anything is said: else each start would say first that nothing is known.
+    async fn first_look(
+        &self,
+        domain: &str,
+        vault: &DomainVault,
+        cluster: &Cluster,
+        now: Timestamp,
+    ) -> KeyFindings {
+        let (mut findings, mut looks) = (KeyFindings::default(), Vec::new());
+        let mut progress = self.progress.lock().await;
+        if let Err(fault) = look(domain, vault, cluster, now, &mut progress, &mut looks).await {
+            tracing::warn!(domain, reason = fault.reason, "{}", fault.message);
+        }
+        findings.take(looks, now);
+        if progress.as_mut().is_some_and(|progress| progress.round.ended()) {
+            findings.seen_all(now);
+        }
+        findings
     }
 
     /// Tries again to read a record that could not be had: somebody may have run `vault-setup` since.

@@ -18,6 +18,8 @@ pub struct Round {
     next: Option<(ChannelId, usize)>,
     /// How many are to be looked at still until each was looked at once.
     first: usize,
+    /// How many are to be looked at still until this round is whole.
+    left: usize,
 }
 
 impl Round {
@@ -28,16 +30,17 @@ impl Round {
         ids.sort_unstable();
         match before {
             Some(before) => {
-                let first = match before.first {
+                let still = |left: usize| match left {
                     0 => 0,
                     left => (left + keys).saturating_sub(before.keys),
                 };
-                Self { ids, keys, next: before.next, first }
+                let (first, left) = (still(before.first), still(before.left));
+                Self { ids, keys, next: before.next, first, left }
             }
             None => {
                 let at = (ids.len() as f64 * share.clamp(0.0, 1.0)) as usize;
                 let next = ids.get(at).cloned().map(|id| (id, 0));
-                Self { ids, keys, next, first: keys }
+                Self { ids, keys, next, first: keys, left: keys }
             }
         }
     }
@@ -45,6 +48,15 @@ impl Round {
     /// Whether each key was looked at once.
     pub fn is_whole(&self) -> bool {
         self.first == 0
+    }
+
+    /// Whether a round has become whole since this was last asked.
+    pub fn ended(&mut self) -> bool {
+        let ended = self.left == 0;
+        if ended {
+            self.left = self.keys;
+        }
+        ended
     }
 
     /// How many identities there are.
@@ -72,6 +84,7 @@ impl Round {
     pub fn looked(&mut self, count: usize, more: bool) {
         let Some((id, from)) = self.place() else { return };
         self.first = self.first.saturating_sub(count);
+        self.left = self.left.saturating_sub(count);
         self.next = if more {
             Some((id, from + count))
         } else {
@@ -129,6 +142,18 @@ mod tests {
         assert_eq!((round.due(0.0), round.due(0.01), round.due(7.0)), (LEAST, 300, MOST));
         let empty = Round::of(None, Vec::new(), 0, 0.7);
         assert!(empty.is_whole() && empty.place().is_none() && empty.due(1.0) == 0);
+    }
+
+    #[test]
+    fn each_round_ends_once() {
+        let mut round = Round::of(None, ids(10), 30, 0.5);
+        for _ in 0..3 {
+            look(&mut round, 29);
+            assert!(!round.ended());
+            look(&mut round, 1);
+            assert!(round.ended() && !round.ended());
+        }
+        assert!(Round::of(None, Vec::new(), 0, 0.0).ended(), "there is nothing to look at");
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub struct Seen {
     pub orphans: Option<Orphans>,
     /// What is wrong with keys whose Channel is gone, by the name of the key.
     pub key_faults: BTreeMap<String, KeyFault>,
-    /// Whether every key was looked at.
+    /// Whether every key was looked at lately.
     pub keys_seen: bool,
     /// Records of Channels that are gone which cannot be read: what is wrong with each.
     pub unreadable: BTreeMap<ChannelId, String>,
@@ -60,10 +60,10 @@ pub struct Seen {
 }
 
 /// What is wrong with keys of `domain` of which none of its Channels could tell: their data is kept all the same. And
-/// whether every key was looked at.
-pub fn key_faults_of_none(domain: &str, world: &World) -> (BTreeMap<String, KeyFault>, bool) {
+/// whether every key was looked at lately.
+pub fn key_faults_of_none(domain: &str, world: &World, now: Timestamp) -> (BTreeMap<String, KeyFault>, bool) {
     let Some(findings) = world.key_findings.get(domain) else { return (BTreeMap::new(), false) };
-    let seen = findings.all_seen.is_some();
+    let seen = findings.are_current(now);
     if findings.faults.is_empty() {
         return (BTreeMap::new(), seen);
     }

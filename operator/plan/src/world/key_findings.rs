@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use subrosa_crds::names::ChannelId;
 
@@ -13,12 +13,17 @@ use super::key_fault::KeyFault;
 /// say that every key was looked at: whoever leads next looks first.
 pub const MOST_KEPT: usize = 1000;
 
+/// How long a whole round counts: twice what one takes. Nobody looked for longer than that, so nobody knows.
+pub const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// How old a whole round is before the next one is noted in its place: the record is not written for less.
+const NOTED_EVERY: SignedDuration = SignedDuration::from_hours(6);
+
 /// What is known of the keys of a trust domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyFindings {
-    /// When every key had been looked at for the first time; none where that is not yet so. Only then does a key without
-    /// a fault here have none that is known.
+    /// When every key had been looked at, as of the last whole round that was noted; none where that was never so. While
+    /// that [counts](Self::are_current), a key without a fault here has none that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_seen: Option<Timestamp>,
     /// What is wrong, by the identity the key belongs to and the key's name.
@@ -67,9 +72,24 @@ impl KeyFindings {
         changed
     }
 
+    /// Whether every key was looked at lately.
+    #[must_use]
+    pub fn are_current(&self, now: Timestamp) -> bool {
+        self.all_seen.is_some_and(|at| now.duration_since(at) <= COUNTS_FOR)
+    }
+
+    /// Notes that every key has been looked at; says whether what was known before did not count any more.
+    pub fn seen_all(&mut self, now: Timestamp) -> bool {
+        let were_current = self.are_current(now);
+        if self.all_seen.is_none_or(|at| now.duration_since(at) >= NOTED_EVERY) {
+            self.all_seen = Some(now);
+        }
+        !were_current
+    }
+
     /// Adds what `newer` says of keys.
     pub fn add(&mut self, newer: Self) {
-        self.all_seen = self.all_seen.or(newer.all_seen);
+        self.all_seen = self.all_seen.max(newer.all_seen);
         for (id, faults) in newer.faults {
             self.faults.entry(id).or_default().extend(faults);
         }
@@ -149,6 +169,23 @@ mod tests {
         findings.take(look(&ids[0], None), now());
         assert_eq!(findings.bounded(), findings);
         assert!(serde_json::to_string(&findings).unwrap().len() < 200 * MOST_KEPT);
+    }
+
+    #[test]
+    fn a_whole_round_counts_for_a_day_and_is_not_noted_each_time() {
+        let mut findings = KeyFindings::default();
+        let hours = |hours: i64| now().checked_add(SignedDuration::from_hours(hours)).unwrap();
+        assert!(!findings.are_current(now()));
+        assert!(findings.seen_all(now()), "for the first time");
+        assert!(findings.are_current(hours(24)) && !findings.are_current(hours(25)));
+        assert!(!findings.seen_all(hours(5)));
+        assert_eq!(findings.all_seen, Some(now()), "noted lately");
+        assert!(!findings.seen_all(hours(12)));
+        assert_eq!(findings.all_seen, Some(hours(12)));
+        assert!(findings.seen_all(hours(90)), "nobody had looked for days");
+        let older = KeyFindings { all_seen: Some(now()), ..KeyFindings::default() };
+        findings.add(older);
+        assert_eq!(findings.all_seen, Some(hours(90)));
     }
 
     #[test]

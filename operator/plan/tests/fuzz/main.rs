@@ -237,7 +237,7 @@ fn take(
                 setup: None,
                 unreadable: BTreeMap::new(),
                 orphans: Some(Orphans::default()),
-                key_faults: trust_domain::key_faults_of_none(name, world).0,
+                key_faults: trust_domain::key_faults_of_none(name, world, now).0,
                 keys_seen: random.chance(90),
                 counts: trust_domain::Counts::of(name, world),
             };

@@ -24,6 +24,8 @@ struct Content {
     keys: HashMap<String, Value>,
     /// Keys are listed and not read.
     mute: bool,
+    /// What was found can be neither read nor written.
+    setup_outdated: bool,
     /// The paths that were written.
     written: Vec<String>,
 }
@@ -111,6 +113,9 @@ async fn answer(State(fake): State<Fake>, request: Request) -> (StatusCode, Stri
             None => (StatusCode::NOT_FOUND, json!({"errors": []}).to_string()),
         };
     }
+    if path == FINDINGS && content.setup_outdated {
+        return (StatusCode::FORBIDDEN, json!({"errors": ["permission denied"]}).to_string());
+    }
     if method == "GET" {
         return match content.records.get(&path) {
             Some((version, value)) => {
@@ -184,7 +189,7 @@ async fn a_fault_outlives_the_operator_until_a_look_sees_it_mended() {
     // Another one leads. It knows before it has looked at any key.
     fake.set(|content| content.mute = true);
     let (second, cluster) = (fake.start().await, Cluster::default());
-    second.key_watch.recall(DOMAIN, &second, &cluster).await.unwrap();
+    second.key_watch.recall(DOMAIN, &second, &cluster, Timestamp::UNIX_EPOCH).await.unwrap();
     let exportable = BTreeMap::from([(voice.authority_key(), KeyFault::Exportable)]);
     assert_eq!((known(&cluster), all_seen(&cluster)), (exportable.clone(), true));
     assert!(look(&second, &cluster).await.is_err());
@@ -195,6 +200,47 @@ async fn a_fault_outlives_the_operator_until_a_look_sees_it_mended() {
     });
     look(&second, &cluster).await.unwrap();
     assert_eq!((known(&cluster), fake.findings().unwrap().faults.len()), (BTreeMap::new(), 0));
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_remembered_a_look_comes_before_anything_is_said() {
+    let (fake, cluster) = (Fake::default(), Cluster::default());
+    let (voice, now) = (fake.channel("voice"), Timestamp::UNIX_EPOCH);
+    fake.set(|content| {
+        content.setup_outdated = true;
+        content.keys.insert(voice.authority_key(), flags(true));
+    });
+    let vault = fake.start().await;
+    vault.key_watch.recall(DOMAIN, &vault, &cluster, now).await.unwrap();
+    let exportable = BTreeMap::from([(voice.authority_key(), KeyFault::Exportable)]);
+    assert_eq!((known(&cluster), all_seen(&cluster)), (exportable.clone(), true));
+    // Somebody ran vault-setup: from then on it is remembered.
+    fake.set(|content| content.setup_outdated = false);
+    let (second, cluster) = (fake.start().await, Cluster::default());
+    look(&second, &cluster).await.unwrap();
+    assert_eq!((known(&cluster), fake.findings().unwrap().faults.len()), (exportable, 1));
+}
+
+#[tokio::test]
+async fn what_was_looked_at_long_ago_is_not_called_looked_at_before_the_next_round() {
+    let (fake, cluster) = (Fake::default(), Cluster::default());
+    (0..1200).for_each(|number| drop(fake.channel(&format!("c{number}"))));
+    let first = fake.start().await;
+    for _ in 0..2 {
+        look(&first, &cluster).await.unwrap();
+    }
+    // Nobody looked for three days, and another one leads.
+    let later = Timestamp::from_second(3 * 24 * 3600).unwrap();
+    let (second, cluster) = (fake.start().await, Cluster::default());
+    let is_current = || cluster.read(|world| world.key_findings[DOMAIN].are_current(later));
+    second.key_watch.recall(DOMAIN, &second, &cluster, later).await.unwrap();
+    assert!(all_seen(&cluster) && !is_current());
+    second.key_watch.look(DOMAIN, &second, &cluster, later).await.1.unwrap();
+    assert!(!is_current(), "1,000 of 1,200");
+    let writes = fake.written();
+    second.key_watch.look(DOMAIN, &second, &cluster, later).await.1.unwrap();
+    assert!(is_current());
+    assert_eq!((fake.written(), fake.findings().unwrap().all_seen), (writes + 1, Some(later)));
 }
 
 #[tokio::test]

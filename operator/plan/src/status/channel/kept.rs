@@ -35,10 +35,10 @@ pub(super) fn faults<'a>(plan: &Plan, world: &'a World) -> Option<&'a BTreeMap<S
     findings(plan, world)?.faults.get(&plan.id)
 }
 
-/// Whether there are keys of which nobody can say that they are as they should be: not every key was looked at yet.
-fn unseen(plan: &Plan, applied: &Applied, world: &World) -> bool {
+/// Whether there are keys of which nobody can say that they are as they should be: not every key was looked at lately.
+fn unseen(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> bool {
     let has_keys = applied.record.as_ref().is_ok_and(|record| inventory::made(record).next().is_some());
-    has_keys && findings(plan, world).is_none_or(|findings| findings.all_seen.is_none())
+    has_keys && findings(plan, world).is_none_or(|findings| !findings.are_current(now))
 }
 
 /// What is wrong with keys that are in use or were, of any cohort: what was sealed needs them as long as it is kept.
@@ -53,7 +53,7 @@ fn faulty(plan: &Plan, world: &World) -> Option<(&'static str, String)> {
     Some((fault.reason(), fault.message(name) + &more))
 }
 
-pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World) -> Verdict {
+pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Verdict {
     let verdict =
         |truth, reason: &str, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
     if let Some(fault) = applied.controls.fault(Control::Keys) {
@@ -73,7 +73,7 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World) -> Verdi
     if plan.keys.is_empty() && seals(plan) {
         return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
     }
-    if plan.keys.is_empty() && unseen(plan, applied, world) {
+    if plan.keys.is_empty() && unseen(plan, applied, world, now) {
         return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
     }
     if plan.keys.is_empty() {
@@ -115,7 +115,7 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World) -> Verdi
             );
         }
     }
-    if unseen(plan, applied, world) {
+    if unseen(plan, applied, world, now) {
         return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
     }
     verdict(Truth::True, "KeysInPlace", format!("{} keys exist and rotate as declared", plan.keys.len()))
@@ -137,7 +137,7 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
     if plan.keys.is_empty() && seals(plan) {
         return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
     }
-    if plan.keys.is_empty() && unseen(plan, applied, world) {
+    if plan.keys.is_empty() && unseen(plan, applied, world, now) {
         return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
     }
     if plan.keys.is_empty() {
@@ -159,7 +159,7 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
                 })
                 .map(|key| key.name.as_str())
                 .collect();
-            if missing.is_empty() && unseen(plan, applied, world) {
+            if missing.is_empty() && unseen(plan, applied, world, now) {
                 verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into())
             } else if missing.is_empty() {
                 verdict(Truth::True, "Scheduled", "every data class has keys and due dates".into())

@@ -200,7 +200,7 @@ fn verdicts(
 ) -> (Vec<Verdict>, Option<ServedStatus>) {
     let (served, presented) = served::served(channel, name, plan, applied, world, now);
     let isolated = isolation::isolated(channel, name, plan, applied, world, domain::today(&plan.domain, now));
-    let keys_ready = kept::keys_ready(plan, applied, world);
+    let keys_ready = kept::keys_ready(plan, applied, world, now);
     let retained = kept::retained(plan, applied, world, now);
     let stalled = match &plan.scope {
         Scope::Stalled(problems) => problems.first().map(|first| {

@@ -146,7 +146,7 @@ fn faults_of_keys_whose_channel_is_gone_are_told_here() {
     let mut world = World::clone(&scene);
     let uid = world.namespaces["cc-front"].uid.clone();
     let (voice, gone) = (ChannelId::mint(&uid, "voice"), ChannelId::mint(&uid, "gone"));
-    assert_eq!(key_faults_of_none(DOMAIN, &world), (BTreeMap::new(), true));
+    assert_eq!(key_faults_of_none(DOMAIN, &world, now()), (BTreeMap::new(), true));
     let findings = world.key_findings.get_mut(DOMAIN).unwrap();
     for id in [&voice, &gone] {
         let faults =
@@ -154,8 +154,12 @@ fn faults_of_keys_whose_channel_is_gone_are_told_here() {
         let looks = faults.map(|(name, fault)| KeyLook { id: id.clone(), name, fault: Some(fault) });
         findings.take(looks.into(), now());
     }
-    assert_eq!(key_faults_of_none("elsewhere", &world), (BTreeMap::new(), false), "told by their own domain");
-    let (faults, _) = key_faults_of_none(DOMAIN, &world);
+    assert_eq!(
+        key_faults_of_none("elsewhere", &world, now()),
+        (BTreeMap::new(), false),
+        "told by their own domain"
+    );
+    let (faults, _) = key_faults_of_none(DOMAIN, &world, now());
     assert!(faults.keys().all(|name| name.starts_with(gone.as_str())) && faults.len() == 2, "{faults:?}");
     let seen = Seen { key_faults: faults, ..seen() };
     let rows = judged(&scene, &seen);

@@ -120,8 +120,12 @@ fn keys_that_were_not_looked_at_are_not_called_in_place() {
     };
     let mut scene = scene();
     assert!(verdicts(&scene, json!({})).iter().all(|(truth, _)| truth == "True"));
-    scene.world.key_findings.get_mut(DOMAIN).unwrap().all_seen = None;
-    for spec in [json!({}), json!({"dataClasses": null})] {
+    let days_ago = now().checked_sub(jiff::SignedDuration::from_hours(25)).unwrap();
+    for (seen, spec) in [None, Some(days_ago)]
+        .into_iter()
+        .flat_map(|seen| [(seen, json!({})), (seen, json!({"dataClasses": null}))])
+    {
+        scene.world.key_findings.get_mut(DOMAIN).unwrap().all_seen = seen;
         let [keys, retained, ready] = verdicts(&scene, spec);
         assert_eq!(keys, says("Unknown", "KeysUnseen").unwrap());
         assert_eq!(retained, says("Unknown", "KeysUnseen").unwrap());
