@@ -119,7 +119,7 @@ mod tests {
             surroundings: Surroundings::new(Vec::new()),
             definitions: Definitions::default(),
             vaults: Vaults::new(client.clone(), String::new(), String::new(), None, Lead::default()),
-            reporter: Reporter::new(client.clone(), None),
+            reporter: Reporter::new(client.clone(), None, Arc::default()),
             metrics: Arc::new(Metrics::default()),
             woken: Pending::default(),
             failures: Failures::default(),

@@ -151,7 +151,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
             Some(observer),
             Lead { leadership: leadership.clone(), tokens: tokens.clone(), user_agent },
         ),
-        reporter: Reporter::new(client.clone(), settings.pod.clone()),
+        reporter: Reporter::new(client.clone(), settings.pod.clone(), Arc::clone(&metrics)),
         metrics: Arc::clone(&metrics),
         woken: Pending::default(),
         failures: Failures::default(),

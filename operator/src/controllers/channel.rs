@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::{
     Channel, ChannelStatus, TrustDomain,
@@ -72,9 +72,6 @@ impl Kind for Channel {
         ctx.prober.expect(&key.channel(), None);
     }
 }
-
-/// After what time an Event that the API server did not take is published again.
-const TELL_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Reconciles one Channel.
 pub fn reconcile(channel: Arc<Channel>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
@@ -153,7 +150,7 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
         return Action::requeue(HELD);
     }
     let untold = report(ctx, channel, &status, outcome.as_ref().ok()).await;
-    let wake_at = wake_at.into_iter().chain(untold.then(|| later(now))).min();
+    let wake_at = wake_at.into_iter().chain(untold.and_then(|pause| now.checked_add(pause).ok())).min();
     let written = ctx.reporter.status(channel, channel.status.as_ref(), &status).await;
     if let Err(error) = &written {
         tracing::warn!(channel = %name, %error, "status could not be written");
@@ -174,17 +171,17 @@ async fn known(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Resu
     Ok(())
 }
 
-/// Tells what is new; whether something is to be told again later.
+/// Tells what is new; how long to wait before what the API server did not take is told again.
 async fn report(
     ctx: &Context,
     channel: &Channel,
     status: &ChannelStatus,
     outcome: Option<&execute::Outcome>,
-) -> bool {
+) -> Option<SignedDuration> {
     let record = outcome.and_then(|outcome| outcome.applied.record.as_ref().ok());
     let untold = match record {
         Some(record) => ctx.reporter.kept_news(channel, &record.tell).await,
-        None => false,
+        None => None,
     };
     for (reason, note) in outcome.map(|outcome| outcome.news.as_slice()).unwrap_or_default() {
         tracing::info!(channel = channel.name_any(), namespace = channel.namespace(), reason, note);
@@ -199,9 +196,4 @@ async fn report(
         ctx.reporter.event(channel, true, &condition.reason, &condition.message).await;
     }
     untold
-}
-
-/// When what the API server did not take is told again.
-fn later(now: Timestamp) -> Timestamp {
-    now.checked_add(TELL_AGAIN).unwrap_or(now)
 }

@@ -57,6 +57,11 @@ struct StateLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
 }
@@ -76,6 +81,7 @@ pub struct Metrics {
     vault: Family<VaultLabels, Counter>,
     vault_seconds: Histogram,
     issued: Family<ReasonLabels, Counter>,
+    events: Family<EventLabels, Counter>,
     leader: Gauge,
     kept: Family<KeptLabels, Gauge>,
     gauges: Gauges,
@@ -153,6 +159,8 @@ impl Default for Metrics {
         registry.register("vault_request_seconds", "Duration of requests to Vault", vault_seconds.clone());
         let issued = Family::default();
         registry.register("certificates_issued", "Certificates issued by reason", issued.clone());
+        let events = Family::default();
+        registry.register("events", "Events by whether the API server took them", events.clone());
         let leader = Gauge::default();
         registry.register("leader", "Whether this replica leads: 1 or 0", leader.clone());
         let kept = Family::<KeptLabels, Gauge>::default();
@@ -173,6 +181,7 @@ impl Default for Metrics {
             vault,
             vault_seconds,
             issued,
+            events,
             leader,
             kept,
             gauges,
@@ -237,6 +246,12 @@ impl Metrics {
     /// Counts an issued certificate.
     pub fn issued(&self, reason: &'static str) {
         self.issued.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// Counts an Event that the API server took, or refused.
+    pub fn event(&self, taken: bool) {
+        let outcome = if taken { "taken" } else { "refused" };
+        self.events.get_or_create(&EventLabels { outcome }).inc();
     }
 
     /// OpenMetrics text. A replica that is cut off says nothing of the cluster: what it saw last may be long over.

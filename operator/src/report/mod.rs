@@ -1,5 +1,6 @@
 //! What is told: status, Events, metrics. Nothing here fails a reconcile.
 
+mod events;
 pub mod metrics;
 mod reporter;
 mod told;

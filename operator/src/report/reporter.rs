@@ -3,17 +3,14 @@
 use std::{
     collections::BTreeSet,
     fmt::Debug,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use k8s_openapi::{
-    api::events::v1,
-    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
-};
+use jiff::{SignedDuration, Timestamp};
 use kube::{
-    Api, Client, Resource, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
-    runtime::events::{Event, EventType, Recorder, Reporter as Who},
+    Client, Resource, ResourceExt as _,
+    api::{Patch, PatchParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -22,28 +19,25 @@ use subrosa_crds::FIELD_MANAGER;
 use subrosa_plan::record::news::News;
 
 use super::{
+    events::Events,
+    metrics::Metrics,
     told::Told,
     written::{Version, Written},
 };
 
-/// The longest note an Event may carry (events.k8s.io/v1).
-const LONGEST_NOTE: usize = 1000;
-
 /// Writes status and Events.
 pub struct Reporter {
     client: Client,
-    recorder: Recorder,
-    who: Who,
+    events: Events,
     written: Written,
     told: Told,
 }
 
 impl Reporter {
     /// Reports as `pod` of the operator.
-    pub fn new(client: Client, pod: Option<String>) -> Self {
-        let who = Who { controller: "subrosa.dev/operator".into(), instance: pod };
-        let recorder = Recorder::new(client.clone(), who.clone());
-        Self { client, recorder, who, written: Written::default(), told: Told::default() }
+    pub fn new(client: Client, pod: Option<String>, metrics: Arc<Metrics>) -> Self {
+        let events = Events::new(client.clone(), pod, metrics);
+        Self { client, events, written: Written::default(), told: Told::default() }
     }
 
     /// How long to wait when a status of `object` was just written that the watch is about to show.
@@ -117,9 +111,9 @@ impl Reporter {
         self.told.of(object.meta().uid.as_deref().unwrap_or_default())
     }
 
-    /// Tells what a record keeps to be told of `object`, as far as that was not done. Whether something is left that the
-    /// API server did not take.
-    pub async fn kept_news<K>(&self, object: &K, news: &[News]) -> bool
+    /// Tells what a record keeps to be told of `object`, as far as that was not done. How long to wait before what the API
+    /// server did not take is told again, if anything is left.
+    pub async fn kept_news<K>(&self, object: &K, news: &[News]) -> Option<SignedDuration>
     where
         K: Resource<DynamicType = ()>,
     {
@@ -128,67 +122,37 @@ impl Reporter {
         let (mut told, mut left) = (BTreeSet::new(), false);
         for one in news {
             let mark = one.mark();
-            if before.contains(&mark) || self.publish(object, one, &mark).await {
+            if before.contains(&mark) || self.publish(object, one).await {
                 told.insert(mark);
             } else {
                 left = true;
             }
         }
-        self.told.set(&uid, told);
-        left
+        self.told.set(&uid, told, left)
     }
 
-    /// Publishes an Event whose name is the same each time: one that is there already was told. Whether it is there now.
-    async fn publish<K>(&self, object: &K, news: &News, mark: &str) -> bool
+    /// Publishes what a record keeps; whether it is there now.
+    async fn publish<K>(&self, object: &K, news: &News) -> bool
     where
         K: Resource<DynamicType = ()>,
     {
         let regarding = object.object_ref(&());
-        let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
-        let name = regarding.name.clone().unwrap_or_default();
+        let (name, namespace) = (&regarding.name, &regarding.namespace);
         tracing::info!(name, namespace, reason = news.reason, note = news.note);
-        let event = v1::Event {
-            metadata: ObjectMeta {
-                name: Some(format!("{name}.{mark}")),
-                namespace: Some(namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            action: Some("Reconcile".to_owned()),
-            event_time: Some(MicroTime(news.at)),
-            reason: Some(news.reason.clone()),
-            note: Some(news.note.chars().take(LONGEST_NOTE).collect()),
-            regarding: Some(regarding),
-            reporting_controller: Some(self.who.controller.clone()),
-            reporting_instance: Some(
-                self.who.instance.clone().unwrap_or_else(|| self.who.controller.clone()),
-            ),
-            type_: Some("Normal".to_owned()),
-            ..v1::Event::default()
-        };
-        let api: Api<v1::Event> = Api::namespaced(self.client.clone(), &namespace);
-        match api.create(&PostParams::default(), &event).await {
-            Ok(_) => true,
-            Err(kube::Error::Api(status)) if status.code == 409 => true,
-            Err(error) => {
-                tracing::warn!(reason = news.reason, %error, "an Event could not be published: it is tried again");
-                false
-            }
+        let made = self.events.once(regarding, news).await;
+        if let Err(error) = &made {
+            tracing::warn!(reason = news.reason, %error, "an Event could not be published: it is tried again");
         }
+        made.is_ok()
     }
 
-    /// Publishes an Event about `object`. A failure is logged and nothing else.
+    /// Publishes an Event about `object`. A failure is logged and counted, and nothing else.
     pub async fn event<K>(&self, object: &K, warning: bool, reason: &str, note: &str)
     where
         K: Resource<DynamicType = ()>,
     {
-        let event = Event {
-            type_: if warning { EventType::Warning } else { EventType::Normal },
-            reason: reason.to_owned(),
-            note: Some(note.chars().take(LONGEST_NOTE).collect()),
-            action: "Reconcile".into(),
-            secondary: None,
-        };
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+        let news = News { reason: reason.to_owned(), at: Timestamp::now(), note: note.to_owned() };
+        if let Err(error) = self.events.tell(object.object_ref(&()), warning, news).await {
             tracing::warn!(reason, %error, "an Event could not be published");
         }
     }
@@ -200,28 +164,29 @@ fn version(text: Option<&str>) -> Version {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        convert::Infallible,
-        sync::{Arc, Mutex},
-    };
+    use std::{convert::Infallible, sync::Mutex};
 
     use kube::client::Body;
     use subrosa_crds::Channel;
 
     use super::*;
 
-    /// What the API server was asked to make, by name, and how it answers.
-    type Asked = Arc<Mutex<(Vec<String>, u16)>>;
+    /// What the API server was asked to make or to change, and how it answers.
+    type Asked = Arc<Mutex<(Vec<Value>, u16)>>;
 
     fn reporter(asked: &Asked) -> Reporter {
         let asked = Arc::clone(asked);
         let answer = move |request: http::Request<Body>| {
             let asked = Arc::clone(&asked);
             async move {
+                let path = request.uri().path().to_owned();
                 let body = request.into_body().collect_bytes().await.unwrap();
                 let mut event: Value = serde_json::from_slice(&body).unwrap();
                 let mut asked = asked.lock().unwrap();
-                asked.0.push(event["metadata"]["name"].as_str().unwrap().to_owned());
+                if event["metadata"]["name"].is_null() {
+                    event["metadata"] = json!({"name": path.rsplit('/').next()});
+                }
+                asked.0.push(event.clone());
                 if asked.1 >= 400 {
                     event = json!({"kind": "Status", "status": "Failure", "code": asked.1, "message": "no", "reason": "x"});
                 }
@@ -229,35 +194,83 @@ mod tests {
                 Ok::<_, Infallible>(answer.body(Body::from(event.to_string().into_bytes())).unwrap())
             }
         };
-        Reporter::new(Client::new(tower::service_fn(answer), "default"), None)
+        Reporter::new(Client::new(tower::service_fn(answer), "default"), None, Arc::default())
+    }
+
+    fn channel() -> Channel {
+        serde_json::from_value(json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
+            "metadata": {"name": "voice", "namespace": "cc-front", "uid": "u"},
+            "spec": {"workload": {"selector": {"matchLabels": {"app": "voice"}}}},
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn events_of_one_reason_that_say_different_things_are_all_told() {
+        let asked = Asked::default();
+        asked.lock().unwrap().1 = 201;
+        let (reporter, channel) = (reporter(&asked), channel());
+        for control in ["SR-NET-01", "SR-NET-02", "SR-NET-01"] {
+            reporter.event(&channel, true, "ExceptionEnding", control).await;
+        }
+        let asked = asked.lock().unwrap().0.clone();
+        let notes: Vec<_> = asked.iter().map(|event| event["note"].as_str()).collect();
+        assert_eq!(notes, [Some("SR-NET-01"), Some("SR-NET-02"), None]);
+        assert_ne!(asked[0]["metadata"]["name"], asked[1]["metadata"]["name"]);
+        assert_eq!(asked[0]["metadata"]["name"], asked[2]["metadata"]["name"], "the very same is counted");
+        assert_eq!(asked[2]["series"]["count"], 2);
+        assert!(asked[..2].iter().all(|event| event["type"] == "Warning"));
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_is_told_again_ever_less_often() {
+        let asked = Asked::default();
+        asked.lock().unwrap().1 = 403;
+        let (metrics, channel) = (Arc::new(Metrics::default()), channel());
+        let mut reporter = reporter(&asked);
+        reporter.events = Events::new(reporter.client.clone(), None, Arc::clone(&metrics));
+        let at = "2026-11-22T12:00:00Z".parse().unwrap();
+        let news = [News { reason: "ConnectionClosed".into(), at, note: "Egress db".into() }];
+        let mut minutes = Vec::new();
+        for _ in 0..8 {
+            minutes.push(reporter.kept_news(&channel, &news).await.unwrap().as_mins());
+        }
+        assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 60, 60]);
+        let told = "subrosa_events_total{outcome=\"refused\"} 8\n";
+        assert!(metrics.text().contains(told), "{}", metrics.text());
+        asked.lock().unwrap().1 = 201;
+        assert_eq!(reporter.kept_news(&channel, &news).await, None);
+        asked.lock().unwrap().1 = 403;
+        let more = [News { note: "Egress ivr".into(), ..news[0].clone() }];
+        assert_eq!(reporter.kept_news(&channel, &more).await.unwrap().as_mins(), 1, "from the start");
     }
 
     #[tokio::test]
     async fn what_a_record_keeps_is_told_once_under_one_name_until_it_was_taken() {
         let asked = Asked::default();
-        let channel: Channel = serde_json::from_value(json!({
-            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
-            "metadata": {"name": "voice", "namespace": "cc-front", "uid": "u"},
-            "spec": {"workload": {"selector": {"matchLabels": {"app": "voice"}}}},
-        }))
-        .unwrap();
+        let channel = channel();
         let at = "2026-11-22T12:00:00Z".parse().unwrap();
         let news = [News { reason: "ConnectionClosed".into(), at, note: "Egress db".into() }];
         let first = reporter(&asked);
         asked.lock().unwrap().1 = 503;
-        assert!(first.kept_news(&channel, &news).await, "it is to be told again");
+        assert!(first.kept_news(&channel, &news).await.is_some(), "it is to be told again");
         assert!(first.told(&channel).is_empty());
         asked.lock().unwrap().1 = 201;
-        assert!(!first.kept_news(&channel, &news).await);
-        assert!(!first.kept_news(&channel, &news).await);
+        assert!(first.kept_news(&channel, &news).await.is_none());
+        assert!(first.kept_news(&channel, &news).await.is_none());
         assert_eq!(first.told(&channel), [news[0].mark()].into());
         // Another operator does not know that it was told.
         let second = reporter(&asked);
         asked.lock().unwrap().1 = 409;
-        assert!(!second.kept_news(&channel, &news).await, "it is there already");
+        assert!(second.kept_news(&channel, &news).await.is_none(), "it is there already");
         assert_eq!(second.told(&channel).len(), 1);
-        let names = asked.lock().unwrap().0.clone();
-        assert!(names.len() >= 3 && names.iter().all(|name| *name == names[0]), "{names:?}");
+        let events = asked.lock().unwrap().0.clone();
+        let name = |event: &Value| event["metadata"]["name"].clone();
+        assert!(
+            events.len() >= 3 && events.iter().all(|event| name(event) == name(&events[0])),
+            "{events:?}"
+        );
         second.kept_news(&channel, &[]).await;
         assert!(second.told(&channel).is_empty(), "the record has it no more");
     }
