@@ -131,6 +131,8 @@ impl Drop for Working<'_> {
 
 /// How often the record is searched for Channels that are gone, when no deletion was seen.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How often aliases in Vault are searched for Channels that are on no record: Vault lists those of everybody.
+const ALIASES_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// How often it is searched while a record cannot be read: somebody may put it right.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -140,6 +142,7 @@ pub struct Sweeps {
     asked: AtomicU64,
     searches: Mutex<HashMap<String, Search>>,
     looks: Mutex<HashMap<String, (Instant, Option<i64>)>>,
+    aliases: Mutex<HashMap<String, Instant>>,
 }
 
 /// The last search of a domain.
@@ -158,6 +161,16 @@ impl Sweeps {
             let every = if search.found.unreadable.is_empty() { SWEEP_EVERY } else { LOOK_AGAIN };
             search.began != now || search.done.elapsed() > every
         })
+    }
+
+    /// Whether the aliases of `domain` are due to be searched: after the start, and daily.
+    pub fn aliases_due(&self, domain: &str) -> bool {
+        self.aliases().get(domain).is_none_or(|searched| searched.elapsed() > ALIASES_EVERY)
+    }
+
+    /// Notes a search of the aliases of `domain`.
+    pub fn aliases_done(&self, domain: &str) {
+        self.aliases().insert(domain.to_owned(), Instant::now());
     }
 
     /// What the last search of `domain` found.
@@ -193,12 +206,17 @@ impl Sweeps {
     /// Forgets a domain that is gone.
     pub fn forget(&self, domain: &str) {
         self.searches().remove(domain);
+        self.aliases().remove(domain);
         self.looks.lock().unwrap_or_else(PoisonError::into_inner).remove(domain);
     }
 
     /// Has every domain searched again: something was deleted or came back.
     pub fn ask(&self) {
         self.asked.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn aliases(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.aliases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn searches(&self) -> MutexGuard<'_, HashMap<String, Search>> {

@@ -65,6 +65,15 @@ impl WorkloadAliases {
             .await
     }
 
+    /// Every Channel for which an alias gives a workload something.
+    ///
+    /// # Errors
+    /// When Vault refuses.
+    pub async fn named(&self) -> Result<BTreeSet<ChannelId>, VaultError> {
+        let all = self.aliases.list().await?;
+        Ok(all.iter().flat_map(|alias| alias::named(&alias.custom_metadata)).collect())
+    }
+
     /// The aliases that give a workload something for one of these Channels.
     ///
     /// # Errors

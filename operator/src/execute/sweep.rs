@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_crds::trust_domain::Orphans;
+use subrosa_crds::{names::ChannelId, trust_domain::Orphans};
 use subrosa_plan::{access::orphans, status::trust_domain::Swept, world::fault::Fault};
+use subrosa_records::vault::VaultError;
 
 use super::withdraw::{self, Held};
 use crate::{
@@ -60,6 +61,13 @@ pub async fn orphans(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept
         vault.lost().into_iter().filter(|id| !known.contains(id)).collect::<BTreeSet<_>>()
     });
     unreadable.extend(lost.iter().cloned());
+    let searches_aliases = ctx.sweeps.aliases_due(domain);
+    if searches_aliases {
+        match unrecorded(ctx, domain, vault, &recorded).await {
+            Ok(ids) => unreadable.extend(ids),
+            Err(fault) => outcome = outcome.and(Err(fault)),
+        }
+    }
     if !unreadable.is_empty() {
         let neighbours = ctx.cluster.read(|world| orphans::neighbours(domain, world));
         let mut keep: BTreeSet<_> = neighbours.into_iter().map(Some).collect();
@@ -70,12 +78,38 @@ pub async fn orphans(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept
         }
         outcome = outcome.and(withdrawn);
     }
+    if searches_aliases && outcome.is_ok() {
+        ctx.sweeps.aliases_done(domain);
+    }
     match &outcome {
         Ok(()) => ctx.sweeps.done(domain, (asked, moves), swept.clone()),
         // Half a search says less than the last whole one.
         Err(_) => swept.orphans = swept.orphans.or(last.orphans),
     }
     (swept, outcome)
+}
+
+/// The Channels that have access and are neither here nor on record: their record was lost, and nobody saw them go.
+async fn unrecorded(
+    ctx: &Context,
+    domain: &str,
+    vault: &DomainVault,
+    recorded: &[ChannelId],
+) -> Result<BTreeSet<ChannelId>, Fault> {
+    let named = async { vault.aliases().await?.named().await }.await;
+    let mut named = match named {
+        Ok(named) => named,
+        // An earlier release needed no such right; `vault-setup` gives it.
+        Err(error @ VaultError::PermissionDenied { .. }) => {
+            tracing::warn!(domain, %error, "aliases are not searched for access that is on no record");
+            return Ok(BTreeSet::new());
+        }
+        Err(error) => return Err(vaults::fault(&error)),
+    };
+    let known = ctx.cluster.read(|world| orphans::known(domain, world));
+    let recorded: BTreeSet<_> = recorded.iter().collect();
+    named.retain(|id| !recorded.contains(id) && !known.contains(id));
+    Ok(named)
 }
 
 /// Withdraws the access of every Channel on record that goes with the TrustDomain `name`. Keys and policies stay.

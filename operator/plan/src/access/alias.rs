@@ -3,7 +3,7 @@
 //! [`SEAL`] and [`OPEN`] belong to the workload of a Channel. Every other key belongs to somebody else, such as
 //! the granter of people's rights: it survives whatever is granted to and withdrawn from the workload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use subrosa_crds::names::ChannelId;
 
@@ -61,6 +61,11 @@ pub fn withdrawn(found: &Metadata, id: &ChannelId) -> Withdrawal {
     }
 }
 
+/// The Channels for which the workload's part of the metadata gives anything.
+pub fn named(found: &Metadata) -> BTreeSet<ChannelId> {
+    WORKLOAD.iter().filter_map(|key| found.get(*key)?.parse().ok()).collect()
+}
+
 /// What is not the workload's.
 fn others(found: &Metadata) -> Metadata {
     let others = found.iter().filter(|(key, _)| !WORKLOAD.contains(&key.as_str()));
@@ -78,6 +83,16 @@ mod tests {
     fn with_role(mut metadata: Metadata) -> Metadata {
         metadata.insert("subrosa_role".into(), "reviewer".into());
         metadata
+    }
+
+    #[test]
+    fn who_is_named_is_found() {
+        let (voice, chat) = (id("voice"), id("chat"));
+        assert_eq!(named(&with_role(part(&voice, true))), [voice.clone()].into());
+        let mut both = part(&voice, false);
+        both.insert(OPEN.to_owned(), chat.to_string());
+        assert_eq!(named(&both), [voice, chat].into());
+        assert!(named(&with_role(Metadata::from([(SEAL.to_owned(), "not an id".to_owned())]))).is_empty());
     }
 
     #[test]
