@@ -55,6 +55,8 @@ pub struct LeafSpec {
     pub key_algorithm: KeyAlgorithm,
     /// Services and Channels of the namespace whose names belong to other pods.
     pub others: Arc<BTreeSet<String>>,
+    /// Names of Services for which no leaf is issued before the renewal: it would restart the workload.
+    pub for_renewal: Arc<BTreeSet<String>>,
 }
 
 /// Why a [`LeafSpec`] cannot become a certificate.
@@ -175,14 +177,20 @@ impl LeafSpec {
         }
     }
 
-    /// Whether `leaf` has every DNS name that is wanted, and beside them none but names that were lost.
+    /// Whether `leaf` has every DNS name that is wanted now, and beside them none but names that were lost.
     ///
     /// A name is lost when its Service goes. It stays until the renewal: that a Service goes is no reason to restart
     /// who is called by another one. It does not stay once the name belongs to other pods.
     #[must_use]
     pub fn has_its_names(&self, leaf: &LeafFacts) -> bool {
-        self.dns_names.is_subset(&leaf.dns_names)
+        self.dns_names.difference(&leaf.dns_names).all(|name| self.for_renewal.contains(name))
             && leaf.dns_names.difference(&self.dns_names).all(|name| self.is_lost(name))
+    }
+
+    /// The names that `leaf` gets with its renewal, and not before.
+    pub fn awaits_renewal<'a>(&'a self, leaf: &'a LeafFacts) -> impl Iterator<Item = &'a String> {
+        let missing = self.dns_names.difference(&leaf.dns_names);
+        missing.filter(|name| self.for_renewal.contains(*name))
     }
 
     /// This specification for a leaf that takes the place of `leaf` before its time, with the names that `leaf` lost,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::authority::PendingName;
 use super::observed::{LeafFacts, ObservedSecret};
 use crate::certificate::trust_files::TrustFiles;
 use crate::record::{
@@ -151,6 +152,13 @@ pub fn renewal(leaf: &LeafFacts, spec: &LeafSpec) -> Timestamp {
     renew_at(&leaf.serial, validity, spec.renew_before)
 }
 
+/// The names that `leaf` gets with its renewal, and when that is.
+#[must_use]
+pub fn awaits_renewal(leaf: &LeafFacts, spec: &LeafSpec) -> Vec<PendingName> {
+    let from = renewal(leaf, spec);
+    spec.awaits_renewal(leaf).map(|name| PendingName { name: name.clone(), from }).collect()
+}
+
 fn malformed(leaf: &LeafFacts) -> Option<Reason> {
     if let Some(problem) = leaf.key_problem {
         return Some(Reason::Malformed { field: "tls.key", problem });
@@ -287,6 +295,32 @@ mod tests {
         let (spec, generations) = (spec(), authority());
         let wanted = Wanted { spec: &spec, generations: &generations, trust: &trust };
         assert_eq!(reissue_reason(&ObservedSecret::Missing, wanted, now()), Some(Reason::Missing));
+    }
+
+    #[test]
+    fn a_name_that_waits_for_the_renewal_is_no_reason_before_it() {
+        let name = "new.cc-front.svc".to_owned();
+        let for_renewal = std::sync::Arc::new([name.clone()].into());
+        let mut wanted = LeafSpec { for_renewal, ..spec() };
+        wanted.dns_names.insert(name.clone());
+        let (trust, _) = trust_files(&TrustSources::default());
+        let facts = SecretFacts { leaf: Ok(leaf()), trust: trust.files().clone() };
+        let (found, generations) = (ObservedSecret::Present(Box::new(facts)), authority());
+        let reason = |spec: &LeafSpec, at: Timestamp| {
+            let wanted = Wanted { spec, generations: &generations, trust: &trust };
+            reissue_reason(&found, wanted, at).map(|reason| reason.name())
+        };
+        let due = renewal(&leaf(), &wanted);
+        assert_eq!(reason(&wanted, now()), None);
+        assert_eq!(awaits_renewal(&leaf(), &wanted), [PendingName { name: name.clone(), from: due }]);
+        assert_eq!(reason(&wanted, due), Some("Expiring"));
+        let renewed = to_issue(&wanted, &Reason::Expiring { due }, &found);
+        assert!(renewed.dns_names.contains(&name), "it is in the next certificate");
+        // Whatever else is missing is issued at once, and that with it.
+        wanted.dns_names.insert("sip.hospital.example".into());
+        assert_eq!(reason(&wanted, now()), Some("NamesChanged"));
+        let changed = to_issue(&wanted, &Reason::NamesChanged { what: "the DNS names" }, &found);
+        assert!(changed.dns_names.contains(&name));
     }
 
     #[test]

@@ -19,11 +19,13 @@ pub struct Settled {
     leaf: Option<SettledLeaf>,
 }
 
-/// Its leaf. The names are those of the specification whose digest this is, and those that were lost since.
+/// Its leaf. The names are those of the specification whose digest this is, without those that wait for the renewal, and
+/// with those that were lost since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SettledLeaf {
     named: [u8; 32],
     lost: BTreeSet<String>,
+    awaited: BTreeSet<String>,
     serial: Box<str>,
     fingerprint: Fingerprint,
     validity: Validity,
@@ -39,6 +41,7 @@ impl Settled {
         let remembered = SettledLeaf {
             named: names(spec, issuer),
             lost: leaf.dns_names.difference(&spec.dns_names).cloned().collect(),
+            awaited: spec.dns_names.difference(&leaf.dns_names).cloned().collect(),
             serial: leaf.serial.as_str().into(),
             fingerprint: leaf.fingerprint,
             validity: leaf.validity,
@@ -95,7 +98,7 @@ impl SettledLeaf {
             subject: Some(spec.subject()),
             issuer_name: self.issuer_name.as_deref().cloned(),
             uris: BTreeSet::from([spec.spiffe_id()]),
-            dns_names: spec.dns_names.union(&self.lost).cloned().collect(),
+            dns_names: spec.dns_names.difference(&self.awaited).chain(&self.lost).cloned().collect(),
             other_names: false,
             key_algorithm: Some(spec.key_algorithm),
             usage_as_built: true,
@@ -146,6 +149,7 @@ mod tests {
         let remembered = SettledLeaf {
             named: names(&spec(), ISSUER),
             lost: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             serial: "0a".into(),
             fingerprint: Fingerprint([7; 32]),
             validity: Validity { not_before: since, not_after: until },
@@ -195,6 +199,18 @@ mod tests {
         let mut foreign = leaf();
         foreign.dns_names.insert("sip.hospital.example".into());
         assert_eq!(Settled::of(&foreign, &spec(), ISSUER, &trust(None)), None);
+    }
+
+    #[test]
+    fn a_name_that_waits_for_the_renewal_is_no_part_of_it() {
+        let name = "new.cc-front.svc".to_owned();
+        let mut waiting = spec();
+        waiting.dns_names.insert(name.clone());
+        assert_eq!(Settled::of(&leaf(), &waiting, ISSUER, &trust(None)), None);
+        waiting.for_renewal = std::sync::Arc::new([name].into());
+        let settled = Settled::of(&leaf(), &waiting, ISSUER, &trust(None)).unwrap();
+        let seen = settled.observed(&waiting, Some(ISSUER), &trust(None)).unwrap();
+        assert_eq!(seen.leaf(), Some(&leaf()));
     }
 
     #[test]

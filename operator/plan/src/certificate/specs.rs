@@ -8,17 +8,20 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
     Channel, TrustDomain,
+    channel::Reload,
     names::{ChannelId, ChannelRef},
     period,
 };
 
 use crate::{
     certificate::{AuthoritySpec, LeafSpec},
-    world::{World, domain, selector},
+    world::{ServiceFacts, World, domain, selector},
 };
 
 /// How long a leaf is valid unless the Channel says otherwise.
 const DURATION: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How long after the creation of a Channel its names are issued at once, whatever that restarts.
+const GATHERS: SignedDuration = SignedDuration::from_mins(10);
 /// How long a generation is valid where the domain's own words cannot be counted.
 const AUTHORITY: SignedDuration = SignedDuration::from_hours(365 * 24);
 
@@ -43,7 +46,34 @@ pub fn leaf_spec(channel: &Channel, name: &ChannelRef, domain: &TrustDomain, wor
         renew_before,
         key_algorithm: tls.key_algorithm.unwrap_or_default(),
         others: Arc::new(of_others(channel, name, world)),
+        for_renewal: Arc::default(),
     }
+}
+
+/// The names of Services that wait for the renewal of the certificate of `channel`, where another one restarts its workload:
+/// who may make a Service may not restart servers by it. None while no pod runs, or the Channel is so young that its
+/// Services are still being made.
+pub fn for_renewal(
+    channel: &Channel,
+    name: &ChannelRef,
+    domain: &TrustDomain,
+    world: &World,
+    now: Timestamp,
+) -> BTreeSet<String> {
+    let tls = channel.spec.tls.as_ref();
+    let restarts = tls.and_then(|tls| tls.reload) == Some(Reload::Restart);
+    let created = channel.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |created| created.0);
+    if !restarts || now.duration_since(created) < GATHERS {
+        return BTreeSet::new();
+    }
+    let selected = &channel.spec.workload.selector;
+    if !world.running_pods(&name.namespace).any(|(_, pod)| selector::matches(selected, &pod.labels)) {
+        return BTreeSet::new();
+    }
+    let mut names = service_names(channel, name, domain, world);
+    let declared = tls.map(|tls| tls.dns_names.as_slice()).unwrap_or_default();
+    names.retain(|one| !declared.contains(one));
+    names
 }
 
 /// The Services with other pods, and the other Channels, of the namespace.
@@ -102,6 +132,27 @@ fn service_names(
         names.extend(
             below(&name.namespace, domain).into_iter().map(|suffix| format!("{}.{suffix}", name.name)),
         );
+    }
+    names
+}
+
+/// The names of Services that a Channel may declare: those that its certificate has in any case, and those of Services
+/// without a selector, whose pods nobody but the owner of the Channel knows.
+pub fn may_be_asked_for(
+    channel: &Channel,
+    name: &ChannelRef,
+    domain: &TrustDomain,
+    world: &World,
+) -> BTreeSet<String> {
+    let mut names = service_names(channel, name, domain, world);
+    let services = world.services.get(&name.namespace).into_iter().flatten();
+    let is_a_channels = |service: &String| {
+        *service != name.name && world.channel(&ChannelRef::new(&name.namespace, service)).is_some()
+    };
+    let unselected =
+        |(service, facts): &(&String, &ServiceFacts)| facts.selector.is_empty() && !is_a_channels(service);
+    for (service, _) in services.filter(unselected) {
+        names.extend(below(&name.namespace, domain).map(|suffix| format!("{service}.{suffix}")));
     }
     names
 }

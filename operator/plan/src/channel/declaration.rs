@@ -124,7 +124,7 @@ pub fn check(
     }
     problems.extend(reserved(channel, name));
     problems.extend(conflicts(channel, name, world));
-    problems.extend(names(channel, domain));
+    problems.extend(names(channel, name, domain, world));
     problems.extend(common_name(channel, name, domain, world, now));
     problems.extend(times(channel, domain, now));
     problems.extend(listeners::check(channel, domain::today(domain, now)));
@@ -248,11 +248,16 @@ fn shared<'a>(
     both.map(|(name, _)| format!("pod {name}"))
 }
 
-/// DNS names outside what the trust domain allows.
-fn names(channel: &Channel, domain: &TrustDomain) -> Option<Problem> {
+/// DNS names outside what the trust domain allows, that are no names of Services of the Channel either.
+fn names(channel: &Channel, name: &ChannelRef, domain: &TrustDomain, world: &World) -> Option<Problem> {
     let allowed = domain::allowed_suffixes(domain);
     let wanted = &channel.spec.tls.as_ref()?.dns_names;
-    let outside: Vec<_> = wanted.iter().filter(|name| !under(name, allowed)).map(String::as_str).collect();
+    let mut outside: Vec<_> =
+        wanted.iter().filter(|name| !under(name, allowed)).map(String::as_str).collect();
+    if !outside.is_empty() {
+        let own = specs::may_be_asked_for(channel, name, domain, world);
+        outside.retain(|wanted| !own.contains(*wanted));
+    }
     (!outside.is_empty()).then(|| {
         let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
         Problem::new(

@@ -218,8 +218,9 @@ fn with_open(
     };
     let delivery = delivery::delivery(channel, &scope, record);
     let (secret_name, holds) = secrets::written_for(channel, &name.name, delivery);
+    let for_renewal = Arc::new(specs::for_renewal(channel, name, &domain, world, now));
     Ok(Plan {
-        leaf: specs::leaf_spec(channel, name, &domain, world),
+        leaf: LeafSpec { for_renewal, ..specs::leaf_spec(channel, name, &domain, world) },
         authority: specs::authority_spec(name, &id, &domain, now),
         secret_name,
         holds,

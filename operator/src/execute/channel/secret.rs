@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use subrosa_crds::Channel;
 use subrosa_plan::{
     certificate::{
-        LeafSpec, Observation, ObservedSecret, Reason, TrustFiles, Wanted,
+        CurrentCertificate, LeafSpec, Observation, ObservedSecret, Reason, TrustFiles, Wanted,
         authority::PendingName,
         reissue, reissue_reason,
         secrets::Holds,
@@ -88,7 +88,7 @@ impl Work<'_> {
         self.news.extend(authority.news.iter().map(|news| ("AuthorityChanged", news.clone())));
         let record = ChannelRecord { authority: authority.generations.clone(), ..record };
         // A certificate that somebody else issues needs nothing of this authority.
-        let pending = match self.plan.external {
+        let mut pending = match self.plan.external {
             Some(_) => Some(Vec::new()),
             None => authority.pending.clone(),
         };
@@ -122,6 +122,9 @@ impl Work<'_> {
             }
             Holds::Trust => self.trust_alone(record, version, slot, &trust.files).await,
         };
+        if let (Some(pending), Some(CurrentCertificate::Issued(leaf))) = (&mut pending, observed.held()) {
+            pending.extend(reissue::awaits_renewal(leaf, &self.plan.leaf));
+        }
         if certificate.is_ok() {
             self.settle(&observed, &record, &authority, &trust.files);
         }

@@ -110,6 +110,7 @@ impl Party {
             renew_before: days(10),
             key_algorithm: KeyAlgorithm::EcdsaP256,
             others: std::sync::Arc::default(),
+            for_renewal: Default::default(),
         };
         Self { transit: Transit::new(), authority, spec, generations: Generations::default() }
     }

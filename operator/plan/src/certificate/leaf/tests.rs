@@ -13,6 +13,7 @@ pub(crate) fn spec() -> LeafSpec {
         renew_before: SignedDuration::from_hours(10 * 24),
         key_algorithm: KeyAlgorithm::EcdsaP256,
         others: Arc::default(),
+        for_renewal: Arc::default(),
     }
 }
 

@@ -72,6 +72,51 @@ fn a_service_of_others_keeps_its_name() {
 }
 
 #[test]
+fn names_wait_for_the_renewal_where_they_would_restart_what_runs() {
+    let with = |tls: Value| {
+        Scene::new()
+            .channel("cc-front/voice", json!({"tls": tls}))
+            .pod("cc-front/voice-0", [("app", "voice")])
+            .service("cc-front/sip", false, [("app", "voice")])
+    };
+    let waits = |scene: &Scene, now: Timestamp| {
+        let voice = scene.get("cc-front/voice");
+        for_renewal(voice, &named("cc-front/voice"), &scene.domains[DOMAIN], scene, now)
+    };
+    let restarts = with(json!({"reload": "Restart"}));
+    let all: BTreeSet<_> = names(&restarts).into_iter().collect();
+    assert_eq!(waits(&restarts, now()), all);
+    let created = restarts.get("cc-front/voice").metadata.creation_timestamp.clone().unwrap().0;
+    assert!(waits(&restarts, created + GATHERS - SignedDuration::from_secs(1)).is_empty(), "it is young");
+    assert_eq!(waits(&restarts, created + GATHERS), all);
+    assert!(waits(&with(json!({"reload": "Workload"})), now()).is_empty(), "nothing is restarted");
+    assert!(waits(&with(json!({})), now()).is_empty());
+    let asked = with(json!({"reload": "Restart", "dnsNames": ["sip.cc-front.svc"]}));
+    assert!(!waits(&asked, now()).contains("sip.cc-front.svc"), "its owner asks for it");
+    let ended = crate::world::PodFacts {
+        finished: true,
+        labels: crate::testing::labels([("app", "voice")]),
+        ..crate::world::PodFacts::default()
+    };
+    assert!(waits(&restarts.pod_with("cc-front/voice-0", ended), now()).is_empty(), "nothing runs");
+}
+
+#[test]
+fn names_of_services_may_be_asked_for_that_are_nobody_elses() {
+    let scene = Scene::new()
+        .channel("cc-front/voice", json!({}))
+        .channel("cc-front/ivr", json!({}))
+        .service("cc-front/sip", false, [("app", "voice")])
+        .service("cc-front/db", false, [])
+        .service("cc-front/ivr", false, [])
+        .service("cc-front/web", false, [("app", "web")]);
+    let voice = scene.get("cc-front/voice");
+    let names = may_be_asked_for(voice, &named("cc-front/voice"), &scene.domains[DOMAIN], &scene);
+    let short: Vec<_> = names.iter().filter(|name| name.ends_with(".svc")).map(String::as_str).collect();
+    assert_eq!(short, ["db.cc-front.svc", "sip.cc-front.svc", "voice.cc-front.svc"]);
+}
+
+#[test]
 fn names_of_others_are_known() {
     let scene = Scene::new()
         .channel("cc-front/voice", json!({}))

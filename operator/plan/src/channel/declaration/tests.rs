@@ -215,6 +215,11 @@ fn dns_names_stay_under_the_allowed_suffixes() {
         assert_eq!((reason, field), ("DNSNameNotAllowed", "spec.tls.dnsNames"), "{outside}");
         assert!(message.starts_with(outside) && message.contains("sip.example.org"), "{message}");
     }
+    let service = scene.clone().channel("cc-front/voice", names(json!(["db.cc-front.svc"])));
+    assert_eq!(only(&service, "cc-front/voice").0, "DNSNameNotAllowed", "there is no such Service");
+    assert_eq!(problems(&service.clone().service("cc-front/db", false, []), "cc-front/voice"), []);
+    let others = service.service("cc-front/db", false, [("app", "db")]);
+    assert_eq!(only(&others, "cc-front/voice").0, "DNSNameNotAllowed", "it has the pods of others");
     let none = Scene::new().channel("cc-front/voice", names(json!(["a.example"])));
     assert!(only(&none, "cc-front/voice").2.contains("(none)"));
 }

@@ -214,7 +214,7 @@ fn verdicts(
     let reconciling = (ready.truth == Truth::False && stalled.is_none() && applied.fault().is_some())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
     let mut verdicts = vec![ready, connected(connections), served, isolated, keys_ready, retained];
-    verdicts.extend(pending::issuing(channel, applied));
+    verdicts.extend(pending::issuing(channel, plan, applied));
     verdicts.extend(trust::fits(channel, plan, applied));
     verdicts.extend(reconciling);
     verdicts.extend(stalled);

@@ -27,9 +27,9 @@ fn told(pending: &PendingName) -> PendingNameStatus {
 }
 
 /// The condition Issuing, while there are such names. It undoes nothing of Ready: what is there works.
-pub(super) fn issuing(channel: &Channel, applied: &Applied) -> Option<Verdict> {
+pub(super) fn issuing(channel: &Channel, plan: &Plan, applied: &Applied) -> Option<Verdict> {
     let names = names(channel, applied);
-    (!names.is_empty()).then(|| Verdict::new(condition::ISSUING, Truth::True, REASON, message(&names)))
+    (!names.is_empty()).then(|| Verdict::new(condition::ISSUING, Truth::True, REASON, message(&names, plan)))
 }
 
 /// What is said where every DNS name waits, so that nobody can connect by one.
@@ -38,14 +38,30 @@ pub(super) fn nothing_else(plan: &Plan, applied: &Applied) -> Option<String> {
     let waits = |name: &String| pending.iter().any(|one| one.name == *name);
     let names = &plan.leaf.dns_names;
     let all: Vec<_> = pending.iter().map(told).collect();
-    (!names.is_empty() && names.iter().all(waits)).then(|| message(&all))
+    (!names.is_empty() && names.iter().all(waits)).then(|| message(&all, plan))
 }
 
-fn message(names: &[PendingNameStatus]) -> String {
-    let each: Vec<_> = names.iter().map(|one| format!("{} (by {})", one.name, one.from)).collect();
-    format!(
-        "not in the certificate yet: {}. The generation of the authority that signs may not sign them; the next one may, and \
-         signs once every peer is known to have loaded it, or at the latest then. Nothing has to be done",
+fn message(names: &[PendingNameStatus], plan: &Plan) -> String {
+    let list = |names: &[&PendingNameStatus]| {
+        let each: Vec<_> = names.iter().map(|one| format!("{} (by {})", one.name, one.from)).collect();
         each.join(", ")
-    )
+    };
+    let (of_renewal, of_authority): (Vec<_>, Vec<_>) =
+        names.iter().partition(|one| plan.leaf.for_renewal.contains(&one.name));
+    let mut sentences = Vec::new();
+    if !of_authority.is_empty() {
+        sentences.push(format!(
+            "not in the certificate yet: {}. The generation of the authority that signs may not sign them; the next one may, \
+             and signs once every peer is known to have loaded it, or at the latest then. Nothing has to be done",
+            list(&of_authority)
+        ));
+    }
+    if !of_renewal.is_empty() {
+        sentences.push(format!(
+            "not in the certificate before its renewal: {}. A new Service restarts no workload whose tls.reload is Restart. To \
+             have a name now, write it into spec.tls.dnsNames too: the workload is restarted for it",
+            list(&of_renewal)
+        ));
+    }
+    sentences.join("; ")
 }
