@@ -104,6 +104,7 @@ pub struct ControlPlane {
     admin: User,
     audit: AuditLog,
     cluster_ca: PathBuf,
+    etcd_socket: PathBuf,
     // Ended in this order.
     controller_manager: Supervised,
     apiserver: Supervised,
@@ -131,6 +132,7 @@ impl ControlPlane {
             admin,
             audit: AuditLog::new(files.audit_log),
             cluster_ca: files.cluster_ca,
+            etcd_socket: etcd_socket(directory),
             controller_manager,
             apiserver,
             etcd,
@@ -157,6 +159,11 @@ impl ControlPlane {
     /// The file with the CA of what the cluster signs, as of the API server's own client certificate.
     pub fn cluster_ca(&self) -> &Path {
         &self.cluster_ca
+    }
+
+    /// The socket on which etcd answers.
+    pub fn etcd_socket(&self) -> &Path {
+        &self.etcd_socket
     }
 
     /// The process ids by component.
@@ -195,9 +202,13 @@ impl ControlPlane {
     }
 }
 
+fn etcd_socket(directory: &Path) -> PathBuf {
+    directory.join("etcd.sock")
+}
+
 fn start_etcd(component: &Component, directory: &Path) -> Result<Supervised> {
     // Sockets in the private directory: no port to lose a race for, and no other user gets in.
-    let client = format!("unix://{}", directory.join("etcd.sock").display());
+    let client = format!("unix://{}", etcd_socket(directory).display());
     let peer = format!("unix://{}", directory.join("etcd-peer.sock").display());
     let arguments = [
         "--name=e2e".to_owned(),
@@ -248,7 +259,7 @@ fn apiserver_arguments(files: &Files, port: u16, setting: Setting) -> Vec<String
     let issuer = "https://kubernetes.default.svc";
     let path = |flag: &str, path: &Path| format!("--{flag}={}", path.display());
     let mut arguments = vec![
-        format!("--etcd-servers=unix://{}", files.directory.join("etcd.sock").display()),
+        format!("--etcd-servers=unix://{}", etcd_socket(&files.directory).display()),
         format!("--bind-address={}", setting.address()),
         format!("--secure-port={port}"),
         // Advertising a loopback address is refused otherwise.

@@ -130,6 +130,16 @@ impl Environment {
         &self.openbao
     }
 
+    /// OpenBao, to put another one's storage into it.
+    pub fn openbao_mut(&mut self) -> &mut OpenBao {
+        &mut self.openbao
+    }
+
+    /// One more OpenBao, of the same program and with a certificate of the same CA; it ends when it is dropped.
+    pub async fn another_openbao(&self) -> Result<OpenBao> {
+        self.openbao.another(&self.directory.path().join("another"), &self.servers).await
+    }
+
     /// The control plane, unless the cluster is the user's own.
     pub fn control_plane(&self) -> Option<&ControlPlane> {
         match &self.cluster {

@@ -42,6 +42,7 @@ pub mod operator;
 pub mod pki;
 pub mod process;
 pub mod proxy;
+pub mod recorded;
 pub mod tap;
 pub mod tools;
 pub mod wait;

@@ -22,6 +22,7 @@ use crate::{
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const PORT_ATTEMPTS: usize = 5;
+const AUDIT_LOG: &str = "bao-audit.log";
 
 /// Where OpenBao keeps its data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,16 @@ pub enum Storage {
     Raft,
     /// Memory: faster, and empty after a restart.
     InMemory,
+}
+
+/// All that a server keeps, and what opens it.
+pub struct Snapshot {
+    /// What `bao operator raft snapshot save` writes.
+    pub storage: Vec<u8>,
+    /// The root token of then.
+    pub root_token: String,
+    /// The key that unseals it.
+    pub unseal_key: String,
 }
 
 /// A running, initialised and unsealed OpenBao. Ended on drop.
@@ -82,7 +93,7 @@ impl OpenBao {
                 Err(error) => return Err(error),
             }
             let mut server = Self {
-                audit: AuditLog::new(directory.join("bao-audit.log")),
+                audit: AuditLog::new(directory.join(AUDIT_LOG)),
                 root_token: String::new(),
                 unseal_key: String::new(),
                 origin: Some((program.to_owned(), directory.to_owned())),
@@ -178,6 +189,49 @@ impl OpenBao {
             Some(token) if status == 200 => Ok(token.to_owned()),
             _ => bail!("OpenBao: POST {path} for role {role}: {status}: {}", reasons(&answer)),
         }
+    }
+
+    /// Takes all that it keeps.
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        let request = self.http.get(format!("{}/v1/sys/storage/raft/snapshot", self.url()));
+        let answer = request.header("X-Vault-Token", &self.root_token).send().await?.error_for_status()?;
+        Ok(Snapshot {
+            storage: answer.bytes().await.context("OpenBao: the snapshot")?.to_vec(),
+            root_token: self.root_token.clone(),
+            unseal_key: self.unseal_key.clone(),
+        })
+    }
+
+    /// Puts what another server kept in the place of everything here.
+    pub async fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
+        let Snapshot { storage, root_token, unseal_key } = snapshot;
+        let request = self.http.post(format!("{}/v1/sys/storage/raft/snapshot-force", self.url()));
+        let request = request.header("X-Vault-Token", &self.root_token).body(storage);
+        request.send().await?.error_for_status().context("OpenBao: restore a snapshot")?;
+        (self.root_token, self.unseal_key) = (root_token, unseal_key);
+        // It seals itself once it has seen that its key does not open what is there now.
+        let deadline = tokio::time::Instant::now() + START_LIMIT;
+        loop {
+            let key = json!({ "key": self.unseal_key });
+            self.request_as("", "PUT", "sys/unseal", Some(key)).await.ok();
+            let healthy = matches!(self.request_as("", "GET", "sys/health", None).await, Ok((200, _)));
+            if healthy && self.request("GET", "auth/token/lookup-self", None).await.is_ok() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                bail!("OpenBao was not active {START_LIMIT:?} after a snapshot was restored");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// One more server of the same program, in a directory of its own.
+    pub async fn another(&self, directory: &Path, servers: &Authority) -> Result<Self> {
+        let Some((program, _)) = &self.origin else {
+            bail!("OpenBao at {} was not started here: its program is not known", self.url());
+        };
+        std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+        Self::start(program, directory, servers, Storage::Raft).await
     }
 
     /// Seals it.
@@ -315,7 +369,9 @@ ui           = false
 "#,
         certificate = at("bao.pem"),
         key = at("bao-key.pem"),
-        audit = at("bao-audit.log"),
+        // By a name that is the same everywhere, in the directory that the server runs in: a server whose storage is
+        // put into another one has to declare the same device.
+        audit = hcl_string(AUDIT_LOG),
     )
 }
 

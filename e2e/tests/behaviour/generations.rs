@@ -11,9 +11,15 @@ use crate::world::{DOMAIN, World};
 /// Lets Channels of the domain be named below one more suffix: other name constraints ask for another generation,
 /// once the present one has stood for a while.
 pub async fn ask_for_another(world: &mut World, namespace: &str, channel: &str) {
-    rewrite(world, namespace, channel, |record| back(&mut record["authority"][0]["publishedAt"], 1)).await;
+    allow(world, namespace, channel, 0, &["oosterlinde.example"]).await;
+}
+
+/// Allows these suffixes, where the generation at this place of the record has stood for a while.
+pub async fn allow(world: &mut World, namespace: &str, channel: &str, stands: usize, suffixes: &[&str]) {
+    rewrite(world, namespace, channel, |record| back(&mut record["authority"][stands]["publishedAt"], 1))
+        .await;
     let mut domain = world.installed.trust_domain(&world.env);
-    domain["spec"]["certificateAuthority"] = json!({"allowedDNSSuffixes": ["oosterlinde.example"]});
+    domain["spec"]["certificateAuthority"] = json!({ "allowedDNSSuffixes": suffixes });
     assert_eq!(domain["metadata"]["name"], DOMAIN);
     world.apply(&domain).await;
 }

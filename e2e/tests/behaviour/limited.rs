@@ -1,13 +1,16 @@
 //! What keeps being broken is not issued without end, and withdrawals do not wait for it.
 
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::DeleteParams;
 use serde_json::json;
-use subrosa_crds::{Channel, condition};
-use subrosa_e2e::wait;
+use subrosa_crds::{Channel, ChannelStatus, condition};
+use subrosa_e2e::{Environment, recorded, wait};
 
 use crate::{
-    handshake, openssl,
+    handshake, openssl, upgrade,
     world::{World, channel},
 };
 
@@ -108,8 +111,12 @@ async fn services_that_come_and_go_use_up_nothing() {
     };
     world.apply(&service("tmp")).await;
     has_name(&world, "tmp").await;
+    let before = world.files(NS, "ivr").await.0;
     goes("tmp").await;
-    // The next name is issued, though it has to wait for others; the one that went caused nothing and is there still.
+    // Names wait ten seconds for each other: what was issued for the one that went would be there by then.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert!(world.files(NS, "ivr").await.0 == before, "a name that goes causes nothing");
+    // The next name is issued, and the one that went is there still.
     world.apply(&service("needed")).await;
     has_name(&world, "needed").await;
     has_name(&world, "tmp").await;
@@ -122,6 +129,9 @@ async fn services_that_come_and_go_use_up_nothing() {
     for said in ["the DNS names changed again", "nothing has to be done", "NamesChanged at "] {
         assert!(waits.message.contains(said), "{waits:?}");
     }
+    let until = waits.message.split_once("is issued at ").unwrap().1.split_once(',').unwrap().0;
+    let left = until.parse::<Timestamp>().unwrap().duration_since(Timestamp::now());
+    assert!(left <= SignedDuration::from_mins(10), "names use up no hour: {waits:?}");
     // A Secret that is gone is made all the same, with the names there are now.
     goes("needed").await;
     world.delete_secret(NS, "ivr-mtls").await;
@@ -130,6 +140,50 @@ async fn services_that_come_and_go_use_up_nothing() {
     assert!(status.certificate.is_some_and(|certificate| !certificate.not_after.is_empty()));
     let names = names(&world).await.unwrap();
     assert!(!names.contains("DNS:tmp.") && !names.contains("DNS:needed."), "{names}");
+}
+
+/// What an earlier release left has Channels that are older than the ten minutes in which names are issued at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_service_restarts_no_servers() {
+    let mut env = Environment::builder().local().start().await.unwrap();
+    recorded::replay(&mut env, &upgrade::recorded_files()).await.unwrap();
+    let mut world = World::upgraded(env).await;
+    world.start_operator().await;
+    upgrade::taken_over(&world).await;
+    let recorder = |names: &[&str]| {
+        let mut recorder = upgrade::recorder();
+        recorder["spec"]["workload"]["ref"] = json!({"kind": "Deployment", "name": "recorder"});
+        recorder["spec"]["tls"] = json!({"duration": "900d", "reload": "Restart", "dnsNames": names});
+        recorder
+    };
+    world.apply(&recorder(&[])).await;
+    world
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "recorder-0", "namespace": NS, "labels": {"app": "recorder"}},
+            "spec": {"containers": [{"name": "main", "image": "none"}]},
+        }))
+        .await;
+    let before = world.ready(NS, "recorder").await.certificate.unwrap();
+    world
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "calls", "namespace": NS},
+            "spec": {"selector": {"app": "recorder"}, "ports": [{"name": "https", "port": 8443}]},
+        }))
+        .await;
+    let pending =
+        |status: &ChannelStatus| status.pending_names.iter().any(|one| one.name == "calls.cc-front.svc");
+    let status = world.channel(NS, "recorder", pending).await;
+    assert!(wait::is(&status, condition::READY), "{status:#?}");
+    let now = status.certificate.clone().unwrap();
+    assert_eq!((&now.serial, &now.renew_at), (&before.serial, &before.renew_at));
+    assert!(status.pending_names.iter().all(|one| one.from == before.renew_at), "{:?}", status.pending_names);
+    let issuing = condition::find(&status.conditions, condition::ISSUING).unwrap();
+    assert!(issuing.message.contains("spec.tls.dnsNames"), "{issuing:?}");
+    // The owner of the Channel asks for it.
+    world.apply(&recorder(&["calls.cc-front.svc"])).await;
+    let status = world.channel(NS, "recorder", |status| status.pending_names.is_empty()).await;
+    assert_ne!(status.certificate.unwrap().serial, before.serial);
 }
 
 async fn names(world: &World) -> Option<String> {

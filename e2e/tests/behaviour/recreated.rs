@@ -1,12 +1,9 @@
 //! A namespace that is deleted and made anew does not inherit the consents that others gave to the one before.
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api, ResourceExt as _,
-    api::{Patch, PatchParams},
-};
+use kube::{Api, ResourceExt as _};
 use serde_json::json;
-use subrosa_crds::{CONSENTS_ANNOTATION, Channel};
+use subrosa_crds::CONSENTS_ANNOTATION;
 
 use crate::world::{World, channel};
 
@@ -46,10 +43,14 @@ async fn a_recreated_namespace_awaits_consent_anew() {
         world.files_where(WEB, "portal", |files| files.authority() != before).await.authority().to_owned();
     assert!(world.files(DATA, "db").await.trusting(&new).is_empty(), "nor is it trusted");
 
-    let annotation = json!({"metadata": {"annotations": {CONSENTS_ANNOTATION: format!("{WEB}={uid}")}}});
-    let channels: Api<Channel> = world.api(DATA);
-    channels.patch("db", &PatchParams::default(), &Patch::Merge(annotation)).await.unwrap();
+    // What a person runs who was told.
+    assert_eq!(world.subrosa(&["adopt", "--consents", "--namespace", WEB]), "", "nobody waits there");
+    let printed = world.subrosa(&["adopt", "--consents"]);
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+    assert!(printed.ends_with(&format!(" {CONSENTS_ANNOTATION}={WEB}={uid}\n")), "{printed}");
+    world.annotate(&printed, "channel", DATA, "db").await;
     world.connection(DATA, "db", "portal", "Open").await;
     assert_eq!(world.channel_policy(DATA, "db").await.ingress, opened.ingress);
     world.files_where(DATA, "db", |files| !files.trusting(&new).is_empty()).await;
+    assert_eq!(world.subrosa(&["adopt", "--consents"]), "", "nobody waits any more");
 }

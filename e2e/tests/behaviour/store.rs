@@ -13,8 +13,9 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use subrosa_crds::{ADOPT_STORE_ANNOTATION, TrustDomain, condition, names::ChannelId};
+use subrosa_crds::{ADOPT_STORE_ANNOTATION, ChannelStatus, TrustDomain, condition, names::ChannelId};
 use subrosa_e2e::wait;
+use subrosa_records::vault::setup::OPERATOR_POLICY;
 
 use crate::{
     identity,
@@ -63,18 +64,20 @@ async fn store_id(world: &World) -> String {
         .await;
     let vault = domain.status.unwrap().vault.unwrap();
     assert_eq!(vault.adopt_store, None);
+    assert_eq!(world.subrosa(&["adopt"]), "", "nothing waits to be adopted");
     vault.store_id.unwrap()
 }
 
-/// Does what the message of Ready says.
+/// Does what `subrosa adopt` prints, which is what the message of Ready says.
 async fn adopt(world: &World, domain: &TrustDomain) {
     let status = domain.status.as_ref().unwrap();
     let message = &condition::find(&status.conditions, condition::READY).unwrap().message;
     let token = status.vault.as_ref().unwrap().adopt_store.as_ref().unwrap();
     assert!(message.ends_with(&format!("{ADOPT_STORE_ANNOTATION}: {token}")), "{message}");
-    let patch = json!({"metadata": {"annotations": {ADOPT_STORE_ANNOTATION: token}}});
-    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
-    domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    assert_eq!(world.subrosa(&["adopt", "elsewhere"]), "", "of that domain alone");
+    let printed = world.subrosa(&["adopt"]);
+    assert!(printed.contains(&format!("{ADOPT_STORE_ANNOTATION}={token}\n")), "{printed}");
+    world.annotate(&printed, "trustdomain", "", DOMAIN).await;
 }
 
 /// What a workload has: its Channel's identity, its token, and a key it may seal with.
@@ -116,6 +119,7 @@ async fn a_store_that_is_not_its_own_is_left_alone() {
     a_stale_annotation_adopts_nothing(&world).await;
     deleted(&mut world, &stays).await;
     without_a_record_of_the_store(&mut world).await;
+    with_a_policy_that_knows_no_such_record(&mut world).await;
     of_one_channel(&mut world).await;
     lost(&mut world, &stays).await;
 }
@@ -199,6 +203,35 @@ async fn without_a_record_of_the_store(world: &mut World) {
     world.whole(NS, "stays").await;
 }
 
+/// `vault-setup` was not run since the upgrade: the store is not guarded, and everything else goes on.
+async fn with_a_policy_that_knows_no_such_record(world: &mut World) {
+    let path = format!("sys/policies/acl/{OPERATOR_POLICY}");
+    let policy = world.env.openbao().request("GET", &path, None).await.unwrap()["data"]["policy"].clone();
+    let whole = policy.as_str().unwrap();
+    let before: String =
+        whole.split_inclusive("}\n").filter(|block| !block.contains("/data/domain")).collect();
+    assert!(before.len() < whole.len());
+    let known = store_id(world).await;
+    world.stop_operator();
+    world.env.openbao().request("POST", &path, Some(json!({"policy": before}))).await.unwrap();
+    world.env.openbao().request("DELETE", "subrosa/metadata/domain", None).await.unwrap();
+    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
+    let forgets = json!({"status": {"vault": {"storeId": null}}});
+    domains.patch_status(DOMAIN, &PatchParams::default(), &Patch::Merge(forgets)).await.unwrap();
+    world.start_operator().await;
+    let domain = world.domain(|domain| says(domain, condition::SETUP_CURRENT).1 == "SetupOutdated").await;
+    assert_eq!(domain.status.unwrap().vault.unwrap().store_id, None, "it has none");
+    let serial = world.whole(NS, "stays").await.certificate.unwrap().serial;
+    world.delete_secret(NS, "stays-mtls").await;
+    let again = |status: &ChannelStatus| {
+        wait::whole(status) && status.certificate.as_ref().is_some_and(|one| one.serial != serial)
+    };
+    world.channel(NS, "stays", again).await;
+    world.env.openbao().request("POST", &path, Some(json!({ "policy": whole }))).await.unwrap();
+    looked_at(world).await;
+    assert_ne!(store_id(world).await, known, "it is guarded from now on, by a new id");
+}
+
 /// The record of one Channel is gone: nothing is made anew, and a deletion ends its access all the same.
 async fn of_one_channel(world: &mut World) {
     let comes = workload(world, "comes").await;
@@ -216,6 +249,15 @@ async fn of_one_channel(world: &mut World) {
     world.delete_channel(NS, "comes").await;
     ends(world, &comes).await;
     // Applied again it begins anew.
+    world.apply(&voice("comes")).await;
+    let comes = workload(world, "comes").await;
+    // It goes while no operator runs: neither a record nor a Channel says any more that it had access.
+    world.stop_operator();
+    world.env.openbao().request("DELETE", &path, None).await.unwrap();
+    world.delete_channel(NS, "comes").await;
+    assert_eq!(identity::seal(world, &comes.1, &comes.2).await.0, 200);
+    world.start_operator().await;
+    ends(world, &comes).await;
     world.apply(&voice("comes")).await;
     world.whole(NS, "comes").await;
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    process::Command,
     sync::Arc,
     time::Duration,
 };
@@ -24,7 +25,7 @@ use subrosa_crds::{
 use subrosa_e2e::{
     Environment, Installation, Operator, Proxy, Tap,
     installation::{apply_object, governed_namespace, retention_policy},
-    operator::Options,
+    operator::{self, Options},
     wait,
 };
 
@@ -68,6 +69,19 @@ impl World {
         world
     }
 
+    /// An environment in which an earlier release was installed, with today's definitions and grants and Vault set up for
+    /// today's; no operator runs yet.
+    pub async fn upgraded(env: Environment) -> Self {
+        let installed = Installation::install(&env, DOMAIN).await.unwrap();
+        let admin = env.admin().unwrap();
+        let world = Self { env, installed, admin, operator: None, proxy: None };
+        // Where Vault is, and nothing else: the clock and the names are of then.
+        let address = json!({"spec": {"vault": {"address": world.env.openbao().url()}}});
+        let domains: Api<TrustDomain> = Api::all(world.admin.clone());
+        domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(address)).await.unwrap();
+        world
+    }
+
     pub async fn start_operator(&mut self) {
         self.start_program(None).await;
     }
@@ -96,6 +110,34 @@ impl World {
     /// The same operator process all the time: what heals, heals without a restart.
     pub fn operator_pid(&self) -> u32 {
         self.operator.as_ref().unwrap().pid()
+    }
+
+    /// What the command line prints to an administrator.
+    pub fn subrosa(&self, arguments: &[&str]) -> String {
+        let kubeconfig = self.env.admin_kubeconfig().unwrap();
+        let mut command = Command::new(operator::binary().unwrap());
+        let output = command.args(arguments).env("KUBECONFIG", kubeconfig).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Does what the one line of `printed` says that annotates this object, as an administrator who runs it.
+    pub async fn annotate(&self, printed: &str, kind: &str, namespace: &str, name: &str) {
+        let of = match namespace {
+            "" => format!("kubectl annotate {kind} {name} --overwrite "),
+            namespace => format!("kubectl annotate {kind} -n {namespace} {name} --overwrite "),
+        };
+        let lines: Vec<_> = printed.lines().filter_map(|line| line.strip_prefix(&of)).collect();
+        let [line] = lines.as_slice() else { panic!("no one line begins with {of:?}: {printed}") };
+        let (key, value) = line.split_once('=').unwrap();
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {key: value}}}));
+        let params = PatchParams::default();
+        match kind {
+            "channel" => drop(self.api::<Channel>(namespace).patch(name, &params, &patch).await.unwrap()),
+            _ => {
+                drop(Api::<TrustDomain>::all(self.admin.clone()).patch(name, &params, &patch).await.unwrap())
+            }
+        }
     }
 
     /// What the running operator logged; printed where a test fails.
