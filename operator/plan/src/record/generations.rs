@@ -119,6 +119,13 @@ impl Generations {
         self.iter().map(|generation| generation.certificate_pem.clone()).collect()
     }
 
+    /// Whether a generation has another certificate in `later`.
+    #[must_use]
+    pub fn is_replaced_in(&self, later: &Self) -> bool {
+        let is_another = |one: &Generation, now: &Generation| one.fingerprint != now.fingerprint;
+        self.iter().any(|one| later.get(one.version).is_some_and(|now| is_another(one, now)))
+    }
+
     /// The latest end of any leaf of this channel: what its peers' authorities wait for.
     #[must_use]
     pub fn leaves_until(&self) -> Option<Timestamp> {

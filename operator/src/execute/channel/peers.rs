@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use subrosa_crds::{
+    Channel,
     names::{ChannelId, ChannelRef},
     trust_domain::Direction,
 };
@@ -27,7 +28,7 @@ use subrosa_plan::{
 };
 
 use super::{Authorities, Work, external};
-use crate::{context::Context, execute::objects, observe::DomainVault, pki};
+use crate::{context::Context, execute::objects, kinds::Subject, observe::DomainVault, pki};
 
 /// The CA certificates of the Channels with which connections are open, from their records.
 ///
@@ -163,6 +164,13 @@ impl Work<'_> {
     fn external_secret(&self, peer: &ChannelRef) -> Option<String> {
         let cluster = &self.ctx.cluster;
         cluster.read(|world| secrets::external(world.channel(peer)?).map(str::to_owned))
+    }
+
+    /// Wakes those who are to trust this authority: it has another certificate, and no status says so.
+    pub(super) fn wake_peers(&self) {
+        for peer in open_peers(self.plan) {
+            self.ctx.wake(Subject::of::<Channel>(peer.clone()));
+        }
     }
 
     /// Whether the peer's Secret has our certificate in the files of the directions that are open.

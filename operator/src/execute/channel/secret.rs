@@ -86,6 +86,7 @@ impl Work<'_> {
         let (blocked, authority) = self.authority(&record).await;
         self.wake.extend(authority.wake_at);
         self.news.extend(authority.news.iter().map(|news| ("AuthorityChanged", news.clone())));
+        let replaced = record.authority.is_replaced_in(&authority.generations);
         let record = ChannelRecord { authority: authority.generations.clone(), ..record };
         // A certificate that somebody else issues needs nothing of this authority.
         let mut pending = match self.plan.external {
@@ -124,6 +125,9 @@ impl Work<'_> {
         };
         if let (Some(pending), Some(CurrentCertificate::Issued(leaf))) = (&mut pending, observed.held()) {
             pending.extend(reissue::awaits_renewal(leaf, &self.plan.leaf));
+        }
+        if replaced && record.is_ok() {
+            self.wake_peers();
         }
         if certificate.is_ok() {
             self.settle(&observed, &record, &authority, &trust.files);

@@ -54,6 +54,16 @@ fn a_new_certificate_for_a_known_generation_keeps_its_place() {
 }
 
 #[test]
+fn another_certificate_of_a_generation_is_seen_and_another_generation_is_none() {
+    let (from, life) = (Timestamp::UNIX_EPOCH, SignedDuration::from_hours(1));
+    let one = Generations::default().with_certificate(certificate(1, from, life));
+    let two = one.clone().with_certificate(certificate(2, from, life));
+    assert!(!one.is_replaced_in(&two) && !two.is_replaced_in(&one) && !two.is_replaced_in(&two));
+    let other = NewCertificate { fingerprint: "other".into(), ..certificate(2, from, life) };
+    assert!(two.is_replaced_in(&two.clone().with_certificate(other)));
+}
+
+#[test]
 fn the_record_form_is_a_list_and_round_trips() {
     let all = Generations::default()
         .with_certificate(certificate(1, Timestamp::UNIX_EPOCH, SignedDuration::from_hours(1)))
