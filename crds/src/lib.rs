@@ -26,6 +26,7 @@ pub mod retention;
 pub mod retention_policy;
 pub mod rules;
 pub mod schema;
+pub mod sealing;
 pub mod trust_domain;
 pub mod validate;
 pub mod yaml;

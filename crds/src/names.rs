@@ -6,6 +6,8 @@ use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::cohort::Cohort;
+
 /// The longest DNS label (RFC 1123).
 pub const DNS_LABEL_LENGTH: usize = 63;
 
@@ -104,6 +106,46 @@ impl fmt::Debug for ChannelId {
     }
 }
 
+/// What the name of a data key says: `<id>.<class>.<cohort>`.
+///
+/// Where such a name comes out of a sealed file it is read by this type before it is part of a request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DataKeyName {
+    /// The Channel's identity.
+    pub id: ChannelId,
+    /// The class of data.
+    pub class: String,
+    /// The cohort.
+    pub cohort: Cohort,
+}
+
+/// Why a text names no data key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} names no data key: expected <id>.<class>.<cohort>, such as abcdefghijklmnop.call-recording.2026w48"
+)]
+pub struct DataKeyNameError(String);
+
+impl FromStr for DataKeyName {
+    type Err = DataKeyNameError;
+
+    fn from_str(text: &str) -> Result<Self, DataKeyNameError> {
+        let read = || {
+            let mut parts = text.split('.');
+            let (id, class, cohort) = (parts.next()?, parts.next()?, parts.next()?);
+            let key = Self { id: id.parse().ok()?, class: class.to_owned(), cohort: cohort.parse().ok()? };
+            (is_dns_label(class) && parts.next().is_none()).then_some(key)
+        };
+        read().ok_or_else(|| DataKeyNameError(text.chars().take(DNS_LABEL_LENGTH).collect()))
+    }
+}
+
+impl fmt::Display for DataKeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.id.data_key(&self.class, &self.cohort.to_string()))
+    }
+}
+
 /// A namespaced name: `namespace/name`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChannelRef {
@@ -135,6 +177,25 @@ impl fmt::Debug for ChannelRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_data_key_is_read_back() {
+        for name in ["abcdefghijklmnop.call-recording.2026w48", "abcdefghijklmnop.chat.open-2026m11"] {
+            assert_eq!(name.parse::<DataKeyName>().unwrap().to_string(), name);
+        }
+        for other in [
+            "",
+            "abcdefghijklmnop.ca",
+            "abcdefghijklmnop.chat",
+            "abcdefghijklmnop.chat.2026m13",
+            "abcdefghijklmnop.chat.2026.2026",
+            "abcdefghijklmnop./chat.2026",
+            "ABCDEFGHIJKLMNOP.chat.2026",
+            "short.chat.2026",
+        ] {
+            assert!(other.parse::<DataKeyName>().is_err(), "{other}");
+        }
+    }
 
     #[test]
     fn a_dns_label_is_what_kubernetes_has() {

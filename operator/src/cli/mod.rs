@@ -1,6 +1,6 @@
 //! The command `subrosa`: for people, and to start the operator.
 //!
-//! Nothing here changes a cluster; `vault-setup --apply` alone changes anything, and says each change.
+//! Nothing here changes a cluster. `vault-setup --apply` changes Vault and says each change; `seal` and `unseal` write files.
 
 mod adopt;
 mod cluster;
@@ -13,6 +13,7 @@ mod finding;
 mod manifest;
 mod output;
 mod render;
+mod seal;
 mod status;
 mod table;
 #[cfg(test)]
@@ -69,6 +70,8 @@ enum Command {
     Connect(connect::Args),
     Adopt(adopt::Args),
     Discover(discover::Args),
+    Seal(seal::SealArgs),
+    Unseal(seal::UnsealArgs),
     VaultSetup(vault_setup::Args),
     Crds(crds::Args),
 }
@@ -105,6 +108,8 @@ fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
         Command::Connect(args) => wait(connect::run(args, screen)),
         Command::Adopt(args) => wait(adopt::run(args, screen)),
         Command::Discover(args) => wait(discover::run(args, screen)),
+        Command::Seal(args) => wait(seal::seal(args, screen)),
+        Command::Unseal(args) => wait(seal::unseal(args, screen)),
         Command::VaultSetup(args) => wait(vault_setup::run(args, screen)),
         Command::Crds(args) => crds::run(args, screen),
     }

@@ -53,6 +53,9 @@ impl Failure {
 pub(super) struct Envelope<T> {
     pub data: Option<T>,
     pub auth: Option<AuthPart>,
+    /// What Vault did not understand, or did otherwise.
+    #[serde(default = "Option::default")]
+    pub warnings: Option<Vec<String>>,
 }
 
 /// What a login or renewal answers. No `Debug`: it holds the token.
@@ -67,7 +70,8 @@ pub(super) struct AuthPart {
     pub renewable: bool,
 }
 
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+/// Reads a secret.
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
     String::deserialize(deserializer).map(SecretString::from)
 }
 
@@ -150,7 +154,7 @@ pub(super) fn describe(error: &dyn std::error::Error) -> String {
 /// Reads Vault's envelope; an empty body is an empty envelope.
 pub(super) fn parse<T: DeserializeOwned>(path: &str, body: &[u8]) -> Result<Envelope<T>, VaultError> {
     if body.is_empty() {
-        return Ok(Envelope { data: None, auth: None });
+        return Ok(Envelope { data: None, auth: None, warnings: None });
     }
     parse_whole(path, body)
 }

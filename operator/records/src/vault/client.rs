@@ -137,6 +137,19 @@ impl Vault {
         }
     }
 
+    /// As [`exec`](Self::exec), for a request that holds a secret and whose object has to exist.
+    pub(super) async fn exec_secret<E: Endpoint>(
+        &self,
+        op: &Op,
+        endpoint: &E,
+        secret: Option<&SecretString>,
+    ) -> Result<Envelope<E::Response>, VaultError> {
+        match self.send(op, endpoint, secret).await? {
+            Reply::Success(body) => parse(&endpoint.path(), &zeroize::Zeroizing::new(body)),
+            Reply::Absent(_) => Err(VaultError::NotFound { path: endpoint.path() }),
+        }
+    }
+
     /// As [`exec`](Self::exec), for a request whose object has to exist and whose answer has to have data.
     pub(super) async fn exec_data<E: Endpoint>(
         &self,

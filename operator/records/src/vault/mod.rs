@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! name ──> transit ┐
+//!          sealing │
 //!          kv      ├──> client ──> one HTTP connection pool, one token, one limit on concurrency
 //!          identity│       ▲
 //!          setup   ┘      auth (logs in, renews, notices a dead token)
@@ -23,6 +24,7 @@ mod health;
 pub mod identity;
 pub mod kv;
 pub mod name;
+pub mod sealing;
 pub mod setup;
 pub mod transit;
 

@@ -89,7 +89,9 @@ impl Header {
         let stanzas_at = text.len();
         loop {
             line = read_line(&mut input, &mut text)?;
-            let Some(last) = text.get(line..).filter(|line| line.starts_with(MAC.as_bytes())) else { continue };
+            let Some(last) = text.get(line..).filter(|line| line.starts_with(MAC.as_bytes())) else {
+                continue;
+            };
             let mac = last
                 .strip_prefix(b"--- ")
                 .and_then(|rest| rest.strip_suffix(b"\n"))
@@ -132,8 +134,8 @@ fn read_line(input: &mut impl BufRead, text: &mut Vec<u8>) -> Result<usize, Head
 fn stanzas(mut text: &[u8]) -> Result<Vec<Stanza>, HeaderError> {
     let mut found = Vec::new();
     while !text.is_empty() {
-        let (rest, stanza) =
-            read::age_stanza(text).map_err(|_| HeaderError::Damaged("a recipient's part is not of the form"))?;
+        let (rest, stanza) = read::age_stanza(text)
+            .map_err(|_| HeaderError::Damaged("a recipient's part is not of the form"))?;
         found.push(Stanza::from(stanza));
         text = rest;
     }
@@ -167,7 +169,10 @@ mod tests {
             file.extend_from_slice(b"payload");
             let mut input = file.as_slice();
             let header = Header::read(&mut input).unwrap();
-            assert_eq!((header.stanzas.as_slice(), input), ([stanza(body)].as_slice(), b"payload".as_slice()));
+            assert_eq!(
+                (header.stanzas.as_slice(), input),
+                ([stanza(body)].as_slice(), b"payload".as_slice())
+            );
             header.verify(&key(1)).unwrap();
             assert!(matches!(header.verify(&key(2)), Err(HeaderError::Changed)), "{body}");
         }

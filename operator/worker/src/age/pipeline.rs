@@ -301,7 +301,9 @@ mod tests {
     #[test]
     fn every_length_around_the_edges_comes_back() {
         let batch = CHUNKS * CHUNK;
-        for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, batch - 1, batch, batch + 1, 5 * batch, 5 * batch + 9] {
+        for length in
+            [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, batch - 1, batch, batch + 1, 5 * batch, 5 * batch + 9]
+        {
             let text = text(length);
             for count in [1, 2, 3] {
                 let sealed = through(Direction::Seal, &text, count).unwrap();
@@ -336,7 +338,16 @@ mod tests {
     fn a_file_that_was_cut_off_gives_whole_chunks_and_an_error() {
         let text = text(40 * CHUNK + 5);
         let sealed = through(Direction::Seal, &text, 2).unwrap();
-        for length in [0, 1, TAG, SEALED_CHUNK, SEALED_CHUNK + 1, 16 * SEALED_CHUNK, 33 * SEALED_CHUNK, sealed.len() - 1] {
+        for length in [
+            0,
+            1,
+            TAG,
+            SEALED_CHUNK,
+            SEALED_CHUNK + 1,
+            16 * SEALED_CHUNK,
+            33 * SEALED_CHUNK,
+            sealed.len() - 1,
+        ] {
             let mut output = Vec::new();
             let cut = run(Direction::Open, &key(), &sealed[..length], &mut output, workers(2));
             assert!(matches!(cut, Err(PipelineError::Chunk(_))), "{length}");
@@ -379,8 +390,13 @@ mod tests {
         for good in [0, 1, 16, 17, 18, 100] {
             let read = run(Direction::Seal, &key(), Fails(good), &mut Vec::new(), workers(2));
             assert!(matches!(read, Err(PipelineError::Read(_))), "{good}");
-            let written =
-                run(Direction::Seal, &key(), text(20 * CHUNKS * CHUNK).as_slice(), &mut Fails(good.min(18)), workers(2));
+            let written = run(
+                Direction::Seal,
+                &key(),
+                text(20 * CHUNKS * CHUNK).as_slice(),
+                &mut Fails(good.min(18)),
+                workers(2),
+            );
             assert!(matches!(written, Err(PipelineError::Write(_))), "{good}");
         }
     }

@@ -1,0 +1,72 @@
+//! What a workload has to know to seal and open its Channel's data: the contents of ConfigMap `<channel>-sealing`, which
+//! `subrosa seal` and `subrosa unseal` read as a file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cohort::CohortPeriod,
+    names::{ChannelId, ChannelRef},
+    retention_policy::Anchor,
+};
+
+/// The key of the ConfigMap under which it stands, and the file's name where that is mounted.
+pub const FILE: &str = "sealing.yaml";
+
+/// All of it. Nothing in it is secret: with it alone nobody opens anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sealing {
+    /// The Channel whose data it is.
+    pub channel: ChannelRef,
+    /// Its identity in Vault: what the names of its keys begin with.
+    pub id: ChannelId,
+    /// Where the keys are.
+    pub vault: SealingVault,
+    /// The time zone in which a day, and so a cohort, begins.
+    pub time_zone: String,
+    /// What is sealed.
+    pub classes: Vec<SealingClass>,
+}
+
+/// Where the keys are, and how a workload logs in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SealingVault {
+    /// `https://host:port`.
+    pub address: String,
+    /// Whether the address may be http: for development only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_insecure: bool,
+    /// PEM certificates; where there are any, the only authorities that are trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<String>,
+    /// The mount of the transit engine.
+    pub transit: String,
+    /// The mount of Kubernetes auth.
+    pub auth: String,
+    /// The role that workloads log in as.
+    pub role: String,
+    /// The audience of the ServiceAccount token that logs in.
+    pub audience: String,
+}
+
+/// One class of data, as the Channel's RetentionPolicy has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SealingClass {
+    /// Its name.
+    pub name: String,
+    /// How long the anchor dates of one cohort span.
+    pub cohort: CohortPeriod,
+    /// The date from which `keep` runs.
+    pub anchor: Anchor,
+    /// How long it is kept, such as `90d`.
+    pub keep: String,
+}
+
+impl Sealing {
+    /// The class called `name`.
+    pub fn class(&self, name: &str) -> Option<&SealingClass> {
+        self.classes.iter().find(|class| class.name == name)
+    }
+}

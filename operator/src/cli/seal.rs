@@ -1,0 +1,225 @@
+//! `subrosa seal` and `subrosa unseal`: files under the keys of a Channel.
+//!
+//! A file is sealed beside the original, which stays; one that cannot be sealed or opened is told, and the others go on.
+
+use std::{
+    io::{self, BufReader, IsTerminal as _},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::{Context as _, Result, bail};
+use jiff::{Timestamp, civil::Date};
+use subrosa_crds::names::DataKeyName;
+use subrosa_records::vault::sealing::SealingKeys;
+use subrosa_worker::{
+    cohort,
+    item::ItemId,
+    seal::{self, Opened},
+    session, settings,
+};
+
+use super::{exit::Exit, output::Screen, words};
+
+const SEAL_EXAMPLES: &str = "\
+Examples:
+  subrosa seal --class call-recording /recordings/*.wav        # makes /recordings/….wav.age beside each
+  subrosa seal --class medical-dossier --anchor 2019-05-03 dossier.pdf
+  pg_dump app | subrosa seal --class chat-log --item dump-0042 - > dump.age
+
+In a pod the settings are mounted from ConfigMap <channel>-sealing, and the ServiceAccount's token logs in. Elsewhere
+VAULT_TOKEN or BAO_TOKEN does. Stock age opens the files with age-plugin-subrosa.";
+
+const UNSEAL_EXAMPLES: &str = "\
+Examples:
+  subrosa unseal /recordings/0001.wav.age                       # makes /recordings/0001.wav
+  subrosa unseal --item dump-0042 - < dump.age | psql app
+
+What comes out of a stream before an error is the beginning of what was sealed, and not all of it: look at the exit code.";
+
+/// Seals files under a key of the Channel, which Vault keeps
+#[derive(Debug, clap::Args)]
+#[command(after_help = SEAL_EXAMPLES)]
+pub struct SealArgs {
+    #[command(flatten)]
+    common: Common,
+    /// The class of the data
+    #[arg(long, value_name = "NAME")]
+    class: String,
+    /// The date from which it is kept, where that is not today: its cohort is that of this date
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    anchor: Option<Date>,
+    /// Seal also into a cohort whose data may be destroyed already
+    #[arg(long, requires = "anchor")]
+    already_due: bool,
+}
+
+/// Opens sealed files
+#[derive(Debug, clap::Args)]
+#[command(after_help = UNSEAL_EXAMPLES)]
+pub struct UnsealArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The files; - for standard input and output
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The contents of ConfigMap <channel>-sealing
+    #[arg(long, value_name = "FILE", default_value = settings::CONFIG, env = settings::CONFIG_VARIABLE)]
+    config: PathBuf,
+    /// An opaque id of what is sealed, instead of one made of the file's name
+    #[arg(long, value_name = "ID")]
+    item: Option<ItemId>,
+    /// Replace what there is
+    #[arg(long)]
+    force: bool,
+    /// The token of the ServiceAccount that logs in
+    #[arg(long, value_name = "FILE", default_value = settings::TOKEN_FILE, env = settings::TOKEN_VARIABLE)]
+    token_file: PathBuf,
+    /// On how many cores at once [default: all]
+    #[arg(long, value_name = "NUMBER")]
+    cores: Option<NonZeroUsize>,
+}
+
+/// Seals.
+///
+/// # Errors
+/// When there is no key to seal with, or a stream fails.
+pub async fn seal(args: &SealArgs, screen: &mut Screen) -> Result<Exit> {
+    let common = &args.common;
+    let sealing = settings::load(&common.config)?;
+    let key = cohort::choose(&sealing, &args.class, args.anchor, args.already_due, Timestamp::now())?;
+    let keys = session::connect(&sealing, &settings::identity(&common.token_file)).await?;
+    if common.is_stream()? {
+        let item = common.item.clone().context("standard input has no name: give --item <ID>")?;
+        refuse_terminal(io::stdout().is_terminal())?;
+        let prepared = seal::prepare(&keys, &key, &item).await?;
+        seal::seal_stream(&prepared, io::stdin(), &mut io::stdout().lock(), common.cores())?;
+        return Ok(Exit::Done);
+    }
+    let mut results = Vec::new();
+    for from in &common.files {
+        let to = seal::sealed_name(from);
+        let result = match common.item_of(from) {
+            Ok(item) => seal_one(&keys, &key, &item, from, &to, common).await,
+            Err(error) => Err(error),
+        };
+        results.push(told(screen, from, &to, result)?);
+    }
+    summary(screen, "sealed", &results, &format!("with {key}"))
+}
+
+async fn seal_one(
+    keys: &SealingKeys,
+    key: &DataKeyName,
+    item: &ItemId,
+    from: &Path,
+    to: &Path,
+    common: &Common,
+) -> Result<u64> {
+    not_there(to, common.force)?;
+    let prepared = seal::prepare(keys, key, item).await?;
+    Ok(seal::seal_file(&prepared, from, to, common.force, common.cores())?)
+}
+
+/// Opens.
+///
+/// # Errors
+/// When Vault cannot be reached, or a stream does not open whole.
+pub async fn unseal(args: &UnsealArgs, screen: &mut Screen) -> Result<Exit> {
+    let common = &args.common;
+    let sealing = settings::load(&common.config)?;
+    let keys = session::connect(&sealing, &settings::identity(&common.token_file)).await?;
+    if common.is_stream()? {
+        let item = common.item.as_ref().context("standard input has no name: give --item <ID>")?;
+        let opened = Opened::read(BufReader::new(io::stdin()))?;
+        opened.expect(item)?;
+        let key = opened.unlock(&keys).await?;
+        opened.open_stream(&key, &mut io::stdout().lock(), common.cores())?;
+        return Ok(Exit::Done);
+    }
+    let mut results = Vec::new();
+    for from in &common.files {
+        let to = seal::opened_name(from)
+            .with_context(|| format!("{}: a sealed file is called <name>.age", from.display()))?;
+        let result = unseal_one(&keys, from, &to, common).await;
+        results.push(told(screen, from, &to, result)?);
+    }
+    summary(screen, "opened", &results, "")
+}
+
+async fn unseal_one(keys: &SealingKeys, from: &Path, to: &Path, common: &Common) -> Result<u64> {
+    not_there(to, common.force)?;
+    let opened = seal::read_file(from)?;
+    opened.expect(&common.item_of(to)?)?;
+    let key = opened.unlock(keys).await?;
+    Ok(seal::open_file(opened, &key, to, common.force, common.cores())?)
+}
+
+impl Common {
+    fn is_stream(&self) -> Result<bool> {
+        let streams = self.files.iter().filter(|file| file.as_os_str() == "-").count();
+        if streams > 0 && self.files.len() > 1 {
+            bail!("- is standard input, and stands alone");
+        }
+        if self.item.is_some() && self.files.len() > 1 {
+            bail!("--item names one item: give one file");
+        }
+        Ok(streams == 1)
+    }
+
+    fn item_of(&self, plain: &Path) -> Result<ItemId> {
+        if let Some(item) = &self.item {
+            return Ok(item.clone());
+        }
+        let name = plain.file_name().and_then(|name| name.to_str());
+        name.map(ItemId::of_name)
+            .with_context(|| format!("{}: its name is no UTF-8 text; give --item <ID>", plain.display()))
+    }
+
+    fn cores(&self) -> NonZeroUsize {
+        let all = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.cores.unwrap_or_else(all)
+    }
+}
+
+/// Before Vault is asked for a key that nobody would use.
+fn not_there(to: &Path, force: bool) -> Result<()> {
+    if !force && to.symlink_metadata().is_ok() {
+        bail!("{} is there already; --force replaces it", to.display());
+    }
+    Ok(())
+}
+
+fn refuse_terminal(terminal: bool) -> Result<()> {
+    if terminal {
+        bail!("a sealed file is not text: send standard output to a file");
+    }
+    Ok(())
+}
+
+/// Says what became of one file; whether it went well.
+fn told(screen: &mut Screen, from: &Path, to: &Path, result: Result<u64>) -> Result<bool> {
+    match result {
+        Ok(_) => {
+            screen.print(&format!("{}\n", to.display()))?;
+            Ok(true)
+        }
+        Err(error) => {
+            let label = screen.paint_said().bad("error");
+            screen.say(&format!("{label}: {}: {}", from.display(), super::told(&error)))?;
+            Ok(false)
+        }
+    }
+}
+
+fn summary(screen: &mut Screen, done: &str, results: &[bool], how: &str) -> Result<Exit> {
+    let good = results.iter().filter(|good| **good).count();
+    let files = words::counted(good, "file");
+    screen.say(format!("{files} of {} {done} {how}", results.len()).trim_end())?;
+    Ok(if good == results.len() { Exit::Done } else { Exit::Wrong })
+}

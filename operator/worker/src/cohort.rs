@@ -1,0 +1,160 @@
+//! Under which key something is sealed.
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use subrosa_crds::{
+    cohort::Cohort,
+    names::DataKeyName,
+    period::{Period, PeriodError},
+    retention_policy::Anchor,
+    sealing::{Sealing, SealingClass},
+};
+
+/// Why there is no key to seal with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CohortChoiceError {
+    /// The Channel does not seal such data.
+    #[error("the Channel has no data class {class:?}: it has {known}")]
+    UnknownClass {
+        /// What was asked for.
+        class: String,
+        /// What there is.
+        known: String,
+    },
+    /// The time zone is unknown here.
+    #[error("{0:?} is no time zone that is known here")]
+    TimeZone(String),
+    /// The anchor date is to come.
+    #[error(
+        "the anchor date {0} is in the future: data is sealed under the date on which it began to be kept"
+    )]
+    Future(Date),
+    /// What is sealed so could be destroyed at once.
+    #[error(
+        "cohort {cohort} has been due since {due} (its end and {keep}): what is sealed into it can be destroyed at once. \
+         Give --already-due if that is meant"
+    )]
+    AlreadyDue {
+        /// The cohort.
+        cohort: Cohort,
+        /// Since when.
+        due: Date,
+        /// How long its data is kept.
+        keep: Period,
+    },
+    /// A period leads beyond the calendar.
+    #[error(transparent)]
+    Period(#[from] PeriodError),
+}
+
+/// The key with which data of `class` is sealed at `now`.
+///
+/// `anchor` is the date from which it is kept. Without one, data whose class is anchored at its creation belongs to today's
+/// cohort, and all other data to today's open cohort, where it waits for its date.
+///
+/// # Errors
+/// When the class is unknown, the date is to come, or the cohort is due already and `already_due` does not say that this is
+/// meant.
+pub fn choose(
+    sealing: &Sealing,
+    class: &str,
+    anchor: Option<Date>,
+    already_due: bool,
+    now: Timestamp,
+) -> Result<DataKeyName, CohortChoiceError> {
+    let declared = sealing.class(class).ok_or_else(|| CohortChoiceError::UnknownClass {
+        class: class.to_owned(),
+        known: sealing.classes.iter().map(|class| class.name.as_str()).collect::<Vec<_>>().join(", "),
+    })?;
+    let zone = TimeZone::get(&sealing.time_zone)
+        .map_err(|_| CohortChoiceError::TimeZone(sealing.time_zone.clone()))?;
+    let today = now.to_zoned(zone).date();
+    let cohort = match (anchor, declared.anchor) {
+        (Some(date), _) if date > today => return Err(CohortChoiceError::Future(date)),
+        (Some(date), _) => Cohort::of(date, declared.cohort),
+        (None, Anchor::CreatedAt) => Cohort::of(today, declared.cohort),
+        (None, _) => Cohort::open(today, declared.cohort),
+    };
+    if !already_due {
+        not_due(cohort, declared, today)?;
+    }
+    Ok(DataKeyName { id: sealing.id.clone(), class: class.to_owned(), cohort })
+}
+
+fn not_due(cohort: Cohort, class: &SealingClass, today: Date) -> Result<(), CohortChoiceError> {
+    if cohort.is_open() {
+        return Ok(());
+    }
+    let keep: Period = class.keep.parse()?;
+    let due = cohort.due(keep)?;
+    if due <= today { Err(CohortChoiceError::AlreadyDue { cohort, due, keep }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use subrosa_crds::{cohort::CohortPeriod, names::ChannelRef, sealing::SealingVault};
+
+    use super::*;
+
+    fn sealing(class: &str, cohort: CohortPeriod, anchor: Anchor, keep: &str) -> Sealing {
+        Sealing {
+            channel: ChannelRef::new("cc-front", "voice"),
+            id: "abcdefghijklmnop".parse().unwrap(),
+            vault: SealingVault {
+                address: "https://openbao.security.svc:8200".into(),
+                allow_insecure: false,
+                ca_bundle: None,
+                transit: "transit".into(),
+                auth: "kubernetes".into(),
+                role: "subrosa-workload".into(),
+                audience: "vault".into(),
+            },
+            time_zone: "Europe/Amsterdam".into(),
+            classes: vec![SealingClass { name: class.into(), cohort, anchor, keep: keep.into() }],
+        }
+    }
+
+    fn chosen(
+        sealing: &Sealing,
+        anchor: Option<Date>,
+        already_due: bool,
+        now: &str,
+    ) -> Result<String, CohortChoiceError> {
+        choose(sealing, "data", anchor, already_due, now.parse().unwrap()).map(|key| key.cohort.to_string())
+    }
+
+    #[test]
+    fn a_day_begins_in_the_domains_time_zone() {
+        let daily = sealing("data", CohortPeriod::Day, Anchor::CreatedAt, "90d");
+        assert_eq!(chosen(&daily, None, false, "2026-11-22T22:59:59Z").unwrap(), "20261122");
+        assert_eq!(chosen(&daily, None, false, "2026-11-22T23:00:00Z").unwrap(), "20261123");
+    }
+
+    #[test]
+    fn what_waits_for_its_date_goes_into_an_open_cohort() {
+        let dossier = sealing("data", CohortPeriod::Year, Anchor::LastChange, "20y");
+        assert_eq!(chosen(&dossier, None, false, "2026-11-22T12:00:00Z").unwrap(), "open-2026");
+        assert_eq!(chosen(&dossier, Some(date(2019, 5, 3)), false, "2026-11-22T12:00:00Z").unwrap(), "2019");
+    }
+
+    #[test]
+    fn nothing_is_sealed_into_a_cohort_that_is_due_unless_it_is_meant() {
+        let weekly = sealing("data", CohortPeriod::Week, Anchor::CreatedAt, "90d");
+        // The week of 3 August ends on the 10th; 90 days later is 8 November.
+        let old = Some(date(2026, 8, 5));
+        assert_eq!(chosen(&weekly, old, false, "2026-11-07T12:00:00Z").unwrap(), "2026w32");
+        let refused = chosen(&weekly, old, false, "2026-11-08T12:00:00Z").unwrap_err().to_string();
+        assert!(refused.contains("2026w32") && refused.contains("2026-11-08"), "{refused}");
+        assert_eq!(chosen(&weekly, old, true, "2026-11-08T12:00:00Z").unwrap(), "2026w32");
+    }
+
+    #[test]
+    fn an_unknown_class_and_a_date_to_come_are_refused() {
+        let daily = sealing("other", CohortPeriod::Day, Anchor::CreatedAt, "90d");
+        let unknown = chosen(&daily, None, false, "2026-11-22T12:00:00Z").unwrap_err().to_string();
+        assert!(unknown.contains("\"data\"") && unknown.contains("it has other"), "{unknown}");
+        let daily = sealing("data", CohortPeriod::Day, Anchor::CreatedAt, "90d");
+        let future = chosen(&daily, Some(date(2026, 11, 23)), false, "2026-11-22T12:00:00Z");
+        assert_eq!(future, Err(CohortChoiceError::Future(date(2026, 11, 23))));
+    }
+}

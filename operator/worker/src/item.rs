@@ -1,0 +1,83 @@
+//! Which item a sealed file is of: what keeps two sealed files from being exchanged.
+
+use std::{fmt, str::FromStr};
+
+use data_encoding::BASE32_NOPAD;
+use sha2::{Digest as _, Sha256};
+
+/// The longest id, in characters.
+const LONGEST: usize = 128;
+/// Characters of an id that is made from a name: 26 of base32 are 130 bits.
+const FROM_NAME: usize = 26;
+
+/// An opaque id of what is sealed, such as a recording. It stands in the file's header for everybody to read, so it must say
+/// nothing about a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemId(String);
+
+/// Why a text is no item id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no item id: expected 1 to {LONGEST} letters, digits, '.', '_' and '-', such as a UUID, that say nothing about a person"
+)]
+pub struct ItemIdError(String);
+
+impl ItemId {
+    /// The id of the item that is kept under this name, without directories: a digest, for a name may hold a number that
+    /// somebody can be called at.
+    pub fn of_name(name: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update("subrosa item\0");
+        hash.update(name);
+        let mut text = BASE32_NOPAD.encode(&hash.finalize()).to_ascii_lowercase();
+        text.truncate(FROM_NAME);
+        Self(text)
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What binds a wrapped file key to this item: associated data of transit.
+    pub fn associated_data(&self) -> Vec<u8> {
+        format!("subrosa/v1 item {}", self.0).into_bytes()
+    }
+}
+
+impl FromStr for ItemId {
+    type Err = ItemIdError;
+
+    fn from_str(text: &str) -> Result<Self, ItemIdError> {
+        let fits = (1..=LONGEST).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if fits { Ok(Self(text.to_owned())) } else { Err(ItemIdError(text.chars().take(LONGEST).collect())) }
+    }
+}
+
+impl fmt::Display for ItemId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_id_and_it_is_one() {
+        let id = ItemId::of_name("call-0001.wav");
+        assert_eq!(id.as_str().len(), FROM_NAME);
+        assert_eq!(id.as_str().parse(), Ok(id.clone()));
+        assert_ne!(id, ItemId::of_name("call-0002.wav"));
+    }
+
+    #[test]
+    fn an_id_is_one_word() {
+        for text in ["", " ", "a b", "a/b", "a\n", "é", &"a".repeat(129)] {
+            assert!(text.parse::<ItemId>().is_err(), "{text:?}");
+        }
+        assert!("6c1e6e0a-2c4e-4a52-9a0e-0123456789ab".parse::<ItemId>().is_ok());
+    }
+}

@@ -1,0 +1,200 @@
+//! `age-plugin-subrosa`: with it, stock age and rage seal and open files of Subrosa.
+//!
+//! A recipient holds the path of `sealing.yaml` and a class; an identity holds the path alone. Neither is secret: who may
+//! open is decided in Vault, by the login.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+};
+
+use age_core::format::{FileKey, Stanza};
+use age_plugin::{Callbacks, PluginHandler, identity, recipient};
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use secrecy::{ExposeSecret as _, SecretBox};
+use subrosa_crds::names::DataKeyName;
+use subrosa_records::vault::{TransitKeyName, sealing::SealingKeys};
+use tokio::runtime::Runtime;
+
+use crate::{age::header::file_key, cohort, item::ItemId, session, settings, stanza::SealedKey};
+
+/// What the plugin is called: part of its binary's name, of recipients and of identities.
+pub const NAME: &str = "subrosa";
+/// Between the path and the class in a recipient.
+const BETWEEN: char = '\n';
+
+/// The bytes of a recipient.
+pub fn recipient(config: &Path, class: &str) -> Option<Vec<u8>> {
+    Some(format!("{}{BETWEEN}{class}", config.to_str()?).into_bytes())
+}
+
+/// The bytes of an identity.
+pub fn identity_bytes(config: &Path) -> Option<Vec<u8>> {
+    Some(config.to_str()?.as_bytes().to_vec())
+}
+
+/// Both halves of the plugin.
+pub struct Plugin;
+
+impl PluginHandler for Plugin {
+    type RecipientV1 = Recipients;
+    type IdentityV1 = Identities;
+
+    fn recipient_v1(self) -> io::Result<Recipients> {
+        Ok(Recipients::default())
+    }
+
+    fn identity_v1(self) -> io::Result<Identities> {
+        Ok(Identities::default())
+    }
+}
+
+/// Wraps file keys.
+#[derive(Default)]
+pub struct Recipients {
+    recipients: Vec<(PathBuf, String)>,
+}
+
+impl recipient::RecipientPluginV1 for Recipients {
+    fn add_recipient(&mut self, index: usize, name: &str, bytes: &[u8]) -> Result<(), recipient::Error> {
+        let read = || {
+            let (path, class) = std::str::from_utf8(bytes).ok()?.split_once(BETWEEN)?;
+            (name == NAME && !class.is_empty()).then(|| (PathBuf::from(path), class.to_owned()))
+        };
+        let message = "it is no recipient of Subrosa: make one with age-plugin-subrosa recipient".to_owned();
+        self.recipients.push(read().ok_or(recipient::Error::Recipient { index, message })?);
+        Ok(())
+    }
+
+    fn add_identity(&mut self, index: usize, _: &str, _: &[u8]) -> Result<(), recipient::Error> {
+        let message = "an identity names no class to seal for: give a recipient with -r".to_owned();
+        Err(recipient::Error::Identity { index, message })
+    }
+
+    /// A label that nobody else has: age then refuses any other recipient beside this one, since what another opens does
+    /// not end with the key in Vault.
+    fn labels(&mut self) -> HashSet<String> {
+        let mut bytes = [0; 16];
+        // Without random bytes the label is still ours alone, but for a second recipient of ours.
+        let _ = SystemRandom::new().fill(&mut bytes);
+        HashSet::from([format!("subrosa-{}", HEXLOWER.encode(&bytes))])
+    }
+
+    fn wrap_file_keys(
+        &mut self,
+        file_keys: Vec<FileKey>,
+        _: impl Callbacks<recipient::Error>,
+    ) -> io::Result<Result<Vec<Vec<Stanza>>, Vec<recipient::Error>>> {
+        let [(config, class)] = self.recipients.as_slice() else {
+            let message = "a file has one recipient of Subrosa: the key in Vault".to_owned();
+            return Ok(Err(vec![recipient::Error::Internal { message }]));
+        };
+        let wrapped = runtime()?.block_on(wrap(config, class, &file_keys));
+        Ok(wrapped.map_err(|message| vec![recipient::Error::Recipient { index: 0, message }]))
+    }
+}
+
+async fn wrap(config: &Path, class: &str, file_keys: &[FileKey]) -> Result<Vec<Vec<Stanza>>, String> {
+    let sealing = settings::load(config).map_err(text)?;
+    let key = cohort::choose(&sealing, class, None, false, Timestamp::now()).map_err(text)?;
+    let keys = connected(&sealing).await?;
+    let name = transit_name(&key)?;
+    let mut stanzas = Vec::new();
+    for file_key in file_keys {
+        // age does not say how the file is called.
+        let item = random_item()?;
+        let bytes = SecretBox::new(Box::new(*file_key.expose_secret()));
+        let wrapped = keys.wrap(&name, &bytes, &item.associated_data()).await.map_err(text)?;
+        stanzas.push(vec![SealedKey { key: key.clone(), item, wrapped }.stanza()]);
+    }
+    Ok(stanzas)
+}
+
+/// Opens wrapped file keys.
+#[derive(Default)]
+pub struct Identities {
+    configs: Vec<PathBuf>,
+}
+
+impl identity::IdentityPluginV1 for Identities {
+    fn add_identity(&mut self, index: usize, name: &str, bytes: &[u8]) -> Result<(), identity::Error> {
+        let path = std::str::from_utf8(bytes).ok().filter(|path| name == NAME && !path.is_empty());
+        let message = "it is no identity of Subrosa: make one with age-plugin-subrosa identity".to_owned();
+        self.configs.push(path.map(PathBuf::from).ok_or(identity::Error::Identity { index, message })?);
+        Ok(())
+    }
+
+    fn unwrap_file_keys(
+        &mut self,
+        files: Vec<Vec<Stanza>>,
+        _: impl Callbacks<identity::Error>,
+    ) -> io::Result<HashMap<usize, Result<FileKey, Vec<identity::Error>>>> {
+        let runtime = runtime()?;
+        let mut found = HashMap::new();
+        for (file_index, stanzas) in files.iter().enumerate() {
+            let mut errors = Vec::new();
+            for (stanza_index, stanza) in stanzas.iter().enumerate() {
+                let error = |message| identity::Error::Stanza { file_index, stanza_index, message };
+                match SealedKey::of_stanza(stanza) {
+                    // Of another plugin, or of age itself: not a word about it.
+                    Ok(None) => {}
+                    Err(problem) => errors.push(error(problem.to_string())),
+                    Ok(Some(sealed)) => match runtime.block_on(unwrap(&self.configs, &sealed)) {
+                        Ok(key) => {
+                            found.insert(file_index, Ok(key));
+                            break;
+                        }
+                        Err(problem) => errors.push(error(problem)),
+                    },
+                }
+            }
+            if !errors.is_empty() {
+                found.entry(file_index).or_insert(Err(errors));
+            }
+        }
+        Ok(found)
+    }
+}
+
+async fn unwrap(configs: &[PathBuf], sealed: &SealedKey) -> Result<FileKey, String> {
+    let mut problem = "no identity of Subrosa was given".to_owned();
+    for config in configs {
+        let sealing = settings::load(config).map_err(text)?;
+        let keys = connected(&sealing).await?;
+        let SealedKey { key, item, wrapped } = sealed;
+        match keys.unwrap(&transit_name(key)?, wrapped, &item.associated_data()).await {
+            Ok(bytes) => {
+                return file_key(bytes.expose_secret())
+                    .ok_or_else(|| "the file key has another length".into());
+            }
+            Err(error) => problem = crate::seal::refused(error, key).to_string(),
+        }
+    }
+    Err(problem)
+}
+
+async fn connected(sealing: &subrosa_crds::sealing::Sealing) -> Result<SealingKeys, String> {
+    let token = settings::path(settings::TOKEN_VARIABLE, settings::TOKEN_FILE);
+    session::connect(sealing, &settings::identity(&token)).await.map_err(text)
+}
+
+fn transit_name(key: &DataKeyName) -> Result<TransitKeyName, String> {
+    TransitKeyName::new(key.to_string()).map_err(text)
+}
+
+fn random_item() -> Result<ItemId, String> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| "the system gives no random bytes".to_owned())?;
+    HEXLOWER.encode(&bytes).parse().map_err(text)
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

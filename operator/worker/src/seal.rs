@@ -1,0 +1,302 @@
+//! Sealing and opening, of streams and of files.
+//!
+//! ```text
+//! seal:  file key from Vault ─> header ─> payload
+//! open:  header ─> file key from Vault ─> is the header the one that was written? ─> payload
+//! ```
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read, Write},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use age_core::format::FileKey;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use secrecy::ExposeSecret as _;
+use subrosa_crds::names::DataKeyName;
+use subrosa_records::vault::{TransitKeyName, VaultError, sealing::SealingKeys};
+
+use crate::{
+    age::{
+        header::{self, Header, HeaderError},
+        payload::{PAYLOAD_NONCE, PayloadKey},
+        pipeline::{self, Direction, PipelineError},
+    },
+    item::ItemId,
+    stanza::{SealedKey, StanzaError},
+    target::Target,
+};
+
+/// What a sealed file's name ends with.
+pub const SUFFIX: &str = ".age";
+
+/// Why something was not sealed or opened. Nothing was lost: the input is as it was, and no output has its name.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// Not an age file, or a changed one.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// Not one of ours.
+    #[error(transparent)]
+    Stanza(#[from] StanzaError),
+    /// Another item than asked for.
+    #[error(
+        "it is item {found}, and not {expected}: it was renamed, or another file was put in its place. \
+         Give --item {found} if that is the one you mean"
+    )]
+    OtherItem {
+        /// The one whose file it is.
+        found: ItemId,
+        /// The one that was asked for, or that its name says.
+        expected: ItemId,
+    },
+    /// The wrapped file key is not one of this key and item.
+    #[error("its file key does not open with {key}: the header was changed, or put together from two files")]
+    KeyDoesNotFit {
+        /// The transit key that it names.
+        key: DataKeyName,
+    },
+    /// The key is not there.
+    #[error(
+        "there is no key {key} in this Vault: what was sealed with it was destroyed, or the file is of another Vault"
+    )]
+    KeyGone {
+        /// The transit key that is not there.
+        key: DataKeyName,
+    },
+    /// The key is set aside before its destruction.
+    #[error(
+        "key {key} is set aside for destruction: what was sealed with it opens no more unless that is stopped"
+    )]
+    KeySetAside {
+        /// The transit key.
+        key: DataKeyName,
+    },
+    /// Vault did not do it.
+    #[error("{}; {}", .0, .0.next_step())]
+    Vault(#[source] VaultError),
+    /// The payload did not come through.
+    #[error(transparent)]
+    Payload(#[from] PipelineError),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Something that libraries say cannot happen.
+    #[error("{0}")]
+    Internal(&'static str),
+}
+
+/// What a payload is sealed with, and what goes before it.
+pub struct Prepared {
+    head: Vec<u8>,
+    key: PayloadKey,
+}
+
+/// Asks Vault for a file key of `key` for `item`.
+///
+/// # Errors
+/// When Vault gives none.
+pub async fn prepare(keys: &SealingKeys, key: &DataKeyName, item: &ItemId) -> Result<Prepared, SealError> {
+    let name = transit_name(key)?;
+    let made = keys.new_file_key(&name, &item.associated_data()).await;
+    let (bytes, wrapped) = made.map_err(|error| refused(error, key))?;
+    let sealed = SealedKey { key: key.clone(), item: item.clone(), wrapped };
+    let file_key = file_key(bytes.expose_secret())?;
+    let mut nonce = [0; PAYLOAD_NONCE];
+    SystemRandom::new()
+        .fill(&mut nonce)
+        .map_err(|_| SealError::Internal("the system gives no random bytes"))?;
+    let mut head = Header::write(&file_key, &sealed.stanza());
+    head.extend_from_slice(&nonce);
+    Ok(Prepared { head, key: payload_key(&file_key, &nonce)? })
+}
+
+/// Seals `input` into `output` and says how many bytes of plaintext that were.
+///
+/// # Errors
+/// When one of them fails.
+pub fn seal_stream(
+    prepared: &Prepared,
+    input: impl Read + Send,
+    output: &mut impl Write,
+    workers: NonZeroUsize,
+) -> Result<u64, SealError> {
+    output.write_all(&prepared.head).map_err(PipelineError::Write)?;
+    Ok(pipeline::run(Direction::Seal, &prepared.key, input, output, workers)?)
+}
+
+/// Seals file `from` as file `to`, which gets the rights of `from`.
+///
+/// # Errors
+/// When a file cannot be read or written, or `to` is there and `replace` is not set.
+pub fn seal_file(
+    prepared: &Prepared,
+    from: &Path,
+    to: &Path,
+    replace: bool,
+    workers: NonZeroUsize,
+) -> Result<u64, SealError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| SealError::File { path, source }
+    };
+    let input = File::open(from).map_err(at(from))?;
+    let permissions = input.metadata().map_err(at(from))?.permissions();
+    let mut target = Target::begin(to, replace).map_err(at(to))?;
+    let written = seal_stream(prepared, input, &mut target, workers)?;
+    target.set_permissions(permissions).and_then(|()| target.finish()).map_err(at(to))?;
+    Ok(written)
+}
+
+/// A sealed stream whose header was read.
+pub struct Opened<R> {
+    input: R,
+    header: Header,
+    sealed: SealedKey,
+    nonce: [u8; PAYLOAD_NONCE],
+}
+
+impl<R: BufRead + Send> Opened<R> {
+    /// Reads the header of `input`.
+    ///
+    /// # Errors
+    /// When it is no file of ours.
+    pub fn read(mut input: R) -> Result<Self, SealError> {
+        let header = Header::read(&mut input)?;
+        let sealed = SealedKey::only(&header.stanzas)?;
+        let mut nonce = [0; PAYLOAD_NONCE];
+        input.read_exact(&mut nonce).map_err(|_| HeaderError::Damaged("it ends before the payload"))?;
+        Ok(Self { input, header, sealed, nonce })
+    }
+
+    /// Which key and item it is of.
+    pub fn sealed(&self) -> &SealedKey {
+        &self.sealed
+    }
+
+    /// Refuses another item than `expected`.
+    ///
+    /// # Errors
+    /// [`SealError::OtherItem`] when it is another.
+    pub fn expect(&self, expected: &ItemId) -> Result<(), SealError> {
+        let found = &self.sealed.item;
+        if found == expected {
+            return Ok(());
+        }
+        Err(SealError::OtherItem { found: found.clone(), expected: expected.clone() })
+    }
+
+    /// Asks Vault for the file key, and holds the header against it.
+    ///
+    /// # Errors
+    /// When Vault does not open it, or the header was changed.
+    pub async fn unlock(&self, keys: &SealingKeys) -> Result<PayloadKey, SealError> {
+        let SealedKey { key, item, wrapped } = &self.sealed;
+        let bytes = keys.unwrap(&transit_name(key)?, wrapped, &item.associated_data()).await;
+        let file_key = file_key(bytes.map_err(|error| refused(error, key))?.expose_secret())?;
+        self.header.verify(&file_key)?;
+        payload_key(&file_key, &self.nonce)
+    }
+
+    /// Opens the payload into `output` and says how many bytes that were. On an error, what was written before is the
+    /// beginning of what was sealed, and not all of it.
+    ///
+    /// # Errors
+    /// When reading or writing fails, or the payload was changed or cut off.
+    pub fn open_stream(
+        self,
+        key: &PayloadKey,
+        output: &mut impl Write,
+        workers: NonZeroUsize,
+    ) -> Result<u64, SealError> {
+        Ok(pipeline::run(Direction::Open, key, self.input, output, workers)?)
+    }
+}
+
+/// Opens file `from` and reads its header.
+///
+/// # Errors
+/// When it cannot be read or is no file of ours.
+pub fn read_file(from: &Path) -> Result<Opened<BufReader<File>>, SealError> {
+    let opened = File::open(from).and_then(|file| match file.metadata()?.is_dir() {
+        true => Err(io::ErrorKind::IsADirectory.into()),
+        false => Ok(file),
+    });
+    let file = opened.map_err(|source| SealError::File { path: from.to_owned(), source })?;
+    Opened::read(BufReader::new(file))
+}
+
+/// Writes the plaintext of `opened` as file `to`, which only its owner can read.
+///
+/// # Errors
+/// When it does not open whole: then there is no file of that name, or the one that was there.
+pub fn open_file(
+    opened: Opened<BufReader<File>>,
+    key: &PayloadKey,
+    to: &Path,
+    replace: bool,
+    workers: NonZeroUsize,
+) -> Result<u64, SealError> {
+    let at = |source| SealError::File { path: to.to_owned(), source };
+    let mut target = Target::begin(to, replace).map_err(at)?;
+    let written = opened.open_stream(key, &mut target, workers)?;
+    target.finish().map_err(at)?;
+    Ok(written)
+}
+
+/// The name of a sealed file, and of what was sealed.
+pub fn sealed_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(SUFFIX);
+    PathBuf::from(name)
+}
+
+/// The name of what was sealed; none where the file's own does not say it.
+pub fn opened_name(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX).filter(|name| !name.is_empty())?;
+    Some(path.with_file_name(name))
+}
+
+/// Whether both are the same file.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+fn file_key(bytes: &[u8]) -> Result<FileKey, SealError> {
+    header::file_key(bytes).ok_or(SealError::Internal("a file key has another length than age's"))
+}
+
+fn payload_key(file_key: &FileKey, nonce: &[u8; PAYLOAD_NONCE]) -> Result<PayloadKey, SealError> {
+    PayloadKey::new(file_key, nonce).ok_or(SealError::Internal("the cipher does not take its key"))
+}
+
+fn transit_name(key: &DataKeyName) -> Result<TransitKeyName, SealError> {
+    TransitKeyName::new(key.to_string())
+        .map_err(|_| SealError::Internal("a data key's name is none of transit's"))
+}
+
+/// What a refusal of transit means. The texts are OpenBao's (2.7.2) and HashiCorp Vault's.
+pub(crate) fn refused(error: VaultError, key: &DataKeyName) -> SealError {
+    let says = |text: &str| match &error {
+        VaultError::Invalid { messages, .. } => messages.iter().any(|message| message.contains(text)),
+        _ => false,
+    };
+    let key = || key.clone();
+    if says("message authentication failed") || says("invalid ciphertext") {
+        SealError::KeyDoesNotFit { key: key() }
+    } else if says("encryption key not found") {
+        SealError::KeyGone { key: key() }
+    } else if says("soft-deleted key") {
+        SealError::KeySetAside { key: key() }
+    } else {
+        SealError::Vault(error)
+    }
+}

@@ -1,0 +1,109 @@
+//! The settings of a Channel's data, as they are mounted: ConfigMap `<channel>-sealing`.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use secrecy::SecretString;
+use subrosa_crds::sealing::Sealing;
+
+use crate::session::Identity;
+
+/// Where the ConfigMap is mounted, unless said otherwise.
+pub const CONFIG: &str = "/etc/subrosa/sealing.yaml";
+/// Where a ServiceAccount's token for Vault is mounted, unless said otherwise.
+pub const TOKEN_FILE: &str = "/var/run/secrets/subrosa/token";
+/// The variables that name another place for them.
+pub const CONFIG_VARIABLE: &str = "SUBROSA_SEALING";
+/// As above, for the token.
+pub const TOKEN_VARIABLE: &str = "SUBROSA_TOKEN_FILE";
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("{} cannot be read: {source}; mount ConfigMap <channel>-sealing there, or name another file", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It holds something else.
+    #[error("{}: {problem}", path.display())]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+}
+
+/// Reads the settings.
+///
+/// # Errors
+/// When the file cannot be read or holds something else.
+pub fn load(path: &Path) -> Result<Sealing, SettingsError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+    serde_saphyr::from_str(&text).map_err(|error| SettingsError::Malformed {
+        path: path.to_owned(),
+        // The rest is a drawing of the place, over several lines.
+        problem: error.to_string().lines().next().unwrap_or_default().to_owned(),
+    })
+}
+
+/// A person's token where one is given, as other tools of Vault take it; else the ServiceAccount's.
+pub fn identity(token_file: &Path) -> Identity {
+    let token = ["VAULT_TOKEN", "BAO_TOKEN"].into_iter().find_map(|name| env::var(name).ok());
+    match token.filter(|token| !token.is_empty()) {
+        Some(token) => Identity::Token(SecretString::from(token)),
+        None => Identity::ServiceAccount(token_file.to_owned()),
+    }
+}
+
+/// The path that a variable names, or this one.
+pub fn path(variable: &str, otherwise: &str) -> PathBuf {
+    env::var_os(variable).map_or_else(|| PathBuf::from(otherwise), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+channel: {namespace: cc-front, name: voice}
+id: abcdefghijklmnop
+vault: {address: 'https://openbao.security.svc:8200', transit: transit, auth: kubernetes, role: subrosa-workload, audience: vault}
+timeZone: Europe/Amsterdam
+classes:
+- {name: call-recording, cohort: Week, anchor: CreatedAt, keep: 90d}
+";
+
+    fn loaded(text: &str) -> Result<Sealing, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        load(file.path())
+            .map_err(|error| error.to_string().replace(&file.path().display().to_string(), "FILE"))
+    }
+
+    #[test]
+    fn settings_are_read() {
+        let sealing = loaded(TEXT).unwrap();
+        assert_eq!(sealing.class("call-recording").map(|class| class.keep.as_str()), Some("90d"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_on_one_line() {
+        for (from, to, named) in [
+            ("keep: 90d", "kept: 90d", "kept"),
+            ("abcdefghijklmnop", "short", "short"),
+            ("Week", "Fortnight", "Fortnight"),
+        ] {
+            let error = loaded(&TEXT.replace(from, to)).unwrap_err();
+            assert!(error.starts_with("FILE: ") && error.contains(named) && !error.contains('\n'), "{error}");
+        }
+    }
+}
