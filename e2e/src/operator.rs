@@ -188,9 +188,17 @@ pub fn binary() -> Result<PathBuf> {
     static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     if built.is_none() {
-        *built = Some(build(&[], "debug")?);
+        *built = Some(build("subrosa", "subrosa", &[], "debug")?);
     }
     built.clone().context("subrosa was not built")
+}
+
+/// The plugin of age, built like this test.
+///
+/// # Errors
+/// When it does not build.
+pub fn age_plugin() -> Result<PathBuf> {
+    build("subrosa-worker", "age-plugin-subrosa", &[], "debug")
 }
 
 /// The operator's binary, optimised.
@@ -198,10 +206,10 @@ pub fn binary() -> Result<PathBuf> {
 /// # Errors
 /// When it does not build.
 pub fn release_binary() -> Result<PathBuf> {
-    build(&["--release"], "release")
+    build("subrosa", "subrosa", &["--release"], "release")
 }
 
-fn build(flags: &[&str], profile: &str) -> Result<PathBuf> {
+fn build(package: &str, binary: &str, flags: &[&str], profile: &str) -> Result<PathBuf> {
     let workspace = crate::tools::workspace()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
@@ -221,14 +229,14 @@ fn build(flags: &[&str], profile: &str) -> Result<PathBuf> {
     }
     let status = build
         .current_dir(&workspace)
-        .args(["build", "--locked", "--package", "subrosa", "--bin", "subrosa"])
+        .args(["build", "--locked", "--package", package, "--bin", binary])
         .args(flags)
         .status()
         .context("cargo does not start")?;
     if !status.success() {
-        bail!("subrosa does not build");
+        bail!("{binary} does not build");
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-    let program = Path::new(&target).join(profile).join("subrosa");
+    let program = Path::new(&target).join(profile).join(binary);
     Ok(program)
 }

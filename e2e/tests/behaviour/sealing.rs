@@ -1,0 +1,207 @@
+//! Files sealed by a real workload with real keys: by the command and by stock age, opened by the other, and by nobody who
+//! may not.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::json;
+use subrosa_e2e::{installation::AUDIENCE, operator, tools};
+
+use crate::world::{World, channel};
+
+const NS: &str = "cc-front";
+
+/// A directory as a workload's container has it: settings, token, data.
+struct Pod {
+    directory: tempfile::TempDir,
+}
+
+impl Pod {
+    /// For the Channel and ServiceAccount of this name.
+    async fn new(world: &World, name: &str) -> Self {
+        let pod = Self { directory: tempfile::tempdir().unwrap() };
+        let settings = json!({
+            "channel": {"namespace": NS, "name": name},
+            "id": world.id(NS, name).await,
+            "vault": {
+                "address": world.env.openbao().url(), "caBundle": world.env.openbao().endpoint().ca_pem,
+                "transit": "transit", "auth": "kubernetes", "role": "subrosa-workload", "audience": AUDIENCE,
+            },
+            "timeZone": "Europe/Amsterdam",
+            "classes": [{"name": "call-recording", "cohort": "Week", "anchor": "CreatedAt", "keep": "90d"}],
+        });
+        fs::write(pod.at("sealing.yaml"), settings.to_string()).unwrap();
+        let jwt = world.env.service_account_token(NS, name, AUDIENCE).await.unwrap();
+        fs::write(pod.at("token"), jwt).unwrap();
+        pod
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn run(&self, program: &Path, arguments: &[&str]) -> Output {
+        let plugins = operator::age_plugin().unwrap();
+        Command::new(program)
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("PATH", plugins.parent().unwrap())
+            .env("SUBROSA_SEALING", self.at("sealing.yaml"))
+            .env("SUBROSA_TOKEN_FILE", self.at("token"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    fn subrosa(&self, arguments: &[&str]) -> Output {
+        self.run(&operator::binary().unwrap(), arguments)
+    }
+
+    /// What a command prints that goes well.
+    fn well(&self, program: &Path, arguments: &[&str]) -> String {
+        let output = self.run(program, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a command says that does not.
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.subrosa(arguments);
+        assert!(!output.status.success(), "{arguments:?}");
+        said(&output)
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn recording(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 % 251) as u8).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_seals_and_who_may_opens() {
+    let world = World::start().await;
+    world.governed(NS).await;
+    for (name, may) in [("recorder", json!(["Seal", "Open"])), ("writer", json!(["Seal"]))] {
+        world.service_account(NS, name).await;
+        let spec = json!({
+            "workload": {"serviceAccountName": name}, "dataClasses": ["call-recording"], "encryption": {"workloadMay": may},
+        });
+        world.apply(&channel(NS, name, spec)).await;
+        world.whole(NS, name).await;
+    }
+    let recorder = Pod::new(&world, "recorder").await;
+    sealed_and_opened(&recorder);
+    what_was_changed_or_exchanged_is_refused(&recorder);
+    stock_age_and_the_command_read_each_other(&recorder);
+    let writer = Pod::new(&world, "writer").await;
+    who_may_only_seal_opens_nothing(&recorder, &writer);
+}
+
+fn sealed_and_opened(pod: &Pod) {
+    let subrosa = operator::binary().unwrap();
+    let text = recording(3 << 20);
+    fs::write(pod.at("0001.wav"), &text).unwrap();
+    fs::set_permissions(pod.at("0001.wav"), fs::Permissions::from_mode(0o640)).unwrap();
+    let printed = pod.well(&subrosa, &["seal", "--class", "call-recording", "0001.wav"]);
+    assert_eq!(printed, "0001.wav.age\n");
+    assert_eq!(fs::metadata(pod.at("0001.wav.age")).unwrap().permissions().mode() & 0o777, 0o640);
+    let sealed = fs::read(pod.at("0001.wav.age")).unwrap();
+    assert!(!sealed.windows(64).any(|window| text.starts_with(window)), "the plaintext is in it");
+    // The original stays, and is not replaced by accident.
+    let refused = pod.fails(&["unseal", "0001.wav.age"]);
+    assert!(refused.contains("0001.wav is there already"), "{refused}");
+    fs::remove_file(pod.at("0001.wav")).unwrap();
+    pod.well(&subrosa, &["unseal", "0001.wav.age"]);
+    assert!(fs::read(pod.at("0001.wav")).unwrap() == text);
+    assert_eq!(fs::metadata(pod.at("0001.wav")).unwrap().permissions().mode() & 0o777, 0o600);
+    let refused = pod.fails(&["seal", "--class", "dreams", "0001.wav"]);
+    assert!(refused.contains("no data class \"dreams\": it has call-recording"), "{refused}");
+    let refused = pod.fails(&["seal", "--class", "call-recording", "--anchor", "2020-01-01", "0001.wav"]);
+    assert!(refused.contains("cohort 2020w01 has been due since 2020-04-05"), "{refused}");
+    // A past cohort whose key was never made: nobody makes one by sealing.
+    let past = [
+        "seal",
+        "--class",
+        "call-recording",
+        "--anchor",
+        "2020-01-01",
+        "--already-due",
+        "--force",
+        "0001.wav",
+    ];
+    let refused = pod.fails(&past);
+    assert!(refused.contains("call-recording.2020w01"), "{refused}");
+}
+
+fn what_was_changed_or_exchanged_is_refused(pod: &Pod) {
+    let sealed = fs::read(pod.at("0001.wav.age")).unwrap();
+    // Another recording's file, under this one's name.
+    fs::write(pod.at("0002.wav.age"), &sealed).unwrap();
+    let refused = pod.fails(&["unseal", "0002.wav.age"]);
+    assert!(refused.contains("another file was put in its place"), "{refused}");
+    // The header's item rewritten as well: the key in Vault does not take it.
+    let header = String::from_utf8_lossy(&sealed[..400]).into_owned();
+    let item = header.lines().nth(1).unwrap().split(' ').nth(4).unwrap().to_owned();
+    let at = sealed.windows(item.len()).position(|window| window == item.as_bytes()).unwrap();
+    let mut forged = sealed.clone();
+    forged[at..at + item.len()].copy_from_slice("z".repeat(item.len()).as_bytes());
+    fs::write(pod.at("forged.age"), &forged).unwrap();
+    let refused = pod.fails(&["unseal", "--item", &"z".repeat(item.len()), "forged.age"]);
+    assert!(refused.contains("its file key does not open"), "{refused}");
+    // A byte of the payload, in the second mebibyte; and the end cut off.
+    let mut changed = sealed.clone();
+    changed[(1 << 20) + 77] ^= 1;
+    fs::write(pod.at("0001.wav"), b"what was there").unwrap();
+    for (what, bytes) in [("changed", changed.as_slice()), ("cut off", &sealed[..sealed.len() - 70_000])] {
+        fs::write(pod.at("0001.wav.age"), bytes).unwrap();
+        let refused = pod.fails(&["unseal", "--force", "0001.wav.age"]);
+        assert!(refused.contains("does not open"), "{what}: {refused}");
+        assert_eq!(fs::read(pod.at("0001.wav")).unwrap(), b"what was there", "{what}");
+    }
+    let left = fs::read_dir(pod.directory.path()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".part")), "{left:?}");
+    fs::write(pod.at("0001.wav.age"), &sealed).unwrap();
+}
+
+fn stock_age_and_the_command_read_each_other(pod: &Pod) {
+    let (age, subrosa, plugin) =
+        (tools::age().unwrap(), operator::binary().unwrap(), operator::age_plugin().unwrap());
+    fs::write(pod.at("identity"), pod.well(&plugin, &["identity"])).unwrap();
+    let recipient = pod.well(&plugin, &["recipient", "call-recording"]);
+    pod.well(&age, &["-d", "-i", "identity", "-o", "by-age", "0001.wav.age"]);
+    assert!(fs::read(pod.at("by-age")).unwrap() == recording(3 << 20));
+    pod.well(&age, &["-r", recipient.trim(), "-o", "stock.age", "by-age"]);
+    // age does not say what the file is called: the plugin drew an item.
+    let refused = pod.fails(&["unseal", "stock.age"]);
+    let item = refused.split("--item ").nth(1).unwrap().split(' ').next().unwrap();
+    pod.well(&subrosa, &["unseal", "--item", item, "stock.age"]);
+    assert!(fs::read(pod.at("stock")).unwrap() == recording(3 << 20));
+    // A second recipient would outlive the key in Vault.
+    let other = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    let refused = pod.run(&age, &["-r", recipient.trim(), "-r", other, "-o", "both.age", "by-age"]);
+    assert!(!refused.status.success() && !pod.at("both.age").exists(), "{}", said(&refused));
+}
+
+fn who_may_only_seal_opens_nothing(recorder: &Pod, writer: &Pod) {
+    let subrosa = operator::binary().unwrap();
+    fs::write(writer.at("0003.wav"), b"a recording").unwrap();
+    writer.well(&subrosa, &["seal", "--class", "call-recording", "0003.wav"]);
+    fs::remove_file(writer.at("0003.wav")).unwrap();
+    let refused = writer.fails(&["unseal", "0003.wav.age"]);
+    assert!(refused.contains("transit/decrypt/"), "{refused}");
+    // And nobody opens another Channel's, whatever settings are given.
+    fs::copy(recorder.at("0001.wav.age"), writer.at("0001.wav.age")).unwrap();
+    writer.fails(&["unseal", "0001.wav.age"]);
+    fs::copy(writer.at("0003.wav.age"), recorder.at("0003.wav.age")).unwrap();
+    recorder.fails(&["unseal", "0003.wav.age"]);
+    assert!(!writer.at("0003.wav").exists() && !recorder.at("0003.wav").exists());
+}
