@@ -1,5 +1,7 @@
 //! The age crate, which is rage's library, opens what is sealed here, and seals what is opened here.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+
 use std::{collections::HashSet, io::Read as _, io::Write as _, iter, num::NonZeroUsize};
 
 use age::{DecryptError, Decryptor, EncryptError, Encryptor, Identity, Recipient};
