@@ -19,13 +19,16 @@ use tower::{BoxError, Layer, Service};
 use subrosa_records::gate::Closed;
 
 use super::Leadership;
+use crate::observe::streams::{Streams, is_watch};
 
 /// A client whose writes need leadership and end with it. Reads and watches are free.
 ///
 /// # Errors
 /// When no connection can be set up.
 pub fn client(config: Config, leadership: Leadership) -> kube::Result<Client> {
-    Ok(ClientBuilder::try_from(config)?.with_layer(&Guard { leadership, patience: PATIENCE }).build())
+    let streams = Streams::to(&config);
+    let guard = Guard { leadership, patience: PATIENCE };
+    Ok(ClientBuilder::try_from(config)?.with_layer(&streams).with_layer(&guard).build())
 }
 
 #[derive(Clone)]
@@ -97,13 +100,6 @@ async fn in_time<T>(
     answer: impl Future<Output = Result<T, BoxError>>,
 ) -> Result<T, BoxError> {
     tokio::time::timeout(patience, answer).await.unwrap_or_else(|late| Err(late.into()))
-}
-
-/// Whether it stays open as long as nothing happens.
-fn is_watch(uri: &Uri) -> bool {
-    uri.query().is_some_and(|query| {
-        query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1" | "sendInitialEvents=true"))
-    })
 }
 
 /// The same request with a time limit that the API server itself keeps: what waits there in a queue is

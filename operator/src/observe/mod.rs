@@ -11,6 +11,7 @@ pub mod key_watch;
 pub mod pod_certificates;
 pub mod probe;
 pub mod secrets;
+pub mod streams;
 pub mod surroundings;
 pub mod vaults;
 pub mod watch;
