@@ -15,7 +15,7 @@ cd "$work"
 changed() { echo "CHANGED: $1" >&2; exit 1; }
 
 cat > pom.xml <<'XML'
-<project xmlns="http://maven.apache.org/POM/4.0.0">
+<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>example</groupId><artifactId>example</artifactId><version>1</version>
   <dependencies>

@@ -17,7 +17,7 @@ changed() { echo "CHANGED: $1" >&2; exit 1; }
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check hl7==0.4.5 hl7apy==1.3.5
 cat > pom.xml <<'XML'
-<project xmlns="http://maven.apache.org/POM/4.0.0">
+<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>example</groupId><artifactId>example</artifactId><version>1</version>
   <dependencies>

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Tool: MinIO of 12 February 2026 (Go module v0.0.0-20260212201848-7aac2a2c5b7c), by boto3 1.44.8.
+# Tools: MinIO of 12 February 2026 (Go module v0.0.0-20260212201848-7aac2a2c5b7c) and versitygw 1.8.0, by boto3 1.44.8.
 # Expected: a server that honours If-None-Match on PutObject honours the preconditions of CopyObject and DeleteObject too, or refuses
 #   a header that it does not know with 501.
-# Happens: PutObject and CompleteMultipartUpload refuse with 412, as they should. CopyObject with If-None-Match: * writes over an object that
-#   is there, and DeleteObject with an If-Match that does not fit deletes: both with a success, as the header is ignored.
+# Happens: PutObject and CompleteMultipartUpload refuse with 412 in both, as they should. CopyObject with If-None-Match: * writes over an
+#   object that is there in both; DeleteObject with an If-Match that does not fit deletes in MinIO and is refused by versitygw. What is
+#   not honoured is ignored, and the answer is a success.
 # Hurts: two purge or archive workers that rely on "delete only if unchanged" or "copy only if absent" lose the newer object; a probe that
 #   tries a conditional put only, and infers the rest, says that the store is safe.
 # Instead: probe every conditional call that is used, each by a refusal; keep versions on so that a lost object can be brought back.
@@ -19,11 +20,9 @@ GOBIN="$work/bin" go install "github.com/minio/minio@$minio" 2>go.log || { cat g
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check boto3==1.44.8
 free() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-port=$(free)
+GOBIN="$work/bin" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0 2>go.log || { cat go.log >&2; exit 1; }
 export MINIO_ROOT_USER=exampleuser MINIO_ROOT_PASSWORD=examplepassword HOME="$work"
-bin/minio server "$work/data" --address "127.0.0.1:$port" --console-address "127.0.0.1:$(free)" >server.log 2>&1 &
-server=$!
-echo "minio $minio"
+export ROOT_ACCESS_KEY=exampleuser ROOT_SECRET_KEY=examplepassword
 cat > conditions.py <<'PY'
 import sys, time
 import boto3
@@ -62,10 +61,31 @@ told("complete if absent", in_parts)
 told("copy if absent", lambda: s3.copy_object(Bucket="calls", Key="a", CopySource="calls/b", IfNoneMatch="*"))
 told("delete if unchanged", lambda: s3.delete_object(Bucket="calls", Key="a", IfMatch='"00000000000000000000000000000000"'))
 PY
-seen=$(venv/bin/python conditions.py "http://127.0.0.1:$port")
-echo "$seen"
-[ "$seen" = "put if absent: 412, then the key holds newer
+judge() { # a URL; the server is ended afterwards
+    venv/bin/python conditions.py "$1"
+    kill "$server"
+    wait "$server" 2>/dev/null || true
+    server=""
+}
+port=$(free)
+bin/minio server "$work/data" --address "127.0.0.1:$port" --console-address "127.0.0.1:$(free)" >server.log 2>&1 &
+server=$!
+judge "http://127.0.0.1:$port" >minio.txt
+port=$(free)
+mkdir files
+bin/versitygw --port "127.0.0.1:$port" posix files >server.log 2>&1 &
+server=$!
+judge "http://127.0.0.1:$port" >versitygw.txt
+echo "minio $minio"
+cat minio.txt
+echo "versitygw 1.8.0"
+cat versitygw.txt
+[ "$(cat minio.txt)" = "put if absent: 412, then the key holds newer
 complete if absent: 412, then the key holds newer
 copy if absent: 200, then the key holds other
-delete if unchanged: 204, then the key holds nothing" ] || changed "other calls are refused"
+delete if unchanged: 204, then the key holds nothing" ] || changed "MinIO refuses other calls"
+[ "$(cat versitygw.txt)" = "put if absent: 412, then the key holds newer
+complete if absent: 412, then the key holds newer
+copy if absent: 200, then the key holds other
+delete if unchanged: 412, then the key holds newer" ] || changed "versitygw refuses other calls"
 echo "as described"
