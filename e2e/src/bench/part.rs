@@ -35,6 +35,24 @@ const AFTER_RESTART: Duration = Duration::from_secs(15);
 /// How long nothing happens.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Waits until the garbage collector watches Channels. It learns of new kinds twice a minute, and asks for the owner of
+/// whatever is made before that: two requests more for each Channel, which no cluster has that is older.
+async fn known_to_the_collector(env: &Environment) -> Result<()> {
+    let audit = env.audit()?;
+    let watches = |one: &ApiAuditEntry| {
+        one.verb == "watch" && one.resource() == "channels" && one.user_agent.ends_with("metadata-informers")
+    };
+    crate::wait::until(Duration::from_secs(120), || async {
+        let seen: Vec<ApiAuditEntry> =
+            audit.entries_since(Mark::default()).map_err(|error| error.to_string())?;
+        match seen.iter().any(watches) {
+            true => Ok(()),
+            false => Err("the garbage collector does not know Channels yet".to_owned()),
+        }
+    })
+    .await
+}
+
 /// A cluster with an operator, and what was measured of it.
 pub(super) struct Bench<'a> {
     plan: &'a Plan,
@@ -65,6 +83,7 @@ impl<'a> Bench<'a> {
         let size = plan.channels.max(many) + 4 * ROUNDS;
         let crowd = Crowd::prepare(&client, DOMAIN, size, plan.per_namespace).await?;
         crowd.warm_up(&client).await?;
+        known_to_the_collector(&env).await?;
         Ok(Self { plan, env, installed, client, options, operator, crowd, table: Table::default() })
     }
 
