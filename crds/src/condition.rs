@@ -7,6 +7,8 @@ use jiff::Timestamp;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::reason::Reason;
+
 /// Every control this side can put in force is in force.
 pub const READY: &str = "Ready";
 /// Work towards the spec is under way.
@@ -69,21 +71,16 @@ pub struct Verdict {
     pub kind: &'static str,
     /// Its status.
     pub truth: Truth,
-    /// A stable CamelCase word for machines.
-    pub reason: String,
+    /// Why, as one word.
+    pub reason: Reason,
     /// A sentence for people: what is so and what to do next.
     pub message: String,
 }
 
 impl Verdict {
     /// A verdict of type `kind`.
-    pub fn new(
-        kind: &'static str,
-        truth: Truth,
-        reason: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
-        Self { kind, truth, reason: reason.into(), message: message.into() }
+    pub fn new(kind: &'static str, truth: Truth, reason: Reason, message: impl Into<String>) -> Self {
+        Self { kind, truth, reason, message: message.into() }
     }
 }
 
@@ -107,7 +104,7 @@ pub fn conditions(
             Condition {
                 type_: verdict.kind.to_owned(),
                 status: verdict.truth.as_str().to_owned(),
-                reason: verdict.reason,
+                reason: verdict.reason.as_str().to_owned(),
                 message: truncate(verdict.message),
                 observed_generation: generation,
                 last_transition_time: since,

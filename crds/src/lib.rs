@@ -22,6 +22,7 @@ pub mod external_party;
 pub mod names;
 pub mod period;
 pub mod preset;
+pub mod reason;
 pub mod retention;
 pub mod retention_policy;
 pub mod rules;
@@ -33,6 +34,7 @@ pub mod yaml;
 
 pub use channel::{Channel, ChannelSpec, ChannelStatus};
 pub use external_party::{ExternalParty, ExternalPartySpec, ExternalPartyStatus};
+pub use reason::Reason;
 pub use retention_policy::{RetentionPolicy, RetentionPolicySpec, RetentionPolicyStatus};
 pub use trust_domain::{TrustDomain, TrustDomainSpec, TrustDomainStatus};
 pub use validate::{Violation, validate};

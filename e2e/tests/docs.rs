@@ -8,30 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use subrosa_crds::Reason;
 use subrosa_e2e::tools::workspace;
-
-/// CamelCase words in the operator's code that are no reasons but kinds and field values of Kubernetes.
-const NO_REASONS: [&str; 19] = [
-    "CaseClosed",
-    "ClusterRole",
-    "ConfigMap",
-    "DaemonSet",
-    "Deployment",
-    "DoesNotExist",
-    "ExternalParty",
-    "LastChange",
-    "NetworkPolicy",
-    "NotIn",
-    "OnDelete",
-    "OneWay",
-    "PodCertificateRequest",
-    "RetentionPolicy",
-    "RoleBinding",
-    "ServiceAccount",
-    "SetupStep",
-    "StatefulSet",
-    "TrustDomain",
-];
 
 fn root() -> PathBuf {
     workspace().unwrap()
@@ -56,56 +34,15 @@ fn pages() -> Vec<(PathBuf, String)> {
     found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
-/// The code below `directory`, without tests.
-fn code(directory: &str, keep: impl Fn(&Path) -> bool) -> String {
+/// The operator's code below `directory`.
+fn code(directory: &str) -> String {
     let mut found = Vec::new();
     files(&root().join(directory), "rs", &mut found);
-    let is_test = |path: &Path| {
-        let text = path.to_string_lossy();
-        ["tests", "testing", "simulation"].iter().any(|word| text.contains(word))
-    };
-    found.retain(|path| !is_test(path) && keep(path));
-    let text = |path: &PathBuf| {
-        let text = fs::read_to_string(path).unwrap();
-        text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
-    };
-    found.iter().map(text).collect()
-}
-
-/// String literals of one CamelCase word, each with what stands before it.
-fn words(code: &str) -> impl Iterator<Item = (&str, &str)> {
-    code.match_indices('"').filter_map(|(at, _)| {
-        let (before, rest) = (&code[..at], &code[at + 1..]);
-        let word = &rest[..rest.find('"')?];
-        let first = word.chars().next()?;
-        let camel = first.is_ascii_uppercase()
-            && word.len() > 1
-            && word.chars().all(char::is_alphabetic)
-            && word.chars().any(char::is_lowercase);
-        camel.then_some((before.trim_end(), word))
-    })
+    found.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 /// Where reasons are given.
 const CODE: [&str; 3] = ["operator/plan/src", "operator/records/src", "operator/src"];
-
-/// The reasons that the operator gives: where a reason stands, any word; elsewhere, any of two humps.
-fn reasons() -> BTreeSet<String> {
-    const STANDS_AFTER: [&str; 7] =
-        ["Truth::True,", "Truth::False,", "Truth::Unknown,", "Fault::new(", "Problem::new(", "reason:", "=>"];
-    let elsewhere = |path: &Path| {
-        let text = path.to_string_lossy();
-        !["/cli/", "/grants/", "/vault/setup/"].iter().any(|room| text.contains(room))
-    };
-    let code: String = CODE.iter().map(|directory| code(directory, elsewhere)).collect();
-    let humps = |word: &str| word.chars().filter(char::is_ascii_uppercase).count();
-    let is_reason = |before: &str, word: &str| {
-        STANDS_AFTER.iter().any(|marker| before.ends_with(marker)) || humps(word) > 1
-    };
-    let found = words(&code).filter(|(before, word)| is_reason(before, word));
-    let found = found.map(|(_, word)| word.to_owned()).filter(|word| !NO_REASONS.contains(&word.as_str()));
-    found.collect()
-}
 
 /// Texts in backticks outside blocks of code.
 fn quoted(page: &str) -> Vec<&str> {
@@ -117,23 +54,35 @@ fn quoted(page: &str) -> Vec<&str> {
 fn every_reason_is_explained() {
     let page = fs::read_to_string(root().join("docs/status.md")).unwrap();
     let explained: BTreeSet<&str> = quoted(&page).into_iter().collect();
-    let reasons = reasons();
-    assert!(reasons.len() > 80, "only {} reasons were found: {reasons:?}", reasons.len());
-    let missing: Vec<_> = reasons.iter().filter(|reason| !explained.contains(reason.as_str())).collect();
+    let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !explained.contains(reason.as_str())).collect();
     assert!(missing.is_empty(), "docs/status.md does not explain {missing:?}");
 }
 
 #[test]
-fn no_reason_is_explained_that_nobody_gives() {
+fn every_reason_is_given() {
+    let code: String = CODE.into_iter().map(code).collect();
+    let given: BTreeSet<&str> = code
+        .split("Reason::")
+        .skip(1)
+        .filter_map(|rest| rest.split(|letter: char| !letter.is_alphanumeric()).next())
+        .collect();
+    let unused: Vec<_> = Reason::ALL.iter().filter(|reason| !given.contains(reason.as_str())).collect();
+    assert!(unused.is_empty(), "no code gives {unused:?}");
+}
+
+#[test]
+fn no_reason_is_explained_that_is_none() {
     let page = fs::read_to_string(root().join("docs/status.md")).unwrap();
-    let code: String = CODE.iter().map(|directory| code(directory, |_| true)).collect();
+    // States of keys are words of their own.
+    let code: String = CODE.into_iter().map(code).collect();
     // Of a row, the first or the second cell is the reason.
     let cells =
         page.lines().filter(|line| line.starts_with("| ")).flat_map(|line| line.split('|').skip(1).take(2));
     let named = cells.filter_map(|cell| cell.trim().strip_prefix('`')?.strip_suffix('`'));
     let named: BTreeSet<&str> = named.collect();
     assert!(named.len() > 80, "{named:?}");
-    let stale: Vec<_> = named.iter().filter(|reason| !code.contains(&format!("\"{reason}\""))).collect();
+    let known = |word: &str| Reason::read(word).is_some() || code.contains(&format!("\"{word}\""));
+    let stale: Vec<_> = named.iter().filter(|word| !known(word)).collect();
     assert!(stale.is_empty(), "docs/status.md explains {stale:?}, which no code gives");
 }
 

@@ -17,9 +17,10 @@ use subrosa_plan::status::trust_domain::Swept;
 use crate::{
     grants::Installation,
     kinds::Subject,
-    observe::{Cluster, Surroundings, Vaults, definitions::Definitions, probe::Prober, watch::Refresh},
+    observe::{Cluster, Surroundings, definitions::Definitions, probe::Prober, watch::Refresh},
     pending::Pending,
     report::{Reporter, metrics::Metrics},
+    session::Vaults,
 };
 
 /// What every reconcile is given.

@@ -90,19 +90,19 @@ mod tests {
 
     use super::*;
     use crate::{
-        changes,
+        changes::Watched as _,
         context::{Failures, Sweeps, UnderWay},
         grants::Installation,
         kinds::NamespaceMeta,
         observe::{
-            Binding, Cluster, Surroundings, Vaults,
+            Binding, Cluster, Surroundings,
             definitions::Definitions,
             probe::Prober,
-            vaults::Lead,
             watch::{Change, ObjectKey, Refresh},
         },
         pending::Pending,
         report::{Reporter, metrics::Metrics},
+        session::{Lead, Vaults},
     };
 
     /// Before an API server that takes every write.
@@ -150,7 +150,7 @@ mod tests {
         let subject = Subject::of::<Channel>(ChannelRef::new(&namespace, &name));
         let (here, secret) = (key(&namespace, &name), key(&namespace, &format!("{name}-mtls")));
         ctx.cluster.write(|world| {
-            let _ = changes::channel::seen(world, Change::Applied(here.clone(), Arc::clone(&made)));
+            let _ = Channel::seen(world, Change::Applied(here.clone(), Arc::clone(&made)));
             world.namespaces.insert(namespace.clone(), Default::default());
         });
         ctx.cluster.set_binding(&namespace, Binding::Missing);
@@ -164,7 +164,7 @@ mod tests {
         leave().await;
         let woken = ctx.cluster.write(|world| {
             world.namespaces.remove(&namespace);
-            changes::channel::seen(world, Change::Gone(here))
+            Channel::seen(world, Change::Gone(here))
         });
         assert!(woken.contains(&subject));
         let gone = woken.into_iter().chain([Subject::of::<NamespaceMeta>(namespace.clone())]);
@@ -199,7 +199,7 @@ mod tests {
         let subject = Subject::of::<Channel>(ChannelRef::new("n", "c"));
         let made = channel("n", "c", "uid");
         ctx.cluster.write(|world| {
-            let _ = changes::channel::seen(world, Change::Applied(key("n", "c"), Arc::clone(&made)));
+            let _ = Channel::seen(world, Change::Applied(key("n", "c"), Arc::clone(&made)));
             world.namespaces.insert("n".into(), Default::default());
         });
         ctx.failures.pause(subject.clone());

@@ -22,5 +22,6 @@ pub mod pki;
 pub mod report;
 pub mod run;
 pub mod server;
+pub mod session;
 #[cfg(feature = "otlp")]
 pub mod traces;

@@ -28,16 +28,16 @@ use crate::{
     lead::{self, Campaign, Leadership, TokenAccessors},
     logging,
     observe::{
-        Cluster, Surroundings, Vaults,
+        Cluster, Surroundings,
         definitions::{self, Definitions},
         guards, pod_certificates,
         probe::{self, PodLabels},
-        vaults::Lead,
         watch,
     },
     pending::Pending,
     report::{Reporter, metrics::Metrics},
     server::{self, Readiness},
+    session::{Lead, Vaults},
 };
 
 /// How the operator is set up.

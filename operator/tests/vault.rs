@@ -17,7 +17,7 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{any, get};
 use serde_json::json;
-use subrosa_crds::names::ChannelId;
+use subrosa_crds::{Reason, names::ChannelId};
 use subrosa_records::vault::kv::Kv;
 use subrosa_records::vault::setup::{KubernetesApi, SetupParams, VaultSetup};
 use subrosa_records::vault::transit::{KeyType, Transit};
@@ -72,9 +72,9 @@ async fn a_redirect_is_not_followed() {
         });
         let vault = insecure(&serve(app).await, SHORT);
         let error = transit(&vault).list_keys().await.unwrap_err();
-        assert_eq!(error.reason(), "VaultRedirected");
+        assert_eq!(error.reason(), Reason::VaultRedirected);
         let error = transit(&vault).create_key(&name(), KeyType::EcdsaP256, None).await.unwrap_err();
-        assert_eq!(error.reason(), "VaultRedirected");
+        assert_eq!(error.reason(), Reason::VaultRedirected);
     }
     assert_eq!(FOLLOWED.load(Ordering::SeqCst), 0);
 }
@@ -95,7 +95,7 @@ async fn a_hung_server_costs_the_deadline_and_no_more() {
         let started = Instant::now();
         let error = transit(&vault).list_keys().await.unwrap_err();
         let took = started.elapsed();
-        assert_eq!(error.reason(), "VaultTimeout");
+        assert_eq!(error.reason(), Reason::VaultTimeout);
         // A second attempt would cost as much again.
         assert!(took >= SHORT && took < SHORT * 2, "{took:?}");
     }
@@ -112,7 +112,9 @@ async fn waiting_for_a_free_place_counts_towards_the_deadline() {
     let transit = transit(&vault);
     let results = futures::future::join_all((0..20).map(|_| transit.list_keys())).await;
     assert!(
-        results.iter().all(|result| result.as_ref().is_err_and(|error| error.reason() == "VaultTimeout"))
+        results
+            .iter()
+            .all(|result| result.as_ref().is_err_and(|error| error.reason() == Reason::VaultTimeout))
     );
     assert!(started.elapsed() < SHORT * 2, "{:?}", started.elapsed());
 }
@@ -161,7 +163,7 @@ fn a_token_that_is_no_header_value_is_an_error_without_it() {
         "canary\u{7f}",
     ] {
         let error = vault.set_token(&token.into()).unwrap_err();
-        assert_eq!(error.reason(), "VaultConfigInvalid", "{token:?}");
+        assert_eq!(error.reason(), Reason::VaultConfigInvalid, "{token:?}");
         assert!(!format!("{error} {error:?}").contains("canar"), "{error:?}");
     }
     assert!(!vault.has_token());
@@ -173,7 +175,7 @@ fn a_token_that_is_no_header_value_is_an_error_without_it() {
 async fn without_a_token_nothing_is_sent() {
     let vault = insecure("http://127.0.0.1:9", SHORT);
     vault.clear_token();
-    assert_eq!(transit(&vault).list_keys().await.unwrap_err().reason(), "VaultTokenRejected");
+    assert_eq!(transit(&vault).list_keys().await.unwrap_err().reason(), Reason::VaultTokenRejected);
 }
 
 /// A stand-in that fails the first requests and counts them all.
@@ -273,7 +275,10 @@ async fn a_rotation_of_unknown_outcome_is_looked_at_before_it_is_tried_again() {
     let key = transit(&flaky.vault().await).rotate(&name(), 1).await.unwrap();
     assert_eq!((key.latest_version, flaky.attempts()), (2, 1));
     let flaky = Flaky::new(u32::MAX, 500, COMMIT, false);
-    assert_eq!(transit(&flaky.vault().await).rotate(&name(), 1).await.unwrap_err().reason(), "VaultFault");
+    assert_eq!(
+        transit(&flaky.vault().await).rotate(&name(), 1).await.unwrap_err().reason(),
+        Reason::VaultFault
+    );
     assert_eq!(flaky.attempts(), 4);
 }
 
@@ -356,6 +361,6 @@ fn parameters_that_would_bind_a_role_too_widely_are_refused() {
         |params| params.operator_role = RoleName::new("subrosa-workload").unwrap(),
         |params| params.kubernetes.host = "kubernetes".into(),
     ] {
-        assert_eq!(refused(change), "VaultConfigInvalid");
+        assert_eq!(refused(change), Reason::VaultConfigInvalid);
     }
 }

@@ -1,6 +1,7 @@
 //! The connection to a real server: whom it trusts, and how its states are told apart.
 
 use serde_json::json;
+use subrosa_crds::Reason;
 use subrosa_records::vault::auth::{Login, Session};
 use subrosa_records::vault::transit::Transit;
 use subrosa_records::vault::{Vault, VaultAddress, VaultConfig};
@@ -29,14 +30,14 @@ async fn a_sealed_vault_is_told_from_an_unreachable_one() {
     let bao = Bao::start().await;
     let vault = bao.root();
     bao.server().seal().await.unwrap();
-    assert_eq!(transit(&vault).list_keys().await.unwrap_err().reason(), "VaultSealed");
+    assert_eq!(transit(&vault).list_keys().await.unwrap_err().reason(), Reason::VaultSealed);
     assert!(vault.health().await.unwrap().sealed);
     let login = Session::new(bao.connect(), Login::Token(bao.root_token().into())).login().await;
-    assert_eq!(login.unwrap_err().reason(), "VaultSealed");
+    assert_eq!(login.unwrap_err().reason(), Reason::VaultSealed);
 
     bao.server().kill();
     let error = transit(&vault).list_keys().await.unwrap_err();
-    assert_eq!(error.reason(), "VaultUnreachable", "{error}");
+    assert_eq!(error.reason(), Reason::VaultUnreachable, "{error}");
 }
 
 #[tokio::test]
@@ -49,7 +50,7 @@ async fn only_the_given_authority_is_trusted() {
             continue; // a machine without any authorities of its own
         };
         let error = vault.health().await.unwrap_err();
-        assert_eq!(error.reason(), "VaultUnreachable");
+        assert_eq!(error.reason(), Reason::VaultUnreachable);
         assert!(error.to_string().contains("certificate"), "{error}");
     }
 }

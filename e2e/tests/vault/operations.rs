@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use subrosa_crds::Reason;
 use subrosa_records::vault::identity::{Aliases, auth_accessor};
 use subrosa_records::vault::kv::{Kv, Versioned};
 use subrosa_records::vault::transit::{KeyType, Transit};
@@ -119,20 +120,20 @@ async fn the_record_is_compare_and_set() {
 
     let mut entry = Entry { generations: vec!["first".into()] };
     assert_eq!(kv.write(&path, &entry, 0).await.unwrap(), 1);
-    assert_eq!(kv.write(&path, &entry, 0).await.unwrap_err().reason(), "VaultConflict");
+    assert_eq!(kv.write(&path, &entry, 0).await.unwrap_err().reason(), Reason::VaultConflict);
     entry.generations.push("second".into());
     assert_eq!(kv.write(&path, &entry, 1).await.unwrap(), 2);
-    assert_eq!(kv.write(&path, &entry, 1).await.unwrap_err().reason(), "VaultConflict");
+    assert_eq!(kv.write(&path, &entry, 1).await.unwrap_err().reason(), Reason::VaultConflict);
     let read = kv.read::<Entry>(&path).await.unwrap();
     assert_eq!(read, Some(Versioned { value: entry, version: 2 }));
     assert_eq!(kv.list(&Folder::Channels).await.unwrap(), ["abcdefgh234567ab"]);
 
     let unreadable = kv.read::<u32>(&path).await.unwrap_err();
-    assert_eq!(unreadable.reason(), "VaultAnswerUnexpected");
+    assert_eq!(unreadable.reason(), Reason::VaultAnswerUnexpected);
 
     bao.admin("DELETE", "subrosa/data/channels/abcdefgh234567ab", json!(null)).await;
     let deleted = kv.read::<Entry>(&path).await.unwrap_err();
-    assert_eq!(deleted.reason(), "VaultEntryDeleted");
+    assert_eq!(deleted.reason(), Reason::VaultEntryDeleted);
     assert!(deleted.next_step().contains("-versions=2"), "{}", deleted.next_step());
 }
 
@@ -161,6 +162,6 @@ async fn aliases_are_granted_found_listed_and_withdrawn() {
     let absent = auth_accessor(&vault, &mount("nowhere")).await;
     assert!(
         absent.as_ref().is_ok_and(Option::is_none)
-            || absent.is_err_and(|e| e.reason() == "VaultPermissionDenied")
+            || absent.is_err_and(|e| e.reason() == Reason::VaultPermissionDenied)
     );
 }

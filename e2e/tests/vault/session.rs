@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use subrosa_crds::Reason;
 use subrosa_e2e::audit::BaoAuditEntry;
 use subrosa_e2e::wait;
 use subrosa_records::vault::auth::{Login, Session, SessionState};
@@ -136,7 +137,7 @@ async fn a_revoked_token_is_noticed_by_the_next_request_and_replaced(world: &Wor
         world.bao.admin("POST", "auth/token/revoke-accessor", json!({"accessor": accessor})).await;
     }
     let error = transit(&running.vault).list_keys().await.unwrap_err();
-    assert_eq!(error.reason(), "VaultTokenRejected", "not a missing permission: {error}");
+    assert_eq!(error.reason(), Reason::VaultTokenRejected, "not a missing permission: {error}");
     timeout(PATIENCE, running.state.changed()).await.unwrap().unwrap();
     assert!(matches!(*running.state.borrow(), SessionState::LoggedIn));
     assert!(running.works().await);
@@ -145,7 +146,7 @@ async fn a_revoked_token_is_noticed_by_the_next_request_and_replaced(world: &Wor
 async fn a_refused_login_says_what_to_check_and_is_tried_again(world: &World) {
     let early = login("late", &world.operator_jwt);
     let error = Session::new(world.bao.connect(), early.clone()).login().await.unwrap_err();
-    assert_eq!(error.reason(), "VaultLoginRefused");
+    assert_eq!(error.reason(), Reason::VaultLoginRefused);
     assert!(error.next_step().contains("role late"), "{}", error.next_step());
     assert!(!format!("{error:?} {early:?}").contains(&world.operator_jwt));
 
@@ -182,5 +183,5 @@ async fn a_given_token_is_adopted_or_refused() {
     Session::new(vault.clone(), Login::Token(given.as_str().into())).login().await.unwrap();
     assert!(vault.has_token());
     let error = Session::new(vault, Login::Token("s.wrong".into())).login().await.unwrap_err();
-    assert_eq!(error.reason(), "VaultTokenRejected");
+    assert_eq!(error.reason(), Reason::VaultTokenRejected);
 }

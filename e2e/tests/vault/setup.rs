@@ -1,6 +1,7 @@
 //! Applying the static setup: once, again, after changes by hand, and where it cannot be.
 
 use serde_json::json;
+use subrosa_crds::Reason;
 use subrosa_records::vault::setup::VaultSetup;
 use subrosa_records::vault::setup::apply::{StepOutcome, apply};
 
@@ -90,7 +91,7 @@ async fn a_mount_of_another_kind_is_not_taken_over() {
     let bao = Bao::start().await;
     bao.admin("POST", "sys/mounts/subrosa", json!({"type": "kv", "options": {"version": "1"}})).await;
     let error = apply(&bao.root(), &VaultSetup::new(&bao.params()).unwrap()).await.unwrap_err();
-    assert_eq!(error.reason(), "VaultPathOccupied");
+    assert_eq!(error.reason(), Reason::VaultPathOccupied);
     assert!(error.to_string().contains("kv version 1"), "{error}");
 }
 
@@ -100,6 +101,6 @@ async fn an_administrator_without_rights_is_told_the_line() {
     let answer = bao.admin("POST", "auth/token/create", json!({"policies": ["default"]})).await;
     let vault = bao.with_token(answer["auth"]["client_token"].as_str().unwrap());
     let error = apply(&vault, &VaultSetup::new(&bao.params()).unwrap()).await.unwrap_err();
-    assert_eq!(error.reason(), "VaultPermissionDenied");
+    assert_eq!(error.reason(), Reason::VaultPermissionDenied);
     assert!(error.next_step().contains("path \"sys/mounts"), "{}", error.next_step());
 }

@@ -295,6 +295,8 @@ mod tests {
     };
     use subrosa_plan::record::connection::{ConnectionKey, Other};
 
+    use subrosa_crds::Reason;
+
     use super::*;
 
     fn path() -> RecordPath {
@@ -309,7 +311,7 @@ mod tests {
     fn a_record_of_a_later_release_is_not_written() {
         let before = json!({"schema": 2, "channel": {"namespace": "cc-front", "name": "voice"}});
         let error = merged(&path(), &record(), Some(&before)).unwrap_err();
-        assert_eq!(error.reason(), "RecordNewer");
+        assert_eq!(error.reason(), Reason::RecordNewer);
         assert!(error.to_string().contains("schema 2"), "{error}");
     }
 

@@ -17,24 +17,26 @@ use subrosa_plan::{
     world::{World, domain, peers_of, selector},
 };
 
+use super::Watched;
 use crate::{
     kinds::{NamespaceMeta, Subject},
     observe::watch::Change,
 };
 
-/// Takes a change into the world and says who must be looked at because of it.
-pub fn seen(world: &mut World, change: Change<Arc<Channel>>) -> BTreeSet<Subject> {
-    let (key, new) = match change {
-        // What is to be deleted counts for nothing any more, whoever holds it back.
-        Change::Applied(key, channel) => {
-            let stays = channel.metadata.deletion_timestamp.is_none();
-            (key, stays.then(|| preset::resolved(channel)))
-        }
-        Change::Gone(key) => (key, None),
-    };
-    let name = ChannelRef::new(key.namespace, key.name);
-    let old = world.put_channel(&name, new.clone());
-    wakes(world, &name, old.as_deref(), new.as_deref())
+impl Watched for Channel {
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        let (key, new) = match change {
+            // What is to be deleted counts for nothing any more, whoever holds it back.
+            Change::Applied(key, channel) => {
+                let stays = channel.metadata.deletion_timestamp.is_none();
+                (key, stays.then(|| preset::resolved(channel)))
+            }
+            Change::Gone(key) => (key, None),
+        };
+        let name = ChannelRef::new(key.namespace, key.name);
+        let old = world.put_channel(&name, new.clone());
+        wakes(world, &name, old.as_deref(), new.as_deref())
+    }
 }
 
 fn wakes(

@@ -5,24 +5,26 @@ use std::{collections::BTreeSet, sync::Arc};
 use subrosa_crds::{Channel, ExternalParty, channel::PeerKind, names::ChannelRef};
 use subrosa_plan::world::World;
 
+use super::Watched;
 use crate::{kinds::Subject, observe::watch::Change};
 
-/// Takes a change into the world and says who must be looked at because of it.
-pub fn seen(world: &mut World, change: Change<Arc<ExternalParty>>) -> BTreeSet<Subject> {
-    let (name, new) = match change {
-        Change::Applied(key, party) => (key.name, Some(party)),
-        Change::Gone(key) => (key.name, None),
-    };
-    let old = match &new {
-        Some(party) => world.parties.insert(name.clone(), Arc::clone(party)),
-        None => world.parties.remove(&name),
-    };
-    if old.as_ref().map(|party| &party.spec) == new.as_ref().map(|party| &party.spec) {
-        return BTreeSet::new();
+impl Watched for ExternalParty {
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        let (name, new) = match change {
+            Change::Applied(key, party) => (key.name, Some(party)),
+            Change::Gone(key) => (key.name, None),
+        };
+        let old = match &new {
+            Some(party) => world.parties.insert(name.clone(), Arc::clone(party)),
+            None => world.parties.remove(&name),
+        };
+        if old.as_ref().map(|party| &party.spec) == new.as_ref().map(|party| &party.spec) {
+            return BTreeSet::new();
+        }
+        let mut woken = BTreeSet::from([Subject::of::<ExternalParty>(name.clone())]);
+        woken.extend(naming(world, &name).map(Subject::of::<Channel>));
+        woken
     }
-    let mut woken = BTreeSet::from([Subject::of::<ExternalParty>(name.clone())]);
-    woken.extend(naming(world, &name).map(Subject::of::<Channel>));
-    woken
 }
 
 /// The Channels that name a party.

@@ -1,6 +1,12 @@
 //! What a change does to the world, and whom it wakes: one short file a kind. The watches bring changes, and so does
 //! the operator's own writing, of which nobody should have to wait to hear.
 
+use std::{collections::BTreeSet, sync::Arc};
+
+use subrosa_plan::world::World;
+
+use crate::{kinds::Subject, observe::watch::Change};
+
 pub mod channel;
 pub mod external_party;
 pub mod key;
@@ -9,3 +15,9 @@ pub mod pod_certificate_request;
 pub mod related;
 pub mod retention_policy;
 pub mod trust_domain;
+
+/// A kind whose changes are taken into the world.
+pub trait Watched: Sized {
+    /// Takes a change into the world, and says what is to be looked at for it.
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject>;
+}

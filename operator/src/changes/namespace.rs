@@ -2,42 +2,43 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::PartialObjectMeta;
 use subrosa_crds::{Channel, TrustDomain};
 use subrosa_plan::world::{NamespaceFacts, World, peers_of};
 
+use super::Watched;
 use crate::{
     kinds::{NamespaceMeta, Subject},
     observe::{convert, watch::Change},
 };
 
-/// Takes a change into the world and says who must be looked at because of it.
-pub fn seen(world: &mut World, change: Change<Arc<PartialObjectMeta<Namespace>>>) -> BTreeSet<Subject> {
-    let (name, new) = match change {
-        Change::Applied(key, namespace) => (key.name, Some(convert::namespace(&namespace))),
-        Change::Gone(key) => (key.name, None),
-    };
-    let old = match new.clone() {
-        Some(facts) => world.namespaces.insert(name.clone(), facts),
-        None => world.namespaces.remove(&name),
-    };
-    let mut woken = BTreeSet::new();
-    if old == new {
-        return woken;
-    }
-    let label = |facts: &Option<NamespaceFacts>| facts.as_ref().and_then(|facts| facts.trust_domain.clone());
-    if new.is_some() && label(&old) != label(&new) {
-        world.moves += 1;
-    }
-    woken.insert(Subject::of::<NamespaceMeta>(name.clone()));
-    for facts in [&old, &new].into_iter().flatten() {
-        woken.extend(facts.trust_domain.clone().map(Subject::of::<TrustDomain>));
-    }
-    for (channel, spec) in world.all_channels() {
-        if channel.namespace == name || peers_of(spec, &channel).any(|peer| peer.namespace == name) {
-            woken.insert(Subject::of::<Channel>(channel));
+impl Watched for NamespaceMeta {
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        let (name, new) = match change {
+            Change::Applied(key, namespace) => (key.name, Some(convert::namespace(&namespace))),
+            Change::Gone(key) => (key.name, None),
+        };
+        let old = match new.clone() {
+            Some(facts) => world.namespaces.insert(name.clone(), facts),
+            None => world.namespaces.remove(&name),
+        };
+        let mut woken = BTreeSet::new();
+        if old == new {
+            return woken;
         }
+        let label =
+            |facts: &Option<NamespaceFacts>| facts.as_ref().and_then(|facts| facts.trust_domain.clone());
+        if new.is_some() && label(&old) != label(&new) {
+            world.moves += 1;
+        }
+        woken.insert(Subject::of::<NamespaceMeta>(name.clone()));
+        for facts in [&old, &new].into_iter().flatten() {
+            woken.extend(facts.trust_domain.clone().map(Subject::of::<TrustDomain>));
+        }
+        for (channel, spec) in world.all_channels() {
+            if channel.namespace == name || peers_of(spec, &channel).any(|peer| peer.namespace == name) {
+                woken.insert(Subject::of::<Channel>(channel));
+            }
+        }
+        woken
     }
-    woken
 }

@@ -5,23 +5,25 @@ use std::{collections::BTreeSet, sync::Arc};
 use subrosa_crds::{Channel, RetentionPolicy};
 use subrosa_plan::world::World;
 
+use super::Watched;
 use crate::{kinds::Subject, observe::watch::Change};
 
-/// Takes a change into the world and says who must be looked at because of it.
-pub fn seen(world: &mut World, change: Change<Arc<RetentionPolicy>>) -> BTreeSet<Subject> {
-    let (name, new) = match change {
-        Change::Applied(key, policy) => (key.name, Some(policy)),
-        Change::Gone(key) => (key.name, None),
-    };
-    let old = match &new {
-        Some(policy) => world.retention.insert(name.clone(), Arc::clone(policy)),
-        None => world.retention.remove(&name),
-    };
-    if old.as_ref().map(|policy| &policy.spec) == new.as_ref().map(|policy| &policy.spec) {
-        return BTreeSet::new();
+impl Watched for RetentionPolicy {
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        let (name, new) = match change {
+            Change::Applied(key, policy) => (key.name, Some(policy)),
+            Change::Gone(key) => (key.name, None),
+        };
+        let old = match &new {
+            Some(policy) => world.retention.insert(name.clone(), Arc::clone(policy)),
+            None => world.retention.remove(&name),
+        };
+        if old.as_ref().map(|policy| &policy.spec) == new.as_ref().map(|policy| &policy.spec) {
+            return BTreeSet::new();
+        }
+        let sealing = world.all_channels().filter(|(_, channel)| !channel.spec.data_classes.is_empty());
+        let mut woken: BTreeSet<_> = sealing.map(|(name, _)| Subject::of::<Channel>(name)).collect();
+        woken.insert(Subject::of::<RetentionPolicy>(name));
+        woken
     }
-    let sealing = world.all_channels().filter(|(_, channel)| !channel.spec.data_classes.is_empty());
-    let mut woken: BTreeSet<_> = sealing.map(|(name, _)| Subject::of::<Channel>(name)).collect();
-    woken.insert(Subject::of::<RetentionPolicy>(name));
-    woken
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use subrosa_crds::{
-    ADOPT_STORE_ANNOTATION, Channel, ExternalParty, RetentionPolicy, TrustDomain, condition,
+    ADOPT_STORE_ANNOTATION, Channel, ExternalParty, Reason, RetentionPolicy, TrustDomain, condition,
     condition::is_true, names::ChannelRef,
 };
 use subrosa_plan::{
@@ -11,62 +11,66 @@ use subrosa_plan::{
     world::{World, domain},
 };
 
+use super::Watched;
 use crate::{
     kinds::{NamespaceMeta, Subject},
     observe::watch::Change,
 };
 
-/// Takes a change into the world and says who must be looked at because of it.
-pub fn seen(world: &mut World, change: Change<Arc<TrustDomain>>) -> BTreeSet<Subject> {
-    let (name, new) = match change {
-        Change::Applied(key, domain) => (key.name, Some(domain)),
-        Change::Gone(key) => (key.name, None),
-    };
-    let old = match &new {
-        Some(domain) => world.domains.insert(name.clone(), Arc::clone(domain)),
-        None => {
-            world.key_findings.remove(&name);
-            world.domains.remove(&name)
+impl Watched for TrustDomain {
+    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
+        let (name, new) = match change {
+            Change::Applied(key, domain) => (key.name, Some(domain)),
+            Change::Gone(key) => (key.name, None),
+        };
+        let old = match &new {
+            Some(domain) => world.domains.insert(name.clone(), Arc::clone(domain)),
+            None => {
+                world.key_findings.remove(&name);
+                world.domains.remove(&name)
+            }
+        };
+        let mut woken = BTreeSet::new();
+        let deleting = |domain: &Option<Arc<TrustDomain>>| {
+            domain.as_ref().is_some_and(|domain| domain.metadata.deletion_timestamp.is_some())
+        };
+        if deleting(&old) != deleting(&new) || adopts(&old) != adopts(&new) {
+            woken.insert(Subject::of::<TrustDomain>(name.clone()));
         }
-    };
-    let mut woken = BTreeSet::new();
-    let deleting = |domain: &Option<Arc<TrustDomain>>| {
-        domain.as_ref().is_some_and(|domain| domain.metadata.deletion_timestamp.is_some())
-    };
-    if deleting(&old) != deleting(&new) || adopts(&old) != adopts(&new) {
+        let kept =
+            |domain: &Option<Arc<TrustDomain>>| domain.as_deref().is_some_and(domain::withdraws_access);
+        let out_of_reach = |domain: &Option<Arc<TrustDomain>>| {
+            domain.as_deref().and_then(domain::out_of_reach).map(|fault| fault.reason)
+        };
+        if kept(&old) != kept(&new)
+            || out_of_reach(&old) != out_of_reach(&new)
+            || reachable(&old) != reachable(&new)
+            || store(&old) != store(&new)
+        {
+            woken.extend(channels_of(world, &name).into_iter().map(Subject::of::<Channel>));
+        }
+        if old.as_ref().map(|domain| &domain.spec) == new.as_ref().map(|domain| &domain.spec) {
+            return woken;
+        }
         woken.insert(Subject::of::<TrustDomain>(name.clone()));
-    }
-    let kept = |domain: &Option<Arc<TrustDomain>>| domain.as_deref().is_some_and(domain::withdraws_access);
-    let out_of_reach = |domain: &Option<Arc<TrustDomain>>| {
-        domain.as_deref().and_then(domain::out_of_reach).map(|condition| condition.reason.clone())
-    };
-    if kept(&old) != kept(&new)
-        || out_of_reach(&old) != out_of_reach(&new)
-        || reachable(&old) != reachable(&new)
-        || store(&old) != store(&new)
-    {
-        woken.extend(channels_of(world, &name).into_iter().map(Subject::of::<Channel>));
-    }
-    if old.as_ref().map(|domain| &domain.spec) == new.as_ref().map(|domain| &domain.spec) {
-        return woken;
-    }
-    woken.insert(Subject::of::<TrustDomain>(name.clone()));
-    woken.extend(world.parties.keys().cloned().map(Subject::of::<ExternalParty>));
-    woken.extend(world.retention.keys().cloned().map(Subject::of::<RetentionPolicy>));
-    for (namespace, _) in world.namespaces_of(&name) {
-        woken.insert(Subject::of::<NamespaceMeta>(namespace.clone()));
-        let channels = world.channels.get(namespace).into_iter().flatten();
+        woken.extend(world.parties.keys().cloned().map(Subject::of::<ExternalParty>));
+        woken.extend(world.retention.keys().cloned().map(Subject::of::<RetentionPolicy>));
+        for (namespace, _) in world.namespaces_of(&name) {
+            woken.insert(Subject::of::<NamespaceMeta>(namespace.clone()));
+            let channels = world.channels.get(namespace).into_iter().flatten();
+            woken.extend(
+                channels.map(|(channel, _)| Subject::of::<Channel>(ChannelRef::new(namespace, channel))),
+            );
+        }
         woken
-            .extend(channels.map(|(channel, _)| Subject::of::<Channel>(ChannelRef::new(namespace, channel))));
     }
-    woken
 }
 
 /// What is known of the store: Channels wait for its being the domain's own.
-fn store(domain: &Option<Arc<TrustDomain>>) -> (Option<&str>, Option<&str>, Option<&str>) {
+fn store(domain: &Option<Arc<TrustDomain>>) -> (Option<&str>, Option<&str>, Option<Reason>) {
     let status = domain.as_ref().and_then(|domain| domain.status.as_ref());
     let ready = status.and_then(|status| condition::find(&status.conditions, condition::READY));
-    let problem = ready.map(|ready| ready.reason.as_str()).filter(|reason| store::REASONS.contains(reason));
+    let problem = ready.and_then(Reason::of).filter(|reason| store::REASONS.contains(reason));
     let vault = status.and_then(|status| status.vault.as_ref());
     let ids = vault.map(|vault| (vault.store_id.as_deref(), vault.adopt_store.as_deref()));
     let (known, there) = ids.unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Channels.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::SignedDuration;
@@ -14,17 +14,13 @@ use subrosa_plan::{access::shared, channel::declaration, probe, status, world::W
 
 use super::again;
 use crate::{
-    changes,
     context::Context,
     execute::{
         channel as execute,
         store::{self, Barred},
     },
     kinds::{Kind, Subject, queues::SecretWatches},
-    observe::{
-        DomainVault,
-        watch::{Change, ObjectKey},
-    },
+    observe::{DomainVault, watch::ObjectKey},
     run::Settings,
 };
 
@@ -41,12 +37,9 @@ impl Kind for Channel {
         settings.concurrency
     }
 
-    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
-        changes::channel::seen(world, change)
-    }
-
-    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-        reconcile(object, ctx)
+    fn reconcile(channel: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        // From here on nobody sees what the preset left to be filled in; only status is ever written of it.
+        async move { reconcile_one(&preset::resolved(channel), &ctx).await }.boxed()
     }
 
     fn all(world: &World) -> Vec<ObjectKey> {
@@ -71,12 +64,6 @@ impl Kind for Channel {
     fn forget(ctx: &Context, key: &ObjectKey) {
         ctx.prober.expect(&key.channel(), None);
     }
-}
-
-/// Reconciles one Channel.
-pub fn reconcile(channel: Arc<Channel>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-    // From here on nobody sees what the preset left to be filled in; only status is ever written of it.
-    async move { reconcile_one(&preset::resolved(channel), &ctx).await }.boxed()
 }
 
 async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
@@ -184,12 +171,17 @@ async fn report(
         None => None,
     };
     for (reason, note) in outcome.map(|outcome| outcome.news.as_slice()).unwrap_or_default() {
-        tracing::info!(channel = channel.name_any(), namespace = channel.namespace(), reason, note);
-        ctx.reporter.event(channel, false, reason, note).await;
+        tracing::info!(
+            channel = channel.name_any(),
+            namespace = channel.namespace(),
+            reason = reason.as_str(),
+            note
+        );
+        ctx.reporter.event(channel, false, reason.as_str(), note).await;
     }
     let exceptions = channel.status.as_ref().map(|status| status.exceptions.as_slice()).unwrap_or_default();
     for (reason, note) in status::exception_news(exceptions, &status.exceptions) {
-        ctx.reporter.event(channel, true, reason, &note).await;
+        ctx.reporter.event(channel, true, reason.as_str(), &note).await;
     }
     let before = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     for condition in status::turned_bad(before, &status.conditions) {

@@ -1,6 +1,6 @@
 //! ExternalParties.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::{Timestamp, ToSpan as _};
@@ -13,21 +13,40 @@ use subrosa_plan::{
 
 use super::again;
 use crate::{
-    changes::{self, external_party::naming},
+    changes::external_party::naming,
     context::Context,
     kinds::{Kind, Subject},
-    observe::watch::{Change, ObjectKey},
+    observe::watch::ObjectKey,
 };
 
 impl Kind for ExternalParty {
     const KIND: &'static str = "ExternalParty";
 
-    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
-        changes::external_party::seen(world, change)
-    }
-
-    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-        reconcile(object, ctx)
+    // A party is only judged here: the Channels open and close.
+    fn reconcile(party: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        async move {
+            let (name, now) = (party.name_any(), ctx.now());
+            let (status, news, midnight) = ctx.cluster.read(|world| {
+                let status = external_party::status(&party, world, now);
+                let news = external_party::is_news(&party, &status, world, now);
+                (status, news, next_midnight(world, now))
+            });
+            let old = party.status.as_ref();
+            let written = ctx.reporter.status(party.as_ref(), old, &status).await;
+            let agreements = condition::find(&status.conditions, condition::AGREEMENTS_VALID);
+            if let Some(agreements) = agreements.filter(|_| news) {
+                ctx.reporter.event(party.as_ref(), true, &agreements.reason, &agreements.message).await;
+            }
+            // Another day may open or close what depends on this party.
+            let changed = old.is_some_and(|old| ready(&old.conditions) != ready(&status.conditions));
+            if changed {
+                let channels = ctx.cluster.read(|world| naming(world, &name).collect::<Vec<_>>());
+                channels.into_iter().for_each(|channel| ctx.wake(Subject::of::<Channel>(channel)));
+            }
+            ctx.metrics.reconciled("ExternalParty", written.is_err());
+            again(&ctx, Subject::of::<ExternalParty>(name), written.is_err(), midnight)
+        }
+        .boxed()
     }
 
     fn all(world: &World) -> Vec<ObjectKey> {
@@ -41,33 +60,6 @@ impl Kind for ExternalParty {
     fn uid(world: &World, key: &ObjectKey) -> Option<String> {
         world.parties.get(&key.name)?.uid()
     }
-}
-
-/// Reconciles one ExternalParty: it is only judged. The Channels open and close.
-pub fn reconcile(party: Arc<ExternalParty>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-    async move {
-        let (name, now) = (party.name_any(), ctx.now());
-        let (status, news, midnight) = ctx.cluster.read(|world| {
-            let status = external_party::status(&party, world, now);
-            let news = external_party::is_news(&party, &status, world, now);
-            (status, news, next_midnight(world, now))
-        });
-        let old = party.status.as_ref();
-        let written = ctx.reporter.status(party.as_ref(), old, &status).await;
-        let agreements = condition::find(&status.conditions, condition::AGREEMENTS_VALID);
-        if let Some(agreements) = agreements.filter(|_| news) {
-            ctx.reporter.event(party.as_ref(), true, &agreements.reason, &agreements.message).await;
-        }
-        // Another day may open or close what depends on this party.
-        let changed = old.is_some_and(|old| ready(&old.conditions) != ready(&status.conditions));
-        if changed {
-            let channels = ctx.cluster.read(|world| naming(world, &name).collect::<Vec<_>>());
-            channels.into_iter().for_each(|channel| ctx.wake(Subject::of::<Channel>(channel)));
-        }
-        ctx.metrics.reconciled("ExternalParty", written.is_err());
-        again(&ctx, Subject::of::<ExternalParty>(name), written.is_err(), midnight)
-    }
-    .boxed()
 }
 
 fn ready(conditions: &[condition::Condition]) -> bool {

@@ -1,10 +1,9 @@
 //! Namespaces: the operator's rights in them, and the default deny.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{ResourceExt as _, api::PartialObjectMeta, runtime::controller::Action};
+use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::{Channel, TrustDomain, names::ChannelRef};
 use subrosa_plan::{
     channel::adoption::{self, DefaultDeny},
@@ -13,14 +12,10 @@ use subrosa_plan::{
 
 use super::again;
 use crate::{
-    changes,
     context::Context,
     execute::{left, namespace as execute, objects},
     kinds::{Kind, NamespaceMeta, Subject, queues::SecretWatches},
-    observe::{
-        Binding, asked,
-        watch::{Change, ObjectKey},
-    },
+    observe::{Binding, asked, watch::ObjectKey},
     run::Settings,
 };
 
@@ -34,12 +29,22 @@ impl Kind for NamespaceMeta {
         8
     }
 
-    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
-        changes::namespace::seen(world, change)
-    }
-
-    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-        reconcile(object, ctx)
+    fn reconcile(namespace: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        async move {
+            let name = namespace.name_any();
+            match reconcile_one(&name, &ctx).await {
+                Ok(action) => action,
+                Err(fault) => {
+                    // Who was never looked at waits for that: now it is known that it is not prepared.
+                    if ctx.cluster.binding(&name).is_none() {
+                        note(&ctx, &name, Binding::Missing);
+                    }
+                    tracing::warn!(namespace = name, reason = fault.reason.as_str(), "{}", fault.message);
+                    again(&ctx, Subject::of::<NamespaceMeta>(name), true, None)
+                }
+            }
+        }
+        .boxed()
     }
 
     fn all(world: &World) -> Vec<ObjectKey> {
@@ -57,28 +62,6 @@ impl Kind for NamespaceMeta {
     fn forget(ctx: &Context, key: &ObjectKey) {
         ctx.cluster.forget(&key.name);
     }
-}
-
-/// Reconciles one namespace.
-pub fn reconcile(
-    namespace: Arc<PartialObjectMeta<Namespace>>,
-    ctx: Arc<Context>,
-) -> BoxFuture<'static, Action> {
-    async move {
-        let name = namespace.name_any();
-        match reconcile_one(&name, &ctx).await {
-            Ok(action) => action,
-            Err(fault) => {
-                // Who was never looked at waits for that: now it is known that it is not prepared.
-                if ctx.cluster.binding(&name).is_none() {
-                    note(&ctx, &name, Binding::Missing);
-                }
-                tracing::warn!(namespace = name, reason = fault.reason, "{}", fault.message);
-                again(&ctx, Subject::of::<NamespaceMeta>(name), true, None)
-            }
-        }
-    }
-    .boxed()
 }
 
 async fn reconcile_one(name: &str, ctx: &Context) -> Result<Action, Fault> {

@@ -1,7 +1,7 @@
 //! PodCertificateRequests: who answers one. A Channel answers those of its pods when it is reconciled, where everything it
 //! needs is at hand. Requests of pods without a Channel are denied here.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
@@ -14,11 +14,10 @@ use subrosa_plan::{
 
 use super::again;
 use crate::{
-    changes,
     context::Context,
     execute::pod_certificate::{Denied, confirmed, deny},
     kinds::{Kind, Subject, start::Start},
-    observe::watch::{Change, ObjectKey},
+    observe::watch::ObjectKey,
 };
 
 /// How often a Channel is reminded of a request that it has not answered.
@@ -34,12 +33,9 @@ impl Kind for PodCertificateRequest {
         start.watch_requests(writer);
     }
 
-    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
-        changes::pod_certificate_request::seen(world, change)
-    }
-
-    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-        reconcile(object, ctx)
+    // A request is handed over to the Channel that answers it.
+    fn reconcile(request: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        async move { hand_over(&request, &ctx).await }.boxed()
     }
 
     fn all(world: &World) -> Vec<ObjectKey> {
@@ -54,11 +50,6 @@ impl Kind for PodCertificateRequest {
     fn is_there(world: &World, key: &ObjectKey) -> bool {
         world.requests.get(&key.namespace).is_some_and(|requests| requests.contains_key(&key.name))
     }
-}
-
-/// Hands one request to who answers it.
-pub fn reconcile(request: Arc<PodCertificateRequest>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-    async move { hand_over(&request, &ctx).await }.boxed()
 }
 
 async fn hand_over(request: &PodCertificateRequest, ctx: &Context) -> Action {
@@ -84,7 +75,7 @@ async fn hand_over(request: &PodCertificateRequest, ctx: &Context) -> Action {
             Ok(Denied::Written) => Action::await_change(),
             Ok(Denied::Outdated) => Action::requeue(SOON),
             Err(fault) => {
-                tracing::warn!(request = key.name, reason = fault.reason, "{}", fault.message);
+                tracing::warn!(request = key.name, reason = fault.reason.as_str(), "{}", fault.message);
                 again(ctx, subject, true, None)
             }
         },

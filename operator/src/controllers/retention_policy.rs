@@ -1,6 +1,6 @@
 //! RetentionPolicies.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use kube::{ResourceExt as _, runtime::controller::Action};
@@ -9,21 +9,24 @@ use subrosa_plan::{status::retention_policy, world::World};
 
 use super::again;
 use crate::{
-    changes,
     context::Context,
     kinds::{Kind, Subject},
-    observe::watch::{Change, ObjectKey},
+    observe::watch::ObjectKey,
 };
 
 impl Kind for RetentionPolicy {
     const KIND: &'static str = "RetentionPolicy";
 
-    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
-        changes::retention_policy::seen(world, change)
-    }
-
-    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-        reconcile(object, ctx)
+    // A policy is only judged.
+    fn reconcile(policy: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        async move {
+            let now = ctx.now();
+            let status = ctx.cluster.read(|world| retention_policy::status(&policy, world, now));
+            let written = ctx.reporter.status(policy.as_ref(), policy.status.as_ref(), &status).await;
+            ctx.metrics.reconciled("RetentionPolicy", written.is_err());
+            again(&ctx, Subject::of::<RetentionPolicy>(policy.name_any()), written.is_err(), None)
+        }
+        .boxed()
     }
 
     fn all(world: &World) -> Vec<ObjectKey> {
@@ -37,16 +40,4 @@ impl Kind for RetentionPolicy {
     fn uid(world: &World, key: &ObjectKey) -> Option<String> {
         world.retention.get(&key.name)?.uid()
     }
-}
-
-/// Reconciles one RetentionPolicy: it is only judged.
-pub fn reconcile(policy: Arc<RetentionPolicy>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-    async move {
-        let now = ctx.now();
-        let status = ctx.cluster.read(|world| retention_policy::status(&policy, world, now));
-        let written = ctx.reporter.status(policy.as_ref(), policy.status.as_ref(), &status).await;
-        ctx.metrics.reconciled("RetentionPolicy", written.is_err());
-        again(&ctx, Subject::of::<RetentionPolicy>(policy.name_any()), written.is_err(), None)
-    }
-    .boxed()
 }

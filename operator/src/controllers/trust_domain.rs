@@ -13,14 +13,10 @@ use subrosa_plan::{
 
 use super::again;
 use crate::{
-    changes,
     context::Context,
     execute::{finalizer, store, sweep, withdraw},
     kinds::{Kind, Subject},
-    observe::{
-        health,
-        watch::{Change, ObjectKey},
-    },
+    observe::{health, watch::ObjectKey},
 };
 
 /// How often Vault is asked how it is.
@@ -31,12 +27,42 @@ const SETTLE: Duration = Duration::from_secs(2);
 impl Kind for TrustDomain {
     const KIND: &'static str = "TrustDomain";
 
-    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
-        changes::trust_domain::seen(world, change)
-    }
-
-    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-        reconcile(object, ctx)
+    fn reconcile(domain: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+        async move {
+            let name = domain.name_any();
+            let subject = Subject::of::<TrustDomain>(name.clone());
+            // Hundreds of Channels that become ready are counted together; a deletion does not wait.
+            if !ctx.sweeps.due(&name, ctx.cluster.read(|world| world.moves))
+                && domain.metadata.deletion_timestamp.is_none()
+            {
+                let rest = ctx.sweeps.rest(&name, domain.metadata.generation, SETTLE);
+                if !rest.is_zero() {
+                    return Action::requeue(rest);
+                }
+            }
+            let result = if domain.metadata.deletion_timestamp.is_some() {
+                leave(&domain, &ctx).await
+            } else {
+                reconcile_one(&domain, &ctx).await
+            };
+            ctx.metrics.reconciled("TrustDomain", result.is_err());
+            match result {
+                Ok(()) => {
+                    ctx.failures.clear(&subject);
+                    Action::requeue(PULSE)
+                }
+                Err(fault) => {
+                    tracing::warn!(
+                        domain = domain.name_any(),
+                        reason = fault.reason.as_str(),
+                        "{}",
+                        fault.message
+                    );
+                    again(&ctx, subject, true, None)
+                }
+            }
+        }
+        .boxed()
     }
 
     fn all(world: &World) -> Vec<ObjectKey> {
@@ -54,40 +80,6 @@ impl Kind for TrustDomain {
     fn forget(ctx: &Context, key: &ObjectKey) {
         ctx.sweeps.forget(&key.name);
     }
-}
-
-/// Reconciles one TrustDomain.
-pub fn reconcile(domain: Arc<TrustDomain>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-    async move {
-        let name = domain.name_any();
-        let subject = Subject::of::<TrustDomain>(name.clone());
-        // Hundreds of Channels that become ready are counted together; a deletion does not wait.
-        if !ctx.sweeps.due(&name, ctx.cluster.read(|world| world.moves))
-            && domain.metadata.deletion_timestamp.is_none()
-        {
-            let rest = ctx.sweeps.rest(&name, domain.metadata.generation, SETTLE);
-            if !rest.is_zero() {
-                return Action::requeue(rest);
-            }
-        }
-        let result = if domain.metadata.deletion_timestamp.is_some() {
-            leave(&domain, &ctx).await
-        } else {
-            reconcile_one(&domain, &ctx).await
-        };
-        ctx.metrics.reconciled("TrustDomain", result.is_err());
-        match result {
-            Ok(()) => {
-                ctx.failures.clear(&subject);
-                Action::requeue(PULSE)
-            }
-            Err(fault) => {
-                tracing::warn!(domain = domain.name_any(), reason = fault.reason, "{}", fault.message);
-                again(&ctx, subject, true, None)
-            }
-        }
-    }
-    .boxed()
 }
 
 async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
@@ -124,7 +116,7 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         let (woken, looked) = vault.key_watch.look(&name, vault, &ctx.cluster, ctx.now()).await;
         woken.into_iter().for_each(|one| ctx.wake(one));
         if let Err(fault) = looked {
-            tracing::warn!(domain = name, reason = fault.reason, "keys: {}", fault.message);
+            tracing::warn!(domain = name, reason = fault.reason.as_str(), "keys: {}", fault.message);
         }
     }
     let (key_faults, keys_seen) =
@@ -167,7 +159,12 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     match store::look(ctx, domain, &vault).await? {
         Ownership::Pending(fault) => return Err(fault),
         Ownership::Not { fault, .. } => {
-            tracing::warn!(domain = name, reason = fault.reason, "the TrustDomain goes: {}", fault.message);
+            tracing::warn!(
+                domain = name,
+                reason = fault.reason.as_str(),
+                "the TrustDomain goes: {}",
+                fault.message
+            );
             let own = ctx.cluster.read(|world| orphans::governed(&name, world));
             withdraw::by_effect(ctx, &vault, &own, &BTreeSet::new()).await?;
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use subrosa_crds::names::ChannelId;
+use subrosa_crds::{Reason, names::ChannelId};
 use subrosa_plan::{
     certificate::{
         AuthorityAction, AuthorityFacts, AuthoritySpec, LeafSpec,
@@ -130,7 +130,7 @@ pub async fn carry_out(
                 news.push(format!("generation {version} of the authority is retired"));
             }
             AuthorityAction::Blocked(blocked) => {
-                return Err(Fault::new("AuthorityBlocked", blocked.to_string()));
+                return Err(Fault::new(Reason::AuthorityBlocked, blocked.to_string()));
             }
             AuthorityAction::Nothing { wake_at } => {
                 let pending = Some(pending_names(leaf, &generations, spec, &facts, now));
@@ -163,7 +163,10 @@ fn fitting(generations: &Generations, spec: &AuthoritySpec, key: &TransitKey) ->
 fn public_key(key: Option<&TransitKey>, version: u32, name: &TransitKeyName) -> Result<PublicKey, Fault> {
     let pem = key.and_then(|key| key.versions.get(&version)?.public_key_pem.as_deref());
     let unreadable = |problem: &str| {
-        Fault::new("AuthorityKeyUnreadable", format!("version {version} of transit key {name}: {problem}"))
+        Fault::new(
+            Reason::AuthorityKeyUnreadable,
+            format!("version {version} of transit key {name}: {problem}"),
+        )
     };
     PublicKey::from_pem(pem.ok_or_else(|| unreadable("Vault gave no public key"))?)
         .map_err(|problem| unreadable(&problem.to_string()))
@@ -177,7 +180,7 @@ async fn self_signed(
     key: &PublicKey,
     now: Timestamp,
 ) -> Result<NewCertificate, Fault> {
-    const REFUSED: &str = "AuthorityRefused";
+    const REFUSED: Reason = Reason::AuthorityRefused;
     let refused = |problem: String| Fault::new(REFUSED, problem);
     let serial = random_serial();
     let unsigned = pki::prepare_authority(spec, version, key, &serial, now)

@@ -11,7 +11,7 @@ use k8s_openapi::{
 use kube::{Api, Resource as _, ResourceExt, api::ListParams};
 use secrecy::ExposeSecret as _;
 use subrosa_crds::{
-    CHANNEL_LABEL, Channel, GROUP,
+    CHANNEL_LABEL, Channel, GROUP, Reason,
     names::{ChannelId, ChannelRef},
 };
 use subrosa_plan::{
@@ -102,7 +102,7 @@ pub async fn issue(
     issuer: &AuthorityCertificate,
     now: Timestamp,
 ) -> Result<Issued, Fault> {
-    let refused = |problem: String| Fault::new("CertificateRefused", problem);
+    let refused = |problem: String| Fault::new(Reason::CertificateRefused, problem);
     let key = LeafKey::generate(spec.key_algorithm).map_err(|problem| refused(problem.to_string()))?;
     let public = key.public_key().map_err(|problem| refused(problem.to_string()))?;
     let order = Order { spec, validity, serial, key: &public, issuer };

@@ -82,7 +82,7 @@ pub async fn withdraw(ctx: &Context, domain: &str, vault: &DomainVault, id: &Cha
     let (Some(domain), Ok(entry)) = (domain, vault.channel_records.get(id).await) else { return };
     let Some(record) = entry.record else { return };
     if let Err(fault) = withdraw_trust(ctx, &domain, &record, ctx.now()).await {
-        tracing::warn!(channel = %record.channel, reason = fault.reason, "{}", fault.message);
+        tracing::warn!(channel = %record.channel, reason = fault.reason.as_str(), "{}", fault.message);
     }
 }
 

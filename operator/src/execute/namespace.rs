@@ -11,7 +11,7 @@ use kube::{
     Api, Resource as _, ResourceExt as _,
     api::{ListParams, PostParams},
 };
-use subrosa_crds::TrustDomain;
+use subrosa_crds::{Reason, TrustDomain};
 use subrosa_plan::{
     network,
     world::{fault::Fault, objects as labels, policy::PolicyFacts},
@@ -113,7 +113,7 @@ async fn until_in_force(ctx: &Context, namespace: &str) -> Result<(), Fault> {
         tokio::time::sleep(PAUSE).await;
     }
     Err(Fault::new(
-        "NamespacePending",
+        Reason::NamespacePending,
         format!(
             "RoleBinding {} of namespace {namespace} gives the operator no rights yet: look whether ClusterRole {} is as installed",
             rbac::NAMESPACE_BINDING,

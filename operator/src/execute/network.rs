@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use kube::{Resource as _, ResourceExt as _};
-use subrosa_crds::{Channel, names::ChannelRef};
+use subrosa_crds::{Channel, Reason, names::ChannelRef};
 use subrosa_plan::{
     channel::ownership,
     channel::{Plan, Scope},
@@ -49,7 +49,7 @@ async fn take_back(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Resul
     let policy = objects::take_back(&api, &lost, owner).await?;
     seen(ctx, name, policy);
     let note = format!("NetworkPolicy {} had lost its owner and is this Channel's again", lost.name_any());
-    ctx.reporter.event(channel, false, "TakenBack", &note).await;
+    ctx.reporter.event(channel, false, Reason::TakenBack.as_str(), &note).await;
     Ok(())
 }
 

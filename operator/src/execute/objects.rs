@@ -10,16 +10,16 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use subrosa_crds::FIELD_MANAGER;
+use subrosa_crds::{FIELD_MANAGER, Reason};
 use subrosa_plan::world::fault::Fault;
 
 /// A Kubernetes error as status says it.
 pub fn fault(what: &str, error: &kube::Error) -> Fault {
     let reason = match error {
-        kube::Error::Api(status) if status.code == 403 => "KubernetesForbidden",
-        kube::Error::Api(status) if status.code == 409 => "KubernetesConflict",
-        kube::Error::Api(_) => "KubernetesRefused",
-        _ => "KubernetesUnreachable",
+        kube::Error::Api(status) if status.code == 403 => Reason::KubernetesForbidden,
+        kube::Error::Api(status) if status.code == 409 => Reason::KubernetesConflict,
+        kube::Error::Api(_) => Reason::KubernetesRefused,
+        _ => Reason::KubernetesUnreachable,
     };
     Fault::new(reason, format!("{what}: {error}"))
 }
@@ -59,13 +59,10 @@ where
     }
 }
 
-/// The reason of a name that someone else's object has.
-const FOREIGN: &str = "ForeignObject";
-
 /// The fault of a name that someone else's object has.
 pub fn foreign(kind: &str, namespace: &str, name: &str) -> Fault {
     Fault::new(
-        FOREIGN,
+        Reason::ForeignObject,
         format!(
             "{kind} {namespace}/{name} exists and was not made by Subrosa: rename or delete it, it is never taken over"
         ),
@@ -74,7 +71,7 @@ pub fn foreign(kind: &str, namespace: &str, name: &str) -> Fault {
 
 /// Whether it is the fault of a name that someone else's object has.
 pub fn is_foreign(fault: &Fault) -> bool {
-    fault.reason == FOREIGN
+    fault.reason == Reason::ForeignObject
 }
 
 /// Makes `wanted`, or makes the existing one of ours so: by server-side apply and, where others' fields
@@ -108,7 +105,7 @@ where
                 }
                 Found::None => {
                     return Err(Fault::new(
-                        "KubernetesConflict",
+                        Reason::KubernetesConflict,
                         format!("{what} came and went: trying again"),
                     ));
                 }
@@ -162,7 +159,7 @@ where
     K: Clone + DeserializeOwned + Debug,
 {
     let patch = serde_json::from_value(changes)
-        .map_err(|error| Fault::new("Internal", format!("{what}: {error}")))?;
+        .map_err(|error| Fault::new(Reason::Internal, format!("{what}: {error}")))?;
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     api.patch(name, &params, &Patch::Json::<()>(patch)).await.map_err(|error| fault(what, &error))
 }

@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use subrosa_crds::{
-    Channel, FIELD_MANAGER,
+    Channel, FIELD_MANAGER, Reason,
     names::{ChannelId, ChannelRef},
 };
 use subrosa_plan::{
@@ -26,7 +26,7 @@ use super::{
     signing::{self, Order},
 };
 use crate::{
-    changes::pod_certificate_request,
+    changes::Watched as _,
     context::Context,
     observe::{
         DomainVault, asked,
@@ -51,7 +51,7 @@ pub async fn issue(
     let ToIssue { name: _, request, spec, serial, validity, renew_at } = noted;
     let spki = request.key.as_ref().map(|key| key.spki.as_slice()).unwrap_or_default();
     let public = PublicKey::from_spki(spki)
-        .map_err(|problem| Fault::new("CertificateRefused", problem.to_string()))?;
+        .map_err(|problem| Fault::new(Reason::CertificateRefused, problem.to_string()))?;
     let order = Order { spec, validity: *validity, serial, key: &public, issuer };
     let certificate = signing::leaf(vault, id, order, now).await?;
     let message = format!("serial {} of {}", serial.hex(), spec.spiffe_id());
@@ -60,7 +60,7 @@ pub async fn issue(
         "notBefore": Time(validity.not_before),
         "notAfter": Time(validity.not_after),
         "beginRefreshAt": Time(*renew_at),
-        "conditions": [condition("Issued", "Issued", message, now)],
+        "conditions": [condition("Issued", Reason::Issued, message, now)],
     });
     write(ctx, key, request, status).await
 }
@@ -112,7 +112,7 @@ pub async fn deny(
             namespace,
             request = name,
             pod = request.pod,
-            reason = refusal.reason,
+            reason = refusal.reason.as_str(),
             "not denied: it is otherwise by what the API server says now"
         );
         ctx.refresh.soon();
@@ -122,7 +122,7 @@ pub async fn deny(
         namespace,
         request = name,
         pod = request.pod,
-        reason = refusal.reason,
+        reason = refusal.reason.as_str(),
         "{}",
         refusal.message
     );
@@ -131,11 +131,11 @@ pub async fn deny(
     Ok(Denied::Written)
 }
 
-fn condition(kind: &str, reason: &str, message: String, now: Timestamp) -> Condition {
+fn condition(kind: &str, reason: Reason, message: String, now: Timestamp) -> Condition {
     Condition {
         type_: kind.to_owned(),
         status: "True".to_owned(),
-        reason: reason.to_owned(),
+        reason: reason.to_string(),
         message,
         last_transition_time: Time(now),
         observed_generation: None,
@@ -168,5 +168,5 @@ async fn write(ctx: &Context, key: &ObjectKey, request: &Request, status: Value)
 
 fn take_in(ctx: &Context, change: Change<Arc<PodCertificateRequest>>) {
     // What is answered wakes nobody.
-    let _ = ctx.cluster.write(|world| pod_certificate_request::seen(world, change));
+    let _ = ctx.cluster.write(|world| PodCertificateRequest::seen(world, change));
 }

@@ -2,7 +2,7 @@
 //! before its signature was.
 
 use jiff::Timestamp;
-use subrosa_crds::names::ChannelId;
+use subrosa_crds::{Reason, names::ChannelId};
 use subrosa_plan::{
     certificate::LeafSpec,
     world::{certificate::Validity, fault::Fault},
@@ -38,7 +38,7 @@ pub async fn leaf(
     order: Order<'_>,
     now: Timestamp,
 ) -> Result<Certificate, Fault> {
-    const REFUSED: &str = "CertificateRefused";
+    const REFUSED: Reason = Reason::CertificateRefused;
     let refused = |problem: String| Fault::new(REFUSED, problem);
     let Order { spec, validity, serial, key, issuer } = order;
     let unsigned = pki::prepare_leaf(spec, validity, key, serial, issuer)
@@ -63,7 +63,7 @@ pub enum NotSigned {
 
 impl NotSigned {
     /// As status says it; `refused` is the reason where a signature does not verify.
-    pub fn fault(self, refused: &'static str) -> Fault {
+    pub fn fault(self, refused: Reason) -> Fault {
         match self {
             Self::Vault(fault) => fault,
             Self::Unverified(problem) => Fault::new(refused, problem),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use subrosa_crds::TrustDomain;
+use subrosa_crds::{Reason, TrustDomain};
 use subrosa_plan::{
     access::store::{self, Found, New, Ownership, Standing},
     world::fault::Fault,
@@ -90,7 +90,7 @@ async fn judged(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Res
     let outdated = |error: &VaultError| {
         let message = vaults::fault(error).message;
         Ownership::SetupOutdated(Fault::new(
-            "SetupOutdated",
+            Reason::SetupOutdated,
             format!("the store in Vault is not guarded: {message}"),
         ))
     };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_crds::names::ChannelId;
+use subrosa_crds::{Reason, names::ChannelId};
 use subrosa_plan::{
     access::orphans::{self, Fate},
     record::channel::ChannelRecord,
@@ -135,7 +135,7 @@ pub async fn by_effect(
 /// What may still give access is waited for: a withdrawal before it would be undone by it.
 pub fn under_way() -> Fault {
     Fault::new(
-        "WorkUnderWay",
+        Reason::WorkUnderWay,
         "a Channel that is gone is still being worked on: its access is withdrawn after that",
     )
 }

@@ -5,7 +5,7 @@ pub(crate) mod queues;
 pub(crate) mod start;
 mod subject;
 
-use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::{certificates::v1::PodCertificateRequest, core::v1::Namespace};
@@ -19,12 +19,7 @@ use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 use subrosa_plan::world::World;
 
 use self::{queues::SecretWatches, start::Start};
-use crate::{
-    context::Context,
-    observe::watch::{Change, ObjectKey},
-    pending::Pending,
-    run::Settings,
-};
+use crate::{changes::Watched, context::Context, observe::watch::ObjectKey, pending::Pending, run::Settings};
 
 pub use self::subject::Subject;
 
@@ -33,7 +28,7 @@ pub type NamespaceMeta = PartialObjectMeta<Namespace>;
 
 /// A kind whose objects are reconciled.
 pub trait Kind:
-    Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+    Watched + Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
 {
     /// Its name in manifests.
     const KIND: &'static str;
@@ -47,9 +42,6 @@ pub trait Kind:
     fn watch(start: &mut Start<'_>, writer: Writer<Self>) {
         start.watch_all(writer);
     }
-
-    /// Takes a change into the world, and says what is to be looked at for it.
-    fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject>;
 
     /// Reconciles one object; says when to look again.
     fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action>;

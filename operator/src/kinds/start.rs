@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ALL, Kind, Subject, queues::Queues};
 use crate::{
+    changes::Watched as _,
     context::Context,
     controllers,
     observe::{

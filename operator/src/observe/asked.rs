@@ -23,7 +23,7 @@ use super::{
     convert,
     watch::{Change, ObjectKey},
 };
-use crate::changes;
+use crate::changes::Watched as _;
 
 fn named(name: &str) -> ListParams {
     ListParams::default().fields(&format!("metadata.name={name}"))
@@ -123,7 +123,7 @@ pub async fn requested(client: &Client, namespace: &str, pods: &[&str]) -> kube:
     for channel in channels.list(&ListParams::default()).await?.items {
         let name = channel.metadata.name.clone().unwrap_or_default();
         let key = ObjectKey { namespace: namespace.to_owned(), name };
-        let _ = changes::channel::seen(&mut world, Change::Applied(key, Arc::new(channel)));
+        let _ = Channel::seen(&mut world, Change::Applied(key, Arc::new(channel)));
     }
     let all: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let facts = world.pods.entry(namespace.to_owned()).or_default();

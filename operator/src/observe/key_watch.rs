@@ -140,7 +140,7 @@ impl KeyWatch {
         let (mut findings, mut looks) = (KeyFindings::default(), Vec::new());
         let mut progress = self.progress.lock().await;
         if let Err(fault) = look(domain, vault, cluster, now, &mut progress, &mut looks).await {
-            tracing::warn!(domain, reason = fault.reason, "{}", fault.message);
+            tracing::warn!(domain, reason = fault.reason.as_str(), "{}", fault.message);
         }
         findings.take(looks, now);
         if progress.as_mut().is_some_and(|progress| progress.round.ended()) {

@@ -19,4 +19,4 @@ pub mod workloads;
 
 pub use cluster::{Binding, Cluster};
 pub use surroundings::Surroundings;
-pub use vaults::{DomainVault, Vaults};
+pub use vaults::DomainVault;

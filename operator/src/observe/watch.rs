@@ -1,4 +1,10 @@
 //! A watch that keeps a map of facts and says what changed.
+//!
+//! The crate kubert has the same idea in its `index` (apply, delete, reset) and is not used: its last release, 0.25, is
+//! for kube 1.1, and this workspace has kube 5. Its `index` also holds a whole list in memory until the list has ended,
+//! and does without three things that are needed here: a new list on demand that a takeover waits for ([`Refresh`]), a
+//! list that stands still begun again, and a kind that is not served taken as empty. Its `lease` compares the holder's
+//! clock with its own, while `crate::lead` measures on one clock only how long a Lease has not changed.
 
 use std::{
     collections::BTreeSet,

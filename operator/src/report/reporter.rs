@@ -138,10 +138,10 @@ impl Reporter {
     {
         let regarding = object.object_ref(&());
         let (name, namespace) = (&regarding.name, &regarding.namespace);
-        tracing::info!(name, namespace, reason = news.reason, note = news.note);
+        tracing::info!(name, namespace, reason = news.reason.as_str(), note = news.note);
         let made = self.events.once(regarding, news).await;
         if let Err(error) = &made {
-            tracing::warn!(reason = news.reason, %error, "an Event could not be published: it is tried again");
+            tracing::warn!(reason = news.reason.as_str(), %error, "an Event could not be published: it is tried again");
         }
         made.is_ok()
     }

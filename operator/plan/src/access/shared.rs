@@ -1,6 +1,6 @@
 //! Trust domains that share a mount of one Vault: each would withdraw and overwrite what the other has there.
 
-use subrosa_crds::TrustDomain;
+use subrosa_crds::{Reason, TrustDomain};
 
 use crate::world::{World, domain, fault::Fault};
 
@@ -31,7 +31,7 @@ pub fn fault(domain: &TrustDomain, world: &World) -> Option<Fault> {
     let (other, mount) = older.find_map(|other| Some((other, mount(domain, other)?)))?;
     let other = other.metadata.name.as_deref().unwrap_or_default();
     Some(Fault::new(
-        "VaultShared",
+        Reason::VaultShared,
         format!(
             "TrustDomain {other} uses {mount} of the same Vault: give this one mounts of its own \
              (spec.vault.mounts, spec.vault.auth.kubernetes.mount), and run `subrosa vault-setup` for them"
@@ -83,7 +83,7 @@ mod tests {
         ] {
             let (world, second) = world(shared.clone());
             let fault_ = fault(&second, &world).unwrap_or_else(|| panic!("{shared}"));
-            assert_eq!(fault_.reason, "VaultShared");
+            assert_eq!(fault_.reason, Reason::VaultShared);
             assert!(fault_.message.contains(DOMAIN), "{}", fault_.message);
             assert_eq!(fault(&world.domains[DOMAIN], &world), None, "the older one goes on");
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    ADOPT_STORE_ANNOTATION, TrustDomain, condition,
+    ADOPT_STORE_ANNOTATION, Reason, TrustDomain, condition,
     names::{ChannelId, ChannelRef},
 };
 
@@ -15,20 +15,14 @@ use crate::{
 };
 
 /// The reasons for which a store is not the trust domain's own.
-pub const REASONS: [&str; 6] = [
-    "RecordsLost",
-    "StoreOfAnotherCluster",
-    "StoreOfAnotherDomain",
-    "StoreUnknown",
-    PENDING,
-    "RecordUnreadable",
+pub const REASONS: [Reason; 6] = [
+    Reason::RecordsLost,
+    Reason::StoreOfAnotherCluster,
+    Reason::StoreOfAnotherDomain,
+    Reason::StoreUnknown,
+    Reason::StorePending,
+    Reason::RecordUnreadable,
 ];
-
-/// Whose the store is cannot be told yet.
-const PENDING: &str = "StorePending";
-
-/// A Channel's record is gone.
-const LOST: &str = "RecordLost";
 
 /// The namespace whose UID names the cluster.
 pub const CLUSTER_NAMESPACE: &str = "kube-system";
@@ -112,7 +106,7 @@ pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> S
     let uid = domain.metadata.uid.as_deref().unwrap_or_default();
     let Some(cluster) = world.namespaces.get(CLUSTER_NAMESPACE).map(|facts| facts.uid.as_str()) else {
         let message = format!("namespace {CLUSTER_NAMESPACE}, whose UID names the cluster, was not seen yet");
-        return Standing::Pending(Fault::new(PENDING, message));
+        return Standing::Pending(Fault::new(Reason::StorePending, message));
     };
     let known = domain.status.as_ref().and_then(|status| status.vault.as_ref()?.store_id.as_deref());
     let fresh = || StoreRecord {
@@ -154,7 +148,7 @@ pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> S
     Standing::Not { fault, adopt: Some(token) }
 }
 
-type Problem = (&'static str, String);
+type Problem = (Reason, String);
 
 fn of_record(there: &StoreRecord, name: &str, cluster: &str, known: Option<&str>) -> Option<Problem> {
     if there.cluster != cluster {
@@ -162,17 +156,17 @@ fn of_record(there: &StoreRecord, name: &str, cluster: &str, known: Option<&str>
             "the store in Vault belongs to the cluster whose kube-system has UID {}; here it is {cluster}",
             there.cluster
         );
-        return Some(("StoreOfAnotherCluster", what));
+        return Some((Reason::StoreOfAnotherCluster, what));
     }
     if there.trust_domain != name {
         let what = format!("the store in Vault belongs to TrustDomain {}", there.trust_domain);
-        return Some(("StoreOfAnotherDomain", what));
+        return Some((Reason::StoreOfAnotherDomain, what));
     }
     // Until status has been written it still names the store that this one replaces.
     let own = |known: &&str| *known == there.store_id || there.replaces.as_deref() == Some(*known);
     let known = known.filter(|known| !own(known))?;
     let what = format!("the store was {known}, and Vault has {} in its place: restore it", there.store_id);
-    Some(("RecordsLost", what))
+    Some((Reason::RecordsLost, what))
 }
 
 fn without_record(name: &str, found: &Found, known: Option<&str>, world: &World) -> Option<Problem> {
@@ -182,7 +176,7 @@ fn without_record(name: &str, found: &Found, known: Option<&str>, world: &World)
             Some(undelete) => format!("the record of store {known} was deleted in Vault: {undelete}"),
             None => format!("Vault does not have store {known} any more: restore the key-value engine"),
         };
-        return Some(("RecordsLost", what));
+        return Some((Reason::RecordsLost, what));
     }
     let (mut ours, mut issued) = (BTreeSet::new(), false);
     for (channel, declared) in world.all_channels() {
@@ -199,7 +193,7 @@ fn without_record(name: &str, found: &Found, known: Option<&str>, world: &World)
         (true, false) => None,
         (true, true) => {
             let what = "Channels have a certificate authority, and Vault has no record of any: restore the key-value engine";
-            Some(("RecordsLost", what.to_owned()))
+            Some((Reason::RecordsLost, what.to_owned()))
         }
         (false, _) if recorded.iter().any(|id| ours.contains(id)) => None,
         (false, _) => {
@@ -207,7 +201,7 @@ fn without_record(name: &str, found: &Found, known: Option<&str>, world: &World)
                 "the key-value engine has the records of {} Channels, and none of them is here",
                 recorded.len()
             );
-            Some(("StoreUnknown", what))
+            Some((Reason::StoreUnknown, what))
         }
     }
 }
@@ -225,14 +219,16 @@ fn token(there: Option<&StoreRecord>, known: Option<&str>) -> String {
 pub fn lost(channel: &ChannelRef, id: &ChannelId, world: &World) -> Option<Fault> {
     let status = world.channel(channel)?.status.as_ref()?;
     let label = world.namespaces.get(&channel.namespace)?.trust_domain.as_ref();
-    let told =
-        || condition::find(&status.conditions, condition::READY).is_some_and(|ready| ready.reason == LOST);
+    let told = || {
+        condition::find(&status.conditions, condition::READY)
+            .is_some_and(|ready| Reason::of(ready) == Some(Reason::RecordLost))
+    };
     let had = status.id.as_deref() == Some(id.as_str())
         && label.is_none_or(|label| status.trust_domain.as_ref() == Some(label))
         && (status.authority.is_some() || !status.keys.is_empty() || told());
     had.then(|| {
         Fault::new(
-            LOST,
+            Reason::RecordLost,
             format!(
                 "Vault has no record channels/{id} of Channel {channel}, for which a certificate authority or keys were \
                  made: nothing is made anew. Restore the record from a snapshot of Vault; or delete the Channel and apply \

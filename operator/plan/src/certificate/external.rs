@@ -1,6 +1,7 @@
 //! A certificate that somebody else issues: what is found of it, and what that means.
 
 use jiff::Timestamp;
+use subrosa_crds::Reason;
 
 use super::observed::Malformed;
 use super::{CurrentCertificate, Observation};
@@ -64,16 +65,16 @@ impl From<&ObservedExternal> for Observation {
 pub fn judge(found: &ObservedExternal, secret: &str, now: Timestamp) -> Result<(), Fault> {
     let malformed = |Malformed { field, problem }: &Malformed| {
         let what = format!("Secret {secret}: {field}: {problem}; have it issued again");
-        Err(Fault::new("ExternalSecretMalformed", what))
+        Err(Fault::new(Reason::ExternalSecretMalformed, what))
     };
-    let fault = |reason: &str, what: String| Err(Fault::new(reason, format!("Secret {secret}: {what}")));
+    let fault = |reason: Reason, what: String| Err(Fault::new(reason, format!("Secret {secret}: {what}")));
     match found {
         ObservedExternal::Missing => fault(
-            "ExternalSecretNotFound",
+            Reason::ExternalSecretNotFound,
             "it is not there; have it issued (tls.issuance is External), or correct tls.secretName".into(),
         ),
         ObservedExternal::Ours => fault(
-            "ExternalSecretOurs",
+            Reason::ExternalSecretOurs,
             "Subrosa made it; name the Secret of the other issuer in tls.secretName, under another name"
                 .into(),
         ),
@@ -82,21 +83,21 @@ pub fn judge(found: &ObservedExternal, secret: &str, now: Timestamp) -> Result<(
             malformed(&Malformed { field: "tls.key", problem })
         }
         ObservedExternal::Present(facts) if !facts.key_matches => fault(
-            "ExternalKeyMismatch",
+            Reason::ExternalKeyMismatch,
             "tls.key is not the key of tls.crt; find what writes only one of them, and have it issued again"
                 .into(),
         ),
         ObservedExternal::Present(facts) if facts.validity.not_after < now => {
             let ended = facts.validity.not_after;
             fault(
-                "ExternalCertificateExpired",
+                Reason::ExternalCertificateExpired,
                 format!("its certificate ended at {ended}; have it issued again"),
             )
         }
         ObservedExternal::Present(facts) if facts.validity.not_before > after(now, CLOCK_SKEW) => {
             let begins = facts.validity.not_before;
             fault(
-                "ExternalCertificateNotYetValid",
+                Reason::ExternalCertificateNotYetValid,
                 format!("its certificate begins at {begins}; check the clocks"),
             )
         }
@@ -112,7 +113,7 @@ pub fn expiring(facts: &ExternalFacts, secret: &str, now: Timestamp) -> Option<F
         let message = format!(
             "Secret {secret}: its certificate ends at {ends} and was not renewed; see what its issuer says"
         );
-        Fault::new("ExternalCertificateExpiring", message)
+        Fault::new(Reason::ExternalCertificateExpiring, message)
     })
 }
 
@@ -145,19 +146,22 @@ mod tests {
         let reason = |found, now| judge(&found, "voice-tls", now).unwrap_err().reason;
         let present = ObservedExternal::Present;
         assert_eq!(judge(&present(facts()), "voice-tls", now), Ok(()));
-        assert_eq!(reason(ObservedExternal::Missing, now), "ExternalSecretNotFound");
-        assert_eq!(reason(ObservedExternal::Ours, now), "ExternalSecretOurs");
+        assert_eq!(reason(ObservedExternal::Missing, now), Reason::ExternalSecretNotFound);
+        assert_eq!(reason(ObservedExternal::Ours, now), Reason::ExternalSecretOurs);
         let malformed = Malformed { field: "tls.key", problem: "it is missing" };
         let said = judge(&ObservedExternal::Malformed(malformed), "voice-tls", now).unwrap_err();
-        assert_eq!(said.reason, "ExternalSecretMalformed");
+        assert_eq!(said.reason, Reason::ExternalSecretMalformed);
         assert!(said.message.contains("tls.key: it is missing"), "{}", said.message);
         let unreadable = ExternalFacts { key_problem: Some("it is missing"), key_matches: false, ..facts() };
-        assert_eq!(reason(present(unreadable), now), "ExternalSecretMalformed");
+        assert_eq!(reason(present(unreadable), now), Reason::ExternalSecretMalformed);
         let other = ExternalFacts { key_matches: false, ..facts() };
-        assert_eq!(reason(present(other), now), "ExternalKeyMismatch");
+        assert_eq!(reason(present(other), now), Reason::ExternalKeyMismatch);
         let ended = at("2026-11-25T00:00:01Z");
-        assert_eq!(reason(present(facts()), ended), "ExternalCertificateExpired");
-        assert_eq!(reason(present(facts()), at("2026-10-31T23:00:00Z")), "ExternalCertificateNotYetValid");
+        assert_eq!(reason(present(facts()), ended), Reason::ExternalCertificateExpired);
+        assert_eq!(
+            reason(present(facts()), at("2026-10-31T23:00:00Z")),
+            Reason::ExternalCertificateNotYetValid
+        );
     }
 
     #[test]
@@ -165,6 +169,6 @@ mod tests {
         assert_eq!(late(facts().validity), at("2026-11-21T00:00:00Z"));
         assert_eq!(expiring(&facts(), "voice-tls", at("2026-11-20T23:59:59Z")), None);
         let late = expiring(&facts(), "voice-tls", at("2026-11-21T00:00:00Z")).unwrap();
-        assert!(late.reason == "ExternalCertificateExpiring" && late.message.contains("2026-11-25"));
+        assert!(late.reason == Reason::ExternalCertificateExpiring && late.message.contains("2026-11-25"));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::reissue::Reason;
+use super::reissue::Drift;
 use crate::record::issuances::{Issuance, Issuances, LIMIT, WINDOW};
 use crate::world::certificate::after;
 
@@ -22,7 +22,7 @@ pub struct IssuanceLimited {
     /// When the next may be issued.
     pub until: Timestamp,
     /// What it would be issued for.
-    pub reason: Reason,
+    pub reason: Drift,
     /// The issuances of the last hour that were counted, oldest first.
     pub recent: Vec<Issuance>,
 }
@@ -33,11 +33,11 @@ impl fmt::Display for IssuanceLimited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { until, reason, recent } = self;
         match reason {
-            Reason::NamesChanged { what } => write!(
+            Drift::NamesChanged { what } => write!(
                 f,
                 "{what} changed again: one certificate with every change is issued at {until}, nothing has to be done"
             )?,
-            Reason::Missing => {
+            Drift::Missing => {
                 write!(f, "the Secret was deleted again: it is made again at {until}; find what deletes it")?;
             }
             other => write!(
@@ -73,13 +73,13 @@ impl Issuances {
     /// Until when to wait.
     pub fn admit(
         &self,
-        reason: &Reason,
+        reason: &Drift,
         found_serial: Option<&str>,
         now: Timestamp,
     ) -> Result<(), IssuanceLimited> {
         let newest = self.recorded().last();
         let took_effect = newest.is_some_and(|newest| Some(newest.serial.as_str()) == found_serial);
-        if !reason.needs_new_leaf() || (matches!(reason, Reason::Expiring { .. }) && took_effect) {
+        if !reason.needs_new_leaf() || (matches!(reason, Drift::Expiring { .. }) && took_effect) {
             return Ok(());
         }
         let counts = |one: &&Issuance| now < after(one.at, WINDOW) && one.at <= after(now, WINDOW);
@@ -87,10 +87,10 @@ impl Issuances {
         let often = recent.len() >= LIMIT;
         let last = recent.iter().filter(|one| one.at <= now).max_by_key(|one| one.at);
         let until = match reason {
-            Reason::NamesChanged { .. } => last
+            Drift::NamesChanged { .. } => last
                 .filter(|last| often || last.is_for_names())
                 .map(|last| after(last.at, if often { OFTEN } else { TOGETHER })),
-            Reason::Missing => last.filter(|_| often).map(|last| after(last.at, MISSING)),
+            Drift::Missing => last.filter(|_| often).map(|last| after(last.at, MISSING)),
             _ => {
                 recent.retain(|one| !one.is_for_names());
                 let oldest = recent.iter().map(|one| one.at).min().filter(|_| recent.len() >= LIMIT);

@@ -3,7 +3,7 @@
 //! ```text
 //!  transit key versions ──▶ authority::step ──▶ generations (record) ──▶ trust::trust_files (peers)
 //!                                                   │
-//!  LeafSpec + Secret as found ──▶ reissue_reason ───┴──▶ issuance limit ──▶ leaf_validity ──▶ sign
+//!  LeafSpec + Secret as found ──▶ drift_of ────────┴──▶ issuance limit ──▶ leaf_validity ──▶ sign
 //! ```
 //!
 //! Nothing here touches a key or parses X.509: `subrosa::pki` builds, checks and observes, Vault signs,
@@ -30,7 +30,7 @@ pub use external::ExternalFacts;
 pub use issuance::IssuanceLimited;
 pub use leaf::{LeafSpec, Subject};
 pub use observed::{LeafFacts, Malformed, ObservedSecret, SecretFacts};
-pub use reissue::{Reason, Wanted, reissue_reason};
+pub use reissue::{Drift, Wanted, drift_of};
 pub use settled::Settled;
 pub use trust_files::{TrustFiles, TrustSources, trust_files};
 

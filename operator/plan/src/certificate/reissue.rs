@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
+use subrosa_crds::Reason;
 
 use super::authority::PendingName;
 use super::observed::{LeafFacts, ObservedSecret};
 use crate::certificate::trust_files::TrustFiles;
-use crate::record::{
-    generations::{GenerationState, Generations},
-    issuances::FOR_NAMES,
-};
+use crate::record::generations::{GenerationState, Generations};
 use crate::world::certificate::{CLOCK_SKEW, after};
 use crate::{
     certificate::leaf::{LeafSpec, renew_at},
@@ -20,7 +18,7 @@ use crate::{
 
 /// Why the Secret is written again. The first that holds is the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum Drift {
     /// There is no Secret.
     Missing,
     /// A file cannot be read or is incomplete.
@@ -51,18 +49,18 @@ pub enum Reason {
     },
 }
 
-impl Reason {
-    /// The stable name, for events, metrics and the record.
+impl Drift {
+    /// The same in one word, for Events, metrics and the record.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Missing => "Missing",
-            Self::Malformed { .. } => "Malformed",
-            Self::KeyMismatch => "KeyMismatch",
-            Self::WrongIssuer => "WrongIssuer",
-            Self::NamesChanged { .. } => FOR_NAMES,
-            Self::Expiring { .. } => "Expiring",
-            Self::TrustChanged { .. } => "TrustChanged",
+            Self::Missing => Reason::Missing,
+            Self::Malformed { .. } => Reason::Malformed,
+            Self::KeyMismatch => Reason::KeyMismatch,
+            Self::WrongIssuer => Reason::WrongIssuer,
+            Self::NamesChanged { .. } => Reason::NamesChanged,
+            Self::Expiring { .. } => Reason::Expiring,
+            Self::TrustChanged { .. } => Reason::TrustChanged,
         }
     }
 
@@ -73,7 +71,7 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("there is no Secret"),
@@ -107,16 +105,16 @@ pub struct Wanted<'a> {
 /// leaves at the moment of a switch would gain nothing. One of a generation that does not sign yet is not:
 /// peers may not have heard of it.
 #[must_use]
-pub fn reissue_reason(found: &ObservedSecret, wanted: Wanted<'_>, now: Timestamp) -> Option<Reason> {
-    let ObservedSecret::Present(facts) = found else { return Some(Reason::Missing) };
+pub fn drift_of(found: &ObservedSecret, wanted: Wanted<'_>, now: Timestamp) -> Option<Drift> {
+    let ObservedSecret::Present(facts) = found else { return Some(Drift::Missing) };
     let leaf = match &facts.leaf {
         Ok(leaf) => leaf,
         Err(malformed) => {
-            return Some(Reason::Malformed { field: malformed.field, problem: malformed.problem });
+            return Some(Drift::Malformed { field: malformed.field, problem: malformed.problem });
         }
     };
     malformed(leaf)
-        .or_else(|| (!leaf.key_matches).then_some(Reason::KeyMismatch))
+        .or_else(|| (!leaf.key_matches).then_some(Drift::KeyMismatch))
         .or_else(|| wrong_issuer(leaf, wanted.generations))
         .or_else(|| names_changed(leaf, wanted.spec))
         .or_else(|| expiring(leaf, wanted.spec, now))
@@ -125,22 +123,22 @@ pub fn reissue_reason(found: &ObservedSecret, wanted: Wanted<'_>, now: Timestamp
 
 /// The leaf to be issued for `reason` where `spec` is wanted: one that only changes keeps the names that were lost.
 #[must_use]
-pub fn to_issue(spec: &LeafSpec, reason: &Reason, found: &ObservedSecret) -> LeafSpec {
+pub fn to_issue(spec: &LeafSpec, reason: &Drift, found: &ObservedSecret) -> LeafSpec {
     match (reason, found.leaf()) {
-        (Reason::NamesChanged { .. }, Some(leaf)) => spec.with_lost_names(leaf),
+        (Drift::NamesChanged { .. }, Some(leaf)) => spec.with_lost_names(leaf),
         _ => spec.clone(),
     }
 }
 
-/// [`Reason::TrustChanged`] by itself, whatever else is wrong with an existing Secret.
+/// [`Drift::TrustChanged`] by itself, whatever else is wrong with an existing Secret.
 ///
 /// A withdrawn peer must leave the trust files even while no leaf can be issued: Vault unreachable, or too
 /// many issuances.
 #[must_use]
-pub fn trust_changed(found: &ObservedSecret, wanted: &TrustFiles) -> Option<Reason> {
+pub fn trust_changed(found: &ObservedSecret, wanted: &TrustFiles) -> Option<Drift> {
     let ObservedSecret::Present(facts) = found else { return None };
     let files = wanted.differing(&facts.trust);
-    (!files.is_empty()).then_some(Reason::TrustChanged { files })
+    (!files.is_empty()).then_some(Drift::TrustChanged { files })
 }
 
 /// When the leaf falls due for renewal. A duration made shorter counts at once, a longer one from the next
@@ -159,27 +157,27 @@ pub fn awaits_renewal(leaf: &LeafFacts, spec: &LeafSpec) -> Vec<PendingName> {
     spec.awaits_renewal(leaf).map(|name| PendingName { name: name.clone(), from }).collect()
 }
 
-fn malformed(leaf: &LeafFacts) -> Option<Reason> {
+fn malformed(leaf: &LeafFacts) -> Option<Drift> {
     if let Some(problem) = leaf.key_problem {
-        return Some(Reason::Malformed { field: "tls.key", problem });
+        return Some(Drift::Malformed { field: "tls.key", problem });
     }
     let field = "tls.crt";
     if !leaf.usage_as_built {
-        return Some(Reason::Malformed { field, problem: "the leaf is not one for client and server" });
+        return Some(Drift::Malformed { field, problem: "the leaf is not one for client and server" });
     }
     (leaf.issuer.is_some() && !leaf.chain_complete)
-        .then_some(Reason::Malformed { field, problem: "the leaf is not followed by exactly its authority" })
+        .then_some(Drift::Malformed { field, problem: "the leaf is not followed by exactly its authority" })
 }
 
-fn wrong_issuer(leaf: &LeafFacts, generations: &Generations) -> Option<Reason> {
+fn wrong_issuer(leaf: &LeafFacts, generations: &Generations) -> Option<Drift> {
     let state = leaf.issuer.and_then(|version| generations.get(version)).map(|generation| generation.state);
     match state {
         Some(GenerationState::Signing | GenerationState::Retiring) => None,
-        Some(GenerationState::Published) | None => Some(Reason::WrongIssuer),
+        Some(GenerationState::Published) | None => Some(Drift::WrongIssuer),
     }
 }
 
-fn names_changed(leaf: &LeafFacts, spec: &LeafSpec) -> Option<Reason> {
+fn names_changed(leaf: &LeafFacts, spec: &LeafSpec) -> Option<Drift> {
     let what = if leaf.subject.as_ref() != Some(&spec.subject()) {
         "the subject"
     } else if leaf.uris != BTreeSet::from([spec.spiffe_id()]) {
@@ -191,13 +189,13 @@ fn names_changed(leaf: &LeafFacts, spec: &LeafSpec) -> Option<Reason> {
     } else {
         return None;
     };
-    Some(Reason::NamesChanged { what })
+    Some(Drift::NamesChanged { what })
 }
 
-fn expiring(leaf: &LeafFacts, spec: &LeafSpec, now: Timestamp) -> Option<Reason> {
+fn expiring(leaf: &LeafFacts, spec: &LeafSpec, now: Timestamp) -> Option<Drift> {
     let due = renewal(leaf, spec);
     let starts_later = leaf.validity.not_before > after(now, CLOCK_SKEW);
-    (now >= due || starts_later).then_some(Reason::Expiring { due })
+    (now >= due || starts_later).then_some(Drift::Expiring { due })
 }
 
 #[cfg(test)]
@@ -247,15 +245,15 @@ mod tests {
         }
     }
 
-    fn reason_of(leaf: Result<LeafFacts, Malformed>, at: Timestamp) -> Option<Reason> {
+    fn reason_of(leaf: Result<LeafFacts, Malformed>, at: Timestamp) -> Option<Drift> {
         let (trust, _) = trust_files(&TrustSources::default());
         let found = ObservedSecret::Present(Box::new(SecretFacts { leaf, trust: trust.files().clone() }));
         let (spec, generations) = (spec(), authority());
-        reissue_reason(&found, Wanted { spec: &spec, generations: &generations, trust: &trust }, at)
+        drift_of(&found, Wanted { spec: &spec, generations: &generations, trust: &trust }, at)
     }
 
     fn name_of(leaf: LeafFacts) -> &'static str {
-        reason_of(Ok(leaf), now()).map_or("none", |reason| reason.name())
+        reason_of(Ok(leaf), now()).map_or("none", |reason| reason.reason().as_str())
     }
 
     #[test]
@@ -290,11 +288,11 @@ mod tests {
             assert_eq!(name_of(changed.clone()), name, "{changed:?}");
         }
         let malformed = Malformed { field: "tls.key", problem: "missing" };
-        assert_eq!(reason_of(Err(malformed), now()).unwrap().name(), "Malformed");
+        assert_eq!(reason_of(Err(malformed), now()).unwrap().reason().as_str(), "Malformed");
         let (trust, _) = trust_files(&TrustSources::default());
         let (spec, generations) = (spec(), authority());
         let wanted = Wanted { spec: &spec, generations: &generations, trust: &trust };
-        assert_eq!(reissue_reason(&ObservedSecret::Missing, wanted, now()), Some(Reason::Missing));
+        assert_eq!(drift_of(&ObservedSecret::Missing, wanted, now()), Some(Drift::Missing));
     }
 
     #[test]
@@ -308,18 +306,18 @@ mod tests {
         let (found, generations) = (ObservedSecret::Present(Box::new(facts)), authority());
         let reason = |spec: &LeafSpec, at: Timestamp| {
             let wanted = Wanted { spec, generations: &generations, trust: &trust };
-            reissue_reason(&found, wanted, at).map(|reason| reason.name())
+            drift_of(&found, wanted, at).map(|reason| reason.reason())
         };
         let due = renewal(&leaf(), &wanted);
         assert_eq!(reason(&wanted, now()), None);
         assert_eq!(awaits_renewal(&leaf(), &wanted), [PendingName { name: name.clone(), from: due }]);
-        assert_eq!(reason(&wanted, due), Some("Expiring"));
-        let renewed = to_issue(&wanted, &Reason::Expiring { due }, &found);
+        assert_eq!(reason(&wanted, due), Some(Reason::Expiring));
+        let renewed = to_issue(&wanted, &Drift::Expiring { due }, &found);
         assert!(renewed.dns_names.contains(&name), "it is in the next certificate");
         // Whatever else is missing is issued at once, and that with it.
         wanted.dns_names.insert("sip.hospital.example".into());
-        assert_eq!(reason(&wanted, now()), Some("NamesChanged"));
-        let changed = to_issue(&wanted, &Reason::NamesChanged { what: "the DNS names" }, &found);
+        assert_eq!(reason(&wanted, now()), Some(Reason::NamesChanged));
+        let changed = to_issue(&wanted, &Drift::NamesChanged { what: "the DNS names" }, &found);
         assert!(changed.dns_names.contains(&name));
     }
 
@@ -338,15 +336,15 @@ mod tests {
         let reason = |leaf| {
             let facts = SecretFacts { leaf: Ok(leaf), trust: Default::default() };
             let found = ObservedSecret::Present(Box::new(facts));
-            reissue_reason(&found, wanted, now()).unwrap()
+            drift_of(&found, wanted, now()).unwrap()
         };
         let names = [
-            reason(LeafFacts { usage_as_built: false, ..all_wrong.clone() }).name(),
-            reason(all_wrong.clone()).name(),
-            reason(LeafFacts { key_matches: true, ..all_wrong.clone() }).name(),
-            reason(LeafFacts { key_matches: true, issuer: Some(2), ..all_wrong.clone() }).name(),
-            reason(LeafFacts { validity: all_wrong.validity, ..leaf() }).name(),
-            reason(leaf()).name(),
+            reason(LeafFacts { usage_as_built: false, ..all_wrong.clone() }).reason().as_str(),
+            reason(all_wrong.clone()).reason().as_str(),
+            reason(LeafFacts { key_matches: true, ..all_wrong.clone() }).reason().as_str(),
+            reason(LeafFacts { key_matches: true, issuer: Some(2), ..all_wrong.clone() }).reason().as_str(),
+            reason(LeafFacts { validity: all_wrong.validity, ..leaf() }).reason().as_str(),
+            reason(leaf()).reason().as_str(),
         ];
         assert_eq!(
             names,
@@ -360,7 +358,7 @@ mod tests {
         let (trust, _) = trust_files(&TrustSources::default());
         let leaf = Err(Malformed { field: "tls.key", problem: "missing" });
         let found = ObservedSecret::Present(Box::new(SecretFacts { leaf, trust: Default::default() }));
-        assert_eq!(trust_changed(&found, &trust).unwrap().name(), "TrustChanged");
+        assert_eq!(trust_changed(&found, &trust).unwrap().reason().as_str(), "TrustChanged");
         assert_eq!(trust_changed(&ObservedSecret::Missing, &trust), None);
     }
 
@@ -368,7 +366,7 @@ mod tests {
     fn renewal_is_due_at_its_moment_and_a_shorter_duration_brings_it_forward() {
         let due = renewal(&leaf(), &spec());
         assert_eq!(reason_of(Ok(leaf()), after(due, SignedDuration::from_secs(-1))), None);
-        assert_eq!(reason_of(Ok(leaf()), due), Some(Reason::Expiring { due }));
+        assert_eq!(reason_of(Ok(leaf()), due), Some(Drift::Expiring { due }));
         let short = LeafSpec {
             duration: SignedDuration::from_hours(48),
             renew_before: SignedDuration::from_hours(12),

@@ -196,7 +196,7 @@ impl Channel {
         let Some(signing) = self.generations.signing() else { return };
         let spec = self.spec().permitted_by(&signing.permitted_dns).0;
         let wanted = Wanted { spec: &spec, generations: &self.generations, trust: &trust };
-        let Some(mut reason) = reissue_reason(&self.found, wanted, now) else { return };
+        let Some(mut reason) = drift_of(&self.found, wanted, now) else { return };
         if self.issuances.admit(&reason, self.found.serial(), now).is_err() {
             let Some(only_trust) = reissue::trust_changed(&self.found, &trust) else { return };
             reason = only_trust;
@@ -219,7 +219,7 @@ impl Channel {
     fn issue(
         &mut self,
         spec: &LeafSpec,
-        reason: &Reason,
+        reason: &Drift,
         now: Timestamp,
         write: &mut impl FnMut() -> bool,
     ) -> Option<(LeafFacts, String, Validity)> {
@@ -230,8 +230,12 @@ impl Channel {
         if !write() {
             return None;
         }
-        let noted =
-            Issuance { serial: serial.clone(), at: now, reason: reason.name().into(), not_after: None };
+        let noted = Issuance {
+            serial: serial.clone(),
+            at: now,
+            reason: reason.reason().to_string(),
+            not_after: None,
+        };
         self.issuances = self.issuances.clone().noted(noted);
         self.generations = self.generations.clone().with_leaf(signing.version, validity.not_after);
         let leaf = LeafFacts {

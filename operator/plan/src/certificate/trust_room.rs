@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use subrosa_crds::Reason;
 
 use crate::{
     consent::{
@@ -107,7 +108,7 @@ pub fn fit(
 }
 
 /// The reason of what does not fit.
-pub const REASON: &str = "TrustTooLarge";
+pub const REASON: Reason = Reason::TrustTooLarge;
 
 fn size(party: &str, world: &World, now: Timestamp) -> Option<usize> {
     let party = world.parties.get(party).filter(|party| party_has_trust(party))?;

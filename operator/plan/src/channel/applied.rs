@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use subrosa_crds::names::ChannelRef;
+use subrosa_crds::{Reason, names::ChannelRef};
 
 use crate::{
     certificate::{CurrentCertificate, Observation, authority::PendingName},
@@ -150,11 +150,11 @@ pub enum HeldBy {
 impl HeldBy {
     /// The reason of the condition Served.
     #[must_use]
-    pub fn reason(self) -> &'static str {
+    pub fn reason(self) -> Reason {
         match self {
-            Self::InTheWay => "RestartHeld",
-            Self::Rollout => "RestartAwaitsRollout",
-            Self::Unready => "RestartAwaitsPods",
+            Self::InTheWay => Reason::RestartHeld,
+            Self::Rollout => Reason::RestartAwaitsRollout,
+            Self::Unready => Reason::RestartAwaitsPods,
         }
     }
 }

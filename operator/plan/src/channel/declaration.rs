@@ -9,7 +9,7 @@ use std::{cell::OnceCell, sync::Arc};
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    Channel, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain,
+    Channel, Reason, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain,
     names::{ChannelId, ChannelRef},
     period,
 };
@@ -23,14 +23,11 @@ use crate::{
     world::{PodFacts, World, domain, is_older, selector},
 };
 
-/// The reason where an older Channel has the same pods.
-pub const WORKLOAD_CONFLICT: &str = "WorkloadConflict";
-
 /// Why a Channel is Stalled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// A stable CamelCase word.
-    pub reason: &'static str,
+    /// Why, as one word.
+    pub reason: Reason,
     /// The field to change, such as `spec.dataClasses`.
     pub field: &'static str,
     /// What was found, what is expected, and the next step.
@@ -38,7 +35,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(reason: &'static str, field: &'static str, message: impl Into<String>) -> Self {
+    fn new(reason: Reason, field: &'static str, message: impl Into<String>) -> Self {
         Self { reason, field, message: message.into() }
     }
 }
@@ -60,7 +57,7 @@ pub fn governing<'a>(name: &ChannelRef, world: &'a World) -> Result<&'a Arc<Trus
     let label = world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.as_deref());
     let Some(label) = label else {
         return Err(Problem::new(
-            "NamespaceNotGoverned",
+            Reason::NamespaceNotGoverned,
             "metadata.namespace",
             format!(
                 "namespace {} belongs to no trust domain: ask who governs one to label it {TRUST_DOMAIN_LABEL}=<TrustDomain>",
@@ -70,7 +67,7 @@ pub fn governing<'a>(name: &ChannelRef, world: &'a World) -> Result<&'a Arc<Trus
     };
     world.domains.get(label).ok_or_else(|| {
         Problem::new(
-            "TrustDomainNotFound",
+            Reason::TrustDomainNotFound,
             "metadata.namespace",
             format!(
                 "namespace {} is labelled {TRUST_DOMAIN_LABEL}={label}, and there is no TrustDomain {label}: apply it, or correct the label",
@@ -94,7 +91,7 @@ pub fn check(
     let mut problems = Vec::new();
     if domain.metadata.deletion_timestamp.is_some() {
         problems.push(Problem::new(
-            "TrustDomainTerminating",
+            Reason::TrustDomainTerminating,
             "metadata.namespace",
             format!(
                 "TrustDomain {} is being deleted: nothing new is made or opened under it",
@@ -104,7 +101,7 @@ pub fn check(
     }
     if let Err(error) = domain::time_zone(domain) {
         problems.push(Problem::new(
-            "TimeZoneUnknown",
+            Reason::TimeZoneUnknown,
             "spec.timeZone",
             format!(
                 "TrustDomain {}: {error}; write an IANA name such as Europe/Amsterdam",
@@ -120,7 +117,7 @@ pub fn check(
         }
     };
     if let Some(message) = delivery::unavailable(channel, world) {
-        problems.push(Problem::new("PodCertificatesUnavailable", "spec.tls.delivery", message));
+        problems.push(Problem::new(Reason::PodCertificatesUnavailable, "spec.tls.delivery", message));
     }
     problems.extend(reserved(channel, name));
     problems.extend(conflicts(channel, name, world));
@@ -148,7 +145,7 @@ fn retention<'a>(
     let chosen = channel.spec.retention_policy.as_ref().or_else(|| allowed.first());
     let Some(chosen) = chosen else {
         return Err(Problem::new(
-            "RetentionPolicyNotFound",
+            Reason::RetentionPolicyNotFound,
             "spec.retentionPolicy",
             format!(
                 "TrustDomain {} allows no retention policy: ask who governs it to add one to its spec.retentionPolicies",
@@ -158,14 +155,14 @@ fn retention<'a>(
     };
     if !allowed.contains(chosen) {
         return Err(Problem::new(
-            "RetentionPolicyForbidden",
+            Reason::RetentionPolicyForbidden,
             "spec.retentionPolicy",
             format!("TrustDomain {} allows {}, not {chosen}", object_name(domain), allowed.join(", ")),
         ));
     }
     let Some(policy) = world.retention.get(chosen) else {
         return Err(Problem::new(
-            "RetentionPolicyNotFound",
+            Reason::RetentionPolicyNotFound,
             "spec.retentionPolicy",
             format!("there is no RetentionPolicy {chosen}: ask the compliance office to apply it"),
         ));
@@ -180,7 +177,7 @@ fn retention<'a>(
     if !unknown.is_empty() {
         let known: Vec<_> = policy.spec.classes.iter().map(|class| class.name.as_str()).collect();
         return Err(Problem::new(
-            "UnknownDataClass",
+            Reason::UnknownDataClass,
             "spec.dataClasses",
             format!(
                 "RetentionPolicy {chosen} has no class {}; it has {}",
@@ -208,7 +205,7 @@ fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem
     for (other_name, other) in siblings.filter(|(_, other)| is_older(other, channel)) {
         if let Some(pod) = shared(channel, other, own_pods) {
             problems.push(Problem::new(
-                WORKLOAD_CONFLICT,
+                Reason::WorkloadConflict,
                 "spec.workload.selector",
                 format!(
                     "Channel {other_name} selects {pod} too, and the older one keeps them: select different pods, or put both into one Channel"
@@ -218,14 +215,14 @@ fn conflicts(channel: &Channel, name: &ChannelRef, world: &World) -> Vec<Problem
         let account = channel.spec.workload.service_account_name.as_ref();
         if account.is_some() && account == other.spec.workload.service_account_name.as_ref() {
             problems.push(Problem::new(
-                "ServiceAccountConflict",
+                Reason::ServiceAccountConflict,
                 "spec.workload.serviceAccountName",
                 format!("Channel {other_name} has this ServiceAccount too, and the older one keeps it: give this workload one of its own"),
             ));
         }
         if secret == secret_name(other, other_name) {
             problems.push(Problem::new(
-                "SecretConflict",
+                Reason::SecretConflict,
                 "spec.tls.secretName",
                 format!("Channel {other_name} writes this Secret too, and the older one keeps it: choose another name"),
             ));
@@ -261,7 +258,7 @@ fn names(channel: &Channel, name: &ChannelRef, domain: &TrustDomain, world: &Wor
     (!outside.is_empty()).then(|| {
         let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
         Problem::new(
-            "DNSNameNotAllowed",
+            Reason::DNSNameNotAllowed,
             "spec.tls.dnsNames",
             format!(
                 "{} is not under certificateAuthority.allowedDNSSuffixes of TrustDomain {} ({allowed})",
@@ -287,7 +284,7 @@ fn common_name(
     (!leaf.common_name_permitted(&permitted)).then(|| {
         let permitted: Vec<_> = permitted.into_iter().collect();
         Problem::new(
-            "CommonNameNotAllowed",
+            Reason::CommonNameNotAllowed,
             "spec.tls.commonName",
             format!(
                 "{} reads as a DNS name and is not under {}: write a name without dots, such as {}",
@@ -314,7 +311,7 @@ fn times(channel: &Channel, domain: &TrustDomain, now: Timestamp) -> Option<Prob
     let leaf = period::duration(wanted).ok()?;
     (leaf.as_secs() > whole.as_secs() / 4).then(|| {
         Problem::new(
-            "DurationTooLong",
+            Reason::DurationTooLong,
             "spec.tls.duration",
             format!(
                 "{wanted} is more than a quarter of the authority's {text} (TrustDomain {} certificateAuthority.duration): write at most {}",
@@ -340,7 +337,7 @@ fn reserved(channel: &Channel, name: &ChannelRef) -> Option<Problem> {
     let declared = channel.spec.tls.as_ref()?.secret_name.as_ref()?;
     (*declared == reserved).then(|| {
         Problem::new(
-            "SecretConflict",
+            Reason::SecretConflict,
             "spec.tls.secretName",
             format!(
                 "{reserved} is the name of this Channel's Secret with trust files alone: choose another name"

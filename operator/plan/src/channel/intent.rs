@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use subrosa_crds::{Channel, names::ChannelRef};
+use subrosa_crds::{Channel, Reason, names::ChannelRef};
 
 use super::{Plan, Scope, closing, delivery};
 use crate::{
@@ -129,7 +129,7 @@ impl Plan {
             }
             let account = channel.spec.workload.service_account_name.as_deref().unwrap_or_default();
             return Err(Fault::new(
-                "ServiceAccountNotFound",
+                Reason::ServiceAccountNotFound,
                 format!(
                     "spec.workload.serviceAccountName: there is no ServiceAccount {account} in namespace {}: create it",
                     name.namespace
@@ -140,7 +140,7 @@ impl Plan {
         if !domain::withdraws_access(&self.domain) {
             let domain = self.domain.metadata.name.as_deref().unwrap_or_default();
             return Err(Fault::new(
-                "TrustDomainPending",
+                Reason::TrustDomainPending,
                 format!("TrustDomain {domain} is being prepared: its access is given after that"),
             ));
         }

@@ -1,6 +1,7 @@
 mod fence;
 
 use serde_json::{Value, json};
+use subrosa_crds::Reason;
 
 use super::*;
 use crate::record::channel::Withdrawal;
@@ -97,7 +98,7 @@ fn while_stalled_what_was_open_stays_and_nothing_new_opens() {
     let scene = before.channel("cc-front/voice", voice(bad));
     let plan = scene.plan_with("cc-front/voice", Some(&record));
     let Scope::Stalled(problems) = &plan.scope else { panic!("{:?}", plan.scope) };
-    assert_eq!(problems[0].reason, "UnknownDataClass");
+    assert_eq!(problems[0].reason, Reason::UnknownDataClass);
     assert!(plan.declaration.is_none() && plan.keys.is_empty());
     assert_eq!(plan.open(), both());
     let held = plan.connections.iter().find(|one| one.name == "ivr-too").unwrap();
@@ -169,7 +170,7 @@ fn a_namespace_that_lost_its_label_is_frozen_under_the_domain_it_had() {
         let problem = plan_error(&scene, None);
         assert_eq!(
             problem.reason,
-            if label.is_some() { "TrustDomainNotFound" } else { "NamespaceNotGoverned" }
+            if label.is_some() { Reason::TrustDomainNotFound } else { Reason::NamespaceNotGoverned }
         );
         let mut lost = record.clone();
         lost.trust_domain = "also-gone".into();

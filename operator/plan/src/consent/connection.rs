@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    Channel, ExternalParty, TrustDomain,
+    Channel, ExternalParty, Reason, TrustDomain,
     channel::{Peer, PeerKind},
     common::PortRange,
     external_party::PartyTlsMode,
@@ -54,18 +54,39 @@ pub enum State {
 }
 
 impl State {
+    const ALL: [Self; 8] = [
+        Self::Open,
+        Self::AwaitingConsent,
+        Self::ListenerMismatch,
+        Self::NotFound,
+        Self::Refused,
+        Self::AgreementExpired,
+        Self::Closing,
+        Self::Closed,
+    ];
+
+    /// The state that status shows as this word; none where this release does not know it.
+    pub fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// The reason of the condition Connected where this connection is the first that is not open.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Open => Reason::Open,
+            Self::AwaitingConsent => Reason::AwaitingConsent,
+            Self::ListenerMismatch => Reason::ListenerMismatch,
+            Self::NotFound => Reason::NotFound,
+            Self::Refused => Reason::Refused,
+            Self::AgreementExpired => Reason::AgreementExpired,
+            Self::Closing => Reason::Closing,
+            Self::Closed => Reason::Closed,
+        }
+    }
+
     /// As status shows it.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "Open",
-            Self::AwaitingConsent => "AwaitingConsent",
-            Self::ListenerMismatch => "ListenerMismatch",
-            Self::NotFound => "NotFound",
-            Self::Refused => "Refused",
-            Self::AgreementExpired => "AgreementExpired",
-            Self::Closing => "Closing",
-            Self::Closed => "Closed",
-        }
+        self.reason().as_str()
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{Timestamp, civil::Date};
-use subrosa_crds::{Channel, TrustDomain};
+use subrosa_crds::{Channel, Reason, TrustDomain};
 
 use crate::{
     record::extra_trust::ExtraTrustKey,
@@ -73,7 +73,7 @@ fn state(key: &ExtraTrustKey, expires: &str, today: Date, world: &World, now: Ti
     // The schema checks the digits, not the calendar: 2027-02-31 passes it.
     let Ok(last) = expires.parse::<Date>() else {
         let message = format!("{field}.expires: {expires:?} is no day of the calendar; write YYYY-MM-DD");
-        return refused("InvalidDate", message);
+        return refused(Reason::InvalidDate, message);
     };
     if last < today {
         return TrustState::Ended;

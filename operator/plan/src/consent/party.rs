@@ -1,7 +1,7 @@
 //! Whether an external party may be connected with today.
 
 use jiff::{Timestamp, civil::Date};
-use subrosa_crds::{ExternalParty, TrustDomain, external_party::PartyRole};
+use subrosa_crds::{ExternalParty, Reason, TrustDomain, external_party::PartyRole};
 
 use crate::world::{World, bundle, domain};
 
@@ -32,8 +32,8 @@ pub enum Standing {
     },
     /// The party itself is declared wrongly.
     Invalid {
-        /// A stable word.
-        reason: &'static str,
+        /// Why, as one word.
+        reason: Reason,
         /// The field.
         field: String,
         /// What is wrong and what to write instead.
@@ -63,7 +63,7 @@ pub fn judge(party: &ExternalParty, domain: &TrustDomain, world: &World, now: Ti
         // The schema checks the digits, not the calendar: 2027-02-31 passes it.
         let Ok(until) = until.parse::<Date>() else {
             return Standing::Invalid {
-                reason: "InvalidDate",
+                reason: Reason::InvalidDate,
                 field: "spec.agreements".into(),
                 message: format!("{what}: {until:?} is no day of the calendar; write YYYY-MM-DD"),
             };
@@ -97,7 +97,7 @@ fn missing_agreement(party: &ExternalParty, domain: &TrustDomain) -> Option<Stan
 fn invalid(party: &ExternalParty, domain: &TrustDomain, world: &World, now: Timestamp) -> Option<Standing> {
     if let Some((range, why)) = forbidden_range(party, domain) {
         return Some(Standing::Invalid {
-            reason: "ForbiddenAddress",
+            reason: Reason::ForbiddenAddress,
             field: "spec.addresses.cidrs".into(),
             message: format!("{range} {why}; write only the party's own public ranges"),
         });

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use subrosa_crds::{Channel, channel::Delivery, names::ChannelRef};
+use subrosa_crds::{Channel, Reason, channel::Delivery, names::ChannelRef};
 
 use crate::{
     certificate::{LeafSpec, secrets::declared_delivery},
@@ -114,7 +114,7 @@ pub fn validity(spec: &LeafSpec, authority: Validity, now: Timestamp) -> Result<
              certificateAuthority.duration of the TrustDomain, or let the next generation take over",
             authority.not_before, authority.not_after
         );
-        return Err(Refusal { reason: "AuthorityNotValid", message });
+        return Err(Refusal { reason: Reason::AuthorityNotValid, message });
     }
     Ok(validity)
 }
@@ -130,7 +130,7 @@ pub fn renewal(spec: &LeafSpec, validity: Validity) -> Timestamp {
 
 fn in_secret(request: &Request, name: &ChannelRef, plan: &Plan) -> Refusal {
     Refusal::new(
-        "DeliveredInSecret",
+        Reason::DeliveredInSecret,
         format!(
             "{} delivers its certificate in Secret {}: set its tls.delivery to PodCertificate and delete pod {}, or mount the Secret",
             titled(name),
@@ -142,7 +142,7 @@ fn in_secret(request: &Request, name: &ChannelRef, plan: &Plan) -> Refusal {
 
 fn not_in_force(name: &ChannelRef) -> Refusal {
     Refusal::new(
-        "ChannelNotInForce",
+        Reason::ChannelNotInForce,
         format!(
             "{} is Stalled or its namespace frozen, and no pod of it was given a certificate before: see its conditions; what waits is \
              answered once they are mended",
@@ -155,7 +155,7 @@ fn wrong_account(request: &Request, channel: &Channel, name: &ChannelRef) -> Opt
     let account = channel.spec.workload.service_account_name.as_ref()?;
     (*account != request.service_account).then(|| {
         Refusal::new(
-            "ServiceAccountMismatch",
+            Reason::ServiceAccountMismatch,
             format!(
                 "pod {} runs as ServiceAccount {}, and {} is the workload of {account}: set serviceAccountName of the pod to {account}, or \
                  correct workload.serviceAccountName of the Channel, then delete the pod to have it made again",
@@ -170,7 +170,7 @@ fn wrong_account(request: &Request, channel: &Channel, name: &ChannelRef) -> Opt
 fn annotated(request: &Request) -> Refusal {
     let names: Vec<_> = request.annotations.iter().map(String::as_str).collect();
     Refusal::new(
-        "InvalidUnverifiedUserAnnotations",
+        Reason::InvalidUnverifiedUserAnnotations,
         format!(
             "this signer knows no userAnnotations: take {} out of the pod's podCertificate source; what a certificate says is declared in \
              the Channel",
@@ -185,7 +185,7 @@ fn wrong_key(found: Option<&RequestedKey>, wanted: KeyAlgorithm, name: &ChannelR
         None => "another",
     };
     Refusal::new(
-        "UnsupportedKeyType",
+        Reason::UnsupportedKeyType,
         format!(
             "{} asks for {} keys (tls.keyAlgorithm), and this is {has}: write keyType: {} in the pod's podCertificate source",
             titled(name),

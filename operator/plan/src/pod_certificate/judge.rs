@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use subrosa_crds::{Channel, names::ChannelRef};
+use subrosa_crds::{Channel, Reason, names::ChannelRef};
 
 use super::{Refusal, RequestAnswer, answer, of_channel, renewal, tidied, validity};
 use crate::{
@@ -133,7 +133,7 @@ impl Owner<'_> {
 
     fn validated(&self, spec: &LeafSpec, issuer: Issuer<'_>, now: Timestamp) -> Result<Validity, Refusal> {
         spec.validate().map_err(|problem| {
-            Refusal::new("CertificateRefused", format!("Channel {}: {problem}", self.name))
+            Refusal::new(Reason::CertificateRefused, format!("Channel {}: {problem}", self.name))
         })?;
         validity(spec, issuer.validity, now)
     }

@@ -1,6 +1,7 @@
 //! How many certificates a pod is given in an hour, and with which names.
 
 use jiff::Timestamp;
+use subrosa_crds::Reason;
 
 use super::Refusal;
 use crate::{
@@ -48,7 +49,7 @@ impl PodCertificates {
                     "{MOST_PODS} pods of this Channel were given a certificate within the hour or still run: wait, or divide the workload \
                      among several Channels"
                 );
-                Err((after(now, WINDOW), Refusal { reason: "IssuanceLimited", message }))
+                Err((after(now, WINDOW), Refusal { reason: Reason::IssuanceLimited, message }))
             };
         };
         // A record from further in the future than the window was made by a wrong clock and does not count.
@@ -60,7 +61,7 @@ impl PodCertificates {
                     "this pod was given {LIMIT} certificates within an hour: nothing more before {until}; see why its kubelet asks so often, \
                      or mount one volume with a certificate instead of several"
                 );
-                Err((until, Refusal { reason: "IssuanceLimited", message }))
+                Err((until, Refusal { reason: Reason::IssuanceLimited, message }))
             }
             _ => Ok(()),
         }

@@ -21,7 +21,7 @@ pub use answer::{RequestAnswer, answer, renewal, validity};
 pub use judge::{Issuer, Judged, Owner, ToIssue};
 
 use jiff::{SignedDuration, Timestamp};
-use subrosa_crds::{Channel, names::ChannelRef};
+use subrosa_crds::{Channel, Reason, names::ChannelRef};
 
 use crate::{
     certificate::secrets,
@@ -39,14 +39,14 @@ pub const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 /// Why a request is denied, or waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// A stable CamelCase word; the API server's own where it has one.
-    pub reason: &'static str,
+    /// Why, as one word; the API server's own where it has one.
+    pub reason: Reason,
     /// What is so, and the next step.
     pub message: String,
 }
 
 impl Refusal {
-    fn new(reason: &'static str, message: impl Into<String>) -> Self {
+    fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 }
@@ -69,13 +69,13 @@ pub fn responder(namespace: &str, request: &Request, world: &World, now: Timesta
     let pod = pods.and_then(|pods| pods.get(&request.pod)).filter(|pod| pod.uid == request.pod_uid);
     let refusal = match pod {
         None => Refusal::new(
-            "PodNotFound",
+            Reason::PodNotFound,
             format!("there is no pod {namespace}/{} with UID {}", request.pod, request.pod_uid),
         ),
         Some(pod) => match owner(namespace, pod, world) {
             Some(channel) => return Responder::Of(channel),
             None => Refusal::new(
-                "NoChannel",
+                Reason::NoChannel,
                 format!(
                     "no Channel in namespace {namespace} selects pod {}: apply one whose workload.selector does, with tls.delivery: \
                      PodCertificate, then delete the pod to have it made again",

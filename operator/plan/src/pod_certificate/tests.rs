@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use subrosa_crds::channel::Delivery;
+use subrosa_crds::{Reason, channel::Delivery};
 
 use super::*;
 use crate::{
@@ -83,7 +83,7 @@ fn a_pod_that_is_not_there_or_another_of_its_name_is_waited_for_and_then_denied(
     let another = Request { pod_uid: "uid-of-before".into(), ..request("voice-0") };
     for wrong in [request("voice-1"), another] {
         assert_eq!(responder_at(&scene(), &wrong, now()), Responder::Wait(later(30)));
-        assert_eq!(denied(responder_at(&scene(), &wrong, later(30))).reason, "PodNotFound");
+        assert_eq!(denied(responder_at(&scene(), &wrong, later(30))).reason, Reason::PodNotFound);
     }
 }
 
@@ -92,7 +92,7 @@ fn a_pod_of_no_channel_is_told_what_to_apply() {
     let scene = pod(scene(), "stranger", "stranger");
     assert_eq!(responder_at(&scene, &request("stranger"), now()), Responder::Wait(later(30)));
     let refusal = denied(responder_at(&scene, &request("stranger"), later(31)));
-    assert_eq!(refusal.reason, "NoChannel");
+    assert_eq!(refusal.reason, Reason::NoChannel);
     assert!(
         refusal.message.contains("stranger") && refusal.message.contains("PodCertificate"),
         "{refusal:?}"
@@ -206,7 +206,7 @@ fn a_denial_stands_only_by_what_the_api_server_says() {
     let voice = named("cc-front/voice");
     let stale = Scene::new();
     let request = request("voice-0");
-    assert_eq!(denied(responder_at(&stale, &request, later(31))).reason, "PodNotFound");
+    assert_eq!(denied(responder_at(&stale, &request, later(31))).reason, Reason::PodNotFound);
     let holds = |judged: Option<&Channel>, fresh: &Scene| {
         let judged = judged.map(|channel| (&voice, channel));
         stands("cc-front", &request, judged, fresh, later(31))
@@ -252,7 +252,7 @@ fn what_is_wrong_with_the_pod_is_denied_and_says_what_to_write() {
         ),
     ] {
         let refusal = refused(answered(&scene(), &wrong, None, later(31)));
-        assert_eq!(refusal.reason, reason);
+        assert_eq!(refusal.reason.as_str(), reason);
         assert!(refusal.message.contains(says), "{refusal:?}");
     }
 }
@@ -271,7 +271,7 @@ fn what_the_channel_may_yet_declare_is_waited_for() {
     }
     // What no Channel can make good is not.
     let never = Request { key: None, ..request("voice-0") };
-    assert_eq!(refused(answered(&scene(), &never, None, now())).reason, "UnsupportedKeyType");
+    assert_eq!(refused(answered(&scene(), &never, None, now())).reason, Reason::UnsupportedKeyType);
 }
 
 /// What is declared and not in force denies nothing: it may be corrected, and the pod cannot be.
@@ -280,21 +280,21 @@ fn an_edit_that_is_not_followed_denies_nobody() {
     let before = record(&["uid-of-another"], at("2026-11-22T00:00:00Z"));
     let waits = answered(&stalled(), &request("voice-0"), Some(&before), later(3600));
     assert!(
-        matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == "ServiceAccountMismatch"),
+        matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == Reason::ServiceAccountMismatch),
         "{waits:?}"
     );
     let edit = json!({"tls": {"keyAlgorithm": "ECDSA-P384", "dnsNames": ["bank.example"]}});
     let scene = scene().channel("cc-front/voice", delivered(edit));
     let waits = answered(&scene, &request("voice-0"), Some(&before), later(3600));
     assert!(
-        matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == "UnsupportedKeyType"),
+        matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == Reason::UnsupportedKeyType),
         "{waits:?}"
     );
     // It was delivered in a Secret so far, and the edit to PodCertificate is not followed yet.
     let never = PodCertificates { in_force: false, ..PodCertificates::default() };
     let waits = answered(&stalled(), &request("voice-0"), Some(&never), later(3600));
     assert!(
-        matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == "ChannelNotInForce"),
+        matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == Reason::ChannelNotInForce),
         "{waits:?}"
     );
 }
@@ -313,7 +313,7 @@ fn a_channel_that_delivers_in_a_secret_denies_new_pods_and_renews_those_that_hav
     let early = answered(&scene, &request("voice-0"), None, now());
     assert!(matches!(early, RequestAnswer::Wait(Some(until), _) if until == later(30)), "{early:?}");
     let refusal = refused(answered(&scene, &request("voice-0"), None, later(31)));
-    assert_eq!(refusal.reason, "DeliveredInSecret");
+    assert_eq!(refusal.reason, Reason::DeliveredInSecret);
     assert!(refusal.message.contains("Secret sip"), "{refusal:?}");
     let before = record(&["uid-voice-0"], at("2026-11-22T00:00:00Z"));
     issued(answered(&scene, &request("voice-0"), Some(&before), later(31)));
@@ -340,7 +340,7 @@ fn a_stalled_channel_that_never_gave_one_lets_wait() {
     for record in [None, Some(&PodCertificates { in_force: true, ..PodCertificates::default() })] {
         let waits = answered(&scene, &request("voice-0"), record, later(3600));
         assert!(
-            matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == "ChannelNotInForce"),
+            matches!(&waits, RequestAnswer::Wait(None, refusal) if refusal.reason == Reason::ChannelNotInForce),
             "{waits:?}"
         );
     }
@@ -383,7 +383,10 @@ fn an_edit_that_is_not_followed_changes_no_delivery() {
 #[test]
 fn a_pod_keeps_the_key_type_it_began_with() {
     let scene = scene().channel("cc-front/voice", delivered(json!({"tls": {"keyAlgorithm": "ECDSA-P384"}})));
-    assert_eq!(refused(answered(&scene, &request("voice-0"), None, later(31))).reason, "UnsupportedKeyType");
+    assert_eq!(
+        refused(answered(&scene, &request("voice-0"), None, later(31))).reason,
+        Reason::UnsupportedKeyType
+    );
     let before = record(&["uid-voice-0"], at("2026-11-22T00:00:00Z"));
     let spec = issued(answered(&scene, &request("voice-0"), Some(&before), now()));
     assert_eq!(spec.key_algorithm, KeyAlgorithm::EcdsaP256);
@@ -401,7 +404,7 @@ fn each_pod_has_three_an_hour_and_fifty_pods_do_not_share_them() {
         }
     }
     let (until, refusal) = all.admit("uid-7", later(30 * 60)).unwrap_err();
-    assert_eq!((until, refusal.reason), (later(3600), "IssuanceLimited"));
+    assert_eq!((until, refusal.reason), (later(3600), Reason::IssuanceLimited));
     assert_eq!(all.admit("uid-7", until), Ok(()), "the wait ends by itself");
     assert_eq!(all.admit("uid-of-another", later(30 * 60)), Ok(()));
     assert_eq!(all.pods["uid-7"].at.len(), 3);
@@ -446,7 +449,7 @@ fn the_record_is_bounded_and_forgets_pods_that_ended() {
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     let full = record(&many, now());
     let (until, refusal) = full.admit("one-more", now()).unwrap_err();
-    assert_eq!((until, refusal.reason), (later(3600), "IssuanceLimited"));
+    assert_eq!((until, refusal.reason), (later(3600), Reason::IssuanceLimited));
     assert_eq!(full.admit("uid-3", later(3600)), Ok(()), "those on record renew");
     let running = BTreeSet::from(["uid-3"]);
     assert_eq!(full.clone().tidied(&running, later(3599)).pods.len(), MOST_PODS, "they count for an hour");
@@ -481,7 +484,7 @@ fn the_validity_fits_the_api_servers_rules() {
     let begins = authority("2026-11-22T12:00:01Z", "2027-11-01T00:00:00Z");
     let short = authority("2026-11-22T11:59:00Z", "2026-11-22T15:00:00Z");
     for wrong in [ending, begins, short] {
-        assert_eq!(validity(&hour, wrong, now()).unwrap_err().reason, "AuthorityNotValid", "{wrong:?}");
+        assert_eq!(validity(&hour, wrong, now()).unwrap_err().reason, Reason::AuthorityNotValid, "{wrong:?}");
     }
 }
 
@@ -491,7 +494,9 @@ fn a_cluster_without_such_requests_stalls_who_asks_for_them_and_nobody_else() {
     for (served, expected) in [(None, false), (Some(true), false), (Some(false), true)] {
         scene.world.pod_certificates = served;
         let unavailable = match scene.plan("cc-front/voice").scope {
-            Scope::Stalled(problems) => problems.iter().any(|one| one.reason == "PodCertificatesUnavailable"),
+            Scope::Stalled(problems) => {
+                problems.iter().any(|one| one.reason == Reason::PodCertificatesUnavailable)
+            }
             _ => false,
         };
         assert_eq!(unavailable, expected, "{served:?}");

@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use subrosa_crds::Reason;
 
 use super::*;
 use crate::{
@@ -92,7 +93,7 @@ fn nothing_is_asked_without_probes_a_listener_or_a_certificate() {
     let mut off = scene(json!({})).pod_with("cc-data/db-0", pod(1));
     assert!(asked(&off).is_some());
     let asked_with = |applied: Applied| targets(off.get(DB), &named(DB), &off.plan(DB), &applied, &off);
-    let sealed = || Fault::new("VaultSealed", "unseal it");
+    let sealed = || Fault::new(Reason::VaultSealed, "unseal it");
     assert_eq!(asked_with(Applied { record: Err(sealed()), ..applied(&off) }), None);
     let useless = LeafFacts { key_matches: false, ..leaf() };
     assert_eq!(asked_with(Applied { observed: useless.into(), ..applied(&off) }), None);

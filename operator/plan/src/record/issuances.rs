@@ -2,14 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use subrosa_crds::Reason;
 
 /// How many issuances an object may have in one [`WINDOW`].
 pub const LIMIT: usize = 3;
 /// The window of the limit.
 pub const WINDOW: SignedDuration = SignedDuration::from_hours(1);
-
-/// The reason of an issuance for other names or another key algorithm: somebody wanted it, nothing was undone.
-pub const FOR_NAMES: &str = "NamesChanged";
 
 /// One issuance, noted in the record before anything is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +28,7 @@ impl Issuance {
     /// Whether it was for other names or another key algorithm.
     #[must_use]
     pub fn is_for_names(&self) -> bool {
-        self.reason == FOR_NAMES
+        Reason::read(&self.reason) == Some(Reason::NamesChanged)
     }
 }
 

@@ -13,12 +13,18 @@ use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use subrosa_crds::Reason;
 
 use super::channel::ChannelRecord;
 
 /// The reasons of Events that are kept until they were told.
-pub const KEPT: [&str; 5] =
-    ["AccessWithdrawn", "AuthorityChanged", "ConnectionClosed", "OpeningWithdrawn", "TrustWithdrawn"];
+pub const KEPT: [Reason; 5] = [
+    Reason::AccessWithdrawn,
+    Reason::AuthorityChanged,
+    Reason::ConnectionClosed,
+    Reason::OpeningWithdrawn,
+    Reason::TrustWithdrawn,
+];
 
 /// How much is kept at the most; the oldest goes first, and is counted.
 pub const MOST: usize = 16;
@@ -59,7 +65,7 @@ impl News {
 pub fn keep(
     before: Option<&ChannelRecord>,
     record: &mut ChannelRecord,
-    news: &mut Vec<(&'static str, String)>,
+    news: &mut Vec<(Reason, String)>,
     told: &BTreeSet<String>,
     now: Timestamp,
 ) {
@@ -77,7 +83,7 @@ pub fn keep(
             return true;
         }
         let note = note.chars().take(LONGEST).collect();
-        record.tell.push(News { reason: (*reason).to_owned(), at: now, note });
+        record.tell.push(News { reason: reason.as_str().to_owned(), at: now, note });
         false
     });
     let surplus = record.tell.len().saturating_sub(MOST);
@@ -100,8 +106,8 @@ mod tests {
         ChannelRecord::new(named("cc-front/voice"), "uid", "oosterlinde")
     }
 
-    fn closed(name: &str) -> (&'static str, String) {
-        ("ConnectionClosed", format!("Egress {name}"))
+    fn closed(name: &str) -> (Reason, String) {
+        (Reason::ConnectionClosed, format!("Egress {name}"))
     }
 
     fn later(minutes: i64) -> Timestamp {
@@ -111,10 +117,10 @@ mod tests {
     #[test]
     fn news_of_a_change_are_written_with_it_and_leave_when_they_were_told() {
         let (before, mut told) = (record(), BTreeSet::new());
-        let mut news = vec![closed("db"), ("CertificateIssued", "Expiring".to_owned())];
+        let mut news = vec![closed("db"), (Reason::CertificateIssued, "Expiring".to_owned())];
         let mut after = ChannelRecord { namespace_uid: "other".into(), ..before.clone() };
         keep(Some(&before), &mut after, &mut news, &told, now());
-        assert_eq!(news, [("CertificateIssued", "Expiring".to_owned())], "told, and not kept");
+        assert_eq!(news, [(Reason::CertificateIssued, "Expiring".to_owned())], "told, and not kept");
         assert_eq!(after.tell.len(), 1);
         // Nothing else changes: it stays, told or not, and is no reason to write.
         let kept = after.clone();

@@ -2,14 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
-    Channel,
+    Channel, Reason,
     channel::{Reload, WorkloadRef},
     names::ChannelRef,
 };
 
 use crate::{
-    certificate::Reason,
-    channel::{Plan, Scope, applied::Applied, declaration::WORKLOAD_CONFLICT},
+    channel::{Plan, Scope, applied::Applied},
     probe::{self, Whose},
     record::{channel::ChannelRecord, issuances::Issuance},
     world::{
@@ -99,7 +98,7 @@ pub fn due<'a>(
 /// Whether another Channel has the pods: then it is not this one's to restart them.
 fn contested(plan: &Plan) -> bool {
     match &plan.scope {
-        Scope::Stalled(problems) => problems.iter().any(|problem| problem.reason == WORKLOAD_CONFLICT),
+        Scope::Stalled(problems) => problems.iter().any(|problem| problem.reason == Reason::WorkloadConflict),
         Scope::Full | Scope::Audit | Scope::Frozen => false,
     }
 }
@@ -110,7 +109,7 @@ fn changed_at(serial: &str, record: &ChannelRecord) -> Option<Timestamp> {
     let this = issued.iter().position(|one| one.serial == serial);
     match (this, this.and_then(|at| issued.get(at))) {
         // A Secret that was missing had no predecessor, unless one is on record.
-        (Some(0), Some(first)) if first.reason == Reason::Missing.name() => None,
+        (Some(0), Some(first)) if Reason::read(&first.reason) == Some(Reason::Missing) => None,
         (_, Some(issuance)) => Some(issuance.at),
         // It is older than the record, so others came after it and never reached the Secret.
         (_, None) => None,

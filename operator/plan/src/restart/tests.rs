@@ -1,6 +1,9 @@
 use jiff::SignedDuration;
 use serde_json::json;
-use subrosa_crds::channel::{WorkloadKind, WorkloadRef};
+use subrosa_crds::{
+    Reason,
+    channel::{WorkloadKind, WorkloadRef},
+};
 
 use super::*;
 use crate::testing::{self, labels, now, read};
@@ -122,18 +125,21 @@ fn a_hold_says_what_for_and_until_when() {
     let named = named();
     let hour = due(&named).since + SignedDuration::from_hours(1);
     let some = held_by(judged(&ready(2), &[]));
-    assert_eq!((some.by, some.by.reason(), some.until), (HeldBy::Unready, "RestartAwaitsPods", Some(hour)));
+    assert_eq!(
+        (some.by, some.by.reason(), some.until),
+        (HeldBy::Unready, Reason::RestartAwaitsPods, Some(hour))
+    );
     assert!(some.message.contains(&format!("until {hour}")), "{some:?}");
     let rollout = Progress { updated: 1, ..settled().progress };
     let rollout = WorkloadFacts { progress: rollout, ..settled() };
     let awaited = held_by(judged(&rollout, &[]));
     assert_eq!(
         (awaited.by, awaited.by.reason(), awaited.until),
-        (HeldBy::Rollout, "RestartAwaitsRollout", Some(hour))
+        (HeldBy::Rollout, Reason::RestartAwaitsRollout, Some(hour))
     );
     // Somebody has to do something: no end is promised.
     let paused = held_by(judged(&WorkloadFacts { paused: true, ..settled() }, &[]));
-    assert_eq!((paused.by.reason(), paused.until), ("RestartHeld", None));
+    assert_eq!((paused.by.reason(), paused.until), (Reason::RestartHeld, None));
 
     let at = |now, workload: &WorkloadFacts| step(&channel(), &due(&named), Some(workload), &[], now);
     let early = hour - SignedDuration::from_secs(1);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, civil::Date};
 use subrosa_crds::{
-    ExternalParty, ExternalPartyStatus, TrustDomain,
+    ExternalParty, ExternalPartyStatus, Reason, TrustDomain,
     condition::{self, Truth, Verdict},
 };
 
@@ -92,14 +92,14 @@ fn severity(standing: &Standing) -> u8 {
 fn no_domain() -> Vec<Verdict> {
     let message = "there is no TrustDomain in which this party could be judged: apply one";
     vec![
-        Verdict::new(condition::READY, Truth::False, "NoTrustDomain", message),
-        Verdict::new(condition::AGREEMENTS_VALID, Truth::Unknown, "NoTrustDomain", message),
+        Verdict::new(condition::READY, Truth::False, Reason::NoTrustDomain, message),
+        Verdict::new(condition::AGREEMENTS_VALID, Truth::Unknown, Reason::NoTrustDomain, message),
     ]
 }
 
 fn verdicts(domain: &TrustDomain, standing: &Standing, now: Timestamp) -> Vec<Verdict> {
-    let ready = |truth, reason: &str, message: &str| Verdict::new(condition::READY, truth, reason, message);
-    let agreements = |truth, reason: &str, message: &str| {
+    let ready = |truth, reason: Reason, message: &str| Verdict::new(condition::READY, truth, reason, message);
+    let agreements = |truth, reason: Reason, message: &str| {
         Verdict::new(condition::AGREEMENTS_VALID, truth, reason, message)
     };
     match standing {
@@ -111,23 +111,23 @@ fn verdicts(domain: &TrustDomain, standing: &Standing, now: Timestamp) -> Vec<Ve
                         "{what} is valid until {on}, {days} more days: renew it, or every connection closes the day after"
                     );
                     vec![
-                        ready(Truth::True, "InForce", "connections that both ends declare are open"),
-                        agreements(Truth::True, "AgreementExpiring", &message),
+                        ready(Truth::True, Reason::InForce, "connections that both ends declare are open"),
+                        agreements(Truth::True, Reason::AgreementExpiring, &message),
                     ]
                 }
                 Some((_, on, what)) => vec![
-                    ready(Truth::True, "InForce", "connections that both ends declare are open"),
+                    ready(Truth::True, Reason::InForce, "connections that both ends declare are open"),
                     agreements(
                         Truth::True,
-                        "AgreementsValid",
+                        Reason::AgreementsValid,
                         &format!("the first to end is {what}, valid until {on}"),
                     ),
                 ],
                 None => vec![
-                    ready(Truth::True, "InForce", "connections that both ends declare are open"),
+                    ready(Truth::True, Reason::InForce, "connections that both ends declare are open"),
                     agreements(
                         Truth::True,
-                        "NoneNeeded",
+                        Reason::NoneNeeded,
                         "no agreement is declared, and none is needed for this role",
                     ),
                 ],
@@ -138,8 +138,8 @@ fn verdicts(domain: &TrustDomain, standing: &Standing, now: Timestamp) -> Vec<Ve
                 "{what} was valid until {on}: every connection is closed; renew it and set validUntil"
             );
             vec![
-                ready(Truth::False, "AgreementExpired", &message),
-                agreements(Truth::False, "AgreementExpired", &message),
+                ready(Truth::False, Reason::AgreementExpired, &message),
+                agreements(Truth::False, Reason::AgreementExpired, &message),
             ]
         }
         Standing::Missing { agreement, basis } => {
@@ -147,15 +147,15 @@ fn verdicts(domain: &TrustDomain, standing: &Standing, now: Timestamp) -> Vec<Ve
                 "a Processor needs a {agreement} ({basis}): add {{type: {agreement}, validUntil: …}} to spec.agreements"
             );
             vec![
-                ready(Truth::False, "AgreementMissing", &message),
-                agreements(Truth::False, "AgreementMissing", &message),
+                ready(Truth::False, Reason::AgreementMissing, &message),
+                agreements(Truth::False, Reason::AgreementMissing, &message),
             ]
         }
         Standing::Invalid { reason, field, message } => {
             let message = format!("{field}: {message}");
             vec![
-                ready(Truth::False, reason, &message),
-                agreements(Truth::Unknown, "NotJudged", "the party is declared wrongly: see Stalled"),
+                ready(Truth::False, *reason, &message),
+                agreements(Truth::Unknown, Reason::NotJudged, "the party is declared wrongly: see Stalled"),
                 Verdict::new(condition::STALLED, Truth::True, *reason, message),
             ]
         }

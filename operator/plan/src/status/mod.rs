@@ -1,5 +1,7 @@
 //! What the status of each kind says.
 
+use subrosa_crds::Reason;
+
 pub mod channel;
 pub mod external_party;
 pub mod retention_policy;
@@ -7,8 +9,8 @@ pub mod trust_domain;
 
 /// Reason and message while not every key of a trust domain was looked at within a day: how those from before are now,
 /// nobody knows.
-const KEYS_UNSEEN: (&str, &str) = (
-    "KeysUnseen",
+const KEYS_UNSEEN: (Reason, &str) = (
+    Reason::KeysUnseen,
     "not every key of this trust domain was looked at within the last day: whether the older ones are as they should be is \
      known once the operator has looked at each",
 );

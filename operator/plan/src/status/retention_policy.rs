@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    RetentionPolicy, RetentionPolicyStatus, condition,
+    Reason, RetentionPolicy, RetentionPolicyStatus, condition,
     condition::{Truth, Verdict},
 };
 
@@ -13,12 +13,12 @@ pub fn status(policy: &RetentionPolicy, world: &World, now: Timestamp) -> Retent
     let problems = problems(policy, world, now);
     let verdicts = if problems.is_empty() {
         let message = "every class can be kept as declared";
-        vec![Verdict::new(condition::READY, Truth::True, "Consistent", message)]
+        vec![Verdict::new(condition::READY, Truth::True, Reason::Consistent, message)]
     } else {
         let message = problems.into_iter().collect::<Vec<_>>().join("; ");
         vec![
-            Verdict::new(condition::READY, Truth::False, "Contradictory", message.clone()),
-            Verdict::new(condition::STALLED, Truth::True, "Contradictory", message),
+            Verdict::new(condition::READY, Truth::False, Reason::Contradictory, message.clone()),
+            Verdict::new(condition::STALLED, Truth::True, Reason::Contradictory, message),
         ]
     };
     let old = policy.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
-    TrustDomain, TrustDomainStatus, condition,
+    Reason, TrustDomain, TrustDomainStatus, condition,
     condition::{Truth, Verdict, is_true},
     names::ChannelId,
     trust_domain::{ChannelCount, Orphans, VaultStatus},
@@ -25,7 +25,7 @@ pub fn clock_fault(skew: SignedDuration) -> Option<Fault> {
             "Vault's clock and the operator's are {skew:#} apart: set both by NTP, certificates depend on it"
         )
     };
-    (skew.unsigned_abs() > MOST_SKEW.unsigned_abs()).then(|| Fault::new("ClockSkew", apart()))
+    (skew.unsigned_abs() > MOST_SKEW.unsigned_abs()).then(|| Fault::new(Reason::ClockSkew, apart()))
 }
 
 /// What was seen for a trust domain.
@@ -87,7 +87,7 @@ fn keys_intact(seen: &Seen) -> Verdict {
         return Verdict::new(
             condition::KEYS_INTACT,
             Truth::True,
-            "InPlace",
+            Reason::InPlace,
             "no fault of a key is known whose Channel is gone; Channels tell those of theirs",
         );
     };
@@ -150,7 +150,7 @@ fn records_readable(unreadable: &BTreeMap<ChannelId, String>) -> Option<Verdict>
         told.join("; ")
     );
     (!told.is_empty())
-        .then(|| Verdict::new(condition::RECORDS_READABLE, Truth::False, "RecordUnreadable", message))
+        .then(|| Verdict::new(condition::RECORDS_READABLE, Truth::False, Reason::RecordUnreadable, message))
 }
 
 /// How the admission policies were found.
@@ -195,7 +195,7 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
         Ok(()) => Verdict::new(
             condition::VAULT_REACHABLE,
             Truth::True,
-            "LoggedIn",
+            Reason::LoggedIn,
             "Vault answers and lets the operator in",
         ),
         Err(fault) => Verdict::new(
@@ -209,14 +209,14 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
         Guards::InPlace => Verdict::new(
             condition::GUARDED,
             Truth::True,
-            "InPlace",
+            Reason::InPlace,
             "the admission policies are in place and unedited",
         ),
         Guards::SwitchedOff(what) => {
-            Verdict::new(condition::GUARDED, Truth::False, "SwitchedOff", what.clone())
+            Verdict::new(condition::GUARDED, Truth::False, Reason::SwitchedOff, what.clone())
         }
         Guards::NotInPlace(problem) => {
-            Verdict::new(condition::GUARDED, Truth::False, "NotInPlace", problem.clone())
+            Verdict::new(condition::GUARDED, Truth::False, Reason::NotInPlace, problem.clone())
         }
     };
     let keys_intact = keys_intact(seen);
@@ -224,7 +224,7 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
     let chosen = matches!(seen.guarded, Guards::SwitchedOff(_));
     let stalled = domain::time_zone(domain).err().map(|error| {
         let message = format!("spec.timeZone: {error}; write an IANA name such as Europe/Amsterdam");
-        Verdict::new(condition::STALLED, Truth::True, "TimeZoneUnknown", message)
+        Verdict::new(condition::STALLED, Truth::True, Reason::TimeZoneUnknown, message)
     });
     let shared = seen.shared.as_ref().map(|fault| {
         Verdict::new(condition::STALLED, Truth::True, fault.reason.clone(), fault.message.clone())
@@ -240,7 +240,7 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
     let outdated = seen
         .outdated
         .as_ref()
-        .map(|said| Verdict::new(condition::READY, Truth::False, "DefinitionsOutdated", said.clone()));
+        .map(|said| Verdict::new(condition::READY, Truth::False, Reason::DefinitionsOutdated, said.clone()));
     let bad = stalled
         .iter()
         .chain(&outdated)
@@ -249,7 +249,7 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
             [&reachable, &guarded, &keys_intact]
                 .into_iter()
                 // While older keys wait to be looked at, what is in force is in force.
-                .filter(|one| one.truth == Truth::False && !(chosen && one.reason == "SwitchedOff")),
+                .filter(|one| one.truth == Truth::False && !(chosen && one.reason == Reason::SwitchedOff)),
         )
         .chain(&unreadable)
         .next();
@@ -261,11 +261,11 @@ pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainS
             } else {
                 "Vault is within reach and the guards are in place".to_owned()
             };
-            Verdict::new(condition::READY, Truth::True, "InForce", message)
+            Verdict::new(condition::READY, Truth::True, Reason::InForce, message)
         }
     };
     let reconciling = (ready.truth == Truth::False && stalled.is_none())
-        .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
+        .then(|| Verdict::new(condition::RECONCILING, Truth::True, Reason::Retrying, ready.message.clone()));
     let verdicts = [ready, reachable, guarded, keys_intact]
         .into_iter()
         .chain(unreadable)

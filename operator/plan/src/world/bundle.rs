@@ -7,7 +7,7 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use jiff::Timestamp;
-use subrosa_crds::common::ConfigMapKey;
+use subrosa_crds::{Reason, common::ConfigMapKey};
 use thiserror::Error;
 
 use crate::world::{World, pem};
@@ -127,12 +127,12 @@ pub enum Unusable {
 impl Unusable {
     /// The stable reason.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::NotFound(_) => "CABundleNotFound",
-            Self::Malformed { .. } => "CABundleMalformed",
-            Self::TooLarge { .. } => "CABundleTooLarge",
-            Self::Ended(_) => "CABundleExpired",
+            Self::NotFound(_) => Reason::CABundleNotFound,
+            Self::Malformed { .. } => Reason::CABundleMalformed,
+            Self::TooLarge { .. } => Reason::CABundleTooLarge,
+            Self::Ended(_) => Reason::CABundleExpired,
         }
     }
 }
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(bundle.left_out(now()).unwrap(), "1 that ended and 1 that stands there twice");
         assert_eq!(Bundle::read(certificate(2), ends).left_out(now()), None);
         let ended = found(&certificate(1)).unwrap_err();
-        assert_eq!(ended.reason(), "CABundleExpired");
+        assert_eq!(ended.reason(), Reason::CABundleExpired);
         assert!(ended.to_string().contains("ConfigMap roots"), "{ended}");
     }
 
@@ -210,7 +210,7 @@ mod tests {
     fn what_is_too_large_is_refused_by_its_name() {
         let large = certificate(2) + &"#".repeat(MOST_BYTES);
         let refused = found(&large).unwrap_err();
-        assert_eq!(refused.reason(), "CABundleTooLarge");
+        assert_eq!(refused.reason(), Reason::CABundleTooLarge);
         assert!(refused.to_string().starts_with("key ca.crt of ConfigMap roots has 513 KiB"), "{refused}");
     }
 }

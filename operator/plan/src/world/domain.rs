@@ -1,16 +1,17 @@
 //! What a trust domain says, with its defaults filled in.
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use subrosa_crds::{
-    TrustDomain, WITHDRAW_ACCESS_FINALIZER, condition,
+    Reason, TrustDomain, WITHDRAW_ACCESS_FINALIZER, condition,
     period::Period,
     trust_domain::{NetworkMode, StagedNamespace},
 };
 
+use super::fault::Fault;
+
 /// Reasons of `VaultReachable` that hold for workloads as they do for the operator. (A refused login or a
 /// missing permission is the operator's own trouble.)
-const OUT_OF_REACH: [&str; 3] = ["VaultSealed", "VaultUnreachable", "VaultTimeout"];
+const OUT_OF_REACH: [Reason; 3] = [Reason::VaultSealed, Reason::VaultUnreachable, Reason::VaultTimeout];
 
 /// The time zone in which the domain's days begin and end.
 ///
@@ -52,11 +53,16 @@ pub fn auth_mount(domain: &TrustDomain) -> &str {
     domain.spec.vault.auth.kubernetes.as_ref().and_then(|auth| auth.mount.as_deref()).unwrap_or("kubernetes")
 }
 
-/// The condition that says so, while no workload can reach its keys: Vault is sealed or does not answer.
-pub fn out_of_reach(domain: &TrustDomain) -> Option<&Condition> {
-    let conditions = domain.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    condition::find(conditions, condition::VAULT_REACHABLE)
-        .filter(|found| found.status == "False" && OUT_OF_REACH.contains(&found.reason.as_str()))
+/// Why no workload can reach its keys, while Vault is sealed or does not answer.
+///
+/// Read from the status of the TrustDomain: Vault is asked once for all Channels of a domain, in its controller, and the
+/// condition is what was answered. Only what the status of a Channel says follows from it; nothing is made, opened or
+/// withdrawn by it.
+pub fn out_of_reach(domain: &TrustDomain) -> Option<Fault> {
+    let status = domain.status.as_ref()?;
+    let found = condition::find(&status.conditions, condition::VAULT_REACHABLE)?;
+    let reason = Reason::of(found).filter(|reason| OUT_OF_REACH.contains(reason))?;
+    (found.status == "False").then(|| Fault::new(reason, found.message.clone()))
 }
 
 /// Whether the domain cannot go without the access given under it: it waits for its withdrawal.

@@ -1,6 +1,7 @@
 //! What is wrong with a key that is there, or was.
 
 use serde::{Deserialize, Serialize};
+use subrosa_crds::Reason;
 
 /// What is wrong with a key in Vault. The worst comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,14 +27,14 @@ pub enum KeyFault {
 
 impl KeyFault {
     /// The reason of a condition.
-    pub fn reason(self) -> &'static str {
+    pub fn reason(self) -> Reason {
         match self {
-            Self::Missing => "KeyMissing",
-            Self::Replaced => "KeyReplaced",
-            Self::SoftDeleted => "KeySoftDeleted",
-            Self::VersionsWithheld => "KeyVersionsWithheld",
-            Self::Exportable | Self::PlaintextBackup | Self::DeletionAllowed => "IrreversibleKey",
-            Self::Unrecorded => "KeyUnrecorded",
+            Self::Missing => Reason::KeyMissing,
+            Self::Replaced => Reason::KeyReplaced,
+            Self::SoftDeleted => Reason::KeySoftDeleted,
+            Self::VersionsWithheld => Reason::KeyVersionsWithheld,
+            Self::Exportable | Self::PlaintextBackup | Self::DeletionAllowed => Reason::IrreversibleKey,
+            Self::Unrecorded => Reason::KeyUnrecorded,
         }
     }
 

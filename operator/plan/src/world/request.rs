@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use subrosa_crds::Reason;
 
 use super::certificate::KeyAlgorithm;
 
@@ -29,7 +30,7 @@ pub struct Request {
     /// The names of annotations that the pod's author gave along.
     pub annotations: BTreeSet<String>,
     /// Why it waits, as was last told: nothing is told twice.
-    pub told: Option<&'static str>,
+    pub told: Option<Reason>,
 }
 
 /// The public key in a request.

@@ -25,7 +25,7 @@ use random::Random;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use subrosa_crds::{
-    Channel, ExternalParty, RetentionPolicy, TrustDomain, names::ChannelRef, trust_domain::Orphans,
+    Channel, ExternalParty, Reason, RetentionPolicy, TrustDomain, names::ChannelRef, trust_domain::Orphans,
     validate::parse,
 };
 use subrosa_plan::{
@@ -225,7 +225,7 @@ fn take(
         "TrustDomain" => {
             let (domain, valid) = object::<TrustDomain>(manifest, random);
             let Some(domain) = domain else { return (false, valid) };
-            let sealed = || Fault::new("VaultSealed", "unseal it");
+            let sealed = || Fault::new(Reason::VaultSealed, "unseal it");
             let seen = trust_domain::Seen {
                 vault: None,
                 reachable: if domain.spec.frameworks.is_empty() { Ok(()) } else { Err(sealed()) },

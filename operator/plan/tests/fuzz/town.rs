@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec};
 use subrosa_crds::{
-    Channel,
+    Channel, Reason,
     common::{ConfigMapKey, PortRange, Protocol},
     names::ChannelRef,
 };
@@ -127,7 +127,7 @@ pub fn plan(
 /// What an executor may have got done: anything from all to nothing.
 pub fn applied(plan: &Plan, record: ChannelRecord, random: &mut Random, now: Timestamp) -> Applied {
     let mut fault = |percent: usize| match random.chance(percent) {
-        true => Err(Fault::new("VaultSealed", "unseal it")),
+        true => Err(Fault::new(Reason::VaultSealed, "unseal it")),
         false => Ok(()),
     };
     let (record_ok, controls) = (fault(5), Controls::each(|_| fault(5)));

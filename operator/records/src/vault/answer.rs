@@ -178,6 +178,8 @@ fn messages(body: &[u8], secrets: &[&str]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use subrosa_crds::Reason;
+
     use super::*;
     use crate::vault::endpoint::Capability;
 
@@ -220,7 +222,7 @@ mod tests {
         ];
         for (status, body, reason, again) in cases {
             let failure = failure(status, body);
-            assert_eq!(failure.error.reason(), reason, "{status} {body}");
+            assert_eq!(failure.error.reason().as_str(), reason, "{status} {body}");
             assert!(failure.again == again, "{status} {body}");
         }
     }
@@ -240,6 +242,6 @@ mod tests {
         assert!(!format!("{refused} {refused:?}").contains("s.secret"));
         let unreadable = parse::<u32>("x", br#"{"data":"s.secret"}"#).err().expect("parsed");
         assert!(!format!("{unreadable} {unreadable:?}").contains("s.secret"));
-        assert_eq!(unreadable.reason(), "VaultAnswerUnexpected");
+        assert_eq!(unreadable.reason(), Reason::VaultAnswerUnexpected);
     }
 }

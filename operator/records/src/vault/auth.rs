@@ -176,7 +176,10 @@ impl Session {
                     Ok(()) => continue,
                     Err(error) if is_dead(&error) => return true,
                     Err(error) => {
-                        tracing::debug!(reason = error.reason(), "could not look up the Vault token");
+                        tracing::debug!(
+                            reason = error.reason().as_str(),
+                            "could not look up the Vault token"
+                        );
                         continue;
                     }
                 },
@@ -191,7 +194,10 @@ impl Session {
                     }
                     Err(error) if is_dead(&error) => return true,
                     Err(error) => {
-                        tracing::warn!(reason = error.reason(), "could not renew the Vault token: {error}");
+                        tracing::warn!(
+                            reason = error.reason().as_str(),
+                            "could not renew the Vault token: {error}"
+                        );
                         self.state.send_replace(SessionState::LoggedOut(error));
                         wait = (wait / 4).clamp(Duration::from_secs(1), Duration::from_secs(30));
                     }
@@ -219,7 +225,7 @@ impl Session {
             match stop.run_until_cancelled(self.log_in()).await? {
                 Ok(lease) => return Some(lease),
                 Err(error) => {
-                    tracing::warn!(reason = error.reason(), "could not log in to Vault: {error}");
+                    tracing::warn!(reason = error.reason().as_str(), "could not log in to Vault: {error}");
                 }
             }
             let pause = pauses.next().unwrap_or(Duration::from_secs(30));

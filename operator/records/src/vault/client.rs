@@ -189,7 +189,7 @@ impl Vault {
         let outcome = match &result {
             Ok(Reply::Success(body)) => (op.success)(body),
             Ok(Reply::Absent(_)) => "ok",
-            Err(error) => error.reason(),
+            Err(error) => error.reason().as_str(),
         };
         tracing::Span::current().record("outcome", outcome);
         if let Some(observer) = &self.inner.config.observer {

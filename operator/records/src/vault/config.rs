@@ -168,6 +168,8 @@ fn client_config(roots: RootCertStore) -> Result<ClientConfig, VaultError> {
 
 #[cfg(test)]
 mod tests {
+    use subrosa_crds::Reason;
+
     use super::*;
 
     #[test]
@@ -205,7 +207,7 @@ mod tests {
             let config =
                 VaultConfig { ca_bundle: Some(bundle.to_owned()), ..VaultConfig::new(address.clone()) };
             let error = config.http_client().expect_err("accepted");
-            assert_eq!(error.reason(), "VaultConfigInvalid");
+            assert_eq!(error.reason(), Reason::VaultConfigInvalid);
             assert!(error.to_string().contains("CA bundle"), "{error}");
         }
     }

@@ -2,6 +2,7 @@
 //! secret.
 
 use std::time::Duration;
+use subrosa_crds::Reason;
 
 use super::name::InvalidName;
 use crate::gate::Closed;
@@ -171,29 +172,29 @@ pub enum VaultError {
 
 impl VaultError {
     /// A stable CamelCase reason for conditions, events and metrics.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Config { .. } => "VaultConfigInvalid",
-            Self::Name(_) => "VaultNameInvalid",
-            Self::Sealed => "VaultSealed",
-            Self::Unreachable { .. } => "VaultUnreachable",
-            Self::Timeout { .. } => "VaultTimeout",
-            Self::Redirected { .. } => "VaultRedirected",
-            Self::PermissionDenied { .. } => "VaultPermissionDenied",
-            Self::TokenRejected => "VaultTokenRejected",
-            Self::NotLeading(_) => "NotLeading",
-            Self::LoginRefused { .. } => "VaultLoginRefused",
-            Self::NotFound { .. } => "VaultNotFound",
-            Self::CasConflict { .. } => "VaultConflict",
-            Self::Deleted { .. } => "VaultEntryDeleted",
-            Self::Invalid { .. } => "VaultRequestRefused",
-            Self::Fault { .. } => "VaultFault",
-            Self::NotReady { .. } => "VaultNotReady",
-            Self::Unexpected { .. } => "VaultAnswerUnexpected",
-            Self::UnreadableRecord { .. } => "RecordUnreadable",
-            Self::NewerRecord { .. } => "RecordNewer",
-            Self::RoleOfAnother { .. } => "VaultRoleTaken",
-            Self::Occupied { .. } => "VaultPathOccupied",
+            Self::Config { .. } => Reason::VaultConfigInvalid,
+            Self::Name(_) => Reason::VaultNameInvalid,
+            Self::Sealed => Reason::VaultSealed,
+            Self::Unreachable { .. } => Reason::VaultUnreachable,
+            Self::Timeout { .. } => Reason::VaultTimeout,
+            Self::Redirected { .. } => Reason::VaultRedirected,
+            Self::PermissionDenied { .. } => Reason::VaultPermissionDenied,
+            Self::TokenRejected => Reason::VaultTokenRejected,
+            Self::NotLeading(_) => Reason::NotLeading,
+            Self::LoginRefused { .. } => Reason::VaultLoginRefused,
+            Self::NotFound { .. } => Reason::VaultNotFound,
+            Self::CasConflict { .. } => Reason::VaultConflict,
+            Self::Deleted { .. } => Reason::VaultEntryDeleted,
+            Self::Invalid { .. } => Reason::VaultRequestRefused,
+            Self::Fault { .. } => Reason::VaultFault,
+            Self::NotReady { .. } => Reason::VaultNotReady,
+            Self::Unexpected { .. } => Reason::VaultAnswerUnexpected,
+            Self::UnreadableRecord { .. } => Reason::RecordUnreadable,
+            Self::NewerRecord { .. } => Reason::RecordNewer,
+            Self::RoleOfAnother { .. } => Reason::VaultRoleTaken,
+            Self::Occupied { .. } => Reason::VaultPathOccupied,
         }
     }
 
@@ -332,7 +333,7 @@ mod tests {
             path: "transit/keys/a.b".into(),
             line: r#"path "transit/keys/+" { capabilities = ["create"] }"#.into(),
         };
-        assert_eq!(error.reason(), "VaultPermissionDenied");
+        assert_eq!(error.reason(), Reason::VaultPermissionDenied);
         assert!(error.next_step().contains(r#"path "transit/keys/+" { capabilities = ["create"] }"#));
     }
 }

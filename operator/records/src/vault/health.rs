@@ -46,7 +46,7 @@ struct Answer {
 /// What metrics call an answer: of a Vault that is sealed an alert has to hear, also while nothing else is asked of it.
 fn outcome(body: &[u8]) -> &'static str {
     match serde_json::from_slice::<Answer>(body) {
-        Ok(answer) if answer.sealed => VaultError::Sealed.reason(),
+        Ok(answer) if answer.sealed => VaultError::Sealed.reason().as_str(),
         _ => "ok",
     }
 }

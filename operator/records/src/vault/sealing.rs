@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(key, WrappedKey { version: 12, bytes: vec![0, 1, 2] });
         for other in ["", "vault:v1", "vault:1:AAEC", "vault:vx:AAEC", "vault:v1:no base64", "other:v1:AAEC"]
         {
-            assert_eq!(wrapped("p", other).expect_err(other).reason(), "VaultAnswerUnexpected");
+            assert_eq!(wrapped("p", other).expect_err(other).reason().as_str(), "VaultAnswerUnexpected");
         }
     }
 

@@ -400,6 +400,8 @@ impl KeyAnswer {
 
 #[cfg(test)]
 mod tests {
+    use subrosa_crds::Reason;
+
     use super::*;
 
     fn key(json: &str) -> Result<TransitKey, VaultError> {
@@ -449,7 +451,7 @@ mod tests {
     fn a_version_that_is_no_number_is_an_error() {
         let json = r#"{"type":"aes256-gcm96","latest_version":1,"min_decryption_version":1,"exportable":false,
             "allow_plaintext_backup":false,"deletion_allowed":false,"keys":{"x":1}}"#;
-        assert_eq!(key(json).expect_err("accepted").reason(), "VaultAnswerUnexpected");
+        assert_eq!(key(json).expect_err("accepted").reason(), Reason::VaultAnswerUnexpected);
     }
 
     #[test]

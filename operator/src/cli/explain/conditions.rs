@@ -1,7 +1,10 @@
 //! Conditions in words.
 
 use jiff::Timestamp;
-use subrosa_crds::condition::{self, Condition};
+use subrosa_crds::{
+    Reason,
+    condition::{self, Condition},
+};
 
 use super::page::{Page, tone_of};
 use crate::cli::words;
@@ -44,7 +47,7 @@ pub fn describe(conditions: &[Condition], now: Timestamp, page: &mut Page) {
 /// What a condition means beyond its own message.
 fn meaning(one: &Condition) -> Option<&'static str> {
     Some(match (one.type_.as_str(), one.status.as_str()) {
-        (condition::READY, "True") if one.reason == "InForceUnproven" => {
+        (condition::READY, "True") if Reason::of(one) == Some(Reason::InForceUnproven) => {
             "Everything this side can put in force is in force as far as the operator can see."
         }
         (condition::STALLED, "True") => {

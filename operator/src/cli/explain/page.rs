@@ -1,5 +1,7 @@
 //! A text with headings, for people.
 
+use subrosa_crds::Reason;
+
 use crate::cli::{harmless, output::Paint, table::Tone};
 
 /// What is being written.
@@ -17,7 +19,7 @@ impl Page {
 
     /// The title, with the condition Ready beside it.
     pub fn title(&mut self, object: &str, ready: Option<(&str, &str)>) {
-        let (status, reason) = ready.unwrap_or(("Unknown", "NotReconciled"));
+        let (status, reason) = ready.unwrap_or(("Unknown", Reason::NotReconciled.as_str()));
         let tone = tone_of("Ready", status);
         let state = self.paint.tone(tone, &format!("Ready {status} ({})", harmless(reason)));
         let object = self.paint.bold(&harmless(object));

@@ -1,7 +1,7 @@
 //! Plans every given Channel, and says what keeps it or its connections from being in force.
 
 use jiff::Timestamp;
-use subrosa_crds::{Channel, names::ChannelRef, trust_domain::Direction};
+use subrosa_crds::{Channel, Reason, names::ChannelRef, trust_domain::Direction};
 use subrosa_plan::{
     certificate::leaf,
     channel::{self, Plan, Scope},
@@ -111,7 +111,7 @@ impl Planned {
                 let message = format!("its last day was {}: it trusts nobody, remove it", extra.expires);
                 Some(manifest.note(&format!("{field}.expires"), message))
             }
-            TrustState::Refused(fault) if fault.reason == "CABundleNotFound" => {
+            TrustState::Refused(fault) if fault.reason == Reason::CABundleNotFound => {
                 let key = &extra.key.ca_bundle;
                 let message =
                     format!("key {} of ConfigMap {} is not among the files", key.key, key.config_map);

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde::Serialize;
 use subrosa_crds::{
-    Channel, ChannelStatus, ExternalParty, RetentionPolicy, TrustDomain,
+    Channel, ChannelStatus, ExternalParty, Reason, RetentionPolicy, TrustDomain,
     channel::ExceptionStatus,
     condition::{self, Condition},
     preset,
     trust_domain::NetworkMode,
 };
+use subrosa_plan::consent::connection::State;
 
 use crate::cli::{cluster::Seen, words};
 
@@ -111,8 +112,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(reason: &str, message: impl Into<String>) -> Self {
-        Self { reason: reason.to_owned(), message: message.into(), next_step: None, serious: true }
+    fn new(reason: impl ToString, message: impl Into<String>) -> Self {
+        Self { reason: reason.to_string(), message: message.into(), next_step: None, serious: true }
     }
 }
 
@@ -202,12 +203,12 @@ fn channel_problem(channel: &Channel, ends: Option<Timestamp>, now: Timestamp) -
             "its certificate {}: see the condition Ready and the operator's log",
             words::ends(ends, now)
         );
-        return Some(Problem::new("CertificateExpired", message));
+        return Some(Problem::new(Reason::CertificateExpired, message));
     }
     if let Some(exception) = status.exceptions.iter().find(|exception| exception.overdue) {
         let message = format!("the exception for {} ended on {}", exception.control, exception.expires);
         let next_step = Some("close the gap and remove the exception, or have it renewed".to_owned());
-        return Some(Problem { next_step, ..Problem::new("ExceptionOverdue", message) });
+        return Some(Problem { next_step, ..Problem::new(Reason::ExceptionOverdue, message) });
     }
     let ending = status.exceptions.iter().find_map(|one| Some((one, one.days_left?)));
     waiting(&status).or_else(|| ending.map(|(one, left)| ends_soon(one, left)))
@@ -216,7 +217,7 @@ fn channel_problem(channel: &Channel, ends: Option<Timestamp>, now: Timestamp) -
 fn ends_soon(exception: &ExceptionStatus, left: i64) -> Problem {
     let message = format!("{} ends on {}, {left} days from today", exception.control, exception.expires);
     let next_step = Some("close the gap before, or have it renewed".to_owned());
-    Problem { next_step, serious: false, ..Problem::new("ExceptionEnding", message) }
+    Problem { next_step, serious: false, ..Problem::new(Reason::ExceptionEnding, message) }
 }
 
 fn waiting(status: &ChannelStatus) -> Option<Problem> {
@@ -228,7 +229,10 @@ fn waiting(status: &ChannelStatus) -> Option<Problem> {
         reason: waiting.state.clone(),
         message,
         next_step: waiting.next_step.clone(),
-        serious: matches!(waiting.state.as_str(), "Refused" | "ListenerMismatch" | "AgreementExpired"),
+        serious: matches!(
+            State::read(&waiting.state),
+            Some(State::Refused | State::ListenerMismatch | State::AgreementExpired)
+        ),
     })
 }
 
@@ -244,7 +248,7 @@ fn of_conditions(
         ));
         return Some(Problem {
             next_step,
-            ..Problem::new("NotReconciled", "the operator has not looked at it yet")
+            ..Problem::new(Reason::NotReconciled, "the operator has not looked at it yet")
         });
     }
     let stalled = conditions.iter().find(|one| one.type_ == condition::STALLED && one.status == "True");
@@ -254,7 +258,7 @@ fn of_conditions(
     }
     (wanted > observed).then(|| Problem {
         serious: false,
-        ..Problem::new("NotReconciled", "it was changed and the operator has not looked at it since")
+        ..Problem::new(Reason::NotReconciled, "it was changed and the operator has not looked at it since")
     })
 }
 
@@ -266,7 +270,8 @@ fn untrue(conditions: &[Condition], kind: &str) -> Option<Problem> {
 fn party_problem(party: &ExternalParty) -> Option<Problem> {
     let status = party.status.clone().unwrap_or_default();
     let agreements = condition::find(&status.conditions, condition::AGREEMENTS_VALID);
-    let expiring = agreements.filter(|one| one.status != "True" || one.reason == "AgreementExpiring");
+    let expiring =
+        agreements.filter(|one| one.status != "True" || Reason::of(one) == Some(Reason::AgreementExpiring));
     of_conditions(&status.conditions, (party.metadata.generation, status.observed_generation)).or_else(|| {
         expiring.map(|one| Problem {
             serious: one.status != "True",

@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
+use subrosa_crds::Reason;
 use subrosa_plan::{
     channel::ownership,
     record::channel::ChannelRecord,
@@ -61,7 +62,7 @@ impl Work<'_> {
         };
         let taken = objects::take_back(&self.secrets, &secret, owner).await?;
         let note = format!("Secret {} had lost its owner and is this Channel's again", secret.name_any());
-        self.news.push(("TakenBack", note));
+        self.news.push((Reason::TakenBack, note));
         Ok(Some(taken))
     }
 }

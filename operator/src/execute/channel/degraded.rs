@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use subrosa_crds::{Channel, names::ChannelRef};
+use subrosa_crds::{Channel, Reason, names::ChannelRef};
 use subrosa_plan::{
     certificate::Observation,
     channel::{
@@ -22,7 +22,8 @@ use crate::{context::Context, execute::network};
 
 /// Before the operator may write in the namespace nothing is tried: it would only be refused.
 pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
-    let fault = || Fault::new("NamespacePending", "the operator is being given its rights in this namespace");
+    let fault =
+        || Fault::new(Reason::NamespacePending, "the operator is being given its rights in this namespace");
     Applied {
         record: entry.and_then(|entry| entry.record.ok_or_else(fault)),
         observed: Observation::Unknown,
@@ -40,7 +41,7 @@ pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
 /// For a Channel that was Stalled from its first day.
 pub(super) fn nothing(problems: &[Problem]) -> Applied {
     let first = problems.first();
-    let reason = first.map_or("Stalled", |problem| problem.reason);
+    let reason = first.map_or(Reason::Internal, |problem| problem.reason);
     let fault = || Fault::new(reason, "nothing is made for a Channel that is Stalled");
     Applied {
         record: Err(fault()),

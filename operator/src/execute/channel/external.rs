@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use subrosa_crds::{channel::Delivery, names::ChannelRef};
+use subrosa_crds::{Reason, channel::Delivery, names::ChannelRef};
 use subrosa_plan::{
     certificate::{
         CurrentCertificate, Malformed, Observation, TrustFiles,
@@ -56,7 +56,7 @@ pub(super) async fn external_until(ctx: &Context, channel: &ChannelRef, secret: 
         Ok(ObservedExternal::Present(facts)) if facts.key_problem.is_none() => Some(facts.validity),
         Ok(_) => None,
         Err(fault) => {
-            tracing::warn!(%channel, reason = fault.reason, "{}", fault.message);
+            tracing::warn!(%channel, reason = fault.reason.as_str(), "{}", fault.message);
             None
         }
     };
@@ -104,7 +104,7 @@ impl Work<'_> {
     async fn external(&mut self) -> (Observation, Result<(), Fault>) {
         self.wake.push(later(self.now, LOOK));
         let Some(name) = self.plan.external.as_deref() else {
-            let fault = Fault::new("Internal", "no certificate is named: please report this");
+            let fault = Fault::new(Reason::Internal, "no certificate is named: please report this");
             return (Observation::Unknown, Err(fault));
         };
         let (observed, certificate) = observe::external(&self.secrets, name, self.now).await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use subrosa_crds::cohort::Cohort;
+use subrosa_crds::{Reason, cohort::Cohort};
 use subrosa_plan::{
     keys as decide,
     keys::ObservedKey,
@@ -147,7 +147,7 @@ impl Work<'_> {
 fn setup(vault: &DomainVault, error: &VaultError) -> Fault {
     match error {
         VaultError::PermissionDenied { .. } => Fault::new(
-            "SetupOutdated",
+            Reason::SetupOutdated,
             format!("Vault was set up for an earlier release: {}", error.next_step()),
         ),
         other => vault.fault(other),

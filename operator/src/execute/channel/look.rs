@@ -4,8 +4,8 @@ use kube::ResourceExt as _;
 use subrosa_crds::CHANNEL_LABEL;
 use subrosa_plan::{
     certificate::{
-        CurrentCertificate, LeafSpec, Observation, ObservedSecret, Settled, TrustFiles, Wanted,
-        reissue_reason, secrets::Holds,
+        CurrentCertificate, LeafSpec, Observation, ObservedSecret, Settled, TrustFiles, Wanted, drift_of,
+        secrets::Holds,
     },
     channel::Scope,
     record::channel::ChannelRecord,
@@ -72,7 +72,7 @@ impl Work<'_> {
         let wanted = Wanted { spec: &spec, generations: &record.authority, trust: files };
         let observed = settled.observed(&spec, issuer.map(AuthorityCertificate::der), files);
         let nothing = |observed: &ObservedSecret| match self.plan.holds {
-            Holds::Everything => reissue_reason(observed, wanted, self.now).is_none(),
+            Holds::Everything => drift_of(observed, wanted, self.now).is_none(),
             Holds::Trust => observed.leaf().is_none(),
         };
         match observed.filter(nothing) {

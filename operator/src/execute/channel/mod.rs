@@ -37,7 +37,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use subrosa_crds::{
-    Channel,
+    Channel, Reason,
     names::{ChannelId, ChannelRef},
 };
 use subrosa_plan::{
@@ -75,7 +75,7 @@ pub struct Outcome {
     /// When something falls due.
     pub wake_at: Option<Timestamp>,
     /// What people should hear of: reason and sentence.
-    pub news: Vec<(&'static str, String)>,
+    pub news: Vec<(Reason, String)>,
     /// Whether nothing is tried again before someone changes something.
     pub waits: bool,
 }
@@ -89,7 +89,7 @@ struct Work<'a> {
     plan: &'a Plan,
     now: Timestamp,
     secrets: Api<Secret>,
-    news: Vec<(&'static str, String)>,
+    news: Vec<(Reason, String)>,
     wake: Vec<Timestamp>,
     /// Peers whose authority is between two generations: they wait for this Channel to trust both.
     rotating: Vec<ChannelRef>,
@@ -216,7 +216,7 @@ async fn is_this_one(
         return Ok(());
     }
     Err(Fault::new(
-        "ViewOutdated",
+        Reason::ViewOutdated,
         format!("what is known of Channel {name} is older than what the API server has: it is read anew"),
     ))
 }

@@ -6,6 +6,7 @@ use kube::{
     ResourceExt as _,
     api::{DeleteParams, ListParams, Preconditions},
 };
+use subrosa_crds::Reason;
 use subrosa_plan::{certificate::ObservedSecret, record::channel::ChannelRecord, world::fault::Fault};
 
 use super::{Authorities, Work};
@@ -104,7 +105,7 @@ impl Work<'_> {
                 "Secret {name} is not used any more and pods mount it: its trust files are kept, its certificate is \
                  not renewed, and it goes when no pod mounts it"
             );
-            self.news.push(("SecretKept", note));
+            self.news.push((Reason::SecretKept, note));
         }
     }
 

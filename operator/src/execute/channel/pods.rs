@@ -5,6 +5,7 @@
 
 use jiff::SignedDuration;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use subrosa_crds::Reason;
 use subrosa_plan::{
     pod_certificate::{Issuer, Judged, Owner, Refusal},
     record::channel::ChannelRecord,
@@ -65,7 +66,7 @@ impl Work<'_> {
         });
         if news {
             let Refusal { reason, message } = refusal;
-            tracing::info!(channel = %self.name, request = name, pod = request.pod, reason, "waits: {message}");
+            tracing::info!(channel = %self.name, request = name, pod = request.pod, reason = reason.as_str(), "waits: {message}");
             let pod = Pod {
                 metadata: ObjectMeta {
                     name: Some(request.pod.clone()),
@@ -76,7 +77,7 @@ impl Work<'_> {
                 ..Pod::default()
             };
             let note = format!("no certificate yet for {name} ({reason}): {message}");
-            self.ctx.reporter.event(&pod, true, "CertificateWaits", &note).await;
+            self.ctx.reporter.event(&pod, true, Reason::CertificateWaits.as_str(), &note).await;
         }
     }
 

@@ -12,7 +12,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use subrosa_crds::{
-    FIELD_MANAGER,
+    FIELD_MANAGER, Reason,
     channel::{WorkloadKind, WorkloadRef},
 };
 use subrosa_plan::{
@@ -68,7 +68,7 @@ impl Work<'_> {
         } else {
             ""
         };
-        self.news.push(("WorkloadRestarted", format!("{what}: for the certificate {mark}{why}")));
+        self.news.push((Reason::WorkloadRestarted, format!("{what}: for the certificate {mark}{why}")));
         Ok(None)
     }
 

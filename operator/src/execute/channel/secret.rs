@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use subrosa_crds::Channel;
+use subrosa_crds::{Channel, Reason};
 use subrosa_plan::{
     certificate::{
-        CurrentCertificate, LeafSpec, Observation, ObservedSecret, Reason, TrustFiles, Wanted,
+        CurrentCertificate, Drift, LeafSpec, Observation, ObservedSecret, TrustFiles, Wanted,
         authority::PendingName,
-        reissue, reissue_reason,
+        drift_of, reissue,
         secrets::Holds,
         trust_files::{TrustProblem, WhyLeftOut},
         trust_room,
@@ -85,7 +85,7 @@ impl Work<'_> {
     ) -> Certified {
         let (blocked, authority) = self.authority(&record).await;
         self.wake.extend(authority.wake_at);
-        self.news.extend(authority.news.iter().map(|news| ("AuthorityChanged", news.clone())));
+        self.news.extend(authority.news.iter().map(|news| (Reason::AuthorityChanged, news.clone())));
         let replaced = record.authority.is_replaced_in(&authority.generations);
         let record = ChannelRecord { authority: authority.generations.clone(), ..record };
         // A certificate that somebody else issues needs nothing of this authority.
@@ -199,7 +199,7 @@ impl Work<'_> {
         };
         let spec = permitted(declared, issuer);
         let wanted = Wanted { spec: &spec, generations: &record.authority, trust: &trust.files };
-        let reason = reissue_reason(&observed, wanted, self.now);
+        let reason = drift_of(&observed, wanted, self.now);
         let spec = match &reason {
             Some(reason) => permitted(reissue::to_issue(&spec, reason, &observed), issuer),
             None => spec,
@@ -233,16 +233,16 @@ impl Work<'_> {
             return (seen, Err(fault), Ok(record));
         }
         let wanted = Wanted { spec: &spec, generations: &record.authority, trust: &trust.files };
-        let certificate = match (reissue_reason(&after, wanted, self.now), after.leaf()) {
+        let certificate = match (drift_of(&after, wanted, self.now), after.leaf()) {
             (None, Some(leaf)) => {
                 self.wake.push(reissue::renewal(leaf, &spec));
                 Ok(())
             }
             (Some(reason), _) => {
-                Err(Fault::new("CertificateNotReady", format!("{}: {reason}", reason.name())))
+                Err(Fault::new(Reason::CertificateNotReady, format!("{}: {reason}", reason.reason())))
             }
             (None, None) => {
-                Err(Fault::new("CertificateNotReady", "the Secret holds no readable certificate"))
+                Err(Fault::new(Reason::CertificateNotReady, "the Secret holds no readable certificate"))
             }
         };
         (seen, certificate, Ok(record))
@@ -256,7 +256,7 @@ impl Work<'_> {
     fn admit<'a>(
         &mut self,
         record: &mut ChannelRecord,
-        reason: &Reason,
+        reason: &Drift,
         observed: &ObservedSecret,
         spec: &LeafSpec,
         issuer: &'a AuthorityCertificate,
@@ -265,17 +265,17 @@ impl Work<'_> {
             std::mem::take(&mut record.issuances).without(|serial| self.vault.is_unsigned(serial));
         if let Err(limited) = record.issuances.admit(reason, observed.serial(), self.now) {
             self.wake.push(limited.until);
-            return Err(Fault::new("IssuanceLimited", limited.to_string()));
+            return Err(Fault::new(Reason::IssuanceLimited, limited.to_string()));
         }
-        spec.validate().map_err(|problem| Fault::new("CertificateRefused", problem.to_string()))?;
+        spec.validate().map_err(|problem| Fault::new(Reason::CertificateRefused, problem.to_string()))?;
         let validity = spec
             .validity(self.now, issuer.validity())
-            .map_err(|problem| Fault::new("AuthorityNotValid", problem.to_string()))?;
+            .map_err(|problem| Fault::new(Reason::AuthorityNotValid, problem.to_string()))?;
         let serial = random_serial();
         let issuance = Issuance {
             serial: serial.hex(),
             at: self.now,
-            reason: reason.name().to_owned(),
+            reason: reason.reason().as_str().to_owned(),
             not_after: Some(validity.not_after),
         };
         record.issuances = std::mem::take(&mut record.issuances).noted(issuance);
@@ -291,7 +291,7 @@ impl Work<'_> {
         spec: &LeafSpec,
         noted: Noted<'_>,
         trust: &mut Trust<'_>,
-        reason: Option<&Reason>,
+        reason: Option<&Drift>,
     ) -> Result<Slot, Fault> {
         let Noted { serial, validity, issuer } = noted;
         let issued =
@@ -304,9 +304,9 @@ impl Work<'_> {
         let leaf = Leaf::New(&issued, slot);
         let written = self.write(&self.plan.secret_name, leaf, &trust.files).await?;
         if let Some(reason) = reason {
-            self.ctx.metrics.issued(reason.name());
-            if !matches!(reason, Reason::Missing) {
-                self.news.push(("CertificateIssued", format!("{}: {reason}", reason.name())));
+            self.ctx.metrics.issued(reason.reason().as_str());
+            if !matches!(reason, Drift::Missing) {
+                self.news.push((Reason::CertificateIssued, format!("{}: {reason}", reason.reason())));
             }
         }
         Ok(written)

@@ -35,6 +35,6 @@ async fn narrow(ctx: &Context, name: &ChannelRef) {
     });
     let Some((channel, plan)) = planned else { return };
     if let Err(fault) = network::narrow(ctx, &channel, name, &plan).await {
-        tracing::warn!(channel = %name, reason = fault.reason, "{}", fault.message);
+        tracing::warn!(channel = %name, reason = fault.reason.as_str(), "{}", fault.message);
     }
 }

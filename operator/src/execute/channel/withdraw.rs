@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
+use subrosa_crds::Reason;
 use subrosa_plan::{
     certificate::{ObservedSecret, trust_sources},
     channel::{
@@ -22,7 +23,7 @@ use crate::execute::{
 };
 
 /// The reason of the Event.
-const TRUST_WITHDRAWN: &str = "TrustWithdrawn";
+const TRUST_WITHDRAWN: Reason = Reason::TrustWithdrawn;
 /// What it says.
 const LEFT: &str = "a certificate authority left the trust files";
 
@@ -78,7 +79,7 @@ impl Work<'_> {
     }
 
     pub(super) fn warn(&self, fault: &Fault) {
-        tracing::warn!(channel = %self.name, reason = fault.reason, "{}", fault.message);
+        tracing::warn!(channel = %self.name, reason = fault.reason.as_str(), "{}", fault.message);
     }
 
     async fn narrow_trust(&mut self, record: Option<&ChannelRecord>, secret: &Secret) -> Result<(), Fault> {
@@ -120,13 +121,13 @@ impl Work<'_> {
             AccessChange::Narrow(wanted) => {
                 access::grant(self.vault, &self.plan.id, &wanted).await?;
                 let note = "the workload may not open what it sealed any more";
-                self.news.push(("OpeningWithdrawn", note.into()));
+                self.news.push((Reason::OpeningWithdrawn, note.into()));
             }
             AccessChange::Withdraw(had) => {
                 access::withdraw(self.vault, &self.plan.id, &had).await?;
                 let uid = &had.service_account_uid;
                 let note = format!("the ServiceAccount with UID {uid} has no access any more");
-                self.news.push(("AccessWithdrawn", note));
+                self.news.push((Reason::AccessWithdrawn, note));
             }
         }
         Ok(())
@@ -152,7 +153,7 @@ impl Work<'_> {
         for (one, proof) in settled.closed {
             let key = one.key;
             let note = format!("{} {} with {}: {proof}", key.direction.as_str(), key.name, key.other);
-            self.news.push(("ConnectionClosed", note));
+            self.news.push((Reason::ConnectionClosed, note));
         }
         self.wake.extend(settled.wake_at);
     }

@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{MutexGuard, PoisonError},
 };
 
 use subrosa_crds::names::{ChannelId, ChannelRef};
 use subrosa_records::vault::TransitKeyName;
 
-use super::{COUNTED, DomainVault, MEMORY, Vaults};
+use super::{COUNTED, DomainVault, MEMORY};
 
 impl DomainVault {
     /// Notes that the Channel of this identity is gone and has nothing left that could be withdrawn: its record and its
@@ -59,7 +59,7 @@ impl DomainVault {
     }
 
     /// Forgets what was read of Channels but these, and what is too old to be believed.
-    fn keep(&self, ids: &BTreeSet<ChannelId>) {
+    pub(crate) fn keep(&self, ids: &BTreeSet<ChannelId>) {
         let of = |name: &TransitKeyName| name.as_str().split('.').next().and_then(|id| id.parse().ok());
         self.keys().retain(|name, _| of(name).is_some_and(|id: ChannelId| ids.contains(&id)));
         self.granted().retain(|_, (seen, _)| seen.elapsed() < MEMORY);
@@ -69,7 +69,8 @@ impl DomainVault {
         self.gone().keys().for_each(|id| self.channel_records.forget(id));
     }
 
-    fn kept(&self) -> [(&'static str, usize); 5] {
+    /// How much is kept of what this Vault said.
+    pub(crate) fn kept(&self) -> [(&'static str, usize); 5] {
         let (keys, grants) = (self.keys().len(), self.granted().len());
         let (records, settled) = (self.channel_records.remembered(), self.gone().len());
         let key_records = self.key_records.remembered();
@@ -80,24 +81,6 @@ impl DomainVault {
             ("records", records),
             ("settledOrphans", settled),
         ]
-    }
-}
-
-impl Vaults {
-    /// Ends the connections of trust domains but these, and forgets what was read of Channels but these: they are gone.
-    pub fn keep(&self, domains: &BTreeSet<String>, ids: &BTreeSet<ChannelId>) {
-        let gone: Vec<_> =
-            self.connecting().keys().filter(|domain| !domains.contains(*domain)).cloned().collect();
-        gone.iter().for_each(|domain| self.forget(domain));
-        let all: Vec<_> = self.known().values().map(|(_, vault)| Arc::clone(vault)).collect();
-        all.iter().for_each(|vault| vault.keep(ids));
-    }
-
-    /// How much is kept of what Vaults said.
-    #[must_use]
-    pub fn kept(&self) -> Vec<(&'static str, usize)> {
-        let all: Vec<_> = self.known().values().map(|(_, vault)| Arc::clone(vault)).collect();
-        all.iter().flat_map(|vault| vault.kept()).collect()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Reading Secrets back, whatever is in them.
 
 use proptest::prelude::*;
+use subrosa_crds::Reason;
 use subrosa_plan::certificate::{
-    ObservedSecret, Reason, TrustFiles, TrustSources, Wanted, reissue_reason, trust_files,
+    Drift, ObservedSecret, TrustFiles, TrustSources, Wanted, drift_of, trust_files,
 };
 
 use super::*;
@@ -25,14 +26,14 @@ fn seen(party: &Party, data: &Data) -> ObservedSecret {
     observe(Some(entries(data)), &party.certificates())
 }
 
-fn reason(party: &Party, data: &Data) -> Option<Reason> {
+fn reason(party: &Party, data: &Data) -> Option<Drift> {
     let trust = trust();
     let wanted = Wanted { spec: &party.spec, generations: &party.generations, trust: &trust };
-    reissue_reason(&seen(party, data), wanted, now())
+    drift_of(&seen(party, data), wanted, now())
 }
 
 fn name(party: &Party, data: &Data) -> &'static str {
-    reason(party, data).map_or("none", |reason| reason.name())
+    reason(party, data).map_or("none", |reason| reason.reason().as_str())
 }
 
 #[test]
@@ -129,7 +130,7 @@ fn names_and_times_are_compared() {
     let trust = trust();
     let wanted = Wanted { spec: &party.spec, generations: &party.generations, trust: &trust };
     let at = now().checked_add(days(25)).unwrap();
-    assert_eq!(reissue_reason(&seen(&party, &data), wanted, at).unwrap().name(), "Expiring");
+    assert_eq!(drift_of(&seen(&party, &data), wanted, at).unwrap().reason(), Reason::Expiring);
 }
 
 proptest! {

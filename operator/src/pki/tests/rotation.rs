@@ -10,7 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use subrosa_plan::certificate::authority::{Leaves, PeerFacts, TransitKey, step};
 use subrosa_plan::certificate::trust_files::{CLIENTS_FILE, SERVERS_FILE, held_versions};
 use subrosa_plan::certificate::{
-    AuthorityAction, AuthorityFacts, ObservedSecret, TrustSources, Wanted, reissue_reason, trust_files,
+    AuthorityAction, AuthorityFacts, ObservedSecret, TrustSources, Wanted, drift_of, trust_files,
 };
 
 use super::building::openssl_verify;
@@ -82,7 +82,7 @@ impl Side {
         let (trust, _) = trust_files(&sources);
         let wanted = Wanted { spec: &self.party.spec, generations: &self.party.generations, trust: &trust };
         let found = self.observed();
-        let Some(reason) = reissue_reason(&found, wanted, now) else { return };
+        let Some(reason) = drift_of(&found, wanted, now) else { return };
         let (mut data, until) = if reason.needs_new_leaf() {
             let until = self.party.validity(now).not_after;
             let signing = self.party.generations.signing().unwrap().version;
@@ -95,7 +95,7 @@ impl Side {
         data.extend(trust.files().iter().map(|(name, text)| (name.clone(), text.clone().into_bytes())));
         self.secret = Some(data.clone());
         assert_eq!(
-            reissue_reason(
+            drift_of(
                 &self.observed(),
                 Wanted { generations: &self.party.generations, ..wanted_by(&self.party, &trust) },
                 now

@@ -1,4 +1,5 @@
 use serde_json::json;
+use subrosa_crds::Reason;
 
 use super::*;
 use crate::{
@@ -66,7 +67,7 @@ impl Case {
 
 fn reason(standing: &Standing) -> &str {
     match standing {
-        Standing::Not { fault, .. } | Standing::Pending(fault) => &fault.reason,
+        Standing::Not { fault, .. } | Standing::Pending(fault) => fault.reason.as_str(),
         other => panic!("{other:?}"),
     }
 }
@@ -165,7 +166,7 @@ fn a_channel_that_had_an_authority_is_not_newborn() {
         (case.scene, case.id)
     };
     let name = named("cc-front/voice");
-    assert_eq!(lost(&name, &id, &scene.world).unwrap().reason, "RecordLost");
+    assert_eq!(lost(&name, &id, &scene.world).unwrap().reason, Reason::RecordLost);
     assert!(lost(&name, &ChannelId::mint("a", "b"), &scene.world).is_none(), "its namespace is new");
     let with = |scene: &mut Scene, patch: serde_json::Value| {
         let mut channel = serde_json::to_value(scene.get("cc-front/voice")).unwrap();

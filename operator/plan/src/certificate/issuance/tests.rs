@@ -21,23 +21,23 @@ fn record_of(reason: &str, minutes: &[i64]) -> Issuances {
     })
 }
 
-fn changed() -> Reason {
-    Reason::NamesChanged { what: "the DNS names" }
+fn changed() -> Drift {
+    Drift::NamesChanged { what: "the DNS names" }
 }
 
-fn expiring() -> Reason {
-    Reason::Expiring { due: at(0) }
+fn expiring() -> Drift {
+    Drift::Expiring { due: at(0) }
 }
 
 #[test]
 fn the_fourth_within_the_hour_waits_for_the_first_to_leave_it() {
-    assert!(record(&[0, 10]).admit(&Reason::KeyMismatch, None, at(11)).is_ok());
+    assert!(record(&[0, 10]).admit(&Drift::KeyMismatch, None, at(11)).is_ok());
     let full = record(&[0, 10, 20]);
-    let refused = full.admit(&Reason::KeyMismatch, None, at(30)).unwrap_err();
+    let refused = full.admit(&Drift::KeyMismatch, None, at(30)).unwrap_err();
     assert_eq!(refused.until, at(60));
     assert!(refused.to_string().contains("KeyMismatch"), "{refused}");
-    assert!(full.admit(&Reason::KeyMismatch, None, at(59)).is_err());
-    assert!(full.admit(&Reason::KeyMismatch, None, at(60)).is_ok());
+    assert!(full.admit(&Drift::KeyMismatch, None, at(59)).is_err());
+    assert!(full.admit(&Drift::KeyMismatch, None, at(60)).is_ok());
 }
 
 #[test]
@@ -64,34 +64,34 @@ fn a_renewal_that_took_effect_is_never_held_up() {
 #[test]
 fn what_was_never_signed_does_not_count() {
     let full = record(&[0, 10, 20]);
-    assert!(full.admit(&Reason::KeyMismatch, None, at(30)).is_err());
+    assert!(full.admit(&Drift::KeyMismatch, None, at(30)).is_err());
     let rest = full.without(|serial| serial == "s1");
     assert_eq!(rest.recorded().len(), 2);
-    assert!(rest.admit(&Reason::KeyMismatch, None, at(30)).is_ok());
+    assert!(rest.admit(&Drift::KeyMismatch, None, at(30)).is_ok());
 }
 
 #[test]
 fn trust_files_are_not_issuances() {
-    let reason = Reason::TrustChanged { files: ["ca.crt".to_owned()].into() };
+    let reason = Drift::TrustChanged { files: ["ca.crt".to_owned()].into() };
     assert!(record(&[0, 1, 2]).admit(&reason, None, at(3)).is_ok());
 }
 
 #[test]
 fn a_clock_that_was_ahead_does_not_lock_out() {
     let day = 24 * 60;
-    assert!(record(&[day, day + 1, day + 2]).admit(&Reason::KeyMismatch, None, at(0)).is_ok());
-    let refused = record(&[10, 11, 12]).admit(&Reason::KeyMismatch, None, at(0)).unwrap_err();
+    assert!(record(&[day, day + 1, day + 2]).admit(&Drift::KeyMismatch, None, at(0)).is_ok());
+    let refused = record(&[10, 11, 12]).admit(&Drift::KeyMismatch, None, at(0)).unwrap_err();
     assert_eq!(refused.until, at(60));
     let ahead = record_of("NamesChanged", &[10, 11, 12]);
-    assert!(ahead.admit(&Reason::Missing, None, at(0)).is_ok());
+    assert!(ahead.admit(&Drift::Missing, None, at(0)).is_ok());
     assert!(ahead.admit(&changed(), None, at(0)).is_ok());
 }
 
 #[test]
 fn a_missing_secret_is_always_made_again() {
     let often = record_of("Missing", &[0, 10, 20]);
-    assert!(often.admit(&Reason::Missing, None, at(21)).is_ok());
-    let refused = record_of("Missing", &[18, 19, 20]).admit(&Reason::Missing, None, at(20)).unwrap_err();
+    assert!(often.admit(&Drift::Missing, None, at(21)).is_ok());
+    let refused = record_of("Missing", &[18, 19, 20]).admit(&Drift::Missing, None, at(20)).unwrap_err();
     assert_eq!(refused.until, at(21), "what is deleted in a loop is not issued in a loop");
     assert!(refused.to_string().contains("find what deletes it"), "{refused}");
 }
@@ -99,8 +99,8 @@ fn a_missing_secret_is_always_made_again() {
 #[test]
 fn names_that_came_and_went_use_up_nothing() {
     let names = record_of("NamesChanged", &[0, 1, 2]);
-    assert!(names.admit(&Reason::KeyMismatch, Some("s2"), at(3)).is_ok());
-    assert!(names.admit(&Reason::Missing, None, at(3)).is_ok());
+    assert!(names.admit(&Drift::KeyMismatch, Some("s2"), at(3)).is_ok());
+    assert!(names.admit(&Drift::Missing, None, at(3)).is_ok());
     let refused = names.admit(&changed(), Some("s2"), at(3)).unwrap_err();
     assert_eq!(refused.until, at(12), "ten minutes, not the hour");
     assert!(names.admit(&changed(), Some("s2"), at(12)).is_ok());
@@ -124,15 +124,15 @@ fn what_keeps_undoing_the_secret_is_limited_among_names_too() {
             not_after: None,
         })
     });
-    assert_eq!(mixed.admit(&Reason::KeyMismatch, Some("s4"), at(5)).unwrap_err().until, at(60));
+    assert_eq!(mixed.admit(&Drift::KeyMismatch, Some("s4"), at(5)).unwrap_err().until, at(60));
 }
 
 #[test]
 fn the_message_lists_what_was_issued_and_says_what_to_do() {
-    let refused = record(&[0, 10, 20]).admit(&Reason::KeyMismatch, None, at(30)).unwrap_err().to_string();
+    let refused = record(&[0, 10, 20]).admit(&Drift::KeyMismatch, None, at(30)).unwrap_err().to_string();
     let times = [at(0), at(10), at(20)].map(|at| format!("KeyMismatch at {at}")).join(", ");
     assert!(refused.contains(&times) && refused.contains("find what keeps undoing the Secret"), "{refused}");
-    let edited = Reason::NamesChanged { what: "the key algorithm" };
+    let edited = Drift::NamesChanged { what: "the key algorithm" };
     let refused = record_of("NamesChanged", &[0, 1, 2]).admit(&edited, Some("s2"), at(3)).unwrap_err();
     let told = refused.to_string();
     assert!(

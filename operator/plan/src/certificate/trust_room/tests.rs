@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use subrosa_crds::trust_domain::Direction;
+use subrosa_crds::{Reason, trust_domain::Direction};
 
 use super::*;
 use crate::{
@@ -93,7 +93,7 @@ fn further_authorities_count_in_every_file() {
     // Three copies of 400 KiB are more than there is.
     assert_eq!(plan.crowded[0].source, "extraTrust/p0");
     let TrustState::Refused(fault) = &plan.extra_trust[0].state else { panic!("{:?}", plan.extra_trust) };
-    assert_eq!(fault.reason, "TrustTooLarge");
+    assert_eq!(fault.reason, Reason::TrustTooLarge);
     assert_eq!(open(&plan), ["p0", "p1", "ivr"]);
     files_of(&scene, &plan);
 }

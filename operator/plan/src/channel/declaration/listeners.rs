@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 use subrosa_crds::{
-    Channel,
+    Channel, Reason,
     preset::{self, PLAINTEXT_CONTROL},
 };
 
@@ -26,7 +26,7 @@ fn unknown(channel: &Channel) -> Option<Problem> {
     let whose =
         channel.spec.preset.map(|preset| format!(", with what preset {preset} gives,")).unwrap_or_default();
     Some(Problem::new(
-        "UnknownListener",
+        Reason::UnknownListener,
         "spec.accepts",
         format!(
             "the entry {} names the listener {name}, and this Channel{whose} has {}: name one of them, or write the listener in spec.listeners",
@@ -50,7 +50,7 @@ fn plaintext(channel: &Channel, today: Date) -> Option<Problem> {
         None => String::new(),
     };
     Some(Problem::new(
-        "PlaintextListener",
+        Reason::PlaintextListener,
         "spec.listeners",
         format!(
             "the listener {} opens {}, where {preset} speaks plain text ({}): leave it out, {way}or agree on an exception for {PLAINTEXT_CONTROL} and write it in spec.exception",

@@ -15,7 +15,7 @@ fn problems(scene: &Scene, name: &str) -> Vec<Problem> {
 /// Reason and field of the only problem.
 fn only(scene: &Scene, name: &str) -> (&'static str, &'static str, String) {
     let [one] = <[Problem; 1]>::try_from(problems(scene, name)).unwrap();
-    (one.reason, one.field, one.message)
+    (one.reason.as_str(), one.field, one.message)
 }
 
 fn born(name: &str, day: &str, spec: Value) -> Channel {
@@ -278,7 +278,7 @@ fn everything_is_said_at_once_the_most_fundamental_first_and_always_the_same() {
         .given(born("cc-front/old", "2026-11-04", bad.clone()))
         .given(born("cc-front/new", "2026-11-05", bad));
     let found = problems(&scene, "cc-front/new");
-    let reasons: Vec<_> = found.iter().map(|one| one.reason).collect();
+    let reasons: Vec<_> = found.iter().map(|one| one.reason.as_str()).collect();
     let expected = [
         "TimeZoneUnknown",
         "UnknownDataClass",

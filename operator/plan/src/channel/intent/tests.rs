@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use subrosa_crds::WITHDRAW_ACCESS_FINALIZER;
+use subrosa_crds::{Reason, WITHDRAW_ACCESS_FINALIZER};
 
 use super::*;
 use crate::testing::{DOMAIN, Scene, merge, named, now};
@@ -86,9 +86,9 @@ fn access_is_given_to_an_account_that_is_there_in_a_domain_that_would_withdraw_i
             .map_err(|fault| fault.reason)
     };
     assert_eq!(gives(&scene()), Ok(Some("uid-1".into())));
-    assert_eq!(gives(&scene().domain(DOMAIN, json!({}))), Err("TrustDomainPending".into()));
+    assert_eq!(gives(&scene().domain(DOMAIN, json!({}))), Err(Reason::TrustDomainPending));
     let homeless = scene().channel(VOICE, voice(json!({"workload": {"serviceAccountName": "other"}})));
-    assert_eq!(gives(&homeless), Err("ServiceAccountNotFound".into()));
+    assert_eq!(gives(&homeless), Err(Reason::ServiceAccountNotFound));
     let seals_nothing = homeless.channel(VOICE, voice(json!({"dataClasses": null})));
     assert_eq!(gives(&seals_nothing), Ok(None));
 }

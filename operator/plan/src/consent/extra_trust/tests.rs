@@ -104,7 +104,7 @@ fn what_is_written_wrongly_is_left_out_alone() {
         .map(|state| match state {
             TrustState::Refused(fault) => {
                 assert!(fault.message.starts_with("spec.tls.extraTrust["), "{}", fault.message);
-                fault.reason
+                fault.reason.to_string()
             }
             other => format!("{other:?}").split('(').next().unwrap().to_owned(),
         })

@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use subrosa_crds::Reason;
 
 use super::*;
 use crate::testing::{DOMAIN, Scene, at, certificate, now};
@@ -105,7 +106,7 @@ fn no_day_of_the_calendar_is_refused() {
         else {
             panic!("{text}");
         };
-        assert_eq!(reason, "InvalidDate");
+        assert_eq!(reason, Reason::InvalidDate);
         assert!(message.contains("SLA") && message.contains("YYYY-MM-DD"), "{message}");
     }
 }
@@ -137,7 +138,7 @@ fn addresses_that_are_nobodys_outside_are_refused() {
     ] {
         let both = json!({"addresses": {"cidrs": ["203.0.113.0/28", range]}});
         let Standing::Invalid { reason, field, message } = today(both) else { panic!("{range} passed") };
-        assert_eq!((reason, field.as_str()), ("ForbiddenAddress", "spec.addresses.cidrs"), "{range}");
+        assert_eq!((reason, field.as_str()), (Reason::ForbiddenAddress, "spec.addresses.cidrs"), "{range}");
         assert!(message.starts_with(range) && message.contains(why), "{message}");
     }
     for range in [
@@ -166,12 +167,12 @@ fn a_bundle_must_be_there_and_hold_certificates() {
         }
         other => panic!("{other:?}"),
     };
-    assert_eq!(reason(&scene), "CABundleNotFound");
-    assert_eq!(reason(&scene.clone().bundle("other", &certificate(1))), "CABundleNotFound");
-    assert_eq!(reason(&scene.clone().bundle("carrier-ca", "")), "CABundleMalformed");
-    assert_eq!(reason(&scene.clone().bundle("carrier-ca", "no PEM at all")), "CABundleMalformed");
+    assert_eq!(reason(&scene), Reason::CABundleNotFound);
+    assert_eq!(reason(&scene.clone().bundle("other", &certificate(1))), Reason::CABundleNotFound);
+    assert_eq!(reason(&scene.clone().bundle("carrier-ca", "")), Reason::CABundleMalformed);
+    assert_eq!(reason(&scene.clone().bundle("carrier-ca", "no PEM at all")), Reason::CABundleMalformed);
     let key = certificate(1).replace("CERTIFICATE", "PRIVATE KEY");
-    assert_eq!(reason(&scene.clone().bundle("carrier-ca", &key)), "CABundleMalformed");
+    assert_eq!(reason(&scene.clone().bundle("carrier-ca", &key)), Reason::CABundleMalformed);
     let good = scene.bundle("carrier-ca", &certificate(1));
     assert_eq!(standing(&good, "2026-11-22T12:00:00Z"), Standing::Valid { expires: None });
 }

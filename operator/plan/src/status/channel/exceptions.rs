@@ -1,7 +1,7 @@
 //! What is loosened, until when, and what people hear of it.
 
 use jiff::civil::Date;
-use subrosa_crds::{Channel, channel::ExceptionStatus};
+use subrosa_crds::{Channel, Reason, channel::ExceptionStatus};
 
 use crate::{
     channel::Plan,
@@ -34,7 +34,7 @@ pub(super) fn exceptions(channel: &Channel, plan: &Plan, today: Date) -> Vec<Exc
 }
 
 /// What people should hear: reason and sentence.
-pub type News = (&'static str, String);
+pub type News = (Reason, String);
 
 /// What is to be told of exceptions, of which status said `before` and says `now`: that one ends 30, 7 and 1
 /// days before, and once that it has ended.
@@ -60,10 +60,10 @@ fn ended(one: &ExceptionStatus) -> News {
         let note = format!(
             "{control}: its last day was {expires}; certificates of its authorities are refused now: remove the entry"
         );
-        return ("ExtraTrustEnded", note);
+        return (Reason::ExtraTrustEnded, note);
     }
     let note = format!("exception for {control} since {expires}: end it, or agree on another date");
-    ("ExceptionOverdue", note)
+    (Reason::ExceptionOverdue, note)
 }
 
 fn ending(one: &ExceptionStatus, left: i64) -> News {
@@ -78,7 +78,7 @@ fn ending(one: &ExceptionStatus, left: i64) -> News {
     } else {
         "close the gap, or agree on another date"
     };
-    ("ExceptionEnding", format!("{control} {when}: {next}"))
+    (Reason::ExceptionEnding, format!("{control} {when}: {next}"))
 }
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn reasons(before: &[ExceptionStatus], now: &[ExceptionStatus]) -> Vec<&'static str> {
-        news(before, now).into_iter().map(|(reason, _)| reason).collect()
+        news(before, now).into_iter().map(|(reason, _)| reason.as_str()).collect()
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
     fn what_ends_with_further_authorities_is_said() {
         let news = news(&[], &[one("extraTrust/old", None, true), one("extraTrust/older", Some(1), false)]);
         let [(ended, refused), (ending, tomorrow)] = news.as_slice() else { panic!("{news:?}") };
-        assert_eq!((*ended, *ending), ("ExtraTrustEnded", "ExceptionEnding"));
+        assert_eq!((*ended, *ending), (Reason::ExtraTrustEnded, Reason::ExceptionEnding));
         assert!(refused.contains("2027-01-31") && refused.contains("remove the entry"), "{refused}");
         assert!(tomorrow.contains("tomorrow") && tomorrow.contains("refused"), "{tomorrow}");
     }

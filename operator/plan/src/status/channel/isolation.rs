@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 use subrosa_crds::{
-    Channel,
+    Channel, Reason,
     condition::{self, Truth, Verdict},
     names::ChannelRef,
 };
@@ -23,7 +23,7 @@ pub(super) fn isolated(
     today: Date,
 ) -> Verdict {
     let verdict =
-        |truth, reason: &str, message: String| Verdict::new(condition::ISOLATED, truth, reason, message);
+        |truth, reason: Reason, message: String| Verdict::new(condition::ISOLATED, truth, reason, message);
     let workload = &channel.spec.workload.selector;
     let on_host: Vec<_> = world
         .running_pods(&name.namespace)
@@ -36,7 +36,7 @@ pub(super) fn isolated(
             "{} uses the node's network, which no NetworkPolicy reaches: set hostNetwork to false",
             on_host.join(", ")
         );
-        return verdict(Truth::False, "HostNetworkPods", message);
+        return verdict(Truth::False, Reason::HostNetworkPods, message);
     }
     let wanted = plan.policy.spec.clone().unwrap_or_default();
     let foreign = coverage::widenings(channel, &name.namespace, &wanted, world);
@@ -50,9 +50,9 @@ pub(super) fn isolated(
                     "staged until {}: set the namespace to Enforce, or agree on another date; {report}",
                     staged.until
                 );
-                verdict(Truth::False, "StagingOverdue", message)
+                verdict(Truth::False, Reason::StagingOverdue, message)
             }
-            None => verdict(Truth::False, "AuditMode", report),
+            None => verdict(Truth::False, Reason::AuditMode, report),
         };
     }
     if let Some(first) = foreign.first() {
@@ -62,33 +62,33 @@ pub(super) fn isolated(
             all.join(", "),
             first.policy
         );
-        return verdict(Truth::False, "ForeignPolicy", message);
+        return verdict(Truth::False, Reason::ForeignPolicy, message);
     }
     if let Some(fault) = applied.controls.fault(Control::Network) {
-        return verdict(Truth::False, &fault.reason, fault.message.clone());
+        return verdict(Truth::False, fault.reason, fault.message.clone());
     }
     if !applied.has_policy {
         let message = "this Channel has no network policy of its own";
-        return verdict(Truth::False, "PolicyMissing", message.into());
+        return verdict(Truth::False, Reason::PolicyMissing, message.into());
     }
     if !domain::default_deny(&plan.domain) {
         let message =
             "the TrustDomain has network.defaultDeny: false: pods no policy selects accept everything";
-        return verdict(Truth::False, "NoDefaultDeny", message.into());
+        return verdict(Truth::False, Reason::NoDefaultDeny, message.into());
     }
     if !applied.default_deny {
         let message =
             "the namespace does not deny by default yet: it will once every Channel in it has its policy";
-        return verdict(Truth::False, "DefaultDenyPending", message.into());
+        return verdict(Truth::False, Reason::DefaultDenyPending, message.into());
     }
     if !world.other_engines.is_empty() {
         let engines: Vec<_> = world.other_engines.iter().map(String::as_str).collect();
         let message =
             format!("policies are written; {} may widen them, and cannot be computed", engines.join(", "));
-        return verdict(Truth::Unknown, "OtherPolicyEngine", message);
+        return verdict(Truth::Unknown, Reason::OtherPolicyEngine, message);
     }
     let message = "policies are written and computed; no probe has seen that packets are blocked";
-    verdict(Truth::Unknown, "PoliciesApplied", message.into())
+    verdict(Truth::Unknown, Reason::PoliciesApplied, message.into())
 }
 
 /// What enforcing would meet: pods that no Channel covers, and rules that no connection covers.

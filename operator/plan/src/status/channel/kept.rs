@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use subrosa_crds::condition::{self, Truth, Verdict};
+use subrosa_crds::{
+    Reason,
+    condition::{self, Truth, Verdict},
+};
 
 use crate::{
     channel::{
@@ -42,7 +45,7 @@ fn unseen(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> bool
 }
 
 /// What is wrong with keys that are in use or were, of any cohort: what was sealed needs them as long as it is kept.
-fn faulty(plan: &Plan, world: &World) -> Option<(&'static str, String)> {
+fn faulty(plan: &Plan, world: &World) -> Option<(Reason, String)> {
     let faults = faults(plan, world)?;
     let (name, fault) =
         faults.iter().map(|(name, found)| (name, found.fault)).min_by_key(|(_, fault)| *fault)?;
@@ -55,9 +58,9 @@ fn faulty(plan: &Plan, world: &World) -> Option<(&'static str, String)> {
 
 pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Verdict {
     let verdict =
-        |truth, reason: &str, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
+        |truth, reason: Reason, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
     if let Some(fault) = applied.controls.fault(Control::Keys) {
-        return verdict(Truth::False, &fault.reason, fault.message.clone());
+        return verdict(Truth::False, fault.reason, fault.message.clone());
     }
     let found = &applied.keys;
     if let Some((reason, message)) = faulty(plan, world) {
@@ -66,22 +69,26 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World, now: Tim
     if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
         return verdict(
             Truth::Unknown,
-            "NotPlanned",
+            Reason::NotPlanned,
             "no key is made or judged while this Channel is Stalled or frozen".into(),
         );
     }
     if plan.keys.is_empty() && seals(plan) {
-        return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
+        return verdict(Truth::False, Reason::NotPlanned, NO_COHORT.into());
     }
     if plan.keys.is_empty() && unseen(plan, applied, world, now) {
         return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
     }
     if plan.keys.is_empty() {
-        return verdict(Truth::True, "NothingSealed", "no data class is declared: no key is needed".into());
+        return verdict(
+            Truth::True,
+            Reason::NothingSealed,
+            "no data class is declared: no key is needed".into(),
+        );
     }
     // What is remembered of the keys says nothing of who can use them now.
     if let Some(vault) = domain::out_of_reach(&plan.domain) {
-        return verdict(Truth::False, &vault.reason, vault.message.clone());
+        return verdict(Truth::False, vault.reason, vault.message);
     }
     if let Some((name, fault)) = found.iter().find_map(|(name, key)| Some((name, key.fault?))) {
         return verdict(Truth::False, fault.reason(), fault.message(name));
@@ -96,21 +103,21 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World, now: Tim
                 .is_some_and(|record| !record.versions.is_empty());
             let (reason, message) = if was_there {
                 (
-                    "KeyMissing",
+                    Reason::KeyMissing,
                     format!(
                         "transit key {} was there and is gone: restore it from a Vault snapshot",
                         key.name
                     ),
                 )
             } else {
-                ("KeyPending", format!("transit key {} does not exist yet", key.name))
+                (Reason::KeyPending, format!("transit key {} does not exist yet", key.name))
             };
             return verdict(Truth::False, reason, message);
         };
         if seen.rotate_every != key.rotate_every {
             return verdict(
                 Truth::False,
-                "RotationNotSet",
+                Reason::RotationNotSet,
                 format!("transit key {} does not rotate as declared", key.name),
             );
         }
@@ -118,38 +125,42 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World, now: Tim
     if unseen(plan, applied, world, now) {
         return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
     }
-    verdict(Truth::True, "KeysInPlace", format!("{} keys exist and rotate as declared", plan.keys.len()))
+    verdict(
+        Truth::True,
+        Reason::KeysInPlace,
+        format!("{} keys exist and rotate as declared", plan.keys.len()),
+    )
 }
 
 pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Verdict {
     let verdict =
-        |truth, reason: &str, message: String| Verdict::new(condition::RETAINED, truth, reason, message);
+        |truth, reason: Reason, message: String| Verdict::new(condition::RETAINED, truth, reason, message);
     if let Some((reason, message)) = faulty(plan, world) {
         return verdict(Truth::False, reason, message);
     }
     if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
         return verdict(
             Truth::Unknown,
-            "NotPlanned",
+            Reason::NotPlanned,
             "nothing is judged while this Channel is Stalled or frozen".into(),
         );
     }
     if plan.keys.is_empty() && seals(plan) {
-        return verdict(Truth::False, "NotPlanned", NO_COHORT.into());
+        return verdict(Truth::False, Reason::NotPlanned, NO_COHORT.into());
     }
     if plan.keys.is_empty() && unseen(plan, applied, world, now) {
         return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
     }
     if plan.keys.is_empty() {
-        return verdict(Truth::True, "NothingKept", "no data class is declared".into());
+        return verdict(Truth::True, Reason::NothingKept, "no data class is declared".into());
     }
     let policy = plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
     let conflicts = policy.map(|policy| retention::problems(policy, world, now)).unwrap_or_default();
     if let Some(first) = conflicts.first() {
-        return verdict(Truth::False, "RetentionConflict", first.clone());
+        return verdict(Truth::False, Reason::RetentionConflict, first.clone());
     }
     match &applied.record {
-        Err(fault) => verdict(Truth::False, &fault.reason, fault.message.clone()),
+        Err(fault) => verdict(Truth::False, fault.reason, fault.message.clone()),
         Ok(record) => {
             let missing: Vec<_> = plan
                 .keys
@@ -162,9 +173,13 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
             if missing.is_empty() && unseen(plan, applied, world, now) {
                 verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into())
             } else if missing.is_empty() {
-                verdict(Truth::True, "Scheduled", "every data class has keys and due dates".into())
+                verdict(Truth::True, Reason::Scheduled, "every data class has keys and due dates".into())
             } else {
-                verdict(Truth::False, "KeyPending", format!("not in the record yet: {}", missing.join(", ")))
+                verdict(
+                    Truth::False,
+                    Reason::KeyPending,
+                    format!("not in the record yet: {}", missing.join(", ")),
+                )
             }
         }
     }

@@ -17,7 +17,7 @@ pub use soon::opens_at_once;
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    Channel, ChannelStatus,
+    Channel, ChannelStatus, Reason,
     channel::{AuthorityStatus, CertificateStatus, ConnectionStatus, ServedStatus},
     condition::{self, Condition, Truth, Verdict},
     names::ChannelRef,
@@ -212,7 +212,7 @@ fn verdicts(
     let witness = Witness::of(channel, &served);
     let ready = ready(plan, applied, stalled.as_ref(), [&keys_ready, &retained, &isolated], witness, now);
     let reconciling = (ready.truth == Truth::False && stalled.is_none() && applied.fault().is_some())
-        .then(|| Verdict::new(condition::RECONCILING, Truth::True, "Retrying", ready.message.clone()));
+        .then(|| Verdict::new(condition::RECONCILING, Truth::True, Reason::Retrying, ready.message.clone()));
     let mut verdicts = vec![ready, connected(connections), served, isolated, keys_ready, retained];
     verdicts.extend(pending::issuing(channel, plan, applied));
     verdicts.extend(trust::fits(channel, plan, applied));
@@ -229,19 +229,19 @@ fn ready(
     served: Witness,
     now: Timestamp,
 ) -> Verdict {
-    let not = |reason: &str, message: &str| Verdict::new(condition::READY, Truth::False, reason, message);
+    let not = |reason: Reason, message: &str| Verdict::new(condition::READY, Truth::False, reason, message);
     if let Some(stalled) = stalled {
-        return not(&stalled.reason, &stalled.message);
+        return not(stalled.reason, &stalled.message);
     }
     if let Some(fault) = applied.fault() {
-        return not(&fault.reason, &fault.message);
+        return not(fault.reason, &fault.message);
     }
     // While a namespace is moved it is audited: this must not hide behind that.
     if let Some(fault) = extra_trust::fault(&plan.extra_trust) {
-        return not(&fault.reason, &fault.message);
+        return not(fault.reason, &fault.message);
     }
     if let Some(fault) = expiring(plan, applied, now) {
-        return not(&fault.reason, &fault.message);
+        return not(fault.reason, &fault.message);
     }
     if let Some(message) = pending::nothing_else(plan, applied) {
         return not(pending::REASON, &message);
@@ -249,19 +249,22 @@ fn ready(
     match plan.scope {
         Scope::Frozen => {
             return not(
-                "NamespaceFrozen",
+                Reason::NamespaceFrozen,
                 "the namespace lost its trust-domain label: what protects it stays and renews, nothing new opens; \
                  ask who governs the trust domain to label it again",
             );
         }
         Scope::Audit => {
-            return not("AuditMode", "network policies are only reported here: nothing is isolated yet");
+            return not(
+                Reason::AuditMode,
+                "network policies are only reported here: nothing is isolated yet",
+            );
         }
         Scope::Full | Scope::Stalled(_) => {}
     }
     for other in others {
         if other.truth == Truth::False {
-            return not(&other.reason, &other.message);
+            return not(other.reason, &other.message);
         }
     }
     let [_, _, isolated] = others;
@@ -273,18 +276,18 @@ fn ready(
 ///
 /// Where no listener speaks TLS there is no certificate to see. What pods fail to serve is said by Served, and
 /// does not undo what is in force: they have to be let in on what was written.
-fn assurance(served: Witness, isolated: &Verdict) -> (&'static str, &'static str) {
+fn assurance(served: Witness, isolated: &Verdict) -> (Reason, &'static str) {
     match (served, isolated.truth == Truth::True) {
         (Witness::EveryPod | Witness::NothingToSee, true) => {
-            ("InForce", "everything is in force, and probes saw it from a pod")
+            (Reason::InForce, "everything is in force, and probes saw it from a pod")
         }
         (Witness::EveryPod, false) => (
-            "InForceUnproven",
+            Reason::InForceUnproven,
             "certificate, keys, access and network policies are in force as written; probes saw the certificate on \
              every ready pod, and none has seen that packets are blocked",
         ),
         _ => (
-            "InForceUnproven",
+            Reason::InForceUnproven,
             "certificate, keys, access and network policies are in force as written; no probe has seen them from a pod",
         ),
     }
@@ -305,14 +308,16 @@ fn connected(connections: &[ConnectionStatus]) -> Verdict {
     let waiting: Vec<_> = connections.iter().filter(|connection| connection.state != open).collect();
     let Some(first) = waiting.first() else {
         let (reason, message) = if connections.is_empty() {
-            ("NothingDeclared", "no connection is declared: nothing may connect".to_owned())
+            (Reason::NothingDeclared, "no connection is declared: nothing may connect".to_owned())
         } else {
-            ("AllOpen", format!("all {} declared connections are open", connections.len()))
+            (Reason::AllOpen, format!("all {} declared connections are open", connections.len()))
         };
         return Verdict::new(condition::CONNECTED, Truth::True, reason, message);
     };
+    // The state of a connection is the reason.
+    let reason = State::read(&first.state).unwrap_or(State::Closed).reason();
     let names: Vec<_> = waiting.iter().map(|one| format!("{} ({})", one.name, one.state)).collect();
-    Verdict::new(condition::CONNECTED, Truth::False, first.state.clone(), names.join(", "))
+    Verdict::new(condition::CONNECTED, Truth::False, reason, names.join(", "))
 }
 
 /// Whether a condition of `conditions` needs someone's attention.

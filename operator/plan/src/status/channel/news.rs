@@ -1,14 +1,22 @@
 //! Which conditions people should hear of.
 
-use subrosa_crds::condition::{self, Condition};
+use subrosa_crds::{
+    Reason,
+    condition::{self, Condition},
+};
 
 /// Conditions whose turn for the bad is told. That of Ready repeats one of them.
 const TOLD: [&str; 5] =
     [condition::STALLED, condition::ISSUING, condition::SERVED, condition::ISOLATED, condition::KEYS_READY];
 
 /// Reasons that come and go by themselves; a renewed certificate is stale in the pods for a while.
-const PASSING: [&str; 5] =
-    ["DefaultDenyPending", "NamespacePending", "PolicyMissing", "StaleCertificate", "RestartAwaitsRollout"];
+const PASSING: [Reason; 5] = [
+    Reason::DefaultDenyPending,
+    Reason::NamespacePending,
+    Reason::PolicyMissing,
+    Reason::StaleCertificate,
+    Reason::RestartAwaitsRollout,
+];
 
 /// The conditions that turned bad since `before`, or are bad for another reason: each is told once.
 pub fn turned_bad<'now>(
@@ -26,7 +34,7 @@ pub fn turned_bad<'now>(
         }
         TOLD.contains(&condition.type_.as_str())
             && condition.status == bad
-            && !PASSING.contains(&condition.reason.as_str())
+            && Reason::of(condition).is_none_or(|reason| !PASSING.contains(&reason))
             && was.is_none_or(|was| was.status != bad || was.reason != condition.reason)
     })
 }
@@ -62,7 +70,7 @@ mod tests {
         assert_eq!((heard(&[], pending()), heard(&[pending()], pending())), (1, 0));
         assert_eq!(heard(&[], says("Ready", "False", "VaultSealed")), 0, "its cause is told");
         for reason in PASSING {
-            assert_eq!(heard(&[], says("Served", "False", reason)), 0, "{reason}");
+            assert_eq!(heard(&[], says("Served", "False", reason.as_str())), 0, "{reason}");
         }
     }
 }

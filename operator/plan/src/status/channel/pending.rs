@@ -1,7 +1,7 @@
 //! Names that the certificate has only once another generation of the authority signs.
 
 use subrosa_crds::{
-    Channel,
+    Channel, Reason,
     channel::PendingNameStatus,
     condition::{self, Truth, Verdict},
 };
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The reason of the condition Issuing.
-pub(super) const REASON: &str = "NamesPending";
+pub(super) const REASON: Reason = Reason::NamesPending;
 
 /// Those names; while nobody knows, the last that were told.
 pub(super) fn names(channel: &Channel, applied: &Applied) -> Vec<PendingNameStatus> {

@@ -4,7 +4,7 @@ mod fault;
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    Channel,
+    Channel, Reason,
     channel::{Reload, ServedStatus},
     condition::{self, Truth, Verdict},
     names::ChannelRef,
@@ -55,7 +55,7 @@ pub(super) fn served(
     world: &World,
     now: Timestamp,
 ) -> (Verdict, Option<ServedStatus>) {
-    let unknown = |reason: &str, message: &str| (verdict(Truth::Unknown, reason, message), None);
+    let unknown = |reason: Reason, message: &str| (verdict(Truth::Unknown, reason, message), None);
     if let Restart::Held(held) = &applied.restart {
         let status = probe::targets(channel, name, plan, applied, world).and_then(|targets| {
             let seen = world.served.get(name)?;
@@ -65,18 +65,18 @@ pub(super) fn served(
     }
     if answers::listeners(channel).is_empty() {
         return unknown(
-            "NoTLSListener",
+            Reason::NoTLSListener,
             "no listener speaks TLS: there is nothing that a probe could ask for its certificate",
         );
     }
     if world.probes.is_none() {
-        return unknown("NotProbed", "no probe has seen which certificate the pods serve");
+        return unknown(Reason::NotProbed, "no probe has seen which certificate the pods serve");
     }
     let Some(targets) = probe::targets(channel, name, plan, applied, world) else {
-        return unknown("NotProbed", "which certificate should be served is not known: see Ready");
+        return unknown(Reason::NotProbed, "which certificate should be served is not known: see Ready");
     };
     if targets.pods.is_empty() {
-        return unknown("NotProbed", "no pod of this Channel is ready: there is none to ask");
+        return unknown(Reason::NotProbed, "no pod of this Channel is ready: there is none to ask");
     }
     let seen = world.served.get(name).cloned().unwrap_or_default();
     let status = last_on_all(channel, &targets, &seen, now);
@@ -89,19 +89,20 @@ pub(super) fn served(
         let last = channel.status.as_ref().and_then(|status| {
             let last = condition::find(&status.conditions, condition::SERVED)?;
             let served = status.certificate.as_ref().and_then(|certificate| certificate.served.clone());
-            Some((verdict(truth(&last.status), &last.reason, &last.message), served))
+            Some((verdict(truth(&last.status), Reason::of(last)?, &last.message), served))
         });
-        return last.unwrap_or_else(|| unknown("NotProbed", "the pods are being asked for the first time"));
+        return last
+            .unwrap_or_else(|| unknown(Reason::NotProbed, "the pods are being asked for the first time"));
     }
     let pods = targets.pods.len();
     let mut message = format!("probes saw the current certificate on all {pods} ready pods");
     if let Some(note) = never_updated(channel, name, plan, &targets, world) {
         message.push_str(&note);
     }
-    (verdict(Truth::True, "CurrentEverywhere", &message), status)
+    (verdict(Truth::True, Reason::CurrentEverywhere, &message), status)
 }
 
-fn verdict(truth: Truth, reason: &str, message: &str) -> Verdict {
+fn verdict(truth: Truth, reason: Reason, message: &str) -> Verdict {
     Verdict::new(condition::SERVED, truth, reason, message)
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use subrosa_crds::{condition::find, trust_domain::Direction};
+use subrosa_crds::{Reason, condition::find, trust_domain::Direction};
 
 use super::*;
 use crate::{
@@ -110,7 +110,7 @@ fn says(truth: &str, reason: &str) -> Option<(String, String)> {
 }
 
 fn fault() -> Fault {
-    Fault::new("VaultSealed", "Vault is sealed: unseal it")
+    Fault::new(Reason::VaultSealed, "Vault is sealed: unseal it")
 }
 
 #[test]
@@ -261,8 +261,11 @@ fn what_no_domain_governs_keeps_its_identity_only() {
     let mut before = status(&scene);
     before.id = Some("abcdefghijklmnop".into());
     channel.status = Some(before);
-    let problem =
-        Problem { reason: "NamespaceNotGoverned", field: "metadata.namespace", message: "label it".into() };
+    let problem = Problem {
+        reason: Reason::NamespaceNotGoverned,
+        field: "metadata.namespace",
+        message: "label it".into(),
+    };
     let status = ungoverned(&channel, &problem, now());
     assert_eq!(status.id.as_deref(), Some("abcdefghijklmnop"));
     assert_eq!(said(&status, condition::READY), says("False", "NamespaceNotGoverned"));
@@ -388,24 +391,28 @@ fn attention_is_for_what_someone_must_do() {
 fn the_first_fault_is_the_one_that_holds_up_the_others() {
     let (_, mut applied) = in_force(&scene());
     assert_eq!(applied.fault(), None);
-    let of = |control: Control| Fault::new(format!("{control:?}"), "");
+    let of = |control: Control| Fault::new(Reason::Internal, format!("{control:?}"));
     for control in Control::ALL.into_iter().rev() {
         applied.controls = applied.controls.with(control, Err(of(control)));
         assert_eq!(applied.fault(), Some(&of(control)), "it holds up those that come after it");
     }
-    applied.record = Err(Fault::new("ChannelRecord", ""));
-    assert_eq!(applied.fault().unwrap().reason, "ChannelRecord");
+    applied.record = Err(Fault::new(Reason::Internal, "ChannelRecord"));
+    assert_eq!(applied.fault().unwrap().message, "ChannelRecord");
 }
 
 #[test]
 fn the_assurance_is_the_weakest_of_what_was_seen() {
-    let verdict = |truth, reason: &str| Verdict::new(condition::ISOLATED, truth, reason, "");
-    let blocked = verdict(Truth::True, "ProbesPassed");
-    let written = verdict(Truth::Unknown, "PoliciesApplied");
-    assert_eq!(assurance(Witness::EveryPod, &blocked).0, "InForce");
-    assert_eq!(assurance(Witness::NothingToSee, &blocked).0, "InForce", "what serves nothing owes nothing");
-    assert_eq!(assurance(Witness::Missing, &blocked).0, "InForceUnproven");
+    let verdict = |truth, reason| Verdict::new(condition::ISOLATED, truth, reason, "");
+    let blocked = verdict(Truth::True, Reason::PoliciesApplied);
+    let written = verdict(Truth::Unknown, Reason::PoliciesApplied);
+    assert_eq!(assurance(Witness::EveryPod, &blocked).0, Reason::InForce);
+    assert_eq!(
+        assurance(Witness::NothingToSee, &blocked).0,
+        Reason::InForce,
+        "what serves nothing owes nothing"
+    );
+    assert_eq!(assurance(Witness::Missing, &blocked).0, Reason::InForceUnproven);
     let (reason, message) = assurance(Witness::EveryPod, &written);
-    assert_eq!(reason, "InForceUnproven");
+    assert_eq!(reason, Reason::InForceUnproven);
     assert!(message.contains("probes saw the certificate on every ready pod"), "{message}");
 }

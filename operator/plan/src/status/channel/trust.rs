@@ -1,7 +1,7 @@
 //! Whether everything that a Channel should trust fits into its Secret.
 
 use subrosa_crds::{
-    Channel,
+    Channel, Reason,
     condition::{self, Truth, Verdict},
 };
 
@@ -10,7 +10,7 @@ use crate::{
     channel::{Plan, applied::Applied},
 };
 
-const NEARLY_FULL: &str = "TrustNearlyFull";
+const NEARLY_FULL: Reason = Reason::TrustNearlyFull;
 
 /// The condition TrustFits: there once the trust files are nearly as large as may be.
 pub(super) fn fits(channel: &Channel, plan: &Plan, applied: &Applied) -> Option<Verdict> {

@@ -1,5 +1,5 @@
 use serde_json::json;
-use subrosa_crds::condition::find;
+use subrosa_crds::{Reason, condition::find};
 
 use super::*;
 use crate::{
@@ -48,7 +48,7 @@ fn ready_when_vault_answers_and_the_guards_stand() {
 
 #[test]
 fn a_fault_of_vault_is_retried() {
-    let sealed = Seen { reachable: Err(Fault::new("VaultSealed", "unseal it")), ..seen() };
+    let sealed = Seen { reachable: Err(Fault::new(Reason::VaultSealed, "unseal it")), ..seen() };
     let rows = [
         ("Ready", "False", "VaultSealed"),
         ("VaultReachable", "False", "VaultSealed"),
@@ -103,7 +103,7 @@ fn a_guard_that_people_switched_off_is_shown_and_is_no_fault() {
 #[test]
 fn an_unknown_time_zone_stalls_it_whatever_else_is_wrong() {
     let scene = Scene::new().domain(DOMAIN, json!({"timeZone": "Nowhere/At-All"}));
-    let seen = Seen { reachable: Err(Fault::new("VaultSealed", "unseal it")), ..seen() };
+    let seen = Seen { reachable: Err(Fault::new(Reason::VaultSealed, "unseal it")), ..seen() };
     let rows = [
         ("Ready", "False", "TimeZoneUnknown"),
         ("VaultReachable", "False", "VaultSealed"),
@@ -201,7 +201,7 @@ fn records_that_cannot_be_read_are_named() {
 
 #[test]
 fn a_domain_that_shares_a_mount_is_stalled() {
-    let seen = Seen { shared: Some(Fault::new("VaultShared", "another uses it")), ..seen() };
+    let seen = Seen { shared: Some(Fault::new(Reason::VaultShared, "another uses it")), ..seen() };
     let rows = [
         ("Ready", "False", "VaultShared"),
         ("VaultReachable", "True", "LoggedIn"),
@@ -224,7 +224,7 @@ fn a_store_that_is_not_its_own_comes_first_and_what_was_known_stays_known() {
     let known = Some("beef".to_owned());
     assert_eq!(vault(domain.status.as_ref().unwrap()), (known.clone(), None));
     let other = Seen {
-        store: Err(Fault::new("StoreOfAnotherCluster", "it belongs to another")),
+        store: Err(Fault::new(Reason::StoreOfAnotherCluster, "it belongs to another")),
         adopt: Some("dead".into()),
         guarded: Guards::NotInPlace("a policy is edited".into()),
         ..seen()
@@ -232,7 +232,7 @@ fn a_store_that_is_not_its_own_comes_first_and_what_was_known_stays_known() {
     let told = status(&domain, &other, now());
     assert_eq!(find(&told.conditions, condition::READY).unwrap().reason, "StoreOfAnotherCluster");
     assert_eq!(vault(&told), (known.clone(), Some("dead".into())));
-    let away = Seen { vault: None, reachable: Err(Fault::new("VaultUnreachable", "")), ..seen() };
+    let away = Seen { vault: None, reachable: Err(Fault::new(Reason::VaultUnreachable, "")), ..seen() };
     assert_eq!(vault(&status(&domain, &away, now())), (known, None), "Vault cannot be asked");
 }
 
@@ -240,5 +240,5 @@ fn a_store_that_is_not_its_own_comes_first_and_what_was_known_stays_known() {
 fn clocks_a_minute_apart_are_a_fault_in_either_direction() {
     let of = |seconds| clock_fault(SignedDuration::from_secs(seconds)).map(|fault| fault.reason);
     assert_eq!((of(60), of(-60)), (None, None));
-    assert_eq!((of(61), of(-61)), (Some("ClockSkew".into()), Some("ClockSkew".into())));
+    assert_eq!((of(61), of(-61)), (Some(Reason::ClockSkew), Some(Reason::ClockSkew)));
 }

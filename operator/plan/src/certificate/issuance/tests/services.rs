@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::at;
 use crate::{
     certificate::{
-        LeafFacts, LeafSpec, ObservedSecret, SecretFacts, Settled, TrustSources, Wanted, leaf::tests::spec,
-        reissue::to_issue, reissue_reason, trust_files,
+        LeafFacts, LeafSpec, ObservedSecret, SecretFacts, Settled, TrustSources, Wanted, drift_of,
+        leaf::tests::spec, reissue::to_issue, trust_files,
     },
     record::{
         generations::{GenerationState, Generations, tests::generation},
@@ -63,15 +63,19 @@ impl Channel {
     fn reconcile(&mut self, now: Timestamp) -> Option<Timestamp> {
         let (trust, _) = trust_files(&TrustSources::default());
         let wanted = Wanted { spec: &self.spec, generations: &self.generations, trust: &trust };
-        let reason = reissue_reason(&self.found, wanted, now)?;
+        let reason = drift_of(&self.found, wanted, now)?;
         if let Err(limited) = self.issuances.admit(&reason, self.found.serial(), now) {
             return Some(limited.until);
         }
         let spec = to_issue(&self.spec, &reason, &self.found);
         let serial = format!("{:x}", self.issued.len());
-        self.issued.push((now, reason.name()));
-        let noted =
-            Issuance { serial: serial.clone(), at: now, reason: reason.name().into(), not_after: None };
+        self.issued.push((now, reason.reason().as_str()));
+        let noted = Issuance {
+            serial: serial.clone(),
+            at: now,
+            reason: reason.reason().to_string(),
+            not_after: None,
+        };
         self.issuances = std::mem::take(&mut self.issuances).noted(noted);
         let leaf = LeafFacts {
             fingerprint: crate::testing::fingerprint(&serial),

@@ -17,7 +17,7 @@ fn problems(spec: Value) -> Vec<Problem> {
 
 fn only(spec: Value) -> (&'static str, &'static str, String) {
     let [one] = <[Problem; 1]>::try_from(problems(spec)).unwrap();
-    (one.reason, one.field, one.message)
+    (one.reason.as_str(), one.field, one.message)
 }
 
 #[test]

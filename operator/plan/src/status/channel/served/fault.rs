@@ -1,6 +1,6 @@
 //! What is wrong with what the pods present.
 
-use subrosa_crds::{Channel, channel::Reload, condition::Truth, names::ChannelRef};
+use subrosa_crds::{Channel, Reason, channel::Reload, condition::Truth, names::ChannelRef};
 
 use super::NAMED;
 use crate::{
@@ -77,16 +77,16 @@ impl Finding {
         }
     }
 
-    pub(super) fn reason(&self) -> &'static str {
+    pub(super) fn reason(&self) -> Reason {
         match self.kind {
-            Kind::KeyNotHeld => "KeyNotHeld",
-            Kind::Plaintext => "ServedInPlaintext",
-            Kind::NotMounted | Kind::ForeignCertificate => "NotMounted",
-            Kind::SubPath => "SubPathMount",
-            Kind::Stale => "StaleCertificate",
-            Kind::HandshakeFailed => "HandshakeFailed",
-            Kind::NotListening => "NotListening",
-            Kind::Silent => "ListenerSilent",
+            Kind::KeyNotHeld => Reason::KeyNotHeld,
+            Kind::Plaintext => Reason::ServedInPlaintext,
+            Kind::NotMounted | Kind::ForeignCertificate => Reason::NotMounted,
+            Kind::SubPath => Reason::SubPathMount,
+            Kind::Stale => Reason::StaleCertificate,
+            Kind::HandshakeFailed => Reason::HandshakeFailed,
+            Kind::NotListening => Reason::NotListening,
+            Kind::Silent => Reason::ListenerSilent,
         }
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use subrosa_crds::ChannelStatus;
+use subrosa_crds::{ChannelStatus, Reason};
 
 use super::*;
 use crate::{
@@ -231,7 +231,7 @@ fn nothing_is_claimed_of_what_was_not_asked() {
     let stage = Stage::new().answered([current(), current(), current()]);
     let scene = stage.scene.clone().channel(DB, json!({"listeners": [{"name": "sql", "port": 5432}]}));
     let plan = scene.plan(DB);
-    let broken = Applied { record: Err(Fault::new("VaultSealed", "")), ..stage.applied(&scene) };
+    let broken = Applied { record: Err(Fault::new(Reason::VaultSealed, "")), ..stage.applied(&scene) };
     let (verdict, status) = served(scene.get(DB), &named(DB), &plan, &broken, &scene, now());
     assert_eq!((verdict.truth, verdict.reason.as_str(), status), (Truth::Unknown, "NotProbed", None));
 }

@@ -1,0 +1,243 @@
+//! Why something is so, as one word that does not change between releases.
+
+use std::fmt;
+
+use crate::condition::Condition;
+
+macro_rules! reasons {
+    ($($name:ident)*) => {
+        /// Why something is so, in a condition, an Event, a metric or a record. `docs/status.md` explains each.
+        ///
+        /// The operator decides by these. Text of a status or a record becomes one by [`Reason::read`] first: another
+        /// release may have written it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs, reason = "docs/status.md explains each, and a test compares the two")]
+        pub enum Reason {
+            $($name,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of their words.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The word, as the API, Events, metrics and records have it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    AccessWithdrawn
+    AgreementExpired
+    AgreementExpiring
+    AgreementMissing
+    AgreementsValid
+    AllOpen
+    AuditMode
+    AuthorityBlocked
+    AuthorityChanged
+    AuthorityKeyUnreadable
+    AuthorityNotValid
+    AuthorityRefused
+    AwaitingConsent
+    CABundleExpired
+    CABundleMalformed
+    CABundleNotFound
+    CABundleTooLarge
+    CertificateExpired
+    CertificateIssued
+    CertificateNotReady
+    CertificateRefused
+    CertificateWaits
+    ChannelNotInForce
+    ClockSkew
+    Closed
+    Closing
+    CommonNameNotAllowed
+    ConnectionClosed
+    Consistent
+    Contradictory
+    CurrentEverywhere
+    DNSNameNotAllowed
+    DefaultDenyPending
+    DefinitionsOutdated
+    DeliveredInSecret
+    DurationTooLong
+    ExceptionEnding
+    ExceptionOverdue
+    Expiring
+    ExternalCertificateExpired
+    ExternalCertificateExpiring
+    ExternalCertificateNotYetValid
+    ExternalKeyMismatch
+    ExternalSecretMalformed
+    ExternalSecretNotFound
+    ExternalSecretOurs
+    ExtraTrustEnded
+    ForbiddenAddress
+    ForeignObject
+    ForeignPolicy
+    HandshakeFailed
+    HostNetworkPods
+    InForce
+    InForceUnproven
+    InPlace
+    Internal
+    InvalidDate
+    InvalidUnverifiedUserAnnotations
+    IrreversibleKey
+    IssuanceLimited
+    Issued
+    KeyMismatch
+    KeyMissing
+    KeyNotHeld
+    KeyPending
+    KeyReplaced
+    KeySoftDeleted
+    KeyUnrecorded
+    KeyVersionsWithheld
+    KeysInPlace
+    KeysUnseen
+    KubernetesConflict
+    KubernetesForbidden
+    KubernetesRefused
+    KubernetesUnreachable
+    ListenerMismatch
+    ListenerSilent
+    LoggedIn
+    Malformed
+    Missing
+    NamesChanged
+    NamesPending
+    NamespaceFrozen
+    NamespaceNotGoverned
+    NamespacePending
+    NoChannel
+    NoDefaultDeny
+    NoTLSListener
+    NoTrustDomain
+    NoneNeeded
+    NotFound
+    NotInPlace
+    NotJudged
+    NotLeading
+    NotListening
+    NotMounted
+    NotPlanned
+    NotProbed
+    NotReconciled
+    NothingDeclared
+    NothingKept
+    NothingSealed
+    Open
+    OpeningWithdrawn
+    OtherPolicyEngine
+    PlaintextListener
+    PodCertificatesUnavailable
+    PodNotFound
+    PoliciesApplied
+    PolicyMissing
+    RecordLost
+    RecordNewer
+    RecordUnreadable
+    RecordsLost
+    Refused
+    RestartAwaitsPods
+    RestartAwaitsRollout
+    RestartHeld
+    RetentionConflict
+    RetentionPolicyForbidden
+    RetentionPolicyNotFound
+    Retrying
+    RotationNotSet
+    Scheduled
+    SecretConflict
+    SecretKept
+    ServedInPlaintext
+    ServiceAccountConflict
+    ServiceAccountMismatch
+    ServiceAccountNotFound
+    SetupOutdated
+    StagingOverdue
+    StaleCertificate
+    StoreOfAnotherCluster
+    StoreOfAnotherDomain
+    StorePending
+    StoreUnknown
+    SubPathMount
+    SwitchedOff
+    TakenBack
+    TimeZoneUnknown
+    TrustChanged
+    TrustDomainNotFound
+    TrustDomainPending
+    TrustDomainTerminating
+    TrustNearlyFull
+    TrustTooLarge
+    TrustWithdrawn
+    UnknownDataClass
+    UnknownListener
+    UnsupportedKeyType
+    VaultAnswerUnexpected
+    VaultConfigInvalid
+    VaultConflict
+    VaultEntryDeleted
+    VaultFault
+    VaultLoginRefused
+    VaultNameInvalid
+    VaultNotFound
+    VaultNotReady
+    VaultPathOccupied
+    VaultPermissionDenied
+    VaultRedirected
+    VaultRequestRefused
+    VaultRoleTaken
+    VaultSealed
+    VaultShared
+    VaultTimeout
+    VaultTokenNotFound
+    VaultTokenRejected
+    VaultUnreachable
+    ViewOutdated
+    WorkUnderWay
+    WorkloadConflict
+    WorkloadRestarted
+    WrongIssuer
+}
+
+impl Reason {
+    /// The reason with this word; none where this release does not know it.
+    pub fn read(word: &str) -> Option<Self> {
+        let at = Self::ALL.binary_search_by(|reason| reason.as_str().cmp(word)).ok()?;
+        Self::ALL.get(at).copied()
+    }
+
+    /// The reason of a condition; none where this release does not know it.
+    pub fn of(condition: &Condition) -> Option<Self> {
+        Self::read(&condition.reason)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_as_its_reason() {
+        assert!(Reason::ALL.is_sorted_by(|one, next| one.as_str() < next.as_str()), "the list is not sorted");
+        for reason in Reason::ALL {
+            assert_eq!(Reason::read(reason.as_str()), Some(*reason));
+        }
+        assert_eq!(Reason::read("Nonsense"), None);
+    }
+}
