@@ -9,7 +9,7 @@ use std::{
 };
 
 use subrosa_crds::names::ChannelId;
-use subrosa_plan::access::alias::{self, Metadata, Withdrawal};
+use subrosa_plan::access::alias::{self, AliasChange, Metadata};
 
 use crate::vault::{
     AliasName, VaultError,
@@ -57,9 +57,9 @@ impl WorkloadAliases {
                     return Ok(());
                 };
                 match alias::withdrawn(&custom_metadata, id) {
-                    Withdrawal::Nothing => Ok(()),
-                    Withdrawal::Keep(kept) => self.aliases.grant(name, &kept).await.map(|_| ()),
-                    Withdrawal::Delete => self.aliases.withdraw(&alias).await,
+                    AliasChange::Nothing => Ok(()),
+                    AliasChange::Keep(kept) => self.aliases.grant(name, &kept).await.map(|_| ()),
+                    AliasChange::Delete => self.aliases.withdraw(&alias).await,
                 }
             })
             .await
@@ -82,7 +82,7 @@ impl WorkloadAliases {
         let mut naming = Vec::new();
         for alias in self.aliases.list().await? {
             let named =
-                ids.iter().filter(|id| alias::withdrawn(&alias.custom_metadata, id) != Withdrawal::Nothing);
+                ids.iter().filter(|id| alias::withdrawn(&alias.custom_metadata, id) != AliasChange::Nothing);
             naming.extend(named.map(|id| (alias.name.clone(), id.clone())));
         }
         Ok(naming)

@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use subrosa_crds::{ADOPT_STORE_ANNOTATION, CONSENTS_ANNOTATION, Channel, TrustDomain, condition};
 
 use super::{
-    cluster::{Seen, Target},
+    cluster::{ClusterObjects, Target},
     exit::Exit,
     harmless,
     output::Screen,
@@ -56,7 +56,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn stores(seen: &Seen, only: Option<&str>) -> String {
+fn stores(seen: &ClusterObjects, only: Option<&str>) -> String {
     let asked = |domain: &&TrustDomain| only.is_none_or(|only| domain.name_any() == only);
     seen.domains.iter().filter(asked).filter_map(store).collect()
 }
@@ -75,7 +75,7 @@ fn store(domain: &TrustDomain) -> Option<String> {
     ))
 }
 
-fn consents(seen: &Seen) -> String {
+fn consents(seen: &ClusterObjects) -> String {
     let all = seen.channels.iter().filter_map(|channel| {
         let wanted = annotation(channel, |_| true)?;
         let (namespace, name) = (channel.namespace().unwrap_or_default(), channel.name_any());
@@ -133,7 +133,7 @@ mod tests {
         let both = annotation(&waiting(Some("cc-web=1, cc-records=old")), |_| true).unwrap();
         assert_eq!(both, "cc-web=1,cc-records=new");
         assert_eq!(annotation(&waiting(None), |namespace| namespace == "cc-web"), None);
-        let seen = Seen { channels: vec![voice(), waiting(None)], ..Seen::default() };
+        let seen = ClusterObjects { channels: vec![voice(), waiting(None)], ..ClusterObjects::default() };
         assert_eq!(
             consents(&seen),
             "kubectl annotate channel -n cc-front voice --overwrite subrosa.dev/consents=cc-records=new\n"
@@ -147,7 +147,7 @@ mod tests {
             domain["status"]["vault"] = json!({"version": "2.7.2", "sealed": false, "adoptStore": adopt});
             serde_json::from_value(domain).unwrap()
         };
-        let seen = Seen { domains: vec![domain(json!("beef"))], ..Seen::default() };
+        let seen = ClusterObjects { domains: vec![domain(json!("beef"))], ..ClusterObjects::default() };
         let text = stores(&seen, None);
         assert!(
             text.ends_with(" --overwrite subrosa.dev/adopt-store=beef\n")
@@ -155,6 +155,9 @@ mod tests {
             "{text}"
         );
         assert_eq!(stores(&seen, Some("another")), "");
-        assert_eq!(stores(&Seen { domains: vec![domain(json!(null))], ..Seen::default() }, None), "");
+        assert_eq!(
+            stores(&ClusterObjects { domains: vec![domain(json!(null))], ..ClusterObjects::default() }, None),
+            ""
+        );
     }
 }

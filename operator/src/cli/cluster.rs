@@ -36,7 +36,7 @@ pub struct Cluster {
 
 /// What stands in a cluster.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct ClusterObjects {
     /// TrustDomains, by name.
     pub domains: Vec<TrustDomain>,
     /// ExternalParties, by name.
@@ -85,7 +85,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the API server does not answer, refuses, or does not know the kinds.
-    pub async fn see(&self, namespace: Option<&str>) -> Result<Seen> {
+    pub async fn see(&self, namespace: Option<&str>) -> Result<ClusterObjects> {
         let client = || self.client.clone();
         let (domains, parties, policies, channels) = futures::try_join!(
             list_if_allowed(Api::<TrustDomain>::all(client())),
@@ -98,7 +98,7 @@ impl Cluster {
             ("ExternalParties", parties.is_none()),
             ("RetentionPolicies", policies.is_none()),
         ];
-        Ok(Seen {
+        Ok(ClusterObjects {
             domains: domains.unwrap_or_default(),
             parties: parties.unwrap_or_default(),
             policies: policies.unwrap_or_default(),

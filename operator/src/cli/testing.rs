@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 
-use super::cluster::Seen;
+use super::cluster::ClusterObjects;
 
 /// The time of every test.
 pub fn now() -> Timestamp {
@@ -65,7 +65,7 @@ pub fn voice() -> Channel {
 }
 
 /// Everything that a page can show: well, waiting, wrong, not looked at.
-pub fn seen() -> Seen {
+pub fn seen() -> ClusterObjects {
     let mut stalled = voice();
     stalled.metadata.name = Some("broken\x1b[31m".into());
     stalled.spec.connects_to.clear();
@@ -89,7 +89,7 @@ pub fn seen() -> Seen {
     let mut new = voice();
     new.metadata.name = Some("new".into());
     new.status = None;
-    Seen {
+    ClusterObjects {
         domains: vec![domain()],
         parties: vec![party()],
         policies: vec![policy()],

@@ -7,7 +7,7 @@ use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::TrustDomain;
 use subrosa_plan::{
     access::{orphans, shared, store::Ownership},
-    status::trust_domain::{self, Counts, Seen, Swept},
+    status::trust_domain::{self, Counts, DomainFacts, Swept},
     world::{World, domain, fault::Fault},
 };
 
@@ -125,7 +125,7 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
     let counts = ctx.cluster.read(|world| Counts::of(&name, world));
     let outdated = ctx.definitions.outdated();
     let Swept { orphans, unreadable } = swept;
-    let seen = Seen {
+    let seen = DomainFacts {
         vault: seen,
         reachable,
         shared,

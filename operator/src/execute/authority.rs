@@ -7,7 +7,7 @@ use subrosa_crds::{Reason, names::ChannelId};
 use subrosa_plan::{
     certificate::{
         AuthorityAction, AuthorityFacts, AuthoritySpec, LeafSpec,
-        authority::{PeerFacts, PendingName, TransitKey as Seen, needed, pending_names, step},
+        authority::{PeerFacts, PendingName, TransitKey as KeyState, needed, pending_names, step},
     },
     record::generations::{Generations, NewCertificate},
     world::fault::Fault,
@@ -76,7 +76,9 @@ pub async fn carry_out(
         let usable = key.as_ref().map(|key| fitting(&generations, spec, key)).unwrap_or_default();
         let fit: BTreeSet<u32> = usable.iter().map(AuthorityCertificate::version).collect();
         let facts = AuthorityFacts {
-            key: key.as_ref().map_or(Seen::Absent, |key| Seen::Present { latest: key.latest_version }),
+            key: key
+                .as_ref()
+                .map_or(KeyState::Absent, |key| KeyState::Present { latest: key.latest_version }),
             unusable: generations
                 .iter()
                 .map(|one| one.version)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use subrosa_crds::{Reason, TrustDomain};
 use subrosa_plan::{
-    access::store::{self, Found, New, Ownership, Standing},
+    access::store::{self, Found, New, Ownership, StoreDecision},
     world::fault::Fault,
 };
 use subrosa_records::{
@@ -114,10 +114,10 @@ async fn judged(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Res
     let found = Found { record: entry.record, deleted, recorded };
     let new = New { store_id: format!("{:032x}", rand::random::<u128>()), at: ctx.now() };
     match ctx.cluster.read(|world| store::judge(domain, &found, &new, world)) {
-        Standing::Own { store_id } => Ok(Ownership::Own { store_id }),
-        Standing::Pending(fault) => Ok(Ownership::Pending(fault)),
-        Standing::Not { fault, adopt } => Ok(Ownership::Not { fault, adopt }),
-        Standing::Write(record) => {
+        StoreDecision::Own { store_id } => Ok(Ownership::Own { store_id }),
+        StoreDecision::Pending(fault) => Ok(Ownership::Pending(fault)),
+        StoreDecision::Not { fault, adopt } => Ok(Ownership::Not { fault, adopt }),
+        StoreDecision::Write(record) => {
             let store_id = record.store_id.clone();
             match vault.stores.put(&path, record, entry.version).await {
                 Ok(_) => {

@@ -36,7 +36,7 @@ pub fn granted(found: &Metadata, part: &Metadata) -> Option<Metadata> {
 
 /// What a withdrawal does to an alias.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Withdrawal {
+pub enum AliasChange {
     /// Nothing: the workload's part does not name the Channel. It was never granted, or another Channel has
     /// been granted access since.
     Nothing,
@@ -47,7 +47,7 @@ pub enum Withdrawal {
 }
 
 /// Takes the workload's keys that name the Channel `id` out of the metadata that was `found`.
-pub fn withdrawn(found: &Metadata, id: &ChannelId) -> Withdrawal {
+pub fn withdrawn(found: &Metadata, id: &ChannelId) -> AliasChange {
     let names = |key: &str, value: &str| WORKLOAD.contains(&key) && value == id.as_str();
     let kept: Metadata = found
         .iter()
@@ -55,9 +55,9 @@ pub fn withdrawn(found: &Metadata, id: &ChannelId) -> Withdrawal {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     match () {
-        () if kept.len() == found.len() => Withdrawal::Nothing,
-        () if kept.is_empty() => Withdrawal::Delete,
-        () => Withdrawal::Keep(kept),
+        () if kept.len() == found.len() => AliasChange::Nothing,
+        () if kept.is_empty() => AliasChange::Delete,
+        () => AliasChange::Keep(kept),
     }
 }
 
@@ -115,19 +115,19 @@ mod tests {
     #[test]
     fn a_withdrawal_takes_only_what_names_the_channel() {
         let (voice, chat) = (id("voice"), id("chat"));
-        assert_eq!(withdrawn(&part(&voice, true), &voice), Withdrawal::Delete);
-        assert_eq!(withdrawn(&part(&chat, true), &voice), Withdrawal::Nothing);
-        assert_eq!(withdrawn(&Metadata::new(), &voice), Withdrawal::Nothing);
+        assert_eq!(withdrawn(&part(&voice, true), &voice), AliasChange::Delete);
+        assert_eq!(withdrawn(&part(&chat, true), &voice), AliasChange::Nothing);
+        assert_eq!(withdrawn(&Metadata::new(), &voice), AliasChange::Nothing);
         assert_eq!(
             withdrawn(&with_role(part(&voice, true)), &voice),
-            Withdrawal::Keep(with_role(Metadata::new()))
+            AliasChange::Keep(with_role(Metadata::new()))
         );
         // Sealing was granted to another Channel since, opening is left over.
         let mut mixed = part(&chat, false);
         mixed.insert(OPEN.into(), voice.to_string());
-        assert_eq!(withdrawn(&mixed, &voice), Withdrawal::Keep(part(&chat, false)));
+        assert_eq!(withdrawn(&mixed, &voice), AliasChange::Keep(part(&chat, false)));
         // A key of somebody else that happens to hold the id is theirs.
         let theirs = Metadata::from([("subrosa_role".into(), voice.to_string())]);
-        assert_eq!(withdrawn(&theirs, &voice), Withdrawal::Nothing);
+        assert_eq!(withdrawn(&theirs, &voice), AliasChange::Nothing);
     }
 }

@@ -72,7 +72,7 @@ impl Ownership {
 
 /// What is to be done about a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum StoreDecision {
     /// It is the trust domain's own.
     Own {
         /// Its id.
@@ -101,12 +101,12 @@ pub struct New {
 }
 
 /// Whether the store is the trust domain's own.
-pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> Standing {
+pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> StoreDecision {
     let name = domain.metadata.name.as_deref().unwrap_or_default();
     let uid = domain.metadata.uid.as_deref().unwrap_or_default();
     let Some(cluster) = world.namespaces.get(CLUSTER_NAMESPACE).map(|facts| facts.uid.as_str()) else {
         let message = format!("namespace {CLUSTER_NAMESPACE}, whose UID names the cluster, was not seen yet");
-        return Standing::Pending(Fault::new(Reason::StorePending, message));
+        return StoreDecision::Pending(Fault::new(Reason::StorePending, message));
     };
     let known = domain.status.as_ref().and_then(|status| status.vault.as_ref()?.store_id.as_deref());
     let fresh = || StoreRecord {
@@ -123,19 +123,19 @@ pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> S
     };
     let Some((reason, what)) = problem else {
         return match &found.record {
-            None => Standing::Write(fresh()),
+            None => StoreDecision::Write(fresh()),
             // The TrustDomain was made anew.
             Some(there) if there.trust_domain_uid != uid => {
-                Standing::Write(StoreRecord { trust_domain_uid: uid.to_owned(), ..there.clone() })
+                StoreDecision::Write(StoreRecord { trust_domain_uid: uid.to_owned(), ..there.clone() })
             }
-            Some(there) => Standing::Own { store_id: there.store_id.clone() },
+            Some(there) => StoreDecision::Own { store_id: there.store_id.clone() },
         };
     };
     let token = token(found.record.as_ref(), known);
     let adopts = domain.metadata.annotations.as_ref().and_then(|all| all.get(ADOPT_STORE_ANNOTATION));
     if adopts == Some(&token) {
         // A new id: the annotation, which may stay, names another one from now on.
-        return Standing::Write(fresh());
+        return StoreDecision::Write(fresh());
     }
     let fault = Fault::new(
         reason,
@@ -145,12 +145,15 @@ pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> S
              {ADOPT_STORE_ANNOTATION}: {token}"
         ),
     );
-    Standing::Not { fault, adopt: Some(token) }
+    StoreDecision::Not { fault, adopt: Some(token) }
 }
 
-type Problem = (Reason, String);
-
-fn of_record(there: &StoreRecord, name: &str, cluster: &str, known: Option<&str>) -> Option<Problem> {
+fn of_record(
+    there: &StoreRecord,
+    name: &str,
+    cluster: &str,
+    known: Option<&str>,
+) -> Option<(Reason, String)> {
     if there.cluster != cluster {
         let what = format!(
             "the store in Vault belongs to the cluster whose kube-system has UID {}; here it is {cluster}",
@@ -169,7 +172,7 @@ fn of_record(there: &StoreRecord, name: &str, cluster: &str, known: Option<&str>
     Some((Reason::RecordsLost, what))
 }
 
-fn without_record(name: &str, found: &Found, known: Option<&str>, world: &World) -> Option<Problem> {
+fn without_record(name: &str, found: &Found, known: Option<&str>, world: &World) -> Option<(Reason, String)> {
     let recorded = &found.recorded;
     if let Some(known) = known {
         let what = match &found.deleted {

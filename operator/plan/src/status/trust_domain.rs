@@ -30,7 +30,7 @@ pub fn clock_fault(skew: SignedDuration) -> Option<Fault> {
 
 /// What was seen for a trust domain.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct DomainFacts {
     /// Vault, where it answered.
     pub vault: Option<VaultStatus>,
     /// Whether it can be used.
@@ -79,7 +79,7 @@ pub fn key_faults_of_none(domain: &str, world: &World, now: Timestamp) -> (BTree
 }
 
 /// Whether every key whose Channel is gone is as it should be.
-fn keys_intact(seen: &Seen) -> Verdict {
+fn keys_intact(seen: &DomainFacts) -> Verdict {
     let Some((name, fault)) = seen.key_faults.iter().min_by_key(|(_, fault)| **fault) else {
         if !seen.keys_seen {
             return Verdict::new(condition::KEYS_INTACT, Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1);
@@ -130,7 +130,7 @@ impl Swept {
 }
 
 /// Vault as last seen. The id of the store stays known while Vault cannot be asked, and while the store is another.
-fn vault_status(seen: &Seen, old: Option<&TrustDomainStatus>) -> Option<VaultStatus> {
+fn vault_status(seen: &DomainFacts, old: Option<&TrustDomainStatus>) -> Option<VaultStatus> {
     let old = old.and_then(|old| old.vault.clone());
     let known = old.as_ref().and_then(|old| old.store_id.clone());
     let store_id = seen.store.clone().ok().flatten().or(known);
@@ -190,7 +190,7 @@ impl Counts {
 }
 
 /// The status of `domain`.
-pub fn status(domain: &TrustDomain, seen: &Seen, now: Timestamp) -> TrustDomainStatus {
+pub fn status(domain: &TrustDomain, seen: &DomainFacts, now: Timestamp) -> TrustDomainStatus {
     let reachable = match &seen.reachable {
         Ok(()) => Verdict::new(
             condition::VAULT_REACHABLE,

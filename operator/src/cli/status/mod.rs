@@ -120,9 +120,9 @@ async fn draw(cluster: &Cluster, namespace: Option<&str>, format: Format, screen
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{cluster::Seen, output::Paint, testing};
+    use crate::cli::{cluster::ClusterObjects, output::Paint, testing};
 
-    fn shown(seen: &Seen, namespace: Option<&str>, paint: bool) -> String {
+    fn shown(seen: &ClusterObjects, namespace: Option<&str>, paint: bool) -> String {
         text::table(&Report::of(seen, namespace, testing::now()), Paint(paint))
     }
 
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_empty_cluster_says_what_is_missing() {
-        let empty = Seen::default();
+        let empty = ClusterObjects::default();
         let text = shown(&empty, Some("cc-front"), false);
         assert!(
             text.contains("No TrustDomain") && text.contains("No Channel in namespace cc-front; -A"),
@@ -157,7 +157,11 @@ mod tests {
 
     #[test]
     fn what_may_not_be_read_is_not_called_absent() {
-        let seen = Seen { hidden: vec!["TrustDomains"], channels: vec![testing::voice()], ..Seen::default() };
+        let seen = ClusterObjects {
+            hidden: vec!["TrustDomains"],
+            channels: vec![testing::voice()],
+            ..ClusterObjects::default()
+        };
         let text = shown(&seen, None, false);
         assert!(text.starts_with("Not shown, for you may not list them: TrustDomains\n"), "{text}");
         assert!(!text.contains("No TrustDomain"), "{text}");

@@ -12,7 +12,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::consent::connection::State;
 
-use crate::cli::{cluster::Seen, words};
+use crate::cli::{cluster::ClusterObjects, words};
 
 /// Everything.
 #[derive(Clone, Debug, Serialize)]
@@ -52,7 +52,7 @@ pub struct DomainRow {
     pub vault: String,
     /// What is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Problem>,
+    pub problem: Option<Attention>,
 }
 
 /// A Channel.
@@ -81,7 +81,7 @@ pub struct ChannelRow {
     pub certificate_late: bool,
     /// The worst problem.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Problem>,
+    pub problem: Option<Attention>,
 }
 
 /// An external party or retention policy.
@@ -93,13 +93,13 @@ pub struct OtherRow {
     /// Its name.
     pub name: String,
     /// What is wrong.
-    pub problem: Problem,
+    pub problem: Attention,
 }
 
 /// What is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Problem {
+pub struct Attention {
     /// A stable CamelCase word.
     pub reason: String,
     /// In a sentence.
@@ -111,7 +111,7 @@ pub struct Problem {
     pub serious: bool,
 }
 
-impl Problem {
+impl Attention {
     fn new(reason: impl ToString, message: impl Into<String>) -> Self {
         Self { reason: reason.to_string(), message: message.into(), next_step: None, serious: true }
     }
@@ -119,7 +119,7 @@ impl Problem {
 
 impl Report {
     /// What is to be said of what was seen at `now`.
-    pub fn of(seen: &Seen, namespace: Option<&str>, now: Timestamp) -> Self {
+    pub fn of(seen: &ClusterObjects, namespace: Option<&str>, now: Timestamp) -> Self {
         let parties = seen
             .parties
             .iter()
@@ -138,7 +138,7 @@ impl Report {
     }
 }
 
-fn other(kind: &'static str, name: String, problem: Option<Problem>) -> Option<OtherRow> {
+fn other(kind: &'static str, name: String, problem: Option<Attention>) -> Option<OtherRow> {
     problem.map(|problem| OtherRow { kind, name, problem })
 }
 
@@ -192,7 +192,7 @@ fn channel(channel: &Channel, now: Timestamp) -> ChannelRow {
 }
 
 /// The worst first: what is not in force, what cannot go on, who is waited for.
-fn channel_problem(channel: &Channel, ends: Option<Timestamp>, now: Timestamp) -> Option<Problem> {
+fn channel_problem(channel: &Channel, ends: Option<Timestamp>, now: Timestamp) -> Option<Attention> {
     let status = channel.status.clone().unwrap_or_default();
     let generations = (channel.metadata.generation, status.observed_generation);
     if let Some(problem) = of_conditions(&status.conditions, generations) {
@@ -203,29 +203,29 @@ fn channel_problem(channel: &Channel, ends: Option<Timestamp>, now: Timestamp) -
             "its certificate {}: see the condition Ready and the operator's log",
             words::ends(ends, now)
         );
-        return Some(Problem::new(Reason::CertificateExpired, message));
+        return Some(Attention::new(Reason::CertificateExpired, message));
     }
     if let Some(exception) = status.exceptions.iter().find(|exception| exception.overdue) {
         let message = format!("the exception for {} ended on {}", exception.control, exception.expires);
         let next_step = Some("close the gap and remove the exception, or have it renewed".to_owned());
-        return Some(Problem { next_step, ..Problem::new(Reason::ExceptionOverdue, message) });
+        return Some(Attention { next_step, ..Attention::new(Reason::ExceptionOverdue, message) });
     }
     let ending = status.exceptions.iter().find_map(|one| Some((one, one.days_left?)));
     waiting(&status).or_else(|| ending.map(|(one, left)| ends_soon(one, left)))
 }
 
-fn ends_soon(exception: &ExceptionStatus, left: i64) -> Problem {
+fn ends_soon(exception: &ExceptionStatus, left: i64) -> Attention {
     let message = format!("{} ends on {}, {left} days from today", exception.control, exception.expires);
     let next_step = Some("close the gap before, or have it renewed".to_owned());
-    Problem { next_step, serious: false, ..Problem::new(Reason::ExceptionEnding, message) }
+    Attention { next_step, serious: false, ..Attention::new(Reason::ExceptionEnding, message) }
 }
 
-fn waiting(status: &ChannelStatus) -> Option<Problem> {
+fn waiting(status: &ChannelStatus) -> Option<Attention> {
     let waiting = status.connections.iter().find(|connection| connection.state != "Open")?;
     let arrow = if waiting.direction == "Ingress" { "from" } else { "to" };
     let why = waiting.reason.clone().unwrap_or_default();
     let message = format!("{arrow} {}{}{why}", waiting.name, if why.is_empty() { "" } else { ": " });
-    Some(Problem {
+    Some(Attention {
         reason: waiting.state.clone(),
         message,
         next_step: waiting.next_step.clone(),
@@ -240,47 +240,47 @@ fn waiting(status: &ChannelStatus) -> Option<Problem> {
 fn of_conditions(
     conditions: &[Condition],
     (wanted, observed): (Option<i64>, Option<i64>),
-) -> Option<Problem> {
+) -> Option<Attention> {
     if conditions.is_empty() {
         let next_step = Some(format!(
             "see whether the operator runs: kubectl -n {} get pods",
             crate::cli::OPERATOR_NAMESPACE
         ));
-        return Some(Problem {
+        return Some(Attention {
             next_step,
-            ..Problem::new(Reason::NotReconciled, "the operator has not looked at it yet")
+            ..Attention::new(Reason::NotReconciled, "the operator has not looked at it yet")
         });
     }
     let stalled = conditions.iter().find(|one| one.type_ == condition::STALLED && one.status == "True");
     let ready = condition::find(conditions, condition::READY).filter(|ready| ready.status != "True");
     if let Some(wrong) = stalled.or(ready) {
-        return Some(Problem::new(&wrong.reason, wrong.message.clone()));
+        return Some(Attention::new(&wrong.reason, wrong.message.clone()));
     }
-    (wanted > observed).then(|| Problem {
+    (wanted > observed).then(|| Attention {
         serious: false,
-        ..Problem::new(Reason::NotReconciled, "it was changed and the operator has not looked at it since")
+        ..Attention::new(Reason::NotReconciled, "it was changed and the operator has not looked at it since")
     })
 }
 
-fn untrue(conditions: &[Condition], kind: &str) -> Option<Problem> {
+fn untrue(conditions: &[Condition], kind: &str) -> Option<Attention> {
     let wrong = condition::find(conditions, kind).filter(|one| one.status == "False")?;
-    Some(Problem::new(&wrong.reason, wrong.message.clone()))
+    Some(Attention::new(&wrong.reason, wrong.message.clone()))
 }
 
-fn party_problem(party: &ExternalParty) -> Option<Problem> {
+fn party_problem(party: &ExternalParty) -> Option<Attention> {
     let status = party.status.clone().unwrap_or_default();
     let agreements = condition::find(&status.conditions, condition::AGREEMENTS_VALID);
     let expiring =
         agreements.filter(|one| one.status != "True" || Reason::of(one) == Some(Reason::AgreementExpiring));
     of_conditions(&status.conditions, (party.metadata.generation, status.observed_generation)).or_else(|| {
-        expiring.map(|one| Problem {
+        expiring.map(|one| Attention {
             serious: one.status != "True",
-            ..Problem::new(&one.reason, one.message.clone())
+            ..Attention::new(&one.reason, one.message.clone())
         })
     })
 }
 
-fn policy_problem(policy: &RetentionPolicy) -> Option<Problem> {
+fn policy_problem(policy: &RetentionPolicy) -> Option<Attention> {
     let status = policy.status.clone().unwrap_or_default();
     of_conditions(&status.conditions, (policy.metadata.generation, status.observed_generation))
 }

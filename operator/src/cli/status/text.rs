@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::report::{Problem, Report};
+use super::report::{Attention, Report};
 use crate::cli::{
     harmless,
     output::Paint,
@@ -96,7 +96,7 @@ fn channels(report: &Report, said: &mut Said) -> Table {
 struct Said(BTreeSet<String>);
 
 impl Said {
-    fn say(&mut self, table: &mut Table, problem: Option<&Problem>) {
+    fn say(&mut self, table: &mut Table, problem: Option<&Attention>) {
         let Some(problem) = problem else { return };
         let tone = if problem.serious { Tone::Bad } else { Tone::Odd };
         table.below(Cell::new(harmless(&format!("{}: {}", problem.reason, problem.message)), tone));

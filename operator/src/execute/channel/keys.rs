@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What the records of keys are to say: by class and month, then by cohort.
-type Noted = BTreeMap<(String, String), Vec<(Cohort, KeyRecord)>>;
+type NotedKeys = BTreeMap<(String, String), Vec<(Cohort, KeyRecord)>>;
 
 impl Work<'_> {
     /// Makes the keys as planned and keeps a record of each; ended cohorts stop rotating and stand in their own record
@@ -47,7 +47,7 @@ impl Work<'_> {
         }
         let ending = decide::ending(record, &plan.keys);
         keys::close(self.vault, &ending).await?;
-        let mut noted = Noted::new();
+        let mut noted = NotedKeys::new();
         let mut note = |class: &str, cohort: Cohort, record| {
             noted.entry((class.to_owned(), cohort.month())).or_default().push((cohort, record));
         };
@@ -116,7 +116,7 @@ impl Work<'_> {
         Ok(ended)
     }
 
-    async fn keep(&self, noted: Noted) -> Result<(), Fault> {
+    async fn keep(&self, noted: NotedKeys) -> Result<(), Fault> {
         for ((class, month), records) in noted {
             let path = self.path(&class, &month)?;
             let written = self

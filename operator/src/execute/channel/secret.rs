@@ -68,7 +68,7 @@ impl Trust<'_> {
 }
 
 /// A leaf that the record says will be signed.
-struct Noted<'a> {
+struct SignedSoon<'a> {
     serial: Serial,
     validity: Validity,
     issuer: &'a AuthorityCertificate,
@@ -260,7 +260,7 @@ impl Work<'_> {
         observed: &ObservedSecret,
         spec: &LeafSpec,
         issuer: &'a AuthorityCertificate,
-    ) -> Result<Noted<'a>, Fault> {
+    ) -> Result<SignedSoon<'a>, Fault> {
         record.issuances =
             std::mem::take(&mut record.issuances).without(|serial| self.vault.is_unsigned(serial));
         if let Err(limited) = record.issuances.admit(reason, observed.serial(), self.now) {
@@ -281,7 +281,7 @@ impl Work<'_> {
         record.issuances = std::mem::take(&mut record.issuances).noted(issuance);
         record.authority =
             std::mem::take(&mut record.authority).with_leaf(issuer.version(), validity.not_after);
-        Ok(Noted { serial, validity, issuer })
+        Ok(SignedSoon { serial, validity, issuer })
     }
 
     /// Signs the noted leaf and writes the Secret whole.
@@ -289,11 +289,11 @@ impl Work<'_> {
         &mut self,
         slot: &Slot,
         spec: &LeafSpec,
-        noted: Noted<'_>,
+        noted: SignedSoon<'_>,
         trust: &mut Trust<'_>,
         reason: Option<&Drift>,
     ) -> Result<Slot, Fault> {
-        let Noted { serial, validity, issuer } = noted;
+        let SignedSoon { serial, validity, issuer } = noted;
         let issued =
             certificate::issue(self.vault, &self.plan.id, spec, validity, &serial, issuer, self.now).await?;
         // While this was signed a peer may have got its authority: then one write of the Secret does for both.

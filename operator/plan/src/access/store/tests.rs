@@ -59,22 +59,22 @@ fn case(store_id: Option<&str>, authority: bool, adopt: Option<&str>) -> Case {
 }
 
 impl Case {
-    fn judge(&self, record: Option<StoreRecord>, recorded: &[ChannelId]) -> Standing {
+    fn judge(&self, record: Option<StoreRecord>, recorded: &[ChannelId]) -> StoreDecision {
         let found = Found { record, deleted: None, recorded: recorded.to_vec() };
         judge(&self.domain, &found, &new(), &self.scene.world)
     }
 }
 
-fn reason(standing: &Standing) -> &str {
+fn reason(standing: &StoreDecision) -> &str {
     match standing {
-        Standing::Not { fault, .. } | Standing::Pending(fault) => fault.reason.as_str(),
+        StoreDecision::Not { fault, .. } | StoreDecision::Pending(fault) => fault.reason.as_str(),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn its_own_record_is_its_own() {
-    let own = Standing::Own { store_id: "beef".into() };
+    let own = StoreDecision::Own { store_id: "beef".into() };
     assert_eq!(
         case(None, false, None).judge(Some(record()), &[]),
         own,
@@ -83,7 +83,7 @@ fn its_own_record_is_its_own() {
     assert_eq!(case(Some("beef"), true, None).judge(Some(record()), &[]), own);
     // The TrustDomain was made anew.
     let before = StoreRecord { trust_domain_uid: "uid-0".into(), ..record() };
-    assert_eq!(case(None, false, None).judge(Some(before), &[]), Standing::Write(record()));
+    assert_eq!(case(None, false, None).judge(Some(before), &[]), StoreDecision::Write(record()));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_is_another_ones_is_left_alone_until_it_is_adopted() {
         let known = Some("beef");
         let standing = case(known, true, None).judge(Some(there.clone()), &[]);
         assert_eq!(reason(&standing), expected);
-        let Standing::Not { fault, adopt } = standing else { panic!("it is not ours") };
+        let StoreDecision::Not { fault, adopt } = standing else { panic!("it is not ours") };
         assert_eq!(adopt.as_ref(), Some(&there.store_id));
         assert!(
             fault.message.contains(&format!("{ADOPT_STORE_ANNOTATION}: {}", there.store_id)),
@@ -107,7 +107,7 @@ fn what_is_another_ones_is_left_alone_until_it_is_adopted() {
         );
         assert_eq!(reason(&case(known, true, Some("another")).judge(Some(there.clone()), &[])), expected);
         let adopted = StoreRecord { store_id: "feed".into(), replaces: Some("beef".into()), ..record() };
-        let own = Standing::Own { store_id: "feed".into() };
+        let own = StoreDecision::Own { store_id: "feed".into() };
         assert_eq!(
             case(known, true, Some(&there.store_id)).judge(Some(adopted.clone()), &[]),
             own,
@@ -115,7 +115,7 @@ fn what_is_another_ones_is_left_alone_until_it_is_adopted() {
         );
         assert_eq!(
             case(known, true, Some(&there.store_id)).judge(Some(there), &[]),
-            Standing::Write(adopted)
+            StoreDecision::Write(adopted)
         );
     }
 }
@@ -130,26 +130,26 @@ fn an_annotation_that_stays_adopts_nothing_a_second_time() {
     );
     assert_eq!(reason(&case(Some("beef"), true, Some("none")).judge(None, &[])), "RecordsLost");
     let again = case(Some("beef"), true, Some("none-after-beef")).judge(None, &[]);
-    assert!(matches!(again, Standing::Write(_)), "{again:?}");
+    assert!(matches!(again, StoreDecision::Write(_)), "{again:?}");
 }
 
 #[test]
 fn an_empty_store_is_new_only_where_nothing_was_made() {
     let new = StoreRecord { store_id: "feed".into(), ..record() };
-    assert_eq!(case(None, false, None).judge(None, &[]), Standing::Write(new.clone()));
+    assert_eq!(case(None, false, None).judge(None, &[]), StoreDecision::Write(new.clone()));
     assert_eq!(reason(&case(Some("beef"), false, None).judge(None, &[])), "RecordsLost");
     assert_eq!(reason(&case(None, true, None).judge(None, &[])), "RecordsLost");
-    assert_eq!(case(None, true, Some("none")).judge(None, &[]), Standing::Write(new));
+    assert_eq!(case(None, true, Some("none")).judge(None, &[]), StoreDecision::Write(new));
 }
 
 #[test]
 fn records_without_one_of_the_store_are_those_of_an_earlier_release() {
     let (stranger, with) = (ChannelId::mint("another", "chat"), case(None, true, None));
     let ours = with.judge(None, &[stranger.clone(), with.id.clone()]);
-    assert!(matches!(ours, Standing::Write(_)), "{ours:?}");
+    assert!(matches!(ours, StoreDecision::Write(_)), "{ours:?}");
     assert_eq!(reason(&with.judge(None, std::slice::from_ref(&stranger))), "StoreUnknown");
     let adopted = case(None, true, Some("none")).judge(None, &[stranger]);
-    assert!(matches!(adopted, Standing::Write(_)), "{adopted:?}");
+    assert!(matches!(adopted, StoreDecision::Write(_)), "{adopted:?}");
 }
 
 #[test]

@@ -34,11 +34,11 @@ pub(super) fn exceptions(channel: &Channel, plan: &Plan, today: Date) -> Vec<Exc
 }
 
 /// What people should hear: reason and sentence.
-pub type News = (Reason, String);
+pub type ExceptionNews = (Reason, String);
 
 /// What is to be told of exceptions, of which status said `before` and says `now`: that one ends 30, 7 and 1
 /// days before, and once that it has ended.
-pub fn news(before: &[ExceptionStatus], now: &[ExceptionStatus]) -> Vec<News> {
+pub fn news(before: &[ExceptionStatus], now: &[ExceptionStatus]) -> Vec<ExceptionNews> {
     now.iter()
         .filter_map(|one| {
             let was = before.iter().find(|was| was.control == one.control && was.expires == one.expires);
@@ -54,7 +54,7 @@ pub fn news(before: &[ExceptionStatus], now: &[ExceptionStatus]) -> Vec<News> {
         .collect()
 }
 
-fn ended(one: &ExceptionStatus) -> News {
+fn ended(one: &ExceptionStatus) -> ExceptionNews {
     let ExceptionStatus { control, expires, .. } = one;
     if control.starts_with(EXTRA_TRUST) {
         let note = format!(
@@ -66,7 +66,7 @@ fn ended(one: &ExceptionStatus) -> News {
     (Reason::ExceptionOverdue, note)
 }
 
-fn ending(one: &ExceptionStatus, left: i64) -> News {
+fn ending(one: &ExceptionStatus, left: i64) -> ExceptionNews {
     let ExceptionStatus { control, expires, .. } = one;
     let when = match left {
         0 => "ends today".to_owned(),

@@ -7,8 +7,8 @@ use crate::{
     world::key_findings::KeyLook,
 };
 
-fn seen() -> Seen {
-    Seen {
+fn seen() -> DomainFacts {
+    DomainFacts {
         vault: Some(VaultStatus { version: "2.7.2".into(), ..VaultStatus::default() }),
         reachable: Ok(()),
         shared: None,
@@ -25,7 +25,7 @@ fn seen() -> Seen {
     }
 }
 
-fn judged(scene: &Scene, seen: &Seen) -> Vec<(String, String, String)> {
+fn judged(scene: &Scene, seen: &DomainFacts) -> Vec<(String, String, String)> {
     let status = status(&scene.domains[DOMAIN], seen, now());
     assert_eq!(status.observed_generation, Some(2));
     status.conditions.into_iter().map(|one| (one.type_, one.status, one.reason)).collect()
@@ -48,7 +48,7 @@ fn ready_when_vault_answers_and_the_guards_stand() {
 
 #[test]
 fn a_fault_of_vault_is_retried() {
-    let sealed = Seen { reachable: Err(Fault::new(Reason::VaultSealed, "unseal it")), ..seen() };
+    let sealed = DomainFacts { reachable: Err(Fault::new(Reason::VaultSealed, "unseal it")), ..seen() };
     let rows = [
         ("Ready", "False", "VaultSealed"),
         ("VaultReachable", "False", "VaultSealed"),
@@ -61,7 +61,7 @@ fn a_fault_of_vault_is_retried() {
 
 #[test]
 fn without_guards_it_is_not_ready() {
-    let seen = Seen { guarded: Guards::NotInPlace("a policy was edited".into()), ..seen() };
+    let seen = DomainFacts { guarded: Guards::NotInPlace("a policy was edited".into()), ..seen() };
     let rows = [
         ("Ready", "False", "NotInPlace"),
         ("VaultReachable", "True", "LoggedIn"),
@@ -74,7 +74,7 @@ fn without_guards_it_is_not_ready() {
 
 #[test]
 fn definitions_that_are_older_than_the_operator_are_told() {
-    let seen = Seen { outdated: Some("channels.subrosa.dev lacks spec.preset".into()), ..seen() };
+    let seen = DomainFacts { outdated: Some("channels.subrosa.dev lacks spec.preset".into()), ..seen() };
     let rows = [
         ("Ready", "False", "DefinitionsOutdated"),
         ("VaultReachable", "True", "LoggedIn"),
@@ -87,7 +87,8 @@ fn definitions_that_are_older_than_the_operator_are_told() {
 
 #[test]
 fn a_guard_that_people_switched_off_is_shown_and_is_no_fault() {
-    let seen = Seen { guarded: Guards::SwitchedOff("subrosa-deletion is switched off".into()), ..seen() };
+    let seen =
+        DomainFacts { guarded: Guards::SwitchedOff("subrosa-deletion is switched off".into()), ..seen() };
     let rows = [
         ("Ready", "True", "InForce"),
         ("VaultReachable", "True", "LoggedIn"),
@@ -103,7 +104,7 @@ fn a_guard_that_people_switched_off_is_shown_and_is_no_fault() {
 #[test]
 fn an_unknown_time_zone_stalls_it_whatever_else_is_wrong() {
     let scene = Scene::new().domain(DOMAIN, json!({"timeZone": "Nowhere/At-All"}));
-    let seen = Seen { reachable: Err(Fault::new(Reason::VaultSealed, "unseal it")), ..seen() };
+    let seen = DomainFacts { reachable: Err(Fault::new(Reason::VaultSealed, "unseal it")), ..seen() };
     let rows = [
         ("Ready", "False", "TimeZoneUnknown"),
         ("VaultReachable", "False", "VaultSealed"),
@@ -133,7 +134,7 @@ fn members_are_counted() {
         .given(with("cc-front/a", vec![condition("Ready", "True"), condition("Connected", "True")]))
         .given(with("cc-front/b", vec![condition("Ready", "True"), condition("Connected", "False")]))
         .given(with("cc-data/c", vec![condition("Ready", "False"), condition("Stalled", "True")]));
-    let seen = Seen { counts: Counts::of(DOMAIN, &scene), ..seen() };
+    let seen = DomainFacts { counts: Counts::of(DOMAIN, &scene), ..seen() };
     let status = status(&scene.domains[DOMAIN], &seen, now());
     assert_eq!(status.namespaces, Some(3));
     assert_eq!(status.channels, Some(ChannelCount { total: 4, ready: 2, attention: 2 }));
@@ -161,7 +162,7 @@ fn faults_of_keys_whose_channel_is_gone_are_told_here() {
     );
     let (faults, _) = key_faults_of_none(DOMAIN, &world, now());
     assert!(faults.keys().all(|name| name.starts_with(gone.as_str())) && faults.len() == 2, "{faults:?}");
-    let seen = Seen { key_faults: faults, ..seen() };
+    let seen = DomainFacts { key_faults: faults, ..seen() };
     let rows = judged(&scene, &seen);
     assert!(rows.contains(&("KeysIntact".into(), "False".into(), "KeyMissing".into())), "{rows:?}");
     assert!(rows.contains(&("Ready".into(), "False".into(), "KeyMissing".into())), "{rows:?}");
@@ -169,7 +170,7 @@ fn faults_of_keys_whose_channel_is_gone_are_told_here() {
 
 #[test]
 fn keys_that_were_not_looked_at_are_not_called_intact() {
-    let rows = judged(&Scene::new(), &Seen { keys_seen: false, ..seen() });
+    let rows = judged(&Scene::new(), &DomainFacts { keys_seen: false, ..seen() });
     assert!(rows.contains(&("KeysIntact".into(), "Unknown".into(), "KeysUnseen".into())), "{rows:?}");
     assert!(rows.contains(&("Ready".into(), "True".into(), "InForce".into())), "{rows:?}");
 }
@@ -191,7 +192,7 @@ fn records_that_cannot_be_read_are_named() {
         ("RecordsReadable", "False", "RecordUnreadable"),
         ("Reconciling", "True", "Retrying"),
     ];
-    let seen = Seen { unreadable: unreadable.clone(), ..seen() };
+    let seen = DomainFacts { unreadable: unreadable.clone(), ..seen() };
     assert_eq!(judged(&Scene::new(), &seen), expect(&rows));
     let status = status(&Scene::new().domains[DOMAIN], &seen, now());
     let message = &find(&status.conditions, condition::RECORDS_READABLE).unwrap().message;
@@ -201,7 +202,7 @@ fn records_that_cannot_be_read_are_named() {
 
 #[test]
 fn a_domain_that_shares_a_mount_is_stalled() {
-    let seen = Seen { shared: Some(Fault::new(Reason::VaultShared, "another uses it")), ..seen() };
+    let seen = DomainFacts { shared: Some(Fault::new(Reason::VaultShared, "another uses it")), ..seen() };
     let rows = [
         ("Ready", "False", "VaultShared"),
         ("VaultReachable", "True", "LoggedIn"),
@@ -215,7 +216,7 @@ fn a_domain_that_shares_a_mount_is_stalled() {
 #[test]
 fn a_store_that_is_not_its_own_comes_first_and_what_was_known_stays_known() {
     let mut domain = (*Scene::new().world.domains[DOMAIN]).clone();
-    let own = Seen { store: Ok(Some("beef".into())), ..seen() };
+    let own = DomainFacts { store: Ok(Some("beef".into())), ..seen() };
     domain.status = Some(status(&domain, &own, now()));
     let vault = |status: &TrustDomainStatus| {
         let vault = status.vault.clone().unwrap();
@@ -223,7 +224,7 @@ fn a_store_that_is_not_its_own_comes_first_and_what_was_known_stays_known() {
     };
     let known = Some("beef".to_owned());
     assert_eq!(vault(domain.status.as_ref().unwrap()), (known.clone(), None));
-    let other = Seen {
+    let other = DomainFacts {
         store: Err(Fault::new(Reason::StoreOfAnotherCluster, "it belongs to another")),
         adopt: Some("dead".into()),
         guarded: Guards::NotInPlace("a policy is edited".into()),
@@ -232,7 +233,8 @@ fn a_store_that_is_not_its_own_comes_first_and_what_was_known_stays_known() {
     let told = status(&domain, &other, now());
     assert_eq!(find(&told.conditions, condition::READY).unwrap().reason, "StoreOfAnotherCluster");
     assert_eq!(vault(&told), (known.clone(), Some("dead".into())));
-    let away = Seen { vault: None, reachable: Err(Fault::new(Reason::VaultUnreachable, "")), ..seen() };
+    let away =
+        DomainFacts { vault: None, reachable: Err(Fault::new(Reason::VaultUnreachable, "")), ..seen() };
     assert_eq!(vault(&status(&domain, &away, now())), (known, None), "Vault cannot be asked");
 }
 
