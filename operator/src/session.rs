@@ -214,7 +214,7 @@ fn wiring(domain: &TrustDomain, world: &World) -> Result<Wiring, Fault> {
     Ok(Wiring { spec, ca_bundle })
 }
 
-/// Tokens of the operator's own ServiceAccount, for Vault's ears only.
+/// Tokens of the operator's own ServiceAccount whose audience is Vault.
 struct OwnToken {
     client: Client,
     namespace: String,

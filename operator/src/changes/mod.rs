@@ -1,5 +1,5 @@
-//! What a change does to the world, and whom it wakes: one short file a kind. The watches bring changes, and so does
-//! the operator's own writing, of which nobody should have to wait to hear.
+//! What a change does to the world, and which objects are looked at because of it: one short file a kind. The watches bring
+//! changes; the operator's own writes are taken in at once, so that they count before the watch tells of them.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -25,9 +25,9 @@ use crate::{
     pending::Pending,
 };
 
-/// However quiet it is, an object is looked at again after this long.
+/// The longest time until an object is looked at again.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
-/// However much falls due, an object rests this long between two looks that time alone caused.
+/// The shortest time between two looks at an object that time alone caused.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 
 /// Reconciles objects of a kind as they are named in `queue`, until `stop`.

@@ -1,4 +1,4 @@
-//! TrustDomains: Vault within reach, the guards in place, and nobody with access who should have none.
+//! TrustDomains: whether Vault is within reach and the guards are in place. The access of Channels that are gone is withdrawn.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

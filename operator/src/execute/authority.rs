@@ -20,7 +20,8 @@ use crate::{
 };
 use subrosa_records::vault::{TransitKeyName, transit::KeyType, transit::TransitKey};
 
-/// How many steps one reconcile takes at the most. Each leaves a trace, so more are only a wake away.
+/// How many steps one reconcile takes at the most. Each is in the record, so the next reconcile goes on
+/// from there.
 const MOST_STEPS: usize = 8;
 
 /// An authority after its steps.

@@ -1,4 +1,4 @@
-//! Data keys: made, set to rotate, rotated. Never anything else.
+//! Data keys: made, set to rotate, rotated. No key is deleted, and nothing else of one is changed.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -73,8 +73,8 @@ pub async fn prepare(ctx: &Context, namespace: &str, domain: &TrustDomain) -> Re
     Ok(Binding::Given { version: binding.metadata.resource_version })
 }
 
-/// Whether `known` is not older than what the API server has: who stages a namespace and labels it at once has it
-/// audited, in whatever order the watches tell of both.
+/// Whether `known` is as new as what the API server has. A namespace that is staged and labelled at the same moment is
+/// audited from the start, whichever of the two watches tells first.
 async fn is_current(ctx: &Context, known: &TrustDomain) -> Result<bool, Fault> {
     let api: Api<TrustDomain> = Api::all(ctx.client.clone());
     let named = ListParams::default().fields(&format!("metadata.name={}", known.name_any()));

@@ -1,4 +1,4 @@
-//! Looking through the records of a trust domain for access that nobody should have any more.
+//! Withdraws the access of Channels that are gone, as the records of a trust domain have it.
 
 use std::collections::BTreeSet;
 

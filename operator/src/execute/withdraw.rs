@@ -132,7 +132,7 @@ pub async fn by_effect(
     Ok(())
 }
 
-/// What may still give access is waited for: a withdrawal before it would be undone by it.
+/// Waits for a reconcile of the Channel that is under way: it could grant again the access that is withdrawn here.
 pub fn under_way() -> Fault {
     Fault::new(
         Reason::WorkUnderWay,

@@ -1,7 +1,7 @@
 //! What the API server itself says, asked before something is taken away or denied for good.
 //!
-//! A watch can be behind without a word. What it has not told of yet must not look like what is gone. Each question is
-//! a list of one name: it is answered with what is so now, and needs no right that the watches do not need.
+//! A watch can be behind without an error, and an object that it has not shown yet must not count as deleted. Each question
+//! is a list with one name: the API server answers it with the newest state, and it needs no right beyond the watches'.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -24,8 +24,7 @@ pub enum Binding {
 
 /// The world behind a lock, and the namespaces in which the operator may write.
 ///
-/// A decision takes the lock for as long as it thinks, which is microseconds; nobody waits for the
-/// network while holding it.
+/// A decision holds the lock for microseconds. No request to a server is made while it is held.
 #[derive(Default)]
 pub struct Cluster {
     /// The Secrets of Channels.
@@ -47,7 +46,7 @@ impl Cluster {
         change(&mut self.world.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What is known of the operator's RoleBinding in `namespace`; nothing as long as nobody has looked.
+    /// What is known of the operator's RoleBinding in `namespace`; none before it was read for the first time.
     pub fn binding(&self, namespace: &str) -> Option<Binding> {
         self.bindings().get(namespace).cloned()
     }

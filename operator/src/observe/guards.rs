@@ -15,7 +15,7 @@ use crate::{
     grants::admission::{AdmissionObjects, Gap, RESTORE, gaps, names, policies},
 };
 
-/// A guard of people's decisions, which an installation may do without.
+/// An admission policy that an installation may do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Optional {
     /// Who puts a namespace into a trust domain.
@@ -56,7 +56,7 @@ pub async fn look(ctx: &Context, off: &[Optional]) -> Guards {
     }
 }
 
-/// A guard that was switched off after it was installed may be there still: then it is in place.
+/// A policy that was switched off after it was installed may be there still: then it counts as in place.
 fn judge(gaps: &[Gap], off: &[Optional]) -> Guards {
     let chosen = |gap: &&Gap| off.iter().any(|one| one.policy() == gap.name);
     let wrong: Vec<_> = gaps.iter().filter(|gap| !chosen(gap)).map(ToString::to_string).collect();

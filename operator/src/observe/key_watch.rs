@@ -1,5 +1,6 @@
-//! Every key that was made is looked at as long as its data may live: whether it is there every hour, how it is at least
-//! every day. Also of Channels that are gone. What was found is kept in Vault, so that whoever leads next tells it.
+//! Every key that was made is looked at as long as its data may live, also those of Channels that are gone: every hour
+//! whether it exists, at least daily whether its flags are as they should be. What was found is kept in Vault, so that the
+//! next leader reports it at once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,7 +46,7 @@ const MOST_TIME: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub struct KeyWatch {
     recalled: OnceCell<()>,
-    /// The record cannot be had: what is found is told, and begins anew with another operator.
+    /// The record cannot be read: what is found is reported, and the next operator begins without it.
     forgetful: AtomicBool,
     progress: Mutex<Option<Progress>>,
 }
@@ -183,7 +184,7 @@ impl KeyWatch {
     }
 }
 
-/// Whether asking again leads to nothing until somebody does something.
+/// Whether the error stays until a person does something: asking again is of no use.
 fn is_lasting(error: &VaultError) -> bool {
     error.is_unreadable()
         || matches!(error, VaultError::PermissionDenied { .. } | VaultError::NewerRecord { .. })

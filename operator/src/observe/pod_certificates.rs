@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::watch::{self, Change};
 use crate::{context::Context, kinds::Subject};
 
-/// How often is asked whether the kind is served: an API server is upgraded without telling anybody.
+/// How often the API server is asked whether it serves the kind: it may be upgraded at any time.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// Asks the API server whether it serves the kind, and takes the answer into the world. Says whether it does.

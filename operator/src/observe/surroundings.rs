@@ -1,5 +1,5 @@
-//! What is around everything the operator does: its own guards, and other policy engines. Nothing that is
-//! watched, so it is asked for; as seldom as serves.
+//! The admission policies that guard the operator's objects, and other policy engines. Neither is watched: the API
+//! server is asked once in a while.
 
 use std::time::{Duration, Instant};
 

@@ -267,7 +267,7 @@ pub fn fault_of(key: &TransitKey) -> Option<KeyFault> {
 /// A transit key's name.
 ///
 /// # Errors
-/// When it is none, which no minted identity, class and cohort lead to.
+/// When the text is no valid name; the names that are made of identity, class and cohort always are.
 pub fn key_name(name: &str) -> Result<TransitKeyName, Fault> {
     TransitKeyName::new(name).map_err(|error| fault(&error.into()))
 }

@@ -92,8 +92,8 @@ const TELL: Duration = Duration::from_secs(10);
 
 /// Has watches begin anew with a list, and hears when all of them have ended it.
 ///
-/// A watch may have been dead for minutes before anybody notices. Who is about to act asks for a fresh list of every
-/// kind first: without a version, so the API server answers with what is so now and not with what it has cached.
+/// A watch may have been dead for minutes before that is noticed. A replica that takes over asks for a fresh list of every
+/// kind first: without a version, so that the API server answers with the newest state and not from its cache.
 #[derive(Debug)]
 pub struct Refresh {
     asked: watch::Sender<u64>,
@@ -166,7 +166,7 @@ struct Anew {
     done: watch::Sender<u64>,
 }
 
-/// What a watch says of itself, each once, and of every new list that it is asked for.
+/// Announces, once each, that a watch has listed its kind, and the end of every new list that was asked for.
 pub struct Announcer {
     seen: Option<oneshot::Sender<()>>,
     listed: Option<oneshot::Sender<()>>,
@@ -220,8 +220,8 @@ impl Announcer {
         self.seen.is_some() || self.anew.as_ref().is_some_and(|anew| *anew.done.borrow() < anew.begun)
     }
 
-    /// A definition that was deleted while nobody looked took all its objects along: who waits to see
-    /// them would never withdraw what they gave. Says whether there can be nothing of the kind.
+    /// Notes an error of the watch. True where the kind is not served: a definition that was deleted while the operator was
+    /// down took all its objects along, and what they gave must be withdrawn.
     fn failed<K>(&mut self, error: &watcher::Error) -> bool {
         let kind = std::any::type_name::<K>();
         tracing::warn!(kind, %error, "a watch broke off and is taken up again");
@@ -384,7 +384,7 @@ pub async fn follow_stored<K>(
     }
 }
 
-/// Takes away what nobody here reads.
+/// Takes away the fields that the operator never reads.
 pub fn strip<K: Resource>(object: &mut K) {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;

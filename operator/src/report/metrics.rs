@@ -28,7 +28,7 @@ pub use self::census::{Census, ConditionLabels};
 use crate::observe::Cluster;
 use subrosa_records::vault::{RequestObserver, RequestSample};
 
-/// However often somebody asks, Channels are counted at most this often: there may be thousands.
+/// How often Channels are counted at the most, however often the metrics are scraped: there may be thousands.
 const REST: Duration = Duration::from_secs(3);
 
 /// What a reconcile was of, and how it ended.

@@ -1,4 +1,4 @@
-//! What was told of what records keep to be told: it leaves the record with the next write of that.
+//! Which Events of those that a record keeps the API server has taken. They leave the record with its next write.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -44,7 +44,7 @@ impl Written {
     }
 
     /// How long to wait when the watch is about to show a status that was just written, and showed only `seen` so
-    /// far. Who went by that would write its times once more and tell again what was told.
+    /// far. A reconcile that went by the older one would write its times once more and publish its Events again.
     pub fn lags(&self, uid: &str, seen: Version, now: Instant) -> Option<Duration> {
         match self.lock().get(uid) {
             Some(Last::Answered(_, version, at)) if seen < *version => {

@@ -14,8 +14,8 @@
 //!
 //! The record is read first and written by compare-and-set against the version that was read, and not in one
 //! [transaction](subrosa_records::channels::ChannelRecords::transaction): between reading and writing stand the
-//! withdrawals, which wait for nobody, and what was decided holds for that version alone. Who loses the race does all of
-//! it again from a fresh read. A transaction is for a change that depends on the record alone, such as those of keys.
+//! withdrawals, which wait for nobody, and what was decided holds for that version alone. A reconcile that loses the
+//! race begins again with a fresh read. A transaction is for a change that depends on the record alone, such as those of keys.
 
 mod claimed;
 mod degraded;

@@ -58,7 +58,8 @@ impl Work<'_> {
         Certified { record: Ok(judged.record), certificate: certified.certificate.and(answered), ..certified }
     }
 
-    /// kubelet keeps asking and tells nobody: an Event of the pod does, once for each reason.
+    /// Publishes an Event of the pod that says why its certificate waits, once for each reason. kubelet itself reports
+    /// nothing while it keeps asking.
     async fn tell(&self, name: &str, request: &Request, refusal: &Refusal) {
         let news = self.ctx.cluster.write(|world| {
             let seen = world.requests.get_mut(&self.name.namespace).and_then(|all| all.get_mut(name));

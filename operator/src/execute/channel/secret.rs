@@ -318,8 +318,8 @@ impl Work<'_> {
         Ok(self.own(written))
     }
 
-    /// The Secret just written: its version is no news when the watch brings it, but to a peer that
-    /// counts who trusts its next generation.
+    /// Remembers the version of the Secret that was just written, so that the watch wakes nobody for it. Peers that wait
+    /// for this Channel to trust their next generation are woken here.
     fn own(&self, secret: Secret) -> Slot {
         for peer in &self.rotating {
             self.ctx.wake(Subject::of::<Channel>(peer.clone()));

@@ -29,9 +29,9 @@ const LEFT: &str = "a certificate authority left the trust files";
 
 /// What became of the withdrawals of trust and access.
 pub(super) struct Withdrawn {
-    /// The trust files trust nobody any more whom they should not.
+    /// The trust files hold no authority any more that was withdrawn.
     pub trust: Result<(), Fault>,
-    /// Nobody has access any more who should not.
+    /// No ServiceAccount has access any more that was withdrawn.
     pub access: Result<(), Fault>,
 }
 

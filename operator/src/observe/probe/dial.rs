@@ -68,7 +68,7 @@ pub async fn ask(
     tokio::time::timeout(DEADLINE, asking).await.unwrap_or(Answer::Silent)
 }
 
-/// An address that belongs to everybody or to the node's surroundings is no pod's, whoever wrote it.
+/// Whether an address can be a pod's: multicast, loopback, link-local and unspecified ones cannot, whoever wrote them.
 fn may_be_a_pods(ip: IpAddr) -> bool {
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
