@@ -33,7 +33,7 @@ pub struct Context {
     pub cluster: Cluster,
     /// Where the watches are asked for new lists.
     pub refresh: Refresh,
-    /// What is around everything.
+    /// The admission policies and policy engines of the cluster, as they were last asked for.
     pub surroundings: Surroundings,
     /// The definitions that are served.
     pub definitions: Definitions,

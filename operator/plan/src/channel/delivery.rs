@@ -21,7 +21,7 @@ pub fn delivery(channel: &Channel, scope: &Scope, record: Option<&ChannelRecord>
     }
 }
 
-/// What the record has of it, before anything is made: which delivery is in force.
+/// What the record says of pods' certificates before anything is made: which delivery is in force.
 #[must_use]
 pub fn remember(noted: Option<PodCertificates>, plan: &Plan) -> Option<PodCertificates> {
     let so = plan.delivery == Delivery::PodCertificate;

@@ -15,9 +15,9 @@ use crate::{
 /// What is known of withdrawals when the record is written before anything is made or opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Done {
-    /// Policy, trust files and access have nobody any more who should not be there.
+    /// Policy, trust files and access hold nothing any more that was withdrawn.
     pub withdrawn: bool,
-    /// Policy and trust files have nobody any more who should not be there, and no other writer opens the policy again.
+    /// Policy and trust files hold nothing any more that was withdrawn, and no other writer opens the policy again.
     pub closed: bool,
     /// When the last of the certificates ends that pods may present now; none where that is not known.
     pub presented_until: Option<Timestamp>,

@@ -9,7 +9,7 @@
 //! | Secret with a leaf | every label, and a leaf with the Channel's SPIFFE ID that its own authority signed, with its key |
 //! | Secret with trust files alone | the name that is kept for this Channel, every label, and nothing else in it |
 //!
-//! A policy and trust files are written anew from what is declared, so who forges one of them gains nothing by it.
+//! Policies and trust files are written anew from what is declared, so forging one of them gains nothing.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ use crate::{
 pub enum Owner {
     /// The Channel, as it lives.
     Channel,
-    /// Nobody who lives: it has no owner, or only an earlier Channel of the same name.
+    /// Nobody: it has no owner, or only an earlier Channel of the same name.
     Nobody,
     /// Somebody else.
     Other,
@@ -124,7 +124,7 @@ pub fn closed(spec: &NetworkPolicySpec) -> NetworkPolicySpec {
     if network::same(&nothing, spec) { spec.clone() } else { nothing }
 }
 
-/// Trust files in the place of those found, which trust nobody.
+/// Empty trust files in the place of those found.
 pub fn trusting_nobody(found: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     found.keys().filter(|file| is_trust_file(file)).map(|file| (file.clone(), NOBODY.to_owned())).collect()
 }

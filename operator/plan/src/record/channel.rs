@@ -67,10 +67,10 @@ pub struct ChannelRecord {
     /// The certificates that pods asked for, where they are delivered so or were lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodCertificates>,
-    /// What is to be told of its changes, and leaves once it was.
+    /// Events about its changes that the API server has not taken yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tell: Vec<News>,
-    /// How much of that went untold, because there was too much of it.
+    /// How many such Events were dropped because there were too many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub untold: u64,
 }

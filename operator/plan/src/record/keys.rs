@@ -40,7 +40,7 @@ pub struct KeyRecord {
     /// The day its data is due for destruction under these terms; none while the cohort waits for its anchor date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Date>,
-    /// Where it is decided what becomes of it: `decisions/<id>/<class>/<cohort>`, written by the destroyer alone.
+    /// The record with what is decided about the key: `decisions/<id>/<class>/<cohort>`, written by the destroyer alone.
     pub decisions: String,
 }
 

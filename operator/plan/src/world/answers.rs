@@ -11,7 +11,7 @@ use subrosa_crds::{
 
 use super::certificate::Fingerprint;
 
-/// Where probes come from: the operator's own pods. None of it, no probes.
+/// The operator's own pods, from which probes come. Where they are not known, no probe is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The operator's namespace.

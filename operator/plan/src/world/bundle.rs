@@ -49,7 +49,7 @@ impl Bundle {
         self.problem.as_deref()
     }
 
-    /// What of it vouches for nobody at `now` and is left out, in words.
+    /// The certificates of the bundle that are left out at `now`, in words: they ended, or stand there twice.
     #[must_use]
     pub fn left_out(&self, now: Timestamp) -> Option<String> {
         let twice = self.ends.iter().filter(|end| end.is_none()).count();
@@ -63,7 +63,7 @@ impl Bundle {
         (!told.is_empty()).then(|| told.join(" and "))
     }
 
-    /// What is trusted of it at `now`.
+    /// The certificates of the bundle that are trusted at `now`.
     fn in_force(&self, now: Timestamp) -> Cow<'_, str> {
         let counts = |end: &Option<Timestamp>| end.is_some_and(|end| end >= now);
         if self.ends.iter().all(counts) {

@@ -13,13 +13,13 @@ pub enum KeyFault {
     Replaced,
     /// It was deleted for a while.
     SoftDeleted,
-    /// Versions of it open nothing any more: a minimum version was raised.
+    /// What older versions of it sealed does not open any more: a minimum version was raised.
     VersionsWithheld,
     /// It can be read out of Vault.
     Exportable,
     /// It can be copied out of Vault.
     PlaintextBackup,
-    /// It can be deleted by who may.
+    /// It has `deletion_allowed`: whoever may delete keys can delete it.
     DeletionAllowed,
     /// The record that says until when its data is kept is gone.
     Unrecorded,

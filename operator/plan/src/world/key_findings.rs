@@ -108,7 +108,7 @@ impl KeyFindings {
         ids.filter(|id| self.faults.get(*id) != other.faults.get(*id)).collect()
     }
 
-    /// As much of it as a record holds.
+    /// As many of the findings as one record holds.
     #[must_use]
     pub fn bounded(&self) -> Self {
         if self.iter().count() <= MOST_KEPT {

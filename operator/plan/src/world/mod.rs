@@ -71,7 +71,7 @@ pub struct World {
     pub served: BTreeMap<ChannelRef, answers::Seen>,
     /// What is known of the keys of each trust domain.
     pub key_findings: BTreeMap<String, KeyFindings>,
-    /// Who names a Channel: with thousands of them nobody can ask each one.
+    /// The Channels that name a Channel as their peer: an index, since asking thousands of them takes too long.
     naming: BTreeMap<ChannelRef, Vec<ChannelRef>>,
 }
 
@@ -231,7 +231,7 @@ pub fn peers_of<'a>(channel: &'a Channel, name: &'a ChannelRef) -> impl Iterator
         .map(|peer| ChannelRef::new(peer.namespace_or(&name.namespace), peer.channel_name()))
 }
 
-/// Older by creation, then by UID: the same answer whoever asks.
+/// Older by creation, then by UID: two Channels that are compared give one answer.
 pub fn is_older(one: &Channel, other: &Channel) -> bool {
     fn age(channel: &Channel) -> (Option<Timestamp>, Option<&str>, Option<&str>) {
         let metadata = &channel.metadata;

@@ -69,7 +69,7 @@ impl PolicyFacts {
         serde_json::from_str::<SpecOfText>(&self.text).ok()?.spec
     }
 
-    /// The whole of it, without what nobody here reads.
+    /// The whole object, without the fields that the operator never reads.
     pub fn object(&self) -> NetworkPolicy {
         let Text { mut metadata, spec } = serde_json::from_str(&self.text).unwrap_or_default();
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());

@@ -1,4 +1,4 @@
-//! What is loosened, until when, and what people hear of it.
+//! Exceptions and further authorities: until when they last, and the Events about their end.
 
 use jiff::civil::Date;
 use subrosa_crds::{Channel, Reason, channel::ExceptionStatus};

@@ -83,7 +83,7 @@ pub fn channel(
 }
 
 /// The certificate as it was seen, whatever became of issuing another: what watches its end must not go blind just when
-/// it cannot be renewed. While nobody can look, the last that was told stands.
+/// it cannot be renewed. While it cannot be read, what status had before stays.
 fn certificate(
     channel: &Channel,
     name: &ChannelRef,
@@ -110,7 +110,7 @@ fn certificate(
 }
 
 /// The status of a Channel that no trust domain governs: everything it had been said to have is gone
-/// from it but its identity, and the certificate that pods may have and nobody renews.
+/// from it but its identity, and the certificate that pods may still have, which is not renewed.
 pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> ChannelStatus {
     let before = channel.status.clone().unwrap_or_default();
     let verdicts = vec![

@@ -5,7 +5,7 @@ use subrosa_crds::{
     condition::{self, Condition},
 };
 
-/// Conditions whose turn for the bad is told. That of Ready repeats one of them.
+/// Conditions that are an Event when they turn bad. Ready is not among them: it repeats one of them.
 const TOLD: [&str; 5] =
     [condition::STALLED, condition::ISSUING, condition::SERVED, condition::ISOLATED, condition::KEYS_READY];
 

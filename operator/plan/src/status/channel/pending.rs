@@ -14,7 +14,7 @@ use crate::{
 /// The reason of the condition Issuing.
 pub(super) const REASON: Reason = Reason::NamesPending;
 
-/// Those names; while nobody knows, the last that were told.
+/// Those names; while they are not known, the ones that status had before.
 pub(super) fn names(channel: &Channel, applied: &Applied) -> Vec<PendingNameStatus> {
     match &applied.pending {
         Some(pending) => pending.iter().map(told).collect(),

@@ -6,7 +6,7 @@ use crate::{channel::Plan, record::channel::ChannelRecord, world::World};
 
 /// The certificate that ends first of those that running pods were given, and of how many; none where none was.
 ///
-/// What a pod makes of it nobody here can see: its key is on its node.
+/// How a pod uses it cannot be seen from here: its key is on its node.
 pub(super) fn certificate(
     name: &ChannelRef,
     plan: &Plan,

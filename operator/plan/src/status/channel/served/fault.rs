@@ -27,7 +27,7 @@ enum Kind {
     Silent,
 }
 
-/// The worst of it, and the pods that have it.
+/// The worst fault, and the pods that have it.
 pub(super) struct Finding {
     kind: Kind,
     /// Each as `name (port)`.
