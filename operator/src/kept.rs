@@ -1,8 +1,8 @@
-//! What is kept of each object beside the watches' own picture, and its end: when the object is gone, so is that.
+//! What is kept of each object beside the watches' own picture, and when it is dropped.
 //!
-//! Most of it goes with the word that the object is gone. What a reconcile under way puts back after that goes with
-//! a look at everything, which is done after every so many deletions. So however many objects come and go, what is kept is what is
-//! there and a few.
+//! Most is dropped when the watch tells that the object is gone. A reconcile under way may put something back after that:
+//! every [`DELETIONS`] deletions everything that is kept is compared with the objects there are. So memory stays bounded
+//! however many objects come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
 

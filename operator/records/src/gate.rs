@@ -15,7 +15,7 @@ pub trait Gate: fmt::Debug + Send + Sync {
     fn remaining(&self) -> Option<Duration>;
 }
 
-/// The gate of a process that nobody contests.
+/// The gate of a process without an election: always open.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Open;
 

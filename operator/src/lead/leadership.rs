@@ -41,7 +41,7 @@ impl Gate for Leadership {
 }
 
 impl Leadership {
-    /// Of a process that nobody contests, such as a command or an operator without election.
+    /// Of a process without an election, such as a command: it always leads.
     pub fn alone() -> Self {
         Self(None)
     }

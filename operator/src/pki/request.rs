@@ -27,7 +27,7 @@ pub enum RequestError {
 
 /// The public key of a PKCS #10 request whose signature shows that the private key is there.
 ///
-/// The API server has looked at that already; here it costs little to believe nobody.
+/// The API server has looked at that already; checking it again costs little.
 ///
 /// # Errors
 /// What is wrong with the request.

@@ -51,7 +51,7 @@ pub fn external(channel: &Channel) -> Option<&str> {
     (tls.issuance == Some(Issuance::External)).then(|| tls.secret_name.as_deref().unwrap_or_default())
 }
 
-/// What a Secret holds that the Channel has already, told by its name.
+/// What a Secret of the Channel holds, by the name of the Secret.
 pub fn holds(name: &str, channel: &str) -> Holds {
     if name == trust_name(channel) { Holds::Trust } else { Holds::Everything }
 }

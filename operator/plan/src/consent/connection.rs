@@ -107,7 +107,7 @@ pub struct Connection {
     pub ports: Vec<PortRange>,
     /// Why it is not open, or what is odd about it.
     pub reason: Option<String>,
-    /// What to do next, and who.
+    /// What to do next, and who does it.
     pub next_step: Option<String>,
     /// What the annotation of this Channel must have, where a namespace was made anew and the new one is meant.
     pub consents: Option<String>,

@@ -1,4 +1,4 @@
-//! Who may reach whom by name.
+//! Which workloads may reach which others, as NetworkPolicies name them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

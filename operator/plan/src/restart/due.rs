@@ -51,7 +51,7 @@ impl Due<'_> {
 /// What is to be restarted; nothing where every pod has the certificate, as far as probes or the start of its
 /// containers tell.
 ///
-/// The first certificate is due to nobody: a pod that mounts the Secret cannot have started without it.
+/// No restart is due for the first certificate: a pod that mounts the Secret cannot have started without it.
 pub fn due<'a>(
     channel: &'a Channel,
     name: &ChannelRef,

@@ -103,7 +103,7 @@ pub struct VaultConfig {
 }
 
 impl VaultConfig {
-    /// The defaults: 5 s per attempt, 16 requests at once, the system's authorities, nobody who contests.
+    /// The defaults: 5 s per attempt, 16 requests at once, the system's authorities, a gate that is always open.
     pub fn new(address: VaultAddress) -> Self {
         Self {
             address,

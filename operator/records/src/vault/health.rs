@@ -43,7 +43,7 @@ struct Answer {
     server_time_utc: i64,
 }
 
-/// What metrics call an answer: of a Vault that is sealed an alert has to hear, also while nothing else is asked of it.
+/// The outcome of an answer, for metrics. A sealed Vault is one by itself: its alert needs it while nothing else is asked.
 fn outcome(body: &[u8]) -> &'static str {
     match serde_json::from_slice::<Answer>(body) {
         Ok(answer) if answer.sealed => VaultError::Sealed.reason().as_str(),

@@ -1,4 +1,4 @@
-//! When a generation signs that may sign a name: what somebody waits for whose certificate lacks it.
+//! When a generation signs that may sign a given name: until then the certificate lacks the name.
 
 use std::collections::BTreeSet;
 

@@ -8,12 +8,12 @@ use subrosa_crds::{
 
 use crate::channel::declaration::Problem;
 
-/// Every problem of the listeners and of those who name them.
+/// Every problem of the listeners, and of the entries that name one.
 pub fn check(channel: &Channel, today: Date) -> impl Iterator<Item = Problem> {
     unknown(channel).into_iter().chain(plaintext(channel, today))
 }
 
-/// An entry of accepts that names a listener of nobody. Where a preset gives the listeners, the API server does
+/// An entry of accepts that names a listener the Channel does not have. Where a preset gives the listeners, the API server does
 /// not see them.
 fn unknown(channel: &Channel) -> Option<Problem> {
     let has = |name: &String| channel.spec.listeners.iter().any(|listener| &listener.name == name);
