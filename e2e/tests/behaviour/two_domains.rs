@@ -2,12 +2,9 @@
 
 use std::time::Instant;
 
-use kube::{
-    Api, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams},
-};
+use kube::Api;
 use serde_json::json;
-use subrosa_crds::{CONFIRM_DELETE_ANNOTATION, TRUST_DOMAIN_LABEL, TrustDomain, condition};
+use subrosa_crds::{TRUST_DOMAIN_LABEL, TrustDomain, condition};
 use subrosa_e2e::{installation::AUDIENCE, wait};
 
 use crate::{
@@ -23,13 +20,7 @@ async fn a_namespace_that_moves_leaves_nothing_in_the_first_vault() {
     let world = World::start().await;
     let (env, bao) = (&world.env, world.env.openbao());
     world.governed(NS).await;
-    world.service_account(NS, "voice").await;
-    let voice = json!({"workload": {"serviceAccountName": "voice"}, "dataClasses": ["chat-log"]});
-    world.apply(&channel(NS, "voice", voice)).await;
-    let status = world.whole(NS, "voice").await;
-    let cohort = &status.keys.iter().find(|key| key.state == "Current").unwrap().cohort;
-    let id = world.id(NS, "voice").await;
-    let key = format!("{id}.chat-log.{cohort}");
+    let (_, id, key) = world.sealing(NS, "voice").await;
     let token = identity::login(&world, NS, "voice").await;
     assert_eq!(identity::seal(&world, &token, &key).await.0, 200);
 
@@ -67,19 +58,7 @@ async fn a_namespace_that_moves_leaves_nothing_in_the_first_vault() {
         bao.request_as(&second, "POST", &format!("transit2/encrypt/{key}"), Some(body)).await.unwrap().0
     };
     assert_eq!(seals().await, 200);
-    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
-    let uid = domains.get(DOMAIN).await.unwrap().uid().unwrap();
-    let confirmed = json!({"metadata": {"annotations": {CONFIRM_DELETE_ANNOTATION: uid}}});
-    domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(confirmed)).await.unwrap();
-    domains.delete(DOMAIN, &DeleteParams::default()).await.unwrap();
-    world
-        .until("the first domain goes", || async {
-            match domains.get_opt(DOMAIN).await.unwrap() {
-                None => Ok(()),
-                Some(domain) => Err(format!("{:#?}", domain.status)),
-            }
-        })
-        .await;
+    world.delete_domain().await;
     assert_eq!(seals().await, 200);
     world.whole(NS, "voice").await;
 
@@ -89,6 +68,7 @@ async fn a_namespace_that_moves_leaves_nothing_in_the_first_vault() {
     world.apply(&channel("cc-south", "chat", json!({}))).await;
     let told = world.not_ready("cc-south", "chat", "VaultShared").await;
     assert!(told.message.contains(SECOND), "{told:?}");
+    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
     let stalled = wait::until(PATIENCE, || async {
         let third = domains.get("zuider").await.map_err(|error| error.to_string())?;
         match says(&third, condition::STALLED) {

@@ -2,16 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use kube::{
-    Api, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams},
-};
 use serde_json::json;
-use subrosa_crds::{CONFIRM_DELETE_ANNOTATION, TrustDomain, condition, names::ChannelId};
+use subrosa_crds::{condition, names::ChannelId};
 
 use crate::{
     identity,
-    world::{DOMAIN, World, channel, says},
+    world::{World, channel, says},
 };
 
 const NS: &str = "cc-front";
@@ -98,18 +94,6 @@ async fn a_record_that_cannot_be_read_holds_up_nothing() {
         .await;
 
     // The deletion of the TrustDomain is not held up, and takes the access of what is there too.
-    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
-    let uid = domains.get(DOMAIN).await.unwrap().uid().unwrap();
-    let confirmed = json!({"metadata": {"annotations": {CONFIRM_DELETE_ANNOTATION: uid}}});
-    domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(confirmed)).await.unwrap();
-    domains.delete(DOMAIN, &DeleteParams::default()).await.unwrap();
-    world
-        .until("the domain goes", || async {
-            match domains.get_opt(DOMAIN).await.unwrap() {
-                None => Ok(()),
-                Some(domain) => Err(format!("{:#?}", domain.status)),
-            }
-        })
-        .await;
+    world.delete_domain().await;
     assert_eq!(identity::seal(&world, token, key).await.0, 403);
 }

@@ -237,6 +237,35 @@ impl World {
         self.channel(namespace, name, wait::whole).await
     }
 
+    /// Applies Channel `name`, whose workload runs as the ServiceAccount of that name and seals chats. Its status, its id
+    /// and the name of its key, once everything is in force.
+    pub async fn sealing(&self, namespace: &str, name: &str) -> (ChannelStatus, ChannelId, String) {
+        self.service_account(namespace, name).await;
+        let spec = json!({"workload": {"serviceAccountName": name}, "dataClasses": ["chat-log"]});
+        self.apply(&channel(namespace, name, spec)).await;
+        let status = self.whole(namespace, name).await;
+        let cohort = &status.keys.iter().find(|key| key.state == "Current").unwrap().cohort;
+        let id = self.id(namespace, name).await;
+        let key = format!("{id}.chat-log.{cohort}");
+        (status, id, key)
+    }
+
+    /// Deletes the TrustDomain, as its guard wants it confirmed, and waits until it is gone.
+    pub async fn delete_domain(&self) {
+        let domains: Api<TrustDomain> = Api::all(self.admin.clone());
+        let uid = domains.get(DOMAIN).await.unwrap().uid().unwrap();
+        let confirmed = json!({"metadata": {"annotations": {CONFIRM_DELETE_ANNOTATION: uid}}});
+        domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(confirmed)).await.unwrap();
+        domains.delete(DOMAIN, &DeleteParams::default()).await.unwrap();
+        self.until("the domain goes", || async {
+            match domains.get_opt(DOMAIN).await.unwrap() {
+                None => Ok(()),
+                Some(domain) => Err(format!("{:#?}", domain.status)),
+            }
+        })
+        .await;
+    }
+
     /// Waits until a Channel is Ready, whatever its peers do.
     pub async fn ready(&self, namespace: &str, name: &str) -> ChannelStatus {
         self.channel(namespace, name, |status| wait::is(status, condition::READY)).await

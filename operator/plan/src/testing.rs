@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use subrosa_crds::{
 };
 
 use crate::{
-    certificate::LeafFacts,
+    certificate::{AuthoritySpec, LeafFacts, LeafSpec},
     channel::{self, Plan},
     record::channel::ChannelRecord,
     world::{
@@ -34,6 +34,38 @@ pub fn at(text: &str) -> Timestamp {
 /// A Sunday at noon, UTC.
 pub fn now() -> Timestamp {
     at("2026-11-22T12:00:00Z")
+}
+
+/// The leaf that a generation issues for `spec`.
+pub fn issued(spec: &LeafSpec, serial: String, validity: Validity, issuer: u32) -> LeafFacts {
+    LeafFacts {
+        fingerprint: fingerprint(&serial),
+        serial,
+        subject: Some(spec.subject()),
+        issuer_name: None,
+        uris: [spec.spiffe_id()].into(),
+        dns_names: spec.dns_names.clone(),
+        other_names: false,
+        key_algorithm: Some(spec.key_algorithm),
+        usage_as_built: true,
+        key_problem: None,
+        key_matches: true,
+        validity,
+        issuer: Some(issuer),
+        chain_complete: true,
+    }
+}
+
+/// The authority of `cc-front/voice`.
+pub fn authority_spec(duration: SignedDuration, permitted: &[&str]) -> AuthoritySpec {
+    AuthoritySpec {
+        trust_domain: DOMAIN.into(),
+        namespace: "cc-front".into(),
+        channel: "voice".into(),
+        id: "abcdefgh23456789".into(),
+        duration,
+        permitted_dns: permitted.iter().map(ToString::to_string).collect(),
+    }
 }
 
 /// `namespace/name`.

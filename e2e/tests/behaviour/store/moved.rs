@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use subrosa_crds::{TrustDomain, condition, names::ChannelId};
 use subrosa_e2e::{installation::AUDIENCE, openbao::OpenBao};
 
-use crate::world::{DOMAIN, World, channel, says};
+use crate::world::{DOMAIN, World, says};
 
 const NS: &str = "cc-front";
 
@@ -28,13 +28,7 @@ struct Before {
 /// A Channel that seals, and something that it sealed.
 async fn begin(world: &World) -> Before {
     world.governed(NS).await;
-    world.service_account(NS, "voice").await;
-    let voice = json!({"workload": {"serviceAccountName": "voice"}, "dataClasses": ["chat-log"]});
-    world.apply(&channel(NS, "voice", voice)).await;
-    let status = world.whole(NS, "voice").await;
-    let cohort = &status.keys.iter().find(|key| key.state == "Current").unwrap().cohort;
-    let id = world.id(NS, "voice").await;
-    let key = format!("{id}.chat-log.{cohort}");
+    let (_, id, key) = world.sealing(NS, "voice").await;
     let sealed = json!({"plaintext": "YQ=="});
     let sealed = world.env.openbao().request("POST", &format!("transit/encrypt/{key}"), Some(sealed)).await;
     let ciphertext = sealed.unwrap()["data"]["ciphertext"].clone();

@@ -227,22 +227,8 @@ mod tests {
 
     fn leaf() -> LeafFacts {
         let spec = spec();
-        LeafFacts {
-            serial: "0a".into(),
-            fingerprint: crate::testing::fingerprint("0a"),
-            subject: Some(spec.subject()),
-            issuer_name: None,
-            uris: [spec.spiffe_id()].into(),
-            dns_names: spec.dns_names.clone(),
-            other_names: false,
-            key_algorithm: Some(KeyAlgorithm::EcdsaP256),
-            usage_as_built: true,
-            key_problem: None,
-            key_matches: true,
-            validity: Validity { not_before: now(), not_after: after(now(), spec.duration) },
-            issuer: Some(2),
-            chain_complete: true,
-        }
+        let validity = Validity { not_before: now(), not_after: after(now(), spec.duration) };
+        crate::testing::issued(&spec, "0a".into(), validity, 2)
     }
 
     fn reason_of(leaf: Result<LeafFacts, Malformed>, at: Timestamp) -> Option<Drift> {

@@ -238,22 +238,7 @@ impl Channel {
         };
         self.issuances = self.issuances.clone().noted(noted);
         self.generations = self.generations.clone().with_leaf(signing.version, validity.not_after);
-        let leaf = LeafFacts {
-            fingerprint: crate::testing::fingerprint(&serial),
-            serial,
-            subject: Some(spec.subject()),
-            issuer_name: None,
-            uris: [spec.spiffe_id()].into(),
-            dns_names: spec.dns_names.clone(),
-            other_names: false,
-            key_algorithm: Some(spec.key_algorithm),
-            usage_as_built: true,
-            key_problem: None,
-            key_matches: true,
-            validity,
-            issuer: Some(signing.version),
-            chain_complete: true,
-        };
+        let leaf = crate::testing::issued(spec, serial, validity, signing.version);
         Some((leaf, signing.certificate_pem.clone(), signing.validity()))
     }
 

@@ -20,14 +20,7 @@ fn start() -> Timestamp {
 }
 
 fn spec() -> AuthoritySpec {
-    AuthoritySpec {
-        trust_domain: "oosterlinde".into(),
-        namespace: "cc-front".into(),
-        channel: "voice".into(),
-        id: "abcdefgh23456789".into(),
-        duration: days(400),
-        permitted_dns: ["cc-front.svc".to_owned()].into(),
-    }
+    crate::testing::authority_spec(days(400), &["cc-front.svc"])
 }
 
 /// Vault and record of one authority, carrying out what `step` says.

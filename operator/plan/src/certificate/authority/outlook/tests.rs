@@ -16,14 +16,7 @@ fn at(hours: i64) -> Timestamp {
 }
 
 fn spec() -> AuthoritySpec {
-    AuthoritySpec {
-        trust_domain: "oosterlinde".into(),
-        namespace: "cc-front".into(),
-        channel: "voice".into(),
-        id: "abcdefgh23456789".into(),
-        duration: SignedDuration::from_hours(400 * 24),
-        permitted_dns: subtrees(&["cc-front.svc", "cc-front.svc.cluster.local", "calls.example"]),
-    }
+    crate::testing::authority_spec(SignedDuration::from_hours(400 * 24), &AFTER)
 }
 
 fn subtrees(names: &[&str]) -> BTreeSet<String> {

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::at;
 use crate::{
     certificate::{
-        LeafFacts, LeafSpec, ObservedSecret, SecretFacts, Settled, TrustSources, Wanted, drift_of,
-        leaf::tests::spec, reissue::to_issue, trust_files,
+        LeafSpec, ObservedSecret, SecretFacts, Settled, TrustSources, Wanted, drift_of, leaf::tests::spec,
+        reissue::to_issue, trust_files,
     },
     record::{
         generations::{GenerationState, Generations, tests::generation},
@@ -77,22 +77,8 @@ impl Channel {
             not_after: None,
         };
         self.issuances = std::mem::take(&mut self.issuances).noted(noted);
-        let leaf = LeafFacts {
-            fingerprint: crate::testing::fingerprint(&serial),
-            serial,
-            subject: Some(spec.subject()),
-            issuer_name: None,
-            uris: [spec.spiffe_id()].into(),
-            dns_names: spec.dns_names.clone(),
-            other_names: false,
-            key_algorithm: Some(spec.key_algorithm),
-            usage_as_built: true,
-            key_problem: None,
-            key_matches: true,
-            validity: Validity { not_before: now, not_after: after(now, spec.duration) },
-            issuer: Some(1),
-            chain_complete: true,
-        };
+        let validity = Validity { not_before: now, not_after: after(now, spec.duration) };
+        let leaf = crate::testing::issued(&spec, serial, validity, 1);
         assert!(Settled::of(&leaf, &self.spec, b"issuer", &trust).is_some(), "it is remembered: {leaf:?}");
         let facts = SecretFacts { leaf: Ok(leaf), trust: trust.files().clone() };
         self.found = ObservedSecret::Present(Box::new(facts));
