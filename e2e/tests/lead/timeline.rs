@@ -73,11 +73,13 @@ impl Timeline {
         self.effects.iter().filter(move |effect| effect.is_by(pod))
     }
 
-    /// When `pod` had its first effect after `since`, if by now it has one on each server.
+    /// When `pod` had its first effect after `since`, if by now it has one on each server. A login alone is none: on a
+    /// busy machine the log may be read between it and what it was made for.
     pub fn first_effects(&self, pod: &str, since: Timestamp) -> Option<Timestamp> {
+        let later = |effect: &&Effect| effect.done > since && effect.what != LOGIN;
         let first = |server| {
-            let later = self.of(pod).filter(|effect| effect.server == server && effect.done > since);
-            later.map(|effect| effect.done).min()
+            let of_server = self.of(pod).filter(|effect| effect.server == server);
+            of_server.filter(later).map(|effect| effect.done).min()
         };
         Some(first(Server::Api)?.min(first(Server::Vault)?))
     }
@@ -97,11 +99,14 @@ impl Timeline {
         let mut vault: Vec<_> = self.of(new).filter(|effect| effect.server == Server::Vault).collect();
         vault.sort_by_key(|effect| effect.came);
         let first: Vec<&str> = vault.iter().take(2).map(|effect| effect.what.as_str()).collect();
-        let expected = ["update auth/kubernetes/login", "update auth/token/revoke-accessor"];
+        let expected = [LOGIN, "update auth/token/revoke-accessor"];
         ensure!(first == expected, "the first things {new} did in Vault: {first:?}");
         Ok(())
     }
 }
+
+/// How a login stands in the log of OpenBao.
+const LOGIN: &str = "update auth/kubernetes/login";
 
 /// A finished, accepted request that may have changed something; a token is something.
 fn is_effect(entry: &Value) -> bool {
