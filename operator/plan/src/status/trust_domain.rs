@@ -198,12 +198,9 @@ pub fn status(domain: &TrustDomain, seen: &DomainFacts, now: Timestamp) -> Trust
             Reason::LoggedIn,
             "Vault answers and lets the operator in",
         ),
-        Err(fault) => Verdict::new(
-            condition::VAULT_REACHABLE,
-            Truth::False,
-            fault.reason.clone(),
-            fault.message.clone(),
-        ),
+        Err(fault) => {
+            Verdict::new(condition::VAULT_REACHABLE, Truth::False, fault.reason, fault.message.clone())
+        }
     };
     let guarded = match &seen.guarded {
         Guards::InPlace => Verdict::new(
@@ -226,16 +223,19 @@ pub fn status(domain: &TrustDomain, seen: &DomainFacts, now: Timestamp) -> Trust
         let message = format!("spec.timeZone: {error}; write an IANA name such as Europe/Amsterdam");
         Verdict::new(condition::STALLED, Truth::True, Reason::TimeZoneUnknown, message)
     });
-    let shared = seen.shared.as_ref().map(|fault| {
-        Verdict::new(condition::STALLED, Truth::True, fault.reason.clone(), fault.message.clone())
-    });
+    let shared = seen
+        .shared
+        .as_ref()
+        .map(|fault| Verdict::new(condition::STALLED, Truth::True, fault.reason, fault.message.clone()));
     let stalled = stalled.or(shared);
     let unreadable = records_readable(&seen.unreadable);
-    let store = seen.store.as_ref().err().map(|fault| {
-        Verdict::new(condition::READY, Truth::False, fault.reason.clone(), fault.message.clone())
-    });
+    let store = seen
+        .store
+        .as_ref()
+        .err()
+        .map(|fault| Verdict::new(condition::READY, Truth::False, fault.reason, fault.message.clone()));
     let setup = seen.setup.as_ref().map(|fault| {
-        Verdict::new(condition::SETUP_CURRENT, Truth::False, fault.reason.clone(), fault.message.clone())
+        Verdict::new(condition::SETUP_CURRENT, Truth::False, fault.reason, fault.message.clone())
     });
     let outdated = seen
         .outdated
@@ -254,7 +254,7 @@ pub fn status(domain: &TrustDomain, seen: &DomainFacts, now: Timestamp) -> Trust
         .chain(&unreadable)
         .next();
     let ready = match bad {
-        Some(bad) => Verdict::new(condition::READY, Truth::False, bad.reason.clone(), bad.message.clone()),
+        Some(bad) => Verdict::new(condition::READY, Truth::False, bad.reason, bad.message.clone()),
         None => {
             let message = if chosen {
                 format!("Vault is within reach; {}", guarded.message)
