@@ -226,7 +226,7 @@ fn take(
             let (domain, valid) = object::<TrustDomain>(manifest, random);
             let Some(domain) = domain else { return (false, valid) };
             let sealed = || Fault::new(Reason::VaultSealed, "unseal it");
-            let seen = trust_domain::Seen {
+            let seen = trust_domain::DomainFacts {
                 vault: None,
                 reachable: if domain.spec.frameworks.is_empty() { Ok(()) } else { Err(sealed()) },
                 guarded: trust_domain::Guards::InPlace,
