@@ -1,7 +1,7 @@
 //! What is kept of each object beside the watches' own picture, and when it is dropped.
 //!
 //! Most is dropped when the watch tells that the object is gone. A reconcile under way may put something back after that:
-//! every [`DELETIONS`] deletions everything that is kept is compared with the objects there are. So memory stays bounded
+//! every hundred deletions everything that is kept is compared with the objects there are. So memory stays bounded
 //! however many objects come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
