@@ -28,7 +28,7 @@ Examples:
   subrosa seal --class medical-dossier --anchor 2019-05-03 dossier.pdf
   pg_dump app | subrosa seal --class chat-log --item dump-0042 - > dump.age
 
-In a pod the settings are mounted from ConfigMap <channel>-sealing, and the ServiceAccount's token logs in. Elsewhere
+In a pod the settings are mounted from ConfigMap CHANNEL-sealing, and the ServiceAccount's token logs in. Elsewhere
 VAULT_TOKEN or BAO_TOKEN does. Stock age opens the files with age-plugin-subrosa.";
 
 const UNSEAL_EXAMPLES: &str = "\
@@ -68,7 +68,7 @@ struct Common {
     /// The files; - for standard input and output
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The contents of ConfigMap <channel>-sealing
+    /// The contents of ConfigMap CHANNEL-sealing
     #[arg(long, value_name = "FILE", default_value = settings::CONFIG, env = settings::CONFIG_VARIABLE)]
     config: PathBuf,
     /// An opaque id of what is sealed, instead of one made of the file's name

@@ -1,4 +1,4 @@
-//! The settings of a Channel's data, as they are mounted: ConfigMap `<channel>-sealing`.
+//! The settings of a Channel's data, as they are mounted: ConfigMap `CHANNEL-sealing`.
 
 use std::{
     env, fs, io,
@@ -23,7 +23,7 @@ pub const TOKEN_VARIABLE: &str = "SUBROSA_TOKEN_FILE";
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file cannot be read.
-    #[error("{} cannot be read: {source}; mount ConfigMap <channel>-sealing there, or name another file", path.display())]
+    #[error("{} cannot be read: {source}; mount ConfigMap CHANNEL-sealing there, or name another file", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,

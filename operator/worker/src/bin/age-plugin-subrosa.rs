@@ -30,13 +30,13 @@ enum Command {
     Recipient {
         /// The class
         class: String,
-        /// The contents of ConfigMap <channel>-sealing
+        /// The contents of ConfigMap CHANNEL-sealing
         #[arg(long, value_name = "FILE", default_value = settings::CONFIG, env = settings::CONFIG_VARIABLE)]
         config: PathBuf,
     },
     /// Prints an identity
     Identity {
-        /// The contents of ConfigMap <channel>-sealing
+        /// The contents of ConfigMap CHANNEL-sealing
         #[arg(long, value_name = "FILE", default_value = settings::CONFIG, env = settings::CONFIG_VARIABLE)]
         config: PathBuf,
     },
