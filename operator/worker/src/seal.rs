@@ -6,7 +6,7 @@
 //! ```
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -252,7 +252,7 @@ pub fn open_file(
     Ok(written)
 }
 
-/// The name of a sealed file, and of what was sealed.
+/// The name under which a file is sealed.
 pub fn sealed_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(SUFFIX);
@@ -263,11 +263,6 @@ pub fn sealed_name(path: &Path) -> PathBuf {
 pub fn opened_name(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX).filter(|name| !name.is_empty())?;
     Some(path.with_file_name(name))
-}
-
-/// Whether both are the same file.
-pub fn is_same_file(one: &Path, other: &Path) -> bool {
-    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 fn file_key(bytes: &[u8]) -> Result<FileKey, SealError> {
