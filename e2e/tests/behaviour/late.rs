@@ -75,3 +75,39 @@ async fn a_secret_stays_for_a_pod_that_was_just_made() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_made_again_for_a_channel_that_is_gone() {
+    let tap = Tap::new();
+    let world = World::start_behind(&tap).await;
+    world.governed(NS).await;
+    world.apply(&channel(NS, "voice", json!({}))).await;
+    world.ready(NS, "voice").await;
+    let issued = world.issuances(NS, "voice").await;
+
+    // The garbage collector takes the Secret and the policy; that the Channel is gone is told last.
+    tap.hold_back(Some("channels"));
+    tap.reset();
+    world.delete_channel(NS, "voice").await;
+    world
+        .until("the Secret and the policy are gone", || async {
+            let secret = world.secret(NS, "voice-mtls").await.is_some();
+            let policy = world.policy(NS, "subrosa-channel-voice").await.is_some();
+            if secret || policy { Err(format!("Secret: {secret}, policy: {policy}")) } else { Ok(()) }
+        })
+        .await;
+    world
+        .until("the operator has looked at what is missing", || async {
+            let log = world.log();
+            if log.contains("not the one that the API server has") { Ok(()) } else { Err(log) }
+        })
+        .await;
+    assert_eq!(world.issuances(NS, "voice").await, issued, "a certificate for one that is gone");
+    let mut made = tap.writes();
+    made.retain(|write| write.path.contains(NS));
+    assert!(made.is_empty(), "{made:#?}");
+
+    tap.hold_back(None);
+    world.metrics_with("\nsubrosa_channels 0\n").await;
+    assert!(world.secret(NS, "voice-mtls").await.is_none());
+}

@@ -117,6 +117,11 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
             execute::carry_out(ctx, channel, &name, &id, vault, known, now).await
         }
     };
+    if outcome.as_ref().is_ok_and(|outcome| outcome.applied.is_outdated()) {
+        tracing::debug!(channel = %name, "not the one that the API server has: looked at again");
+        ctx.metrics.reconciled("Channel", true);
+        return again(ctx, subject, true, None);
+    }
     let (status, failed, wake_at) = match &outcome {
         Err(problem) => (status::ungoverned(channel, problem, now), false, None),
         Ok(outcome) => {

@@ -8,6 +8,7 @@ pub mod channel;
 pub mod finalizer;
 pub mod keys;
 pub mod left;
+pub mod live;
 pub mod namespace;
 pub mod network;
 pub mod objects;

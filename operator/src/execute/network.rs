@@ -10,7 +10,7 @@ use subrosa_plan::{
     world::{fault::Fault, objects as labels, policy::PolicyFacts},
 };
 
-use super::objects;
+use super::{live, objects};
 use crate::{
     changes::related,
     context::Context,
@@ -70,11 +70,18 @@ pub async fn narrow(ctx: &Context, channel: &Channel, name: &ChannelRef, plan: &
     write(ctx, channel, name, plan, narrowed, true).await.map(|_| ())
 }
 
-/// Makes the policy as planned; says whether there is one. Where nothing new may be written, only looks.
+/// Makes the policy as planned; says whether there is one. Where nothing new may be written, only looks. One that is
+/// missing though it is not the `first` is made again only for a Channel that is there.
 ///
 /// # Errors
-/// When it is foreign or the API server refuses.
-pub async fn open(ctx: &Context, channel: &Channel, name: &ChannelRef, plan: &Plan) -> Result<bool, Fault> {
+/// When it is foreign, the API server refuses, or the Channel is gone.
+pub async fn open(
+    ctx: &Context,
+    channel: &Channel,
+    name: &ChannelRef,
+    plan: &Plan,
+    first: bool,
+) -> Result<bool, Fault> {
     let existing = existing(ctx, channel, name);
     let Some(wanted) = plan.policy.spec.clone() else { return Ok(existing.is_some()) };
     if plan.scope != Scope::Full {
@@ -85,6 +92,9 @@ pub async fn open(ctx: &Context, channel: &Channel, name: &ChannelRef, plan: &Pl
         && labelled(existing, &plan.policy)
     {
         return Ok(true);
+    }
+    if existing.is_none() && !first {
+        live::confirm(ctx, channel, name).await?;
     }
     write(ctx, channel, name, plan, wanted, existing.is_some()).await?;
     Ok(true)

@@ -10,7 +10,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
+    Api, Client, ResourceExt as _,
     api::{ListParams, PartialObjectMeta},
 };
 use subrosa_crds::{
@@ -56,11 +56,22 @@ pub async fn is_gone(
 /// # Errors
 /// When the API server does not say. A definition that is not served is an answer: there is none of it.
 pub async fn is_there(client: &Client, channel: &ChannelRef) -> kube::Result<bool> {
+    Ok(uid(client, channel).await?.is_some())
+}
+
+/// The UID of the Channel of this name, as the API server has it now. One that is being deleted counts as gone.
+///
+/// # Errors
+/// When the API server does not say. A definition that is not served is an answer: there is none of it.
+pub async fn uid(client: &Client, channel: &ChannelRef) -> kube::Result<Option<String>> {
     let channels: Api<Channel> = Api::namespaced(client.clone(), &channel.namespace);
-    let stays = |found: &PartialObjectMeta<Channel>| found.meta().deletion_timestamp.is_none();
+    let stays = |found: PartialObjectMeta<Channel>| match found.metadata.deletion_timestamp {
+        None => Some(found.metadata.uid.unwrap_or_default()),
+        Some(_) => None,
+    };
     match channels.list_metadata(&named(&channel.name)).await {
-        Ok(found) => Ok(found.items.iter().any(stays)),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Ok(found) => Ok(found.items.into_iter().find_map(stays)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -79,16 +90,6 @@ pub async fn declared(client: &Client, namespace: &str) -> kube::Result<Vec<Decl
         terminating: channel.metadata.deletion_timestamp.is_some(),
     };
     Ok(found.items.into_iter().map(declared).collect())
-}
-
-/// The UID of the Channel of that name, as the API server has it now.
-///
-/// # Errors
-/// When the API server does not say.
-pub async fn uid(client: &Client, channel: &ChannelRef) -> kube::Result<Option<String>> {
-    let channels: Api<Channel> = Api::namespaced(client.clone(), &channel.namespace);
-    let found = channels.list_metadata(&named(&channel.name)).await?;
-    Ok(found.items.into_iter().find_map(|found| found.metadata.uid))
 }
 
 /// The identities of all Channels whose namespace has one of these values of the trust-domain label, or none where that

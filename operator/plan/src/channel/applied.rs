@@ -65,7 +65,11 @@ impl Controls {
 
     /// The first control's fault that has one.
     pub fn first_fault(&self) -> Option<&Fault> {
-        self.0.values().find_map(|became| became.as_ref().err())
+        self.faults().next()
+    }
+
+    fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.0.values().filter_map(|became| became.as_ref().err())
     }
 }
 
@@ -105,6 +109,13 @@ impl Applied {
     /// The first thing that could not be put in force.
     pub fn fault(&self) -> Option<&Fault> {
         self.record.as_ref().err().or_else(|| self.controls.first_fault())
+    }
+
+    /// Whether the API server has another Channel, or none, where this one was seen: then what was found out here is
+    /// nobody's status.
+    pub fn is_outdated(&self) -> bool {
+        let faults = self.record.as_ref().err().into_iter().chain(self.controls.faults());
+        faults.into_iter().any(|fault| fault.reason == Reason::ViewOutdated)
     }
 
     /// The keys as Vault has them; none where Vault did not say.

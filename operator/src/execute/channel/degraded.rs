@@ -75,7 +75,7 @@ pub(super) async fn without_record(
         Ok(()) if ctx.cluster.read(|world| has_policy(world, name)) => Ok(true),
         Ok(()) => {
             let closed = Plan { policy: closed(plan), ..plan.clone() };
-            network::open(ctx, channel, name, &closed).await
+            network::open(ctx, channel, name, &closed, false).await
         }
     };
     Applied {

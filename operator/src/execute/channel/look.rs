@@ -15,7 +15,7 @@ use subrosa_records::channels::Entry;
 
 use super::{Authorities, Work};
 use crate::{
-    execute::{authority::Authority, certificate::Slot},
+    execute::{authority::Authority, certificate::Slot, live},
     observe::watch::ObjectKey,
     pki::AuthorityCertificate,
 };
@@ -39,7 +39,11 @@ impl Work<'_> {
         // For a Channel that was never noted there is none of ours. Whether someone else's has the name, the API
         // server says when it is created: then the record is there, and the next look reads it.
         // So it is for one that the watch told to be gone: who put another there meanwhile is found by then.
-        if secrets.was_deleted(&key) || entry.record.is_none() && !secrets.has(&key) {
+        if secrets.was_deleted(&key) {
+            self.confirm().await?;
+            return Ok(Look::Read(Slot::Empty));
+        }
+        if entry.record.is_none() && !secrets.has(&key) {
             return Ok(Look::Read(Slot::Empty));
         }
         // What is Stalled keeps the names that stand in the leaf: that has to be read.
@@ -82,9 +86,17 @@ impl Work<'_> {
         }
     }
 
+    /// Confirms that the Channel is there, before what is missing is made again for it.
+    async fn confirm(&self) -> Result<(), Fault> {
+        live::confirm(self.ctx, self.channel, self.name).await
+    }
+
     /// Reads the Secret.
     async fn read(&mut self, record: Option<&ChannelRecord>) -> Result<Slot, Fault> {
         let slot = self.slot(record).await?;
+        if matches!(slot, Slot::Empty) && record.is_some() {
+            self.confirm().await?;
+        }
         if let Slot::Ours(secret) = &slot
             // The watch tells of no others.
             && secret.labels().get(CHANNEL_LABEL) == Some(&self.name.name)

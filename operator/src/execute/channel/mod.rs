@@ -55,11 +55,8 @@ use subrosa_plan::{
 use subrosa_records::channels::Entry;
 
 use self::withdraw::Withdrawn;
-use super::{access, certificate, network, objects};
-use crate::{
-    context::Context,
-    observe::{DomainVault, asked},
-};
+use super::{access, certificate, live, network, objects};
+use crate::{context::Context, observe::DomainVault};
 
 pub use self::slow::meanwhile;
 
@@ -210,15 +207,7 @@ async fn is_this_one(
     if recorded.is_none_or(|recorded| recorded.uid == uid) {
         return Ok(());
     }
-    let live = asked::uid(&ctx.client, name).await;
-    let live = live.map_err(|error| objects::fault(&format!("reading Channel {name}"), &error))?;
-    if live.as_deref() == Some(uid) {
-        return Ok(());
-    }
-    Err(Fault::new(
-        Reason::ViewOutdated,
-        format!("what is known of Channel {name} is older than what the API server has: it is read anew"),
-    ))
+    live::confirm(ctx, channel, name).await
 }
 
 /// A Channel without a record that had one is not newborn.
@@ -275,7 +264,7 @@ impl Work<'_> {
         let access = self.access(&withdrawn, &certified.record).await;
         let network = match narrowed {
             Err(fault) => Err(fault),
-            Ok(()) => network::open(self.ctx, self.channel, self.name, plan).await,
+            Ok(()) => network::open(self.ctx, self.channel, self.name, plan, first).await,
         };
         let may_prune = network.is_ok() && certified.certificate.is_ok();
         self.keep_or_prune(certified.record.as_ref().ok(), &authorities, may_prune).await;
