@@ -37,6 +37,7 @@ reasons! {
     AgreementMissing
     AgreementsValid
     AllOpen
+    AnchorOverdue
     AuditMode
     AuthorityBlocked
     AuthorityChanged
@@ -92,6 +93,7 @@ reasons! {
     IrreversibleKey
     IssuanceLimited
     Issued
+    KeptTooLong
     KeyMismatch
     KeyMissing
     KeyNotHeld

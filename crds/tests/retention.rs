@@ -2,10 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
+use std::path::Path;
+
 use jiff::civil::{Date, date};
 use serde_json::{Value, json};
 use subrosa_crds::{
-    RetentionPolicySpec,
+    RetentionPolicy, RetentionPolicySpec,
     cohort::CohortPeriod,
     retention::{Problem, check},
     retention_policy::{Anchor, DestructionMode},
@@ -166,4 +168,20 @@ fn all_problems_come_at_once() {
         "spec.destruction.approvals",
     ];
     assert_eq!(found, expected);
+}
+
+/// The examples stand for what a compliance office begins with, in every year to come.
+#[test]
+fn the_examples_can_be_kept() {
+    for (file, jurisdictions) in [("dutch-healthcare", &["NL", "EU"][..]), ("us-healthcare", &["US"])] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/retention/{file}.yaml"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let policy: RetentionPolicy = serde_saphyr::from_str(&text).unwrap();
+        let jurisdictions: Vec<_> = jurisdictions.iter().map(|one| (*one).to_owned()).collect();
+        for year in 2026..2046 {
+            let problems = check(&policy.spec, &jurisdictions, date(year, 11, 22));
+            assert!(problems.is_empty(), "{file} in {year}: {problems:#?}");
+        }
+        assert!(policy.spec.classes.iter().all(|class| class.max.is_some()), "{file}");
+    }
 }

@@ -147,8 +147,12 @@ pub struct KeyStatus {
     /// The day its data is due for destruction; absent while the cohort is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
-    /// `Current`, `Next`, `Pending`, `Closed`, `Due`, `RotationLate`, `NotPlanned`, `Unknown`; or what is wrong with it:
-    /// `Missing`, `Replaced`, `SoftDeleted`, `VersionsWithheld`, `Irreversible`, `Unrecorded`.
+    /// By when its data gets its anchor date; absent unless the cohort is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reseal_by: Option<String>,
+    /// `Current`, `Next`, `Pending`, `Closed`, `Due`, `AnchorOverdue`, `KeptTooLong`, `RotationLate`, `NotPlanned`,
+    /// `Unknown`; or what is wrong with it: `Missing`, `Replaced`, `SoftDeleted`, `VersionsWithheld`, `Irreversible`,
+    /// `Unrecorded`.
     pub state: String,
 }
 

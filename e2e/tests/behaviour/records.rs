@@ -1,10 +1,11 @@
 //! What is remembered of keys: in records of their own, taken over from releases that kept them with the Channel, and watched
 //! as long as their data may live.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
-use subrosa_crds::{ChannelStatus, condition};
+use subrosa_crds::{ChannelStatus, channel::KeyStatus, condition};
+use subrosa_e2e::alerts::History;
 use subrosa_records::vault::setup::OPERATOR_POLICY;
 
 use crate::world::{World, channel};
@@ -19,24 +20,35 @@ async fn keys_of_ended_cohorts_have_records_and_are_watched() {
     let mut world = World::start().await;
     world.governed(NS).await;
     world.service_account(NS, "recorder").await;
-    world
-        .apply(&json!({
-            "apiVersion": "subrosa.dev/v1alpha1", "kind": "RetentionPolicy", "metadata": {"name": "contactcenter"},
-            "spec": {"classes": [{"name": CLASS, "keep": "3y", "cohort": "Week"}, {"name": "chat-log", "keep": "1y"}]},
-        }))
-        .await;
+    world.apply(&policy(json!({"keep": "3y"}))).await;
     world.apply(&recorder(&[CLASS])).await;
     world.whole(NS, "recorder").await;
     a_key_has_a_record_of_its_own(&world).await;
     what_an_earlier_release_wrote_is_taken_over(&mut world).await;
     what_a_rolled_back_release_drops_is_found_again(&mut world).await;
+    data_that_is_kept_too_long_is_told(&world).await;
     a_fault_of_an_old_key_is_told_until_it_is_seen_mended(&mut world).await;
     a_fault_of_an_old_key_is_told(&mut world).await;
+}
+
+fn policy(terms: Value) -> Value {
+    let mut class = json!({"name": CLASS, "cohort": "Week"});
+    class.as_object_mut().unwrap().extend(terms.as_object().cloned().unwrap());
+    json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "RetentionPolicy", "metadata": {"name": "contactcenter"},
+        "spec": {"classes": [class, {"name": "chat-log", "keep": "1y"}]},
+    })
 }
 
 fn recorder(classes: &[&str]) -> Value {
     let spec = json!({"workload": {"serviceAccountName": "recorder"}, "dataClasses": classes});
     channel(NS, "recorder", spec)
+}
+
+/// Status and reason of a condition.
+fn says(status: &ChannelStatus, kind: &str) -> (String, String) {
+    let found = condition::find(&status.conditions, kind).unwrap();
+    (found.status.clone(), found.reason.clone())
 }
 
 /// The keys of every record of a class's keys, by cohort.
@@ -140,6 +152,31 @@ async fn what_a_rolled_back_release_drops_is_found_again(world: &mut World) {
     settled(world).await;
 }
 
+/// With shorter terms the ended weeks are past what the policy allows: that is told, alarmed, and no fault of the Channel.
+async fn data_that_is_kept_too_long_is_told(world: &World) {
+    const ALERT: &str = "SubrosaRetentionOverdue";
+    let mut history = History::default();
+    history.scrape(async || world.metrics_with("condition=\"Retained\",status=\"True\"").await).await;
+    assert!(!history.is_true(ALERT, Duration::ZERO).unwrap());
+
+    world.apply(&policy(json!({"keep": "4w", "max": "8w"}))).await;
+    let late = |status: &ChannelStatus| {
+        let is_late = |key: &&KeyStatus| key.state == "KeptTooLong";
+        status.keys.iter().filter(is_late).map(|key| key.cohort.clone()).collect::<Vec<_>>()
+    };
+    let status = world.channel(NS, "recorder", |status| late(status) == ENDED).await;
+    assert_eq!(says(&status, condition::RETAINED), ("False".to_owned(), "KeptTooLong".to_owned()));
+    assert_eq!(says(&status, condition::READY).0, "True");
+    history.scrape(async || world.metrics_with("reason=\"KeptTooLong\"").await).await;
+    assert!(history.is_true(ALERT, Duration::ZERO).unwrap());
+    let drawn = world.subrosa(&["status", "--retention", "-n", NS]);
+    assert!(drawn.contains("2026w20") && drawn.contains("KeptTooLong"), "{drawn}");
+
+    world.apply(&policy(json!({"keep": "3y"}))).await;
+    let status = world.channel(NS, "recorder", |status| late(status).is_empty()).await;
+    assert_eq!(says(&status, condition::RETAINED), ("True".to_owned(), "Scheduled".to_owned()));
+}
+
 /// Makes the operator's policy one with which no key can be looked at, or gives it back what it had.
 async fn look_is_allowed(world: &World, allowed: bool) {
     let path = format!("sys/policies/acl/{OPERATOR_POLICY}");
@@ -158,10 +195,6 @@ async fn a_fault_of_an_old_key_is_told_until_it_is_seen_mended(world: &mut World
     let key = format!("{}.{CLASS}.{}", world.id(NS, "recorder").await, ENDED[0]);
     let config = format!("transit/keys/{key}/config");
     let deletable = |yes: bool| Some(json!({"deletion_allowed": yes}));
-    let says = |status: &ChannelStatus, kind: &str| {
-        let found = condition::find(&status.conditions, kind).unwrap();
-        (found.status.clone(), found.reason.clone())
-    };
     world.env.openbao().request("POST", &config, deletable(true)).await.unwrap();
     world.restart_operator().await;
     world.not_ready(NS, "recorder", "IrreversibleKey").await;
@@ -213,7 +246,7 @@ async fn a_fault_of_an_old_key_is_told(world: &mut World) {
         bao.request("DELETE", &key(cohort), None).await.unwrap();
     }
     // Versions are told apart by the second in which they were made.
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     bao.request("POST", &key(ENDED[2]), Some(json!({"type": "aes256-gcm96"}))).await.unwrap();
     bao.request("DELETE", &format!("{}/soft-delete", key(ENDED[3])), None).await.unwrap();
     // The look at all keys begins anew with the operator.

@@ -1,6 +1,6 @@
 //! Times in words.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, civil::Date};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -21,6 +21,17 @@ pub fn age(at: Timestamp, now: Timestamp) -> String {
 /// [`when`] for a time as status writes it; the text itself where it is none.
 pub fn when_text(at: &str, now: Timestamp) -> String {
     at.parse().map_or_else(|_| at.to_owned(), |at| when(at, now))
+}
+
+/// How far the day `at` is from `today`: `in 29 days`, `today`, `5 days ago`.
+pub fn days(today: Date, at: Date) -> String {
+    let days = (at - today).get_days();
+    let length = counted(usize::try_from(days.unsigned_abs()).unwrap_or(usize::MAX), "day");
+    match days {
+        0 => "today".to_owned(),
+        1.. => format!("in {length}"),
+        _ => format!("{length} ago"),
+    }
 }
 
 /// A certificate's end: `in 29 days`, `expired 2 days ago`.

@@ -3,6 +3,7 @@
 //! A key is made before its cohort begins. Nothing here ever removes one, and a key that was there
 //! and is gone is reported, not made again: under a name that was destroyed, sealing must fail.
 
+pub mod deadlines;
 pub mod inventory;
 pub mod retention;
 pub mod round;
@@ -10,7 +11,7 @@ pub mod round;
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
-use jiff::{SignedDuration, Timestamp, civil::Date};
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 use subrosa_crds::{
     Channel, RetentionPolicy, TrustDomain,
@@ -21,6 +22,7 @@ use subrosa_crds::{
     retention_policy::{Anchor, DataClass},
 };
 
+use self::deadlines::Deadlines;
 use crate::{
     record::{
         channel::{ActiveKey, ChannelRecord},
@@ -32,8 +34,6 @@ use crate::{
 
 /// How far Vault may be behind with a rotation before the operator rotates: it looks hourly.
 pub const ROTATION_SLACK: SignedDuration = SignedDuration::from_hours(2);
-/// Keys due within this many days stand in status.
-const DUE_SOON_DAYS: i32 = 90;
 /// How many keys of ended cohorts stand in status at the most; the others are counted by state.
 const MOST_ENDED: usize = 32;
 /// How often a current key is rotated unless the Channel says otherwise.
@@ -181,7 +181,7 @@ pub fn key_record(
     KeyRecord {
         versions: known.versions.clone(),
         anchor: declared.as_ref().and_then(|(_, class)| class.anchor).unwrap_or_default(),
-        due: declared.as_ref().and_then(|(_, class)| due(cohort, class)),
+        due: declared.as_ref().and_then(|(_, class)| Deadlines::of(cohort, class).due),
         terms: declared.map(|(policy, class)| terms(policy, class)),
         closed,
         decisions: format!("decisions/{id}/{class}/{cohort}"),
@@ -201,14 +201,6 @@ fn terms(policy: String, class: &DataClass) -> Terms {
             .map(|minimum| format!("{}: {}", minimum.jurisdiction, minimum.basis))
             .collect(),
     }
-}
-
-/// The day the data of a cohort is due for destruction; none while it waits for its anchor date.
-fn due(cohort: Cohort, class: &DataClass) -> Option<Date> {
-    if cohort.is_open() {
-        return None;
-    }
-    cohort.due(class.keep.parse().ok()?).ok()
 }
 
 /// What to do so that a wanted key is as it should be; nothing when it is, or when it is gone.
@@ -261,7 +253,8 @@ pub fn status(
             let name = id.data_key(class, text);
             let key = wanted.iter().find(|key| key.name == name);
             let seen = found.and_then(|found| found.get(&name));
-            let due = text.parse().ok().and_then(|cohort| due(cohort, class_of(class)?));
+            let days = text.parse().ok().and_then(|cohort| Some(Deadlines::of(cohort, class_of(class)?)));
+            let days = days.unwrap_or_default();
             let fault = seen.and_then(|seen| seen.fault).or_else(|| fault_of(&name));
             let state = match (key, seen) {
                 _ if let Some(fault) = fault => fault.state(),
@@ -271,14 +264,14 @@ pub fn status(
                 (Some(key), Some(_)) if key.rotate_every.is_none() => "Next",
                 (Some(key), Some(seen)) if is_late(key, seen, now) => "RotationLate",
                 (Some(_), Some(_)) => "Current",
-                (None, _) if due.is_some_and(|due| due <= today) => "Due",
+                (None, _) if let Some(late) = days.late(today) => late.as_str(),
+                (None, _) if days.is_due(today) => "Due",
                 (None, _) if record.closed => "Closed",
                 // Nobody stopped its rotation: the Channel is Stalled or its namespace frozen.
                 (None, _) => "NotPlanned",
             };
             // Of a release that kept the keys of ended cohorts here.
-            let soon = due.is_some_and(|due| (due - today).get_days() <= DUE_SOON_DAYS);
-            if state == "Closed" && !soon {
+            if state == "Closed" && !days.is_soon(today) {
                 *others.entry(state.to_owned()).or_default() += 1;
                 continue;
             }
@@ -292,7 +285,8 @@ pub fn status(
                     .zip(seen)
                     .and_then(|(key, seen)| next_rotation(key, seen))
                     .map(|next| next.to_string()),
-                due: due.map(|due| due.to_string()),
+                due: days.due.map(|due| due.to_string()),
+                reseal_by: days.reseal_by.map(|day| day.to_string()),
                 state: state.to_owned(),
             });
         }
@@ -303,26 +297,30 @@ pub fn status(
         .flat_map(Ended::iter)
         .map(|(class, cohort)| {
             let fault = fault_of(&id.data_key(class, &cohort.to_string()));
-            (fault, class_of(class).and_then(|class| due(cohort, class)), class, cohort)
+            let days = class_of(class).map(|class| Deadlines::of(cohort, class)).unwrap_or_default();
+            (fault, days, class, cohort)
         })
         .collect();
-    // What is wrong stands first, then what is due soonest.
-    ended.sort_by_key(|(fault, due, class, cohort)| (fault.is_none(), due.is_none(), *due, *class, *cohort));
-    for (at, (fault, due, class, cohort)) in ended.into_iter().enumerate() {
-        let state = match fault {
-            Some(fault) => fault.state(),
-            None if due.is_some_and(|due| due <= today) => "Due",
-            None => "Closed",
+    // What is wrong stands first, then what falls due soonest.
+    ended.sort_by_key(|(fault, days, class, cohort)| {
+        (fault.is_none(), days.next().is_none(), days.next(), *class, *cohort)
+    });
+    for (at, (fault, days, class, cohort)) in ended.into_iter().enumerate() {
+        let state = match (fault, days.late(today)) {
+            (Some(fault), _) => fault.state(),
+            (None, Some(late)) => late.as_str(),
+            (None, None) if days.is_due(today) => "Due",
+            (None, None) => "Closed",
         };
-        let soon = due.is_some_and(|due| (due - today).get_days() <= DUE_SOON_DAYS);
-        if at >= MOST_ENDED || (fault.is_none() && !soon) {
+        if at >= MOST_ENDED || (fault.is_none() && !days.is_soon(today)) {
             *others.entry(state.to_owned()).or_default() += 1;
             continue;
         }
         shown.push(KeyStatus {
             data_class: class.to_owned(),
             cohort: cohort.to_string(),
-            due: due.map(|due| due.to_string()),
+            due: days.due.map(|due| due.to_string()),
+            reseal_by: days.reseal_by.map(|day| day.to_string()),
             state: state.to_owned(),
             ..KeyStatus::default()
         });

@@ -286,8 +286,43 @@ fn an_open_cohort_has_no_due_date() {
     }
     let policy = retention("contactcenter", json!({"classes": classes()}));
     let (listed, _) = status(&record, &keys, None, Some(&policy), None, &domain(DOMAIN, json!({})), now());
-    let due: Vec<_> = listed.into_iter().map(|key| (key.cohort, key.due)).collect();
-    assert_eq!(due, [("2026".to_owned(), Some("2047-01-01".to_owned())), ("open-2026".to_owned(), None)]);
+    let days: Vec<_> = listed
+        .iter()
+        .map(|key| (key.cohort.as_str(), key.due.as_deref(), key.reseal_by.as_deref()))
+        .collect();
+    assert_eq!(days, [("2026", Some("2047-01-01"), None), ("open-2026", None, Some("2032-01-01"))]);
+}
+
+#[test]
+fn cohorts_that_are_late_are_shown_first_and_as_that() {
+    let mut record = record(&[]);
+    let cohorts = ["2026w20", "2026w36", "open-2020m10", "open-2026m10"];
+    let ended = cohorts.iter().map(|cohort| cohort.parse::<Cohort>().unwrap());
+    record.ended =
+        Some(ended.fold(Ended::default(), |all, one| {
+            all.with(if one.is_open() { "dossier" } else { "call" }, one)
+        }));
+    let policy = retention(
+        "contactcenter",
+        json!({"classes": [
+            {"name": "call", "keep": "90d", "max": "130d", "cohort": "Week"},
+            {"name": "dossier", "keep": "20y", "anchor": "LastChange", "openFor": "5y"},
+        ]}),
+    );
+    let (listed, others) = status(&record, &[], None, Some(&policy), None, &domain(DOMAIN, json!({})), now());
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|key| (key.cohort.as_str(), key.state.as_str(), key.due.as_deref(), key.reseal_by.as_deref()))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            ("2026w20", "KeptTooLong", Some("2026-08-16"), None),
+            ("2026w36", "Closed", Some("2026-12-06"), None),
+            ("open-2020m10", "AnchorOverdue", None, Some("2025-11-01")),
+        ]
+    );
+    assert_eq!(others, [("Closed".to_owned(), 1)].into());
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 mod report;
 mod text;
+mod timeline;
 
 use std::time::Duration;
 
 use anyhow::Result;
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::{
     cluster::{Cluster, Target},
@@ -15,6 +17,7 @@ use super::{
     output::Screen,
 };
 use report::Report;
+use timeline::Timeline;
 
 /// Changes that come within this time are shown together.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -23,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   subrosa status                  # the Channels of the current namespace
   subrosa status -A --watch       # all of them, drawn again when something changes
+  subrosa status -A --retention   # what they keep, and until when
   subrosa status -A -o json | jq '.channels[] | select(.ready != \"True\")'";
 
 /// Shows how trust domains and Channels are, and the next step where one is not well
@@ -37,6 +41,9 @@ pub struct Args {
     /// The Channels of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
+    /// Show what the Channels keep, and when it falls due
+    #[arg(long)]
+    retention: bool,
     /// Show it again whenever something changes, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
@@ -65,14 +72,14 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     };
     let namespace = namespace.as_deref();
     if !args.watch {
-        let text = draw(&cluster, namespace, args.output, screen).await?;
+        let text = draw(&cluster, namespace, args, screen).await?;
         screen.print(&text)?;
         return Ok(Exit::Done);
     }
     let mut changes = cluster.changes(namespace);
     let mut shown = String::new();
     loop {
-        match draw(&cluster, namespace, args.output, screen).await {
+        match draw(&cluster, namespace, args, screen).await {
             // An API server that restarts must not end what somebody is watching.
             Err(error) if !shown.is_empty() => {
                 screen.say(&format!("{}; trying again", super::told(&error)))?
@@ -107,13 +114,21 @@ fn show(text: String, shown: &mut String, format: Format, screen: &mut Screen) -
     Ok(())
 }
 
-async fn draw(cluster: &Cluster, namespace: Option<&str>, format: Format, screen: &Screen) -> Result<String> {
-    let seen = cluster.see(namespace).await?;
-    let report = Report::of(&seen, namespace, Timestamp::now());
+async fn draw(cluster: &Cluster, namespace: Option<&str>, args: &Args, screen: &Screen) -> Result<String> {
+    let (seen, now) = (cluster.see(namespace).await?, Timestamp::now());
+    if args.retention {
+        let timeline = Timeline::of(&seen, namespace, now);
+        return written(&timeline, args.output, || timeline::drawn(&timeline, screen.paint()));
+    }
+    let report = Report::of(&seen, namespace, now);
+    written(&report, args.output, || text::table(&report, screen.paint()))
+}
+
+fn written(shown: &impl Serialize, format: Format, table: impl FnOnce() -> String) -> Result<String> {
     Ok(match format {
-        Format::Table => text::table(&report, screen.paint()),
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
-        Format::Yaml => super::stream(&[serde_json::to_value(&report)?])?,
+        Format::Table => table(),
+        Format::Json => format!("{}\n", serde_json::to_string_pretty(shown)?),
+        Format::Yaml => super::stream(&[serde_json::to_value(shown)?])?,
     })
 }
 

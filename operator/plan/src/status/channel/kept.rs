@@ -13,7 +13,7 @@ use crate::{
         Plan, Scope,
         applied::{Applied, Control},
     },
-    keys::{inventory, retention},
+    keys::{deadlines, inventory, retention},
     status::KEYS_UNSEEN,
     world::{
         World, domain,
@@ -162,6 +162,11 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
     match &applied.record {
         Err(fault) => verdict(Truth::False, fault.reason, fault.message.clone()),
         Ok(record) => {
+            let today = domain::today(&plan.domain, now);
+            let late = policy.map(|policy| deadlines::late(record, policy, today)).unwrap_or_default();
+            if let Some((reason, message)) = deadlines::verdict(&late) {
+                return verdict(Truth::False, reason, message);
+            }
             let missing: Vec<_> = plan
                 .keys
                 .iter()

@@ -28,7 +28,7 @@ use crate::{
     certificate::{CurrentCertificate, ExternalFacts, LeafFacts, Observation, external, reissue},
     channel::{Plan, Scope, applied::Applied, declaration::Problem},
     consent::{connection::State, extra_trust},
-    keys,
+    keys::{self, deadlines::LATE},
     record::{channel::ChannelRecord, generations::GenerationState},
     world::{World, domain, fault::Fault},
 };
@@ -263,7 +263,7 @@ fn ready(
         Scope::Full | Scope::Stalled(_) => {}
     }
     for other in others {
-        if other.truth == Truth::False {
+        if other.truth == Truth::False && !LATE.contains(&other.reason) {
             return not(other.reason, &other.message);
         }
     }
@@ -327,7 +327,8 @@ pub fn needs_attention(conditions: &[Condition]) -> bool {
         | condition::CONNECTED
         | condition::SERVED
         | condition::ISOLATED
-        | condition::KEYS_READY => condition.status == "False",
+        | condition::KEYS_READY
+        | condition::RETAINED => condition.status == "False",
         condition::STALLED => condition.status == "True",
         _ => false,
     })

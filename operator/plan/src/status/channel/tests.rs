@@ -379,12 +379,13 @@ fn attention_is_for_what_someone_must_do() {
         condition::SERVED,
         condition::ISOLATED,
         condition::KEYS_READY,
+        condition::RETAINED,
     ] {
         assert!(needs_attention(&one(kind, "False")), "{kind}");
         assert!(!needs_attention(&one(kind, "True")) && !needs_attention(&one(kind, "Unknown")), "{kind}");
     }
     assert!(needs_attention(&one(condition::STALLED, "True")));
-    assert!(!needs_attention(&one(condition::RETAINED, "False")) && !needs_attention(&[]));
+    assert!(!needs_attention(&one(condition::RECONCILING, "True")) && !needs_attention(&[]));
 }
 
 #[test]

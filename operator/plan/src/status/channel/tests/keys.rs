@@ -1,6 +1,7 @@
 //! What is said of keys and of what they retain.
 
 use super::*;
+use crate::record::ended::Ended;
 use crate::world::{key_fault::KeyFault, key_findings::KeyLook};
 
 #[test]
@@ -72,6 +73,34 @@ fn retained_needs_a_policy_without_conflict_and_keys_in_the_record() {
     assert_eq!(said(&judged(&scene, &plan, &applied), condition::RETAINED), says("False", "KeyPending"));
     applied.record = Err(fault());
     assert_eq!(said(&judged(&scene, &plan, &applied), condition::RETAINED), says("False", "VaultSealed"));
+}
+
+#[test]
+fn data_that_is_late_is_told_and_its_channel_is_ready() {
+    let late = |class: Value, cohorts: &[&str]| {
+        let scene = scene().retention("contactcenter", json!({"classes": [class]}));
+        let (plan, mut applied) = in_force(&scene);
+        let record = applied.record.as_mut().unwrap();
+        let ended = cohorts.iter().map(|cohort| cohort.parse().unwrap());
+        record.ended = Some(ended.fold(Ended::default(), |all, one| all.with("call-recording", one)));
+        let status = judged(&scene, &plan, &applied);
+        let retained = status.conditions.iter().find(|one| one.type_ == condition::RETAINED).unwrap();
+        assert_eq!(said(&status, condition::READY).unwrap().0, "True", "{retained:?}");
+        (retained.reason.clone(), retained.message.clone())
+    };
+    let calls = json!({"name": "call-recording", "keep": "90d", "max": "130d", "cohort": "Week"});
+    // Of week 28 the first day was 6 July: 130 days later is 13 November. Week 30 may be there until 27 November.
+    assert_eq!(late(calls.clone(), &["2026w30", "2026w40"]).0, "Scheduled");
+    let (reason, message) = late(calls, &["2026w27", "2026w28", "2026w40"]);
+    assert_eq!(reason, "KeptTooLong");
+    assert!(message.contains("cohort 2026w27 had to be gone after 2026-11-06"), "{message}");
+    assert!(message.ends_with("1 more cohorts are late, see status.keys"), "{message}");
+
+    let open = json!({"name": "call-recording", "keep": "20y", "cohort": "Day", "anchor": "LastChange", "openFor": "1y"});
+    assert_eq!(late(open.clone(), &["open-20251122"]).0, "Scheduled", "until the evening of 22 November");
+    let (reason, message) = late(open, &["open-20251121"]);
+    assert_eq!(reason, "AnchorOverdue");
+    assert!(message.contains("since before 2026-11-22") && message.contains("next: reseal it"), "{message}");
 }
 
 #[test]
