@@ -36,4 +36,5 @@ mod two_domains;
 mod unreadable;
 mod upgrade;
 mod vault;
+mod watching;
 mod world;

@@ -11,12 +11,15 @@ use std::{
 use serde_json::json;
 use subrosa_e2e::{installation::AUDIENCE, operator, tools};
 
-use crate::world::{World, channel};
+use crate::{
+    watching,
+    world::{World, channel},
+};
 
 const NS: &str = "cc-front";
 
 /// A directory as a workload's container has it: settings, token, data.
-struct Pod {
+pub struct Pod {
     directory: tempfile::TempDir,
 }
 
@@ -40,22 +43,26 @@ impl Pod {
         pod
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn run(&self, program: &Path, arguments: &[&str]) -> Output {
+    /// A program as in the workload's container.
+    pub fn command(&self, program: &Path) -> Command {
         let plugins = operator::age_plugin().unwrap();
-        Command::new(program)
-            .args(arguments)
+        let mut command = Command::new(program);
+        command
             .current_dir(self.directory.path())
             .env_clear()
             .env("PATH", plugins.parent().unwrap())
             .env("SUBROSA_SEALING", self.at("sealing.yaml"))
             .env("SUBROSA_TOKEN_FILE", self.at("token"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, program: &Path, arguments: &[&str]) -> Output {
+        self.command(program).args(arguments).output().unwrap()
     }
 
     fn subrosa(&self, arguments: &[&str]) -> Output {
@@ -70,18 +77,18 @@ impl Pod {
     }
 
     /// What a command says that does not.
-    fn fails(&self, arguments: &[&str]) -> String {
+    pub fn fails(&self, arguments: &[&str]) -> String {
         let output = self.subrosa(arguments);
         assert!(!output.status.success(), "{arguments:?}");
         said(&output)
     }
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn recording(length: usize) -> Vec<u8> {
+pub fn recording(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 31 % 251) as u8).collect()
 }
 
@@ -103,6 +110,8 @@ async fn a_workload_seals_and_who_may_opens() {
     stock_age_and_the_command_read_each_other(&recorder);
     let writer = Pod::new(&world, "writer").await;
     who_may_only_seal_opens_nothing(&recorder, &writer);
+    watching::recordings_survive_kills(&writer, world.env.openbao().root_token()).await;
+    watching::a_sidecar_without_a_key_removes_nothing(&recorder).await;
 }
 
 fn sealed_and_opened(pod: &Pod) {

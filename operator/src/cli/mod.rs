@@ -108,17 +108,21 @@ fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
         Command::Connect(args) => wait(connect::run(args, screen)),
         Command::Adopt(args) => wait(adopt::run(args, screen)),
         Command::Discover(args) => wait(discover::run(args, screen)),
-        Command::Seal(args) => wait(seal::seal(args, screen)),
+        // As many files at once as are asked for.
+        Command::Seal(args) => cores()?.block_on(seal::seal(args, screen)),
         Command::Unseal(args) => wait(seal::unseal(args, screen)),
         Command::VaultSetup(args) => wait(vault_setup::run(args, screen)),
         Command::Crds(args) => crds::run(args, screen),
     }
 }
 
-/// The operator alone uses every core.
+/// The operator uses every core.
 fn operate(settings: Settings) -> Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run::process(settings)).map(|()| Exit::Done)
+    cores()?.block_on(run::process(settings)).map(|()| Exit::Done)
+}
+
+fn cores() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
 fn wait(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {

@@ -2,6 +2,8 @@
 //!
 //! A file is sealed beside the original, which stays; one that cannot be sealed or opened is told, and the others go on.
 
+mod watch;
+
 use std::{
     io::{self, BufReader, IsTerminal as _},
     num::NonZeroUsize,
@@ -10,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use futures::{StreamExt as _, stream};
 use jiff::{Timestamp, civil::Date};
 use subrosa_crds::names::DataKeyName;
 use subrosa_records::vault::sealing::SealingKeys;
@@ -19,6 +22,7 @@ use subrosa_worker::{
     seal::{self, Opened},
     session, settings,
 };
+use tokio::task::spawn_blocking;
 
 use super::{exit::Exit, output::Screen, words};
 
@@ -27,6 +31,7 @@ Examples:
   subrosa seal --class call-recording /recordings/*.wav        # makes /recordings/….wav.age beside each
   subrosa seal --class medical-dossier --anchor 2019-05-03 dossier.pdf
   pg_dump app | subrosa seal --class chat-log --item dump-0042 - > dump.age
+  subrosa seal --class call-recording --watch /recordings      # every recording there as soon as it is finished
 
 In a pod the settings are mounted from ConfigMap CHANNEL-sealing, and the ServiceAccount's token logs in. Elsewhere
 VAULT_TOKEN or BAO_TOKEN does. Stock age opens the files with age-plugin-subrosa.";
@@ -38,12 +43,20 @@ Examples:
 
 What comes out of a stream before an error is the beginning of what was sealed, and not all of it: look at the exit code.";
 
+/// How many files at once, unless it is said. Each waits for Vault once, and little of that time is the cipher's.
+const JOBS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
+
 /// Seals files under a key of the Channel, which Vault keeps
 #[derive(Debug, clap::Args)]
 #[command(after_help = SEAL_EXAMPLES)]
 pub struct SealArgs {
+    /// The files; - for standard input and output
+    #[arg(required_unless_present = "watch", conflicts_with = "watch", value_name = "FILE")]
+    files: Vec<PathBuf>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    watch: watch::WatchArgs,
     /// The class of the data
     #[arg(long, value_name = "NAME")]
     class: String,
@@ -51,23 +64,26 @@ pub struct SealArgs {
     #[arg(long, value_name = "YYYY-MM-DD")]
     anchor: Option<Date>,
     /// Seal also into a cohort whose data may be destroyed already
-    #[arg(long, requires = "anchor")]
+    #[arg(long)]
     already_due: bool,
+    /// How many files at once [default: 4]
+    #[arg(long, value_name = "NUMBER")]
+    jobs: Option<NonZeroUsize>,
 }
 
 /// Opens sealed files
 #[derive(Debug, clap::Args)]
 #[command(after_help = UNSEAL_EXAMPLES)]
 pub struct UnsealArgs {
+    /// The files; - for standard input and output
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
 
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// The files; - for standard input and output
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
     /// The contents of ConfigMap CHANNEL-sealing
     #[arg(long, value_name = "FILE", default_value = settings::CONFIG, env = settings::CONFIG_VARIABLE)]
     config: PathBuf,
@@ -91,23 +107,33 @@ struct Common {
 /// When there is no key to seal with, or a stream fails.
 pub async fn seal(args: &SealArgs, screen: &mut Screen) -> Result<Exit> {
     let common = &args.common;
+    if let Some(directory) = &args.watch.watch {
+        return watch::run(directory, args).await;
+    }
     let sealing = settings::load(&common.config)?;
     let key = cohort::choose(&sealing, &args.class, args.anchor, args.already_due, Timestamp::now())?;
     let keys = session::connect(&sealing, &settings::identity(&common.token_file)).await?;
-    if common.is_stream()? {
+    if common.is_stream(&args.files)? {
         let item = common.item.clone().context("standard input has no name: give --item <ID>")?;
         refuse_terminal(io::stdout().is_terminal())?;
         let prepared = seal::prepare(&keys, &key, &item).await?;
         seal::seal_stream(&prepared, io::stdin(), &mut io::stdout().lock(), common.cores())?;
         return Ok(Exit::Done);
     }
-    let mut results = Vec::new();
-    for from in &common.files {
+    let jobs = args.jobs.unwrap_or(JOBS).get().min(args.files.len());
+    let workers = NonZeroUsize::new(common.cores().get() / jobs.max(1)).unwrap_or(NonZeroUsize::MIN);
+    let (keys, key) = (&keys, &key);
+    let sealing = args.files.iter().map(|from| async move {
         let to = seal::sealed_name(from);
         let result = match common.item_of(from) {
-            Ok(item) => seal_one(&keys, &key, &item, from, &to, common).await,
+            Ok(item) => seal_one(keys, key, &item, from, &to, common.force, workers).await,
             Err(error) => Err(error),
         };
+        (from, to, result)
+    });
+    let mut sealing = stream::iter(sealing).buffered(jobs);
+    let mut results = Vec::new();
+    while let Some((from, to, result)) = sealing.next().await {
         results.push(told(screen, from, &to, result)?);
     }
     summary(screen, "sealed", &results, &format!("with {key}"))
@@ -119,11 +145,14 @@ async fn seal_one(
     item: &ItemId,
     from: &Path,
     to: &Path,
-    common: &Common,
+    force: bool,
+    workers: NonZeroUsize,
 ) -> Result<u64> {
-    not_there(to, common.force)?;
+    not_there(to, force)?;
     let prepared = seal::prepare(keys, key, item).await?;
-    Ok(seal::seal_file(&prepared, from, to, common.force, common.cores())?)
+    let (from, to) = (from.to_owned(), to.to_owned());
+    let sealed = spawn_blocking(move || seal::seal_file(&prepared, &from, &to, force, workers)).await;
+    Ok(sealed.context("the sealing ended early")??)
 }
 
 /// Opens.
@@ -134,7 +163,7 @@ pub async fn unseal(args: &UnsealArgs, screen: &mut Screen) -> Result<Exit> {
     let common = &args.common;
     let sealing = settings::load(&common.config)?;
     let keys = session::connect(&sealing, &settings::identity(&common.token_file)).await?;
-    if common.is_stream()? {
+    if common.is_stream(&args.files)? {
         let item = common.item.as_ref().context("standard input has no name: give --item <ID>")?;
         let opened = Opened::read(BufReader::new(io::stdin()))?;
         opened.expect(item)?;
@@ -143,7 +172,7 @@ pub async fn unseal(args: &UnsealArgs, screen: &mut Screen) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let mut results = Vec::new();
-    for from in &common.files {
+    for from in &args.files {
         let to = seal::opened_name(from)
             .with_context(|| format!("{}: a sealed file is called <name>.age", from.display()))?;
         let result = unseal_one(&keys, from, &to, common).await;
@@ -161,12 +190,12 @@ async fn unseal_one(keys: &SealingKeys, from: &Path, to: &Path, common: &Common)
 }
 
 impl Common {
-    fn is_stream(&self) -> Result<bool> {
-        let streams = self.files.iter().filter(|file| file.as_os_str() == "-").count();
-        if streams > 0 && self.files.len() > 1 {
+    fn is_stream(&self, files: &[PathBuf]) -> Result<bool> {
+        let streams = files.iter().filter(|file| file.as_os_str() == "-").count();
+        if streams > 0 && files.len() > 1 {
             bail!("- is standard input, and stands alone");
         }
-        if self.item.is_some() && self.files.len() > 1 {
+        if self.item.is_some() && files.len() > 1 {
             bail!("--item names one item: give one file");
         }
         Ok(streams == 1)

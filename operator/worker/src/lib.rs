@@ -22,3 +22,4 @@ pub mod session;
 pub mod settings;
 pub mod stanza;
 pub mod target;
+pub mod watch;

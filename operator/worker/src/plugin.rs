@@ -170,7 +170,7 @@ async fn unwrap(configs: &[PathBuf], sealed: &SealedKey) -> Result<FileKey, Stri
                 return file_key(bytes.expose_secret())
                     .ok_or_else(|| "the file key has another length".into());
             }
-            Err(error) => problem = crate::seal::refused(error, key).to_string(),
+            Err(error) => problem = crate::seal::refused(error, key, crate::seal::Doing::Open).to_string(),
         }
     }
     Err(problem)

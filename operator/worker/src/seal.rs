@@ -7,7 +7,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Seek as _, Write},
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
@@ -16,12 +16,15 @@ use age_core::format::FileKey;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use secrecy::ExposeSecret as _;
 use subrosa_crds::names::DataKeyName;
-use subrosa_records::vault::{TransitKeyName, VaultError, sealing::SealingKeys};
+use subrosa_records::vault::{
+    TransitKeyName, VaultError,
+    sealing::{FileKeyBytes, SealingKeys},
+};
 
 use crate::{
     age::{
         header::{self, Header, HeaderError},
-        payload::{PAYLOAD_NONCE, PayloadKey},
+        payload::{self, PAYLOAD_NONCE, PayloadKey},
         pipeline::{self, Direction, PipelineError},
     },
     item::ItemId,
@@ -74,6 +77,17 @@ pub enum SealError {
         /// The transit key.
         key: DataKeyName,
     },
+    /// This identity has not the right.
+    #[error("it may not {} key {key}: {}; {}", doing.words(), source, doing.next_step())]
+    MayNot {
+        /// What it wanted to do.
+        doing: Doing,
+        /// With which key.
+        key: DataKeyName,
+        /// As Vault says it.
+        #[source]
+        source: Box<VaultError>,
+    },
     /// Vault did not do it.
     #[error("{}; {}", .0, .0.next_step())]
     Vault(#[source] VaultError),
@@ -94,10 +108,57 @@ pub enum SealError {
     Internal(&'static str),
 }
 
+/// What a right is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// To make or wrap a file key.
+    Seal,
+    /// To unwrap one.
+    Open,
+}
+
+impl Doing {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Seal => "seal with",
+            Self::Open => "open what was sealed with",
+        }
+    }
+
+    fn next_step(self) -> &'static str {
+        match self {
+            Self::Seal => {
+                "a workload seals with the keys of its own Channel, whose class is one of its dataClasses"
+            }
+            Self::Open => "a workload opens where its Channel has encryption.workloadMay: [Seal, Open]",
+        }
+    }
+}
+
 /// What a payload is sealed with, and what goes before it.
 pub struct Prepared {
     head: Vec<u8>,
     key: PayloadKey,
+}
+
+#[cfg(test)]
+impl Prepared {
+    /// With a file key that is known, as if Vault had made it.
+    pub(crate) fn with(file_key: &FileKey, sealed: &SealedKey) -> Self {
+        let nonce = [7; PAYLOAD_NONCE];
+        let mut head = Header::write(file_key, &sealed.stanza());
+        head.extend_from_slice(&nonce);
+        Self { head, key: payload_key(file_key, &nonce).unwrap() }
+    }
+}
+
+#[cfg(test)]
+impl<R> Opened<R> {
+    /// The key of the payload where the file key is known.
+    pub(crate) fn unlock_with(&self, file_key: &FileKey) -> Result<PayloadKey, SealError> {
+        self.header.verify(file_key)?;
+        payload_key(file_key, &self.nonce)
+    }
 }
 
 /// Asks Vault for a file key of `key` for `item`.
@@ -107,7 +168,7 @@ pub struct Prepared {
 pub async fn prepare(keys: &SealingKeys, key: &DataKeyName, item: &ItemId) -> Result<Prepared, SealError> {
     let name = transit_name(key)?;
     let made = keys.new_file_key(&name, &item.associated_data()).await;
-    let (bytes, wrapped) = made.map_err(|error| refused(error, key))?;
+    let (bytes, wrapped) = made.map_err(|error| refused(error, key, Doing::Seal))?;
     let sealed = SealedKey { key: key.clone(), item: item.clone(), wrapped };
     let file_key = file_key(bytes.expose_secret())?;
     let mut nonce = [0; PAYLOAD_NONCE];
@@ -119,7 +180,7 @@ pub async fn prepare(keys: &SealingKeys, key: &DataKeyName, item: &ItemId) -> Re
     Ok(Prepared { head, key: payload_key(&file_key, &nonce)? })
 }
 
-/// Seals `input` into `output` and says how many bytes of plaintext that were.
+/// Seals `input` into `output` and says how many bytes the sealed payload has.
 ///
 /// # Errors
 /// When one of them fails.
@@ -199,11 +260,30 @@ impl<R: BufRead + Send> Opened<R> {
     /// # Errors
     /// When Vault does not open it, or the header was changed.
     pub async fn unlock(&self, keys: &SealingKeys) -> Result<PayloadKey, SealError> {
+        let file_key = file_key(self.file_key(keys).await?.expose_secret())?;
+        self.verify(&file_key)?;
+        payload_key(&file_key, &self.nonce)
+    }
+
+    /// Asks Vault for the file key. The header is not held against it yet.
+    pub(crate) async fn file_key(&self, keys: &SealingKeys) -> Result<FileKeyBytes, SealError> {
         let SealedKey { key, item, wrapped } = &self.sealed;
         let bytes = keys.unwrap(&transit_name(key)?, wrapped, &item.associated_data()).await;
-        let file_key = file_key(bytes.map_err(|error| refused(error, key))?.expose_secret())?;
-        self.header.verify(&file_key)?;
-        payload_key(&file_key, &self.nonce)
+        bytes.map_err(|error| refused(error, key, Doing::Open))
+    }
+
+    pub(crate) fn verify(&self, file_key: &FileKey) -> Result<(), SealError> {
+        Ok(self.header.verify(file_key)?)
+    }
+
+    /// With what the payload begins.
+    pub(crate) fn nonce(&self) -> &[u8; PAYLOAD_NONCE] {
+        &self.nonce
+    }
+
+    /// What follows: the payload's chunks.
+    pub(crate) fn into_input(self) -> R {
+        self.input
     }
 
     /// Opens the payload into `output` and says how many bytes that were. On an error, what was written before is the
@@ -219,6 +299,30 @@ impl<R: BufRead + Send> Opened<R> {
     ) -> Result<u64, SealError> {
         Ok(pipeline::run(Direction::Open, key, self.input, output, workers)?)
     }
+}
+
+impl Opened<BufReader<File>> {
+    /// Whether the file is as long as one that holds `plaintext` bytes. It may be damaged all the same.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn could_hold(&mut self, plaintext: u64) -> io::Result<bool> {
+        let head = self.input.stream_position()?;
+        let length = self.input.get_ref().metadata()?.len();
+        Ok(length.checked_sub(head) == Some(payload::sealed_length(plaintext)))
+    }
+}
+
+/// Opens file `from`, which is no link, and reads its header.
+///
+/// # Errors
+/// When it cannot be read or is no file of ours.
+pub fn read_regular(from: &Path) -> Result<Opened<BufReader<File>>, SealError> {
+    let at = |source| SealError::File { path: from.to_owned(), source };
+    if !from.symlink_metadata().map_err(at)?.is_file() {
+        return Err(at(io::Error::other("it is no file but a link or a directory: name the file itself")));
+    }
+    read_file(from)
 }
 
 /// Opens file `from` and reads its header.
@@ -265,21 +369,21 @@ pub fn opened_name(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(name))
 }
 
-fn file_key(bytes: &[u8]) -> Result<FileKey, SealError> {
+pub(crate) fn file_key(bytes: &[u8]) -> Result<FileKey, SealError> {
     header::file_key(bytes).ok_or(SealError::Internal("a file key has another length than age's"))
 }
 
-fn payload_key(file_key: &FileKey, nonce: &[u8; PAYLOAD_NONCE]) -> Result<PayloadKey, SealError> {
+pub(crate) fn payload_key(file_key: &FileKey, nonce: &[u8; PAYLOAD_NONCE]) -> Result<PayloadKey, SealError> {
     PayloadKey::new(file_key, nonce).ok_or(SealError::Internal("the cipher does not take its key"))
 }
 
-fn transit_name(key: &DataKeyName) -> Result<TransitKeyName, SealError> {
+pub(crate) fn transit_name(key: &DataKeyName) -> Result<TransitKeyName, SealError> {
     TransitKeyName::new(key.to_string())
         .map_err(|_| SealError::Internal("a data key's name is none of transit's"))
 }
 
 /// What a refusal of transit means. The texts are OpenBao's (2.7.2) and HashiCorp Vault's.
-pub(crate) fn refused(error: VaultError, key: &DataKeyName) -> SealError {
+pub(crate) fn refused(error: VaultError, key: &DataKeyName, doing: Doing) -> SealError {
     let says = |text: &str| match &error {
         VaultError::Invalid { messages, .. } => messages.iter().any(|message| message.contains(text)),
         _ => false,
@@ -291,6 +395,8 @@ pub(crate) fn refused(error: VaultError, key: &DataKeyName) -> SealError {
         SealError::KeyGone { key: key() }
     } else if says("soft-deleted key") {
         SealError::KeySetAside { key: key() }
+    } else if matches!(error, VaultError::PermissionDenied { .. }) {
+        SealError::MayNot { doing, key: key(), source: Box::new(error) }
     } else {
         SealError::Vault(error)
     }

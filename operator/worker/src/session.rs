@@ -31,11 +31,21 @@ pub enum SessionError {
     Vault(#[from] VaultError),
 }
 
-/// Logs in where `sealing` says.
+/// Logs in where `sealing` says; enough for a command that ends before the login does.
 ///
 /// # Errors
 /// When the settings are wrong, the token cannot be read, or Vault refuses it.
 pub async fn connect(sealing: &Sealing, identity: &Identity) -> Result<SealingKeys, SessionError> {
+    let (keys, session) = open(sealing, identity)?;
+    session.login().await?;
+    Ok(keys)
+}
+
+/// The keys, and the session that logs in and stays logged in while it [runs](Session::run).
+///
+/// # Errors
+/// When the settings are wrong.
+pub fn open(sealing: &Sealing, identity: &Identity) -> Result<(SealingKeys, Session), SessionError> {
     let settings = &sealing.vault;
     let transit: MountPath = settings.transit.parse()?;
     let (mount, role): (MountPath, RoleName) = (settings.auth.parse()?, settings.role.parse()?);
@@ -47,8 +57,7 @@ pub async fn connect(sealing: &Sealing, identity: &Identity) -> Result<SealingKe
         Identity::ServiceAccount(path) => Login::Kubernetes { mount, role, jwt: token_file(path.clone()) },
         Identity::Token(token) => Login::Token(token.clone()),
     };
-    Session::new(vault.clone(), login).login().await?;
-    Ok(SealingKeys::new(vault, transit))
+    Ok((SealingKeys::new(vault.clone(), transit), Session::new(vault, login)))
 }
 
 fn token_file(path: PathBuf) -> Arc<dyn JwtSource> {

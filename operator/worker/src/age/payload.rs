@@ -17,6 +17,11 @@ pub const SEALED_CHUNK: usize = CHUNK + TAG;
 /// Bytes of the nonce with which a payload begins. It makes the key: a file key that is used twice seals with two.
 pub const PAYLOAD_NONCE: usize = 16;
 
+/// How many bytes `plaintext` bytes are when they are sealed.
+pub fn sealed_length(plaintext: u64) -> u64 {
+    plaintext.saturating_add(plaintext.div_ceil(CHUNK as u64).max(1).saturating_mul(TAG as u64))
+}
+
 /// A chunk that does not open: it was changed, moved, cut off, or sealed with another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("chunk {number} (from byte {} of the plaintext) does not open: the file was changed, cut off or put together anew", number * CHUNK as u64)]

@@ -1,0 +1,102 @@
+//! What is told of the work: for metrics and readiness.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+/// Numbers of one process.
+#[derive(Debug, Default)]
+pub struct Counts {
+    sealed: AtomicU64,
+    bytes: AtomicU64,
+    failed: AtomicU64,
+    waiting: AtomicU64,
+    under_way: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    looked: bool,
+    oldest: Option<SystemTime>,
+    trouble: Option<String>,
+}
+
+/// The same at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Recordings that were sealed and removed.
+    pub sealed: u64,
+    /// Bytes of their plaintext.
+    pub bytes: u64,
+    /// Tries that failed.
+    pub failed: u64,
+    /// Recordings whose plaintext is there, those among them that are still being written.
+    pub waiting: u64,
+    /// Recordings that are being sealed.
+    pub under_way: u64,
+    /// For how many seconds the oldest of those that wait has not been written; 0 where none waits.
+    pub oldest: u64,
+    /// Why nothing can be sealed now; none where it can, or where nobody tried yet.
+    pub trouble: Option<String>,
+    /// Whether the directory was looked at.
+    pub looked: bool,
+}
+
+impl Counts {
+    /// As they are at `now`.
+    pub fn snapshot(&self, now: SystemTime) -> Snapshot {
+        let State { looked, oldest, trouble } = self.state().clone();
+        let age = oldest.and_then(|oldest| now.duration_since(oldest).ok());
+        Snapshot {
+            sealed: self.sealed.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            under_way: self.under_way.load(Ordering::Relaxed),
+            oldest: age.map_or(0, |age| age.as_secs()),
+            trouble,
+            looked,
+        }
+    }
+
+    /// The directory was looked at.
+    pub(super) fn looked(&self, waiting: usize, oldest: Option<SystemTime>) {
+        self.waiting(waiting);
+        let mut state = self.state();
+        state.looked = true;
+        state.oldest = oldest;
+    }
+
+    pub(super) fn waiting(&self, count: usize) {
+        self.waiting.store(count as u64, Ordering::Relaxed);
+        if count == 0 {
+            self.state().oldest = None;
+        }
+    }
+
+    pub(super) fn under_way(&self, count: usize) {
+        self.under_way.store(count as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn sealed(&self, bytes: u64) {
+        self.sealed.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.state().trouble = None;
+    }
+
+    pub(super) fn failed(&self, general: Option<String>) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        if general.is_some() {
+            self.state().trouble = general;
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

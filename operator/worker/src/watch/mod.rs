@@ -1,0 +1,430 @@
+//! Watches a directory and seals what is finished there.
+//!
+//! ```text
+//! listing   what lies there            events   what the kernel tells of it
+//! finished  which of it is finished    pending  the names a sealed file has before its own
+//! recording one of them, sealed        counts   what metrics tell
+//! ```
+//!
+//! However the process ends, a recording is there as plaintext, or sealed whole, or both; the next process goes on.
+
+mod counts;
+mod events;
+#[cfg(test)]
+mod fake;
+mod finished;
+mod listing;
+mod pending;
+mod recording;
+mod vault;
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fs::File,
+    io,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    counts::{Counts, Snapshot},
+    finished::Rule,
+    listing::Scope,
+    recording::{Keys, Trouble},
+    vault::{AnchorOf, VaultKeys},
+};
+use self::{
+    events::{Events, News},
+    finished::{Seen, Told},
+    listing::{Found, Listing},
+    pending::{Id, Leftover},
+    recording::{Done, How},
+};
+
+/// Held by the process that seals in a directory.
+const LOCK: &str = ".subrosa-watch.lock";
+
+/// What is watched, and how.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Which files.
+    pub scope: Scope,
+    /// When they are finished.
+    pub rule: Rule,
+    /// How many are sealed at once.
+    pub jobs: NonZeroUsize,
+    /// On how many cores each.
+    pub workers: NonZeroUsize,
+    /// How often is looked.
+    pub every: Duration,
+    /// How long what is under way may take to end after the signal to stop.
+    pub grace: Duration,
+}
+
+/// Why nothing is watched.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// The directory cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process seals there.
+    #[error("{}: another process seals here already", .0.display())]
+    Taken(PathBuf),
+}
+
+/// Seals what is finished until `stop`, and then ends what is under way, in bounded time.
+///
+/// # Errors
+/// When the directory cannot be used, at the start. What goes wrong later is logged and tried again.
+pub async fn run<K: Keys>(
+    watch: Watch,
+    keys: Arc<K>,
+    counts: Arc<Counts>,
+    stop: CancellationToken,
+) -> Result<(), WatchError> {
+    let _lock = lock(&watch.scope)?;
+    let mut watcher = Watcher::new(watch, keys, counts);
+    watcher.events.watch(&watcher.watch.scope.root);
+    let (news, first) = watcher.look().await.map_err(|source| watcher.error(source))?;
+    // Nobody else writes parts here while we hold the lock.
+    for part in &first.parts {
+        if let Err(error) = std::fs::remove_file(part) {
+            tracing::warn!("{}, the rest of an earlier process, cannot be removed: {error}", part.display());
+        }
+    }
+    if first.left_out {
+        tracing::warn!("there are subdirectories that are left out; --recursive takes them as well");
+    }
+    watcher.take(news, first);
+    loop {
+        watcher.begin();
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = watcher.jobs.join_next() => {
+                match ended {
+                    Ok((path, result)) => watcher.ended(path, result),
+                    Err(error) => tracing::error!("a job ended early: {error}"),
+                }
+                continue;
+            }
+            () = tokio::time::sleep_until(watcher.next_look.into()) => {}
+        }
+        match watcher.look().await {
+            Ok((news, listing)) => watcher.take(news, listing),
+            Err(error) => tracing::warn!("{}: {error}", watcher.watch.scope.root.display()),
+        }
+    }
+    watcher.end().await;
+    Ok(())
+}
+
+fn lock(scope: &Scope) -> Result<File, WatchError> {
+    let path = scope.root.join(LOCK);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| WatchError::Directory { path: scope.root.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(WatchError::Taken(scope.root.clone())),
+        Err(std::fs::TryLockError::Error(source)) => {
+            Err(WatchError::Directory { path: scope.root.clone(), source })
+        }
+    }
+}
+
+/// A file, and what is done about it.
+struct Tracked {
+    found: Found,
+    seen: Seen,
+    under_way: bool,
+    /// Set after a failure.
+    retry: Option<Retry>,
+}
+
+impl Tracked {
+    fn new(found: &Found, now: Instant) -> Self {
+        Self { found: found.clone(), seen: Seen::new(found.identity, now), under_way: false, retry: None }
+    }
+
+    fn is_ready(&self, rule: Rule, now: Instant) -> bool {
+        !self.under_way
+            && self.retry.as_ref().is_none_or(|retry| now >= retry.at)
+            && self.seen.is_finished(rule, now)
+    }
+}
+
+struct Retry {
+    at: Instant,
+    pauses: ExponentialBackoff,
+    told: String,
+}
+
+/// How long is waited after one failure more: capped, with jitter.
+fn pauses(longest: Duration) -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(longest)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+/// After a failure that is of one file.
+const LONGEST_FOR_ONE: Duration = Duration::from_secs(300);
+/// After a failure that is of Vault or of the disk.
+const LONGEST_FOR_ALL: Duration = Duration::from_secs(30);
+
+struct Watcher<K> {
+    watch: Watch,
+    keys: Arc<K>,
+    counts: Arc<Counts>,
+    events: Events,
+    tracked: HashMap<PathBuf, Tracked>,
+    leftovers: HashMap<Id, Leftover>,
+    jobs: JoinSet<(PathBuf, Result<Done, Trouble>)>,
+    /// What is finished, as of the last look.
+    queue: VecDeque<PathBuf>,
+    stop: Arc<AtomicBool>,
+    /// Set after a failure that is not of one file.
+    paused: Option<Retry>,
+    next_look: Instant,
+    /// What was told of files that cannot be looked at.
+    told: HashMap<PathBuf, String>,
+}
+
+impl<K: Keys> Watcher<K> {
+    fn new(watch: Watch, keys: Arc<K>, counts: Arc<Counts>) -> Self {
+        Self {
+            watch,
+            keys,
+            counts,
+            events: Events::new(),
+            tracked: HashMap::new(),
+            leftovers: HashMap::new(),
+            jobs: JoinSet::new(),
+            stop: Arc::default(),
+            paused: None,
+            next_look: Instant::now(),
+            told: HashMap::new(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    fn error(&self, source: io::Error) -> WatchError {
+        WatchError::Directory { path: self.watch.scope.root.clone(), source }
+    }
+
+    /// What was told, and then what lies there: who closes a file in between is told of the next time.
+    async fn look(&mut self) -> io::Result<(News, Listing)> {
+        self.next_look = Instant::now() + self.watch.every;
+        let news = self.events.news();
+        let scope = self.watch.scope.clone();
+        let listed = tokio::task::spawn_blocking(move || Listing::read(&scope)).await;
+        Ok((news, listed.map_err(io::Error::other)??))
+    }
+
+    /// Takes in what lies there now.
+    fn take(&mut self, news: News, listing: Listing) {
+        let now = Instant::now();
+        for directory in &listing.directories {
+            self.events.watch(directory);
+        }
+        let mut before = std::mem::take(&mut self.tracked);
+        if news.lost {
+            before.values_mut().for_each(|tracked| tracked.seen.lost());
+        }
+        for found in &listing.recordings {
+            let tracked = before.remove(&found.path).unwrap_or_else(|| Tracked::new(found, now));
+            self.tracked.insert(found.path.clone(), tracked);
+        }
+        // What is gone may still be under way: it is removed before its job ends.
+        self.tracked.extend(before.into_iter().filter(|(_, tracked)| tracked.under_way));
+        let mut just_told = HashSet::new();
+        for (path, told) in news.told {
+            if let Some(tracked) = self.tracked.get_mut(&path) {
+                tracked.seen.told(told);
+                if matches!(told, Told::Closed | Told::Named) {
+                    just_told.insert(path);
+                }
+            }
+        }
+        for found in listing.recordings {
+            let Some(tracked) = self.tracked.get_mut(&found.path) else { continue };
+            if tracked.seen.identity() != found.identity {
+                // What could not be sealed before may be sealed now.
+                tracked.retry = None;
+            }
+            tracked.seen.look(found.identity, just_told.contains(&found.path), now);
+            tracked.found = found;
+        }
+        let mut troubles = listing.unreadable;
+        troubles.extend(self.take_leftovers(listing.leftovers));
+        self.tell(troubles);
+        self.queue_finished(now);
+        let oldest = self.tracked.values().map(|tracked| tracked.found.modified).min();
+        self.counts.looked(self.tracked.len(), oldest);
+    }
+
+    /// Each is told once, until it is another problem.
+    fn tell(&mut self, troubles: Vec<(PathBuf, io::Error)>) {
+        let mut told = HashMap::new();
+        for (path, error) in troubles {
+            let problem = error.to_string();
+            if self.told.get(&path) != Some(&problem) {
+                tracing::warn!("{}: {problem}", path.display());
+            }
+            told.insert(path, problem);
+        }
+        self.told = told;
+    }
+
+    /// Sealed files of an earlier life: those whose plaintext is still there wait for it, all others get their names.
+    fn take_leftovers(&mut self, leftovers: Vec<Leftover>) -> Vec<(PathBuf, io::Error)> {
+        let mut troubles = Vec::new();
+        // One that is being made by a job is no leftover.
+        if !self.jobs.is_empty() || (leftovers.is_empty() && self.leftovers.is_empty()) {
+            return troubles;
+        }
+        self.leftovers.clear();
+        let ids: HashSet<Id> = self.tracked.values().map(|tracked| Id::of_found(&tracked.found)).collect();
+        for leftover in leftovers {
+            if ids.contains(&leftover.id) {
+                self.leftovers.insert(leftover.id.clone(), leftover);
+            } else if let Err(error) = leftover.name_it() {
+                troubles.push((leftover.path, error));
+            }
+        }
+        troubles
+    }
+
+    /// What is finished, the oldest first.
+    fn queue_finished(&mut self, now: Instant) {
+        let mut ready: Vec<_> = self
+            .tracked
+            .values()
+            .filter(|tracked| tracked.is_ready(self.watch.rule, now))
+            .map(|tracked| (tracked.found.modified, &tracked.found.path))
+            .collect();
+        ready.sort_unstable();
+        self.queue = ready.into_iter().map(|(_, path)| path.clone()).collect();
+    }
+
+    /// Begins with what is finished, up to the bound.
+    fn begin(&mut self) {
+        let now = Instant::now();
+        if self.paused.as_ref().is_some_and(|paused| now < paused.at) {
+            return;
+        }
+        while self.jobs.len() < self.watch.jobs.get() {
+            let Some(path) = self.queue.pop_front() else { break };
+            let Some(tracked) = self.tracked.get_mut(&path) else { continue };
+            if !tracked.is_ready(self.watch.rule, now) {
+                continue;
+            }
+            tracked.under_way = true;
+            let found = tracked.found.clone();
+            let leftover = match self.leftovers.is_empty() {
+                true => None,
+                false => self.leftovers.remove(&Id::of_found(&found)),
+            };
+            let how = How { workers: self.watch.workers, stop: Arc::clone(&self.stop) };
+            let keys = Arc::clone(&self.keys);
+            self.jobs.spawn(async move {
+                let result = recording::seal(keys.as_ref(), found, leftover, how).await;
+                (path, result)
+            });
+        }
+        self.counts.under_way(self.jobs.len());
+    }
+
+    fn ended(&mut self, path: PathBuf, result: Result<Done, Trouble>) {
+        self.counts.under_way(self.jobs.len());
+        let now = Instant::now();
+        let done = match result {
+            Ok(done) => done,
+            Err(trouble) => return self.failed(path, &trouble, now),
+        };
+        if self.paused.take().is_some() {
+            tracing::info!("sealing goes on");
+        }
+        match done {
+            Done::Sealed { bytes, .. } => {
+                tracing::debug!("{} is sealed", path.display());
+                self.counts.sealed(bytes);
+            }
+            Done::WasSealed => self.counts.sealed(0),
+            // It is looked at before it is tried again.
+            Done::Changed => {
+                if let Some(tracked) = self.tracked.get_mut(&path) {
+                    tracked.under_way = false;
+                }
+                return;
+            }
+        }
+        self.tracked.remove(&path);
+        self.counts.waiting(self.tracked.len());
+    }
+
+    fn failed(&mut self, path: PathBuf, trouble: &Trouble, now: Instant) {
+        if matches!(trouble, Trouble::Stopped) {
+            return;
+        }
+        let problem = trouble.to_string();
+        let general = trouble.is_general();
+        self.counts.failed(general.then(|| problem.clone()));
+        let Some(tracked) = self.tracked.get_mut(&path) else { return };
+        tracked.under_way = false;
+        let (slot, longest) = match general {
+            true => (&mut self.paused, LONGEST_FOR_ALL),
+            false => (&mut tracked.retry, LONGEST_FOR_ONE),
+        };
+        let mut retry =
+            slot.take().unwrap_or_else(|| Retry { at: now, pauses: pauses(longest), told: String::new() });
+        if retry.told != problem {
+            match general {
+                true => tracing::warn!("nothing is sealed or removed until this ends: {problem}"),
+                false => tracing::warn!("not sealed yet, tried again: {}: {problem}", path.display()),
+            }
+            retry.told = problem;
+        }
+        // Several under way fail of one cause: that is one failure.
+        if now >= retry.at {
+            retry.at = now + retry.pauses.next().unwrap_or(longest);
+        }
+        *slot = Some(retry);
+    }
+
+    /// Lets what is under way end; what takes too long is given up, and its part removed.
+    async fn end(&mut self) {
+        let all = async {
+            while let Some(ended) = self.jobs.join_next().await {
+                if let Ok((_, Ok(Done::Sealed { bytes, .. }))) = ended {
+                    self.counts.sealed(bytes);
+                }
+            }
+        };
+        if tokio::time::timeout(self.watch.grace, all).await.is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+            self.jobs.abort_all();
+            let rest = async { while self.jobs.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(Duration::from_secs(5), rest).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

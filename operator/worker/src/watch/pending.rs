@@ -1,0 +1,205 @@
+//! The names that a sealed file has before its own, and what they say to the next process after one was killed.
+//!
+//! ```text
+//! .subrosa-watch-XXXXXX.part          being written; worth nothing
+//! .subrosa-sealed-<id>-0001.wav       whole and on the disk; the plaintext may be there still
+//! 0001.wav.age                        the plaintext is gone
+//! ```
+//!
+//! The id is made of the plaintext's name, inode, length and time. So a process that finds a sealed file beside a plaintext
+//! knows without opening either whether one is of the other; a workload that may only seal could not look.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use data_encoding::BASE32_NOPAD;
+use sha2::{Digest as _, Sha256};
+
+use super::listing::{Found, Identity};
+use crate::{
+    item::ItemId,
+    seal::{self, SealError},
+};
+
+/// How the name of a part begins.
+pub const PART: &str = ".subrosa-watch-";
+/// How it ends.
+pub const PART_END: &str = ".part";
+const SEALED: &str = ".subrosa-sealed-";
+/// Characters of an id: 80 bits.
+const ID: usize = 16;
+
+/// Which plaintext a sealed file without its name is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Id(String);
+
+impl Id {
+    /// Of what was found.
+    pub fn of_found(found: &Found) -> Self {
+        Self::of(&file_name(&found.path), &found.identity)
+    }
+
+    /// Of the plaintext of this name and content.
+    pub fn of(name: &OsStr, identity: &Identity) -> Self {
+        let mut hash = Sha256::new();
+        hash.update("subrosa plaintext\0");
+        hash.update(name.as_encoded_bytes());
+        let Identity { inode, size, modified: (seconds, nanoseconds) } = identity;
+        hash.update(format!("\0{inode} {size} {seconds} {nanoseconds}"));
+        let mut text = BASE32_NOPAD.encode(&hash.finalize()).to_ascii_lowercase();
+        text.truncate(ID);
+        Self(text)
+    }
+}
+
+/// A sealed file, whole and on the disk, that has not got its name yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// Which plaintext it is of.
+    pub id: Id,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The name under which it was sealed: its own will be that and `.age`.
+    pub name: String,
+}
+
+impl Leftover {
+    /// The one of `id` in `directory`, sealed under `name`.
+    pub fn new(directory: &Path, id: Id, name: &str) -> Self {
+        let path = directory.join(format!("{SEALED}{}-{name}", id.0));
+        Self { id, path, name: name.to_owned() }
+    }
+
+    /// The one that is called `file` in `directory`; none where that is something else.
+    pub fn of(directory: &Path, file: &OsStr) -> Option<Self> {
+        let (id, name) = file.to_str()?.strip_prefix(SEALED)?.split_at_checked(ID)?;
+        let name = name.strip_prefix('-').filter(|name| !name.is_empty())?;
+        Some(Self::new(directory, Id(id.to_owned()), name))
+    }
+
+    /// The name that it will have.
+    pub fn target(&self) -> PathBuf {
+        seal::sealed_name(&self.path.with_file_name(&self.name))
+    }
+
+    /// Whether it can be what it says: our header, of this item, and as long as `plaintext` bytes make it. It was synced
+    /// before it was called so; this finds what became of it since.
+    pub fn is_whole(&self, plaintext: u64) -> bool {
+        let read = || -> Result<bool, SealError> {
+            let mut opened = seal::read_regular(&self.path)?;
+            opened.expect(&ItemId::of_name(&self.name))?;
+            opened.could_hold(plaintext).map_err(|source| SealError::File { path: self.path.clone(), source })
+        };
+        read().unwrap_or(false)
+    }
+
+    /// Gives it its name. The plaintext is gone, or was another.
+    ///
+    /// # Errors
+    /// When there is such a file already, or the directory cannot be written.
+    pub fn name_it(&self) -> io::Result<()> {
+        rename_new(&self.path, &self.target())?;
+        sync_directory(&self.path)
+    }
+}
+
+/// Whether a file of this name is a part that was being written.
+pub fn is_part(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(PART.as_bytes()) && name.ends_with(PART_END.as_bytes())
+}
+
+/// `0001.wav`, then `0001.2.wav`, `0001.3.wav`, …
+pub fn numbered(name: &str, number: u32) -> String {
+    if number < 2 {
+        return name.to_owned();
+    }
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => format!("{stem}.{number}.{extension}"),
+        _ => format!("{name}.{number}"),
+    }
+}
+
+/// Makes sure that the names in the directory of `path` are on the disk.
+///
+/// # Errors
+/// When the disk does not say so.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Renames, and never over another file.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::{
+            fs::{CWD, RenameFlags, renameat_with},
+            io::Errno,
+        };
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(()),
+            // The file system cannot do it so.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if to.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
+
+/// The name of a file as text.
+pub fn file_name(path: &Path) -> OsString {
+    path.file_name().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_which_plaintext_it_is_of() {
+        let identity = Identity { inode: 7, size: 9, modified: (1, 2) };
+        let id = Id::of(OsStr::new("a.wav"), &identity);
+        let leftover = Leftover::new(Path::new("/r"), id.clone(), "a.2.wav");
+        let file = file_name(&leftover.path);
+        assert_eq!(Leftover::of(Path::new("/r"), &file), Some(leftover.clone()));
+        assert_eq!(leftover.target(), Path::new("/r/a.2.wav.age"));
+        for other in [
+            Identity { inode: 8, ..identity },
+            Identity { size: 8, ..identity },
+            Identity { modified: (1, 3), ..identity },
+        ] {
+            assert_ne!(Id::of(OsStr::new("a.wav"), &other), id);
+        }
+        assert_ne!(Id::of(OsStr::new("b.wav"), &identity), id);
+        for none in [".subrosa-sealed-", ".subrosa-sealed-abc", ".subrosa-sealed-aaaaaaaaaaaaaaaa-", "a.wav"]
+        {
+            assert_eq!(Leftover::of(Path::new("/r"), OsStr::new(none)), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn another_recording_of_the_same_name_has_a_number() {
+        assert_eq!(numbered("a.wav", 1), "a.wav");
+        assert_eq!(numbered("a.wav", 2), "a.2.wav");
+        assert_eq!(numbered("a", 3), "a.3");
+    }
+
+    #[test]
+    fn a_rename_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("a"), "a").unwrap();
+        fs::write(at("b"), "b").unwrap();
+        assert_eq!(rename_new(&at("a"), &at("b")).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(at("b")).unwrap(), b"b");
+        rename_new(&at("a"), &at("c")).unwrap();
+        assert_eq!(fs::read(at("c")).unwrap(), b"a");
+    }
+}
