@@ -17,6 +17,7 @@ pub mod age;
 pub mod cohort;
 pub mod item;
 pub mod plugin;
+pub mod reseal;
 pub mod seal;
 pub mod session;
 pub mod settings;
