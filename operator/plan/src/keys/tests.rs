@@ -415,3 +415,32 @@ fn a_channel_s_record_is_bounded_whatever_its_age() {
     assert!(text.len() < 2048, "{} bytes: {text}", text.len());
     assert_eq!(record.ended.unwrap().iter().count(), 16 * 7305);
 }
+
+/// A Channel of 17 years with a cohort a day in 16 classes: what each of its reconciles looks through.
+#[test]
+fn a_hundred_thousand_cohorts_are_planned_within_a_second() {
+    let classes: Vec<_> = (0..16)
+        .map(|class| json!({"name": format!("class-{class}"), "keep": "20y", "max": "21y", "cohort": "Day"}))
+        .collect();
+    let policy = retention("contactcenter", json!({"classes": classes}));
+    let mut record = record(&[]);
+    let mut ended = Ended::default();
+    let mut day: Cohort = "20090101".parse().unwrap();
+    for _ in 0..6250 {
+        for class in 0..16 {
+            ended = ended.with(&format!("class-{class}"), day);
+        }
+        day = day.next().unwrap();
+    }
+    assert_eq!(ended.iter().count(), 100_000);
+    record.ended = Some(ended);
+    let domain = domain(DOMAIN, json!({}));
+    let begun = std::time::Instant::now();
+    let (_, others) = status(&record, &[], None, Some(&policy), None, &domain, now());
+    let late = deadlines::late(&record, &policy, crate::world::domain::today(&domain, now()));
+    let took = begun.elapsed();
+    println!("{took:?}");
+    let most = std::time::Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
+    assert_eq!((others.values().sum::<i64>(), late.len()), (100_000, 0));
+    assert!(took < most, "{took:?}");
+}
