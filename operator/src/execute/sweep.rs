@@ -28,56 +28,15 @@ pub async fn orphans(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept
         Ok(recorded) => recorded,
         Err(error) => return (last, Err(vaults::fault(&error))),
     };
-    let candidates: Vec<_> = ctx
-        .cluster
-        .read(|world| orphans::candidates(domain, &recorded, world).into_iter().cloned().collect());
-    let (mut swept, mut outcome, mut unreadable) = (Swept::default(), Ok(()), BTreeSet::new());
-    for id in &candidates {
-        if let Some(name) = vault.settled(id)
-            && ctx.cluster.secrets.of(&name).is_empty()
-        {
-            swept.add(id, &name.to_string());
-            continue;
-        }
-        let Some(_working) = ctx.under_way.begin(id) else {
-            outcome = outcome.and(Err(withdraw::under_way()));
-            continue;
-        };
-        match withdraw::if_orphan(ctx, domain, vault, id).await {
-            Ok(name) => name.into_iter().for_each(|name| swept.add(id, &name)),
-            Err(Held::Unreadable(problem)) => {
-                swept.unreadable.insert(id.clone(), problem);
-                unreadable.insert(id.clone());
-            }
-            Err(Held::Unasked(fault)) => outcome = outcome.and(Err(fault)),
-            Err(Held::Failed(fault)) => {
-                outcome = Err(fault);
-                break;
-            }
-        }
-    }
-    let lost = ctx.cluster.read(|world| {
-        let known = orphans::known(domain, world);
-        vault.lost().into_iter().filter(|id| !known.contains(id)).collect::<BTreeSet<_>>()
-    });
-    unreadable.extend(lost.iter().cloned());
+    let mut search =
+        Search { ctx, domain, vault, swept: Swept::default(), outcome: Ok(()), by_effect: BTreeSet::new() };
+    search.recorded(&recorded).await;
     let searches_aliases = ctx.sweeps.aliases_due(domain);
     if searches_aliases {
-        match unrecorded(ctx, domain, vault, &recorded).await {
-            Ok(ids) => unreadable.extend(ids),
-            Err(fault) => outcome = outcome.and(Err(fault)),
-        }
+        search.unrecorded(&recorded).await;
     }
-    if !unreadable.is_empty() {
-        let neighbours = ctx.cluster.read(|world| orphans::neighbours(domain, world));
-        let mut keep: BTreeSet<_> = neighbours.into_iter().map(Some).collect();
-        keep.extend([None, Some(domain.to_owned())]);
-        let withdrawn = withdraw::by_effect(ctx, vault, &unreadable, &keep).await;
-        if withdrawn.is_ok() {
-            lost.iter().for_each(|id| vault.find(id));
-        }
-        outcome = outcome.and(withdrawn);
-    }
+    search.by_effect().await;
+    let Search { mut swept, outcome, .. } = search;
     if searches_aliases && outcome.is_ok() {
         ctx.sweeps.aliases_done(domain);
     }
@@ -89,27 +48,98 @@ pub async fn orphans(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept
     (swept, outcome)
 }
 
-/// The Channels that have access and are neither here nor on record: their record was lost, and nobody saw them go.
-async fn unrecorded(
-    ctx: &Context,
-    domain: &str,
-    vault: &DomainVault,
-    recorded: &[ChannelId],
-) -> Result<BTreeSet<ChannelId>, Fault> {
-    let named = async { vault.aliases().await?.named().await }.await;
-    let mut named = match named {
-        Ok(named) => named,
-        // An earlier release needed no such right; `vault-setup` gives it.
-        Err(error @ VaultError::PermissionDenied { .. }) => {
-            tracing::warn!(domain, %error, "aliases are not searched for access that is on no record");
-            return Ok(BTreeSet::new());
+/// One search for access that is no Channel's any more.
+struct Search<'a> {
+    ctx: &'a Context,
+    domain: &'a str,
+    vault: &'a DomainVault,
+    /// What was found.
+    swept: Swept,
+    /// The first fault.
+    outcome: Result<(), Fault>,
+    /// Identities of which no record says what they have: it is taken from them by what Vault itself says.
+    by_effect: BTreeSet<ChannelId>,
+}
+
+impl Search<'_> {
+    /// Keeps the first fault; what comes later goes on.
+    fn keep(&mut self, became: Result<(), Fault>) {
+        if let (Ok(()), Err(fault)) = (&self.outcome, became) {
+            self.outcome = Err(fault);
         }
-        Err(error) => return Err(vaults::fault(&error)),
-    };
-    let known = ctx.cluster.read(|world| orphans::known(domain, world));
-    let recorded: BTreeSet<_> = recorded.iter().collect();
-    named.retain(|id| !recorded.contains(id) && !known.contains(id));
-    Ok(named)
+    }
+
+    /// Withdraws what Channels have on record that are gone.
+    async fn recorded(&mut self, recorded: &[ChannelId]) {
+        let Self { ctx, domain, vault, .. } = *self;
+        let candidates: Vec<_> = ctx
+            .cluster
+            .read(|world| orphans::candidates(domain, recorded, world).into_iter().cloned().collect());
+        for id in candidates {
+            if let Some(name) = vault.settled(&id)
+                && ctx.cluster.secrets.of(&name).is_empty()
+            {
+                self.swept.add(&id, &name.to_string());
+                continue;
+            }
+            let Some(_working) = ctx.under_way.begin(&id) else {
+                self.keep(Err(withdraw::under_way()));
+                continue;
+            };
+            match withdraw::if_orphan(ctx, domain, vault, &id).await {
+                Ok(name) => name.into_iter().for_each(|name| self.swept.add(&id, &name)),
+                Err(Held::Unreadable(problem)) => {
+                    self.swept.unreadable.insert(id.clone(), problem);
+                    self.by_effect.insert(id.clone());
+                }
+                Err(Held::Unasked(fault)) => self.keep(Err(fault)),
+                Err(Held::Failed(fault)) => {
+                    self.outcome = Err(fault);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Looks for access of Channels that are neither here nor on record: their record was lost, and nobody saw them go.
+    async fn unrecorded(&mut self, recorded: &[ChannelId]) {
+        let named = async { self.vault.aliases().await?.named().await }.await;
+        let named = match named {
+            Ok(named) => named,
+            // An earlier release needed no such right; `vault-setup` gives it.
+            Err(error @ VaultError::PermissionDenied { .. }) => {
+                let domain = self.domain;
+                tracing::warn!(domain, %error, "aliases are not searched for access that is on no record");
+                return;
+            }
+            Err(error) => return self.keep(Err(vaults::fault(&error))),
+        };
+        let known = self.ctx.cluster.read(|world| orphans::known(self.domain, world));
+        let recorded: BTreeSet<_> = recorded.iter().collect();
+        let unrecorded = named.into_iter().filter(|id| !recorded.contains(id) && !known.contains(id));
+        self.by_effect.extend(unrecorded);
+    }
+
+    /// Withdraws what no record tells of: what was found so, and Channels that are gone and whose record is lost.
+    async fn by_effect(&mut self) {
+        let Self { ctx, domain, vault, .. } = *self;
+        let lost: BTreeSet<_> = ctx.cluster.read(|world| {
+            let known = orphans::known(domain, world);
+            vault.lost().into_iter().filter(|id| !known.contains(id)).collect()
+        });
+        self.by_effect.extend(lost.iter().cloned());
+        if self.by_effect.is_empty() {
+            return;
+        }
+        let neighbours = ctx.cluster.read(|world| orphans::neighbours(domain, world));
+        let mut keep: BTreeSet<_> = neighbours.into_iter().map(Some).collect();
+        keep.extend([None, Some(domain.to_owned())]);
+        let withdrawn = withdraw::by_effect(ctx, vault, &self.by_effect, &keep).await;
+        if withdrawn.is_ok() {
+            lost.iter().for_each(|id| vault.find(id));
+        }
+        self.keep(withdrawn);
+    }
 }
 
 /// Withdraws the access of every Channel on record that goes with the TrustDomain `name`. Keys and policies stay.
