@@ -6,7 +6,10 @@ use serde_json::json;
 use subrosa_crds::condition;
 use subrosa_e2e::wait;
 
-use crate::world::{World, channel, files};
+use crate::{
+    files::files,
+    world::{World, channel},
+};
 
 const NS: &str = "cc-front";
 

@@ -8,7 +8,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-use crate::world::Files;
+use crate::files::Files;
 
 /// Lets `client` connect to `server` by `name`; both check the other with their own files.
 ///

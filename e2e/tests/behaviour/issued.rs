@@ -8,9 +8,10 @@ use subrosa_crds::{Channel, condition};
 use subrosa_e2e::wait;
 
 use crate::{
+    files::Files,
     handshake,
     openssl::{self, Client, talk, verifies},
-    world::{Files, World, channel},
+    world::{World, channel},
 };
 
 const SERVER: &str = "db.cc-data.svc";

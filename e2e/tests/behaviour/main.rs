@@ -10,6 +10,7 @@ mod around;
 mod clock;
 mod closing;
 mod faults;
+mod files;
 mod foreign;
 mod generations;
 mod gone;

@@ -4,9 +4,10 @@ use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::{
+    files::Files,
     generations::{self, count, next},
     handshake,
-    world::{Files, World, channel},
+    world::{World, channel},
 };
 
 const NS: &str = "cc-front";
