@@ -56,6 +56,24 @@ fn faulty(plan: &Plan, world: &World) -> Option<(Reason, String)> {
     Some((fault.reason(), fault.message(name) + &more))
 }
 
+/// What both conditions say before either looks at anything of its own; none where each judges by itself.
+fn shared(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Option<(Truth, Reason, String)> {
+    if let Some((reason, message)) = faulty(plan, world) {
+        return Some((Truth::False, reason, message));
+    }
+    if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
+        let message = "no key is made or judged while this Channel is Stalled or frozen";
+        return Some((Truth::Unknown, Reason::NotPlanned, message.into()));
+    }
+    if !plan.keys.is_empty() {
+        return None;
+    }
+    if seals(plan) {
+        return Some((Truth::False, Reason::NotPlanned, NO_COHORT.into()));
+    }
+    unseen(plan, applied, world, now).then(|| (Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into()))
+}
+
 pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Verdict {
     let verdict =
         |truth, reason: Reason, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
@@ -63,21 +81,8 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World, now: Tim
         return verdict(Truth::False, fault.reason, fault.message.clone());
     }
     let found = &applied.keys;
-    if let Some((reason, message)) = faulty(plan, world) {
-        return verdict(Truth::False, reason, message);
-    }
-    if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
-        return verdict(
-            Truth::Unknown,
-            Reason::NotPlanned,
-            "no key is made or judged while this Channel is Stalled or frozen".into(),
-        );
-    }
-    if plan.keys.is_empty() && seals(plan) {
-        return verdict(Truth::False, Reason::NotPlanned, NO_COHORT.into());
-    }
-    if plan.keys.is_empty() && unseen(plan, applied, world, now) {
-        return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
+    if let Some((truth, reason, message)) = shared(plan, applied, world, now) {
+        return verdict(truth, reason, message);
     }
     if plan.keys.is_empty() {
         return verdict(
@@ -135,21 +140,8 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World, now: Tim
 pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Verdict {
     let verdict =
         |truth, reason: Reason, message: String| Verdict::new(condition::RETAINED, truth, reason, message);
-    if let Some((reason, message)) = faulty(plan, world) {
-        return verdict(Truth::False, reason, message);
-    }
-    if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
-        return verdict(
-            Truth::Unknown,
-            Reason::NotPlanned,
-            "nothing is judged while this Channel is Stalled or frozen".into(),
-        );
-    }
-    if plan.keys.is_empty() && seals(plan) {
-        return verdict(Truth::False, Reason::NotPlanned, NO_COHORT.into());
-    }
-    if plan.keys.is_empty() && unseen(plan, applied, world, now) {
-        return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
+    if let Some((truth, reason, message)) = shared(plan, applied, world, now) {
+        return verdict(truth, reason, message);
     }
     if plan.keys.is_empty() {
         return verdict(Truth::True, Reason::NothingKept, "no data class is declared".into());
