@@ -437,7 +437,7 @@ fn a_hundred_thousand_cohorts_are_planned_within_a_second() {
     let domain = domain(DOMAIN, json!({}));
     let begun = std::time::Instant::now();
     let (_, others) = status(&record, &[], None, Some(&policy), None, &domain, now());
-    let late = deadlines::late(&record, &policy, crate::world::domain::today(&domain, now()));
+    let late = deadlines::late(&record, &policy, domain::today(&domain, now()));
     let took = begun.elapsed();
     println!("{took:?}");
     let most = std::time::Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
