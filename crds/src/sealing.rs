@@ -1,5 +1,8 @@
 //! What a workload has to know to seal and open its Channel's data: the contents of ConfigMap `<channel>-sealing`, which
 //! `subrosa seal` and `subrosa unseal` read as a file.
+//!
+//! The operator writes it and programs of an earlier release may read it: fields that a reader does not know are passed over.
+//! So a new field may not change what the others mean.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +14,12 @@ use crate::{
 
 /// The key of the ConfigMap under which it stands, and the file's name where that is mounted.
 pub const FILE: &str = "sealing.yaml";
+/// The role of Kubernetes auth in Vault that every workload logs in as.
+pub const WORKLOAD_ROLE: &str = "subrosa-workload";
 
 /// All of it. Nothing in it is secret: with it alone nobody opens anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Sealing {
     /// The Channel whose data it is.
     pub channel: ChannelRef,
@@ -30,7 +35,7 @@ pub struct Sealing {
 
 /// Where the keys are, and how a workload logs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct SealingVault {
     /// `https://host:port`.
     pub address: String,
@@ -52,7 +57,7 @@ pub struct SealingVault {
 
 /// One class of data, as the Channel's RetentionPolicy has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct SealingClass {
     /// Its name.
     pub name: String,
@@ -62,9 +67,28 @@ pub struct SealingClass {
     pub anchor: Anchor,
     /// How long it is kept, such as `90d`.
     pub keep: String,
+    /// How long it may wait in an open cohort for its anchor date, where that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_for: Option<String>,
 }
 
 impl Sealing {
+    /// As the file has it. The same settings give the same bytes.
+    ///
+    /// # Errors
+    /// None that depends on the settings: they have nothing that YAML cannot say.
+    pub fn to_yaml(&self) -> Result<String, serde_saphyr::ser::Error> {
+        serde_saphyr::to_string(self)
+    }
+
+    /// Settings as a file has them.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and where.
+    pub fn from_yaml(text: &str) -> Result<Self, serde_saphyr::Error> {
+        serde_saphyr::from_str(text)
+    }
+
     /// The class called `name`.
     pub fn class(&self, name: &str) -> Option<&SealingClass> {
         self.classes.iter().find(|class| class.name == name)

@@ -4,6 +4,7 @@
 
 mod adopt;
 mod cluster;
+mod cohorts;
 mod connect;
 mod crds;
 mod discover;
@@ -72,6 +73,7 @@ enum Command {
     Discover(discover::Args),
     Seal(seal::SealArgs),
     Unseal(seal::UnsealArgs),
+    Cohorts(cohorts::Args),
     VaultSetup(vault_setup::Args),
     Crds(crds::Args),
 }
@@ -111,6 +113,7 @@ fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
         // As many files at once as are asked for.
         Command::Seal(args) => cores()?.block_on(seal::seal(args, screen)),
         Command::Unseal(args) => wait(seal::unseal(args, screen)),
+        Command::Cohorts(args) => cohorts::run(args, screen),
         Command::VaultSetup(args) => wait(vault_setup::run(args, screen)),
         Command::Crds(args) => crds::run(args, screen),
     }

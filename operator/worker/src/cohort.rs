@@ -1,6 +1,7 @@
 //! Under which key something is sealed.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use serde::Serialize;
 use subrosa_crds::{
     cohort::Cohort,
     names::DataKeyName,
@@ -65,19 +66,76 @@ pub fn choose(
         class: class.to_owned(),
         known: sealing.classes.iter().map(|class| class.name.as_str()).collect::<Vec<_>>().join(", "),
     })?;
-    let zone = TimeZone::get(&sealing.time_zone)
-        .map_err(|_| CohortChoiceError::TimeZone(sealing.time_zone.clone()))?;
-    let today = now.to_zoned(zone).date();
-    let cohort = match (anchor, declared.anchor) {
-        (Some(date), _) if date > today => return Err(CohortChoiceError::Future(date)),
-        (Some(date), _) => Cohort::of(date, declared.cohort),
-        (None, Anchor::CreatedAt) => Cohort::of(today, declared.cohort),
-        (None, _) => Cohort::open(today, declared.cohort),
+    let today = today(sealing, now)?;
+    let cohort = match anchor {
+        Some(date) if date > today => return Err(CohortChoiceError::Future(date)),
+        Some(date) => Cohort::of(date, declared.cohort),
+        None => undated(declared, today),
     };
     if !already_due {
         not_due(cohort, declared, today)?;
     }
     Ok(DataKeyName { id: sealing.id.clone(), class: class.to_owned(), cohort })
+}
+
+/// The cohort into which data of one class is sealed today, where no date is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Current {
+    /// The class.
+    pub class: String,
+    /// The cohort, as the names of keys have it.
+    pub cohort: String,
+    /// Its last day: what is sealed later is sealed with another key.
+    pub until: Date,
+    /// The day from which its data may be destroyed; none while it waits for its date.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due: Option<Date>,
+    /// What its data waits for; nothing where the date is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<Anchor>,
+    /// The day by which it has to be sealed anew under its date, where the policy says how long it may wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reseal_by: Option<Date>,
+}
+
+/// Where data of each class is sealed at `now`, and when it is due.
+///
+/// # Errors
+/// When the time zone is not known here, or a period cannot be counted.
+pub fn current(sealing: &Sealing, now: Timestamp) -> Result<Vec<Current>, CohortChoiceError> {
+    let today = today(sealing, now)?;
+    let each = sealing.classes.iter().map(|class| {
+        let cohort = undated(class, today);
+        let after = |period: &str| cohort.due(period.parse()?);
+        let (due, open_for) = match cohort.is_open() {
+            false => (Some(after(&class.keep)?), None),
+            true => (None, class.open_for.as_deref()),
+        };
+        Ok(Current {
+            class: class.name.clone(),
+            cohort: cohort.to_string(),
+            until: cohort.end()?.yesterday().map_err(|_| PeriodError::TooLong(cohort.to_string()))?,
+            due,
+            awaits: cohort.is_open().then_some(class.anchor),
+            reseal_by: open_for.map(after).transpose()?,
+        })
+    });
+    each.collect()
+}
+
+fn today(sealing: &Sealing, now: Timestamp) -> Result<Date, CohortChoiceError> {
+    let zone = TimeZone::get(&sealing.time_zone)
+        .map_err(|_| CohortChoiceError::TimeZone(sealing.time_zone.clone()))?;
+    Ok(now.to_zoned(zone).date())
+}
+
+/// The cohort of data that is sealed `today` without a date.
+fn undated(class: &SealingClass, today: Date) -> Cohort {
+    match class.anchor {
+        Anchor::CreatedAt => Cohort::of(today, class.cohort),
+        _ => Cohort::open(today, class.cohort),
+    }
 }
 
 fn not_due(cohort: Cohort, class: &SealingClass, today: Date) -> Result<(), CohortChoiceError> {
@@ -110,7 +168,13 @@ mod tests {
                 audience: "vault".into(),
             },
             time_zone: "Europe/Amsterdam".into(),
-            classes: vec![SealingClass { name: class.into(), cohort, anchor, keep: keep.into() }],
+            classes: vec![SealingClass {
+                name: class.into(),
+                cohort,
+                anchor,
+                keep: keep.into(),
+                open_for: None,
+            }],
         }
     }
 
@@ -146,6 +210,31 @@ mod tests {
         let refused = chosen(&weekly, old, false, "2026-11-08T12:00:00Z").unwrap_err().to_string();
         assert!(refused.contains("2026w32") && refused.contains("2026-11-08"), "{refused}");
         assert_eq!(chosen(&weekly, old, true, "2026-11-08T12:00:00Z").unwrap(), "2026w32");
+    }
+
+    #[test]
+    fn the_cohorts_of_today_are_told_with_their_ends() {
+        let mut told = sealing("recording", CohortPeriod::Week, Anchor::CreatedAt, "90d");
+        let dossier = sealing("dossier", CohortPeriod::Year, Anchor::LastChange, "20y").classes;
+        told.classes
+            .extend(dossier.into_iter().map(|class| SealingClass { open_for: Some("5y".into()), ..class }));
+        let [recording, dossier] = &current(&told, "2026-11-29T23:30:00Z".parse().unwrap()).unwrap()[..]
+        else {
+            panic!("two classes");
+        };
+        // In Amsterdam it is Monday already.
+        assert_eq!((recording.cohort.as_str(), recording.until), ("2026w49", date(2026, 12, 6)));
+        assert_eq!((recording.due, recording.awaits), (Some(date(2027, 3, 7)), None));
+        assert_eq!((dossier.cohort.as_str(), dossier.until), ("open-2026", date(2026, 12, 31)));
+        assert_eq!((dossier.due, dossier.awaits), (None, Some(Anchor::LastChange)));
+        assert_eq!(dossier.reseal_by, Some(date(2032, 1, 1)));
+        let chosen = chosen_class(&told, "recording");
+        assert_eq!(chosen, "2026w49", "what is told is what is done");
+    }
+
+    fn chosen_class(sealing: &Sealing, class: &str) -> String {
+        let now = "2026-11-29T23:30:00Z".parse().unwrap();
+        choose(sealing, class, None, false, now).unwrap().cohort.to_string()
     }
 
     #[test]

@@ -15,6 +15,8 @@ use std::fmt;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+pub use subrosa_crds::sealing::WORKLOAD_ROLE;
+
 use super::error::VaultError;
 use super::name::{MountAccessor, MountPath, RoleName};
 
@@ -22,8 +24,6 @@ use super::name::{MountAccessor, MountPath, RoleName};
 pub const OPERATOR_POLICY: &str = "subrosa-operator";
 /// The policy every workload's token has; what it opens depends on the workload's alias.
 pub const WORKLOAD_POLICY: &str = "subrosa-workload";
-/// The role workloads log in with.
-pub const WORKLOAD_ROLE: &str = "subrosa-workload";
 
 /// The label that makes a namespace a member of a trust domain.
 const MEMBER_LABEL: &str = "subrosa.dev/trust-domain";
