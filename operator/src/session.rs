@@ -122,7 +122,7 @@ impl Vaults {
         let vault = Vault::new(config).map_err(|error| fault(&error))?;
         let mount = |text: &str| MountPath::new(text).map_err(|error| fault(&error.into()));
         let auth_mount = mount(domain::auth_mount(domain))?;
-        let login = self.login(spec, &auth_mount).await?;
+        let login = self.login(domain, &auth_mount).await?;
         let register = self.lead.tokens.as_ref().map(|tokens| tokens.of(&domain.name_any()));
         let session = Session::new(vault.clone(), login).registered(register);
         let state = session.state();
@@ -146,7 +146,8 @@ impl Vaults {
         }))
     }
 
-    async fn login(&self, spec: &VaultSpec, auth_mount: &MountPath) -> Result<Login, Fault> {
+    async fn login(&self, domain: &TrustDomain, auth_mount: &MountPath) -> Result<Login, Fault> {
+        let spec = &domain.spec.vault;
         if let Some(token) = &spec.auth.token {
             let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
             let secret = secrets.get(&token.secret).await.map_err(|error| {
@@ -171,7 +172,7 @@ impl Vaults {
             client: self.client.clone(),
             namespace: self.namespace.clone(),
             service_account: self.service_account.clone(),
-            audience: auth.audience.unwrap_or_else(|| "vault".into()),
+            audience: domain::audience(domain).to_owned(),
         });
         Ok(Login::Kubernetes { mount: auth_mount.clone(), role, jwt })
     }

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::{
-    core::v1::{Namespace, Secret},
+    core::v1::{ConfigMap, Namespace, Secret},
     networking::v1::NetworkPolicy,
 };
 use kube::{
@@ -204,6 +204,12 @@ async fn one_in_cluster(client: &Client, cost: &Cost, number: usize) -> Result<(
         let policy: NetworkPolicy =
             serde_json::from_value(json!({"metadata": {"name": name(round)}, "spec": spec}))?;
         Api::<NetworkPolicy>::namespaced(client.clone(), "bare").create(&params, &policy).await?;
+    }
+    for round in times("create configmaps") {
+        let map: ConfigMap = serde_json::from_value(
+            json!({"metadata": {"name": name(round)}, "data": {"sealing.yaml": "x".repeat(1200)}}),
+        )?;
+        Api::<ConfigMap>::namespaced(client.clone(), "bare").create(&params, &map).await?;
     }
     for round in times("patch channels/status") {
         if round == 0 {

@@ -66,7 +66,7 @@ async fn live(cluster: &Cluster) -> Result<()> {
     cluster.apply_all(scenario.changed()).await?;
     cluster.whole(&scenario.channels()).await?;
 
-    // What was made is undone behind its back: a Secret and a policy changed, a binding edited.
+    // What was made is undone behind its back: a Secret, a policy and a ConfigMap changed, a binding edited.
     let merge = |value: Value| kube::api::Patch::Merge(value);
     let params = Default::default();
     let secrets = cluster.api("v1", "Secret", &scenario.front).await?;
@@ -77,6 +77,8 @@ async fn live(cluster: &Cluster) -> Result<()> {
     let open = json!({"spec": {"ingress": [{}], "policyTypes": ["Ingress", "Egress"]}});
     policies.patch("subrosa-channel-voice", &params, &merge(open)).await?;
     policies.delete("subrosa-default-deny", &Default::default()).await?;
+    let maps = cluster.api("v1", "ConfigMap", &scenario.front).await?;
+    maps.patch("voice-sealing", &params, &merge(json!({"data": {"sealing.yaml": ""}}))).await?;
     // Another name for a Secret: the old one is removed.
     let mut db = scenario.changed().into_iter().find(|one| one["metadata"]["name"] == "db").unwrap();
     db["spec"]["tls"] = json!({"secretName": "database-tls"});
@@ -99,6 +101,11 @@ async fn live(cluster: &Cluster) -> Result<()> {
         let turned = |status: &subrosa_crds::ChannelStatus| wait::is(status, "Stalled") == stalled;
         wait::channel(&cluster.admin, &scenario.front, "portal", PATIENCE, turned).await?;
     }
+    // One that seals nothing any more has no settings for it.
+    let mut portal = scenario.changed().into_iter().find(|one| one["metadata"]["name"] == "portal").unwrap();
+    portal["spec"]["dataClasses"] = json!([]);
+    cluster.apply(portal).await?;
+    cluster.gone(&maps, "portal-sealing").await?;
     cluster.apply_all(scenario.changed()).await?;
     cluster.whole(&scenario.channels()).await?;
 

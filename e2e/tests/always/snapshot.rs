@@ -4,7 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::{core::v1::Secret, events::v1::Event, networking::v1::NetworkPolicy};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Secret},
+    events::v1::Event,
+    networking::v1::NetworkPolicy,
+};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Map, Value, json};
 use subrosa_crds::Channel;
@@ -15,12 +19,13 @@ use crate::{
     scenario::{ACCOUNTS, Scenario, Side},
 };
 
-/// The whole snapshot: Channels, certificates, policies, record and access.
+/// The whole snapshot: Channels, certificates, settings, policies, record and access.
 pub async fn living(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
     let mut snapshot = remains(cluster, scenario).await?;
     let mut channels = Map::new();
     let mut secrets = Map::new();
     let mut policies = Map::new();
+    let mut settings = Map::new();
     for side in [Side::Front, Side::Data] {
         let namespace = scenario.namespace(side);
         for channel in
@@ -31,6 +36,9 @@ pub async fn living(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=subrosa");
         for secret in Api::<Secret>::namespaced(cluster.admin.clone(), namespace).list(&ours).await? {
             secrets.insert(secret.name_any(), certificates(&secret)?);
+        }
+        for map in Api::<ConfigMap>::namespaced(cluster.admin.clone(), namespace).list(&ours).await? {
+            settings.insert(map.name_any(), json!([map.data, map.labels(), owners(&map)]));
         }
         for policy in Api::<NetworkPolicy>::namespaced(cluster.admin.clone(), namespace)
             .list(&ListParams::default())
@@ -43,7 +51,12 @@ pub async fn living(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
     snapshot["channels"] = channels.into();
     snapshot["secrets"] = secrets.into();
     snapshot["policies"] = policies.into();
+    snapshot["settings"] = settings.into();
     plain(scenario, &snapshot)
+}
+
+fn owners(object: &ConfigMap) -> Vec<String> {
+    object.owner_references().iter().map(|owner| format!("{} {}", owner.kind, owner.name)).collect()
 }
 
 /// What was told of changes of records, once each: a crash between such a change and its Event loses none.

@@ -31,6 +31,7 @@ mod records;
 mod recreated;
 mod rotation;
 mod sealing;
+mod settings;
 mod store;
 mod tampering;
 mod two_domains;

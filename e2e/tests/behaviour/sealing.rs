@@ -12,7 +12,7 @@ use serde_json::json;
 use subrosa_e2e::{installation::AUDIENCE, operator, tools};
 
 use crate::{
-    watching,
+    settings, watching,
     world::{World, channel},
 };
 
@@ -27,17 +27,8 @@ impl Pod {
     /// For the Channel and ServiceAccount of this name.
     async fn new(world: &World, name: &str) -> Self {
         let pod = Self { directory: tempfile::tempdir().unwrap() };
-        let settings = json!({
-            "channel": {"namespace": NS, "name": name},
-            "id": world.id(NS, name).await,
-            "vault": {
-                "address": world.env.openbao().url(), "caBundle": world.env.openbao().endpoint().ca_pem,
-                "transit": "transit", "auth": "kubernetes", "role": "subrosa-workload", "audience": AUDIENCE,
-            },
-            "timeZone": "Europe/Amsterdam",
-            "classes": [{"name": "call-recording", "cohort": "Week", "anchor": "CreatedAt", "keep": "90d"}],
-        });
-        fs::write(pod.at("sealing.yaml"), settings.to_string()).unwrap();
+        let settings = settings::of(world, name).await.unwrap();
+        fs::write(pod.at("sealing.yaml"), settings).unwrap();
         let jwt = world.env.service_account_token(NS, name, AUDIENCE).await.unwrap();
         fs::write(pod.at("token"), jwt).unwrap();
         pod

@@ -143,6 +143,7 @@ fn the_guards_of_decisions_can_be_left_out_and_no_other_policy() -> Result<()> {
         Ok(names)
     };
     let confined = [
+        "subrosa-config-map",
         "subrosa-network-policy",
         "subrosa-role-binding",
         "subrosa-secret",

@@ -39,7 +39,7 @@ fn reading() -> Vec<Case> {
         refused("lists Secrets at home", core("subrosa-system", "secrets", "")),
         refused("reads a Secret at home", core("subrosa-system", "secrets", "any")),
         refused("lists ConfigMaps cluster-wide", "/api/v1/configmaps".into()),
-        refused("reads ConfigMaps of a team", core("cc-front", "configmaps", "")),
+        refused("reads ConfigMaps where it does not govern", core("plain", "configmaps", "")),
         refused("reads a ConfigMap of kube-system", core("kube-system", "configmaps", "any")),
         refused("reads nodes", "/api/v1/nodes".into()),
         refused("reads a pod's log", core("cc-front", "pods/voice/log", "")),

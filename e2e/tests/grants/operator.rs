@@ -17,6 +17,7 @@ use crate::{
 
 const BINDING: &str = "subrosa-role-binding";
 const SECRET: &str = "subrosa-secret";
+const CONFIG_MAP: &str = "subrosa-config-map";
 const NETWORK_POLICY: &str = "subrosa-network-policy";
 const TRUST_DOMAIN: &str = "subrosa-trust-domain";
 
@@ -304,7 +305,86 @@ pub async fn writes_its_own_objects_only(world: &World) -> Result<()> {
         },
     ];
     world.try_all("own objects", cases).await?;
+    config_maps(world, &voice["metadata"]["uid"]).await?;
     trust_domains(world).await
+}
+
+/// What tells a workload how to seal, and nothing else that configures a program.
+async fn config_maps(world: &World, uid: &Value) -> Result<()> {
+    let maps = core("cc-front", "configmaps", "");
+    let item = |name: &str| core("cc-front", "configmaps", name);
+    let settings = |name: &str| {
+        let mut map = secret(name, "");
+        map["kind"] = json!("ConfigMap");
+        map["metadata"]["ownerReferences"][0]["uid"] = uid.clone();
+        map["data"] = json!({ "sealing.yaml": "" });
+        map.as_object_mut().unwrap().remove("type");
+        map
+    };
+    let own = || settings("voice-sealing");
+    let theirs =
+        |name: &str| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } });
+    for name in ["app", "chat-sealing"] {
+        world.must(ADMIN, post(&maps, theirs(name))).await?;
+    }
+    world.must(OPERATOR, post(&maps, own())).await?;
+    let no_other = Denied(CONFIG_MAP, "that are owned by a Channel and labelled");
+    let of = |name: &'static str| {
+        Denied(
+            CONFIG_MAP,
+            if name == "app" {
+                "ConfigMap app is not of Subrosa"
+            } else {
+                "ConfigMap chat-sealing is not of Subrosa"
+            },
+        )
+    };
+    let cases = vec![
+        tries("tells how to seal", apply(item("voice-sealing"), own()).dry(), Allowed),
+        tries("removes what told it", delete(item("voice-sealing")).dry(), Allowed),
+        tries("lists ConfigMaps where it governs", get(&maps), Allowed),
+        tries("makes a ConfigMap of another name", post(&maps, settings("app-config")).dry(), no_other),
+        tries("makes that of another Channel", post(&maps, settings("ivr-sealing")).dry(), no_other),
+        tries(
+            "makes one without an owner",
+            post(&maps, named_without(own(), "ivr", "ownerReferences")).dry(),
+            no_other,
+        ),
+        tries("makes one without labels", post(&maps, named_without(own(), "ivr", "labels")).dry(), no_other),
+        tries(
+            "sheds its owner",
+            merge(item("voice-sealing"), json!({ "metadata": { "ownerReferences": null } })).dry(),
+            no_other,
+        ),
+        tries("changes a team's ConfigMap", merge(item("app"), json!({ "data": {} })).dry(), of("app")),
+        tries("deletes a team's ConfigMap", delete(item("app")).dry(), of("app")),
+        tries(
+            "takes over one of that name",
+            merge(
+                item("chat-sealing"),
+                json!({ "metadata": without(own(), "/metadata", "name")["metadata"] }),
+            )
+            .dry(),
+            of("chat-sealing"),
+        ),
+        tries("deletes one of that name", delete(item("chat-sealing")).dry(), of("chat-sealing")),
+        tries("deletes all ConfigMaps", delete(&maps).dry(), RBAC),
+        tries("replaces its ConfigMap", put(item("voice-sealing"), own()).dry(), RBAC),
+        tries("writes ConfigMaps at home", post(core("subrosa-system", "configmaps", ""), own()).dry(), RBAC),
+        tries(
+            "writes ConfigMaps where it does not govern",
+            post(core("plain", "configmaps", ""), own()).dry(),
+            RBAC,
+        ),
+    ];
+    world.try_all("ConfigMaps", cases).await
+}
+
+/// An object for another Channel, without one field of its metadata.
+fn named_without(mut object: Value, channel: &str, field: &str) -> Value {
+    object["metadata"]["name"] = json!(format!("{channel}-sealing"));
+    object["metadata"]["labels"]["subrosa.dev/channel"] = json!(channel);
+    without(object, "/metadata", field)
 }
 
 async fn trust_domains(world: &World) -> Result<()> {

@@ -161,6 +161,11 @@ impl World {
             ("subrosa-role-binding", OPERATOR, post(role_bindings("plain"), operator_binding())),
             ("subrosa-secret", OPERATOR, post(core("cc-west", "secrets", ""), foreign("Secret", "v1"))),
             (
+                "subrosa-config-map",
+                OPERATOR,
+                post(core("cc-west", "configmaps", ""), foreign("ConfigMap", "v1")),
+            ),
+            (
                 "subrosa-network-policy",
                 OPERATOR,
                 post(network_policies("cc-west", ""), foreign("NetworkPolicy", "networking.k8s.io/v1")),

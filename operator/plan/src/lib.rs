@@ -15,6 +15,7 @@
 //!   channel            what should be so for one Channel                │
 //!      │                                                                │
 //!   access             who may use keys in Vault, and whose access goes │
+//!   sealing            what a workload is told to seal with             │
 //!   keys               data keys by class and cohort                    │
 //!   network            network policies, and what others open           │
 //!   certificate        authority, leaf, trust files, Secrets            │
@@ -38,6 +39,7 @@ pub mod pod_certificate;
 pub mod probe;
 pub mod record;
 pub mod restart;
+pub mod sealing;
 pub mod status;
 #[cfg(test)]
 mod testing;

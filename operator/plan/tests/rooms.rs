@@ -12,15 +12,16 @@ use std::{
 };
 
 /// Each room and what it may import, from the ground up. A new room gets a line here and in the drawing of `lib.rs`.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("world", &[]),
     ("record", &["world"]),
     ("consent", &["world", "record"]),
     ("certificate", &["world", "record", "consent"]),
     ("network", &["world", "record", "consent"]),
     ("keys", &["world", "record"]),
+    ("sealing", &["world", "keys"]),
     ("access", &["world", "record"]),
-    ("channel", &["world", "record", "consent", "certificate", "network", "keys"]),
+    ("channel", &["world", "record", "consent", "certificate", "network", "keys", "sealing"]),
     ("probe", &["world", "network", "channel"]),
     ("restart", &["world", "record", "certificate", "channel", "probe"]),
     ("pod_certificate", &["world", "record", "certificate", "channel"]),

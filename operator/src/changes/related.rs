@@ -20,7 +20,9 @@ use super::channel::audited;
 use crate::{
     kinds::{NamespaceMeta, Subject},
     observe::{
-        Cluster, convert,
+        Cluster,
+        children::Children,
+        convert,
         watch::{Change, ObjectKey},
     },
     pki,
@@ -205,15 +207,24 @@ pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subj
 /// A Secret of ours concerns the Channel on its label; once it is gone only its name is left, so who
 /// owned it is remembered.
 pub fn secret(cluster: &Cluster, change: Change<PartialObjectMeta<Secret>>) -> BTreeSet<Subject> {
+    child(&cluster.secrets, change)
+}
+
+/// So does a ConfigMap of ours.
+pub fn settings(cluster: &Cluster, change: Change<PartialObjectMeta<ConfigMap>>) -> BTreeSet<Subject> {
+    child(&cluster.settings, change)
+}
+
+fn child<K, S: Clone>(known: &Children<S>, change: Change<PartialObjectMeta<K>>) -> BTreeSet<Subject> {
     let owner = match change {
-        Change::Applied(key, secret) => {
-            let labels = secret.metadata.labels.unwrap_or_default();
+        Change::Applied(key, object) => {
+            let labels = object.metadata.labels.unwrap_or_default();
             let Some(channel) = labels.get(CHANNEL_LABEL) else { return BTreeSet::new() };
             let owner = ChannelRef::new(&key.namespace, channel);
-            let version = secret.metadata.resource_version;
-            cluster.secrets.told(key, channel, version.as_deref()).then_some(owner)
+            let version = object.metadata.resource_version;
+            known.told(key, channel, version.as_deref()).then_some(owner)
         }
-        Change::Gone(key) => cluster.secrets.gone(&key),
+        Change::Gone(key) => known.gone(&key),
     };
     owner.into_iter().map(Subject::of::<Channel>).collect()
 }

@@ -19,7 +19,7 @@ use crate::{
         channel as execute,
         store::{self, Barred},
     },
-    kinds::{Kind, Subject, queues::SecretWatches},
+    kinds::{Kind, Subject, queues::ChildWatches},
     observe::{DomainVault, watch::ObjectKey},
     run::Settings,
 };
@@ -54,11 +54,11 @@ impl Kind for Channel {
         world.channel(&key.channel())?.uid()
     }
 
-    fn woken(ctx: &Arc<Context>, secrets: &mut SecretWatches, key: &ObjectKey) {
+    fn woken(ctx: &Arc<Context>, watches: &mut ChildWatches, key: &ObjectKey) {
         if ctx.cluster.read(|world| !Self::is_there(world, key)) {
             ctx.sweeps.ask();
         }
-        secrets.look(ctx, &key.namespace);
+        watches.look(ctx, &key.channel());
     }
 
     fn forget(ctx: &Context, key: &ObjectKey) {

@@ -14,7 +14,7 @@ use super::again;
 use crate::{
     context::Context,
     execute::{left, namespace as execute, objects},
-    kinds::{Kind, NamespaceMeta, Subject, queues::SecretWatches},
+    kinds::{Kind, NamespaceMeta, Subject, queues::ChildWatches},
     observe::{Binding, asked, watch::ObjectKey},
     run::Settings,
 };
@@ -55,8 +55,8 @@ impl Kind for NamespaceMeta {
         world.namespaces.contains_key(&key.name)
     }
 
-    fn woken(ctx: &Arc<Context>, secrets: &mut SecretWatches, key: &ObjectKey) {
-        secrets.end_unless_prepared(ctx, &key.name);
+    fn woken(ctx: &Arc<Context>, watches: &mut ChildWatches, key: &ObjectKey) {
+        watches.end_unless_prepared(ctx, &key.name);
     }
 
     fn forget(ctx: &Context, key: &ObjectKey) {

@@ -314,6 +314,12 @@ fn governed_namespaces() -> Vec<Grant> {
             &[Get, List, Watch, Create, Patch, Delete],
             "Certificates and trust of the Channels. The policy subrosa-secret refuses to write any other.",
         ),
+        here(
+            CORE,
+            "configmaps",
+            &[Get, List, Watch, Create, Patch, Delete],
+            "What tells workloads how to seal. The policy subrosa-config-map refuses to write any other.",
+        ),
         // Not delete: a Channel's policy goes with its owner, and the default deny stays.
         here(
             NETWORKING,
@@ -390,7 +396,9 @@ mod tests {
         assert!(allowed("cc-front", "", "secrets", "voice-mtls", "create"));
         assert!(!allowed("", "", "secrets", "", "list"), "over all namespaces");
         assert!(allowed("subrosa-system", "", "configmaps", "", "list"));
-        assert!(!allowed("cc-front", "", "configmaps", "", "list"));
+        assert!(allowed("cc-front", "", "configmaps", "voice-sealing", "patch"));
+        assert!(!allowed("subrosa-system", "", "configmaps", "roots", "patch"));
+        assert!(!allowed("cc-front", "", "configmaps", "voice-sealing", "update"));
         assert!(!allowed("", "", "configmaps", "", "list"));
         assert!(allowed("subrosa-system", "", "serviceaccounts/token", "subrosa", "create"));
         assert!(!allowed("subrosa-system", "", "serviceaccounts/token", "default", "create"));

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 use subrosa_plan::world::World;
 
-use self::{queues::SecretWatches, start::Start};
+use self::{queues::ChildWatches, start::Start};
 use crate::{changes::Watched, context::Context, observe::watch::ObjectKey, pending::Pending, run::Settings};
 
 pub use self::subject::Subject;
@@ -58,7 +58,7 @@ pub trait Kind:
     }
 
     /// What else follows when the object is to be looked at.
-    fn woken(_ctx: &Arc<Context>, _secrets: &mut SecretWatches, _key: &ObjectKey) {}
+    fn woken(_ctx: &Arc<Context>, _watches: &mut ChildWatches, _key: &ObjectKey) {}
 
     /// Drops what is kept of an object that is gone.
     fn forget(_ctx: &Context, _key: &ObjectKey) {}
@@ -77,7 +77,7 @@ pub struct Registered {
     /// As [`Kind::uid`].
     pub uid: fn(&World, &ObjectKey) -> Option<String>,
     /// As [`Kind::woken`].
-    pub(crate) woken: fn(&Arc<Context>, &mut SecretWatches, &ObjectKey),
+    pub(crate) woken: fn(&Arc<Context>, &mut ChildWatches, &ObjectKey),
     /// As [`Kind::forget`].
     pub forget: fn(&Context, &ObjectKey),
 }

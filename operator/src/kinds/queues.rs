@@ -1,14 +1,27 @@
 //! A queue for each kind that is reconciled, and what puts subjects into them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    sync::Arc,
+};
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, api::PartialObjectMeta};
-use subrosa_plan::world::objects;
+use kube::{Api, Resource, api::PartialObjectMeta, core::NamespaceResourceScope};
+use subrosa_crds::{ChannelStatus, names::ChannelRef};
+use subrosa_plan::world::{World, objects};
 use tokio_util::sync::CancellationToken;
 
 use super::Subject;
-use crate::{changes::related, context::Context, kept::Deletions, observe::watch, pending::Pending};
+use crate::{
+    changes::related,
+    context::Context,
+    kept::Deletions,
+    observe::{
+        Cluster,
+        watch::{self, Change},
+    },
+    pending::Pending,
+};
 
 /// The queue of each kind, by its name in manifests.
 pub(crate) struct Queues(pub(crate) BTreeMap<&'static str, Pending<Subject>>);
@@ -16,11 +29,11 @@ pub(crate) struct Queues(pub(crate) BTreeMap<&'static str, Pending<Subject>>);
 impl Queues {
     /// Puts what is woken into the queue of its kind, and does what follows from its being woken.
     pub(crate) async fn route(self, ctx: Arc<Context>, stop: CancellationToken) {
-        let (mut secrets, mut deletions) = (SecretWatches::new(stop.clone()), Deletions::default());
+        let (mut watches, mut deletions) = (ChildWatches::new(stop.clone()), Deletions::default());
         while let Some((subject, ())) = stop.run_until_cancelled(ctx.woken.next()).await {
             deletions.look(&ctx, &subject);
             if let Some(kind) = subject.registered() {
-                (kind.woken)(&ctx, &mut secrets, &subject.key);
+                (kind.woken)(&ctx, &mut watches, &subject.key);
             }
             if let Some(queue) = self.0.get(subject.kind) {
                 queue.put(subject, ());
@@ -29,38 +42,39 @@ impl Queues {
     }
 }
 
-/// The watches of our Secrets, one for each namespace that is prepared.
-pub struct SecretWatches {
-    watched: BTreeMap<String, CancellationToken>,
+/// The watches of what Channels have, in each namespace that is prepared: of our Secrets, and where a Channel seals or has
+/// sealed of our ConfigMaps.
+pub struct ChildWatches {
+    secrets: BTreeMap<String, CancellationToken>,
+    settings: BTreeMap<String, CancellationToken>,
     stop: CancellationToken,
 }
 
-impl SecretWatches {
+impl ChildWatches {
     fn new(stop: CancellationToken) -> Self {
-        Self { watched: BTreeMap::new(), stop }
+        Self { secrets: BTreeMap::new(), settings: BTreeMap::new(), stop }
     }
 
-    /// Watches our Secrets of `namespace` from when the operator may, and no longer than it may.
-    pub(crate) fn look(&mut self, ctx: &Arc<Context>, namespace: &str) {
-        let prepared = ctx.cluster.is_prepared(namespace);
-        if prepared == self.watched.contains_key(namespace) {
-            return;
-        }
-        if !prepared {
+    /// Watches what is `channel`'s, and its namespace's other Channels', from when the operator may, and no longer than it
+    /// may.
+    pub(crate) fn look(&mut self, ctx: &Arc<Context>, channel: &ChannelRef) {
+        let namespace = &channel.namespace;
+        if !ctx.cluster.is_prepared(namespace) {
             return self.end(namespace);
         }
-        let ended = self.stop.child_token();
-        self.watched.insert(namespace.to_owned(), ended.clone());
-        let api = Api::<PartialObjectMeta<Secret>>::namespaced(ctx.client.clone(), namespace);
-        let config = watch::config().labels(&format!("{}={}", objects::MANAGED_BY, objects::MANAGER));
-        let ctx = Arc::clone(ctx);
-        let (done, _) = watch::announcer();
-        tokio::spawn(watch::follow(api, config, done, ended, move |change| {
-            related::secret(&ctx.cluster, change).into_iter().for_each(|subject| ctx.wake(subject));
-        }));
+        if !self.secrets.contains_key(namespace) {
+            let ended = self.stop.child_token();
+            self.secrets.insert(namespace.clone(), ended.clone());
+            follow(ctx, namespace, ended, related::secret);
+        }
+        if !self.settings.contains_key(namespace) && ctx.cluster.read(|world| has_settings(world, channel)) {
+            let ended = self.stop.child_token();
+            self.settings.insert(namespace.clone(), ended.clone());
+            follow(ctx, namespace, ended, related::settings);
+        }
     }
 
-    /// Ends the watch of `namespace`, where the operator may not read there any more.
+    /// Ends the watches of `namespace`, where the operator may not read there any more.
     pub(crate) fn end_unless_prepared(&mut self, ctx: &Context, namespace: &str) {
         if !ctx.cluster.is_prepared(namespace) {
             self.end(namespace);
@@ -68,8 +82,33 @@ impl SecretWatches {
     }
 
     fn end(&mut self, namespace: &str) {
-        if let Some(watch) = self.watched.remove(namespace) {
-            watch.cancel();
-        }
+        let ended = [self.secrets.remove(namespace), self.settings.remove(namespace)];
+        ended.into_iter().flatten().for_each(|watch| watch.cancel());
     }
+}
+
+/// Whether `channel` seals, or has keys of a time when it did: then it may have a ConfigMap.
+fn has_settings(world: &World, channel: &ChannelRef) -> bool {
+    world.channel(channel).is_some_and(|channel| {
+        let sealed = |status: &ChannelStatus| !status.keys.is_empty() || !status.other_keys.is_empty();
+        !channel.spec.data_classes.is_empty() || channel.status.as_ref().is_some_and(sealed)
+    })
+}
+
+/// Watches those of a kind in `namespace` that are ours.
+fn follow<K>(
+    ctx: &Arc<Context>,
+    namespace: &str,
+    ended: CancellationToken,
+    seen: fn(&Cluster, Change<PartialObjectMeta<K>>) -> BTreeSet<Subject>,
+) where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + 'static,
+{
+    let api = Api::<PartialObjectMeta<K>>::namespaced(ctx.client.clone(), namespace);
+    let config = watch::config().labels(&format!("{}={}", objects::MANAGED_BY, objects::MANAGER));
+    let ctx = Arc::clone(ctx);
+    let (done, _) = watch::announcer();
+    tokio::spawn(watch::follow(api, config, done, ended, move |change| {
+        seen(&ctx.cluster, change).into_iter().for_each(|subject| ctx.wake(subject));
+    }));
 }

@@ -6,9 +6,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use subrosa_plan::world::World;
+use subrosa_plan::{certificate::Settled, sealing::Fingerprint, world::World};
 
-use super::secrets::Secrets;
+use super::children::Children;
 
 /// The RoleBinding by which the operator may write in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,9 @@ pub enum Binding {
 #[derive(Default)]
 pub struct Cluster {
     /// The Secrets of Channels.
-    pub secrets: Secrets,
+    pub secrets: Children<Settled>,
+    /// The ConfigMaps that tell workloads how to seal.
+    pub settings: Children<Fingerprint>,
     world: RwLock<World>,
     bindings: Mutex<BTreeMap<String, Binding>>,
     denying: Mutex<BTreeMap<String, Timestamp>>,
@@ -84,17 +86,22 @@ impl Cluster {
         self.denying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the Secrets of namespaces that are gone, and those that were written and that no watch has shown since.
+    /// Forgets the Secrets and ConfigMaps of namespaces that are gone, and those that were written and that no watch has shown since.
     pub fn keep(&self) {
         let namespaces: BTreeSet<String> = self.read(|world| world.namespaces.keys().cloned().collect());
         self.bindings().retain(|namespace, _| namespaces.contains(namespace));
         self.secrets.keep(&namespaces);
+        self.settings.keep(&namespaces);
     }
 
     /// How much is kept beside the world.
     #[must_use]
-    pub fn kept(&self) -> [(&'static str, usize); 2] {
-        [("secrets", self.secrets.kept()), ("bindings", self.bindings().len())]
+    pub fn kept(&self) -> [(&'static str, usize); 3] {
+        [
+            ("secrets", self.secrets.kept()),
+            ("settings", self.settings.kept()),
+            ("bindings", self.bindings().len()),
+        ]
     }
 
     fn bindings(&self) -> MutexGuard<'_, BTreeMap<String, Binding>> {

@@ -1,6 +1,7 @@
 //! What is seen of the world, as plain facts. Nothing here writes.
 
 pub mod asked;
+pub mod children;
 pub mod cluster;
 pub mod convert;
 pub mod definitions;
@@ -10,7 +11,6 @@ pub mod health;
 pub mod key_watch;
 pub mod pod_certificates;
 pub mod probe;
-pub mod secrets;
 pub mod streams;
 pub mod surroundings;
 pub mod vaults;

@@ -29,11 +29,14 @@ pub enum Control {
     Keys,
     /// The workload's identity in Vault.
     Access,
+    /// The ConfigMap that tells the workload how to seal.
+    Settings,
 }
 
 impl Control {
     /// Every control.
-    pub const ALL: [Self; 5] = [Self::Network, Self::Authority, Self::Certificate, Self::Keys, Self::Access];
+    pub const ALL: [Self; 6] =
+        [Self::Network, Self::Authority, Self::Certificate, Self::Keys, Self::Access, Self::Settings];
 }
 
 /// What became of each control: in force, or what keeps it from being so.

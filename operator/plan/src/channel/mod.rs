@@ -43,6 +43,7 @@ use crate::{
         connection::{ConnectionKey, Other},
         views::{PeerView, View},
     },
+    sealing::{self, Settings},
     world::{World, domain, peers_of},
 };
 
@@ -92,6 +93,8 @@ pub struct Plan {
     pub external: Option<String>,
     /// Its keys; empty while Stalled or frozen, when none is made and none is closed.
     pub keys: Vec<WantedKey>,
+    /// What its workload is told to seal with.
+    pub settings: Settings,
     /// Who should have access in Vault; none when it seals nothing or there is no such ServiceAccount.
     pub access: Option<Access>,
     /// The declarations that this is planned by.
@@ -216,6 +219,14 @@ fn with_open(
         Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
         None => Vec::new(),
     };
+    let settings = match &declaration {
+        // What is known of the Channel or its record is not what is so now.
+        Some(_) if outdated => Settings::Kept,
+        Some(declaration) => {
+            sealing::settings(channel, name, &id, &domain, declaration.retention.as_deref(), world)
+        }
+        None => Settings::Kept,
+    };
     let delivery = delivery::delivery(channel, &scope, record);
     let (secret_name, holds) = secrets::written_for(channel, &name.name, delivery);
     let for_renewal = Arc::new(specs::for_renewal(channel, name, &domain, world, now));
@@ -230,6 +241,7 @@ fn with_open(
         } else {
             access(channel, name, world)
         },
+        settings,
         delivery,
         id,
         domain,

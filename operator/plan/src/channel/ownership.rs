@@ -8,14 +8,15 @@
 //! | NetworkPolicy | the name that is kept for this Channel, and every label of its policy |
 //! | Secret with a leaf | every label, and a leaf with the Channel's SPIFFE ID that its own authority signed, with its key |
 //! | Secret with trust files alone | the name that is kept for this Channel, every label, and nothing else in it |
+//! | ConfigMap with settings | the name that is kept for this Channel, and every label |
 //!
-//! Policies and trust files are written anew from what is declared, so forging one of them gains nothing.
+//! All but the leaf is written anew from what is declared, so forging one of them gains nothing.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
-        core::v1::Secret,
+        core::v1::{ConfigMap, Secret},
         networking::v1::{NetworkPolicy, NetworkPolicySpec},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
@@ -29,7 +30,7 @@ use crate::{
         secrets::{self, Holds},
         trust_files::{NOBODY, is_trust_file},
     },
-    network,
+    network, sealing,
     world::{World, objects},
 };
 
@@ -72,6 +73,13 @@ pub fn is_lost_policy(policy: &NetworkPolicy, name: &str, uid: Option<&str>) -> 
     policy.metadata.name.as_deref() == Some(network::policy_name(name).as_str())
         && is_labelled(&policy.metadata, name)
         && owner(&policy.metadata, name, uid) == Owner::Nobody
+}
+
+/// Whether `found` has the settings of the Channel `name` and has lost its owner.
+pub fn is_lost_config_map(found: &ConfigMap, name: &str, uid: Option<&str>) -> bool {
+    found.metadata.name.as_deref() == Some(sealing::config_map_name(name).as_str())
+        && is_labelled(&found.metadata, name)
+        && owner(&found.metadata, name, uid) == Owner::Nobody
 }
 
 /// Whether `secret` is one of the Channel `name` and has lost its owner. `observed` is what was found in it, judged by

@@ -53,6 +53,11 @@ pub fn auth_mount(domain: &TrustDomain) -> &str {
     domain.spec.vault.auth.kubernetes.as_ref().and_then(|auth| auth.mount.as_deref()).unwrap_or("kubernetes")
 }
 
+/// The audience that a token of a ServiceAccount needs to log in, the operator's and the workloads'.
+pub fn audience(domain: &TrustDomain) -> &str {
+    domain.spec.vault.auth.kubernetes.as_ref().and_then(|auth| auth.audience.as_deref()).unwrap_or("vault")
+}
+
 /// Why no workload can reach its keys, while Vault is sealed or does not answer.
 ///
 /// Read from the status of the TrustDomain: Vault is asked once for all Channels of a domain, in its controller, and the

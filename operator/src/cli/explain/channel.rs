@@ -10,7 +10,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     certificate::secrets::{self, declared_delivery},
-    network,
+    network, sealing,
     world::selector,
 };
 
@@ -129,6 +129,10 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
     }
     if let Some(id) = &status.id {
         page.fact("In Vault", &format!("everything under the identity {id}"));
+    }
+    if !channel.spec.data_classes.is_empty() {
+        let map = sealing::config_map_name(name);
+        page.fact("How to seal", &format!("ConfigMap {map}, for the workload to mount"));
     }
     for key in &status.keys {
         let mut text = format!("{} {}: {}", key.data_class, key.cohort, key.state);

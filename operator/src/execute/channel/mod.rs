@@ -7,8 +7,9 @@
 //!    signed, with the keys and the authority that it needs);
 //! 5. data keys, then the authority, then the leaf (noted before it is signed);
 //! 6. **grant**: access, then the network policy;
-//! 7. prune what the Channel had under another name;
-//! 8. restart the workload that asks for it, where its certificate is another than it started with.
+//! 7. tell the workload how to seal;
+//! 8. prune what the Channel had under another name;
+//! 9. restart the workload that asks for it, where its certificate is another than it started with.
 //!
 //! A fault in one part is kept and the other parts go on; only what a part truly needs holds it up.
 //!
@@ -28,6 +29,7 @@ mod peers;
 mod pods;
 mod restart;
 mod secret;
+mod settings;
 mod slow;
 mod withdraw;
 
@@ -266,6 +268,7 @@ impl Work<'_> {
             Err(fault) => Err(fault),
             Ok(()) => network::open(self.ctx, self.channel, self.name, plan, first).await,
         };
+        let settings = self.settings(first, keys.as_ref().map(|_| ()).map_err(Clone::clone)).await;
         let may_prune = network.is_ok() && certified.certificate.is_ok();
         self.keep_or_prune(certified.record.as_ref().ok(), &authorities, may_prune).await;
         let mut applied = Applied {
@@ -278,6 +281,7 @@ impl Work<'_> {
                 Control::Certificate => certified.certificate.clone(),
                 Control::Keys => keys.clone().map(|_| ()),
                 Control::Access => access.clone(),
+                Control::Settings => settings.clone(),
             }),
             keys: keys.unwrap_or_default(),
             default_deny: self.ctx.cluster.read(|world| degraded::denies(world, &self.name.namespace)),

@@ -6,11 +6,12 @@
 //! | `subrosa-deletion` | what protects is not deleted by accident |
 //! | `subrosa-role-binding` | the operator gives itself one role, in governed namespaces, and nobody anything |
 //! | `subrosa-secret` | the operator writes certificates of Channels, no other Secret |
+//! | `subrosa-config-map` | the operator writes what tells workloads how to seal, no other ConfigMap |
 //! | `subrosa-network-policy` | the operator writes its own NetworkPolicies, no other |
 //! | `subrosa-trust-domain` | the operator changes its finalizer, not the office's decisions |
 //! | `subrosa-workload` | the operator restarts a workload by one annotation and changes nothing else of it |
 //!
-//! The last five apply to the operator's ServiceAccount alone: its code does not do these things
+//! The last six apply to the operator's ServiceAccount alone: its code does not do these things
 //! anyway, and with them a stolen token cannot either. A policy itself is not subject to admission,
 //! so whoever may edit policies can lift them; that is seen ([`unedited`]), not prevented.
 
@@ -166,7 +167,7 @@ mod tests {
     fn the_operator_is_the_one_of_the_installation() {
         let text = serde_json::to_string(&all().into_iter().map(|guard| guard.policy).collect::<Vec<_>>());
         let text = text.unwrap();
-        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 5);
+        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 6);
         assert!(!text.contains("subrosa-system"));
     }
 

@@ -4,7 +4,7 @@ use subrosa_crds::{
     CHANNEL_LABEL, GROUP, TRUST_DOMAIN_LABEL, VERSION, WITHDRAW_ACCESS_FINALIZER as FINALIZER,
 };
 use subrosa_plan::{
-    network,
+    network, sealing,
     world::objects::{MANAGED_BY, MANAGER},
 };
 
@@ -18,10 +18,11 @@ use crate::grants::{
 const TRUST_ALONE: &str =
     "(object.type == 'Opaque' && object.?data.orValue({}).all(file, file.endsWith('ca.crt')))";
 
-pub(super) fn guards(installation: &Installation) -> [Guard; 5] {
+pub(super) fn guards(installation: &Installation) -> [Guard; 6] {
     [
         role_binding(installation),
         secret(installation),
+        config_map(installation),
         network_policy(installation),
         trust_domain(installation),
         workload::draft(),
@@ -77,17 +78,58 @@ fn role_binding(installation: &Installation) -> Draft {
     }
 }
 
+/// Whether an object is said to be ours.
+fn managed(object: &str) -> String {
+    format!("{object}.metadata.?labels['{MANAGED_BY}'].orValue('') == '{MANAGER}'")
+}
+
+/// Whether a Channel owns an object.
+fn owned(object: &str) -> String {
+    format!(
+        "{object}.metadata.?ownerReferences.orValue([]).exists(owner, \
+         owner.kind == 'Channel' && owner.apiVersion.startsWith('{GROUP}/'))"
+    )
+}
+
+/// Other ConfigMaps hold how programs are configured, and whom they trust.
+fn config_map(_: &Installation) -> Draft {
+    let suffix = sealing::config_map_name("");
+    Draft {
+        name: "subrosa-config-map",
+        description: "The operator writes the ConfigMaps that tell the workloads of Channels how to seal; it neither makes, changes nor deletes another.",
+        rules: vec![rule("", "v1", &["configmaps"], &["CREATE", "UPDATE", "DELETE"])],
+        conditions: vec![],
+        variables: vec![],
+        validations: vec![
+            // One that lost its labels or its owner, but not both, can still be healed.
+            demand(
+                format!(
+                    "request.operation == 'CREATE' || {} || {}",
+                    managed("oldObject"),
+                    owned("oldObject")
+                ),
+                "'ConfigMap ' + oldObject.metadata.name + ' is not of Subrosa: the operator does not touch it'"
+                    .to_owned(),
+            ),
+            demand(
+                format!(
+                    "request.operation == 'DELETE' || ('{CHANNEL_LABEL}' in object.metadata.?labels.orValue({{}}) && \
+                     object.metadata.name == object.metadata.labels['{CHANNEL_LABEL}'] + '{suffix}' && {} && {})",
+                    managed("object"),
+                    owned("object")
+                ),
+                format!(
+                    "'the operator writes ConfigMaps <channel>{suffix} that are owned by a Channel and labelled \
+                     {MANAGED_BY} and {CHANNEL_LABEL}; this one, ' + object.metadata.name + ', is not'"
+                ),
+            ),
+        ],
+    }
+}
+
 /// A Secret of another type could hold a token of any ServiceAccount of the namespace, and with it
 /// that workload's identity in Vault.
 fn secret(_: &Installation) -> Draft {
-    let managed =
-        |object: &str| format!("{object}.metadata.?labels['{MANAGED_BY}'].orValue('') == '{MANAGER}'");
-    let owned = |object: &str| {
-        format!(
-            "{object}.metadata.?ownerReferences.orValue([]).exists(owner, \
-             owner.kind == 'Channel' && owner.apiVersion.startsWith('{GROUP}/'))"
-        )
-    };
     // What a Channel left when it was deleted has no owner any more, and its trust is taken away all the same.
     let left = format!(
         "request.operation == 'UPDATE' && !{} && \

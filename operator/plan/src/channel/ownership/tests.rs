@@ -43,6 +43,29 @@ fn a_policy_that_lost_its_owner_is_told_from_somebody_elses() {
 }
 
 #[test]
+fn settings_that_lost_their_owner_are_told_from_somebody_elses() {
+    let voice = json!({"dataClasses": ["call-recording"]});
+    let plan = Scene::new().channel("cc-front/voice", voice).plan("cc-front/voice");
+    let sealing::Settings::Wanted(wanted) = plan.settings else { panic!("{:?}", plan.settings) };
+    let lost = |patch: Value| {
+        let mut found = serde_json::to_value(&wanted).unwrap();
+        merge(&mut found, patch);
+        is_lost_config_map(&read(found), "voice", Some(UID))
+    };
+    assert!(!lost(json!({})), "it has its owner");
+    assert!(lost(owned_by("Channel", "voice", "an-earlier-uid")));
+    assert!(!lost(owned_by("Deployment", "voice", "uid")));
+    let without = |patch: Value| {
+        let mut whole = json!({"metadata": {"ownerReferences": null}});
+        merge(&mut whole, patch);
+        lost(whole)
+    };
+    assert!(without(json!({})) && without(json!({"data": {"another": "text"}})));
+    assert!(!without(json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "helm"}}})));
+    assert!(!without(json!({"metadata": {"name": "voice-settings"}})));
+}
+
+#[test]
 fn what_a_channel_that_is_gone_left_open_is_closed_and_keeps_its_pods() {
     let voice = json!({"listeners": [{"name": "sips", "port": 5061}], "accepts": [{"name": "ivr"}]});
     let scene = Scene::new()

@@ -1,0 +1,172 @@
+//! What a workload is told to seal with: ConfigMap `<channel>-sealing`, which `subrosa seal` reads.
+//!
+//! It says where the keys are and how the name of a key follows from a date, not which cohort is the current one: so it
+//! changes when somebody changes a Channel, a TrustDomain or a RetentionPolicy, and never because a day has passed.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use sha2::{Digest as _, Sha256};
+use subrosa_crds::{
+    Channel, Reason, RetentionPolicy, TrustDomain,
+    names::{ChannelId, ChannelRef},
+    sealing::{FILE, Sealing, SealingClass, SealingVault, WORKLOAD_ROLE},
+};
+
+use crate::{
+    keys,
+    world::{World, bundle::Unusable, domain, fault::Fault, objects, pem},
+};
+
+/// What should be so of the ConfigMap.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settings {
+    /// There is none: the Channel seals nothing.
+    None,
+    /// The one that is there stays as it is, and none is made: the declaration is not in force.
+    Kept,
+    /// It is this.
+    Wanted(Box<ConfigMap>),
+    /// What should stand in it is not known; the one that is there stays.
+    Unknown(Fault),
+}
+
+/// The name of a Channel's ConfigMap.
+pub fn config_map_name(channel: &str) -> String {
+    format!("{channel}-sealing")
+}
+
+/// What should be so of the ConfigMap of `channel`, whose declaration is in force.
+pub fn settings(
+    channel: &Channel,
+    name: &ChannelRef,
+    id: &ChannelId,
+    domain: &TrustDomain,
+    retention: Option<&RetentionPolicy>,
+    world: &World,
+) -> Settings {
+    let Some(retention) = retention else { return Settings::None };
+    match sealing(channel, name, id, domain, retention, world)
+        .and_then(|told| config_map(channel, name, &told))
+    {
+        Ok(wanted) => Settings::Wanted(Box::new(wanted)),
+        Err(fault) => Settings::Unknown(fault),
+    }
+}
+
+/// What a workload has to know.
+fn sealing(
+    channel: &Channel,
+    name: &ChannelRef,
+    id: &ChannelId,
+    domain: &TrustDomain,
+    retention: &RetentionPolicy,
+    world: &World,
+) -> Result<Sealing, Fault> {
+    let vault = &domain.spec.vault;
+    let classes = keys::classes(channel, retention).map(|class| SealingClass {
+        name: class.name.clone(),
+        cohort: class.cohort.unwrap_or_default(),
+        anchor: class.anchor.unwrap_or_default(),
+        keep: class.keep.clone(),
+        open_for: class.open_for.clone(),
+    });
+    Ok(Sealing {
+        channel: name.clone(),
+        id: id.clone(),
+        vault: SealingVault {
+            address: vault.address.clone(),
+            allow_insecure: vault.allow_insecure,
+            ca_bundle: ca_bundle(domain, world)?,
+            transit: domain::transit_mount(domain).to_owned(),
+            auth: domain::auth_mount(domain).to_owned(),
+            role: WORKLOAD_ROLE.to_owned(),
+            audience: domain::audience(domain).to_owned(),
+        },
+        time_zone: domain.spec.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+        classes: classes.collect(),
+    })
+}
+
+/// The certificates that Vault's is checked by, and nothing else that stands beside them: it is copied to where others
+/// read it. Vault's own certificate may be among them, so they need not be authorities'.
+fn ca_bundle(domain: &TrustDomain, world: &World) -> Result<Option<String>, Fault> {
+    let Some(at) = &domain.spec.vault.ca_bundle else { return Ok(None) };
+    let unusable = |problem: Unusable| {
+        let domain = domain.metadata.name.as_deref().unwrap_or_default();
+        Fault::new(problem.reason(), format!("vault.caBundle of TrustDomain {domain}: {problem}"))
+    };
+    let bundle = world.bundles.get(at).ok_or_else(|| unusable(Unusable::NotFound(at.clone())))?;
+    let malformed =
+        |problem: &str| unusable(Unusable::Malformed { at: at.clone(), problem: problem.to_owned() });
+    let certificates = pem::certificates(&bundle.text).map_err(malformed)?;
+    if certificates.is_empty() {
+        return Err(malformed("no certificate is in it"));
+    }
+    Ok(Some(certificates.iter().map(|der| pem::encode(der)).collect()))
+}
+
+fn config_map(channel: &Channel, name: &ChannelRef, sealing: &Sealing) -> Result<ConfigMap, Fault> {
+    let text = sealing.to_yaml().map_err(|error| Fault::new(Reason::Internal, error.to_string()))?;
+    Ok(ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(config_map_name(&name.name)),
+            namespace: Some(name.namespace.clone()),
+            labels: Some(objects::channel_labels(&name.name)),
+            owner_references: objects::owner(channel).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([(FILE.to_owned(), text)])),
+        ..ConfigMap::default()
+    })
+}
+
+/// Whether nothing is left to be done in `found`, which is the Channel's: it says what `wanted` says and nothing else, and
+/// has its labels.
+pub fn same(found: &ConfigMap, wanted: &ConfigMap) -> bool {
+    let labels = found.metadata.labels.as_ref();
+    let labelled = |(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value);
+    found.data == wanted.data
+        && found.binary_data.as_ref().is_none_or(BTreeMap::is_empty)
+        && wanted.metadata.labels.iter().flatten().all(labelled)
+}
+
+/// What is to be done with the Channel's own ConfigMap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: it is as it should be.
+    None,
+    /// Its data and labels are written.
+    Write,
+    /// It is removed and made again: somebody forbade its data to be changed, or put binary data beside it.
+    Replace,
+}
+
+/// What is to be done with `found`, which is the Channel's.
+pub fn step(found: &ConfigMap, wanted: &ConfigMap) -> Step {
+    let binary = found.binary_data.as_ref().is_some_and(|data| !data.is_empty());
+    match same(found, wanted) {
+        true => Step::None,
+        false if binary || found.immutable == Some(true) => Step::Replace,
+        false => Step::Write,
+    }
+}
+
+/// What a ConfigMap says, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    /// Of one that is wanted.
+    pub fn of(wanted: &ConfigMap) -> Self {
+        let text =
+            wanted.data.as_ref().and_then(|data| data.get(FILE)).map(String::as_str).unwrap_or_default();
+        let whole = Sha256::digest(text.as_bytes());
+        let mut short = [0; 16];
+        short.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
+        Self(short)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! ConfigMap `<channel>-sealing`, which tells the workload how to seal. It is written last: a pod that mounts it starts
+//! when its keys are there and it may use them.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, Preconditions},
+};
+use subrosa_crds::{CHANNEL_LABEL, Reason};
+use subrosa_plan::{
+    channel::ownership,
+    sealing::{self, Fingerprint, Settings, Step},
+    world::{fault::Fault, objects as labels},
+};
+
+use super::Work;
+use crate::{
+    execute::{
+        live,
+        objects::{self, Found},
+    },
+    observe::watch::ObjectKey,
+};
+
+/// What may be done where the operator lacks the right: it came with a later release than others.
+const FORBIDDEN: &str =
+    "next: upgrade the chart subrosa, or apply deploy/rbac.yaml and deploy/admission.yaml of this release";
+
+impl Work<'_> {
+    /// Makes the ConfigMap as planned. `first` says that the Channel was never noted before; `keys`, what became of its
+    /// keys: where they are not as they should be, nobody is told of them.
+    ///
+    /// # Errors
+    /// When it is someone else's, when the API server refuses, or what keeps it from being written.
+    pub(super) async fn settings(&mut self, first: bool, keys: Result<(), Fault>) -> Result<(), Fault> {
+        let plan = self.plan;
+        let done = match &plan.settings {
+            Settings::Kept => Ok(()),
+            Settings::Unknown(fault) => Err(fault.clone()),
+            Settings::None => self.remove_settings().await,
+            Settings::Wanted(wanted) => match keys {
+                Ok(()) => self.write_settings(wanted, first).await,
+                Err(fault) => Err(fault),
+            },
+        };
+        done.map_err(|fault| match fault.reason {
+            Reason::KubernetesForbidden => {
+                Fault::new(fault.reason, format!("{}; {FORBIDDEN}", fault.message))
+            }
+            _ => fault,
+        })
+    }
+
+    async fn write_settings(&mut self, wanted: &ConfigMap, first: bool) -> Result<(), Fault> {
+        let (key, known) = (self.settings_key(), &self.ctx.cluster.settings);
+        if known.settled(&key) == Some(Fingerprint::of(wanted)) {
+            return Ok(());
+        }
+        // For a Channel that was never noted there is none of ours, and none is where the watch told of its deletion. Whether
+        // someone else's has the name, the API server says when it is created.
+        let none = known.was_deleted(&key) || first && !known.has(&key);
+        let found = if none { None } else { self.own_settings().await? };
+        let api = self.config_maps();
+        let exists = match found {
+            None if first => false,
+            None => {
+                live::confirm(self.ctx, self.channel, self.name).await?;
+                false
+            }
+            Some(found) => match sealing::step(&found, wanted) {
+                Step::None => {
+                    self.settle_settings(&found, wanted);
+                    return Ok(());
+                }
+                Step::Write => true,
+                Step::Replace => {
+                    delete(&api, &found).await?;
+                    false
+                }
+            },
+        };
+        let uid = self.channel.metadata.uid.clone().unwrap_or_default();
+        let ours = |found: &ConfigMap| objects::owned_by(found, &uid);
+        let same = |found: &ConfigMap| sealing::same(found, wanted);
+        let written = objects::put(&api, wanted, exists, "/data", ours, same).await?;
+        self.settle_settings(&written, wanted);
+        Ok(())
+    }
+
+    /// Removes the ConfigMap of a Channel that seals nothing any more. The watch tells whether there is one.
+    async fn remove_settings(&mut self) -> Result<(), Fault> {
+        let key = self.settings_key();
+        if !self.ctx.cluster.settings.has(&key) {
+            return Ok(());
+        }
+        match self.own_settings().await {
+            Ok(Some(found)) => delete(&self.config_maps(), &found).await,
+            Ok(None) => Ok(()),
+            // Who wants the name may have it.
+            Err(fault) if objects::is_foreign(&fault) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The Channel's ConfigMap as it is now. One that has lost its owner is taken back.
+    ///
+    /// # Errors
+    /// When it is someone else's or the API server does not say.
+    async fn own_settings(&mut self) -> Result<Option<ConfigMap>, Fault> {
+        let (api, name) = (self.config_maps(), self.settings_key().name);
+        let uid = self.channel.metadata.uid.as_deref().unwrap_or_default();
+        let lost = match objects::find(&api, &name, |found| objects::owned_by(found, uid)).await? {
+            Found::None => return Ok(None),
+            Found::Ours(found) => return Ok(Some(*found)),
+            Found::Foreign(found) => found,
+        };
+        match labels::owner(self.channel) {
+            Some(owner) if ownership::is_lost_config_map(&lost, &self.name.name, Some(uid)) => {
+                let taken = objects::take_back(&api, &*lost, owner).await?;
+                let note = format!("ConfigMap {name} had lost its owner and is this Channel's again");
+                self.news.push((Reason::TakenBack, note));
+                Ok(Some(taken))
+            }
+            _ => Err(objects::foreign("ConfigMap", &self.name.namespace, &name)),
+        }
+    }
+
+    /// Remembers a ConfigMap in which nothing is left to be done, so that the watch wakes nobody for it.
+    fn settle_settings(&self, found: &ConfigMap, wanted: &ConfigMap) {
+        // The watch tells of no others.
+        if found.labels().get(CHANNEL_LABEL) == Some(&self.name.name) && sealing::same(found, wanted) {
+            let (key, version) = (self.settings_key(), found.metadata.resource_version.as_deref());
+            self.ctx.cluster.settings.read(key.clone(), &self.name.name, version);
+            self.ctx.cluster.settings.settle(&key, Fingerprint::of(wanted));
+        }
+    }
+
+    fn config_maps(&self) -> Api<ConfigMap> {
+        objects::namespaced(&self.ctx.client, &self.name.namespace)
+    }
+
+    fn settings_key(&self) -> ObjectKey {
+        let name = sealing::config_map_name(&self.name.name);
+        ObjectKey { namespace: self.name.namespace.clone(), name }
+    }
+}
+
+/// Removes a ConfigMap, as it was seen and not another of its name.
+async fn delete(api: &Api<ConfigMap>, found: &ConfigMap) -> Result<(), Fault> {
+    let name = found.name_any();
+    let same = Preconditions { uid: found.uid(), resource_version: found.resource_version() };
+    let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+    match api.delete(&name, &params).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(objects::fault(&format!("removing ConfigMap {name}"), &error)),
+    }
+}
