@@ -11,8 +11,9 @@ use subrosa_plan::certificate::trust_files::NOBODY;
 
 use crate::{
     enforce::assert_untouched,
+    files::files,
     foreign::Issuer,
-    world::{World, channel, files},
+    world::{World, channel},
 };
 
 const NS: &str = "cc-front";

@@ -15,6 +15,9 @@ mod traffic;
 #[path = "../topologies/evaluator.rs"]
 mod evaluator;
 #[allow(dead_code)]
+#[path = "../behaviour/files.rs"]
+mod files;
+#[allow(dead_code)]
 #[path = "../behaviour/policies.rs"]
 mod policies;
 #[allow(dead_code)]

@@ -10,9 +10,11 @@ use subrosa_e2e::wait;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::{
-    etcd, handshake,
+    etcd,
+    files::Files,
+    handshake,
     kubelet::{self, Asked, Node},
-    world::{Files, World, channel},
+    world::{World, channel},
 };
 
 /// `voice` asks for its certificates, `db` has its in a Secret; voice connects to db.
@@ -38,7 +40,7 @@ pub async fn town(world: &World) {
 pub async fn volume(world: &World, asked: &Asked) -> Files {
     let chain = asked.issued(world).await;
     let trust = world.secret("cc-front", "voice-trust").await.expect("the Secret with the trust files");
-    let mut files = crate::world::files(&trust);
+    let mut files = crate::files::files(&trust);
     files.0.extend([("tls.crt".to_owned(), chain), ("tls.key".to_owned(), asked.key.serialize_pem())]);
     files
 }
@@ -97,7 +99,7 @@ async fn no_secret_has_a_key(world: &World) {
     let ours: BTreeMap<_, _> =
         secrets.items.iter().map(|secret| (secret.name_any(), secret.type_.clone().unwrap())).collect();
     assert_eq!(ours, [("voice-trust".to_owned(), "Opaque".to_owned())].into());
-    let trust = crate::world::files(&secrets.items[0]);
+    let trust = crate::files::files(&secrets.items[0]);
     assert_eq!(trust.names(), ["ca.crt", "clients-ca.crt", "servers-ca.crt"]);
 }
 

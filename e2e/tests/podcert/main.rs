@@ -3,6 +3,9 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
+#[path = "../behaviour/files.rs"]
+#[allow(dead_code, reason = "shared with the tests of behaviour")]
+mod files;
 #[path = "../behaviour/generations.rs"]
 mod generations;
 #[path = "../behaviour/handshake.rs"]

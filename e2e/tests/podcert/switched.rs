@@ -79,7 +79,7 @@ async fn what_a_pod_mounts_stays_until_none_does() {
         world
             .until(&format!("{secret} trusts db no more"), || async {
                 let found = world.secret("cc-front", secret).await.ok_or("there is none")?;
-                let trusting = crate::world::files(&found).trusting(&authority).len();
+                let trusting = crate::files::files(&found).trusting(&authority).len();
                 if trusting == 0 { Ok(()) } else { Err(format!("{trusting} files")) }
             })
             .await;
@@ -102,7 +102,7 @@ async fn what_a_pod_mounts_stays_until_none_does() {
     world.whole("cc-front", "voice").await;
     node.ask(&world, &pod, kubelet::key()).await.issued(&world).await;
     let trust = world.secret("cc-front", "voice-trust").await.expect("it is mounted");
-    assert_eq!(crate::world::files(&trust).trusting(&authority), ["ca.crt", "servers-ca.crt"]);
+    assert_eq!(crate::files::files(&trust).trusting(&authority), ["ca.crt", "servers-ca.crt"]);
     delete_pod(&world, &pod.name_any()).await;
     gone(&world, "voice-trust").await;
 }
