@@ -131,6 +131,8 @@ struct Batch {
     bytes: Vec<u8>,
     /// How many bytes of it are in use.
     used: usize,
+    /// How many bytes of it were ever in use.
+    touched: usize,
     /// The number of its first chunk.
     number: u64,
     /// Whether its last chunk is the payload's last.
@@ -139,14 +141,16 @@ struct Batch {
 
 impl Batch {
     fn new() -> Self {
-        Self { bytes: vec![0; CHUNKS * SEALED_CHUNK], used: 0, number: 0, ends: false }
+        Self { bytes: vec![0; CHUNKS * SEALED_CHUNK], used: 0, touched: 0, number: 0, ends: false }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        // Plaintext was in there, of earlier uses beyond what is in use now.
-        self.bytes.zeroize();
+        // Plaintext was in there, of earlier uses beyond what is in use now. What never was in use is not even in memory: of
+        // a short file a page, and not a mebibyte.
+        let touched = self.bytes.get_mut(..self.touched).unwrap_or_default();
+        touched.zeroize();
     }
 }
 
@@ -170,6 +174,8 @@ impl<R: Read> Source<R> {
                 Direction::Seal => (slot.get_mut(..CHUNK).unwrap_or_default(), TAG),
                 Direction::Open => (slot, 0),
             };
+            // Before it is read: a reader that fails may have begun.
+            batch.touched = batch.touched.max(batch.used + SEALED_CHUNK);
             let ahead = self.ahead.take();
             let read = read_full(&mut ahead.as_slice().chain(&mut self.input), room)?;
             // A payload without a byte is one empty chunk.
