@@ -29,6 +29,7 @@ mod pending;
 mod policies;
 mod records;
 mod recreated;
+mod resealing;
 mod rotation;
 mod sealing;
 mod settings;

@@ -12,7 +12,7 @@ use serde_json::json;
 use subrosa_e2e::{installation::AUDIENCE, operator, tools};
 
 use crate::{
-    settings, watching,
+    resealing, settings, watching,
     world::{World, channel},
 };
 
@@ -61,7 +61,7 @@ impl Pod {
     }
 
     /// What a command prints that goes well.
-    fn well(&self, program: &Path, arguments: &[&str]) -> String {
+    pub fn well(&self, program: &Path, arguments: &[&str]) -> String {
         let output = self.run(program, arguments);
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
         String::from_utf8(output.stdout).unwrap()
@@ -101,7 +101,9 @@ async fn a_workload_seals_and_who_may_opens() {
     stock_age_and_the_command_read_each_other(&recorder);
     let writer = Pod::new(&world, "writer").await;
     who_may_only_seal_opens_nothing(&recorder, &writer);
-    watching::recordings_survive_kills(&writer, world.env.openbao().root_token()).await;
+    let (id, bao) = (world.id(NS, "recorder").await, world.env.openbao());
+    resealing::sealed_files_move(&recorder, &writer, &id, bao).await;
+    watching::recordings_survive_kills(&writer, bao.root_token()).await;
     watching::a_sidecar_without_a_key_removes_nothing(&recorder).await;
 }
 

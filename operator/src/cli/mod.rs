@@ -1,6 +1,6 @@
 //! The command `subrosa`: for people, and to start the operator.
 //!
-//! Nothing here changes a cluster. `vault-setup --apply` changes Vault and says each change; `seal` and `unseal` write files.
+//! Nothing here changes a cluster. `vault-setup --apply` changes Vault and says each change; `seal`, `unseal` and `reseal` write files.
 
 mod adopt;
 mod cluster;
@@ -73,6 +73,7 @@ enum Command {
     Discover(discover::Args),
     Seal(seal::SealArgs),
     Unseal(seal::UnsealArgs),
+    Reseal(seal::ResealArgs),
     Cohorts(cohorts::Args),
     VaultSetup(vault_setup::Args),
     Crds(crds::Args),
@@ -113,6 +114,7 @@ fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
         // As many files at once as are asked for.
         Command::Seal(args) => cores()?.block_on(seal::seal(args, screen)),
         Command::Unseal(args) => wait(seal::unseal(args, screen)),
+        Command::Reseal(args) => wait(seal::reseal(args, screen)),
         Command::Cohorts(args) => cohorts::run(args, screen),
         Command::VaultSetup(args) => wait(vault_setup::run(args, screen)),
         Command::Crds(args) => crds::run(args, screen),

@@ -2,7 +2,10 @@
 //!
 //! A file is sealed beside the original, which stays; one that cannot be sealed or opened is told, and the others go on.
 
+mod reseal;
 mod watch;
+
+pub use self::reseal::{ResealArgs, reseal};
 
 use std::{
     io::{self, BufReader, IsTerminal as _},
@@ -53,6 +56,9 @@ pub struct SealArgs {
     /// The files; - for standard input and output
     #[arg(required_unless_present = "watch", conflicts_with = "watch", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Replace what there is
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -78,6 +84,9 @@ pub struct UnsealArgs {
     /// The files; - for standard input and output
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Replace what there is
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -90,9 +99,6 @@ struct Common {
     /// An opaque id of what is sealed, instead of one made of the file's name
     #[arg(long, value_name = "ID")]
     item: Option<ItemId>,
-    /// Replace what there is
-    #[arg(long)]
-    force: bool,
     /// The token of the ServiceAccount that logs in
     #[arg(long, value_name = "FILE", default_value = settings::TOKEN_FILE, env = settings::TOKEN_VARIABLE)]
     token_file: PathBuf,
@@ -126,7 +132,7 @@ pub async fn seal(args: &SealArgs, screen: &mut Screen) -> Result<Exit> {
     let sealing = args.files.iter().map(|from| async move {
         let to = seal::sealed_name(from);
         let result = match common.item_of(from) {
-            Ok(item) => seal_one(keys, key, &item, from, &to, common.force, workers).await,
+            Ok(item) => seal_one(keys, key, &item, from, &to, args.force, workers).await,
             Err(error) => Err(error),
         };
         (from, to, result)
@@ -175,18 +181,18 @@ pub async fn unseal(args: &UnsealArgs, screen: &mut Screen) -> Result<Exit> {
     for from in &args.files {
         let to = seal::opened_name(from)
             .with_context(|| format!("{}: a sealed file is called <name>.age", from.display()))?;
-        let result = unseal_one(&keys, from, &to, common).await;
+        let result = unseal_one(&keys, from, &to, common, args.force).await;
         results.push(told(screen, from, &to, result)?);
     }
     summary(screen, "opened", &results, "")
 }
 
-async fn unseal_one(keys: &SealingKeys, from: &Path, to: &Path, common: &Common) -> Result<u64> {
-    not_there(to, common.force)?;
+async fn unseal_one(keys: &SealingKeys, from: &Path, to: &Path, common: &Common, force: bool) -> Result<u64> {
+    not_there(to, force)?;
     let opened = seal::read_file(from)?;
     opened.expect(&common.item_of(to)?)?;
     let key = opened.unlock(keys).await?;
-    Ok(seal::open_file(opened, &key, to, common.force, common.cores())?)
+    Ok(seal::open_file(opened, &key, to, force, common.cores())?)
 }
 
 impl Common {
@@ -195,10 +201,15 @@ impl Common {
         if streams > 0 && files.len() > 1 {
             bail!("- is standard input, and stands alone");
         }
+        self.refuse_item_of_several(files)?;
+        Ok(streams == 1)
+    }
+
+    fn refuse_item_of_several(&self, files: &[PathBuf]) -> Result<()> {
         if self.item.is_some() && files.len() > 1 {
             bail!("--item names one item: give one file");
         }
-        Ok(streams == 1)
+        Ok(())
     }
 
     fn item_of(&self, plain: &Path) -> Result<ItemId> {
@@ -232,7 +243,7 @@ fn refuse_terminal(terminal: bool) -> Result<()> {
 }
 
 /// Says what became of one file; whether it went well.
-fn told(screen: &mut Screen, from: &Path, to: &Path, result: Result<u64>) -> Result<bool> {
+fn told<T>(screen: &mut Screen, from: &Path, to: &Path, result: Result<T>) -> Result<bool> {
     match result {
         Ok(_) => {
             screen.print(&format!("{}\n", to.display()))?;

@@ -128,7 +128,8 @@ impl Doing {
     fn next_step(self) -> &'static str {
         match self {
             Self::Seal => {
-                "a workload seals with the keys of its own Channel, whose class is one of its dataClasses"
+                "there is no such key, or not for this workload: sealing makes none, and a workload seals with those of its \
+                 own Channel's dataClasses"
             }
             Self::Open => "a workload opens where its Channel has encryption.workloadMay: [Seal, Open]",
         }
