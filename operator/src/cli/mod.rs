@@ -13,6 +13,7 @@ mod explain;
 mod finding;
 mod manifest;
 mod output;
+mod progress;
 mod render;
 mod seal;
 mod status;

@@ -11,6 +11,7 @@ use std::{
     io::{self, BufReader, IsTerminal as _},
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
     thread,
 };
 
@@ -22,12 +23,12 @@ use subrosa_records::vault::sealing::SealingKeys;
 use subrosa_worker::{
     cohort,
     item::ItemId,
-    seal::{self, Opened},
+    seal::{self, Counted, Opened},
     session, settings,
 };
 use tokio::task::spawn_blocking;
 
-use super::{exit::Exit, output::Screen, words};
+use super::{exit::Exit, output::Screen, progress::Progress, words};
 
 const SEAL_EXAMPLES: &str = "\
 Examples:
@@ -123,16 +124,19 @@ pub async fn seal(args: &SealArgs, screen: &mut Screen) -> Result<Exit> {
         let item = common.item.clone().context("standard input has no name: give --item <ID>")?;
         refuse_terminal(io::stdout().is_terminal())?;
         let prepared = seal::prepare(&keys, &key, &item).await?;
-        seal::seal_stream(&prepared, io::stdin(), &mut io::stdout().lock(), common.cores())?;
+        let progress = Progress::of(0);
+        let input = Counted::new(io::stdin(), progress.counter());
+        seal::seal_stream(&prepared, input, &mut io::stdout().lock(), common.cores())?;
         return Ok(Exit::Done);
     }
     let jobs = args.jobs.unwrap_or(JOBS).get().min(args.files.len());
     let workers = NonZeroUsize::new(common.cores().get() / jobs.max(1)).unwrap_or(NonZeroUsize::MIN);
-    let (keys, key) = (&keys, &key);
+    let progress = Progress::of(length_of(&args.files));
+    let (keys, key, counter) = (&keys, &key, &progress.counter());
     let sealing = args.files.iter().map(|from| async move {
         let to = seal::sealed_name(from);
         let result = match common.item_of(from) {
-            Ok(item) => seal_one(keys, key, &item, from, &to, args.force, workers).await,
+            Ok(item) => seal_one(keys, key, &item, from, &to, args.force, (workers, counter)).await,
             Err(error) => Err(error),
         };
         (from, to, result)
@@ -140,8 +144,9 @@ pub async fn seal(args: &SealArgs, screen: &mut Screen) -> Result<Exit> {
     let mut sealing = stream::iter(sealing).buffered(jobs);
     let mut results = Vec::new();
     while let Some((from, to, result)) = sealing.next().await {
-        results.push(told(screen, from, &to, result)?);
+        results.push(progress.aside(|| told(screen, from, &to, result))?);
     }
+    drop(progress);
     summary(screen, "sealed", &results, &format!("with {key}"))
 }
 
@@ -152,12 +157,12 @@ async fn seal_one(
     from: &Path,
     to: &Path,
     force: bool,
-    workers: NonZeroUsize,
+    (workers, counter): (NonZeroUsize, &Arc<AtomicU64>),
 ) -> Result<u64> {
     not_there(to, force)?;
     let prepared = seal::prepare(keys, key, item).await?;
-    let (from, to) = (from.to_owned(), to.to_owned());
-    let sealed = spawn_blocking(move || seal::seal_file(&prepared, &from, &to, force, workers)).await;
+    let (from, to, done) = (from.to_owned(), to.to_owned(), Arc::clone(counter));
+    let sealed = spawn_blocking(move || seal::seal_file(&prepared, &from, &to, force, workers, done)).await;
     Ok(sealed.context("the sealing ended early")??)
 }
 
@@ -174,25 +179,35 @@ pub async fn unseal(args: &UnsealArgs, screen: &mut Screen) -> Result<Exit> {
         let opened = Opened::read(BufReader::new(io::stdin()))?;
         opened.expect(item)?;
         let key = opened.unlock(&keys).await?;
-        opened.open_stream(&key, &mut io::stdout().lock(), common.cores())?;
+        let progress = Progress::of(0);
+        opened.counted(progress.counter()).open_stream(&key, &mut io::stdout().lock(), common.cores())?;
         return Ok(Exit::Done);
     }
+    let progress = Progress::of(length_of(&args.files));
     let mut results = Vec::new();
     for from in &args.files {
         let to = seal::opened_name(from)
             .with_context(|| format!("{}: a sealed file is called <name>.age", from.display()))?;
-        let result = unseal_one(&keys, from, &to, common, args.force).await;
-        results.push(told(screen, from, &to, result)?);
+        let result = unseal_one(&keys, from, &to, args, &progress).await;
+        results.push(progress.aside(|| told(screen, from, &to, result))?);
     }
+    drop(progress);
     summary(screen, "opened", &results, "")
 }
 
-async fn unseal_one(keys: &SealingKeys, from: &Path, to: &Path, common: &Common, force: bool) -> Result<u64> {
-    not_there(to, force)?;
+async fn unseal_one(
+    keys: &SealingKeys,
+    from: &Path,
+    to: &Path,
+    args: &UnsealArgs,
+    progress: &Progress,
+) -> Result<u64> {
+    not_there(to, args.force)?;
     let opened = seal::read_file(from)?;
-    opened.expect(&common.item_of(to)?)?;
+    opened.expect(&args.common.item_of(to)?)?;
     let key = opened.unlock(keys).await?;
-    Ok(seal::open_file(opened, &key, to, force, common.cores())?)
+    let opened = opened.counted(progress.counter());
+    Ok(seal::open_file(opened, &key, to, args.force, args.common.cores())?)
 }
 
 impl Common {
@@ -225,6 +240,11 @@ impl Common {
         let all = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         self.cores.unwrap_or_else(all)
     }
+}
+
+/// How much there is to do; a file that cannot be looked at is told when it is its turn.
+fn length_of(files: &[PathBuf]) -> u64 {
+    files.iter().filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
 /// Before Vault is asked for a key that nobody would use.

@@ -15,6 +15,7 @@ use std::{
     num::NonZeroUsize,
     os::unix::fs::MetadataExt as _,
     path::Path,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use jiff::civil::Date;
@@ -27,7 +28,7 @@ use crate::{
         header::Header,
         pipeline::{self, Direction},
     },
-    seal::{self, Doing, Opened, SealError},
+    seal::{self, Counted, Doing, Opened, SealError},
     stanza::SealedKey,
     target::Target,
 };
@@ -73,7 +74,7 @@ pub enum Moved {
 }
 
 /// Moves `opened`, which is file `path`, to `key`, bound to the same item. The file is replaced when the new one is whole and
-/// on the disk; every chunk of the payload was opened before.
+/// on the disk; every chunk of the payload was opened before. What is read of it is counted in `done`.
 ///
 /// # Errors
 /// When this identity may not open it or may not seal with `key`, it is damaged, or the disk is full. The file is as it was.
@@ -83,6 +84,7 @@ pub async fn reseal(
     path: &Path,
     key: &DataKeyName,
     workers: NonZeroUsize,
+    done: Arc<AtomicU64>,
 ) -> Result<Moved, SealError> {
     let bytes = opened.file_key(keys).await?;
     let file_key = seal::file_key(bytes.expose_secret())?;
@@ -105,7 +107,13 @@ pub async fn reseal(
         let mut target = Target::begin(&path, true).map_err(at)?;
         target.write_all(&head).map_err(at)?;
         let mut copy = Copying { input, target, failed: None };
-        let opened = pipeline::run(Direction::Open, &payload_key, &mut copy, &mut io::sink(), workers);
+        let opened = pipeline::run(
+            Direction::Open,
+            &payload_key,
+            Counted::new(&mut copy, done),
+            &mut io::sink(),
+            workers,
+        );
         if let Some(source) = copy.failed {
             return Err(at(source));
         }

@@ -10,6 +10,10 @@ use std::{
     io::{self, BufRead, BufReader, Read, Seek as _, Write},
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use age_core::format::FileKey;
@@ -195,7 +199,29 @@ pub fn seal_stream(
     Ok(pipeline::run(Direction::Seal, &prepared.key, input, output, workers)?)
 }
 
-/// Seals file `from` as file `to`, which gets the rights of `from`.
+/// Counts what is read, for who wants to know how far it is.
+#[derive(Debug)]
+pub struct Counted<R> {
+    input: R,
+    done: Arc<AtomicU64>,
+}
+
+impl<R> Counted<R> {
+    /// Counts the bytes of `input` in `done`.
+    pub fn new(input: R, done: Arc<AtomicU64>) -> Self {
+        Self { input, done }
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(room)?;
+        self.done.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Seals file `from` as file `to`, which gets the rights of `from`. What is read is counted in `done`.
 ///
 /// # Errors
 /// When a file cannot be read or written, or `to` is there and `replace` is not set.
@@ -205,6 +231,7 @@ pub fn seal_file(
     to: &Path,
     replace: bool,
     workers: NonZeroUsize,
+    done: Arc<AtomicU64>,
 ) -> Result<u64, SealError> {
     let at = |path: &Path| {
         let path = path.to_owned();
@@ -213,7 +240,7 @@ pub fn seal_file(
     let input = File::open(from).map_err(at(from))?;
     let permissions = input.metadata().map_err(at(from))?.permissions();
     let mut target = Target::begin(to, replace).map_err(at(to))?;
-    let written = seal_stream(prepared, input, &mut target, workers)?;
+    let written = seal_stream(prepared, Counted::new(input, done), &mut target, workers)?;
     target.set_permissions(permissions).and_then(|()| target.finish()).map_err(at(to))?;
     Ok(written)
 }
@@ -286,6 +313,14 @@ impl<R: BufRead + Send> Opened<R> {
     pub(crate) fn into_input(self) -> R {
         self.input
     }
+}
+
+impl<R: Read + Send> Opened<R> {
+    /// The same, counting in `done` what is read of the payload.
+    pub fn counted(self, done: Arc<AtomicU64>) -> Opened<Counted<R>> {
+        let Self { input, header, sealed, nonce } = self;
+        Opened { input: Counted::new(input, done), header, sealed, nonce }
+    }
 
     /// Opens the payload into `output` and says how many bytes that were. On an error, what was written before is the
     /// beginning of what was sealed, and not all of it.
@@ -343,8 +378,8 @@ pub fn read_file(from: &Path) -> Result<Opened<BufReader<File>>, SealError> {
 ///
 /// # Errors
 /// When it does not open whole: then there is no file of that name, or the one that was there.
-pub fn open_file(
-    opened: Opened<BufReader<File>>,
+pub fn open_file<R: Read + Send>(
+    opened: Opened<R>,
     key: &PayloadKey,
     to: &Path,
     replace: bool,
@@ -402,3 +437,6 @@ pub(crate) fn refused(error: VaultError, key: &DataKeyName, doing: Doing) -> Sea
         SealError::Vault(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, Permissions},
-    io::{self, Write},
+    io::{self, IoSlice, Write},
     path::{Path, PathBuf},
 };
 
@@ -57,6 +57,10 @@ impl Target {
 impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.file.as_file_mut().write_vectored(pieces)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -12,8 +12,8 @@ use subrosa_worker::{
     seal, session, settings,
 };
 
-use super::{Common, summary, told};
-use crate::cli::{exit::Exit, output::Screen};
+use super::{Common, length_of, summary, told};
+use crate::cli::{exit::Exit, output::Screen, progress::Progress};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,20 +52,28 @@ pub async fn reseal(args: &ResealArgs, screen: &mut Screen) -> Result<Exit> {
     common.refuse_item_of_several(&args.files)?;
     let sealing = settings::load(&common.config)?;
     let keys = session::connect(&sealing, &settings::identity(&common.token_file)).await?;
+    let progress = Progress::of(length_of(&args.files));
     let mut results = Vec::new();
     for file in &args.files {
-        let result = reseal_one(&sealing, &keys, file, args).await;
-        results.push(told(screen, file, file, result)?);
+        let result = reseal_one(&sealing, &keys, file, args, &progress).await;
+        results.push(progress.aside(|| told(screen, file, file, result))?);
     }
+    drop(progress);
     summary(screen, "resealed", &results, "")
 }
 
-async fn reseal_one(sealing: &Sealing, keys: &SealingKeys, file: &Path, args: &ResealArgs) -> Result<Moved> {
+async fn reseal_one(
+    sealing: &Sealing,
+    keys: &SealingKeys,
+    file: &Path,
+    args: &ResealArgs,
+    progress: &Progress,
+) -> Result<Moved> {
     let plain = seal::opened_name(file).with_context(|| "a sealed file is called <name>.age".to_owned())?;
     let opened = seal::read_regular(file)?;
     opened.expect(&args.common.item_of(&plain)?)?;
     let key = target(sealing, &opened.sealed().key, args, Timestamp::now())?;
-    Ok(reseal::reseal(keys, opened, file, &key, args.common.cores()).await?)
+    Ok(reseal::reseal(keys, opened, file, &key, args.common.cores(), progress.counter()).await?)
 }
 
 /// The key to which what is sealed with `old` moves.

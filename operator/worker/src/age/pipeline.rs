@@ -11,7 +11,7 @@
 //! written of a batch in which a chunk did not open, nor of any after it.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, IoSlice, Read, Write},
     num::NonZeroUsize,
     sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     thread,
@@ -264,15 +264,30 @@ fn write(direction: Direction, batch: &Batch, output: &mut impl Write) -> Result
             Ok(used.len() as u64)
         }
         Direction::Open => {
-            let mut written = 0;
-            for chunk in used.chunks(SEALED_CHUNK) {
-                let text = chunk.get(..chunk.len().saturating_sub(TAG)).unwrap_or_default();
-                output.write_all(text).map_err(PipelineError::Write)?;
-                written += text.len() as u64;
-            }
+            let text = |chunk: &'_ [u8]| chunk.len().saturating_sub(TAG);
+            let mut pieces: Vec<_> = used
+                .chunks(SEALED_CHUNK)
+                .map(|chunk| IoSlice::new(chunk.get(..text(chunk)).unwrap_or_default()))
+                .collect();
+            let written = pieces.iter().map(|piece| piece.len() as u64).sum();
+            write_all_vectored(output, &mut pieces).map_err(PipelineError::Write)?;
             Ok(written)
         }
     }
+}
+
+/// Writes all pieces, as many at once as the output takes.
+fn write_all_vectored(output: &mut impl Write, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut pieces, 0);
+    while !pieces.is_empty() {
+        match output.write_vectored(pieces) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut pieces, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
