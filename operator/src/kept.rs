@@ -154,9 +154,12 @@ mod tests {
             world.namespaces.insert(namespace.clone(), Default::default());
         });
         ctx.cluster.set_binding(&namespace, Binding::Missing);
+        let settings = key(&namespace, &format!("{name}-sealing"));
         ctx.cluster.secrets.told(secret.clone(), &name, Some("4"));
+        ctx.cluster.settings.told(settings.clone(), &name, Some("4"));
         let leave = async || {
             ctx.cluster.secrets.read(secret.clone(), &name, Some("5"));
+            ctx.cluster.settings.read(settings.clone(), &name, Some("5"));
             ctx.failures.pause(subject.clone());
             let status = ChannelStatus { observed_generation: Some(1), ..ChannelStatus::default() };
             ctx.reporter.status(made.as_ref(), None, &status).await.unwrap();

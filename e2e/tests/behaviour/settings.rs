@@ -2,9 +2,12 @@
 
 use std::fs;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::{
+    core::v1::ConfigMap,
+    rbac::v1::{ClusterRole, PolicyRule},
+};
 use kube::{
-    ResourceExt as _,
+    Api, ResourceExt as _,
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
@@ -12,7 +15,7 @@ use subrosa_crds::{
     condition,
     sealing::{FILE, Sealing},
 };
-use subrosa_e2e::wait;
+use subrosa_e2e::{Tap, wait};
 
 use crate::world::{World, channel};
 
@@ -116,4 +119,38 @@ async fn a_workload_is_told_how_to_seal() {
     becomes(&world, "removed", |found| found.is_none()).await;
     world.ready(NS, "recorder").await;
     assert!(of(&world, "chat").await.is_some());
+}
+
+/// As after an upgrade of the image alone: the roles are those of an earlier release.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_tell_it_everything_else_goes_on() {
+    let world = World::start_behind(&Tap::new()).await;
+    world.governed(NS).await;
+    let roles: Api<ClusterRole> = Api::all(world.admin.clone());
+    let whole = roles.get("subrosa-namespace").await.unwrap();
+    let mut earlier = whole.clone();
+    let on_maps =
+        |rule: &PolicyRule| rule.resources.iter().flatten().any(|resource| resource == "configmaps");
+    earlier.rules.as_mut().unwrap().retain(|rule| !on_maps(rule));
+    let before = earlier.rules.as_ref().map(Vec::len);
+    assert_eq!(before, whole.rules.as_ref().map(|rules| rules.len() - 1));
+    roles.replace("subrosa-namespace", &Default::default(), &earlier).await.unwrap();
+    world.service_account(NS, "recorder").await;
+    let seals = json!({"workload": {"serviceAccountName": "recorder"}, "dataClasses": ["call-recording"]});
+    world.apply(&channel(NS, "recorder", seals)).await;
+    let told = world.not_ready(NS, "recorder", "KubernetesForbidden").await;
+    for part in ["ConfigMap ", "recorder-sealing", "upgrade the chart", "deploy/rbac.yaml"] {
+        assert!(told.message.contains(part), "{part}: {told:?}");
+    }
+    let status = world.channel(NS, "recorder", |status| wait::is(status, condition::KEYS_READY)).await;
+    let serial = status.certificate.unwrap().serial;
+    world.delete_secret(NS, "recorder-mtls").await;
+    world
+        .channel(NS, "recorder", |status| status.certificate.as_ref().is_some_and(|one| one.serial != serial))
+        .await;
+    let now = roles.get("subrosa-namespace").await.unwrap();
+    let whole = ClusterRole { metadata: now.metadata, ..whole };
+    roles.replace("subrosa-namespace", &Default::default(), &whole).await.unwrap();
+    world.whole(NS, "recorder").await;
+    assert!(of(&world, "recorder").await.is_some());
 }

@@ -49,13 +49,13 @@ pub enum Found<K> {
 /// When the API server does not say.
 pub async fn find<K>(api: &Api<K>, name: &str, ours: impl Fn(&K) -> bool) -> Result<Found<K>, Fault>
 where
-    K: Resource + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     match api.get_opt(name).await {
         Ok(None) => Ok(Found::None),
         Ok(Some(object)) if ours(&object) => Ok(Found::Ours(Box::new(object))),
         Ok(Some(object)) => Ok(Found::Foreign(Box::new(object))),
-        Err(error) => Err(fault(&format!("reading {name}"), &error)),
+        Err(error) => Err(fault(&format!("reading {} {name}", K::kind(&())), &error)),
     }
 }
 
