@@ -98,7 +98,7 @@ classes:
     #[test]
     fn what_is_wrong_is_named_on_one_line() {
         for (from, to, named) in [
-            ("keep: 90d", "kept: 90d", "kept"),
+            ("keep: 90d", "kept: 90d", "`keep`"),
             ("abcdefghijklmnop", "short", "short"),
             ("Week", "Fortnight", "Fortnight"),
         ] {
