@@ -39,6 +39,23 @@ fn the_contact_center_renders() {
     insta::assert_snapshot!("contact_center_notes", said);
 }
 
+/// A pod that mounts another name waits for ever.
+#[test]
+fn the_contact_center_mounts_the_settings_that_are_written() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/contact-center");
+    let texts = std::fs::read_dir(examples).unwrap();
+    let text: String = texts.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let mounted = |text: &str| -> Vec<String> {
+        let names = text.split("configMap: {name: ").skip(1).filter_map(|rest| rest.split('}').next());
+        names.filter(|name| name.ends_with("-sealing")).map(str::to_owned).collect()
+    };
+    let printed = render("-f examples/contact-center --now 2026-11-22T12:00:00Z").1;
+    let written = |name: &str| printed.contains(&format!("\n  name: {name}\n"));
+    let mounted = mounted(&text);
+    assert_eq!(mounted.len(), printed.matches("-sealing\n").count(), "each is mounted: {mounted:?}");
+    assert!(mounted.len() > 4 && mounted.iter().all(|name| written(name)), "{mounted:?}");
+}
+
 #[test]
 fn the_first_channel_renders() {
     let (exit, printed, said) = render("-f examples/first-channel.yaml --now 2026-11-22T12:00:00Z");
