@@ -39,21 +39,37 @@ fn the_contact_center_renders() {
     insta::assert_snapshot!("contact_center_notes", said);
 }
 
+/// The names of ConfigMaps for sealing that are mounted in a text.
+fn mounted(text: &str) -> Vec<&str> {
+    let names = text.split("configMap: {name: ").skip(1).filter_map(|rest| rest.split('}').next());
+    names.filter(|name| name.ends_with("-sealing")).collect()
+}
+
 /// A pod that mounts another name waits for ever.
+fn mounts_what_is_written(manifests: &str, printed: &str) {
+    let mounted = mounted(manifests);
+    let written = |name: &&str| printed.contains(&format!("\n  name: {name}\n"));
+    assert_eq!(mounted.len(), printed.matches("-sealing\n").count(), "each is mounted: {mounted:?}");
+    assert!(!mounted.is_empty() && mounted.iter().all(written), "{mounted:?}");
+}
+
 #[test]
 fn the_contact_center_mounts_the_settings_that_are_written() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/contact-center");
     let texts = std::fs::read_dir(examples).unwrap();
     let text: String = texts.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
-    let mounted = |text: &str| -> Vec<String> {
-        let names = text.split("configMap: {name: ").skip(1).filter_map(|rest| rest.split('}').next());
-        names.filter(|name| name.ends_with("-sealing")).map(str::to_owned).collect()
-    };
-    let printed = render("-f examples/contact-center --now 2026-11-22T12:00:00Z").1;
-    let written = |name: &str| printed.contains(&format!("\n  name: {name}\n"));
-    let mounted = mounted(&text);
-    assert_eq!(mounted.len(), printed.matches("-sealing\n").count(), "each is mounted: {mounted:?}");
-    assert!(mounted.len() > 4 && mounted.iter().all(|name| written(name)), "{mounted:?}");
+    mounts_what_is_written(&text, &render("-f examples/contact-center --now 2026-11-22T12:00:00Z").1);
+}
+
+#[test]
+fn an_asterisk_that_records_mounts_the_settings_that_are_written() {
+    let domain = "-f examples/contact-center/10-trust-domain.yaml";
+    let office =
+        "-f examples/contact-center/00-namespaces.yaml -f examples/contact-center/10-retention-policy.yaml";
+    let line = format!("-f examples/asterisk-recordings.yaml {domain} {office} --now 2026-11-22T12:00:00Z");
+    let (exit, printed, said) = render(&line);
+    assert_eq!(exit, Exit::Done, "{said}");
+    mounts_what_is_written(include_str!("../../../../examples/asterisk-recordings.yaml"), &printed);
 }
 
 #[test]
