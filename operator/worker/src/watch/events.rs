@@ -48,7 +48,9 @@ mod linux {
             if self.directories.values().any(|known| known == directory) {
                 return;
             }
-            let what = WatchFlags::OPEN
+            let what = WatchFlags::CREATE
+                | WatchFlags::OPEN
+                | WatchFlags::MODIFY
                 | WatchFlags::CLOSE_WRITE
                 | WatchFlags::CLOSE_NOWRITE
                 | WatchFlags::MOVED_TO
@@ -80,7 +82,9 @@ mod linux {
                     continue;
                 }
                 let what = [
+                    (ReadFlags::CREATE, Told::Created),
                     (ReadFlags::OPEN, Told::Opened),
+                    (ReadFlags::MODIFY, Told::Written),
                     (ReadFlags::CLOSE_WRITE, Told::Closed),
                     (ReadFlags::CLOSE_NOWRITE, Told::ClosedUnwritten),
                     (ReadFlags::MOVED_TO, Told::Named),
@@ -130,14 +134,17 @@ mod tests {
         events.watch(directory.path());
         let mut file = fs::File::create(at("a")).unwrap();
         file.write_all(b"a").unwrap();
-        assert_eq!(events.news().told, [(at("a"), Told::Opened)]);
+        let begun = [Told::Created, Told::Opened, Told::Written].map(|told| (at("a"), told));
+        assert_eq!(events.news().told, begun);
         drop(file);
         fs::write(at("b"), "b").unwrap();
         fs::rename(at("b"), at("c")).unwrap();
         drop(fs::read(at("c")).unwrap());
         let expected = [
             (at("a"), Told::Closed),
+            (at("b"), Told::Created),
             (at("b"), Told::Opened),
+            (at("b"), Told::Written),
             (at("b"), Told::Closed),
             (at("c"), Told::Named),
             (at("c"), Told::Opened),

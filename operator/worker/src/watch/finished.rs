@@ -19,8 +19,12 @@ pub enum Rule {
 /// What the kernel told of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
+    /// It was made, or another name for it.
+    Created,
     /// Somebody opened it.
     Opened,
+    /// Somebody wrote.
+    Written,
     /// Somebody who could write closed it.
     Closed,
     /// Somebody who could only read closed it.
@@ -29,16 +33,31 @@ pub enum Told {
     Named,
 }
 
+/// For how long a file that does not change is left alone because nobody was seen to close it. A call on hold ends before;
+/// where the kernel lost what it had to tell, the file is sealed then.
+const LONGEST_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Who holds it open to write, as far as we were told. Opens and closes cannot be counted: the kernel joins two of a kind
+/// that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    /// Nobody that we know of.
+    None,
+    /// Who made it, perhaps.
+    Presumed,
+    /// Somebody who wrote.
+    Known,
+}
+
 /// A file, as it was seen so far.
 #[derive(Clone, Debug)]
 pub struct Seen {
     identity: Identity,
     /// Since when it is like this.
     since: Instant,
-    /// How often it is open, as far as we were told.
-    open: u32,
-    /// Whether it changed while it was open.
-    written: bool,
+    /// Whether it was made, and nobody opened it since.
+    created: bool,
+    writer: Writer,
     /// Whether its writer closed it after the last change.
     closed: bool,
 }
@@ -46,7 +65,7 @@ pub struct Seen {
 impl Seen {
     /// For the first time.
     pub fn new(identity: Identity, now: Instant) -> Self {
-        Self { identity, since: now, open: 0, written: false, closed: false }
+        Self { identity, since: now, created: false, writer: Writer::None, closed: false }
     }
 
     /// As it was last seen.
@@ -57,24 +76,28 @@ impl Seen {
     /// Takes what the kernel told since the last look.
     pub fn told(&mut self, what: Told) {
         match what {
-            Told::Opened => self.open += 1,
-            Told::Closed => {
-                self.open = self.open.saturating_sub(1);
-                self.written = false;
+            Told::Created => self.created = true,
+            // A second name for a file is made without opening it.
+            Told::Opened if self.created => {
+                self.created = false;
+                self.writer = Writer::Presumed;
+            }
+            Told::Opened => {}
+            Told::Written => {
+                self.writer = Writer::Known;
+                self.closed = false;
+            }
+            Told::Closed | Told::Named => {
+                self.writer = Writer::None;
                 self.closed = true;
             }
-            Told::ClosedUnwritten => self.open = self.open.saturating_sub(1),
-            Told::Named => {
-                self.closed = true;
-                self.written = false;
-            }
+            Told::ClosedUnwritten if self.writer == Writer::Presumed => self.writer = Writer::None,
+            Told::ClosedUnwritten => {}
         }
     }
 
     /// The kernel lost what it had to tell.
     pub fn lost(&mut self) {
-        self.open = 0;
-        self.written = false;
         self.closed = false;
     }
 
@@ -85,15 +108,13 @@ impl Seen {
         }
         self.identity = identity;
         self.since = now;
-        // A reader or backup that holds it open does not change it.
-        self.written |= self.open > 0;
         self.closed &= just_told;
     }
 
     /// Whether it is finished.
     pub fn is_finished(&self, rule: Rule, now: Instant) -> bool {
         let quiet = |time: Duration| now.saturating_duration_since(self.since) >= time;
-        if self.written && self.open > 0 {
+        if self.writer != Writer::None && !quiet(LONGEST_HOLD) {
             return false;
         }
         match rule {
@@ -112,7 +133,7 @@ mod tests {
     const CLOSED: Rule = Rule::Closed(Duration::from_secs(60));
 
     fn of(size: u64) -> Identity {
-        Identity { inode: 1, size, modified: (0, 0) }
+        Identity { inode: 1, size, modified: (0, 0), changed: (0, 0) }
     }
 
     struct Clock(Instant);
@@ -134,11 +155,15 @@ mod tests {
         assert!(seen.is_finished(QUIET, clock.after(119)));
     }
 
+    fn told(seen: &mut Seen, all: &[Told]) {
+        all.iter().for_each(|one| seen.told(*one));
+    }
+
     #[test]
     fn a_recording_on_hold_is_quiet_and_not_finished() {
         let clock = Clock(Instant::now());
         let mut seen = Seen::new(of(1), clock.after(0));
-        seen.told(Told::Opened);
+        told(&mut seen, &[Told::Opened, Told::Written]);
         seen.look(of(2), false, clock.after(1));
         for rule in [QUIET, CLOSED, Rule::Named] {
             assert!(!seen.is_finished(rule, clock.after(5000)), "{rule:?}");
@@ -149,6 +174,30 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_that_was_begun_and_is_silent_since_is_not_finished() {
+        let clock = Clock(Instant::now());
+        let begun: [&[Told]; 2] = [&[Told::Created, Told::Opened], &[Told::Created, Told::Opened, Told::Written]];
+        for all in begun {
+            let mut seen = Seen::new(of(44), clock.after(0));
+            told(&mut seen, all);
+            assert!(!seen.is_finished(QUIET, clock.after(5000)), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn a_reader_beside_the_writer_changes_nothing() {
+        let clock = Clock(Instant::now());
+        let mut seen = Seen::new(of(0), clock.after(0));
+        // Two opens that follow each other are one.
+        told(&mut seen, &[Told::Created, Told::Opened, Told::ClosedUnwritten, Told::Written]);
+        seen.look(of(4000), false, clock.after(1));
+        seen.told(Told::ClosedUnwritten);
+        assert!(!seen.is_finished(QUIET, clock.after(5000)));
+        seen.told(Told::Closed);
+        assert!(seen.is_finished(CLOSED, clock.after(5000)));
+    }
+
+    #[test]
     fn who_only_reads_holds_up_nothing() {
         let clock = Clock(Instant::now());
         let mut seen = Seen::new(of(1), clock.after(0));
@@ -156,14 +205,19 @@ mod tests {
         assert!(seen.is_finished(QUIET, clock.after(60)));
         seen.told(Told::ClosedUnwritten);
         assert!(!seen.is_finished(CLOSED, clock.after(59)), "nobody wrote and closed it");
+        // Another name for a file is no writer, whoever reads it then.
+        let mut linked = Seen::new(of(1), clock.after(0));
+        linked.told(Told::Created);
+        assert!(linked.is_finished(QUIET, clock.after(60)));
+        told(&mut linked, &[Told::Opened, Told::ClosedUnwritten]);
+        assert!(linked.is_finished(QUIET, clock.after(60)));
     }
 
     #[test]
     fn a_file_that_is_written_again_is_no_longer_closed() {
         let clock = Clock(Instant::now());
         let mut seen = Seen::new(of(1), clock.after(0));
-        seen.told(Told::Opened);
-        seen.told(Told::Closed);
+        told(&mut seen, &[Told::Opened, Told::Written, Told::Closed]);
         seen.look(of(2), true, clock.after(1));
         assert!(seen.is_finished(CLOSED, clock.after(1)));
         // By somebody on another machine, whom the kernel does not see.
@@ -172,12 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn where_the_kernel_lost_count_only_quiet_counts() {
+    fn where_the_kernel_lost_a_close_the_file_is_sealed_a_day_later() {
         let clock = Clock(Instant::now());
         let mut seen = Seen::new(of(1), clock.after(0));
-        seen.told(Told::Opened);
+        told(&mut seen, &[Told::Opened, Told::Written]);
         seen.look(of(2), false, clock.after(1));
         seen.lost();
-        assert!(!seen.is_finished(CLOSED, clock.after(60)) && seen.is_finished(CLOSED, clock.after(61)));
+        assert!(!seen.is_finished(QUIET, clock.after(24 * 3600)));
+        assert!(seen.is_finished(QUIET, clock.after(24 * 3600 + 1)));
     }
 }

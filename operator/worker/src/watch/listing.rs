@@ -19,8 +19,10 @@ pub struct Identity {
     pub inode: u64,
     /// Its length in bytes.
     pub size: u64,
-    /// When it was last written: seconds and nanoseconds.
+    /// When it was last written: seconds and nanoseconds. Whoever writes can set it back.
     pub modified: (i64, i64),
+    /// When anything of it last changed, as the kernel keeps it.
+    pub changed: (i64, i64),
 }
 
 impl Identity {
@@ -30,6 +32,7 @@ impl Identity {
             inode: metadata.ino(),
             size: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 }

@@ -48,7 +48,8 @@ impl Id {
         let mut hash = Sha256::new();
         hash.update("subrosa plaintext\0");
         hash.update(name.as_encoded_bytes());
-        let Identity { inode, size, modified: (seconds, nanoseconds) } = identity;
+        // Not of `changed`: a backup that reads, or a link, must not make it another recording.
+        let Identity { inode, size, modified: (seconds, nanoseconds), changed: _ } = identity;
         hash.update(format!("\0{inode} {size} {seconds} {nanoseconds}"));
         let mut text = BASE32_NOPAD.encode(&hash.finalize()).to_ascii_lowercase();
         text.truncate(ID);
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_name_says_which_plaintext_it_is_of() {
-        let identity = Identity { inode: 7, size: 9, modified: (1, 2) };
+        let identity = Identity { inode: 7, size: 9, modified: (1, 2), changed: (3, 4) };
         let id = Id::of(OsStr::new("a.wav"), &identity);
         let leftover = Leftover::new(Path::new("/r"), id.clone(), "a.2.wav");
         let file = file_name(&leftover.path);
