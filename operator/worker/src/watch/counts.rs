@@ -24,6 +24,8 @@ struct State {
     looked: bool,
     oldest: Option<SystemTime>,
     trouble: Option<String>,
+    /// Why the directory cannot be looked at.
+    unreadable: Option<String>,
 }
 
 /// The same at one moment.
@@ -50,7 +52,7 @@ pub struct Snapshot {
 impl Counts {
     /// As they are at `now`.
     pub fn snapshot(&self, now: SystemTime) -> Snapshot {
-        let State { looked, oldest, trouble } = self.state().clone();
+        let State { looked, oldest, trouble, unreadable } = self.state().clone();
         let age = oldest.and_then(|oldest| now.duration_since(oldest).ok());
         Snapshot {
             sealed: self.sealed.load(Ordering::Relaxed),
@@ -59,7 +61,7 @@ impl Counts {
             waiting: self.waiting.load(Ordering::Relaxed),
             under_way: self.under_way.load(Ordering::Relaxed),
             oldest: age.map_or(0, |age| age.as_secs()),
-            trouble,
+            trouble: unreadable.or(trouble),
             looked,
         }
     }
@@ -70,6 +72,12 @@ impl Counts {
         let mut state = self.state();
         state.looked = true;
         state.oldest = oldest;
+        state.unreadable = None;
+    }
+
+    /// The directory could not be looked at.
+    pub(super) fn unreadable(&self, problem: String) {
+        self.state().unreadable = Some(problem);
     }
 
     pub(super) fn waiting(&self, count: usize) {

@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn a_recording_that_was_begun_and_is_silent_since_is_not_finished() {
         let clock = Clock(Instant::now());
-        let begun: [&[Told]; 2] = [&[Told::Created, Told::Opened], &[Told::Created, Told::Opened, Told::Written]];
+        let begun: [&[Told]; 2] =
+            [&[Told::Created, Told::Opened], &[Told::Created, Told::Opened, Told::Written]];
         for all in begun {
             let mut seen = Seen::new(of(44), clock.after(0));
             told(&mut seen, all);

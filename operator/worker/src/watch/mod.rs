@@ -28,7 +28,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
@@ -47,7 +47,7 @@ use self::{
     finished::{Seen, Told},
     listing::{Found, Listing},
     pending::{Id, Leftover},
-    recording::{Done, How},
+    recording::{Done, How, Names},
 };
 
 /// Held by the process that seals in a directory.
@@ -126,7 +126,7 @@ pub async fn run<K: Keys>(
         }
         match watcher.look().await {
             Ok((news, listing)) => watcher.take(news, listing),
-            Err(error) => tracing::warn!("{}: {error}", watcher.watch.scope.root.display()),
+            Err(error) => watcher.unreadable(error),
         }
     }
     watcher.end().await;
@@ -149,6 +149,7 @@ fn lock(scope: &Scope) -> Result<File, WatchError> {
 /// A file, and what is done about it.
 struct Tracked {
     found: Found,
+    first_seen: SystemTime,
     seen: Seen,
     under_way: bool,
     /// Set after a failure.
@@ -157,7 +158,13 @@ struct Tracked {
 
 impl Tracked {
     fn new(found: &Found, now: Instant) -> Self {
-        Self { found: found.clone(), seen: Seen::new(found.identity, now), under_way: false, retry: None }
+        Self {
+            found: found.clone(),
+            first_seen: SystemTime::now(),
+            seen: Seen::new(found.identity, now),
+            under_way: false,
+            retry: None,
+        }
     }
 
     fn is_ready(&self, rule: Rule, now: Instant) -> bool {
@@ -171,6 +178,19 @@ struct Retry {
     at: Instant,
     pauses: ExponentialBackoff,
     told: String,
+}
+
+impl Retry {
+    fn new(now: Instant, longest: Duration) -> Self {
+        Self { at: now, pauses: pauses(longest), told: String::new() }
+    }
+
+    /// Waits longer. Several under way that fail of one cause are one failure.
+    fn wait(&mut self, now: Instant, longest: Duration) {
+        if now >= self.at {
+            self.at = now + self.pauses.next().unwrap_or(longest);
+        }
+    }
 }
 
 /// How long is waited after one failure more: capped, with jitter.
@@ -199,6 +219,7 @@ struct Watcher<K> {
     /// What is finished, as of the last look.
     queue: VecDeque<PathBuf>,
     stop: Arc<AtomicBool>,
+    names: Names,
     /// Set after a failure that is not of one file.
     paused: Option<Retry>,
     next_look: Instant,
@@ -217,6 +238,7 @@ impl<K: Keys> Watcher<K> {
             leftovers: HashMap::new(),
             jobs: JoinSet::new(),
             stop: Arc::default(),
+            names: Names::default(),
             paused: None,
             next_look: Instant::now(),
             told: HashMap::new(),
@@ -275,8 +297,17 @@ impl<K: Keys> Watcher<K> {
         troubles.extend(self.take_leftovers(listing.leftovers));
         self.tell(troubles);
         self.queue_finished(now);
-        let oldest = self.tracked.values().map(|tracked| tracked.found.modified).min();
+        // A recorder may set the time of a file, also to one that is to come.
+        let age = |tracked: &Tracked| tracked.found.modified.min(tracked.first_seen);
+        let oldest = self.tracked.values().map(age).min();
         self.counts.looked(self.tracked.len(), oldest);
+    }
+
+    /// The directory itself cannot be looked at.
+    fn unreadable(&mut self, error: io::Error) {
+        let root = self.watch.scope.root.clone();
+        self.counts.unreadable(format!("{}: {error}", root.display()));
+        self.tell(vec![(root, error)]);
     }
 
     /// Each is told once, until it is another problem.
@@ -329,7 +360,9 @@ impl<K: Keys> Watcher<K> {
         if self.paused.as_ref().is_some_and(|paused| now < paused.at) {
             return;
         }
-        while self.jobs.len() < self.watch.jobs.get() {
+        // After a failure one at a time tries: what has no room together may have it one after the other.
+        let most = if self.paused.is_some() { 1 } else { self.watch.jobs.get() };
+        while self.jobs.len() < most {
             let Some(path) = self.queue.pop_front() else { break };
             let Some(tracked) = self.tracked.get_mut(&path) else { continue };
             if !tracked.is_ready(self.watch.rule, now) {
@@ -341,7 +374,8 @@ impl<K: Keys> Watcher<K> {
                 true => None,
                 false => self.leftovers.remove(&Id::of_found(&found)),
             };
-            let how = How { workers: self.watch.workers, stop: Arc::clone(&self.stop) };
+            let how =
+                How { workers: self.watch.workers, stop: Arc::clone(&self.stop), names: self.names.clone() };
             let keys = Arc::clone(&self.keys);
             self.jobs.spawn(async move {
                 let result = recording::seal(keys.as_ref(), found, leftover, how).await;
@@ -388,12 +422,17 @@ impl<K: Keys> Watcher<K> {
         self.counts.failed(general.then(|| problem.clone()));
         let Some(tracked) = self.tracked.get_mut(&path) else { return };
         tracked.under_way = false;
+        if trouble.is_space() {
+            // The next one may be smaller.
+            let mut retry = tracked.retry.take().unwrap_or_else(|| Retry::new(now, LONGEST_FOR_ONE));
+            retry.wait(now, LONGEST_FOR_ONE);
+            tracked.retry = Some(retry);
+        }
         let (slot, longest) = match general {
             true => (&mut self.paused, LONGEST_FOR_ALL),
             false => (&mut tracked.retry, LONGEST_FOR_ONE),
         };
-        let mut retry =
-            slot.take().unwrap_or_else(|| Retry { at: now, pauses: pauses(longest), told: String::new() });
+        let mut retry = slot.take().unwrap_or_else(|| Retry::new(now, longest));
         if retry.told != problem {
             match general {
                 true => tracing::warn!("nothing is sealed or removed until this ends: {problem}"),
@@ -401,10 +440,7 @@ impl<K: Keys> Watcher<K> {
             }
             retry.told = problem;
         }
-        // Several under way fail of one cause: that is one failure.
-        if now >= retry.at {
-            retry.at = now + retry.pauses.next().unwrap_or(longest);
-        }
+        retry.wait(now, longest);
         *slot = Some(retry);
     }
 

@@ -98,13 +98,25 @@ impl Leftover {
         read().unwrap_or(false)
     }
 
-    /// Gives it its name. The plaintext is gone, or was another.
+    /// Gives it its name and says which. The plaintext is gone, or was another: where another file has the name, it gets
+    /// the next free one, and opens with `--item`.
     ///
     /// # Errors
-    /// When there is such a file already, or the directory cannot be written.
-    pub fn name_it(&self) -> io::Result<()> {
-        rename_new(&self.path, &self.target())?;
-        sync_directory(&self.path)
+    /// When the directory cannot be written.
+    pub fn name_it(&self) -> io::Result<PathBuf> {
+        let mut number = 1;
+        loop {
+            let name = numbered(&self.name, number);
+            let target = seal::sealed_name(&self.path.with_file_name(name));
+            match rename_new(&self.path, &target) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                renamed => {
+                    renamed?;
+                    sync_directory(&self.path)?;
+                    return Ok(target);
+                }
+            }
+        }
     }
 }
 

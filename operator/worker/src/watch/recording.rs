@@ -1,13 +1,14 @@
 //! One recording: sealed, synced, its plaintext removed, named. In this order, so that there is never less than one whole copy.
 
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     num::NonZeroUsize,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::SystemTime,
@@ -72,8 +73,8 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Whether the next recording would have the same trouble: Vault, or a full disk.
-    pub fn is_general(&self) -> bool {
+    /// Whether the disk has no room for it.
+    pub fn is_space(&self) -> bool {
         let full = |error: &io::Error| {
             matches!(
                 error.kind(),
@@ -81,15 +82,20 @@ impl Trouble {
             )
         };
         match self {
+            Self::Seal(SealError::File { source, .. } | SealError::Payload(PipelineError::Write(source))) => {
+                full(source)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the next recording would have the same trouble: Vault, or a full disk.
+    pub fn is_general(&self) -> bool {
+        match self {
             Self::Seal(error) => match error {
-                SealError::Vault(_)
-                | SealError::MayNot { .. }
-                | SealError::KeyGone { .. }
-                | SealError::KeySetAside { .. } => true,
-                SealError::File { source, .. } | SealError::Payload(PipelineError::Write(source)) => {
-                    full(source)
-                }
-                _ => false,
+                SealError::Vault(_) => true,
+                // A key that is missing or refused is that of one cohort: the next recording may be of another.
+                _ => self.is_space(),
             },
             Self::Settings(_) => true,
             Self::Cohort(_) | Self::Name { .. } | Self::Stopped => false,
@@ -120,6 +126,32 @@ pub struct How {
     pub workers: NonZeroUsize,
     /// Ends what is under way.
     pub stop: Arc<AtomicBool>,
+    /// The names that are being taken.
+    pub names: Names,
+}
+
+/// The sealed files that are being made by this process: two recordings never get one name.
+#[derive(Clone, Debug, Default)]
+pub struct Names(Arc<Mutex<HashSet<PathBuf>>>);
+
+/// A name that nobody else takes while this is kept.
+struct Taken {
+    names: Names,
+    path: PathBuf,
+}
+
+impl Names {
+    fn take(&self, path: PathBuf) -> Option<Taken> {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = path.symlink_metadata().is_err() && names.insert(path.clone());
+        free.then(|| Taken { names: self.clone(), path })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.names.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
+    }
 }
 
 /// Seals a finished recording. `leftover` is a sealed file of an earlier life that was made of it as it is now.
@@ -155,10 +187,11 @@ async fn seal_anew<K: Keys>(keys: &K, found: Found, name: &str, how: How) -> Res
     if same {
         return blocking(move || remove_sealed_before(&found)).await?;
     }
-    let Some((id, name)) = free_name(&found, name) else { return Ok(Done::Changed) };
+    let Some((taken, name)) = free_name(&found, name, &how.names) else { return Ok(Done::Changed) };
     let prepared = keys.prepare(&ItemId::of_name(&name), found.modified).await?;
     blocking(move || {
-        let leftover = Leftover::new(directory(&found.path), id, &name);
+        let _taken = taken;
+        let leftover = Leftover::new(directory(&found.path), Id::of_found(&found), &name);
         match write(&prepared, &found, &leftover, &how)? {
             true => finish(&found, &leftover),
             false => Ok(Done::Changed),
@@ -168,13 +201,11 @@ async fn seal_anew<K: Keys>(keys: &K, found: Found, name: &str, how: How) -> Res
 }
 
 /// The first name of which there is no sealed file. A recorder may use a name again, and an earlier recording stays.
-fn free_name(found: &Found, name: &str) -> Option<(Id, String)> {
-    let id = Id::of_found(found);
-    let free = (1..).map(|number| pending::numbered(name, number)).find(|name| {
-        let target = seal::sealed_name(&found.path.with_file_name(name));
-        target.symlink_metadata().is_err()
-    });
-    free.map(|name| (id, name))
+fn free_name(found: &Found, name: &str, names: &Names) -> Option<(Taken, String)> {
+    (1..).map(|number| pending::numbered(name, number)).find_map(|name| {
+        let taken = names.take(seal::sealed_name(&found.path.with_file_name(&name)))?;
+        Some((taken, name))
+    })
 }
 
 /// Whether the sealed file of its name holds what it holds, byte for byte. Where this identity may not open, it is another.
@@ -268,19 +299,16 @@ fn write(prepared: &Prepared, found: &Found, leftover: &Leftover, how: &How) -> 
 fn finish(found: &Found, leftover: &Leftover) -> Result<Done, Trouble> {
     let target = leftover.target();
     let at = |source| SealError::File { path: target.clone(), source };
-    if target.symlink_metadata().is_ok() {
-        if !is_same(found)? {
-            return Err(at(io::ErrorKind::AlreadyExists.into()).into());
-        }
+    if target.symlink_metadata().is_ok() && is_same(found)? {
         // Somebody took the name meanwhile. The plaintext is here: it is sealed again under another one.
         fs::remove_file(&leftover.path).map_err(at)?;
         return Ok(Done::Changed);
     }
     // Where it changed, the sealed file is of what it was before, which is perhaps nowhere else.
     let removed = remove(found)?;
-    leftover.name_it().map_err(at)?;
+    let to = leftover.name_it().map_err(at)?;
     match removed {
-        true => Ok(Done::Sealed { to: target, bytes: found.identity.size }),
+        true => Ok(Done::Sealed { to, bytes: found.identity.size }),
         false => Ok(Done::Changed),
     }
 }

@@ -31,7 +31,7 @@ impl Life {
     }
 
     fn now(&self) -> Snapshot {
-        self.counts.snapshot(std::time::SystemTime::now())
+        self.counts.snapshot(SystemTime::now())
     }
 
     async fn until(&self, what: &str, so: impl Fn(&Snapshot) -> bool) {
@@ -45,7 +45,7 @@ impl Life {
     async fn end(self) -> Snapshot {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
-        self.counts.snapshot(std::time::SystemTime::now())
+        self.counts.snapshot(SystemTime::now())
     }
 }
 
@@ -160,7 +160,7 @@ async fn the_age_of_the_oldest_plaintext_is_told() {
     let recorder = Recorder::new();
     recorder.write("a.wav.old", b"old");
     let file = File::options().write(true).open(recorder.at("a.wav.old")).unwrap();
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(500)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(500)).unwrap();
     let life = Life::begin(watch(&recorder, Rule::Named), FakeKeys::away(usize::MAX));
     life.until("a failure", |now| now.failed > 0).await;
     let oldest = life.now().oldest;

@@ -4,7 +4,7 @@ use super::*;
 use crate::watch::fake::{FakeKeys, Recorder, text};
 
 fn how() -> How {
-    How { workers: NonZeroUsize::MIN, stop: Arc::default() }
+    How { workers: NonZeroUsize::MIN, stop: Arc::default(), names: Names::default() }
 }
 
 async fn sealed(recorder: &Recorder, keys: &FakeKeys, name: &str) -> Result<Done, Trouble> {
@@ -153,12 +153,57 @@ async fn a_name_that_no_sealed_file_can_have_is_told() {
 }
 
 #[test]
-fn a_full_disk_is_no_trouble_of_one_file() {
+fn a_full_disk_is_no_trouble_of_one_file_and_a_missing_key_is() {
     let full = |kind: io::ErrorKind| {
         Trouble::from(SealError::File { path: "a".into(), source: kind.into() }).is_general()
     };
     assert!(full(io::ErrorKind::StorageFull) && full(io::ErrorKind::QuotaExceeded));
     assert!(!full(io::ErrorKind::PermissionDenied));
+    let key = "abcdefghijklmnop.call-recording.2026w45".parse().unwrap();
+    assert!(
+        !Trouble::from(SealError::KeyGone { key }).is_general(),
+        "that of an old recording stops no new one"
+    );
+}
+
+#[test]
+fn two_recordings_that_are_sealed_at_once_get_two_names() {
+    let recorder = Recorder::new();
+    recorder.write("a.wav.age", b"of an earlier one");
+    let names = Names::default();
+    recorder.write("a.wav", b"one");
+    recorder.write("a.2.wav", b"two");
+    let (first, one) = free_name(&recorder.found("a.wav"), "a.wav", &names).unwrap();
+    let (_second, two) = free_name(&recorder.found("a.2.wav"), "a.2.wav", &names).unwrap();
+    assert_eq!((one.as_str(), two.as_str()), ("a.2.wav", "a.2.2.wav"));
+    drop(first);
+    assert!(free_name(&recorder.found("a.2.wav"), "a.2.wav", &names).unwrap().1 == "a.2.wav", "given up");
+}
+
+#[tokio::test]
+async fn a_sealed_file_whose_name_was_taken_gets_the_next_one() {
+    let recorder = Recorder::new();
+    recorder.write("a.wav", &text(100));
+    let leftover = recorder.leftover("a.wav");
+    let found = recorder.found("a.wav");
+    recorder.write("a.wav.age", b"of somebody else");
+    // The plaintext is another one by now: the sealed file is the only copy of what it was.
+    recorder.write("a.wav", &text(200));
+    assert_eq!(finish(&found, &leftover).unwrap(), Done::Changed);
+    assert_eq!(recorder.names(), ["a.2.wav.age", "a.wav", "a.wav.age"]);
+    assert_eq!(fs::read(recorder.at("a.wav.age")).unwrap(), b"of somebody else");
+}
+
+#[tokio::test]
+async fn a_change_whose_time_was_set_back_is_noticed() {
+    let recorder = Recorder::new();
+    recorder.write("a.wav", &text(100));
+    let found = recorder.found("a.wav");
+    let file = File::options().write(true).open(recorder.at("a.wav")).unwrap();
+    fs::write(recorder.at("a.wav"), text(101).split_off(1)).unwrap();
+    file.set_modified(found.modified).unwrap();
+    let result = seal(&FakeKeys::default(), found, None, how()).await.unwrap();
+    assert_eq!((result, recorder.names()), (Done::Changed, vec!["a.wav".to_owned()]));
 }
 
 /// In which order names come and go: a kill between any two of them is survived only in this one.
