@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use futures::{StreamExt as _, stream};
 use jiff::{Timestamp, civil::Date};
 use subrosa_crds::names::DataKeyName;
@@ -186,9 +186,10 @@ pub async fn unseal(args: &UnsealArgs, screen: &mut Screen) -> Result<Exit> {
     let progress = Progress::of(length_of(&args.files));
     let mut results = Vec::new();
     for from in &args.files {
-        let to = seal::opened_name(from)
-            .with_context(|| format!("{}: a sealed file is called <name>.age", from.display()))?;
-        let result = unseal_one(&keys, from, &to, args, &progress).await;
+        let (to, result) = match seal::opened_name(from) {
+            Some(to) => (to.clone(), unseal_one(&keys, from, &to, args, &progress).await),
+            None => (from.clone(), Err(anyhow!("a sealed file is called <name>.age: rename it"))),
+        };
         results.push(progress.aside(|| told(screen, from, &to, result))?);
     }
     drop(progress);

@@ -8,12 +8,25 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-/// A file that is written under a temporary name beside the one it will have. Dropped before [`finish`](Self::finish), it
-/// leaves nothing behind; a process that is killed leaves the temporary file, never a part under the name.
+/// How the name of a part begins.
+const PART: &str = ".subrosa-";
+/// How it ends.
+const PART_END: &str = ".part";
+
+/// A file that is written beside the one it will be. Dropped before [`finish`](Self::finish), it leaves nothing behind.
+///
+/// On Linux it has no name before that, so that a process that is killed leaves nothing either, and no plaintext in
+/// particular. Where the file system cannot do that it has a temporary name, which a killed process leaves.
 pub struct Target {
-    file: NamedTempFile,
+    part: Part,
     path: PathBuf,
     replace: bool,
+}
+
+enum Part {
+    #[cfg(target_os = "linux")]
+    Nameless(File),
+    Named(NamedTempFile),
 }
 
 impl Target {
@@ -25,9 +38,7 @@ impl Target {
         if !replace && path.symlink_metadata().is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let file =
-            tempfile::Builder::new().prefix(".subrosa-").suffix(".part").tempfile_in(directory(path))?;
-        Ok(Self { file, path: path.to_owned(), replace })
+        Ok(Self { part: Part::begin(directory(path))?, path: path.to_owned(), replace })
     }
 
     /// Gives the file the rights of another one.
@@ -35,7 +46,7 @@ impl Target {
     /// # Errors
     /// When they cannot be set.
     pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
-        self.file.as_file().set_permissions(permissions)
+        self.part.file().set_permissions(permissions)
     }
 
     /// Makes sure that every byte is on the disk, and gives the file its name.
@@ -43,28 +54,88 @@ impl Target {
     /// # Errors
     /// When the disk is full, or a file of that name has come meanwhile and `replace` is not set.
     pub fn finish(self) -> io::Result<()> {
-        self.file.as_file().sync_all()?;
-        let named = match self.replace {
-            true => self.file.persist(&self.path),
-            false => self.file.persist_noclobber(&self.path),
-        };
-        named.map_err(|error| error.error)?;
+        let Self { part, path, replace } = self;
+        part.file().sync_all()?;
+        match part {
+            #[cfg(target_os = "linux")]
+            Part::Nameless(file) if !replace => nameless::link(&file, &path)?,
+            #[cfg(target_os = "linux")]
+            Part::Nameless(file) => {
+                let named = named().make_in(directory(&path), |part| nameless::link(&file, part))?;
+                named.persist(&path).map_err(|error| error.error)?;
+            }
+            Part::Named(file) if replace => drop(file.persist(&path).map_err(|error| error.error)?),
+            Part::Named(file) => drop(file.persist_noclobber(&path).map_err(|error| error.error)?),
+        }
         // The name too: after a power cut it must not be the file's only trace that is missing.
-        File::open(directory(&self.path))?.sync_all()
+        File::open(directory(&path))?.sync_all()
+    }
+}
+
+fn named() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PART).suffix(PART_END);
+    builder
+}
+
+impl Part {
+    fn begin(directory: &Path) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = nameless::begin(directory) {
+            return Ok(Self::Nameless(file));
+        }
+        named().tempfile_in(directory).map(Self::Named)
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Nameless(file) => file,
+            Self::Named(file) => file.as_file(),
+        }
+    }
+}
+
+/// Files without a name, `O_TMPFILE` of open(2).
+#[cfg(target_os = "linux")]
+mod nameless {
+    use std::{
+        fs::File,
+        io,
+        os::fd::{AsFd as _, AsRawFd as _},
+        path::{Path, PathBuf},
+    };
+
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
+
+    /// One in `directory`; none where the file system has no such files, or nothing could give it a name later.
+    pub fn begin(directory: &Path) -> Option<File> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = File::from(openat(CWD, directory, flags, Mode::RUSR | Mode::WUSR).ok()?);
+        path(&file).symlink_metadata().is_ok().then_some(file)
+    }
+
+    /// Gives it a name that nothing else has.
+    pub fn link(file: &File, name: &Path) -> io::Result<()> {
+        Ok(linkat(CWD, path(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    fn path(file: &File) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
     }
 }
 
 impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.part.file().write(bytes)
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.file.as_file_mut().write_vectored(pieces)
+        self.part.file().write_vectored(pieces)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.part.file().flush()
     }
 }
 
@@ -96,12 +167,30 @@ mod tests {
         let path = directory.path().join("a");
         let mut target = Target::begin(&path, false).unwrap();
         target.write_all(b"text").unwrap();
-        assert!(!path.exists());
+        assert_eq!(
+            names(directory.path()),
+            Vec::<String>::new(),
+            "a process that is killed now leaves nothing"
+        );
         target.finish().unwrap();
         assert_eq!(
             (fs::read(&path).unwrap(), names(directory.path())),
             (b"text".to_vec(), vec!["a".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_part_with_a_name_does_the_same_where_there_are_no_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        for (replace, text) in [(false, "one"), (true, "two")] {
+            let part = Part::Named(named().tempfile_in(directory.path()).unwrap());
+            let mut target = Target { part, path: path.clone(), replace };
+            target.write_all(text.as_bytes()).unwrap();
+            target.finish().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), text.as_bytes());
+        }
+        assert_eq!(names(directory.path()), ["a"]);
     }
 
     #[test]
