@@ -123,8 +123,11 @@ pub async fn run(directory: &Path, args: &SealArgs) -> Result<Exit> {
     let stop = stopped()?;
     let counts = Arc::new(Counts::default());
     let serving = tokio::spawn(serve(listener, Arc::clone(&counts), session.state(), stop.clone()));
-    let stopping = stop.clone();
+    let (stopping, mut state) = (stop.clone(), session.state());
     tokio::spawn(async move { session.run(stopping).await });
+    // The first recording is no failure only because the first login takes a moment.
+    let first = state.wait_for(|state| !matches!(state, SessionState::Starting));
+    let _ = stop.run_until_cancelled(first).await;
     tracing::info!("sealing what is finished in {}", directory.display());
     let ended = watch::run(watch, Arc::new(keys), counts, stop.clone()).await;
     stop.cancel();
