@@ -66,10 +66,10 @@ pub enum SealError {
         key: DataKeyName,
     },
     /// The key is not there.
-    #[error(
-        "there is no key {key} in this Vault: what was sealed with it was destroyed, or the file is of another Vault"
-    )]
+    #[error("there is no key {key} in this Vault: {}", doing.without_key())]
     KeyGone {
+        /// What it is wanted for.
+        doing: Doing,
         /// The transit key that is not there.
         key: DataKeyName,
     },
@@ -126,6 +126,16 @@ impl Doing {
         match self {
             Self::Seal => "seal with",
             Self::Open => "open what was sealed with",
+        }
+    }
+
+    fn without_key(self) -> &'static str {
+        match self {
+            Self::Seal => {
+                "keys are made for the current and the next cohort of a Channel's dataClasses; look at status.keys of the \
+                 Channel, and at the class and the date"
+            }
+            Self::Open => "what was sealed with it was destroyed, or the file is of another Vault",
         }
     }
 
@@ -428,7 +438,7 @@ pub(crate) fn refused(error: VaultError, key: &DataKeyName, doing: Doing) -> Sea
     if says("message authentication failed") || says("invalid ciphertext") {
         SealError::KeyDoesNotFit { key: key() }
     } else if says("encryption key not found") {
-        SealError::KeyGone { key: key() }
+        SealError::KeyGone { doing, key: key() }
     } else if says("soft-deleted key") {
         SealError::KeySetAside { key: key() }
     } else if matches!(error, VaultError::PermissionDenied { .. }) {

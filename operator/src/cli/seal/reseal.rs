@@ -13,7 +13,7 @@ use subrosa_worker::{
 };
 
 use super::{Common, length_of, summary, told};
-use crate::cli::{exit::Exit, output::Screen, progress::Progress};
+use crate::cli::{exit::Exit, output::Screen, progress::Progress, words};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,13 +53,21 @@ pub async fn reseal(args: &ResealArgs, screen: &mut Screen) -> Result<Exit> {
     let sealing = settings::load(&common.config)?;
     let keys = session::connect(&sealing, &settings::identity(&common.token_file)).await?;
     let progress = Progress::of(length_of(&args.files));
-    let mut results = Vec::new();
+    let (mut results, mut were_there) = (Vec::new(), 0);
     for file in &args.files {
         let result = reseal_one(&sealing, &keys, file, args, &progress).await;
+        were_there += usize::from(matches!(result, Ok(Moved::WasThere)));
         results.push(progress.aside(|| told(screen, file, file, result))?);
     }
     drop(progress);
-    summary(screen, "resealed", &results, "")
+    let how = match were_there {
+        0 => String::new(),
+        count => format!(
+            "({} as they were: sealed with the newest version already)",
+            words::counted(count, "file")
+        ),
+    };
+    summary(screen, "resealed", &results, &how)
 }
 
 async fn reseal_one(

@@ -31,6 +31,9 @@ use crate::{
     settings::SettingsError,
 };
 
+/// Bytes of a file's name, on Linux and elsewhere.
+const LONGEST_NAME: usize = 255;
+
 /// Who asks Vault for keys.
 pub trait Keys: Send + Sync + 'static {
     /// A file key to seal `item` with, which was last written at `modified`.
@@ -183,15 +186,19 @@ pub async fn seal<K: Keys>(
 }
 
 async fn seal_anew<K: Keys>(keys: &K, found: Found, name: &str, how: How) -> Result<Done, Trouble> {
-    let same = was_sealed(keys, &found, name, how.workers).await?;
+    let same = was_sealed(keys, &found, name, &how).await?;
     if same {
         return blocking(move || remove_sealed_before(&found)).await?;
     }
     let Some((taken, name)) = free_name(&found, name, &how.names) else { return Ok(Done::Changed) };
+    let leftover = Leftover::new(directory(&found.path), Id::of_found(&found), &name);
+    if pending::file_name(&leftover.path).len() > LONGEST_NAME {
+        let problem = "its name is too long for the sealed file's: rename it";
+        return Err(Trouble::Name { path: found.path, problem });
+    }
     let prepared = keys.prepare(&ItemId::of_name(&name), found.modified).await?;
     blocking(move || {
         let _taken = taken;
-        let leftover = Leftover::new(directory(&found.path), Id::of_found(&found), &name);
         match write(&prepared, &found, &leftover, &how)? {
             true => finish(&found, &leftover),
             false => Ok(Done::Changed),
@@ -209,12 +216,7 @@ fn free_name(found: &Found, name: &str, names: &Names) -> Option<(Taken, String)
 }
 
 /// Whether the sealed file of its name holds what it holds, byte for byte. Where this identity may not open, it is another.
-async fn was_sealed<K: Keys>(
-    keys: &K,
-    found: &Found,
-    name: &str,
-    workers: NonZeroUsize,
-) -> Result<bool, Trouble> {
+async fn was_sealed<K: Keys>(keys: &K, found: &Found, name: &str, how: &How) -> Result<bool, Trouble> {
     let sealed = seal::sealed_name(&found.path);
     if sealed.symlink_metadata().is_err() {
         return Ok(false);
@@ -227,16 +229,30 @@ async fn was_sealed<K: Keys>(
     }
     let Some(key) = keys.unlock(&opened).await? else { return Ok(false) };
     let Some(plain) = open_same(found)? else { return Ok(false) };
-    blocking(move || opened.open_stream(&key, &mut Comparing(plain), workers).is_ok()).await
+    let (stop, workers) = (Arc::clone(&how.stop), how.workers);
+    blocking(move || {
+        let mut compared = Comparing { held: plain, stop: &stop };
+        match opened.open_stream(&key, &mut compared, workers) {
+            Err(_) if stop.load(Ordering::Relaxed) => Err(Trouble::Stopped),
+            opened => Ok(opened.is_ok()),
+        }
+    })
+    .await?
 }
 
-/// Takes only what a file holds.
-struct Comparing(File);
+/// Takes only what a file holds, until the process has to end.
+struct Comparing<'a> {
+    held: File,
+    stop: &'a AtomicBool,
+}
 
-impl Write for Comparing {
+impl Write for Comparing<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the process ends"));
+        }
         let mut held = zeroize::Zeroizing::new(vec![0; bytes.len()]);
-        self.0.read_exact(&mut held)?;
+        self.held.read_exact(&mut held)?;
         if held.as_slice() == bytes { Ok(bytes.len()) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 
@@ -265,7 +281,8 @@ fn write(prepared: &Prepared, found: &Found, leftover: &Leftover, how: &How) -> 
         .prefix(pending::PART)
         .suffix(pending::PART_END)
         .tempfile_in(directory(&found.path))
-        .map_err(at)?;
+        // Without the part's name, which is another one each time: a trouble is told once.
+        .map_err(|error| at(error.kind().into()))?;
     let input = Stoppable { input: &plain, stop: &how.stop };
     let written = match seal::seal_stream(prepared, input, part.as_file_mut(), how.workers) {
         Err(_) if how.stop.load(Ordering::Relaxed) => return Err(Trouble::Stopped),
@@ -284,13 +301,7 @@ fn write(prepared: &Prepared, found: &Found, leftover: &Leftover, how: &How) -> 
     {
         return Ok(false);
     }
-    part.persist(&leftover.path).map_err(|error| match error.error.raw_os_error() {
-        Some(code) if code == rustix::io::Errno::NAMETOOLONG.raw_os_error() => Trouble::Name {
-            path: found.path.clone(),
-            problem: "its name is too long for the sealed file's: rename it",
-        },
-        _ => at(error.error).into(),
-    })?;
+    part.persist(&leftover.path).map_err(|error| at(error.error))?;
     pending::sync_directory(&leftover.path).map_err(at)?;
     Ok(true)
 }

@@ -132,6 +132,19 @@ async fn the_end_of_the_process_leaves_the_plaintext_and_no_part() {
 }
 
 #[tokio::test]
+async fn the_end_of_the_process_ends_a_comparison_too() {
+    let recorder = Recorder::new();
+    recorder.write("a.wav", &text(3 << 20));
+    sealed(&recorder, &FakeKeys::default(), "a.wav").await.unwrap();
+    recorder.write("a.wav", &text(3 << 20));
+    let how = how();
+    how.stop.store(true, Ordering::Relaxed);
+    let stopped = seal(&FakeKeys::default(), recorder.found("a.wav"), None, how).await;
+    assert!(matches!(stopped, Err(Trouble::Stopped)), "{stopped:?}");
+    assert_eq!(recorder.names(), ["a.wav", "a.wav.age"]);
+}
+
+#[tokio::test]
 async fn a_name_that_no_sealed_file_can_have_is_told() {
     let recorder = Recorder::new();
     let long = "a".repeat(240);
@@ -139,6 +152,9 @@ async fn a_name_that_no_sealed_file_can_have_is_told() {
     let error = sealed(&recorder, &FakeKeys::default(), &long).await.unwrap_err();
     assert!(error.to_string().contains("too long") && !error.is_general(), "{error}");
     assert_eq!(recorder.names(), [long]);
+    let keys = FakeKeys::default();
+    sealed(&recorder, &keys, &"a".repeat(240)).await.unwrap_err();
+    assert_eq!(keys.asked(), 0, "before Vault is asked and the file is read");
     let recorder = Recorder::new();
     let odd = recorder.at("").join(std::ffi::OsStr::from_bytes(b"\xff.wav"));
     fs::write(&odd, b"text").unwrap();
@@ -161,7 +177,7 @@ fn a_full_disk_is_no_trouble_of_one_file_and_a_missing_key_is() {
     assert!(!full(io::ErrorKind::PermissionDenied));
     let key = "abcdefghijklmnop.call-recording.2026w45".parse().unwrap();
     assert!(
-        !Trouble::from(SealError::KeyGone { key }).is_general(),
+        !Trouble::from(SealError::KeyGone { doing: seal::Doing::Seal, key }).is_general(),
         "that of an old recording stops no new one"
     );
 }
