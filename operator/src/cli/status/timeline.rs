@@ -104,7 +104,7 @@ pub fn drawn(timeline: &Timeline, paint: Paint) -> String {
         let others = one.other_keys.iter().map(|(state, count)| format!("{count} {state}"));
         let others: Vec<_> = others.collect();
         if !others.is_empty() {
-            text.push_str(&paint.faint(&harmless(&format!("and {}, due later", others.join(", ")))));
+            text.push_str(&paint.faint(&harmless(&format!("and {}, not shown", others.join(", ")))));
             text.push('\n');
         }
         text.push('\n');

@@ -1,7 +1,7 @@
 //! The names that a sealed file has before its own, and what they say to the next process after one was killed.
 //!
 //! ```text
-//! .subrosa-watch-XXXXXX.part          being written; worth nothing
+//! .subrosa-watch-<random>.part        being written; worth nothing
 //! .subrosa-sealed-<id>-0001.wav       whole and on the disk; the plaintext may be there still
 //! 0001.wav.age                        the plaintext is gone
 //! ```
