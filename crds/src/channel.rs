@@ -9,13 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use status::{
-    AuthorityStatus, CertificateStatus, ChannelStatus, ConnectionStatus, ExceptionStatus, KeyStatus,
-    PendingNameStatus, ServedStatus,
+    AdoptedStatus, AuthorityStatus, CertificateStatus, ChannelStatus, ConnectionStatus, ExceptionStatus,
+    KeyStatus, PendingNameStatus, ServedStatus,
 };
 pub use tls::{Delivery, ExtraTrust, Issuance, KeyAlgorithm, Reload, Tls, TrustDirection};
 pub use workload::{Listener, ListenerTls, Workload, WorkloadKind, WorkloadRef};
 
-use crate::{common::Exception, preset::Preset, rules};
+use crate::{common::Exception, preset::name::Preset, rules};
 
 /// What a Channel is: its workload, who may connect to it, where it connects, and what data it keeps.
 ///
@@ -215,6 +215,20 @@ pub struct Encryption {
     #[schemars(length(max = 2))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub workload_may: Option<Vec<WorkloadAction>>,
+    /// Data from before, sealed under the dates it has: keys of past cohorts are made for it. Absent: only those of the
+    /// current and the next cohort are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Import>,
+}
+
+/// Which data from before is to be sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Import {
+    /// The earliest anchor date of that data. Of each class, cohorts from this day on get a key, but for those that are due
+    /// already. Keys that were made stay when this is removed.
+    #[schemars(length(max = 10), regex(pattern = rules::DATE))]
+    pub from: String,
 }
 
 /// The type of the data keys, as Vault names it; aes256-gcm96 unless said otherwise.

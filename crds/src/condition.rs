@@ -42,6 +42,13 @@ pub const RECORDS_READABLE: &str = "RecordsReadable";
 /// The agreements an ExternalParty needs are valid today.
 pub const AGREEMENTS_VALID: &str = "AgreementsValid";
 
+/// Enough people approved, and nobody denies.
+pub const APPROVED: &str = "Approved";
+/// Keys of a Destruction are kept by a LegalHold.
+pub const HELD: &str = "Held";
+/// Every key that a LegalHold names is kept from destruction.
+pub const EFFECTIVE: &str = "Effective";
+
 /// A condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {

@@ -8,17 +8,27 @@
 //!  RetentionPolicy ◀── retentionPolicy, dataClasses ──────  Channel ◀── accepts / connectsTo ──▶ Channel
 //!                                                              │
 //!                     ExternalParty ◀── accepts / connectsTo ──┘     (both ends must say so)
+//!
+//!  RetentionPolicy ◀── what is due ── Destruction ◀── approves or denies ── Approval
+//!                                          ▲                                    │
+//!                                          └── stops ── LegalHold ◀── releases ─┤
+//!                                                                               │
+//!  Channel ◀── takes over the keys of an earlier one ── Adoption ◀── approves ──┘
 //! ```
 //!
 //! This crate holds what can be said about a resource by looking at that resource alone: its shape,
 //! the rules the API server checks (CEL), its names, and the calendar arithmetic of retention. It
 //! has no client and no clock. What needs a second object is decided in `subrosa-plan`.
 
+pub mod adoption;
+pub mod approval;
 pub mod channel;
 pub mod cohort;
 pub mod common;
 pub mod condition;
+pub mod destruction;
 pub mod external_party;
+pub mod legal_hold;
 pub mod names;
 pub mod period;
 pub mod preset;
@@ -32,8 +42,12 @@ pub mod trust_domain;
 pub mod validate;
 pub mod yaml;
 
+pub use adoption::{Adoption, AdoptionSpec, AdoptionStatus};
+pub use approval::{Approval, ApprovalSpec};
 pub use channel::{Channel, ChannelSpec, ChannelStatus};
+pub use destruction::{Destruction, DestructionSpec, DestructionStatus};
 pub use external_party::{ExternalParty, ExternalPartySpec, ExternalPartyStatus};
+pub use legal_hold::{LegalHold, LegalHoldSpec, LegalHoldStatus};
 pub use reason::Reason;
 pub use retention_policy::{RetentionPolicy, RetentionPolicySpec, RetentionPolicyStatus};
 pub use trust_domain::{TrustDomain, TrustDomainSpec, TrustDomainStatus};
@@ -67,5 +81,9 @@ pub fn all()
         definition::<ExternalParty>(),
         definition::<RetentionPolicy>(),
         definition::<Channel>(),
+        definition::<LegalHold>(),
+        definition::<Destruction>(),
+        definition::<Adoption>(),
+        definition::<Approval>(),
     ]
 }

@@ -3,10 +3,11 @@
 use std::{fmt, str::FromStr};
 
 use data_encoding::BASE32_NOPAD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::cohort::Cohort;
+use crate::{cohort::Cohort, rules};
 
 /// The longest DNS label (RFC 1123).
 pub const DNS_LABEL_LENGTH: usize = 63;
@@ -54,8 +55,13 @@ impl ChannelId {
         &self.0
     }
 
-    /// The transit key of its certificate authority.
+    /// The key of its certificate authority, on the transit mount for authorities.
     pub fn authority_key(&self) -> String {
+        self.0.clone()
+    }
+
+    /// The key of its certificate authority as earlier releases made it, on the transit mount of data keys.
+    pub fn earlier_authority_key(&self) -> String {
         format!("{}.ca", self.0)
     }
 
@@ -147,11 +153,13 @@ impl fmt::Display for DataKeyName {
 }
 
 /// A namespaced name: `namespace/name`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelRef {
     /// The namespace.
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
     pub namespace: String,
     /// The Channel's name.
+    #[schemars(length(min = 1, max = 36), regex(pattern = rules::DNS_LABEL))]
     pub name: String,
 }
 

@@ -6,76 +6,28 @@
 //!                                     └─▶ page      docs/presets.md
 //! ```
 //!
-//! A preset is resolved where a Channel enters: by the watch of a running operator, by the commands where they
-//! read a manifest or the cluster. Everything behind reads `spec.listeners` and the rest as if they were
-//! written. Nothing resolved is ever written back.
+//! A preset is resolved where a Channel enters: before the watch of a running operator stores it, and where a command reads
+//! a manifest or the cluster. Everything behind reads `plan::world::declaration`. Nothing resolved is ever written back.
 
 mod facts;
 mod guess;
+pub(crate) mod name;
 mod page;
 mod resolve;
 mod table;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-pub use facts::{Closed, Facts, Offer, Setting};
+pub use facts::{ClosedPort, Offer, PresetFacts, Setting};
 pub use guess::of_image;
+pub use name::Preset;
 pub use page::{Copied, page};
-pub use resolve::{plaintext, resolve, resolved};
+pub use resolve::{fill_in, plaintext, resolve, resolved};
 
 /// The control that a plaintext port loosens, as the control catalogue names it.
 pub const PLAINTEXT_CONTROL: &str = "SR-TLS-02";
 
-/// A server whose listeners, closed plaintext ports, type and way of reloading are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)]
-pub enum Preset {
-    Kamailio,
-    Asterisk,
-    FreeSWITCH,
-    LiveKit,
-    Postfix,
-    Dovecot,
-    PostgreSQL,
-    Mosquitto,
-    Nginx,
-    Envoy,
-}
-
 impl Preset {
-    /// Every preset, in the order they are documented.
-    pub const ALL: [Self; 10] = [
-        Self::Kamailio,
-        Self::Asterisk,
-        Self::FreeSWITCH,
-        Self::LiveKit,
-        Self::Postfix,
-        Self::Dovecot,
-        Self::PostgreSQL,
-        Self::Mosquitto,
-        Self::Nginx,
-        Self::Envoy,
-    ];
-
-    /// As a manifest has it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Kamailio => "Kamailio",
-            Self::Asterisk => "Asterisk",
-            Self::FreeSWITCH => "FreeSWITCH",
-            Self::LiveKit => "LiveKit",
-            Self::Postfix => "Postfix",
-            Self::Dovecot => "Dovecot",
-            Self::PostgreSQL => "PostgreSQL",
-            Self::Mosquitto => "Mosquitto",
-            Self::Nginx => "Nginx",
-            Self::Envoy => "Envoy",
-        }
-    }
-
     /// What is known of it.
-    pub const fn facts(self) -> &'static Facts {
+    pub const fn facts(self) -> &'static PresetFacts {
         match self {
             Self::Kamailio => &table::telephony::KAMAILIO,
             Self::Asterisk => &table::telephony::ASTERISK,
@@ -88,11 +40,5 @@ impl Preset {
             Self::Nginx => &table::proxy::NGINX,
             Self::Envoy => &table::proxy::ENVOY,
         }
-    }
-}
-
-impl std::fmt::Display for Preset {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
     }
 }

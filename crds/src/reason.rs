@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::condition::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 macro_rules! reasons {
     ($($name:ident)*) => {
@@ -32,19 +32,25 @@ macro_rules! reasons {
 
 reasons! {
     AccessWithdrawn
+    Adopted
+    AdoptedByAnother
     AgreementExpired
     AgreementExpiring
     AgreementMissing
     AgreementsValid
     AllOpen
     AnchorOverdue
+    ApprovalDenied
+    Approved
     AuditMode
     AuthorityBlocked
     AuthorityChanged
     AuthorityKeyUnreadable
     AuthorityNotValid
     AuthorityRefused
+    AwaitingApproval
     AwaitingConsent
+    AwaitingRelease
     CABundleExpired
     CABundleMalformed
     CABundleNotFound
@@ -55,6 +61,7 @@ reasons! {
     CertificateRefused
     CertificateWaits
     ChannelNotInForce
+    ClockJumped
     ClockSkew
     Closed
     Closing
@@ -67,7 +74,10 @@ reasons! {
     DefaultDenyPending
     DefinitionsOutdated
     DeliveredInSecret
+    Destroyed
+    DigestMismatch
     DurationTooLong
+    Effective
     ExceptionEnding
     ExceptionOverdue
     Expiring
@@ -82,7 +92,9 @@ reasons! {
     ForbiddenAddress
     ForeignObject
     ForeignPolicy
+    GuardsEdited
     HandshakeFailed
+    Held
     HostNetworkPods
     InForce
     InForceUnproven
@@ -103,6 +115,7 @@ reasons! {
     KeyUnrecorded
     KeyVersionsWithheld
     KeysInPlace
+    KeysOrphaned
     KeysUnseen
     KubernetesConflict
     KubernetesForbidden
@@ -112,8 +125,11 @@ reasons! {
     ListenerSilent
     LoggedIn
     Malformed
+    MarkingKeys
     Missing
+    NameDiffers
     NamesChanged
+    NamesNoKey
     NamesPending
     NamespaceFrozen
     NamespaceNotGoverned
@@ -123,34 +139,46 @@ reasons! {
     NoTLSListener
     NoTrustDomain
     NoneNeeded
+    NotDue
     NotFound
     NotInPlace
     NotJudged
     NotLeading
+    NotListed
     NotListening
     NotMounted
+    NotOrphaned
     NotPlanned
     NotProbed
     NotReconciled
     NothingDeclared
     NothingKept
     NothingSealed
+    NothingToAdopt
     Open
     OpeningWithdrawn
     OtherPolicyEngine
+    OtherTrustDomain
+    PartlyAdopted
     PlaintextListener
     PodCertificatesUnavailable
     PodNotFound
     PoliciesApplied
+    PolicyChanged
     PolicyMissing
+    ProofFailed
+    RateLimited
     RecordLost
     RecordNewer
     RecordUnreadable
     RecordsLost
     Refused
+    Released
+    ReportOnly
     RestartAwaitsPods
     RestartAwaitsRollout
     RestartHeld
+    Resurrected
     RetentionConflict
     RetentionPolicyForbidden
     RetentionPolicyNotFound
@@ -163,17 +191,23 @@ reasons! {
     ServiceAccountConflict
     ServiceAccountMismatch
     ServiceAccountNotFound
+    SetAside
     SetupOutdated
+    SoftDeleteUnsupported
     StagingOverdue
     StaleCertificate
+    StateRestored
     StoreOfAnotherCluster
     StoreOfAnotherDomain
     StorePending
+    StoreRestored
     StoreUnknown
     SubPathMount
     SwitchedOff
     TakenBack
     TimeZoneUnknown
+    TooLate
+    TooManyAdopted
     TrustChanged
     TrustDomainNotFound
     TrustDomainPending
@@ -205,6 +239,7 @@ reasons! {
     VaultTokenRejected
     VaultUnreachable
     ViewOutdated
+    Voided
     WorkUnderWay
     WorkloadConflict
     WorkloadRestarted

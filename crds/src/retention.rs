@@ -24,7 +24,7 @@ const GRACE: &str = "14d";
 
 /// One thing that is wrong with a policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct PolicyProblem {
     /// Where, such as `spec.classes[0].keep`.
     pub field: String,
     /// What stands there.
@@ -95,7 +95,7 @@ impl RetentionPolicySpec {
 
 /// What is wrong with `policy` in a trust domain with these jurisdictions, for data that gets its
 /// anchor date in the years after `reference`. All problems at once, in the order of the fields.
-pub fn check(policy: &RetentionPolicySpec, jurisdictions: &[String], reference: Date) -> Vec<Problem> {
+pub fn check(policy: &RetentionPolicySpec, jurisdictions: &[String], reference: Date) -> Vec<PolicyProblem> {
     let mut check = Check { jurisdictions, reference, problems: Vec::new() };
     let rules = policy.destruction();
     let grace = check.period("spec.destruction.grace", rules.grace_text());
@@ -113,12 +113,13 @@ pub fn check(policy: &RetentionPolicySpec, jurisdictions: &[String], reference: 
 struct Check<'a> {
     jurisdictions: &'a [String],
     reference: Date,
-    problems: Vec<Problem>,
+    problems: Vec<PolicyProblem>,
 }
 
 impl Check<'_> {
     fn problem(&mut self, field: impl Into<String>, value: impl ToString, message: impl Into<String>) {
-        let problem = Problem { field: field.into(), value: value.to_string(), message: message.into() };
+        let problem =
+            PolicyProblem { field: field.into(), value: value.to_string(), message: message.into() };
         self.problems.push(problem);
     }
 

@@ -39,6 +39,14 @@ pub const CONTROL: &str = "^SR-[A-Z]{2,3}-[0-9]{2}$";
 pub const AGREEMENT: &str = "^[A-Z][A-Za-z0-9-]{1,31}$";
 /// A SHA-256 digest.
 pub const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
+/// A random text.
+pub const NONCE: &str = "^[a-z0-9]+$";
+/// The identity of a Channel: 16 characters of lower-case base32 (RFC 4648).
+pub const CHANNEL_ID: &str = "^[a-z2-7]{16}$";
+/// A cohort's name: a day, an ISO week, a month, a quarter or a year, perhaps after `open-`.
+pub const COHORT: &str = "^(open-)?[0-9]{4}(w[0-5][0-9]|m[01][0-9]|q[1-4]|[01][0-9][0-3][0-9])?$";
+/// An instant with its offset (RFC 3339).
+pub const INSTANT: &str = "^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-][0-2][0-9]:[0-5][0-9])$";
 /// The address of Vault: scheme, host and port. It has no room for a user or a password.
 pub const VAULT_ADDRESS: &str = r"^https?://([a-z0-9]([-a-z0-9.]*[a-z0-9])?|\[[0-9a-f:]+\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$";
 /// A range of addresses. The rule parses it; the expression is only how a field asks for that.
@@ -98,6 +106,10 @@ pub fn of_form(pattern: &str, subject: &str) -> Option<Vec<Rule>> {
             "must be the kind of agreement, such as DPA, BAA or SCC: a capital letter, then letters, digits and hyphens"
         }
         DIGEST => "must be the document's digest: sha256: and 64 lower-case hexadecimal digits",
+        NONCE => "must be lower-case letters and digits",
+        CHANNEL_ID => "must be a Channel's identity, 16 characters of a-z and 2-7, as its status shows it",
+        COHORT => "must be a cohort, such as 20261122, 2026w47, 2026m11, 2026q4 or 2026, perhaps after open-",
+        INSTANT => "must be an instant with its offset, such as 2027-02-14T17:00:00Z",
         VAULT_ADDRESS => {
             "must be https://host:port and nothing else, such as https://openbao.security.svc:8200: no user, password, path or query"
         }

@@ -31,6 +31,32 @@ pub struct Sealing {
     pub time_zone: String,
     /// What is sealed.
     pub classes: Vec<SealingClass>,
+    /// How a recording is known to be finished, where the Channel's preset says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Finished>,
+}
+
+/// How a recording is known to be finished, for `subrosa seal --watch`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Finished {
+    /// It has not changed for a while, and no writer is known to hold it open.
+    #[default]
+    Quiet,
+    /// Its writer closed it or renamed it, as the kernel tells.
+    Closed,
+    /// It has a finished name: the recorder renames what is finished.
+    Named,
+}
+
+impl Finished {
+    /// As `--finished` has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quiet => "quiet",
+            Self::Closed => "closed",
+            Self::Named => "named",
+        }
+    }
 }
 
 /// Where the keys are, and how a workload logs in.

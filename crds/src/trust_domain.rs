@@ -81,15 +81,14 @@ pub struct TrustDomainSpec {
 fn mounts(object: &str) -> String {
     let or = |field: &str, name: &str, default: &str| {
         let vault = format!("{object}.spec.vault");
-        format!(
-            "(has({vault}.{field}) && has({vault}.{field}.{name}) ? {vault}.{field}.{name} : '{default}')"
-        )
+        format!("(has({vault}.{field}) && has({vault}.{field}.{name}) ? {vault}.{field}.{name} : {default})")
     };
+    let transit = or("mounts", "transit", "'transit'");
     format!(
-        "[{}, {}, {}]",
-        or("mounts", "transit", "transit"),
-        or("mounts", "kv", "subrosa"),
-        or("auth.kubernetes", "mount", "kubernetes")
+        "[{transit}, {}, {}, {}]",
+        or("mounts", "authorities", &format!("{transit} + '-ca'")),
+        or("mounts", "kv", "'subrosa'"),
+        or("auth.kubernetes", "mount", "'kubernetes'")
     )
 }
 
@@ -193,10 +192,9 @@ pub struct KubernetesAuth {
 /// Where Vault's engines are mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.transit) ? self.transit : 'transit') != (has(self.kv) ? self.kv : 'subrosa')")
-    .message("transit and kv are two engines: mount them at two paths, such as transit and subrosa"))]
+#[x_kube(validation = engines_apart())]
 pub struct VaultMounts {
-    /// The transit engine; `transit` unless said otherwise.
+    /// The transit engine with the keys of data; `transit` unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = rules::MOUNT))]
     pub transit: Option<String>,
@@ -204,6 +202,20 @@ pub struct VaultMounts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = rules::MOUNT))]
     pub kv: Option<String>,
+    /// The transit engine with the keys of certificate authorities, which the destroyer of data keys has no right on; the
+    /// path of `transit` with `-ca` at its end unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = rules::MOUNT))]
+    pub authorities: Option<String>,
+}
+
+fn engines_apart() -> Rule {
+    let transit = "(has(self.transit) ? self.transit : 'transit')";
+    let kv = "(has(self.kv) ? self.kv : 'subrosa')";
+    let authorities = format!("(has(self.authorities) ? self.authorities : {transit} + '-ca')");
+    Rule::new(format!("{transit} != {kv} && {authorities} != {transit} && {authorities} != {kv}")).message(
+        "transit, authorities and kv are three engines: mount them at three paths, such as transit, transit-ca and subrosa",
+    )
 }
 
 /// What the organisation does with Vault's snapshots.

@@ -11,7 +11,8 @@ use cases::Case;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use subrosa_crds::{
-    Channel, ExternalParty, RetentionPolicy, TrustDomain, Violation, retention,
+    Adoption, Approval, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain,
+    Violation, retention,
     validate::{parse, validate_kind},
 };
 
@@ -123,7 +124,12 @@ fn read(kind: &str, manifest: &Value) -> Result<(), Vec<Violation>> {
             let today = jiff::civil::date(2026, 11, 22);
             drop(retention::check(&policy.spec, &["NL".to_owned()], today));
         }),
-        _ => parse::<Channel>(manifest).map(drop),
+        "LegalHold" => parse::<LegalHold>(manifest).map(|hold| drop(hold.spec.release_digest())),
+        "Destruction" => parse::<Destruction>(manifest).map(|one| drop(one.spec.computed_digest())),
+        "Adoption" => parse::<Adoption>(manifest).map(|one| drop(one.spec.digest())),
+        "Approval" => parse::<Approval>(manifest).map(drop),
+        "Channel" => parse::<Channel>(manifest).map(drop),
+        other => panic!("{other} is read by nothing here"),
     }
 }
 

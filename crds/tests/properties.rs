@@ -199,7 +199,8 @@ fn an_identity_never_changes() {
     // SHA-256 and base32 as computed by another program.
     let id = ChannelId::mint("6f2c1b0e-3a4d-4f5e-9c7b-8d1e2f3a4b5c", "voice");
     assert_eq!(id.as_str(), "t7evpprie4kjitb4");
-    assert_eq!(id.authority_key(), "t7evpprie4kjitb4.ca");
+    assert_eq!(id.authority_key(), "t7evpprie4kjitb4");
+    assert_eq!(id.earlier_authority_key(), "t7evpprie4kjitb4.ca");
     assert_eq!(id.data_key("call-recording", "2026w47"), "t7evpprie4kjitb4.call-recording.2026w47");
     assert_eq!(id.record_path(), "channels/t7evpprie4kjitb4");
 }

@@ -4,23 +4,26 @@
 
 use std::path::Path;
 
-use jiff::civil::{Date, date};
+use jiff::{
+    civil::{Date, date},
+    tz::TimeZone,
+};
 use serde_json::{Value, json};
 use subrosa_crds::{
-    RetentionPolicy, RetentionPolicySpec,
-    cohort::CohortPeriod,
-    retention::{Problem, check},
+    LegalHold, RetentionPolicy, RetentionPolicySpec,
+    cohort::{Cohort, CohortPeriod},
+    retention::{PolicyProblem, check},
     retention_policy::{Anchor, DestructionMode},
 };
 
 const TODAY: Date = date(2026, 11, 22);
 
-fn problems_on(today: Date, spec: Value) -> Vec<Problem> {
+fn problems_on(today: Date, spec: Value) -> Vec<PolicyProblem> {
     let spec: RetentionPolicySpec = serde_json::from_value(spec).unwrap();
     check(&spec, &["NL".to_owned(), "EU".to_owned()], today)
 }
 
-fn problems(spec: Value) -> Vec<Problem> {
+fn problems(spec: Value) -> Vec<PolicyProblem> {
     problems_on(TODAY, spec)
 }
 
@@ -29,7 +32,7 @@ fn class(mut class: Value) -> Value {
     json!({ "classes": [class] })
 }
 
-fn only(problems: Vec<Problem>) -> (String, String, String) {
+fn only(problems: Vec<PolicyProblem>) -> (String, String, String) {
     let [problem] = problems.try_into().unwrap_or_else(|found| panic!("not one problem: {found:#?}"));
     (problem.field, problem.value, problem.message)
 }
@@ -184,4 +187,26 @@ fn the_examples_can_be_kept() {
         }
         assert!(policy.spec.classes.iter().all(|class| class.max.is_some()), "{file}");
     }
+}
+
+/// An example of a hold is one that the API takes, and that holds something.
+#[test]
+fn the_example_of_a_hold_is_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/retention/legal-hold.yaml");
+    let object: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(subrosa_crds::validate::<LegalHold>(&object), [], "{object:#}");
+    let hold: LegalHold = serde_json::from_value(object).unwrap();
+    assert!(
+        !hold.spec.is_released()
+            && hold.spec.selector.cohorts.iter().all(|one| one.parse::<Cohort>().is_ok())
+    );
+}
+
+/// Time zones are compiled in, so the data's age is the binary's. Cuba stays at UTC-4 this winter, as release 2026f of the
+/// time zone database says and 2026e does not.
+#[test]
+fn days_begin_as_the_newest_time_zone_data_says() {
+    let havana = TimeZone::get("America/Havana").unwrap();
+    let (begins, _) = Cohort::of(date(2027, 1, 15), CohortPeriod::Day).window(&havana).unwrap();
+    assert_eq!(begins.to_string(), "2027-01-15T04:00:00Z");
 }

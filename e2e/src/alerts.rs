@@ -23,13 +23,17 @@ pub struct History {
     scrapes: Vec<BTreeMap<String, f64>>,
 }
 
-impl Default for History {
-    fn default() -> Self {
-        Self { began: Timestamp::now(), scrapes: Vec::new() }
-    }
-}
-
 impl History {
+    /// Begins the clock of the scrapes, once promtool is there: building it takes minutes, and the scrapes that were due
+    /// meanwhile would be taken all at once.
+    ///
+    /// # Errors
+    /// When promtool cannot be built.
+    pub fn begin() -> Result<Self> {
+        promtool()?;
+        Ok(Self { began: Timestamp::now(), scrapes: Vec::new() })
+    }
+
     /// Waits for the moment of the next scrape, and takes what the operator says then: nothing where there is none.
     pub async fn scrape(&mut self, metrics: impl AsyncFnOnce() -> Option<String>) {
         let due = i64::try_from(self.scrapes.len()).unwrap_or(i64::MAX).saturating_mul(INTERVAL);

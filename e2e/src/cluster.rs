@@ -32,8 +32,9 @@ impl Components {
     /// setup-envtest ships no kube-controller-manager; namespaces would never end and
     /// ServiceAccounts never appear without one, so ours completes the set.
     pub fn provision() -> Result<Self> {
-        let provided =
-            |name: &'static str| kubebuilder_asset(name).map(|program| Component { program, selector: None });
+        let provided = |name: &'static str| {
+            tools::kubebuilder_asset(name).map(|program| Component { program, selector: None })
+        };
         let component = |name: &'static str| -> Result<Component> {
             match provided(name) {
                 Some(component) => Ok(component),
@@ -54,10 +55,4 @@ impl Components {
         }
         Ok(components)
     }
-}
-
-/// A program of the `KUBEBUILDER_ASSETS` directory, if the variable is set and the program is there.
-pub fn kubebuilder_asset(name: &str) -> Option<PathBuf> {
-    let directory = std::env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty())?;
-    Some(PathBuf::from(directory).join(name)).filter(|program| program.is_file())
 }

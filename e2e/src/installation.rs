@@ -204,10 +204,13 @@ async fn set_up_vault(env: &Environment, names: &Names, domain: &str, suffix: &s
     let params = SetupParams {
         kubernetes_mount: MountPath::new(format!("kubernetes{suffix}"))?,
         transit_mount: MountPath::new(format!("transit{suffix}"))?,
+        authorities_mount: MountPath::new(format!("transit{suffix}-ca"))?,
         kv_mount: MountPath::new(format!("subrosa{suffix}"))?,
         operator_role: RoleName::new("subrosa")?,
         operator_namespace: names.namespace().to_owned(),
         operator_service_account: names.service_account().to_owned(),
+        destroyer_service_account: subrosa::grants::DESTROYER_ACCOUNT.to_owned(),
+        shared_transit: false,
         audience: AUDIENCE.to_owned(),
         trust_domain: domain.to_owned(),
         kubernetes: KubernetesApi {

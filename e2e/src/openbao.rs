@@ -56,6 +56,13 @@ pub struct OpenBao {
     process: Mutex<Option<Supervised>>,
 }
 
+/// Where a transit key of Subrosa's is: an authority's key has a mount of its own, and the Channel's identity as its name.
+#[must_use]
+pub fn key_path(name: &str) -> String {
+    let mount = if name.contains('.') { "transit" } else { "transit-ca" };
+    format!("{mount}/keys/{name}")
+}
+
 impl OpenBao {
     /// Starts the server in `directory`, initialises it with one key share and unseals it.
     pub async fn start(

@@ -193,12 +193,20 @@ pub fn binary() -> Result<PathBuf> {
     built.clone().context("subrosa was not built")
 }
 
-/// The plugin of age, built like this test.
+/// The plugin of age: the operator's binary under that name, in a directory for the `PATH`.
 ///
 /// # Errors
 /// When it does not build.
 pub fn age_plugin() -> Result<PathBuf> {
-    build("subrosa-worker", "age-plugin-subrosa", &[], "debug")
+    let binary = binary()?;
+    let directory = crate::tools::directory()?.join("plugin");
+    std::fs::create_dir_all(&directory).context("a directory for the plugin of age")?;
+    let plugin = directory.join("age-plugin-subrosa");
+    match std::os::unix::fs::symlink(&binary, &plugin) {
+        Ok(()) => Ok(plugin),
+        Err(_) if std::fs::read_link(&plugin).is_ok_and(|to| to == binary) => Ok(plugin),
+        Err(error) => Err(error).context("the link to the plugin of age"),
+    }
 }
 
 /// The operator's binary, optimised.

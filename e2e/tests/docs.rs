@@ -42,7 +42,8 @@ fn code(directory: &str) -> String {
 }
 
 /// Where reasons are given.
-const CODE: [&str; 3] = ["operator/plan/src", "operator/records/src", "operator/src"];
+const CODE: [&str; 4] =
+    ["operator/plan/src", "operator/records/src", "operator/destroyer/src", "operator/src"];
 
 /// Texts in backticks outside blocks of code.
 fn quoted(page: &str) -> Vec<&str> {

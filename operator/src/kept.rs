@@ -62,7 +62,7 @@ fn uids(world: &World) -> BTreeSet<String> {
 pub fn ids(world: &World) -> BTreeSet<ChannelId> {
     let id =
         |name: &ChannelRef| Some(ChannelId::mint(&world.namespaces.get(&name.namespace)?.uid, &name.name));
-    world.all_channels().filter_map(|(name, _)| id(&name)).collect()
+    world.all_channels().filter_map(|channel| id(channel.name())).collect()
 }
 
 /// How much is kept of what, for the metrics.

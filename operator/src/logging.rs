@@ -9,7 +9,7 @@ use tracing_subscriber::{
 };
 
 /// Something else that is told what the log is told.
-pub type Listener = Box<dyn Layer<Registry> + Send + Sync>;
+pub type LogListener = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,7 +33,7 @@ pub fn targets(level: LevelFilter) -> Targets {
 }
 
 /// Starts logging to standard error, and to who else listens; the first call counts.
-pub fn start(level: LevelFilter, format: Option<Format>, listener: Option<Listener>) {
+pub fn start(level: LevelFilter, format: Option<Format>, listener: Option<LogListener>) {
     let format = format.unwrap_or(if std::io::stderr().is_terminal() { Format::Text } else { Format::Json });
     let layer = match format {
         Format::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),

@@ -90,13 +90,22 @@ pub async fn process(settings: Settings) -> anyhow::Result<()> {
     #[cfg(feature = "otlp")]
     let traces = settings.otlp_endpoint.as_deref().map(crate::traces::Traces::to).transpose()?;
     #[cfg(feature = "otlp")]
-    let listener = traces.as_ref().map(|traces| Box::new(traces.layer()) as logging::Listener);
+    let listener = traces.as_ref().map(|traces| Box::new(traces.layer()) as logging::LogListener);
     #[cfg(not(feature = "otlp"))]
     let listener = None;
     logging::start(settings.log, settings.log_format, listener);
     let config = kube::Config::infer()
         .await
         .context("no API server: neither a pod's ServiceAccount nor a kubeconfig")?;
+    let stop = stopped_by_signals()?;
+    run(config, settings, stop).await
+}
+
+/// What is cancelled by SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// When this process cannot wait for signals.
+pub fn stopped_by_signals() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut terminated = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let stopping = stop.clone();
@@ -107,7 +116,7 @@ pub async fn process(settings: Settings) -> anyhow::Result<()> {
         }
         stopping.cancel();
     });
-    run(config, settings, stop).await
+    Ok(stop)
 }
 
 impl Settings {

@@ -137,6 +137,7 @@ impl Vaults {
         });
         Ok(DomainVault::new(Connected {
             transit: mount(domain::transit_mount(domain))?,
+            authorities: mount(&domain::authorities_mount(domain))?,
             kv: mount(domain::kv_mount(domain))?,
             auth: auth_mount,
             alias_locks: self.alias_locks.clone(),

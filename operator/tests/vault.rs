@@ -17,10 +17,14 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{any, get};
 use serde_json::json;
-use subrosa_crds::{Reason, names::ChannelId};
+use subrosa_crds::{
+    Reason,
+    names::{ChannelId, DataKeyName},
+};
+use subrosa_records::vault::destroy::DestroyableKeys;
 use subrosa_records::vault::kv::Kv;
 use subrosa_records::vault::setup::{KubernetesApi, SetupParams, VaultSetup};
-use subrosa_records::vault::transit::{KeyType, Transit};
+use subrosa_records::vault::transit::{Transit, TransitKeyType};
 use subrosa_records::vault::{
     MountAccessor, MountPath, RecordPath, RequestObserver, RequestSample, RoleName, TransitKeyName, Vault,
     VaultAddress, VaultConfig,
@@ -73,7 +77,7 @@ async fn a_redirect_is_not_followed() {
         let vault = insecure(&serve(app).await, SHORT);
         let error = transit(&vault).list_keys().await.unwrap_err();
         assert_eq!(error.reason(), Reason::VaultRedirected);
-        let error = transit(&vault).create_key(&name(), KeyType::EcdsaP256, None).await.unwrap_err();
+        let error = transit(&vault).create_key(&name(), TransitKeyType::EcdsaP256, None).await.unwrap_err();
         assert_eq!(error.reason(), Reason::VaultRedirected);
     }
     assert_eq!(FOLLOWED.load(Ordering::SeqCst), 0);
@@ -311,14 +315,57 @@ async fn requests_are_repeated_only_when_that_is_harmless() {
     assert_eq!(flaky.attempts(), 4, "a few times, then no more");
 }
 
+#[tokio::test]
+async fn a_vault_without_soft_deletion_is_told_from_one_without_the_key_or_the_mount() {
+    // HashiCorp Vault answers a path that its transit engine does not have with the first or the second.
+    let cases = [
+        (404, r#"{"errors":["1 error occurred:\n\t* unsupported path\n\n"]}"#, Reason::SoftDeleteUnsupported),
+        (
+            405,
+            r#"{"errors":["1 error occurred:\n\t* unsupported operation\n\n"]}"#,
+            Reason::SoftDeleteUnsupported,
+        ),
+        (
+            404,
+            r#"{"errors":["no handler for route \"transit/keys/a\". route entry not found."]}"#,
+            Reason::VaultNotFound,
+        ),
+        (403, r#"{"errors":["permission denied"]}"#, Reason::VaultPermissionDenied),
+        (204, "", Reason::VaultAnswerUnexpected),
+    ];
+    let name: DataKeyName = "abcdefghijklmnop.chat.2026".parse().unwrap();
+    for (status, body, reason) in cases {
+        let answer = (StatusCode::from_u16(status).unwrap(), body);
+        let key = "/v1/transit/keys/abcdefghijklmnop.chat.2026";
+        let app = Router::new()
+            .route(key, get(|| async { KEY_IN_USE }))
+            .route(&format!("{key}/{{*rest}}"), any(move || async move { answer }))
+            .route("/v1/auth/token/lookup-self", get(|| async { "{}" }));
+        let keys =
+            DestroyableKeys::new(insecure(&serve(app).await, LONG), MountPath::new("transit").unwrap());
+        let error = keys.soft_delete(&name).await.unwrap_err();
+        assert_eq!(error.reason(), reason, "{status} {body}: {error}");
+        if reason == Reason::SoftDeleteUnsupported {
+            assert!(error.next_step().contains("mode: Report"), "{}", error.next_step());
+            assert_eq!(keys.restore(&name).await.unwrap_err().reason(), reason);
+        }
+    }
+}
+
+const KEY_IN_USE: &str = r#"{"data":{"type":"aes256-gcm96","latest_version":1,"min_decryption_version":1,
+    "exportable":false,"allow_plaintext_backup":false,"deletion_allowed":false,"keys":{"1":1}}}"#;
+
 fn plain_params() -> SetupParams {
     SetupParams {
         kubernetes_mount: MountPath::new("kubernetes").unwrap(),
         transit_mount: MountPath::new("transit").unwrap(),
+        authorities_mount: MountPath::new("transit-ca").unwrap(),
         kv_mount: MountPath::new("subrosa").unwrap(),
         operator_role: RoleName::new("subrosa").unwrap(),
         operator_namespace: "subrosa-system".into(),
         operator_service_account: "subrosa".into(),
+        destroyer_service_account: "subrosa-destroyer".into(),
+        shared_transit: false,
         audience: "vault".into(),
         trust_domain: "oosterlinde".into(),
         kubernetes: KubernetesApi::default(),
@@ -359,6 +406,10 @@ fn parameters_that_would_bind_a_role_too_widely_are_refused() {
         |params| params.audience = String::new(),
         |params| params.kv_mount = params.transit_mount.clone(),
         |params| params.operator_role = RoleName::new("subrosa-workload").unwrap(),
+        |params| params.operator_role = RoleName::new("subrosa-destroyer").unwrap(),
+        |params| params.destroyer_service_account = "*".into(),
+        |params| params.destroyer_service_account = String::new(),
+        |params| params.destroyer_service_account = params.operator_service_account.clone(),
         |params| params.kubernetes.host = "kubernetes".into(),
     ] {
         assert_eq!(refused(change), Reason::VaultConfigInvalid);

@@ -25,7 +25,7 @@ cluster (`helm template`, a client-side dry run), so nothing is refused there.
 {{- $how := printf "helm upgrade --install subrosa-crds charts/subrosa-crds --namespace %s --create-namespace" .Release.Namespace }}
 {{- $skip := "If they come in the same step, as with Argo CD or Flux, set crds.check to false." }}
 {{- if lookup "v1" "Namespace" "" "kube-system" }}
-{{- range list "trustdomains" "externalparties" "retentionpolicies" "channels" }}
+{{- range list "trustdomains" "externalparties" "retentionpolicies" "channels" "legalholds" "destructions" "approvals" }}
 {{- $crd := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" (printf "%s.subrosa.dev" .) }}
 {{- if not $crd }}
 {{- fail (printf "The API of Subrosa is not installed: there is no CustomResourceDefinition %s.subrosa.dev. Install it first: %s. %s" . $how $skip) }}

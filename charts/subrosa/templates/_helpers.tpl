@@ -20,6 +20,13 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{/* The same for the destroyer's pod. */}}
+{{- define "subrosa.destroyerSelectorLabels" -}}
+app.kubernetes.io/name: subrosa
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: destroyer
+{{- end }}
+
 {{- define "subrosa.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default "subrosa" }}
 {{- end }}

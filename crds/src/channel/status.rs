@@ -22,6 +22,16 @@ pub struct ChannelStatus {
     /// The identity under which Vault knows this Channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Earlier Channels of its namespace and name whose keys it adopted: its workload may open what they sealed, where it may
+    /// open anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
+    pub adopted: Vec<AdoptedStatus>,
+    /// The identities of earlier Channels of its namespace and name, in a namespace that is gone, that left keys: nobody opens
+    /// what they sealed until an Adoption of it is approved. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub orphans: Vec<String>,
     /// The trust domain its namespace belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust_domain: Option<String>,
@@ -58,6 +68,18 @@ pub struct ChannelStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// An earlier Channel whose keys were adopted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdoptedStatus {
+    /// Its identity.
+    pub id: String,
+    /// The Adoption that people approved.
+    pub adoption: String,
+    /// When (RFC 3339).
+    pub at: String,
 }
 
 /// The certificate in the Secret.

@@ -3,17 +3,18 @@
 use crate::{
     channel::{ChannelType, Listener, ListenerTls, Reload},
     common::{PortRange, Protocol},
+    sealing::Finished,
 };
 
 /// What is known of one server.
 #[derive(Debug)]
-pub struct Facts {
+pub struct PresetFacts {
     /// What kind of traffic it carries.
     pub type_: ChannelType,
     /// Where it listens, with TLS or for media that is encrypted by itself.
     pub listeners: &'static [Offer],
     /// Ports on which it speaks plain text; they are not opened.
-    pub closed: &'static [Closed],
+    pub closed: &'static [ClosedPort],
     /// Which file of the Secret goes to which of its settings.
     pub settings: &'static [Setting],
     /// How it takes a renewed certificate.
@@ -22,6 +23,8 @@ pub struct Facts {
     pub reload_by: &'static str,
     /// The command that does so, run when the mounted files change; none where nothing has to be run.
     pub command: Option<&'static str>,
+    /// How a recording that it writes is known to be finished, and why, as a sentence; none where it writes none.
+    pub recordings: Option<(Finished, &'static str)>,
     /// What else has to be known before it is used.
     pub notes: &'static [&'static str],
     /// Where the server's own documentation says so: title and address, or the manual page.
@@ -43,7 +46,7 @@ pub struct Offer {
 
 /// A port that speaks plain text.
 #[derive(Debug)]
-pub struct Closed {
+pub struct ClosedPort {
     /// The port.
     pub ports: PortRange,
     /// The way from plain text to TLS with which the port may be a listener all the same.
@@ -94,8 +97,8 @@ pub(super) const fn media(name: &'static str, ports: PortRange, what: &'static s
 }
 
 /// A TCP port that has no way to TLS.
-pub(super) const fn plain(port: u16, what: &'static str) -> Closed {
-    Closed { ports: tcp(port), unless: None, what }
+pub(super) const fn plain(port: u16, what: &'static str) -> ClosedPort {
+    ClosedPort { ports: tcp(port), unless: None, what }
 }
 
 /// The file of the Secret that goes to a setting.

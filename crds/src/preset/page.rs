@@ -69,6 +69,9 @@ fn section(preset: Preset, configuration: &[Copied], page: &mut String) -> fmt::
     if let Some(command) = facts.command {
         writeln!(page, "The command of the container beside it: `{command}`.")?;
     }
+    if let Some((finished, why)) = facts.recordings {
+        writeln!(page, "\n**Recordings: `--finished {}`.** {why}", finished.as_str())?;
+    }
     writeln!(page)?;
     for note in facts.notes {
         writeln!(page, "- {note}")?;

@@ -2,35 +2,52 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{Closed, Facts};
+use super::{ClosedPort, PresetFacts};
 use crate::{
     Channel, ChannelSpec,
-    channel::{Listener, Reload},
+    channel::{Listener, ListenerTls, Reload},
 };
 
-/// The spec as everything behind the boundary reads it. What is written replaces what the preset gives:
-/// listeners as a whole, type, `tls.reload`.
+/// Fills in what the preset gives and the spec leaves out: listeners as a whole, type, `tls.reload`. What is written
+/// stays.
 ///
 /// A written listener that leaves out `tls` begins TLS as the preset's listener at that port does: PostgreSQL's
 /// 5432 stays what it is when only its name changes.
-pub fn resolve(spec: &ChannelSpec) -> Cow<'_, ChannelSpec> {
-    let Some(preset) = spec.preset else { return Cow::Borrowed(spec) };
+pub fn fill_in(spec: &mut ChannelSpec) {
+    let Some(preset) = spec.preset else { return };
     let facts = preset.facts();
-    let mut spec = spec.clone();
     spec.type_ = spec.type_.or(Some(facts.type_));
     if spec.listeners.is_empty() {
         spec.listeners = facts.listeners.iter().map(super::Offer::listener).collect();
     }
     for listener in &mut spec.listeners {
-        complete(listener, facts);
+        listener.tls = listener.tls.or_else(|| facts.tls_of(listener));
     }
-    let reload = facts.reload_of(&spec);
+    let reload = facts.reload_of(spec);
     let tls = spec.tls.get_or_insert_default();
     tls.reload = tls.reload.or(Some(reload));
+}
+
+/// The spec as everything behind the boundary reads it: [filled in](fill_in), and the same one where nothing is to be.
+pub fn resolve(spec: &ChannelSpec) -> Cow<'_, ChannelSpec> {
+    if is_filled_in(spec) {
+        return Cow::Borrowed(spec);
+    }
+    let mut spec = spec.clone();
+    fill_in(&mut spec);
     Cow::Owned(spec)
 }
 
-/// The Channel with its spec [resolved](resolve); the same one where there is no preset.
+fn is_filled_in(spec: &ChannelSpec) -> bool {
+    let Some(preset) = spec.preset else { return true };
+    let says_tls = |listener: &Listener| listener.tls.is_some() || preset.facts().tls_of(listener).is_none();
+    spec.type_.is_some()
+        && !spec.listeners.is_empty()
+        && spec.listeners.iter().all(says_tls)
+        && spec.tls.as_ref().is_some_and(|tls| tls.reload.is_some())
+}
+
+/// The Channel with its spec [resolved](resolve); the same one where nothing is to be filled in.
 pub fn resolved(channel: Arc<Channel>) -> Arc<Channel> {
     match resolve(&channel.spec) {
         Cow::Borrowed(_) => channel,
@@ -42,7 +59,7 @@ pub fn resolved(channel: Arc<Channel>) -> Arc<Channel> {
 }
 
 /// The listener's plaintext port, where it has one of its preset's and no way from there to TLS.
-pub fn plaintext(spec: &ChannelSpec, listener: &Listener) -> Option<&'static Closed> {
+pub fn plaintext(spec: &ChannelSpec, listener: &Listener) -> Option<&'static ClosedPort> {
     let range = listener.range()?;
     let closed = spec.preset?.facts().closed.iter();
     closed
@@ -50,15 +67,12 @@ pub fn plaintext(spec: &ChannelSpec, listener: &Listener) -> Option<&'static Clo
         .find(|closed| closed.unless != Some(listener.tls()))
 }
 
-fn complete(listener: &mut Listener, facts: &Facts) {
-    if listener.tls.is_none()
-        && let Some(known) = facts.listeners.iter().find(|known| Some(known.ports) == listener.range())
-    {
-        listener.tls = Some(known.tls);
+impl PresetFacts {
+    /// How TLS begins at the preset's listener on the ports of this one.
+    fn tls_of(&self, listener: &Listener) -> Option<ListenerTls> {
+        self.listeners.iter().find(|known| Some(known.ports) == listener.range()).map(|known| known.tls)
     }
-}
 
-impl Facts {
     /// How the workload takes a renewed certificate, unless said otherwise. What is not named cannot be
     /// restarted: without `workload.ref` somebody does it.
     fn reload_of(&self, spec: &ChannelSpec) -> Reload {
@@ -74,10 +88,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{
-        channel::{ChannelType, ListenerTls},
-        preset::Preset,
-    };
+    use crate::{channel::ChannelType, preset::Preset};
 
     fn spec(more: Value) -> ChannelSpec {
         let mut spec = json!({"workload": {"selector": {"matchLabels": {"app": "x"}}}});
@@ -144,7 +155,10 @@ mod tests {
         for preset in Preset::ALL {
             let written = spec(json!({"preset": preset.as_str()}));
             let once = resolve(&written).into_owned();
-            assert_eq!(*resolve(&once), once, "{preset}");
+            assert!(matches!(resolve(&once), Cow::Borrowed(_)), "{preset}: nothing is copied a second time");
+            let mut twice = once.clone();
+            fill_in(&mut twice);
+            assert_eq!(twice, once, "{preset}");
             for listener in &once.listeners {
                 assert!(plaintext(&once, listener).is_none(), "{preset}: {}", listener.name);
             }

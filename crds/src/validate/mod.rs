@@ -108,8 +108,9 @@ pub fn validate_change(kind: &str, old: &Value, object: &Value) -> Option<Vec<Vi
     let mut found = kind.validate(object);
     if let (Value::Object(_), true) = (object, found.is_empty()) {
         let (old, new) = (clean(Some(&kind.schema), old), clean(Some(&kind.schema), object));
-        kind.schema.check_rules(&new, Some(&old), "", true, &mut found);
+        kind.schema.check_change(&new, &old, "", &mut found);
         found.sort();
+        found.dedup();
     }
     Some(found)
 }

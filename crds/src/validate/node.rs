@@ -85,6 +85,18 @@ impl Node {
             found.push(Violation::new(field.trim_start_matches('.'), quoted, error.message));
         }
     }
+
+    /// Runs the rules about a change from `old` to `value`, here and at every field below. What stands in a list is not
+    /// matched with what it was: no rule about a change stands there.
+    pub(super) fn check_change(&self, value: &Value, old: &Value, path: &str, found: &mut Vec<Violation>) {
+        self.check_rules(value, Some(old), path, true, found);
+        let (Value::Object(fields), Value::Object(before)) = (value, old) else { return };
+        for (name, child) in &self.properties {
+            if let (Some(field), Some(before)) = (fields.get(name), before.get(name)) {
+                child.check_change(field, before, &format!("{path}.{name}"), found);
+            }
+        }
+    }
 }
 
 fn take_forms(schema: &mut JSONSchemaProps) -> Vec<Form> {

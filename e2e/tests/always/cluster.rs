@@ -135,9 +135,10 @@ impl Cluster {
         Ok((status == 200).then(|| answer["data"]["data"].clone()))
     }
 
-    /// The names of all transit keys.
+    /// The names of all transit keys, of data and of authorities.
     pub async fn keys(&self) -> Result<Vec<String>> {
-        self.list("transit/keys").await
+        let data = self.list("transit/keys").await?;
+        Ok([data, self.list("transit-ca/keys").await?].concat())
     }
 
     /// What a listing in OpenBao has; nothing where there is nothing.

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use subrosa_e2e::{Mode, Operator, Proxy, Tap, Write, operator::Options, wait};
+use subrosa_e2e::{Mode, Operator, Proxy, Tap, Write, openbao::key_path, operator::Options, wait};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -160,7 +160,7 @@ impl Rig {
         let cluster = &self.cluster;
         forge::older_authority(cluster, &scenario.data, "db", scenario.id("db"), 340).await?;
         for key in cluster.keys().await? {
-            let (_, described) = cluster.root("GET", &format!("transit/keys/{key}"), None).await?;
+            let (_, described) = cluster.root("GET", &key_path(&key), None).await?;
             let current = described["data"]["auto_rotate_period"].as_i64().is_some_and(|period| period > 0);
             if current && key.starts_with(&format!("{}.call-recording.", scenario.id("voice"))) {
                 forge::older_key(cluster, &key, 40).await?;

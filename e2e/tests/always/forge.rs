@@ -10,6 +10,7 @@ use subrosa_crds::{
     cohort::Cohort,
     names::{ChannelId, ChannelRef},
 };
+use subrosa_e2e::openbao::key_path;
 use subrosa_plan::{
     certificate::specs::authority_spec,
     record::{
@@ -39,7 +40,7 @@ pub async fn older_authority(
     let channel = ChannelRef::new(namespace, name);
     let spec = authority_spec(&channel, id, &domain, now);
     let key = id.authority_key();
-    let (_, described) = cluster.root("GET", &format!("transit/keys/{key}"), None).await?;
+    let (_, described) = cluster.root("GET", &key_path(&key), None).await?;
     let public = described["data"]["keys"]["1"]["public_key"].as_str().context("no public key")?;
     let public = PublicKey::from_pem(public)?;
     let serial = Serial::from_random(rand::random());
@@ -49,7 +50,7 @@ pub async fn older_authority(
         "input": STANDARD.encode(checked.to_be_signed()), "key_version": 1,
         "hash_algorithm": "sha2-256", "marshaling_algorithm": "asn1",
     });
-    let (_, signed) = cluster.root("POST", &format!("transit/sign/{key}"), Some(ask)).await?;
+    let (_, signed) = cluster.root("POST", &format!("transit-ca/sign/{key}"), Some(ask)).await?;
     let signature = signed["data"]["signature"].as_str().and_then(|text| text.strip_prefix("vault:v1:"));
     let certificate = checked.finish(&STANDARD.decode(signature.context("no signature")?)?)?;
 
@@ -60,6 +61,7 @@ pub async fn older_authority(
     record.authority = Generations::default()
         .with_certificate(NewCertificate {
             version: 1,
+            key_version: Some(1),
             certificate_pem: certificate.pem(),
             fingerprint: certificate.fingerprint(),
             validity: spec.validity(then),
@@ -126,7 +128,7 @@ pub async fn give_the_hour_back(cluster: &Cluster, id: &ChannelId) -> Result<()>
     let mut record: ChannelRecord = serde_json::from_value(found)?;
     let recorded = record.issuances.recorded().iter().cloned();
     let hour = SignedDuration::from_hours(2);
-    let aged = recorded.map(|one| subrosa_plan::record::issuances::Issuance { at: one.at - hour, ..one });
+    let aged = recorded.map(|one| subrosa_plan::record::issuances::IssuedLeaf { at: one.at - hour, ..one });
     record.issuances = aged
         .fold(Default::default(), |record: subrosa_plan::record::issuances::Issuances, one| {
             record.noted(one)

@@ -27,7 +27,12 @@ const UNEXERCISED: &[(&str, &str, &str)] = &[
     ("daemonsets", "patch", RESTARTS),
     ("poddisruptionbudgets", "list", RESTARTS),
     ("podcertificaterequests/status", "patch", "e2e/tests/podcert plays the kubelet; here nobody asks"),
+    ("destructions", "create", LISTING),
+    ("adoptions/status", "patch", ADOPTING),
+    ("approvals", "list", ADOPTING),
 ];
+const ADOPTING: &str = "e2e/tests/destruction adopts keys of an earlier Channel; here nobody asks";
+const LISTING: &str = "e2e/tests/destruction lists keys that are due; here none is";
 const RESTARTS: &str =
     "e2e/tests/served restarts workloads, in the middle of which this cluster would not settle";
 

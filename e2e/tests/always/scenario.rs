@@ -4,7 +4,7 @@ use anyhow::Result;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use subrosa_crds::names::ChannelId;
-use subrosa_e2e::installation::governed_namespace;
+use subrosa_e2e::{installation::governed_namespace, openbao::key_path};
 
 use crate::cluster::{Cluster, DOMAIN};
 
@@ -143,10 +143,10 @@ impl Scenario {
             cluster.delete(&namespaces, namespace).await?;
         }
         for key in cluster.keys().await? {
-            if self.ids.iter().any(|(_, id)| key.starts_with(&format!("{id}."))) {
-                let deletable = json!({"deletion_allowed": true});
-                cluster.root("POST", &format!("transit/keys/{key}/config"), Some(deletable)).await?;
-                cluster.root("DELETE", &format!("transit/keys/{key}"), None).await?;
+            if self.ids.iter().any(|(_, id)| key.starts_with(id.as_str())) {
+                let (path, deletable) = (key_path(&key), json!({"deletion_allowed": true}));
+                cluster.root("POST", &format!("{path}/config"), Some(deletable)).await?;
+                cluster.root("DELETE", &path, None).await?;
             }
         }
         for (_, id) in &self.ids {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::{core::v1::Secret, networking::v1::NetworkPolicy};
 use kube::Api;
 use subrosa_crds::Channel;
-use subrosa_e2e::wait;
+use subrosa_e2e::{openbao::key_path, wait};
 
 use crate::{
     cluster::{Cluster, PATIENCE},
@@ -104,7 +104,7 @@ impl<'a> SealingScenario<'a> {
         let gone: Vec<_> = self.keys.difference(&keys).collect();
         ensure!(gone.is_empty(), "keys are gone: {gone:?}");
         for key in &self.keys {
-            let (status, described) = self.cluster.root("GET", &format!("transit/keys/{key}"), None).await?;
+            let (status, described) = self.cluster.root("GET", &key_path(key), None).await?;
             let data = &described["data"];
             ensure!(status == 200 && data["deletion_allowed"] == false, "{key}: {described}");
             ensure!(data["min_decryption_version"] == 1, "{key} opens less than it did: {described}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use subrosa_e2e::audit::BaoAuditEntry;
+use subrosa_e2e::{audit::BaoAuditEntry, openbao::key_path};
 
 use crate::{cluster::Cluster, scenario::Scenario};
 
@@ -51,17 +51,16 @@ impl Usage {
         let mut usage = Self::default();
         let log: Vec<BaoAuditEntry> = cluster.env.openbao().audit_log()?;
         for (name, id) in &scenario.ids {
-            let path = format!("transit/sign/{}", id.authority_key());
+            let path = format!("transit-ca/sign/{}", id.authority_key());
             let signed = log.iter().filter(|entry| entry.is_write() && entry.request.path == path);
             usage.serials.insert(name, i64::try_from(signed.count())?);
             usage.versions.insert(name, 0);
         }
         for key in cluster.keys().await? {
-            let Some((name, _)) = scenario.ids.iter().find(|(_, id)| key.starts_with(&format!("{id}.")))
-            else {
+            let Some((name, _)) = scenario.ids.iter().find(|(_, id)| key.starts_with(id.as_str())) else {
                 continue;
             };
-            let (_, described) = cluster.root("GET", &format!("transit/keys/{key}"), None).await?;
+            let (_, described) = cluster.root("GET", &key_path(&key), None).await?;
             let latest = described["data"]["latest_version"].as_i64().context("no version")?;
             *usage.versions.entry(name).or_default() += latest;
         }

@@ -29,7 +29,7 @@ async fn a_certificate_that_cannot_be_renewed_stays_in_the_metrics() {
     let told = |certificate: &subrosa_crds::channel::CertificateStatus| {
         (certificate.serial.clone(), certificate.not_after.clone(), certificate.issuer.clone())
     };
-    let mut history = History::default();
+    let mut history = History::begin().unwrap();
     let late = ["SubrosaCertificateNotRenewed", "SubrosaCertificateExpired"];
     world.expires_at(&before.not_after).await;
     history.scrape(async || world.metrics().await).await;
@@ -74,7 +74,7 @@ async fn what_is_open_that_should_not_be_and_closed_that_should_be_open_is_told(
     world.apply(&channel(NS, "voice", json!({"connectsTo": [{"name": "other"}]}))).await;
     world.apply(&channel(NS, "other", json!({"listeners": [{"name": "sips", "port": 5061}]}))).await;
     world.connection(NS, "voice", "other", "AwaitingConsent").await;
-    let mut history = History::default();
+    let mut history = History::begin().unwrap();
     history.scrape(async || world.metrics_with("subrosa_connections{state=\"AwaitingConsent\"").await).await;
     assert!(!history.is_true("SubrosaIsolationWidened", NOW).unwrap());
     assert!(!history.is_true("SubrosaConnectionAwaitingConsent", 60 * MINUTE).unwrap());
@@ -94,14 +94,26 @@ async fn what_is_open_that_should_not_be_and_closed_that_should_be_open_is_told(
     assert!(!history.is_true("SubrosaVaultSealed", NOW).unwrap());
 }
 
-/// Scrapes while Vault is asked more often than every 15 s: a TrustDomain that changes asks it anew.
+/// Scrapes whenever Vault was asked again: a TrustDomain that changes asks it anew, sooner than the 15 s between looks.
 async fn vault_is_asked(world: &World, history: &mut History) {
     for time in 0..5 {
+        let before = requests(&world.metrics().await.unwrap());
         let mut domain = world.installed.trust_domain(&world.env);
         let staged =
             json!([{"namespace": format!("cc-none-{time}"), "mode": "Audit", "until": "2099-01-01"}]);
         domain["spec"]["network"]["staged"] = staged;
         world.apply(&domain).await;
+        let asked = || async {
+            let text = world.metrics().await.unwrap_or_default();
+            if requests(&text) > before { Ok(()) } else { Err(text) }
+        };
+        world.until("Vault is asked again", asked).await;
         history.scrape(async || world.metrics().await).await;
     }
+}
+
+/// How many requests to Vault these metrics count, whatever came of them.
+fn requests(metrics: &str) -> u64 {
+    let counted = metrics.lines().filter(|line| line.starts_with("subrosa_vault_requests_total{"));
+    counted.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
 }

@@ -130,7 +130,7 @@ async fn its_own_keys_and_nothing_else(world: &World) {
         (
             "signing as its authority",
             "POST",
-            format!("transit/sign/{id}.ca/sha2-256"),
+            format!("transit-ca/sign/{id}/sha2-256"),
             json!({"input": "YQ=="}),
         ),
         ("its record", "GET", format!("subrosa/data/channels/{id}"), json!(null)),

@@ -155,7 +155,7 @@ async fn what_a_rolled_back_release_drops_is_found_again(world: &mut World) {
 /// With shorter terms the ended weeks are past what the policy allows: that is told, alarmed, and no fault of the Channel.
 async fn data_that_is_kept_too_long_is_told(world: &World) {
     const ALERT: &str = "SubrosaRetentionOverdue";
-    let mut history = History::default();
+    let mut history = History::begin().unwrap();
     history.scrape(async || world.metrics_with("condition=\"Retained\",status=\"True\"").await).await;
     assert!(!history.is_true(ALERT, Duration::ZERO).unwrap());
 

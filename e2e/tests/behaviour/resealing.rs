@@ -9,15 +9,23 @@ use subrosa_e2e::{openbao::OpenBao, operator, tools};
 
 use crate::sealing::{Pod, recording, said};
 
+/// The day that an import begins with.
+pub fn a_week_ago() -> Date {
+    Zoned::now().in_tz("Europe/Amsterdam").unwrap().date().checked_sub(7.days()).unwrap()
+}
+
 /// The recorder seals and opens; the writer only seals.
 pub async fn sealed_files_move(recorder: &Pod, writer: &Pod, id: &ChannelId, bao: &OpenBao) {
     let subrosa = operator::binary().unwrap();
     let today = Zoned::now().in_tz("Europe/Amsterdam").unwrap().date();
     let key = |date: Date| format!("{id}.call-recording.{}", Cohort::of(date, CohortPeriod::Week));
-    let before = today.checked_sub(7.days()).unwrap();
-    // As an operator of some weeks ago would have made it.
-    let settings = json!({"type": "aes256-gcm96"});
-    bao.request("POST", &format!("transit/keys/{}", key(before)), Some(settings)).await.unwrap();
+    // The week of which data is imported.
+    let before = a_week_ago();
+    let made = bao.request("GET", &format!("transit/keys/{}", key(before)), None).await.unwrap();
+    assert_eq!(
+        (&made["data"]["latest_version"], &made["data"]["auto_rotate_period"]),
+        (&json!(1), &json!(0))
+    );
     fs::write(recorder.at("r.wav"), recording(3 << 20)).unwrap();
     recorder.well(&subrosa, &["seal", "--class", "call-recording", "r.wav"]);
     fs::remove_file(recorder.at("r.wav")).unwrap();

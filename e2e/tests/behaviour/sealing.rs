@@ -87,10 +87,14 @@ pub fn recording(length: usize) -> Vec<u8> {
 async fn a_workload_seals_and_who_may_opens() {
     let world = World::start().await;
     world.governed(NS).await;
-    for (name, may) in [("recorder", json!(["Seal", "Open"])), ("writer", json!(["Seal"]))] {
+    let import = json!({"from": resealing::a_week_ago().to_string()});
+    for (name, encryption) in [
+        ("recorder", json!({"workloadMay": ["Seal", "Open"], "import": import})),
+        ("writer", json!({"workloadMay": ["Seal"]})),
+    ] {
         world.service_account(NS, name).await;
         let spec = json!({
-            "workload": {"serviceAccountName": name}, "dataClasses": ["call-recording"], "encryption": {"workloadMay": may},
+            "workload": {"serviceAccountName": name}, "dataClasses": ["call-recording"], "encryption": encryption,
         });
         world.apply(&channel(NS, name, spec)).await;
         world.whole(NS, name).await;
@@ -99,6 +103,7 @@ async fn a_workload_seals_and_who_may_opens() {
     sealed_and_opened(&recorder);
     what_was_changed_or_exchanged_is_refused(&recorder);
     stock_age_and_the_command_read_each_other(&recorder);
+    rage_and_the_others_read_each_other(&recorder);
     let writer = Pod::new(&world, "writer").await;
     who_may_only_seal_opens_nothing(&recorder, &writer);
     let (id, bao) = (world.id(NS, "recorder").await, world.env.openbao());
@@ -190,6 +195,35 @@ fn stock_age_and_the_command_read_each_other(pod: &Pod) {
     // A second recipient would outlive the key in Vault.
     let other = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
     let refused = pod.run(&age, &["-r", recipient.trim(), "-r", other, "-o", "both.age", "by-age"]);
+    assert!(!refused.status.success() && !pod.at("both.age").exists(), "{}", said(&refused));
+}
+
+/// The same plugin, started by the age of another house.
+fn rage_and_the_others_read_each_other(pod: &Pod) {
+    let (age, rage, subrosa) = (tools::age().unwrap(), tools::rage().unwrap(), operator::binary().unwrap());
+    let recipient = pod.well(&operator::age_plugin().unwrap(), &["recipient", "call-recording"]);
+    for sealed in ["0001.wav.age", "stock.age"] {
+        pod.well(&rage, &["-d", "-i", "identity", "-o", "by-rage", sealed]);
+        assert!(fs::read(pod.at("by-rage")).unwrap() == recording(3 << 20), "{sealed}");
+        fs::remove_file(pod.at("by-rage")).unwrap();
+    }
+    pod.well(&rage, &["-r", recipient.trim(), "-o", "rage.age", "by-age"]);
+    pod.well(&age, &["-d", "-i", "identity", "-o", "rage-by-age", "rage.age"]);
+    assert!(fs::read(pod.at("rage-by-age")).unwrap() == recording(3 << 20));
+    let refused = pod.fails(&["unseal", "rage.age"]);
+    let item = refused.split("--item ").nth(1).unwrap().split(' ').next().unwrap();
+    pod.well(&subrosa, &["unseal", "--item", item, "rage.age"]);
+    assert!(fs::read(pod.at("rage")).unwrap() == recording(3 << 20));
+    // Changed, it opens for nobody.
+    let mut changed = fs::read(pod.at("rage.age")).unwrap();
+    let at = changed.len() - 70_000;
+    changed[at] ^= 1;
+    fs::write(pod.at("changed.age"), changed).unwrap();
+    let refused = pod.run(&rage, &["-d", "-i", "identity", "-o", "changed", "changed.age"]);
+    assert!(!refused.status.success(), "{}", said(&refused));
+    // A second recipient would outlive the key in Vault.
+    let other = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+    let refused = pod.run(&rage, &["-r", recipient.trim(), "-r", other, "-o", "both.age", "by-age"]);
     assert!(!refused.status.success() && !pod.at("both.age").exists(), "{}", said(&refused));
 }
 

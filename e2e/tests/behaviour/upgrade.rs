@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use subrosa_crds::{Channel, condition};
-use subrosa_e2e::{Environment, recorded, wait};
+use subrosa_e2e::{Environment, openbao::key_path, recorded, wait};
 use subrosa_records::vault::setup::OPERATOR_POLICY;
 
 use crate::{
@@ -37,14 +37,16 @@ pub fn recorder() -> Value {
 }
 
 /// The operator's policy without the records that an earlier release did not know.
-fn earlier(policy: &str) -> String {
+pub fn earlier(policy: &str) -> String {
     let known = |block: &&str| {
         !block.contains("/data/keys/")
             && !block.contains("/metadata/keys/")
             && !block.contains("/data/domain")
             && !block.contains("/data/key-findings")
+            && !block.contains("transit-ca/")
     };
-    policy.split_inclusive("}\n").filter(known).collect()
+    // A block ends with a brace at the beginning of a line.
+    policy.split_inclusive("\n}\n").filter(known).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +93,7 @@ async fn what_there_is(world: &World) -> (Vec<String>, BTreeMap<String, Value>) 
 async fn first_versions(world: &World, name: &str) -> BTreeMap<String, Value> {
     let mut keys = BTreeMap::new();
     for key in world.keys(&world.id(NS, name).await).await {
-        let found = world.env.openbao().request("GET", &format!("transit/keys/{key}"), None).await.unwrap();
+        let found = world.env.openbao().request("GET", &key_path(&key), None).await.unwrap();
         keys.insert(key, found["data"]["keys"]["1"].clone());
     }
     keys

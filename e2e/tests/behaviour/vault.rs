@@ -70,7 +70,7 @@ async fn a_missing_permission_names_the_line(world: &World) {
     let bao = world.env.openbao();
     let path = "sys/policies/acl/subrosa-operator";
     let whole = bao.request("GET", path, None).await.unwrap()["data"]["policy"].as_str().unwrap().to_owned();
-    let line = r#"path "transit/sign/+" {"#;
+    let line = r#"path "transit-ca/sign/+" {"#;
     assert!(whole.contains(line), "{whole}");
     let start = whole.find(line).unwrap();
     let end = start + whole[start..].find("\n}\n").unwrap() + 3;
@@ -79,7 +79,7 @@ async fn a_missing_permission_names_the_line(world: &World) {
     world.apply(&channel(NS, "late", json!({}))).await;
     let told = world.not_ready(NS, "late", "VaultPermissionDenied").await;
     assert!(
-        told.message.contains("path \"transit/sign/+\"") && told.message.contains("vault-setup"),
+        told.message.contains("path \"transit-ca/sign/+\"") && told.message.contains("vault-setup"),
         "{told:?}"
     );
     assert!(world.secret(NS, "late-mtls").await.is_none());

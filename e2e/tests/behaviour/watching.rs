@@ -10,7 +10,7 @@ use std::{
 
 use rand::Rng as _;
 use rustix::process::{Pid, Signal, kill_process};
-use subrosa_e2e::operator;
+use subrosa_e2e::{alerts::History, operator};
 
 use crate::sealing::{Pod, recording, said};
 
@@ -161,6 +161,10 @@ pub async fn a_sidecar_without_a_key_removes_nothing(recorder: &Pod) {
     let directory = recorder.at("recordings");
     fs::create_dir(&directory).unwrap();
     fs::write(directory.join("a.wav"), recording(100_000)).unwrap();
+    // Its call ended two hours ago.
+    let written = fs::File::options().write(true).open(directory.join("a.wav")).unwrap();
+    written.set_modified(std::time::SystemTime::now() - Duration::from_secs(7200)).unwrap();
+    let mut history = History::begin().unwrap();
     let token = fs::read_to_string(recorder.at("token")).unwrap();
     fs::write(recorder.at("token"), "no token at all").unwrap();
     let port = free_port();
@@ -179,9 +183,19 @@ pub async fn a_sidecar_without_a_key_removes_nothing(recorder: &Pod) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(names(&directory), BTreeSet::from(["a.wav".to_owned()]));
+    let metrics = async || {
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.ok()?;
+        answer.text().await.ok()
+    };
+    history.scrape(metrics).await;
+    assert!(history.is_true("SubrosaPlaintextOld", Duration::ZERO).unwrap(), "{:?}", metrics().await);
     fs::write(recorder.at("token"), token).unwrap();
     let sealed = BTreeSet::from(["a.wav.age".to_owned()]);
     until("it goes on by itself", recorder, || names(&directory) == sealed);
+    // A file has its name a moment before it is counted.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    history.scrape(metrics).await;
+    assert!(!history.is_true("SubrosaPlaintextOld", Duration::ZERO).unwrap(), "{:?}", metrics().await);
     assert_eq!(sidecar.0.try_wait().unwrap(), None);
     let log = fs::read_to_string(recorder.at("sidecar.log")).unwrap();
     assert!(!log.contains("no token at all"), "{log}");

@@ -19,6 +19,7 @@ use subrosa_crds::{
 use subrosa_e2e::{
     Environment, Installation, Operator, Proxy, Tap,
     installation::{apply_object, governed_namespace, retention_policy},
+    openbao::OpenBao,
     operator::{self, Options},
     wait,
 };
@@ -391,12 +392,9 @@ impl World {
         ChannelId::mint(&found.uid().unwrap(), channel)
     }
 
-    /// The transit keys of an id, by name.
+    /// The transit keys of an id, by name: of data, and of its authority.
     pub async fn keys(&self, id: &ChannelId) -> BTreeSet<String> {
-        let answer = self.env.openbao().request("LIST", "transit/keys", None).await.unwrap();
-        let keys = answer["data"]["keys"].as_array().cloned().unwrap_or_default();
-        let keys = keys.iter().filter_map(|key| key.as_str().map(str::to_owned));
-        keys.filter(|key| key.starts_with(&format!("{id}."))).collect()
+        keys_of(self.env.openbao(), id, "").await
     }
 
     /// Waits for an Event about an object with that reason; returns its note.
@@ -463,4 +461,18 @@ pub fn vault(domain: &TrustDomain) -> (&str, &str) {
 pub fn says<'a>(domain: &'a TrustDomain, kind: &str) -> (&'a str, &'a str) {
     let conditions = domain.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     condition::find(conditions, kind).map(|found| (&*found.status, &*found.reason)).unwrap_or_default()
+}
+
+/// The transit keys of an id, by name, on mounts with `suffix` at the end of their names.
+pub async fn keys_of(bao: &OpenBao, id: &ChannelId, suffix: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for mount in [format!("transit{suffix}"), format!("transit{suffix}-ca")] {
+        // Where there is no key yet the answer is none.
+        let (_, answer) =
+            bao.request_as(bao.root_token(), "LIST", &format!("{mount}/keys"), None).await.unwrap();
+        let keys = answer["data"]["keys"].as_array().cloned().unwrap_or_default();
+        let keys = keys.iter().filter_map(|key| key.as_str().map(str::to_owned));
+        found.extend(keys.filter(|key| key.starts_with(id.as_str())));
+    }
+    found
 }

@@ -130,7 +130,7 @@ async fn protection(env: &Environment) -> Result<BTreeMap<String, String>> {
     for channel in Api::<Channel>::namespaced(client, GOVERNED).list(&ListParams::default()).await? {
         all.insert(format!("Channel {}", channel.name_any()), channel.uid().unwrap_or_default());
     }
-    for engine in ["transit/keys", "subrosa/metadata/channels"] {
+    for engine in ["transit/keys", "transit-ca/keys", "subrosa/metadata/channels"] {
         let keys = env.openbao().request("LIST", engine, None).await?;
         for key in keys["data"]["keys"].as_array().context("keys")? {
             all.insert(format!("{engine} {}", key.as_str().unwrap_or_default()), String::new());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use serde_json::Value;
+use serde_json::{Value, json};
 use subrosa::grants::{Installation, manifests};
 use subrosa_e2e::helm::Helm;
 
@@ -38,6 +38,8 @@ fn the_chart_grants_exactly_what_the_table_says() -> Result<()> {
     let chart = by_name(objects(&rendered(&[])?)?);
     let own = [
         "Deployment subrosa",
+        "Deployment subrosa-destroyer",
+        "Service subrosa-destroyer",
         "Service subrosa-metrics",
         "PodDisruptionBudget subrosa",
         "Pod subrosa-test-status",
@@ -120,7 +122,8 @@ fn what_is_written_by_hand_looks_as_it_should() -> Result<()> {
             "replicaCount=1",
             "spread=None",
             "serviceAccount.create=false",
-            "tests.enabled=false"
+            "tests.enabled=false",
+            "destroyer.enabled=false"
         ])?)
     );
     let values = subrosa_e2e::tools::workspace()?.join("e2e/tests/chart/values.large.yaml");
@@ -143,7 +146,12 @@ fn the_guards_of_decisions_can_be_left_out_and_no_other_policy() -> Result<()> {
         Ok(names)
     };
     let confined = [
+        "subrosa-adoption",
+        "subrosa-approval",
         "subrosa-config-map",
+        "subrosa-destroyer",
+        "subrosa-destruction",
+        "subrosa-legal-hold",
         "subrosa-network-policy",
         "subrosa-role-binding",
         "subrosa-secret",
@@ -154,6 +162,49 @@ fn the_guards_of_decisions_can_be_left_out_and_no_other_policy() -> Result<()> {
         policies(&["admission.membershipGuard.enabled=false", "admission.deletionGuard.enabled=false"])?;
     assert_eq!(without, confined);
     assert_eq!(policies(&[])?.len(), confined.len() + 2);
+    Ok(())
+}
+
+/// What it could do is not granted then; who decides is asked all the same.
+#[test]
+fn without_a_destroyer_only_its_policy_is_left() -> Result<()> {
+    let named = |values: &[&str]| -> Result<Vec<String>> {
+        let mut names: Vec<_> = objects(&rendered(values)?)?.iter().map(name).collect();
+        names.retain(|name| name.ends_with(" subrosa-destroyer"));
+        names.sort();
+        Ok(names)
+    };
+    let policy =
+        ["ValidatingAdmissionPolicy subrosa-destroyer", "ValidatingAdmissionPolicyBinding subrosa-destroyer"];
+    let off = "destroyer.enabled=false";
+    assert_eq!(named(&[&EVERYTHING[..], &[off]].concat())?, policy);
+    assert_eq!(named(&EVERYTHING)?.len(), 11);
+    Ok(())
+}
+
+/// It reads its token for Vault where it looks for it, and is the ServiceAccount that Vault's role is bound to.
+#[test]
+fn the_destroyer_is_set_up_as_it_reads_its_settings() -> Result<()> {
+    let objects = objects(&rendered(&["serviceAccount.name=gardener", "destroyer.vaultAudience=bao"])?)?;
+    let deployment = objects.iter().find(|object| name(object) == "Deployment subrosa-destroyer").unwrap();
+    let pod = &deployment["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], subrosa::grants::DESTROYER_ACCOUNT);
+    let container = &pod["containers"][0];
+    let value = |key: &str| {
+        let env = container["env"].as_array().unwrap();
+        env.iter().find(|one| one["name"] == key).map(|one| one["value"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(value("SUBROSA_OPERATOR_SERVICE_ACCOUNT").as_deref(), Some("gardener"));
+    let mount = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
+    let token = &pod["volumes"][0]["projected"]["sources"][0]["serviceAccountToken"];
+    let file = format!("{mount}/{}", token["path"].as_str().unwrap());
+    assert_eq!(value("SUBROSA_VAULT_TOKEN_FILE"), Some(file));
+    assert_eq!(token["audience"], "bao");
+    // Two at once would only lose to each other.
+    assert_eq!(
+        (&deployment["spec"]["replicas"], &deployment["spec"]["strategy"]["type"]),
+        (&json!(1), &json!("Recreate"))
+    );
     Ok(())
 }
 

@@ -9,8 +9,11 @@ use std::{
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use subrosa::report::metrics::{Census, ConditionLabels, Metrics};
+use subrosa_crds::Reason;
 use subrosa_e2e::helm::promtool;
+use subrosa_plan::world::fault::Fault;
 use subrosa_records::vault::{RequestObserver as _, RequestSample};
+use subrosa_worker::watch::WatchSnapshot;
 
 use crate::support::{beside, objects, read, rendered};
 
@@ -96,7 +99,7 @@ fn what_is_asked_for_is_measured() {
             let planned = file == RULES && PLANNED.contains(&name.as_str());
             assert!(
                 measured.contains(&name) || planned,
-                "{file} asks for {name}, which the operator has not"
+                "{file} asks for {name}, which neither the operator nor the destroyer has"
             );
         }
     }
@@ -138,7 +141,7 @@ fn the_rule_object_holds_the_file_and_follows_the_runbooks() -> Result<()> {
     Ok(())
 }
 
-/// The names of all series the operator has.
+/// The names of all series that the operator, the destroyer and the sealing sidecar have.
 fn measured() -> BTreeSet<String> {
     let metrics = Metrics::default();
     // A family without a member is not written.
@@ -151,7 +154,8 @@ fn measured() -> BTreeSet<String> {
         ..Census::default()
     });
     metrics.observe(RequestSample { operation: "sys.health", outcome: "ok", duration: Default::default() });
-    let text = metrics.text();
+    let sealing = subrosa::cli::seal::watch::metrics(&WatchSnapshot::default());
+    let text = metrics.text() + &destroyers() + &sealing;
     let mut types = BTreeMap::new();
     for line in text.lines() {
         if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' ')) {
@@ -168,6 +172,16 @@ fn measured() -> BTreeSet<String> {
         endings.iter().map(move |ending| format!("{name}{ending}"))
     });
     series.collect()
+}
+
+/// What the destroyer tells.
+fn destroyers() -> String {
+    let metrics = subrosa_destroyer::Metrics::default();
+    let fault = Fault::new(Reason::VaultSealed, "sealed");
+    metrics.looked("oosterlinde", Some(&fault));
+    metrics.frozen("oosterlinde", Some(&fault));
+    metrics.listed("oosterlinde", std::iter::empty());
+    metrics.text()
 }
 
 /// The names of series in expressions; the comments of the rules have none.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 use subrosa_e2e::helm::Helm;
 
-use crate::support::{objects, path, read, rendered};
+use crate::support::{name, objects, path, read, rendered};
 
 fn schema(chart: &str) -> Value {
     serde_json::from_str(&read(&format!("charts/{chart}/values.schema.json"))).unwrap()
@@ -81,6 +81,11 @@ fn wrong_values_are_refused_with_their_place() -> Result<()> {
         ("spread=Sometimes", "'/spread'"),
         ("serviceAccount.name=A_b", "'/serviceAccount/name'"),
         ("serviceAccount.name=a' || true || '", "'/serviceAccount/name'"),
+        ("serviceAccount.name=subrosa-destroyer", "'/serviceAccount/name'"),
+        ("destroyer.interval=0", "'/destroyer/interval'"),
+        ("destroyer.mostPercent=101", "'/destroyer/mostPercent'"),
+        ("destroyer.replicas=2", "'/destroyer'"),
+        ("admission.approvalGuard.enabled=false", "'/admission'"),
         ("rbac.tokenSecrets={a/b}", "'/rbac/tokenSecrets/0'"),
         ("admission.secretGuard.enabled=false", "'/admission'"),
         ("networkPolicy.vault.ports=8200", "'/networkPolicy/vault/ports'"),
@@ -99,7 +104,7 @@ fn wrong_values_are_refused_with_their_place() -> Result<()> {
 fn a_guard_that_is_switched_off_is_told_to_the_operator() -> Result<()> {
     let off = |values: &[&str]| -> Result<Option<String>> {
         let objects = objects(&rendered(values)?)?;
-        let deployment = objects.iter().find(|one| one["kind"] == "Deployment").unwrap();
+        let deployment = objects.iter().find(|one| name(one) == "Deployment subrosa").unwrap();
         let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
         let set = env.iter().find(|one| one["name"] == "SUBROSA_GUARDS_OFF");
         Ok(set.map(|one| one["value"].as_str().unwrap().to_owned()))

@@ -58,9 +58,13 @@ pub async fn destroys_nothing(fleet: &Fleet) -> Result<()> {
 }
 
 async fn keys(fleet: &Fleet) -> Result<BTreeSet<String>> {
-    let listed = fleet.env.openbao().request("LIST", "transit/keys", None).await?;
-    let keys = listed["data"]["keys"].as_array().context("no keys")?;
-    Ok(keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect())
+    let mut names = BTreeSet::new();
+    for mount in ["transit", "transit-ca"] {
+        let listed = fleet.env.openbao().request("LIST", &format!("{mount}/keys"), None).await?;
+        let keys = listed["data"]["keys"].as_array().context("no keys")?;
+        names.extend(keys.iter().filter_map(|key| key.as_str().map(str::to_owned)));
+    }
+    Ok(names)
 }
 
 /// The namespaces of the example that deny by default, each with the rule it has.

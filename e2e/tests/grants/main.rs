@@ -5,7 +5,10 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed helper fails its test")]
 #![allow(clippy::print_stderr, reason = "how much was tried")]
 
+mod adoption;
 mod deletion;
+mod destroyer;
+mod destruction;
 mod escalation;
 mod guarded;
 mod membership;
@@ -26,6 +29,12 @@ async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
     rights::are_exactly_the_table(&world).await?;
     guarded::sees_every_edit(&world).await?;
     people::hold_what_their_roles_say(&world).await?;
+    destruction::is_approved_by_people_in_their_own_names(&world).await?;
+    destruction::is_listed_by_the_operator_and_told_by_the_destroyer(&world).await?;
+    destruction::is_held_until_the_release_is_approved(&world).await?;
+    adoption::is_asked_for_in_ones_own_name_and_approved_by_others(&world).await?;
+    destroyer::keeps_its_memory_to_itself(&world).await?;
+    destroyer::cannot_escalate(&world).await?;
     membership::is_decided_by_who_governs(&world).await?;
     operator::binds_itself_where_it_governs(&world).await?;
     operator::writes_its_own_objects_only(&world).await?;

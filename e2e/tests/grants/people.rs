@@ -10,8 +10,8 @@ use crate::{
         RBAC, delete, get, merge, post,
     },
     world::{
-        AUDITOR, ENGINEER, OFFICER, OFFICER_WEST, World, admission, channel, channels, cluster_rbac, core,
-        external_party, role_ref, subrosa, trust_domain, user,
+        APPROVER, AUDITOR, ENGINEER, OFFICER, OFFICER_WEST, World, admission, channel, channels,
+        cluster_rbac, core, external_party, role_ref, subrosa, trust_domain, user,
     },
 };
 
@@ -28,6 +28,17 @@ pub async fn hold_what_their_roles_say(world: &World) -> Result<()> {
         case(AUDITOR, "reads TrustDomains", get(subrosa("trustdomains", "oosterlinde")), Allowed),
         case(AUDITOR, "reads ExternalParties", get(subrosa("externalparties", "")), Allowed),
         case(AUDITOR, "reads RetentionPolicies", get(subrosa("retentionpolicies", "")), Allowed),
+        case(AUDITOR, "reads LegalHolds", get(subrosa("legalholds", "")), Allowed),
+        case(AUDITOR, "reads Destructions", get(subrosa("destructions", "")), Allowed),
+        case(AUDITOR, "reads Approvals", get(subrosa("approvals", "")), Allowed),
+        case(APPROVER, "reads what it decides about", get(subrosa("destructions", "")), Allowed),
+        case(
+            APPROVER,
+            "shortens a RetentionPolicy",
+            merge(subrosa("retentionpolicies", "contactcenter"), note()),
+            RBAC,
+        ),
+        case(APPROVER, "reads ConfigMaps", get(core("subrosa-system", "configmaps", "")), RBAC),
         case(AUDITOR, "reads Secrets", get(core("cc-front", "secrets", "")), RBAC),
         case(AUDITOR, "changes a Channel", merge(channels("cc-front", "voice"), note()), RBAC),
         case(ENGINEER, "declares a Channel", post(channels("cc-front", ""), channel("ivr")).dry(), Allowed),

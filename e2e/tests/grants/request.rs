@@ -19,6 +19,8 @@ pub enum Expected {
     Forbidden(&'static str),
     /// The policy of this name denies it, with these words.
     Denied(&'static str, &'static str),
+    /// A rule of the definition refuses the object, with these words.
+    Invalid(&'static str),
 }
 
 /// RBAC's own words.
@@ -106,6 +108,7 @@ impl Answer {
         let fine = match expected {
             Expected::Allowed => (200..300).contains(&self.status),
             Expected::Forbidden(words) => self.status == 403 && !denied && self.message().contains(words),
+            Expected::Invalid(words) => self.status == 422 && self.message().contains(words),
             Expected::Denied(policy, words) => {
                 let named =
                     format!("ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied request: ");

@@ -6,12 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use subrosa::grants::{
     audit::compare,
-    table::{AccessRequest, GrantScope, table},
+    destroyer,
+    table::{AccessRequest, Grant, GrantScope, table},
 };
 
 use crate::{
     request::post,
-    world::{OPERATOR, WORKLOAD, World},
+    world::{DESTROYER, OPERATOR, WORKLOAD, World},
 };
 
 /// Group, resource, name (or none), verb.
@@ -49,10 +50,10 @@ async fn resolved(world: &World, who: &str, namespace: &str) -> Result<BTreeSet<
     Ok(rights)
 }
 
-/// The rights of these scopes by the table.
-fn granted(world: &World, scopes: &[GrantScope]) -> BTreeSet<Right> {
+/// The rights of these scopes by a table.
+fn granted(table: &[Grant], scopes: &[GrantScope]) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for grant in table(&world.installation).iter().filter(|grant| scopes.contains(&grant.scope)) {
+    for grant in table.iter().filter(|grant| scopes.contains(&grant.scope)) {
         let mut names: Vec<Option<String>> = grant.names.iter().cloned().map(Some).collect();
         if names.is_empty() {
             names.push(None);
@@ -67,22 +68,29 @@ fn granted(world: &World, scopes: &[GrantScope]) -> BTreeSet<Right> {
 }
 
 pub async fn are_exactly_the_table(world: &World) -> Result<()> {
-    for (namespace, scopes) in [
-        ("plain", &[GrantScope::Cluster][..]),
-        ("kube-system", &[GrantScope::Cluster]),
+    let (cluster, home, governed) =
+        (GrantScope::Cluster, GrantScope::OperatorNamespace, GrantScope::GovernedNamespace);
+    let (of_operator, of_destroyer) = (table(&world.installation), destroyer::table());
+    for (who, table, namespace, scopes) in [
+        (OPERATOR, &of_operator, "plain", &[cluster][..]),
+        (OPERATOR, &of_operator, "kube-system", &[cluster]),
         // Labelled, but not bound yet.
-        ("cc-front", &[GrantScope::Cluster]),
-        ("cc-west", &[GrantScope::Cluster, GrantScope::GovernedNamespace]),
-        ("subrosa-system", &[GrantScope::Cluster, GrantScope::OperatorNamespace]),
+        (OPERATOR, &of_operator, "cc-front", &[cluster]),
+        (OPERATOR, &of_operator, "cc-west", &[cluster, governed]),
+        (OPERATOR, &of_operator, "subrosa-system", &[cluster, home]),
+        (DESTROYER, &of_destroyer, "plain", &[cluster]),
+        (DESTROYER, &of_destroyer, "kube-system", &[cluster]),
+        (DESTROYER, &of_destroyer, "cc-west", &[cluster]),
+        (DESTROYER, &of_destroyer, "subrosa-system", &[cluster, home]),
     ] {
         let everybodys = resolved(world, WORKLOAD, namespace).await?;
-        let have = &resolved(world, OPERATOR, namespace).await? - &everybodys;
-        let want = granted(world, scopes);
+        let have = &resolved(world, who, namespace).await? - &everybodys;
+        let want = granted(table, scopes);
         let more: Vec<_> = have.difference(&want).collect();
         let less: Vec<_> = want.difference(&have).collect();
         ensure!(
             more.is_empty() && less.is_empty(),
-            "{namespace}: not in the table {more:?}, not granted {less:?}"
+            "{who} in {namespace}: not in the table {more:?}, not granted {less:?}"
         );
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
-use subrosa::grants::Installation;
+use subrosa::grants::{DESTROYER_ACCOUNT, Installation};
 use subrosa_e2e::Environment;
 
 use crate::request::{Answer, Case, Request, apply, get, merge, post};
@@ -26,8 +26,16 @@ pub const OFFICER_WEST: &str = "officer-west";
 pub const ENGINEER: &str = "engineer";
 /// May view.
 pub const AUDITOR: &str = "auditor";
+/// May approve or deny whatever there is to decide.
+pub const APPROVER: &str = "approver";
+/// May decide about RetentionPolicy contactcenter alone.
+pub const APPROVER_OF_ONE: &str = "approver-of-one";
+/// May write every object of destruction by RBAC, status too, and approve nothing.
+pub const MEDDLER: &str = "meddler";
 /// The operator's ServiceAccount.
 pub const OPERATOR: &str = "operator";
+/// The destroyer's ServiceAccount.
+pub const DESTROYER: &str = "destroyer";
 
 /// A ServiceAccount with nothing but what every one has.
 pub const WORKLOAD: &str = "workload";
@@ -46,18 +54,23 @@ impl World {
             .user(OFFICER_WEST, &[])
             .user(ENGINEER, &[])
             .user(AUDITOR, &[])
+            .user(APPROVER, &[])
+            .user(APPROVER_OF_ONE, &[])
+            .user(MEDDLER, &[])
             .start()
             .await?;
         let mut tokens = BTreeMap::new();
         tokens.insert(ADMIN, env.control_plane().context("local")?.admin_token().to_owned());
-        for person in [OFFICER, OFFICER_WEST, ENGINEER, AUDITOR] {
+        for person in [OFFICER, OFFICER_WEST, ENGINEER, AUDITOR, APPROVER, APPROVER_OF_ONE, MEDDLER] {
             tokens.insert(person, env.user_token(person)?.to_owned());
         }
         let mut world = Self { env, installation: Installation::default(), tokens };
         world.install().await?;
         let (namespace, account) = (world.installation.namespace(), world.installation.service_account());
-        let token = world.env.service_account_token(namespace, account, "").await?;
-        world.tokens.insert(OPERATOR, token);
+        for (who, account) in [(OPERATOR, account), (DESTROYER, DESTROYER_ACCOUNT)] {
+            let token = world.env.service_account_token(namespace, account, "").await?;
+            world.tokens.insert(who, token);
+        }
         world.populate().await?;
         let token = world.env.service_account_token("plain", "default", "").await?;
         world.tokens.insert(WORKLOAD, token);
@@ -96,7 +109,21 @@ impl World {
             { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"] },
             { "apiGroups": [""], "resources": ["namespaces/status", "namespaces/finalize"], "verbs": ["update", "patch"] },
         ]);
-        for (name, rules) in [("govern-west", govern_west), ("namespaces", namespaces)] {
+        let approve_one = json!([
+            { "apiGroups": ["subrosa.dev"], "resources": ["approvals"], "verbs": ["create"] },
+            { "apiGroups": ["subrosa.dev"], "resources": ["retentionpolicies"], "resourceNames": ["contactcenter"], "verbs": ["approve"] },
+        ]);
+        let meddle = json!([{
+            "apiGroups": ["subrosa.dev"],
+            "resources": ["approvals", "destructions", "destructions/status", "legalholds", "legalholds/status", "adoptions", "adoptions/status"],
+            "verbs": ["get", "list", "create", "update", "patch", "delete", "deletecollection"],
+        }]);
+        for (name, rules) in [
+            ("govern-west", govern_west),
+            ("namespaces", namespaces),
+            ("approve-one", approve_one),
+            ("meddle", meddle),
+        ] {
             let role = json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
                 "metadata": { "name": name }, "rules": rules,
@@ -110,6 +137,9 @@ impl World {
             (OFFICER_WEST, "subrosa-membership"),
             (ENGINEER, "namespaces"),
             (AUDITOR, "view"),
+            (APPROVER, "subrosa-approver"),
+            (APPROVER_OF_ONE, "approve-one"),
+            (MEDDLER, "meddle"),
         ] {
             let binding = json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
@@ -169,6 +199,18 @@ impl World {
                 "subrosa-network-policy",
                 OPERATOR,
                 post(network_policies("cc-west", ""), foreign("NetworkPolicy", "networking.k8s.io/v1")),
+            ),
+            (
+                "subrosa-approval",
+                ADMIN,
+                post(subrosa("approvals", ""), approval("probe", "Destruction", "p.20270101.0a1b2c3d", "x")),
+            ),
+            ("subrosa-destruction", ADMIN, post(subrosa("destructions", ""), destruction())),
+            ("subrosa-legal-hold", ADMIN, post(subrosa("legalholds", ""), owned(legal_hold("probe")))),
+            (
+                "subrosa-destroyer",
+                DESTROYER,
+                post(core("subrosa-system", "configmaps", ""), foreign("ConfigMap", "v1")),
             ),
             ("subrosa-trust-domain", OPERATOR, merge(subrosa("trustdomains", "oosterlinde"), operator_patch)),
         ] {
@@ -340,4 +382,51 @@ pub fn external_party() -> Value {
         "apiVersion": "subrosa.dev/v1alpha1", "kind": "ExternalParty", "metadata": { "name": "insurer" },
         "spec": { "role": "Insurer", "addresses": { "cidrs": ["203.0.113.7/32"] }, "tls": { "mode": "OneWay" } },
     })
+}
+
+/// One person's yes to `name` of `kind`.
+pub fn approval(name: &str, kind: &str, target: &str, approver: &str) -> Value {
+    json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "Approval", "metadata": { "name": name },
+        "spec": {
+            "target": { "kind": kind, "name": target, "uid": "1", "digest": digest() },
+            "decision": "Approve", "approver": approver, "expires": "2099-01-01T00:00:00Z",
+        },
+    })
+}
+
+/// What the operator lists.
+pub fn destruction() -> Value {
+    json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "Destruction",
+        "metadata": { "name": "contactcenter.20270101.0a1b2c3d" },
+        "spec": {
+            "trustDomain": "oosterlinde",
+            "retentionPolicy": { "name": "contactcenter", "uid": "1", "digest": digest() },
+            "due": "2027-01-01", "nonce": "0123456789abcdef",
+            "keys": [{
+                "channel": { "namespace": "cc-front", "name": "voice" },
+                "id": "abcdefghijklmnop", "dataClass": "call-recording", "cohort": "2026m09",
+            }],
+            "digest": digest(),
+        },
+    })
+}
+
+pub fn legal_hold(name: &str) -> Value {
+    json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "LegalHold", "metadata": { "name": name },
+        "spec": { "selector": { "namespaces": ["cc-front"] }, "matter": "2026-114" },
+    })
+}
+
+/// The object, as one that goes with another.
+pub fn owned(mut object: Value) -> Value {
+    object["metadata"]["ownerReferences"] =
+        json!([{ "apiVersion": "v1", "kind": "Namespace", "name": "plain", "uid": "1" }]);
+    object
+}
+
+fn digest() -> String {
+    format!("sha256:0a1b2c3d{}", "0".repeat(56))
 }

@@ -10,7 +10,7 @@ use subrosa_crds::names::ChannelRef;
 use subrosa_plan::{
     channel::{self, Scope},
     network,
-    world::{NamespaceFacts, PodFacts, World},
+    world::{NamespaceFacts, PodFacts, World, declaration::Declaration},
 };
 
 use crate::town::{Audience, Channel, Domain, Entry, Kind, Party, Place, Ports, Service, Town};
@@ -172,7 +172,7 @@ pub fn world(town: &Town) -> World {
     }
     for one in &town.channels {
         let object = read("Channel", Some(&one.namespace), &one.name, channel(one));
-        world.channels.entry(one.namespace.clone()).or_default().insert(one.name.clone(), object);
+        world.put_channel(&ChannelRef::new(&one.namespace, &one.name), Some(Declaration::of(object)));
     }
     for (number, one) in town.pods.iter().enumerate() {
         let facts = PodFacts { labels: one.labels.clone(), ..PodFacts::default() };
@@ -192,9 +192,8 @@ pub fn policies(world: &World) -> Vec<NetworkPolicy> {
             policies.push(network::default_deny(namespace, domain));
         }
     }
-    for (name, object) in world.all_channels() {
-        let name: ChannelRef = name;
-        match channel::plan(object, &name, world, None, now()) {
+    for channel in world.all_channels() {
+        match channel::plan(channel, world, None, now()) {
             Ok(plan) if plan.scope == Scope::Full => policies.push(plan.policy),
             Ok(_) | Err(_) => {}
         }

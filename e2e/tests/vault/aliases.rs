@@ -8,7 +8,7 @@ use subrosa_records::{
     vault::{
         AliasName, TransitKeyName, Vault,
         identity::{Aliases, auth_accessor},
-        transit::{KeyType, Transit},
+        transit::{Transit, TransitKeyType},
     },
 };
 
@@ -33,7 +33,7 @@ async fn what_others_have_in_an_alias_survives_grant_and_withdrawal() {
     let voice = id("voice");
     let key = format!("{voice}.chat.2026");
     let transit = Transit::new(vault.clone(), mount("transit"));
-    transit.create_key(&TransitKeyName::new(&key).unwrap(), KeyType::Aes256Gcm96, None).await.unwrap();
+    transit.create_key(&TransitKeyName::new(&key).unwrap(), TransitKeyType::Aes256Gcm96, None).await.unwrap();
     let aliases = aliases(vault).await;
     let workloads = WorkloadAliases::new(aliases.clone(), AliasLocks::default());
     let (name, jwt) = world.service_account(MEMBER, "voice").await;
@@ -47,13 +47,19 @@ async fn what_others_have_in_an_alias_survives_grant_and_withdrawal() {
     // Another owner comes first.
     aliases.grant(&name, &metadata(&[ROLE])).await.unwrap();
     assert_eq!(seal().await, 403);
-    workloads.grant(&name, &alias::part(&voice, true)).await.unwrap();
+    let earlier = id("earlier");
+    workloads.grant(&name, &alias::part(&voice, true, [&earlier])).await.unwrap();
     assert_eq!(
         found().await,
-        metadata(&[("subrosa", voice.as_str()), ("subrosa_open", voice.as_str()), ROLE])
+        metadata(&[
+            ("subrosa", voice.as_str()),
+            ("subrosa_adopted_1", earlier.as_str()),
+            ("subrosa_open", voice.as_str()),
+            ROLE
+        ])
     );
     assert_eq!(seal().await, 200, "a live token gains it");
-    workloads.grant(&name, &alias::part(&voice, false)).await.unwrap();
+    workloads.grant(&name, &alias::part(&voice, false, [])).await.unwrap();
     assert_eq!(found().await, metadata(&[("subrosa", voice.as_str()), ROLE]));
     workloads.withdraw(&name, &voice).await.unwrap();
     assert_eq!(found().await, metadata(&[ROLE]), "the other owner's part stays");
@@ -61,12 +67,12 @@ async fn what_others_have_in_an_alias_survives_grant_and_withdrawal() {
 
     // Another Channel was granted access since.
     let chat = id("chat");
-    workloads.grant(&name, &alias::part(&chat, false)).await.unwrap();
+    workloads.grant(&name, &alias::part(&chat, false, [])).await.unwrap();
     workloads.withdraw(&name, &voice).await.unwrap();
     assert_eq!(found().await, metadata(&[("subrosa", chat.as_str()), ROLE]));
 
     // With nothing of others in it the alias goes.
-    aliases.grant(&name, &alias::part(&chat, false)).await.unwrap();
+    aliases.grant(&name, &alias::part(&chat, false, [])).await.unwrap();
     workloads.withdraw(&name, &chat).await.unwrap();
     assert_eq!(aliases.find(&name).await.unwrap(), None);
 }
@@ -79,10 +85,10 @@ async fn a_withdrawal_never_takes_what_another_channel_is_granted_meanwhile() {
     let (old, new) = (id("old"), id("new"));
     for round in 0..60 {
         let name = AliasName::new(format!("shared-{round}")).unwrap();
-        aliases.grant(&name, &alias::part(&old, true)).await.unwrap();
+        aliases.grant(&name, &alias::part(&old, true, [])).await.unwrap();
         let workloads = || WorkloadAliases::new(aliases.clone(), locks.clone());
         let (one, other) = (workloads(), workloads());
-        let part = alias::part(&new, false);
+        let part = alias::part(&new, false, []);
         let withdrawal = async {
             // Each round the two meet in another moment.
             tokio::time::sleep(std::time::Duration::from_micros(20 * round)).await;

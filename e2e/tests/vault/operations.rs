@@ -9,7 +9,7 @@ use serde_json::json;
 use subrosa_crds::Reason;
 use subrosa_records::vault::identity::{Aliases, auth_accessor};
 use subrosa_records::vault::kv::{Kv, Versioned};
-use subrosa_records::vault::transit::{KeyType, Transit};
+use subrosa_records::vault::transit::{Transit, TransitKeyType};
 use subrosa_records::vault::{AliasName, Folder, RecordPath, TransitKeyName, Vault};
 
 use crate::support::{Bao, metadata, mount};
@@ -32,15 +32,17 @@ async fn keys_are_made_read_rotated_and_listed() {
     let name = key("abcdefgh.call-recording.2026w47");
     assert_eq!(transit.read_key(&name).await.unwrap(), None);
 
-    let made = transit.create_key(&name, KeyType::Aes256Gcm96, Some(DAY)).await.unwrap();
-    assert!(made.is(KeyType::Aes256Gcm96) && made.latest_version == 1 && made.auto_rotate_period == DAY);
+    let made = transit.create_key(&name, TransitKeyType::Aes256Gcm96, Some(DAY)).await.unwrap();
+    assert!(
+        made.is(TransitKeyType::Aes256Gcm96) && made.latest_version == 1 && made.auto_rotate_period == DAY
+    );
     assert!(!made.exportable && !made.allow_plaintext_backup && !made.deletion_allowed && !made.soft_deleted);
     assert_eq!(transit.read_key(&name).await.unwrap(), Some(made.clone()));
     let age = jiff::Timestamp::now().duration_since(made.versions[&1].created);
     assert!(age.abs() < jiff::SignedDuration::from_secs(60), "{age}");
 
     // Made again, with other wishes: nothing changes.
-    let again = transit.create_key(&name, KeyType::Chacha20Poly1305, None).await.unwrap();
+    let again = transit.create_key(&name, TransitKeyType::Chacha20Poly1305, None).await.unwrap();
     assert_eq!(again, made);
 
     let rotated = transit.rotate(&name, 1).await.unwrap();
@@ -50,11 +52,11 @@ async fn keys_are_made_read_rotated_and_listed() {
     assert_eq!(closed.auto_rotate_period, Duration::ZERO);
 
     let other = key("abcdefgh.ca");
-    let made = transit.create_key(&other, KeyType::EcdsaP256, None).await.unwrap();
+    let made = transit.create_key(&other, TransitKeyType::EcdsaP256, None).await.unwrap();
     assert!(made.versions[&1].public_key_pem.as_deref().is_some_and(|pem| pem.contains("PUBLIC KEY")));
     let chacha =
-        transit.create_key(&key("abcdefgh.chat.2026"), KeyType::Chacha20Poly1305, None).await.unwrap();
-    assert!(chacha.is(KeyType::Chacha20Poly1305));
+        transit.create_key(&key("abcdefgh.chat.2026"), TransitKeyType::Chacha20Poly1305, None).await.unwrap();
+    assert!(chacha.is(TransitKeyType::Chacha20Poly1305));
     bao.admin("POST", "transit/keys/Foreign_Key", json!({"type": "xchacha20-poly1305"})).await;
     assert_eq!(transit.list_keys().await.unwrap(), [other, name, key("abcdefgh.chat.2026")]);
 
@@ -72,7 +74,7 @@ async fn each_version_of_an_authority_signs() {
     let bao = Bao::start().await;
     let transit = transit(bao.operator().await);
     let name = key("abcdefgh.ca");
-    transit.create_key(&name, KeyType::EcdsaP256, None).await.unwrap();
+    transit.create_key(&name, TransitKeyType::EcdsaP256, None).await.unwrap();
     transit.rotate(&name, 1).await.unwrap();
     let message = b"to be signed";
     for version in [1, 2] {
@@ -97,7 +99,7 @@ async fn concurrent_rotations_beyond_a_version_all_succeed() {
     let bao = Bao::start().await;
     let transit = transit(bao.operator().await);
     let name = key("abcdefgh.data.2026");
-    transit.create_key(&name, KeyType::Aes256Gcm96, None).await.unwrap();
+    transit.create_key(&name, TransitKeyType::Aes256Gcm96, None).await.unwrap();
     let rotations = (0..32).map(|_| transit.rotate(&name, 1));
     for rotated in futures::future::join_all(rotations).await {
         assert!(rotated.unwrap().latest_version >= 2);

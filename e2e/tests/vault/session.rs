@@ -7,7 +7,7 @@ use subrosa_crds::Reason;
 use subrosa_e2e::audit::BaoAuditEntry;
 use subrosa_e2e::wait;
 use subrosa_records::vault::auth::{Login, Session, SessionState};
-use subrosa_records::vault::transit::{KeyType, Transit};
+use subrosa_records::vault::transit::{Transit, TransitKeyType};
 use subrosa_records::vault::{TransitKeyName, Vault};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -162,7 +162,7 @@ async fn a_refused_login_says_what_to_check_and_is_tried_again(world: &World) {
 async fn nothing_secret_was_traced(world: &World) {
     let running = Running::start(world.bao.connect(), login("subrosa", &world.operator_jwt)).await;
     let name = TransitKeyName::new("abcdefgh.ca").unwrap();
-    transit(&running.vault).create_key(&name, KeyType::EcdsaP256, None).await.unwrap();
+    transit(&running.vault).create_key(&name, TransitKeyType::EcdsaP256, None).await.unwrap();
     transit(&running.vault).sign(&name, 1, b"x").await.unwrap();
     let shown = format!("{:?} {:?}", running.vault, running.state.borrow());
     let log = captured_logs();

@@ -11,10 +11,11 @@ use crate::support::Bao;
 async fn the_second_application_writes_nothing() {
     let bao = Bao::start().await;
     let report = bao.set_up().await;
-    // The key-value engine answers its configuration before anyone has written one.
+    // The engines answer their configuration before anyone has written one.
     let outcomes: Vec<_> = report.iter().map(|step| (step.path.as_str(), step.outcome)).collect();
     for (path, outcome) in &outcomes {
-        let expected = if *path == "subrosa/config" { StepOutcome::Updated } else { StepOutcome::Created };
+        let configured = ["subrosa/config", "transit/config/keys"].contains(path);
+        let expected = if configured { StepOutcome::Updated } else { StepOutcome::Created };
         assert_eq!(*outcome, expected, "{path}");
     }
     let mut params = bao.params();
@@ -63,6 +64,14 @@ async fn what_was_changed_by_hand_is_put_right_and_named() {
     )
     .await;
     bao.admin("POST", "subrosa/config", json!({"cas_required": false})).await;
+    bao.admin("POST", "transit/config/keys", json!({"disable_upsert": false})).await;
+    bao.admin(
+        "POST",
+        "sys/policies/acl/subrosa-destroyer",
+        json!({"policy": "path \"transit/*\" { capabilities = [\"update\"] }"}),
+    )
+    .await;
+    bao.admin("POST", "auth/kubernetes/role/subrosa-destroyer", json!({"token_policies": ["admin"]})).await;
     let mut params = bao.params();
     params.kubernetes.reviewer_jwt = None;
     let report = apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
@@ -74,16 +83,101 @@ async fn what_was_changed_by_hand_is_put_right_and_named() {
     assert_eq!(
         updated,
         [
+            ("transit/config/keys", "disable_upsert".to_owned()),
             ("subrosa/config", "cas_required".to_owned()),
             ("sys/policies/acl/subrosa-operator", "policy".to_owned()),
+            ("sys/policies/acl/subrosa-destroyer", "policy".to_owned()),
             // Vault drops the selector when namespaces are written without it.
             (
                 "auth/kubernetes/role/subrosa-workload",
                 "bound_service_account_namespace_selector,bound_service_account_namespaces".to_owned(),
             ),
+            ("auth/kubernetes/role/subrosa-destroyer", "token_policies".to_owned()),
         ]
     );
-    assert_eq!(report.iter().filter(|step| step.outcome == StepOutcome::Unchanged).count(), report.len() - 3);
+    let unchanged = report.iter().filter(|step| step.outcome == StepOutcome::Unchanged).count();
+    assert_eq!(unchanged, report.len() - updated.len());
+}
+
+/// Others keep keys on the mount: nothing is written, until somebody says that this is meant.
+#[tokio::test]
+async fn a_transit_mount_with_keys_of_others_is_not_taken() {
+    const FOREIGN: &str = "payments";
+    let bao = Bao::start().await;
+    bao.admin("POST", "sys/mounts/transit", json!({"type": "transit"})).await;
+    bao.admin("POST", &format!("transit/keys/{FOREIGN}"), json!({})).await;
+    bao.admin("POST", "transit/keys/abcdefghijklmnop.chat.2026", json!({})).await;
+    let mut params = bao.params();
+    let error = apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::VaultPathOccupied);
+    assert!(error.to_string().contains("(1, such as payments)"), "{error}");
+    assert!(error.next_step().contains("--shared-transit"), "{}", error.next_step());
+    // Nor on the mount for authorities: no flag says that this is meant.
+    bao.admin("POST", "sys/mounts/transit-ca", json!({"type": "transit"})).await;
+    bao.admin("POST", "transit-ca/keys/abcdefghijklmnop", json!({"type": "ecdsa-p256"})).await;
+    bao.admin("POST", "transit-ca/keys/abcdefghijklmnop.ca", json!({"type": "ecdsa-p256"})).await;
+    params.shared_transit = true;
+    let error = apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("(1, such as abcdefghijklmnop.ca)"), "{error}");
+    assert!(error.next_step().contains("spec.vault.mounts.authorities"), "{}", error.next_step());
+    bao.admin("POST", "transit-ca/keys/abcdefghijklmnop.ca/config", json!({"deletion_allowed": true})).await;
+    bao.admin("DELETE", "transit-ca/keys/abcdefghijklmnop.ca", json!(null)).await;
+    let status = async |path: &str| bao.raw(bao.root_token(), "GET", path, json!(null)).await.0;
+    for path in ["sys/policies/acl/subrosa-operator", "subrosa/config", "auth/kubernetes/config"] {
+        assert!(status(path).await >= 400, "{path} was written");
+    }
+
+    let report = apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
+    assert!(report.iter().all(|step| step.path != "transit/config/keys"), "others may rely on it");
+    // The destroyer reads there and nothing else: neither their keys nor ours can be destroyed.
+    let wanted = json!({"policies": ["subrosa-destroyer"], "no_default_policy": true});
+    let answer = bao.admin("POST", "auth/token/create", wanted).await;
+    let token = answer["auth"]["client_token"].as_str().unwrap();
+    for key in [FOREIGN, "abcdefghijklmnop.chat.2026"] {
+        let path = format!("transit/keys/{key}");
+        assert_eq!(bao.raw(token, "GET", &path, json!(null)).await.0, 200);
+        for (method, path, body) in [
+            ("DELETE", path.clone(), json!(null)),
+            ("DELETE", format!("{path}/soft-delete"), json!(null)),
+            ("POST", format!("{path}/soft-delete-restore"), json!({})),
+            ("POST", format!("{path}/config"), json!({"deletion_allowed": true})),
+            ("POST", format!("transit/encrypt/{key}"), json!({"plaintext": "YQ=="})),
+        ] {
+            let (status, answer) = bao.raw(token, method, &path, body).await;
+            assert_eq!(status, 403, "{method} {path}: {answer}");
+        }
+    }
+
+    // With only our keys left it is a mount of our own.
+    bao.admin("POST", &format!("transit/keys/{FOREIGN}/config"), json!({"deletion_allowed": true})).await;
+    bao.admin("DELETE", &format!("transit/keys/{FOREIGN}"), json!(null)).await;
+    bao.admin("GET", "transit/wrapping_key", json!(null)).await;
+    params.shared_transit = false;
+    apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
+    let config = bao.admin("GET", "transit/config/keys", json!(null)).await;
+    assert_eq!(config["data"]["disable_upsert"], json!(true));
+}
+
+/// An administrator's own request, which may make keys, makes none by sealing.
+#[tokio::test]
+async fn nobody_makes_a_key_by_sealing_with_it() {
+    let bao = Bao::start().await;
+    bao.set_up().await;
+    let body = json!({"plaintext": "YQ=="});
+    let sealed = bao.raw(bao.root_token(), "POST", "transit/encrypt/abcdefghijklmnop.chat.2026", body).await;
+    assert_eq!(sealed.0, 400, "{}", sealed.1);
+    assert_eq!(bao.raw(bao.root_token(), "LIST", "transit/keys", json!(null)).await.0, 404);
+}
+
+#[tokio::test]
+async fn the_destroyers_role_is_not_taken_from_another_installation() {
+    let bao = Bao::start().await;
+    bao.set_up().await;
+    let mut params = bao.params();
+    params.destroyer_service_account = "another".into();
+    let error = apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::VaultRoleTaken);
+    assert!(error.to_string().contains("subrosa-destroyer"), "{error}");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use subrosa_records::vault::{AliasName, MountPath, RoleName, Vault, VaultAddress
 pub const REVIEWER: &str = "reviewer-canary-77ab21";
 /// The namespace of the operator, one of the trust domain, and one of another.
 pub const SYSTEM: &str = "subrosa-system";
+pub const DESTROYER: &str = "subrosa-destroyer";
 pub const MEMBER: &str = "cc-front";
 pub const FOREIGN: &str = "elsewhere";
 const LABEL: &str = "subrosa.dev/trust-domain";
@@ -112,6 +113,14 @@ impl Bao {
         self.with_token(answer["auth"]["client_token"].as_str().unwrap())
     }
 
+    /// The client under test with a token that has the destroyer's policy and no other.
+    pub async fn destroyer(&self) -> Vault {
+        self.set_up().await;
+        let wanted = json!({"policies": ["subrosa-destroyer"], "no_default_policy": true});
+        let answer = self.admin("POST", "auth/token/create", wanted).await;
+        self.with_token(answer["auth"]["client_token"].as_str().unwrap())
+    }
+
     /// The static setup, for an API server that is never asked.
     pub async fn set_up(&self) -> Vec<StepReport> {
         apply(&self.root(), &VaultSetup::new(&self.params()).unwrap()).await.unwrap()
@@ -155,10 +164,13 @@ fn params(kubernetes: KubernetesApi) -> SetupParams {
     SetupParams {
         kubernetes_mount: mount("kubernetes"),
         transit_mount: mount("transit"),
+        authorities_mount: mount("transit-ca"),
         kv_mount: mount("subrosa"),
         operator_role: RoleName::new("subrosa").unwrap(),
         operator_namespace: SYSTEM.into(),
         operator_service_account: "subrosa".into(),
+        destroyer_service_account: DESTROYER.into(),
+        shared_transit: false,
         audience: "vault".into(),
         trust_domain: "oosterlinde".into(),
         kubernetes,
@@ -229,6 +241,15 @@ impl World {
         let vault = self.bao.connect();
         Session::new(vault.clone(), login("subrosa", &self.operator_jwt)).login().await.unwrap();
         vault
+    }
+
+    /// A login of the destroyer past the client under test: its ServiceAccount's UID, its JWT, and the answer.
+    pub async fn destroyer(&self) -> (AliasName, String, Value) {
+        let (uid, jwt) = self.service_account(SYSTEM, DESTROYER).await;
+        let body = json!({"role": DESTROYER, "jwt": jwt});
+        let (status, answer) = self.bao.raw("", "POST", "auth/kubernetes/login", body).await;
+        assert_eq!(status, 200, "{answer}");
+        (uid, jwt, answer)
     }
 
     /// A login past the client under test: the token, or status and body.

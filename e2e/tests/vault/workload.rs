@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use subrosa_e2e::wait;
 use subrosa_records::vault::identity::{Aliases, auth_accessor};
-use subrosa_records::vault::transit::{KeyType, Transit};
+use subrosa_records::vault::transit::{Transit, TransitKeyType};
 use subrosa_records::vault::{AliasId, AliasName, TransitKeyName};
 
 use crate::support::{FOREIGN, MEMBER, SYSTEM, World, metadata, mount};
@@ -42,7 +42,7 @@ impl Scene {
         for id in [OWN, OTHER] {
             for name in [format!("{id}.call-recording.2026w47"), format!("{id}.chat.2026")] {
                 let name = TransitKeyName::new(name).unwrap();
-                transit.create_key(&name, KeyType::Aes256Gcm96, None).await.unwrap();
+                transit.create_key(&name, TransitKeyType::Aes256Gcm96, None).await.unwrap();
             }
         }
         let accessor = auth_accessor(&vault, &mount("kubernetes")).await.unwrap().unwrap();
@@ -102,7 +102,14 @@ async fn a_workload_seals_with_its_own_keys_and_nothing_else(scene: &Scene) {
         ("deleting", "DELETE", format!("transit/keys/{own}"), json!(null)),
         ("rewrapping", "POST", format!("transit/rewrap/{own}"), json!({"ciphertext": ciphertext})),
         ("exporting", "GET", format!("transit/export/encryption-key/{own}"), json!(null)),
-        ("signing as an authority", "POST", format!("transit/sign/{OWN}.ca"), json!({"input": "YQ=="})),
+        ("signing as an authority", "POST", format!("transit-ca/sign/{OWN}"), json!({"input": "YQ=="})),
+        (
+            "signing as an authority of an earlier release",
+            "POST",
+            format!("transit/sign/{OWN}.ca"),
+            json!({"input": "YQ=="}),
+        ),
+        ("reading an authority's key", "GET", format!("transit-ca/keys/{OWN}"), json!(null)),
         ("the record", "GET", format!("subrosa/data/channels/{OWN}"), json!(null)),
         ("its own alias", "POST", "identity/entity-alias".into(), json!({"name": uid.as_str()})),
         ("a child token", "POST", "auth/token/create".into(), json!({})),

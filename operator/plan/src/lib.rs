@@ -14,8 +14,10 @@
 //!      │                                                                │
 //!   channel            what should be so for one Channel                │
 //!      │                                                                │
+//!   adoption           Channels that take over keys of earlier ones     │
 //!   access             who may use keys in Vault, and whose access goes │
 //!   sealing            what a workload is told to seal with             │
+//!   destruction        what is due, held, approved, destroyed           │
 //!   keys               data keys by class and cohort                    │
 //!   network            network policies, and what others open           │
 //!   certificate        authority, leaf, trust files, Secrets            │
@@ -29,9 +31,11 @@
 //! `tests/rooms.rs` reads the imports and fails where one leads upwards.
 
 pub mod access;
+pub mod adoption;
 pub mod certificate;
 pub mod channel;
 pub mod consent;
+pub mod destruction;
 pub mod discover;
 pub mod keys;
 pub mod network;

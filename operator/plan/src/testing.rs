@@ -18,6 +18,7 @@ use crate::{
         NamespaceFacts, PodFacts, ServiceFacts, World,
         bundle::Bundle,
         certificate::{Fingerprint, KeyAlgorithm, Validity},
+        declaration::Declaration,
         key_findings::KeyFindings,
         pem,
         policy::PolicyFacts,
@@ -98,13 +99,12 @@ pub fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, Stri
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// A Channel as the API server returns it; its pods are `app: <name>` unless `spec` says otherwise.
-pub fn channel(name: &str, spec: Value) -> Channel {
+/// What a Channel declares that the API server returns so; its pods are `app: <name>` unless `spec` says otherwise.
+pub fn channel(name: &str, spec: Value) -> Declaration {
     let name = named(name);
     let mut whole = json!({"workload": {"selector": {"matchLabels": {"app": name.name}}}});
     merge(&mut whole, spec);
-    read(json!({
-        "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
+    declaration(json!({
         "metadata": {
             "name": name.name, "namespace": name.namespace, "generation": 3,
             "uid": format!("uid-{}-{}", name.namespace, name.name),
@@ -112,6 +112,18 @@ pub fn channel(name: &str, spec: Value) -> Channel {
         },
         "spec": whole,
     }))
+}
+
+/// The Channel with what `edit` changes of its object.
+pub fn edited(channel: &Declaration, edit: impl FnOnce(&mut Channel)) -> Declaration {
+    let mut object = channel.object().clone();
+    edit(&mut object);
+    Declaration::of(Arc::new(object))
+}
+
+/// What a Channel of this manifest declares.
+pub fn declaration(manifest: Value) -> Declaration {
+    Declaration::of(Arc::new(read(manifest)))
 }
 
 pub fn domain(name: &str, patch: Value) -> TrustDomain {
@@ -240,10 +252,9 @@ impl Scene {
     }
 
     /// A Channel made by hand, such as one of another age.
-    pub fn given(mut self, channel: Channel) -> Self {
-        let namespace = channel.metadata.namespace.clone().unwrap();
-        let name = channel.metadata.name.clone().unwrap();
-        self.world.channels.entry(namespace).or_default().insert(name, Arc::new(channel));
+    pub fn given(mut self, channel: Declaration) -> Self {
+        let ChannelRef { namespace, name } = channel.name().clone();
+        self.world.channels.entry(namespace).or_default().insert(name, channel);
         self
     }
 
@@ -302,7 +313,7 @@ impl Scene {
         self
     }
 
-    pub fn get(&self, name: &str) -> &Channel {
+    pub fn get(&self, name: &str) -> &Declaration {
         self.world.channel(&named(name)).unwrap()
     }
 
@@ -311,7 +322,7 @@ impl Scene {
     }
 
     pub fn plan_with(&self, name: &str, record: Option<&ChannelRecord>) -> Plan {
-        match channel::plan(self.get(name), &named(name), &self.world, record, now()) {
+        match channel::plan(self.get(name), &self.world, record, now()) {
             Ok(plan) => plan,
             Err(problem) => panic!("{name}: {problem:?}"),
         }

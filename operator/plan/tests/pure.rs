@@ -71,3 +71,12 @@ fn the_operator_does_link_them() {
         assert!(linked.iter().any(|one| one == name), "{name} is not found where it must be");
     }
 }
+
+#[test]
+fn the_destroyer_links_neither_the_operator_nor_what_opens_data() {
+    let linked = linked("subrosa-destroyer");
+    assert!(linked.iter().any(|name| name == "kube-client"), "the tree was not read: {linked:?}");
+    let foreign = ["subrosa", "subrosa-worker", "age-core", "age-plugin", "rcgen", "kube-runtime"];
+    let found: Vec<_> = linked.iter().filter(|name| foreign.contains(&name.as_str())).collect();
+    assert!(found.is_empty(), "{found:?}");
+}

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A Channel's record and its version; version 0 where there is none yet.
-pub type Entry = store::Entry<ChannelRecord>;
+pub type ChannelEntry = store::Entry<ChannelRecord>;
 
 /// The records of Channels.
 pub struct ChannelRecords {
@@ -27,7 +27,7 @@ impl ChannelRecords {
     ///
     /// # Errors
     /// When Vault does not say, or has something that is no such record.
-    pub async fn get(&self, id: &ChannelId) -> Result<Entry, VaultError> {
+    pub async fn get(&self, id: &ChannelId) -> Result<ChannelEntry, VaultError> {
         self.store.get(&RecordPath::channel(id)).await
     }
 
@@ -35,7 +35,7 @@ impl ChannelRecords {
     ///
     /// # Errors
     /// When Vault does not say, or has something that is no such record.
-    pub async fn read(&self, id: &ChannelId) -> Result<Entry, VaultError> {
+    pub async fn read(&self, id: &ChannelId) -> Result<ChannelEntry, VaultError> {
         self.store.read(&RecordPath::channel(id)).await
     }
 
@@ -53,7 +53,7 @@ impl ChannelRecords {
         id: &ChannelId,
         record: ChannelRecord,
         expected: u64,
-    ) -> Result<Entry, VaultError> {
+    ) -> Result<ChannelEntry, VaultError> {
         self.store.put(&RecordPath::channel(id), record, expected).await
     }
 
@@ -66,7 +66,7 @@ impl ChannelRecords {
         &self,
         id: &ChannelId,
         decide: impl FnMut(Option<ChannelRecord>) -> Option<ChannelRecord>,
-    ) -> Result<Entry, VaultError> {
+    ) -> Result<ChannelEntry, VaultError> {
         self.store.transaction(&RecordPath::channel(id), decide).await
     }
 

@@ -10,7 +10,10 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use subrosa_plan::{
-    record::{channel::ChannelRecord, keys::KeysOfMonth, store::StoreRecord},
+    record::{
+        channel::ChannelRecord, decision::DecisionRecord, destroyer::DestroyerRecord, keys::KeysOfMonth,
+        store::StoreRecord,
+    },
     world::key_findings::KeyFindings,
 };
 
@@ -48,6 +51,10 @@ impl Record for KeysOfMonth {
 impl Record for KeyFindings {}
 
 impl Record for StoreRecord {}
+
+impl Record for DecisionRecord {}
+
+impl Record for DestroyerRecord {}
 
 /// A record and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, PartialEq)]

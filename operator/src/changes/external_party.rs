@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use subrosa_crds::{Channel, ExternalParty, channel::PeerKind, names::ChannelRef};
+use subrosa_crds::{Channel, ExternalParty, names::ChannelRef};
 use subrosa_plan::world::World;
 
 use super::Watched;
@@ -29,11 +29,6 @@ impl Watched for ExternalParty {
 
 /// The Channels that name a party.
 pub fn naming<'a>(world: &'a World, party: &'a str) -> impl Iterator<Item = ChannelRef> + 'a {
-    world
-        .all_channels()
-        .filter(move |(_, channel)| {
-            let mut peers = channel.spec.accepts.iter().chain(&channel.spec.connects_to);
-            peers.any(|peer| peer.kind() == PeerKind::ExternalParty && peer.name == party)
-        })
-        .map(|(name, _)| name)
+    let naming = world.all_channels().filter(move |channel| channel.names_party(party));
+    naming.map(|channel| channel.name().clone())
 }

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use subrosa_crds::{
-    Channel,
-    names::{ChannelId, ChannelRef},
-};
+use subrosa_crds::{Channel, names::ChannelId};
 use subrosa_plan::world::{
     World,
+    declaration::Declaration,
     key_findings::{KeyFindings, KeyLook},
 };
 
@@ -41,8 +39,8 @@ pub fn recalled(world: &mut World, domain: &str, findings: KeyFindings) -> BTree
 /// The Channels of `domain` that `concerns` holds for.
 fn channels(world: &World, domain: &str, concerns: impl Fn(&ChannelId) -> bool) -> BTreeSet<Subject> {
     let all = world.namespaces_of(domain).flat_map(|(namespace, facts)| {
-        let channels = world.channels.get(namespace).into_iter().flatten();
-        channels.map(move |(name, _)| (ChannelId::mint(&facts.uid, name), ChannelRef::new(namespace, name)))
+        let names = world.channels_of(namespace).map(Declaration::name);
+        names.map(|name| (ChannelId::mint(&facts.uid, &name.name), name.clone()))
     });
     all.filter(|(id, _)| concerns(id)).map(|(_, name)| Subject::of::<Channel>(name)).collect()
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use subrosa_crds::{Channel, TrustDomain};
-use subrosa_plan::world::{NamespaceFacts, World, peers_of};
+use subrosa_plan::world::{NamespaceFacts, World};
 
 use super::Watched;
 use crate::{
@@ -34,9 +34,9 @@ impl Watched for NamespaceMeta {
         for facts in [&old, &new].into_iter().flatten() {
             woken.extend(facts.trust_domain.clone().map(Subject::of::<TrustDomain>));
         }
-        for (channel, spec) in world.all_channels() {
-            if channel.namespace == name || peers_of(spec, &channel).any(|peer| peer.namespace == name) {
-                woken.insert(Subject::of::<Channel>(channel));
+        for channel in world.all_channels() {
+            if channel.name().namespace == name || channel.peers().any(|peer| peer.namespace == name) {
+                woken.insert(Subject::of::<Channel>(channel.name().clone()));
             }
         }
         woken

@@ -13,7 +13,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     network,
-    world::{Namespaced, World, bundle::Bundle, peers_of, policy::PolicyFacts, selector},
+    world::{Namespaced, World, bundle::Bundle, declaration::Declaration, policy::PolicyFacts, selector},
 };
 
 use super::channel::audited;
@@ -51,13 +51,10 @@ fn split<K, T>(change: Change<K>, convert: impl FnOnce(K) -> T) -> (ObjectKey, O
 fn channels_where(
     world: &World,
     namespace: &str,
-    concerned: impl Fn(&str, &Channel) -> bool,
+    concerned: impl Fn(&Declaration) -> bool,
 ) -> BTreeSet<Subject> {
-    let channels = world.channels.get(namespace).into_iter().flatten();
-    channels
-        .filter(|(name, channel)| concerned(name, channel))
-        .map(|(name, _)| Subject::of::<Channel>(ChannelRef::new(namespace, name)))
-        .collect()
+    let channels = world.channels_of(namespace).filter(|channel| concerned(channel));
+    channels.map(|channel| Subject::of::<Channel>(channel.name().clone())).collect()
 }
 
 /// A pod concerns the Channels that select it.
@@ -67,9 +64,9 @@ pub fn pod(world: &mut World, change: Change<Pod>) -> BTreeSet<Subject> {
     if old == new {
         return BTreeSet::new();
     }
-    let mut woken = channels_where(world, &key.namespace, |_, channel| {
-        let workload = &channel.spec.workload.selector;
-        [&old, &new].into_iter().flatten().any(|pod| selector::matches(workload, &pod.labels))
+    let mut woken = channels_where(world, &key.namespace, |channel| {
+        let mut pods = [&old, &new].into_iter().flatten();
+        pods.any(|pod| selector::matches(channel.selector(), &pod.labels))
     });
     // One that no Channel has is reported by all of them.
     if woken.is_empty() {
@@ -85,10 +82,10 @@ pub fn service(world: &mut World, change: Change<Service>) -> BTreeSet<Subject> 
     if old == new {
         return BTreeSet::new();
     }
-    channels_where(world, &key.namespace, |name, channel| {
-        let workload = &channel.spec.workload.selector;
-        name == key.name
-            || [&old, &new].into_iter().flatten().any(|facts| selector::serves(&facts.selector, workload))
+    channels_where(world, &key.namespace, |channel| {
+        let mut services = [&old, &new].into_iter().flatten();
+        channel.name().name == key.name
+            || services.any(|facts| selector::serves(&facts.selector, channel.selector()))
     })
 }
 
@@ -102,9 +99,7 @@ pub fn service_account(
     if old == new {
         return BTreeSet::new();
     }
-    channels_where(world, &key.namespace, |_, channel| {
-        channel.spec.workload.service_account_name.as_deref() == Some(key.name.as_str())
-    })
+    channels_where(world, &key.namespace, |channel| channel.service_account() == Some(key.name.as_str()))
 }
 
 /// Our policies concern their Channel, or the whole namespace; foreign ones all its Channels.
@@ -128,14 +123,16 @@ pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTree
 
     let own = |policy: &Option<PolicyFacts>| policy.as_ref().is_none_or(PolicyFacts::is_ours);
     let mut woken = match own(&old) && own(&new) && key.name != network::DEFAULT_DENY {
-        true => channels_where(world, &key.namespace, |name, _| network::policy_name(name) == key.name),
-        false => channels_where(world, &key.namespace, |_, _| true),
+        true => channels_where(world, &key.namespace, |channel| {
+            network::policy_name(&channel.name().name) == key.name
+        }),
+        false => channels_where(world, &key.namespace, |_| true),
     };
     // A connection is open when both ends have it in their policy: the other ends hear of it.
     for subject in woken.clone() {
         let name = subject.key.channel();
         let Some(channel) = world.channel(&name) else { continue };
-        woken.extend(peers_of(channel, &name).map(Subject::of::<Channel>));
+        woken.extend(channel.peers().map(Subject::of::<Channel>));
     }
     woken.insert(Subject::of::<NamespaceMeta>(key.namespace));
     woken
@@ -191,16 +188,15 @@ pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subj
         if domain.spec.vault.ca_bundle.as_ref().is_some_and(|at| at.config_map == key.name) {
             woken.insert(Subject::of::<TrustDomain>(name.clone()));
             for (namespace, _) in world.namespaces_of(name) {
-                woken.extend(channels_where(world, namespace, |_, _| true));
+                woken.extend(channels_where(world, namespace, |_| true));
             }
         }
     }
-    let extra = |channel: &Channel| {
-        let entries = channel.spec.tls.iter().flat_map(|tls| &tls.extra_trust);
-        entries.into_iter().any(|entry| entry.ca_bundle.config_map == key.name)
+    let trusts = |channel: &&Declaration| {
+        channel.extra_trust().iter().any(|entry| entry.ca_bundle.config_map == key.name)
     };
-    let trusting = world.all_channels().filter(|(_, channel)| extra(channel));
-    woken.extend(trusting.map(|(name, _)| Subject::of::<Channel>(name)));
+    let trusting = world.all_channels().filter(trusts);
+    woken.extend(trusting.map(|channel| Subject::of::<Channel>(channel.name().clone())));
     woken
 }
 

@@ -21,8 +21,9 @@ impl Watched for RetentionPolicy {
         if old.as_ref().map(|policy| &policy.spec) == new.as_ref().map(|policy| &policy.spec) {
             return BTreeSet::new();
         }
-        let sealing = world.all_channels().filter(|(_, channel)| !channel.spec.data_classes.is_empty());
-        let mut woken: BTreeSet<_> = sealing.map(|(name, _)| Subject::of::<Channel>(name)).collect();
+        let sealing = world.all_channels().filter(|channel| channel.seals());
+        let mut woken: BTreeSet<_> =
+            sealing.map(|channel| Subject::of::<Channel>(channel.name().clone())).collect();
         woken.insert(Subject::of::<RetentionPolicy>(name));
         woken
     }

@@ -27,6 +27,7 @@ impl Watched for TrustDomain {
             Some(domain) => world.domains.insert(name.clone(), Arc::clone(domain)),
             None => {
                 world.key_findings.remove(&name);
+                world.earlier.remove(&name);
                 world.domains.remove(&name)
             }
         };
@@ -57,10 +58,8 @@ impl Watched for TrustDomain {
         woken.extend(world.retention.keys().cloned().map(Subject::of::<RetentionPolicy>));
         for (namespace, _) in world.namespaces_of(&name) {
             woken.insert(Subject::of::<NamespaceMeta>(namespace.clone()));
-            let channels = world.channels.get(namespace).into_iter().flatten();
-            woken.extend(
-                channels.map(|(channel, _)| Subject::of::<Channel>(ChannelRef::new(namespace, channel))),
-            );
+            let channels = world.channels_of(namespace);
+            woken.extend(channels.map(|channel| Subject::of::<Channel>(channel.name().clone())));
         }
         woken
     }
@@ -87,11 +86,6 @@ fn reachable(domain: &Option<Arc<TrustDomain>>) -> bool {
 }
 
 fn channels_of(world: &World, domain: &str) -> Vec<ChannelRef> {
-    world
-        .namespaces_of(domain)
-        .flat_map(|(namespace, _)| {
-            let channels = world.channels.get(namespace).into_iter().flatten();
-            channels.map(move |(name, _)| ChannelRef::new(namespace, name))
-        })
-        .collect()
+    let channels = world.namespaces_of(domain).flat_map(|(namespace, _)| world.channels_of(namespace));
+    channels.map(|channel| channel.name().clone()).collect()
 }

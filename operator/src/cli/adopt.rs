@@ -1,12 +1,19 @@
 //! `subrosa adopt`: what to write where a person has to say that something is meant: a store in Vault that is another's or
-//! new, and namespaces that were deleted and made anew.
+//! new, namespaces that were deleted and made anew, and the keys that were left in them.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
-use subrosa_crds::{ADOPT_STORE_ANNOTATION, CONSENTS_ANNOTATION, Channel, TrustDomain, condition};
+use subrosa_crds::{
+    ADOPT_STORE_ANNOTATION, Adoption, AdoptionSpec, CONSENTS_ANNOTATION, Channel, TrustDomain,
+    adoption::{AdoptingChannel, MOST_CHANNELS},
+    condition,
+};
 
 use super::{
-    cluster::{ClusterObjects, Target},
+    cluster::{ClusterObjects, ClusterTarget},
     exit::Exit,
     harmless,
     output::Screen,
@@ -18,10 +25,12 @@ Examples:
   subrosa adopt oosterlinde           # of this TrustDomain alone
   subrosa adopt --consents            # after a restore: namespaces that were made anew, for all Channels
   subrosa adopt --consents -n cc-web  # for the Channels of this namespace
+  subrosa adopt --keys                # an Adoption of the keys that earlier Channels of the same names left
+  subrosa adopt --keys -n cc-web      # for the Channels of this namespace
 
 Nothing is changed: read what is printed, and run what is meant.";
 
-/// Prints the annotations that adopt a store in Vault, or namespaces that were made anew
+/// Prints what adopts a store in Vault, namespaces that were made anew, or the keys of earlier Channels
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -31,11 +40,14 @@ pub struct Args {
     /// Consents of Channels to namespaces that were deleted and made anew
     #[arg(long)]
     consents: bool,
+    /// Keys that earlier Channels left, for the Channels of their names: an Adoption, which other people approve
+    #[arg(long, conflicts_with = "consents")]
+    keys: bool,
     /// Only the Channels of this namespace
-    #[arg(short, long, requires = "consents")]
+    #[arg(short, long, conflicts_with = "domain")]
     namespace: Option<String>,
     #[command(flatten)]
-    target: Target,
+    target: ClusterTarget,
 }
 
 /// Runs the command.
@@ -43,12 +55,25 @@ pub struct Args {
 /// # Errors
 /// When the cluster cannot be read.
 pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
-    let seen = args.target.connect().await?.see(args.namespace.as_deref()).await?;
-    let text = if args.consents { consents(&seen) } else { stores(&seen, args.domain.as_deref()) };
+    if args.namespace.is_some() && !(args.consents || args.keys) {
+        bail!("-n goes with --consents or --keys: a store is of the whole TrustDomain");
+    }
+    let cluster = args.target.connect().await?;
+    let seen = cluster.see(args.namespace.as_deref()).await?;
+    let text = if args.consents {
+        consents(&seen)
+    } else if args.keys {
+        let user = cluster.user().await?;
+        let nonce = || format!("{:08x}", rand::random::<u32>());
+        super::stream(&keys(&seen, args.domain.as_deref(), &user, nonce)?)?
+    } else {
+        stores(&seen, args.domain.as_deref())
+    };
     if text.is_empty() {
-        let nothing = match args.consents {
-            true => "no Channel waits for its consent to a namespace that was made anew",
-            false => "no TrustDomain waits for a store to be adopted",
+        let nothing = match (args.consents, args.keys) {
+            (true, _) => "no Channel waits for its consent to a namespace that was made anew",
+            (_, true) => "no Channel has an earlier one of its name that left keys",
+            _ => "no TrustDomain waits for a store to be adopted",
         };
         screen.say(nothing)?;
     }
@@ -85,6 +110,44 @@ fn consents(seen: &ClusterObjects) -> String {
         ))
     });
     all.collect()
+}
+
+/// The Adoptions with which `user` asks that Channels take over the keys that earlier ones of their names left: of each trust
+/// domain, at most [`MOST_CHANNELS`] each.
+fn keys(
+    seen: &ClusterObjects,
+    only: Option<&str>,
+    user: &str,
+    nonce: impl Fn() -> String,
+) -> Result<Vec<serde_json::Value>> {
+    let mut by_domain: BTreeMap<&str, Vec<AdoptingChannel>> = BTreeMap::new();
+    for channel in &seen.channels {
+        let Some(status) = &channel.status else { continue };
+        let (Some(id), Some(domain)) = (&status.id, status.trust_domain.as_deref()) else { continue };
+        let asked = only.is_none_or(|only| only == domain);
+        by_domain.entry(domain).or_default().extend(status.orphans.iter().filter(|_| asked).map(|adopts| {
+            AdoptingChannel {
+                namespace: channel.namespace().unwrap_or_default(),
+                name: channel.name_any(),
+                id: id.clone(),
+                adopts: adopts.clone(),
+            }
+        }));
+    }
+    let mut made = Vec::new();
+    for (domain, channels) in by_domain {
+        for channels in channels.chunks(MOST_CHANNELS) {
+            let name: String = domain.chars().take(50).collect();
+            let metadata = ObjectMeta { name: Some(format!("{name}-{}", nonce())), ..ObjectMeta::default() };
+            let spec = AdoptionSpec {
+                trust_domain: domain.to_owned(),
+                requested_by: user.to_owned(),
+                channels: channels.to_vec(),
+            };
+            made.push(serde_json::to_value(Adoption { metadata, spec, status: None })?);
+        }
+    }
+    Ok(made)
 }
 
 /// The annotation with which `channel` consents to the namespaces that were made anew and satisfy `wanted`, with what it
@@ -138,6 +201,32 @@ mod tests {
             consents(&seen),
             "kubectl annotate channel -n cc-front voice --overwrite subrosa.dev/consents=cc-records=new\n"
         );
+    }
+
+    #[test]
+    fn keys_are_adopted_by_the_channels_of_the_names_that_left_them() {
+        let with = |name: &str, orphans: &[&str]| -> Channel {
+            let mut channel = serde_json::to_value(voice()).unwrap();
+            channel["metadata"]["name"] = json!(name);
+            channel["status"]["orphans"] = json!(orphans);
+            serde_json::from_value(channel).unwrap()
+        };
+        let made = |channels: Vec<Channel>, only: Option<&str>| {
+            let seen = ClusterObjects { channels, ..ClusterObjects::default() };
+            keys(&seen, only, "anna", || "0badcafe".into()).unwrap()
+        };
+        let (old, older) = ("bbbbbbbbbbbbbbbb", "cccccccccccccccc");
+        let one = made(vec![with("voice", &[old, older]), with("chat", &[])], None);
+        assert_eq!(one.len(), 1, "{one:?}");
+        assert_eq!(subrosa_crds::validate::<Adoption>(&one[0]), [], "{:#}", one[0]);
+        assert_eq!(one[0]["metadata"]["name"], "oosterlinde-0badcafe");
+        assert_eq!(one[0]["spec"]["requestedBy"], "anna");
+        let channels = one[0]["spec"]["channels"].as_array().unwrap();
+        assert_eq!((channels.len(), &channels[1]["adopts"]), (2, &json!(older)));
+        let many = (0..1_001).map(|number| with(&format!("c-{number}"), &[old])).collect();
+        assert_eq!(made(many, None).len(), 2);
+        assert!(made(vec![with("voice", &[old])], Some("other")).is_empty());
+        assert!(made(vec![voice()], None).is_empty());
     }
 
     #[test]

@@ -4,14 +4,15 @@ use std::{fmt::Debug, path::PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream::BoxStream};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
     Api, Client, Config, Resource,
-    api::ListParams,
+    api::{ListParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::NamespaceResourceScope,
     runtime::watcher,
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 
 /// How many objects are asked for at once.
@@ -19,7 +20,7 @@ const PAGE: u32 = 500;
 
 /// Which cluster.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Target {
+pub struct ClusterTarget {
     /// The context of the kubeconfig
     #[arg(long)]
     context: Option<String>,
@@ -30,7 +31,7 @@ pub struct Target {
 
 /// A cluster that can be read.
 #[derive(Clone)]
-pub struct Cluster {
+pub struct ClusterClient {
     client: Client,
 }
 
@@ -49,12 +50,12 @@ pub struct ClusterObjects {
     pub hidden: Vec<&'static str>,
 }
 
-impl Target {
+impl ClusterTarget {
     /// Prepares the connection.
     ///
     /// # Errors
     /// When there is no usable kubeconfig.
-    pub async fn connect(&self) -> Result<Cluster> {
+    pub async fn connect(&self) -> Result<ClusterClient> {
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         let config = match (&self.kubeconfig, &self.context) {
             (Some(path), _) => {
@@ -71,11 +72,11 @@ impl Target {
                 Config::infer().await.context("no cluster: set KUBECONFIG, or give --kubeconfig")?
             }
         };
-        Ok(Cluster { client: Client::try_from(config).context("the kubeconfig cannot be used")? })
+        Ok(ClusterClient { client: Client::try_from(config).context("the kubeconfig cannot be used")? })
     }
 }
 
-impl Cluster {
+impl ClusterClient {
     /// The namespace of the kubeconfig's context.
     pub fn namespace(&self) -> &str {
         self.client.default_namespace()
@@ -143,6 +144,26 @@ impl Cluster {
         list(Api::<K>::namespaced(self.client.clone(), namespace)).await.map_err(explained::<K>)
     }
 
+    /// Everything of a kind, so many at a time: what is large is not kept whole.
+    ///
+    /// # Errors
+    /// When the API server does not answer, refuses, or does not know the kind.
+    pub async fn pages<K>(&self, most: u32, mut take: impl FnMut(Vec<K>)) -> Result<()>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api = Api::<K>::all(self.client.clone());
+        let mut params = ListParams::default().limit(most);
+        loop {
+            let page = api.list(&params).await.map_err(explained::<K>)?;
+            take(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Everything of a kind; none where the user may not list it, or the cluster does not know it.
     ///
     /// # Errors
@@ -156,6 +177,50 @@ impl Cluster {
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => Ok(None),
             Err(error) => Err(explained::<K>(error)),
         }
+    }
+
+    /// One object of a namespace, or that there is none; none at all where the user may not read it.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses otherwise.
+    pub async fn get_if_allowed<K>(&self, namespace: &str, name: &str) -> Result<Option<Option<K>>>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        match Api::<K>::namespaced(self.client.clone(), namespace).get_opt(name).await {
+            Ok(found) => Ok(Some(found)),
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+            Err(error) => Err(explained::<K>(error)),
+        }
+    }
+
+    /// The user whom the API server takes us for.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn user(&self) -> Result<String> {
+        let asked = Api::<SelfSubjectReview>::all(self.client.clone())
+            .create(&PostParams::default(), &SelfSubjectReview::default())
+            .await
+            .context("the API server does not say who you are; see: kubectl auth whoami")?;
+        let user = asked.status.and_then(|status| status.user_info?.username);
+        user.filter(|name| !name.is_empty()).context("the API server does not know who you are: log in")
+    }
+
+    /// Makes an object of the cluster.
+    ///
+    /// # Errors
+    /// When the API server does not take it, with what it says.
+    pub async fn make<K>(&self, object: &K) -> Result<K, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        let params = PostParams { field_manager: Some("subrosa-cli".to_owned()), ..PostParams::default() };
+        Api::<K>::all(self.client.clone()).create(&params, object).await
     }
 
     /// Says, without end, that something that [`see`](Self::see) reads has changed.

@@ -1,26 +1,33 @@
 //! The command `subrosa`: for people, and to start the operator.
 //!
-//! Nothing here changes a cluster. `vault-setup --apply` changes Vault and says each change; `seal`, `unseal` and `reseal` write files.
+//! Nothing here changes a cluster but `approve` and `deny`, which make one Approval in the user's name. `vault-setup --apply`
+//! changes Vault and says each change; `seal`, `unseal` and `reseal` write files, and `purge --apply` removes some.
 
 mod adopt;
+mod age_plugin;
+mod approve;
 mod cluster;
 mod cohorts;
 mod connect;
 mod crds;
+mod destroyer;
 mod discover;
+mod ends;
 mod exit;
 mod explain;
 mod finding;
 mod manifest;
 mod output;
 mod progress;
+mod purge;
 mod render;
-mod seal;
+pub mod seal;
 mod status;
 mod table;
 #[cfg(test)]
 mod testing;
 mod vault_setup;
+mod verify;
 mod words;
 
 use std::{
@@ -66,16 +73,21 @@ enum Command {
     /// Runs the operator
     #[command(after_help = RUN_EXAMPLES)]
     Run(Settings),
+    Destroyer(destroyer::Args),
     Status(status::Args),
     Explain(explain::Args),
     Render(render::Args),
     Connect(connect::Args),
     Adopt(adopt::Args),
+    Approve(approve::ApproveArgs),
+    Deny(approve::DenyArgs),
+    Verify(verify::Args),
     Discover(discover::Args),
     Seal(seal::SealArgs),
     Unseal(seal::UnsealArgs),
     Reseal(seal::ResealArgs),
     Cohorts(cohorts::Args),
+    Purge(purge::Args),
     VaultSetup(vault_setup::Args),
     Crds(crds::Args),
 }
@@ -84,7 +96,11 @@ enum Command {
 pub fn main() -> ExitCode {
     // Whoever opened a connection before us chose; an earlier choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = match parse(std::env::args_os()) {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if age_plugin::is_meant(&arguments) {
+        return age_plugin::main(&arguments);
+    }
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // A closed standard error leaves nowhere to say it.
@@ -106,17 +122,23 @@ pub fn main() -> ExitCode {
 fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
     match command {
         Command::Run(settings) => operate(settings.clone()),
+        Command::Destroyer(args) => cores()?.block_on(destroyer::run(args.clone())),
         Command::Status(args) => wait(status::run(args, screen)),
         Command::Explain(args) => wait(explain::run(args, screen)),
         Command::Render(args) => render::run(args, screen),
         Command::Connect(args) => wait(connect::run(args, screen)),
         Command::Adopt(args) => wait(adopt::run(args, screen)),
+        Command::Approve(args) => wait(approve::approve(args, screen)),
+        Command::Deny(args) => wait(approve::deny(args, screen)),
+        Command::Verify(args) => wait(verify::run(args, screen)),
         Command::Discover(args) => wait(discover::run(args, screen)),
         // As many files at once as are asked for.
         Command::Seal(args) => cores()?.block_on(seal::seal(args, screen)),
         Command::Unseal(args) => wait(seal::unseal(args, screen)),
         Command::Reseal(args) => wait(seal::reseal(args, screen)),
         Command::Cohorts(args) => cohorts::run(args, screen),
+        // The login is renewed while files are looked at.
+        Command::Purge(args) => cores()?.block_on(purge::run(args, screen)),
         Command::VaultSetup(args) => wait(vault_setup::run(args, screen)),
         Command::Crds(args) => crds::run(args, screen),
     }

@@ -95,7 +95,8 @@ fn line(done: u64, total: u64, took: Duration) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+/// A count of bytes, as people read it: `1.5 KiB`.
+pub fn size(bytes: u64) -> String {
     const UNITS: [(&str, u32); 3] = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     match UNITS.into_iter().find(|(_, power)| bytes >> power > 0) {
         Some((unit, power)) => {

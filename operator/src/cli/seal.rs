@@ -3,7 +3,7 @@
 //! A file is sealed beside the original, which stays; one that cannot be sealed or opened is told, and the others go on.
 
 mod reseal;
-mod watch;
+pub mod watch;
 
 pub use self::reseal::{ResealArgs, reseal};
 
@@ -24,7 +24,7 @@ use subrosa_worker::{
     cohort,
     item::ItemId,
     seal::{self, Counted, Opened},
-    session, settings,
+    session, settings, shown,
 };
 use tokio::task::spawn_blocking;
 
@@ -92,17 +92,24 @@ pub struct UnsealArgs {
     common: Common,
 }
 
+/// Whose keys, and who asks for them.
 #[derive(Debug, clap::Args)]
-struct Common {
+pub struct WorkloadLogin {
     /// The contents of ConfigMap CHANNEL-sealing
     #[arg(long, value_name = "FILE", default_value = settings::CONFIG, env = settings::CONFIG_VARIABLE)]
-    config: PathBuf,
+    pub config: PathBuf,
+    /// The token of the ServiceAccount that logs in
+    #[arg(long, value_name = "FILE", default_value = settings::TOKEN_FILE, env = settings::TOKEN_VARIABLE)]
+    pub token_file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    #[command(flatten)]
+    login: WorkloadLogin,
     /// An opaque id of what is sealed, instead of one made of the file's name
     #[arg(long, value_name = "ID")]
     item: Option<ItemId>,
-    /// The token of the ServiceAccount that logs in
-    #[arg(long, value_name = "FILE", default_value = settings::TOKEN_FILE, env = settings::TOKEN_VARIABLE)]
-    token_file: PathBuf,
     /// On how many cores at once [default: all]
     #[arg(long, value_name = "NUMBER")]
     cores: Option<NonZeroUsize>,
@@ -117,9 +124,9 @@ pub async fn seal(args: &SealArgs, screen: &mut Screen) -> Result<Exit> {
     if let Some(directory) = &args.watch.watch {
         return watch::run(directory, args).await;
     }
-    let sealing = settings::load(&common.config)?;
+    let sealing = settings::load(&common.login.config)?;
     let key = cohort::choose(&sealing, &args.class, args.anchor, args.already_due, Timestamp::now())?;
-    let keys = session::connect(&sealing, &settings::identity(&common.token_file)).await?;
+    let keys = session::connect(&sealing, &settings::identity(&common.login.token_file)).await?;
     if common.is_stream(&args.files)? {
         let item = common.item.clone().context("standard input has no name: give --item <ID>")?;
         refuse_terminal(io::stdout().is_terminal())?;
@@ -172,8 +179,8 @@ async fn seal_one(
 /// When Vault cannot be reached, or a stream does not open whole.
 pub async fn unseal(args: &UnsealArgs, screen: &mut Screen) -> Result<Exit> {
     let common = &args.common;
-    let sealing = settings::load(&common.config)?;
-    let keys = session::connect(&sealing, &settings::identity(&common.token_file)).await?;
+    let sealing = settings::load(&common.login.config)?;
+    let keys = session::connect(&sealing, &settings::identity(&common.login.token_file)).await?;
     if common.is_stream(&args.files)? {
         let item = common.item.as_ref().context("standard input has no name: give --item <ID>")?;
         let opened = Opened::read(BufReader::new(io::stdin()))?;
@@ -234,7 +241,7 @@ impl Common {
         }
         let name = plain.file_name().and_then(|name| name.to_str());
         name.map(ItemId::of_name)
-            .with_context(|| format!("{}: its name is no UTF-8 text; give --item <ID>", plain.display()))
+            .with_context(|| format!("{}: its name is no UTF-8 text; give --item <ID>", shown(plain)))
     }
 
     fn cores(&self) -> NonZeroUsize {
@@ -251,7 +258,7 @@ fn length_of(files: &[PathBuf]) -> u64 {
 /// Before Vault is asked for a key that nobody would use.
 fn not_there(to: &Path, force: bool) -> Result<()> {
     if !force && to.symlink_metadata().is_ok() {
-        bail!("{} is there already; --force replaces it", to.display());
+        bail!("{} is there already; --force replaces it", shown(to));
     }
     Ok(())
 }
@@ -272,7 +279,7 @@ fn told<T>(screen: &mut Screen, from: &Path, to: &Path, result: Result<T>) -> Re
         }
         Err(error) => {
             let label = screen.paint_said().bad("error");
-            screen.say(&format!("{label}: {}: {}", from.display(), super::told(&error)))?;
+            screen.say(&format!("{label}: {}: {}", shown(from), super::told(&error)))?;
             Ok(false)
         }
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
+use subrosa_crds::{Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain};
 
 use super::cluster::ClusterObjects;
 
@@ -162,4 +162,65 @@ pub fn policy() -> RetentionPolicy {
         "status": {"observedGeneration": 2, "conditions": [condition("Ready", "True", "Valid", "it holds")]},
     }))
     .unwrap()
+}
+
+/// A LegalHold of one Channel of [`destruction`].
+pub fn hold() -> LegalHold {
+    serde_json::from_value(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "LegalHold",
+        "metadata": {"name": "matter-2026-114", "generation": 1, "uid": "u-hold", "creationTimestamp": "2026-11-01T09:00:00Z"},
+        "spec": {
+            "selector": {"namespaces": ["cc-front"], "channels": ["chat"]},
+            "matter": "2026-114 \u{1b}[31m", "reviewEvery": "6mo",
+        },
+        "status": {
+            "observedGeneration": 1, "held": 2, "tooLate": ["bbbbbbbbbbbbbbbb.chat-log.2025m01"], "tooLateCount": 1,
+            "reviewBy": "2027-05-01",
+            "conditions": [
+                condition("Ready", "True", "Effective", "2 keys cannot be destroyed; 1 was too late"),
+                condition("Effective", "True", "Effective", "2 keys cannot be destroyed; 1 was too late"),
+            ],
+        },
+    }))
+    .unwrap()
+}
+
+/// A Destruction under [`policy`] that waits for people, with an open cohort.
+pub fn destruction() -> Destruction {
+    let key = |channel: &str, id: &str, class: &str, cohort: &str| {
+        json!({
+            "channel": {"namespace": "cc-front", "name": channel},
+            "id": id.repeat(16), "dataClass": class, "cohort": cohort,
+        })
+    };
+    let policy = policy();
+    let mut made: Destruction = serde_json::from_value(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "Destruction",
+        "metadata": {"name": "-", "generation": 1, "uid": "u-order", "creationTimestamp": "2026-11-20T09:00:00Z"},
+        "spec": {
+            "trustDomain": "oosterlinde",
+            "retentionPolicy": {
+                "name": "contactcenter", "uid": "u-policy",
+                "digest": subrosa_plan::destruction::rules::digest(&policy),
+            },
+            "due": "2026-11-20", "nonce": "0123456789abcdef", "digest": "",
+            "keys": [
+                key("voice", "a", "call-recording", "2026w30"), key("voice", "a", "call-recording", "2026w31"),
+                key("voice", "a", "dossier", "open-2006m11"), key("chat", "b", "call-recording", "2026w30"),
+            ],
+        },
+        "status": {
+            "observedGeneration": 1, "state": "AwaitingApproval", "approvals": "1/2", "total": 4, "setAside": 0, "destroyed": 0,
+            "approvedBy": [{"approver": "bas", "approval": "approve-bas", "uid": "u-bas", "at": "2026-11-21T09:00:00Z"}],
+            "conditions": [
+                condition("Ready", "False", "AwaitingApproval", "1 of 2 people approve; next: subrosa approve Destruction/\u{1b}]0;x"),
+                condition("Approved", "False", "AwaitingApproval", "1 of 2 people approve"),
+            ],
+        },
+    }))
+    .unwrap();
+    made.spec.digest = made.spec.computed_digest();
+    let name = subrosa_crds::destruction::name("contactcenter", &made.spec.due, &made.spec.digest);
+    made.metadata.name = Some(name);
+    made
 }

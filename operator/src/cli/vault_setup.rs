@@ -51,6 +51,9 @@ pub struct Args {
     /// Where the transit engine is mounted [default: transit]
     #[arg(long, value_name = "PATH")]
     transit_mount: Option<String>,
+    /// Where the transit engine with the keys of certificate authorities is mounted [default: that of transit with -ca at its end]
+    #[arg(long, value_name = "PATH")]
+    authorities_mount: Option<String>,
     /// Where the KV engine of the record is mounted [default: subrosa]
     #[arg(long, value_name = "PATH")]
     kv_mount: Option<String>,
@@ -66,6 +69,12 @@ pub struct Args {
     /// The operator's ServiceAccount
     #[arg(long, value_name = "NAME", default_value = super::OPERATOR_ACCOUNT)]
     operator_service_account: String,
+    /// The destroyer's ServiceAccount, in the same namespace
+    #[arg(long, value_name = "NAME", default_value = crate::grants::DESTROYER_ACCOUNT)]
+    destroyer_service_account: String,
+    /// Others keep keys on the transit mount, and that is meant: nothing is destroyed there, retention is only reported
+    #[arg(long)]
+    shared_transit: bool,
     /// The API server, as Vault reaches it
     #[arg(long, value_name = "URL", default_value = "https://kubernetes.default.svc")]
     kubernetes_host: String,
@@ -127,6 +136,9 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
         let text = if step.outcome == StepOutcome::Unchanged { paint.faint(&text) } else { text };
         screen.print(&format!("{text}\n"))?;
     }
+    if args.shared_transit {
+        screen.say("--shared-transit: the destroyer has no right on the keys there, so retention is only reported (mode: Report)")?;
+    }
     screen.say(&format!(
         "{}: {} written of {}",
         vault.address(),
@@ -167,13 +179,15 @@ fn params(args: &Args, domain: Option<&TrustDomain>) -> Result<SetupParams> {
     let mount = |path: String| MountPath::new(path).map_err(|error| explained(error.into()));
     let name = domain.and_then(|domain| domain.metadata.name.clone());
     let read = |path: &Option<PathBuf>| path.as_deref().map(text).transpose();
+    let transit =
+        chosen(&args.transit_mount, domain.map(|one| domain::transit_mount(one).to_owned()), "transit");
+    // The default follows the mount of data keys, also where that is given here.
+    let declared = domain.and_then(|domain| domain.spec.vault.mounts.as_ref()?.authorities.clone());
+    let authorities = chosen(&args.authorities_mount, declared, &format!("{transit}-ca"));
     Ok(SetupParams {
         kubernetes_mount: mount(chosen(&args.auth_mount, auth.mount, "kubernetes"))?,
-        transit_mount: mount(chosen(
-            &args.transit_mount,
-            domain.map(|one| domain::transit_mount(one).to_owned()),
-            "transit",
-        ))?,
+        transit_mount: mount(transit)?,
+        authorities_mount: mount(authorities)?,
         kv_mount: mount(chosen(
             &args.kv_mount,
             domain.map(|one| domain::kv_mount(one).to_owned()),
@@ -183,6 +197,8 @@ fn params(args: &Args, domain: Option<&TrustDomain>) -> Result<SetupParams> {
             .map_err(|error| explained(error.into()))?,
         operator_namespace: args.operator_namespace.clone(),
         operator_service_account: args.operator_service_account.clone(),
+        destroyer_service_account: args.destroyer_service_account.clone(),
+        shared_transit: args.shared_transit,
         audience: chosen(&args.audience, auth.audience, "vault"),
         trust_domain: chosen(&args.trust_domain, name, ""),
         kubernetes: KubernetesApi {
@@ -274,7 +290,21 @@ mod tests {
         assert!(text.contains("sys/mounts/seal") && text.contains("sys/mounts/record"), "{text}");
         assert!(text.contains("subrosa.dev/trust-domain") && text.contains("oosterlinde"), "{text}");
         let text = printed(&format!("x -f {} --transit-mount other", file.path().display())).unwrap();
-        assert!(text.contains("sys/mounts/other") && !text.contains("seal"), "{text}");
+        assert!(text.contains("sys/mounts/other") && !text.contains("mounts/seal"), "{text}");
+        assert!(text.contains("other/keys/+") && !text.contains("seal/keys"), "{text}");
+    }
+
+    #[test]
+    fn the_destroyer_has_an_account_of_its_own_and_no_rights_on_a_shared_mount() {
+        let text = printed("x --trust-domain d").unwrap();
+        assert!(text.contains("role/subrosa-destroyer") && text.contains("- subrosa-destroyer\n"), "{text}");
+        assert!(text.contains("soft-delete") && text.contains("disable_upsert: true"), "{text}");
+        let text = printed("x --trust-domain d --destroyer-service-account ends-data").unwrap();
+        assert!(text.contains("- ends-data\n"), "{text}");
+        let text = printed("x --trust-domain d --shared-transit").unwrap();
+        assert!(!text.contains("soft-delete") && !text.contains("disable_upsert"), "{text}");
+        let error = printed("x --trust-domain d --destroyer-service-account subrosa").unwrap_err();
+        assert!(format!("{error:#}").contains("destroyer's ServiceAccount"), "{error:#}");
     }
 
     #[test]
@@ -283,7 +313,7 @@ mod tests {
         fs::write(token.path(), "canary-reviewer-jwt\n").unwrap();
         let text =
             printed(&format!("x --trust-domain d --reviewer-token-file {}", token.path().display())).unwrap();
-        assert!(text.contains("<not shown>") && !text.contains("canary"), "{text}");
+        assert!(text.contains("<not shown>") && !text.contains("canary-reviewer"), "{text}");
         assert!(
             Line::try_parse_from(["x", "--trust-domain", "d", "--token", "t"]).is_err(),
             "no token in argv"

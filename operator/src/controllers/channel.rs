@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::SignedDuration;
 use kube::{ResourceExt as _, runtime::controller::Action};
-use subrosa_crds::{
-    Channel, ChannelStatus, TrustDomain,
-    names::{ChannelId, ChannelRef},
-    preset,
+use subrosa_crds::{Channel, ChannelStatus, Reason, TrustDomain, names::ChannelId, preset};
+use subrosa_plan::{
+    access::shared,
+    channel::validate,
+    probe, status,
+    world::{World, declaration::Declaration},
 };
-use subrosa_plan::{access::shared, channel::declaration, probe, status, world::World};
 
 use super::again;
 use crate::{
@@ -20,7 +21,10 @@ use crate::{
         store::{self, Barred},
     },
     kinds::{Kind, Subject, queues::ChildWatches},
-    observe::{DomainVault, watch::ObjectKey},
+    observe::{
+        DomainVault,
+        watch::{self, ObjectKey},
+    },
     run::Settings,
 };
 
@@ -37,13 +41,17 @@ impl Kind for Channel {
         settings.concurrency
     }
 
+    fn enter(channel: &mut Self) {
+        watch::strip(channel);
+        preset::fill_in(&mut channel.spec);
+    }
+
     fn reconcile(channel: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-        // From here on nobody sees what the preset left to be filled in; only status is ever written of it.
-        async move { reconcile_one(&preset::resolved(channel), &ctx).await }.boxed()
+        async move { reconcile_one(&Declaration::of(channel), &ctx).await }.boxed()
     }
 
     fn all(world: &World) -> Vec<ObjectKey> {
-        world.all_channels().map(|(name, _)| name.into()).collect()
+        world.all_channels().map(|channel| channel.name().clone().into()).collect()
     }
 
     fn is_there(world: &World, key: &ObjectKey) -> bool {
@@ -51,7 +59,7 @@ impl Kind for Channel {
     }
 
     fn uid(world: &World, key: &ObjectKey) -> Option<String> {
-        world.channel(&key.channel())?.uid()
+        world.channel(&key.channel())?.uid().map(str::to_owned)
     }
 
     fn woken(ctx: &Arc<Context>, watches: &mut ChildWatches, key: &ObjectKey) {
@@ -66,15 +74,15 @@ impl Kind for Channel {
     }
 }
 
-async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
-    if channel.metadata.deletion_timestamp.is_some() {
+async fn reconcile_one(channel: &Declaration, ctx: &Context) -> Action {
+    if channel.object().metadata.deletion_timestamp.is_some() {
         return Action::await_change();
     }
     let now = ctx.now();
-    let name = ChannelRef::new(channel.namespace().unwrap_or_default(), channel.name_any());
+    let name = channel.name();
     let subject = Subject::of::<Channel>(name.clone());
     let (governing, uid) = ctx.cluster.read(|world| {
-        let governing = declaration::governing(&name, world).cloned();
+        let governing = validate::governing(name, world).cloned();
         (governing, world.namespaces.get(&name.namespace).map(|facts| facts.uid.clone()))
     });
     let Some(uid) = uid else { return again(ctx, subject, true, None) };
@@ -87,14 +95,14 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
         // Its access is being withdrawn, as of one that was gone.
         return Action::requeue(MOMENT);
     };
-    if ctx.cluster.read(|world| world.channel(&name).is_none()) {
+    if ctx.cluster.read(|world| world.channel(name).is_none()) {
         return Action::await_change();
     }
     let domain = match governing {
         Ok(domain) => Ok(domain),
         // A namespace that lost its label: the status says where to ask, the record whether it is so.
         Err(problem) => ctx.cluster.read(|world| {
-            let before = channel.status.as_ref().and_then(|status| status.trust_domain.as_ref());
+            let before = channel.status().and_then(|status| status.trust_domain.as_ref());
             before.and_then(|domain| world.domains.get(domain)).cloned().ok_or(problem)
         }),
     };
@@ -103,10 +111,10 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
         Ok(domain) => {
             let vault = match ctx.cluster.read(|world| shared::fault(&domain, world)) {
                 Some(fault) => Err(fault),
-                None => execute::meanwhile(ctx, &name, ctx.vaults.of(&domain, &ctx.cluster)).await,
+                None => execute::meanwhile(ctx, name, ctx.vaults.of(&domain, &ctx.cluster)).await,
             };
             let (vault, known) = match vault {
-                Ok(vault) => match execute::meanwhile(ctx, &name, known(ctx, &domain, &vault)).await {
+                Ok(vault) => match execute::meanwhile(ctx, name, known(ctx, &domain, &vault)).await {
                     Err(Barred::NotOwn(fault)) => (Err(fault), Ok(())),
                     Err(Barred::Unknown(fault)) => (Ok(vault), Err(fault)),
                     Ok(()) => (Ok(vault), Ok(())),
@@ -114,7 +122,7 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
                 Err(fault) => (Err(fault), Ok(())),
             };
             let vault = vault.as_deref().map_err(Clone::clone);
-            execute::carry_out(ctx, channel, &name, &id, vault, known, now).await
+            execute::carry_out(ctx, channel, &id, vault, known, now).await
         }
     };
     if outcome.as_ref().is_ok_and(|outcome| outcome.applied.is_outdated()) {
@@ -127,23 +135,23 @@ async fn reconcile_one(channel: &Channel, ctx: &Context) -> Action {
         Ok(outcome) => {
             let (plan, applied) = (&outcome.plan, &outcome.applied);
             let (status, targets) = ctx.cluster.read(|world| {
-                let targets = probe::targets(channel, &name, plan, applied, world);
-                (status::channel(channel, &name, plan, applied, world, now), targets)
+                let targets = probe::targets(channel, plan, applied, world);
+                (status::channel(channel, plan, applied, world, now), targets)
             });
-            ctx.prober.expect(&name, targets);
+            ctx.prober.expect(name, targets);
             (status, outcome.applied.fault().is_some() && !outcome.waits, outcome.wake_at)
         }
     };
     // One status instead of two where the peer is being made at the same time. Its policy wakes this one.
     let told = outcome.as_ref().is_ok_and(|outcome| outcome.news.is_empty());
-    let held = || ctx.cluster.read(|world| status::opens_at_once(channel, &name, &status, world, now));
+    let held = || ctx.cluster.read(|world| status::opens_at_once(channel, &status, world, now));
     if told && !failed && held() {
         ctx.metrics.reconciled("Channel", failed);
         return Action::requeue(HELD);
     }
     let untold = report(ctx, channel, &status, outcome.as_ref().ok()).await;
     let wake_at = wake_at.into_iter().chain(untold.and_then(|pause| now.checked_add(pause).ok())).min();
-    let written = ctx.reporter.status(channel, channel.status.as_ref(), &status).await;
+    let written = ctx.reporter.status(channel.object(), channel.status(), &status).await;
     if let Err(error) = &written {
         tracing::warn!(channel = %name, %error, "status could not be written");
     }
@@ -166,31 +174,35 @@ async fn known(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Resu
 /// Tells what is new; how long to wait before what the API server did not take is told again.
 async fn report(
     ctx: &Context,
-    channel: &Channel,
+    channel: &Declaration,
     status: &ChannelStatus,
-    outcome: Option<&execute::Outcome>,
+    outcome: Option<&execute::PlanOutcome>,
 ) -> Option<SignedDuration> {
     let record = outcome.and_then(|outcome| outcome.applied.record.as_ref().ok());
     let untold = match record {
-        Some(record) => ctx.reporter.kept_news(channel, &record.tell).await,
+        Some(record) => ctx.reporter.kept_news(channel.object(), &record.tell).await,
         None => None,
     };
     for (reason, note) in outcome.map(|outcome| outcome.news.as_slice()).unwrap_or_default() {
         tracing::info!(
-            channel = channel.name_any(),
-            namespace = channel.namespace(),
+            channel = channel.name().name,
+            namespace = channel.name().namespace,
             reason = reason.as_str(),
             note
         );
-        ctx.reporter.event(channel, false, reason.as_str(), note).await;
+        ctx.reporter.event(channel.object(), false, reason.as_str(), note).await;
     }
-    let exceptions = channel.status.as_ref().map(|status| status.exceptions.as_slice()).unwrap_or_default();
+    let exceptions = channel.status().map(|status| status.exceptions.as_slice()).unwrap_or_default();
     for (reason, note) in status::exception_news(exceptions, &status.exceptions) {
-        ctx.reporter.event(channel, true, reason.as_str(), &note).await;
+        ctx.reporter.event(channel.object(), true, reason.as_str(), &note).await;
     }
-    let before = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    for (reason, note) in status::earlier_news(channel.status(), status) {
+        let warning = reason == Reason::KeysOrphaned;
+        ctx.reporter.event(channel.object(), warning, reason.as_str(), &note).await;
+    }
+    let before = channel.status().map(|status| status.conditions.as_slice()).unwrap_or_default();
     for condition in status::turned_bad(before, &status.conditions) {
-        ctx.reporter.event(channel, true, &condition.reason, &condition.message).await;
+        ctx.reporter.event(channel.object(), true, &condition.reason, &condition.message).await;
     }
     untold
 }

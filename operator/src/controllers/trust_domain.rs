@@ -7,14 +7,14 @@ use kube::{ResourceExt as _, runtime::controller::Action};
 use subrosa_crds::TrustDomain;
 use subrosa_plan::{
     access::{orphans, shared, store::Ownership},
-    status::trust_domain::{self, Counts, DomainFacts, Swept},
+    status::trust_domain::{self, DomainFacts, MemberCounts, Swept},
     world::{World, domain, fault::Fault},
 };
 
 use super::again;
 use crate::{
     context::Context,
-    execute::{finalizer, store, sweep, withdraw},
+    execute::{adoptions, destructions, finalizer, store, sweep, withdraw},
     kinds::{Kind, Subject},
     observe::{health, watch::ObjectKey},
 };
@@ -104,7 +104,13 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         _ => (ctx.sweeps.last(&name).or(old), Ok(())),
     };
     let (store, adopt, setup) = match found {
-        Some(Ok(Ownership::Own { store_id })) => (Ok(Some(store_id)), None, None),
+        Some(Ok(Ownership::Own { store_id })) => {
+            let lacking = match &vault {
+                Ok(vault) => store::lacking(vault).await,
+                Err(_) => None,
+            };
+            (Ok(Some(store_id)), None, lacking)
+        }
         Some(Ok(Ownership::SetupOutdated(fault))) => (Ok(None), None, Some(fault)),
         Some(Ok(Ownership::Not { fault, adopt })) => (Err(fault), adopt, None),
         Some(Ok(Ownership::Pending(fault))) => (Err(fault), None, None),
@@ -118,11 +124,19 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         if let Err(fault) = looked {
             tracing::warn!(domain = name, reason = fault.reason.as_str(), "keys: {}", fault.message);
         }
+        if let Err(fault) = destructions::list(ctx, domain, vault).await {
+            tracing::warn!(domain = name, reason = fault.reason.as_str(), "due keys: {}", fault.message);
+        }
     }
     let (key_faults, keys_seen) =
         ctx.cluster.read(|world| trust_domain::key_faults_of_none(&name, world, ctx.now()));
     let guarded = ctx.surroundings.look(ctx).await;
-    let counts = ctx.cluster.read(|world| Counts::of(&name, world));
+    if let (Ok(vault), Ok(()), Ok(Some(_)), None) = (&vault, &reachable, &store, &shared)
+        && let Err(fault) = adoptions::look(ctx, domain, vault, &guarded).await
+    {
+        tracing::warn!(domain = name, reason = fault.reason.as_str(), "adoptions: {}", fault.message);
+    }
+    let counts = ctx.cluster.read(|world| MemberCounts::of(&name, world));
     let outdated = ctx.definitions.outdated();
     let Swept { orphans, unreadable } = swept;
     let seen = DomainFacts {

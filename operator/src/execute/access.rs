@@ -26,12 +26,18 @@ pub async fn take(vault: &DomainVault, id: &ChannelId, access: &Access) -> Resul
     vault.aliases().await?.withdraw(&name, id).await
 }
 
-/// Makes the ServiceAccount's access exactly `access`. What others have in its alias stays.
+/// Makes the ServiceAccount's access exactly `access`, to what was sealed for the Channel and for those it `adopted`. What
+/// others have in its alias stays.
 ///
 /// # Errors
 /// When Vault refuses.
-pub async fn grant(vault: &DomainVault, id: &ChannelId, access: &Access) -> Result<(), Fault> {
-    let wanted = alias::part(id, access.may_open);
+pub async fn grant<'a>(
+    vault: &DomainVault,
+    id: &ChannelId,
+    access: &Access,
+    adopted: impl IntoIterator<Item = &'a ChannelId>,
+) -> Result<(), Fault> {
+    let wanted = alias::part(id, access.may_open, adopted);
     let result = async {
         let name = AliasName::new(access.service_account_uid.as_str())?;
         if vault.is_granted(&name, &wanted) {

@@ -1,5 +1,7 @@
 //! A Channel's certificate authority: carried from step to step until nothing is left to do now.
 
+mod keys;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -7,7 +9,7 @@ use subrosa_crds::{Reason, names::ChannelId};
 use subrosa_plan::{
     certificate::{
         AuthorityAction, AuthorityFacts, AuthoritySpec, LeafSpec,
-        authority::{PeerFacts, PendingName, TransitKey as KeyState, needed, pending_names, step},
+        authority::{PeerFacts, PendingName, keys::AuthorityKey, needed, pending_names, step},
     },
     record::generations::{Generations, NewCertificate},
     world::fault::Fault,
@@ -15,10 +17,11 @@ use subrosa_plan::{
 
 use super::{certificate::random_serial, signing};
 use crate::{
-    observe::{DomainVault, vaults},
-    pki::{self, AuthorityCertificate, PublicKey, authority::check_generation},
+    observe::DomainVault,
+    pki::{self, AuthorityCertificate, PublicKey},
 };
-use subrosa_records::vault::{TransitKeyName, transit::KeyType, transit::TransitKey};
+
+use keys::Keys;
 
 /// How many steps one reconcile takes at the most. Each is in the record, so the next reconcile goes on
 /// from there.
@@ -48,12 +51,7 @@ pub async fn usable(
     spec: &AuthoritySpec,
     generations: &Generations,
 ) -> Result<Vec<AuthorityCertificate>, Fault> {
-    if generations.is_empty() {
-        return Ok(Vec::new());
-    }
-    let name = vaults::key_name(&id.authority_key())?;
-    let key = vault.key(&name).await.map_err(|error| vaults::fault(&error))?;
-    Ok(key.map(|key| fitting(generations, spec, &key)).unwrap_or_default())
+    Ok(Keys::read(vault, id, generations).await?.fitting(generations, spec))
 }
 
 /// Takes the authority as far as it can go now.
@@ -69,41 +67,34 @@ pub async fn carry_out(
     mut peers: BTreeMap<String, PeerFacts>,
     now: Timestamp,
 ) -> Result<Authority, Fault> {
-    let name = vaults::key_name(&id.authority_key())?;
-    let fault = |error| vaults::fault(&error);
-    let mut key = if generations.is_empty() { None } else { vault.key(&name).await.map_err(fault)? };
+    let mut keys = Keys::read(vault, id, &generations).await?;
     let mut news = Vec::new();
     for _ in 0..MOST_STEPS {
-        let usable = key.as_ref().map(|key| fitting(&generations, spec, key)).unwrap_or_default();
+        let usable = keys.fitting(&generations, spec);
         let fit: BTreeSet<u32> = usable.iter().map(AuthorityCertificate::version).collect();
         let facts = AuthorityFacts {
-            key: key
-                .as_ref()
-                .map_or(KeyState::Absent, |key| KeyState::Present { latest: key.latest_version }),
+            key: keys.latest().as_generations(&generations),
             unusable: generations
                 .iter()
                 .map(|one| one.version)
                 .filter(|version| !fit.contains(version))
                 .collect(),
+            without_key: keys.without(&generations),
             peers: peers.clone(),
             needed: needed(leaf),
         };
         match step(&generations, spec, &facts, now) {
             AuthorityAction::CreateFirst => {
-                let made = vault.transit.create_key(&name, KeyType::EcdsaP256, None).await.map_err(fault)?;
-                vault.remember_key(&name, &made);
-                key = Some(made);
+                keys.make_next(vault, id).await?;
             }
             AuthorityAction::RotateKey => {
-                let latest = key.as_ref().map(|key| key.latest_version).unwrap_or_default();
-                let made = vault.transit.rotate(&name, latest).await.map_err(fault)?;
-                vault.remember_key(&name, &made);
-                news.push(format!("version {} of the authority's key was made", made.latest_version));
-                key = Some(made);
+                let (name, version) = keys.make_next(vault, id).await?;
+                news.push(format!("version {version} of the authority's key {name} was made"));
             }
             AuthorityAction::SignCertificate { version } => {
-                let public = public_key(key.as_ref(), version, &name)?;
-                let signed = self_signed(vault, &name, spec, version, &public, now).await?;
+                let key = keys.latest().of(&generations, version);
+                let public = keys.public(id, key)?;
+                let signed = self_signed(vault, id, spec, (version, key), &public, now).await?;
                 generations = generations.with_certificate(signed);
                 // What they hold is the certificate before.
                 for peer in peers.values_mut() {
@@ -141,59 +132,31 @@ pub async fn carry_out(
             }
         }
     }
-    let usable = key.as_ref().map(|key| fitting(&generations, spec, key)).unwrap_or_default();
+    let usable = keys.fitting(&generations, spec);
     Ok(Authority { generations, usable, wake_at: Some(now), news, pending: None })
-}
-
-/// The generations whose certificate is what it should be for its version of the key.
-fn fitting(generations: &Generations, spec: &AuthoritySpec, key: &TransitKey) -> Vec<AuthorityCertificate> {
-    generations
-        .iter()
-        .filter_map(|generation| {
-            let pem = key.versions.get(&generation.version)?.public_key_pem.as_deref()?;
-            let public = PublicKey::from_pem(pem).ok()?;
-            match check_generation(generation, spec, &public) {
-                Ok(certificate) => Some(certificate),
-                Err(problem) => {
-                    tracing::warn!(%problem, "a CA certificate in the record is not used");
-                    None
-                }
-            }
-        })
-        .collect()
-}
-
-fn public_key(key: Option<&TransitKey>, version: u32, name: &TransitKeyName) -> Result<PublicKey, Fault> {
-    let pem = key.and_then(|key| key.versions.get(&version)?.public_key_pem.as_deref());
-    let unreadable = |problem: &str| {
-        Fault::new(
-            Reason::AuthorityKeyUnreadable,
-            format!("version {version} of transit key {name}: {problem}"),
-        )
-    };
-    PublicKey::from_pem(pem.ok_or_else(|| unreadable("Vault gave no public key"))?)
-        .map_err(|problem| unreadable(&problem.to_string()))
 }
 
 async fn self_signed(
     vault: &DomainVault,
-    name: &TransitKeyName,
+    id: &ChannelId,
     spec: &AuthoritySpec,
-    version: u32,
-    key: &PublicKey,
+    (version, key): (u32, AuthorityKey),
+    public: &PublicKey,
     now: Timestamp,
 ) -> Result<NewCertificate, Fault> {
     const REFUSED: Reason = Reason::AuthorityRefused;
     let refused = |problem: String| Fault::new(REFUSED, problem);
     let serial = random_serial();
-    let unsigned = pki::prepare_authority(spec, version, key, &serial, now)
+    let unsigned = pki::prepare_authority(spec, version, public, &serial, now)
         .map_err(|problem| refused(problem.to_string()))?;
-    let checked = pki::check_authority(unsigned, spec, version, key, &serial, now)
+    let checked = pki::check_authority(unsigned, spec, version, public, &serial, now)
         .map_err(|problem| refused(problem.to_string()))?;
-    let certificate =
-        signing::sign(vault, name, version, checked).await.map_err(|error| error.fault(REFUSED))?;
+    let certificate = signing::sign(vault, &signing::key_of(id, key)?, checked)
+        .await
+        .map_err(|error| error.fault(REFUSED))?;
     Ok(NewCertificate {
         version,
+        key_version: key.key_version(),
         certificate_pem: certificate.pem(),
         fingerprint: certificate.fingerprint(),
         validity: spec.validity(now),

@@ -10,18 +10,15 @@ use k8s_openapi::{
 };
 use kube::{Api, Resource as _, ResourceExt, api::ListParams};
 use secrecy::ExposeSecret as _;
-use subrosa_crds::{
-    CHANNEL_LABEL, Channel, GROUP, Reason,
-    names::{ChannelId, ChannelRef},
-};
+use subrosa_crds::{CHANNEL_LABEL, Channel, GROUP, Reason, names::ChannelId};
 use subrosa_plan::{
     certificate::{LeafSpec, ObservedSecret, TrustFiles},
-    world::{certificate::Validity, fault::Fault, objects as labels},
+    world::{certificate::Validity, declaration::Declaration, fault::Fault, objects as labels},
 };
 
 use super::{
     objects,
-    signing::{self, Order},
+    signing::{self, LeafOrder},
 };
 use crate::{
     observe::DomainVault,
@@ -68,8 +65,8 @@ pub fn observe(secret: &Secret, own: &[AuthorityCertificate]) -> ObservedSecret 
 }
 
 /// The name of the Secret that the Channel has; `declared` where it has that one, or none.
-pub async fn held(api: &Api<Secret>, channel: &Channel, name: &ChannelRef, declared: String) -> String {
-    let uid = channel.metadata.uid.as_deref().unwrap_or_default();
+pub async fn held(api: &Api<Secret>, channel: &Declaration, declared: String) -> String {
+    let (name, uid) = (channel.name(), channel.uid().unwrap_or_default());
     let labelled = ListParams::default().labels(&format!("{CHANNEL_LABEL}={}", name.name));
     let found = match api.list_metadata(&labelled).await {
         Ok(found) => found.items,
@@ -84,7 +81,7 @@ pub async fn held(api: &Api<Secret>, channel: &Channel, name: &ChannelRef, decla
 }
 
 /// A leaf that was issued, with its private key.
-pub struct Issued {
+pub struct NewLeaf {
     chain: String,
     key: LeafKey,
 }
@@ -101,19 +98,19 @@ pub async fn issue(
     serial: &Serial,
     issuer: &AuthorityCertificate,
     now: Timestamp,
-) -> Result<Issued, Fault> {
+) -> Result<NewLeaf, Fault> {
     let refused = |problem: String| Fault::new(Reason::CertificateRefused, problem);
     let key = LeafKey::generate(spec.key_algorithm).map_err(|problem| refused(problem.to_string()))?;
     let public = key.public_key().map_err(|problem| refused(problem.to_string()))?;
-    let order = Order { spec, validity, serial, key: &public, issuer };
+    let order = LeafOrder { spec, validity, serial, key: &public, issuer };
     let certificate = signing::leaf(vault, id, order, now).await?;
-    Ok(Issued { chain: certificate.chain_pem(issuer), key })
+    Ok(NewLeaf { chain: certificate.chain_pem(issuer), key })
 }
 
 /// What the Secret's leaf and key become.
 pub enum Leaf<'a> {
     /// A new one, in the place of whatever Secret there is.
-    New(&'a Issued, &'a Slot),
+    New(&'a NewLeaf, &'a Slot),
     /// Those that are there, or none where there are none.
     Kept(&'a Secret),
     /// None, in a Secret that is not there yet: it holds trust files alone.
@@ -134,8 +131,7 @@ pub fn is_ours(secret: &Secret) -> bool {
 /// When it is someone else's or the API server refuses.
 pub async fn write(
     api: &Api<Secret>,
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     secret_name: &str,
     leaf: Leaf<'_>,
     trust: &TrustFiles,
@@ -168,6 +164,7 @@ pub async fn write(
             false
         }
     };
+    let (name, uid) = (channel.name(), channel.uid().unwrap_or_default());
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(secret_name.to_owned()),
@@ -180,8 +177,7 @@ pub async fn write(
         data: Some(data.clone()),
         ..Secret::default()
     };
-    let uid = channel.metadata.uid.clone().unwrap_or_default();
-    let ours = |secret: &Secret| objects::owned_by(secret, &uid);
+    let ours = |secret: &Secret| objects::owned_by(secret, uid);
     let same = |secret: &Secret| secret.data.as_ref() == Some(&data);
     objects::put(api, &secret, exists, "/data", ours, same).await
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use subrosa_crds::channel::KeyType as Declared;
+use subrosa_crds::channel::KeyType;
 use subrosa_plan::{
     keys::{self, EndingKey, KeyAction, ObservedKey, WantedKey},
     record::channel::ChannelRecord,
@@ -12,33 +12,33 @@ use subrosa_plan::{
 };
 
 use crate::observe::{DomainVault, vaults};
-use subrosa_records::vault::transit::{KeyType, TransitKey};
+use subrosa_records::vault::transit::{TransitKey, TransitKeyType};
 
 /// How many keys of one Channel are worked on at once.
 const AT_ONCE: usize = 4;
 
-/// Makes the wanted keys as they should be; returns what Vault has after that, by name.
-///
-/// # Errors
-/// When Vault refuses; the others were worked on all the same.
+/// Makes the wanted keys as they should be; returns what Vault has after that, by name, and what it refused first: the
+/// others were worked on all the same.
 pub async fn carry_out(
     vault: &DomainVault,
     wanted: &[WantedKey],
     record: &ChannelRecord,
     now: Timestamp,
-) -> Result<BTreeMap<String, ObservedKey>, Fault> {
+) -> (BTreeMap<String, ObservedKey>, Result<(), Fault>) {
     let mut work = Vec::with_capacity(wanted.len());
     for key in wanted {
         work.push(one(vault, key, record, now).boxed());
     }
     let results: Vec<_> = stream::iter(work).buffered(AT_ONCE).collect().await;
-    let mut found = BTreeMap::new();
+    let (mut found, mut refused) = (BTreeMap::new(), Ok(()));
     for (key, result) in wanted.iter().zip(results) {
-        if let Some(seen) = result? {
-            found.insert(key.name.clone(), seen);
+        match result {
+            Ok(Some(seen)) => drop(found.insert(key.name.clone(), seen)),
+            Ok(None) => {}
+            Err(fault) => refused = refused.and(Err(fault)),
         }
     }
-    Ok(found)
+    (found, refused)
 }
 
 async fn one(
@@ -90,7 +90,7 @@ async fn one(
     Ok(found.as_ref().map(observe))
 }
 
-/// Stops the rotation of keys whose cohort has ended.
+/// Stops the rotation of keys whose cohort has ended, and forgets them: no reconcile asks for them again.
 ///
 /// # Errors
 /// When Vault refuses.
@@ -100,8 +100,8 @@ pub async fn close(vault: &DomainVault, ending: &[EndingKey]) -> Result<(), Faul
         let found = vault.key(&name).await.map_err(|error| vaults::fault(&error))?;
         if found.is_some_and(|key| !key.auto_rotate_period.is_zero()) {
             vault.transit.set_auto_rotate(&name, None).await.map_err(|error| vaults::fault(&error))?;
-            vault.forget_key(&name);
         }
+        vault.forget_key(&name);
     }
     Ok(())
 }
@@ -121,9 +121,9 @@ fn seconds(duration: SignedDuration) -> Duration {
     duration.unsigned_abs()
 }
 
-fn key_type(declared: Declared) -> KeyType {
+fn key_type(declared: KeyType) -> TransitKeyType {
     match declared {
-        Declared::Aes256Gcm96 => KeyType::Aes256Gcm96,
-        Declared::ChaCha20Poly1305 => KeyType::Chacha20Poly1305,
+        KeyType::Aes256Gcm96 => TransitKeyType::Aes256Gcm96,
+        KeyType::ChaCha20Poly1305 => TransitKeyType::Chacha20Poly1305,
     }
 }

@@ -4,8 +4,8 @@
 //! Channels does. What is missing is therefore made again only for a Channel that is there: otherwise a certificate would
 //! be issued for one that is gone.
 
-use subrosa_crds::{Channel, Reason, names::ChannelRef};
-use subrosa_plan::world::fault::Fault;
+use subrosa_crds::Reason;
+use subrosa_plan::world::{declaration::Declaration, fault::Fault};
 
 use super::objects;
 use crate::{context::Context, observe::asked};
@@ -14,10 +14,11 @@ use crate::{context::Context, observe::asked};
 ///
 /// # Errors
 /// [`Reason::ViewOutdated`] when it is gone or another has its name; when the API server does not say.
-pub async fn confirm(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Result<(), Fault> {
+pub async fn confirm(ctx: &Context, channel: &Declaration) -> Result<(), Fault> {
+    let name = channel.name();
     let live = asked::uid(&ctx.client, name).await;
     let live = live.map_err(|error| objects::fault(&format!("reading Channel {name}"), &error))?;
-    if live.is_some() && live == channel.metadata.uid {
+    if live.is_some() && live.as_deref() == channel.uid() {
         return Ok(());
     }
     Err(Fault::new(

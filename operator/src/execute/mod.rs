@@ -2,9 +2,11 @@
 //! carried out again.
 
 pub mod access;
+pub mod adoptions;
 pub mod authority;
 pub mod certificate;
 pub mod channel;
+pub mod destructions;
 pub mod finalizer;
 pub mod keys;
 pub mod left;

@@ -36,7 +36,7 @@ pub async fn binding(ctx: &Context, namespace: &str) -> Result<Binding, Fault> {
     })
     .await?;
     Ok(match found {
-        objects::Found::Ours(_) => Binding::Given { version: None },
+        objects::FoundObject::Ours(_) => Binding::Given { version: None },
         _ => Binding::Missing,
     })
 }
@@ -58,15 +58,15 @@ pub async fn prepare(ctx: &Context, namespace: &str, domain: &TrustDomain) -> Re
     let same = |found: &RoleBinding| found.role_ref == wanted.role_ref && found.subjects == wanted.subjects;
     let is_ours = |found: &RoleBinding| ours(found.meta().labels.as_ref());
     let binding = match objects::find(&api, rbac::NAMESPACE_BINDING, is_ours).await? {
-        objects::Found::Ours(found) if same(&found) => *found,
-        objects::Found::None if !is_current(ctx, domain).await? => return Ok(Binding::Missing),
-        found @ (objects::Found::Ours(_) | objects::Found::None) => {
-            let exists = matches!(found, objects::Found::Ours(_));
+        objects::FoundObject::Ours(found) if same(&found) => *found,
+        objects::FoundObject::None if !is_current(ctx, domain).await? => return Ok(Binding::Missing),
+        found @ (objects::FoundObject::Ours(_) | objects::FoundObject::None) => {
+            let exists = matches!(found, objects::FoundObject::Ours(_));
             let written = objects::put(&api, &wanted, exists, "/subjects", is_ours, same).await?;
             until_in_force(ctx, namespace).await?;
             written
         }
-        objects::Found::Foreign(_) => {
+        objects::FoundObject::Foreign(_) => {
             return Err(objects::foreign("RoleBinding", namespace, rbac::NAMESPACE_BINDING));
         }
     };

@@ -7,7 +7,7 @@ use subrosa_plan::{
     channel::ownership,
     channel::{Plan, Scope},
     network,
-    world::{fault::Fault, objects as labels, policy::PolicyFacts},
+    world::{declaration::Declaration, fault::Fault, objects as labels, policy::PolicyFacts},
 };
 
 use super::{live, objects};
@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// The Channel's own policy as the watch has it; none where it is missing or foreign.
-fn existing(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Option<NetworkPolicy> {
-    let uid = channel.metadata.uid.as_deref()?;
-    let facts = kept(ctx, name).filter(|facts| facts.has_owner(uid))?;
+fn existing(ctx: &Context, channel: &Declaration) -> Option<NetworkPolicy> {
+    let uid = channel.uid()?;
+    let facts = kept(ctx, channel.name()).filter(|facts| facts.has_owner(uid))?;
     Some(facts.object()).filter(|policy| objects::owned_by(policy, uid))
 }
 
@@ -34,13 +34,13 @@ fn kept(ctx: &Context, name: &ChannelRef) -> Option<PolicyFacts> {
 }
 
 /// Whether the name of the Channel's policy has somebody else's: what that opens is not known here.
-pub fn is_foreign(ctx: &Context, channel: &Channel, name: &ChannelRef) -> bool {
-    kept(ctx, name).is_some() && existing(ctx, channel, name).is_none()
+pub fn is_foreign(ctx: &Context, channel: &Declaration) -> bool {
+    kept(ctx, channel.name()).is_some() && existing(ctx, channel).is_none()
 }
 
 /// Gives the Channel's own policy its owner again, where it has lost it.
-async fn take_back(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Result<(), Fault> {
-    let uid = channel.metadata.uid.as_deref();
+async fn take_back(ctx: &Context, channel: &Declaration) -> Result<(), Fault> {
+    let (name, uid) = (channel.name(), channel.uid());
     let lost = kept(ctx, name)
         .map(|facts| facts.object())
         .filter(|policy| ownership::is_lost_policy(policy, &name.name, uid));
@@ -49,7 +49,7 @@ async fn take_back(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Resul
     let policy = objects::take_back(&api, &lost, owner).await?;
     seen(ctx, name, policy);
     let note = format!("NetworkPolicy {} had lost its owner and is this Channel's again", lost.name_any());
-    ctx.reporter.event(channel, false, Reason::TakenBack.as_str(), &note).await;
+    ctx.reporter.event(channel.object(), false, Reason::TakenBack.as_str(), &note).await;
     Ok(())
 }
 
@@ -57,9 +57,9 @@ async fn take_back(ctx: &Context, channel: &Channel, name: &ChannelRef) -> Resul
 ///
 /// # Errors
 /// When the API server refuses.
-pub async fn narrow(ctx: &Context, channel: &Channel, name: &ChannelRef, plan: &Plan) -> Result<(), Fault> {
-    take_back(ctx, channel, name).await?;
-    let (Some(existing), Some(wanted)) = (existing(ctx, channel, name), &plan.policy.spec) else {
+pub async fn narrow(ctx: &Context, channel: &Declaration, plan: &Plan) -> Result<(), Fault> {
+    take_back(ctx, channel).await?;
+    let (Some(existing), Some(wanted)) = (existing(ctx, channel), &plan.policy.spec) else {
         return Ok(());
     };
     let Some(spec) = &existing.spec else { return Ok(()) };
@@ -67,7 +67,7 @@ pub async fn narrow(ctx: &Context, channel: &Channel, name: &ChannelRef, plan: &
     if network::same(&narrowed, spec) {
         return Ok(());
     }
-    write(ctx, channel, name, plan, narrowed, true).await.map(|_| ())
+    write(ctx, channel, plan, narrowed, true).await.map(|_| ())
 }
 
 /// Makes the policy as planned; says whether there is one. Where nothing new may be written, only looks. One that is
@@ -75,14 +75,8 @@ pub async fn narrow(ctx: &Context, channel: &Channel, name: &ChannelRef, plan: &
 ///
 /// # Errors
 /// When it is foreign, the API server refuses, or the Channel is gone.
-pub async fn open(
-    ctx: &Context,
-    channel: &Channel,
-    name: &ChannelRef,
-    plan: &Plan,
-    first: bool,
-) -> Result<bool, Fault> {
-    let existing = existing(ctx, channel, name);
+pub async fn open(ctx: &Context, channel: &Declaration, plan: &Plan, first: bool) -> Result<bool, Fault> {
+    let existing = existing(ctx, channel);
     let Some(wanted) = plan.policy.spec.clone() else { return Ok(existing.is_some()) };
     if plan.scope != Scope::Full {
         return Ok(existing.is_some());
@@ -94,9 +88,9 @@ pub async fn open(
         return Ok(true);
     }
     if existing.is_none() && !first {
-        live::confirm(ctx, channel, name).await?;
+        live::confirm(ctx, channel).await?;
     }
-    write(ctx, channel, name, plan, wanted, existing.is_some()).await?;
+    write(ctx, channel, plan, wanted, existing.is_some()).await?;
     Ok(true)
 }
 
@@ -112,16 +106,15 @@ fn labelled(found: &NetworkPolicy, wanted: &NetworkPolicy) -> bool {
 
 async fn write(
     ctx: &Context,
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     spec: NetworkPolicySpec,
     exists: bool,
 ) -> Result<NetworkPolicy, Fault> {
-    let uid = channel.metadata.uid.clone().unwrap_or_default();
+    let (name, uid) = (channel.name(), channel.uid().unwrap_or_default());
     let wanted = NetworkPolicy { spec: Some(spec.clone()), ..plan.policy.clone() };
     let api = objects::namespaced(&ctx.client, &name.namespace);
-    let ours = |policy: &NetworkPolicy| objects::owned_by(policy, &uid);
+    let ours = |policy: &NetworkPolicy| objects::owned_by(policy, uid);
     let same = |policy: &NetworkPolicy| policy.spec.as_ref().is_some_and(|found| network::same(found, &spec));
     let made = objects::put(&api, &wanted, exists, "/spec", ours, same).await?;
     seen(ctx, name, made.clone());

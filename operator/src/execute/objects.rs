@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
     core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -24,6 +24,25 @@ pub fn fault(what: &str, error: &kube::Error) -> Fault {
     Fault::new(reason, format!("{what}: {error}"))
 }
 
+/// All that a list has, page by page.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn pages<K>(api: &Api<K>, mut params: ListParams) -> kube::Result<Vec<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let mut found = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        found.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(found),
+        }
+    }
+}
+
 fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
@@ -34,7 +53,7 @@ pub fn owned_by(object: &impl Resource, uid: &str) -> bool {
 }
 
 /// What an object of that name already is.
-pub enum Found<K> {
+pub enum FoundObject<K> {
     /// There is none.
     None,
     /// It is ours.
@@ -47,14 +66,14 @@ pub enum Found<K> {
 ///
 /// # Errors
 /// When the API server does not say.
-pub async fn find<K>(api: &Api<K>, name: &str, ours: impl Fn(&K) -> bool) -> Result<Found<K>, Fault>
+pub async fn find<K>(api: &Api<K>, name: &str, ours: impl Fn(&K) -> bool) -> Result<FoundObject<K>, Fault>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     match api.get_opt(name).await {
-        Ok(None) => Ok(Found::None),
-        Ok(Some(object)) if ours(&object) => Ok(Found::Ours(Box::new(object))),
-        Ok(Some(object)) => Ok(Found::Foreign(Box::new(object))),
+        Ok(None) => Ok(FoundObject::None),
+        Ok(Some(object)) if ours(&object) => Ok(FoundObject::Ours(Box::new(object))),
+        Ok(Some(object)) => Ok(FoundObject::Foreign(Box::new(object))),
         Err(error) => Err(fault(&format!("reading {} {name}", K::kind(&())), &error)),
     }
 }
@@ -99,11 +118,11 @@ where
             Err(error) if !is_conflict(&error) => return Err(fault(&format!("creating {what}"), &error)),
             // Someone was quicker, perhaps ourselves before a restart: see whose it is.
             Err(_) => match find(api, &name, &ours).await? {
-                Found::Ours(_) => {}
-                Found::Foreign(_) => {
+                FoundObject::Ours(_) => {}
+                FoundObject::Foreign(_) => {
                     return Err(foreign(&K::kind(&()), &wanted.namespace().unwrap_or_default(), &name));
                 }
-                Found::None => {
+                FoundObject::None => {
                     return Err(Fault::new(
                         Reason::KubernetesConflict,
                         format!("{what} came and went: trying again"),

@@ -12,18 +12,15 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use subrosa_crds::{
-    Channel, FIELD_MANAGER, Reason,
-    names::{ChannelId, ChannelRef},
-};
+use subrosa_crds::{FIELD_MANAGER, Reason, names::ChannelId};
 use subrosa_plan::{
     pod_certificate::{self, Refusal, ToIssue},
-    world::{World, fault::Fault, request::Request},
+    world::{World, declaration::Declaration, fault::Fault, request::Request},
 };
 
 use super::{
     objects,
-    signing::{self, Order},
+    signing::{self, LeafOrder},
 };
 use crate::{
     changes::Watched as _,
@@ -52,7 +49,7 @@ pub async fn issue(
     let spki = request.key.as_ref().map(|key| key.spki.as_slice()).unwrap_or_default();
     let public = PublicKey::from_spki(spki)
         .map_err(|problem| Fault::new(Reason::CertificateRefused, problem.to_string()))?;
-    let order = Order { spec, validity: *validity, serial, key: &public, issuer };
+    let order = LeafOrder { spec, validity: *validity, serial, key: &public, issuer };
     let certificate = signing::leaf(vault, id, order, now).await?;
     let message = format!("serial {} of {}", serial.hex(), spec.spiffe_id());
     let status = json!({
@@ -103,7 +100,7 @@ pub async fn deny(
     key: &ObjectKey,
     request: &Request,
     refusal: &Refusal,
-    judged: Option<(&ChannelRef, &Channel)>,
+    judged: Option<&Declaration>,
     fresh: &World,
 ) -> Result<Denied, Fault> {
     let (namespace, name) = (&key.namespace, &key.name);

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use subrosa_crds::{Reason, names::ChannelId};
 use subrosa_plan::{
-    certificate::LeafSpec,
+    certificate::{LeafSpec, authority::keys::AuthorityKey},
     world::{certificate::Validity, fault::Fault},
 };
 
@@ -15,7 +15,7 @@ use crate::{
 use subrosa_records::vault::TransitKeyName;
 
 /// A leaf that the record says will be signed.
-pub struct Order<'a> {
+pub struct LeafOrder<'a> {
     /// What it says.
     pub spec: &'a LeafSpec,
     /// How long it is valid.
@@ -35,18 +35,17 @@ pub struct Order<'a> {
 pub async fn leaf(
     vault: &DomainVault,
     id: &ChannelId,
-    order: Order<'_>,
+    order: LeafOrder<'_>,
     now: Timestamp,
 ) -> Result<Certificate, Fault> {
     const REFUSED: Reason = Reason::CertificateRefused;
     let refused = |problem: String| Fault::new(REFUSED, problem);
-    let Order { spec, validity, serial, key, issuer } = order;
+    let LeafOrder { spec, validity, serial, key, issuer } = order;
     let unsigned = pki::prepare_leaf(spec, validity, key, serial, issuer)
         .map_err(|problem| refused(problem.to_string()))?;
     let checked = pki::check_leaf(unsigned, spec, key, serial, issuer, now)
         .map_err(|problem| refused(problem.to_string()))?;
-    let name = vaults::key_name(&id.authority_key())?;
-    let signed = sign(vault, &name, issuer.version(), checked).await;
+    let signed = sign(vault, &key_of(id, issuer.signs_with())?, checked).await;
     if matches!(signed, Err(NotSigned::Vault(_))) {
         vault.remember_unsigned(serial);
     }
@@ -71,17 +70,27 @@ impl NotSigned {
     }
 }
 
+/// The name and the version of an authority's key in Vault.
+///
+/// # Errors
+/// When the name is no valid one: an identity's always is.
+pub fn key_of(id: &ChannelId, key: AuthorityKey) -> Result<(TransitKeyName, u32), Fault> {
+    Ok(match key {
+        AuthorityKey::Own(version) => (vaults::key_name(&id.authority_key())?, version),
+        AuthorityKey::Earlier(version) => (vaults::key_name(&id.earlier_authority_key())?, version),
+    })
+}
+
 /// Has a version of a transit key sign what was checked.
 ///
 /// # Errors
 /// When no signature comes, or one that does not verify.
 pub async fn sign(
     vault: &DomainVault,
-    name: &TransitKeyName,
-    version: u32,
+    (name, version): &(TransitKeyName, u32),
     checked: Checked,
 ) -> Result<Certificate, NotSigned> {
-    let signature = vault.transit.sign(name, version, checked.to_be_signed()).await;
+    let signature = vault.engine(name).sign(name, *version, checked.to_be_signed()).await;
     let signature = signature.map_err(|error| NotSigned::Vault(vaults::fault(&error)))?;
     checked.finish(&signature).map_err(|problem| NotSigned::Unverified(problem.to_string()))
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use subrosa_crds::{Reason, TrustDomain};
 use subrosa_plan::{
-    access::store::{self, Found, New, Ownership, StoreDecision},
+    access::store::{self, FoundStore, New, Ownership, StoreDecision},
     world::fault::Fault,
 };
 use subrosa_records::{
@@ -111,7 +111,7 @@ async fn judged(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Res
         Some(_) => Vec::new(),
         None => vault.channel_records.list().await?,
     };
-    let found = Found { record: entry.record, deleted, recorded };
+    let found = FoundStore { record: entry.record, deleted, recorded };
     let new = New { store_id: format!("{:032x}", rand::random::<u128>()), at: ctx.now() };
     match ctx.cluster.read(|world| store::judge(domain, &found, &new, world)) {
         StoreDecision::Own { store_id } => Ok(Ownership::Own { store_id }),
@@ -132,5 +132,23 @@ async fn judged(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Res
                 Err(error) => Err(error),
             }
         }
+    }
+}
+
+/// What the `vault-setup` of an earlier release did not make.
+pub async fn lacking(vault: &DomainVault) -> Option<Fault> {
+    let authorities = vault.authorities();
+    // Where Vault does not say, whatever needs the mount says so by itself.
+    match authorities.are_set_up().await {
+        Ok(false) => Some(Fault::new(
+            Reason::SetupOutdated,
+            format!(
+                "there is no transit mount {} for the keys of certificate authorities, or the operator has no right \
+                 on it: new ones are made beside the keys of data, where the destroyer's rights reach them, and those \
+                 that are there are not renewed; next: run `subrosa vault-setup` of this release",
+                authorities.mount()
+            ),
+        )),
+        Ok(true) | Err(_) => None,
     }
 }

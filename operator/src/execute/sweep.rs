@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_crds::{names::ChannelId, trust_domain::Orphans};
+use subrosa_crds::{Channel, names::ChannelId, trust_domain::Orphans};
 use subrosa_plan::{access::orphans, status::trust_domain::Swept, world::fault::Fault};
 use subrosa_records::vault::VaultError;
 
-use super::withdraw::{self, Held};
+use super::withdraw::{self, Held, Orphan};
 use crate::{
     context::Context,
+    kinds::Subject,
     observe::{DomainVault, vaults},
 };
 
@@ -72,14 +73,20 @@ impl Search<'_> {
     /// Withdraws what Channels have on record that are gone.
     async fn recorded(&mut self, recorded: &[ChannelId]) {
         let Self { ctx, domain, vault, .. } = *self;
-        let candidates: Vec<_> = ctx
-            .cluster
-            .read(|world| orphans::candidates(domain, recorded, world).into_iter().cloned().collect());
-        for id in candidates {
+        let (candidates, known): (Vec<_>, _) = ctx.cluster.read(|world| {
+            let candidates = orphans::candidates(domain, recorded, world).into_iter().cloned().collect();
+            (candidates, orphans::known(domain, world))
+        });
+        for id in &candidates {
+            let id = id.clone();
             if let Some(name) = vault.settled(&id)
                 && ctx.cluster.secrets.of(&name).is_empty()
             {
-                self.swept.add(&id, &name.to_string());
+                let adopter =
+                    ctx.cluster.read(|world| world.earlier.get(domain)?.adopter(&name, &id).cloned());
+                if adopter.is_none_or(|by| !known.contains(&by)) {
+                    self.swept.add(&id, &name.to_string());
+                }
                 continue;
             }
             let Some(_working) = ctx.under_way.begin(&id) else {
@@ -87,7 +94,13 @@ impl Search<'_> {
                 continue;
             };
             match withdraw::if_orphan(ctx, domain, vault, &id).await {
-                Ok(name) => name.into_iter().for_each(|name| self.swept.add(&id, &name)),
+                Ok(None) => {}
+                Ok(Some(found)) => {
+                    if found.adopted_by.as_ref().is_none_or(|by| !known.contains(by)) {
+                        self.swept.add(&id, &found.name.to_string());
+                    }
+                    self.note(&id, &found);
+                }
                 Err(Held::Unreadable(problem)) => {
                     self.swept.unreadable.insert(id.clone(), problem);
                     self.by_effect.insert(id.clone());
@@ -99,6 +112,33 @@ impl Search<'_> {
                 }
             }
         }
+        if self.outcome.is_ok() {
+            self.searched(&candidates);
+        }
+    }
+
+    /// Notes an orphan that left keys, and has the Channel of its name tell of it.
+    fn note(&self, id: &ChannelId, found: &Orphan) {
+        if !found.left_keys {
+            return;
+        }
+        let is_new = self.ctx.cluster.write(|world| {
+            let earlier = world.earlier.entry(self.domain.to_owned()).or_default();
+            earlier.note(&found.name, id, found.adopted_by.as_ref()) && world.channel(&found.name).is_some()
+        });
+        if is_new {
+            self.ctx.wake(Subject::of::<Channel>(found.name.clone()));
+        }
+    }
+
+    /// Ends a search of all records.
+    fn searched(&self, gone: &[ChannelId]) {
+        let woken = self.ctx.cluster.write(|world| {
+            let earlier = world.earlier.entry(self.domain.to_owned()).or_default();
+            let changed = earlier.searched(&gone.iter().collect());
+            changed.into_iter().filter(|name| world.channel(name).is_some()).collect::<Vec<_>>()
+        });
+        woken.into_iter().for_each(|name| self.ctx.wake(Subject::of::<Channel>(name)));
     }
 
     /// Looks for access of Channels that are neither here nor on record: their record was lost, and nobody saw them go.
@@ -153,7 +193,7 @@ pub async fn all_of(ctx: &Context, name: &str, vault: &DomainVault) -> Result<()
         let withdrawn = match vault.channel_records.get(&id).await {
             Ok(entry) => match &entry.record {
                 Some(record) if ctx.cluster.read(|world| orphans::goes_with(name, record, world)) => {
-                    withdraw::orphan(vault, &id).await
+                    withdraw::access(vault, &id).await
                 }
                 _ => Ok(()),
             },

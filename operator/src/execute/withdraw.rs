@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_crds::{Reason, names::ChannelId};
+use subrosa_crds::{
+    Reason,
+    names::{ChannelId, ChannelRef},
+};
 use subrosa_plan::{
     access::orphans::{self, Fate},
     record::channel::ChannelRecord,
@@ -34,7 +37,17 @@ impl From<VaultError> for Held {
     }
 }
 
-/// Withdraws what the record of `id` has if it is an orphan of `domain`; returns the name of its Channel then.
+/// A Channel that is gone.
+pub struct Orphan {
+    /// Its name.
+    pub name: ChannelRef,
+    /// Whether it left data keys.
+    pub left_keys: bool,
+    /// Who adopted them.
+    pub adopted_by: Option<ChannelId>,
+}
+
+/// Withdraws what the record of `id` has if it is an orphan of `domain`; returns what is known of its Channel then.
 ///
 /// # Errors
 /// When that is not done. Others may be.
@@ -43,7 +56,7 @@ pub async fn if_orphan(
     domain: &str,
     vault: &DomainVault,
     id: &ChannelId,
-) -> Result<Option<String>, Held> {
+) -> Result<Option<Orphan>, Held> {
     let Some(record) = vault.channel_records.get(id).await?.record else { return Ok(None) };
     let fate = ctx.cluster.read(|world| orphans::fate(domain, &record, world));
     if fate == Fate::Stays || !is_orphan(ctx, domain, id, &record).await.map_err(Held::Unasked)? {
@@ -54,7 +67,11 @@ pub async fn if_orphan(
     }
     orphan(vault, id).await?;
     vault.settle(id, &record.channel);
-    Ok(Some(record.channel.to_string()))
+    Ok(Some(Orphan {
+        left_keys: fate == Fate::Gone && !record.classes().is_empty(),
+        adopted_by: record.adopted_by.map(|by| by.id),
+        name: record.channel,
+    }))
 }
 
 /// Whether anything that `record` has may be withdrawn as an orphan's. A watch that is behind must not cost a Channel
@@ -82,19 +99,37 @@ async fn is_orphan(
     Ok(gone)
 }
 
-/// Takes away the access of `id` and notes that it has none and that nothing is open. The record and every key stay.
+/// Takes away the access of `id`, whose Channel is gone from here, and notes that it has none and that nothing is open. The
+/// record and every key stay.
 ///
 /// # Errors
 /// When Vault refuses; it may be tried again.
-pub async fn orphan(vault: &DomainVault, id: &ChannelId) -> Result<(), VaultError> {
+async fn orphan(vault: &DomainVault, id: &ChannelId) -> Result<(), VaultError> {
+    take_access(vault, id, |record| record.open.clear()).await
+}
+
+/// Takes away the access of `id`, whose TrustDomain goes, and notes that it has none. What is open stays noted: the policies
+/// stay too, and a Channel that is looked at while the TrustDomain goes would close them by an empty note.
+///
+/// # Errors
+/// When Vault refuses; it may be tried again.
+pub async fn access(vault: &DomainVault, id: &ChannelId) -> Result<(), VaultError> {
+    take_access(vault, id, |_| ()).await
+}
+
+async fn take_access(
+    vault: &DomainVault,
+    id: &ChannelId,
+    note: impl FnOnce(&mut ChannelRecord),
+) -> Result<(), VaultError> {
     let entry = vault.channel_records.get(id).await?;
-    let Some(mut record) = entry.record else { return Ok(()) };
-    let access = record.access.take();
-    if let Some(access) = &access {
-        access::take(vault, id, access).await?;
+    let Some(before) = entry.record else { return Ok(()) };
+    let mut record = before.clone();
+    if let Some(access) = record.access.take() {
+        access::take(vault, id, &access).await?;
     }
-    if access.is_some() || !record.open.is_empty() {
-        record.open.clear();
+    note(&mut record);
+    if record != before {
         vault.channel_records.put(id, record, entry.version).await?;
     }
     Ok(())

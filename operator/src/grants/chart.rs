@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::{
     Installation,
-    manifests::{self, Manifest, ManifestError},
+    admission::APPROVAL,
+    destroyer::DESTROYER_ROLE,
+    manifests::{self, GeneratedManifest, ManifestError},
 };
 
 /// Stand for what a release decides. They are DNS labels, as the real names are.
@@ -24,12 +26,18 @@ const NAMESPACE_EXPRESSION: &str = ".Release.Namespace";
 const SERVICE_ACCOUNT_EXPRESSION: &str = r#"include "subrosa.serviceAccountName" ."#;
 const TOKEN_SECRETS_VALUE: &str = ".Values.rbac.tokenSecrets";
 
-/// The policies that protect decisions of people, and the value that leaves each out. The others
-/// confine the operator's own token and are never left out.
+/// The policies that protect decisions of people beyond what the product promises, and the value that leaves each out.
+/// The others are never left out: they confine the tokens of the operator and of the destroyer, or say who decides that
+/// data ends.
 const OPTIONAL: [(&str, &str); 2] = [
     ("subrosa-membership", ".Values.admission.membershipGuard.enabled"),
     ("subrosa-deletion", ".Values.admission.deletionGuard.enabled"),
 ];
+
+/// The policies that say who decides that data ends, or who opens it. They outlive the release, as its LegalHolds and records do.
+const OF_DECISIONS: [&str; 4] = ["subrosa-adoption", APPROVAL, "subrosa-destruction", "subrosa-legal-hold"];
+/// Whether the release has a destroyer. Its roles are there only with it.
+const DESTROYER_VALUE: &str = ".Values.destroyer.enabled";
 
 type Fault = Box<dyn Error + Send + Sync>;
 
@@ -61,20 +69,22 @@ pub fn files() -> Result<Vec<(String, String)>, Fault> {
 }
 
 /// One object of the table as a template.
-fn template(mut manifest: Manifest) -> Result<String, ManifestError> {
-    let name = text_at(&manifest.object, "/metadata/name");
-    let optional = OPTIONAL.iter().find(|(policy, _)| {
-        name == *policy && text_at(&manifest.object, "/apiVersion").starts_with("admissionregistration.")
-    });
+fn template(mut manifest: GeneratedManifest) -> Result<String, ManifestError> {
+    let name = text_at(&manifest.object, "/metadata/name").to_owned();
+    let name = name.as_str();
+    let is_policy = text_at(&manifest.object, "/apiVersion").starts_with("admissionregistration.");
+    let optional = OPTIONAL.iter().find(|(policy, _)| is_policy && name == *policy).map(|(_, value)| *value);
+    let stays = optional.is_some() || (is_policy && OF_DECISIONS.contains(&name));
+    let only_if = if !is_policy && name == DESTROYER_ROLE { Some(DESTROYER_VALUE) } else { optional };
     set(&mut manifest.object, "labels", LABELS, "");
-    if optional.is_some() {
+    if stays {
         // What protects decisions outlives the release, as what it protects does.
         set(&mut manifest.object, "annotations", "helm.sh/resource-policy", "keep");
     }
     let text = manifest.yaml().map_err(|source| manifest.error(source))?;
     let text = with_expressions(&with_labels(&with_token_secrets(&escaped(&text))));
-    Ok(match optional {
-        Some((_, value)) => format!("{{{{- if {value} }}}}\n---\n{text}{{{{- end }}}}\n"),
+    Ok(match only_if {
+        Some(value) => format!("{{{{- if {value} }}}}\n---\n{text}{{{{- end }}}}\n"),
         None => format!("---\n{text}"),
     })
 }
@@ -216,7 +226,8 @@ mod tests {
     fn only_the_guards_of_decisions_can_be_left_out_and_stay() {
         let text = generated("subrosa/templates/admission.yaml");
         assert_eq!(text.matches("{{- if ").count(), 2 * OPTIONAL.len(), "a policy and its binding each");
-        assert_eq!(text.matches("helm.sh/resource-policy: keep").count(), 2 * OPTIONAL.len());
+        let kept = OPTIONAL.len() + OF_DECISIONS.len();
+        assert_eq!(text.matches("helm.sh/resource-policy: keep").count(), 2 * kept);
         for (policy, value) in OPTIONAL {
             assert!(text.contains(&format!("  name: {policy}\n")) && text.contains(value), "{policy}");
         }

@@ -4,6 +4,10 @@ use std::fmt;
 
 use subrosa_crds::names::{DNS_LABEL_LENGTH, is_dns_label};
 
+/// The destroyer's ServiceAccount, in the operator's namespace. Its name is fixed: admission policies name it, and what
+/// it may do in Vault is bound to it.
+pub const DESTROYER_ACCOUNT: &str = "subrosa-destroyer";
+
 /// The namespace and the ServiceAccount of the operator, and what an installation may choose.
 ///
 /// The names stand inside CEL expressions, so only valid ones are held.
@@ -15,23 +19,37 @@ pub struct Installation {
     confirm_deletion: bool,
 }
 
-/// A text that is no Kubernetes name.
+/// A name that cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{field} {name:?}: expected an RFC 1123 label of at most {DNS_LABEL_LENGTH} characters (a-z, 0-9 and '-', \
-     not first or last): give the name as the cluster has it"
-)]
-pub struct InvalidName {
-    field: &'static str,
-    name: String,
+pub enum InvalidInstallation {
+    /// It is no DNS label.
+    #[error(
+        "{field} {name:?}: expected an RFC 1123 label of at most {DNS_LABEL_LENGTH} characters (a-z, 0-9 and '-', \
+         not first or last): give the name as the cluster has it"
+    )]
+    NoLabel {
+        /// What it should name.
+        field: &'static str,
+        /// The text.
+        name: String,
+    },
+    /// The operator would be the destroyer.
+    #[error(
+        "service account {DESTROYER_ACCOUNT:?}: it is the destroyer's, and who lists keys for destruction must not be who \
+         destroys them: give the operator a ServiceAccount of its own"
+    )]
+    OfDestroyer,
 }
 
 impl Installation {
     /// The operator as ServiceAccount `service_account` of `namespace`.
     ///
     /// # Errors
-    /// When one of them is no DNS label.
-    pub fn new(namespace: &str, service_account: &str) -> Result<Self, InvalidName> {
+    /// When one of them is no DNS label, or the ServiceAccount is the destroyer's.
+    pub fn new(namespace: &str, service_account: &str) -> Result<Self, InvalidInstallation> {
+        if service_account == DESTROYER_ACCOUNT {
+            return Err(InvalidInstallation::OfDestroyer);
+        }
         Ok(Self {
             namespace: label("namespace", namespace)?,
             service_account: label("service account", service_account)?,
@@ -45,7 +63,7 @@ impl Installation {
     ///
     /// # Errors
     /// When a name is no DNS label.
-    pub fn with_token_secrets(mut self, names: &[&str]) -> Result<Self, InvalidName> {
+    pub fn with_token_secrets(mut self, names: &[&str]) -> Result<Self, InvalidInstallation> {
         self.token_secrets =
             names.iter().map(|name| label("token secret", name)).collect::<Result<_, _>>()?;
         Ok(self)
@@ -82,6 +100,11 @@ impl Installation {
     pub fn user(&self) -> String {
         format!("system:serviceaccount:{}:{}", self.namespace, self.service_account)
     }
+
+    /// The destroyer as the API server names it in a request.
+    pub fn destroyer_user(&self) -> String {
+        format!("system:serviceaccount:{}:{DESTROYER_ACCOUNT}", self.namespace)
+    }
 }
 
 /// `subrosa-system/subrosa`, as in `deploy/`.
@@ -102,8 +125,12 @@ impl fmt::Display for Installation {
     }
 }
 
-fn label(field: &'static str, name: &str) -> Result<String, InvalidName> {
-    if is_dns_label(name) { Ok(name.to_owned()) } else { Err(InvalidName { field, name: name.to_owned() }) }
+fn label(field: &'static str, name: &str) -> Result<String, InvalidInstallation> {
+    if is_dns_label(name) {
+        Ok(name.to_owned())
+    } else {
+        Err(InvalidInstallation::NoLabel { field, name: name.to_owned() })
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +146,8 @@ mod tests {
         }
         let error = Installation::new("a'b", "subrosa").unwrap_err().to_string();
         assert!(error.contains("namespace \"a'b\"") && error.contains("RFC 1123"), "{error}");
+        let error = Installation::new("subrosa-system", DESTROYER_ACCOUNT).unwrap_err().to_string();
+        assert!(error.contains("ServiceAccount of its own"), "{error}");
     }
 
     #[test]

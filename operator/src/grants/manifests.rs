@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    Installation, admission, people, rbac,
+    Installation, admission, people,
+    rbac::{self, Process},
     table::{Grant, GrantScope},
 };
 
@@ -49,28 +50,31 @@ pub fn files(installation: &Installation) -> Result<Vec<(String, String)>, Manif
 pub(super) struct Part {
     pub(super) file: &'static str,
     pub(super) about: &'static str,
-    pub(super) manifests: Vec<Manifest>,
+    pub(super) manifests: Vec<GeneratedManifest>,
 }
 
-pub(super) struct Manifest {
+pub(super) struct GeneratedManifest {
     pub(super) object: Value,
     /// What each rule of a role is for.
     reasons: Vec<&'static str>,
 }
 
 pub(super) fn parts(installation: &Installation) -> Result<Vec<Part>, ManifestError> {
-    let home = vec![plain(&rbac::namespace(installation))?, plain(&rbac::service_account(installation))?];
-
-    let [cluster, own, governed] =
-        [GrantScope::Cluster, GrantScope::OperatorNamespace, GrantScope::GovernedNamespace]
-            .map(|scope| rbac::of_scope(installation, scope));
-    let mut roles = vec![
-        role(&rbac::cluster_wide(&cluster), &cluster)?,
-        plain(&rbac::cluster_wide_binding(installation))?,
-        role(&rbac::own_namespace(installation, &own), &own)?,
-        plain(&rbac::own_namespace_binding(installation))?,
-        role(&rbac::governed_namespace(&governed), &governed)?,
-    ];
+    let mut home = vec![plain(&rbac::namespace(installation))?];
+    let mut roles = Vec::new();
+    for process in [Process::Operator, Process::Destroyer] {
+        home.push(plain(&process.service_account(installation))?);
+        let [cluster, own, governed] =
+            [GrantScope::Cluster, GrantScope::OperatorNamespace, GrantScope::GovernedNamespace]
+                .map(|scope| process.of_scope(installation, scope));
+        roles.push(role(&process.cluster_wide(&cluster), &cluster)?);
+        roles.push(plain(&process.cluster_wide_binding(installation))?);
+        roles.push(role(&process.own_namespace(installation, &own), &own)?);
+        roles.push(plain(&process.own_namespace_binding(installation))?);
+        if !governed.is_empty() {
+            roles.push(role(&rbac::governed_namespace(&governed), &governed)?);
+        }
+    }
     for people in people::roles() {
         roles.push(role(&people.cluster_role(), &people.grants)?);
     }
@@ -81,27 +85,27 @@ pub(super) fn parts(installation: &Installation) -> Result<Vec<Part>, ManifestEr
         policies.push(plain(&guard.binding)?);
     }
     Ok(vec![
-        Part { file: "namespace.yaml", about: "Where the operator lives.", manifests: home },
+        Part { file: "namespace.yaml", about: "Where the operator and the destroyer live.", manifests: home },
         Part { file: "rbac.yaml", about: "Who may do what.", manifests: roles },
         Part { file: "admission.yaml", about: "What RBAC cannot say.", manifests: policies },
     ])
 }
 
-fn plain<K: Resource + Serialize>(object: &K) -> Result<Manifest, ManifestError> {
+fn plain<K: Resource + Serialize>(object: &K) -> Result<GeneratedManifest, ManifestError> {
     let object = serde_json::to_value(object).map_err(|source| ManifestError {
         kind: K::KIND.to_owned(),
         name: String::new(),
         source: source.into(),
     })?;
-    Ok(Manifest { object, reasons: Vec::new() })
+    Ok(GeneratedManifest { object, reasons: Vec::new() })
 }
 
-fn role<K: Resource + Serialize>(object: &K, grants: &[Grant]) -> Result<Manifest, ManifestError> {
+fn role<K: Resource + Serialize>(object: &K, grants: &[Grant]) -> Result<GeneratedManifest, ManifestError> {
     let manifest = plain(object)?;
-    Ok(Manifest { reasons: grants.iter().map(|grant| grant.why).collect(), ..manifest })
+    Ok(GeneratedManifest { reasons: grants.iter().map(|grant| grant.why).collect(), ..manifest })
 }
 
-impl Manifest {
+impl GeneratedManifest {
     /// YAML with the reason of each rule above it.
     pub(super) fn yaml(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
         let mut object = self.object.clone();

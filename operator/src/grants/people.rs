@@ -1,13 +1,14 @@
 //! ClusterRoles for the people who work with Subrosa. Nobody is bound by installing them.
 
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use subrosa_destroyer::cluster::MIRROR;
 
 use super::{
     rbac::{named, rules},
     table::{Grant, GrantScope, Verb},
 };
 
-use Verb::{Create, Delete, DeleteCollection, Get, Govern, List, Patch, Update, Watch};
+use Verb::{Approve, Create, Delete, DeleteCollection, Get, Govern, List, Patch, Update, Watch};
 
 const READ: &[Verb] = &[Get, List, Watch];
 const OWN: &[Verb] = &[Get, List, Watch, Create, Update, Patch, Delete];
@@ -46,6 +47,11 @@ pub fn roles() -> Vec<PeopleRole> {
                 subrosa("trustdomains", READ, "For whom."),
                 subrosa("externalparties", READ, "Who outside is connected."),
                 subrosa("retentionpolicies", READ, "How long data lives."),
+                subrosa("legalholds", READ, "What must not be destroyed."),
+                subrosa("destructions", READ, "What is to be destroyed, and was."),
+                subrosa("adoptions", READ, "Which Channels took over the keys of earlier ones."),
+                subrosa("approvals", READ, "Who decided it."),
+                memory(),
             ],
         },
         PeopleRole {
@@ -68,8 +74,49 @@ pub fn roles() -> Vec<PeopleRole> {
                 subrosa("trustdomains", &[Govern], "Which namespaces belong to it."),
                 subrosa("externalparties", OWN, "Consent to every connection with the outside."),
                 subrosa("retentionpolicies", OWN, "How long data lives."),
+                subrosa(
+                    "legalholds",
+                    OWN,
+                    "What must not be destroyed. One can be deleted after its release was approved.",
+                ),
+                subrosa("destructions", READ, "What is to be destroyed, and was."),
+                subrosa(
+                    "adoptions",
+                    OWN,
+                    "Ask that Channels take over the keys of earlier ones. Others approve.",
+                ),
+                subrosa("approvals", READ, "Who decided it."),
+                memory(),
                 subrosa("channels", READ, "What the teams made of it."),
                 core("namespaces", READ, "Which namespaces there are, and whose."),
+            ],
+        },
+        PeopleRole {
+            name: "subrosa-approver",
+            description: "For each of the people who decide that data ends, and may not do it alone. Bind it to users, never \
+                          to ServiceAccounts, or copy it with resourceNames on approve for some RetentionPolicies. Apart, \
+                          because who writes the rules should not be alone in approving by them.",
+            aggregate_to: &[],
+            grants: vec![
+                subrosa(
+                    "approvals",
+                    &[Get, List, Watch, Create],
+                    "Approve or deny, in your own name. It stays.",
+                ),
+                subrosa("retentionpolicies", &[Approve], "Destructions under it, and weaker rules of it."),
+                subrosa("legalholds", &[Approve], "The end of a hold."),
+                subrosa(
+                    "trustdomains",
+                    &[Approve],
+                    "That destruction goes on after a restore or a changed clock.",
+                ),
+                subrosa("adoptions", &[Approve], "That Channels take over the keys of earlier ones."),
+                subrosa("adoptions", READ, "Which would."),
+                subrosa("destructions", READ, "What would be destroyed."),
+                subrosa("legalholds", READ, "What would be held no more."),
+                subrosa("retentionpolicies", READ, "Which rules would bind."),
+                subrosa("trustdomains", READ, "Which Vault it is about."),
+                memory(),
             ],
         },
         PeopleRole {
@@ -90,6 +137,11 @@ fn subrosa(resource: &'static str, verbs: &'static [Verb], why: &'static str) ->
     Grant::new(GrantScope::Cluster, subrosa_crds::GROUP, resource, verbs, why)
 }
 
+/// For `subrosa status --destruction` and `subrosa approve TrustDomain/…`.
+fn memory() -> Grant {
+    core("configmaps", &[Get], "Why nothing is destroyed, and which weaker rules wait.").named([MIRROR])
+}
+
 fn core(resource: &'static str, verbs: &'static [Verb], why: &'static str) -> Grant {
     Grant::new(GrantScope::Cluster, "", resource, verbs, why)
 }
@@ -99,14 +151,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_office_governs_and_nobody_gets_secrets_or_roles() {
+    fn only_the_office_governs_only_approvers_approve_and_nobody_gets_secrets_or_roles() {
         for role in roles() {
             let governs = role.grants.iter().any(|grant| grant.verbs.contains(&Govern));
             assert_eq!(governs, role.name == "subrosa-compliance");
+            let approves = |grant: &Grant| grant.verbs.contains(&Approve);
+            assert_eq!(role.grants.iter().any(approves), role.name == "subrosa-approver");
             for grant in &role.grants {
                 assert!(["subrosa.dev", ""].contains(&grant.group), "{grant:?}");
                 assert!(!["secrets", "serviceaccounts", "pods"].contains(&grant.resource), "{grant:?}");
-                // Status is what the operator saw.
+                // An Approval is made, and then it stays; what is destroyed is listed by the operator.
+                let writes = grant.verbs.iter().any(|verb| !READ.contains(verb) && *verb != Create);
+                assert!(!(grant.resource == "approvals" && writes), "{grant:?}");
+                assert!(grant.resource != "destructions" || grant.verbs == READ, "{grant:?}");
+                // Status is what the operator or the destroyer saw.
                 assert_eq!(grant.subresource, None, "{grant:?}");
             }
         }

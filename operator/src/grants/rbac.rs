@@ -1,4 +1,4 @@
-//! The operator's roles and bindings, from the table.
+//! The roles and bindings of the operator and of the destroyer, from their tables.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,8 @@ use k8s_openapi::{
 use subrosa_plan::world::objects;
 
 use super::{
-    Installation,
+    DESTROYER_ACCOUNT, Installation,
+    destroyer::{self, DESTROYER_ROLE},
     table::{Grant, GrantScope, table},
 };
 
@@ -37,7 +38,7 @@ pub fn namespace_binding(installation: &Installation, namespace: &str, domain: &
             ..ObjectMeta::default()
         },
         role_ref: cluster_role(NAMESPACE_ROLE),
-        subjects: Some(vec![subject(installation)]),
+        subjects: Some(vec![subject(installation.service_account(), installation)]),
     }
 }
 
@@ -53,10 +54,6 @@ pub fn rules(grants: &[Grant]) -> Vec<PolicyRule> {
     grants.iter().map(rule).collect()
 }
 
-pub(super) fn of_scope(installation: &Installation, scope: GrantScope) -> Vec<Grant> {
-    table(installation).into_iter().filter(|grant| grant.scope == scope).collect()
-}
-
 pub(super) fn namespace(installation: &Installation) -> Namespace {
     let mut metadata = named(installation.namespace(), None);
     let restricted = ("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned());
@@ -64,46 +61,90 @@ pub(super) fn namespace(installation: &Installation) -> Namespace {
     Namespace { metadata, ..Namespace::default() }
 }
 
-pub(super) fn service_account(installation: &Installation) -> ServiceAccount {
-    let mut metadata = named(installation.service_account(), None);
-    metadata.namespace = Some(installation.namespace().to_owned());
-    ServiceAccount { metadata, ..ServiceAccount::default() }
+/// A process with a ServiceAccount, a table and roles of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Process {
+    /// The operator.
+    Operator,
+    /// The destroyer.
+    Destroyer,
 }
 
-pub(super) fn cluster_wide(grants: &[Grant]) -> ClusterRole {
-    let what = "What the operator may do in the whole cluster.";
-    ClusterRole {
-        metadata: named(OPERATOR_ROLE, Some(what)),
-        rules: Some(rules(grants)),
-        aggregation_rule: None,
+impl Process {
+    /// The name of its roles and their bindings.
+    fn role(self) -> &'static str {
+        match self {
+            Self::Operator => OPERATOR_ROLE,
+            Self::Destroyer => DESTROYER_ROLE,
+        }
     }
-}
 
-pub(super) fn cluster_wide_binding(installation: &Installation) -> ClusterRoleBinding {
-    ClusterRoleBinding {
-        metadata: named(OPERATOR_ROLE, None),
-        role_ref: cluster_role(OPERATOR_ROLE),
-        subjects: Some(vec![subject(installation)]),
+    fn account(self, installation: &Installation) -> &str {
+        match self {
+            Self::Operator => installation.service_account(),
+            Self::Destroyer => DESTROYER_ACCOUNT,
+        }
     }
-}
 
-pub(super) fn own_namespace(installation: &Installation, grants: &[Grant]) -> Role {
-    let mut metadata = named(OPERATOR_ROLE, Some("What the operator may do in its own namespace."));
-    metadata.namespace = Some(installation.namespace().to_owned());
-    Role { metadata, rules: Some(rules(grants)) }
-}
+    /// What it may do in one scope.
+    pub(super) fn of_scope(self, installation: &Installation, scope: GrantScope) -> Vec<Grant> {
+        let rows = match self {
+            Self::Operator => table(installation),
+            Self::Destroyer => destroyer::table(),
+        };
+        rows.into_iter().filter(|grant| grant.scope == scope).collect()
+    }
 
-pub(super) fn own_namespace_binding(installation: &Installation) -> RoleBinding {
-    let mut metadata = named(OPERATOR_ROLE, None);
-    metadata.namespace = Some(installation.namespace().to_owned());
-    RoleBinding {
-        metadata,
-        role_ref: RoleRef {
-            api_group: Some(API_GROUP.to_owned()),
-            kind: "Role".to_owned(),
-            name: OPERATOR_ROLE.to_owned(),
-        },
-        subjects: Some(vec![subject(installation)]),
+    pub(super) fn service_account(self, installation: &Installation) -> ServiceAccount {
+        let mut metadata = named(self.account(installation), None);
+        metadata.namespace = Some(installation.namespace().to_owned());
+        ServiceAccount { metadata, ..ServiceAccount::default() }
+    }
+
+    pub(super) fn cluster_wide(self, grants: &[Grant]) -> ClusterRole {
+        let what = match self {
+            Self::Operator => "What the operator may do in the whole cluster.",
+            Self::Destroyer => {
+                "What the destroyer may do in the whole cluster: it reads what decides and writes what it found."
+            }
+        };
+        ClusterRole {
+            metadata: named(self.role(), Some(what)),
+            rules: Some(rules(grants)),
+            aggregation_rule: None,
+        }
+    }
+
+    pub(super) fn cluster_wide_binding(self, installation: &Installation) -> ClusterRoleBinding {
+        ClusterRoleBinding {
+            metadata: named(self.role(), None),
+            role_ref: cluster_role(self.role()),
+            subjects: Some(vec![subject(self.account(installation), installation)]),
+        }
+    }
+
+    pub(super) fn own_namespace(self, installation: &Installation, grants: &[Grant]) -> Role {
+        let what = match self {
+            Self::Operator => "What the operator may do in its own namespace.",
+            Self::Destroyer => "What the destroyer may do in its own namespace.",
+        };
+        let mut metadata = named(self.role(), Some(what));
+        metadata.namespace = Some(installation.namespace().to_owned());
+        Role { metadata, rules: Some(rules(grants)) }
+    }
+
+    pub(super) fn own_namespace_binding(self, installation: &Installation) -> RoleBinding {
+        let mut metadata = named(self.role(), None);
+        metadata.namespace = Some(installation.namespace().to_owned());
+        RoleBinding {
+            metadata,
+            role_ref: RoleRef {
+                api_group: Some(API_GROUP.to_owned()),
+                kind: "Role".to_owned(),
+                name: self.role().to_owned(),
+            },
+            subjects: Some(vec![subject(self.account(installation), installation)]),
+        }
     }
 }
 
@@ -134,10 +175,10 @@ fn cluster_role(name: &str) -> RoleRef {
     RoleRef { api_group: Some(API_GROUP.to_owned()), kind: "ClusterRole".to_owned(), name: name.to_owned() }
 }
 
-fn subject(installation: &Installation) -> Subject {
+fn subject(account: &str, installation: &Installation) -> Subject {
     Subject {
         kind: "ServiceAccount".to_owned(),
-        name: installation.service_account().to_owned(),
+        name: account.to_owned(),
         namespace: Some(installation.namespace().to_owned()),
         api_group: None,
     }
@@ -151,9 +192,13 @@ mod tests {
     fn every_row_becomes_one_rule_of_one_role() {
         let installation = Installation::default();
         let scopes = [GrantScope::Cluster, GrantScope::OperatorNamespace, GrantScope::GovernedNamespace];
-        let by_scope = scopes.map(|scope| of_scope(&installation, scope));
+        let by_scope = scopes.map(|scope| Process::Operator.of_scope(&installation, scope));
         let total: usize = by_scope.iter().map(Vec::len).sum();
         assert_eq!(total, table(&installation).len());
+        let of_destroyer = scopes.map(|scope| Process::Destroyer.of_scope(&installation, scope));
+        assert_eq!(of_destroyer.iter().map(Vec::len).sum::<usize>(), destroyer::table().len());
+        assert_eq!(of_destroyer[2], [], "it has no rights in governed namespaces");
+        let by_scope = by_scope.into_iter().chain(of_destroyer);
         for grants in by_scope {
             for (grant, rule) in grants.iter().zip(rules(&grants)) {
                 assert_eq!(rule.resources, Some(vec![grant.path()]));

@@ -42,6 +42,9 @@ pub enum Verb {
     Bind,
     /// Decide which namespaces belong to a TrustDomain. Only admission policies ask for it.
     Govern,
+    /// Decide about a Destruction, the end of a LegalHold, a weaker RetentionPolicy, a freeze or an Adoption. Only the
+    /// policy `subrosa-approval` asks for it.
+    Approve,
     /// Answer for a signer. The API server asks for it where a certificate is handed out.
     Sign,
 }
@@ -60,6 +63,7 @@ impl Verb {
             Self::DeleteCollection => "deletecollection",
             Self::Bind => "bind",
             Self::Govern => "govern",
+            Self::Approve => "approve",
             Self::Sign => "sign",
         }
     }
@@ -101,12 +105,12 @@ impl Grant {
         Self { scope, group, resource, subresource: None, names: Vec::new(), verbs, why }
     }
 
-    fn subresource(mut self, subresource: &'static str) -> Self {
+    pub(super) fn subresource(mut self, subresource: &'static str) -> Self {
         self.subresource = Some(subresource);
         self
     }
 
-    fn named<I: IntoIterator<Item: Into<String>>>(mut self, names: I) -> Self {
+    pub(super) fn named<I: IntoIterator<Item: Into<String>>>(mut self, names: I) -> Self {
         self.names = names.into_iter().map(Into::into).collect();
         self
     }
@@ -156,11 +160,11 @@ use Verb::{Bind, Create, Delete, Get, List, Patch, Sign, Update, Watch};
 
 const FOLLOW: &[Verb] = &[List, Watch];
 
-const SUBROSA: &str = subrosa_crds::GROUP;
-const CORE: &str = "";
+pub(super) const SUBROSA: &str = subrosa_crds::GROUP;
+pub(super) const CORE: &str = "";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
-const ADMISSION: &str = "admissionregistration.k8s.io";
+pub(super) const ADMISSION: &str = "admissionregistration.k8s.io";
 const COORDINATION: &str = "coordination.k8s.io";
 const APPS: &str = "apps";
 const POLICY: &str = "policy";
@@ -199,6 +203,28 @@ fn subrosa_kinds() -> Vec<Grant> {
         status("retentionpolicies", "What the operator found."),
         follow("channels", "What is to be protected."),
         status("channels", "What the operator found."),
+        Grant::new(
+            GrantScope::Cluster,
+            SUBROSA,
+            "destructions",
+            &[List, Create],
+            "List keys that are due, each once. The policy subrosa-destruction refuses to change or delete one.",
+        ),
+        Grant::new(
+            GrantScope::Cluster,
+            SUBROSA,
+            "adoptions",
+            &[List],
+            "Which Channels are to take over the keys of earlier ones.",
+        ),
+        status("adoptions", "Who approved, and what the operator did then."),
+        Grant::new(
+            GrantScope::Cluster,
+            SUBROSA,
+            "approvals",
+            &[List],
+            "Whether people approved an Adoption. The policy subrosa-approval lets no ServiceAccount make one.",
+        ),
     ]
 }
 
@@ -373,6 +399,8 @@ mod tests {
             // Nothing in the cluster at large is ever removed or replaced.
             assert!(row.verbs.iter().all(|verb| ![Delete, Update, Verb::DeleteCollection].contains(verb)));
             assert!(!row.verbs.contains(&Verb::Govern), "the operator never decides membership");
+            assert!(!row.verbs.contains(&Verb::Approve), "nor what is destroyed or adopted");
+            assert!(row.resource != "approvals" || row.verbs == [List], "{row:?}");
         }
     }
 

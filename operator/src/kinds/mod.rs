@@ -19,7 +19,13 @@ use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 use subrosa_plan::world::World;
 
 use self::{queues::ChildWatches, start::Start};
-use crate::{changes::Watched, context::Context, observe::watch::ObjectKey, pending::Pending, run::Settings};
+use crate::{
+    changes::Watched,
+    context::Context,
+    observe::watch::{self, ObjectKey},
+    pending::Pending,
+    run::Settings,
+};
 
 pub use self::subject::Subject;
 
@@ -41,6 +47,11 @@ pub trait Kind:
     /// Watches its objects.
     fn watch(start: &mut Start<'_>, writer: Writer<Self>) {
         start.watch_all(writer);
+    }
+
+    /// Changes an object before it is stored: what nobody reads goes, and what is left out is filled in.
+    fn enter(object: &mut Self) {
+        watch::strip(object);
     }
 
     /// Reconciles one object; says when to look again.

@@ -56,7 +56,15 @@ impl<'a> Start<'a> {
         let (done, synced) = self.ctx.refresh.announcer(type_name::<K>());
         self.synced.push((type_name::<K>(), synced));
         let (api, apply) = (Api::<K>::all(self.ctx.client.clone()), self.applying(K::seen));
-        tokio::spawn(watch::follow_stored(api, watch::config(), writer, done, self.stop.clone(), apply));
+        tokio::spawn(watch::follow_stored(
+            api,
+            watch::config(),
+            K::enter,
+            writer,
+            done,
+            self.stop.clone(),
+            apply,
+        ));
     }
 
     /// Watches the requests of pods for certificates, where there are such; nothing waits for them to be seen.

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Leadership, TokenAccessors, clock,
-    elect::{Bid, ElectionStep, Elector, Terms},
-    store::{LeaseWrite, Store},
+    elect::{Bid, ElectionStep, Elector, LeaseTimings},
+    store::{LeaseStore, LeaseWrite},
 };
 use crate::report::metrics::Metrics;
 
@@ -25,7 +25,7 @@ pub struct Lost;
 
 /// One candidate's part in the election.
 pub struct Campaign {
-    store: Store,
+    store: LeaseStore,
     elector: Elector,
     leadership: Leadership,
     tokens: Arc<TokenAccessors>,
@@ -50,10 +50,10 @@ impl Campaign {
     ) -> kube::Result<Self> {
         // From here on silence counts.
         metrics.heard();
-        let terms = Terms::default();
+        let terms = LeaseTimings::default();
         let seconds = i32::try_from(terms.lease.as_secs()).unwrap_or(i32::MAX);
         Ok(Self {
-            store: Store::new(Client::try_from(config)?, namespace, me, seconds),
+            store: LeaseStore::new(Client::try_from(config)?, namespace, me, seconds),
             elector: Elector::new(me, terms),
             leadership,
             tokens,

@@ -16,7 +16,7 @@ pub const FOUNDED: i32 = 0;
 
 /// How long things take.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct LeaseTimings {
     /// How long a challenger must have seen the same record before it replaces it.
     pub lease: Duration,
     /// How long the holder may act after it sent the last write that was accepted.
@@ -27,7 +27,7 @@ pub struct Terms {
     pub pause: Duration,
 }
 
-impl Default for Terms {
+impl Default for LeaseTimings {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self { lease: seconds(15), term: seconds(10), renew: seconds(5), pause: seconds(1) }
@@ -73,7 +73,7 @@ pub enum ElectionStep {
 #[derive(Debug)]
 pub struct Elector {
     me: String,
-    terms: Terms,
+    terms: LeaseTimings,
     /// The newest record known, none where there is no Lease; and since when it is known.
     seen: Option<(Option<LeaseRecord>, Duration)>,
     /// Whether what is known was contradicted.
@@ -91,7 +91,7 @@ enum Candidacy {
 
 impl Elector {
     /// A candidate that knows nothing yet. `me` must be no other's name, not even of an earlier process.
-    pub fn new(me: impl Into<String>, terms: Terms) -> Self {
+    pub fn new(me: impl Into<String>, terms: LeaseTimings) -> Self {
         Self {
             me: me.into(),
             terms,

@@ -28,7 +28,7 @@ pub(super) enum LeaseWrite {
 }
 
 /// The one Lease.
-pub(super) struct Store {
+pub(super) struct LeaseStore {
     api: Api<Lease>,
     me: String,
     seconds: i32,
@@ -36,7 +36,7 @@ pub(super) struct Store {
     known: Option<Lease>,
 }
 
-impl Store {
+impl LeaseStore {
     pub fn new(client: Client, namespace: &str, me: &str, seconds: i32) -> Self {
         Self { api: Api::namespaced(client, namespace), me: me.to_owned(), seconds, known: None }
     }

@@ -17,7 +17,7 @@ use subrosa_crds::{
     Channel,
     names::{ChannelId, ChannelRef},
 };
-use subrosa_plan::{channel::adoption::Declared, world::World};
+use subrosa_plan::{channel::adoption::ListedChannel, world::World};
 
 use super::{
     convert,
@@ -80,10 +80,10 @@ pub async fn uid(client: &Client, channel: &ChannelRef) -> kube::Result<Option<S
 ///
 /// # Errors
 /// When the API server does not say.
-pub async fn declared(client: &Client, namespace: &str) -> kube::Result<Vec<Declared>> {
+pub async fn declared(client: &Client, namespace: &str) -> kube::Result<Vec<ListedChannel>> {
     let channels: Api<Channel> = Api::namespaced(client.clone(), namespace);
     let found = channels.list_metadata(&ListParams::default()).await?;
-    let declared = |channel: PartialObjectMeta<Channel>| Declared {
+    let declared = |channel: PartialObjectMeta<Channel>| ListedChannel {
         name: channel.name_any(),
         uid: channel.metadata.uid,
         generation: channel.metadata.generation,
@@ -210,7 +210,7 @@ mod tests {
         let client = server(Some("u"), Ok(channels), json!([pod]));
         let world = requested(&client, "cc", &["voice-0"]).await.unwrap();
         assert_eq!(world.pods["cc"]["voice-0"].uid, "p");
-        let names: Vec<_> = world.all_channels().map(|(name, _)| name.name).collect();
+        let names: Vec<_> = world.all_channels().map(|channel| channel.name().name.clone()).collect();
         assert_eq!(names, ["voice"]);
         assert!(requested(&server(Some("u"), Err(500), json!([])), "cc", &["voice-0"]).await.is_err());
     }

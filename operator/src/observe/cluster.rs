@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use subrosa_plan::{certificate::Settled, sealing::Fingerprint, world::World};
+use subrosa_plan::{certificate::Settled, sealing::SettingsFingerprint, world::World};
 
 use super::children::Children;
 
@@ -30,7 +30,7 @@ pub struct Cluster {
     /// The Secrets of Channels.
     pub secrets: Children<Settled>,
     /// The ConfigMaps that tell workloads how to seal.
-    pub settings: Children<Fingerprint>,
+    pub settings: Children<SettingsFingerprint>,
     world: RwLock<World>,
     bindings: Mutex<BTreeMap<String, Binding>>,
     denying: Mutex<BTreeMap<String, Timestamp>>,

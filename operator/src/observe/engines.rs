@@ -23,8 +23,9 @@ pub async fn look(ctx: &Context) {
                 ctx.cluster.write(|world| std::mem::replace(&mut world.other_engines, found.clone()));
             if before != found {
                 // It decides what each Channel may say of its isolation.
-                let channels: Vec<_> =
-                    ctx.cluster.read(|world| world.all_channels().map(|(name, _)| name).collect());
+                let channels: Vec<_> = ctx
+                    .cluster
+                    .read(|world| world.all_channels().map(|channel| channel.name().clone()).collect());
                 channels.into_iter().for_each(|name| ctx.wake(Subject::of::<Channel>(name)));
             }
         }

@@ -10,7 +10,7 @@ use std::{
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
-use subrosa_crds::names::ChannelId;
+use subrosa_crds::names::{ChannelId, DataKeyName};
 use subrosa_plan::{
     keys::{
         inventory::{self, MadeKey},
@@ -28,7 +28,11 @@ use subrosa_records::vault::{
 };
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{Cluster, DomainVault, vaults};
+use super::{
+    Cluster, DomainVault,
+    decisions::{self, Decided},
+    vaults,
+};
 use crate::{changes::key, kinds::Subject};
 
 /// How often all keys are listed.
@@ -226,16 +230,23 @@ async fn list(
             made.push((id, record));
         }
     }
-    let present: BTreeSet<_> =
-        vault.transit.list_keys().await.map_err(|error| vault.fault(&error))?.into_iter().collect();
+    let data = vault.transit.list_keys().await.map_err(|error| vault.fault(&error))?;
+    let authorities = vault.authorities().list_keys().await.map_err(|error| vault.fault(&error))?;
+    // With the policy of an earlier release nobody sees what is on that mount: nothing is missed there.
+    let unseen = authorities.is_none();
+    let present: BTreeSet<_> = data.into_iter().chain(authorities.unwrap_or_default()).collect();
     let mut keys = 0;
     for (id, record) in &made {
         for key in inventory::made(record) {
             keys += 1;
+            if unseen && key == MadeKey::Authority {
+                continue;
+            }
             let name = key.name(record);
             let there = TransitKeyName::new(name.as_str()).is_ok_and(|name| present.contains(&name));
             if !there {
-                looks.push(KeyLook { id: id.clone(), name, fault: Some(KeyFault::Missing) });
+                let look = unexplained(vault, id, name, Some(KeyFault::Missing), None).await;
+                looks.push(look.map_err(|error| vault.fault(&error))?);
             }
         }
     }
@@ -278,17 +289,19 @@ async fn again(
             Err(error) if is_lasting(&error) => continue,
             Err(error) => return Err(error),
         };
-        let is_gone = record.is_none();
         let key =
             record.as_ref().and_then(|record| inventory::made(record).find(|key| key.name(record) == *name));
+        // No generation is of it any more.
+        let is_retired = key.is_none() && *name == id.earlier_authority_key();
+        let may_go = record.is_none() || is_retired;
         let made = match (&record, key) {
             (Some(record), Some(key)) => made(vault, record, &[key]).await?,
             // Nobody knows when it was made.
             _ => vec![(name.clone(), Ok(None))],
         };
         judge(vault, id, made, looks).await?;
-        // Somebody removed the key and everything that is known of it: it is not missed any more.
-        if let Some(look) = looks.last_mut().filter(|look| is_gone && look.fault == Some(KeyFault::Missing)) {
+        // Somebody removed the key, and what is known of it was removed or has ended: it is not missed any more.
+        if let Some(look) = looks.last_mut().filter(|look| may_go && look.fault == Some(KeyFault::Missing)) {
             look.fault = None;
         }
     }
@@ -329,7 +342,7 @@ async fn made(vault: &DomainVault, record: &ChannelRecord, keys: &[MadeKey]) -> 
     let mut made = Vec::with_capacity(keys.len());
     for key in keys {
         let first = match key {
-            MadeKey::Authority => Ok(None),
+            MadeKey::Authority | MadeKey::EarlierAuthority => Ok(None),
             MadeKey::Active { class, cohort } => {
                 let known = record.keys.get(class).and_then(|cohorts| cohorts.get(cohort));
                 Ok(known.and_then(|known| known.versions.get(&1)).copied())
@@ -363,23 +376,48 @@ async fn judge(
 ) -> Result<(), VaultError> {
     let one = |(name, first): (String, Result<Option<Timestamp>, KeyFault>)| {
         async move {
-            let seen = vault.transit.read_key(&TransitKeyName::new(name.as_str())?).await?;
+            let key = TransitKeyName::new(name.as_str())?;
+            let seen = vault.engine(&key).read_key(&key).await?;
+            let made = first.unwrap_or_default();
             let fault = match (seen, first) {
                 (None, _) => Some(KeyFault::Missing),
                 (Some(_), Err(unrecorded)) => Some(unrecorded),
                 (Some(seen), Ok(first)) if is_another(&seen, first) => Some(KeyFault::Replaced),
                 (Some(seen), Ok(_)) => vaults::fault_of(&seen),
             };
-            Ok::<_, VaultError>((name, fault))
+            unexplained(vault, id, name, fault, made).await
         }
         .boxed()
     };
     let mut results = stream::iter(keys.into_iter().map(one)).buffered(AT_ONCE);
     while let Some(result) = results.next().await {
-        let (name, fault) = result?;
-        looks.push(KeyLook { id: id.clone(), name, fault });
+        looks.push(result?);
     }
     Ok(())
+}
+
+/// What a look saw of a key: its fault, unless the destroyer's decision explains it. A key that was destroyed leaves the
+/// Channel's record: it is not asked for again.
+async fn unexplained(
+    vault: &DomainVault,
+    id: &ChannelId,
+    name: String,
+    fault: Option<KeyFault>,
+    made: Option<Timestamp>,
+) -> Result<KeyLook, VaultError> {
+    let look = |name, fault, destroyed| KeyLook { id: id.clone(), name, fault, destroyed };
+    let (Some(found), Ok(DataKeyName { class, cohort, .. })) = (fault, name.parse()) else {
+        return Ok(look(name, fault, false));
+    };
+    match decisions::explains(vault, (id, &class, cohort), found, made).await? {
+        Decided::Nothing => Ok(look(name, fault, false)),
+        Decided::UnderWay => Ok(look(name, None, false)),
+        Decided::Destroyed => {
+            let without = |record: Option<ChannelRecord>| Some(record?.without_destroyed(&class, cohort));
+            vault.channel_records.transaction(id, without).await?;
+            Ok(look(name, None, true))
+        }
+    }
 }
 
 /// Whether the key is not the one that was made: its first version is of another time.

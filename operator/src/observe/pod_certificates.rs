@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
 use kube::{Api, Resource as _, runtime::reflector::store::Writer};
 use subrosa_crds::{Channel, channel::Delivery};
-use subrosa_plan::{certificate::secrets::declared_delivery, pod_certificate::SIGNER};
+use subrosa_plan::pod_certificate::SIGNER;
 use tokio_util::sync::CancellationToken;
 
 use super::watch::{self, Change};
@@ -31,8 +31,8 @@ pub async fn look(ctx: &Context) -> bool {
         tracing::info!(served, "{plural} of {version}");
         let concerned: Vec<_> = ctx.cluster.read(|world| {
             let channels = world.all_channels();
-            let delivered = |channel| declared_delivery(channel) == Delivery::PodCertificate;
-            channels.filter(|(_, channel)| delivered(channel)).map(|(name, _)| name).collect()
+            let of_each = channels.filter(|channel| channel.delivery() == Delivery::PodCertificate);
+            of_each.map(|channel| channel.name().clone()).collect()
         });
         concerned.into_iter().for_each(|name| ctx.wake(Subject::of::<Channel>(name)));
     }
@@ -65,7 +65,7 @@ pub async fn follow(
     let ours = watch::config().fields(&format!("spec.signerName={SIGNER}"));
     let (announcer, _) = ctx.refresh.announcer(std::any::type_name::<PodCertificateRequest>());
     tokio::select! {
-        () = watch::follow_stored(api, ours, writer, announcer, stop.clone(), apply) => {}
+        () = watch::follow_stored(api, ours, watch::strip, writer, announcer, stop.clone(), apply) => {}
         () = looking => {}
     }
 }

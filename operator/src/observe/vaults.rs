@@ -1,5 +1,6 @@
 //! The Vault of each trust domain, as it was last seen. `crate::session` connects to it and logs in.
 
+mod authorities;
 mod kept;
 #[cfg(test)]
 pub mod testing;
@@ -15,12 +16,14 @@ use subrosa_plan::{
     access::alias::Metadata,
     access::store::Ownership,
     record::issuances,
-    record::keys::KeysOfMonth,
     record::store::StoreRecord,
+    record::{decision::DecisionRecord, keys::KeysOfMonth},
     world::{fault::Fault, key_fault::KeyFault, key_findings::KeyFindings},
 };
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
+
+pub use authorities::Authorities;
 
 use super::key_watch::KeyWatch;
 use crate::pki::Serial;
@@ -47,8 +50,10 @@ const COUNTED: Duration = issuances::WINDOW.unsigned_abs();
 pub struct DomainVault {
     /// The connection.
     pub vault: Vault,
-    /// The transit engine.
+    /// The transit engine with the keys of data.
     pub transit: Transit,
+    /// The transit engine with the keys of certificate authorities.
+    authorities: Authorities,
     /// The records.
     pub channel_records: ChannelRecords,
     kv: Kv,
@@ -56,8 +61,14 @@ pub struct DomainVault {
     pub key_records: Store<KeysOfMonth>,
     /// The record of what is known of all keys.
     pub key_findings: Store<KeyFindings>,
+    /// What the destroyer decided about keys: read, never written.
+    pub decisions: Store<DecisionRecord>,
     /// The look at every key that was made.
     pub key_watch: KeyWatch,
+    /// When keys that are due were looked for last.
+    pub due_keys: tokio::sync::Mutex<Option<Instant>>,
+    /// When Adoptions were looked at last.
+    pub adoptions: tokio::sync::Mutex<AdoptionLooks>,
     /// The record of the store itself.
     pub stores: Store<StoreRecord>,
     /// What was last found of the store, and when.
@@ -79,6 +90,15 @@ pub struct DomainVault {
     stop: CancellationToken,
 }
 
+/// When Adoptions were looked at last.
+#[derive(Debug, Default)]
+pub struct AdoptionLooks {
+    /// Whether there are any.
+    pub listed: Option<Instant>,
+    /// The Channels of each, by its UID.
+    pub judged: BTreeMap<String, Instant>,
+}
+
 /// A connection to Vault, and the mounts that a trust domain has there.
 pub struct Connected {
     /// The connection.
@@ -87,8 +107,10 @@ pub struct Connected {
     pub session: tokio::sync::watch::Receiver<SessionState>,
     /// Ends the session.
     pub stop: CancellationToken,
-    /// The mount of the transit engine.
+    /// The mount of the transit engine with the keys of data.
     pub transit: MountPath,
+    /// The mount of the transit engine with the keys of certificate authorities.
+    pub authorities: MountPath,
     /// The mount of the key-value engine.
     pub kv: MountPath,
     /// The mount of Kubernetes auth.
@@ -100,14 +122,18 @@ pub struct Connected {
 impl DomainVault {
     /// What leads to the Vault of one trust domain; nothing is remembered of it yet.
     pub fn new(connected: Connected) -> Self {
-        let Connected { vault, session, stop, transit, kv, auth, alias_locks } = connected;
+        let Connected { vault, session, stop, transit, authorities, kv, auth, alias_locks } = connected;
         let kv = Kv::new(vault.clone(), kv);
         Self {
             transit: Transit::new(vault.clone(), transit),
+            authorities: Authorities::new(vault.clone(), authorities),
             channel_records: ChannelRecords::new(kv.clone()),
             key_records: Store::new(kv.clone()),
             key_findings: Store::new(kv.clone()),
+            decisions: Store::new(kv.clone()),
             key_watch: KeyWatch::default(),
+            due_keys: tokio::sync::Mutex::default(),
+            adoptions: tokio::sync::Mutex::default(),
             stores: Store::new(kv.clone()),
             kv,
             store: tokio::sync::Mutex::default(),
@@ -146,6 +172,19 @@ impl DomainVault {
         &self.kv
     }
 
+    /// The mount for keys of certificate authorities.
+    pub fn authorities(&self) -> &Authorities {
+        &self.authorities
+    }
+
+    /// The engine that a key of this name is on.
+    pub fn engine(&self, name: &TransitKeyName) -> &Transit {
+        match name.as_str().contains('.') {
+            true => &self.transit,
+            false => self.authorities.engine(),
+        }
+    }
+
     /// A key, from memory where it was read lately.
     ///
     /// # Errors
@@ -157,7 +196,7 @@ impl DomainVault {
         {
             return Ok(Some(key));
         }
-        let key = self.transit.read_key(name).await?;
+        let key = self.engine(name).read_key(name).await?;
         match &key {
             Some(key) => self.remember_key(name, key),
             None => self.forget_key(name),

@@ -337,10 +337,11 @@ pub async fn follow<K>(
 }
 
 /// As [`follow`], for a kind that is reconciled: its objects are kept in `writer`'s store, and what
-/// `apply` gets is the store's own, so that nothing is held twice.
+/// `apply` gets is the store's own, so that nothing is held twice. `enter` is done with each before it is stored.
 pub async fn follow_stored<K>(
     api: Api<K>,
     config: watcher::Config,
+    enter: fn(&mut K),
     writer: Writer<K>,
     mut announcer: Announcer,
     stop: CancellationToken,
@@ -349,7 +350,7 @@ pub async fn follow_stored<K>(
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let store = writer.as_reader();
-    let mut events = pin!(events(api, config, announcer.asked()).modify(strip).reflect(writer));
+    let mut events = pin!(events(api, config, announcer.asked()).modify(enter).reflect(writer));
     let mut listing = Listing::default();
     while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
         match event {

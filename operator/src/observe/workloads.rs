@@ -11,7 +11,7 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::ListParams};
 use subrosa_crds::channel::{WorkloadKind, WorkloadRef};
-use subrosa_plan::restart::{ANNOTATION, Amount, BudgetFacts, Progress, Strategy, WorkloadFacts};
+use subrosa_plan::restart::{ANNOTATION, Amount, BudgetFacts, Rollout, Strategy, WorkloadFacts};
 
 /// The workload of that name, if there is one.
 ///
@@ -70,7 +70,7 @@ fn facts(metadata: ObjectMeta, template: PodTemplateSpec, strategy: Strategy, wa
         paused: false,
         strategy,
         wanted,
-        progress: Progress::default(),
+        progress: Rollout::default(),
     }
 }
 
@@ -91,7 +91,7 @@ fn deployment(found: Deployment) -> WorkloadFacts {
             partition: 0,
         },
     };
-    let progress = Progress {
+    let progress = Rollout {
         observed: observed(&found.metadata, status.observed_generation),
         pods: status.replicas.unwrap_or_default(),
         updated: status.updated_replicas.unwrap_or_default(),
@@ -116,7 +116,7 @@ fn stateful_set(found: StatefulSet) -> WorkloadFacts {
     };
     // Between two revisions the controller has not come to the end, whatever it counts.
     let one_revision = status.current_revision == status.update_revision;
-    let progress = Progress {
+    let progress = Rollout {
         observed: observed(&found.metadata, status.observed_generation) && one_revision,
         pods: status.replicas,
         updated: status.updated_replicas.unwrap_or_default(),
@@ -138,7 +138,7 @@ fn daemon_set(found: DaemonSet) -> WorkloadFacts {
             partition: 0,
         },
     };
-    let progress = Progress {
+    let progress = Rollout {
         observed: observed(&found.metadata, status.observed_generation),
         pods: status.current_number_scheduled,
         updated: status.updated_number_scheduled.unwrap_or_default(),
@@ -170,7 +170,7 @@ mod tests {
         );
         assert_eq!((found.uid.as_str(), found.version.as_str(), found.paused), ("u", "7", true));
         assert_eq!(found.restarted_for.as_deref(), Some("0a"));
-        assert_eq!(found.progress, Progress { observed: false, pods: 4, updated: 1, ready: 3 });
+        assert_eq!(found.progress, Rollout { observed: false, pods: 4, updated: 1, ready: 3 });
         assert_eq!((found.wanted, found.strategy.down_at_once(4)), (4, 1), "30 % of 4, rounded down");
     }
 

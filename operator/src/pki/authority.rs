@@ -6,7 +6,10 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::{
-    certificate::{AuthoritySpec, authority::channel_named},
+    certificate::{
+        AuthoritySpec,
+        authority::{channel_named, keys::AuthorityKey},
+    },
     record::generations::{Generation, Generations},
     world::{certificate::Validity, pem},
 };
@@ -19,6 +22,7 @@ use super::x509;
 #[derive(Clone, Debug)]
 pub struct AuthorityCertificate {
     version: u32,
+    signs_with: AuthorityKey,
     der: Vec<u8>,
     subject: Vec<u8>,
     key_id: Vec<u8>,
@@ -44,6 +48,12 @@ impl AuthorityCertificate {
     #[must_use]
     pub fn version(&self) -> u32 {
         self.version
+    }
+
+    /// The key it is the certificate of.
+    #[must_use]
+    pub fn signs_with(&self) -> AuthorityKey {
+        self.signs_with
     }
 
     /// The certificate's DER bytes.
@@ -148,6 +158,7 @@ fn fitting(
     }
     Ok(AuthorityCertificate {
         version: generation.version,
+        signs_with: AuthorityKey::of(generation.version, generation.key_version),
         subject: parsed.subject.as_raw().to_vec(),
         key_id: x509::subject_key_id(&parsed).unwrap_or_default().to_vec(),
         key: key.clone(),

@@ -15,7 +15,7 @@ use rcgen::{
 };
 use rustls::pki_types::CertificateDer;
 use subrosa_plan::{
-    certificate::{AuthoritySpec, LeafSpec, Subject},
+    certificate::{AuthoritySpec, LeafSpec, SubjectName},
     world::certificate::Validity,
 };
 use thiserror::Error;
@@ -130,7 +130,7 @@ pub fn prepare_leaf(
     Ok(recorder.unsigned())
 }
 
-fn params(subject: &Subject, validity: Validity, serial: &Serial) -> CertificateParams {
+fn params(subject: &SubjectName, validity: Validity, serial: &Serial) -> CertificateParams {
     let mut name = DistinguishedName::new();
     name.push(DnType::OrganizationName, subject.organisation.as_str());
     name.push(DnType::OrganizationalUnitName, subject.unit.as_str());

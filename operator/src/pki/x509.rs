@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use subrosa_plan::{
-    certificate::Subject,
+    certificate::SubjectName,
     world::certificate::{Fingerprint, Validity},
 };
 use x509_parser::certificate::{TbsCertificate, X509Certificate};
@@ -41,7 +41,7 @@ pub(super) fn to_be_signed(der: &[u8]) -> Option<TbsCertificate<'_>> {
 }
 
 /// The subject, if it is exactly O, OU and CN in this order, one attribute each.
-pub(super) fn subject(name: &X509Name<'_>) -> Option<Subject> {
+pub(super) fn subject(name: &X509Name<'_>) -> Option<SubjectName> {
     let attributes: Vec<_> = name
         .iter_rdn()
         .map(|rdn| {
@@ -56,7 +56,7 @@ pub(super) fn subject(name: &X509Name<'_>) -> Option<Subject> {
                 && **ou == OID_X509_ORGANIZATIONAL_UNIT
                 && **cn == OID_X509_COMMON_NAME =>
         {
-            Some(Subject {
+            Some(SubjectName {
                 organisation: (*organisation).to_owned(),
                 unit: (*unit).to_owned(),
                 common_name: (*common_name).to_owned(),

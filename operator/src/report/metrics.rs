@@ -26,6 +26,7 @@ use prometheus_client::{
 
 pub use self::census::{Census, ConditionLabels};
 use crate::observe::Cluster;
+use subrosa_plan::world::declaration::Declaration;
 use subrosa_records::vault::{RequestObserver, RequestSample};
 
 /// How often Channels are counted at the most, however often the metrics are scraped: there may be thousands.
@@ -204,8 +205,8 @@ impl Metrics {
             return;
         }
         // Taken out first: the world stays locked for as long as this takes, not for the reading of times.
-        let channels: Vec<_> = cluster
-            .read(|world| world.channels.values().flat_map(|all| all.values()).map(Arc::clone).collect());
+        let channels: Vec<_> =
+            cluster.read(|world| world.all_channels().map(Declaration::shared_object).collect());
         self.gauges.set(&Census::of(channels.iter().map(Arc::as_ref), now));
         *counted = Some(Instant::now());
     }
@@ -291,7 +292,9 @@ mod tests {
                 "spec": {"workload": {"selector": {"matchLabels": {"app": name}}}},
             }))
             .unwrap();
-            cluster.write(|world| world.put_channel(&ChannelRef::new("n", *name), Some(Arc::new(channel))));
+            cluster.write(|world| {
+                world.put_channel(&ChannelRef::new("n", *name), Some(Declaration::of(Arc::new(channel))))
+            });
         }
         cluster
     }

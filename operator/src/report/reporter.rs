@@ -21,7 +21,7 @@ use subrosa_plan::record::news::News;
 use super::{
     events::Events,
     metrics::Metrics,
-    told::Told,
+    told::ToldNews,
     written::{Version, Written},
 };
 
@@ -30,14 +30,14 @@ pub struct Reporter {
     client: Client,
     events: Events,
     written: Written,
-    told: Told,
+    told: ToldNews,
 }
 
 impl Reporter {
     /// Reports as `pod` of the operator.
     pub fn new(client: Client, pod: Option<String>, metrics: Arc<Metrics>) -> Self {
         let events = Events::new(client.clone(), pod, metrics);
-        Self { client, events, written: Written::default(), told: Told::default() }
+        Self { client, events, written: Written::default(), told: ToldNews::default() }
     }
 
     /// How long to wait when a status of `object` was just written that the watch is about to show.

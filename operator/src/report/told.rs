@@ -12,7 +12,7 @@ const AGAIN: (SignedDuration, SignedDuration) = (SignedDuration::from_mins(1), S
 
 /// What was told of objects, by their UID.
 #[derive(Default)]
-pub struct Told(Mutex<HashMap<String, Of>>);
+pub struct ToldNews(Mutex<HashMap<String, Of>>);
 
 /// What was told of one object.
 #[derive(Default)]
@@ -23,7 +23,7 @@ struct Of {
     failures: u32,
 }
 
-impl Told {
+impl ToldNews {
     /// The marks of what was told of an object.
     pub fn of(&self, uid: &str) -> BTreeSet<String> {
         self.lock().get(uid).map(|of| of.marks.clone()).unwrap_or_default()

@@ -168,6 +168,7 @@ mod tests {
                 audience: "vault".into(),
             },
             time_zone: "Europe/Amsterdam".into(),
+            finished: None,
             classes: vec![SealingClass {
                 name: class.into(),
                 cohort,

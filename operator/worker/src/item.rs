@@ -74,6 +74,19 @@ mod tests {
     }
 
     #[test]
+    fn no_item_is_bound_as_a_canary_is() {
+        let canary = subrosa_records::vault::canary::ASSOCIATED_DATA.as_bytes();
+        let begin = b"subrosa/v1 item ";
+        assert!(!canary.starts_with(begin) && !begin.starts_with(canary));
+        let longest = "9".repeat(LONGEST);
+        for text in ["a", "canary", "subrosa", "v1", ".", "-", "_", longest.as_str()] {
+            assert!(text.parse::<ItemId>().unwrap().associated_data().starts_with(begin), "{text}");
+        }
+        assert!(ItemId::of_name("subrosa/v1 canary").associated_data().starts_with(begin));
+        assert!("subrosa/v1 canary".parse::<ItemId>().is_err());
+    }
+
+    #[test]
     fn an_id_is_one_word() {
         for text in ["", " ", "a b", "a/b", "a\n", "é", &"a".repeat(129)] {
             assert!(text.parse::<ItemId>().is_err(), "{text:?}");

@@ -8,6 +8,7 @@
 //!   ├─────> session  a login to Vault
 //!   └─────> settings what the Channel's ConfigMap says
 //!  plugin           the same for stock age and rage
+//!  purge            removes what nothing opens any more
 //! ```
 //!
 //! It knows no Kubernetes client. A workload's own identity in Vault is all the power there is: with it a process seals
@@ -15,12 +16,17 @@
 
 pub mod age;
 pub mod cohort;
+mod file_state;
 pub mod item;
 pub mod plugin;
+pub mod purge;
 pub mod reseal;
 pub mod seal;
 pub mod session;
 pub mod settings;
+mod shown;
 pub mod stanza;
 pub mod target;
 pub mod watch;
+
+pub use shown::shown;

@@ -1,4 +1,4 @@
-//! `age-plugin-subrosa`: with it, stock age and rage seal and open files of Subrosa.
+//! `age-plugin-subrosa`: with it, stock age and rage seal and open files of Subrosa. It is `subrosa` under another name.
 //!
 //! A recipient holds the path of `sealing.yaml` and a class; an identity holds the path alone. Neither is secret: who may
 //! open is decided in Vault, by the login.
@@ -9,8 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use age_core::format::{FileKey, Stanza};
-use age_plugin::{Callbacks, PluginHandler, identity, recipient};
+use age_core::{
+    format::{FileKey, Stanza},
+    primitives::bech32_encode,
+};
+use age_plugin::{Callbacks, PluginHandler, identity, recipient, run_state_machine};
+use bech32::Hrp;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -19,25 +23,57 @@ use subrosa_crds::names::DataKeyName;
 use subrosa_records::vault::{TransitKeyName, sealing::SealingKeys};
 use tokio::runtime::Runtime;
 
-use crate::{age::header::file_key, cohort, item::ItemId, session, settings, stanza::SealedKey};
+use crate::{
+    age::header::file_key,
+    cohort,
+    item::ItemId,
+    seal::{self, Doing},
+    session, settings,
+    stanza::SealedKey,
+};
 
-/// What the plugin is called: part of its binary's name, of recipients and of identities.
-pub const NAME: &str = "subrosa";
+/// The program that age and rage look for on the `PATH`.
+pub const PROGRAM: &str = "age-plugin-subrosa";
+/// What the plugin is called: part of its program's name, of recipients and of identities.
+const NAME: &str = "subrosa";
 /// Between the path and the class in a recipient.
 const BETWEEN: char = '\n';
 
-/// The bytes of a recipient.
-pub fn recipient(config: &Path, class: &str) -> Option<Vec<u8>> {
-    Some(format!("{}{BETWEEN}{class}", config.to_str()?).into_bytes())
+/// Speaks with age or rage, which said what about: `machine`.
+///
+/// # Errors
+/// When they stop speaking, or say something else than a plugin is asked.
+pub fn run(machine: &str) -> io::Result<()> {
+    run_state_machine(machine, Plugin)
 }
 
-/// The bytes of an identity.
-pub fn identity_bytes(config: &Path) -> Option<Vec<u8>> {
-    Some(config.to_str()?.as_bytes().to_vec())
+/// A recipient: a class of the data of the Channel whose settings are `config`.
+///
+/// # Errors
+/// When the path is no text.
+pub fn recipient_text(config: &Path, class: &str) -> io::Result<String> {
+    encoded("age1subrosa", &format!("{}{BETWEEN}{class}", text_of(config)?))
+}
+
+/// An identity: who opens what the Channel of these settings may open.
+///
+/// # Errors
+/// When the path is no text.
+pub fn identity_text(config: &Path) -> io::Result<String> {
+    Ok(encoded("age-plugin-subrosa-", text_of(config)?)?.to_uppercase())
+}
+
+fn text_of(config: &Path) -> io::Result<&str> {
+    config.to_str().ok_or_else(|| io::Error::other("the path of the settings is no UTF-8 text"))
+}
+
+fn encoded(prefix: &str, text: &str) -> io::Result<String> {
+    let prefix = Hrp::parse(prefix).map_err(io::Error::other)?;
+    Ok(bech32_encode(prefix, text.as_bytes()))
 }
 
 /// Both halves of the plugin.
-pub struct Plugin;
+struct Plugin;
 
 impl PluginHandler for Plugin {
     type RecipientV1 = Recipients;
@@ -107,7 +143,8 @@ async fn wrap(config: &Path, class: &str, file_keys: &[FileKey]) -> Result<Vec<V
         // age does not say how the file is called.
         let item = random_item()?;
         let bytes = SecretBox::new(Box::new(*file_key.expose_secret()));
-        let wrapped = keys.wrap(&name, &bytes, &item.associated_data()).await.map_err(text)?;
+        let wrapped = keys.wrap(&name, &bytes, &item.associated_data()).await;
+        let wrapped = wrapped.map_err(|error| text(seal::refused(error, &key, Doing::Seal)))?;
         stanzas.push(vec![SealedKey { key: key.clone(), item, wrapped }.stanza()]);
     }
     Ok(stanzas)
@@ -170,7 +207,7 @@ async fn unwrap(configs: &[PathBuf], sealed: &SealedKey) -> Result<FileKey, Stri
                 return file_key(bytes.expose_secret())
                     .ok_or_else(|| "the file key has another length".into());
             }
-            Err(error) => problem = crate::seal::refused(error, key, crate::seal::Doing::Open).to_string(),
+            Err(error) => problem = text(seal::refused(error, key, Doing::Open)),
         }
     }
     Err(problem)

@@ -13,7 +13,6 @@ use std::{
     fs::File,
     io::{self, BufReader, Read, Write},
     num::NonZeroUsize,
-    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{Arc, atomic::AtomicU64},
 };
@@ -26,11 +25,12 @@ use subrosa_records::vault::sealing::SealingKeys;
 use crate::{
     age::{
         header::Header,
-        pipeline::{self, Direction},
+        pipeline::{self, PayloadDirection},
     },
+    file_state::FileState,
     seal::{self, Counted, Doing, Opened, SealError},
     stanza::SealedKey,
-    target::Target,
+    target::TargetFile,
 };
 
 /// Why a file may not move to a cohort.
@@ -104,11 +104,11 @@ pub async fn reseal(
         let at = |source| SealError::File { path: path.clone(), source };
         let input = opened.into_input();
         let before = input.get_ref().metadata().map_err(at)?;
-        let mut target = Target::begin(&path, true).map_err(at)?;
+        let mut target = TargetFile::begin(&path, true).map_err(at)?;
         target.write_all(&head).map_err(at)?;
         let mut copy = Copying { input, target, failed: None };
         let opened = pipeline::run(
-            Direction::Open,
+            PayloadDirection::Open,
             &payload_key,
             Counted::new(&mut copy, done),
             &mut io::sink(),
@@ -119,11 +119,10 @@ pub async fn reseal(
         }
         opened?;
         let now = path.symlink_metadata().map_err(at)?;
-        let same = |one: u64, other: u64| one == other;
-        if !same(now.ino(), before.ino()) || !same(now.len(), before.len()) || now.mtime() != before.mtime() {
+        if FileState::of(&now) != FileState::of(&before) {
             return Err(at(io::Error::other("it was changed meanwhile: try again")));
         }
-        copy.target.set_permissions(before.permissions()).and_then(|()| copy.target.finish()).map_err(at)
+        copy.target.take_rights(&before).and_then(|()| copy.target.finish()).map_err(at)
     })
     .await;
     replaced.map_err(|_| SealError::Internal("the copying ended early"))??;
@@ -133,7 +132,7 @@ pub async fn reseal(
 /// Reads, and writes to the target what was read.
 struct Copying<R> {
     input: R,
-    target: Target,
+    target: TargetFile,
     /// Why the target could not be written.
     failed: Option<io::Error>,
 }
@@ -173,7 +172,7 @@ mod tests {
     #[test]
     fn a_target_that_cannot_be_written_is_told_apart_from_an_input_that_cannot_be_read() {
         let directory = tempfile::tempdir().unwrap();
-        let target = Target::begin(&directory.path().join("a"), true).unwrap();
+        let target = TargetFile::begin(&directory.path().join("a"), true).unwrap();
         let mut copy = Copying { input: b"text".as_slice(), target, failed: None };
         let mut room = [0; 8];
         assert_eq!(copy.read(&mut room).unwrap(), 4);

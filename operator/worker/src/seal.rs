@@ -29,11 +29,13 @@ use crate::{
     age::{
         header::{self, Header, HeaderError},
         payload::{self, PAYLOAD_NONCE, PayloadKey},
-        pipeline::{self, Direction, PipelineError},
+        pipeline::{self, PayloadDirection, PipelineError},
     },
     item::ItemId,
+    session::next_step,
+    shown,
     stanza::{SealedKey, StanzaError},
-    target::Target,
+    target::TargetFile,
 };
 
 /// What a sealed file's name ends with.
@@ -93,13 +95,13 @@ pub enum SealError {
         source: Box<VaultError>,
     },
     /// Vault did not do it.
-    #[error("{}; {}", .0, .0.next_step())]
+    #[error("{}; {}", .0, next_step(.0))]
     Vault(#[source] VaultError),
     /// The payload did not come through.
     #[error(transparent)]
     Payload(#[from] PipelineError),
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", shown(path))]
     File {
         /// Which.
         path: PathBuf,
@@ -132,8 +134,9 @@ impl Doing {
     fn without_key(self) -> &'static str {
         match self {
             Self::Seal => {
-                "keys are made for the current and the next cohort of a Channel's dataClasses; look at status.keys of the \
-                 Channel, and at the class and the date"
+                "keys are made for the current and the next cohort of a Channel's dataClasses, and for those before as \
+                 spec.encryption.import.from of the Channel says; look at status.keys of the Channel, and at the class and \
+                 the date"
             }
             Self::Open => "what was sealed with it was destroyed, or the file is of another Vault",
         }
@@ -206,7 +209,7 @@ pub fn seal_stream(
     workers: NonZeroUsize,
 ) -> Result<u64, SealError> {
     output.write_all(&prepared.head).map_err(PipelineError::Write)?;
-    Ok(pipeline::run(Direction::Seal, &prepared.key, input, output, workers)?)
+    Ok(pipeline::run(PayloadDirection::Seal, &prepared.key, input, output, workers)?)
 }
 
 /// Counts what is read, for who wants to know how far it is.
@@ -231,7 +234,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Seals file `from` as file `to`, which gets the rights of `from`. What is read is counted in `done`.
+/// Seals file `from` as file `to`, which gets rights and owner of `from`. What is read is counted in `done`.
 ///
 /// # Errors
 /// When a file cannot be read or written, or `to` is there and `replace` is not set.
@@ -248,10 +251,10 @@ pub fn seal_file(
         move |source| SealError::File { path, source }
     };
     let input = File::open(from).map_err(at(from))?;
-    let permissions = input.metadata().map_err(at(from))?.permissions();
-    let mut target = Target::begin(to, replace).map_err(at(to))?;
+    let metadata = input.metadata().map_err(at(from))?;
+    let mut target = TargetFile::begin(to, replace).map_err(at(to))?;
     let written = seal_stream(prepared, Counted::new(input, done), &mut target, workers)?;
-    target.set_permissions(permissions).and_then(|()| target.finish()).map_err(at(to))?;
+    target.take_rights(&metadata).and_then(|()| target.finish()).map_err(at(to))?;
     Ok(written)
 }
 
@@ -343,7 +346,7 @@ impl<R: Read + Send> Opened<R> {
         output: &mut impl Write,
         workers: NonZeroUsize,
     ) -> Result<u64, SealError> {
-        Ok(pipeline::run(Direction::Open, key, self.input, output, workers)?)
+        Ok(pipeline::run(PayloadDirection::Open, key, self.input, output, workers)?)
     }
 }
 
@@ -396,7 +399,7 @@ pub fn open_file<R: Read + Send>(
     workers: NonZeroUsize,
 ) -> Result<u64, SealError> {
     let at = |source| SealError::File { path: to.to_owned(), source };
-    let mut target = Target::begin(to, replace).map_err(at)?;
+    let mut target = TargetFile::begin(to, replace).map_err(at)?;
     let written = opened.open_stream(key, &mut target, workers)?;
     target.finish().map_err(at)?;
     Ok(written)

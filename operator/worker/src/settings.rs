@@ -8,7 +8,7 @@ use std::{
 use secrecy::SecretString;
 use subrosa_crds::sealing::Sealing;
 
-use crate::session::Identity;
+use crate::{session::LoginAs, shown};
 
 /// Where the ConfigMap is mounted, unless said otherwise.
 pub const CONFIG: &str = "/etc/subrosa/sealing.yaml";
@@ -23,7 +23,10 @@ pub const TOKEN_VARIABLE: &str = "SUBROSA_TOKEN_FILE";
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file cannot be read.
-    #[error("{} cannot be read: {source}; mount ConfigMap CHANNEL-sealing there, or name another file", path.display())]
+    #[error(
+        "{} cannot be read: {source}; mount ConfigMap CHANNEL-sealing there, or name another file",
+        shown(path)
+    )]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -32,7 +35,7 @@ pub enum SettingsError {
         source: io::Error,
     },
     /// It holds something else.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", shown(path))]
     Malformed {
         /// Which.
         path: PathBuf,
@@ -56,11 +59,11 @@ pub fn load(path: &Path) -> Result<Sealing, SettingsError> {
 }
 
 /// A person's token where one is given, as other tools of Vault take it; else the ServiceAccount's.
-pub fn identity(token_file: &Path) -> Identity {
+pub fn identity(token_file: &Path) -> LoginAs {
     let token = ["VAULT_TOKEN", "BAO_TOKEN"].into_iter().find_map(|name| env::var(name).ok());
     match token.filter(|token| !token.is_empty()) {
-        Some(token) => Identity::Token(SecretString::from(token)),
-        None => Identity::ServiceAccount(token_file.to_owned()),
+        Some(token) => LoginAs::Token(SecretString::from(token)),
+        None => LoginAs::ServiceAccount(token_file.to_owned()),
     }
 }
 

@@ -15,6 +15,9 @@ use crate::item::ItemId;
 
 /// The type of the stanza.
 pub const TAG: &str = "subrosa";
+/// How the type of a stanza ends that wraps nothing: rage puts one beside every recipient, so that readers learn to pass over what they
+/// do not know.
+const GREASE: &str = "-grease";
 
 /// A file key, and what is needed to open it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,13 +85,14 @@ impl SealedKey {
     /// # Errors
     /// When there are others, or it is none of ours.
     pub fn only(stanzas: &[Stanza]) -> Result<Self, StanzaError> {
-        let mut ours = None;
-        for stanza in stanzas {
+        let (mut ours, mut count) = (None, 0);
+        for stanza in stanzas.iter().filter(|stanza| !stanza.tag.ends_with(GREASE)) {
             ours = Self::of_stanza(stanza)?.or(ours);
+            count += 1;
         }
         match ours {
-            None => Err(StanzaError::Foreign(stanzas.len())),
-            Some(_) if stanzas.len() > 1 => Err(StanzaError::Several(stanzas.len())),
+            None => Err(StanzaError::Foreign(count)),
+            Some(_) if count > 1 => Err(StanzaError::Several(count)),
             Some(sealed) => Ok(sealed),
         }
     }
@@ -118,6 +122,10 @@ mod tests {
         assert_eq!(SealedKey::only(&[other()]), Err(StanzaError::Foreign(1)));
         assert_eq!(SealedKey::only(&[sealed().stanza(), other()]), Err(StanzaError::Several(2)));
         assert_eq!(SealedKey::only(&[other(), sealed().stanza()]), Err(StanzaError::Several(2)));
+        // What rage adds wraps nothing.
+        let grease = || Stanza { tag: "Pq*-grease".into(), args: vec!["x".into()], body: vec![7; 9] };
+        assert_eq!(SealedKey::only(&[sealed().stanza(), grease()]), Ok(sealed()));
+        assert_eq!(SealedKey::only(&[grease(), sealed().stanza(), other()]), Err(StanzaError::Several(2)));
     }
 
     #[test]

@@ -1,24 +1,26 @@
 //! A file that is there whole or not at all.
 
 use std::{
-    fs::{File, Permissions},
+    fs::{File, Metadata},
     io::{self, IoSlice, Write},
+    os::unix::fs::{MetadataExt as _, fchown},
     path::{Path, PathBuf},
 };
 
 use tempfile::NamedTempFile;
 
-/// How the name of a part begins.
+/// How the name of a part begins, of a command that a person runs.
 const PART: &str = ".subrosa-";
 /// How it ends.
-const PART_END: &str = ".part";
+pub const PART_END: &str = ".part";
 
 /// A file that is written beside the one it will be. Dropped before [`finish`](Self::finish), it leaves nothing behind.
 ///
 /// On Linux it has no name before that, so that a process that is killed leaves nothing either, and no plaintext in
 /// particular. Where the file system cannot do that it has a temporary name, which a killed process leaves.
-pub struct Target {
+pub struct TargetFile {
     part: Part,
+    prefix: &'static str,
     path: PathBuf,
     replace: bool,
 }
@@ -29,24 +31,48 @@ enum Part {
     Named(NamedTempFile),
 }
 
-impl Target {
+impl TargetFile {
     /// Begins a file that only its owner can read.
     ///
     /// # Errors
     /// When there is such a file and `replace` is not set, or its directory cannot be written.
     pub fn begin(path: &Path, replace: bool) -> io::Result<Self> {
+        Self::begin_as(PART, path, replace)
+    }
+
+    /// The same; where it has a name before its own, that begins with `prefix`.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn begin_as(prefix: &'static str, path: &Path, replace: bool) -> io::Result<Self> {
         if !replace && path.symlink_metadata().is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        Ok(Self { part: Part::begin(directory(path))?, path: path.to_owned(), replace })
+        Ok(Self { part: Part::begin(prefix, directory(path))?, prefix, path: path.to_owned(), replace })
     }
 
-    /// Gives the file the rights of another one.
+    /// Gives the file the rights of another one, and its owner and group as far as this process may.
     ///
     /// # Errors
-    /// When they cannot be set.
-    pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
-        self.part.file().set_permissions(permissions)
+    /// When its rights cannot be set.
+    pub fn take_rights(&self, of: &Metadata) -> io::Result<()> {
+        let file = self.part.file();
+        let now = file.metadata()?;
+        if (now.uid(), now.gid()) != (of.uid(), of.gid())
+            && fchown(file, Some(of.uid()), Some(of.gid())).is_err()
+        {
+            // Only root gives files away; a group of one's own is open to everybody.
+            let _ = fchown(file, None, Some(of.gid()));
+        }
+        file.set_permissions(of.permissions())
+    }
+
+    /// Makes sure that every byte is on the disk.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn sync(&self) -> io::Result<()> {
+        self.part.file().sync_all()
     }
 
     /// Makes sure that every byte is on the disk, and gives the file its name.
@@ -54,14 +80,14 @@ impl Target {
     /// # Errors
     /// When the disk is full, or a file of that name has come meanwhile and `replace` is not set.
     pub fn finish(self) -> io::Result<()> {
-        let Self { part, path, replace } = self;
+        let Self { part, prefix, path, replace } = self;
         part.file().sync_all()?;
         match part {
             #[cfg(target_os = "linux")]
             Part::Nameless(file) if !replace => nameless::link(&file, &path)?,
             #[cfg(target_os = "linux")]
             Part::Nameless(file) => {
-                let named = named().make_in(directory(&path), |part| nameless::link(&file, part))?;
+                let named = named(prefix).make_in(directory(&path), |part| nameless::link(&file, part))?;
                 named.persist(&path).map_err(|error| error.error)?;
             }
             Part::Named(file) if replace => drop(file.persist(&path).map_err(|error| error.error)?),
@@ -72,19 +98,19 @@ impl Target {
     }
 }
 
-fn named() -> tempfile::Builder<'static, 'static> {
+fn named(prefix: &'static str) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(PART).suffix(PART_END);
+    builder.prefix(prefix).suffix(PART_END);
     builder
 }
 
 impl Part {
-    fn begin(directory: &Path) -> io::Result<Self> {
+    fn begin(prefix: &'static str, directory: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(file) = nameless::begin(directory) {
             return Ok(Self::Nameless(file));
         }
-        named().tempfile_in(directory).map(Self::Named)
+        named(prefix).tempfile_in(directory).map(Self::Named)
     }
 
     fn file(&self) -> &File {
@@ -125,7 +151,7 @@ mod nameless {
     }
 }
 
-impl Write for Target {
+impl Write for TargetFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.part.file().write(bytes)
     }
@@ -165,7 +191,7 @@ mod tests {
     fn the_name_comes_with_the_last_byte() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
-        let mut target = Target::begin(&path, false).unwrap();
+        let mut target = TargetFile::begin(&path, false).unwrap();
         target.write_all(b"text").unwrap();
         assert_eq!(
             names(directory.path()),
@@ -184,8 +210,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
         for (replace, text) in [(false, "one"), (true, "two")] {
-            let part = Part::Named(named().tempfile_in(directory.path()).unwrap());
-            let mut target = Target { part, path: path.clone(), replace };
+            let part = Part::Named(named(PART).tempfile_in(directory.path()).unwrap());
+            let mut target = TargetFile { part, prefix: PART, path: path.clone(), replace };
             target.write_all(text.as_bytes()).unwrap();
             target.finish().unwrap();
             assert_eq!(fs::read(&path).unwrap(), text.as_bytes());
@@ -194,9 +220,28 @@ mod tests {
     }
 
     #[test]
+    fn whose_a_file_was_it_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+        let file = File::create(&old).unwrap();
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        // As root, another's. Who is not root can only give a file to who has it already.
+        let _ = fchown(&file, Some(4711), Some(4712));
+        let before = file.metadata().unwrap();
+        for replace in [false, true] {
+            let target = TargetFile::begin(&new, replace).unwrap();
+            target.take_rights(&before).unwrap();
+            target.finish().unwrap();
+            let now = new.metadata().unwrap();
+            let rights = |of: &Metadata| (of.uid(), of.gid(), of.mode());
+            assert_eq!(rights(&now), rights(&before));
+        }
+    }
+
+    #[test]
     fn what_was_given_up_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let mut target = Target::begin(&directory.path().join("a"), false).unwrap();
+        let mut target = TargetFile::begin(&directory.path().join("a"), false).unwrap();
         target.write_all(b"text").unwrap();
         drop(target);
         assert_eq!(names(directory.path()), Vec::<String>::new());
@@ -206,13 +251,13 @@ mod tests {
     fn a_file_that_is_there_or_came_meanwhile_stays() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
-        let mut target = Target::begin(&path, false).unwrap();
+        let mut target = TargetFile::begin(&path, false).unwrap();
         target.write_all(b"mine").unwrap();
         fs::write(&path, b"theirs").unwrap();
         assert_eq!(target.finish().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(Target::begin(&path, false).err().unwrap().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(TargetFile::begin(&path, false).err().unwrap().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"theirs");
-        let mut target = Target::begin(&path, true).unwrap();
+        let mut target = TargetFile::begin(&path, true).unwrap();
         target.write_all(b"mine").unwrap();
         target.finish().unwrap();
         assert_eq!(

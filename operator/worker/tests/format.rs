@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use subrosa_worker::age::{
     header::{Header, file_key},
     payload::PayloadKey,
-    pipeline::{Direction, run},
+    pipeline::{PayloadDirection, run},
 };
 
 /// Wraps a file key by writing it into the header: only here, where nothing else than the format is looked at.
@@ -51,7 +51,7 @@ fn the_age_crate_opens_what_is_sealed_here() {
         let mut file = Header::write(&key, &in_clear(&key));
         file.extend_from_slice(&nonce);
         let payload = PayloadKey::new(&key, &nonce).unwrap();
-        run(Direction::Seal, &payload, text(length).as_slice(), &mut file, two()).unwrap();
+        run(PayloadDirection::Seal, &payload, text(length).as_slice(), &mut file, two()).unwrap();
         let mut opened = Vec::new();
         let decryptor = Decryptor::new(file.as_slice()).unwrap();
         decryptor.decrypt(iter::once(&InClear as &dyn Identity)).unwrap().read_to_end(&mut opened).unwrap();
@@ -74,7 +74,8 @@ fn what_the_age_crate_seals_is_opened_here() {
         header.verify(&key).unwrap();
         let (nonce, payload) = input.split_first_chunk().unwrap();
         let mut opened = Vec::new();
-        run(Direction::Open, &PayloadKey::new(&key, nonce).unwrap(), payload, &mut opened, two()).unwrap();
+        run(PayloadDirection::Open, &PayloadKey::new(&key, nonce).unwrap(), payload, &mut opened, two())
+            .unwrap();
         assert!(opened == text(length), "{length}");
     }
 }

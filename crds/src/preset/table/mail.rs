@@ -2,10 +2,10 @@
 
 use crate::{
     channel::{ChannelType, ListenerTls, Reload},
-    preset::facts::{Closed, Facts, Offer, direct, file, plain, tcp},
+    preset::facts::{ClosedPort, Offer, PresetFacts, direct, file, plain, tcp},
 };
 
-pub(in crate::preset) static POSTFIX: Facts = Facts {
+pub(in crate::preset) static POSTFIX: PresetFacts = PresetFacts {
     type_: ChannelType::Email,
     listeners: &[
         direct("submissions", 465, "submission over TLS (RFC 8314)"),
@@ -17,12 +17,12 @@ pub(in crate::preset) static POSTFIX: Facts = Facts {
         },
     ],
     closed: &[
-        Closed {
+        ClosedPort {
             ports: tcp(25),
             unless: Some(ListenerTls::Smtp),
             what: "SMTP between servers; say `tls: SMTP` where STARTTLS is required there",
         },
-        Closed { ports: tcp(587), unless: Some(ListenerTls::Smtp), what: "submission without STARTTLS" },
+        ClosedPort { ports: tcp(587), unless: Some(ListenerTls::Smtp), what: "submission without STARTTLS" },
     ],
     settings: &[
         file("tls.key", "`smtpd_tls_chain_files` and `smtp_tls_chain_files`, before the certificate"),
@@ -33,6 +33,7 @@ pub(in crate::preset) static POSTFIX: Facts = Facts {
     reload: Reload::Workload,
     reload_by: "`postfix reload` replaces the processes, each of which reads the files as it starts.",
     command: Some("postfix reload"),
+    recordings: None,
     notes: &[
         "`smtpd_tls_security_level = encrypt` is what makes STARTTLS required; with `may` the port is plain text.",
         "`smtpd_tls_req_ccert = yes` refuses who has no certificate of `clients-ca.crt`; \
@@ -47,11 +48,11 @@ pub(in crate::preset) static POSTFIX: Facts = Facts {
     ],
 };
 
-pub(in crate::preset) static DOVECOT: Facts = Facts {
+pub(in crate::preset) static DOVECOT: PresetFacts = PresetFacts {
     type_: ChannelType::Email,
     listeners: &[direct("imaps", 993, "IMAP over TLS")],
     closed: &[
-        Closed {
+        ClosedPort {
             ports: tcp(143),
             unless: Some(ListenerTls::Imap),
             what: "IMAP; say `tls: IMAP` where `ssl = required` guards it",
@@ -70,6 +71,7 @@ pub(in crate::preset) static DOVECOT: Facts = Facts {
     reload_by: "`doveadm reload` has the master read its configuration and the files again; logins that come after it \
                 meet the new ones.",
     command: Some("doveadm reload"),
+    recordings: None,
     notes: &[
         "`ssl_require_crl` is `yes` unless said otherwise, and then nobody gets in: Subrosa makes no revocation lists, it \
          takes the authority out of the file.",
@@ -77,6 +79,10 @@ pub(in crate::preset) static DOVECOT: Facts = Facts {
          `auth_ssl_require_client_cert` is what closes the door.",
         "These are the names of Dovecot 2.3. Dovecot 2.4 calls them `ssl_server_cert_file`, `ssl_server_key_file`, \
          `ssl_server_ca_file` and `ssl_server_request_client_cert`.",
+        "Expunged mail is not gone: sender, subject and preview stay in the cache of the mailbox's index until \
+         `doveadm mailbox cache purge` has run.",
+        "In Maildir a changed flag starts the period of `autoexpunge` anew for that mail and holds back all that came after \
+         it (2.3.19): take sdbox, or let `doveadm expunge` search by `before`, which is the time of arrival.",
     ],
     sources: &[
         "[SSL configuration](https://doc.dovecot.org/2.3/configuration_manual/dovecot_ssl_configuration/)",

@@ -2,10 +2,10 @@
 
 use crate::{
     channel::{ChannelType, Reload},
-    preset::facts::{Facts, direct, file, plain},
+    preset::facts::{PresetFacts, direct, file, plain},
 };
 
-pub(in crate::preset) static NGINX: Facts = Facts {
+pub(in crate::preset) static NGINX: PresetFacts = PresetFacts {
     type_: ChannelType::Integration,
     listeners: &[direct("https", 443, "HTTPS")],
     closed: &[plain(80, "HTTP"), plain(8080, "HTTP of the unprivileged image")],
@@ -19,6 +19,7 @@ pub(in crate::preset) static NGINX: Facts = Facts {
     reload_by: "`nginx -s reload` starts workers with the new files and lets the old ones finish what they have; with a \
                 file that does not fit it keeps the old ones.",
     command: Some("nginx -s reload"),
+    recordings: None,
     notes: &[
         "`ssl_verify_client on` refuses a request without a certificate of `ssl_client_certificate` after the handshake, \
          with status 400.",
@@ -31,7 +32,7 @@ pub(in crate::preset) static NGINX: Facts = Facts {
     ],
 };
 
-pub(in crate::preset) static ENVOY: Facts = Facts {
+pub(in crate::preset) static ENVOY: PresetFacts = PresetFacts {
     type_: ChannelType::Integration,
     listeners: &[direct("https", 8443, "HTTPS")],
     closed: &[
@@ -49,6 +50,7 @@ pub(in crate::preset) static ENVOY: Facts = Facts {
     reload_by: "Envoy reads the files again when the directory in `watched_directory` changes, as the kubelet's swap of a \
                 Secret's files does. Nothing has to be run.",
     command: None,
+    recordings: None,
     notes: &[
         "Files named directly in `common_tls_context` are read once at the start: only those of a secret (SDS), which may \
          be a file too, are watched.",

@@ -2,14 +2,15 @@
 
 use crate::{
     channel::{ChannelType, Reload},
-    preset::facts::{Closed, Facts, direct, file, media, plain, udp},
+    preset::facts::{ClosedPort, PresetFacts, direct, file, media, plain, udp},
+    sealing::Finished,
 };
 
-pub(in crate::preset) static KAMAILIO: Facts = Facts {
+pub(in crate::preset) static KAMAILIO: PresetFacts = PresetFacts {
     type_: ChannelType::Voice,
     listeners: &[direct("sips", 5061, "SIP over TLS")],
     closed: &[
-        Closed { ports: udp(5060, 5060), unless: None, what: "SIP over UDP" },
+        ClosedPort { ports: udp(5060, 5060), unless: None, what: "SIP over UDP" },
         plain(5060, "SIP over TCP"),
     ],
     settings: &[
@@ -21,6 +22,7 @@ pub(in crate::preset) static KAMAILIO: Facts = Facts {
     reload: Reload::Workload,
     reload_by: "`kamcmd tls.reload` reads tls.cfg and all files it names again, for new connections.",
     command: Some("kamcmd -s unixs:/run/kamailio/kamailio_ctl tls.reload"),
+    recordings: None,
     notes: &[
         "Kamailio checks by whom a certificate is signed and not the name in it: `ca_list` alone decides who is let in, \
          which is why its files hold exactly the declared peers.",
@@ -37,13 +39,13 @@ pub(in crate::preset) static KAMAILIO: Facts = Facts {
     ],
 };
 
-pub(in crate::preset) static ASTERISK: Facts = Facts {
+pub(in crate::preset) static ASTERISK: PresetFacts = PresetFacts {
     type_: ChannelType::Voice,
     listeners: &[direct("sips", 5061, "SIP over TLS"), media("rtp", udp(10000, 20000), "SRTP")],
     closed: &[
-        Closed { ports: udp(5060, 5060), unless: None, what: "SIP over UDP" },
+        ClosedPort { ports: udp(5060, 5060), unless: None, what: "SIP over UDP" },
         plain(5060, "SIP over TCP"),
-        Closed { ports: udp(4569, 4569), unless: None, what: "IAX2" },
+        ClosedPort { ports: udp(4569, 4569), unless: None, what: "IAX2" },
         plain(5038, "the manager interface"),
         plain(8088, "HTTP, ARI and WebSocket"),
     ],
@@ -57,6 +59,10 @@ pub(in crate::preset) static ASTERISK: Facts = Facts {
     reload_by: "What `workload.ref` names is restarted in turn. `asterisk -rx 'module reload res_pjsip.so'` is not \
                 enough: it looks at the files only when pjsip.conf itself was changed or touched.",
     command: None,
+    recordings: Some((
+        Finished::Closed,
+        "MixMonitor opens the file when the recording begins and closes it when it ends, before its command runs.",
+    )),
     notes: &[
         "Releases since the end of 2022, built with their bundled PJSIP, open the TLS transport again with a changed \
          certificate of the same file name when `res_pjsip.so` is reloaded after `touch pjsip.conf`. Who does that writes \
@@ -73,16 +79,17 @@ pub(in crate::preset) static ASTERISK: Facts = Facts {
          endpoint",
         "`res/res_pjsip/config_transport.c` and `res/res_sorcery_config.c` of Asterisk: what a reload looks at",
         "`configs/samples/rtp.conf.sample` of Asterisk: the ports of RTP",
+        "`apps/app_mixmonitor.c` of Asterisk: when a recording is opened and closed",
     ],
 };
 
-pub(in crate::preset) static FREESWITCH: Facts = Facts {
+pub(in crate::preset) static FREESWITCH: PresetFacts = PresetFacts {
     type_: ChannelType::Voice,
     listeners: &[direct("sips", 5061, "SIP over TLS"), media("rtp", udp(16384, 32768), "SRTP")],
     closed: &[
-        Closed { ports: udp(5060, 5060), unless: None, what: "SIP over UDP" },
+        ClosedPort { ports: udp(5060, 5060), unless: None, what: "SIP over UDP" },
         plain(5060, "SIP over TCP"),
-        Closed { ports: udp(5080, 5080), unless: None, what: "SIP over UDP of the external profile" },
+        ClosedPort { ports: udp(5080, 5080), unless: None, what: "SIP over UDP of the external profile" },
         plain(5080, "SIP over TCP of the external profile"),
         plain(5066, "SIP over WebSocket"),
         plain(8021, "the event socket, which may do anything"),
@@ -97,6 +104,11 @@ pub(in crate::preset) static FREESWITCH: Facts = Facts {
     reload: Reload::Restart,
     reload_by: "What `workload.ref` names is restarted in turn; an init container puts `agent.pem` together.",
     command: None,
+    recordings: Some((
+        Finished::Quiet,
+        "`record_session` may open a file again (`RECORD_APPEND`), and writes in steps of 64 KiB: choose `--quiet-for` \
+         longer than a step takes.",
+    )),
     notes: &[
         "Since May 2026, with Sofia-SIP 1.13.18, the API command `reloadcert` reads `agent.pem` and `cafile.pem` again. \
          Who has that version, and something that puts `agent.pem` together anew, writes `tls.reload: Workload`.",
@@ -107,10 +119,11 @@ pub(in crate::preset) static FREESWITCH: Facts = Facts {
         "`conf/vanilla/sip_profiles/internal.xml`, `conf/vanilla/vars.xml` and \
          `conf/vanilla/autoload_configs/switch.conf.xml` of FreeSWITCH: settings and ports",
         "`libsofia-sip-ua/tport/tport_tls.c` of Sofia-SIP: `agent.pem`, `cafile.pem`",
+        "`src/switch_ivr_async.c` of FreeSWITCH: when a recording is written",
     ],
 };
 
-pub(in crate::preset) static LIVEKIT: Facts = Facts {
+pub(in crate::preset) static LIVEKIT: PresetFacts = PresetFacts {
     type_: ChannelType::Video,
     listeners: &[
         direct("wss", 8443, "signalling over WebSocket and the API, by a proxy in the pod"),
@@ -125,6 +138,7 @@ pub(in crate::preset) static LIVEKIT: Facts = Facts {
     reload: Reload::Workload,
     reload_by: "The proxy, Envoy, watches the directory of the files.",
     command: None,
+    recordings: None,
     notes: &[
         "LiveKit's server has no TLS for signalling: its documentation puts a proxy before it. Here the proxy is in the \
          pod, and the server binds to 127.0.0.1 only, so no plain text leaves the pod.",

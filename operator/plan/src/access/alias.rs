@@ -1,6 +1,6 @@
 //! The metadata of an entity alias in Vault, by owner.
 //!
-//! [`SEAL`] and [`OPEN`] belong to the workload of a Channel. Every other key belongs to somebody else, such as
+//! [`SEAL`], [`OPEN`] and [`ADOPTED`] belong to the workload of a Channel. Every other key belongs to somebody else, such as
 //! the granter of people's rights: it survives whatever is granted to and withdrawn from the workload.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,16 +15,33 @@ pub const SEAL: &str = "subrosa";
 /// What it reads to know which it may open.
 pub const OPEN: &str = "subrosa_open";
 
-/// The workload's keys, and no others.
-const WORKLOAD: [&str; 2] = [SEAL, OPEN];
+/// What it reads to know what else it may open: the keys of earlier Channels of its name that were adopted. The policy has a
+/// line for each, so there are no more.
+pub const ADOPTED: [&str; 4] =
+    ["subrosa_adopted_1", "subrosa_adopted_2", "subrosa_adopted_3", "subrosa_adopted_4"];
 
-/// The workload's part of the metadata: it may seal for the Channel `id`, and open where `may_open` says so.
-pub fn part(id: &ChannelId, may_open: bool) -> Metadata {
+/// The keys that name the Channel whose workload it is.
+const OWN: [&str; 2] = [SEAL, OPEN];
+
+/// The workload's part of the metadata: it may seal for the Channel `id`, and where `may_open` says so open what was sealed
+/// for it and for those it `adopted`.
+pub fn part<'a>(
+    id: &ChannelId,
+    may_open: bool,
+    adopted: impl IntoIterator<Item = &'a ChannelId>,
+) -> Metadata {
     let mut part = Metadata::from([(SEAL.to_owned(), id.to_string())]);
     if may_open {
         part.insert(OPEN.to_owned(), id.to_string());
+        let adopted = ADOPTED.iter().zip(adopted);
+        part.extend(adopted.map(|(key, id)| ((*key).to_owned(), id.to_string())));
     }
     part
+}
+
+/// Whether the key is the workload's.
+fn is_workloads(key: &str) -> bool {
+    OWN.contains(&key) || ADOPTED.contains(&key)
 }
 
 /// What the metadata becomes when the workload's part becomes exactly `part`; nothing when it is so already.
@@ -46,12 +63,14 @@ pub enum AliasChange {
     Delete,
 }
 
-/// Takes the workload's keys that name the Channel `id` out of the metadata that was `found`.
+/// Takes the workload's keys that name the Channel `id` out of the metadata that was `found`, and with them what it adopted.
 pub fn withdrawn(found: &Metadata, id: &ChannelId) -> AliasChange {
-    let names = |key: &str, value: &str| WORKLOAD.contains(&key) && value == id.as_str();
+    let names = |key: &str, value: &str| OWN.contains(&key) && value == id.as_str();
+    let is_its = found.iter().any(|(key, value)| names(key, value));
+    let goes = |key: &str, value: &str| names(key, value) || (is_its && ADOPTED.contains(&key));
     let kept: Metadata = found
         .iter()
-        .filter(|(key, value)| !names(key, value))
+        .filter(|(key, value)| !goes(key, value))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     match () {
@@ -61,14 +80,14 @@ pub fn withdrawn(found: &Metadata, id: &ChannelId) -> AliasChange {
     }
 }
 
-/// The Channels for which the workload's part of the metadata gives anything.
+/// The Channels for whose workload the metadata gives anything. Those that such a Channel adopted are not among them.
 pub fn named(found: &Metadata) -> BTreeSet<ChannelId> {
-    WORKLOAD.iter().filter_map(|key| found.get(*key)?.parse().ok()).collect()
+    OWN.iter().filter_map(|key| found.get(*key)?.parse().ok()).collect()
 }
 
 /// What is not the workload's.
 fn others(found: &Metadata) -> Metadata {
-    let others = found.iter().filter(|(key, _)| !WORKLOAD.contains(&key.as_str()));
+    let others = found.iter().filter(|(key, _)| !is_workloads(key));
     others.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
@@ -88,8 +107,8 @@ mod tests {
     #[test]
     fn who_is_named_is_found() {
         let (voice, chat) = (id("voice"), id("chat"));
-        assert_eq!(named(&with_role(part(&voice, true))), [voice.clone()].into());
-        let mut both = part(&voice, false);
+        assert_eq!(named(&with_role(part(&voice, true, []))), [voice.clone()].into());
+        let mut both = part(&voice, false, []);
         both.insert(OPEN.to_owned(), chat.to_string());
         assert_eq!(named(&both), [voice, chat].into());
         assert!(named(&with_role(Metadata::from([(SEAL.to_owned(), "not an id".to_owned())]))).is_empty());
@@ -98,36 +117,59 @@ mod tests {
     #[test]
     fn a_grant_changes_the_workloads_part_and_nothing_else() {
         let voice = id("voice");
-        assert_eq!(granted(&Metadata::new(), &part(&voice, false)), Some(part(&voice, false)));
+        assert_eq!(granted(&Metadata::new(), &part(&voice, false, [])), Some(part(&voice, false, [])));
         assert_eq!(
-            granted(&part(&voice, false), &part(&voice, false)),
+            granted(&part(&voice, false, []), &part(&voice, false, [])),
             None,
             "an unchanged world is not written"
         );
-        let found = with_role(part(&voice, true));
-        assert_eq!(granted(&found, &part(&voice, true)), None);
+        let found = with_role(part(&voice, true, []));
+        assert_eq!(granted(&found, &part(&voice, true, [])), None);
         // Opening is taken back; the role stays.
-        assert_eq!(granted(&found, &part(&voice, false)), Some(with_role(part(&voice, false))));
+        assert_eq!(granted(&found, &part(&voice, false, [])), Some(with_role(part(&voice, false, []))));
         // The ServiceAccount is another Channel's now.
-        assert_eq!(granted(&found, &part(&id("chat"), false)), Some(with_role(part(&id("chat"), false))));
+        assert_eq!(
+            granted(&found, &part(&id("chat"), false, [])),
+            Some(with_role(part(&id("chat"), false, [])))
+        );
     }
 
     #[test]
     fn a_withdrawal_takes_only_what_names_the_channel() {
         let (voice, chat) = (id("voice"), id("chat"));
-        assert_eq!(withdrawn(&part(&voice, true), &voice), AliasChange::Delete);
-        assert_eq!(withdrawn(&part(&chat, true), &voice), AliasChange::Nothing);
+        assert_eq!(withdrawn(&part(&voice, true, []), &voice), AliasChange::Delete);
+        assert_eq!(withdrawn(&part(&chat, true, []), &voice), AliasChange::Nothing);
         assert_eq!(withdrawn(&Metadata::new(), &voice), AliasChange::Nothing);
         assert_eq!(
-            withdrawn(&with_role(part(&voice, true)), &voice),
+            withdrawn(&with_role(part(&voice, true, [])), &voice),
             AliasChange::Keep(with_role(Metadata::new()))
         );
         // Sealing was granted to another Channel since, opening is left over.
-        let mut mixed = part(&chat, false);
+        let mut mixed = part(&chat, false, []);
         mixed.insert(OPEN.into(), voice.to_string());
-        assert_eq!(withdrawn(&mixed, &voice), AliasChange::Keep(part(&chat, false)));
+        assert_eq!(withdrawn(&mixed, &voice), AliasChange::Keep(part(&chat, false, [])));
         // A key of somebody else that happens to hold the id is theirs.
         let theirs = Metadata::from([("subrosa_role".into(), voice.to_string())]);
         assert_eq!(withdrawn(&theirs, &voice), AliasChange::Nothing);
+    }
+
+    #[test]
+    fn what_was_adopted_is_opened_where_the_workload_opens_and_goes_with_it() {
+        let (voice, old, older) = (id("voice"), id("voice-before"), id("voice-long-before"));
+        let adopting = part(&voice, true, [&old, &older]);
+        assert_eq!((&adopting[ADOPTED[0]], &adopting[ADOPTED[1]]), (&old.to_string(), &older.to_string()));
+        assert_eq!(part(&voice, false, [&old]), part(&voice, false, []), "it opens nothing at all");
+        assert_eq!(named(&adopting), [voice.clone()].into());
+        assert_eq!(
+            granted(&with_role(adopting.clone()), &part(&voice, true, [])),
+            Some(with_role(part(&voice, true, []))),
+            "taken back again"
+        );
+        assert_eq!(withdrawn(&adopting, &voice), AliasChange::Delete);
+        assert_eq!(withdrawn(&adopting, &old), AliasChange::Nothing, "it has nothing of its own any more");
+        assert_eq!(withdrawn(&with_role(adopting), &voice), AliasChange::Keep(with_role(Metadata::new())));
+        // No more than the policy has lines for.
+        let many: Vec<_> = (0..9).map(|number| id(&format!("voice-{number}"))).collect();
+        assert_eq!(part(&voice, true, &many).len(), 2 + ADOPTED.len());
     }
 }

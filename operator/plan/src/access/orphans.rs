@@ -4,22 +4,28 @@ use std::collections::BTreeSet;
 
 use subrosa_crds::names::{ChannelId, ChannelRef};
 
-use crate::{access::shared, record::channel::ChannelRecord, world::World};
+use crate::{
+    access::shared,
+    record::channel::ChannelRecord,
+    world::{World, declaration::Declaration},
+};
 
 /// The identities of the Channels that `domain` governs. A namespace without a label is frozen: its Channels stay with
 /// the domain that has their record.
 pub fn known(domain: &str, world: &World) -> BTreeSet<ChannelId> {
-    let known = world.all_channels().filter(|(name, _)| may_govern(domain, &name.namespace, world));
-    known.filter_map(|(name, _)| id(&name, world)).collect()
+    let names = world.all_channels().map(Declaration::name);
+    let known = names.filter(|name| may_govern(domain, &name.namespace, world));
+    known.filter_map(|name| id(name, world)).collect()
 }
 
 /// The identities of the Channels in namespaces whose label names `domain`.
 pub fn governed(domain: &str, world: &World) -> BTreeSet<ChannelId> {
-    let names = |name: &ChannelRef| {
+    let is_named = |name: &&ChannelRef| {
         let label = world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.as_deref());
         label == Some(domain)
     };
-    world.all_channels().filter(|(name, _)| names(name)).filter_map(|(name, _)| id(&name, world)).collect()
+    let names = world.all_channels().map(Declaration::name);
+    names.filter(is_named).filter_map(|name| id(name, world)).collect()
 }
 
 /// The identities that are on record and have no Channel in `domain`: perhaps orphans. Their records say whose they are.

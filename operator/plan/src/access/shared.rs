@@ -14,6 +14,7 @@ pub fn mount(one: &TrustDomain, other: &TrustDomain) -> Option<String> {
             format!("auth/{}", domain::auth_mount(domain)),
             domain::kv_mount(domain).to_owned(),
             domain::transit_mount(domain).to_owned(),
+            domain::authorities_mount(domain),
         ]
     };
     let others = mounts(other);

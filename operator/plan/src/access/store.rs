@@ -29,7 +29,7 @@ pub const CLUSTER_NAMESPACE: &str = "kube-system";
 
 /// What was found in Vault.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct FoundStore {
     /// The record of the store.
     pub record: Option<StoreRecord>,
     /// What puts the record of the store back, where somebody deleted it.
@@ -101,7 +101,7 @@ pub struct New {
 }
 
 /// Whether the store is the trust domain's own.
-pub fn judge(domain: &TrustDomain, found: &Found, new: &New, world: &World) -> StoreDecision {
+pub fn judge(domain: &TrustDomain, found: &FoundStore, new: &New, world: &World) -> StoreDecision {
     let name = domain.metadata.name.as_deref().unwrap_or_default();
     let uid = domain.metadata.uid.as_deref().unwrap_or_default();
     let Some(cluster) = world.namespaces.get(CLUSTER_NAMESPACE).map(|facts| facts.uid.as_str()) else {
@@ -172,7 +172,12 @@ fn of_record(
     Some((Reason::RecordsLost, what))
 }
 
-fn without_record(name: &str, found: &Found, known: Option<&str>, world: &World) -> Option<(Reason, String)> {
+fn without_record(
+    name: &str,
+    found: &FoundStore,
+    known: Option<&str>,
+    world: &World,
+) -> Option<(Reason, String)> {
     let recorded = &found.recorded;
     if let Some(known) = known {
         let what = match &found.deleted {
@@ -182,14 +187,14 @@ fn without_record(name: &str, found: &Found, known: Option<&str>, world: &World)
         return Some((Reason::RecordsLost, what));
     }
     let (mut ours, mut issued) = (BTreeSet::new(), false);
-    for (channel, declared) in world.all_channels() {
-        let Some(facts) = world.namespaces.get(&channel.namespace) else { continue };
+    for channel in world.all_channels() {
+        let Some(facts) = world.namespaces.get(&channel.name().namespace) else { continue };
         if facts.trust_domain.as_deref().is_some_and(|label| label != name) {
             continue;
         }
-        ours.insert(ChannelId::mint(&facts.uid, &channel.name));
-        let status = declared.status.as_ref();
-        issued |= status
+        ours.insert(ChannelId::mint(&facts.uid, &channel.name().name));
+        issued |= channel
+            .status()
             .is_some_and(|status| status.authority.is_some() && status.trust_domain.as_deref() == Some(name));
     }
     match (recorded.is_empty(), issued) {
@@ -220,7 +225,7 @@ fn token(there: Option<&StoreRecord>, known: Option<&str>) -> String {
 
 /// Whether a Channel that has no record had one under the same trust domain: its status tells of what was made for it.
 pub fn lost(channel: &ChannelRef, id: &ChannelId, world: &World) -> Option<Fault> {
-    let status = world.channel(channel)?.status.as_ref()?;
+    let status = world.channel(channel)?.status()?;
     let label = world.namespaces.get(&channel.namespace)?.trust_domain.as_ref();
     let told = || {
         condition::find(&status.conditions, condition::READY)

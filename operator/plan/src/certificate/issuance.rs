@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::reissue::Drift;
-use crate::record::issuances::{Issuance, Issuances, LIMIT, WINDOW};
+use crate::record::issuances::{Issuances, IssuedLeaf, LIMIT, WINDOW};
 use crate::world::certificate::after;
 
 /// How long changed names wait for others that change in the same moment.
@@ -24,7 +24,7 @@ pub struct IssuanceLimited {
     /// What it would be issued for.
     pub reason: Drift,
     /// The issuances of the last hour that were counted, oldest first.
-    pub recent: Vec<Issuance>,
+    pub recent: Vec<IssuedLeaf>,
 }
 
 impl std::error::Error for IssuanceLimited {}
@@ -82,8 +82,8 @@ impl Issuances {
         if !reason.needs_new_leaf() || (matches!(reason, Drift::Expiring { .. }) && took_effect) {
             return Ok(());
         }
-        let counts = |one: &&Issuance| now < after(one.at, WINDOW) && one.at <= after(now, WINDOW);
-        let mut recent: Vec<Issuance> = self.recorded().iter().filter(counts).cloned().collect();
+        let counts = |one: &&IssuedLeaf| now < after(one.at, WINDOW) && one.at <= after(now, WINDOW);
+        let mut recent: Vec<IssuedLeaf> = self.recorded().iter().filter(counts).cloned().collect();
         let often = recent.len() >= LIMIT;
         let last = recent.iter().filter(|one| one.at <= now).max_by_key(|one| one.at);
         let until = match reason {

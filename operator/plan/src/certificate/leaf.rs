@@ -1,7 +1,6 @@
 //! The leaf a channel should have: its names, its life, the moment it is renewed.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,30 +8,13 @@ use sha2::{Digest, Sha256};
 use subrosa_crds::names::is_dns_label;
 use thiserror::Error;
 
-use super::observed::LeafFacts;
+use super::{observed::LeafFacts, subject::SubjectName};
 use crate::world::certificate::{CLOCK_SKEW, KeyAlgorithm, Validity, after, fraction, whole_seconds};
 
 /// X.520 upper bound of organisation, unit and common name, in characters.
 const MAX_NAME_CHARS: usize = 64;
 /// How many names of Services that went away a leaf takes over from the one before it.
 const MOST_LOST: usize = 32;
-
-/// The subject of a certificate: `O=<trust domain>, OU=<namespace>, CN=<common name>`, in this order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Subject {
-    /// `O`: the trust domain.
-    pub organisation: String,
-    /// `OU`: the namespace.
-    pub unit: String,
-    /// `CN`.
-    pub common_name: String,
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "O={}, OU={}, CN={}", self.organisation, self.unit, self.common_name)
-    }
-}
 
 /// A leaf as wanted. Strings are validated names; [`LeafSpec::validate`] says what is asked of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,8 +115,8 @@ impl LeafSpec {
 
     /// The subject of the leaf.
     #[must_use]
-    pub fn subject(&self) -> Subject {
-        Subject {
+    pub fn subject(&self) -> SubjectName {
+        SubjectName {
             organisation: self.trust_domain.clone(),
             unit: self.namespace.clone(),
             common_name: self.common_name.clone(),

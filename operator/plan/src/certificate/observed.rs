@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    certificate::leaf::Subject,
+    certificate::subject::SubjectName,
     world::certificate::{Fingerprint, KeyAlgorithm, Validity},
 };
 
@@ -60,9 +60,9 @@ pub struct LeafFacts {
     /// Which certificate it is.
     pub fingerprint: Fingerprint,
     /// The subject, if it has exactly the three attributes of ours in their order.
-    pub subject: Option<Subject>,
+    pub subject: Option<SubjectName>,
     /// The issuer that it names, if it has the form of one of ours. Whether that one signed it, `issuer` says.
-    pub issuer_name: Option<Subject>,
+    pub issuer_name: Option<SubjectName>,
     /// URI names.
     pub uris: BTreeSet<String>,
     /// DNS names.

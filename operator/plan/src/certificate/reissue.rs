@@ -207,7 +207,7 @@ mod tests {
     use crate::certificate::trust_files::{TrustSources, trust_files};
     use crate::record::generations::tests::generation;
     use crate::{
-        certificate::leaf::{Subject, tests::spec},
+        certificate::{leaf::tests::spec, subject::SubjectName},
         world::certificate::KeyAlgorithm,
     };
 
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn each_reason_by_name() {
-        let subject = Subject { unit: "cc-back".into(), ..spec().subject() };
+        let subject = SubjectName { unit: "cc-back".into(), ..spec().subject() };
         let later = Validity { not_before: after(now(), SignedDuration::from_hours(1)), ..leaf().validity };
         for (changed, name) in [
             (LeafFacts { usage_as_built: false, ..leaf() }, "Malformed"),

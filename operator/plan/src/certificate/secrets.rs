@@ -1,15 +1,8 @@
 //! Which Secrets a Channel has: the one that Subrosa writes, and the one that somebody else does.
 
-use subrosa_crds::{
-    Channel,
-    channel::{Delivery, Issuance},
-};
+use subrosa_crds::channel::Delivery;
 
-/// What a Channel declares of its delivery.
-#[must_use]
-pub fn declared_delivery(channel: &Channel) -> Delivery {
-    channel.spec.tls.as_ref().and_then(|tls| tls.delivery).unwrap_or_default()
-}
+use crate::world::declaration::Declaration;
 
 /// What stands in the Secret that Subrosa writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,29 +19,23 @@ pub fn trust_name(channel: &str) -> String {
 }
 
 /// The Secret that Subrosa writes, and what stands in it.
-pub fn written(channel: &Channel, name: &str) -> (String, Holds) {
-    written_for(channel, name, declared_delivery(channel))
+pub fn written(channel: &Declaration) -> (String, Holds) {
+    written_for(channel, channel.delivery())
 }
 
 /// The same while this delivery is in force, which may be another than is declared.
-pub fn written_for(channel: &Channel, name: &str, delivery: Delivery) -> (String, Holds) {
-    if delivery == Delivery::PodCertificate || external(channel).is_some() {
+pub fn written_for(channel: &Declaration, delivery: Delivery) -> (String, Holds) {
+    let name = &channel.name().name;
+    if delivery == Delivery::PodCertificate || channel.external_secret().is_some() {
         return (trust_name(name), Holds::Trust);
     }
-    let declared = channel.spec.tls.as_ref().and_then(|tls| tls.secret_name.clone());
+    let declared = channel.secret_name().map(str::to_owned);
     (declared.unwrap_or_else(|| format!("{name}-mtls")), Holds::Everything)
 }
 
 /// The Secret that is written for a Channel.
-pub fn secret_name(channel: &Channel, name: &str) -> String {
-    written(channel, name).0
-}
-
-/// The Secret that somebody else writes and Subrosa only reads; none unless issuance is External.
-pub fn external(channel: &Channel) -> Option<&str> {
-    let tls = channel.spec.tls.as_ref()?;
-    // The schema asks for a name. Without one there is nothing to read, and never something to write.
-    (tls.issuance == Some(Issuance::External)).then(|| tls.secret_name.as_deref().unwrap_or_default())
+pub fn secret_name(channel: &Declaration) -> String {
+    written(channel).0
 }
 
 /// What a Secret of the Channel holds, by the name of the Secret.
@@ -67,7 +54,7 @@ mod tests {
     fn what_is_external_is_not_written() {
         let of = |tls| {
             let channel = channel("cc-front/voice", json!({"tls": tls}));
-            (written(&channel, "voice"), external(&channel).map(str::to_owned))
+            (written(&channel), channel.external_secret().map(str::to_owned))
         };
         let own = |name: &str| ((name.to_owned(), Holds::Everything), None);
         assert_eq!(of(json!({})), own("voice-mtls"));

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    leaf::{LeafSpec, Subject},
+    leaf::LeafSpec,
     observed::{LeafFacts, Malformed, ObservedSecret, SecretFacts},
+    subject::SubjectName,
     trust_files::TrustFiles,
 };
 use crate::world::certificate::{Fingerprint, Validity};
@@ -30,7 +31,7 @@ struct SettledLeaf {
     fingerprint: Fingerprint,
     validity: Validity,
     issuer: u32,
-    issuer_name: Option<Box<Subject>>,
+    issuer_name: Option<Box<SubjectName>>,
 }
 
 impl Settled {

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
-    Channel, TrustDomain,
+    TrustDomain,
     channel::Reload,
     names::{ChannelId, ChannelRef},
     period,
@@ -15,7 +15,7 @@ use subrosa_crds::{
 
 use crate::{
     certificate::{AuthoritySpec, LeafSpec},
-    world::{ServiceFacts, World, domain, selector},
+    world::{ServiceFacts, World, declaration::Declaration, domain, selector},
 };
 
 /// How long a leaf is valid unless the Channel says otherwise.
@@ -26,26 +26,24 @@ const GATHERS: SignedDuration = SignedDuration::from_mins(10);
 const AUTHORITY: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// The leaf that `channel` should have.
-pub fn leaf_spec(channel: &Channel, name: &ChannelRef, domain: &TrustDomain, world: &World) -> LeafSpec {
-    let tls = channel.spec.tls.clone().unwrap_or_default();
-    let duration = tls.duration.as_deref().and_then(|text| period::duration(text).ok()).unwrap_or(DURATION);
-    let renew_before = tls
-        .renew_before
-        .as_deref()
-        .and_then(|text| period::duration(text).ok())
-        .unwrap_or_else(|| SignedDuration::from_secs(duration.as_secs() / 3));
-    let mut dns_names: BTreeSet<String> = tls.dns_names.into_iter().collect();
-    dns_names.extend(service_names(channel, name, domain, world));
+pub fn leaf_spec(channel: &Declaration, domain: &TrustDomain, world: &World) -> LeafSpec {
+    let name = channel.name();
+    let read = |text: Option<&str>| text.and_then(|text| period::duration(text).ok());
+    let duration = read(channel.duration()).unwrap_or(DURATION);
+    let renew_before =
+        read(channel.renew_before()).unwrap_or_else(|| SignedDuration::from_secs(duration.as_secs() / 3));
+    let mut dns_names: BTreeSet<String> = channel.dns_names().iter().cloned().collect();
+    dns_names.extend(service_names(channel, domain, world));
     LeafSpec {
         trust_domain: domain.metadata.name.clone().unwrap_or_default(),
         namespace: name.namespace.clone(),
         channel: name.name.clone(),
-        common_name: tls.common_name.unwrap_or_else(|| name.name.clone()),
+        common_name: channel.common_name().unwrap_or(&name.name).to_owned(),
         dns_names,
         duration,
         renew_before,
-        key_algorithm: tls.key_algorithm.unwrap_or_default(),
-        others: Arc::new(of_others(channel, name, world)),
+        key_algorithm: channel.key_algorithm(),
+        others: Arc::new(of_others(channel, world)),
         for_renewal: Arc::default(),
     }
 }
@@ -54,31 +52,28 @@ pub fn leaf_spec(channel: &Channel, name: &ChannelRef, domain: &TrustDomain, wor
 /// who may make a Service may not restart servers by it. None while no pod runs, or the Channel is so young that its
 /// Services are still being made.
 pub fn for_renewal(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     domain: &TrustDomain,
     world: &World,
     now: Timestamp,
 ) -> BTreeSet<String> {
-    let tls = channel.spec.tls.as_ref();
-    let restarts = tls.and_then(|tls| tls.reload) == Some(Reload::Restart);
-    let created = channel.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |created| created.0);
-    if !restarts || now.duration_since(created) < GATHERS {
+    let created = channel.created().unwrap_or(Timestamp::MIN);
+    if channel.reload() != Reload::Restart || now.duration_since(created) < GATHERS {
         return BTreeSet::new();
     }
-    let selected = &channel.spec.workload.selector;
-    if !world.running_pods(&name.namespace).any(|(_, pod)| selector::matches(selected, &pod.labels)) {
+    let selected = channel.selector();
+    if !world.running_pods(&channel.name().namespace).any(|(_, pod)| selector::matches(selected, &pod.labels))
+    {
         return BTreeSet::new();
     }
-    let mut names = service_names(channel, name, domain, world);
-    let declared = tls.map(|tls| tls.dns_names.as_slice()).unwrap_or_default();
-    names.retain(|one| !declared.contains(one));
+    let mut names = service_names(channel, domain, world);
+    names.retain(|one| !channel.dns_names().contains(one));
     names
 }
 
 /// The Services with other pods, and the other Channels, of the namespace.
-fn of_others(channel: &Channel, name: &ChannelRef, world: &World) -> BTreeSet<String> {
-    let workload = &channel.spec.workload.selector;
+fn of_others(channel: &Declaration, world: &World) -> BTreeSet<String> {
+    let (name, workload) = (channel.name(), channel.selector());
     let services = world.services.get(&name.namespace).into_iter().flatten();
     let services = services.filter(|(_, facts)| !selector::serves(&facts.selector, workload));
     let channels = world.channels.get(&name.namespace).into_iter().flat_map(BTreeMap::keys);
@@ -107,13 +102,8 @@ pub fn authority_spec(
 
 /// The names of the Services whose pods are all this Channel's, a wildcard below headless ones, and
 /// the Channel's own name unless a Service with other pods owns it.
-fn service_names(
-    channel: &Channel,
-    name: &ChannelRef,
-    domain: &TrustDomain,
-    world: &World,
-) -> BTreeSet<String> {
-    let workload = &channel.spec.workload.selector;
+fn service_names(channel: &Declaration, domain: &TrustDomain, world: &World) -> BTreeSet<String> {
+    let (name, workload) = (channel.name(), channel.selector());
     let mut names = BTreeSet::new();
     let mut own = true;
     for (service, facts) in world.services.get(&name.namespace).into_iter().flatten() {
@@ -138,13 +128,9 @@ fn service_names(
 
 /// The names of Services that a Channel may declare: those that its certificate has in any case, and those of Services
 /// without a selector, whose pods nobody but the owner of the Channel knows.
-pub fn may_be_asked_for(
-    channel: &Channel,
-    name: &ChannelRef,
-    domain: &TrustDomain,
-    world: &World,
-) -> BTreeSet<String> {
-    let mut names = service_names(channel, name, domain, world);
+pub fn may_be_asked_for(channel: &Declaration, domain: &TrustDomain, world: &World) -> BTreeSet<String> {
+    let name = channel.name();
+    let mut names = service_names(channel, domain, world);
     let services = world.services.get(&name.namespace).into_iter().flatten();
     let is_a_channels = |service: &String| {
         *service != name.name && world.channel(&ChannelRef::new(&name.namespace, service)).is_some()

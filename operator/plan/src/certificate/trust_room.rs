@@ -9,7 +9,7 @@ use subrosa_crds::Reason;
 use crate::{
     consent::{
         connection::{Connection, State, party_has_trust},
-        extra_trust::{ExtraTrust, TrustState},
+        extra_trust::{JudgedExtraTrust, TrustState},
     },
     record::{
         connection::{ConnectionKey, Other},
@@ -54,7 +54,7 @@ pub struct Before<'a> {
 /// Refuses what does not fit any more; gives it by name.
 pub fn fit(
     connections: &mut [Connection],
-    extra: &mut [ExtraTrust],
+    extra: &mut [JudgedExtraTrust],
     before: Before<'_>,
     world: &World,
     now: Timestamp,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use subrosa_crds::{Channel, channel::TrustDirection, names::ChannelRef, trust_domain::Direction};
+use subrosa_crds::{channel::TrustDirection, names::ChannelRef, trust_domain::Direction};
 
 use crate::{
     certificate::{
@@ -12,33 +12,31 @@ use crate::{
     },
     consent::{
         connection::{Connection, party_has_trust},
-        extra_trust::{ExtraTrust, TrustState},
+        extra_trust::{JudgedExtraTrust, TrustState},
     },
     record::connection::Other,
-    world::{World, bundle, pem::certificates},
+    world::{World, bundle, declaration::Declaration, pem::certificates},
 };
 
 /// The sources of the trust files: the authorities of the Channels, and the bundles of the parties,
 /// with which `connections` are open, and what of `extra` is in force. `authorities` holds the certificates of
 /// each peer's record.
 pub fn sources<'a>(
-    channel: &Channel,
+    channel: &Declaration,
     connections: impl IntoIterator<Item = &'a Connection>,
-    extra: impl IntoIterator<Item = &'a ExtraTrust>,
+    extra: impl IntoIterator<Item = &'a JudgedExtraTrust>,
     authorities: &BTreeMap<ChannelRef, Vec<String>>,
     world: &World,
     now: Timestamp,
 ) -> TrustSources {
-    let mut sources = TrustSources { listens: !channel.spec.listeners.is_empty(), ..TrustSources::default() };
+    let mut sources = TrustSources { listens: !channel.listeners().is_empty(), ..TrustSources::default() };
     for connection in connections.into_iter().filter(|connection| connection.is_open()) {
         match &connection.other {
             Other::Channel(name) => {
                 let Some(certificates) = authorities.get(name).filter(|one| !one.is_empty()) else {
                     continue;
                 };
-                let itself = channel.metadata.name.as_deref() == Some(name.name.as_str())
-                    && channel.metadata.namespace.as_deref() == Some(name.namespace.as_str());
-                let side = |direction| itself || connection.direction == direction;
+                let side = |direction| name == channel.name() || connection.direction == direction;
                 if side(Direction::Ingress) {
                     sources.clients.insert(name.to_string(), certificates.clone());
                 }

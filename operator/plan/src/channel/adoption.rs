@@ -12,7 +12,7 @@
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{TrustDomain, names::ChannelRef, trust_domain::NetworkMode};
 
-use super::declaration;
+use super::validate;
 use crate::{
     network,
     world::{World, domain},
@@ -55,20 +55,19 @@ pub fn default_deny(
     if wanted.checked_add(PATIENCE).is_ok_and(|latest| latest <= now) {
         return DefaultDeny::Overdue;
     }
-    let channels = world.channels.get(namespace).into_iter().flatten();
-    let waits: Vec<_> = channels
-        .filter(|(name, _)| !has(&network::policy_name(name)))
-        .map(|(name, channel)| (ChannelRef::new(namespace, name), channel))
+    let waits: Vec<_> = world
+        .channels_of(namespace)
+        .filter(|channel| !has(&network::policy_name(&channel.name().name)))
         // Nothing is made for one whose declaration cannot be followed.
-        .filter(|(name, channel)| declaration::check(channel, name, world, now).is_ok())
-        .map(|(name, _)| name)
+        .filter(|channel| validate::validate(channel, world, now).is_ok())
+        .map(|channel| channel.name().clone())
         .collect();
     if waits.is_empty() { DefaultDeny::Due } else { DefaultDeny::Waits(waits) }
 }
 
 /// A Channel as the API server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Declared {
+pub struct ListedChannel {
     /// Its name.
     pub name: String,
     /// Its UID.
@@ -80,11 +79,10 @@ pub struct Declared {
 }
 
 /// The Channels of `declared` that the watch has not told of yet, or of which it has told something older.
-pub fn unseen(namespace: &str, declared: &[Declared], world: &World) -> Vec<ChannelRef> {
-    let seen = |one: &Declared| {
+pub fn unseen(namespace: &str, declared: &[ListedChannel], world: &World) -> Vec<ChannelRef> {
+    let seen = |one: &ListedChannel| {
         let known = world.channels.get(namespace).and_then(|channels| channels.get(&one.name));
-        known
-            .is_some_and(|known| known.metadata.uid == one.uid && known.metadata.generation >= one.generation)
+        known.is_some_and(|known| known.uid() == one.uid.as_deref() && known.generation() >= one.generation)
     };
     let late = declared.iter().filter(|one| !one.terminating && !seen(one));
     late.map(|one| ChannelRef::new(namespace, one.name.as_str())).collect()

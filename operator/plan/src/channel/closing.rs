@@ -9,7 +9,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use subrosa_crds::{Channel, names::ChannelRef};
+use subrosa_crds::names::ChannelRef;
 
 use super::{Plan, Scope};
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         World,
         answers::{Answer, Seen},
         certificate::Validity,
+        declaration::Declaration,
         selector,
     },
 };
@@ -99,7 +100,7 @@ impl fmt::Display for Proof {
 
 /// What became of withdrawn connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
+pub struct SettledWithdrawals {
     /// Whether connections that were noted as open are so no more: their trust was withdrawn.
     pub withdrawn: bool,
     /// Those that are closed now, and what proves it.
@@ -114,8 +115,8 @@ pub fn settle(
     withdrawn: bool,
     oldest: Option<Timestamp>,
     now: Timestamp,
-) -> Settled {
-    let mut settled = Settled::default();
+) -> SettledWithdrawals {
+    let mut settled = SettledWithdrawals::default();
     if !withdrawn {
         return settled;
     }
@@ -139,15 +140,15 @@ pub fn settle(
 /// When the oldest pod started that may have a connection of the Channel: one that it selects, that its policy protects,
 /// or that mounts one of its Secrets. None where no such pod runs.
 pub fn oldest_pod(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     secrets: &[String],
     world: &World,
 ) -> Option<Timestamp> {
-    let held = matches!(plan.scope, Scope::Stalled(_)).then(|| name.clone()).into_iter().collect();
-    let protected = network::workload(channel, name, world, &held);
-    let declared = &channel.spec.workload.selector;
+    let name = channel.name();
+    let is_held = |_: &ChannelRef| matches!(plan.scope, Scope::Stalled(_));
+    let protected = network::workload(channel, world, &is_held);
+    let declared = channel.selector();
     world
         .running_pods(&name.namespace)
         .filter(|(_, pod)| {
@@ -209,7 +210,7 @@ mod tests {
         let mut record = noted(false, Some(at(END)));
         assert_eq!((record.open.clone(), record.closing.len()), ([ivr()].into(), 0));
         let settled = settle(&mut record, false, None, now());
-        assert_eq!(settled, Settled::default());
+        assert_eq!(settled, SettledWithdrawals::default());
 
         let mut record = noted(true, Some(at(END)));
         assert_eq!(record.closing, [Withdrawal { key: ivr(), since: now(), until: Some(at(END)) }]);
@@ -289,13 +290,7 @@ mod tests {
         };
         let oldest = |scene: &Scene| {
             let plan = scene.plan("cc-front/voice");
-            oldest_pod(
-                scene.get("cc-front/voice"),
-                &named("cc-front/voice"),
-                &plan,
-                &["voice-old".into()],
-                scene,
-            )
+            oldest_pod(scene.get("cc-front/voice"), &plan, &["voice-old".into()], scene)
         };
         assert_eq!(oldest(&scene()), None);
         let scene = scene().pod_with("cc-front/new", pod("voice", "x", "2026-11-22T00:00:00Z"));

@@ -1,19 +1,18 @@
 //! How certificate and key reach the pods of a Channel: in a Secret, or by a request of each pod.
 
-use subrosa_crds::{Channel, channel::Delivery};
+use subrosa_crds::channel::Delivery;
 
 use super::{Plan, Scope};
 use crate::{
-    certificate::secrets::declared_delivery,
     record::{channel::ChannelRecord, pods::PodCertificates},
-    world::World,
+    world::{World, declaration::Declaration},
 };
 
 /// The delivery in force: a declaration that is not followed changes none.
 #[must_use]
-pub fn delivery(channel: &Channel, scope: &Scope, record: Option<&ChannelRecord>) -> Delivery {
+pub fn delivery(channel: &Declaration, scope: &Scope, record: Option<&ChannelRecord>) -> Delivery {
     match (scope, record) {
-        (Scope::Full | Scope::Audit, _) | (_, None) => declared_delivery(channel),
+        (Scope::Full | Scope::Audit, _) | (_, None) => channel.delivery(),
         (_, Some(record)) if record.pods.as_ref().is_some_and(|pods| pods.in_force) => {
             Delivery::PodCertificate
         }
@@ -32,8 +31,8 @@ pub fn remember(noted: Option<PodCertificates>, plan: &Plan) -> Option<PodCertif
 }
 
 /// What cannot be followed in this cluster.
-pub(crate) fn unavailable(channel: &Channel, world: &World) -> Option<&'static str> {
-    (declared_delivery(channel) == Delivery::PodCertificate && world.pod_certificates == Some(false)).then_some(
+pub(crate) fn unavailable(channel: &Declaration, world: &World) -> Option<&'static str> {
+    (channel.delivery() == Delivery::PodCertificate && world.pod_certificates == Some(false)).then_some(
         "this cluster does not serve PodCertificateRequest of certificates.k8s.io/v1 (Kubernetes 1.37 and later do): \
          leave tls.delivery out until it does",
     )

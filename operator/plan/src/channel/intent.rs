@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use subrosa_crds::{Channel, Reason, names::ChannelRef};
+use subrosa_crds::{Reason, names::ChannelRef};
 
 use super::{Plan, Scope, closing, delivery};
 use crate::{
     consent::extra_trust,
     record::channel::{Access, ChannelRecord},
-    world::{World, domain, fault::Fault},
+    world::{World, declaration::Declaration, domain, fault::Fault},
 };
 
 /// What is known of withdrawals when the record is written before anything is made or opened.
 #[derive(Clone, Copy, Debug)]
-pub struct Done {
+pub struct WithdrawalProgress {
     /// Policy, trust files and access hold nothing any more that was withdrawn.
     pub withdrawn: bool,
     /// Policy and trust files hold nothing any more that was withdrawn, and no other writer opens the policy again.
@@ -49,14 +49,14 @@ impl Plan {
     pub fn intent(
         &self,
         before: ChannelRecord,
-        done: Done,
+        done: WithdrawalProgress,
         now: Timestamp,
-    ) -> (ChannelRecord, closing::Settled) {
+    ) -> (ChannelRecord, closing::SettledWithdrawals) {
         let open = before.open.clone();
         let mut record = self.remember(before, done.closed, done.presented_until, now);
         let mut settled = closing::settle(&mut record, done.closed, done.oldest_pod, now);
         settled.withdrawn = !open.is_subset(&record.open);
-        if self.declaration.is_some() {
+        if self.validated.is_some() {
             for key in &self.keys {
                 record.key_mut(&key.class, key.cohort).closed = false;
             }
@@ -119,20 +119,20 @@ impl Plan {
     ///
     /// # Errors
     /// Why it cannot be given yet.
-    pub fn access_to_give(&self, channel: &Channel, name: &ChannelRef) -> Result<Option<&Access>, Fault> {
+    pub fn access_to_give(&self, channel: &Declaration) -> Result<Option<&Access>, Fault> {
         if !matches!(self.scope, Scope::Full | Scope::Audit) {
             return Ok(None);
         }
         let Some(wanted) = &self.access else {
-            if channel.spec.data_classes.is_empty() {
+            if !channel.seals() {
                 return Ok(None);
             }
-            let account = channel.spec.workload.service_account_name.as_deref().unwrap_or_default();
+            let account = channel.service_account().unwrap_or_default();
             return Err(Fault::new(
                 Reason::ServiceAccountNotFound,
                 format!(
                     "spec.workload.serviceAccountName: there is no ServiceAccount {account} in namespace {}: create it",
-                    name.namespace
+                    channel.name().namespace
                 ),
             ));
         };

@@ -3,10 +3,11 @@
 pub mod adoption;
 pub mod applied;
 pub mod closing;
-pub mod declaration;
 pub mod delivery;
+mod held;
 pub mod intent;
 pub mod ownership;
+pub mod validate;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,13 +17,16 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use subrosa_crds::{
-    Channel, TrustDomain,
+    TrustDomain,
     channel::Delivery,
     names::{ChannelId, ChannelRef},
     trust_domain::{Direction, NetworkMode},
 };
 
-use self::declaration::{Declaration, Problem};
+use self::{
+    held::HeldChannels,
+    validate::{Problem, Validated},
+};
 use crate::{
     certificate::{
         AuthoritySpec, LeafSpec,
@@ -33,7 +37,7 @@ use crate::{
     consent::{
         self,
         connection::{self, Connection, Memory, State},
-        extra_trust::{self, ExtraTrust},
+        extra_trust::{self, JudgedExtraTrust},
     },
     keys::{self, WantedKey},
     network,
@@ -43,8 +47,8 @@ use crate::{
         connection::{ConnectionKey, Other},
         views::{PeerView, View},
     },
-    sealing::{self, Settings},
-    world::{World, domain, peers_of},
+    sealing::{self, WantedSettings},
+    world::{World, declaration::Declaration, domain},
 };
 
 /// Whether new things may be made for a Channel.
@@ -67,14 +71,14 @@ pub struct Plan {
     pub id: ChannelId,
     /// The trust domain.
     pub domain: Arc<TrustDomain>,
-    /// The declaration that is followed; none while Stalled or frozen.
-    pub declaration: Option<Declaration>,
+    /// What validation found; none while Stalled or frozen.
+    pub validated: Option<Validated>,
     /// What may be made.
     pub scope: Scope,
     /// Every declared connection, judged.
     pub connections: Vec<Connection>,
     /// The further authorities that it declares, judged.
-    pub extra_trust: Vec<ExtraTrust>,
+    pub extra_trust: Vec<JudgedExtraTrust>,
     /// The bundles that were refused because they do not fit into the Secret.
     pub crowded: Vec<Crowded>,
     /// Its network policy.
@@ -94,7 +98,7 @@ pub struct Plan {
     /// Its keys; empty while Stalled or frozen, when none is made and none is closed.
     pub keys: Vec<WantedKey>,
     /// What its workload is told to seal with.
-    pub settings: Settings,
+    pub settings: WantedSettings,
     /// Who should have access in Vault; none when it seals nothing or there is no such ServiceAccount.
     pub access: Option<Access>,
     /// The declarations that this is planned by.
@@ -120,8 +124,7 @@ pub type Ungoverned = Problem;
 /// # Errors
 /// When neither the namespace's label nor the record names a trust domain that exists.
 pub fn plan(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     world: &World,
     record: Option<&ChannelRecord>,
     now: Timestamp,
@@ -129,7 +132,7 @@ pub fn plan(
     let open = record.map(|record| record.open.clone()).unwrap_or_default();
     let extra = record.map(|record| record.extra_trust.clone()).unwrap_or_default();
     let views = record.map(|record| (record.follows.as_ref(), &record.peers));
-    with_open(channel, name, world, record, Noted { open: &open, extra: Some(&extra), views }, now)
+    with_open(channel, world, record, Noted { open: &open, extra: Some(&extra), views }, now)
 }
 
 /// Plans `channel` while its record cannot be read: good for taking away, and for nothing else.
@@ -139,14 +142,9 @@ pub fn plan(
 ///
 /// # Errors
 /// When the namespace's label names no trust domain that exists.
-pub fn plan_withdrawals(
-    channel: &Channel,
-    name: &ChannelRef,
-    world: &World,
-    now: Timestamp,
-) -> Result<Plan, Ungoverned> {
-    let open = connection::declared(channel, name);
-    with_open(channel, name, world, None, Noted { open: &open, extra: None, views: None }, now)
+pub fn plan_withdrawals(channel: &Declaration, world: &World, now: Timestamp) -> Result<Plan, Ungoverned> {
+    let open = connection::declared(channel);
+    with_open(channel, world, None, Noted { open: &open, extra: None, views: None }, now)
 }
 
 /// What is noted as open, and as trusted beside it; none where everything declared counts.
@@ -158,17 +156,17 @@ struct Noted<'a> {
 }
 
 fn with_open(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     world: &World,
     record: Option<&ChannelRecord>,
     noted: Noted<'_>,
     now: Timestamp,
 ) -> Result<Plan, Ungoverned> {
+    let name = channel.name();
     let namespace_uid =
         world.namespaces.get(&name.namespace).map(|facts| facts.uid.as_str()).unwrap_or_default();
     let id = ChannelId::mint(namespace_uid, &name.name);
-    let (domain, declaration, scope) = match declaration::governing(name, world) {
+    let (domain, validated, scope) = match validate::governing(name, world) {
         Err(problem) => {
             let remembered = record.and_then(|record| world.domains.get(&record.trust_domain));
             let Some(domain) = remembered else { return Err(problem) };
@@ -176,29 +174,30 @@ fn with_open(
         }
         Ok(domain) => {
             let domain = Arc::clone(domain);
-            match declaration::check(channel, name, world, now) {
+            match validate::validate(channel, world, now) {
                 Err(problems) => (domain, None, Scope::Stalled(problems)),
-                Ok(declaration) => {
+                Ok(validated) => {
                     let scope = match domain::mode(&domain, &name.namespace) {
                         NetworkMode::Enforce => Scope::Full,
                         NetworkMode::Audit => Scope::Audit,
                     };
-                    (domain, Some(declaration), scope)
+                    (domain, Some(validated), scope)
                 }
             }
         }
     };
-    let mut stalled = stalled_peers(channel, name, world, now);
+    let held = HeldChannels::new(world, now);
+    held.note(name, matches!(scope, Scope::Frozen | Scope::Stalled(_)));
+    let is_held = |other: &ChannelRef| held.is(other);
     let peers = noted.views.map(|(_, peers)| peers);
-    let memory = Memory { open: Some(noted.open), stalled: Some(&stalled), peers };
-    let mut connections = connection::connections(channel, name, &domain, world, memory, now);
+    let memory = Memory { open: Some(noted.open), held: Some(&is_held), peers };
+    let mut connections = connection::connections(channel, &domain, world, memory, now);
     let mut extra_trust = extra_trust::judge(channel, &domain, world, now);
     if matches!(scope, Scope::Frozen | Scope::Stalled(_)) {
         hold_back(&mut connections, noted.open, HELD_BACK);
         if let Some(noted) = noted.extra {
             extra_trust::hold_back(&mut extra_trust, noted);
         }
-        stalled.insert(name.clone());
     }
     let view = consent::view(channel);
     let outdated = noted.views.and_then(|(own, _)| own).is_some_and(|recorded| view.is_older_than(recorded));
@@ -214,38 +213,36 @@ fn with_open(
         trust_room::fit(&mut connections, &mut extra_trust, before, world, now)
     });
     let views = Views { own: view, peers: peer_views(&connections, world), outdated };
-    let policy = network::channel_policy(channel, name, &domain, &connections, world, &stalled);
-    let keys = match declaration.as_ref().and_then(|declaration| declaration.retention.as_ref()) {
+    let policy = network::channel_policy(channel, &domain, &connections, world, &is_held);
+    let keys = match validated.as_ref().and_then(|validated| validated.retention.as_ref()) {
         Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
         None => Vec::new(),
     };
-    let settings = match &declaration {
+    let settings = match &validated {
         // What is known of the Channel or its record is not what is so now.
-        Some(_) if outdated => Settings::Kept,
-        Some(declaration) => {
-            sealing::settings(channel, name, &id, &domain, declaration.retention.as_deref(), world)
-        }
-        None => Settings::Kept,
+        Some(_) if outdated => WantedSettings::Kept,
+        Some(validated) => sealing::settings(channel, &id, &domain, validated.retention.as_deref(), world),
+        None => WantedSettings::Kept,
     };
     let delivery = delivery::delivery(channel, &scope, record);
-    let (secret_name, holds) = secrets::written_for(channel, &name.name, delivery);
-    let for_renewal = Arc::new(specs::for_renewal(channel, name, &domain, world, now));
+    let (secret_name, holds) = secrets::written_for(channel, delivery);
+    let for_renewal = Arc::new(specs::for_renewal(channel, &domain, world, now));
     Ok(Plan {
-        leaf: LeafSpec { for_renewal, ..specs::leaf_spec(channel, name, &domain, world) },
+        leaf: LeafSpec { for_renewal, ..specs::leaf_spec(channel, &domain, world) },
         authority: specs::authority_spec(name, &id, &domain, now),
         secret_name,
         holds,
-        external: secrets::external(channel).map(str::to_owned),
+        external: channel.external_secret().map(str::to_owned),
         access: if outdated {
             record.and_then(|record| record.access.clone())
         } else {
-            access(channel, name, world)
+            access(channel, world)
         },
         settings,
         delivery,
         id,
         domain,
-        declaration,
+        validated,
         scope,
         connections,
         extra_trust,
@@ -254,21 +251,6 @@ fn with_open(
         keys,
         views,
     })
-}
-
-/// The peers whose own declaration cannot be followed now.
-fn stalled_peers(
-    channel: &Channel,
-    name: &ChannelRef,
-    world: &World,
-    now: Timestamp,
-) -> BTreeSet<ChannelRef> {
-    peers_of(channel, name)
-        .filter(|other| other != name)
-        .filter(|other| {
-            world.channel(other).is_some_and(|peer| declaration::check(peer, other, world, now).is_err())
-        })
-        .collect()
 }
 
 /// Why nothing new opens, and the next step.
@@ -310,13 +292,13 @@ fn hold_back(connections: &mut [Connection], open: &BTreeSet<ConnectionKey>, why
 }
 
 /// Access is for the ServiceAccount as it is now: another of the same name is another identity.
-fn access(channel: &Channel, name: &ChannelRef, world: &World) -> Option<Access> {
-    if channel.spec.data_classes.is_empty() {
+fn access(channel: &Declaration, world: &World) -> Option<Access> {
+    if !channel.seals() {
         return None;
     }
-    let account = channel.spec.workload.service_account_name.as_ref()?;
-    let uid = world.service_accounts.get(&name.namespace)?.get(account)?;
-    Some(Access { service_account_uid: uid.clone(), may_open: keys::may_open(channel) })
+    let account = channel.service_account()?;
+    let uid = world.service_accounts.get(&channel.name().namespace)?.get(account)?;
+    Some(Access { service_account_uid: uid.clone(), may_open: channel.may_open() })
 }
 
 impl Plan {

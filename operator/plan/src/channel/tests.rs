@@ -44,7 +44,7 @@ fn both() -> BTreeSet<ConnectionKey> {
 fn in_full_everything_declared_is_planned() {
     let plan = scene().plan("cc-front/voice");
     assert_eq!(plan.scope, Scope::Full);
-    assert!(plan.declaration.is_some());
+    assert!(plan.validated.is_some());
     assert_eq!(plan.open(), both());
     assert_eq!(plan.keys.len(), 2);
     assert_eq!(plan.access, Some(Access { service_account_uid: "sa-uid".into(), may_open: false }));
@@ -54,6 +54,37 @@ fn in_full_everything_declared_is_planned() {
     assert_eq!(plan.authority.id, plan.id.to_string());
     assert_eq!(plan.open_channels(Direction::Ingress).collect::<Vec<_>>(), [&named("cc-front/ivr")]);
     assert_eq!(plan.open_channels(Direction::Egress).collect::<Vec<_>>(), [&named("cc-data/recorder")]);
+}
+
+/// How often Channels are checked while this one is planned.
+fn checks(scene: &Scene, record: Option<&ChannelRecord>) -> usize {
+    let before = validate::VALIDATED.get();
+    scene.plan_with("cc-front/hub", record);
+    validate::VALIDATED.get() - before
+}
+
+#[test]
+fn peers_are_checked_where_something_opens_or_other_pods_are_protected_and_once() {
+    const PEERS: usize = 40;
+    let name = |number: usize| format!("peer-{number}");
+    let entries: Vec<_> = (0..PEERS).map(|number| json!({"name": name(number)})).collect();
+    let listeners = json!([{"name": "sips", "port": 5061}]);
+    let hub = json!({"listeners": listeners, "accepts": entries, "connectsTo": entries});
+    let peer = json!({"listeners": listeners, "accepts": [{"name": "hub"}], "connectsTo": [{"name": "hub"}]});
+    let mut scene = Scene::new().channel("cc-front/hub", hub);
+    for number in 0..PEERS {
+        scene = scene.channel(&format!("cc-front/{}", name(number)), peer.clone());
+    }
+    assert_eq!(checks(&scene, None), 1 + PEERS, "each opens, in both directions");
+    let record = scene.record("cc-front/hub");
+    let every: Vec<_> = (0..PEERS).map(|number| format!("cc-front/{}", name(number))).collect();
+    let scene = scene.in_force(&every.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(checks(&scene, Some(&record)), 1, "everything is open, and protected as declared");
+    let moved = json!({
+        "workload": {"selector": {"matchLabels": {"app": "other"}}},
+        "listeners": listeners, "accepts": [{"name": "hub"}], "connectsTo": [{"name": "hub"}],
+    });
+    assert_eq!(checks(&scene.channel("cc-front/peer-7", moved), Some(&record)), 2, "this may be a bad edit");
 }
 
 #[test]
@@ -99,7 +130,7 @@ fn while_stalled_what_was_open_stays_and_nothing_new_opens() {
     let plan = scene.plan_with("cc-front/voice", Some(&record));
     let Scope::Stalled(problems) = &plan.scope else { panic!("{:?}", plan.scope) };
     assert_eq!(problems[0].reason, Reason::UnknownDataClass);
-    assert!(plan.declaration.is_none() && plan.keys.is_empty());
+    assert!(plan.validated.is_none() && plan.keys.is_empty());
     assert_eq!(plan.open(), both());
     let held = plan.connections.iter().find(|one| one.name == "ivr-too").unwrap();
     assert_eq!(held.state, State::AwaitingConsent);
@@ -162,7 +193,7 @@ fn a_namespace_that_lost_its_label_is_frozen_under_the_domain_it_had() {
         let plan = scene.plan_with("cc-front/voice", Some(&record));
         assert_eq!(plan.scope, Scope::Frozen);
         assert_eq!(plan.domain.metadata.name.as_deref(), Some(DOMAIN));
-        assert!(plan.declaration.is_none() && plan.keys.is_empty(), "no key is made and none is closed");
+        assert!(plan.validated.is_none() && plan.keys.is_empty(), "no key is made and none is closed");
         assert!(plan.open().is_subset(&both()), "{:?}", plan.open());
         assert!(plan.open().contains(&key(Direction::Egress, "recorder", "cc-data/recorder")));
         assert_eq!(plan.leaf.trust_domain, DOMAIN, "the certificate renews with its names");
@@ -179,7 +210,7 @@ fn a_namespace_that_lost_its_label_is_frozen_under_the_domain_it_had() {
 }
 
 fn plan_error(scene: &Scene, record: Option<&ChannelRecord>) -> Ungoverned {
-    match plan(scene.get("cc-front/voice"), &named("cc-front/voice"), scene, record, now()) {
+    match plan(scene.get("cc-front/voice"), scene, record, now()) {
         Err(problem) => problem,
         Ok(_) => panic!("planned"),
     }
@@ -226,8 +257,7 @@ fn peers_are_channels_of_both_lists() {
         "connectsTo": [{"name": "vault", "kind": "Service"}, {"name": "recorder", "namespace": "cc-data"}],
     }));
     let scene = scene().channel("cc-front/voice", spec);
-    let name = named("cc-front/voice");
-    let peers: Vec<_> = peers_of(scene.get("cc-front/voice"), &name).map(|peer| peer.to_string()).collect();
+    let peers: Vec<_> = scene.get("cc-front/voice").peers().map(|peer| peer.to_string()).collect();
     assert_eq!(peers, ["cc-front/ivr", "cc-web/ivr", "cc-data/recorder"]);
 }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    Channel, ExternalParty, Reason, TrustDomain,
+    ExternalParty, Reason, TrustDomain,
     channel::{Peer, PeerKind},
     common::PortRange,
     external_party::PartyTlsMode,
@@ -29,7 +29,7 @@ use crate::{
         connection::{ConnectionKey, Other},
         views::PeerView,
     },
-    world::World,
+    world::{World, declaration::Declaration},
 };
 
 /// How far a connection is.
@@ -130,51 +130,54 @@ impl Connection {
 pub struct Memory<'a> {
     /// The connections that are open now, as the record has them.
     pub open: Option<&'a BTreeSet<ConnectionKey>>,
-    /// Peers that are Stalled: their declarations may be a bad edit.
-    pub stalled: Option<&'a BTreeSet<ChannelRef>>,
+    /// Whether a peer is Stalled: what it declares may be a bad edit.
+    pub held: Option<&'a dyn Fn(&ChannelRef) -> bool>,
     /// The declarations with which connections were opened before, by the other Channel's namespace and name.
     pub peers: Option<&'a BTreeMap<String, PeerView>>,
 }
 
 /// Judges every connection that `channel` declares, in the order of accepts, then connectsTo.
 pub fn connections(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     domain: &TrustDomain,
     world: &World,
     memory: Memory<'_>,
     now: Timestamp,
 ) -> Vec<Connection> {
-    let judge = judge::Judge { channel, name, domain, world, memory, now };
-    let accepts = channel.spec.accepts.iter().map(|peer| judge.judge(peer, Direction::Ingress));
-    let connects = channel.spec.connects_to.iter().map(|peer| judge.judge(peer, Direction::Egress));
+    let judge = judge::Judge { channel, domain, world, memory, now };
+    let accepts = channel.accepts().iter().map(|peer| judge.judge(peer, Direction::Ingress));
+    let connects = channel.connects_to().iter().map(|peer| judge.judge(peer, Direction::Egress));
     accepts.chain(connects).collect()
 }
 
 /// Every connection that `channel` declares, whatever the other ends say.
-pub fn declared(channel: &Channel, name: &ChannelRef) -> BTreeSet<ConnectionKey> {
-    let key = |peer: &Peer, direction| {
-        let other = match peer.kind() {
-            PeerKind::Channel => {
-                Other::Channel(ChannelRef::new(peer.namespace_or(&name.namespace), peer.channel_name()))
-            }
-            PeerKind::ExternalParty => Other::Party(peer.name.clone()),
-            PeerKind::Service => Other::Service(peer.name.clone()),
-        };
-        ConnectionKey { direction, name: peer.name.clone(), other }
+pub fn declared(channel: &Declaration) -> BTreeSet<ConnectionKey> {
+    let key = |entry: &Peer, direction| ConnectionKey {
+        direction,
+        name: entry.name.clone(),
+        other: other_end(channel, entry),
     };
-    let accepts = channel.spec.accepts.iter().map(|peer| key(peer, Direction::Ingress));
-    accepts.chain(channel.spec.connects_to.iter().map(|peer| key(peer, Direction::Egress))).collect()
+    let accepts = channel.accepts().iter().map(|peer| key(peer, Direction::Ingress));
+    accepts.chain(channel.connects_to().iter().map(|peer| key(peer, Direction::Egress))).collect()
+}
+
+/// Whom an entry of `channel` names.
+fn other_end(channel: &Declaration, entry: &Peer) -> Other {
+    match entry.kind() {
+        PeerKind::Channel => Other::Channel(channel.peer(entry)),
+        PeerKind::ExternalParty => Other::Party(entry.name.clone()),
+        PeerKind::Service => Other::Service(entry.name.clone()),
+    }
 }
 
 /// The services that every Channel like `channel` may use without naming them.
 pub fn implied_services<'a>(
-    channel: &'a Channel,
+    channel: &'a Declaration,
     domain: &'a TrustDomain,
 ) -> impl Iterator<Item = &'a NetworkService> {
     domain.spec.network.services.iter().filter(|service| match service.for_ {
         ServiceAudience::All => true,
-        ServiceAudience::Sealing => !channel.spec.data_classes.is_empty(),
+        ServiceAudience::Sealing => channel.seals(),
         ServiceAudience::Named => false,
     })
 }

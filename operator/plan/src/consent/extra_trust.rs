@@ -7,16 +7,16 @@
 use std::collections::BTreeSet;
 
 use jiff::{Timestamp, civil::Date};
-use subrosa_crds::{Channel, Reason, TrustDomain};
+use subrosa_crds::{Reason, TrustDomain};
 
 use crate::{
     record::extra_trust::ExtraTrustKey,
-    world::{World, bundle, domain, fault::Fault},
+    world::{World, bundle, declaration::Declaration, domain, fault::Fault},
 };
 
 /// An entry, judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExtraTrust {
+pub struct JudgedExtraTrust {
     /// What it has trusted.
     pub key: ExtraTrustKey,
     /// Its last day, as written.
@@ -38,7 +38,7 @@ pub enum TrustState {
     Refused(Fault),
 }
 
-impl ExtraTrust {
+impl JudgedExtraTrust {
     /// Whether it is trusted now.
     pub fn is_in_force(&self) -> bool {
         matches!(self.state, TrustState::InForce(_))
@@ -51,10 +51,16 @@ impl ExtraTrust {
 }
 
 /// Judges every entry of `channel` on the domain's day at `now`.
-pub fn judge(channel: &Channel, domain: &TrustDomain, world: &World, now: Timestamp) -> Vec<ExtraTrust> {
+pub fn judge(
+    channel: &Declaration,
+    domain: &TrustDomain,
+    world: &World,
+    now: Timestamp,
+) -> Vec<JudgedExtraTrust> {
     let today = domain::today(domain, now);
-    let entries = channel.spec.tls.iter().flat_map(|tls| &tls.extra_trust);
-    entries
+    channel
+        .extra_trust()
+        .iter()
         .map(|entry| {
             let key = ExtraTrustKey {
                 name: entry.name.clone(),
@@ -62,7 +68,7 @@ pub fn judge(channel: &Channel, domain: &TrustDomain, world: &World, now: Timest
                 ca_bundle: entry.ca_bundle.clone(),
             };
             let state = state(&key, &entry.expires, today, world, now);
-            ExtraTrust { key, expires: entry.expires.clone(), state }
+            JudgedExtraTrust { key, expires: entry.expires.clone(), state }
         })
         .collect()
 }
@@ -87,7 +93,7 @@ fn state(key: &ExtraTrustKey, expires: &str, today: Date, world: &World, now: Ti
 }
 
 /// Where nothing new opens, only what was noted as trusted before stays so.
-pub fn hold_back(entries: &mut [ExtraTrust], noted: &BTreeSet<ExtraTrustKey>) {
+pub fn hold_back(entries: &mut [JudgedExtraTrust], noted: &BTreeSet<ExtraTrustKey>) {
     for entry in entries.iter_mut().filter(|entry| entry.is_in_force()) {
         if !noted.contains(&entry.key) {
             entry.state = TrustState::HeldBack;
@@ -96,17 +102,17 @@ pub fn hold_back(entries: &mut [ExtraTrust], noted: &BTreeSet<ExtraTrustKey>) {
 }
 
 /// What is trusted now, as the record remembers it.
-pub fn in_force(entries: &[ExtraTrust]) -> BTreeSet<ExtraTrustKey> {
+pub fn in_force(entries: &[JudgedExtraTrust]) -> BTreeSet<ExtraTrustKey> {
     entries.iter().filter(|entry| entry.is_in_force()).map(|entry| entry.key.clone()).collect()
 }
 
 /// When to look again because of the date alone: at the beginning of the next day, as long as anything ends.
-pub fn wake_at(entries: &[ExtraTrust], domain: &TrustDomain, now: Timestamp) -> Option<Timestamp> {
-    entries.iter().any(ExtraTrust::is_in_force).then(|| domain::tomorrow(domain, now)).flatten()
+pub fn wake_at(entries: &[JudgedExtraTrust], domain: &TrustDomain, now: Timestamp) -> Option<Timestamp> {
+    entries.iter().any(JudgedExtraTrust::is_in_force).then(|| domain::tomorrow(domain, now)).flatten()
 }
 
 /// What holds an entry up, as status says it.
-pub fn fault(entries: &[ExtraTrust]) -> Option<&Fault> {
+pub fn fault(entries: &[JudgedExtraTrust]) -> Option<&Fault> {
     entries.iter().find_map(|entry| match &entry.state {
         TrustState::Refused(fault) => Some(fault),
         _ => None,

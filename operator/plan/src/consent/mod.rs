@@ -1,13 +1,15 @@
 //! What both ends agreed on: connections, external parties, and further authorities that are trusted for a time.
 
-/// The declaration of a Channel, as it is seen now.
-pub fn view(channel: &subrosa_crds::Channel) -> crate::record::views::View {
-    crate::record::views::View {
-        uid: channel.metadata.uid.clone().unwrap_or_default(),
-        generation: channel.metadata.generation.unwrap_or_default(),
-    }
-}
-
 pub mod connection;
 pub mod extra_trust;
 pub mod party;
+
+use crate::{record::views::View, world::declaration::Declaration};
+
+/// Which declaration of a Channel is seen now.
+pub fn view(channel: &Declaration) -> View {
+    View {
+        uid: channel.uid().unwrap_or_default().to_owned(),
+        generation: channel.generation().unwrap_or_default(),
+    }
+}

@@ -113,7 +113,7 @@ fn around(
     let known = |namespace: &str, labels: &_| rule.reach(own, namespace, labels, found) == Reach::ByName;
     let drafted = all.iter().any(|other| known(&other.name.namespace, &other.workload.labels));
     let there = found.channels.iter().any(|(name, channel)| {
-        known(&name.namespace, &channel.spec.workload.selector.match_labels.clone().unwrap_or_default())
+        known(&name.namespace, &channel.selector().match_labels.clone().unwrap_or_default())
     });
     if drafted || there {
         return;

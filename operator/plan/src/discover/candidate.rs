@@ -11,7 +11,7 @@ use subrosa_crds::{
     trust_domain::Direction,
 };
 
-use super::{Service, Survey, Surveyed, Workload, rules, shortened};
+use super::{RunningWorkload, Service, Survey, Surveyed, rules, shortened};
 use crate::world::selector;
 
 /// How long a Channel's name may be.
@@ -22,7 +22,7 @@ const MOST_LISTENERS: usize = 32;
 /// A workload on its way to a Channel.
 pub struct Candidate<'a> {
     /// What it is drafted from.
-    pub workload: &'a Workload,
+    pub workload: &'a RunningWorkload,
     /// The name of the Channel.
     pub name: ChannelRef,
     /// What the Channel selects.
@@ -43,7 +43,7 @@ pub struct Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     /// What is known of the workload alone and of the Services before it.
-    pub fn of(namespace: &str, workload: &'a Workload, surveyed: &Surveyed) -> Self {
+    pub fn of(namespace: &str, workload: &'a RunningWorkload, surveyed: &Surveyed) -> Self {
         let name = shortened(&workload.name, LONGEST_NAME);
         let (mut guessed, mut decide) = (Vec::new(), Vec::new());
         if name != workload.name {
@@ -54,7 +54,7 @@ impl<'a> Candidate<'a> {
             guessed.push(format!("preset {preset}, from the image {image}"));
         }
         let account = workload.service_account.clone().filter(|account| account != "default");
-        let shared = |other: &&Workload| {
+        let shared = |other: &&RunningWorkload| {
             other.service_account == account && (&other.kind, &other.name) != (&workload.kind, &workload.name)
         };
         let sharing = surveyed.workloads.iter().find(shared).filter(|_| account.is_some());
@@ -195,7 +195,7 @@ impl<'a> Candidate<'a> {
 }
 
 /// Whether the workload's pods are behind the Service.
-fn is_behind(service: &Service, workload: &Workload) -> bool {
+fn is_behind(service: &Service, workload: &RunningWorkload) -> bool {
     !service.selector.is_empty()
         && service.selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value))
 }
@@ -203,7 +203,7 @@ fn is_behind(service: &Service, workload: &Workload) -> bool {
 /// The pods' ports that a Service leads to.
 fn targets<'a>(
     service: &'a Service,
-    workload: &'a Workload,
+    workload: &'a RunningWorkload,
 ) -> impl Iterator<Item = (Option<String>, PortRange)> + 'a {
     service.ports.iter().filter_map(|port| {
         let range = match &port.target {

@@ -69,7 +69,7 @@ fn ends<'a>(candidates: &'a [Candidate<'a>], found: &'a Survey) -> Vec<End<'a>> 
     let there = found.channels.iter().map(|(name, channel)| {
         // Its workload knows more of its pods than its selector does.
         let surveyed = found.surveyed.get(&name.namespace);
-        let selector = &channel.spec.workload.selector;
+        let selector = channel.selector();
         let workload = surveyed
             .and_then(|one| one.workloads.iter().find(|one| selector::matches(selector, &one.labels)));
         let labels = workload.map(|one| one.labels.clone());
@@ -78,7 +78,7 @@ fn ends<'a>(candidates: &'a [Candidate<'a>], found: &'a Survey) -> Vec<End<'a>> 
             name: name.clone(),
             labels: labels.or_else(|| selector.match_labels.clone()).unwrap_or_default(),
             ports: workload.map(|one| one.ports.as_slice()).unwrap_or_default(),
-            listeners: channel.spec.listeners.clone(),
+            listeners: channel.listeners().to_vec(),
         }
     });
     drafted.chain(there).collect()

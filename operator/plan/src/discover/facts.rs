@@ -7,10 +7,12 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 use subrosa_crds::{
-    Channel, ExternalParty, TrustDomain,
+    ExternalParty, TrustDomain,
     common::{PortRange, Protocol},
     names::ChannelRef,
 };
+
+use crate::world::declaration::Declaration;
 
 /// Everything that a draft may look at.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +22,7 @@ pub struct Survey {
     /// The labels of every namespace, as far as they may be read.
     pub labels: BTreeMap<String, BTreeMap<String, String>>,
     /// Channels that there are, with their presets filled in.
-    pub channels: BTreeMap<ChannelRef, Channel>,
+    pub channels: BTreeMap<ChannelRef, Declaration>,
     /// TrustDomains, as far as they may be read.
     pub domains: Vec<TrustDomain>,
     /// ExternalParties, as far as they may be read.
@@ -33,7 +35,7 @@ pub struct Surveyed {
     /// The value of its trust-domain label.
     pub trust_domain: Option<String>,
     /// What runs pods.
-    pub workloads: Vec<Workload>,
+    pub workloads: Vec<RunningWorkload>,
     /// Its Services.
     pub services: Vec<Service>,
     /// Its NetworkPolicies by name, without those of the operator.
@@ -42,7 +44,7 @@ pub struct Surveyed {
 
 /// Something that runs pods.
 #[derive(Clone, Debug, Default)]
-pub struct Workload {
+pub struct RunningWorkload {
     /// Its kind, such as `Deployment`; `Pod` for a pod that nothing else runs.
     pub kind: String,
     /// Its name.

@@ -20,12 +20,12 @@ use std::collections::BTreeMap;
 
 use subrosa_crds::{
     ChannelSpec,
-    channel::{Peer, PeerKind, Workload as ChannelWorkload},
+    channel::{Peer, PeerKind, Workload},
     names::ChannelRef,
 };
 
 use candidate::Candidate;
-pub use facts::{ContainerPort, Service, ServicePort, Survey, Surveyed, Workload};
+pub use facts::{ContainerPort, RunningWorkload, Service, ServicePort, Survey, Surveyed};
 
 /// What could be written for a workload.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,12 +137,10 @@ fn of_namespace(namespace: &str, surveyed: &Surveyed, found: &Survey) -> Vec<Str
 }
 
 /// The Channel that has the workload's pods.
-fn existing<'a>(namespace: &str, workload: &Workload, found: &'a Survey) -> Option<&'a ChannelRef> {
+fn existing<'a>(namespace: &str, workload: &RunningWorkload, found: &'a Survey) -> Option<&'a ChannelRef> {
     let mut channels = found.channels.iter().filter(|(name, _)| name.namespace == namespace);
     channels
-        .find(|(_, channel)| {
-            crate::world::selector::matches(&channel.spec.workload.selector, &workload.labels)
-        })
+        .find(|(_, channel)| crate::world::selector::matches(channel.selector(), &workload.labels))
         .map(|(name, _)| name)
 }
 
@@ -189,7 +187,7 @@ fn shortened(text: &str, length: usize) -> String {
 
 impl Candidate<'_> {
     fn draft(&self) -> Draft {
-        let workload = ChannelWorkload {
+        let workload = Workload {
             selector: self.selector.clone(),
             service_account_name: self.account.clone(),
             ref_: self.reference(),

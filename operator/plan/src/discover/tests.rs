@@ -18,14 +18,14 @@ fn port(name: Option<&str>, number: u16) -> ContainerPort {
 
 impl Place {
     fn workload(mut self, name: &str, image: &str, ports: &[ContainerPort]) -> Self {
-        self.surveyed.workloads.push(Workload {
+        self.surveyed.workloads.push(RunningWorkload {
             kind: "Deployment".into(),
             name: name.into(),
             selector: read(json!({"matchLabels": {"app": name}})),
             labels: labels([("app", name)]),
             images: vec![image.into()],
             ports: ports.to_vec(),
-            ..Workload::default()
+            ..RunningWorkload::default()
         });
         self
     }

@@ -83,7 +83,7 @@ pub fn late(record: &ChannelRecord, policy: &RetentionPolicy, today: Date) -> Ve
     let mut late: Vec<Late> = inventory::made(record)
         .filter_map(|key| {
             let (class, cohort) = match key {
-                MadeKey::Authority => return None,
+                MadeKey::Authority | MadeKey::EarlierAuthority => return None,
                 MadeKey::Active { class, cohort } => (class, cohort.parse().ok()?),
                 MadeKey::Ended { class, cohort } => (class, cohort),
             };
@@ -109,11 +109,12 @@ pub fn verdict(late: &[Late]) -> Option<(Reason, String)> {
         ),
         _ => format!(
             "data of class {class} of cohort {cohort} had to be gone after {since}, as max says, and its key is there; \
-             next: have it destroyed (this release only tells it), or correct max in the RetentionPolicy"
+             next: approve its Destruction (kubectl get destructions), or correct max in the RetentionPolicy"
         ),
     };
     Some(match late.len() {
         1 => (*reason, what),
+        2 => (*reason, format!("{what}; 1 more cohort is late, see status.keys")),
         count => (*reason, format!("{what}; {} more cohorts are late, see status.keys", count - 1)),
     })
 }

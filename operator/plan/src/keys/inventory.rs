@@ -7,8 +7,10 @@ use crate::record::channel::ChannelRecord;
 /// A key that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MadeKey {
-    /// The key of the certificate authority.
+    /// The key of the certificate authority, on the mount for authorities.
     Authority,
+    /// The key of those of its generations that an earlier release made, on the mount of data keys.
+    EarlierAuthority,
     /// A data key that is in use.
     Active {
         /// The class of data.
@@ -27,7 +29,16 @@ pub enum MadeKey {
 
 /// Every key of a Channel that was made, in an order that stays as long as the record does.
 pub fn made(record: &ChannelRecord) -> impl Iterator<Item = MadeKey> {
-    let authority = (!record.authority.is_empty()).then_some(MadeKey::Authority);
+    let (mut own, mut earlier) = (false, false);
+    for generation in record.authority.iter() {
+        match generation.key_version {
+            Some(_) => own = true,
+            None => earlier = true,
+        }
+    }
+    let authorities = [own.then_some(MadeKey::Authority), earlier.then_some(MadeKey::EarlierAuthority)]
+        .into_iter()
+        .flatten();
     let active = record.keys.iter().flat_map(|(class, cohorts)| {
         let made = cohorts.iter().filter(|(_, known)| !known.versions.is_empty());
         made.map(|(cohort, _)| MadeKey::Active { class: class.clone(), cohort: cohort.clone() })
@@ -37,15 +48,16 @@ pub fn made(record: &ChannelRecord) -> impl Iterator<Item = MadeKey> {
         .iter()
         .flat_map(|ended| ended.iter())
         .map(|(class, cohort)| MadeKey::Ended { class: class.to_owned(), cohort });
-    authority.into_iter().chain(active).chain(ended)
+    authorities.chain(active).chain(ended)
 }
 
 impl MadeKey {
-    /// Its name in the transit engine.
+    /// Its name on its mount: no two keys of both mounts share one.
     pub fn name(&self, record: &ChannelRecord) -> String {
         let id = record.id();
         match self {
             Self::Authority => id.authority_key(),
+            Self::EarlierAuthority => id.earlier_authority_key(),
             Self::Active { class, cohort } => id.data_key(class, cohort),
             Self::Ended { class, cohort } => id.data_key(class, &cohort.to_string()),
         }

@@ -4,6 +4,7 @@
 //! and is gone is reported, not made again: under a name that was destroyed, sealing must fail.
 
 pub mod deadlines;
+pub mod import;
 pub mod inventory;
 pub mod retention;
 pub mod round;
@@ -14,8 +15,8 @@ use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 use subrosa_crds::{
-    Channel, RetentionPolicy, TrustDomain,
-    channel::{KeyStatus, KeyType, WorkloadAction},
+    RetentionPolicy, TrustDomain,
+    channel::{KeyStatus, KeyType},
     cohort::Cohort,
     names::ChannelId,
     period::{self, PeriodError},
@@ -29,7 +30,7 @@ use crate::{
         ended::Ended,
         keys::{KeyRecord, Terms},
     },
-    world::{domain, key_fault::KeyFault, key_findings::FoundFault},
+    world::{declaration::Declaration, domain, key_fault::KeyFault, key_findings::FoundFault},
 };
 
 /// How far Vault may be behind with a rotation before the operator rotates: it looks hourly.
@@ -90,15 +91,14 @@ pub enum KeyAction {
 /// # Errors
 /// When a period leads beyond the calendar.
 pub fn wanted(
-    channel: &Channel,
+    channel: &Declaration,
     id: &ChannelId,
     policy: &RetentionPolicy,
     domain: &TrustDomain,
     now: Timestamp,
 ) -> Result<Vec<WantedKey>, PeriodError> {
     let today = domain::today(domain, now);
-    let encryption = channel.spec.encryption.clone().unwrap_or_default();
-    let every = period::duration(encryption.rotate_every.as_deref().unwrap_or(ROTATE_EVERY))?;
+    let every = period::duration(channel.rotate_every().unwrap_or(ROTATE_EVERY))?;
     let mut keys = Vec::new();
     for class in classes(channel, policy) {
         let period = class.cohort.unwrap_or_default();
@@ -112,7 +112,7 @@ pub fn wanted(
                     class: class.name.clone(),
                     cohort,
                     name: id.data_key(&class.name, &cohort.to_string()),
-                    key_type: encryption.key_type.unwrap_or_default(),
+                    key_type: channel.key_type(),
                     rotate_every,
                 });
             }
@@ -121,19 +121,12 @@ pub fn wanted(
     Ok(keys)
 }
 
-/// Whether the workload may open what it sealed.
-pub fn may_open(channel: &Channel) -> bool {
-    channel
-        .spec
-        .encryption
-        .as_ref()
-        .and_then(|encryption| encryption.workload_may.as_ref())
-        .is_some_and(|actions| actions.contains(&WorkloadAction::Open))
-}
-
 /// The classes of `policy` that `channel` seals.
-pub fn classes<'a>(channel: &'a Channel, policy: &'a RetentionPolicy) -> impl Iterator<Item = &'a DataClass> {
-    policy.spec.classes.iter().filter(|class| channel.spec.data_classes.contains(&class.name))
+pub fn classes<'a>(
+    channel: &'a Declaration,
+    policy: &'a RetentionPolicy,
+) -> impl Iterator<Item = &'a DataClass> {
+    policy.spec.classes.iter().filter(|class| channel.data_classes().contains(&class.name))
 }
 
 /// A key of which no new data is sealed any more.
@@ -324,6 +317,10 @@ pub fn status(
             state: state.to_owned(),
             ..KeyStatus::default()
         });
+    }
+    let destroyed = record.destroyed.iter().count();
+    if destroyed > 0 {
+        others.insert("Destroyed".to_owned(), i64::try_from(destroyed).unwrap_or(i64::MAX));
     }
     shown.sort_by(|one, other| (&one.data_class, &one.cohort).cmp(&(&other.data_class, &other.cohort)));
     (shown, others)

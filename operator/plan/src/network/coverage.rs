@@ -5,11 +5,11 @@
 
 use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec};
 
-use subrosa_crds::{Channel, trust_domain::Direction};
+use subrosa_crds::trust_domain::Direction;
 
 use crate::{
     network::{self, port_range},
-    world::{World, policy::PolicyFacts},
+    world::{World, declaration::Declaration, policy::PolicyFacts},
 };
 
 /// A rule of a foreign policy that opens what no connection declares.
@@ -30,14 +30,9 @@ fn is_a_channels(name: &str, policy: &PolicyFacts, namespace: &str, world: &Worl
     policy.is_ours() && channel().is_some_and(|channel| policy.is_of(channel))
 }
 
-/// The foreign rules in `namespace` that reach pods of `channel` and that `wanted` does not cover.
-pub fn widenings(
-    channel: &Channel,
-    namespace: &str,
-    wanted: &NetworkPolicySpec,
-    world: &World,
-) -> Vec<Widening> {
-    let workload = &channel.spec.workload.selector;
+/// The foreign rules that reach pods of `channel` and that `wanted` does not cover.
+pub fn widenings(channel: &Declaration, wanted: &NetworkPolicySpec, world: &World) -> Vec<Widening> {
+    let (namespace, workload) = (channel.name().namespace.as_str(), channel.selector());
     let reaches = |policy: &NetworkPolicySpec| {
         let selector = policy.pod_selector.clone().unwrap_or_default();
         crate::world::selector::implies(workload, &selector)

@@ -7,7 +7,7 @@
 pub mod coverage;
 mod narrow;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::networking::v1::{
@@ -20,7 +20,7 @@ use k8s_openapi::{
     },
 };
 use subrosa_crds::{
-    Channel, TrustDomain,
+    TrustDomain,
     common::{PortRange, Protocol},
     names::ChannelRef,
     trust_domain::{Direction, DnsServer, NetworkService},
@@ -31,7 +31,7 @@ pub use narrow::narrowed;
 use crate::{
     consent::connection::{Connection, implied_services},
     record::connection::Other,
-    world::{World, answers, objects, selector},
+    world::{World, declaration::Declaration, objects, selector},
 };
 
 /// The name of a namespace's default deny.
@@ -63,19 +63,18 @@ pub fn default_deny(namespace: &str, domain: &str) -> NetworkPolicy {
 
 /// The policy of `channel`: what its open connections, its services and DNS need, and nothing else.
 ///
-/// `held` are the Channels whose declaration is not in force, among them perhaps this one: their pods
-/// are those that their own policy still protects, not those that a bad edit selects.
+/// `is_held` says of a Channel, perhaps this one, that its declaration is not in force: its pods are those that its own
+/// policy still protects, not those that a bad edit selects.
 pub fn channel_policy(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     domain: &TrustDomain,
     connections: &[Connection],
     world: &World,
-    held: &BTreeSet<ChannelRef>,
+    is_held: &dyn Fn(&ChannelRef) -> bool,
 ) -> NetworkPolicy {
-    let mut rules = Rules::default();
+    let (name, mut rules) = (channel.name(), Rules::default());
     for connection in connections.iter().filter(|connection| connection.is_open()) {
-        let peers = peers(&connection.other, domain, world, held);
+        let peers = peers(&connection.other, domain, world, is_held);
         rules.add(connection.direction, peers.clone(), &connection.ports);
         if connection.other == Other::Channel(name.clone()) {
             // Replicas of one Channel are both ends, whichever list names it.
@@ -103,7 +102,7 @@ pub fn channel_policy(
         // The operator alone, and only to where it asks for a certificate.
         let selector =
             LabelSelector { match_labels: Some(source.labels.clone()), ..LabelSelector::default() };
-        rules.add(Direction::Ingress, vec![pods(&source.namespace, &selector)], &answers::ports(channel));
+        rules.add(Direction::Ingress, vec![pods(&source.namespace, &selector)], &probed(channel));
     }
     NetworkPolicy {
         metadata: ObjectMeta {
@@ -114,7 +113,7 @@ pub fn channel_policy(
             ..ObjectMeta::default()
         },
         spec: Some(NetworkPolicySpec {
-            pod_selector: Some(workload(channel, name, world, held)),
+            pod_selector: Some(workload(channel, world, is_held)),
             policy_types: Some(both_directions()),
             ingress: Some(rules.ingress),
             egress: Some(rules.egress),
@@ -217,12 +216,12 @@ fn peers(
     other: &Other,
     domain: &TrustDomain,
     world: &World,
-    held: &BTreeSet<ChannelRef>,
+    is_held: &dyn Fn(&ChannelRef) -> bool,
 ) -> Vec<NetworkPolicyPeer> {
     match other {
         Other::Channel(name) => world
             .channel(name)
-            .map(|peer| vec![pods(&name.namespace, &workload(peer, name, world, held))])
+            .map(|peer| vec![pods(&name.namespace, &workload(peer, world, is_held))])
             .unwrap_or_default(),
         Other::Party(name) => {
             world.parties.get(name).map(|party| blocks(&party.spec.addresses.cidrs)).unwrap_or_default()
@@ -241,17 +240,21 @@ fn peers(
 /// The pods of a Channel: those it declares or, where its declaration is not in force, those that its
 /// policy protects.
 pub(crate) fn workload(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     world: &World,
-    held: &BTreeSet<ChannelRef>,
+    is_held: &dyn Fn(&ChannelRef) -> bool,
 ) -> LabelSelector {
+    let name = channel.name();
     let in_force = || {
         let policy = world.network_policies.get(&name.namespace)?.get(&policy_name(&name.name))?;
-        policy.is_of(channel).then(|| policy.spec())??.pod_selector
+        policy.is_of(channel).then(|| policy.pod_selector())?
     };
-    let in_force = if held.contains(name) { in_force() } else { None };
-    in_force.unwrap_or_else(|| selector::tidy(&channel.spec.workload.selector))
+    let declared = selector::tidy(channel.selector());
+    match in_force() {
+        // Whether it is held takes longer to find out, and where both are the same does not matter.
+        Some(in_force) if in_force != declared && is_held(name) => in_force,
+        _ => declared,
+    }
 }
 
 fn service_peers(service: &NetworkService) -> Vec<NetworkPolicyPeer> {
@@ -289,9 +292,15 @@ fn blocks(cidrs: &[String]) -> Vec<NetworkPolicyPeer> {
         .collect()
 }
 
-fn service_ports(service: &NetworkService, channel: &Channel) -> Vec<PortRange> {
+/// The ports that the probes are let in to.
+fn probed(channel: &Declaration) -> Vec<PortRange> {
+    let one = |port: u16| PortRange { protocol: Protocol::Tcp, start: port, end: port };
+    channel.tls_listeners().into_keys().map(one).collect()
+}
+
+fn service_ports(service: &NetworkService, channel: &Declaration) -> Vec<PortRange> {
     if service.ports.is_empty() {
-        channel.spec.listeners.iter().filter_map(|listener| listener.range()).collect()
+        channel.listeners().iter().filter_map(|listener| listener.range()).collect()
     } else {
         service.ports.iter().filter_map(|port| port.range().ok()).collect()
     }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{DOMAIN, Scene, network_policy, read, spec};
+use crate::testing::{DOMAIN, Scene, edited, network_policy, read, spec};
 
 /// A hospital's front: peers, a party, services, DNS, replicas of itself.
 fn hospital() -> Scene {
@@ -85,7 +85,7 @@ fn a_default_deny() {
 #[test]
 fn no_rule_is_without_peers_or_ports_and_no_peer_without_both_selectors() {
     let scene = hospital();
-    for (name, _) in scene.all_channels() {
+    for name in scene.all_channels().map(Declaration::name) {
         let spec = spec(&scene.plan(&name.to_string()));
         let ingress = spec.ingress.iter().flatten().map(|rule| (&rule.from, &rule.ports));
         let egress = spec.egress.iter().flatten().map(|rule| (&rule.to, &rule.ports));
@@ -130,9 +130,8 @@ fn ownership_needs_a_uid() {
     let [owner] = plan.policy.metadata.owner_references.unwrap().try_into().unwrap();
     assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("Channel", "voice"));
     assert_eq!((owner.controller, owner.block_owner_deletion), (Some(true), Some(false)));
-    let mut manifest = scene.get("cc-front/voice").clone();
-    manifest.metadata.uid = None;
-    assert!(scene.given(manifest).plan("cc-front/voice").policy.metadata.owner_references.is_none());
+    let new = edited(scene.get("cc-front/voice"), |one| one.metadata.uid = None);
+    assert!(scene.given(new).plan("cc-front/voice").policy.metadata.owner_references.is_none());
 }
 
 /// As the API server gives back what was written: no empty map, no empty list but those of rules.
@@ -163,9 +162,9 @@ fn what_is_read_back_is_the_same_however_the_selector_was_written() {
     crate::testing::merge(&mut patch, wordy.clone());
     patch["workload"]["selector"]["matchLabels"] = json!({});
     let mut scene = Scene::new();
-    let mut server = crate::testing::channel("cc-front/server", patch);
-    server.spec.workload.selector = read(wordy["workload"]["selector"].clone());
-    scene = scene.given(server);
+    let server = crate::testing::channel("cc-front/server", patch);
+    let selector = read(wordy["workload"]["selector"].clone());
+    scene = scene.given(edited(&server, |one| one.spec.workload.selector = selector));
     let wanted = spec(&scene.plan("cc-front/server"));
     assert!(same(&returned(&wanted), &wanted), "it would be written again and again");
 
@@ -299,7 +298,7 @@ fn peers_of_a_stalled_channel_are_the_pods_that_its_policy_still_protects() {
     let before = spec(&scene.plan_with("cc-front/voice", Some(&record)));
 
     // A bad edit takes the pods of an older Channel.
-    let mut younger = crate::testing::channel(
+    let younger = crate::testing::channel(
         "cc-data/recorder",
         json!({
             "workload": {"selector": {"matchLabels": {"app": "db"}}},
@@ -307,8 +306,8 @@ fn peers_of_a_stalled_channel_are_the_pods_that_its_policy_still_protects() {
             "accepts": [{"name": "voice", "namespace": "cc-front"}],
         }),
     );
-    younger.metadata.creation_timestamp = Some(read(json!("2026-11-02T00:00:00Z")));
-    let edited = scene.clone().given(younger);
+    let later = || Some(read(json!("2026-11-02T00:00:00Z")));
+    let edited = scene.clone().given(edited(&younger, |one| one.metadata.creation_timestamp = later()));
     assert!(matches!(edited.plan("cc-data/recorder").scope, crate::channel::Scope::Stalled(_)));
     let after = spec(&edited.plan_with("cc-front/voice", Some(&record)));
     assert_eq!(after, before, "the other end keeps reaching the pods it reached, and no others");
@@ -323,7 +322,7 @@ fn peers_of_a_stalled_channel_are_the_pods_that_its_policy_still_protects() {
 #[test]
 fn replicas_of_a_stalled_channel_keep_each_other() {
     let db = |selector: &str| {
-        let mut db = crate::testing::channel(
+        let db = crate::testing::channel(
             "cc-data/db",
             json!({
                 "workload": {"selector": {"matchLabels": {"app": selector}}},
@@ -331,8 +330,7 @@ fn replicas_of_a_stalled_channel_keep_each_other() {
                 "accepts": [{"name": "db"}],
             }),
         );
-        db.metadata.creation_timestamp = Some(read(json!("2026-11-02T00:00:00Z")));
-        db
+        edited(&db, |db| db.metadata.creation_timestamp = Some(read(json!("2026-11-02T00:00:00Z"))))
     };
     let scene = Scene::new().channel("cc-data/old", json!({})).given(db("db")).in_force(&["cc-data/db"]);
     let record = scene.record("cc-data/db");
@@ -373,7 +371,7 @@ fn the_other_ends_policy_has_a_connection_when_it_has_every_port_of_it() {
     let (client, server) = (scene.plan("cc-front/client"), scene.plan("cc-data/server"));
     let seen = |theirs: &NetworkPolicySpec, by: &str, plan: &crate::channel::Plan| -> Vec<bool> {
         let (namespace, _) = by.split_once('/').unwrap();
-        let judge = |one| lets_through(theirs, namespace, &scene.get(by).spec.workload.selector, one);
+        let judge = |one| lets_through(theirs, namespace, scene.get(by).selector(), one);
         plan.connections.iter().map(judge).collect()
     };
     assert_eq!(

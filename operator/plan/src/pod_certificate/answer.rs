@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use subrosa_crds::{Channel, Reason, channel::Delivery, names::ChannelRef};
+use subrosa_crds::{Reason, channel::Delivery, names::ChannelRef};
 
 use crate::{
-    certificate::{LeafSpec, secrets::declared_delivery},
+    certificate::LeafSpec,
     channel::{Plan, Scope},
-    world::certificate::{KeyAlgorithm, Validity, after, fraction, whole_seconds},
+    world::{
+        certificate::{KeyAlgorithm, Validity, after, fraction, whole_seconds},
+        declaration::Declaration,
+    },
 };
 use crate::{
     pod_certificate::{PATIENCE, Refusal, titled},
@@ -41,13 +44,13 @@ pub enum RequestAnswer {
 #[must_use]
 pub fn answer(
     request: &Request,
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     record: Option<&PodCertificates>,
     permitted: &BTreeSet<String>,
     now: Timestamp,
 ) -> RequestAnswer {
+    let name = channel.name();
     let knows = record.is_some_and(|record| record.knows(&request.pod_uid));
     // While the declaration does not count, what is there goes on, with the names it has.
     let held = !matches!(plan.scope, Scope::Full | Scope::Audit);
@@ -60,14 +63,14 @@ pub fn answer(
     };
     // A pod that has a certificate keeps getting them for its life, whatever new ones get.
     if plan.delivery != Delivery::PodCertificate && !knows {
-        let declared = declared_delivery(channel) == Delivery::PodCertificate;
+        let declared = channel.delivery() == Delivery::PodCertificate;
         return refused(if declared { not_in_force(name) } else { in_secret(request, name, plan) });
     }
     let names = record.and_then(|record| record.names.as_ref());
     if held && names.is_none() {
         return RequestAnswer::Wait(None, not_in_force(name));
     }
-    if let Some(refusal) = wrong_account(request, channel, name).filter(|_| !(held && knows)) {
+    if let Some(refusal) = wrong_account(request, channel).filter(|_| !(held && knows)) {
         return refused(refusal);
     }
     // These are of the pod alone, which cannot be changed.
@@ -151,9 +154,10 @@ fn not_in_force(name: &ChannelRef) -> Refusal {
     )
 }
 
-fn wrong_account(request: &Request, channel: &Channel, name: &ChannelRef) -> Option<Refusal> {
-    let account = channel.spec.workload.service_account_name.as_ref()?;
-    (*account != request.service_account).then(|| {
+fn wrong_account(request: &Request, channel: &Declaration) -> Option<Refusal> {
+    let account = channel.service_account()?;
+    let name = channel.name();
+    (account != request.service_account).then(|| {
         Refusal::new(
             Reason::ServiceAccountMismatch,
             format!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use subrosa_crds::{Channel, Reason, names::ChannelRef};
+use subrosa_crds::Reason;
 
 use super::{Refusal, RequestAnswer, answer, of_channel, renewal, tidied, validity};
 use crate::{
@@ -11,9 +11,9 @@ use crate::{
     channel::Plan,
     record::{
         channel::ChannelRecord,
-        pods::{Issued, Names},
+        pods::{IssuedToPod, PodNames},
     },
-    world::{World, certificate::Validity, request::Request},
+    world::{World, certificate::Validity, declaration::Declaration, request::Request},
 };
 
 /// The generation of the authority that signs.
@@ -46,7 +46,7 @@ pub struct ToIssue<S> {
 
 /// Requests as they were judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged<S> {
+pub struct JudgedRequests<S> {
     /// The Channel's record, with what is to be issued noted.
     pub record: ChannelRecord,
     /// What is to be issued once the record is written.
@@ -61,16 +61,14 @@ pub struct Judged<S> {
 
 /// A Channel whose requests are judged.
 #[derive(Clone, Copy)]
-pub struct Owner<'a> {
+pub struct ChannelSigner<'a> {
     /// The Channel.
-    pub channel: &'a Channel,
-    /// Its name.
-    pub name: &'a ChannelRef,
+    pub channel: &'a Declaration,
     /// Its plan.
     pub plan: &'a Plan,
 }
 
-impl Owner<'_> {
+impl ChannelSigner<'_> {
     /// Judges every request of the Channel's pods. Without an `issuer` none is answered. `is_unsigned` says of a serial
     /// that it was noted and no signature came for it; `serial` makes one up, lower-case hex as text.
     pub fn judge<S: ToString>(
@@ -81,13 +79,18 @@ impl Owner<'_> {
         is_unsigned: impl Fn(&str) -> bool,
         mut serial: impl FnMut() -> S,
         now: Timestamp,
-    ) -> Judged<S> {
-        let pods = tidied(before.pods.clone(), self.name, world, now);
+    ) -> JudgedRequests<S> {
+        let pods = tidied(before.pods.clone(), self.channel.name(), world, now);
         let record = ChannelRecord { pods, ..before.clone() };
-        let mut judged =
-            Judged { record, issue: Vec::new(), deny: Vec::new(), wait: Vec::new(), wake_at: Vec::new() };
+        let mut judged = JudgedRequests {
+            record,
+            issue: Vec::new(),
+            deny: Vec::new(),
+            wait: Vec::new(),
+            wake_at: Vec::new(),
+        };
         let Some(issuer) = issuer else { return judged };
-        for (at, request) in of_channel(self.name, world, now) {
+        for (at, request) in of_channel(self.channel.name(), world, now) {
             self.judge_one(at, request, issuer, &is_unsigned, &mut serial, now, &mut judged);
         }
         judged
@@ -102,12 +105,12 @@ impl Owner<'_> {
         is_unsigned: &impl Fn(&str) -> bool,
         serial: &mut impl FnMut() -> S,
         now: Timestamp,
-        judged: &mut Judged<S>,
+        judged: &mut JudgedRequests<S>,
     ) {
         let noted = judged.record.pods.as_ref();
         let again = noted.and_then(|pods| pods.without_unsigned(&request.pod_uid, is_unsigned));
         let pods = again.as_ref().or(noted);
-        match answer(&request, self.channel, self.name, self.plan, pods, issuer.permitted, now) {
+        match answer(&request, self.channel, self.plan, pods, issuer.permitted, now) {
             RequestAnswer::Issue(spec) => {
                 if again.is_some() {
                     judged.record.pods = again;
@@ -133,7 +136,7 @@ impl Owner<'_> {
 
     fn validated(&self, spec: &LeafSpec, issuer: Issuer<'_>, now: Timestamp) -> Result<Validity, Refusal> {
         spec.validate().map_err(|problem| {
-            Refusal::new(Reason::CertificateRefused, format!("Channel {}: {problem}", self.name))
+            Refusal::new(Reason::CertificateRefused, format!("Channel {}: {problem}", self.channel.name()))
         })?;
         validity(spec, issuer.validity, now)
     }
@@ -141,7 +144,7 @@ impl Owner<'_> {
 
 /// Notes in `record` what is about to be signed.
 fn note<S: ToString>(record: &mut ChannelRecord, one: &ToIssue<S>, issuer: Issuer<'_>, now: Timestamp) {
-    let issued = Issued {
+    let issued = IssuedToPod {
         serial: one.serial.to_string(),
         generation: issuer.generation,
         not_before: one.validity.not_before,
@@ -149,7 +152,7 @@ fn note<S: ToString>(record: &mut ChannelRecord, one: &ToIssue<S>, issuer: Issue
         renew_at: one.renew_at,
     };
     let pods = record.pods.take().unwrap_or_default();
-    record.pods = Some(pods.noted(&one.request.pod_uid, Names::of(&one.spec), issued, now));
+    record.pods = Some(pods.noted(&one.request.pod_uid, PodNames::of(&one.spec), issued, now));
     record.authority =
         std::mem::take(&mut record.authority).with_leaf(issuer.generation, one.validity.not_after);
 }

@@ -8,12 +8,12 @@ use crate::{
     certificate::LeafSpec,
     record::{
         issuances::{LIMIT, WINDOW},
-        pods::{MOST_PODS, Names, PodCertificates},
+        pods::{MOST_PODS, PodCertificates, PodNames},
     },
     world::certificate::{KeyAlgorithm, after},
 };
 
-impl Names {
+impl PodNames {
     /// Those of `spec`.
     #[must_use]
     pub fn of(spec: &LeafSpec) -> Self {

@@ -18,15 +18,15 @@ mod limit;
 mod tests;
 
 pub use answer::{RequestAnswer, answer, renewal, validity};
-pub use judge::{Issuer, Judged, Owner, ToIssue};
+pub use judge::{ChannelSigner, Issuer, JudgedRequests, ToIssue};
 
 use jiff::{SignedDuration, Timestamp};
-use subrosa_crds::{Channel, Reason, names::ChannelRef};
+use subrosa_crds::{Reason, names::ChannelRef};
 
 use crate::{
     certificate::secrets,
     record::pods::PodCertificates,
-    world::{PodFacts, World, certificate::after, is_older, request::Request, selector},
+    world::{PodFacts, World, certificate::after, declaration::Declaration, request::Request, selector},
 };
 
 /// The signer that pods name in their projected volume.
@@ -94,16 +94,17 @@ pub fn responder(namespace: &str, request: &Request, world: &World, now: Timesta
 pub fn stands(
     namespace: &str,
     request: &Request,
-    judged: Option<(&ChannelRef, &Channel)>,
+    judged: Option<&Declaration>,
     fresh: &World,
     now: Timestamp,
 ) -> bool {
-    let declaration = |channel: &Channel| (channel.metadata.uid.clone(), channel.metadata.generation);
     match (responder(namespace, request, fresh, now), judged) {
         (Responder::Deny(_), None) => true,
-        (Responder::Of(owner), Some((name, judged))) => {
-            owner == *name
-                && fresh.channel(name).is_some_and(|found| declaration(found) == declaration(judged))
+        (Responder::Of(owner), Some(judged)) => {
+            let same = |found: &Declaration| {
+                (found.uid(), found.generation()) == (judged.uid(), judged.generation())
+            };
+            owner == *judged.name() && fresh.channel(&owner).is_some_and(same)
         }
         _ => false,
     }
@@ -111,19 +112,10 @@ pub fn stands(
 
 /// The Channel that has the pod: where two select it, the older keeps it, as for everything else.
 fn owner(namespace: &str, pod: &PodFacts, world: &World) -> Option<ChannelRef> {
-    let selecting = world
-        .channels
-        .get(namespace)
-        .into_iter()
-        .flatten()
-        .filter(|(_, channel)| selector::matches(&channel.spec.workload.selector, &pod.labels));
-    let mut oldest: Option<(&String, &Channel)> = None;
-    for (name, channel) in selecting {
-        if oldest.is_none_or(|(_, before)| is_older(channel, before)) {
-            oldest = Some((name, channel));
-        }
-    }
-    oldest.map(|(name, _)| ChannelRef::new(namespace, name))
+    let channels = world.channels_of(namespace);
+    let selecting = channels.filter(|channel| selector::matches(channel.selector(), &pod.labels));
+    let oldest = selecting.reduce(|one, other| if other.is_older_than(one) { other } else { one });
+    oldest.map(|channel| channel.name().clone())
 }
 
 /// The requests that a Channel is to answer, by name.

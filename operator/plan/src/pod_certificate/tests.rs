@@ -13,9 +13,9 @@ use crate::{
     channel::{Plan, Scope},
     record::{
         channel::ChannelRecord,
-        pods::{Issued, MOST_PODS, Names},
+        pods::{IssuedToPod, MOST_PODS, PodNames},
     },
-    testing::{Scene, at, channel, labels, named, now},
+    testing::{Scene, at, channel, edited, labels, named, now},
     world::{
         certificate::{KeyAlgorithm, Validity},
         request::RequestedKey,
@@ -104,10 +104,9 @@ fn a_pod_of_no_channel_is_told_what_to_apply() {
 fn where_two_channels_select_a_pod_the_older_has_it() {
     let same = json!({"workload": {"selector": {"matchLabels": {"app": "voice"}}}});
     let made = |name: &str, day: &str| {
-        let mut one = channel(name, delivered(same.clone()));
-        let time = at(&format!("2026-11-{day}T00:00:00Z"));
-        one.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time));
-        one
+        let time =
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(&format!("2026-11-{day}T00:00:00Z")));
+        edited(&channel(name, delivered(same.clone())), |one| one.metadata.creation_timestamp = Some(time))
     };
     let scene = pod(Scene::new(), "voice-0", "voice");
     let scene = scene.given(made("cc-front/a-newer", "20")).given(made("cc-front/b-older", "10"));
@@ -133,11 +132,10 @@ fn answered(
     pods: Option<&PodCertificates>,
     at: Timestamp,
 ) -> RequestAnswer {
-    let name = named("cc-front/voice");
     let record =
         pods.map(|pods| ChannelRecord { pods: Some(pods.clone()), ..scene.first_record("cc-front/voice") });
     let plan = scene.plan_with("cc-front/voice", record.as_ref());
-    answer(request, scene.get("cc-front/voice"), &name, &plan, pods, &permitted(&plan), at)
+    answer(request, scene.get("cc-front/voice"), &plan, pods, &permitted(&plan), at)
 }
 
 fn issued(answer: RequestAnswer) -> LeafSpec {
@@ -158,13 +156,13 @@ fn refused(answer: RequestAnswer) -> Refusal {
 fn record(pods: &[&str], at: Timestamp) -> PodCertificates {
     pods.iter().fold(PodCertificates { in_force: true, ..PodCertificates::default() }, |record, pod| {
         let names =
-            Names { common_name: "of-before".into(), dns_names: ["voice.cc-front.svc".to_owned()].into() };
+            PodNames { common_name: "of-before".into(), dns_names: ["voice.cc-front.svc".to_owned()].into() };
         record.noted(pod, names, one(at), at)
     })
 }
 
-fn one(at: Timestamp) -> Issued {
-    Issued {
+fn one(at: Timestamp) -> IssuedToPod {
+    IssuedToPod {
         serial: "0a".into(),
         generation: 1,
         not_before: at,
@@ -196,22 +194,17 @@ fn names_that_the_authority_may_not_sign_are_left_out() {
         .channel("cc-front/voice", delivered(json!({"tls": {"dnsNames": ["sip.clinic.example"]}})));
     let plan = scene.plan("cc-front/voice");
     let older = ["cc-front.svc".to_owned()].into();
-    let name = named("cc-front/voice");
-    let spec =
-        issued(answer(&request("voice-0"), scene.get("cc-front/voice"), &name, &plan, None, &older, now()));
+    let spec = issued(answer(&request("voice-0"), scene.get("cc-front/voice"), &plan, None, &older, now()));
     assert_eq!(spec.dns_names, ["voice.cc-front.svc".to_owned()].into());
 }
 
 #[test]
 fn a_denial_stands_only_by_what_the_api_server_says() {
-    let voice = named("cc-front/voice");
     let stale = Scene::new();
     let request = request("voice-0");
     assert_eq!(denied(responder_at(&stale, &request, later(31))).reason, Reason::PodNotFound);
-    let holds = |judged: Option<&Channel>, fresh: &Scene| {
-        let judged = judged.map(|channel| (&voice, channel));
-        stands("cc-front", &request, judged, fresh, later(31))
-    };
+    let holds =
+        |judged: Option<&Declaration>, fresh: &Scene| stands("cc-front", &request, judged, fresh, later(31));
     assert!(!holds(None, &scene()), "the pod is there, and has a Channel");
     assert!(
         holds(None, &Scene::new().channel("cc-front/voice", delivered(json!({})))),
@@ -220,10 +213,10 @@ fn a_denial_stands_only_by_what_the_api_server_says() {
     assert!(holds(None, &pod(Scene::new(), "voice-0", "voice")), "nobody has it");
 
     let version = |generation: i64, uid: &str| {
-        let mut channel = channel("cc-front/voice", delivered(json!({})));
-        channel.metadata.generation = Some(generation);
-        channel.metadata.uid = Some(uid.into());
-        channel
+        edited(&channel("cc-front/voice", delivered(json!({}))), |channel| {
+            channel.metadata.generation = Some(generation);
+            channel.metadata.uid = Some(uid.into());
+        })
     };
     let fresh = |channel| pod(Scene::new().given(channel), "voice-0", "voice");
     assert!(holds(Some(&version(1, "u")), &fresh(version(1, "u"))));
@@ -354,17 +347,9 @@ fn a_frozen_namespace_renews_and_replaces_its_pods() {
     let record = ChannelRecord { pods: Some(before.clone()), ..scene.first_record("cc-front/voice") };
     let plan = scene.plan_with("cc-front/voice", Some(&record));
     assert_eq!((plan.delivery, &plan.scope), (Delivery::PodCertificate, &Scope::Frozen));
-    let name = named("cc-front/voice");
     let permitted = permitted(&plan);
-    let spec = answer(
-        &request("voice-0"),
-        scene.get("cc-front/voice"),
-        &name,
-        &plan,
-        Some(&before),
-        &permitted,
-        now(),
-    );
+    let spec =
+        answer(&request("voice-0"), scene.get("cc-front/voice"), &plan, Some(&before), &permitted, now());
     assert_eq!(issued(spec).common_name, "of-before");
 }
 

@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 
 use subrosa_crds::{
-    Channel,
     channel::{Delivery, Issuance, ListenerTls},
     names::ChannelRef,
 };
@@ -19,8 +18,9 @@ use crate::{
     network,
     world::{
         World,
-        answers::{Answer, PodTarget, Presented, Seen, listeners},
+        answers::{Answer, PodTarget, Presented, Seen},
         certificate::Fingerprint,
+        declaration::Declaration,
         selector,
     },
 };
@@ -55,21 +55,15 @@ pub enum Whose {
 
 /// What is to be asked; nothing where there are no probes, no listener that speaks TLS, or no certificate
 /// to compare with.
-pub fn targets(
-    channel: &Channel,
-    name: &ChannelRef,
-    plan: &Plan,
-    applied: &Applied,
-    world: &World,
-) -> Option<Targets> {
+pub fn targets(channel: &Declaration, plan: &Plan, applied: &Applied, world: &World) -> Option<Targets> {
     world.probes.as_ref()?;
-    let listeners = listeners(channel);
+    let listeners = channel.tls_listeners();
     let held = applied.presented()?;
     if listeners.is_empty() {
         return None;
     }
     let generations = applied.record.as_ref().ok().map(|record| &record.authority);
-    let pods = pods(channel, name, plan, world)
+    let pods = pods(channel, plan, world)
         .filter(|(_, pod)| pod.ready)
         .filter_map(|(name, pod)| {
             let target = PodTarget { ip: pod.ip?, running_since: pod.running_since };
@@ -87,9 +81,8 @@ pub fn targets(
 }
 
 /// Whose certificate the pods of `channel` present.
-pub fn whose(channel: &Channel) -> Whose {
-    let tls = channel.spec.tls.clone().unwrap_or_default();
-    match (tls.delivery.unwrap_or_default(), tls.issuance.unwrap_or_default()) {
+pub fn whose(channel: &Declaration) -> Whose {
+    match (channel.delivery(), channel.issuance()) {
         (Delivery::PodCertificate, _) => Whose::OfEach,
         (Delivery::Secret, Issuance::External) => Whose::External,
         (Delivery::Secret, Issuance::Subrosa) => Whose::OfAll,
@@ -99,14 +92,15 @@ pub fn whose(channel: &Channel) -> Whose {
 /// The pods of `channel` that have not ended. Of one that is Stalled those that its policy protects: a bad
 /// edit may select the pods of others.
 pub fn pods<'a>(
-    channel: &Channel,
-    name: &'a ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     world: &'a World,
 ) -> impl Iterator<Item = (&'a String, &'a crate::world::PodFacts)> {
-    let held = matches!(plan.scope, Scope::Stalled(_)).then(|| name.clone()).into_iter().collect();
-    let workload = network::workload(channel, name, world, &held);
-    world.running_pods(&name.namespace).filter(move |(_, pod)| selector::matches(&workload, &pod.labels))
+    let is_held = |_: &ChannelRef| matches!(plan.scope, Scope::Stalled(_));
+    let workload = network::workload(channel, world, &is_held);
+    world
+        .running_pods(&channel.name().namespace)
+        .filter(move |(_, pod)| selector::matches(&workload, &pod.labels))
 }
 
 impl Targets {

@@ -9,7 +9,7 @@ use crate::{
         applied::{Controls, Restart},
     },
     network::policy_name,
-    record::issuances::{Issuance, Issuances},
+    record::issuances::{Issuances, IssuedLeaf},
     restart,
     testing::{Scene, at, fingerprint, labels, leaf, named, now, spec},
     world::{
@@ -69,7 +69,7 @@ fn presented(serial: &str, ours: bool) -> Presented {
 }
 
 fn asked(scene: &Scene) -> Option<Targets> {
-    targets(scene.get(DB), &named(DB), &scene.plan(DB), &applied(scene), scene)
+    targets(scene.get(DB), &scene.plan(DB), &applied(scene), scene)
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn ready_pods_are_asked_at_what_speaks_tls() {
 fn nothing_is_asked_without_probes_a_listener_or_a_certificate() {
     let mut off = scene(json!({})).pod_with("cc-data/db-0", pod(1));
     assert!(asked(&off).is_some());
-    let asked_with = |applied: Applied| targets(off.get(DB), &named(DB), &off.plan(DB), &applied, &off);
+    let asked_with = |applied: Applied| targets(off.get(DB), &off.plan(DB), &applied, &off);
     let sealed = || Fault::new(Reason::VaultSealed, "unseal it");
     assert_eq!(asked_with(Applied { record: Err(sealed()), ..applied(&off) }), None);
     let useless = LeafFacts { key_matches: false, ..leaf() };
@@ -207,7 +207,7 @@ fn due(issued: &[(&str, &str, &str)], started: &str, seen: Option<&str>, patch: 
     let mut scene = scene(spec).pod_with("cc-data/db-0", running);
     let mut applied = applied(&scene);
     let issuances = issued.iter().fold(Issuances::default(), |all, (serial, when, reason)| {
-        all.noted(Issuance {
+        all.noted(IssuedLeaf {
             serial: (*serial).into(),
             at: at(when),
             reason: (*reason).into(),
@@ -217,13 +217,13 @@ fn due(issued: &[(&str, &str, &str)], started: &str, seen: Option<&str>, patch: 
     applied.record.as_mut().unwrap().issuances = issuances;
     let plan = scene.plan(DB);
     if let Some(serial) = seen {
-        let targets = targets(scene.get(DB), &named(DB), &plan, &applied, &scene).unwrap();
+        let targets = targets(scene.get(DB), &plan, &applied, &scene).unwrap();
         let answer = Answer::Certificate(presented(serial, true));
         let answers = targets.listeners.keys().map(|port| (*port, answer.clone())).collect();
         let pod = PodSeen { target: targets.pods["db-0"], answers };
         scene.world.served.insert(named(DB), [("db-0".to_owned(), pod)].into());
     }
-    restart::due(scene.get(DB), &named(DB), &plan, &applied, &scene, now()).map(|due| {
+    restart::due(scene.get(DB), &plan, &applied, &scene, now()).map(|due| {
         assert_eq!(due.named.name, "db");
         due.mark
     })
@@ -276,7 +276,7 @@ fn half_ready(before_ends: &str, seen: bool) -> Option<restart::Due<'static>> {
     let fresh = PodFacts { running_since: Some(at(LATE)), ..pod(2) };
     let mut scene = scene(spec).pod_with("cc-data/db-0", stale).pod_with("cc-data/db-1", fresh);
     let mut applied = applied(&scene);
-    let one = |serial: &str, when, ends: Option<&str>| Issuance {
+    let one = |serial: &str, when, ends: Option<&str>| IssuedLeaf {
         serial: serial.into(),
         at: at(when),
         reason: "Expiring".into(),
@@ -286,7 +286,7 @@ fn half_ready(before_ends: &str, seen: bool) -> Option<restart::Due<'static>> {
     applied.record.as_mut().unwrap().issuances = issued.noted(one(&leaf().serial, ISSUED, None));
     let plan = scene.plan(DB);
     if seen {
-        let targets = targets(scene.get(DB), &named(DB), &plan, &applied, &scene).unwrap();
+        let targets = targets(scene.get(DB), &plan, &applied, &scene).unwrap();
         assert_eq!(targets.pods.keys().collect::<Vec<_>>(), ["db-1"], "only ready pods are asked");
         let shown = presented(&leaf().serial, true);
         let answers =
@@ -294,7 +294,7 @@ fn half_ready(before_ends: &str, seen: bool) -> Option<restart::Due<'static>> {
         let pod = PodSeen { target: targets.pods["db-1"], answers };
         scene.world.served.insert(named(DB), [("db-1".to_owned(), pod)].into());
     }
-    restart::due(scene.get(DB), &named(DB), &plan, &applied, &scene, now())
+    restart::due(scene.get(DB), &plan, &applied, &scene, now())
         .map(|due| restart::Due { named: &NAMED, ..due })
 }
 

@@ -8,17 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use subrosa_crds::{
+    Reason,
     cohort::Cohort,
     names::{ChannelId, ChannelRef},
 };
 
 use crate::record::{
+    adoption::AdoptionMark,
     connection::ConnectionKey,
     ended::Ended,
     extra_trust,
     generations::Generations,
     issuances::Issuances,
-    news::News,
+    news::{self, News},
     pods::PodCertificates,
     views::{PeerView, View},
 };
@@ -46,9 +48,18 @@ pub struct ChannelRecord {
     /// The cohorts whose keys were closed. None where a release wrote the record that did not know of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
+    /// The cohorts whose keys were destroyed, as the destroyer's records prove.
+    #[serde(default, skip_serializing_if = "Ended::is_empty")]
+    pub destroyed: Ended,
     /// Who has access in Vault, noted before it is granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
+    /// The earlier Channels of its name whose keys it took over, as people approved; noted before access to them is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopts: Vec<AdoptionMark>,
+    /// The later Channel of its name that took over its keys. The last one counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_by: Option<AdoptionMark>,
     /// The connections that are open, noted before they are opened.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub open: BTreeSet<ConnectionKey>,
@@ -121,6 +132,19 @@ pub struct Withdrawal {
 }
 
 impl ChannelRecord {
+    /// Takes from `news` what is to be kept with this record, which is about to be written in the place of `before`, and
+    /// out of it what was told: see [`news::keep`].
+    pub fn keep_news(
+        &mut self,
+        before: Option<&Self>,
+        news: &mut Vec<(Reason, String)>,
+        told: &BTreeSet<String>,
+        now: Timestamp,
+    ) {
+        let changes = before != Some(self);
+        self.untold += news::keep(&mut self.tell, changes, news, told, now);
+    }
+
     /// The first record of a Channel.
     pub fn new(channel: ChannelRef, namespace_uid: &str, trust_domain: &str) -> Self {
         Self {
@@ -131,7 +155,10 @@ impl ChannelRecord {
             issuances: Issuances::default(),
             keys: BTreeMap::new(),
             ended: Some(Ended::default()),
+            destroyed: Ended::default(),
             access: None,
+            adopts: Vec::new(),
+            adopted_by: None,
             open: BTreeSet::new(),
             follows: None,
             peers: BTreeMap::new(),
@@ -153,6 +180,24 @@ impl ChannelRecord {
         self.keys.entry(class.to_owned()).or_default().entry(cohort.to_string()).or_default()
     }
 
+    /// The identities whose keys it took over.
+    pub fn adopted(&self) -> impl Iterator<Item = &ChannelId> {
+        self.adopts.iter().map(|one| &one.id)
+    }
+
+    /// Its data keys that were not closed, by class and cohort.
+    pub fn active(&self) -> impl Iterator<Item = (&str, Cohort)> {
+        self.keys.iter().flat_map(|(class, cohorts)| {
+            cohorts.keys().filter_map(|cohort| Some((class.as_str(), cohort.parse().ok()?)))
+        })
+    }
+
+    /// The classes of data of which it has keys that were not destroyed.
+    pub fn classes(&self) -> BTreeSet<&str> {
+        let ended = self.ended.iter().flat_map(Ended::iter).map(|(class, _)| class);
+        self.keys.keys().map(String::as_str).chain(ended).collect()
+    }
+
     /// With the keys of ended cohorts left to their own records, and all others noted as kept there. A key that was
     /// only intended leaves nothing behind.
     pub fn settle_keys(&mut self, ended: &[(String, Cohort, bool)]) {
@@ -170,6 +215,16 @@ impl ChannelRecord {
         let made =
             self.keys.values_mut().flat_map(BTreeMap::values_mut).filter(|key| !key.versions.is_empty());
         made.for_each(|key| key.kept = true);
+    }
+
+    /// With the key of an ended cohort noted as destroyed: nothing is sealed with it any more, and nobody misses it.
+    #[must_use]
+    pub fn without_destroyed(mut self, class: &str, cohort: Cohort) -> Self {
+        if self.ended.as_ref().is_some_and(|ended| ended.contains(class, cohort)) {
+            self.ended = self.ended.map(|ended| ended.without(class, cohort));
+            self.destroyed = self.destroyed.with(class, cohort);
+        }
+        self
     }
 
     /// The record of a data key.

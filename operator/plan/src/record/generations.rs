@@ -22,8 +22,12 @@ pub enum GenerationState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Generation {
-    /// The transit key version it is the certificate of.
+    /// Its number: never used again.
     pub version: u32,
+    /// The version of the authority's key that it is the certificate of, on the mount for authorities. None where the key
+    /// is on the mount of data keys, as earlier releases made it: there the key's versions have the generations' numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_version: Option<u32>,
     /// The self-signed certificate.
     pub certificate_pem: String,
     /// SHA-256 of the certificate's DER, lower-case hex.
@@ -144,6 +148,7 @@ impl Generations {
         };
         let generation = Generation {
             version: certificate.version,
+            key_version: certificate.key_version,
             certificate_pem: certificate.certificate_pem,
             fingerprint: certificate.fingerprint,
             not_before: certificate.validity.not_before,
@@ -204,8 +209,10 @@ impl Generations {
 /// A certificate just signed, on its way into the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCertificate {
-    /// The transit key version that signed it.
+    /// The number of the generation.
     pub version: u32,
+    /// The version of the authority's key, as [`Generation::key_version`] has it.
+    pub key_version: Option<u32>,
     /// The certificate.
     pub certificate_pem: String,
     /// SHA-256 of its DER, lower-case hex.

@@ -12,7 +12,7 @@ pub const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 /// One issuance, noted in the record before anything is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Issuance {
+pub struct IssuedLeaf {
     /// The serial, lower-case hex.
     pub serial: String,
     /// When it was noted.
@@ -24,7 +24,7 @@ pub struct Issuance {
     pub not_after: Option<Timestamp>,
 }
 
-impl Issuance {
+impl IssuedLeaf {
     /// Whether it was for other names or another key algorithm.
     #[must_use]
     pub fn is_for_names(&self) -> bool {
@@ -35,24 +35,24 @@ impl Issuance {
 /// The last [`LIMIT`] issuances for names and the last [`LIMIT`] for anything else, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Issuances(Vec<Issuance>);
+pub struct Issuances(Vec<IssuedLeaf>);
 
 impl Issuances {
     /// Those on record, oldest first.
     #[must_use]
-    pub fn recorded(&self) -> &[Issuance] {
+    pub fn recorded(&self) -> &[IssuedLeaf] {
         &self.0
     }
 
     /// The one whose certificate was in the Secret at that time, as far as is on record.
     #[must_use]
-    pub fn held_at(&self, time: Timestamp) -> Option<&Issuance> {
+    pub fn held_at(&self, time: Timestamp) -> Option<&IssuedLeaf> {
         self.0.iter().rev().find(|issuance| issuance.at <= time)
     }
 
     /// The record with one more. Issuances for names push out no others, nor others those: each has its own limit.
     #[must_use]
-    pub fn noted(mut self, issuance: Issuance) -> Self {
+    pub fn noted(mut self, issuance: IssuedLeaf) -> Self {
         let for_names = issuance.is_for_names();
         self.0.push(issuance);
         let alike = self.0.iter().filter(|one| one.is_for_names() == for_names).count();

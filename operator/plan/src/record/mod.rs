@@ -1,7 +1,10 @@
 //! What must be remembered, in the form in which it is kept. Nothing here decides.
 
+pub mod adoption;
 pub mod channel;
 pub mod connection;
+pub mod decision;
+pub mod destroyer;
 pub mod ended;
 pub mod extra_trust;
 pub mod generations;

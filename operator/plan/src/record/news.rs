@@ -15,8 +15,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subrosa_crds::Reason;
 
-use super::channel::ChannelRecord;
-
 /// The reasons of Events that are kept until they were told.
 pub const KEPT: [Reason; 5] = [
     Reason::AccessWithdrawn,
@@ -59,48 +57,50 @@ impl News {
     }
 }
 
-/// Takes from `news` into `record`, which is about to be written in the place of `before`, what is to be kept until it was
-/// told, and out of it what was: `told` has the marks of that. A record that says nothing new otherwise is not written
-/// for the sake of news: they are told without being kept.
+/// Takes out of `kept` what was told: `told` has the marks of that. Where the record `changes` otherwise, takes into it from
+/// `news` what is to be kept until it was told; else that is told without being kept, for no record is written for the sake
+/// of news. Returns how many were too many, and are told to nobody.
 pub fn keep(
-    before: Option<&ChannelRecord>,
-    record: &mut ChannelRecord,
+    kept: &mut Vec<News>,
+    changes: bool,
     news: &mut Vec<(Reason, String)>,
     told: &BTreeSet<String>,
     now: Timestamp,
-) {
+) -> u64 {
     let is_told = |one: &News| told.contains(&one.mark());
-    let changes = before != Some(record);
-    let lingers = record.tell.iter().any(|one| is_told(one) && now.duration_since(one.at) >= LINGER);
+    let lingers = kept.iter().any(|one| is_told(one) && now.duration_since(one.at) >= LINGER);
     if changes || lingers {
-        record.tell.retain(|one| !is_told(one));
+        kept.retain(|one| !is_told(one));
     }
     if !changes {
-        return;
+        return 0;
     }
     news.retain(|(reason, note)| {
         if !KEPT.contains(reason) {
             return true;
         }
         let note = note.chars().take(LONGEST).collect();
-        record.tell.push(News { reason: reason.as_str().to_owned(), at: now, note });
+        kept.push(News { reason: reason.as_str().to_owned(), at: now, note });
         false
     });
-    let surplus = record.tell.len().saturating_sub(MOST);
-    record.tell.drain(..surplus);
-    record.untold += surplus as u64;
+    let surplus = kept.len().saturating_sub(MOST);
+    kept.drain(..surplus);
+    surplus as u64
 }
 
-/// When what was told leaves `record` at the latest.
-pub fn wake_at(record: &ChannelRecord) -> Option<Timestamp> {
-    let first = record.tell.iter().map(|one| one.at).min()?;
+/// When what was told leaves the record that keeps these at the latest.
+pub fn wake_at(kept: &[News]) -> Option<Timestamp> {
+    let first = kept.iter().map(|one| one.at).min()?;
     first.checked_add(LINGER).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{named, now};
+    use crate::{
+        record::channel::ChannelRecord,
+        testing::{named, now},
+    };
 
     fn record() -> ChannelRecord {
         ChannelRecord::new(named("cc-front/voice"), "uid", "oosterlinde")
@@ -119,30 +119,30 @@ mod tests {
         let (before, mut told) = (record(), BTreeSet::new());
         let mut news = vec![closed("db"), (Reason::CertificateIssued, "Expiring".to_owned())];
         let mut after = ChannelRecord { namespace_uid: "other".into(), ..before.clone() };
-        keep(Some(&before), &mut after, &mut news, &told, now());
+        after.keep_news(Some(&before), &mut news, &told, now());
         assert_eq!(news, [(Reason::CertificateIssued, "Expiring".to_owned())], "told, and not kept");
         assert_eq!(after.tell.len(), 1);
         // Nothing else changes: it stays, told or not, and is no reason to write.
         let kept = after.clone();
-        keep(Some(&kept), &mut after, &mut Vec::new(), &told, later(60));
+        after.keep_news(Some(&kept), &mut Vec::new(), &told, later(60));
         assert_eq!(after, kept, "nobody was told");
         told.insert(after.tell[0].mark());
-        keep(Some(&kept), &mut after, &mut Vec::new(), &told, later(1));
+        after.keep_news(Some(&kept), &mut Vec::new(), &told, later(1));
         assert_eq!(after, kept);
         // It goes with a write that is made anyway, or after a while.
         let mut changed = ChannelRecord { namespace_uid: "third".into(), ..kept.clone() };
-        keep(Some(&kept), &mut changed, &mut vec![closed("ivr")], &told, later(1));
+        changed.keep_news(Some(&kept), &mut vec![closed("ivr")], &told, later(1));
         assert_eq!(changed.tell.iter().map(|one| one.note.as_str()).collect::<Vec<_>>(), ["Egress ivr"]);
-        assert_eq!(wake_at(&kept), Some(later(10)));
-        keep(Some(&kept), &mut after, &mut Vec::new(), &told, later(10));
-        assert!(after.tell.is_empty() && wake_at(&after).is_none());
+        assert_eq!(wake_at(&kept.tell), Some(later(10)));
+        after.keep_news(Some(&kept), &mut Vec::new(), &told, later(10));
+        assert!(after.tell.is_empty() && wake_at(&after.tell).is_none());
     }
 
     #[test]
     fn what_changes_no_record_is_told_at_once() {
         let (before, mut after) = (record(), record());
         let mut news = vec![closed("db")];
-        keep(Some(&before), &mut after, &mut news, &BTreeSet::new(), now());
+        after.keep_news(Some(&before), &mut news, &BTreeSet::new(), now());
         assert_eq!((news.len(), &after), (1, &before));
     }
 
@@ -152,7 +152,7 @@ mod tests {
         for number in 0..3 {
             let mut news =
                 (0..10).map(|one| closed(&format!("{number}-{one}-{}", "x".repeat(900)))).collect();
-            keep(None, &mut record, &mut news, &BTreeSet::new(), now());
+            record.keep_news(None, &mut news, &BTreeSet::new(), now());
         }
         assert_eq!((record.tell.len(), record.untold), (MOST, 14));
         assert!(record.tell.iter().all(|one| one.note.chars().count() <= LONGEST));

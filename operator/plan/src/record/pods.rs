@@ -19,7 +19,7 @@ pub struct PodCertificates {
     pub in_force: bool,
     /// The names of the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub names: Option<Names>,
+    pub names: Option<PodNames>,
     /// By the pod's UID.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pods: BTreeMap<String, PodRecord>,
@@ -28,7 +28,7 @@ pub struct PodCertificates {
 /// What a certificate was issued with: so it renews while a declaration is not in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Names {
+pub struct PodNames {
     /// The subject's common name.
     pub common_name: String,
     /// The DNS names.
@@ -42,13 +42,13 @@ pub struct PodRecord {
     /// When its last few were noted, oldest first.
     pub at: Vec<Timestamp>,
     /// The last one.
-    pub last: Issued,
+    pub last: IssuedToPod,
 }
 
 /// A certificate of a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Issued {
+pub struct IssuedToPod {
     /// The serial, lower-case hex.
     pub serial: String,
     /// The generation that signed it.
@@ -70,7 +70,7 @@ impl PodCertificates {
 
     /// With a certificate noted that is about to be signed.
     #[must_use]
-    pub fn noted(mut self, pod_uid: &str, names: Names, issued: Issued, now: Timestamp) -> Self {
+    pub fn noted(mut self, pod_uid: &str, names: PodNames, issued: IssuedToPod, now: Timestamp) -> Self {
         let mut at = self.pods.remove(pod_uid).map(|before| before.at).unwrap_or_default();
         at.push(now);
         at.drain(..at.len().saturating_sub(LIMIT));
@@ -103,7 +103,7 @@ impl PodCertificates {
     }
 
     /// The certificates of the pods that run.
-    pub fn current<'a>(&'a self, running: &'a BTreeSet<&str>) -> impl Iterator<Item = &'a Issued> {
+    pub fn current<'a>(&'a self, running: &'a BTreeSet<&str>) -> impl Iterator<Item = &'a IssuedToPod> {
         self.pods.iter().filter(|(uid, _)| running.contains(uid.as_str())).map(|(_, pod)| &pod.last)
     }
 }

@@ -2,19 +2,19 @@
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
-    Channel, Reason,
+    Reason,
     channel::{Reload, WorkloadRef},
-    names::ChannelRef,
 };
 
 use crate::{
     channel::{Plan, Scope, applied::Applied},
     probe::{self, Whose},
-    record::{channel::ChannelRecord, issuances::Issuance},
+    record::{channel::ChannelRecord, issuances::IssuedLeaf},
     world::{
         PodFacts, World,
         answers::Answer,
         certificate::{after, fraction},
+        declaration::Declaration,
     },
 };
 
@@ -53,17 +53,16 @@ impl Due<'_> {
 ///
 /// No restart is due for the first certificate: a pod that mounts the Secret cannot have started without it.
 pub fn due<'a>(
-    channel: &'a Channel,
-    name: &ChannelRef,
+    channel: &'a Declaration,
     plan: &Plan,
     applied: &Applied,
     world: &World,
     now: Timestamp,
 ) -> Option<Due<'a>> {
-    if channel.spec.tls.as_ref()?.reload? != Reload::Restart || contested(plan) {
+    if channel.reload() != Reload::Restart || contested(plan) {
         return None;
     }
-    let named = channel.spec.workload.ref_.as_ref()?;
+    let named = channel.workload_ref()?;
     let (held, record) = (applied.presented()?, applied.record.as_ref().ok()?);
     let serial = held.serial().to_owned();
     let issuances = &record.issuances;
@@ -74,14 +73,14 @@ pub fn due<'a>(
         // Each begins and ends at another time; who renews it is the node.
         Whose::OfEach => return None,
     };
-    let pods: Vec<_> = probe::pods(channel, name, plan, world).map(|(_, pod)| pod).collect();
+    let pods: Vec<_> = probe::pods(channel, plan, world).map(|(_, pod)| pod).collect();
     let started_with = |pod: &&PodFacts| pod.running_since.and_then(|started| issuances.held_at(started));
     let is_over = |pod: &&PodFacts| {
         started_with(pod)
             .is_some_and(|one| one.serial != serial && one.not_after.is_some_and(|ends| ends <= now))
     };
     let unready = || pods.iter().copied().filter(|pod| !pod.ready);
-    let late = match probed(channel, name, plan, applied, world) {
+    let late = match probed(channel, plan, applied, world) {
         Some(true) => true,
         // Only ready pods were asked.
         Some(false) => unready().any(|pod| is_over(&pod)),
@@ -117,22 +116,17 @@ fn changed_at(serial: &str, record: &ChannelRecord) -> Option<Timestamp> {
 }
 
 /// The one that was issued before that of this serial, where it is on record.
-fn before<'a>(serial: &str, record: &'a ChannelRecord) -> Option<&'a Issuance> {
+fn before<'a>(serial: &str, record: &'a ChannelRecord) -> Option<&'a IssuedLeaf> {
     let issued = record.issuances.recorded();
     let this = issued.iter().position(|one| one.serial == serial)?;
     issued.get(this.checked_sub(1)?)
 }
 
 /// Whether probes saw a pod with an older certificate of ours; nothing while not every pod was seen.
-fn probed(
-    channel: &Channel,
-    name: &ChannelRef,
-    plan: &Plan,
-    applied: &Applied,
-    world: &World,
-) -> Option<bool> {
-    let targets = probe::targets(channel, name, plan, applied, world)?;
-    let seen = world.served.get(name).filter(|seen| !targets.pods.is_empty() && targets.answered(seen))?;
+fn probed(channel: &Declaration, plan: &Plan, applied: &Applied, world: &World) -> Option<bool> {
+    let targets = probe::targets(channel, plan, applied, world)?;
+    let seen =
+        world.served.get(channel.name()).filter(|seen| !targets.pods.is_empty() && targets.answered(seen))?;
     if targets.current(seen) {
         return Some(false);
     }

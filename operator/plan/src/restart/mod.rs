@@ -11,17 +11,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use subrosa_crds::{
-    Channel,
-    channel::{WorkloadKind, WorkloadRef},
-};
+use subrosa_crds::channel::{WorkloadKind, WorkloadRef};
 
 pub use due::{Due, due};
 pub use strategy::{Amount, Strategy};
 
 use crate::{
     channel::applied::{HeldBy, RestartHold},
-    world::selector,
+    world::{declaration::Declaration, selector},
 };
 
 /// The annotation of the pod template: the certificate for which the workload was last restarted.
@@ -45,12 +42,12 @@ pub struct WorkloadFacts {
     /// How many pods it should have.
     pub wanted: i32,
     /// How far it is.
-    pub progress: Progress,
+    pub progress: Rollout,
 }
 
 /// How far a workload is with what it was last told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct Rollout {
     /// Whether its controller has seen its newest generation.
     pub observed: bool,
     /// How many pods it has.
@@ -76,7 +73,7 @@ pub struct BudgetFacts {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RestartStep {
     /// Nothing: it was restarted for this certificate.
     Done,
     /// Wait.
@@ -87,32 +84,32 @@ pub enum Step {
 
 /// What is to be done with the workload of `due`, of which pods run without the certificate in the Secret.
 pub fn step(
-    channel: &Channel,
+    channel: &Declaration,
     due: &Due<'_>,
     workload: Option<&WorkloadFacts>,
     budgets: &[BudgetFacts],
     now: Timestamp,
-) -> Step {
+) -> RestartStep {
     let what = text(due.named);
     let Some(workload) = workload else {
-        return Step::Hold(RestartHold::in_the_way(format!(
+        return RestartStep::Hold(RestartHold::in_the_way(format!(
             "there is no {what} in this namespace: correct spec.workload.ref"
         )));
     };
     if workload.restarted_for.as_deref() == Some(due.mark.as_str()) {
-        return Step::Done;
+        return RestartStep::Done;
     }
     // Who may edit a Channel must not restart by it what is not its own.
-    if !selector::matches(&channel.spec.workload.selector, &workload.labels) {
-        return Step::Hold(RestartHold::in_the_way(format!(
+    if !selector::matches(channel.selector(), &workload.labels) {
+        return RestartStep::Hold(RestartHold::in_the_way(format!(
             "the pods of {what} are not selected by this Channel ({}): correct spec.workload.ref",
-            selector::text(&channel.spec.workload.selector)
+            selector::text(channel.selector())
         )));
     }
     let held = never(&what, workload)
         .or_else(|| awaited(&what, workload, due, now))
         .or_else(|| over_budget(&what, due.named.kind, workload, budgets));
-    held.map_or(Step::Restart, Step::Hold)
+    held.map_or(RestartStep::Restart, RestartStep::Hold)
 }
 
 /// `Deployment sbc`.
@@ -140,7 +137,7 @@ fn never(what: &str, workload: &WorkloadFacts) -> Option<RestartHold> {
 /// Pods are not waited for whose certificate has ended: only a restart makes them ready. Nor are they where none is
 /// ready: nothing that serves is taken down then, and each has to start once more for the certificate anyway.
 fn awaited(what: &str, workload: &WorkloadFacts, due: &Due<'_>, now: Timestamp) -> Option<RestartHold> {
-    let Progress { observed, pods, updated, ready } = workload.progress;
+    let Rollout { observed, pods, updated, ready } = workload.progress;
     let (wanted, until) = (workload.wanted, due.waits_until());
     if now >= until {
         return None;

@@ -8,7 +8,7 @@ use subrosa_crds::{
 use super::*;
 use crate::testing::{self, labels, now, read};
 
-fn channel() -> Channel {
+fn channel() -> Declaration {
     testing::channel("cc-front/sbc", json!({}))
 }
 
@@ -34,7 +34,7 @@ fn settled() -> WorkloadFacts {
         paused: false,
         strategy: rolling(1, 0),
         wanted: 3,
-        progress: Progress { observed: true, pods: 3, updated: 3, ready: 3 },
+        progress: Rollout { observed: true, pods: 3, updated: 3, ready: 3 },
     }
 }
 
@@ -54,13 +54,13 @@ fn due(named: &WorkloadRef) -> Due<'_> {
     Due { named, mark: "0b".into(), since, before_ends, ended: false }
 }
 
-fn judged(workload: &WorkloadFacts, budgets: &[BudgetFacts]) -> Step {
+fn judged(workload: &WorkloadFacts, budgets: &[BudgetFacts]) -> RestartStep {
     step(&channel(), &due(&named()), Some(workload), budgets, now())
 }
 
-fn held_by(step: Step) -> RestartHold {
+fn held_by(step: RestartStep) -> RestartHold {
     match step {
-        Step::Hold(held) => held,
+        RestartStep::Hold(held) => held,
         other => panic!("{other:?}"),
     }
 }
@@ -71,23 +71,23 @@ fn held(workload: &WorkloadFacts, budgets: &[BudgetFacts]) -> String {
 
 #[test]
 fn a_settled_workload_is_restarted_once_a_serial() {
-    assert_eq!(judged(&settled(), &[]), Step::Restart);
+    assert_eq!(judged(&settled(), &[]), RestartStep::Restart);
     let before = WorkloadFacts { restarted_for: Some("0a".into()), ..settled() };
-    assert_eq!(judged(&before, &[]), Step::Restart);
+    assert_eq!(judged(&before, &[]), RestartStep::Restart);
     let told = WorkloadFacts { restarted_for: Some("0b".into()), ..settled() };
-    assert_eq!(judged(&told, &[]), Step::Done);
-    let crashed = WorkloadFacts { progress: Progress { ready: 1, updated: 1, ..told.progress }, ..told };
-    assert_eq!(judged(&crashed, &[budget(0)]), Step::Done, "whatever became of the rollout");
+    assert_eq!(judged(&told, &[]), RestartStep::Done);
+    let crashed = WorkloadFacts { progress: Rollout { ready: 1, updated: 1, ..told.progress }, ..told };
+    assert_eq!(judged(&crashed, &[budget(0)]), RestartStep::Done, "whatever became of the rollout");
 }
 
 #[test]
 fn it_waits_for_whatever_is_under_way_or_in_the_way() {
-    let progress = |pods, updated, ready| Progress { observed: true, pods, updated, ready };
+    let progress = |pods, updated, ready| Rollout { observed: true, pods, updated, ready };
     let with = |progress| WorkloadFacts { progress, ..settled() };
     for (workload, words) in [
         (with(progress(4, 3, 3)), "a rollout of Deployment sbc is under way"),
         (with(progress(3, 2, 3)), "2 of 3 pods are new"),
-        (with(Progress { observed: false, ..progress(3, 3, 3) }), "under way"),
+        (with(Rollout { observed: false, ..progress(3, 3, 3) }), "under way"),
         (with(progress(3, 3, 2)), "2 of 3 pods of Deployment sbc are ready"),
         (WorkloadFacts { paused: true, ..settled() }, "is paused"),
         (WorkloadFacts { strategy: Strategy::OnDelete, ..settled() }, "OnDelete"),
@@ -113,11 +113,11 @@ fn it_waits_for_whatever_is_under_way_or_in_the_way() {
     let gone = step(&channel(), &due(&named()), None, &[], now());
     let expected =
         RestartHold::in_the_way("there is no Deployment sbc in this namespace: correct spec.workload.ref");
-    assert_eq!(gone, Step::Hold(expected));
+    assert_eq!(gone, RestartStep::Hold(expected));
 }
 
 fn ready(ready: i32) -> WorkloadFacts {
-    WorkloadFacts { progress: Progress { ready, ..settled().progress }, ..settled() }
+    WorkloadFacts { progress: Rollout { ready, ..settled().progress }, ..settled() }
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_hold_says_what_for_and_until_when() {
         (HeldBy::Unready, Reason::RestartAwaitsPods, Some(hour))
     );
     assert!(some.message.contains(&format!("until {hour}")), "{some:?}");
-    let rollout = Progress { updated: 1, ..settled().progress };
+    let rollout = Rollout { updated: 1, ..settled().progress };
     let rollout = WorkloadFacts { progress: rollout, ..settled() };
     let awaited = held_by(judged(&rollout, &[]));
     assert_eq!(
@@ -144,8 +144,8 @@ fn a_hold_says_what_for_and_until_when() {
     let at = |now, workload: &WorkloadFacts| step(&channel(), &due(&named), Some(workload), &[], now);
     let early = hour - SignedDuration::from_secs(1);
     for waiting in [&ready(2), &rollout] {
-        assert!(matches!(at(early, waiting), Step::Hold(_)));
-        assert_eq!(at(hour, waiting), Step::Restart, "what was not ready for an hour does not get so");
+        assert!(matches!(at(early, waiting), RestartStep::Hold(_)));
+        assert_eq!(at(hour, waiting), RestartStep::Restart, "what was not ready for an hour does not get so");
     }
 }
 
@@ -166,11 +166,11 @@ fn a_hold_ends_well_before_the_certificate_that_the_pods_have() {
 fn pods_that_are_unready_because_their_certificate_ended_are_not_waited_for() {
     let named = named();
     let ended = Due { ended: true, ..due(&named) };
-    assert_eq!(step(&channel(), &ended, Some(&ready(2)), &[], now()), Step::Restart);
+    assert_eq!(step(&channel(), &ended, Some(&ready(2)), &[], now()), RestartStep::Restart);
     // Neither are any where nothing is ready: each has to start once more anyway.
-    assert_eq!(judged(&ready(0), &[budget(0)]), Step::Restart, "no budget has anything to lose");
+    assert_eq!(judged(&ready(0), &[budget(0)]), RestartStep::Restart, "no budget has anything to lose");
     // A rollout of somebody else is, whatever ended.
-    let rollout = Progress { updated: 1, ready: 0, ..settled().progress };
+    let rollout = Rollout { updated: 1, ready: 0, ..settled().progress };
     let rollout = WorkloadFacts { progress: rollout, ..settled() };
     let waits = held_by(step(&channel(), &ended, Some(&rollout), &[], now()));
     assert_eq!(waits.by, HeldBy::Rollout);
@@ -183,18 +183,18 @@ fn a_budget_counts_what_is_ready() {
     let judged = |due: &Due<'_>, workload: &WorkloadFacts, allowed| {
         step(&channel(), due, Some(workload), &[budget(allowed)], now())
     };
-    assert_eq!(judged(&ended, &ready(2), 0), Step::Restart, "the one that is not ready goes first");
+    assert_eq!(judged(&ended, &ready(2), 0), RestartStep::Restart, "the one that is not ready goes first");
     let two = WorkloadFacts { strategy: rolling(2, 0), ..ready(2) };
     let tight = held_by(judged(&ended, &two, 0));
     assert!(tight.by == HeldBy::InTheWay && tight.message.contains("takes down 1"), "{tight:?}");
-    assert_eq!(judged(&ended, &two, 1), Step::Restart);
+    assert_eq!(judged(&ended, &two, 1), RestartStep::Restart);
     let recreated = WorkloadFacts { strategy: Strategy::Recreate, ..ready(2) };
     assert!(held_by(judged(&ended, &recreated, 1)).message.contains("takes down 2"));
     // A StatefulSet begins with its last pod, ready or not.
     let db = WorkloadRef { kind: WorkloadKind::StatefulSet, name: "db".into() };
     ended.named = &db;
     assert!(held_by(judged(&ended, &ready(2), 0)).message.contains("takes down 1"));
-    assert_eq!(judged(&ended, &ready(0), 0), Step::Restart);
+    assert_eq!(judged(&ended, &ready(0), 0), RestartStep::Restart);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn every_budget_on_its_pods_has_to_allow_what_goes_at_once() {
         why.contains("PodDisruptionBudget sbc-pdb allows 0 disruptions") && why.contains("takes down 1"),
         "{why}"
     );
-    assert_eq!(judged(&settled(), &[budget(1)]), Step::Restart);
+    assert_eq!(judged(&settled(), &[budget(1)]), RestartStep::Restart);
     let both = [budget(3), BudgetFacts { name: "second".into(), ..budget(0) }];
     assert!(held(&settled(), &both).contains("PodDisruptionBudget second"));
     let two = WorkloadFacts { strategy: rolling(2, 0), ..settled() };
@@ -217,10 +217,10 @@ fn every_budget_on_its_pods_has_to_allow_what_goes_at_once() {
 #[test]
 fn a_budget_that_is_not_concerned_holds_nothing_back() {
     let surging = WorkloadFacts { strategy: rolling(0, 1), ..settled() };
-    assert_eq!(judged(&surging, &[budget(0)]), Step::Restart, "nothing goes before another is ready");
+    assert_eq!(judged(&surging, &[budget(0)]), RestartStep::Restart, "nothing goes before another is ready");
     let others = BudgetFacts { selector: Some(read(json!({"matchLabels": {"app": "db"}}))), ..budget(0) };
     let nobody = BudgetFacts { selector: None, ..budget(0) };
-    assert_eq!(judged(&settled(), &[others, nobody]), Step::Restart);
+    assert_eq!(judged(&settled(), &[others, nobody]), RestartStep::Restart);
     let all = BudgetFacts { selector: Some(Default::default()), ..budget(0) };
     assert!(held(&settled(), &[all]).contains("sbc-pdb"), "an empty selector is every pod");
 }

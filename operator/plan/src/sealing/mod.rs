@@ -8,19 +8,19 @@ use std::collections::BTreeMap;
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use sha2::{Digest as _, Sha256};
 use subrosa_crds::{
-    Channel, Reason, RetentionPolicy, TrustDomain,
-    names::{ChannelId, ChannelRef},
+    Reason, RetentionPolicy, TrustDomain,
+    names::ChannelId,
     sealing::{FILE, Sealing, SealingClass, SealingVault, WORKLOAD_ROLE},
 };
 
 use crate::{
     keys,
-    world::{World, bundle::Unusable, domain, fault::Fault, objects, pem},
+    world::{World, bundle::Unusable, declaration::Declaration, domain, fault::Fault, objects, pem},
 };
 
 /// What should be so of the ConfigMap.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Settings {
+pub enum WantedSettings {
     /// There is none: the Channel seals nothing.
     None,
     /// The one that is there stays as it is, and none is made: the declaration is not in force.
@@ -38,26 +38,22 @@ pub fn config_map_name(channel: &str) -> String {
 
 /// What should be so of the ConfigMap of `channel`, whose declaration is in force.
 pub fn settings(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     id: &ChannelId,
     domain: &TrustDomain,
     retention: Option<&RetentionPolicy>,
     world: &World,
-) -> Settings {
-    let Some(retention) = retention else { return Settings::None };
-    match sealing(channel, name, id, domain, retention, world)
-        .and_then(|told| config_map(channel, name, &told))
-    {
-        Ok(wanted) => Settings::Wanted(Box::new(wanted)),
-        Err(fault) => Settings::Unknown(fault),
+) -> WantedSettings {
+    let Some(retention) = retention else { return WantedSettings::None };
+    match sealing(channel, id, domain, retention, world).and_then(|told| config_map(channel, &told)) {
+        Ok(wanted) => WantedSettings::Wanted(Box::new(wanted)),
+        Err(fault) => WantedSettings::Unknown(fault),
     }
 }
 
 /// What a workload has to know.
 fn sealing(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     id: &ChannelId,
     domain: &TrustDomain,
     retention: &RetentionPolicy,
@@ -72,7 +68,7 @@ fn sealing(
         open_for: class.open_for.clone(),
     });
     Ok(Sealing {
-        channel: name.clone(),
+        channel: channel.name().clone(),
         id: id.clone(),
         vault: SealingVault {
             address: vault.address.clone(),
@@ -85,6 +81,7 @@ fn sealing(
         },
         time_zone: domain.spec.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
         classes: classes.collect(),
+        finished: channel.preset().and_then(|preset| preset.facts().recordings).map(|(finished, _)| finished),
     })
 }
 
@@ -106,7 +103,8 @@ fn ca_bundle(domain: &TrustDomain, world: &World) -> Result<Option<String>, Faul
     Ok(Some(certificates.iter().map(|der| pem::encode(der)).collect()))
 }
 
-fn config_map(channel: &Channel, name: &ChannelRef, sealing: &Sealing) -> Result<ConfigMap, Fault> {
+fn config_map(channel: &Declaration, sealing: &Sealing) -> Result<ConfigMap, Fault> {
+    let name = channel.name();
     let text = sealing.to_yaml().map_err(|error| Fault::new(Reason::Internal, error.to_string()))?;
     Ok(ConfigMap {
         metadata: ObjectMeta {
@@ -133,7 +131,7 @@ pub fn same(found: &ConfigMap, wanted: &ConfigMap) -> bool {
 
 /// What is to be done with the Channel's own ConfigMap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum SettingsStep {
     /// Nothing: it is as it should be.
     None,
     /// Its data and labels are written.
@@ -143,20 +141,20 @@ pub enum Step {
 }
 
 /// What is to be done with `found`, which is the Channel's.
-pub fn step(found: &ConfigMap, wanted: &ConfigMap) -> Step {
+pub fn step(found: &ConfigMap, wanted: &ConfigMap) -> SettingsStep {
     let binary = found.binary_data.as_ref().is_some_and(|data| !data.is_empty());
     match same(found, wanted) {
-        true => Step::None,
-        false if binary || found.immutable == Some(true) => Step::Replace,
-        false => Step::Write,
+        true => SettingsStep::None,
+        false if binary || found.immutable == Some(true) => SettingsStep::Replace,
+        false => SettingsStep::Write,
     }
 }
 
 /// What a ConfigMap says, in short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint([u8; 16]);
+pub struct SettingsFingerprint([u8; 16]);
 
-impl Fingerprint {
+impl SettingsFingerprint {
     /// Of one that is wanted.
     pub fn of(wanted: &ConfigMap) -> Self {
         let text =

@@ -1,5 +1,8 @@
 use serde_json::{Value, json};
-use subrosa_crds::{retention_policy::Anchor, sealing::Sealing};
+use subrosa_crds::{
+    retention_policy::Anchor,
+    sealing::{Finished, Sealing},
+};
 
 use super::*;
 use crate::{
@@ -20,7 +23,7 @@ fn vault(patch: Value) -> Value {
 
 fn wanted(plan: &Plan) -> ConfigMap {
     match &plan.settings {
-        Settings::Wanted(wanted) => (**wanted).clone(),
+        WantedSettings::Wanted(wanted) => (**wanted).clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -103,13 +106,12 @@ fn everything_follows_from_channel_domain_and_policy() {
 fn a_day_that_passes_changes_nothing() {
     let scene = scene();
     let at = |now: &str| {
-        let name = named("cc-front/voice");
         let now = crate::testing::at(now);
-        crate::channel::plan(scene.get("cc-front/voice"), &name, &scene, None, now)
+        crate::channel::plan(scene.get("cc-front/voice"), &scene, None, now)
             .unwrap_or_else(|_| panic!())
             .settings
     };
-    assert!(matches!(at("2026-11-22T12:00:00Z"), Settings::Wanted(_)));
+    assert!(matches!(at("2026-11-22T12:00:00Z"), WantedSettings::Wanted(_)));
     assert_eq!(at("2026-11-22T12:00:00Z"), at("2031-01-01T00:00:00Z"));
 }
 
@@ -120,7 +122,7 @@ fn without_the_authority_of_vault_nothing_is_told() {
         let scene = scene().domain(crate::testing::DOMAIN, patch.clone());
         let scene = text.iter().fold(scene, |scene, text| scene.bundle("roots", text));
         match scene.plan("cc-front/voice").settings {
-            Settings::Unknown(fault) => fault,
+            WantedSettings::Unknown(fault) => fault,
             other => panic!("{other:?}"),
         }
     };
@@ -140,12 +142,16 @@ fn without_the_authority_of_vault_nothing_is_told() {
 #[test]
 fn what_seals_nothing_has_none_and_what_is_not_in_force_keeps_its_own() {
     let of = |scene: Scene| scene.plan("cc-front/voice").settings;
-    assert_eq!(of(scene().channel("cc-front/voice", json!({}))), Settings::None);
+    assert_eq!(of(scene().channel("cc-front/voice", json!({}))), WantedSettings::None);
     let stalled = json!({"dataClasses": ["dreams"]});
-    assert_eq!(of(scene().channel("cc-front/voice", stalled)), Settings::Kept, "a class that no policy has");
+    assert_eq!(
+        of(scene().channel("cc-front/voice", stalled)),
+        WantedSettings::Kept,
+        "a class that no policy has"
+    );
     let record = scene().record("cc-front/voice");
     let frozen = scene().namespace("cc-front", None);
-    assert_eq!(frozen.plan_with("cc-front/voice", Some(&record)).settings, Settings::Kept);
+    assert_eq!(frozen.plan_with("cc-front/voice", Some(&record)).settings, WantedSettings::Kept);
 }
 
 #[test]
@@ -157,15 +163,18 @@ fn what_differs_is_written_and_what_cannot_be_written_is_replaced() {
         read(found)
     };
     let step = |patch| step(&found(patch), &wanted);
-    assert_eq!(step(json!({})), Step::None);
-    assert_eq!(step(json!({"metadata": {"labels": {"team": "front"}, "resourceVersion": "7"}})), Step::None);
-    assert_eq!(step(json!({"immutable": true})), Step::None, "it says what it should");
-    assert_eq!(step(json!({"data": {FILE: "channel: {}"}})), Step::Write);
-    assert_eq!(step(json!({"data": {"more": "text"}})), Step::Write);
-    assert_eq!(step(json!({"data": null})), Step::Write);
-    assert_eq!(step(json!({"metadata": {"labels": {"subrosa.dev/channel": "chat"}}})), Step::Write);
-    assert_eq!(step(json!({"immutable": true, "data": {FILE: ""}})), Step::Replace);
-    assert_eq!(step(json!({"binaryData": {"more": "AAAA"}})), Step::Replace);
+    assert_eq!(step(json!({})), SettingsStep::None);
+    assert_eq!(
+        step(json!({"metadata": {"labels": {"team": "front"}, "resourceVersion": "7"}})),
+        SettingsStep::None
+    );
+    assert_eq!(step(json!({"immutable": true})), SettingsStep::None, "it says what it should");
+    assert_eq!(step(json!({"data": {FILE: "channel: {}"}})), SettingsStep::Write);
+    assert_eq!(step(json!({"data": {"more": "text"}})), SettingsStep::Write);
+    assert_eq!(step(json!({"data": null})), SettingsStep::Write);
+    assert_eq!(step(json!({"metadata": {"labels": {"subrosa.dev/channel": "chat"}}})), SettingsStep::Write);
+    assert_eq!(step(json!({"immutable": true, "data": {FILE: ""}})), SettingsStep::Replace);
+    assert_eq!(step(json!({"binaryData": {"more": "AAAA"}})), SettingsStep::Replace);
 }
 
 #[test]
@@ -173,6 +182,20 @@ fn a_fingerprint_tells_settings_apart() {
     let plain = wanted(&scene().plan("cc-front/voice"));
     let zone = scene().domain(crate::testing::DOMAIN, json!({"timeZone": "UTC"}));
     let other = wanted(&zone.plan("cc-front/voice"));
-    assert_eq!(Fingerprint::of(&plain), Fingerprint::of(&plain.clone()));
-    assert_ne!(Fingerprint::of(&plain), Fingerprint::of(&other));
+    assert_eq!(SettingsFingerprint::of(&plain), SettingsFingerprint::of(&plain.clone()));
+    assert_ne!(SettingsFingerprint::of(&plain), SettingsFingerprint::of(&other));
+}
+
+#[test]
+fn a_preset_tells_how_a_recording_is_known_to_be_finished() {
+    let told_by = |spec: Value| told(&scene().channel("cc-front/voice", spec)).finished;
+    let sealing = |preset: &str| {
+        json!({
+            "preset": preset, "workload": {"serviceAccountName": "voice"}, "dataClasses": ["call-recording"],
+            "tls": {"reload": "None"},
+        })
+    };
+    assert_eq!(told_by(sealing("Asterisk")), Some(Finished::Closed));
+    assert_eq!(told_by(sealing("FreeSWITCH")), Some(Finished::Quiet));
+    assert_eq!(told_by(sealing("PostgreSQL")), None, "it records nothing");
 }

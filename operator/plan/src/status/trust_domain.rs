@@ -56,7 +56,7 @@ pub struct DomainFacts {
     /// Records of Channels that are gone which cannot be read: what is wrong with each.
     pub unreadable: BTreeMap<ChannelId, String>,
     /// How many there are of what.
-    pub counts: Counts,
+    pub counts: MemberCounts,
 }
 
 /// What is wrong with keys of `domain` of which none of its Channels could tell: their data is kept all the same. And
@@ -70,8 +70,8 @@ pub fn key_faults_of_none(domain: &str, world: &World, now: Timestamp) -> (BTree
     let told: BTreeSet<_> = world
         .namespaces_of(domain)
         .flat_map(|(namespace, facts)| {
-            let channels = world.channels.get(namespace).into_iter().flatten();
-            channels.map(|(name, _)| ChannelId::mint(&facts.uid, name))
+            let channels = world.channels_of(namespace);
+            channels.map(|channel| ChannelId::mint(&facts.uid, &channel.name().name))
         })
         .collect();
     let untold = findings.iter().filter(|(id, ..)| !told.contains(id));
@@ -166,20 +166,20 @@ pub enum Guards {
 
 /// How many there are of what in a trust domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct MemberCounts {
     namespaces: i64,
     channels: ChannelCount,
 }
 
-impl Counts {
+impl MemberCounts {
     /// Counts the members of `domain`.
     pub fn of(domain: &str, world: &World) -> Self {
         let mut counts = Self::default();
         for (namespace, _) in world.namespaces_of(domain) {
             counts.namespaces += 1;
-            for channel in world.channels.get(namespace).into_iter().flatten().map(|(_, channel)| channel) {
+            for channel in world.channels_of(namespace) {
                 let conditions =
-                    channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+                    channel.status().map(|status| status.conditions.as_slice()).unwrap_or_default();
                 counts.channels.total += 1;
                 counts.channels.ready += i64::from(is_true(conditions, condition::READY));
                 counts.channels.attention += i64::from(needs_attention(conditions));

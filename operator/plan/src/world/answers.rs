@@ -2,14 +2,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use jiff::Timestamp;
-use subrosa_crds::{
-    Channel,
-    channel::ListenerTls,
-    common::{PortRange, Protocol},
-};
-
 use super::certificate::Fingerprint;
+use jiff::Timestamp;
 
 /// The operator's own pods, from which probes come. Where they are not known, no probe is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,15 +64,3 @@ pub struct PodSeen {
 
 /// What was seen of a Channel's pods, by name.
 pub type Seen = BTreeMap<String, PodSeen>;
-
-/// The listeners of `channel` that speak TLS.
-pub fn listeners(channel: &Channel) -> BTreeMap<u16, ListenerTls> {
-    let speaks = channel.spec.listeners.iter().filter(|listener| listener.tls() != ListenerTls::None);
-    speaks.filter_map(|listener| Some((listener.range()?.start, listener.tls()))).collect()
-}
-
-/// The ports that the probes are let in to.
-pub fn ports(channel: &Channel) -> Vec<PortRange> {
-    let one = |port: u16| PortRange { protocol: Protocol::Tcp, start: port, end: port };
-    listeners(channel).into_keys().map(one).collect()
-}

@@ -38,9 +38,15 @@ pub fn cluster_domain(domain: &TrustDomain) -> &str {
     domain.spec.cluster_domain.as_deref().unwrap_or("cluster.local")
 }
 
-/// The mount of the transit engine.
+/// The mount of the transit engine with the keys of data.
 pub fn transit_mount(domain: &TrustDomain) -> &str {
     domain.spec.vault.mounts.as_ref().and_then(|mounts| mounts.transit.as_deref()).unwrap_or("transit")
+}
+
+/// The mount of the transit engine with the keys of certificate authorities.
+pub fn authorities_mount(domain: &TrustDomain) -> String {
+    let declared = domain.spec.vault.mounts.as_ref().and_then(|mounts| mounts.authorities.clone());
+    declared.unwrap_or_else(|| format!("{}-ca", transit_mount(domain)))
 }
 
 /// The mount of the KV engine.

@@ -50,13 +50,18 @@ pub struct KeyLook {
     pub name: String,
     /// What is wrong with it; none where it is as it should be.
     pub fault: Option<KeyFault>,
+    /// Whether it was found to have been destroyed, as people approved: what status counts of the Channel's keys changes.
+    pub destroyed: bool,
 }
 
 impl KeyFindings {
     /// Takes in what was seen at `now`; says of which identities it changes something.
     pub fn take(&mut self, looks: Vec<KeyLook>, now: Timestamp) -> BTreeSet<ChannelId> {
         let mut changed = BTreeSet::new();
-        for KeyLook { id, name, fault } in looks {
+        for KeyLook { id, name, fault, destroyed } in looks {
+            if destroyed {
+                changed.insert(id.clone());
+            }
             let known = self.faults.get(&id).and_then(|faults| faults.get(&name)).map(|found| found.fault);
             if known == fault {
                 continue;
@@ -134,7 +139,7 @@ mod tests {
     use crate::testing::{at, now};
 
     fn look(id: &ChannelId, fault: Option<KeyFault>) -> Vec<KeyLook> {
-        vec![KeyLook { id: id.clone(), name: id.authority_key(), fault }]
+        vec![KeyLook { id: id.clone(), name: id.authority_key(), fault, destroyed: false }]
     }
 
     #[test]
@@ -195,7 +200,7 @@ mod tests {
         let id: ChannelId = "abcdefgh234567ab".parse().unwrap();
         findings.take(look(&id, Some(KeyFault::VersionsWithheld)), now());
         findings.all_seen = Some(now());
-        let text = r#"{"allSeen":"2026-11-22T12:00:00Z","faults":{"abcdefgh234567ab":{"abcdefgh234567ab.ca":{"fault":"versionsWithheld","since":"2026-11-22T12:00:00Z"}}}}"#;
+        let text = r#"{"allSeen":"2026-11-22T12:00:00Z","faults":{"abcdefgh234567ab":{"abcdefgh234567ab":{"fault":"versionsWithheld","since":"2026-11-22T12:00:00Z"}}}}"#;
         assert_eq!(serde_json::to_string(&findings).unwrap(), text);
         assert_eq!(serde_json::from_str::<KeyFindings>(text).unwrap(), findings);
     }

@@ -6,7 +6,9 @@
 pub mod answers;
 pub mod bundle;
 pub mod certificate;
+pub mod declaration;
 pub mod domain;
+pub mod earlier;
 pub mod fault;
 pub mod key_fault;
 pub mod key_findings;
@@ -23,11 +25,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use subrosa_crds::{
-    Channel, ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef,
-};
+use subrosa_crds::{ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMapKey, names::ChannelRef};
 
-use self::{bundle::Bundle, key_findings::KeyFindings, policy::PolicyFacts, request::Request};
+use self::{
+    bundle::Bundle, declaration::Declaration, earlier::EarlierChannels, key_findings::KeyFindings,
+    policy::PolicyFacts, request::Request,
+};
 
 /// Objects by namespace, then by name.
 pub type Namespaced<T> = BTreeMap<String, BTreeMap<String, T>>;
@@ -39,14 +42,16 @@ pub struct World {
     pub namespaces: BTreeMap<String, NamespaceFacts>,
     /// How often a namespace's trust-domain label was given another value.
     pub moves: u64,
+    /// What each trust domain remembers of Channels that are gone.
+    pub earlier: BTreeMap<String, EarlierChannels>,
     /// TrustDomains by name.
     pub domains: BTreeMap<String, Arc<TrustDomain>>,
     /// ExternalParties by name.
     pub parties: BTreeMap<String, Arc<ExternalParty>>,
     /// RetentionPolicies by name.
     pub retention: BTreeMap<String, Arc<RetentionPolicy>>,
-    /// Channels.
-    pub channels: Namespaced<Arc<Channel>>,
+    /// What Channels declare.
+    pub channels: Namespaced<Declaration>,
     /// Pods.
     pub pods: Namespaced<PodFacts>,
     /// Services.
@@ -134,7 +139,7 @@ pub struct ServiceFacts {
 
 impl World {
     /// The Channel of that name.
-    pub fn channel(&self, name: &ChannelRef) -> Option<&Arc<Channel>> {
+    pub fn channel(&self, name: &ChannelRef) -> Option<&Declaration> {
         self.channels.get(&name.namespace)?.get(&name.name)
     }
 
@@ -153,17 +158,20 @@ impl World {
     }
 
     /// Every Channel, by namespace and name.
-    pub fn all_channels(&self) -> impl Iterator<Item = (ChannelRef, &Arc<Channel>)> {
-        self.channels.iter().flat_map(|(namespace, channels)| {
-            channels.iter().map(move |(name, channel)| (ChannelRef::new(namespace, name), channel))
-        })
+    pub fn all_channels(&self) -> impl Iterator<Item = &Declaration> {
+        self.channels.values().flat_map(BTreeMap::values)
+    }
+
+    /// The Channels of `namespace`, by name.
+    pub fn channels_of(&self, namespace: &str) -> impl Iterator<Item = &Declaration> {
+        self.channels.get(namespace).into_iter().flat_map(BTreeMap::values)
     }
 
     /// Takes in a Channel as it is now, or that it is gone; returns it as it was.
-    pub fn put_channel(&mut self, name: &ChannelRef, new: Option<Arc<Channel>>) -> Option<Arc<Channel>> {
+    pub fn put_channel(&mut self, name: &ChannelRef, new: Option<Declaration>) -> Option<Declaration> {
         let channels = self.channels.entry(name.namespace.clone()).or_default();
         let old = match &new {
-            Some(new) => channels.insert(name.name.clone(), Arc::clone(new)),
+            Some(new) => channels.insert(name.name.clone(), new.clone()),
             None => channels.remove(&name.name),
         };
         if new.is_none() {
@@ -172,8 +180,12 @@ impl World {
                 self.channels.remove(&name.namespace);
             }
         }
-        if old.as_ref().map(|old| &old.spec) != new.as_ref().map(|new| &new.spec) {
-            for peer in old.iter().flat_map(|old| peers_of(old, name)) {
+        let same = match (&old, &new) {
+            (Some(old), Some(new)) => old.declares_the_same(new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if !same {
+            for peer in old.iter().flat_map(Declaration::peers) {
                 if let Some(naming) = self.naming.get_mut(&peer) {
                     naming.retain(|one| one != name);
                     if naming.is_empty() {
@@ -181,7 +193,7 @@ impl World {
                     }
                 }
             }
-            for peer in new.iter().flat_map(|new| peers_of(new, name)).filter(|peer| peer != name) {
+            for peer in new.iter().flat_map(Declaration::peers).filter(|peer| peer != name) {
                 let naming = self.naming.entry(peer).or_default();
                 if !naming.contains(name) {
                     // Most are named by one or two: a set would take ten times as much for these.
@@ -220,33 +232,6 @@ impl World {
     }
 }
 
-/// The Channels that `channel` names, in either list.
-pub fn peers_of<'a>(channel: &'a Channel, name: &'a ChannelRef) -> impl Iterator<Item = ChannelRef> + 'a {
-    channel
-        .spec
-        .accepts
-        .iter()
-        .chain(&channel.spec.connects_to)
-        .filter(|peer| peer.kind() == subrosa_crds::channel::PeerKind::Channel)
-        .map(|peer| ChannelRef::new(peer.namespace_or(&name.namespace), peer.channel_name()))
-}
-
-/// Older by creation, then by UID: two Channels that are compared give one answer.
-pub fn is_older(one: &Channel, other: &Channel) -> bool {
-    fn age(channel: &Channel) -> (Option<Timestamp>, Option<&str>, Option<&str>) {
-        let metadata = &channel.metadata;
-        let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
-        (created, metadata.uid.as_deref(), metadata.name.as_deref())
-    }
-    let (one, other) = (age(one), age(other));
-    // What was not created yet (an offline manifest) is younger than everything.
-    match (one.0, other.0) {
-        (Some(_), None) => true,
-        (None, Some(_)) => false,
-        _ => one < other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,7 +242,7 @@ mod tests {
         let channel = |peers: &[&str]| {
             let peers: Vec<_> = peers.iter().map(|name| serde_json::json!({"name": name})).collect();
             let scene = Scene::new().channel("a/one", serde_json::json!({"connectsTo": peers}));
-            Arc::new(scene.get("a/one").clone())
+            scene.get("a/one").clone()
         };
         let mut world = World::default();
         let naming = |world: &World, name: &str| world.naming(&named(name)).cloned().collect::<Vec<_>>();

@@ -9,6 +9,8 @@ use k8s_openapi::{api::networking::v1::NetworkPolicy, apimachinery::pkg::apis::m
 use kube::Resource;
 use subrosa_crds::{CHANNEL_LABEL, Channel, TRUST_DOMAIN_LABEL};
 
+use super::declaration::Declaration;
+
 /// Who manages the object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The value of [`MANAGED_BY`], and the name of the operator's field manager.
@@ -35,12 +37,12 @@ fn labels<const N: usize>(more: [(&str, &str); N]) -> BTreeMap<String, String> {
 /// The owner reference to `channel`; none before the API server gave it a UID.
 ///
 /// `blockOwnerDeletion` is false: it would need a right on the owner's finalizers.
-pub fn owner(channel: &Channel) -> Option<OwnerReference> {
+pub fn owner(channel: &Declaration) -> Option<OwnerReference> {
     Some(OwnerReference {
         api_version: Channel::api_version(&()).into_owned(),
         kind: Channel::kind(&()).into_owned(),
-        name: channel.metadata.name.clone()?,
-        uid: channel.metadata.uid.clone()?,
+        name: channel.name().name.clone(),
+        uid: channel.uid()?.to_owned(),
         controller: Some(true),
         block_owner_deletion: Some(false),
     })

@@ -5,13 +5,12 @@
 
 use k8s_openapi::{
     api::networking::v1::{NetworkPolicy, NetworkPolicySpec},
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
 };
 use kube::ResourceExt as _;
 use serde::{Deserialize, Serialize};
-use subrosa_crds::Channel;
 
-use super::objects;
+use super::{declaration::Declaration, objects};
 
 /// A NetworkPolicy: its name, labels, owners and spec, and which version of which object it is.
 #[derive(Clone, Debug)]
@@ -36,6 +35,18 @@ struct Text {
 #[derive(Deserialize)]
 struct SpecOfText {
     spec: Option<NetworkPolicySpec>,
+}
+
+/// Its pods alone.
+#[derive(Deserialize)]
+struct PodsOfText {
+    spec: Option<PodsOfSpec>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodsOfSpec {
+    pod_selector: Option<LabelSelector>,
 }
 
 impl From<&NetworkPolicy> for PolicyFacts {
@@ -69,6 +80,11 @@ impl PolicyFacts {
         serde_json::from_str::<SpecOfText>(&self.text).ok()?.spec
     }
 
+    /// The pods that it protects.
+    pub fn pod_selector(&self) -> Option<LabelSelector> {
+        serde_json::from_str::<PodsOfText>(&self.text).ok()?.spec?.pod_selector
+    }
+
     /// The whole object, without the fields that the operator never reads.
     pub fn object(&self) -> NetworkPolicy {
         let Text { mut metadata, spec } = serde_json::from_str(&self.text).unwrap_or_default();
@@ -89,8 +105,8 @@ impl PolicyFacts {
     }
 
     /// Whether the operator made it for `channel`: by its UID, for names and labels prove nothing.
-    pub fn is_of(&self, channel: &Channel) -> bool {
-        channel.metadata.uid.as_deref().is_some_and(|uid| self.has_owner(uid))
+    pub fn is_of(&self, channel: &Declaration) -> bool {
+        channel.uid().is_some_and(|uid| self.has_owner(uid))
     }
 
     /// Its owners.
@@ -145,9 +161,11 @@ mod tests {
         let (policy, facts) = kept(&scene);
         assert_eq!(facts.object(), policy);
         assert_eq!(facts.spec(), Some(spec(&scene.plan("cc-front/voice"))));
+        assert_eq!(facts.pod_selector(), spec(&scene.plan("cc-front/voice")).pod_selector);
+        assert!(facts.pod_selector().is_some());
         assert!(facts.is_ours() && facts.is_of(scene.get("cc-front/voice")));
         assert!(!facts.is_of(scene.get("cc-data/db")));
-        assert!(facts.has_owner(scene.get("cc-front/voice").metadata.uid.as_deref().unwrap()));
+        assert!(facts.has_owner(scene.get("cc-front/voice").uid().unwrap()));
         assert_eq!(facts.owners(), policy.metadata.owner_references.unwrap());
     }
 

@@ -32,7 +32,7 @@ use subrosa_plan::{
     network::{self, coverage},
     record::channel::ChannelRecord,
     status::{self, external_party, retention_policy, trust_domain},
-    world::{World, fault::Fault, peers_of},
+    world::{World, fault::Fault},
 };
 
 /// How many manifests are judged.
@@ -183,12 +183,12 @@ fn step(
     let some = match world.channel(&name) {
         Some(_) => name,
         None => match world.all_channels().nth(random.below(6)) {
-            Some((name, _)) => name,
+            Some(channel) => channel.name().clone(),
             None => return,
         },
     };
     judge(&some, world, records, random, counts, now);
-    let peer = peers_of(world.channel(&some).unwrap(), &some).find(|peer| world.channel(peer).is_some());
+    let peer = world.channel(&some).unwrap().peers().find(|peer| world.channel(peer).is_some());
     if let Some(peer) = peer.filter(|_| random.chance(10)) {
         judge(&peer, world, records, random, counts, now);
     }
@@ -239,7 +239,7 @@ fn take(
                 orphans: Some(Orphans::default()),
                 key_faults: trust_domain::key_faults_of_none(name, world, now).0,
                 keys_seen: random.chance(90),
-                counts: trust_domain::Counts::of(name, world),
+                counts: trust_domain::MemberCounts::of(name, world),
             };
             let said = trust_domain::status(&domain, &seen, now);
             assert_eq!(said, trust_domain::status(&domain, &seen, now));
@@ -288,7 +288,7 @@ fn judge(
         count(&counts.repeated);
     }
     count(&counts.planned);
-    let channel = Arc::clone(world.channel(name).unwrap());
+    let channel = world.channel(name).unwrap().clone();
     let plan = match plan {
         Ok(plan) => plan,
         Err(problem) => {
@@ -314,12 +314,12 @@ fn judge(
     assert!(town::openings(&spec).is_some(), "a rule means everybody, or every port: {spec:?}");
     if twice {
         assert_eq!(network::narrowed(&spec, &spec), spec);
-        drop(coverage::widenings(&channel, &name.namespace, &spec, world));
+        drop(coverage::widenings(&channel, &spec, world));
     }
 
     let before = record.cloned().unwrap_or_else(|| town::first_record(name));
     let applied = town::applied(&plan, before, random, now);
-    let report = || status::channel(&channel, name, &plan, &applied, world, now);
+    let report = || status::channel(&channel, &plan, &applied, world, now);
     let said = report();
     assert!(!twice || said == report());
     let ready = said.conditions.iter().find(|one| one.type_ == "Ready").unwrap();

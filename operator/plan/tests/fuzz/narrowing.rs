@@ -13,10 +13,10 @@ use k8s_openapi::api::networking::v1::NetworkPolicySpec;
 use serde_json::json;
 use subrosa_crds::{Channel, names::ChannelRef};
 use subrosa_plan::{
-    channel::{Plan, Scope, declaration},
+    channel::{Plan, Scope, validate},
     network,
     record::channel::ChannelRecord,
-    world::{World, peers_of},
+    world::{World, declaration::Declaration},
 };
 
 use crate::{every, manifests, random::Random, read, town};
@@ -101,7 +101,7 @@ fn nothing_opens_when_one_side_narrows() {
 /// Whether a Channel that was Stalled no longer is.
 fn ends_a_stall(before: &BTreeMap<ChannelRef, Before>, world: &World, now: Timestamp) -> bool {
     before.iter().filter(|(_, was)| matches!(was.plan.scope, Scope::Stalled(_))).any(|(name, _)| {
-        world.channel(name).is_some_and(|channel| declaration::check(channel, name, world, now).is_ok())
+        world.channel(name).is_some_and(|channel| validate::validate(channel, world, now).is_ok())
     })
 }
 
@@ -130,9 +130,7 @@ fn settled(random: &mut Random) -> World {
     // Consent is rare by chance alone: half of the accepted are made to connect.
     let accepted: Vec<_> = world
         .all_channels()
-        .flat_map(|(name, channel)| {
-            peers_of(channel, &name).map(|peer| (peer, name.clone())).collect::<Vec<_>>()
-        })
+        .flat_map(|channel| channel.peers().map(|peer| (peer, channel.name().clone())))
         .collect();
     for (from, to) in accepted {
         if from != to && random.chance(50) && world.channel(&from).is_some() {
@@ -156,17 +154,14 @@ fn settled(random: &mut Random) -> World {
 
 fn leave_the_valid(world: &mut World) {
     let whole = world.clone();
-    let stalled = |name: &ChannelRef, channel: &Channel| {
-        declaration::check(channel, name, &whole, town::now()).is_err()
-    };
-    for (namespace, channels) in &mut world.channels {
-        channels.retain(|name, channel| !stalled(&ChannelRef::new(namespace, name), channel));
+    for channels in world.channels.values_mut() {
+        channels.retain(|_, channel| validate::validate(channel, &whole, town::now()).is_ok());
     }
 }
 
 /// Plans every Channel from nothing, and writes down what is open and what policies are there.
 fn in_force(world: &mut World) -> BTreeMap<ChannelRef, Before> {
-    let names: Vec<_> = world.all_channels().map(|(name, _)| name).collect();
+    let names: Vec<_> = world.all_channels().map(Declaration::name).cloned().collect();
     let mut before = BTreeMap::new();
     for name in names {
         let Some(Ok(plan)) = town::plan(world, &name, None, town::now()) else { continue };
@@ -187,16 +182,16 @@ fn in_force(world: &mut World) -> BTreeMap<ChannelRef, Before> {
 }
 
 fn change(world: &mut World, name: &ChannelRef, edit: impl FnOnce(&mut Channel)) {
-    let mut channel = Channel::clone(world.channel(name).unwrap());
+    let mut channel = world.channel(name).unwrap().object().clone();
     edit(&mut channel);
     town::put(world, channel);
 }
 
 /// Takes something away; false when there was nothing to take.
 fn narrow(way: &str, world: &mut World, random: &mut Random, now: &mut Timestamp, calm: bool) -> bool {
-    let names: Vec<_> = world.all_channels().map(|(name, _)| name).collect();
+    let names: Vec<_> = world.all_channels().map(Declaration::name).cloned().collect();
     let Some(name) = names.get(random.below(names.len())).cloned() else { return false };
-    let channel = Channel::clone(world.channel(&name).unwrap());
+    let channel = world.channel(&name).unwrap().object().clone();
     let (accepts, connects) = (channel.spec.accepts.len(), channel.spec.connects_to.len());
     match way {
         "an entry is removed" if accepts + connects > 0 => {

@@ -25,6 +25,7 @@ use subrosa_plan::{
         NamespaceFacts, PodFacts, ServiceFacts, World,
         bundle::Bundle,
         certificate::{Fingerprint, KeyAlgorithm, Validity},
+        declaration::Declaration,
         fault::Fault,
         pem,
     },
@@ -86,9 +87,9 @@ pub fn label(world: &mut World, namespace: &str, domain: Option<&str>) {
 }
 
 pub fn put(world: &mut World, channel: Channel) {
-    let namespace = channel.metadata.namespace.clone().unwrap();
-    let name = channel.metadata.name.clone().unwrap();
-    world.channels.entry(namespace).or_default().insert(name, Arc::new(channel));
+    let channel = Declaration::of(Arc::new(channel));
+    let ChannelRef { namespace, name } = channel.name().clone();
+    world.channels.entry(namespace).or_default().insert(name, channel);
 }
 
 pub fn first_record(name: &ChannelRef) -> ChannelRecord {
@@ -121,7 +122,7 @@ pub fn plan(
     now: Timestamp,
 ) -> Option<Result<Plan, Ungoverned>> {
     let channel = world.channel(name)?;
-    Some(channel::plan(channel, name, world, record, now))
+    Some(channel::plan(channel, world, record, now))
 }
 
 /// What an executor may have got done: anything from all to nothing.

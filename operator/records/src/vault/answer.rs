@@ -103,6 +103,8 @@ pub(super) fn classify(asked: &Asked<'_>, status: StatusCode, body: Vec<u8>) -> 
         || VaultError::Unreachable { reason: format!("a proxy or standby answered with status {code}") };
     Err(match code {
         404 if messages.is_empty() => return Ok(Reply::Absent(body)),
+        404 if says("unsupported path") => Failure::final_(VaultError::Unsupported { path: path() }),
+        405 if says("unsupported operation") => Failure::final_(VaultError::Unsupported { path: path() }),
         404 => Failure::final_(VaultError::NotFound { path: path() }),
         300..=399 => Failure::final_(VaultError::Redirected { method: method(), path: path(), status: code }),
         403 => {
@@ -212,6 +214,18 @@ mod tests {
             (403, r#"{"errors":["permission denied"]}"#, "VaultPermissionDenied", Again::Never),
             (404, r#"{"errors":["no handler for route"]}"#, "VaultNotFound", Again::Never),
             (404, "<html>not here</html>", "VaultNotFound", Again::Never),
+            (
+                404,
+                r#"{"errors":["1 error occurred:\n\t* unsupported path\n\n"]}"#,
+                "VaultRequestRefused",
+                Again::Never,
+            ),
+            (
+                405,
+                r#"{"errors":["1 error occurred:\n\t* unsupported operation\n\n"]}"#,
+                "VaultRequestRefused",
+                Again::Never,
+            ),
             (429, "", "VaultUnreachable", Again::Unhandled),
             (500, r#"{"errors":["internal error"]}"#, "VaultFault", Again::Never),
             (500, r#"{"errors":["transaction commit failed"]}"#, "VaultFault", Again::Uncertain),

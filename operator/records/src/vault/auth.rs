@@ -1,6 +1,7 @@
 //! A session: logs in, renews at two thirds of the lease, and logs in again when the token is dead.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,19 @@ where
     fn jwt(&self) -> BoxFuture<'_, Result<SecretString, String>> {
         Box::pin(self())
     }
+}
+
+/// The token in a file, as the kubelet projects it: read for each login, for the kubelet replaces it.
+pub fn token_file(path: PathBuf) -> Arc<dyn JwtSource> {
+    Arc::new(move || {
+        let path = path.clone();
+        async move {
+            let read = tokio::fs::read_to_string(&path).await;
+            read.map(|text| SecretString::from(text.trim())).map_err(|error| {
+                format!("{} cannot be read: {error}; mount a ServiceAccount token there", path.display())
+            })
+        }
+    })
 }
 
 /// Keeps account of tokens, so that a successor can revoke them.

@@ -82,6 +82,24 @@ pub enum VaultError {
         /// The request's path.
         path: String,
     },
+    /// The server has no such request, or none on this path.
+    #[error("this Vault has no such request: {path}")]
+    Unsupported {
+        /// The request's path.
+        path: String,
+    },
+    /// The server cannot take a key out of use, as OpenBao can.
+    #[error("this Vault cannot soft-delete keys ({path}), so none of its keys is ever destroyed")]
+    SoftDeleteUnsupported {
+        /// The request's path.
+        path: String,
+    },
+    /// A key that is in use is not deleted.
+    #[error("the key {path} in Vault is not soft-deleted, so it is not deleted")]
+    NotSoftDeleted {
+        /// The key.
+        path: String,
+    },
     /// The entry changed since it was read.
     #[error("{path} in Vault has changed since it was read")]
     CasConflict {
@@ -158,6 +176,34 @@ pub enum VaultError {
         /// Whose it would have become.
         wanted: String,
     },
+    /// Others have keys on the transit mount, and nobody said that this is meant.
+    #[error(
+        "the transit mount {path} in Vault has keys that are not Subrosa's ({count}, such as {}): whoever makes them could \
+         bring back the name of a destroyed key, and the destroyer could delete them",
+        .examples.join(", ")
+    )]
+    SharedMount {
+        /// The mount.
+        path: String,
+        /// How many there are.
+        count: usize,
+        /// Some of their names, shortened.
+        examples: Vec<String>,
+    },
+    /// Others have keys on the transit mount for certificate authorities.
+    #[error(
+        "the transit mount {path} in Vault, for the keys of certificate authorities, has keys that are not Subrosa's ({count}, \
+         such as {}): the operator could sign with them, and whoever makes them could make those of authorities",
+        .examples.join(", ")
+    )]
+    SharedAuthorities {
+        /// The mount.
+        path: String,
+        /// How many there are.
+        count: usize,
+        /// Some of their names, shortened.
+        examples: Vec<String>,
+    },
     /// Something else already has this place in Vault.
     #[error("{path} in Vault is {found}, expected {expected}")]
     Occupied {
@@ -185,6 +231,8 @@ impl VaultError {
             Self::NotLeading(_) => Reason::NotLeading,
             Self::LoginRefused { .. } => Reason::VaultLoginRefused,
             Self::NotFound { .. } => Reason::VaultNotFound,
+            Self::Unsupported { .. } | Self::NotSoftDeleted { .. } => Reason::VaultRequestRefused,
+            Self::SoftDeleteUnsupported { .. } => Reason::SoftDeleteUnsupported,
             Self::CasConflict { .. } => Reason::VaultConflict,
             Self::Deleted { .. } => Reason::VaultEntryDeleted,
             Self::Invalid { .. } => Reason::VaultRequestRefused,
@@ -194,7 +242,9 @@ impl VaultError {
             Self::UnreadableRecord { .. } => Reason::RecordUnreadable,
             Self::NewerRecord { .. } => Reason::RecordNewer,
             Self::RoleOfAnother { .. } => Reason::VaultRoleTaken,
-            Self::Occupied { .. } => Reason::VaultPathOccupied,
+            Self::SharedMount { .. } | Self::SharedAuthorities { .. } | Self::Occupied { .. } => {
+                Reason::VaultPathOccupied
+            }
         }
     }
 
@@ -218,7 +268,7 @@ impl VaultError {
             }
             Self::NotLeading(_) => "nothing: the replica that leads goes on with it".into(),
             Self::LoginRefused { role, mount, .. } => format!(
-                "check that role {role} at auth/{mount} exists, is bound to the operator's ServiceAccount and \
+                "check that role {role} at auth/{mount} exists, is bound to this process's ServiceAccount and \
                  asks for the same audience; `subrosa vault-setup` writes it"
             ),
             Self::NotFound { .. } => {
@@ -232,7 +282,13 @@ impl VaultError {
                     "`bao kv undelete -mount={mount} -versions={version} {entry}`, then find out who deleted it"
                 )
             }
-            Self::Invalid { .. } | Self::Unexpected { .. } => {
+            Self::SoftDeleteUnsupported { .. } => {
+                "keep `mode: Report` in the RetentionPolicies of this trust domain, or move its keys to OpenBao".into()
+            }
+            Self::NotSoftDeleted { .. } => {
+                "nothing, if a hold restored it; else find out who did: a key is deleted only after its grace period".into()
+            }
+            Self::Unsupported { .. } | Self::Invalid { .. } | Self::Unexpected { .. } => {
                 "check Vault's version and mounts against the documentation, then Vault's own log".into()
             }
             Self::Fault { .. } => "read Vault's own log; the request is made again".into(),
@@ -246,6 +302,13 @@ impl VaultError {
                 "give each trust domain an auth mount and engines of its own (spec.vault.auth.kubernetes.mount, \
                  spec.vault.mounts); if {bound_to} is gone for good, delete the role first: `bao delete {path}`"
             ),
+            Self::SharedMount { path, .. } => format!(
+                "give Subrosa a transit mount of its own (spec.vault.mounts.transit); or, if {path} is shared on purpose, \
+                 give --shared-transit: then the destroyer gets no right on its keys, and retention is only reported"
+            ),
+            Self::SharedAuthorities { .. } => {
+                "give the keys of authorities a transit mount of their own (spec.vault.mounts.authorities)".into()
+            }
             Self::Occupied { path, expected, .. } => {
                 format!("choose another mount than {path}, or make it {expected}")
             }

@@ -42,6 +42,18 @@ pub async fn auth_accessor(vault: &Vault, mount: &MountPath) -> Result<Option<Mo
     Ok(data.map(|mount| MountAccessor::new(mount.accessor)).transpose()?)
 }
 
+/// Whether a transit engine is mounted there, and the token's policy speaks of it.
+pub async fn is_transit(vault: &Vault, mount: &MountPath) -> Result<bool, VaultError> {
+    let op = Op::new("sys.mounts", format!("{mount}/keys"), &[Capability::List]);
+    let path = format!("sys/internal/ui/mounts/{mount}");
+    match vault.exec(&op, &Call::<(), MountAnswer>::get(path)).await {
+        Ok(answer) => Ok(answer.and_then(|answer| answer.data).is_some_and(|mount| mount.kind == "transit")),
+        // Vault answers so too where there is no such mount.
+        Err(VaultError::PermissionDenied { .. } | VaultError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The aliases of one auth mount.
 #[derive(Debug, Clone)]
 pub struct Aliases {
@@ -138,6 +150,8 @@ struct GrantAnswer {
 #[derive(Deserialize)]
 struct MountAnswer {
     accessor: String,
+    #[serde(default, rename = "type")]
+    kind: String,
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 //! ```text
 //! name ──> transit ┐
 //!          sealing │
+//!          destroy │
 //!          kv      ├──> client ──> one HTTP connection pool, one token, one limit on concurrency
 //!          identity│       ▲
 //!          setup   ┘      auth (logs in, renews, notices a dead token)
@@ -16,8 +17,10 @@
 
 mod answer;
 pub mod auth;
+pub mod canary;
 pub mod client;
 mod config;
+pub mod destroy;
 mod endpoint;
 pub mod error;
 mod health;

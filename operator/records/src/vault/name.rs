@@ -6,7 +6,10 @@
 
 use std::fmt;
 
-use subrosa_crds::names::{ChannelId, is_dns_label};
+use subrosa_crds::{
+    cohort::Cohort,
+    names::{ChannelId, is_dns_label},
+};
 
 /// A text that may not become part of a Vault path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +21,7 @@ pub struct InvalidName {
 }
 
 impl InvalidName {
-    fn new(kind: &'static str, expected: &'static str, value: &str) -> Self {
+    pub(super) fn new(kind: &'static str, expected: &'static str, value: &str) -> Self {
         Self { kind, expected, value: value.chars().take(MAX_QUOTED).collect() }
     }
 
@@ -78,7 +81,8 @@ macro_rules! name {
 }
 
 name!(
-    /// The name of a transit key, such as `<id>.<class>.<cohort>` or `<id>.ca`.
+    /// The name of a transit key: `<id>.<class>.<cohort>` of a data key, `<id>` of an authority's, `<id>.ca` of one that an
+    /// earlier release made.
     TransitKeyName,
     "transit key name",
     "dot-separated labels of a-z, 0-9 and '-', at most 160 characters",
@@ -168,6 +172,12 @@ pub enum Folder {
     Classes(ChannelId),
     /// The months of one data class's keys.
     Months(ChannelId, ClassName),
+    /// The Channels of whose keys something was decided.
+    Decisions,
+    /// The data classes of one Channel's keys of which something was decided.
+    DecisionClasses(ChannelId),
+    /// The cohorts of one data class of which something was decided.
+    DecisionCohorts(ChannelId, ClassName),
 }
 
 impl Folder {
@@ -178,6 +188,9 @@ impl Folder {
             Self::Keys => "keys".to_owned(),
             Self::Classes(id) => format!("keys/{id}"),
             Self::Months(id, class) => format!("keys/{id}/{class}"),
+            Self::Decisions => "decisions".to_owned(),
+            Self::DecisionClasses(id) => format!("decisions/{id}"),
+            Self::DecisionCohorts(id, class) => format!("decisions/{id}/{class}"),
         }
     }
 
@@ -188,6 +201,9 @@ impl Folder {
             Self::Keys => "keys",
             Self::Classes(_) => "keys/+",
             Self::Months(..) => "keys/+/+",
+            Self::Decisions => "decisions",
+            Self::DecisionClasses(_) => "decisions/+",
+            Self::DecisionCohorts(..) => "decisions/+/+",
         }
     }
 }
@@ -214,6 +230,16 @@ impl RecordPath {
     /// The record of the keys of a data class whose cohorts begin in one month, `keys/<id>/<class>/<month>`.
     pub fn keys(id: &ChannelId, class: &ClassName, month: &MonthName) -> Self {
         Self { path: format!("keys/{id}/{class}/{month}"), pattern: "keys/+/+/+" }
+    }
+
+    /// What the destroyer decided of one data key, `decisions/<id>/<class>/<cohort>`. Nobody else may write it.
+    pub fn decision(id: &ChannelId, class: &ClassName, cohort: Cohort) -> Self {
+        Self { path: format!("decisions/{id}/{class}/{cohort}"), pattern: "decisions/+/+/+" }
+    }
+
+    /// What the destroyer remembers of itself, `destroyer`. Nobody else may write it.
+    pub fn destroyer() -> Self {
+        Self { path: "destroyer".to_owned(), pattern: "destroyer" }
     }
 
     /// The identity of the Channel that the record belongs to; none where it is of none.
@@ -314,6 +340,32 @@ mod tests {
             RecordPath::keys(&id, &class, &month).as_str(),
             "keys/abcdefgh234567ab/call-recording/open-2026m11"
         );
+    }
+
+    #[test]
+    fn every_cohort_has_one_decision_with_a_path_of_four_segments() {
+        let id: ChannelId = "abcdefgh234567ab".parse().unwrap();
+        let class = ClassName::new("call-recording").unwrap();
+        let texts = ["20261122", "2026w47", "2026m11", "2026q4", "2026", "open-2026m11"];
+        for text in texts {
+            let path = RecordPath::decision(&id, &class, text.parse().unwrap());
+            assert_eq!(path.as_str(), format!("decisions/abcdefgh234567ab/call-recording/{text}"));
+            assert_eq!(path.as_str().split('/').count(), path.pattern().split('/').count());
+            assert_eq!(path.identity(), Some(id.as_str()));
+        }
+        assert_eq!(
+            (RecordPath::destroyer().as_str(), RecordPath::destroyer().identity()),
+            ("destroyer", None)
+        );
+        let folder = Folder::DecisionCohorts(id, class);
+        assert_eq!(folder.to_string(), "decisions/abcdefgh234567ab/call-recording");
+    }
+
+    #[test]
+    fn what_is_no_cohort_never_comes_into_the_path_of_a_decision() {
+        for text in HOSTILE.iter().chain(&["2026m13", "2026-11", "open-", "open-open-2026", "2026/../2027"]) {
+            assert!(text.parse::<Cohort>().is_err(), "{text:?}");
+        }
     }
 
     #[test]

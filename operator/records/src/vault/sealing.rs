@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox, SecretString};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -108,21 +109,36 @@ impl SealingKeys {
     ) -> Result<R, VaultError>
     where
         B: Serialize + Send + Sync,
-        R: serde::de::DeserializeOwned + Send + Sync,
+        R: DeserializeOwned + Send + Sync,
     {
-        let call = Call::<_, R>::post(path, body);
-        let envelope = self.vault.exec_secret(op, &call, secret).await?;
-        let unexpected = |problem: String| VaultError::Unexpected { path: path.to_owned(), problem };
-        // Transit takes a parameter that it does not know, and says so: what was asked for is not what was done.
-        if let Some(warning) = envelope.warnings.iter().flatten().next() {
-            return Err(unexpected(format!("it came with a warning: {warning}")));
-        }
-        envelope.data.ok_or_else(|| unexpected("it is empty".into()))
+        ask(&self.vault, op, path, body, secret).await
     }
 
     fn op(&self, name: &'static str, path: &str) -> Op {
         Op::new(name, format!("{}/{path}", self.mount), &[Capability::Update])
     }
+}
+
+/// Asks transit to seal or open. An answer with a warning is an error.
+pub(super) async fn ask<B, R>(
+    vault: &Vault,
+    op: &Op,
+    path: &str,
+    body: B,
+    secret: Option<&SecretString>,
+) -> Result<R, VaultError>
+where
+    B: Serialize + Send + Sync,
+    R: DeserializeOwned + Send + Sync,
+{
+    let call = Call::<_, R>::post(path, body);
+    let envelope = vault.exec_secret(op, &call, secret).await?;
+    let unexpected = |problem: String| VaultError::Unexpected { path: path.to_owned(), problem };
+    // Transit takes a parameter that it does not know, and says so: what was asked for is not what was done.
+    if let Some(warning) = envelope.warnings.iter().flatten().next() {
+        return Err(unexpected(format!("it came with a warning: {warning}")));
+    }
+    envelope.data.ok_or_else(|| unexpected("it is empty".into()))
 }
 
 #[derive(Serialize)]

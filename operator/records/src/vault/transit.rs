@@ -28,7 +28,7 @@ const MAX_ROTATIONS: usize = 4;
 
 /// The kinds of key Subrosa makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyType {
+pub enum TransitKeyType {
     /// AES-256-GCM, the default for data.
     Aes256Gcm96,
     /// ChaCha20-Poly1305.
@@ -37,7 +37,7 @@ pub enum KeyType {
     EcdsaP256,
 }
 
-impl KeyType {
+impl TransitKeyType {
     /// Every kind, as the operator's policy admits them.
     pub const ALL: [Self; 3] = [Self::Aes256Gcm96, Self::Chacha20Poly1305, Self::EcdsaP256];
 
@@ -59,7 +59,7 @@ impl KeyType {
     }
 }
 
-impl fmt::Display for KeyType {
+impl fmt::Display for TransitKeyType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -68,7 +68,7 @@ impl fmt::Display for KeyType {
 /// A key as Vault describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransitKey {
-    /// Vault's name of the key's type: others than [`KeyType`]'s exist, made by other people.
+    /// Vault's name of the key's type: others than [`TransitKeyType`]'s exist, made by other people.
     pub key_type: String,
     /// The version new data is sealed with.
     pub latest_version: u32,
@@ -144,7 +144,7 @@ impl TransitKey {
     }
 
     /// Whether this is a key of that kind.
-    pub fn is(&self, key_type: KeyType) -> bool {
+    pub fn is(&self, key_type: TransitKeyType) -> bool {
         self.key_type == key_type.as_str()
     }
 }
@@ -177,7 +177,7 @@ impl Transit {
     pub async fn create_key(
         &self,
         name: &TransitKeyName,
-        key_type: KeyType,
+        key_type: TransitKeyType,
         auto_rotate: Option<Duration>,
     ) -> Result<TransitKey, VaultError> {
         let op = self.op("transit.create", "keys/+", &[Capability::Create, Capability::Update]);
@@ -350,6 +350,12 @@ struct KeyAnswer {
     keys: BTreeMap<String, VersionAnswer>,
 }
 
+/// A list of keys. A folder ends in a slash.
+#[derive(Deserialize)]
+pub(super) struct KeyNames {
+    pub keys: Vec<String>,
+}
+
 /// Symmetric keys answer a number, asymmetric ones an object.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -416,7 +422,7 @@ mod tests {
                 "keys":{"2":1795336148,"3":1795336149}}"#)
         .expect("key");
         assert_eq!(key.key_type, "xchacha20-poly1305");
-        assert!(KeyType::ALL.iter().all(|known| !key.is(*known)));
+        assert!(TransitKeyType::ALL.iter().all(|known| !key.is(*known)));
         assert!(key.exportable && !key.soft_deleted);
         assert_eq!(key.auto_rotate_period, Duration::from_secs(86400));
         assert_eq!(key.versions.keys().copied().collect::<Vec<_>>(), [2, 3]);

@@ -5,17 +5,20 @@ mod propose;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
-use subrosa_crds::{Channel, ExternalParty, common::PortRange, names::ChannelRef, preset};
+use subrosa_crds::{Channel, ExternalParty, common::PortRange, names::ChannelRef};
+use subrosa_plan::world::declaration::Declaration;
 
 use super::{
-    cluster::{Cluster, Target},
+    cluster::{ClusterClient, ClusterTarget},
     exit::Exit,
     manifest::{self, Manifest, Sources},
     output::Screen,
 };
 use ends::End;
-use propose::{Known, Request, propose};
+use propose::{ConnectRequest, Known, propose};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,7 +52,7 @@ pub struct Args {
     #[command(flatten)]
     sources: Sources,
     #[command(flatten)]
-    target: Target,
+    target: ClusterTarget,
 }
 
 /// Runs the command.
@@ -63,7 +66,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
         (None, Some(cluster)) => cluster.namespace().to_owned(),
         (None, None) => "default".to_owned(),
     };
-    let request = Request {
+    let request = ConnectRequest {
         from: args.from.clone().within(&namespace),
         to: args.to.clone().within(&namespace),
         listeners: args.listeners.clone(),
@@ -102,7 +105,7 @@ fn of_files(manifests: &[Manifest], namespace: &str) -> Known {
         match manifest.kind.as_str() {
             "Channel" => {
                 if let Ok(channel) = serde_json::from_value::<Channel>(manifest.value.clone()) {
-                    known.channels.insert(manifest.name_in(namespace), resolved(channel));
+                    known.channels.insert(manifest.name_in(namespace), Declaration::of(Arc::new(channel)));
                 }
             }
             "ExternalParty" => {
@@ -117,7 +120,11 @@ fn of_files(manifests: &[Manifest], namespace: &str) -> Known {
 }
 
 /// What the cluster has of both ends; nothing, with a word about it, where it cannot be read.
-async fn of_cluster(request: &Request, cluster: Option<&Cluster>, screen: &mut Screen) -> Result<Known> {
+async fn of_cluster(
+    request: &ConnectRequest,
+    cluster: Option<&ClusterClient>,
+    screen: &mut Screen,
+) -> Result<Known> {
     let mut known = Known::default();
     let Some(cluster) = cluster else {
         screen.say("no cluster and no files to compare with: what may be there already is printed too")?;
@@ -137,20 +144,14 @@ async fn of_cluster(request: &Request, cluster: Option<&Cluster>, screen: &mut S
     Ok(Known { complete: true, ..known })
 }
 
-async fn channel(cluster: &Cluster, name: &ChannelRef, known: &mut Known) -> Result<()> {
+async fn channel(cluster: &ClusterClient, name: &ChannelRef, known: &mut Known) -> Result<()> {
     if let Some(found) = cluster.get_in::<Channel>(&name.namespace, &name.name).await? {
-        known.channels.insert(name.clone(), resolved(found));
+        known.channels.insert(name.clone(), Declaration::of(Arc::new(found)));
     }
     Ok(())
 }
 
-/// With the listeners that its preset gives.
-fn resolved(mut channel: Channel) -> Channel {
-    channel.spec = preset::resolve(&channel.spec).into_owned();
-    channel
-}
-
-async fn party(cluster: &Cluster, name: &str, known: &mut Known) -> Result<()> {
+async fn party(cluster: &ClusterClient, name: &str, known: &mut Known) -> Result<()> {
     if let Some(found) = cluster.get::<ExternalParty>(name).await? {
         known.parties.insert(name.to_owned(), found);
     }

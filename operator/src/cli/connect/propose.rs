@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use subrosa_crds::{
-    CONSENTS_ANNOTATION, Channel, ExternalParty,
+    CONSENTS_ANNOTATION, ExternalParty,
     channel::{Peer, PeerKind},
     common::{PortRange, Protocol},
     names::ChannelRef,
     trust_domain::Direction,
 };
+use subrosa_plan::world::declaration::Declaration;
 
 use super::ends::End;
 use crate::cli::adopt;
 
 /// What is asked for.
-pub struct Request {
+pub struct ConnectRequest {
     /// Who connects.
     pub from: End,
     /// To whom.
@@ -30,7 +31,7 @@ pub struct Request {
 #[derive(Default)]
 pub struct Known {
     /// Channels.
-    pub channels: BTreeMap<ChannelRef, Channel>,
+    pub channels: BTreeMap<ChannelRef, Declaration>,
     /// External parties.
     pub parties: BTreeMap<String, ExternalParty>,
     /// Whether what is not known does not exist.
@@ -52,7 +53,7 @@ pub struct Proposal {
 ///
 /// # Errors
 /// When two such ends cannot be connected, with what to do instead.
-pub fn propose(request: &Request, known: &Known) -> Result<Vec<Proposal>, String> {
+pub fn propose(request: &ConnectRequest, known: &Known) -> Result<Vec<Proposal>, String> {
     match (&request.from, &request.to) {
         (End::Channel(from), End::Channel(to)) if from == to => {
             // One entry is the consent of both ends.
@@ -97,7 +98,8 @@ pub fn propose(request: &Request, known: &Known) -> Result<Vec<Proposal>, String
 impl Known {
     /// What Channel `own` writes where the namespace of `other` was deleted and made anew.
     fn consent(&self, own: &ChannelRef, other: &ChannelRef) -> Option<Proposal> {
-        let consents = adopt::annotation(self.channels.get(own)?, |namespace| namespace == other.namespace)?;
+        let consents =
+            adopt::annotation(self.channels.get(own)?.object(), |namespace| namespace == other.namespace)?;
         let title = format!(
             "Channel {own}: namespace {} was deleted and made anew; if the new one is meant, write under metadata",
             other.namespace
@@ -115,8 +117,7 @@ impl Known {
         let channel = self.channels.get(own);
         let entries: &[Peer] = match (channel, direction) {
             (None, _) => &[],
-            (Some(channel), Direction::Ingress) => &channel.spec.accepts,
-            (Some(channel), Direction::Egress) => &channel.spec.connects_to,
+            (Some(channel), direction) => channel.entries(direction),
         };
         // Only Channels have listeners that the connecting side may name.
         let listeners =
@@ -141,7 +142,7 @@ impl Known {
     fn hint(
         &self,
         own: &ChannelRef,
-        channel: Option<&Channel>,
+        channel: Option<&Declaration>,
         direction: Direction,
         listeners: &[String],
     ) -> Option<String> {
@@ -151,14 +152,14 @@ impl Known {
         if direction == Direction::Egress {
             return None;
         }
-        let has = |name: &String| channel.spec.listeners.iter().any(|listener| &listener.name == name);
-        if channel.spec.listeners.is_empty() {
+        if channel.listeners().is_empty() {
             return Some(format!(
                 "Channel {own} has no listeners: declare its pods' ports in spec.listeners"
             ));
         }
-        let unknown: Vec<_> = listeners.iter().filter(|name| !has(name)).map(String::as_str).collect();
-        let offered: Vec<_> = channel.spec.listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let unknown: Vec<_> =
+            listeners.iter().filter(|name| !channel.has_listener(name)).map(String::as_str).collect();
+        let offered: Vec<_> = channel.listeners().iter().map(|listener| listener.name.as_str()).collect();
         (!unknown.is_empty()).then(|| {
             format!("Channel {own} has no listener {}: it has {}", unknown.join(", "), offered.join(", "))
         })
@@ -195,14 +196,14 @@ impl Known {
     }
 
     /// The ports on which a party connects to Channel `to`: those asked for, or those of its listeners.
-    fn agreed(&self, to: &ChannelRef, request: &Request) -> Result<Vec<PortRange>, String> {
+    fn agreed(&self, to: &ChannelRef, request: &ConnectRequest) -> Result<Vec<PortRange>, String> {
         if !request.ports.is_empty() {
             return Ok(request.ports.clone());
         }
         let channel = self.channels.get(to);
         let ports: Vec<_> = channel
             .into_iter()
-            .flat_map(|channel| &channel.spec.listeners)
+            .flat_map(Declaration::listeners)
             .filter(|listener| request.listeners.is_empty() || request.listeners.contains(&listener.name))
             .filter_map(|listener| listener.range())
             .collect();

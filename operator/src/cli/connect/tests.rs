@@ -1,20 +1,24 @@
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use subrosa_crds::{Channel, ExternalParty, names::ChannelRef};
+use subrosa_plan::world::declaration::Declaration;
 
 use super::{
     ends::End,
-    propose::{Known, Proposal, Request, propose},
+    propose::{ConnectRequest, Known, Proposal, propose},
 };
 
-fn request(from: &str, to: &str) -> Request {
+fn request(from: &str, to: &str) -> ConnectRequest {
     let end = |text: &str| text.parse::<End>().unwrap().within("cc-front");
-    Request { from: end(from), to: end(to), listeners: Vec::new(), ports: Vec::new() }
+    ConnectRequest { from: end(from), to: end(to), listeners: Vec::new(), ports: Vec::new() }
 }
 
 fn known(channels: &[(&str, &str, Value)]) -> Known {
     let channel = |(namespace, name, mut spec): (&str, &str, Value)| {
         spec["workload"] = json!({"selector": {"matchLabels": {"app": name}}});
-        (ChannelRef::new(namespace, name), Channel::new(name, serde_json::from_value(spec).unwrap()))
+        let channel = Channel::new(name, serde_json::from_value(spec).unwrap());
+        (ChannelRef::new(namespace, name), Declaration::of(Arc::new(channel)))
     };
     let channels = channels.iter().cloned().map(channel).collect();
     Known { channels, complete: true, ..Known::default() }
@@ -88,7 +92,9 @@ fn consent_to_a_namespace_that_was_made_anew_is_an_annotation() {
         {"name": "recorder", "direction": "Egress", "state": "AwaitingConsent", "consents": "cc-records=new"},
     ]});
     let voice = known.channels.get_mut(&ChannelRef::new("cc-front", "voice")).unwrap();
-    voice.status = Some(serde_json::from_value(status).unwrap());
+    let mut object = voice.object().clone();
+    object.status = Some(serde_json::from_value(status).unwrap());
+    *voice = Declaration::of(Arc::new(object));
     let proposals = shown(propose(&request("voice", "cc-records/recorder"), &known).unwrap());
     assert_eq!(proposals.len(), 3, "{proposals:?}");
     assert!(

@@ -13,7 +13,7 @@ mod write;
 use anyhow::Result;
 use subrosa_plan::discover;
 
-use super::{cluster::Target, exit::Exit, output::Screen, words};
+use super::{cluster::ClusterTarget, exit::Exit, output::Screen, words};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(short, long, value_enum, default_value_t = Format::Yaml)]
     output: Format,
     #[command(flatten)]
-    target: Target,
+    target: ClusterTarget,
 }
 
 // JSON would have no room for what is to be decided.

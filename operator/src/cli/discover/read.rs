@@ -1,6 +1,9 @@
 //! What stands in the cluster, as plain facts. Only reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::{Result, bail};
 use k8s_openapi::{
@@ -18,15 +21,13 @@ use kube::ResourceExt as _;
 use subrosa_crds::{
     Channel, ExternalParty, TRUST_DOMAIN_LABEL, TrustDomain,
     common::{PortRange, Protocol},
-    names::ChannelRef,
-    preset,
 };
 use subrosa_plan::{
-    discover::{ContainerPort, ServicePort, Survey, Surveyed, Workload},
-    world::{objects::is_our_policy, selector},
+    discover::{ContainerPort, RunningWorkload, ServicePort, Survey, Surveyed},
+    world::{declaration::Declaration, objects::is_our_policy, selector},
 };
 
-use crate::cli::cluster::Cluster;
+use crate::cli::cluster::ClusterClient;
 
 /// Labels that controllers put on pods: another pod of the same workload has others.
 const GENERATED: [&str; 9] = [
@@ -62,7 +63,7 @@ pub struct Objects {
 ///
 /// # Errors
 /// When a namespace is not there, or what is in it cannot be read.
-pub async fn found(cluster: &Cluster, namespaces: &[String]) -> Result<(Survey, Vec<&'static str>)> {
+pub async fn found(cluster: &ClusterClient, namespaces: &[String]) -> Result<(Survey, Vec<&'static str>)> {
     let mut hidden = Vec::new();
     let mut found = Survey::default();
     match cluster.list_known::<Namespace>().await? {
@@ -79,9 +80,9 @@ pub async fn found(cluster: &Cluster, namespaces: &[String]) -> Result<(Survey, 
     match cluster.list_known::<Channel>().await? {
         None => hidden.push("Channels"),
         Some(channels) => {
-            let named = |mut channel: Channel| {
-                channel.spec = preset::resolve(&channel.spec).into_owned();
-                (ChannelRef::new(channel.namespace().unwrap_or_default(), channel.name_any()), channel)
+            let named = |channel: Channel| {
+                let channel = Declaration::of(Arc::new(channel));
+                (channel.name().clone(), channel)
             };
             found.channels = channels.into_iter().map(named).collect();
         }
@@ -142,13 +143,13 @@ fn workload(
     metadata: ObjectMeta,
     selector: LabelSelector,
     template: PodTemplateSpec,
-) -> Option<Workload> {
+) -> Option<RunningWorkload> {
     let labels = template.metadata.and_then(|metadata| metadata.labels).unwrap_or_default();
     let facts = of_pod(&template.spec.unwrap_or_default());
-    Some(Workload { kind: kind.to_owned(), name: metadata.name?, selector, labels, ..facts })
+    Some(RunningWorkload { kind: kind.to_owned(), name: metadata.name?, selector, labels, ..facts })
 }
 
-fn of_pod(spec: &PodSpec) -> Workload {
+fn of_pod(spec: &PodSpec) -> RunningWorkload {
     let ports = spec.containers.iter().flat_map(|container| container.ports.iter().flatten());
     let port = |port: &k8s_openapi::api::core::v1::ContainerPort| {
         let number = u16::try_from(port.container_port).ok().filter(|number| *number > 0)?;
@@ -158,18 +159,18 @@ fn of_pod(spec: &PodSpec) -> Workload {
             range: PortRange { protocol, start: number, end: number },
         })
     };
-    Workload {
+    RunningWorkload {
         service_account: spec.service_account_name.clone().filter(|name| !name.is_empty()),
         images: spec.containers.iter().filter_map(|container| container.image.clone()).collect(),
         ports: ports.filter_map(port).collect(),
         host_network: spec.host_network.unwrap_or_default(),
-        ..Workload::default()
+        ..RunningWorkload::default()
     }
 }
 
 /// Pods that none of `known` runs, those of one owner together.
-fn lone_pods(pods: Vec<Pod>, known: &[Workload]) -> Vec<Workload> {
-    let mut owned: BTreeMap<(String, String), Workload> = BTreeMap::new();
+fn lone_pods(pods: Vec<Pod>, known: &[RunningWorkload]) -> Vec<RunningWorkload> {
+    let mut owned: BTreeMap<(String, String), RunningWorkload> = BTreeMap::new();
     for pod in pods {
         let finished = pod
             .status
@@ -192,7 +193,7 @@ fn lone_pods(pods: Vec<Pod>, known: &[Workload]) -> Vec<Workload> {
         };
         let labels: BTreeMap<_, _> =
             labels.into_iter().filter(|(key, _)| !GENERATED.contains(&key.as_str())).collect();
-        let workload = owned.entry(owner.clone()).or_insert_with(|| Workload {
+        let workload = owned.entry(owner.clone()).or_insert_with(|| RunningWorkload {
             kind: owner.0,
             name: owner.1,
             labels: labels.clone(),

@@ -1,17 +1,19 @@
 //! A Channel in words.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use subrosa_crds::{
     Channel, ChannelStatus,
     channel::{CertificateStatus, ConnectionStatus, Delivery, Peer, PeerKind},
     condition,
-    preset::resolve,
+    trust_domain::Direction,
 };
 use subrosa_plan::{
-    certificate::secrets::{self, declared_delivery},
+    certificate::secrets,
     network, sealing,
-    world::selector,
+    world::{declaration::Declaration, selector},
 };
 
 use super::{conditions, page::Page, preset};
@@ -29,22 +31,23 @@ pub fn describe(channel: &Channel, now: Timestamp, page: &mut Page) {
     if channel.metadata.generation > status.observed_generation && status.observed_generation.is_some() {
         page.line("It was changed since the operator looked at it: what follows is of before.", Tone::Odd);
     }
-    declared(channel, page);
-    became(channel, &name, &status, now, page);
-    connections(channel, &namespace, &status, page);
+    let declaration = Declaration::of(Arc::new(channel.clone()));
+    declared(&declaration, page);
+    preset::given(&channel.spec, page);
+    sealed_and_loosened(&declaration, page);
+    became(&declaration, &name, &status, now, page);
+    connections(&declaration, &namespace, &status, page);
     conditions::describe(&status.conditions, now, page);
 }
 
-fn declared(channel: &Channel, page: &mut Page) {
-    let spec = &channel.spec;
+fn declared(channel: &Declaration, page: &mut Page) {
     page.section("What it is");
-    page.fact("Pods", &selector::text(&spec.workload.selector));
-    if let Some(account) = &spec.workload.service_account_name {
+    page.fact("Pods", &selector::text(channel.selector()));
+    if let Some(account) = channel.service_account() {
         page.fact("Runs as", &format!("ServiceAccount {account}"));
     }
-    let resolved = resolve(spec);
-    let listeners: Vec<_> = resolved
-        .listeners
+    let listeners: Vec<_> = channel
+        .listeners()
         .iter()
         .map(|one| one.range().map_or_else(|| one.name.clone(), |range| format!("{} ({range})", one.name)))
         .collect();
@@ -52,11 +55,13 @@ fn declared(channel: &Channel, page: &mut Page) {
         "Listens on",
         if listeners.is_empty() { "nothing".to_owned() } else { listeners.join(", ") }.as_str(),
     );
-    preset::given(spec, page);
-    if !spec.data_classes.is_empty() {
-        page.fact("Seals", &spec.data_classes.join(", "));
+}
+
+fn sealed_and_loosened(channel: &Declaration, page: &mut Page) {
+    if channel.seals() {
+        page.fact("Seals", &channel.data_classes().join(", "));
     }
-    for exception in &spec.exception {
+    for exception in channel.exceptions() {
         page.fact(
             "Exception",
             &format!("{} until {}: {}", exception.control, exception.expires, exception.reason),
@@ -64,7 +69,7 @@ fn declared(channel: &Channel, page: &mut Page) {
     }
 }
 
-fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp, page: &mut Page) {
+fn became(channel: &Declaration, name: &str, status: &ChannelStatus, now: Timestamp, page: &mut Page) {
     page.section("What it became");
     if let Some(domain) = &status.trust_domain {
         page.fact("Trust domain", domain);
@@ -78,9 +83,9 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
     );
     match &status.certificate {
         None => {
-            let secret = secrets::secret_name(channel, name);
-            let text = match secrets::external(channel) {
-                None if declared_delivery(channel) == Delivery::PodCertificate => {
+            let secret = secrets::secret_name(channel);
+            let text = match channel.external_secret() {
+                None if channel.delivery() == Delivery::PodCertificate => {
                     format!("one for each pod, once its kubelet asks; trust files stand in Secret {secret}")
                 }
                 Some(other) => format!("none yet; somebody else puts it into Secret {other}"),
@@ -97,10 +102,10 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
                 .map_or_else(|_| certificate.not_after.clone(), |at| words::ends(at, now));
             page.fact("", &format!("ends {} ({ends})", certificate.not_after));
             let when = words::when_text(&certificate.renew_at, now);
-            if secrets::external(channel).is_some() {
+            if channel.external_secret().is_some() {
                 page.fact("", &format!("issued by somebody else: {}", certificate.issuer));
                 page.fact("", &format!("late if not renewed before {} ({when})", certificate.renew_at));
-                page.fact("Trust files", &format!("Secret {}", secrets::secret_name(channel, name)));
+                page.fact("Trust files", &format!("Secret {}", secrets::secret_name(channel)));
             } else {
                 page.fact("", &format!("renewed {} ({when})", certificate.renew_at));
             }
@@ -130,7 +135,7 @@ fn became(channel: &Channel, name: &str, status: &ChannelStatus, now: Timestamp,
     if let Some(id) = &status.id {
         page.fact("In Vault", &format!("everything under the identity {id}"));
     }
-    if !channel.spec.data_classes.is_empty() {
+    if channel.seals() {
         let map = sealing::config_map_name(name);
         page.fact("How to seal", &format!("ConfigMap {map}, for the workload to mount"));
     }
@@ -166,17 +171,17 @@ fn count(number: i64) -> usize {
     usize::try_from(number).unwrap_or_default()
 }
 
-fn connections(channel: &Channel, namespace: &str, status: &ChannelStatus, page: &mut Page) {
+fn connections(channel: &Declaration, namespace: &str, status: &ChannelStatus, page: &mut Page) {
     page.section("Whom it talks to");
     if status.connections.is_empty() {
         page.line("Nobody: no connection is declared, or none has been judged yet.", Tone::Plain);
     }
     for connection in &status.connections {
-        let entries =
-            if connection.direction == "Ingress" { &channel.spec.accepts } else { &channel.spec.connects_to };
+        let incoming = connection.direction == Direction::Ingress.as_str();
+        let entries = if incoming { channel.accepts() } else { channel.connects_to() };
         let entry = entries.iter().find(|entry| entry.name == connection.name);
         let with = entry.map_or_else(|| connection.name.clone(), |entry| other_end(entry, namespace));
-        let verb = if connection.direction == "Ingress" { "accepts" } else { "connects to" };
+        let verb = if incoming { "accepts" } else { "connects to" };
         page.line(&format!("{verb} {with}: {}", state(connection)), tone(&connection.state));
         if let Some(reason) = &connection.reason {
             page.below(reason);

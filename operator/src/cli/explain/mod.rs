@@ -2,18 +2,21 @@
 
 mod channel;
 mod conditions;
+pub(super) mod ends;
 mod others;
-mod page;
+pub(super) mod page;
 mod preset;
 
 use std::str::FromStr;
 
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
-use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain, preset::Preset};
+use subrosa_crds::{
+    Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain, preset::Preset,
+};
 
 use super::{
-    cluster::{Cluster, Target},
+    cluster::{ClusterClient, ClusterTarget},
     exit::Exit,
     output::Screen,
 };
@@ -23,18 +26,20 @@ const EXAMPLES: &str = "\
 Examples:
   subrosa explain channel/voice -n cc-front
   subrosa explain td/oosterlinde
-  subrosa explain xp/carrier              # also: rtp/contactcenter
+  subrosa explain xp/carrier              # also: rtp/contactcenter, hold/matter-2026-114
+  subrosa explain dst/contactcenter.20270201.1a2b3c4d
   subrosa explain preset/postgresql       # needs no cluster";
 
 /// Tells what an object became, why it is as it is, and the next steps
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The object: channel/NAME, trustdomain/NAME, externalparty/NAME, retentionpolicy/NAME or preset/NAME
+    /// The object: channel/NAME, trustdomain/NAME, externalparty/NAME, retentionpolicy/NAME, legalhold/NAME,
+    /// destruction/NAME or preset/NAME
     #[arg(value_name = "KIND/NAME")]
     object: Object,
     #[command(flatten)]
-    target: Target,
+    target: ClusterTarget,
     /// The Channel's namespace [default: that of the kubeconfig's context]
     #[arg(short, long)]
     namespace: Option<String>,
@@ -53,6 +58,8 @@ enum Kind {
     TrustDomain,
     ExternalParty,
     RetentionPolicy,
+    LegalHold,
+    Destruction,
     Preset(Preset),
 }
 
@@ -68,6 +75,8 @@ impl FromStr for Object {
             "trustdomain" | "trustdomains" | "td" => Kind::TrustDomain,
             "externalparty" | "externalparties" | "xp" => Kind::ExternalParty,
             "retentionpolicy" | "retentionpolicies" | "rtp" => Kind::RetentionPolicy,
+            "legalhold" | "legalholds" | "hold" => Kind::LegalHold,
+            "destruction" | "destructions" | "dst" => Kind::Destruction,
             "preset" | "presets" => Kind::Preset(preset_named(name)?),
             _ => return Err(format!("no such kind: {}", expected())),
         };
@@ -107,7 +116,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn absent(args: &Args, cluster: &Cluster) -> String {
+fn absent(args: &Args, cluster: &ClusterClient) -> String {
     match args.object.kind {
         Kind::Channel => {
             let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
@@ -117,7 +126,7 @@ fn absent(args: &Args, cluster: &Cluster) -> String {
     }
 }
 
-async fn describe(args: &Args, cluster: &Cluster, now: Timestamp, page: &mut Page) -> Result<bool> {
+async fn describe(args: &Args, cluster: &ClusterClient, now: Timestamp, page: &mut Page) -> Result<bool> {
     let name = &args.object.name;
     Ok(match args.object.kind {
         Kind::Channel => {
@@ -136,6 +145,14 @@ async fn describe(args: &Args, cluster: &Cluster, now: Timestamp, page: &mut Pag
         Kind::RetentionPolicy => {
             let found = cluster.get::<RetentionPolicy>(name).await?;
             found.map(|policy| others::retention_policy(&policy, now, page)).is_some()
+        }
+        Kind::LegalHold => {
+            let found = cluster.get::<LegalHold>(name).await?;
+            found.map(|hold| ends::legal_hold(&hold, now, page)).is_some()
+        }
+        Kind::Destruction => {
+            let found = cluster.get::<Destruction>(name).await?;
+            found.map(|destruction| ends::destruction(&destruction, now, page)).is_some()
         }
         Kind::Preset(preset) => {
             preset::describe(preset, page);
@@ -192,6 +209,13 @@ mod tests {
         let party = page(|page| others::external_party(&testing::party(), testing::now(), page));
         let policy = page(|page| others::retention_policy(&testing::policy(), testing::now(), page));
         insta::assert_snapshot!("others", format!("{domain}\n{party}\n{policy}"));
+    }
+
+    #[test]
+    fn the_end_of_data_is_told_in_words() {
+        let hold = page(|page| ends::legal_hold(&testing::hold(), testing::now(), page));
+        let order = page(|page| ends::destruction(&testing::destruction(), testing::now(), page));
+        insta::assert_snapshot!("ends", format!("{hold}\n{order}"));
     }
 
     #[test]

@@ -45,7 +45,11 @@ pub fn trust_domain(object: &TrustDomain, now: Timestamp, page: &mut Page) {
         || "not seen yet".to_owned(),
         |vault| format!("version {}, {}", vault.version, if vault.sealed { "sealed" } else { "unsealed" }),
     );
-    page.fact("Vault", &format!("{vault}; keys at {transit}/, record at {kv}/"));
+    let authorities = domain::authorities_mount(object);
+    page.fact(
+        "Vault",
+        &format!("{vault}; keys of data at {transit}/, of authorities at {authorities}/, records at {kv}/"),
+    );
     if let Some(orphans) = status.orphans.filter(|orphans| orphans.count > 0) {
         page.fact(
             "Orphans",

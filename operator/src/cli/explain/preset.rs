@@ -70,6 +70,11 @@ pub fn describe(preset: Preset, page: &mut Page) {
     if let Some(command) = facts.command {
         page.below(&format!("to be run when the files change: {command}"));
     }
+    if let Some((finished, why)) = facts.recordings {
+        page.section("When a recording is finished");
+        page.line(&format!("seal --watch --finished {}", finished.as_str()), Tone::Plain);
+        page.below(&bare(why));
+    }
     page.section("What to know");
     for note in facts.notes {
         page.line(&bare(note), Tone::Plain);

@@ -5,6 +5,8 @@ mod node;
 
 use std::sync::Arc;
 
+use anyhow::{Context as _, Result};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use subrosa_crds::names::ChannelRef;
 
@@ -32,6 +34,15 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The object as its own type.
+    ///
+    /// # Errors
+    /// When it is another, or misses something, with the place.
+    pub fn read<K: DeserializeOwned>(&self) -> Result<K> {
+        serde_json::from_value(self.value.clone())
+            .with_context(|| format!("{}: {} cannot be read", self.place("spec"), self.title()))
+    }
+
     /// Where `field` stands.
     pub fn place(&self, field: &str) -> Place {
         Place { order: self.order, line: self.node.line_of(field), file: Arc::clone(&self.file) }

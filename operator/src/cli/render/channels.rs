@@ -1,22 +1,22 @@
 //! Plans every given Channel, and says what keeps it or its connections from being in force.
 
 use jiff::Timestamp;
-use subrosa_crds::{Channel, Reason, names::ChannelRef, trust_domain::Direction};
+use subrosa_crds::{Reason, names::ChannelRef, trust_domain::Direction};
 use subrosa_plan::{
     certificate::leaf,
     channel::{self, Plan, Scope},
     consent::{
         connection::{Connection, State},
-        extra_trust::{ExtraTrust, TrustState},
+        extra_trust::{JudgedExtraTrust, TrustState},
     },
     network::coverage,
     record::connection::Other,
-    world::{domain, selector},
+    world::{declaration::Declaration, domain, selector},
 };
 
 use super::{
     check::past,
-    given::{Declared, Given},
+    given::{FromFile, Given},
     world::Imagined,
 };
 use crate::cli::finding::Finding;
@@ -26,7 +26,7 @@ pub struct Planned {
     /// Its name.
     pub name: ChannelRef,
     /// As it was given.
-    pub declared: Declared<Channel>,
+    pub declared: FromFile<Declaration>,
     /// What it becomes.
     pub plan: Plan,
 }
@@ -35,7 +35,7 @@ pub struct Planned {
 pub fn plan(given: &Given, imagined: &Imagined, now: Timestamp, findings: &mut Vec<Finding>) -> Vec<Planned> {
     let mut planned = Vec::new();
     for (name, declared) in given.channels.iter().filter(|(_, declared)| declared.sound) {
-        match channel::plan(&declared.object, name, &imagined.world, None, now) {
+        match channel::plan(&declared.object, &imagined.world, None, now) {
             Err(problem) => findings.push(declared.manifest.error_at(problem.field, problem.message)),
             Ok(plan) => {
                 let one = Planned { name: name.clone(), declared: declared.clone(), plan };
@@ -55,7 +55,7 @@ impl Planned {
             let own = problems.iter().filter(|problem| problem.field != "spec.timeZone");
             findings.extend(own.map(|problem| manifest.error_at(problem.field, problem.message.clone())));
         }
-        let accepts = self.declared.object.spec.accepts.len();
+        let accepts = self.declared.object.accepts().len();
         for (index, connection) in self.plan.connections.iter().enumerate() {
             let field = match connection.direction {
                 Direction::Ingress => format!("spec.accepts[{index}]"),
@@ -74,7 +74,7 @@ impl Planned {
         findings.extend(super::presets::note(&self.declared));
         self.surroundings(imagined, findings);
         let today = domain::today(&self.plan.domain, now);
-        for (index, exception) in self.declared.object.spec.exception.iter().enumerate() {
+        for (index, exception) in self.declared.object.exceptions().iter().enumerate() {
             if past(&exception.expires, today) {
                 let message = format!(
                     "the exception for {} ended on {}: it alarms",
@@ -91,7 +91,7 @@ impl Planned {
     /// Names under a suffix of the TrustDomain, which an authority that is there already may not sign yet.
     fn later_names(&self) -> Option<Finding> {
         let allowed = domain::allowed_suffixes(&self.plan.domain).iter().cloned().collect();
-        let names = &self.declared.object.spec.tls.as_ref()?.dns_names;
+        let names = self.declared.object.dns_names();
         let under: Vec<_> = names.iter().filter(|name| leaf::name_is_permitted(name, &allowed)).collect();
         let first = under.first()?;
         let message = format!(
@@ -103,7 +103,7 @@ impl Planned {
     }
 
     /// What was not given is a note; what can never be trusted as it is written is an error.
-    fn extra_trust(&self, extra: &ExtraTrust, field: &str) -> Option<Finding> {
+    fn extra_trust(&self, extra: &JudgedExtraTrust, field: &str) -> Option<Finding> {
         let manifest = &self.declared.manifest;
         match &extra.state {
             TrustState::InForce(_) | TrustState::HeldBack => None,
@@ -191,7 +191,7 @@ impl Planned {
     /// What given workloads and policies would make of it.
     fn surroundings(&self, imagined: &Imagined, findings: &mut Vec<Finding>) {
         let (manifest, world) = (&self.declared.manifest, &imagined.world);
-        let workload = &self.declared.object.spec.workload.selector;
+        let workload = self.declared.object.selector();
         let pods = || world.running_pods(&self.name.namespace);
         let mine: Vec<_> = pods().filter(|(_, pod)| selector::matches(workload, &pod.labels)).collect();
         if mine.is_empty() && pods().next().is_some() {
@@ -205,7 +205,7 @@ impl Planned {
             findings.push(manifest.note("spec.workload.selector", message));
         }
         let wanted = self.plan.policy.spec.clone().unwrap_or_default();
-        for foreign in coverage::widenings(&self.declared.object, &self.name.namespace, &wanted, world) {
+        for foreign in coverage::widenings(&self.declared.object, &wanted, world) {
             let message = format!(
                 "ForeignPolicy: {} of NetworkPolicy {} opens what no connection declares: leave it out or declare the connection",
                 foreign.rule, foreign.policy

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde_json::Value;
 use subrosa_crds::{
-    Channel, ExternalParty, RetentionPolicy, TrustDomain, channel::PeerKind, names::ChannelRef, retention,
+    ExternalParty, RetentionPolicy, TrustDomain, channel::PeerKind, names::ChannelRef, retention,
     trust_domain::Direction,
 };
 use subrosa_plan::{
     consent::party::{self, Standing, WARNING_DAYS},
-    world::{domain, pem},
+    world::{declaration::Declaration, domain, pem},
 };
 
 use super::{
-    given::{Declared, Given},
+    given::{FromFile, Given},
     world::Imagined,
 };
 use crate::cli::finding::Finding;
@@ -33,7 +33,7 @@ pub fn check(given: &Given, imagined: &Imagined, now: Timestamp, findings: &mut 
 }
 
 fn check_domain(
-    domain: &Declared<TrustDomain>,
+    domain: &FromFile<TrustDomain>,
     imagined: &Imagined,
     now: Timestamp,
     findings: &mut Vec<Finding>,
@@ -70,14 +70,14 @@ fn check_domain(
 /// A policy is checked against the law of every trust domain that lists it.
 fn check_policy(
     name: &str,
-    policy: &Declared<RetentionPolicy>,
+    policy: &FromFile<RetentionPolicy>,
     given: &Given,
     now: Timestamp,
     findings: &mut Vec<Finding>,
 ) {
     let spec = &policy.object.spec;
     let lists =
-        |domain: &&Declared<TrustDomain>| domain.object.spec.retention_policies.iter().any(|one| one == name);
+        |domain: &&FromFile<TrustDomain>| domain.object.spec.retention_policies.iter().any(|one| one == name);
     let mut laws: Vec<(Vec<String>, Date)> = given
         .domains
         .values()
@@ -116,7 +116,7 @@ pub fn past(until: &str, today: Date) -> bool {
 
 fn check_party(
     name: &str,
-    party: &Declared<ExternalParty>,
+    party: &FromFile<ExternalParty>,
     given: &Given,
     imagined: &Imagined,
     now: Timestamp,
@@ -169,10 +169,9 @@ fn soon(on: Date, today: Date) -> bool {
     (on - today).get_days() <= WARNING_DAYS.into_iter().max().unwrap_or_default()
 }
 
-fn names(channel: &Channel, party: &str, direction: Direction) -> bool {
-    let entries = match direction {
-        Direction::Ingress => &channel.spec.accepts,
-        Direction::Egress => &channel.spec.connects_to,
-    };
-    entries.iter().any(|entry| entry.kind() == PeerKind::ExternalParty && entry.name == party)
+fn names(channel: &Declaration, party: &str, direction: Direction) -> bool {
+    channel
+        .entries(direction)
+        .iter()
+        .any(|entry| entry.kind() == PeerKind::ExternalParty && entry.name == party)
 }

@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use subrosa_crds::{
     Channel, ExternalParty, GROUP, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain, VERSION,
-    names::ChannelRef, preset,
+    names::ChannelRef,
 };
-use subrosa_plan::world::{NamespaceFacts, PodFacts, ServiceFacts};
+use subrosa_plan::world::{NamespaceFacts, PodFacts, ServiceFacts, declaration::Declaration};
 
 use crate::cli::{
     finding::{Finding, any_error},
@@ -21,7 +21,7 @@ use crate::cli::{
 
 /// An object of this API and where it was written.
 #[derive(Clone)]
-pub struct Declared<T> {
+pub struct FromFile<T> {
     /// The object.
     pub object: Arc<T>,
     /// Its text.
@@ -34,13 +34,13 @@ pub struct Declared<T> {
 #[derive(Default)]
 pub struct Given {
     /// TrustDomains by name.
-    pub domains: BTreeMap<String, Declared<TrustDomain>>,
+    pub domains: BTreeMap<String, FromFile<TrustDomain>>,
     /// ExternalParties by name.
-    pub parties: BTreeMap<String, Declared<ExternalParty>>,
+    pub parties: BTreeMap<String, FromFile<ExternalParty>>,
     /// RetentionPolicies by name.
-    pub retention: BTreeMap<String, Declared<RetentionPolicy>>,
+    pub retention: BTreeMap<String, FromFile<RetentionPolicy>>,
     /// Channels.
-    pub channels: BTreeMap<ChannelRef, Declared<Channel>>,
+    pub channels: BTreeMap<ChannelRef, FromFile<Declaration>>,
     /// Objects of this API that are so wrong that they cannot be read, by kind and name.
     pub unreadable: BTreeSet<(String, ChannelRef)>,
     /// Namespaces by name, and where they were written.
@@ -159,9 +159,10 @@ impl Given {
             "ExternalParty" => store(&mut self.parties, name, declare(manifest, findings)),
             "RetentionPolicy" => store(&mut self.retention, name, declare(manifest, findings)),
             "Channel" => {
-                let declared = declare(manifest, findings).map(|declared: Declared<Channel>| Declared {
-                    object: preset::resolved(declared.object),
-                    ..declared
+                let declared = declare(manifest, findings).map(|given: FromFile<Channel>| FromFile {
+                    object: Arc::new(Declaration::of(given.object)),
+                    manifest: given.manifest,
+                    sound: given.sound,
                 });
                 store(&mut self.channels, manifest.name_in(""), declared)
             }
@@ -177,7 +178,7 @@ impl Given {
     }
 }
 
-fn store<K: Ord, T>(place: &mut BTreeMap<K, Declared<T>>, key: K, found: Option<Declared<T>>) -> bool {
+fn store<K: Ord, T>(place: &mut BTreeMap<K, FromFile<T>>, key: K, found: Option<FromFile<T>>) -> bool {
     found.map(|found| place.insert(key, found)).is_some()
 }
 
@@ -185,7 +186,7 @@ fn store<K: Ord, T>(place: &mut BTreeMap<K, Declared<T>>, key: K, found: Option<
 fn declare<T: DeserializeOwned>(
     manifest: &Arc<Manifest>,
     findings: &mut Vec<Finding>,
-) -> Option<Declared<T>> {
+) -> Option<FromFile<T>> {
     let mut wrong = Vec::new();
     for violation in
         subrosa_crds::validate::validate_kind(&manifest.kind, &manifest.value).unwrap_or_default()
@@ -198,7 +199,7 @@ fn declare<T: DeserializeOwned>(
     }
     let sound = wrong.is_empty();
     findings.extend(wrong);
-    Some(Declared { object: Arc::new(object.ok()?), manifest: Arc::clone(manifest), sound })
+    Some(FromFile { object: Arc::new(object.ok()?), manifest: Arc::clone(manifest), sound })
 }
 
 fn texts(value: &Value, pointer: &str) -> BTreeMap<String, String> {

@@ -14,7 +14,7 @@ use subrosa_plan::{
     },
     network,
     record::connection::Other,
-    sealing::Settings,
+    sealing::WantedSettings,
     world::{domain, objects},
 };
 
@@ -48,7 +48,7 @@ pub fn of_channel(planned: &Planned, imagined: &Imagined, now: Timestamp) -> ser
         made.push(serde_json::to_value(&planned.plan.policy)?);
     }
     made.push(secret(planned, imagined, now)?);
-    if let Settings::Wanted(wanted) = &planned.plan.settings {
+    if let WantedSettings::Wanted(wanted) = &planned.plan.settings {
         made.push(serde_json::to_value(wanted)?);
     }
     Ok(made)

@@ -1,19 +1,16 @@
 //! What is worth knowing of a Channel with a preset.
 
-use subrosa_crds::{
-    Channel,
-    channel::{Reload, WorkloadKind},
-};
+use subrosa_crds::channel::{Reload, WorkloadKind};
+use subrosa_plan::world::declaration::Declaration;
 
-use super::given::Declared;
+use super::given::FromFile;
 use crate::cli::finding::Finding;
 
 /// A server that has to be restarted, with nothing named to restart.
-pub fn note(declared: &Declared<Channel>) -> Option<Finding> {
-    let spec = &declared.object.spec;
-    let preset = spec.preset.filter(|preset| preset.facts().reload == Reload::Restart)?;
-    let reload = spec.tls.as_ref().and_then(|tls| tls.reload).unwrap_or_default();
-    (reload == Reload::None && spec.workload.ref_.is_none()).then(|| {
+pub fn note(declared: &FromFile<Declaration>) -> Option<Finding> {
+    let channel = &declared.object;
+    let preset = channel.preset().filter(|preset| preset.facts().reload == Reload::Restart)?;
+    (channel.reload() == Reload::None && channel.workload_ref().is_none()).then(|| {
         let message = format!(
             "{preset} is restarted for a new certificate: name what runs its pods in workload.ref, such as {{kind: {:?}, name: …}}; without it somebody has to restart it before the certificate ends",
             WorkloadKind::Deployment

@@ -11,8 +11,7 @@ use crate::cli::words;
 pub fn changes(planned: &Planned, imagined: &Imagined) -> Vec<Value> {
     let change = Change { planned, id: identity(planned, imagined) };
     let mut changes = vec![change.record(), change.authority()];
-    let retention =
-        planned.plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
+    let retention = planned.plan.validated.as_ref().and_then(|validated| validated.retention.as_deref());
     if let Some(policy) = retention {
         let known = policy.metadata.name.as_ref().is_none_or(|name| !imagined.policies.contains(name));
         if known {
@@ -66,7 +65,9 @@ impl Change<'_> {
     }
 
     fn authority(&self) -> Value {
-        self.create("ca", "ecdsa-p256", "0", "signs this Channel's certificates; never leaves Vault")
+        let mount = domain::authorities_mount(&self.planned.plan.domain);
+        let why = "signs this Channel's certificates; never leaves Vault";
+        self.create(format!("{mount}/keys/{}", self.id), "ecdsa-p256", "0", why)
     }
 
     fn key(&self, key: &WantedKey, policy: &RetentionPolicy) -> Value {
@@ -80,25 +81,34 @@ impl Change<'_> {
         };
         let rotation = key.rotate_every.map_or_else(|| "0".to_owned(), words::duration);
         let why = format!("seals {} of cohort {}: {ends}", key.class, key.cohort);
-        self.create(&format!("{}.{}", key.class, key.cohort), key.key_type.as_str(), &rotation, &why)
+        self.create(
+            self.data_key(&key.class, &key.cohort.to_string()),
+            key.key_type.as_str(),
+            &rotation,
+            &why,
+        )
     }
 
     // Which cohorts there are is the retention policy's to say.
     fn keys_of_unknown_cohorts(&self) -> Vec<Value> {
         let Some(first) = self.planned.plan.keys.first() else { return Vec::new() };
         let rotation = first.rotate_every.map_or_else(|| "0".to_owned(), words::duration);
-        let classes = &self.planned.declared.object.spec.data_classes;
+        let classes = self.planned.declared.object.data_classes();
         let key = |class: &String| {
             let why = format!("seals {class} of one cohort; its retention policy is not known");
-            self.create(&format!("{class}.<cohort>"), first.key_type.as_str(), &rotation, &why)
+            self.create(self.data_key(class, "<cohort>"), first.key_type.as_str(), &rotation, &why)
         };
         classes.iter().map(key).collect()
     }
 
-    fn create(&self, key: &str, kind: &str, rotation: &str, why: &str) -> Value {
+    fn data_key(&self, class: &str, cohort: &str) -> String {
         let mount = domain::transit_mount(&self.planned.plan.domain);
+        format!("{mount}/keys/{}.{class}.{cohort}", self.id)
+    }
+
+    fn create(&self, path: String, kind: &str, rotation: &str, why: &str) -> Value {
         let body = json!({"type": kind, "auto_rotate_period": rotation});
-        self.document("CreateKey", format!("{mount}/keys/{}.{key}", self.id), body, why)
+        self.document("CreateKey", path, body, why)
     }
 
     fn access(&self) -> Option<Value> {

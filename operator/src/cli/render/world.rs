@@ -51,7 +51,7 @@ fn facts(given: &Given) -> World {
     world.parties = by_name(&given.parties, |one| Arc::clone(&one.object));
     world.retention = by_name(&given.retention, |one| Arc::clone(&one.object));
     for (name, one) in &given.channels {
-        world.put_channel(name, Some(Arc::clone(&one.object)));
+        world.put_channel(name, Some(one.object.as_ref().clone()));
     }
     for (name, pod) in &given.pods {
         put(&mut world.pods, name, pod.clone());
@@ -139,11 +139,11 @@ impl Imagined {
             let label =
                 self.world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.as_ref());
             let Some(label) = label.filter(|label| self.domains.contains(*label)) else { continue };
-            if channel.object.spec.data_classes.is_empty() {
+            if !channel.object.seals() {
                 continue;
             }
             let chosen =
-                channel.object.spec.retention_policy.clone().unwrap_or_else(|| UNKNOWN_POLICY.to_owned());
+                channel.object.retention_policy().cloned().unwrap_or_else(|| UNKNOWN_POLICY.to_owned());
             if !self.world.retention.contains_key(&chosen) {
                 let message =
                     "its RetentionPolicy is not among the files: the periods of its data are not known";
@@ -157,7 +157,7 @@ impl Imagined {
             }
         }
         let classes: BTreeSet<&String> =
-            given.channels.values().flat_map(|channel| &channel.object.spec.data_classes).collect();
+            given.channels.values().flat_map(|channel| channel.object.data_classes()).collect();
         for name in wanted {
             if let Some(policy) = policy_of(&name, &classes) {
                 self.world.retention.insert(name.clone(), Arc::new(policy));
@@ -204,10 +204,9 @@ impl Imagined {
             put(&mut self.world.service_accounts, name, uid);
         }
         for (name, channel) in &given.channels {
-            let spec = &channel.object.spec;
-            let Some(account) = &spec.workload.service_account_name else { continue };
+            let Some(account) = channel.object.service_account() else { continue };
             let account = ChannelRef::new(&name.namespace, account);
-            if spec.data_classes.is_empty() || given.service_accounts.contains_key(&account) {
+            if !channel.object.seals() || given.service_accounts.contains_key(&account) {
                 continue;
             }
             let message = format!("ServiceAccount {account} is not among the files");

@@ -16,10 +16,11 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
+use subrosa_crds::sealing;
 use subrosa_records::vault::auth::SessionState;
 use subrosa_worker::{
-    session, settings,
-    watch::{self, AnchorOf, Counts, Rule, Scope, Snapshot, VaultKeys, Watch},
+    session, settings, shown,
+    watch::{self, AnchorOf, FinishedRule, VaultKeys, Watch, WatchCounts, WatchScope, WatchSnapshot},
 };
 use tokio::{
     net::TcpListener,
@@ -43,18 +44,23 @@ enum Finished {
     Named,
 }
 
+/// What `seal --watch` is asked for.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Watching a directory")]
 pub struct WatchArgs {
     /// Seals every recording in this directory as soon as it is finished, and removes its plaintext, until it is ended
     #[arg(long, value_name = "DIR", conflicts_with_all = ["item", "force"])]
     pub watch: Option<PathBuf>,
-    /// How it is known that a recording is finished
-    #[arg(long, value_enum, default_value_t = Finished::Quiet, value_name = "HOW", requires = "watch")]
-    finished: Finished,
+    /// How it is known that a recording is finished [default: as the Channel's preset says, else quiet]
+    #[arg(long, value_enum, value_name = "HOW", requires = "watch")]
+    finished: Option<Finished>,
     /// After how many seconds without a change
     #[arg(long, default_value_t = 60, value_name = "SECONDS", requires = "watch")]
     quiet_for: u64,
+    /// After how many seconds without a change a recording is finished that was there at the start, and that nobody was seen to
+    /// close: a call on hold may be older than this process
+    #[arg(long, default_value_t = 900, value_name = "SECONDS", requires = "watch")]
+    quiet_at_start: u64,
     /// What the names of recordings end with that are not finished
     #[arg(
         long,
@@ -81,11 +87,24 @@ pub struct WatchArgs {
     log_format: Option<logging::Format>,
 }
 
+/// What was asked for, else what the Channel's preset says of its recorder.
+fn finished(asked: Option<Finished>, of_preset: Option<sealing::Finished>) -> Finished {
+    asked.unwrap_or(match of_preset.unwrap_or_default() {
+        sealing::Finished::Quiet => Finished::Quiet,
+        sealing::Finished::Closed => Finished::Closed,
+        sealing::Finished::Named => Finished::Named,
+    })
+}
+
+/// Seals what is finished in `directory` until it is told to end.
+///
+/// # Errors
+/// When the settings cannot be used, or nothing can be served or watched.
 pub async fn run(directory: &Path, args: &SealArgs) -> Result<Exit> {
     let (common, asked) = (&args.common, &args.watch);
     logging::start(asked.log, asked.log_format, None);
-    let sealing = settings::load(&common.config)?;
-    let (keys, session) = session::open(&sealing, &settings::identity(&common.token_file))?;
+    let sealing = settings::load(&common.login.config)?;
+    let (keys, session) = session::open(&sealing, &settings::identity(&common.login.token_file))?;
     let anchor = match (args.anchor, asked.anchor_modified) {
         (Some(date), _) => AnchorOf::Date(date),
         (None, true) => AnchorOf::Modified,
@@ -93,7 +112,7 @@ pub async fn run(directory: &Path, args: &SealArgs) -> Result<Exit> {
     };
     let keys = VaultKeys {
         keys,
-        config: common.config.clone(),
+        config: common.login.config.clone(),
         class: args.class.clone(),
         anchor,
         already_due: args.already_due,
@@ -103,32 +122,33 @@ pub async fn run(directory: &Path, args: &SealArgs) -> Result<Exit> {
     let quiet = Duration::from_secs(asked.quiet_for);
     let jobs = args.jobs.unwrap_or(JOBS);
     let watch = Watch {
-        scope: Scope {
+        scope: WatchScope {
             root: directory.to_owned(),
             recursive: asked.recursive,
             unfinished: asked.unfinished.iter().filter(|end| !end.is_empty()).cloned().collect(),
         },
-        rule: match asked.finished {
-            Finished::Quiet => Rule::Quiet(quiet),
-            Finished::Closed => Rule::Closed(quiet),
-            Finished::Named => Rule::Named,
+        rule: match finished(asked.finished, sealing.finished) {
+            Finished::Quiet => FinishedRule::Quiet(quiet),
+            Finished::Closed => FinishedRule::Closed(quiet),
+            Finished::Named => FinishedRule::Named,
         },
         jobs,
         workers: NonZeroUsize::new(common.cores().get() / jobs).unwrap_or(NonZeroUsize::MIN),
         every: Duration::from_secs(1),
         grace: Duration::from_secs(10),
+        quiet_at_start: Duration::from_secs(asked.quiet_at_start),
     };
     let listener = TcpListener::bind(asked.listen).await;
     let listener = listener.with_context(|| format!("--listen {}", asked.listen))?;
     let stop = stopped()?;
-    let counts = Arc::new(Counts::default());
+    let counts = Arc::new(WatchCounts::default());
     let serving = tokio::spawn(serve(listener, Arc::clone(&counts), session.state(), stop.clone()));
     let (stopping, mut state) = (stop.clone(), session.state());
     tokio::spawn(async move { session.run(stopping).await });
     // The first recording is no failure only because the first login takes a moment.
     let first = state.wait_for(|state| !matches!(state, SessionState::Starting));
     let _ = stop.run_until_cancelled(first).await;
-    tracing::info!("sealing what is finished in {}", directory.display());
+    tracing::info!("sealing what is finished in {}", shown(directory));
     let ended = watch::run(watch, Arc::new(keys), counts, stop.clone()).await;
     stop.cancel();
     ended?;
@@ -154,13 +174,13 @@ fn stopped() -> Result<CancellationToken> {
 
 async fn serve(
     listener: TcpListener,
-    counts: Arc<Counts>,
+    counts: Arc<WatchCounts>,
     session: Receiver<SessionState>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let asked = Arc::clone(&counts);
-    let now = |counts: &Counts| counts.snapshot(SystemTime::now());
+    let now = |counts: &WatchCounts| counts.snapshot(SystemTime::now());
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || readiness(&now(&asked), &session.borrow())))
@@ -169,10 +189,10 @@ async fn serve(
 }
 
 /// Ready is who can seal: logged in, the directory looked at, and the last try did not fail for a reason that all share.
-fn readiness(now: &Snapshot, session: &SessionState) -> (StatusCode, String) {
+fn readiness(now: &WatchSnapshot, session: &SessionState) -> (StatusCode, String) {
     let not = |text: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"));
     match (session, &now.trouble) {
-        (SessionState::LoggedOut(error), _) => not(format!("{error}; {}", error.next_step())),
+        (SessionState::LoggedOut(error), _) => not(format!("{error}; {}", session::next_step(error))),
         (SessionState::Starting, _) => not("not logged in to Vault yet".into()),
         (SessionState::LoggedIn, Some(trouble)) => not(trouble.clone()),
         (SessionState::LoggedIn, None) if !now.looked => not("the directory was not looked at yet".into()),
@@ -180,7 +200,9 @@ fn readiness(now: &Snapshot, session: &SessionState) -> (StatusCode, String) {
     }
 }
 
-fn metrics(now: &Snapshot) -> String {
+/// What `/metrics` answers.
+#[must_use]
+pub fn metrics(now: &WatchSnapshot) -> String {
     let mut registry = Registry::with_prefix("subrosa_sealing");
     let gauge = |value: u64| ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
     registry.register(
@@ -209,8 +231,8 @@ mod tests {
 
     use super::*;
 
-    fn snapshot() -> Snapshot {
-        Snapshot {
+    fn snapshot() -> WatchSnapshot {
+        WatchSnapshot {
             sealed: 3,
             bytes: 500,
             failed: 1,
@@ -239,13 +261,13 @@ mod tests {
 
     #[test]
     fn ready_is_who_can_seal() {
-        let ready = |now: &Snapshot, session: &SessionState| readiness(now, session).0 == StatusCode::OK;
+        let ready = |now: &WatchSnapshot, session: &SessionState| readiness(now, session).0 == StatusCode::OK;
         assert!(ready(&snapshot(), &SessionState::LoggedIn));
         assert!(!ready(&snapshot(), &SessionState::Starting));
         let (_, told) = readiness(&snapshot(), &SessionState::LoggedOut(VaultError::Sealed));
         assert!(told.contains("unseal Vault"), "{told}");
-        assert!(!ready(&Snapshot { looked: false, ..snapshot() }, &SessionState::LoggedIn));
-        let full = Snapshot { trouble: Some("no space left on device".into()), ..snapshot() };
+        assert!(!ready(&WatchSnapshot { looked: false, ..snapshot() }, &SessionState::LoggedIn));
+        let full = WatchSnapshot { trouble: Some("no space left on device".into()), ..snapshot() };
         assert!(readiness(&full, &SessionState::LoggedIn).1.contains("no space left"));
     }
 }

@@ -1,5 +1,6 @@
 //! `subrosa status`: how every Channel is, and what to do next.
 
+mod ending;
 mod report;
 mod text;
 mod timeline;
@@ -12,10 +13,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    cluster::{Cluster, Target},
+    OPERATOR_NAMESPACE,
+    cluster::{ClusterClient, ClusterTarget},
+    ends::EndObjects,
     exit::Exit,
     output::Screen,
 };
+use ending::Ending;
 use report::Report;
 use timeline::Timeline;
 
@@ -27,6 +31,7 @@ Examples:
   subrosa status                  # the Channels of the current namespace
   subrosa status -A --watch       # all of them, drawn again when something changes
   subrosa status -A --retention   # what they keep, and until when
+  subrosa status --destruction    # what waits for people before data ends, what is held, what is frozen
   subrosa status -A -o json | jq '.channels[] | select(.ready != \"True\")'";
 
 /// Shows how trust domains and Channels are, and the next step where one is not well
@@ -34,7 +39,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    target: Target,
+    target: ClusterTarget,
     /// The Channels of this namespace [default: that of the kubeconfig's context]
     #[arg(short, long, conflicts_with = "all_namespaces")]
     namespace: Option<String>,
@@ -44,6 +49,12 @@ pub struct Args {
     /// Show what the Channels keep, and when it falls due
     #[arg(long)]
     retention: bool,
+    /// Show Destructions that are open, LegalHolds, and why nothing is destroyed
+    #[arg(long, conflicts_with_all = ["retention", "watch", "namespace", "all_namespaces"])]
+    destruction: bool,
+    /// The namespace of the operator and the destroyer
+    #[arg(long, default_value = OPERATOR_NAMESPACE, value_name = "NAMESPACE", requires = "destruction")]
+    operator_namespace: String,
     /// Show it again whenever something changes, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
@@ -65,6 +76,13 @@ enum Format {
 /// When the cluster cannot be read.
 pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     let cluster = args.target.connect().await?;
+    if args.destruction {
+        let seen = EndObjects::read(&cluster, &args.operator_namespace).await?;
+        let report = Ending::of(&seen, Timestamp::now());
+        let text = written(&report, args.output, || ending::drawn(&report, screen.paint()))?;
+        screen.print(&text)?;
+        return Ok(Exit::Done);
+    }
     let namespace = match (&args.namespace, args.all_namespaces) {
         (_, true) => None,
         (Some(namespace), _) => Some(namespace.clone()),
@@ -114,7 +132,12 @@ fn show(text: String, shown: &mut String, format: Format, screen: &mut Screen) -
     Ok(())
 }
 
-async fn draw(cluster: &Cluster, namespace: Option<&str>, args: &Args, screen: &Screen) -> Result<String> {
+async fn draw(
+    cluster: &ClusterClient,
+    namespace: Option<&str>,
+    args: &Args,
+    screen: &Screen,
+) -> Result<String> {
     let (seen, now) = (cluster.see(namespace).await?, Timestamp::now());
     if args.retention {
         let timeline = Timeline::of(&seen, namespace, now);

@@ -14,7 +14,7 @@ use super::Work;
 use crate::{
     execute::{
         certificate::{self, Slot},
-        objects::{self, Found},
+        objects::{self, FoundObject},
     },
     pki,
 };
@@ -25,13 +25,13 @@ impl Work<'_> {
     /// # Errors
     /// When it is someone else's or the API server does not say.
     pub(super) async fn slot(&mut self, record: Option<&ChannelRecord>) -> Result<Slot, Fault> {
-        let (name, uid) = (&self.plan.secret_name, self.channel.metadata.uid.clone().unwrap_or_default());
+        let (name, uid) = (&self.plan.secret_name, self.channel.uid().unwrap_or_default().to_owned());
         match objects::find(&self.secrets, name, |secret| objects::owned_by(secret, &uid)).await? {
-            Found::None => Ok(Slot::Empty),
-            Found::Ours(secret) => Ok(Slot::Ours(secret)),
-            Found::Foreign(secret) => match self.claim(*secret, record).await? {
+            FoundObject::None => Ok(Slot::Empty),
+            FoundObject::Ours(secret) => Ok(Slot::Ours(secret)),
+            FoundObject::Foreign(secret) => match self.claim(*secret, record).await? {
                 Some(secret) => Ok(Slot::Ours(Box::new(secret))),
-                None => Err(objects::foreign("Secret", &self.name.namespace, name)),
+                None => Err(objects::foreign("Secret", &self.name().namespace, name)),
             },
         }
     }
@@ -45,8 +45,8 @@ impl Work<'_> {
         secret: Secret,
         record: Option<&ChannelRecord>,
     ) -> Result<Option<Secret>, Fault> {
-        let uid = self.channel.metadata.uid.as_deref();
-        match ownership::owner(&secret.metadata, &self.name.name, uid) {
+        let uid = self.channel.uid();
+        match ownership::owner(&secret.metadata, &self.name().name, uid) {
             ownership::Owner::Channel => return Ok(Some(secret)),
             ownership::Owner::Other => return Ok(None),
             ownership::Owner::Nobody => {}
@@ -55,7 +55,7 @@ impl Work<'_> {
         let observed = certificate::observe(&secret, &recorded.unwrap_or_default());
         let id = self.plan.authority.spiffe_id();
         let (true, Some(owner)) = (
-            ownership::is_lost_secret(&secret, &observed, &id, &self.name.name, uid),
+            ownership::is_lost_secret(&secret, &observed, &id, &self.name().name, uid),
             labels::owner(self.channel),
         ) else {
             return Ok(None);

@@ -4,24 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use subrosa_crds::{Channel, Reason, names::ChannelRef};
+use subrosa_crds::{Reason, names::ChannelRef};
 use subrosa_plan::{
     certificate::Observation,
     channel::{
         Plan,
         applied::{Applied, Control, Controls, Restart},
-        declaration::Problem,
+        validate::Problem,
     },
     network as policies,
-    world::{World, fault::Fault, policy::PolicyFacts},
+    world::{World, declaration::Declaration, fault::Fault, policy::PolicyFacts},
 };
-use subrosa_records::channels::Entry;
+use subrosa_records::channels::ChannelEntry;
 
 use super::observe;
 use crate::{context::Context, execute::network};
 
 /// Before the operator may write in the namespace nothing is tried: it would only be refused.
-pub(super) fn unprepared(entry: Result<Entry, Fault>) -> Applied {
+pub(super) fn unprepared(entry: Result<ChannelEntry, Fault>) -> Applied {
     let fault =
         || Fault::new(Reason::NamespacePending, "the operator is being given its rights in this namespace");
     Applied {
@@ -62,24 +62,24 @@ pub(super) fn nothing(problems: &[Problem]) -> Applied {
 /// Secret is told all the same: that needs no Vault.
 pub(super) async fn without_record(
     ctx: &Context,
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     fault: Fault,
     narrowed: Result<(), Fault>,
     now: Timestamp,
 ) -> Applied {
+    let name = channel.name();
     // A first policy that opens nothing need not wait for Vault: it only closes.
     let network = match narrowed {
         Err(fault) => Err(fault),
         Ok(()) if ctx.cluster.read(|world| has_policy(world, name)) => Ok(true),
         Ok(()) => {
             let closed = Plan { policy: closed(plan), ..plan.clone() };
-            network::open(ctx, channel, name, &closed, false).await
+            network::open(ctx, channel, &closed, false).await
         }
     };
     Applied {
-        observed: observe::certificate(ctx, channel, name, plan, now).await,
+        observed: observe::certificate(ctx, channel, plan, now).await,
         has_policy: network.as_ref().is_ok_and(|there| *there),
         controls: Controls::none(&fault).with(Control::Network, network.map(|_| ())),
         keys: BTreeMap::new(),

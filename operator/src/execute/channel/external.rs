@@ -10,14 +10,14 @@ use subrosa_crds::{Reason, channel::Delivery, names::ChannelRef};
 use subrosa_plan::{
     certificate::{
         CurrentCertificate, Malformed, Observation, TrustFiles,
-        external::{ObservedExternal, late},
+        external::{ObservedExternal, judge, late},
     },
     channel::closing,
     record::channel::ChannelRecord,
     world::fault::Fault,
 };
 
-use super::{Work, later, observe};
+use super::{Work, later};
 use crate::{
     context::Context,
     execute::{
@@ -48,6 +48,19 @@ pub(super) async fn found(api: &Api<Secret>, name: &str) -> Result<ObservedExter
     })
 }
 
+/// The certificate that somebody else puts into `secret`, and whether it is one that pods can present now.
+pub(super) async fn observed(
+    api: &Api<Secret>,
+    secret: &str,
+    now: Timestamp,
+) -> (Observation, Result<(), Fault>) {
+    let found = match found(api, secret).await {
+        Ok(found) => found,
+        Err(fault) => return (Observation::Unknown, Err(fault)),
+    };
+    (Observation::from(&found), judge(&found, secret, now))
+}
+
 /// When the last of the certificates of somebody else ends that the pods of a Channel may present; none where that is
 /// not known.
 pub(super) async fn external_until(ctx: &Context, channel: &ChannelRef, secret: &str) -> Option<Timestamp> {
@@ -72,7 +85,7 @@ impl Work<'_> {
         match self.plan.external.as_deref() {
             // One that never had a certificate presents none.
             None => Some(record.authority.leaves_until().unwrap_or(self.now)),
-            Some(secret) => external_until(self.ctx, self.name, secret).await,
+            Some(secret) => external_until(self.ctx, self.name(), secret).await,
         }
     }
 
@@ -107,7 +120,7 @@ impl Work<'_> {
             let fault = Fault::new(Reason::Internal, "no certificate is named: please report this");
             return (Observation::Unknown, Err(fault));
         };
-        let (observed, certificate) = observe::external(&self.secrets, name, self.now).await;
+        let (observed, certificate) = observed(&self.secrets, name, self.now).await;
         if let Some(validity) = observed.held().and_then(CurrentCertificate::validity) {
             let moments = [validity.not_before, late(validity), validity.not_after];
             self.wake.extend(moments.into_iter().filter(|at| *at > self.now));

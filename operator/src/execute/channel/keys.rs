@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use subrosa_crds::{Reason, cohort::Cohort};
+use jiff::SignedDuration;
+use subrosa_crds::{Reason, RetentionPolicy, cohort::Cohort};
 use subrosa_plan::{
     keys as decide,
-    keys::ObservedKey,
+    keys::{ObservedKey, WantedKey, import},
     record::{
         channel::ChannelRecord,
         ended::Ended,
         keys::{KeyRecord, KeysOfMonth},
     },
-    world::fault::Fault,
+    world::{domain, fault::Fault},
 };
 use subrosa_records::vault::{ClassName, Folder, MonthName, RecordPath, VaultError};
 
@@ -20,6 +21,9 @@ use crate::{
     execute::keys,
     observe::{DomainVault, vaults},
 };
+
+/// How long keys of past cohorts wait after one could not be made.
+const IMPORT_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// What the records of keys are to say: by class and month, then by cohort.
 type NotedKeys = BTreeMap<(String, String), Vec<(Cohort, KeyRecord)>>;
@@ -32,11 +36,52 @@ impl Work<'_> {
         record: &mut ChannelRecord,
     ) -> Result<BTreeMap<String, ObservedKey>, Fault> {
         let plan = self.plan;
-        let Some(declaration) = &plan.declaration else { return Ok(BTreeMap::new()) };
-        let policy = declaration.retention.as_deref();
-        self.recall(record).await?;
-        let found = keys::carry_out(self.vault, &plan.keys, record, self.now).await?;
-        for key in &plan.keys {
+        let Some(validated) = &plan.validated else { return Ok(BTreeMap::new()) };
+        let policy = validated.retention.as_deref();
+        self.recall(&plan.keys, record).await?;
+        let (found, made) = keys::carry_out(self.vault, &plan.keys, record, self.now).await;
+        made?;
+        self.note_made(&plan.keys, &found, policy, record).await?;
+        if let Some(policy) = policy
+            && let Err(fault) = self.import(policy, record).await
+        {
+            // What is in use is as it should be; status counts what is left to be made.
+            let channel = self.name().to_string();
+            tracing::warn!(channel, reason = fault.reason.as_str(), "encryption.import: {}", fault.message);
+            self.wake.push(later(self.now, IMPORT_AGAIN));
+        }
+        Ok(found)
+    }
+
+    /// Makes the next keys of past cohorts that the Channel imports data of.
+    async fn import(&mut self, policy: &RetentionPolicy, record: &mut ChannelRecord) -> Result<(), Fault> {
+        let plan = self.plan;
+        let today = domain::today(&plan.domain, self.now);
+        let missing = import::missing(self.channel, &plan.id, policy, record, today);
+        let wanted: Vec<_> = missing.take(import::AT_ONCE).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        self.recall(&wanted, record).await?;
+        let (found, made) = keys::carry_out(self.vault, &wanted, record, self.now).await;
+        self.note_made(&wanted, &found, Some(policy), record).await?;
+        made?;
+        if wanted.len() == import::AT_ONCE {
+            self.wake.push(self.now);
+        }
+        Ok(())
+    }
+
+    /// Notes what was made of the wanted keys, and closes those that no cohort uses any more.
+    async fn note_made(
+        &mut self,
+        wanted: &[WantedKey],
+        found: &BTreeMap<String, ObservedKey>,
+        policy: Option<&RetentionPolicy>,
+        record: &mut ChannelRecord,
+    ) -> Result<(), Fault> {
+        let plan = self.plan;
+        for key in wanted {
             let Some(seen) = found.get(&key.name) else { continue };
             let known = record.key_mut(&key.class, key.cohort);
             let newest = known.versions.len();
@@ -45,6 +90,7 @@ impl Work<'_> {
             let next = decide::next_rotation(key, seen);
             self.wake.extend(next.map(|next| later(next, decide::ROTATION_SLACK)));
         }
+        // What was made for an import is closed at once.
         let ending = decide::ending(record, &plan.keys);
         keys::close(self.vault, &ending).await?;
         let mut noted = NotedKeys::new();
@@ -71,16 +117,16 @@ impl Work<'_> {
         let ended: Vec<_> =
             ending.into_iter().map(|key| (key.class, key.cohort, !key.known.versions.is_empty())).collect();
         record.settle_keys(&ended);
-        Ok(found)
+        Ok(())
     }
 
     /// Takes from the keys' own records what the Channel's does not say: a key that was made before is never made again,
     /// whatever became of the Channel's record.
-    async fn recall(&self, record: &mut ChannelRecord) -> Result<(), Fault> {
+    async fn recall(&self, wanted: &[WantedKey], record: &mut ChannelRecord) -> Result<(), Fault> {
         if record.ended.is_none() {
             record.ended = Some(self.ended().await.map_err(|error| setup(self.vault, &error))?);
         }
-        for key in &self.plan.keys {
+        for key in wanted {
             let unknown = record.key(&key.class, key.cohort).is_none_or(|known| known.versions.is_empty());
             if !unknown {
                 continue;
@@ -123,7 +169,7 @@ impl Work<'_> {
                 .vault
                 .key_records
                 .transaction(&path, |kept| {
-                    let begun = kept.unwrap_or_else(|| KeysOfMonth::new(self.name.clone(), &class));
+                    let begun = kept.unwrap_or_else(|| KeysOfMonth::new(self.name().clone(), &class));
                     let all = records.iter().cloned();
                     Some(all.fold(begun, |month, (cohort, record)| month.with(cohort, record)))
                 })

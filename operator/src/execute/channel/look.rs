@@ -11,7 +11,7 @@ use subrosa_plan::{
     record::channel::ChannelRecord,
     world::fault::Fault,
 };
-use subrosa_records::channels::Entry;
+use subrosa_records::channels::ChannelEntry;
 
 use super::{Authorities, Work};
 use crate::{
@@ -33,7 +33,11 @@ impl Work<'_> {
     ///
     /// # Errors
     /// When it is someone else's or the API server does not say.
-    pub(super) async fn look(&mut self, entry: &Entry, authorities: &Authorities) -> Result<Look, Fault> {
+    pub(super) async fn look(
+        &mut self,
+        entry: &ChannelEntry,
+        authorities: &Authorities,
+    ) -> Result<Look, Fault> {
         let key = self.secret_key();
         let secrets = &self.ctx.cluster.secrets;
         // For a Channel that was never noted there is none of ours. Whether someone else's has the name, the API
@@ -88,7 +92,7 @@ impl Work<'_> {
 
     /// Confirms that the Channel is there, before what is missing is made again for it.
     async fn confirm(&self) -> Result<(), Fault> {
-        live::confirm(self.ctx, self.channel, self.name).await
+        live::confirm(self.ctx, self.channel).await
     }
 
     /// Reads the Secret.
@@ -99,10 +103,10 @@ impl Work<'_> {
         }
         if let Slot::Ours(secret) = &slot
             // The watch tells of no others.
-            && secret.labels().get(CHANNEL_LABEL) == Some(&self.name.name)
+            && secret.labels().get(CHANNEL_LABEL) == Some(&self.name().name)
         {
             let version = secret.metadata.resource_version.as_deref();
-            self.ctx.cluster.secrets.read(self.secret_key(), &self.name.name, version);
+            self.ctx.cluster.secrets.read(self.secret_key(), &self.name().name, version);
         }
         Ok(slot)
     }
@@ -130,7 +134,7 @@ impl Work<'_> {
     }
 
     fn secret_key(&self) -> ObjectKey {
-        ObjectKey { namespace: self.name.namespace.clone(), name: self.plan.secret_name.clone() }
+        ObjectKey { namespace: self.name().namespace.clone(), name: self.plan.secret_name.clone() }
     }
 }
 

@@ -39,7 +39,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use subrosa_crds::{
-    Channel, Reason,
+    Reason,
     names::{ChannelId, ChannelRef},
 };
 use subrosa_plan::{
@@ -52,9 +52,9 @@ use subrosa_plan::{
     },
     consent::extra_trust,
     record::{channel::ChannelRecord, news},
-    world::fault::Fault,
+    world::{declaration::Declaration, fault::Fault},
 };
-use subrosa_records::channels::Entry;
+use subrosa_records::channels::ChannelEntry;
 
 use self::withdraw::Withdrawn;
 use super::{access, certificate, live, network, objects};
@@ -66,7 +66,7 @@ pub use self::slow::meanwhile;
 type Authorities = BTreeMap<ChannelRef, Vec<String>>;
 
 /// What became of a plan.
-pub struct Outcome {
+pub struct PlanOutcome {
     /// The plan that was carried out.
     pub plan: Plan,
     /// How far.
@@ -82,8 +82,7 @@ pub struct Outcome {
 /// One Channel on its way through the steps.
 struct Work<'a> {
     ctx: &'a Context,
-    channel: &'a Channel,
-    name: &'a ChannelRef,
+    channel: &'a Declaration,
     vault: &'a DomainVault,
     plan: &'a Plan,
     now: Timestamp,
@@ -100,13 +99,13 @@ struct Work<'a> {
 /// When no trust domain governs the Channel.
 pub async fn carry_out(
     ctx: &Context,
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     id: &ChannelId,
     vault: Result<&DomainVault, Fault>,
     known: Result<(), Fault>,
     now: Timestamp,
-) -> Result<Outcome, plan::Ungoverned> {
+) -> Result<PlanOutcome, plan::Ungoverned> {
+    let name = channel.name();
     let entry = match (&vault, known) {
         // What has to be known before the record is used is not: what is withdrawn is taken away all the same.
         (Ok(_), Err(fault)) => Err(fault),
@@ -120,7 +119,7 @@ pub async fn carry_out(
                     }
                     None => {
                         vault.find(id);
-                        is_this_one(ctx, channel, name, &entry).await.map(|()| entry)
+                        is_this_one(ctx, channel, &entry).await.map(|()| entry)
                     }
                 },
                 Err(error) => Err(vault.fault(&error)),
@@ -133,42 +132,39 @@ pub async fn carry_out(
         _ => None,
     };
     let mut plan = ctx.cluster.read(|world| match (&entry, &last_known) {
-        (Ok(entry), _) => plan::plan(channel, name, world, entry.record.as_ref(), now),
-        (Err(_), Some(record)) => plan::plan(channel, name, world, Some(record), now),
-        (Err(_), None) => plan::plan_withdrawals(channel, name, world, now),
+        (Ok(entry), _) => plan::plan(channel, world, entry.record.as_ref(), now),
+        (Err(_), Some(record)) => plan::plan(channel, world, Some(record), now),
+        (Err(_), None) => plan::plan_withdrawals(channel, world, now),
     })?;
     let api = objects::namespaced(&ctx.client, &name.namespace);
     // A declaration that is not in force names no Secret: the one that is there stays the one.
     if matches!(plan.scope, Scope::Stalled(_)) && ctx.cluster.is_prepared(&name.namespace) {
-        let held = certificate::held(&api, channel, name, plan.secret_name.clone()).await;
+        let held = certificate::held(&api, channel, plan.secret_name.clone()).await;
         if held != plan.secret_name {
             plan.holds = secrets::holds(&held, &name.name);
             plan.secret_name = held;
         }
     }
     let outcome =
-        |applied| Outcome { plan: plan.clone(), applied, wake_at: None, news: Vec::new(), waits: false };
+        |applied| PlanOutcome { plan: plan.clone(), applied, wake_at: None, news: Vec::new(), waits: false };
     if !ctx.cluster.is_prepared(&name.namespace) {
         return Ok(outcome(degraded::unprepared(entry)));
     }
     // What never was valid has nothing to protect, and nothing is made for it.
-    if let (Scope::Stalled(problems), Ok(Entry { record: None, .. })) = (&plan.scope, &entry) {
+    if let (Scope::Stalled(problems), Ok(ChannelEntry { record: None, .. })) = (&plan.scope, &entry) {
         let applied = degraded::nothing(problems);
-        return Ok(Outcome { waits: true, ..outcome(applied) });
+        return Ok(PlanOutcome { waits: true, ..outcome(applied) });
     }
-    let narrowed = network::narrow(ctx, channel, name, &plan).await;
+    let narrowed = network::narrow(ctx, channel, &plan).await;
     let vault = match vault {
         Ok(vault) => vault,
         Err(fault) => {
-            return Ok(outcome(
-                degraded::without_record(ctx, channel, name, &plan, fault, narrowed, now).await,
-            ));
+            return Ok(outcome(degraded::without_record(ctx, channel, &plan, fault, narrowed, now).await));
         }
     };
     let mut work = Work {
         ctx,
         channel,
-        name,
         vault,
         plan: &plan,
         now,
@@ -188,32 +184,27 @@ pub async fn carry_out(
         Ok((entry, authorities)) => work.all(entry, authorities, narrowed).await,
         Err((fault, record)) => {
             work.withdraw_known_trust(record.as_ref()).await;
-            degraded::without_record(ctx, channel, name, &plan, fault, narrowed, now).await
+            degraded::without_record(ctx, channel, &plan, fault, narrowed, now).await
         }
     };
-    work.wake.extend(applied.record.as_ref().ok().and_then(news::wake_at));
+    work.wake.extend(applied.record.as_ref().ok().and_then(|record| news::wake_at(&record.tell)));
     let (wake_at, news) = (work.wake.into_iter().min(), work.news);
-    Ok(Outcome { plan, applied, wake_at, news, waits: false })
+    Ok(PlanOutcome { plan, applied, wake_at, news, waits: false })
 }
 
 /// A record that follows another Channel of the same name is gone on with only if the API server itself says that this
 /// one is there: what a watch has is as likely the one that was deleted.
-async fn is_this_one(
-    ctx: &Context,
-    channel: &Channel,
-    name: &ChannelRef,
-    entry: &Entry,
-) -> Result<(), Fault> {
+async fn is_this_one(ctx: &Context, channel: &Declaration, entry: &ChannelEntry) -> Result<(), Fault> {
     let recorded = entry.record.as_ref().and_then(|record| record.follows.as_ref());
-    let uid = channel.metadata.uid.as_deref().unwrap_or_default();
+    let uid = channel.uid().unwrap_or_default();
     if recorded.is_none_or(|recorded| recorded.uid == uid) {
         return Ok(());
     }
-    live::confirm(ctx, channel, name).await
+    live::confirm(ctx, channel).await
 }
 
 /// A Channel without a record that had one is not newborn.
-fn lost(ctx: &Context, name: &ChannelRef, id: &ChannelId, entry: &Entry) -> Option<Fault> {
+fn lost(ctx: &Context, name: &ChannelRef, id: &ChannelId, entry: &ChannelEntry) -> Option<Fault> {
     if entry.record.is_some() {
         return None;
     }
@@ -221,9 +212,14 @@ fn lost(ctx: &Context, name: &ChannelRef, id: &ChannelId, entry: &Entry) -> Opti
 }
 
 impl Work<'_> {
+    /// The Channel's namespace and name.
+    fn name(&self) -> &ChannelRef {
+        self.channel.name()
+    }
+
     async fn all(
         &mut self,
-        entry: Entry,
+        entry: ChannelEntry,
         mut authorities: Authorities,
         narrowed: Result<(), Fault>,
     ) -> Applied {
@@ -232,27 +228,26 @@ impl Work<'_> {
         self.rotating = rotating.map(|(peer, _)| peer.clone()).collect();
         let slot = self.look(&entry, &authorities).await;
         let Withdrawn { trust, access } = self.withdraw(&entry, &slot, &authorities).await;
-        let closes =
-            narrowed.is_ok() && trust.is_ok() && !network::is_foreign(self.ctx, self.channel, self.name);
+        let closes = narrowed.is_ok() && trust.is_ok() && !network::is_foreign(self.ctx, self.channel);
         let withdrawn = trust.and(access);
-        let new = || self.ctx.cluster.read(|world| plan.first_record(self.name, world));
+        let new = || self.ctx.cluster.read(|world| plan.first_record(self.name(), world));
         let before = entry.record.clone().unwrap_or_else(new);
         let done = self.done(&before, withdrawn.is_ok(), closes).await;
         let (mut intent, settled) = plan.intent(before.clone(), done, self.now);
         self.tell_closed(settled);
         self.keep_news(entry.record.as_ref(), &mut intent);
-        let (ctx, channel, name, now) = (self.ctx, self.channel, self.name, self.now);
+        let (ctx, channel, now) = (self.ctx, self.channel, self.now);
         // A first record is written once, with the authority: until then there is nothing but keys that nobody may use,
         // and making them again finds them.
         let first = entry.record.is_none();
         let noted = match first {
-            true => Ok(Entry { record: Some(intent), ..entry }),
+            true => Ok(ChannelEntry { record: Some(intent), ..entry }),
             false => self.note(entry, intent).await,
         };
         let entry = match noted {
             Ok(entry) => entry,
             Err(fault) => {
-                return degraded::without_record(ctx, channel, name, plan, fault, narrowed, now).await;
+                return degraded::without_record(ctx, channel, plan, fault, narrowed, now).await;
             }
         };
         let version = entry.version;
@@ -261,12 +256,12 @@ impl Work<'_> {
         let certified = self.certify(record, version, slot, &mut authorities).await;
         // Nothing is granted or opened that is not noted.
         if first && let Err(fault) = certified.record {
-            return degraded::without_record(ctx, channel, name, plan, fault, narrowed, now).await;
+            return degraded::without_record(ctx, channel, plan, fault, narrowed, now).await;
         }
         let access = self.access(&withdrawn, &certified.record).await;
         let network = match narrowed {
             Err(fault) => Err(fault),
-            Ok(()) => network::open(self.ctx, self.channel, self.name, plan, first).await,
+            Ok(()) => network::open(self.ctx, self.channel, plan, first).await,
         };
         let settings = self.settings(first, keys.as_ref().map(|_| ()).map_err(Clone::clone)).await;
         let may_prune = network.is_ok() && certified.certificate.is_ok();
@@ -284,7 +279,7 @@ impl Work<'_> {
                 Control::Settings => settings.clone(),
             }),
             keys: keys.unwrap_or_default(),
-            default_deny: self.ctx.cluster.read(|world| degraded::denies(world, &self.name.namespace)),
+            default_deny: self.ctx.cluster.read(|world| degraded::denies(world, &self.name().namespace)),
             trusting: authorities
                 .into_iter()
                 .filter(|(name, known)| !known.is_empty() && !certified.left_out.contains(&name.to_string()))
@@ -300,12 +295,12 @@ impl Work<'_> {
 
     /// Has `record`, which is about to be written in the place of `before`, keep what is to be told of the change.
     fn keep_news(&mut self, before: Option<&ChannelRecord>, record: &mut ChannelRecord) {
-        let told = self.ctx.reporter.told(self.channel);
-        news::keep(before, record, &mut self.news, &told, self.now);
+        let told = self.ctx.reporter.told(self.channel.object());
+        record.keep_news(before, &mut self.news, &told, self.now);
     }
 
     /// Writes the record where it says something new.
-    async fn note(&self, known: Entry, record: ChannelRecord) -> Result<Entry, Fault> {
+    async fn note(&self, known: ChannelEntry, record: ChannelRecord) -> Result<ChannelEntry, Fault> {
         if known.record.as_ref() == Some(&record) {
             return Ok(known);
         }
@@ -320,9 +315,9 @@ impl Work<'_> {
         record: &Result<ChannelRecord, Fault>,
     ) -> Result<(), Fault> {
         withdrawn.clone()?;
-        let Some(wanted) = self.plan.access_to_give(self.channel, self.name)? else { return Ok(()) };
-        record.as_ref().map_err(Clone::clone)?;
-        access::grant(self.vault, &self.plan.id, wanted).await
+        let Some(wanted) = self.plan.access_to_give(self.channel)? else { return Ok(()) };
+        let record = record.as_ref().map_err(Clone::clone)?;
+        access::grant(self.vault, &self.plan.id, wanted, record.adopted()).await
     }
 }
 

@@ -22,7 +22,7 @@ impl Work<'_> {
     /// The Secrets of this Channel beside the one it declares.
     pub(super) async fn others(&mut self, record: Option<&ChannelRecord>) -> Result<Vec<Secret>, Fault> {
         let mut others = Vec::new();
-        for name in self.ctx.cluster.secrets.of(self.name) {
+        for name in self.ctx.cluster.secrets.of(self.name()) {
             if name == self.plan.secret_name {
                 continue;
             }
@@ -87,7 +87,7 @@ impl Work<'_> {
     /// Whether a pod mounts that Secret. The last word has the API server: the watch may not have told yet of a pod
     /// that was just made, and without its Secret it would never start.
     async fn is_mounted(&self, secret: &str) -> Result<bool, Fault> {
-        let namespace = &self.name.namespace;
+        let namespace = &self.name().namespace;
         if self.ctx.cluster.read(|world| world.is_mounted(namespace, secret)) {
             return Ok(true);
         }
@@ -99,7 +99,7 @@ impl Work<'_> {
 
     /// Says once that a Secret stays behind: when another one takes its place.
     fn tell_of(&mut self, name: &str, replaced: bool) {
-        let before = self.channel.status.as_ref().and_then(|status| status.certificate.as_ref());
+        let before = self.channel.status().and_then(|status| status.certificate.as_ref());
         if replaced && before.is_some_and(|before| before.secret_name.as_deref() == Some(name)) {
             let note = format!(
                 "Secret {name} is not used any more and pods mount it: its trust files are kept, its certificate is \
@@ -115,7 +115,7 @@ impl Work<'_> {
         let same = Preconditions { uid: secret.uid(), resource_version: None };
         let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
         if let Err(error) = self.secrets.delete(&name, &params).await {
-            tracing::warn!(channel = %self.name, secret = name, %error, "an unused Secret could not be removed");
+            tracing::warn!(channel = %self.name(), secret = name, %error, "an unused Secret could not be removed");
         }
     }
 }

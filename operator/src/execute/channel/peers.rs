@@ -19,7 +19,7 @@ use subrosa_plan::{
         trust_sources,
     },
     channel::Plan,
-    consent::{connection::Connection, extra_trust::ExtraTrust},
+    consent::{connection::Connection, extra_trust::JudgedExtraTrust},
     record::channel::ChannelRecord,
     world::{
         fault::Fault,
@@ -107,7 +107,7 @@ impl Work<'_> {
     pub(super) fn trust<'c>(
         &self,
         connections: impl IntoIterator<Item = &'c Connection>,
-        extra: impl IntoIterator<Item = &'c ExtraTrust>,
+        extra: impl IntoIterator<Item = &'c JudgedExtraTrust>,
         authorities: &Authorities,
     ) -> TrustFiles {
         self.trust_and_problems(connections, extra, authorities).0
@@ -117,7 +117,7 @@ impl Work<'_> {
     pub(super) fn trust_and_problems<'c>(
         &self,
         connections: impl IntoIterator<Item = &'c Connection>,
-        extra: impl IntoIterator<Item = &'c ExtraTrust>,
+        extra: impl IntoIterator<Item = &'c JudgedExtraTrust>,
         authorities: &Authorities,
     ) -> (TrustFiles, Vec<TrustProblem>) {
         let sources = self.ctx.cluster.read(|world| {
@@ -125,7 +125,7 @@ impl Work<'_> {
         });
         let (files, problems) = trust_files(&sources);
         for problem in &problems {
-            tracing::warn!(channel = %self.name, %problem, "a certificate authority is left out");
+            tracing::warn!(channel = %self.name(), %problem, "a certificate authority is left out");
         }
         (files, problems)
     }
@@ -163,7 +163,7 @@ impl Work<'_> {
     /// The Secret from which the peer's pods have their certificate, where somebody else issues it.
     fn external_secret(&self, peer: &ChannelRef) -> Option<String> {
         let cluster = &self.ctx.cluster;
-        cluster.read(|world| secrets::external(world.channel(peer)?).map(str::to_owned))
+        cluster.read(|world| world.channel(peer)?.external_secret().map(str::to_owned))
     }
 
     /// Wakes those who are to trust this authority: it has another certificate, and no status says so.
@@ -175,10 +175,7 @@ impl Work<'_> {
 
     /// Whether the peer's Secret has our certificate in the files of the directions that are open.
     async fn holds(&self, peer: &ChannelRef, certificate: &str) -> bool {
-        let name = self
-            .ctx
-            .cluster
-            .read(|world| world.channel(peer).map(|channel| secrets::secret_name(channel, &peer.name)));
+        let name = self.ctx.cluster.read(|world| world.channel(peer).map(secrets::secret_name));
         let Some(name) = name else { return false };
         let api: Api<Secret> = objects::namespaced(&self.ctx.client, &peer.namespace);
         let Ok(Some(secret)) = api.get_opt(&name).await else { return false };

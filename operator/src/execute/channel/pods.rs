@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use subrosa_crds::Reason;
 use subrosa_plan::{
-    pod_certificate::{Issuer, Judged, Owner, Refusal},
+    pod_certificate::{ChannelSigner, Issuer, JudgedRequests, Refusal},
     record::channel::ChannelRecord,
     world::{fault::Fault, request::Request},
 };
@@ -39,7 +39,7 @@ impl Work<'_> {
             validity: one.validity(),
             permitted: one.permitted_dns(),
         });
-        let owner = Owner { channel: self.channel, name: self.name, plan: self.plan };
+        let owner = ChannelSigner { channel: self.channel, plan: self.plan };
         let is_unsigned = |serial: &str| self.vault.is_unsigned(serial);
         let judged = self
             .ctx
@@ -62,16 +62,16 @@ impl Work<'_> {
     /// nothing while it keeps asking.
     async fn tell(&self, name: &str, request: &Request, refusal: &Refusal) {
         let news = self.ctx.cluster.write(|world| {
-            let seen = world.requests.get_mut(&self.name.namespace).and_then(|all| all.get_mut(name));
+            let seen = world.requests.get_mut(&self.name().namespace).and_then(|all| all.get_mut(name));
             seen.is_some_and(|seen| seen.told.replace(refusal.reason) != Some(refusal.reason))
         });
         if news {
             let Refusal { reason, message } = refusal;
-            tracing::info!(channel = %self.name, request = name, pod = request.pod, reason = reason.as_str(), "waits: {message}");
+            tracing::info!(channel = %self.name(), request = name, pod = request.pod, reason = reason.as_str(), "waits: {message}");
             let pod = Pod {
                 metadata: ObjectMeta {
                     name: Some(request.pod.clone()),
-                    namespace: Some(self.name.namespace.clone()),
+                    namespace: Some(self.name().namespace.clone()),
                     uid: Some(request.pod_uid.clone()),
                     ..ObjectMeta::default()
                 },
@@ -91,13 +91,14 @@ impl Work<'_> {
     /// Answers what was judged; one that fails holds up no other. The first fault comes back.
     async fn answer(
         &mut self,
-        judged: &Judged<Serial>,
+        judged: &JudgedRequests<Serial>,
         issuer: Option<&AuthorityCertificate>,
     ) -> Result<(), Fault> {
         let mut outcome = Ok(());
         let denied = judged.deny.iter().map(|(_, request, _)| request);
-        let fresh = confirmed(self.ctx, &self.name.namespace, denied).await;
-        let key = |name: &str| ObjectKey { namespace: self.name.namespace.clone(), name: name.to_owned() };
+        let fresh = confirmed(self.ctx, &self.name().namespace, denied).await;
+        let namespace = &self.channel.name().namespace;
+        let key = |name: &str| ObjectKey { namespace: namespace.clone(), name: name.to_owned() };
         for (name, request, refusal) in &judged.deny {
             let fresh = match &fresh {
                 Ok(fresh) => fresh,
@@ -106,8 +107,7 @@ impl Work<'_> {
                     break;
                 }
             };
-            let by = Some((self.name, self.channel));
-            match deny(self.ctx, &key(name), request, refusal, by, fresh).await {
+            match deny(self.ctx, &key(name), request, refusal, Some(self.channel), fresh).await {
                 Ok(Denied::Written) => {}
                 Ok(Denied::Outdated) => self.wake.push(later(self.now, SOON)),
                 Err(fault) => outcome = outcome.and(Err(fault)),

@@ -17,7 +17,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     channel::applied::{Applied, Restart, RestartHold},
-    restart::{self, ANNOTATION, Due, Step, WorkloadFacts},
+    restart::{self, ANNOTATION, Due, RestartStep, WorkloadFacts},
     world::fault::Fault,
 };
 
@@ -30,10 +30,8 @@ const AGAIN: SignedDuration = SignedDuration::from_secs(30);
 impl Work<'_> {
     /// Restarts the workload where that is due and nothing holds it back.
     pub(super) async fn restart(&mut self, applied: &Applied) -> Restart {
-        let due = self
-            .ctx
-            .cluster
-            .read(|world| restart::due(self.channel, self.name, self.plan, applied, world, self.now));
+        let due =
+            self.ctx.cluster.read(|world| restart::due(self.channel, self.plan, applied, world, self.now));
         let Some(due) = due else { return Restart::NotDue };
         let held = match self.step(&due).await {
             Ok(None) => return Restart::UnderWay,
@@ -47,7 +45,7 @@ impl Work<'_> {
 
     /// Does what is to be done; says what holds it back, if anything does.
     async fn step(&mut self, due: &Due<'_>) -> Result<Option<RestartHold>, Fault> {
-        let (client, namespace) = (&self.ctx.client, self.name.namespace.as_str());
+        let (client, namespace) = (&self.ctx.client, self.name().namespace.as_str());
         let fault = |what: &str| {
             let what = what.to_owned();
             move |error: kube::Error| objects::fault(&what, &error)
@@ -59,9 +57,9 @@ impl Work<'_> {
         let budgets = workloads::budgets(client, namespace).await;
         let budgets = budgets.map_err(fault("listing PodDisruptionBudgets"))?;
         match (restart::step(self.channel, due, found.as_ref(), &budgets, self.now), found) {
-            (Step::Hold(held), _) => return Ok(Some(held)),
-            (Step::Restart, Some(found)) => self.annotate(named, &found, mark).await?,
-            (Step::Restart, None) | (Step::Done, _) => return Ok(None),
+            (RestartStep::Hold(held), _) => return Ok(Some(held)),
+            (RestartStep::Restart, Some(found)) => self.annotate(named, &found, mark).await?,
+            (RestartStep::Restart, None) | (RestartStep::Done, _) => return Ok(None),
         }
         let why = if due.ended {
             "; pods are not ready because the certificate they started with ended"
@@ -73,7 +71,7 @@ impl Work<'_> {
     }
 
     async fn annotate(&self, named: &WorkloadRef, found: &WorkloadFacts, mark: &str) -> Result<(), Fault> {
-        let (client, namespace) = (self.ctx.client.clone(), self.name.namespace.as_str());
+        let (client, namespace) = (self.ctx.client.clone(), self.name().namespace.as_str());
         let written = match named.kind {
             WorkloadKind::Deployment => {
                 apply(&Api::<Deployment>::namespaced(client, namespace), &named.name, found, mark).await

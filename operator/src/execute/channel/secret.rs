@@ -15,10 +15,10 @@ use subrosa_plan::{
         trust_room,
     },
     channel::Scope,
-    record::{channel::ChannelRecord, issuances::Issuance},
+    record::{channel::ChannelRecord, issuances::IssuedLeaf},
     world::{certificate::Validity, fault::Fault},
 };
-use subrosa_records::channels::Entry;
+use subrosa_records::channels::ChannelEntry;
 
 use super::{
     Authorities, Work,
@@ -249,7 +249,7 @@ impl Work<'_> {
     }
 
     fn seen(&self, found: &ObservedSecret) -> Observation {
-        observe::in_secret(self.ctx, self.channel, self.name, self.plan, found)
+        observe::in_secret(self.ctx, self.channel, self.plan, found)
     }
 
     /// Notes an issuance, if one more is allowed now.
@@ -272,7 +272,7 @@ impl Work<'_> {
             .validity(self.now, issuer.validity())
             .map_err(|problem| Fault::new(Reason::AuthorityNotValid, problem.to_string()))?;
         let serial = random_serial();
-        let issuance = Issuance {
+        let issuance = IssuedLeaf {
             serial: serial.hex(),
             at: self.now,
             reason: reason.reason().as_str().to_owned(),
@@ -314,7 +314,7 @@ impl Work<'_> {
 
     /// Writes a Secret of this Channel.
     pub(super) async fn write(&self, name: &str, leaf: Leaf<'_>, files: &TrustFiles) -> Result<Slot, Fault> {
-        let written = certificate::write(&self.secrets, self.channel, self.name, name, leaf, files).await?;
+        let written = certificate::write(&self.secrets, self.channel, name, leaf, files).await?;
         Ok(self.own(written))
     }
 
@@ -324,8 +324,8 @@ impl Work<'_> {
         for peer in &self.rotating {
             self.ctx.wake(Subject::of::<Channel>(peer.clone()));
         }
-        let key = ObjectKey { namespace: self.name.namespace.clone(), name: secret.name_any() };
-        self.ctx.cluster.secrets.read(key, &self.name.name, secret.metadata.resource_version.as_deref());
+        let key = ObjectKey { namespace: self.name().namespace.clone(), name: secret.name_any() };
+        self.ctx.cluster.secrets.read(key, &self.name().name, secret.metadata.resource_version.as_deref());
         Slot::Ours(Box::new(secret))
     }
 
@@ -351,7 +351,7 @@ impl Work<'_> {
     ) -> Result<ChannelRecord, Fault> {
         let known = self.vault.channel_records.get(&self.plan.id).await;
         let known = known.map_err(|error| crate::observe::vaults::fault(&error))?;
-        let known = if known.version == version { known } else { Entry { record: None, version } };
+        let known = if known.version == version { known } else { ChannelEntry { record: None, version } };
         self.keep_news(known.record.as_ref(), &mut record);
         self.note(known, record.clone()).await?;
         Ok(record)

@@ -9,7 +9,7 @@ use kube::{
 use subrosa_crds::{CHANNEL_LABEL, Reason};
 use subrosa_plan::{
     channel::ownership,
-    sealing::{self, Fingerprint, Settings, Step},
+    sealing::{self, SettingsFingerprint, SettingsStep, WantedSettings},
     world::{fault::Fault, objects as labels},
 };
 
@@ -17,7 +17,7 @@ use super::Work;
 use crate::{
     execute::{
         live,
-        objects::{self, Found},
+        objects::{self, FoundObject},
     },
     observe::watch::ObjectKey,
 };
@@ -35,10 +35,10 @@ impl Work<'_> {
     pub(super) async fn settings(&mut self, first: bool, keys: Result<(), Fault>) -> Result<(), Fault> {
         let plan = self.plan;
         let done = match &plan.settings {
-            Settings::Kept => Ok(()),
-            Settings::Unknown(fault) => Err(fault.clone()),
-            Settings::None => self.remove_settings().await,
-            Settings::Wanted(wanted) => match keys {
+            WantedSettings::Kept => Ok(()),
+            WantedSettings::Unknown(fault) => Err(fault.clone()),
+            WantedSettings::None => self.remove_settings().await,
+            WantedSettings::Wanted(wanted) => match keys {
                 Ok(()) => self.write_settings(wanted, first).await,
                 Err(fault) => Err(fault),
             },
@@ -53,7 +53,7 @@ impl Work<'_> {
 
     async fn write_settings(&mut self, wanted: &ConfigMap, first: bool) -> Result<(), Fault> {
         let (key, known) = (self.settings_key(), &self.ctx.cluster.settings);
-        if known.settled(&key) == Some(Fingerprint::of(wanted)) {
+        if known.settled(&key) == Some(SettingsFingerprint::of(wanted)) {
             return Ok(());
         }
         // For a Channel that was never noted there is none of ours, and none is where the watch told of its deletion. Whether
@@ -64,22 +64,22 @@ impl Work<'_> {
         let exists = match found {
             None if first => false,
             None => {
-                live::confirm(self.ctx, self.channel, self.name).await?;
+                live::confirm(self.ctx, self.channel).await?;
                 false
             }
             Some(found) => match sealing::step(&found, wanted) {
-                Step::None => {
+                SettingsStep::None => {
                     self.settle_settings(&found, wanted);
                     return Ok(());
                 }
-                Step::Write => true,
-                Step::Replace => {
+                SettingsStep::Write => true,
+                SettingsStep::Replace => {
                     delete(&api, &found).await?;
                     false
                 }
             },
         };
-        let uid = self.channel.metadata.uid.clone().unwrap_or_default();
+        let uid = self.channel.uid().unwrap_or_default().to_owned();
         let ours = |found: &ConfigMap| objects::owned_by(found, &uid);
         let same = |found: &ConfigMap| sealing::same(found, wanted);
         let written = objects::put(&api, wanted, exists, "/data", ours, same).await?;
@@ -108,40 +108,40 @@ impl Work<'_> {
     /// When it is someone else's or the API server does not say.
     async fn own_settings(&mut self) -> Result<Option<ConfigMap>, Fault> {
         let (api, name) = (self.config_maps(), self.settings_key().name);
-        let uid = self.channel.metadata.uid.as_deref().unwrap_or_default();
+        let uid = self.channel.uid().unwrap_or_default();
         let lost = match objects::find(&api, &name, |found| objects::owned_by(found, uid)).await? {
-            Found::None => return Ok(None),
-            Found::Ours(found) => return Ok(Some(*found)),
-            Found::Foreign(found) => found,
+            FoundObject::None => return Ok(None),
+            FoundObject::Ours(found) => return Ok(Some(*found)),
+            FoundObject::Foreign(found) => found,
         };
         match labels::owner(self.channel) {
-            Some(owner) if ownership::is_lost_config_map(&lost, &self.name.name, Some(uid)) => {
+            Some(owner) if ownership::is_lost_config_map(&lost, &self.name().name, Some(uid)) => {
                 let taken = objects::take_back(&api, &*lost, owner).await?;
                 let note = format!("ConfigMap {name} had lost its owner and is this Channel's again");
                 self.news.push((Reason::TakenBack, note));
                 Ok(Some(taken))
             }
-            _ => Err(objects::foreign("ConfigMap", &self.name.namespace, &name)),
+            _ => Err(objects::foreign("ConfigMap", &self.name().namespace, &name)),
         }
     }
 
     /// Remembers a ConfigMap in which nothing is left to be done, so that the watch wakes nobody for it.
     fn settle_settings(&self, found: &ConfigMap, wanted: &ConfigMap) {
         // The watch tells of no others.
-        if found.labels().get(CHANNEL_LABEL) == Some(&self.name.name) && sealing::same(found, wanted) {
+        if found.labels().get(CHANNEL_LABEL) == Some(&self.name().name) && sealing::same(found, wanted) {
             let (key, version) = (self.settings_key(), found.metadata.resource_version.as_deref());
-            self.ctx.cluster.settings.read(key.clone(), &self.name.name, version);
-            self.ctx.cluster.settings.settle(&key, Fingerprint::of(wanted));
+            self.ctx.cluster.settings.read(key.clone(), &self.name().name, version);
+            self.ctx.cluster.settings.settle(&key, SettingsFingerprint::of(wanted));
         }
     }
 
     fn config_maps(&self) -> Api<ConfigMap> {
-        objects::namespaced(&self.ctx.client, &self.name.namespace)
+        objects::namespaced(&self.ctx.client, &self.name().namespace)
     }
 
     fn settings_key(&self) -> ObjectKey {
-        let name = sealing::config_map_name(&self.name.name);
-        ObjectKey { namespace: self.name.namespace.clone(), name }
+        let name = sealing::config_map_name(&self.name().name);
+        ObjectKey { namespace: self.name().namespace.clone(), name }
     }
 }
 

@@ -30,11 +30,11 @@ async fn narrow(ctx: &Context, name: &ChannelRef) {
     }
     let planned = ctx.cluster.read(|world| {
         let channel = world.channel(name)?.clone();
-        let plan = plan::plan_withdrawals(&channel, name, world, ctx.now()).ok()?;
+        let plan = plan::plan_withdrawals(&channel, world, ctx.now()).ok()?;
         Some((channel, plan))
     });
     let Some((channel, plan)) = planned else { return };
-    if let Err(fault) = network::narrow(ctx, &channel, name, &plan).await {
+    if let Err(fault) = network::narrow(ctx, &channel, &plan).await {
         tracing::warn!(channel = %name, reason = fault.reason.as_str(), "{}", fault.message);
     }
 }

@@ -7,13 +7,13 @@ use subrosa_plan::{
     certificate::{ObservedSecret, trust_sources},
     channel::{
         closing,
-        intent::{AccessChange, Done},
+        intent::{AccessChange, WithdrawalProgress},
     },
-    consent::{connection::Connection, extra_trust::ExtraTrust},
+    consent::{connection::Connection, extra_trust::JudgedExtraTrust},
     record::channel::ChannelRecord,
     world::fault::Fault,
 };
-use subrosa_records::channels::Entry;
+use subrosa_records::channels::ChannelEntry;
 
 use super::{Authorities, Work, look::Look, peers};
 use crate::execute::{
@@ -39,7 +39,7 @@ impl Work<'_> {
     /// Takes away trust and access that should not be any more. Both are tried, whatever becomes of one.
     pub(super) async fn withdraw(
         &mut self,
-        entry: &Entry,
+        entry: &ChannelEntry,
         slot: &Result<Look, Fault>,
         authorities: &Authorities,
     ) -> Withdrawn {
@@ -79,7 +79,7 @@ impl Work<'_> {
     }
 
     pub(super) fn warn(&self, fault: &Fault) {
-        tracing::warn!(channel = %self.name, reason = fault.reason.as_str(), "{}", fault.message);
+        tracing::warn!(channel = %self.name(), reason = fault.reason.as_str(), "{}", fault.message);
     }
 
     async fn narrow_trust(&mut self, record: Option<&ChannelRecord>, secret: &Secret) -> Result<(), Fault> {
@@ -103,14 +103,15 @@ impl Work<'_> {
         }
         let noted =
             |connection: &Connection| record.is_none_or(|record| record.open.contains(&connection.key()));
-        let extra = |one: &ExtraTrust| record.is_none_or(|record| record.extra_trust.contains(&one.key));
+        let extra =
+            |one: &JudgedExtraTrust| record.is_none_or(|record| record.extra_trust.contains(&one.key));
         let kept = self.trust(
             self.plan.connections.iter().filter(|one| noted(one)),
             self.plan.extra_trust.iter().filter(|one| extra(one)),
             authorities,
         );
         let name = secret.name_any();
-        certificate::write(&self.secrets, self.channel, self.name, &name, Leaf::Kept(secret), &kept).await?;
+        certificate::write(&self.secrets, self.channel, &name, Leaf::Kept(secret), &kept).await?;
         self.news.push((TRUST_WITHDRAWN, LEFT.into()));
         Ok(())
     }
@@ -119,7 +120,7 @@ impl Work<'_> {
         match self.plan.access_change(record) {
             AccessChange::None => {}
             AccessChange::Narrow(wanted) => {
-                access::grant(self.vault, &self.plan.id, &wanted).await?;
+                access::grant(self.vault, &self.plan.id, &wanted, []).await?;
                 let note = "the workload may not open what it sealed any more";
                 self.news.push((Reason::OpeningWithdrawn, note.into()));
             }
@@ -133,19 +134,27 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What is known of withdrawals, for the record. `closed`: see [`Done`].
-    pub(super) async fn done(&self, record: &ChannelRecord, withdrawn: bool, closed: bool) -> Done {
-        let secrets = self.ctx.cluster.secrets.of(self.name);
-        let oldest_pod = self
-            .ctx
-            .cluster
-            .read(|world| closing::oldest_pod(self.channel, self.name, self.plan, &secrets, world));
-        Done { withdrawn, closed, presented_until: self.presented_until(record).await, oldest_pod }
+    /// What is known of withdrawals, for the record. `closed`: see [`WithdrawalProgress`].
+    pub(super) async fn done(
+        &self,
+        record: &ChannelRecord,
+        withdrawn: bool,
+        closed: bool,
+    ) -> WithdrawalProgress {
+        let secrets = self.ctx.cluster.secrets.of(self.name());
+        let oldest_pod =
+            self.ctx.cluster.read(|world| closing::oldest_pod(self.channel, self.plan, &secrets, world));
+        WithdrawalProgress {
+            withdrawn,
+            closed,
+            presented_until: self.presented_until(record).await,
+            oldest_pod,
+        }
     }
 
     /// Tells of the connections that were withdrawn, and of those of them that are closed. The trust files are written
     /// before the record: a crash between the two leaves them as they should be, and the record says that nobody was told.
-    pub(super) fn tell_closed(&mut self, settled: closing::Settled) {
+    pub(super) fn tell_closed(&mut self, settled: closing::SettledWithdrawals) {
         if settled.withdrawn {
             self.news.retain(|(reason, _)| *reason != TRUST_WITHDRAWN);
             self.news.push((TRUST_WITHDRAWN, format!("{LEFT}: a connection was withdrawn")));

@@ -4,6 +4,11 @@
 //! | --- | --- |
 //! | `subrosa-membership` | only who may `govern` a TrustDomain puts a namespace into it or takes one out |
 //! | `subrosa-deletion` | what protects is not deleted by accident |
+//! | `subrosa-approval` | an Approval is made by the person it names, who has the verb `approve`, and stays as it is |
+//! | `subrosa-destruction` | the operator makes Destructions, the destroyer tells of them, nobody changes or deletes them |
+//! | `subrosa-legal-hold` | a LegalHold is deleted only after its release was approved |
+//! | `subrosa-adoption` | an Adoption names who makes it, the operator tells of it, and what was adopted stays on record |
+//! | `subrosa-destroyer` | the destroyer writes its one ConfigMap, and nobody else does |
 //! | `subrosa-role-binding` | the operator gives itself one role, in governed namespaces, and nobody anything |
 //! | `subrosa-secret` | the operator writes certificates of Channels, no other Secret |
 //! | `subrosa-config-map` | the operator writes what tells workloads how to seal, no other ConfigMap |
@@ -16,6 +21,7 @@
 //! so whoever may edit policies can lift them; that is seen ([`unedited`]), not prevented.
 
 mod deletion;
+mod destruction;
 mod membership;
 mod operator;
 mod unedited;
@@ -29,6 +35,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 
 use super::{Installation, rbac::named};
 
+pub use destruction::{APPROVAL, approval_guard_is_unedited};
 pub use unedited::{AdmissionObjects, Difference, Gap, RESTORE, gaps, unedited};
 
 /// A policy and the binding that puts it in force. Both have the same name.
@@ -53,6 +60,7 @@ pub fn policies(installation: &Installation) -> Vec<Guard> {
     if installation.confirms_deletion() {
         guards.push(deletion::guard());
     }
+    guards.extend(destruction::guards(installation));
     guards.extend(operator::guards(installation));
     guards
 }
@@ -83,7 +91,7 @@ impl Draft {
                 resource_rules: Some(self.rules),
                 ..MatchResources::default()
             }),
-            match_conditions: Some(self.conditions),
+            match_conditions: (!self.conditions.is_empty()).then_some(self.conditions),
             variables: (!self.variables.is_empty()).then_some(self.variables),
             validations: Some(self.validations),
             ..ValidatingAdmissionPolicySpec::default()
@@ -167,7 +175,9 @@ mod tests {
     fn the_operator_is_the_one_of_the_installation() {
         let text = serde_json::to_string(&all().into_iter().map(|guard| guard.policy).collect::<Vec<_>>());
         let text = text.unwrap();
-        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 6);
+        // Six confine it; one says that it makes Destructions and one that it tells of Adoptions, in the expression and in
+        // the message.
+        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 10);
         assert!(!text.contains("subrosa-system"));
     }
 

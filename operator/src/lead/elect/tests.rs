@@ -116,7 +116,7 @@ impl Candidate {
     fn new(who: usize, life: usize, clock: Clock) -> Self {
         let name = format!("candidate-{who}_{life}");
         Self {
-            elector: Elector::new(name.clone(), Terms::default()),
+            elector: Elector::new(name.clone(), LeaseTimings::default()),
             name,
             life,
             clock,
@@ -136,7 +136,7 @@ const REQUEST: u64 = 2000;
 
 /// One life of the world. Gives the epochs in which somebody led, and whether two ever did at once.
 fn play(
-    terms: Terms,
+    terms: LeaseTimings,
     clocks: [Clock; 2],
     fates: &[Fate],
     incidents: &[(u64, Incident)],
@@ -284,7 +284,7 @@ proptest! {
         fates in proptest::collection::vec(fate(), 1..60),
         incidents in proptest::collection::vec(incident(), 0..8),
     ) {
-        let epochs = play(Terms::default(), clocks, &fates, &incidents, END);
+        let epochs = play(LeaseTimings::default(), clocks, &fates, &incidents, END);
         prop_assert!(epochs.is_ok(), "{}", epochs.unwrap_err());
         // Without a deletion, which takes the count along, epochs only rise.
         if !incidents.iter().any(|(_, incident)| matches!(incident, Incident::Deleted)) {
@@ -296,7 +296,7 @@ proptest! {
 /// The worlds above are hard enough to find it out when a term lasts as long as the wait of a challenger.
 #[test]
 fn a_careless_term_is_found_out() {
-    let careless = Terms { term: Terms::default().lease, ..Terms::default() };
+    let careless = LeaseTimings { term: LeaseTimings::default().lease, ..LeaseTimings::default() };
     let mut runner = TestRunner::deterministic();
     let worlds = (
         [clock(), clock()],
@@ -316,16 +316,18 @@ const EVEN: [Clock; 2] = [Clock { from: 0, rate: 1000 }, Clock { from: 5_000 * 1
 #[test]
 fn a_holder_that_stands_still_is_replaced_within_the_lease() {
     let epochs =
-        play(Terms::default(), EVEN, &QUICK, &[(30_000, Incident::Stopped(0, 90_000))], 47_000).unwrap();
+        play(LeaseTimings::default(), EVEN, &QUICK, &[(30_000, Incident::Stopped(0, 90_000))], 47_000)
+            .unwrap();
     assert_eq!(epochs.first(), Some(&1));
     // The other one may have been elected first; then nothing happens.
     let other =
-        play(Terms::default(), EVEN, &QUICK, &[(30_000, Incident::Stopped(1, 90_000))], 47_000).unwrap();
+        play(LeaseTimings::default(), EVEN, &QUICK, &[(30_000, Incident::Stopped(1, 90_000))], 47_000)
+            .unwrap();
     assert_eq!([epochs.last(), other.last()].into_iter().flatten().max(), Some(&2));
 }
 
 fn elector() -> Elector {
-    Elector::new("me", Terms::default())
+    Elector::new("me", LeaseTimings::default())
 }
 
 fn record(holder: &str, epoch: i32, version: &str) -> LeaseRecord {

@@ -24,6 +24,8 @@ struct Content {
     keys: HashMap<String, Value>,
     /// Keys are listed and not read.
     mute: bool,
+    /// The policy says nothing of the mount for authorities.
+    without_authorities: bool,
     /// What was found can be neither read nor written.
     setup_outdated: bool,
     /// The paths that were written.
@@ -51,7 +53,7 @@ impl Fake {
     fn channel(&self, name: &str) -> ChannelId {
         let mut record = ChannelRecord::new(ChannelRef::new("cc-front", name), "uid", DOMAIN);
         let made = json!([{
-            "version": 1, "state": "Signing", "certificatePem": "", "fingerprint": "", "permittedDns": [],
+            "version": 1, "keyVersion": 1, "state": "Signing", "certificatePem": "", "fingerprint": "", "permittedDns": [],
             "notBefore": "2026-11-22T12:00:00Z", "notAfter": "2027-11-22T12:00:00Z",
             "publishedAt": "2026-11-22T12:00:00Z",
         }]);
@@ -97,17 +99,27 @@ async fn answer(State(fake): State<Fake>, request: Request) -> (StatusCode, Stri
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
     let mut content = fake.0.lock().unwrap();
     let names = |names: Vec<String>| (StatusCode::OK, json!({"data": {"keys": names}}).to_string());
-    if list && path == "transit/keys" {
-        return names(content.keys.keys().cloned().collect());
+    if path.contains("transit-ca") && content.without_authorities {
+        return (StatusCode::FORBIDDEN, json!({"errors": ["permission denied"]}).to_string());
+    }
+    if path == "sys/internal/ui/mounts/transit-ca" {
+        return (StatusCode::OK, json!({"data": {"accessor": "transit_1", "type": "transit"}}).to_string());
+    }
+    if list && (path == "transit/keys" || path == "transit-ca/keys") {
+        let here = |name: &&String| name.contains('.') == (path == "transit/keys");
+        return names(content.keys.keys().filter(here).cloned().collect());
     }
     if list {
         let folder = format!("{}/", path.replace("metadata", "data"));
         let found = content.records.keys().filter_map(|path| path.strip_prefix(&folder));
         return names(found.map(str::to_owned).collect());
     }
-    if method == "GET" && path.starts_with("transit/") {
-        let found = content.keys.get(path.trim_start_matches("transit/keys/"));
-        return match found {
+    let key = match path.strip_prefix("transit-ca/keys/") {
+        Some(authority) => Some(authority).filter(|name| !name.contains('.')),
+        None => path.strip_prefix("transit/keys/").filter(|name| name.contains('.')),
+    };
+    if method == "GET" && path.starts_with("transit") {
+        return match key.and_then(|key| content.keys.get(key)) {
             _ if content.mute => (StatusCode::BAD_REQUEST, json!({"errors": ["mute"]}).to_string()),
             Some(key) => (StatusCode::OK, json!({"data": key}).to_string()),
             None => (StatusCode::NOT_FOUND, json!({"errors": []}).to_string()),
@@ -297,4 +309,46 @@ async fn a_replaced_key_is_not_called_mended_while_the_record_to_judge_it_by_can
     fake.set(|content| drop(content.records.insert(path, (4, restored))));
     look(&vault, &cluster).await.unwrap();
     assert_eq!(known(&cluster), BTreeMap::new(), "the key is the one in the record");
+}
+
+#[tokio::test]
+async fn an_earlier_key_of_an_authority_is_missed_as_long_as_a_generation_is_of_it() {
+    let (fake, cluster) = (Fake::default(), Cluster::default());
+    let id = fake.channel("voice");
+    let path = format!("subrosa/data/channels/{id}");
+    let before = fake.0.lock().unwrap().records[&path].1["authority"][0].clone();
+    let generations = |all: Value| {
+        fake.set(|content| content.records.get_mut(&path).unwrap().1["authority"] = all);
+    };
+    let mut first = before.clone();
+    first.as_object_mut().unwrap().remove("keyVersion");
+    let mut second = before;
+    second["version"] = json!(2);
+    generations(json!([first, second]));
+    look(&fake.start().await, &cluster).await.unwrap();
+    assert_eq!(known(&cluster), [(id.earlier_authority_key(), KeyFault::Missing)].into());
+
+    generations(json!([second]));
+    look(&fake.start().await, &cluster).await.unwrap();
+    assert_eq!(known(&cluster), BTreeMap::new(), "retired: its key may go");
+    fake.set(|content| drop(content.keys.remove(&id.authority_key())));
+    look(&fake.start().await, &cluster).await.unwrap();
+    assert_eq!(known(&cluster), [(id.authority_key(), KeyFault::Missing)].into());
+}
+
+/// Somebody ran the `vault-setup` of an earlier release: what cannot be seen is not called missing.
+#[tokio::test]
+async fn where_the_mount_for_authorities_cannot_be_seen_nothing_there_is_missed() {
+    let (fake, cluster) = (Fake::default(), Cluster::default());
+    let id = fake.channel("voice");
+    fake.set(|content| content.without_authorities = true);
+    let vault = fake.start().await;
+    let _ = look(&vault, &cluster).await;
+    assert_eq!(known(&cluster), BTreeMap::new());
+    fake.set(|content| {
+        content.without_authorities = false;
+        content.keys.remove(&id.authority_key());
+    });
+    look(&fake.start().await, &cluster).await.unwrap();
+    assert_eq!(known(&cluster), [(id.authority_key(), KeyFault::Missing)].into());
 }

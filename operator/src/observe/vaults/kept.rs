@@ -86,7 +86,7 @@ impl DomainVault {
 
 /// Whether a key is of the Channel of this identity.
 fn is_of(key: &TransitKeyName, id: &ChannelId) -> bool {
-    key.as_str().strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('.'))
+    key.as_str().strip_prefix(id.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub fn vault_at(address: &str) -> DomainVault {
     let mount = |text: &str| MountPath::new(text).unwrap();
     DomainVault::new(Connected {
         transit: mount("transit"),
+        authorities: mount("transit-ca"),
         kv: mount("subrosa"),
         auth: mount("kubernetes"),
         alias_locks: AliasLocks::default(),

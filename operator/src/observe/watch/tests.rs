@@ -79,7 +79,7 @@ async fn watched(server: &Silent) -> (Refresh, Seen, Seen) {
     tokio::spawn(follow(api(), config(), announcer, stop.clone(), related.apply()));
     let (announcer, other) = refresh.announcer("stored");
     let writer = kube::runtime::reflector::store::<ConfigMap>().1;
-    tokio::spawn(follow_stored(api(), config(), writer, announcer, stop, stored.apply()));
+    tokio::spawn(follow_stored(api(), config(), strip, writer, announcer, stop, stored.apply()));
     one.listed.await.unwrap();
     other.listed.await.unwrap();
     (refresh, related, stored)

@@ -131,6 +131,7 @@ impl Party {
         let certificate = checked.finish(&signature).unwrap();
         self.generations = std::mem::take(&mut self.generations).with_certificate(NewCertificate {
             version,
+            key_version: None,
             certificate_pem: certificate.pem(),
             fingerprint: certificate.fingerprint(),
             validity: self.authority.validity(now),

@@ -7,7 +7,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use subrosa_plan::certificate::authority::{Leaves, PeerFacts, TransitKey, step};
+use subrosa_plan::certificate::authority::{AuthorityKeyState, Leaves, PeerFacts, step};
 use subrosa_plan::certificate::trust_files::{CLIENTS_FILE, SERVERS_FILE, held_versions};
 use subrosa_plan::certificate::{
     AuthorityAction, AuthorityFacts, ObservedSecret, TrustSources, Wanted, drift_of, trust_files,
@@ -52,8 +52,9 @@ impl Side {
     fn reconcile(&mut self, peer: PeerFacts, peer_trusted: Vec<String>, now: Timestamp) {
         loop {
             let facts = AuthorityFacts {
-                key: TransitKey::Present { latest: self.party.transit.latest() },
+                key: AuthorityKeyState::Present { latest: self.party.transit.latest() },
                 unusable: BTreeSet::new(),
+                without_key: BTreeSet::new(),
                 peers: [("peer".to_owned(), peer.clone())].into(),
                 needed: BTreeSet::new(),
             };

@@ -27,7 +27,7 @@ const CHUNKS: usize = 4;
 
 /// What is done to a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub enum PayloadDirection {
     /// Plaintext comes in.
     Seal,
     /// Sealed chunks come in.
@@ -53,7 +53,7 @@ pub enum PipelineError {
 /// # Errors
 /// When reading, writing or opening fails. What was written before that was whole: opened chunks, in order.
 pub fn run(
-    direction: Direction,
+    direction: PayloadDirection,
     key: &PayloadKey,
     input: impl Read + Send,
     output: &mut impl Write,
@@ -93,7 +93,7 @@ pub fn run(
 
 /// Writes what the workers give back, in turn; says how many bytes that were and whether the last batch was among them.
 fn collect(
-    direction: Direction,
+    direction: PayloadDirection,
     done: &[Receiver<Result<Batch, ChunkError>>],
     spare: &Sender<Batch>,
     output: &mut impl Write,
@@ -113,7 +113,7 @@ fn collect(
 }
 
 fn work(
-    direction: Direction,
+    direction: PayloadDirection,
     key: &PayloadKey,
     to_do: &Receiver<Batch>,
     done: &SyncSender<Result<Batch, ChunkError>>,
@@ -157,7 +157,7 @@ impl Drop for Batch {
 
 /// The input, cut into batches.
 struct Source<R> {
-    direction: Direction,
+    direction: PayloadDirection,
     input: R,
     /// The number of the next chunk.
     number: u64,
@@ -172,15 +172,15 @@ impl<R: Read> Source<R> {
         batch.used = 0;
         for slot in batch.bytes.chunks_exact_mut(SEALED_CHUNK) {
             let (room, tag) = match self.direction {
-                Direction::Seal => (slot.get_mut(..CHUNK).unwrap_or_default(), TAG),
-                Direction::Open => (slot, 0),
+                PayloadDirection::Seal => (slot.get_mut(..CHUNK).unwrap_or_default(), TAG),
+                PayloadDirection::Open => (slot, 0),
             };
             // Before it is read: a reader that fails may have begun.
             batch.touched = batch.touched.max(batch.used + SEALED_CHUNK);
             let ahead = self.ahead.take();
             let read = read_full(&mut ahead.as_slice().chain(&mut self.input), room)?;
             // A payload without a byte is one empty chunk.
-            if read > 0 || (self.number == 0 && self.direction == Direction::Seal) {
+            if read > 0 || (self.number == 0 && self.direction == PayloadDirection::Seal) {
                 batch.used += read + tag;
                 self.number += 1;
             }
@@ -231,7 +231,7 @@ fn read_full(input: &mut impl Read, mut room: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Seals or opens every chunk of a batch in place.
-fn transform(direction: Direction, key: &PayloadKey, mut batch: Batch) -> Result<Batch, ChunkError> {
+fn transform(direction: PayloadDirection, key: &PayloadKey, mut batch: Batch) -> Result<Batch, ChunkError> {
     let (first, ends) = (batch.number, batch.ends);
     let used = batch.bytes.get_mut(..batch.used).unwrap_or_default();
     let count = used.len().div_ceil(SEALED_CHUNK) as u64;
@@ -241,30 +241,30 @@ fn transform(direction: Direction, key: &PayloadKey, mut batch: Batch) -> Result
     for (number, chunk) in (first..).zip(used.chunks_mut(SEALED_CHUNK)) {
         let last = ends && number + 1 == first + count;
         match direction {
-            Direction::Seal => {
+            PayloadDirection::Seal => {
                 let (text, tag) =
                     chunk.split_at_mut_checked(chunk.len().wrapping_sub(TAG)).ok_or(ChunkError { number })?;
                 key.seal(number, last, text, tag)?;
             }
             // Only a payload that is empty altogether has an empty chunk.
-            Direction::Open if key.open(number, last, chunk)?.is_empty() && number > 0 => {
+            PayloadDirection::Open if key.open(number, last, chunk)?.is_empty() && number > 0 => {
                 return Err(ChunkError { number });
             }
-            Direction::Open => {}
+            PayloadDirection::Open => {}
         }
     }
     Ok(batch)
 }
 
 /// Writes what a batch holds now.
-fn write(direction: Direction, batch: &Batch, output: &mut impl Write) -> Result<u64, PipelineError> {
+fn write(direction: PayloadDirection, batch: &Batch, output: &mut impl Write) -> Result<u64, PipelineError> {
     let used = batch.bytes.get(..batch.used).unwrap_or_default();
     match direction {
-        Direction::Seal => {
+        PayloadDirection::Seal => {
             output.write_all(used).map_err(PipelineError::Write)?;
             Ok(used.len() as u64)
         }
-        Direction::Open => {
+        PayloadDirection::Open => {
             let text = |chunk: &'_ [u8]| chunk.len().saturating_sub(TAG);
             let mut pieces: Vec<_> = used
                 .chunks(SEALED_CHUNK)
@@ -306,7 +306,7 @@ mod tests {
         NonZeroUsize::new(count).unwrap()
     }
 
-    fn through(direction: Direction, input: &[u8], count: usize) -> Result<Vec<u8>, PipelineError> {
+    fn through(direction: PayloadDirection, input: &[u8], count: usize) -> Result<Vec<u8>, PipelineError> {
         let mut output = Vec::new();
         let written = run(direction, &key(), input, &mut output, workers(count))?;
         assert_eq!(written, output.len() as u64);
@@ -326,9 +326,9 @@ mod tests {
         {
             let text = text(length);
             for count in [1, 2, 3] {
-                let sealed = through(Direction::Seal, &text, count).unwrap();
+                let sealed = through(PayloadDirection::Seal, &text, count).unwrap();
                 assert_eq!(sealed.len(), length + length.div_ceil(CHUNK).max(1) * TAG, "{length}");
-                assert!(through(Direction::Open, &sealed, 4 - count).unwrap() == text, "{length}");
+                assert!(through(PayloadDirection::Open, &sealed, 4 - count).unwrap() == text, "{length}");
             }
         }
     }
@@ -350,14 +350,14 @@ mod tests {
         }
         let text = text(3 * CHUNKS * CHUNK + 17);
         let mut output = Vec::new();
-        run(Direction::Seal, &key(), Dribble(&text, 0, false), &mut output, workers(2)).unwrap();
-        assert!(output == through(Direction::Seal, &text, 1).unwrap());
+        run(PayloadDirection::Seal, &key(), Dribble(&text, 0, false), &mut output, workers(2)).unwrap();
+        assert!(output == through(PayloadDirection::Seal, &text, 1).unwrap());
     }
 
     #[test]
     fn a_file_that_was_cut_off_gives_whole_chunks_and_an_error() {
         let text = text(40 * CHUNK + 5);
-        let sealed = through(Direction::Seal, &text, 2).unwrap();
+        let sealed = through(PayloadDirection::Seal, &text, 2).unwrap();
         for length in [
             0,
             1,
@@ -369,7 +369,7 @@ mod tests {
             sealed.len() - 1,
         ] {
             let mut output = Vec::new();
-            let cut = run(Direction::Open, &key(), &sealed[..length], &mut output, workers(2));
+            let cut = run(PayloadDirection::Open, &key(), &sealed[..length], &mut output, workers(2));
             assert!(matches!(cut, Err(PipelineError::Chunk(_))), "{length}");
             assert!(output.len().is_multiple_of(CHUNK) && text.starts_with(&output), "{length}");
         }
@@ -385,7 +385,7 @@ mod tests {
         let (words, tag) = first.split_at_mut(CHUNK);
         key().seal(0, false, words, tag).unwrap();
         key().seal(1, true, &mut [], last).unwrap();
-        let refused = through(Direction::Open, &sealed, 1);
+        let refused = through(PayloadDirection::Open, &sealed, 1);
         assert!(matches!(refused, Err(PipelineError::Chunk(ChunkError { number: 1 }))));
     }
 
@@ -408,10 +408,10 @@ mod tests {
             }
         }
         for good in [0, 1, 16, 17, 18, 100] {
-            let read = run(Direction::Seal, &key(), Fails(good), &mut Vec::new(), workers(2));
+            let read = run(PayloadDirection::Seal, &key(), Fails(good), &mut Vec::new(), workers(2));
             assert!(matches!(read, Err(PipelineError::Read(_))), "{good}");
             let written = run(
-                Direction::Seal,
+                PayloadDirection::Seal,
                 &key(),
                 text(20 * CHUNKS * CHUNK).as_slice(),
                 &mut Fails(good.min(18)),
@@ -427,11 +427,11 @@ mod tests {
         #[test]
         fn no_changed_byte_yields_another_text(length in 0..3 * CHUNK, at: prop::sample::Index, bit in 0..8u8) {
             let text = text(length);
-            let mut sealed = through(Direction::Seal, &text, 1).unwrap();
+            let mut sealed = through(PayloadDirection::Seal, &text, 1).unwrap();
             let at = at.index(sealed.len());
             sealed[at] ^= 1 << bit;
             let mut output = Vec::new();
-            prop_assert!(run(Direction::Open, &key(), sealed.as_slice(), &mut output, workers(2)).is_err());
+            prop_assert!(run(PayloadDirection::Open, &key(), sealed.as_slice(), &mut output, workers(2)).is_err());
             prop_assert!(text.starts_with(&output));
         }
 
@@ -439,11 +439,11 @@ mod tests {
         fn chunks_in_another_order_do_not_open(one in 0..20usize, other in 0..20usize) {
             prop_assume!(one != other);
             let text = text(20 * CHUNK);
-            let sealed = through(Direction::Seal, &text, 2).unwrap();
+            let sealed = through(PayloadDirection::Seal, &text, 2).unwrap();
             let mut chunks: Vec<_> = sealed.chunks(SEALED_CHUNK).collect();
             chunks.swap(one, other);
             let mut output = Vec::new();
-            prop_assert!(run(Direction::Open, &key(), chunks.concat().as_slice(), &mut output, workers(2)).is_err());
+            prop_assert!(run(PayloadDirection::Open, &key(), chunks.concat().as_slice(), &mut output, workers(2)).is_err());
             prop_assert!(text.starts_with(&output));
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 /// Numbers of one process.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct WatchCounts {
     sealed: AtomicU64,
     bytes: AtomicU64,
     failed: AtomicU64,
@@ -26,11 +26,13 @@ struct State {
     trouble: Option<String>,
     /// Why the directory cannot be looked at.
     unreadable: Option<String>,
+    /// Why nothing can be written in one of the directories.
+    unwritable: Option<String>,
 }
 
 /// The same at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchSnapshot {
     /// Recordings that were sealed and removed.
     pub sealed: u64,
     /// Bytes of their plaintext.
@@ -49,19 +51,19 @@ pub struct Snapshot {
     pub looked: bool,
 }
 
-impl Counts {
+impl WatchCounts {
     /// As they are at `now`.
-    pub fn snapshot(&self, now: SystemTime) -> Snapshot {
-        let State { looked, oldest, trouble, unreadable } = self.state().clone();
+    pub fn snapshot(&self, now: SystemTime) -> WatchSnapshot {
+        let State { looked, oldest, trouble, unreadable, unwritable } = self.state().clone();
         let age = oldest.and_then(|oldest| now.duration_since(oldest).ok());
-        Snapshot {
+        WatchSnapshot {
             sealed: self.sealed.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             waiting: self.waiting.load(Ordering::Relaxed),
             under_way: self.under_way.load(Ordering::Relaxed),
             oldest: age.map_or(0, |age| age.as_secs()),
-            trouble: unreadable.or(trouble),
+            trouble: unreadable.or(unwritable).or(trouble),
             looked,
         }
     }
@@ -78,6 +80,11 @@ impl Counts {
     /// The directory could not be looked at.
     pub(super) fn unreadable(&self, problem: String) {
         self.state().unreadable = Some(problem);
+    }
+
+    /// In one of the directories nothing can be written, or in all again.
+    pub(super) fn unwritable(&self, problem: Option<&String>) {
+        self.state().unwritable = problem.cloned();
     }
 
     pub(super) fn waiting(&self, count: usize) {

@@ -3,24 +3,28 @@
 
 use std::path::{Path, PathBuf};
 
-use super::finished::Told;
+use super::finished::FileEvent;
 
 /// What was told since the last time.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct FileNews {
     /// Of which file, in order.
-    pub told: Vec<(PathBuf, Told)>,
+    pub told: Vec<(PathBuf, FileEvent)>,
     /// Whether something was lost.
     pub lost: bool,
 }
 
 #[cfg(target_os = "linux")]
-pub use linux::Events;
+pub use linux::FileEvents;
 
 #[cfg(target_os = "linux")]
 mod linux {
     use std::{
-        collections::HashMap, ffi::OsStr, mem::MaybeUninit, os::fd::OwnedFd, os::unix::ffi::OsStrExt as _,
+        collections::{HashMap, HashSet},
+        ffi::OsStr,
+        mem::MaybeUninit,
+        os::fd::OwnedFd,
+        os::unix::ffi::OsStrExt as _,
     };
 
     use rustix::{
@@ -31,21 +35,23 @@ mod linux {
     use super::*;
 
     /// Directories that the kernel tells of.
-    pub struct Events {
+    pub struct FileEvents {
         queue: Option<OwnedFd>,
         directories: HashMap<i32, PathBuf>,
+        /// The same by path: of thousands it is asked at every look.
+        known: HashSet<PathBuf>,
     }
 
-    impl Events {
+    impl FileEvents {
         /// Tells of nothing yet; of nothing ever where the kernel gives no more queues.
         pub fn new() -> Self {
             let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok();
-            Self { queue, directories: HashMap::new() }
+            Self { queue, directories: HashMap::new(), known: HashSet::new() }
         }
 
         /// From now on tells of what happens in `directory`.
         pub fn watch(&mut self, directory: &Path) {
-            if self.directories.values().any(|known| known == directory) {
+            if self.known.contains(directory) {
                 return;
             }
             let what = WatchFlags::CREATE
@@ -58,13 +64,17 @@ mod linux {
                 | WatchFlags::DONT_FOLLOW;
             let added = self.queue.as_ref().and_then(|queue| inotify::add_watch(queue, directory, what).ok());
             if let Some(number) = added {
-                self.directories.insert(number, directory.to_owned());
+                self.known.insert(directory.to_owned());
+                // One that was renamed has the number that it had.
+                if let Some(before) = self.directories.insert(number, directory.to_owned()) {
+                    self.known.remove(&before);
+                }
             }
         }
 
         /// What happened since the last time.
-        pub fn news(&mut self) -> News {
-            let mut news = News::default();
+        pub fn news(&mut self) -> FileNews {
+            let mut news = FileNews::default();
             let Some(queue) = &self.queue else { return news };
             let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
             let mut reader = Reader::new(queue, &mut buffer);
@@ -78,16 +88,18 @@ mod linux {
                 let flags = event.events();
                 news.lost |= flags.contains(ReadFlags::QUEUE_OVERFLOW);
                 if flags.contains(ReadFlags::IGNORED) {
-                    self.directories.remove(&event.wd());
+                    if let Some(gone) = self.directories.remove(&event.wd()) {
+                        self.known.remove(&gone);
+                    }
                     continue;
                 }
                 let what = [
-                    (ReadFlags::CREATE, Told::Created),
-                    (ReadFlags::OPEN, Told::Opened),
-                    (ReadFlags::MODIFY, Told::Written),
-                    (ReadFlags::CLOSE_WRITE, Told::Closed),
-                    (ReadFlags::CLOSE_NOWRITE, Told::ClosedUnwritten),
-                    (ReadFlags::MOVED_TO, Told::Named),
+                    (ReadFlags::CREATE, FileEvent::Created),
+                    (ReadFlags::OPEN, FileEvent::Opened),
+                    (ReadFlags::MODIFY, FileEvent::Written),
+                    (ReadFlags::CLOSE_WRITE, FileEvent::Closed),
+                    (ReadFlags::CLOSE_NOWRITE, FileEvent::ClosedUnwritten),
+                    (ReadFlags::MOVED_TO, FileEvent::Named),
                 ];
                 let what = what.into_iter().find(|(flag, _)| flags.contains(*flag));
                 if let (Some((_, told)), Some(directory), Some(name)) =
@@ -102,10 +114,10 @@ mod linux {
 
 /// Elsewhere nothing is told.
 #[cfg(not(target_os = "linux"))]
-pub struct Events;
+pub struct FileEvents;
 
 #[cfg(not(target_os = "linux"))]
-impl Events {
+impl FileEvents {
     /// Tells of nothing.
     pub fn new() -> Self {
         Self
@@ -115,8 +127,8 @@ impl Events {
     pub fn watch(&mut self, _: &Path) {}
 
     /// Nothing.
-    pub fn news(&mut self) -> News {
-        News::default()
+    pub fn news(&mut self) -> FileNews {
+        FileNews::default()
     }
 }
 
@@ -127,28 +139,43 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_directory_that_went_and_came_again_is_told_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let day = directory.path().join("day");
+        let mut events = FileEvents::new();
+        for _ in 0..2 {
+            fs::create_dir(&day).unwrap();
+            events.watch(&day);
+            fs::write(day.join("a"), "a").unwrap();
+            assert_eq!(events.news().told.last(), Some(&(day.join("a"), FileEvent::Closed)));
+            fs::remove_dir_all(&day).unwrap();
+            events.news();
+        }
+    }
+
+    #[test]
     fn a_writer_that_holds_a_file_open_is_told_apart_from_one_that_closed_it() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        let mut events = Events::new();
+        let mut events = FileEvents::new();
         events.watch(directory.path());
         let mut file = fs::File::create(at("a")).unwrap();
         file.write_all(b"a").unwrap();
-        let begun = [Told::Created, Told::Opened, Told::Written].map(|told| (at("a"), told));
+        let begun = [FileEvent::Created, FileEvent::Opened, FileEvent::Written].map(|told| (at("a"), told));
         assert_eq!(events.news().told, begun);
         drop(file);
         fs::write(at("b"), "b").unwrap();
         fs::rename(at("b"), at("c")).unwrap();
         drop(fs::read(at("c")).unwrap());
         let expected = [
-            (at("a"), Told::Closed),
-            (at("b"), Told::Created),
-            (at("b"), Told::Opened),
-            (at("b"), Told::Written),
-            (at("b"), Told::Closed),
-            (at("c"), Told::Named),
-            (at("c"), Told::Opened),
-            (at("c"), Told::ClosedUnwritten),
+            (at("a"), FileEvent::Closed),
+            (at("b"), FileEvent::Created),
+            (at("b"), FileEvent::Opened),
+            (at("b"), FileEvent::Written),
+            (at("b"), FileEvent::Closed),
+            (at("c"), FileEvent::Named),
+            (at("c"), FileEvent::Opened),
+            (at("c"), FileEvent::ClosedUnwritten),
         ];
         assert_eq!(events.news().told, expected);
     }

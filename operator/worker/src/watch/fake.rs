@@ -16,12 +16,13 @@ use age_core::format::FileKey;
 use subrosa_records::vault::{VaultError, sealing::WrappedKey};
 
 use super::{
-    listing::{Found, Identity},
+    listing::Found,
     pending::{Id, Leftover},
     recording::{Keys, Trouble},
 };
 use crate::{
     age::{header::file_key, payload::PayloadKey},
+    file_state::FileState,
     item::ItemId,
     seal::{self, Opened, Prepared, SealError},
     stanza::SealedKey,
@@ -51,6 +52,8 @@ pub struct FakeKeys {
     asked: AtomicUsize,
     /// How often Vault is away before it answers.
     pub away: AtomicUsize,
+    /// What it says then.
+    trouble: fn() -> Trouble,
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -60,6 +63,7 @@ impl Default for FakeKeys {
             may_open: true,
             asked: AtomicUsize::new(0),
             away: AtomicUsize::new(0),
+            trouble: || SealError::Vault(VaultError::Sealed).into(),
             meanwhile: Mutex::default(),
         }
     }
@@ -79,6 +83,15 @@ impl FakeKeys {
         Self { away: AtomicUsize::new(times), ..Self::default() }
     }
 
+    /// So often the directory takes no file.
+    pub fn in_unwritable(times: usize) -> Self {
+        let trouble = || Trouble::Directory {
+            path: "/recordings".into(),
+            source: std::io::ErrorKind::PermissionDenied.into(),
+        };
+        Self { trouble, ..Self::away(times) }
+    }
+
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
@@ -92,7 +105,7 @@ impl Keys for FakeKeys {
         }
         let away = self.away.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         match away {
-            Ok(_) => Err(SealError::Vault(VaultError::Sealed).into()),
+            Ok(_) => Err((self.trouble)()),
             Err(_) => Ok(prepared(item)),
         }
     }
@@ -124,7 +137,7 @@ impl Recorder {
     pub fn found(&self, name: &str) -> Found {
         let path = self.at(name);
         let metadata = path.symlink_metadata().unwrap();
-        Found { path, identity: Identity::of(&metadata), modified: metadata.modified().unwrap() }
+        Found { path, state: FileState::of(&metadata), modified: metadata.modified().unwrap() }
     }
 
     /// What is left when the process is killed after this file was sealed and before its plaintext was removed.

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::listing::Identity;
+use crate::file_state::FileState;
 
 /// How that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum FinishedRule {
     /// It has not changed for this long. Where the kernel tells who opens and closes it, it is not held open either.
     Quiet(Duration),
     /// Its writer closed it, or it was renamed into the directory. What was there before we looked, or is written where
@@ -18,7 +18,7 @@ pub enum Rule {
 
 /// What the kernel told of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum FileEvent {
     /// It was made, or another name for it.
     Created,
     /// Somebody opened it.
@@ -51,8 +51,8 @@ enum Writer {
 
 /// A file, as it was seen so far.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    identity: Identity,
+pub struct SeenFile {
+    state: FileState,
     /// Since when it is like this.
     since: Instant,
     /// Whether it was made, and nobody opened it since.
@@ -60,39 +60,51 @@ pub struct Seen {
     writer: Writer,
     /// Whether its writer closed it after the last change.
     closed: bool,
+    /// Until when somebody may hold it open who did so before we looked.
+    unknown_until: Option<Instant>,
 }
 
-impl Seen {
+impl SeenFile {
     /// For the first time.
-    pub fn new(identity: Identity, now: Instant) -> Self {
-        Self { identity, since: now, created: false, writer: Writer::None, closed: false }
+    pub fn new(state: FileState, now: Instant) -> Self {
+        Self { state, since: now, created: false, writer: Writer::None, closed: false, unknown_until: None }
+    }
+
+    /// It was there before anybody looked: that it is quiet tells nothing before `until`, unless its writer is seen.
+    #[must_use]
+    pub fn of_unknown_writer(self, until: Instant) -> Self {
+        Self { unknown_until: Some(until), ..self }
     }
 
     /// As it was last seen.
-    pub fn identity(&self) -> Identity {
-        self.identity
+    pub fn state(&self) -> FileState {
+        self.state
     }
 
     /// Takes what the kernel told since the last look.
-    pub fn told(&mut self, what: Told) {
+    pub fn told(&mut self, what: FileEvent) {
+        if matches!(what, FileEvent::Written | FileEvent::Closed | FileEvent::Named) {
+            // Who it is, is known now.
+            self.unknown_until = None;
+        }
         match what {
-            Told::Created => self.created = true,
+            FileEvent::Created => self.created = true,
             // A second name for a file is made without opening it.
-            Told::Opened if self.created => {
+            FileEvent::Opened if self.created => {
                 self.created = false;
                 self.writer = Writer::Presumed;
             }
-            Told::Opened => {}
-            Told::Written => {
+            FileEvent::Opened => {}
+            FileEvent::Written => {
                 self.writer = Writer::Known;
                 self.closed = false;
             }
-            Told::Closed | Told::Named => {
+            FileEvent::Closed | FileEvent::Named => {
                 self.writer = Writer::None;
                 self.closed = true;
             }
-            Told::ClosedUnwritten if self.writer == Writer::Presumed => self.writer = Writer::None,
-            Told::ClosedUnwritten => {}
+            FileEvent::ClosedUnwritten if self.writer == Writer::Presumed => self.writer = Writer::None,
+            FileEvent::ClosedUnwritten => {}
         }
     }
 
@@ -102,25 +114,28 @@ impl Seen {
     }
 
     /// Takes what it looks like now; to be told first. `just_told` says that it was closed or named since the last look.
-    pub fn look(&mut self, identity: Identity, just_told: bool, now: Instant) {
-        if identity == self.identity {
+    pub fn look(&mut self, state: FileState, just_told: bool, now: Instant) {
+        if state == self.state {
             return;
         }
-        self.identity = identity;
+        self.state = state;
         self.since = now;
         self.closed &= just_told;
     }
 
     /// Whether it is finished.
-    pub fn is_finished(&self, rule: Rule, now: Instant) -> bool {
-        let quiet = |time: Duration| now.saturating_duration_since(self.since) >= time;
+    pub fn is_finished(&self, rule: FinishedRule, now: Instant) -> bool {
+        let quiet = |time: Duration| {
+            now.saturating_duration_since(self.since) >= time
+                && self.unknown_until.is_none_or(|until| now >= until)
+        };
         if self.writer != Writer::None && !quiet(LONGEST_HOLD) {
             return false;
         }
         match rule {
-            Rule::Quiet(time) => quiet(time),
-            Rule::Closed(time) => self.closed || quiet(time),
-            Rule::Named => true,
+            FinishedRule::Quiet(time) => quiet(time),
+            FinishedRule::Closed(time) => self.closed || quiet(time),
+            FinishedRule::Named => true,
         }
     }
 }
@@ -129,11 +144,11 @@ impl Seen {
 mod tests {
     use super::*;
 
-    const QUIET: Rule = Rule::Quiet(Duration::from_secs(60));
-    const CLOSED: Rule = Rule::Closed(Duration::from_secs(60));
+    const QUIET: FinishedRule = FinishedRule::Quiet(Duration::from_secs(60));
+    const CLOSED: FinishedRule = FinishedRule::Closed(Duration::from_secs(60));
 
-    fn of(size: u64) -> Identity {
-        Identity { inode: 1, size, modified: (0, 0), changed: (0, 0) }
+    fn of(size: u64) -> FileState {
+        FileState { inode: 1, size, modified: (0, 0), changed: (0, 0) }
     }
 
     struct Clock(Instant);
@@ -147,7 +162,7 @@ mod tests {
     #[test]
     fn a_file_that_changes_is_not_quiet() {
         let clock = Clock(Instant::now());
-        let mut seen = Seen::new(of(1), clock.after(0));
+        let mut seen = SeenFile::new(of(1), clock.after(0));
         assert!(!seen.is_finished(QUIET, clock.after(59)));
         seen.look(of(2), false, clock.after(59));
         assert!(!seen.is_finished(QUIET, clock.after(118)));
@@ -155,20 +170,20 @@ mod tests {
         assert!(seen.is_finished(QUIET, clock.after(119)));
     }
 
-    fn told(seen: &mut Seen, all: &[Told]) {
+    fn told(seen: &mut SeenFile, all: &[FileEvent]) {
         all.iter().for_each(|one| seen.told(*one));
     }
 
     #[test]
     fn a_recording_on_hold_is_quiet_and_not_finished() {
         let clock = Clock(Instant::now());
-        let mut seen = Seen::new(of(1), clock.after(0));
-        told(&mut seen, &[Told::Opened, Told::Written]);
+        let mut seen = SeenFile::new(of(1), clock.after(0));
+        told(&mut seen, &[FileEvent::Opened, FileEvent::Written]);
         seen.look(of(2), false, clock.after(1));
-        for rule in [QUIET, CLOSED, Rule::Named] {
+        for rule in [QUIET, CLOSED, FinishedRule::Named] {
             assert!(!seen.is_finished(rule, clock.after(5000)), "{rule:?}");
         }
-        seen.told(Told::Closed);
+        seen.told(FileEvent::Closed);
         assert!(seen.is_finished(CLOSED, clock.after(2)) && !seen.is_finished(QUIET, clock.after(2)));
         assert!(seen.is_finished(QUIET, clock.after(61)));
     }
@@ -176,10 +191,12 @@ mod tests {
     #[test]
     fn a_recording_that_was_begun_and_is_silent_since_is_not_finished() {
         let clock = Clock(Instant::now());
-        let begun: [&[Told]; 2] =
-            [&[Told::Created, Told::Opened], &[Told::Created, Told::Opened, Told::Written]];
+        let begun: [&[FileEvent]; 2] = [
+            &[FileEvent::Created, FileEvent::Opened],
+            &[FileEvent::Created, FileEvent::Opened, FileEvent::Written],
+        ];
         for all in begun {
-            let mut seen = Seen::new(of(44), clock.after(0));
+            let mut seen = SeenFile::new(of(44), clock.after(0));
             told(&mut seen, all);
             assert!(!seen.is_finished(QUIET, clock.after(5000)), "{all:?}");
         }
@@ -188,37 +205,40 @@ mod tests {
     #[test]
     fn a_reader_beside_the_writer_changes_nothing() {
         let clock = Clock(Instant::now());
-        let mut seen = Seen::new(of(0), clock.after(0));
+        let mut seen = SeenFile::new(of(0), clock.after(0));
         // Two opens that follow each other are one.
-        told(&mut seen, &[Told::Created, Told::Opened, Told::ClosedUnwritten, Told::Written]);
+        told(
+            &mut seen,
+            &[FileEvent::Created, FileEvent::Opened, FileEvent::ClosedUnwritten, FileEvent::Written],
+        );
         seen.look(of(4000), false, clock.after(1));
-        seen.told(Told::ClosedUnwritten);
+        seen.told(FileEvent::ClosedUnwritten);
         assert!(!seen.is_finished(QUIET, clock.after(5000)));
-        seen.told(Told::Closed);
+        seen.told(FileEvent::Closed);
         assert!(seen.is_finished(CLOSED, clock.after(5000)));
     }
 
     #[test]
     fn who_only_reads_holds_up_nothing() {
         let clock = Clock(Instant::now());
-        let mut seen = Seen::new(of(1), clock.after(0));
-        seen.told(Told::Opened);
+        let mut seen = SeenFile::new(of(1), clock.after(0));
+        seen.told(FileEvent::Opened);
         assert!(seen.is_finished(QUIET, clock.after(60)));
-        seen.told(Told::ClosedUnwritten);
+        seen.told(FileEvent::ClosedUnwritten);
         assert!(!seen.is_finished(CLOSED, clock.after(59)), "nobody wrote and closed it");
         // Another name for a file is no writer, whoever reads it then.
-        let mut linked = Seen::new(of(1), clock.after(0));
-        linked.told(Told::Created);
+        let mut linked = SeenFile::new(of(1), clock.after(0));
+        linked.told(FileEvent::Created);
         assert!(linked.is_finished(QUIET, clock.after(60)));
-        told(&mut linked, &[Told::Opened, Told::ClosedUnwritten]);
+        told(&mut linked, &[FileEvent::Opened, FileEvent::ClosedUnwritten]);
         assert!(linked.is_finished(QUIET, clock.after(60)));
     }
 
     #[test]
     fn a_file_that_is_written_again_is_no_longer_closed() {
         let clock = Clock(Instant::now());
-        let mut seen = Seen::new(of(1), clock.after(0));
-        told(&mut seen, &[Told::Opened, Told::Written, Told::Closed]);
+        let mut seen = SeenFile::new(of(1), clock.after(0));
+        told(&mut seen, &[FileEvent::Opened, FileEvent::Written, FileEvent::Closed]);
         seen.look(of(2), true, clock.after(1));
         assert!(seen.is_finished(CLOSED, clock.after(1)));
         // By somebody on another machine, whom the kernel does not see.
@@ -227,10 +247,29 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_from_before_the_start_is_quiet_later_unless_its_writer_is_seen() {
+        let clock = Clock(Instant::now());
+        let seen = || SeenFile::new(of(1), clock.after(0)).of_unknown_writer(clock.after(900));
+        for rule in [QUIET, CLOSED] {
+            assert!(
+                !seen().is_finished(rule, clock.after(899)) && seen().is_finished(rule, clock.after(900))
+            );
+            let mut closed = seen();
+            closed.told(FileEvent::Closed);
+            assert!(closed.is_finished(rule, clock.after(60)), "{rule:?}");
+            // On hold, and then it goes on.
+            let mut written = seen();
+            written.told(FileEvent::Written);
+            assert!(!written.is_finished(rule, clock.after(901)), "{rule:?}");
+        }
+        assert!(seen().is_finished(FinishedRule::Named, clock.after(0)));
+    }
+
+    #[test]
     fn where_the_kernel_lost_a_close_the_file_is_sealed_a_day_later() {
         let clock = Clock(Instant::now());
-        let mut seen = Seen::new(of(1), clock.after(0));
-        told(&mut seen, &[Told::Opened, Told::Written]);
+        let mut seen = SeenFile::new(of(1), clock.after(0));
+        told(&mut seen, &[FileEvent::Opened, FileEvent::Written]);
         seen.look(of(2), false, clock.after(1));
         seen.lost();
         assert!(!seen.is_finished(QUIET, clock.after(24 * 3600)));

@@ -2,40 +2,13 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, Metadata},
-    io,
-    os::unix::fs::MetadataExt as _,
+    fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use super::pending::{self, Leftover};
-use crate::seal::SUFFIX;
-
-/// What says that a file is still the one that was seen, with the same content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The file's number on its disk.
-    pub inode: u64,
-    /// Its length in bytes.
-    pub size: u64,
-    /// When it was last written: seconds and nanoseconds. Whoever writes can set it back.
-    pub modified: (i64, i64),
-    /// When anything of it last changed, as the kernel keeps it.
-    pub changed: (i64, i64),
-}
-
-impl Identity {
-    /// As a file's metadata have it.
-    pub fn of(metadata: &Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
+use crate::{file_state::FileState, seal::SUFFIX};
 
 /// A recording: finished, or still being written.
 #[derive(Clone, Debug)]
@@ -43,14 +16,14 @@ pub struct Found {
     /// Where.
     pub path: PathBuf,
     /// As it is now.
-    pub identity: Identity,
+    pub state: FileState,
     /// When it was last written.
     pub modified: SystemTime,
 }
 
 /// What is looked at.
 #[derive(Clone, Debug)]
-pub struct Scope {
+pub struct WatchScope {
     /// The directory.
     pub root: PathBuf,
     /// Whether its subdirectories are looked at as well.
@@ -81,7 +54,7 @@ impl Listing {
     ///
     /// # Errors
     /// When the directory itself cannot be read.
-    pub fn read(scope: &Scope) -> io::Result<Self> {
+    pub fn read(scope: &WatchScope) -> io::Result<Self> {
         let mut listing = Self::default();
         listing.add(scope, &scope.root)?;
         let mut next = 0;
@@ -97,7 +70,7 @@ impl Listing {
         Ok(listing)
     }
 
-    fn add(&mut self, scope: &Scope, directory: &Path) -> io::Result<()> {
+    fn add(&mut self, scope: &WatchScope, directory: &Path) -> io::Result<()> {
         if directory == scope.root {
             self.directories.push(directory.to_owned());
         }
@@ -124,7 +97,7 @@ impl Listing {
                 match entry.metadata() {
                     Ok(metadata) => self.recordings.push(Found {
                         path,
-                        identity: Identity::of(&metadata),
+                        state: FileState::of(&metadata),
                         modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
                     }),
                     // Somebody renamed or removed it meanwhile.
@@ -137,7 +110,7 @@ impl Listing {
     }
 }
 
-impl Scope {
+impl WatchScope {
     fn leaves_out(&self, name: &OsStr) -> bool {
         let name = name.as_encoded_bytes();
         name.ends_with(SUFFIX.as_bytes())
@@ -173,8 +146,11 @@ mod tests {
         fs::write(at("day/d.wav"), "d").unwrap();
         symlink(at("a.wav"), at("link.wav")).unwrap();
         symlink("/etc", at("etc")).unwrap();
-        let mut scope =
-            Scope { root: directory.path().to_owned(), recursive: false, unfinished: vec![".tmp".into()] };
+        let mut scope = WatchScope {
+            root: directory.path().to_owned(),
+            recursive: false,
+            unfinished: vec![".tmp".into()],
+        };
         let listing = Listing::read(&scope).unwrap();
         assert_eq!((names(&listing), listing.left_out), (vec!["a.wav".to_owned()], true));
         assert_eq!(listing.parts, [at(".subrosa-watch-x.part")]);

@@ -19,7 +19,7 @@ mod recording;
 mod vault;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fs::File,
     io,
     num::NonZeroUsize,
@@ -36,19 +36,20 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    counts::{Counts, Snapshot},
-    finished::Rule,
-    listing::Scope,
+    counts::{WatchCounts, WatchSnapshot},
+    finished::FinishedRule,
+    listing::WatchScope,
     recording::{Keys, Trouble},
     vault::{AnchorOf, VaultKeys},
 };
 use self::{
-    events::{Events, News},
-    finished::{Seen, Told},
+    events::{FileEvents, FileNews},
+    finished::{FileEvent, SeenFile},
     listing::{Found, Listing},
     pending::{Id, Leftover},
     recording::{Done, How, Names},
 };
+use crate::shown;
 
 /// Held by the process that seals in a directory.
 const LOCK: &str = ".subrosa-watch.lock";
@@ -57,9 +58,9 @@ const LOCK: &str = ".subrosa-watch.lock";
 #[derive(Clone, Debug)]
 pub struct Watch {
     /// Which files.
-    pub scope: Scope,
+    pub scope: WatchScope,
     /// When they are finished.
-    pub rule: Rule,
+    pub rule: FinishedRule,
     /// How many are sealed at once.
     pub jobs: NonZeroUsize,
     /// On how many cores each.
@@ -68,13 +69,15 @@ pub struct Watch {
     pub every: Duration,
     /// How long what is under way may take to end after the signal to stop.
     pub grace: Duration,
+    /// For how long a recording that was there at the start must not have been written, since nobody saw who holds it open.
+    pub quiet_at_start: Duration,
 }
 
 /// Why nothing is watched.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The directory cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", shown(path))]
     Directory {
         /// Which.
         path: PathBuf,
@@ -83,7 +86,7 @@ pub enum WatchError {
         source: io::Error,
     },
     /// Another process seals there.
-    #[error("{}: another process seals here already", .0.display())]
+    #[error("{}: another process seals here already", shown(.0))]
     Taken(PathBuf),
 }
 
@@ -94,7 +97,7 @@ pub enum WatchError {
 pub async fn run<K: Keys>(
     watch: Watch,
     keys: Arc<K>,
-    counts: Arc<Counts>,
+    counts: Arc<WatchCounts>,
     stop: CancellationToken,
 ) -> Result<(), WatchError> {
     let _lock = lock(&watch.scope)?;
@@ -104,7 +107,7 @@ pub async fn run<K: Keys>(
     // Nobody else writes parts here while we hold the lock.
     for part in &first.parts {
         if let Err(error) = std::fs::remove_file(part) {
-            tracing::warn!("{}, the rest of an earlier process, cannot be removed: {error}", part.display());
+            tracing::warn!("{}, the rest of an earlier process, cannot be removed: {error}", shown(part));
         }
     }
     if first.left_out {
@@ -133,7 +136,7 @@ pub async fn run<K: Keys>(
     Ok(())
 }
 
-fn lock(scope: &Scope) -> Result<File, WatchError> {
+fn lock(scope: &WatchScope) -> Result<File, WatchError> {
     let path = scope.root.join(LOCK);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|source| WatchError::Directory { path: scope.root.clone(), source })?;
@@ -150,24 +153,27 @@ fn lock(scope: &Scope) -> Result<File, WatchError> {
 struct Tracked {
     found: Found,
     first_seen: SystemTime,
-    seen: Seen,
+    seen: SeenFile,
     under_way: bool,
     /// Set after a failure.
     retry: Option<Retry>,
 }
 
 impl Tracked {
-    fn new(found: &Found, now: Instant) -> Self {
-        Self {
-            found: found.clone(),
-            first_seen: SystemTime::now(),
-            seen: Seen::new(found.identity, now),
-            under_way: false,
-            retry: None,
-        }
+    fn new(found: &Found, now: Instant, quiet_at_start: Option<Duration>) -> Self {
+        let seen = SeenFile::new(found.state, now);
+        let seen = match quiet_at_start {
+            Some(quiet) => {
+                // A time that is to come says nothing.
+                let silent = SystemTime::now().duration_since(found.modified).unwrap_or_default();
+                seen.of_unknown_writer(now + quiet.saturating_sub(silent))
+            }
+            None => seen,
+        };
+        Self { found: found.clone(), first_seen: SystemTime::now(), seen, under_way: false, retry: None }
     }
 
-    fn is_ready(&self, rule: Rule, now: Instant) -> bool {
+    fn is_ready(&self, rule: FinishedRule, now: Instant) -> bool {
         !self.under_way
             && self.retry.as_ref().is_none_or(|retry| now >= retry.at)
             && self.seen.is_finished(rule, now)
@@ -193,6 +199,11 @@ impl Retry {
     }
 }
 
+/// How long after the beginning of a look that took so long the next one begins: a tenth of the time is spent with looking at most.
+fn until_next_look(every: Duration, took: Duration) -> Duration {
+    every.max(took.saturating_mul(10))
+}
+
 /// How long is waited after one failure more: capped, with jitter.
 fn pauses(longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::new()
@@ -211,8 +222,8 @@ const LONGEST_FOR_ALL: Duration = Duration::from_secs(30);
 struct Watcher<K> {
     watch: Watch,
     keys: Arc<K>,
-    counts: Arc<Counts>,
-    events: Events,
+    counts: Arc<WatchCounts>,
+    events: FileEvents,
     tracked: HashMap<PathBuf, Tracked>,
     leftovers: HashMap<Id, Leftover>,
     jobs: JoinSet<(PathBuf, Result<Done, Trouble>)>,
@@ -225,15 +236,19 @@ struct Watcher<K> {
     next_look: Instant,
     /// What was told of files that cannot be looked at.
     told: HashMap<PathBuf, String>,
+    /// Directories in which nothing can be written, and why.
+    unwritable: BTreeMap<PathBuf, String>,
+    /// Whether the directory was looked at before.
+    begun: bool,
 }
 
 impl<K: Keys> Watcher<K> {
-    fn new(watch: Watch, keys: Arc<K>, counts: Arc<Counts>) -> Self {
+    fn new(watch: Watch, keys: Arc<K>, counts: Arc<WatchCounts>) -> Self {
         Self {
             watch,
             keys,
             counts,
-            events: Events::new(),
+            events: FileEvents::new(),
             tracked: HashMap::new(),
             leftovers: HashMap::new(),
             jobs: JoinSet::new(),
@@ -242,6 +257,8 @@ impl<K: Keys> Watcher<K> {
             paused: None,
             next_look: Instant::now(),
             told: HashMap::new(),
+            unwritable: BTreeMap::new(),
+            begun: false,
             queue: VecDeque::new(),
         }
     }
@@ -251,16 +268,18 @@ impl<K: Keys> Watcher<K> {
     }
 
     /// What was told, and then what lies there: who closes a file in between is told of the next time.
-    async fn look(&mut self) -> io::Result<(News, Listing)> {
-        self.next_look = Instant::now() + self.watch.every;
+    async fn look(&mut self) -> io::Result<(FileNews, Listing)> {
+        let begins = Instant::now();
         let news = self.events.news();
         let scope = self.watch.scope.clone();
         let listed = tokio::task::spawn_blocking(move || Listing::read(&scope)).await;
+        // Where millions of sealed files lie, looking must not be all that is done.
+        self.next_look = begins + until_next_look(self.watch.every, begins.elapsed());
         Ok((news, listed.map_err(io::Error::other)??))
     }
 
     /// Takes in what lies there now.
-    fn take(&mut self, news: News, listing: Listing) {
+    fn take(&mut self, news: FileNews, listing: Listing) {
         let now = Instant::now();
         for directory in &listing.directories {
             self.events.watch(directory);
@@ -269,8 +288,10 @@ impl<K: Keys> Watcher<K> {
         if news.lost {
             before.values_mut().for_each(|tracked| tracked.seen.lost());
         }
+        let at_start = (!self.begun).then_some(self.watch.quiet_at_start);
+        self.begun = true;
         for found in &listing.recordings {
-            let tracked = before.remove(&found.path).unwrap_or_else(|| Tracked::new(found, now));
+            let tracked = before.remove(&found.path).unwrap_or_else(|| Tracked::new(found, now, at_start));
             self.tracked.insert(found.path.clone(), tracked);
         }
         // What is gone may still be under way: it is removed before its job ends.
@@ -279,20 +300,23 @@ impl<K: Keys> Watcher<K> {
         for (path, told) in news.told {
             if let Some(tracked) = self.tracked.get_mut(&path) {
                 tracked.seen.told(told);
-                if matches!(told, Told::Closed | Told::Named) {
+                if matches!(told, FileEvent::Closed | FileEvent::Named) {
                     just_told.insert(path);
                 }
             }
         }
         for found in listing.recordings {
             let Some(tracked) = self.tracked.get_mut(&found.path) else { continue };
-            if tracked.seen.identity() != found.identity {
+            if tracked.seen.state() != found.state {
                 // What could not be sealed before may be sealed now.
                 tracked.retry = None;
             }
-            tracked.seen.look(found.identity, just_told.contains(&found.path), now);
+            tracked.seen.look(found.state, just_told.contains(&found.path), now);
             tracked.found = found;
         }
+        let here: HashSet<_> = self.tracked.keys().filter_map(|path| path.parent()).collect();
+        self.unwritable.retain(|directory, _| here.contains(directory.as_path()));
+        self.counts.unwritable(self.unwritable.values().next());
         let mut troubles = listing.unreadable;
         troubles.extend(self.take_leftovers(listing.leftovers));
         self.tell(troubles);
@@ -306,7 +330,7 @@ impl<K: Keys> Watcher<K> {
     /// The directory itself cannot be looked at.
     fn unreadable(&mut self, error: io::Error) {
         let root = self.watch.scope.root.clone();
-        self.counts.unreadable(format!("{}: {error}", root.display()));
+        self.counts.unreadable(format!("{}: {error}", shown(&root)));
         self.tell(vec![(root, error)]);
     }
 
@@ -316,7 +340,7 @@ impl<K: Keys> Watcher<K> {
         for (path, error) in troubles {
             let problem = error.to_string();
             if self.told.get(&path) != Some(&problem) {
-                tracing::warn!("{}: {problem}", path.display());
+                tracing::warn!("{}: {problem}", shown(&path));
             }
             told.insert(path, problem);
         }
@@ -395,9 +419,12 @@ impl<K: Keys> Watcher<K> {
         if self.paused.take().is_some() {
             tracing::info!("sealing goes on");
         }
+        if path.parent().is_some_and(|directory| self.unwritable.remove(directory).is_some()) {
+            self.counts.unwritable(self.unwritable.values().next());
+        }
         match done {
             Done::Sealed { bytes, .. } => {
-                tracing::debug!("{} is sealed", path.display());
+                tracing::debug!("{} is sealed", shown(&path));
                 self.counts.sealed(bytes);
             }
             Done::WasSealed => self.counts.sealed(0),
@@ -420,6 +447,10 @@ impl<K: Keys> Watcher<K> {
         let problem = trouble.to_string();
         let general = trouble.is_general();
         self.counts.failed(general.then(|| problem.clone()));
+        if let (Trouble::Directory { .. }, Some(directory)) = (trouble, path.parent()) {
+            self.unwritable.insert(directory.to_owned(), problem.clone());
+            self.counts.unwritable(self.unwritable.values().next());
+        }
         let Some(tracked) = self.tracked.get_mut(&path) else { return };
         tracked.under_way = false;
         if trouble.is_space() {
@@ -436,7 +467,7 @@ impl<K: Keys> Watcher<K> {
         if retry.told != problem {
             match general {
                 true => tracing::warn!("nothing is sealed or removed until this ends: {problem}"),
-                false => tracing::warn!("not sealed yet, tried again: {}: {problem}", path.display()),
+                false => tracing::warn!("not sealed yet, tried again: {}: {problem}", shown(&path)),
             }
             retry.told = problem;
         }

@@ -1,7 +1,7 @@
 //! The names that a sealed file has before its own, and what they say to the next process after one was killed.
 //!
 //! ```text
-//! .subrosa-watch-<random>.part        being written; worth nothing
+//! (no name; .subrosa-watch-….part)    being written; worth nothing
 //! .subrosa-sealed-<id>-0001.wav       whole and on the disk; the plaintext may be there still
 //! 0001.wav.age                        the plaintext is gone
 //! ```
@@ -19,16 +19,16 @@ use std::{
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest as _, Sha256};
 
-use super::listing::{Found, Identity};
+use super::listing::Found;
 use crate::{
+    file_state::FileState,
     item::ItemId,
     seal::{self, SealError},
+    target,
 };
 
-/// How the name of a part begins.
+/// How the name of a part begins, where parts have names.
 pub const PART: &str = ".subrosa-watch-";
-/// How it ends.
-pub const PART_END: &str = ".part";
 const SEALED: &str = ".subrosa-sealed-";
 /// Characters of an id: 80 bits.
 const ID: usize = 16;
@@ -40,16 +40,16 @@ pub struct Id(String);
 impl Id {
     /// Of what was found.
     pub fn of_found(found: &Found) -> Self {
-        Self::of(&file_name(&found.path), &found.identity)
+        Self::of(&file_name(&found.path), &found.state)
     }
 
     /// Of the plaintext of this name and content.
-    pub fn of(name: &OsStr, identity: &Identity) -> Self {
+    pub fn of(name: &OsStr, state: &FileState) -> Self {
         let mut hash = Sha256::new();
         hash.update("subrosa plaintext\0");
         hash.update(name.as_encoded_bytes());
         // Not of `changed`: a backup that reads, or a link, must not make it another recording.
-        let Identity { inode, size, modified: (seconds, nanoseconds), changed: _ } = identity;
+        let FileState { inode, size, modified: (seconds, nanoseconds), changed: _ } = state;
         hash.update(format!("\0{inode} {size} {seconds} {nanoseconds}"));
         let mut text = BASE32_NOPAD.encode(&hash.finalize()).to_ascii_lowercase();
         text.truncate(ID);
@@ -123,7 +123,7 @@ impl Leftover {
 /// Whether a file of this name is a part that was being written.
 pub fn is_part(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    name.starts_with(PART.as_bytes()) && name.ends_with(PART_END.as_bytes())
+    name.starts_with(PART.as_bytes()) && name.ends_with(target::PART_END.as_bytes())
 }
 
 /// `0001.wav`, then `0001.2.wav`, `0001.3.wav`, …
@@ -177,20 +177,20 @@ mod tests {
 
     #[test]
     fn a_name_says_which_plaintext_it_is_of() {
-        let identity = Identity { inode: 7, size: 9, modified: (1, 2), changed: (3, 4) };
-        let id = Id::of(OsStr::new("a.wav"), &identity);
+        let state = FileState { inode: 7, size: 9, modified: (1, 2), changed: (3, 4) };
+        let id = Id::of(OsStr::new("a.wav"), &state);
         let leftover = Leftover::new(Path::new("/r"), id.clone(), "a.2.wav");
         let file = file_name(&leftover.path);
         assert_eq!(Leftover::of(Path::new("/r"), &file), Some(leftover.clone()));
         assert_eq!(leftover.target(), Path::new("/r/a.2.wav.age"));
         for other in [
-            Identity { inode: 8, ..identity },
-            Identity { size: 8, ..identity },
-            Identity { modified: (1, 3), ..identity },
+            FileState { inode: 8, ..state },
+            FileState { size: 8, ..state },
+            FileState { modified: (1, 3), ..state },
         ] {
             assert_ne!(Id::of(OsStr::new("a.wav"), &other), id);
         }
-        assert_ne!(Id::of(OsStr::new("b.wav"), &identity), id);
+        assert_ne!(Id::of(OsStr::new("b.wav"), &state), id);
         for none in [".subrosa-sealed-", ".subrosa-sealed-abc", ".subrosa-sealed-aaaaaaaaaaaaaaaa-", "a.wav"]
         {
             assert_eq!(Leftover::of(Path::new("/r"), OsStr::new(none)), None, "{none}");

@@ -17,7 +17,7 @@ use std::{
 use rustix::fs::OFlags;
 
 use super::{
-    listing::{Found, Identity},
+    listing::Found,
     pending::{self, Id, Leftover},
 };
 use crate::{
@@ -26,9 +26,12 @@ use crate::{
         pipeline::PipelineError,
     },
     cohort::CohortChoiceError,
+    file_state::FileState,
     item::ItemId,
     seal::{self, Opened, Prepared, SealError},
     settings::SettingsError,
+    shown,
+    target::TargetFile,
 };
 
 /// Bytes of a file's name, on Linux and elsewhere.
@@ -62,8 +65,17 @@ pub enum Trouble {
     /// The settings cannot be read any more.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// Nothing can be written beside it.
+    #[error("{}: no file can be made there: {source}", shown(path))]
+    Directory {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Its name cannot be given to a sealed file.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", shown(path))]
     Name {
         /// Which.
         path: PathBuf,
@@ -85,9 +97,8 @@ impl Trouble {
             )
         };
         match self {
-            Self::Seal(SealError::File { source, .. } | SealError::Payload(PipelineError::Write(source))) => {
-                full(source)
-            }
+            Self::Seal(SealError::File { source, .. } | SealError::Payload(PipelineError::Write(source)))
+            | Self::Directory { source, .. } => full(source),
             _ => false,
         }
     }
@@ -101,6 +112,8 @@ impl Trouble {
                 _ => self.is_space(),
             },
             Self::Settings(_) => true,
+            // Of other directories nothing is known.
+            Self::Directory { .. } => self.is_space(),
             Self::Cohort(_) | Self::Name { .. } | Self::Stopped => false,
         }
     }
@@ -173,7 +186,7 @@ pub async fn seal<K: Keys>(
     })?;
     if let Some(leftover) = leftover {
         let (found, whole) = blocking(move || {
-            let whole = leftover.is_whole(found.identity.size);
+            let whole = leftover.is_whole(found.state.size);
             (found, whole.then_some(leftover))
         })
         .await?;
@@ -222,8 +235,8 @@ async fn was_sealed<K: Keys>(keys: &K, found: &Found, name: &str, how: &How) -> 
         return Ok(false);
     }
     let Ok(mut opened) = seal::read_regular(&sealed) else { return Ok(false) };
-    let fits = opened.expect(&ItemId::of_name(name)).is_ok()
-        && opened.could_hold(found.identity.size).unwrap_or(false);
+    let fits =
+        opened.expect(&ItemId::of_name(name)).is_ok() && opened.could_hold(found.state.size).unwrap_or(false);
     if !fits {
         return Ok(false);
     }
@@ -277,14 +290,12 @@ fn write(prepared: &Prepared, found: &Found, leftover: &Leftover, how: &How) -> 
     let Some(plain) = open_same(found)? else { return Ok(false) };
     let at = |source| SealError::File { path: leftover.target(), source };
     let metadata = plain.metadata().map_err(at)?;
-    let mut part = tempfile::Builder::new()
-        .prefix(pending::PART)
-        .suffix(pending::PART_END)
-        .tempfile_in(directory(&found.path))
-        // Without the part's name, which is another one each time: a trouble is told once.
-        .map_err(|error| at(error.kind().into()))?;
+    // Without the part's name, which is another one each time: a trouble is told once.
+    let mut part = TargetFile::begin_as(pending::PART, &leftover.path, true).map_err(|error| {
+        Trouble::Directory { path: directory(&found.path).to_owned(), source: error.kind().into() }
+    })?;
     let input = Stoppable { input: &plain, stop: &how.stop };
-    let written = match seal::seal_stream(prepared, input, part.as_file_mut(), how.workers) {
+    let written = match seal::seal_stream(prepared, input, &mut part, how.workers) {
         Err(_) if how.stop.load(Ordering::Relaxed) => return Err(Trouble::Stopped),
         Err(SealError::Payload(PipelineError::Write(source))) => return Err(at(source).into()),
         Err(SealError::Payload(PipelineError::Read(source))) => {
@@ -292,17 +303,12 @@ fn write(prepared: &Prepared, found: &Found, leftover: &Leftover, how: &How) -> 
         }
         written => written?,
     };
-    part.as_file().set_permissions(metadata.permissions()).map_err(at)?;
-    part.as_file().sync_all().map_err(at)?;
+    part.take_rights(&metadata).and_then(|()| part.sync()).map_err(at)?;
     let now = plain.metadata().map_err(at)?;
-    if written != sealed_length(found.identity.size)
-        || Identity::of(&now) != found.identity
-        || !is_same(found)?
-    {
+    if written != sealed_length(found.state.size) || FileState::of(&now) != found.state || !is_same(found)? {
         return Ok(false);
     }
-    part.persist(&leftover.path).map_err(|error| at(error.error))?;
-    pending::sync_directory(&leftover.path).map_err(at)?;
+    part.finish().map_err(at)?;
     Ok(true)
 }
 
@@ -319,7 +325,7 @@ fn finish(found: &Found, leftover: &Leftover) -> Result<Done, Trouble> {
     let removed = remove(found)?;
     let to = leftover.name_it().map_err(at)?;
     match removed {
-        true => Ok(Done::Sealed { to, bytes: found.identity.size }),
+        true => Ok(Done::Sealed { to, bytes: found.state.size }),
         false => Ok(Done::Changed),
     }
 }
@@ -336,7 +342,7 @@ fn remove(found: &Found) -> Result<bool, SealError> {
 
 fn is_same(found: &Found) -> Result<bool, SealError> {
     match found.path.symlink_metadata() {
-        Ok(metadata) => Ok(metadata.is_file() && Identity::of(&metadata) == found.identity),
+        Ok(metadata) => Ok(metadata.is_file() && FileState::of(&metadata) == found.state),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(SealError::File { path: found.path.clone(), source }),
     }
@@ -352,7 +358,7 @@ fn open_same(found: &Found) -> Result<Option<File>, SealError> {
         .and_then(|file| Ok((file.metadata()?, file)));
     match opened {
         Ok((metadata, file)) => {
-            Ok((metadata.is_file() && Identity::of(&metadata) == found.identity).then_some(file))
+            Ok((metadata.is_file() && FileState::of(&metadata) == found.state).then_some(file))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(SealError::File { path: found.path.clone(), source }),

@@ -5,36 +5,37 @@ use super::{
     *,
 };
 
-fn watch(recorder: &Recorder, rule: Rule) -> Watch {
+fn watch(recorder: &Recorder, rule: FinishedRule) -> Watch {
     Watch {
-        scope: Scope { root: recorder.at(""), recursive: true, unfinished: vec![".tmp".into()] },
+        scope: WatchScope { root: recorder.at(""), recursive: true, unfinished: vec![".tmp".into()] },
         rule,
         jobs: NonZeroUsize::new(3).unwrap(),
         workers: NonZeroUsize::MIN,
         every: Duration::from_millis(20),
         grace: Duration::from_millis(200),
+        quiet_at_start: Duration::ZERO,
     }
 }
 
 /// A process that seals.
 struct Life {
-    counts: Arc<Counts>,
+    counts: Arc<WatchCounts>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), WatchError>>,
 }
 
 impl Life {
     fn begin(watch: Watch, keys: FakeKeys) -> Self {
-        let (counts, stop) = (Arc::new(Counts::default()), CancellationToken::new());
+        let (counts, stop) = (Arc::new(WatchCounts::default()), CancellationToken::new());
         let task = tokio::spawn(run(watch, Arc::new(keys), Arc::clone(&counts), stop.clone()));
         Self { counts, stop, task }
     }
 
-    fn now(&self) -> Snapshot {
+    fn now(&self) -> WatchSnapshot {
         self.counts.snapshot(SystemTime::now())
     }
 
-    async fn until(&self, what: &str, so: impl Fn(&Snapshot) -> bool) {
+    async fn until(&self, what: &str, so: impl Fn(&WatchSnapshot) -> bool) {
         let began = Instant::now();
         while !so(&self.now()) {
             assert!(began.elapsed() < Duration::from_secs(20), "{what}: {:?}", self.now());
@@ -42,14 +43,14 @@ impl Life {
         }
     }
 
-    async fn end(self) -> Snapshot {
+    async fn end(self) -> WatchSnapshot {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
         self.counts.snapshot(SystemTime::now())
     }
 }
 
-const QUIET: Rule = Rule::Quiet(Duration::from_millis(60));
+const QUIET: FinishedRule = FinishedRule::Quiet(Duration::from_millis(60));
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_finished_is_sealed_and_what_is_not_waits() {
@@ -88,7 +89,7 @@ async fn while_vault_is_away_nothing_is_removed() {
     for number in 0..10 {
         recorder.write(&format!("{number}.wav"), &text(number));
     }
-    let life = Life::begin(watch(&recorder, Rule::Named), FakeKeys::away(5));
+    let life = Life::begin(watch(&recorder, FinishedRule::Named), FakeKeys::away(5));
     life.until("a failure", |now| now.failed > 0).await;
     let now = life.now();
     assert!(now.trouble.unwrap().contains("sealed"));
@@ -98,6 +99,48 @@ async fn while_vault_is_away_nothing_is_removed() {
     life.until("sealed", |now| now.sealed == 10).await;
     assert_eq!(life.end().await.trouble, None);
     assert!(recorder.names().iter().all(|name| name.ends_with(".age")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_takes_no_file_is_told_until_it_does() {
+    let recorder = Recorder::new();
+    recorder.write("a.wav", &text(10));
+    let life = Life::begin(watch(&recorder, FinishedRule::Named), FakeKeys::in_unwritable(2));
+    life.until("it is told", |now| {
+        now.trouble.as_ref().is_some_and(|told| told.contains("no file can be made"))
+    })
+    .await;
+    assert!(recorder.at("a.wav").exists());
+    life.until("sealed", |now| now.sealed == 1 && now.trouble.is_none()).await;
+    life.end().await;
+    // And no longer when nothing is left to be sealed there.
+    recorder.write("b.wav", &text(10));
+    let life = Life::begin(watch(&recorder, FinishedRule::Named), FakeKeys::in_unwritable(usize::MAX));
+    life.until("it is told again", |now| now.trouble.is_some()).await;
+    fs::remove_file(recorder.at("b.wav")).unwrap();
+    life.until("nothing is left", |now| now.waiting == 0 && now.trouble.is_none()).await;
+    life.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_on_hold_before_the_start_is_not_cut() {
+    let recorder = Recorder::new();
+    let mut call = File::create(recorder.at("call.wav")).unwrap();
+    call.write_all(b"the first half, ").unwrap();
+    recorder.write("old.wav", b"of an earlier call");
+    let old = File::options().write(true).open(recorder.at("old.wav")).unwrap();
+    old.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    let mut held = watch(&recorder, QUIET);
+    held.quiet_at_start = Duration::from_secs(900);
+    let life = Life::begin(held, FakeKeys::default());
+    life.until("the old one", |now| now.sealed == 1).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(recorder.at("call.wav").exists(), "nobody saw who holds it open");
+    call.write_all(b"the second").unwrap();
+    drop(call);
+    life.until("the call", |now| now.sealed == 2).await;
+    life.end().await;
+    assert_eq!(recorder.opened("call.wav.age").unwrap(), b"the first half, the second");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +175,7 @@ async fn one_file_that_cannot_be_sealed_holds_up_no_other() {
     for number in 0..5 {
         recorder.write(&format!("{number}.wav"), &text(number));
     }
-    let mut one = watch(&recorder, Rule::Named);
+    let mut one = watch(&recorder, FinishedRule::Named);
     one.jobs = NonZeroUsize::MIN;
     let life = Life::begin(one, FakeKeys::default());
     life.until("the others", |now| now.sealed == 5 && now.failed > 0 && now.waiting == 1).await;
@@ -150,7 +193,7 @@ async fn two_processes_do_not_seal_in_one_directory() {
     let refused = second.task.await.unwrap().unwrap_err();
     assert!(matches!(refused, WatchError::Taken(_)), "{refused}");
     life.end().await;
-    let nowhere = Scope { root: recorder.at("nowhere"), recursive: false, unfinished: vec![] };
+    let nowhere = WatchScope { root: recorder.at("nowhere"), recursive: false, unfinished: vec![] };
     let refused = lock(&nowhere).unwrap_err().to_string();
     assert!(refused.contains("nowhere"), "{refused}");
 }
@@ -161,11 +204,18 @@ async fn the_age_of_the_oldest_plaintext_is_told() {
     recorder.write("a.wav.old", b"old");
     let file = File::options().write(true).open(recorder.at("a.wav.old")).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(500)).unwrap();
-    let life = Life::begin(watch(&recorder, Rule::Named), FakeKeys::away(usize::MAX));
+    let life = Life::begin(watch(&recorder, FinishedRule::Named), FakeKeys::away(usize::MAX));
     life.until("a failure", |now| now.failed > 0).await;
     let oldest = life.now().oldest;
     assert!((500..520).contains(&oldest), "{oldest}");
     let began = Instant::now();
     life.end().await;
     assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn looking_takes_a_tenth_of_the_time_at_most() {
+    let second = Duration::from_secs(1);
+    assert_eq!(until_next_look(second, Duration::from_millis(99)), second);
+    assert_eq!(until_next_look(second, Duration::from_millis(700)), Duration::from_secs(7));
 }

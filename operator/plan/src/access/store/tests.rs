@@ -37,12 +37,12 @@ fn case(store_id: Option<&str>, authority: bool, adopt: Option<&str>) -> Case {
     scene.world.namespaces.insert(CLUSTER_NAMESPACE.into(), facts);
     let id = ChannelId::mint(&scene.world.namespaces["cc-front"].uid, "voice");
     if authority {
-        let mut channel = serde_json::to_value(scene.get("cc-front/voice")).unwrap();
+        let mut channel = serde_json::to_value(scene.get("cc-front/voice").object()).unwrap();
         let authority = json!({"generation": 1, "fingerprint": "x", "notAfter": "2027-01-01T00:00:00Z"});
         let status = json!({"id": id.to_string(), "trustDomain": DOMAIN, "authority": authority});
         merge(&mut channel, json!({"status": status}));
         let name = named("cc-front/voice");
-        scene.world.put_channel(&name, Some(std::sync::Arc::new(read(channel))));
+        scene.world.put_channel(&name, Some(crate::testing::declaration(channel)));
     }
     let mut domain = serde_json::to_value(&*scene.world.domains[DOMAIN]).unwrap();
     merge(&mut domain, json!({"metadata": {"uid": "uid-1"}}));
@@ -60,7 +60,7 @@ fn case(store_id: Option<&str>, authority: bool, adopt: Option<&str>) -> Case {
 
 impl Case {
     fn judge(&self, record: Option<StoreRecord>, recorded: &[ChannelId]) -> StoreDecision {
-        let found = Found { record, deleted: None, recorded: recorded.to_vec() };
+        let found = FoundStore { record, deleted: None, recorded: recorded.to_vec() };
         judge(&self.domain, &found, &new(), &self.scene.world)
     }
 }
@@ -169,9 +169,9 @@ fn a_channel_that_had_an_authority_is_not_newborn() {
     assert_eq!(lost(&name, &id, &scene.world).unwrap().reason, Reason::RecordLost);
     assert!(lost(&name, &ChannelId::mint("a", "b"), &scene.world).is_none(), "its namespace is new");
     let with = |scene: &mut Scene, patch: serde_json::Value| {
-        let mut channel = serde_json::to_value(scene.get("cc-front/voice")).unwrap();
+        let mut channel = serde_json::to_value(scene.get("cc-front/voice").object()).unwrap();
         merge(&mut channel, json!({ "status": patch }));
-        scene.world.put_channel(&named("cc-front/voice"), Some(std::sync::Arc::new(read(channel))));
+        scene.world.put_channel(&named("cc-front/voice"), Some(crate::testing::declaration(channel)));
     };
     // With certificates of others it has keys at the most.
     with(&mut scene, json!({"authority": null}));

@@ -1,7 +1,7 @@
 //! A channel's certificate authority: generations, and how one takes over from another.
 //!
-//! The key of generation *n* is version *n* of one transit key, so Vault's counter is the truth about which
-//! generations can exist, and the record about what was made of them.
+//! Each generation has a version of the authority's key of its own ([`keys`] says which), so Vault's counter is the truth
+//! about which generations can exist, and the record about what was made of them.
 //!
 //! ```text
 //!   (rotate transit key) ─▶ sign certificate ─▶ Published ─▶ Signing ─▶ Retiring ─▶ (removed)
@@ -14,12 +14,13 @@
 //! loaded it when every leaf it had at that moment has expired. The moments are noted in the record, so the
 //! wait survives a restart.
 
+pub mod keys;
 mod outlook;
 mod step;
 #[cfg(test)]
 mod step_tests;
 pub use outlook::{PendingName, needed, pending_names};
-pub use step::{AuthorityAction, AuthorityFacts, Blocked, Leaves, PeerFacts, TransitKey, step};
+pub use step::{AuthorityAction, AuthorityFacts, AuthorityKeyState, Blocked, Leaves, PeerFacts, step};
 
 use std::collections::BTreeSet;
 
@@ -29,7 +30,10 @@ use thiserror::Error;
 
 use crate::world::certificate::{after, fraction};
 use crate::{
-    certificate::leaf::{Subject, backdated, is_dns_name, spiffe_id},
+    certificate::{
+        leaf::{backdated, is_dns_name, spiffe_id},
+        subject::SubjectName,
+    },
     world::certificate::Validity,
 };
 
@@ -119,8 +123,8 @@ impl AuthoritySpec {
 
     /// The subject of a generation, unlike that of any other of this or another channel.
     #[must_use]
-    pub fn subject(&self, version: u32) -> Subject {
-        Subject {
+    pub fn subject(&self, version: u32) -> SubjectName {
+        SubjectName {
             organisation: self.trust_domain.clone(),
             unit: self.namespace.clone(),
             common_name: format!("{} CA {}.{version}", self.channel, self.id),

@@ -69,7 +69,8 @@ fn supersedes_at(
 ) -> Option<Timestamp> {
     let begins = now.max(after(published.published_at, ROTATION_PAUSE));
     let loaded = loaded_at(facts.peers.values(), begins)?;
-    // A day for peers whose Secrets are not written at once.
+    // A day for peers whose Secrets are not written at once. One that renews its leaf within it is waited for until the
+    // deadline: it has the new certificate with that leaf, which is not known here.
     let loaded = after(loaded, SignedDuration::from_hours(24));
     signing.is_none_or(|signing| loaded <= latest_switch(signing)).then_some(begins)
 }

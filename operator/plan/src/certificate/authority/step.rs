@@ -16,14 +16,16 @@ use crate::{
 /// must not make a generation each time.
 pub(super) const ROTATION_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
-/// The transit key as Vault shows it.
+/// The key as Vault shows it, its versions numbered as generations are ([`AuthorityKeys::as_generations`]).
+///
+/// [`AuthorityKeys::as_generations`]: super::keys::AuthorityKeys::as_generations
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransitKey {
+pub enum AuthorityKeyState {
     /// There is no such key.
     Absent,
     /// The key exists.
     Present {
-        /// Its latest version.
+        /// Its latest version, as the number of the generation that it is the key of.
         latest: u32,
     },
 }
@@ -73,9 +75,11 @@ pub struct PeerFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorityFacts {
     /// The transit key.
-    pub key: TransitKey,
+    pub key: AuthorityKeyState,
     /// Generations whose certificate did not pass the check against the transit key.
     pub unusable: BTreeSet<u32>,
+    /// Generations of whose key Vault has nothing any more.
+    pub without_key: BTreeSet<u32>,
     /// The peers that are to trust this authority, by name.
     pub peers: BTreeMap<String, PeerFacts>,
     /// The names that the leaf should have, as far as an authority must permit them ([`needed`](super::needed)).
@@ -89,10 +93,10 @@ pub enum AuthorityAction {
     CreateFirst,
     /// Rotate the transit key.
     RotateKey,
-    /// Sign a certificate with this version and write it to the record
+    /// Sign a certificate with the key of this generation and write it to the record
     /// ([`Generations::with_certificate`]).
     SignCertificate {
-        /// The transit key version.
+        /// The generation.
         version: u32,
     },
     /// Note in the record who holds the published generation ([`Generations::with_peers`]).
@@ -145,7 +149,7 @@ impl fmt::Display for Blocked {
             ),
             Self::RecordAhead { record, vault } => write!(
                 f,
-                "the record lists CA generation {record} but Vault's CA key ends at version {vault}: an older key was restored; restore the newer snapshot, or remove the later generations from the record",
+                "the record lists CA generation {record} but Vault's CA key ends at that of generation {vault}: an older key was restored; restore the newer snapshot, or remove the later generations from the record",
             ),
         }
     }
@@ -163,17 +167,21 @@ pub fn step(
     now: Timestamp,
 ) -> AuthorityAction {
     let latest = match (facts.key, generations.newest()) {
-        (TransitKey::Absent, None) => return AuthorityAction::CreateFirst,
-        (TransitKey::Absent, Some(_)) => return AuthorityAction::Blocked(Blocked::KeyMissing),
-        (TransitKey::Present { latest }, None) => {
+        (AuthorityKeyState::Absent, None) => return AuthorityAction::CreateFirst,
+        (AuthorityKeyState::Absent, Some(_)) => return AuthorityAction::Blocked(Blocked::KeyMissing),
+        (AuthorityKeyState::Present { latest }, None) => {
             return AuthorityAction::SignCertificate { version: latest };
         }
-        (TransitKey::Present { latest }, Some(newest)) if newest > latest => {
+        (AuthorityKeyState::Present { latest }, Some(newest)) if newest > latest => {
             return AuthorityAction::Blocked(Blocked::RecordAhead { record: newest, vault: latest });
         }
-        (TransitKey::Present { latest }, Some(_)) => latest,
+        (AuthorityKeyState::Present { latest }, Some(_)) => latest,
     };
-    if let Some(broken) = generations.iter().find(|generation| facts.unusable.contains(&generation.version)) {
+    // A retiring one signs nothing again: without its key it is trusted until its time has come, and holds up no other.
+    let is_past =
+        |one: &Generation| one.state == GenerationState::Retiring && facts.without_key.contains(&one.version);
+    let broken = |one: &&Generation| facts.unusable.contains(&one.version) && !is_past(one);
+    if let Some(broken) = generations.iter().find(broken) {
         return AuthorityAction::SignCertificate { version: broken.version };
     }
     if let Some(done) =

@@ -44,8 +44,11 @@ impl World {
 
     fn facts(&self) -> AuthorityFacts {
         AuthorityFacts {
-            key: self.latest.map_or(TransitKey::Absent, |latest| TransitKey::Present { latest }),
+            key: self
+                .latest
+                .map_or(AuthorityKeyState::Absent, |latest| AuthorityKeyState::Present { latest }),
             unusable: self.unusable.clone(),
+            without_key: BTreeSet::new(),
             peers: self.peers.clone(),
             needed: BTreeSet::new(),
         }
@@ -364,4 +367,31 @@ proptest! {
             }
         }
     }
+}
+
+/// The key of a retiring generation is gone, as an administrator or the destroyer of an earlier setup may delete it.
+#[test]
+fn a_retiring_generation_without_its_key_holds_up_nothing() {
+    let mut world = World::new();
+    world.settle(start());
+    world.generations = world.generations.with_leaf(1, after(start(), days(230)));
+    let half = after(start(), days(200));
+    let (done, _) = world.settle(half);
+    assert_eq!(done, ["RotateKey", "SignCertificate", "SwitchSigning"], "there is no peer");
+    let mut facts = world.facts();
+    facts.unusable.insert(1);
+    let now = after(half, days(1));
+    let next = |facts: &AuthorityFacts, now| step(&world.generations, &spec(), facts, now);
+    assert_eq!(next(&facts, now), AuthorityAction::SignCertificate { version: 1 }, "its key is there");
+    facts.without_key.insert(1);
+    assert!(matches!(next(&facts, now), AuthorityAction::Nothing { .. }), "it is trusted, and signs nothing");
+    let ended = after(start(), days(232));
+    assert_eq!(next(&facts, ended), AuthorityAction::Retire { version: 1 });
+    facts.unusable.insert(2);
+    facts.without_key.insert(2);
+    assert_eq!(
+        next(&facts, now),
+        AuthorityAction::SignCertificate { version: 2 },
+        "the one that signs is missed"
+    );
 }

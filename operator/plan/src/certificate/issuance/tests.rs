@@ -12,7 +12,7 @@ fn record(minutes: &[i64]) -> Issuances {
 
 fn record_of(reason: &str, minutes: &[i64]) -> Issuances {
     minutes.iter().enumerate().fold(Issuances::default(), |record, (n, minute)| {
-        record.noted(Issuance {
+        record.noted(IssuedLeaf {
             serial: format!("s{n}"),
             at: at(*minute),
             reason: reason.into(),
@@ -45,7 +45,7 @@ fn three_of_each_are_kept() {
     let mut record = record(&[0, 1, 2, 3]);
     for name in ["n0", "n1", "n2", "n3"] {
         let reason = "NamesChanged".into();
-        record = record.noted(Issuance { serial: name.into(), at: at(4), reason, not_after: None });
+        record = record.noted(IssuedLeaf { serial: name.into(), at: at(4), reason, not_after: None });
     }
     let kept: Vec<_> = record.recorded().iter().map(|i| i.serial.as_str()).collect();
     assert_eq!(kept, ["s1", "s2", "s3", "n1", "n2", "n3"]);
@@ -117,7 +117,7 @@ fn names_that_came_and_went_use_up_nothing() {
 fn what_keeps_undoing_the_secret_is_limited_among_names_too() {
     let reasons = ["KeyMismatch", "NamesChanged", "KeyMismatch", "NamesChanged", "KeyMismatch"];
     let mixed = reasons.into_iter().zip(0..).fold(Issuances::default(), |record, (reason, minute)| {
-        record.noted(Issuance {
+        record.noted(IssuedLeaf {
             serial: format!("s{minute}"),
             at: at(minute),
             reason: reason.into(),

@@ -5,7 +5,7 @@ use crate::testing::{DOMAIN, Scene, named, now};
 use crate::world::certificate::KeyAlgorithm;
 
 fn spec_of(scene: &Scene) -> LeafSpec {
-    leaf_spec(scene.get("cc-front/voice"), &named("cc-front/voice"), &scene.domains[DOMAIN], scene)
+    leaf_spec(scene.get("cc-front/voice"), &scene.domains[DOMAIN], scene)
 }
 
 fn names(scene: &Scene) -> Vec<String> {
@@ -81,12 +81,12 @@ fn names_wait_for_the_renewal_where_they_would_restart_what_runs() {
     };
     let waits = |scene: &Scene, now: Timestamp| {
         let voice = scene.get("cc-front/voice");
-        for_renewal(voice, &named("cc-front/voice"), &scene.domains[DOMAIN], scene, now)
+        for_renewal(voice, &scene.domains[DOMAIN], scene, now)
     };
     let restarts = with(json!({"reload": "Restart"}));
     let all: BTreeSet<_> = names(&restarts).into_iter().collect();
     assert_eq!(waits(&restarts, now()), all);
-    let created = restarts.get("cc-front/voice").metadata.creation_timestamp.clone().unwrap().0;
+    let created = restarts.get("cc-front/voice").created().unwrap();
     assert!(waits(&restarts, created + GATHERS - SignedDuration::from_secs(1)).is_empty(), "it is young");
     assert_eq!(waits(&restarts, created + GATHERS), all);
     assert!(waits(&with(json!({"reload": "Workload"})), now()).is_empty(), "nothing is restarted");
@@ -111,7 +111,7 @@ fn names_of_services_may_be_asked_for_that_are_nobody_elses() {
         .service("cc-front/ivr", false, [])
         .service("cc-front/web", false, [("app", "web")]);
     let voice = scene.get("cc-front/voice");
-    let names = may_be_asked_for(voice, &named("cc-front/voice"), &scene.domains[DOMAIN], &scene);
+    let names = may_be_asked_for(voice, &scene.domains[DOMAIN], &scene);
     let short: Vec<_> = names.iter().filter(|name| name.ends_with(".svc")).map(String::as_str).collect();
     assert_eq!(short, ["db.cc-front.svc", "sip.cc-front.svc", "voice.cc-front.svc"]);
 }

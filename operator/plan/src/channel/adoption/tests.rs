@@ -2,7 +2,7 @@ use serde_json::json;
 use subrosa_crds::{ChannelStatus, condition};
 
 use super::*;
-use crate::testing::{DOMAIN, Scene, at, channel, named, now, read};
+use crate::testing::{DOMAIN, Scene, at, channel, edited, named, now, read};
 
 const NS: &str = "cc-front";
 
@@ -20,9 +20,8 @@ fn scene() -> Scene {
         ("cc-front/ivr", json!({"connectsTo": [{"name": "voice"}]})),
     ];
     declared.into_iter().fold(Scene::new(), |scene, (name, spec)| {
-        let mut channel = channel(name, spec);
-        channel.status = Some(stalled.clone());
-        scene.given(channel)
+        let channel = channel(name, spec);
+        scene.given(edited(&channel, |channel| channel.status = Some(stalled.clone())))
     })
 }
 
@@ -67,7 +66,7 @@ fn none_is_wanted_where_policies_are_only_reported_or_the_domain_does_without() 
 #[test]
 fn what_the_watch_has_not_told_of_is_unseen() {
     let scene = scene();
-    let one = |name: &str| Declared {
+    let one = |name: &str| ListedChannel {
         name: name.into(),
         uid: Some(format!("uid-cc-front-{name}")),
         generation: Some(3),
@@ -75,11 +74,11 @@ fn what_the_watch_has_not_told_of_is_unseen() {
     };
     let declared = [
         one("voice"),
-        Declared { generation: Some(4), ..one("ivr") },
+        ListedChannel { generation: Some(4), ..one("ivr") },
         one("chat"),
-        Declared { terminating: true, ..one("gone") },
+        ListedChannel { terminating: true, ..one("gone") },
     ];
     assert_eq!(unseen(NS, &declared, &scene), [named("cc-front/ivr"), named("cc-front/chat")]);
-    let recreated = Declared { uid: Some("another".into()), ..one("voice") };
+    let recreated = ListedChannel { uid: Some("another".into()), ..one("voice") };
     assert_eq!(unseen(NS, &[recreated], &scene), [named("cc-front/voice")]);
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use subrosa_crds::{Reason, WITHDRAW_ACCESS_FINALIZER};
 
 use super::*;
-use crate::testing::{DOMAIN, Scene, merge, named, now};
+use crate::testing::{DOMAIN, Scene, merge, now};
 
 const VOICE: &str = "cc-front/voice";
 
@@ -36,7 +36,7 @@ fn change(scene: &Scene, record: &ChannelRecord) -> AccessChange {
 }
 
 fn noted(scene: &Scene, record: &ChannelRecord, withdrawn: bool) -> Option<String> {
-    let done = Done { withdrawn, closed: true, presented_until: None, oldest_pod: None };
+    let done = WithdrawalProgress { withdrawn, closed: true, presented_until: None, oldest_pod: None };
     let (after, _) = scene.plan_with(VOICE, Some(record)).intent(record.clone(), done, now());
     after.access.map(|access| access.service_account_uid)
 }
@@ -73,7 +73,7 @@ fn a_stalled_channel_keeps_its_access_and_a_frozen_one_gets_no_other() {
     assert_eq!(noted(&frozen, &old, true), None, "nothing new is given there");
     for held in [stalled, frozen] {
         let plan = held.plan_with(VOICE, Some(&old));
-        assert_eq!(plan.access_to_give(held.get(VOICE), &named(VOICE)), Ok(None));
+        assert_eq!(plan.access_to_give(held.get(VOICE)), Ok(None));
     }
 }
 
@@ -81,7 +81,7 @@ fn a_stalled_channel_keeps_its_access_and_a_frozen_one_gets_no_other() {
 fn access_is_given_to_an_account_that_is_there_in_a_domain_that_would_withdraw_it() {
     let gives = |scene: &Scene| {
         let plan = scene.plan(VOICE);
-        plan.access_to_give(scene.get(VOICE), &named(VOICE))
+        plan.access_to_give(scene.get(VOICE))
             .map(|given| given.map(|access| access.service_account_uid.clone()))
             .map_err(|fault| fault.reason)
     };
@@ -101,7 +101,7 @@ fn that_trust_was_withdrawn_is_told_with_the_change_of_the_record() {
     let record = both.record(VOICE);
     assert_eq!(record.open.len(), 1);
     let told = |scene: &Scene, closed: bool| {
-        let done = Done { withdrawn: closed, closed, presented_until: None, oldest_pod: None };
+        let done = WithdrawalProgress { withdrawn: closed, closed, presented_until: None, oldest_pod: None };
         scene.plan_with(VOICE, Some(&record)).intent(record.clone(), done, now()).1.withdrawn
     };
     assert!(!told(&both, true), "nothing was withdrawn");

@@ -46,7 +46,7 @@ fn a_policy_that_lost_its_owner_is_told_from_somebody_elses() {
 fn settings_that_lost_their_owner_are_told_from_somebody_elses() {
     let voice = json!({"dataClasses": ["call-recording"]});
     let plan = Scene::new().channel("cc-front/voice", voice).plan("cc-front/voice");
-    let sealing::Settings::Wanted(wanted) = plan.settings else { panic!("{:?}", plan.settings) };
+    let sealing::WantedSettings::Wanted(wanted) = plan.settings else { panic!("{:?}", plan.settings) };
     let lost = |patch: Value| {
         let mut found = serde_json::to_value(&wanted).unwrap();
         merge(&mut found, patch);

@@ -6,14 +6,13 @@ use super::*;
 fn planned(scene: &Scene, record: &ChannelRecord) -> (Plan, ChannelRecord) {
     let name = named("cc-front/voice");
     let channel = scene.world.channel(&name).unwrap();
-    let plan = plan(channel, &name, &scene.world, Some(record), now()).unwrap();
+    let plan = plan(channel, &scene.world, Some(record), now()).unwrap();
     let after = plan.remember(record.clone(), true, None, now());
     (plan, after)
 }
 
-fn edited(scene: Scene, name: &str, edit: impl FnOnce(&mut Channel)) -> Scene {
-    let mut channel = Channel::clone(scene.world.channel(&named(name)).unwrap());
-    edit(&mut channel);
+fn edited(scene: Scene, name: &str, edit: impl FnOnce(&mut subrosa_crds::Channel)) -> Scene {
+    let channel = testing::edited(scene.get(name), edit);
     scene.given(channel)
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    Channel, ExternalParty, TrustDomain,
+    ExternalParty, TrustDomain,
     channel::{Listener, Peer, PeerKind},
     common::{Port, PortRange},
     names::ChannelRef,
@@ -10,30 +10,20 @@ use subrosa_crds::{
 };
 
 use crate::{
-    consent::connection::{Connection, Memory, State, entry_for},
+    consent::connection::{Connection, Memory, State, entry_for, other_end},
     record::connection::{ConnectionKey, Other},
 };
 use crate::{
     consent::party::{self, Standing},
-    world::World,
+    world::{World, declaration::Declaration},
 };
 
 pub(super) struct Judge<'a> {
-    pub(super) channel: &'a Channel,
-    pub(super) name: &'a ChannelRef,
+    pub(super) channel: &'a Declaration,
     pub(super) domain: &'a TrustDomain,
     pub(super) world: &'a World,
     pub(super) memory: Memory<'a>,
     pub(super) now: Timestamp,
-}
-
-/// Whether the annotation of `channel` consents to the namespace of that name as it is now.
-fn consents_anew(channel: &Channel, namespace: &str, uid: &str) -> bool {
-    let annotations = channel.metadata.annotations.as_ref();
-    let text = annotations.and_then(|all| all.get(subrosa_crds::CONSENTS_ANNOTATION));
-    text.is_some_and(|text| {
-        text.split([',', ' ']).filter_map(|one| one.split_once('=')).any(|one| one == (namespace, uid))
-    })
 }
 
 /// What becomes of a connection: its state, and the ports that go with it.
@@ -65,14 +55,11 @@ impl Verdict {
 
 impl Judge<'_> {
     pub(super) fn judge(&self, peer: &Peer, direction: Direction) -> Connection {
-        let (other, verdict) = match peer.kind() {
-            PeerKind::Channel => {
-                let other = ChannelRef::new(peer.namespace_or(&self.name.namespace), peer.channel_name());
-                let verdict = self.channel(peer, direction, &other);
-                (Other::Channel(other), verdict)
-            }
-            PeerKind::ExternalParty => (Other::Party(peer.name.clone()), self.party(peer, direction)),
-            PeerKind::Service => (Other::Service(peer.name.clone()), self.service(peer, direction)),
+        let other = other_end(self.channel, peer);
+        let verdict = match &other {
+            Other::Channel(other) => self.channel(peer, direction, other),
+            Other::Party(_) => self.party(peer, direction),
+            Other::Service(_) => self.service(peer, direction),
         };
         let Verdict { state, listeners, ports, reason, next_step, consents } = verdict;
         let name = peer.name.clone();
@@ -80,7 +67,7 @@ impl Judge<'_> {
     }
 
     fn channel(&self, mine: &Peer, direction: Direction, other: &ChannelRef) -> Verdict {
-        if other == self.name {
+        if other == self.channel.name() {
             // Both ends are this Channel: one declaration is the consent of both.
             return agreed(self.channel, mine, mine, other);
         }
@@ -124,16 +111,12 @@ impl Judge<'_> {
             return verdict;
         }
         let theirs = match direction {
-            Direction::Ingress => &peer.spec.connects_to,
-            Direction::Egress => &peer.spec.accepts,
+            Direction::Ingress => peer.connects_to(),
+            Direction::Egress => peer.accepts(),
         };
         let consents: Vec<&Peer> = theirs
             .iter()
-            .filter(|entry| entry.kind() == PeerKind::Channel)
-            .filter(|entry| {
-                entry.namespace_or(&other.namespace) == self.name.namespace
-                    && entry.channel_name() == self.name.name
-            })
+            .filter(|entry| entry.kind() == PeerKind::Channel && peer.peer(entry) == *self.channel.name())
             .collect();
         if consents.is_empty() {
             let field = if direction == Direction::Ingress { "connectsTo" } else { "accepts" };
@@ -142,11 +125,11 @@ impl Judge<'_> {
                 format!("Channel {other} does not list this Channel in {field}"),
                 format!(
                     "ask the owner of Channel {other} to add to spec.{field}: {}",
-                    entry_for(self.name, other)
+                    entry_for(self.channel.name(), other)
                 ),
             );
         }
-        if self.memory.stalled.is_some_and(|stalled| stalled.contains(other)) && !was_open {
+        if !was_open && self.memory.held.is_some_and(|is_held| is_held(other)) {
             return Verdict::not_open(
                 State::AwaitingConsent,
                 format!("Channel {other} is Stalled: what it declares is not in force"),
@@ -174,7 +157,7 @@ impl Judge<'_> {
         let recorded = self.memory.peers?.iter().find_map(|(peer, seen)| {
             (peer.split_once('/')?.0 == other.namespace).then_some(&seen.namespace_uid)
         })?;
-        if recorded == now || consents_anew(self.channel, &other.namespace, now) {
+        if recorded == now || self.channel.consents_to(&other.namespace, now) {
             return None;
         }
         let consents = format!("{}={now}", other.namespace);
@@ -193,7 +176,7 @@ impl Judge<'_> {
     }
 
     /// A declaration that is older than the one by which a connection was opened before opens nothing.
-    fn outdated(&self, peer: &Channel, other: &ChannelRef, was_open: bool) -> Option<Verdict> {
+    fn outdated(&self, peer: &Declaration, other: &ChannelRef, was_open: bool) -> Option<Verdict> {
         let recorded = self.memory.peers?.get(&other.to_string())?;
         if was_open || !crate::consent::view(peer).is_older_than(&recorded.view) {
             return None;
@@ -206,7 +189,7 @@ impl Judge<'_> {
     }
 
     fn party(&self, mine: &Peer, direction: Direction) -> Verdict {
-        let name = &mine.name;
+        let (name, own) = (&mine.name, self.channel.name());
         let Some(party) = self.world.parties.get(name) else {
             return Verdict::not_open(
                 State::NotFound,
@@ -219,9 +202,7 @@ impl Judge<'_> {
             .channels
             .iter()
             .filter(|entry| {
-                entry.namespace == self.name.namespace
-                    && entry.name == self.name.name
-                    && entry.direction == direction
+                entry.namespace == own.namespace && entry.name == own.name && entry.direction == direction
             })
             .collect();
         if consents.is_empty() {
@@ -234,8 +215,8 @@ impl Judge<'_> {
                 format!(
                     "ask the compliance office to add to spec.channels of ExternalParty {name}: \
                      {{namespace: {}, name: {}, direction: {}, ports: […]}}",
-                    self.name.namespace,
-                    self.name.name,
+                    own.namespace,
+                    own.name,
                     direction.as_str()
                 ),
             );
@@ -295,7 +276,7 @@ impl Judge<'_> {
                 ),
             );
         }
-        if service.for_ == ServiceAudience::Sealing && self.channel.spec.data_classes.is_empty() {
+        if service.for_ == ServiceAudience::Sealing && !self.channel.seals() {
             return Verdict::not_open(
                 State::Refused,
                 format!("service {name} is for Channels with dataClasses"),
@@ -306,8 +287,7 @@ impl Judge<'_> {
         match direction {
             Direction::Egress => reached(ports, &format!("service {name}")),
             Direction::Ingress if ports.is_empty() => {
-                let own =
-                    self.channel.spec.listeners.iter().filter(|own| selected(mine, &own.name)).collect();
+                let own = self.channel.listeners().iter().filter(|own| selected(mine, &own.name)).collect();
                 open_listeners(own)
             }
             Direction::Ingress => self.through_listeners(mine, &ports, &format!("service {name}")),
@@ -318,7 +298,7 @@ impl Judge<'_> {
     fn through_listeners(&self, mine: &Peer, ports: &[PortRange], whose: &str) -> Verdict {
         let mut listeners = Vec::new();
         let mut open = Vec::new();
-        for own in self.channel.spec.listeners.iter().filter(|own| selected(mine, &own.name)) {
+        for own in self.channel.listeners().iter().filter(|own| selected(mine, &own.name)) {
             let common: Vec<_> = own
                 .range()
                 .into_iter()
@@ -347,16 +327,14 @@ impl Judge<'_> {
 }
 
 /// What both entries mean of the listening side's listeners.
-fn agreed(listening: &Channel, one: &Peer, other: &Peer, peer: &ChannelRef) -> Verdict {
+fn agreed(listening: &Declaration, one: &Peer, other: &Peer, peer: &ChannelRef) -> Verdict {
     let both: Vec<&Listener> = listening
-        .spec
-        .listeners
+        .listeners()
         .iter()
         .filter(|listener| selected(one, &listener.name) && selected(other, &listener.name))
         .collect();
     if both.is_empty() {
-        let offered: Vec<_> =
-            listening.spec.listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let offered: Vec<_> = listening.listeners().iter().map(|listener| listener.name.as_str()).collect();
         return Verdict::not_open(
             State::ListenerMismatch,
             format!(
@@ -368,12 +346,8 @@ fn agreed(listening: &Channel, one: &Peer, other: &Peer, peer: &ChannelRef) -> V
             format!("agree on listeners with the owner of Channel {peer}"),
         );
     }
-    let unknown: Vec<_> = one
-        .listeners
-        .iter()
-        .filter(|name| !listening.spec.listeners.iter().any(|listener| &listener.name == *name))
-        .map(String::as_str)
-        .collect();
+    let unknown: Vec<_> =
+        one.listeners.iter().filter(|name| !listening.has_listener(name)).map(String::as_str).collect();
     let mut verdict = open_listeners(both);
     if !unknown.is_empty() {
         verdict.reason = Some(format!("the listening side has no listener {}", unknown.join(", ")));

@@ -16,7 +16,7 @@ fn judged(scene: &Scene, name: &str) -> Vec<Connection> {
 
 fn judged_with(scene: &Scene, name: &str, memory: Memory<'_>) -> Vec<Connection> {
     let domain = &scene.domains[DOMAIN];
-    connections(scene.get(name), &named(name), domain, scene, memory, now())
+    connections(scene.get(name), domain, scene, memory, now())
 }
 
 /// The only connection of `name`.
@@ -175,7 +175,6 @@ fn another_trust_domain_and_none_are_refused_on_both_sides() {
     assert!(one.reason.unwrap().contains("TrustDomain elsewhere"));
     let other = connections(
         foreign.get("cc-data/recorder"),
-        &named("cc-data/recorder"),
         &foreign.domains["elsewhere"],
         &foreign,
         Memory::default(),
@@ -245,7 +244,8 @@ fn a_stalled_peer_keeps_what_was_open_and_opens_nothing_new() {
     let was_open = BTreeSet::from([only(&scene, "cc-front/voice").key()]);
     let nothing = BTreeSet::new();
     let judge = |open: &BTreeSet<ConnectionKey>, stalled: &BTreeSet<ChannelRef>| {
-        let memory = Memory { open: Some(open), stalled: Some(stalled), peers: None };
+        let held = |name: &ChannelRef| stalled.contains(name);
+        let memory = Memory { open: Some(open), held: Some(&held), peers: None };
         let [one] = judged_with(&scene, "cc-front/voice", memory).try_into().unwrap();
         one
     };
@@ -282,7 +282,8 @@ fn a_stalled_peer_keeps_what_was_open_and_opens_nothing_new() {
 fn a_stalled_peer_may_still_withdraw() {
     let stalled = BTreeSet::from([named("cc-data/recorder")]);
     let was_open = BTreeSet::from([only(&pair(json!({}), json!({})), "cc-front/voice").key()]);
-    let memory = Memory { open: Some(&was_open), stalled: Some(&stalled), peers: None };
+    let held = |name: &ChannelRef| stalled.contains(name);
+    let memory = Memory { open: Some(&was_open), held: Some(&held), peers: None };
     let narrower = pair(json!({}), json!({"listeners": ["rtp"]}));
     assert_eq!(brief(&judged_with(&narrower, "cc-front/voice", memory)[0]), open(&["10000-10100/UDP"]));
     let withdrawn = pair(json!({}), json!({"name": "nobody"}));

@@ -133,7 +133,7 @@ fn where_nothing_new_opens_only_what_was_noted_stays() {
     assert_eq!(frozen.plan_with(VOICE, Some(&record)).extra_trust[0].state, TrustState::HeldBack);
     // While the record cannot be read, an outage takes away nothing that is still declared.
     let channel = scene(&entries);
-    let blind = crate::channel::plan_withdrawals(channel.get(VOICE), &named(VOICE), &channel, now());
+    let blind = crate::channel::plan_withdrawals(channel.get(VOICE), &channel, now());
     assert_eq!(in_force(&blind.unwrap_or_else(|problem| panic!("{problem:?}")).extra_trust).len(), 2);
 }
 

@@ -19,7 +19,7 @@ fn scene() -> Scene {
 
 fn found(scene: &Scene) -> Vec<String> {
     let wanted = spec(&scene.plan("cc-front/voice"));
-    widenings(scene.get("cc-front/voice"), "cc-front", &wanted, scene)
+    widenings(scene.get("cc-front/voice"), &wanted, scene)
         .into_iter()
         .map(|one| format!("{} {}", one.policy, one.rule))
         .collect()

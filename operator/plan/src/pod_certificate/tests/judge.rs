@@ -13,9 +13,9 @@ fn asked(requests: &[Request]) -> Scene {
 }
 
 /// Judged with serials `s0`, `s1`, ….
-fn judged(scene: &Scene, before: &ChannelRecord, signs: bool, unsigned: &[&str]) -> Judged<String> {
-    let (plan, name) = (scene.plan_with(VOICE, Some(before)), named(VOICE));
-    let owner = Owner { channel: scene.get(VOICE), name: &name, plan: &plan };
+fn judged(scene: &Scene, before: &ChannelRecord, signs: bool, unsigned: &[&str]) -> JudgedRequests<String> {
+    let plan = scene.plan_with(VOICE, Some(before));
+    let owner = ChannelSigner { channel: scene.get(VOICE), plan: &plan };
     let permitted = permitted(&plan);
     let validity =
         Validity { not_before: after(now(), hours(-24)), not_after: after(now(), hours(24 * 365)) };

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn each_pod_has_three_an_hour_and_fifty_pods_do_not_share_them() {
     let mut all = PodCertificates { in_force: true, ..PodCertificates::default() };
-    let names = || Names { common_name: "voice".into(), dns_names: BTreeSet::new() };
+    let names = || PodNames { common_name: "voice".into(), dns_names: BTreeSet::new() };
     for pod in 0..50 {
         for minute in [0, 10, 20] {
             let (uid, noted) = (format!("uid-{pod}"), later(minute * 60));
@@ -25,7 +25,7 @@ fn what_was_never_signed_does_not_count() {
     let mut before = record(&["uid-voice-0", "uid-voice-1"], now());
     let names = before.names.clone().unwrap();
     for serial in ["a1", "a2"] {
-        let tried = Issued { serial: serial.into(), ..one(now()) };
+        let tried = IssuedToPod { serial: serial.into(), ..one(now()) };
         before = before.noted("uid-voice-0", names.clone(), tried, now());
     }
     assert!(before.admit("uid-voice-0", later(60)).is_err());

@@ -3,7 +3,7 @@ use subrosa_crds::trust_domain::Direction;
 
 use super::*;
 use crate::{
-    record::{connection::Other, generations::NewCertificate, issuances::Issuance},
+    record::{connection::Other, generations::NewCertificate, issuances::IssuedLeaf},
     testing::{at, named, now, read},
     world::certificate::Validity,
 };
@@ -12,13 +12,14 @@ fn full() -> ChannelRecord {
     let mut record = ChannelRecord::new(named("cc-front/voice"), "uid-cc-front", "oosterlinde");
     record.authority = record.authority.with_certificate(NewCertificate {
         version: 1,
+        key_version: None,
         certificate_pem: "certificate".into(),
         fingerprint: "ab".into(),
         validity: Validity { not_before: now(), not_after: now() },
         permitted_dns: ["cc-front.svc".to_owned()].into(),
         published_at: now(),
     });
-    record.issuances = record.issuances.noted(Issuance {
+    record.issuances = record.issuances.noted(IssuedLeaf {
         serial: "0bad".into(),
         at: now(),
         reason: "Missing".into(),

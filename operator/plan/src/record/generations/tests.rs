@@ -6,6 +6,7 @@ use crate::world::certificate::after;
 pub(crate) fn certificate(version: u32, from: Timestamp, life: SignedDuration) -> NewCertificate {
     NewCertificate {
         version,
+        key_version: None,
         certificate_pem: format!("certificate {version}"),
         fingerprint: format!("{version:064x}"),
         validity: Validity { not_before: from, not_after: after(from, life) },

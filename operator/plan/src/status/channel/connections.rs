@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_crds::{
-    Channel, channel::ConnectionStatus, condition, names::ChannelRef, trust_domain::NetworkMode,
-};
+use subrosa_crds::{channel::ConnectionStatus, condition, names::ChannelRef, trust_domain::NetworkMode};
 
 use crate::channel::applied::{Applied, Control};
 use crate::{
@@ -12,15 +10,14 @@ use crate::{
     consent::connection::{Connection, State},
     network,
     record::connection::Other,
-    world::{World, domain, fault::Fault},
+    world::{World, declaration::Declaration, domain, fault::Fault},
 };
 
 /// What to do about a connection that could not be withdrawn.
 const STILL_OPEN: &str = "mend what condition Ready of this Channel tells; it closes by itself then";
 
 pub(super) fn connections(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     applied: &Applied,
     world: &World,
@@ -42,7 +39,7 @@ pub(super) fn connections(
             let still_open = lingering.contains(&key);
             let still_closing = still_open || !connection.is_open() && closing.contains(&key);
             let waits_for = if connection.is_open() {
-                not_in_force(channel, name, connection, plan, applied, world)
+                not_in_force(channel, connection, plan, applied, world)
             } else {
                 None
             };
@@ -115,7 +112,7 @@ impl Waits {
 
     /// The other end is under way, or held up by something that only its own status tells.
     fn for_peer(reason: String, peer: &ChannelRef, world: &World) -> Self {
-        let status = world.channel(peer).and_then(|channel| channel.status.as_ref());
+        let status = world.channel(peer).and_then(Declaration::status);
         let held_up = status
             .and_then(|status| condition::find(&status.conditions, condition::READY))
             .filter(|ready| ready.status == "False");
@@ -134,8 +131,7 @@ impl Waits {
 
 /// What an agreed connection still waits for: nothing is open because both ends say so.
 fn not_in_force(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     connection: &Connection,
     plan: &Plan,
     applied: &Applied,
@@ -151,7 +147,7 @@ fn not_in_force(
             next_step: "none: it opens by itself".into(),
         });
     }
-    let unchanged = applied.record.is_err() && stays_open(channel, name, connection, plan, world);
+    let unchanged = applied.record.is_err() && stays_open(channel, connection, plan, world);
     if let Some(fault) = applied.controls.fault(Control::Certificate)
         && !unchanged
     {
@@ -167,7 +163,7 @@ fn not_in_force(
     let policies = world.network_policies.get(&peer.namespace);
     let theirs = policies
         .and_then(|policies| policies.get(&network::policy_name(&peer.name))?.spec())
-        .is_some_and(|spec| network::lets_through(&spec, &name.namespace, &workload, connection));
+        .is_some_and(|spec| network::lets_through(&spec, &channel.name().namespace, &workload, connection));
     (enforced && !theirs).then(|| {
         let reason = format!("the network policy of Channel {peer} does not have it yet");
         Waits::for_peer(reason, peer, world)
@@ -176,17 +172,12 @@ fn not_in_force(
 
 /// Whether a connection that was open is so still, while the record cannot be read: nothing that both
 /// ends declare is taken away then, and the policy has it as planned.
-fn stays_open(
-    channel: &Channel,
-    name: &ChannelRef,
-    connection: &Connection,
-    plan: &Plan,
-    world: &World,
-) -> bool {
-    let before = channel.status.iter().flat_map(|status| &status.connections);
+fn stays_open(channel: &Declaration, connection: &Connection, plan: &Plan, world: &World) -> bool {
+    let before = channel.status().into_iter().flat_map(|status| &status.connections);
     let was_open = before
         .filter(|one| one.name == connection.name && one.direction == connection.direction.as_str())
         .any(|one| one.state == State::Open.as_str());
+    let name = channel.name();
     let policies = world.network_policies.get(&name.namespace);
     let found = policies.and_then(|policies| policies.get(&network::policy_name(&name.name))?.spec());
     was_open

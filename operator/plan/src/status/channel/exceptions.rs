@@ -1,19 +1,20 @@
 //! Exceptions and further authorities: until when they last, and the Events about their end.
 
 use jiff::civil::Date;
-use subrosa_crds::{Channel, Reason, channel::ExceptionStatus};
+use subrosa_crds::{Reason, channel::ExceptionStatus};
 
 use crate::{
     channel::Plan,
     consent::{extra_trust::TrustState, party::WARNING_DAYS},
+    world::declaration::Declaration,
 };
 
 /// How status names further authorities, before the entry's name.
 const EXTRA_TRUST: &str = "extraTrust/";
 
 /// The exceptions of `channel` and the further authorities it trusts, in force or past their day.
-pub(super) fn exceptions(channel: &Channel, plan: &Plan, today: Date) -> Vec<ExceptionStatus> {
-    let declared = channel.spec.exception.iter().map(|one| (one.control.clone(), &one.expires));
+pub(super) fn exceptions(channel: &Declaration, plan: &Plan, today: Date) -> Vec<ExceptionStatus> {
+    let declared = channel.exceptions().iter().map(|one| (one.control.clone(), &one.expires));
     let extra = plan
         .extra_trust
         .iter()

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 use subrosa_crds::{
-    Channel, Reason,
+    Reason,
     condition::{self, Truth, Verdict},
     names::ChannelRef,
 };
@@ -11,12 +11,11 @@ use crate::channel::applied::{Applied, Control};
 use crate::{
     channel::{Plan, Scope},
     network::coverage::{self, Widening},
-    world::{World, domain, selector},
+    world::{World, declaration::Declaration, domain, selector},
 };
 
 pub(super) fn isolated(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     applied: &Applied,
     world: &World,
@@ -24,7 +23,7 @@ pub(super) fn isolated(
 ) -> Verdict {
     let verdict =
         |truth, reason: Reason, message: String| Verdict::new(condition::ISOLATED, truth, reason, message);
-    let workload = &channel.spec.workload.selector;
+    let (name, workload) = (channel.name(), channel.selector());
     let on_host: Vec<_> = world
         .running_pods(&name.namespace)
         .filter(|(_, pod)| pod.host_network && selector::matches(workload, &pod.labels))
@@ -39,7 +38,7 @@ pub(super) fn isolated(
         return verdict(Truth::False, Reason::HostNetworkPods, message);
     }
     let wanted = plan.policy.spec.clone().unwrap_or_default();
-    let foreign = coverage::widenings(channel, &name.namespace, &wanted, world);
+    let foreign = coverage::widenings(channel, &wanted, world);
     if plan.scope == Scope::Audit {
         let report = audit_report(name, &foreign, world);
         let staged = domain::staged(&plan.domain, &name.namespace);
@@ -93,14 +92,12 @@ pub(super) fn isolated(
 
 /// What enforcing would meet: pods that no Channel covers, and rules that no connection covers.
 fn audit_report(name: &ChannelRef, foreign: &[Widening], world: &World) -> String {
-    let channels = world.channels.get(&name.namespace);
     let uncovered: Vec<_> = world
         .running_pods(&name.namespace)
         .filter(|(_, pod)| {
-            !channels
-                .into_iter()
-                .flatten()
-                .any(|(_, channel)| selector::matches(&channel.spec.workload.selector, &pod.labels))
+            !world
+                .channels_of(&name.namespace)
+                .any(|channel| selector::matches(channel.selector(), &pod.labels))
         })
         .map(|(name, _)| name.as_str())
         .collect();

@@ -13,10 +13,12 @@ use crate::{
         Plan, Scope,
         applied::{Applied, Control},
     },
-    keys::{deadlines, inventory, retention},
+    keys::{deadlines, import, inventory, retention},
     status::KEYS_UNSEEN,
     world::{
-        World, domain,
+        World,
+        declaration::Declaration,
+        domain,
         key_findings::{FoundFault, KeyFindings},
     },
 };
@@ -26,7 +28,7 @@ const NO_COHORT: &str = "the cohorts of its data classes cannot be counted: chec
 
 /// Only what seals stands on a retention policy.
 fn seals(plan: &Plan) -> bool {
-    plan.declaration.as_ref().is_some_and(|declaration| declaration.retention.is_some())
+    plan.validated.as_ref().is_some_and(|validated| validated.retention.is_some())
 }
 
 fn findings<'a>(plan: &Plan, world: &'a World) -> Option<&'a KeyFindings> {
@@ -74,7 +76,13 @@ fn shared(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Opti
     unseen(plan, applied, world, now).then(|| (Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into()))
 }
 
-pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Verdict {
+pub(super) fn keys_ready(
+    channel: &Declaration,
+    plan: &Plan,
+    applied: &Applied,
+    world: &World,
+    now: Timestamp,
+) -> Verdict {
     let verdict =
         |truth, reason: Reason, message: String| Verdict::new(condition::KEYS_READY, truth, reason, message);
     if let Some(fault) = applied.controls.fault(Control::Keys) {
@@ -130,10 +138,19 @@ pub(super) fn keys_ready(plan: &Plan, applied: &Applied, world: &World, now: Tim
     if unseen(plan, applied, world, now) {
         return verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into());
     }
+    let policy = plan.validated.as_ref().and_then(|validated| validated.retention.as_deref());
+    let left = match (policy, &applied.record) {
+        (Some(policy), Ok(record)) => import::count(channel, policy, record, &plan.domain, now),
+        _ => 0,
+    };
+    let importing = match left {
+        0 => String::new(),
+        left => format!("; {left} keys of past cohorts are still to be made for encryption.import"),
+    };
     verdict(
         Truth::True,
         Reason::KeysInPlace,
-        format!("{} keys exist and rotate as declared", plan.keys.len()),
+        format!("{} keys exist and rotate as declared{importing}", plan.keys.len()),
     )
 }
 
@@ -146,7 +163,7 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
     if plan.keys.is_empty() {
         return verdict(Truth::True, Reason::NothingKept, "no data class is declared".into());
     }
-    let policy = plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
+    let policy = plan.validated.as_ref().and_then(|validated| validated.retention.as_deref());
     let conflicts = policy.map(|policy| retention::problems(policy, world, now)).unwrap_or_default();
     if let Some(first) = conflicts.first() {
         return verdict(Truth::False, Reason::RetentionConflict, first.clone());

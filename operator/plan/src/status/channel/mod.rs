@@ -1,6 +1,7 @@
 //! What a Channel's status says: only what was observed or done, and the weakest assurance of it.
 
 mod connections;
+mod earlier;
 mod exceptions;
 mod isolation;
 mod kept;
@@ -11,26 +12,26 @@ mod served;
 mod soon;
 mod trust;
 
+pub use earlier::news as earlier_news;
 pub use exceptions::news as exception_news;
 pub use news::turned_bad;
 pub use soon::opens_at_once;
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    Channel, ChannelStatus, Reason,
+    ChannelStatus, Reason,
     channel::{AuthorityStatus, CertificateStatus, ConnectionStatus, ServedStatus},
     condition::{self, Condition, Truth, Verdict},
-    names::ChannelRef,
 };
 
 use self::served::Witness;
 use crate::{
     certificate::{CurrentCertificate, ExternalFacts, LeafFacts, Observation, external, reissue},
-    channel::{Plan, Scope, applied::Applied, declaration::Problem},
+    channel::{Plan, Scope, applied::Applied, validate::Problem},
     consent::{connection::State, extra_trust},
     keys::{self, deadlines::LATE},
     record::{channel::ChannelRecord, generations::GenerationState},
-    world::{World, domain, fault::Fault},
+    world::{World, declaration::Declaration, domain, fault::Fault},
 };
 
 /// How much of the text of a certificate status repeats.
@@ -38,8 +39,7 @@ const LONGEST: usize = 256;
 
 /// The status of a Channel whose plan was carried out as far as `applied` tells.
 pub fn channel(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     applied: &Applied,
     world: &World,
@@ -47,9 +47,9 @@ pub fn channel(
 ) -> ChannelStatus {
     let today = domain::today(&plan.domain, now);
     let record = applied.record.as_ref().ok();
-    let connections = connections::connections(channel, name, plan, applied, world);
+    let connections = connections::connections(channel, plan, applied, world);
     let found = applied.seen_keys();
-    let retention = plan.declaration.as_ref().and_then(|declaration| declaration.retention.as_deref());
+    let retention = plan.validated.as_ref().and_then(|validated| validated.retention.as_deref());
     let (keys, other_keys) = record
         .map(|record| {
             keys::status(record, &plan.keys, found, retention, kept::faults(plan, world), &plan.domain, now)
@@ -60,14 +60,17 @@ pub fn channel(
     let declared = connections.get(..plan.connections.len()).unwrap_or_default();
     let open = declared.iter().filter(|connection| connection.state == State::Open.as_str()).count();
     let summary = format!("{open}/{}", declared.len());
-    let (verdicts, served) = verdicts(channel, name, plan, applied, declared, world, now);
-    let old = channel.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let (adopted, orphans) = earlier::earlier(channel, plan, record, world);
+    let (verdicts, served) = verdicts(channel, plan, applied, declared, world, now);
+    let old = channel.status().map(|status| status.conditions.as_slice()).unwrap_or_default();
     ChannelStatus {
-        observed_generation: channel.metadata.generation,
-        type_: channel.spec.type_,
+        observed_generation: channel.generation(),
+        type_: channel.type_(),
         id: Some(plan.id.to_string()),
+        adopted,
+        orphans,
         trust_domain: plan.domain.metadata.name.clone(),
-        certificate: certificate(channel, name, plan, applied, world, served),
+        certificate: certificate(channel, plan, applied, world, served),
         pending_names: pending::names(channel, applied),
         authority: match record {
             Some(record) => authority(record),
@@ -78,22 +81,21 @@ pub fn channel(
         connection_summary: Some(summary),
         connections,
         exceptions,
-        conditions: condition::conditions(verdicts, old, channel.metadata.generation, now),
+        conditions: condition::conditions(verdicts, old, channel.generation(), now),
     }
 }
 
 /// The certificate as it was seen, whatever became of issuing another: what watches its end must not go blind just when
 /// it cannot be renewed. While it cannot be read, what status had before stays.
 fn certificate(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     applied: &Applied,
     world: &World,
     served: Option<ServedStatus>,
 ) -> Option<CertificateStatus> {
     let before = || {
-        let before = channel.status.as_ref().and_then(|status| status.certificate.clone());
+        let before = channel.status().and_then(|status| status.certificate.clone());
         before.map(|before| CertificateStatus { served: served.clone(), ..before })
     };
     let held = match &applied.observed {
@@ -104,15 +106,15 @@ fn certificate(
     match (held, &applied.record) {
         (CurrentCertificate::Issued(leaf), _) => Some(issued(plan, leaf, served)),
         (CurrentCertificate::External(facts), _) => Some(of_others(plan, facts, served)),
-        (CurrentCertificate::OfEach, Ok(record)) => pods::certificate(name, plan, record, world),
+        (CurrentCertificate::OfEach, Ok(record)) => pods::certificate(channel.name(), plan, record, world),
         (CurrentCertificate::OfEach, Err(_)) => before(),
     }
 }
 
 /// The status of a Channel that no trust domain governs: everything it had been said to have is gone
 /// from it but its identity, and the certificate that pods may still have, which is not renewed.
-pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> ChannelStatus {
-    let before = channel.status.clone().unwrap_or_default();
+pub fn ungoverned(channel: &Declaration, problem: &Problem, now: Timestamp) -> ChannelStatus {
+    let before = channel.status().cloned().unwrap_or_default();
     let verdicts = vec![
         Verdict::new(condition::READY, Truth::False, problem.reason, problem.message.clone()),
         Verdict::new(
@@ -123,11 +125,11 @@ pub fn ungoverned(channel: &Channel, problem: &Problem, now: Timestamp) -> Chann
         ),
     ];
     ChannelStatus {
-        observed_generation: channel.metadata.generation,
-        type_: channel.spec.type_,
+        observed_generation: channel.generation(),
+        type_: channel.type_(),
         id: before.id,
         certificate: before.certificate.map(|before| CertificateStatus { served: None, ..before }),
-        conditions: condition::conditions(verdicts, &before.conditions, channel.metadata.generation, now),
+        conditions: condition::conditions(verdicts, &before.conditions, channel.generation(), now),
         ..ChannelStatus::default()
     }
 }
@@ -167,8 +169,8 @@ fn short(text: &str) -> String {
 }
 
 /// The authority that was told last, while the record cannot be read: that there was one must not be forgotten.
-fn last_authority(channel: &Channel, plan: &Plan) -> Option<AuthorityStatus> {
-    let old = channel.status.as_ref()?;
+fn last_authority(channel: &Declaration, plan: &Plan) -> Option<AuthorityStatus> {
+    let old = channel.status()?;
     let same = old.id.as_deref() == Some(plan.id.as_str()) && old.trust_domain == plan.domain.metadata.name;
     old.authority.clone().filter(|_| same)
 }
@@ -190,17 +192,16 @@ fn authority(record: &ChannelRecord) -> Option<AuthorityStatus> {
 }
 
 fn verdicts(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     applied: &Applied,
     connections: &[ConnectionStatus],
     world: &World,
     now: Timestamp,
 ) -> (Vec<Verdict>, Option<ServedStatus>) {
-    let (served, presented) = served::served(channel, name, plan, applied, world, now);
-    let isolated = isolation::isolated(channel, name, plan, applied, world, domain::today(&plan.domain, now));
-    let keys_ready = kept::keys_ready(plan, applied, world, now);
+    let (served, presented) = served::served(channel, plan, applied, world, now);
+    let isolated = isolation::isolated(channel, plan, applied, world, domain::today(&plan.domain, now));
+    let keys_ready = kept::keys_ready(channel, plan, applied, world, now);
     let retained = kept::retained(plan, applied, world, now);
     let stalled = match &plan.scope {
         Scope::Stalled(problems) => problems.first().map(|first| {

@@ -1,7 +1,7 @@
 //! Names that the certificate has only once another generation of the authority signs.
 
 use subrosa_crds::{
-    Channel, Reason,
+    Reason,
     channel::PendingNameStatus,
     condition::{self, Truth, Verdict},
 };
@@ -9,16 +9,17 @@ use subrosa_crds::{
 use crate::{
     certificate::authority::PendingName,
     channel::{Plan, applied::Applied},
+    world::declaration::Declaration,
 };
 
 /// The reason of the condition Issuing.
 pub(super) const REASON: Reason = Reason::NamesPending;
 
 /// Those names; while they are not known, the ones that status had before.
-pub(super) fn names(channel: &Channel, applied: &Applied) -> Vec<PendingNameStatus> {
+pub(super) fn names(channel: &Declaration, applied: &Applied) -> Vec<PendingNameStatus> {
     match &applied.pending {
         Some(pending) => pending.iter().map(told).collect(),
-        None => channel.status.as_ref().map(|status| status.pending_names.clone()).unwrap_or_default(),
+        None => channel.status().map(|status| status.pending_names.clone()).unwrap_or_default(),
     }
 }
 
@@ -27,7 +28,7 @@ fn told(pending: &PendingName) -> PendingNameStatus {
 }
 
 /// The condition Issuing, while there are such names. It undoes nothing of Ready: what is there works.
-pub(super) fn issuing(channel: &Channel, plan: &Plan, applied: &Applied) -> Option<Verdict> {
+pub(super) fn issuing(channel: &Declaration, plan: &Plan, applied: &Applied) -> Option<Verdict> {
     let names = names(channel, applied);
     (!names.is_empty()).then(|| Verdict::new(condition::ISSUING, Truth::True, REASON, message(&names, plan)))
 }

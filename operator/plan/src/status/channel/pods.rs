@@ -36,7 +36,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        record::pods::{Issued, Names, PodCertificates},
+        record::pods::{IssuedToPod, PodCertificates, PodNames},
         testing::{Scene, named, now},
         world::{PodFacts, certificate::after},
     };
@@ -50,13 +50,18 @@ mod tests {
             .pod_with("cc-front/b", pod("b"))
             .pod_with("cc-front/ended", PodFacts { finished: true, ..pod("ended") });
         let ends = |hours| after(now(), SignedDuration::from_hours(hours));
-        let names = || Names { common_name: "voice".into(), dns_names: [].into() };
+        let names = || PodNames { common_name: "voice".into(), dns_names: [].into() };
         let issued = [("a", 9), ("b", 5), ("ended", 1)].into_iter().fold(
             PodCertificates { in_force: true, ..PodCertificates::default() },
             |record, (uid, hours)| {
                 let (not_before, not_after) = (now(), ends(hours));
-                let issued =
-                    Issued { serial: uid.into(), generation: 2, not_before, not_after, renew_at: ends(1) };
+                let issued = IssuedToPod {
+                    serial: uid.into(),
+                    generation: 2,
+                    not_before,
+                    not_after,
+                    renew_at: ends(1),
+                };
                 record.noted(uid, names(), issued, now())
             },
         );

@@ -4,13 +4,12 @@ mod fault;
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    Channel, Reason,
+    Reason,
     channel::{Reload, ServedStatus},
     condition::{self, Truth, Verdict},
-    names::ChannelRef,
 };
 
-use self::fault::Finding;
+use self::fault::PodFault;
 use crate::channel::applied::Applied;
 use crate::{
     channel::{Plan, applied::Restart},
@@ -18,6 +17,7 @@ use crate::{
     world::{
         World,
         answers::{self, Answer, Presented, Seen},
+        declaration::Declaration,
     },
 };
 
@@ -37,10 +37,10 @@ pub(super) enum Witness {
 
 impl Witness {
     /// What the condition `served` of `channel` amounts to.
-    pub(super) fn of(channel: &Channel, served: &Verdict) -> Self {
+    pub(super) fn of(channel: &Declaration, served: &Verdict) -> Self {
         match served.truth {
             Truth::True => Self::EveryPod,
-            Truth::Unknown if answers::listeners(channel).is_empty() => Self::NothingToSee,
+            Truth::Unknown if channel.tls_listeners().is_empty() => Self::NothingToSee,
             Truth::Unknown | Truth::False => Self::Missing,
         }
     }
@@ -48,8 +48,7 @@ impl Witness {
 
 /// The condition, and what `status.certificate.served` says.
 pub(super) fn served(
-    channel: &Channel,
-    name: &ChannelRef,
+    channel: &Declaration,
     plan: &Plan,
     applied: &Applied,
     world: &World,
@@ -57,13 +56,13 @@ pub(super) fn served(
 ) -> (Verdict, Option<ServedStatus>) {
     let unknown = |reason: Reason, message: &str| (verdict(Truth::Unknown, reason, message), None);
     if let Restart::Held(held) = &applied.restart {
-        let status = probe::targets(channel, name, plan, applied, world).and_then(|targets| {
-            let seen = world.served.get(name)?;
+        let status = probe::targets(channel, plan, applied, world).and_then(|targets| {
+            let seen = world.served.get(channel.name())?;
             last_on_all(channel, &targets, seen, now)
         });
         return (verdict(Truth::False, held.by.reason(), &held.message), status);
     }
-    if answers::listeners(channel).is_empty() {
+    if channel.tls_listeners().is_empty() {
         return unknown(
             Reason::NoTLSListener,
             "no listener speaks TLS: there is nothing that a probe could ask for its certificate",
@@ -72,21 +71,21 @@ pub(super) fn served(
     if world.probes.is_none() {
         return unknown(Reason::NotProbed, "no probe has seen which certificate the pods serve");
     }
-    let Some(targets) = probe::targets(channel, name, plan, applied, world) else {
+    let Some(targets) = probe::targets(channel, plan, applied, world) else {
         return unknown(Reason::NotProbed, "which certificate should be served is not known: see Ready");
     };
     if targets.pods.is_empty() {
         return unknown(Reason::NotProbed, "no pod of this Channel is ready: there is none to ask");
     }
-    let seen = world.served.get(name).cloned().unwrap_or_default();
+    let seen = world.served.get(channel.name()).cloned().unwrap_or_default();
     let status = last_on_all(channel, &targets, &seen, now);
-    if let Some(finding) = Finding::worst(channel, name, plan.certificate_secret(), &targets, &seen, world) {
+    if let Some(finding) = PodFault::worst(channel, plan.certificate_secret(), &targets, &seen, world) {
         let message = finding.message(channel, plan, &targets, &applied.restart);
         return (verdict(finding.truth(), finding.reason(), &message), status);
     }
     if !targets.answered(&seen) {
         // A look that is under way is no news: what was said before stands until it is answered.
-        let last = channel.status.as_ref().and_then(|status| {
+        let last = channel.status().and_then(|status| {
             let last = condition::find(&status.conditions, condition::SERVED)?;
             let served = status.certificate.as_ref().and_then(|certificate| certificate.served.clone());
             Some((verdict(truth(&last.status), Reason::of(last)?, &last.message), served))
@@ -96,7 +95,7 @@ pub(super) fn served(
     }
     let pods = targets.pods.len();
     let mut message = format!("probes saw the current certificate on all {pods} ready pods");
-    if let Some(note) = never_updated(channel, name, plan, &targets, world) {
+    if let Some(note) = never_updated(channel, plan, &targets, world) {
         message.push_str(&note);
     }
     (verdict(Truth::True, Reason::CurrentEverywhere, &message), status)
@@ -116,8 +115,13 @@ fn truth(status: &str) -> Truth {
 
 /// The certificate that every ready pod was last seen to present, perhaps not the current one, and how many
 /// still do. Its time is kept as long as it is the same.
-fn last_on_all(channel: &Channel, targets: &Targets, seen: &Seen, now: Timestamp) -> Option<ServedStatus> {
-    let old = channel.status.as_ref().and_then(|status| status.certificate.as_ref()?.served.clone());
+fn last_on_all(
+    channel: &Declaration,
+    targets: &Targets,
+    seen: &Seen,
+    now: Timestamp,
+) -> Option<ServedStatus> {
+    let old = channel.status().and_then(|status| status.certificate.as_ref()?.served.clone());
     let by_pod: Vec<Option<&Presented>> =
         targets.pods.iter().map(|(pod, target)| one_certificate(targets, pod, target, seen)).collect();
     let total = by_pod.len();
@@ -152,15 +156,9 @@ fn one_certificate<'a>(
 }
 
 /// What a workload that watches its files will not see.
-fn never_updated(
-    channel: &Channel,
-    name: &ChannelRef,
-    plan: &Plan,
-    targets: &Targets,
-    world: &World,
-) -> Option<String> {
-    let watches = channel.spec.tls.as_ref().and_then(|tls| tls.reload) == Some(Reload::Workload);
-    let pods = world.pods.get(&name.namespace).filter(|_| watches)?;
+fn never_updated(channel: &Declaration, plan: &Plan, targets: &Targets, world: &World) -> Option<String> {
+    let watches = channel.reload() == Reload::Workload;
+    let pods = world.pods.get(&channel.name().namespace).filter(|_| watches)?;
     let by_path: Vec<_> = targets
         .pods
         .keys()

@@ -1,11 +1,11 @@
 //! Whether a first status can wait for the moment that a new peer needs.
 
 use jiff::{SignedDuration, Timestamp};
-use subrosa_crds::{Channel, ChannelStatus, names::ChannelRef};
+use subrosa_crds::{ChannelStatus, names::ChannelRef};
 
 use crate::{
     consent::connection::State,
-    world::{World, peers_of},
+    world::{World, declaration::Declaration},
 };
 
 /// For how long after a Channel was made its first status may wait. Where hundreds are made at once it takes as long
@@ -16,39 +16,30 @@ const YOUNG: SignedDuration = SignedDuration::from_secs(30);
 /// and not in force yet, and a peer is there that has no status either: it is being made as well, and the next status
 /// tells of both.
 #[must_use]
-pub fn opens_at_once(
-    channel: &Channel,
-    name: &ChannelRef,
-    status: &ChannelStatus,
-    world: &World,
-    now: Timestamp,
-) -> bool {
-    let created = channel.metadata.creation_timestamp.as_ref().map(|created| created.0);
-    let young = created.is_some_and(|created| {
+pub fn opens_at_once(channel: &Declaration, status: &ChannelStatus, world: &World, now: Timestamp) -> bool {
+    let young = channel.created().is_some_and(|created| {
         let age = now.duration_since(created);
         !age.is_negative() && age < YOUNG
     });
     let agreed = State::Closed.as_str();
-    let being_made =
-        |peer: ChannelRef| peer != *name && world.channel(&peer).is_some_and(|peer| peer.status.is_none());
-    channel.status.is_none()
+    let being_made = |peer: ChannelRef| {
+        peer != *channel.name() && world.channel(&peer).is_some_and(|peer| peer.status().is_none())
+    };
+    channel.status().is_none()
         && young
         && status.connections.iter().any(|one| one.state == agreed)
-        && peers_of(channel, name).any(being_made)
+        && channel.peers().any(being_made)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::*;
     use crate::testing;
 
-    fn channel(name: &str, peer: &str) -> Channel {
-        testing::read(json!({
-            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
+    fn channel(name: &str, peer: &str) -> Declaration {
+        testing::declaration(json!({
             "metadata": {"name": name, "namespace": "cc-front", "creationTimestamp": "2026-11-22T12:00:00Z"},
             "spec": {"workload": {"selector": {"matchLabels": {"app": name}}}, "connectsTo": [{"name": peer}]},
         }))
@@ -56,7 +47,7 @@ mod tests {
 
     #[test]
     fn only_a_first_status_waits_only_for_a_peer_that_has_none_and_not_for_long() {
-        let (voice, ivr) = (ChannelRef::new("cc-front", "voice"), ChannelRef::new("cc-front", "ivr"));
+        let ivr = ChannelRef::new("cc-front", "ivr");
         let new = channel("voice", "ivr");
         let mut world = World::default();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
@@ -64,11 +55,11 @@ mod tests {
             testing::read(json!({"connections": [{"name": "ivr", "direction": "Ingress", "state": state}]}))
         };
         let soon = at("2026-11-22T12:00:01.5Z");
-        let waits = |channel: &Channel, state: &str, world: &World, now| {
-            opens_at_once(channel, &voice, &with(state), world, now)
+        let waits = |channel: &Declaration, state: &str, world: &World, now| {
+            opens_at_once(channel, &with(state), world, now)
         };
         assert!(!waits(&new, "Closed", &world, soon), "there is no such peer");
-        world.put_channel(&ivr, Some(Arc::new(channel("ivr", "voice"))));
+        world.put_channel(&ivr, Some(channel("ivr", "voice")));
         assert!(waits(&new, "Closed", &world, soon));
         for state in ["Open", "AwaitingConsent", "NotFound", "Refused", "Closing"] {
             assert!(!waits(&new, state, &world, soon), "{state} does not pass by itself");
@@ -77,10 +68,10 @@ mod tests {
         assert!(!waits(&new, "Closed", &world, late), "a peer that takes longer is told");
         let before = at("2026-11-22T11:59:59Z");
         assert!(!waits(&new, "Closed", &world, before), "clocks that disagree wait for nobody");
-        let told = Channel { status: Some(ChannelStatus::default()), ..new.clone() };
-        assert!(!waits(&told, "Closed", &world, soon));
-        let there = Channel { status: Some(ChannelStatus::default()), ..channel("ivr", "voice") };
-        world.put_channel(&ivr, Some(Arc::new(there)));
+        let told =
+            |one: &Declaration| testing::edited(one, |one| one.status = Some(ChannelStatus::default()));
+        assert!(!waits(&told(&new), "Closed", &world, soon));
+        world.put_channel(&ivr, Some(told(&channel("ivr", "voice"))));
         assert!(!waits(&new, "Closed", &world, soon), "the peer has said what it waits for");
     }
 }

@@ -92,7 +92,7 @@ fn in_force(scene: &Scene) -> (Plan, Applied) {
 }
 
 fn judged(scene: &Scene, plan: &Plan, applied: &Applied) -> ChannelStatus {
-    channel(scene.get(VOICE), &named(VOICE), plan, applied, scene, now())
+    channel(scene.get(VOICE), plan, applied, scene, now())
 }
 
 fn status(scene: &Scene) -> ChannelStatus {
@@ -145,10 +145,10 @@ fn what_an_auditor_reads() {
 fn the_certificate_that_is_there_is_told_whatever_becomes_of_issuing() {
     let scene = scene();
     let (plan, good) = in_force(&scene);
-    let mut given = scene.get(VOICE).clone();
-    given.status = Some(judged(&scene, &plan, &good));
+    let before = judged(&scene, &plan, &good);
+    let given = testing::edited(scene.get(VOICE), |one| one.status = Some(before));
     let told = |applied: &Applied| {
-        let status = channel(&given, &named(VOICE), &plan, applied, &scene, now());
+        let status = channel(&given, &plan, applied, &scene, now());
         assert_eq!(said(&status, condition::READY), says("False", "VaultSealed"));
         status.certificate.map(|one| one.serial)
     };
@@ -257,10 +257,9 @@ fn a_frozen_namespace_is_reported() {
 #[test]
 fn what_no_domain_governs_keeps_its_identity_only() {
     let scene = scene();
-    let mut channel = scene.get(VOICE).clone();
     let mut before = status(&scene);
     before.id = Some("abcdefghijklmnop".into());
-    channel.status = Some(before);
+    let channel = testing::edited(scene.get(VOICE), |one| one.status = Some(before));
     let problem = Problem {
         reason: Reason::NamespaceNotGoverned,
         field: "metadata.namespace",
@@ -355,8 +354,7 @@ fn a_condition_keeps_its_time_while_its_status_does() {
     let mut before = status(&scene);
     let past = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("2026-01-01T00:00:00Z"));
     before.conditions.iter_mut().for_each(|one| one.last_transition_time = past.clone());
-    let mut one = scene.get(VOICE).clone();
-    one.status = Some(before);
+    let one = testing::edited(scene.get(VOICE), |one| one.status = Some(before));
     let scene = scene.given(one);
     assert!(status(&scene).conditions.iter().all(|one| one.last_transition_time == past));
     let (plan, mut applied) = in_force(&scene);

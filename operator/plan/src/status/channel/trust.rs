@@ -1,19 +1,20 @@
 //! Whether everything that a Channel should trust fits into its Secret.
 
 use subrosa_crds::{
-    Channel, Reason,
+    Reason,
     condition::{self, Truth, Verdict},
 };
 
 use crate::{
     certificate::trust_room::{self, SECRET_LIMIT},
     channel::{Plan, applied::Applied},
+    world::declaration::Declaration,
 };
 
 const NEARLY_FULL: Reason = Reason::TrustNearlyFull;
 
 /// The condition TrustFits: there once the trust files are nearly as large as may be.
-pub(super) fn fits(channel: &Channel, plan: &Plan, applied: &Applied) -> Option<Verdict> {
+pub(super) fn fits(channel: &Declaration, plan: &Plan, applied: &Applied) -> Option<Verdict> {
     if !plan.crowded.is_empty() {
         let all: Vec<_> = plan
             .crowded
@@ -24,7 +25,7 @@ pub(super) fn fits(channel: &Channel, plan: &Plan, applied: &Applied) -> Option<
         return Some(Verdict::new(condition::TRUST_FITS, Truth::False, trust_room::REASON, message));
     }
     let Some(bytes) = applied.trust_bytes else {
-        let status = channel.status.as_ref()?;
+        let status = channel.status()?;
         let before = condition::find(&status.conditions, condition::TRUST_FITS)?;
         let (truth, reason) = match before.status.as_str() {
             "True" => (Truth::True, NEARLY_FULL),

@@ -21,7 +21,7 @@ fn seen() -> DomainFacts {
         key_faults: BTreeMap::new(),
         keys_seen: true,
         unreadable: BTreeMap::new(),
-        counts: Counts::default(),
+        counts: MemberCounts::default(),
     }
 }
 
@@ -121,9 +121,8 @@ fn an_unknown_time_zone_stalls_it_whatever_else_is_wrong() {
 fn members_are_counted() {
     let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "R", "message": "", "lastTransitionTime": "2026-11-22T12:00:00Z"});
     let with = |name: &str, conditions: Vec<serde_json::Value>| {
-        let mut one = crate::testing::channel(name, json!({}));
-        one.status = Some(crate::testing::read(json!({"conditions": conditions})));
-        one
+        let status = crate::testing::read(json!({"conditions": conditions}));
+        crate::testing::edited(&crate::testing::channel(name, json!({})), |one| one.status = Some(status))
     };
     let scene = Scene::new()
         .namespace("elsewhere", Some("other"))
@@ -134,7 +133,7 @@ fn members_are_counted() {
         .given(with("cc-front/a", vec![condition("Ready", "True"), condition("Connected", "True")]))
         .given(with("cc-front/b", vec![condition("Ready", "True"), condition("Connected", "False")]))
         .given(with("cc-data/c", vec![condition("Ready", "False"), condition("Stalled", "True")]));
-    let seen = DomainFacts { counts: Counts::of(DOMAIN, &scene), ..seen() };
+    let seen = DomainFacts { counts: MemberCounts::of(DOMAIN, &scene), ..seen() };
     let status = status(&scene.domains[DOMAIN], &seen, now());
     assert_eq!(status.namespaces, Some(3));
     assert_eq!(status.channels, Some(ChannelCount { total: 4, ready: 2, attention: 2 }));
@@ -152,7 +151,12 @@ fn faults_of_keys_whose_channel_is_gone_are_told_here() {
     for id in [&voice, &gone] {
         let faults =
             [(id.data_key("call", "2026w40"), KeyFault::Exportable), (id.authority_key(), KeyFault::Missing)];
-        let looks = faults.map(|(name, fault)| KeyLook { id: id.clone(), name, fault: Some(fault) });
+        let looks = faults.map(|(name, fault)| KeyLook {
+            id: id.clone(),
+            name,
+            fault: Some(fault),
+            destroyed: false,
+        });
         findings.take(looks.into(), now());
     }
     assert_eq!(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
-use super::{SetupStep, StepKind, VaultSetup, resolved};
+use super::{SetupStep, StepKind, VaultSetup, resolved, shared};
 use crate::vault::answer::{Reply, parse};
 use crate::vault::client::Vault;
 use crate::vault::endpoint::{Call, Capability, Op};
@@ -52,10 +52,12 @@ pub struct StepReport {
 /// How long a new mount may take to become usable.
 const MOUNT_PATIENCE: Duration = Duration::from_secs(30);
 
-const ADMIN: &[Capability] = &[Capability::Create, Capability::Read, Capability::Update, Capability::Sudo];
+pub(super) const ADMIN: &[Capability] =
+    &[Capability::Create, Capability::Read, Capability::Update, Capability::Sudo];
 
 /// Brings Vault to the described setup with an administrator's token. Applied twice, the second time writes
-/// nothing, except for a reviewer's JWT that is given again. Nothing is written where a role is somebody else's.
+/// nothing, except for a reviewer's JWT that is given again. Nothing is written where a role is somebody else's, or where
+/// others have keys on the transit mount and the setup does not say that this is meant.
 pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>, VaultError> {
     for owner in &setup.owners {
         let op = Op::new("setup.read", owner.path.as_str(), ADMIN);
@@ -64,6 +66,7 @@ pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>,
             owner.check(&present)?;
         }
     }
+    shared::check(vault, setup).await?;
     let mut report = Vec::new();
     let mut accessor = None;
     for step in setup.steps() {
@@ -134,7 +137,11 @@ async fn present(vault: &Vault, step: &SetupStep) -> Result<Option<Map<String, V
     })
 }
 
-async fn read(vault: &Vault, op: &Op, path: &str) -> Result<Option<Map<String, Value>>, VaultError> {
+pub(super) async fn read(
+    vault: &Vault,
+    op: &Op,
+    path: &str,
+) -> Result<Option<Map<String, Value>>, VaultError> {
     let call = Call::<(), Map<String, Value>>::get(path);
     Ok(vault.exec(op, &call).await?.and_then(|envelope| envelope.data))
 }

@@ -9,6 +9,7 @@ pub mod apply;
 mod policy;
 mod print;
 mod roles;
+mod shared;
 
 use std::fmt;
 
@@ -24,6 +25,10 @@ use super::name::{MountAccessor, MountPath, RoleName};
 pub const OPERATOR_POLICY: &str = "subrosa-operator";
 /// The policy every workload's token has; what it opens depends on the workload's alias.
 pub const WORKLOAD_POLICY: &str = "subrosa-workload";
+/// The destroyer's policy, named as the operator's is.
+pub const DESTROYER_POLICY: &str = "subrosa-destroyer";
+/// The role the destroyer logs in with, on the Kubernetes auth mount of its trust domain.
+pub const DESTROYER_ROLE: &str = "subrosa-destroyer";
 
 /// The label that makes a namespace a member of a trust domain.
 const MEMBER_LABEL: &str = "subrosa.dev/trust-domain";
@@ -35,8 +40,10 @@ const ACCESSOR: &str = "<accessor of the Kubernetes auth mount>";
 pub struct SetupParams {
     /// Where Kubernetes auth is, or will be, mounted; without `auth/`.
     pub kubernetes_mount: MountPath,
-    /// Where transit is, or will be, mounted.
+    /// Where transit with the keys of data is, or will be, mounted.
     pub transit_mount: MountPath,
+    /// Where transit with the keys of certificate authorities is, or will be, mounted.
+    pub authorities_mount: MountPath,
     /// Where the key-value engine of the records is, or will be, mounted.
     pub kv_mount: MountPath,
     /// The role the operator logs in with.
@@ -45,6 +52,11 @@ pub struct SetupParams {
     pub operator_namespace: String,
     /// The operator's ServiceAccount.
     pub operator_service_account: String,
+    /// The destroyer's ServiceAccount, in the operator's namespace. It must not be the operator's.
+    pub destroyer_service_account: String,
+    /// Whether other people keep keys on the transit mount on purpose: then its configuration stays as it is, and the
+    /// destroyer gets no right to destroy, since its rights reach every key of the mount.
+    pub shared_transit: bool,
     /// The audience every login's JWT has to have.
     pub audience: String,
     /// The trust domain: the value of its namespaces' label `subrosa.dev/trust-domain`.
@@ -137,8 +149,11 @@ impl fmt::Debug for SetupStep {
 #[derive(Debug, Clone)]
 pub struct VaultSetup {
     kubernetes_mount: MountPath,
+    transit_mount: MountPath,
+    authorities_mount: MountPath,
+    shared_transit: bool,
     /// Roles, and whose they must be if they are there.
-    owners: Vec<roles::Owner>,
+    owners: Vec<roles::RoleOwner>,
     steps: Vec<SetupStep>,
 }
 
@@ -146,7 +161,8 @@ impl VaultSetup {
     /// Describes the setup; an error names the parameter Vault or Kubernetes would not accept.
     pub fn new(params: &SetupParams) -> Result<Self, VaultError> {
         roles::check(params)?;
-        let SetupParams { kubernetes_mount, transit_mount, kv_mount, kubernetes, .. } = params;
+        let SetupParams { kubernetes_mount, transit_mount, authorities_mount, kv_mount, kubernetes, .. } =
+            params;
         let object = |path: String, body: Value, why| SetupStep::new(StepKind::Object, path, body, why);
         let mount = |index, path: &MountPath, body: Value, why| {
             SetupStep::new(StepKind::Mount { index }, format!("{index}/{path}"), body, why)
@@ -161,12 +177,26 @@ impl VaultSetup {
             "Vault asks the API server whether a token is valid and which labels its namespace has",
         );
         config.secret = kubernetes.reviewer_jwt.clone().map(|jwt| ("token_reviewer_jwt", jwt));
-        let steps = vec![
+        let mut steps = vec![mount(
+            "sys/mounts",
+            transit_mount,
+            json!({ "type": "transit", "description": "Subrosa: keys that never leave Vault" }),
+            "the keys of the data of channels",
+        )];
+        if !params.shared_transit {
+            steps.push(object(
+                format!("{transit_mount}/config/keys"),
+                json!({ "disable_upsert": true }),
+                "sealing under a key that is not there makes none, so the name of a destroyed key does not come back \
+                 by mistake",
+            ));
+        }
+        steps.extend([
             mount(
                 "sys/mounts",
-                transit_mount,
-                json!({ "type": "transit", "description": "Subrosa: keys that never leave Vault" }),
-                "the keys of channels and of their certificate authorities",
+                authorities_mount,
+                json!({ "type": "transit", "description": "Subrosa: keys of certificate authorities" }),
+                "the keys of the certificate authorities of channels, out of the reach of the destroyer",
             ),
             mount(
                 "sys/mounts",
@@ -197,6 +227,16 @@ impl VaultSetup {
                 policy::workload(params, ACCESSOR),
                 "what a workload may do with its own keys, and only while its alias says so",
             ),
+            policy(
+                &policy::name(DESTROYER_POLICY, kubernetes_mount),
+                policy::destroyer(params),
+                if params.shared_transit {
+                    "the destroyer only looks: its rights would reach the keys of others on the shared transit mount"
+                } else {
+                    "the destroyer takes keys out of use, gives them back and deletes them, and writes what it decided; \
+                     it opens nothing but its own canaries, makes no key, and changes nothing else"
+                },
+            ),
             object(
                 format!("auth/{kubernetes_mount}/role/{}", params.operator_role),
                 roles::operator(params),
@@ -207,9 +247,21 @@ impl VaultSetup {
                 roles::workload(params),
                 "the trust domain's ServiceAccounts may log in; without an alias they can do nothing",
             ),
-        ];
+            object(
+                format!("auth/{kubernetes_mount}/role/{DESTROYER_ROLE}"),
+                roles::destroyer(params),
+                "the destroyer's ServiceAccount, and no other, gets the destroyer's policy",
+            ),
+        ]);
         let owners = roles::owners(params);
-        Ok(Self { kubernetes_mount: kubernetes_mount.clone(), owners, steps })
+        Ok(Self {
+            kubernetes_mount: kubernetes_mount.clone(),
+            transit_mount: transit_mount.clone(),
+            authorities_mount: authorities_mount.clone(),
+            shared_transit: params.shared_transit,
+            owners,
+            steps,
+        })
     }
 
     /// The steps in order. Policies name the accessor of the Kubernetes auth mount by a placeholder.

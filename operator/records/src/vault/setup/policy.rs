@@ -1,10 +1,13 @@
-//! The two static policies.
+//! The three static policies.
 //!
 //! `+` matches exactly one path segment. `allowed_parameters` admits nothing it does not name, so a parameter
 //! that a future Vault adds is refused until someone has looked at it.
 
+use subrosa_plan::access::alias;
+
 use super::{MountPath, SetupParams};
-use crate::vault::transit::KeyType;
+use crate::vault::canary;
+use crate::vault::transit::TransitKeyType;
 
 /// The name of a policy. Policies name mounts, so trust domains with mounts of their own have policies of their own.
 pub(super) fn name(policy: &str, kubernetes_mount: &MountPath) -> String {
@@ -16,12 +19,19 @@ pub(super) fn name(policy: &str, kubernetes_mount: &MountPath) -> String {
 
 /// What the operator may do. `accessor` pins everything about identities to the one auth mount.
 ///
-/// Not here, on purpose: encrypt, decrypt, datakey, rewrap, export, backup, restore, import, trim, delete of
-/// keys; `deletion_allowed`, `exportable`, `allow_plaintext_backup` and the minimum versions; delete and
+/// Not here, on purpose: encrypt, decrypt, datakey, rewrap, export, backup, restore, import, trim, delete and
+/// soft-delete of keys; writing decisions; `deletion_allowed`, `exportable`, `allow_plaintext_backup` and the minimum versions; delete and
 /// destroy of records; entities, groups, policies, roles, mounts, tokens.
 pub(super) fn operator(params: &SetupParams, accessor: &str) -> String {
-    let SetupParams { transit_mount: transit, kv_mount: kv, kubernetes_mount: kubernetes, .. } = params;
-    let types = KeyType::ALL.map(|key_type| format!("\"{key_type}\"")).join(", ");
+    let SetupParams {
+        transit_mount: transit,
+        authorities_mount: authorities,
+        kv_mount: kv,
+        kubernetes_mount: kubernetes,
+        ..
+    } = params;
+    let authority = TransitKeyType::EcdsaP256;
+    let types = TransitKeyType::ALL.map(|key_type| format!("\"{key_type}\"")).join(", ");
     format!(
         r#"# Keys: make, look at, rotate. No parameter that would let a key out or away.
 path "{transit}/keys" {{
@@ -51,7 +61,30 @@ path "{transit}/keys/+/config" {{
     "min_available_version" = []
   }}
 }}
-# Certificate authorities sign with keys that stay here.
+# Certificate authorities sign with keys that stay in Vault.
+path "{authorities}/keys" {{
+  capabilities = ["list"]
+}}
+path "{authorities}/keys/+" {{
+  capabilities = ["create", "read", "update"]
+  allowed_parameters = {{
+    "type" = ["{authority}"]
+    "auto_rotate_period" = ["0"]
+  }}
+}}
+path "{authorities}/keys/+/rotate" {{
+  capabilities = ["update"]
+}}
+path "{authorities}/sign/+" {{
+  capabilities = ["update"]
+  allowed_parameters = {{
+    "input" = []
+    "key_version" = []
+    "hash_algorithm" = ["sha2-256"]
+    "marshaling_algorithm" = ["asn1"]
+  }}
+}}
+# Those of earlier releases sign here until they are retired.
 path "{transit}/sign/+" {{
   capabilities = ["update"]
   allowed_parameters = {{
@@ -78,6 +111,13 @@ path "{kv}/metadata/channels" {{
   capabilities = ["list"]
 }}
 path "{kv}/metadata/keys/*" {{
+  capabilities = ["list"]
+}}
+# What the destroyer decided: to show it.
+path "{kv}/data/decisions/+/+/+" {{
+  capabilities = ["read"]
+}}
+path "{kv}/metadata/decisions/*" {{
   capabilities = ["list"]
 }}
 # Access: aliases of this one auth mount, whose entity Vault chooses.
@@ -139,7 +179,14 @@ path "auth/token/revoke-accessor" {{
 pub(super) fn workload(params: &SetupParams, accessor: &str) -> String {
     let transit = &params.transit_mount;
     let metadata = |key: &str| format!("{{{{identity.entity.aliases.{accessor}.custom_metadata.{key}}}}}");
-    let (seal, open) = (metadata("subrosa"), metadata("subrosa_open"));
+    let (seal, open) = (metadata(alias::SEAL), metadata(alias::OPEN));
+    let adopted: String = alias::ADOPTED
+        .iter()
+        .map(|key| {
+            let id = metadata(key);
+            format!("path \"{transit}/decrypt/{id}.*\" {{\n  capabilities = [\"update\"]\n}}\n")
+        })
+        .collect();
     format!(
         r#"# Seal with one's own keys.
 path "{transit}/encrypt/{seal}.*" {{
@@ -152,12 +199,110 @@ path "{transit}/datakey/plaintext/{seal}.*" {{
 path "{transit}/decrypt/{open}.*" {{
   capabilities = ["update"]
 }}
-# Its own token.
+# What earlier Channels of its name sealed, where people approved that it adopts their keys.
+{adopted}# Its own token.
 path "auth/token/lookup-self" {{
   capabilities = ["read"]
 }}
 path "auth/token/renew-self" {{
   capabilities = ["update"]
+}}
+"#
+    )
+}
+
+/// What the destroyer may do. Its proof that a key is gone is a canary that it opened before, so it may seal and open that:
+/// with the canary's associated data, which no item of data has, and never in batches.
+///
+/// Not here, on purpose: making or rotating a key, any other setting of it, datakey, rewrap, export, backup, restore, import,
+/// trim, sign; writing a record that is not its own, delete and destroy of records; everything about identities, policies,
+/// roles, mounts, tokens of others.
+pub(super) fn destroyer(params: &SetupParams) -> String {
+    let SetupParams { transit_mount: transit, kv_mount: kv, kubernetes_mount: kubernetes, .. } = params;
+    let may_destroy = if params.shared_transit { String::new() } else { destroying(transit) };
+    let look = if params.shared_transit { r#""read""# } else { r#""read", "delete""# };
+    format!(
+        r#"# Keys.
+path "{transit}/keys" {{
+  capabilities = ["list"]
+}}
+path "{transit}/keys/+" {{
+  capabilities = [{look}]
+}}
+{may_destroy}# What others recorded: only read.
+path "{kv}/data/domain" {{
+  capabilities = ["read"]
+}}
+path "{kv}/data/channels/+" {{
+  capabilities = ["read"]
+}}
+path "{kv}/data/keys/+/+/+" {{
+  capabilities = ["read"]
+}}
+path "{kv}/metadata/channels" {{
+  capabilities = ["list"]
+}}
+path "{kv}/metadata/keys/*" {{
+  capabilities = ["list"]
+}}
+# What it decides and remembers: nobody else may write it. Never delete or destroy.
+path "{kv}/data/decisions/+/+/+" {{
+  capabilities = ["create", "read", "update"]
+}}
+path "{kv}/data/destroyer" {{
+  capabilities = ["create", "read", "update"]
+}}
+path "{kv}/metadata/decisions/*" {{
+  capabilities = ["list"]
+}}
+# Its own login and its own token.
+path "auth/{kubernetes}/login" {{
+  capabilities = ["update"]
+}}
+path "auth/token/lookup-self" {{
+  capabilities = ["read"]
+}}
+path "auth/token/renew-self" {{
+  capabilities = ["update"]
+}}
+"#
+    )
+}
+
+/// The part of it that destroys.
+fn destroying(transit: &MountPath) -> String {
+    let (plaintext, associated_data) = (canary::plaintext(), canary::associated_data());
+    format!(
+        r#"# Out of use and back; then, in this order, deletion is allowed and done. No other setting of a key.
+path "{transit}/keys/+/soft-delete" {{
+  capabilities = ["delete"]
+}}
+path "{transit}/keys/+/soft-delete-restore" {{
+  capabilities = ["update"]
+}}
+path "{transit}/keys/+/config" {{
+  capabilities = ["update"]
+  allowed_parameters = {{
+    "deletion_allowed" = [true]
+  }}
+  required_parameters = ["deletion_allowed"]
+}}
+# The canary, and nothing else.
+path "{transit}/encrypt/+" {{
+  capabilities = ["update"]
+  allowed_parameters = {{
+    "plaintext" = ["{plaintext}"]
+    "associated_data" = ["{associated_data}"]
+  }}
+  required_parameters = ["plaintext", "associated_data"]
+}}
+path "{transit}/decrypt/+" {{
+  capabilities = ["update"]
+  allowed_parameters = {{
+    "ciphertext" = []
+    "associated_data" = ["{associated_data}"]
+  }}
+  required_parameters = ["ciphertext", "associated_data"]
 }}
 "#
     )

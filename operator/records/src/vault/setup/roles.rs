@@ -1,9 +1,10 @@
-//! The two roles of Kubernetes auth and its configuration.
+//! The three roles of Kubernetes auth and its configuration.
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    KubernetesApi, MEMBER_LABEL, OPERATOR_POLICY, SetupParams, WORKLOAD_POLICY, WORKLOAD_ROLE, policy,
+    DESTROYER_POLICY, DESTROYER_ROLE, KubernetesApi, MEMBER_LABEL, OPERATOR_POLICY, SetupParams,
+    WORKLOAD_POLICY, WORKLOAD_ROLE, policy,
 };
 use crate::vault::error::VaultError;
 
@@ -26,18 +27,38 @@ pub(super) fn check(params: &SetupParams) -> Result<(), VaultError> {
     for part in params.operator_service_account.split('.') {
         label("operator's ServiceAccount", part, 253)?;
     }
+    for part in params.destroyer_service_account.split('.') {
+        label("destroyer's ServiceAccount", part, 253)?;
+    }
+    if params.destroyer_service_account == params.operator_service_account {
+        let problem = format!(
+            "{} is the operator's: who asks for a destruction must not be able to carry it out",
+            params.destroyer_service_account
+        );
+        return Err(VaultError::Config { field: "destroyer's ServiceAccount", problem });
+    }
     label("trust domain", &params.trust_domain, 63)?;
     if params.audience.is_empty() || !params.audience.bytes().all(|c| c.is_ascii_graphic()) {
         let problem =
             "expected a text without spaces; without an audience any token of the cluster would do".into();
         return Err(VaultError::Config { field: "audience", problem });
     }
-    if params.operator_role.as_str() == WORKLOAD_ROLE {
-        let problem = format!("{WORKLOAD_ROLE} is the workloads' role");
-        return Err(VaultError::Config { field: "operator's role", problem });
+    for (role, whose) in [(WORKLOAD_ROLE, "workloads'"), (DESTROYER_ROLE, "destroyer's")] {
+        if params.operator_role.as_str() == role {
+            let problem = format!("{role} is the {whose} role");
+            return Err(VaultError::Config { field: "operator's role", problem });
+        }
     }
-    if params.transit_mount == params.kv_mount {
-        let problem = format!("{} cannot be both transit and key-value", params.kv_mount);
+    let SetupParams { transit_mount: transit, authorities_mount: authorities, kv_mount: kv, .. } = params;
+    if let Some(twice) = [transit, authorities].into_iter().find(|mount| *mount == kv) {
+        let problem = format!("{twice} cannot be both transit and key-value");
+        return Err(VaultError::Config { field: "mounts", problem });
+    }
+    if transit == authorities {
+        let problem = format!(
+            "{transit} cannot be the mount of data keys and that of authorities: the destroyer's rights reach every key of \
+             the former"
+        );
         return Err(VaultError::Config { field: "mounts", problem });
     }
     let host = &params.kubernetes.host;
@@ -51,14 +72,14 @@ pub(super) fn check(params: &SetupParams) -> Result<(), VaultError> {
 /// A role, and whose it must be where it is there already: one of another trust domain or another operator is never
 /// bound anew.
 #[derive(Debug, Clone)]
-pub(super) struct Owner {
+pub(super) struct RoleOwner {
     /// The role's path.
     pub path: String,
     wanted: String,
     bound_to: fn(&Map<String, Value>) -> Option<String>,
 }
 
-impl Owner {
+impl RoleOwner {
     /// The error where the role that is `present` is bound to somebody else.
     pub fn check(&self, present: &Map<String, Value>) -> Result<(), VaultError> {
         match (self.bound_to)(present) {
@@ -72,22 +93,25 @@ impl Owner {
     }
 }
 
-/// Whose the two roles must be.
-pub(super) fn owners(params: &SetupParams) -> Vec<Owner> {
+/// Whose the three roles must be.
+pub(super) fn owners(params: &SetupParams) -> Vec<RoleOwner> {
     let SetupParams { kubernetes_mount: mount, operator_role, .. } = params;
+    let account = |name: &str| format!("ServiceAccount {}/{name}", params.operator_namespace);
     vec![
-        Owner {
+        RoleOwner {
             path: format!("auth/{mount}/role/{WORKLOAD_ROLE}"),
             wanted: format!("trust domain {}", params.trust_domain),
             bound_to: workload_of,
         },
-        Owner {
+        RoleOwner {
             path: format!("auth/{mount}/role/{operator_role}"),
-            wanted: format!(
-                "ServiceAccount {}/{}",
-                params.operator_namespace, params.operator_service_account
-            ),
-            bound_to: operator_of,
+            wanted: account(&params.operator_service_account),
+            bound_to: account_of,
+        },
+        RoleOwner {
+            path: format!("auth/{mount}/role/{DESTROYER_ROLE}"),
+            wanted: account(&params.destroyer_service_account),
+            bound_to: account_of,
         },
     ]
 }
@@ -99,8 +123,8 @@ fn workload_of(role: &Map<String, Value>) -> Option<String> {
     Some(format!("trust domain {}", selector.get("matchLabels")?.get(MEMBER_LABEL)?.as_str()?))
 }
 
-/// The ServiceAccount that an operator's role is bound to, where it is bound to one.
-fn operator_of(role: &Map<String, Value>) -> Option<String> {
+/// The ServiceAccount that a role is bound to, where it is bound to one.
+fn account_of(role: &Map<String, Value>) -> Option<String> {
     let only = |field: &str| match role.get(field)?.as_array()?.as_slice() {
         [Value::String(one)] if one != "*" => Some(one.clone()),
         _ => None,
@@ -121,14 +145,23 @@ pub(super) fn kubernetes_config(api: &KubernetesApi) -> Value {
 }
 
 pub(super) fn operator(params: &SetupParams) -> Value {
+    of_one_account(params, &params.operator_service_account, OPERATOR_POLICY)
+}
+
+pub(super) fn destroyer(params: &SetupParams) -> Value {
+    of_one_account(params, &params.destroyer_service_account, DESTROYER_POLICY)
+}
+
+/// A role for one ServiceAccount of the operator's namespace.
+fn of_one_account(params: &SetupParams, name: &str, policy: &str) -> Value {
     with_token_settings(
         json!({
-            "bound_service_account_names": [params.operator_service_account],
+            "bound_service_account_names": [name],
             "bound_service_account_namespaces": [params.operator_namespace],
             "bound_service_account_namespace_selector": "",
             "audience": params.audience,
         }),
-        &policy::name(OPERATOR_POLICY, &params.kubernetes_mount),
+        &policy::name(policy, &params.kubernetes_mount),
     )
 }
 

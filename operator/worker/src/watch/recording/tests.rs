@@ -159,13 +159,23 @@ async fn a_name_that_no_sealed_file_can_have_is_told() {
     let odd = recorder.at("").join(std::ffi::OsStr::from_bytes(b"\xff.wav"));
     fs::write(&odd, b"text").unwrap();
     let metadata = odd.symlink_metadata().unwrap();
-    let found = Found {
-        path: odd.clone(),
-        identity: Identity::of(&metadata),
-        modified: metadata.modified().unwrap(),
-    };
+    let found =
+        Found { path: odd.clone(), state: FileState::of(&metadata), modified: metadata.modified().unwrap() };
     let error = seal(&FakeKeys::default(), found, None, how()).await.unwrap_err();
     assert!(error.to_string().contains("UTF-8") && odd.exists(), "{error}");
+}
+
+#[test]
+fn a_name_begins_no_line_of_a_log() {
+    let source = || io::ErrorKind::PermissionDenied.into();
+    let path = || PathBuf::from("a\nERROR all is lost.wav");
+    for trouble in [
+        Trouble::from(SealError::File { path: path(), source: source() }),
+        Trouble::Directory { path: path(), source: source() },
+        Trouble::Name { path: path(), problem: "it is too long" },
+    ] {
+        assert!(!trouble.to_string().contains('\n'), "{trouble:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     certificate::{
-        authority::{AuthorityAction, TransitKey, step},
+        authority::{AuthorityAction, AuthorityKeyState, step},
         leaf::tests::spec as leaf,
     },
     record::generations::{NewCertificate, tests::certificate},
@@ -40,8 +40,9 @@ const AFTER: [&str; 3] = ["cc-front.svc", "cc-front.svc.cluster.local", "calls.e
 fn facts(latest: u32, holds: &[u32], leaves: Leaves) -> AuthorityFacts {
     let peer = PeerFacts { holds: holds.iter().copied().collect(), leaves, ..PeerFacts::default() };
     AuthorityFacts {
-        key: TransitKey::Present { latest },
+        key: AuthorityKeyState::Present { latest },
         unusable: BTreeSet::new(),
+        without_key: BTreeSet::new(),
         peers: BTreeMap::from([("cc-data/db".to_owned(), peer)]),
         needed: needed(&wanted()),
     }

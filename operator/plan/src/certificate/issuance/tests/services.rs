@@ -13,7 +13,7 @@ use crate::{
     },
     record::{
         generations::{GenerationState, Generations, tests::generation},
-        issuances::{Issuance, Issuances},
+        issuances::{Issuances, IssuedLeaf},
     },
     world::certificate::{KeyAlgorithm, Validity, after},
 };
@@ -70,7 +70,7 @@ impl Channel {
         let spec = to_issue(&self.spec, &reason, &self.found);
         let serial = format!("{:x}", self.issued.len());
         self.issued.push((now, reason.reason().as_str()));
-        let noted = Issuance {
+        let noted = IssuedLeaf {
             serial: serial.clone(),
             at: now,
             reason: reason.reason().to_string(),

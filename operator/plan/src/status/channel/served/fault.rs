@@ -1,6 +1,6 @@
 //! What is wrong with what the pods present.
 
-use subrosa_crds::{Channel, Reason, channel::Reload, condition::Truth, names::ChannelRef};
+use subrosa_crds::{Reason, channel::Reload, condition::Truth};
 
 use super::NAMED;
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     world::{
         PodFacts, World,
         answers::{Answer, Seen},
+        declaration::Declaration,
     },
 };
 
@@ -28,7 +29,7 @@ enum Kind {
 }
 
 /// The worst fault, and the pods that have it.
-pub(super) struct Finding {
+pub(super) struct PodFault {
     kind: Kind,
     /// Each as `name (port)`.
     pods: Vec<String>,
@@ -36,17 +37,16 @@ pub(super) struct Finding {
     ends: Option<jiff::Timestamp>,
 }
 
-impl Finding {
+impl PodFault {
     /// The worst that was seen of the pods that are to be asked.
     pub(super) fn worst(
-        channel: &Channel,
-        name: &ChannelRef,
+        channel: &Declaration,
         secret: &str,
         targets: &Targets,
         seen: &Seen,
         world: &World,
     ) -> Option<Self> {
-        let facts = world.pods.get(&name.namespace);
+        let facts = world.pods.get(&channel.name().namespace);
         let mut worst: Option<Self> = None;
         for (pod, target) in &targets.pods {
             let Some(answers) = targets.answers(pod, target, seen) else { continue };
@@ -92,7 +92,7 @@ impl Finding {
 
     pub(super) fn message(
         &self,
-        channel: &Channel,
+        channel: &Declaration,
         plan: &Plan,
         targets: &Targets,
         restart: &Restart,
@@ -134,10 +134,10 @@ impl Finding {
     }
 
     /// The next step for an older certificate.
-    fn reload(&self, channel: &Channel, restart: &Restart) -> String {
+    fn reload(&self, channel: &Declaration, restart: &Restart) -> String {
         let ends = self.ends.map(|ends| format!(" before {ends}")).unwrap_or_default();
-        let named = channel.spec.workload.ref_.as_ref();
-        match (channel.spec.tls.as_ref().and_then(|tls| tls.reload).unwrap_or_default(), named) {
+        let named = channel.workload_ref();
+        match (channel.reload(), named) {
             (Reload::None, _) => format!("restart the workload{ends}, or let tls.reload say how it reloads"),
             (Reload::Workload, _) => format!(
                 "a mounted Secret follows within two minutes; if this stays, see why the workload does not reload it{ends}"
@@ -151,7 +151,7 @@ impl Finding {
 }
 
 fn judge(
-    channel: &Channel,
+    channel: &Declaration,
     targets: &Targets,
     answer: &Answer,
     pod: Option<&PodFacts>,
@@ -160,7 +160,7 @@ fn judge(
     // What its node made for a pod alone is in no Secret.
     let mounted = targets.whose == Whose::OfEach || pod.is_some_and(|pod| pod.mounts(secret));
     let otherwise = |kind| if mounted { kind } else { Kind::NotMounted };
-    let restarts = channel.spec.tls.as_ref().and_then(|tls| tls.reload) == Some(Reload::Restart);
+    let restarts = channel.reload() == Reload::Restart;
     Some(match answer {
         Answer::Certificate(shown) if targets.accepts(shown) => return None,
         // A restart takes the new file by either mount.

@@ -6,7 +6,7 @@ use subrosa_crds::{ChannelStatus, Reason};
 
 use super::*;
 use crate::{
-    testing::{Scene, at, labels, leaf, merge, named, now},
+    testing::{Scene, at, edited, labels, leaf, merge, named, now},
     world::{
         PodFacts,
         answers::{PodSeen, PodTarget, Presented, Source},
@@ -74,10 +74,9 @@ impl Stage {
         let mut spec = json!({"listeners": [{"name": "sql", "port": 5432}]});
         merge(&mut spec, self.patch.clone());
         let scene = self.scene.clone().channel(DB, spec);
-        let mut channel = scene.get(DB).clone();
-        channel.status.clone_from(&self.before);
+        let channel = edited(scene.get(DB), |channel| channel.status.clone_from(&self.before));
         let plan = scene.plan(DB);
-        super::super::channel(&channel, &named(DB), &plan, &self.applied(&scene), &scene, now)
+        super::super::channel(&channel, &plan, &self.applied(&scene), &scene, now)
     }
 
     fn applied(&self, scene: &Scene) -> Applied {
@@ -232,7 +231,7 @@ fn nothing_is_claimed_of_what_was_not_asked() {
     let scene = stage.scene.clone().channel(DB, json!({"listeners": [{"name": "sql", "port": 5432}]}));
     let plan = scene.plan(DB);
     let broken = Applied { record: Err(Fault::new(Reason::VaultSealed, "")), ..stage.applied(&scene) };
-    let (verdict, status) = served(scene.get(DB), &named(DB), &plan, &broken, &scene, now());
+    let (verdict, status) = served(scene.get(DB), &plan, &broken, &scene, now());
     assert_eq!((verdict.truth, verdict.reason.as_str(), status), (Truth::Unknown, "NotProbed", None));
 }
 

@@ -44,8 +44,8 @@ fn a_connection_is_open_only_when_it_is_in_force() {
     assert!(reason.contains("policy of Channel cc-front/ivr does not have it yet"), "{reason}");
     assert!(next_step.contains("see status.connections of Channel cc-front/ivr"), "{next_step}");
 
-    let mut held_up = theirs.get("cc-front/ivr").clone();
-    held_up.status = Some(testing::read(json!({"conditions": [ready("False", "UnknownDataClass")]})));
+    let status = testing::read(json!({"conditions": [ready("False", "UnknownDataClass")]}));
+    let held_up = testing::edited(theirs.get("cc-front/ivr"), |one| one.status = Some(status));
     let (_, _, next_step) = first(&theirs.given(held_up), &|_| {});
     assert!(next_step.contains("of Channel cc-front/ivr tells (UnknownDataClass)"), "{next_step}");
 }

@@ -46,10 +46,10 @@ fn a_channel_that_seals_nothing_needs_no_key() {
 fn keys_that_could_not_be_planned_are_not_called_unneeded() {
     let scene = scene();
     let late = at("9999-12-30T12:00:00Z");
-    let plan = crate::channel::plan(scene.get(VOICE), &named(VOICE), &scene, None, late).ok().unwrap();
+    let plan = crate::channel::plan(scene.get(VOICE), &scene, None, late).ok().unwrap();
     assert!(plan.keys.is_empty(), "the next cohort would begin beyond the calendar");
     let applied = applied(&plan, scene.first_record(VOICE));
-    let status = channel(scene.get(VOICE), &named(VOICE), &plan, &applied, &scene, late);
+    let status = channel(scene.get(VOICE), &plan, &applied, &scene, late);
     assert_eq!(said(&status, condition::KEYS_READY), says("False", "NotPlanned"));
     assert_eq!(said(&status, condition::RETAINED), says("False", "NotPlanned"));
     assert_eq!(said(&status, condition::READY), says("False", "NotPlanned"));
@@ -94,7 +94,7 @@ fn data_that_is_late_is_told_and_its_channel_is_ready() {
     let (reason, message) = late(calls, &["2026w27", "2026w28", "2026w40"]);
     assert_eq!(reason, "KeptTooLong");
     assert!(message.contains("cohort 2026w27 had to be gone after 2026-11-06"), "{message}");
-    assert!(message.ends_with("1 more cohorts are late, see status.keys"), "{message}");
+    assert!(message.ends_with("1 more cohort is late, see status.keys"), "{message}");
 
     let open = json!({"name": "call-recording", "keep": "20y", "cohort": "Day", "anchor": "LastChange", "openFor": "1y"});
     assert_eq!(late(open.clone(), &["open-20251122"]).0, "Scheduled", "until the evening of 22 November");
@@ -161,8 +161,14 @@ fn keys_that_were_not_looked_at_are_not_called_in_place() {
         assert_eq!(ready.0, "True", "what is in force is in force");
     }
     let id = scene.plan(VOICE).id;
-    let look =
-        |fault| vec![KeyLook { id: id.clone(), name: id.data_key("call-recording", "2026w02"), fault }];
+    let look = |fault| {
+        vec![KeyLook {
+            id: id.clone(),
+            name: id.data_key("call-recording", "2026w02"),
+            fault,
+            destroyed: false,
+        }]
+    };
     let findings = scene.world.key_findings.get_mut(DOMAIN).unwrap();
     findings.take(look(Some(KeyFault::Exportable)), now());
     let told = verdicts(&scene, json!({}));

@@ -34,7 +34,7 @@ fn somebody_elses_certificate_is_shown_as_such_and_told_when_its_renewal_is_late
     assert_eq!(said(&status, condition::READY), says("True", "InForceUnproven"));
 
     let late = at("2026-11-27T00:00:00Z");
-    let status = channel(scene.get(VOICE), &named(VOICE), &plan, &applied, &scene, late);
+    let status = channel(scene.get(VOICE), &plan, &applied, &scene, late);
     assert_eq!(said(&status, condition::READY), says("False", "ExternalCertificateExpiring"));
     assert_eq!(said(&status, condition::CONNECTED), says("True", "AllOpen"), "it is valid still");
 }

@@ -1,0 +1,16 @@
+//! How data ends: real keys of a real OpenBao, held, approved, set aside, brought back and destroyed by the destroyer, with its
+//! own identity. Its clocks, all three, are moved by the tests; nothing else is made up.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
+
+mod adoption;
+mod alerts;
+mod listed;
+mod people;
+mod process;
+mod purged;
+mod resurrected;
+mod stopped;
+mod thread;
+mod traces;
+mod world;

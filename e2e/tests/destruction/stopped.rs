@@ -1,0 +1,203 @@
+//! What stops a destruction, and brings back what was set aside.
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::json;
+use subrosa_crds::{Destruction, LegalHold, RetentionPolicy, approval::TargetKind, condition};
+
+use crate::world::{NS, World, hold, policy};
+
+/// A key that two people approved, set aside.
+async fn set_aside(world: &World, channel: &str) -> (Destruction, String) {
+    let sealed = world.sealed(channel).await;
+    let order = world.list(&[channel]).await;
+    world.approve("anna", &order).await;
+    world.approve("bas", &order).await;
+    world.look().await;
+    assert_eq!(
+        world.state(&order.name_any()).await,
+        "SetAside",
+        "{:#?}",
+        world.destruction(&order.name_any()).await.status
+    );
+    assert!(!world.opens(channel, &sealed).await);
+    (order, sealed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_a_denial_and_a_change_bring_a_key_back() {
+    let world = World::start(&["held", "denied", "gone", "changed"]).await;
+    world.look().await;
+    world.days_on(4).await;
+
+    let (order, sealed) = set_aside(&world, "held").await;
+    world.apply(&hold("matter", json!({"namespaces": [NS], "channels": ["held"]}))).await;
+    world.look().await;
+    assert_eq!(world.state(&order.name_any()).await, "Held");
+    assert!(world.opens("held", &sealed).await);
+
+    let (order, sealed) = set_aside(&world, "denied").await;
+    let (name, uid) = (order.name_any(), order.uid().unwrap());
+    world.decide("Deny", "cees", TargetKind::Destruction, &name, &uid, &order.spec.digest).await;
+    world.look().await;
+    assert_eq!(world.state(&name).await, "ApprovalDenied");
+    assert!(world.opens("denied", &sealed).await);
+
+    // As with the definition of the kind: nothing that is deleted in the cluster destroys.
+    let (order, sealed) = set_aside(&world, "gone").await;
+    let destructions: Api<Destruction> = Api::all(world.admin.clone());
+    if destructions.delete(&order.name_any(), &DeleteParams::default()).await.is_ok() {
+        world.look().await;
+        // Nobody lists it any more, so nobody comes to it but by what is decided about it.
+        assert!(world.opens("gone", &sealed).await, "{:#?}", world.decided("gone").await);
+    }
+
+    let (order, sealed) = set_aside(&world, "changed").await;
+    world.apply(&policy(json!({"grace": "2d"}))).await;
+    world.look().await;
+    let status = world.destruction(&order.name_any()).await.status.unwrap();
+    assert_eq!((status.state.as_deref(), status.keys.len()), (Some("Voided"), 0), "{status:#?}");
+    assert!(world.opens("changed", &sealed).await);
+    // It stays so when the policy is as it was, and holds up no other list of its key.
+    world.apply(&policy(json!({}))).await;
+    world.look().await;
+    assert_eq!(world.state(&order.name_any()).await, "Voided");
+    let anew = world.list(&["changed"]).await;
+    world.look().await;
+    assert_eq!(world.state(&anew.name_any()).await, "AwaitingApproval");
+    world.days_on(5).await;
+    for channel in ["held", "denied", "changed"] {
+        assert!(world.transit(&world.key(channel)).await.is_some(), "{channel}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_ends_by_approvals_only() {
+    let mut world = World::start(&["portal"]).await;
+    world.apply(&hold("matter", json!({"namespaces": [NS]}))).await;
+    world.look().await;
+    let holds: Api<LegalHold> = Api::all(world.admin.clone());
+    let first = world.hold("matter").await;
+    world.release("matter").await;
+    world.look().await;
+    let asked = world.hold("matter").await.status.unwrap();
+    assert_eq!((asked.approvals.as_deref(), asked.held), (Some("0/2"), Some(2)), "{asked:#?}");
+    let digest = asked.release_digest.unwrap();
+    world.decide("Approve", "anna", TargetKind::LegalHold, "matter", &first.uid().unwrap(), &digest).await;
+    world.look().await;
+    assert!(world.decided("portal").await["holds"]["matter"].is_object());
+    world.decide("Approve", "bas", TargetKind::LegalHold, "matter", &first.uid().unwrap(), &digest).await;
+    world.look().await;
+    assert_eq!(world.decided("portal").await.get("holds"), None);
+    let released = world.hold("matter").await.status.unwrap();
+    assert_eq!(
+        (released.held, released.conditions[1].reason.as_str()),
+        (Some(0), "Released"),
+        "{released:#?}"
+    );
+
+    // Without its object a hold holds on: it stands where the destroyer decides.
+    world.apply(&hold("another", json!({"namespaces": [NS]}))).await;
+    world.look().await;
+    let finalizers = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    holds.patch("another", &PatchParams::default(), &finalizers).await.unwrap();
+    if holds.delete("another", &DeleteParams::default()).await.is_ok() {
+        world.days_on(4).await;
+        let order = world.list(&["portal"]).await;
+        world.approve("anna", &order).await;
+        world.approve("bas", &order).await;
+        world.look().await;
+        assert_eq!(world.state(&order.name_any()).await, "Held");
+    }
+
+    // What an administrator of Vault deleted by hand is held by nobody.
+    world.apply(&hold("third", json!({"namespaces": [NS]}))).await;
+    world.look().await;
+    assert_eq!(effective(&world, "third").await, ("True".into(), "Effective".into()));
+    let path = format!("transit/keys/{}", world.key("portal"));
+    let openbao = world.env.openbao();
+    openbao
+        .request("POST", &format!("{path}/config"), Some(json!({"deletion_allowed": true})))
+        .await
+        .unwrap();
+    openbao.request("DELETE", &path, None).await.unwrap();
+    world.restart().await;
+    world.look().await;
+    assert_eq!(effective(&world, "third").await, ("False".into(), "KeyMissing".into()));
+    let status = world.hold("third").await.status.unwrap();
+    assert!(status.conditions[1].message.contains(&world.key("portal")), "{status:#?}");
+}
+
+/// What condition Effective of a LegalHold says.
+async fn effective(world: &World, name: &str) -> (String, String) {
+    let status = world.hold(name).await.status.unwrap();
+    let found = condition::find(&status.conditions, condition::EFFECTIVE).unwrap();
+    (found.status.to_string(), found.reason.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weaker_rules_bind_after_approvals_under_the_old_ones() {
+    let world = World::start(&["portal"]).await;
+    world.look().await;
+    world.days_on(4).await;
+    world.apply(&policy(json!({"approvals": 1}))).await;
+    let order = world.list(&["portal"]).await;
+    world.approve("anna", &order).await;
+    world.look().await;
+    let status = world.destruction(&order.name_any()).await.status.unwrap();
+    assert_eq!((status.approvals.as_deref(), status.set_aside), (Some("1/2"), Some(0)), "{status:#?}");
+    let policies: Api<RetentionPolicy> = Api::all(world.admin.clone());
+    let changed = policies.get("contactcenter").await.unwrap();
+    let digest = subrosa_plan::destruction::rules::digest(&changed);
+    for who in ["anna", "bas"] {
+        let uid = changed.uid().unwrap();
+        world.decide("Approve", who, TargetKind::RetentionPolicy, "contactcenter", &uid, &digest).await;
+    }
+    world.look().await;
+    let status = world.destruction(&order.name_any()).await.status.unwrap();
+    assert_eq!((status.approvals.as_deref(), status.set_aside), (Some("1/1"), Some(1)), "{status:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_vault_and_a_jump_of_all_clocks_freeze_until_people_say_so() {
+    let mut world = World::start(&["portal", "triage"]).await;
+    world.look().await;
+    world.days_on(4).await;
+    let snapshot = world.env.openbao().snapshot().await.unwrap();
+    let (order, sealed) = set_aside(&world, "portal").await;
+    world.days_on(3).await;
+    assert_eq!(world.state(&order.name_any()).await, "Destroyed");
+    world.env.openbao_mut().restore(snapshot).await.unwrap();
+    assert!(world.opens("portal", &sealed).await, "a snapshot brings keys back");
+    world.restart().await;
+    let second = world.list(&["triage"]).await;
+    world.approve("anna", &second).await;
+    world.approve("bas", &second).await;
+    world.look().await;
+    assert_eq!(
+        world.state(&second.name_any()).await,
+        "StoreRestored",
+        "{:#?}",
+        world.destruction(&second.name_any()).await.status
+    );
+    let again = world.destruction(&order.name_any()).await.status.unwrap();
+    assert_ne!(again.state.as_deref(), Some("Destroyed"), "{again:#?}");
+    world.days_on(2).await;
+    assert_eq!(world.transit(&world.key("triage")).await.unwrap()["soft_deleted"], false);
+
+    let (reason, digest, uid) = world.frozen().await;
+    assert_eq!(reason, "StoreRestored");
+    for who in ["anna", "bas"] {
+        world.decide("Approve", who, TargetKind::TrustDomain, crate::world::DOMAIN, &uid, &digest).await;
+    }
+    world.look().await;
+    assert_eq!(world.state(&second.name_any()).await, "SetAside");
+
+    // More than a week without a look.
+    world.jump(30).await;
+    assert_eq!(world.state(&second.name_any()).await, "ClockJumped");
+    assert!(world.transit(&world.key("triage")).await.is_some());
+    assert_eq!(world.frozen().await.0, "ClockJumped");
+}

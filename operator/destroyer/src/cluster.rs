@@ -1,0 +1,372 @@
+//! What the API server has, read as a whole for each look: a list is never older than the look.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    core::v1::{ConfigMap, Namespace},
+};
+use kube::{
+    Api, Client, Config, Resource, ResourceExt as _,
+    api::{ApiResource, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use subrosa_crds::{
+    Approval, Destruction, LegalHold, Reason, RetentionPolicy, TrustDomain, common::ConfigMapKey,
+};
+use subrosa_plan::{
+    access::store::CLUSTER_NAMESPACE,
+    record::destroyer::{BindingRules, Frozen},
+    world::fault::Fault,
+};
+
+/// The admission policy that holds an Approval against who makes it, and its binding.
+pub const APPROVAL_GUARD: &str = "subrosa-approval";
+/// The ConfigMap in which the cluster is told what stands in Vault, so that either one's restore is seen.
+pub const MIRROR: &str = "subrosa-destroyer";
+/// The field manager of what the destroyer writes.
+pub const FIELD_MANAGER: &str = "subrosa-destroyer";
+
+/// The states of a Destruction for which nothing is ever done again.
+pub const DONE: [Reason; 2] = [Reason::Destroyed, Reason::Voided];
+
+/// Whether nothing is ever done again for a Destruction.
+pub fn is_done(destruction: &Destruction) -> bool {
+    let state = destruction.status.as_ref().and_then(|status| status.state.as_deref());
+    DONE.iter().any(|done| Some(done.as_str()) == state)
+}
+
+/// How long an answer of the API server may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How many objects are asked for at once.
+const PAGE: u32 = 50;
+
+/// Whether an admission policy and its binding are as this release has them.
+#[derive(Clone)]
+pub struct GuardCheck(Arc<Check>);
+
+type Check = dyn Fn(&DynamicObject, &DynamicObject) -> bool + Send + Sync;
+
+impl GuardCheck {
+    /// By this function of the policy and the binding, which are given as the API server has them: a field that this build
+    /// does not know is in them.
+    pub fn new(check: impl Fn(&DynamicObject, &DynamicObject) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+}
+
+impl fmt::Debug for GuardCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GuardCheck")
+    }
+}
+
+/// The connection to the API server.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    namespace: String,
+}
+
+/// Everything that decides, as it was at one look.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// When reading it began.
+    pub read_at: Instant,
+    /// The TrustDomains.
+    pub domains: Vec<TrustDomain>,
+    /// The RetentionPolicies, by name.
+    pub policies: BTreeMap<String, RetentionPolicy>,
+    /// The LegalHolds.
+    pub holds: Vec<LegalHold>,
+    /// The Destructions that are not done, and those of which a key is back.
+    pub destructions: Vec<Destruction>,
+    /// The Approvals.
+    pub approvals: Vec<Approval>,
+    /// UID and generation of the admission policy of Approvals and of its binding; none while one is missing or edited.
+    pub guard: Option<String>,
+    /// The cluster: the UID of its namespace kube-system.
+    pub cluster: String,
+}
+
+/// What the cluster is told of a trust domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// The version of the destroyer's record in Vault.
+    pub version: u64,
+    /// Why nothing is destroyed until people say that it may go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Frozen>,
+    /// The digest of each RetentionPolicy whose shorter periods people approved.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub approved: BTreeMap<String, String>,
+    /// What of each RetentionPolicy waits for Approvals, because it is weaker than what bound before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub waiting: BTreeMap<String, Vec<String>>,
+    /// The rules of each RetentionPolicy that bind, or bound last where it is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<String, BindingRules>,
+    /// Since when the admission policy of Approvals is as it is; none while it is missing or edited: nothing counts then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guarded_since: Option<Timestamp>,
+    /// The user who lists what is due, and never approves it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub requester: String,
+}
+
+impl Cluster {
+    /// A connection with a deadline on every request.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn new(mut config: Config, namespace: &str) -> kube::Result<Self> {
+        config.connect_timeout = Some(PATIENCE);
+        config.read_timeout = Some(PATIENCE);
+        config.write_timeout = Some(PATIENCE);
+        Ok(Self { client: Client::try_from(config)?, namespace: namespace.to_owned() })
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Everything that decides, as it is now.
+    ///
+    /// # Errors
+    /// When one of the kinds cannot be read: half of it decides nothing.
+    pub async fn look(&self, guard: &GuardCheck) -> Result<Seen, Fault> {
+        let read_at = Instant::now();
+        let policies = self.all::<RetentionPolicy>().await?;
+        Ok(Seen {
+            read_at,
+            domains: self.all().await?,
+            policies: policies.into_iter().map(|policy| (policy.name_any(), policy)).collect(),
+            // LegalHolds are read last: of all kinds theirs must be the newest.
+            approvals: self.all().await?,
+            destructions: self.open_destructions().await?,
+            holds: self.all().await?,
+            guard: self.guard(guard).await?,
+            cluster: self.cluster().await?,
+        })
+    }
+
+    async fn all<K>(&self) -> Result<Vec<K>, Fault>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
+    {
+        self.select(ListParams::default()).await.map_err(|error| refused(&K::plural(&()), &error))
+    }
+
+    async fn select<K>(&self, params: ListParams) -> kube::Result<Vec<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
+    {
+        let (mut found, mut next) = (Vec::new(), None);
+        loop {
+            let (page, token) = self.page(params.clone(), next).await?;
+            found.extend(page);
+            match token {
+                Some(token) => next = Some(token),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// One page, and where the next one begins.
+    async fn page<K>(
+        &self,
+        params: ListParams,
+        from: Option<String>,
+    ) -> kube::Result<(Vec<K>, Option<String>)>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
+    {
+        let params = params.limit(PAGE);
+        let params = match &from {
+            Some(token) => params.continue_token(token),
+            None => params,
+        };
+        let mut page = Api::<K>::all(self.client.clone()).list(&params).await?;
+        // Who wrote which field is the most of an object of a thousand keys.
+        page.items.iter_mut().for_each(|one| one.meta_mut().managed_fields = None);
+        Ok((page.items, page.metadata.continue_.filter(|token| !token.is_empty())))
+    }
+
+    /// The Destructions that are not done: those that are stay for ever, and twenty years of them are not read every time.
+    async fn open_destructions(&self) -> Result<Vec<Destruction>, Fault> {
+        let open = DONE.map(|state| format!("status.state!={}", state.as_str())).join(",");
+        let found = match self.select(ListParams::default().fields(&open)).await {
+            // The API server, or the definition, is from before fields could be selected by.
+            Err(kube::Error::Api(status)) if status.code == 400 => self.select(ListParams::default()).await,
+            other => other,
+        };
+        let mut found: Vec<Destruction> = found.map_err(|error| refused("destructions", &error))?;
+        found.retain(|one| !is_done(one));
+        Ok(found)
+    }
+
+    /// A page of all Destructions, and where the next one begins. Where the walk took longer than etcd keeps what was, it goes
+    /// on from the same place in what is there now.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn destructions_page(
+        &self,
+        from: Option<String>,
+    ) -> Result<(Vec<Destruction>, Option<String>), Fault> {
+        let page = match self.page(ListParams::default(), from).await {
+            Err(kube::Error::Api(status)) if status.code == 410 => {
+                let later = status.metadata.as_ref().and_then(|meta| meta.continue_.clone());
+                match later.filter(|token| !token.is_empty()) {
+                    Some(token) => self.page(ListParams::default(), Some(token)).await,
+                    None => Err(kube::Error::Api(status)),
+                }
+            }
+            other => other,
+        };
+        page.map_err(|error| refused("destructions", &error))
+    }
+
+    async fn guard(&self, check: &GuardCheck) -> Result<Option<String>, Fault> {
+        let policies = self.dynamic::<ValidatingAdmissionPolicy>();
+        let bindings = self.dynamic::<ValidatingAdmissionPolicyBinding>();
+        let kind = "validatingadmissionpolicies";
+        let policy = policies.get_opt(APPROVAL_GUARD).await.map_err(|error| refused(kind, &error))?;
+        let binding = bindings.get_opt(APPROVAL_GUARD).await.map_err(|error| refused(kind, &error))?;
+        let (Some(policy), Some(binding)) = (policy, binding) else { return Ok(None) };
+        let version = |meta: &ObjectMeta| {
+            format!("{}/{}", meta.uid.as_deref().unwrap_or_default(), meta.generation.unwrap_or_default())
+        };
+        let version = format!("{} {}", version(&policy.metadata), version(&binding.metadata));
+        Ok((check.0)(&policy, &binding).then_some(version))
+    }
+
+    fn dynamic<K: Resource<DynamicType = ()>>(&self) -> Api<DynamicObject> {
+        Api::all_with(self.client.clone(), &ApiResource::erase::<K>(&()))
+    }
+
+    async fn cluster(&self) -> Result<String, Fault> {
+        let namespaces = Api::<Namespace>::all(self.client.clone());
+        let found = namespaces
+            .get_metadata(CLUSTER_NAMESPACE)
+            .await
+            .map_err(|error| refused("namespaces", &error))?;
+        Ok(found.metadata.uid.unwrap_or_default())
+    }
+
+    /// The text of a CA bundle.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn bundle(&self, key: &ConfigMapKey) -> Result<String, Fault> {
+        let missing = || {
+            Fault::new(
+                Reason::CABundleNotFound,
+                format!(
+                    "spec.vault.caBundle: ConfigMap {} has no key {} in namespace {}",
+                    key.config_map, key.key, self.namespace
+                ),
+            )
+        };
+        let found = self.config_maps().get_opt(&key.config_map).await;
+        let found = found.map_err(|error| refused("configmaps", &error))?;
+        found.and_then(|map| map.data?.remove(&key.key)).ok_or_else(missing)
+    }
+
+    /// What the cluster was told last of trust domain `domain`.
+    ///
+    /// # Errors
+    /// When the API server does not say, or it cannot be read.
+    pub async fn told(&self, domain: &str) -> Result<Option<Told>, Fault> {
+        let found =
+            self.config_maps().get_opt(MIRROR).await.map_err(|error| refused("configmaps", &error))?;
+        let Some(text) = found.and_then(|map| map.data?.remove(domain)) else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).map_err(|error| {
+            let message = format!(
+                "ConfigMap {}/{MIRROR}, key {domain}, cannot be read: {error}; nothing is destroyed; next: find who wrote it",
+                self.namespace
+            );
+            Fault::new(Reason::StateRestored, message)
+        })
+    }
+
+    /// Tells the cluster of trust domain `domain`.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn tell(&self, domain: &str, told: &Told) -> Result<(), Fault> {
+        let text = serde_json::to_string(told).unwrap_or_default();
+        let api = self.config_maps();
+        let data = json!({ "data": { domain: text } });
+        let changed = api.patch(MIRROR, &params(), &Patch::Merge(&data)).await;
+        let written = match changed {
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                let made = ConfigMap {
+                    metadata: ObjectMeta { name: Some(MIRROR.to_owned()), ..ObjectMeta::default() },
+                    data: Some([(domain.to_owned(), text)].into()),
+                    ..ConfigMap::default()
+                };
+                api.create(
+                    &PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() },
+                    &made,
+                )
+                .await
+            }
+            other => other,
+        };
+        written.map(drop).map_err(|error| refused("configmaps", &error))
+    }
+
+    /// Writes the status of an object, if nobody wrote the object since it was read.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn write_status<K, S>(&self, object: &K, before: Option<&S>, status: &S) -> Result<(), Fault>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
+        S: Serialize,
+    {
+        let api = Api::<K>::all(self.client.clone());
+        let mut status = serde_json::to_value(status).unwrap_or_default();
+        // A merge patch removes only what it names.
+        let before = before.map(|before| serde_json::to_value(before).unwrap_or_default());
+        if let (Some(Value::Object(before)), Value::Object(fields)) = (before, &mut status) {
+            for name in before.into_iter().map(|(name, _)| name) {
+                fields.entry(name).or_insert(Value::Null);
+            }
+        }
+        let patch = json!({
+            "metadata": { "resourceVersion": object.resource_version(), "uid": object.uid() },
+            "status": status,
+        });
+        let written = api.patch_status(&object.name_any(), &params(), &Patch::Merge(&patch)).await;
+        written.map(drop).map_err(|error| refused(&K::plural(&()), &error))
+    }
+
+    fn config_maps(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+fn refused(resource: &str, error: &kube::Error) -> Fault {
+    let reason = match error {
+        kube::Error::Api(status) if status.code == 403 => Reason::KubernetesForbidden,
+        kube::Error::Api(status) if status.code == 409 => Reason::KubernetesConflict,
+        kube::Error::Api(_) => Reason::KubernetesRefused,
+        _ => Reason::KubernetesUnreachable,
+    };
+    Fault::new(reason, format!("the API server does not serve {resource}: {error}"))
+}

@@ -1,0 +1,289 @@
+//! One trust domain: what binds in it, what is frozen, and what is kept from look to look.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use kube::ResourceExt as _;
+use subrosa_crds::{LegalHold, Reason, TrustDomain, approval::TargetKind, condition::EFFECTIVE};
+use subrosa_plan::{
+    destruction::{
+        freeze::{self, Counts},
+        rules,
+        status::Release,
+        tally::{self, Tally, Target},
+    },
+    record::destroyer::{DestroyerRecord, SeenGuard},
+    world::fault::Fault,
+};
+use subrosa_records::{store::Entry, vault::RecordPath};
+
+use crate::{
+    cluster::{Cluster, Seen, Told},
+    resurrected::Walk,
+    survey::Survey,
+    vault,
+    vault::Connection,
+};
+
+/// How often the record is written though nothing changed: what it counts is how either side's restore is seen.
+const WRITE_EVERY: SignedDuration = SignedDuration::from_mins(5);
+
+/// How much later than the first look at an admission policy an Approval has to be made.
+const GUARD_DELAY: SignedDuration = SignedDuration::from_secs(freeze::MOST_SKEW.as_secs() + 1);
+
+/// What is kept of a trust domain from look to look.
+#[derive(Default)]
+pub struct Kept {
+    /// The connection to its Vault.
+    pub connection: Option<Arc<Connection>>,
+    /// Its keys.
+    pub survey: Option<Survey>,
+    /// How far the lists that are done were looked at since the keys were listed: whether a key of theirs is back.
+    pub walk: Walk,
+    /// The UID of the Destruction with which the next look goes on.
+    pub cursor: Option<String>,
+    /// When it was looked at last, by two clocks of this machine.
+    looked: Option<(Instant, Timestamp)>,
+    /// When the keys of each Destruction for which nothing could be done were looked at last, why nothing could, and how many
+    /// people approved; by its UID.
+    pub rested: BTreeMap<String, (Timestamp, Reason, usize)>,
+}
+
+/// What binds in a trust domain at one look.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The destroyer's record as it is now.
+    pub record: DestroyerRecord,
+    /// Since when the admission policy of Approvals is as it is; none while it is missing or edited.
+    pub guarded_since: Option<Timestamp>,
+    /// Why nothing is destroyed.
+    pub frozen: Option<Fault>,
+    /// The time zone.
+    pub zone: TimeZone,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Asks what Approvals say, under the guard as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Asks<'a> {
+    /// What the API server has.
+    pub seen: &'a Seen,
+    /// The user who lists what is due.
+    pub requester: &'a str,
+}
+
+impl Asks<'_> {
+    fn tally(self, target: &Target<'_>, guarded_since: Option<Timestamp>, now: Timestamp) -> Tally {
+        tally::count(&self.seen.approvals, target, guarded_since, self.requester, now)
+    }
+}
+
+impl Kept {
+    /// Reads the destroyer's record, and writes what is new in it: rules that bind, the guard that was seen, a freeze or its
+    /// end, the time. The cluster is told of the version before another one is written.
+    ///
+    /// # Errors
+    /// When Vault or the API server does not say: nothing is done then.
+    pub async fn bind(
+        &mut self,
+        cluster: &Cluster,
+        vault: &Connection,
+        domain: &TrustDomain,
+        asks: Asks<'_>,
+        now: Result<Timestamp, Fault>,
+        local: Timestamp,
+    ) -> Result<Bound, Fault> {
+        let name = domain.name_any();
+        let read = vault.own.read(&RecordPath::destroyer()).await.map_err(|error| vault::fault(&error))?;
+        let told = cluster.told(&name).await?;
+        let zone = subrosa_plan::world::domain::time_zone(domain).unwrap_or(TimeZone::UTC);
+        let (at, clocks) = match now {
+            Ok(now) => (now, None),
+            Err(fault) => (local, Some(fault)),
+        };
+        let before = read.record.clone().unwrap_or_default();
+        let mut record = before.clone();
+        let mut waiting = BTreeMap::new();
+        let mut may_tell = true;
+        // While the clocks disagree nothing that depends on the time is written down.
+        if clocks.is_none() {
+            let counts = Counts { vault: read.version, cluster: told.as_ref().map(|told| told.version) };
+            if let Some(frozen) = freeze::found(&before, counts, self.drift(), at) {
+                tracing::error!(domain = name, reason = frozen.reason, "{}", frozen.message);
+                record.frozen = Some(frozen);
+                // What the cluster knows is the evidence until people have looked.
+                self.survey = None;
+            }
+            waiting = self.settle(&mut record, domain, asks, &zone, at);
+            // While it is frozen the cluster keeps the version that it had: a restored Vault catches up with it otherwise.
+            may_tell = record.frozen.is_none() || told.is_none();
+            if before.frozen.is_some() && record.frozen.is_none() {
+                // Told first: a process that ends between the two writes would find the older version and freeze again.
+                cluster
+                    .tell(&name, &Told { version: read.version, ..told.clone().unwrap_or_default() })
+                    .await?;
+            }
+        }
+        // A process may have ended, or the API server refused, between the last write and telling of it.
+        let is_behind = told.as_ref().map_or(0, |told| told.version) < read.version;
+        if clocks.is_none() && record.frozen.is_none() && is_behind {
+            cluster.tell(&name, &Told { version: read.version, ..told.clone().unwrap_or_default() }).await?;
+        }
+        let entry = self.write(vault, read, record, clocks.is_none(), at).await?;
+        let record = entry.record.unwrap_or_default();
+        let guarded_since = record
+            .guard
+            .as_ref()
+            .filter(|guard| Some(&guard.version) == asks.seen.guard.as_ref())
+            .map(|guard| guard.since);
+        let tells = Told {
+            version: if may_tell { entry.version } else { told.as_ref().map_or(0, |told| told.version) },
+            frozen: record.frozen.clone(),
+            approved: approved(&record),
+            waiting,
+            rules: record.rules.clone(),
+            guarded_since,
+            requester: asks.requester.to_owned(),
+        };
+        if clocks.is_none() && told.as_ref() != Some(&tells) {
+            cluster.tell(&name, &tells).await?;
+        }
+        let frozen = clocks.or_else(|| record.frozen.as_ref().map(freeze::told));
+        Ok(Bound { record, guarded_since, frozen, zone, now: at })
+    }
+
+    /// How far this machine's clock went away from the time that has passed since the last look.
+    fn drift(&mut self) -> SignedDuration {
+        let (instant, wall) = (Instant::now(), Timestamp::now());
+        let before = self.looked.replace((instant, wall));
+        before.map_or(SignedDuration::ZERO, |(since, then)| {
+            let passed =
+                SignedDuration::try_from(instant.duration_since(since)).unwrap_or(SignedDuration::MAX);
+            wall.duration_since(then).saturating_sub(passed)
+        })
+    }
+
+    /// What is new in the record at `now`; returns what of which policy waits for Approvals.
+    fn settle(
+        &self,
+        record: &mut DestroyerRecord,
+        domain: &TrustDomain,
+        asks: Asks<'_>,
+        zone: &TimeZone,
+        now: Timestamp,
+    ) -> BTreeMap<String, Vec<String>> {
+        let version = asks.seen.guard.as_ref();
+        if let Some(version) =
+            version.filter(|version| record.guard.as_ref().map(|guard| &guard.version) != Some(version))
+        {
+            // The clock of the API server, which dates Approvals, may be ahead by as much as clocks may disagree.
+            let since = now.saturating_add(GUARD_DELAY).unwrap_or(now);
+            record.guard = Some(SeenGuard { version: version.clone(), since });
+        }
+        let guarded =
+            record.guard.as_ref().filter(|guard| Some(&guard.version) == version).map(|guard| guard.since);
+        let strictest = rules::strictest(record.rules.values());
+        if let Some(frozen) = &record.frozen {
+            let (name, uid) = (domain.name_any(), domain.uid().unwrap_or_default());
+            let target =
+                Target { kind: TargetKind::TrustDomain, name: &name, uid: &uid, digest: &frozen.digest };
+            if asks.tally(&target, guarded, now).is_enough(strictest, now) {
+                tracing::warn!(
+                    domain = name,
+                    reason = frozen.reason,
+                    "people say that destruction may go on"
+                );
+                record.frozen = None;
+                record.last_look = Some(now);
+            }
+        }
+        if record.frozen.is_some() {
+            return BTreeMap::new();
+        }
+        let mut waiting = BTreeMap::new();
+        let today = now.to_zoned(zone.clone()).date();
+        for policy in domain.spec.retention_policies.iter().filter_map(|name| asks.seen.policies.get(name)) {
+            let (name, uid, digest) =
+                (policy.name_any(), policy.uid().unwrap_or_default(), rules::digest(policy));
+            let before = record.rules.get(&name);
+            let target =
+                Target { kind: TargetKind::RetentionPolicy, name: &name, uid: &uid, digest: &digest };
+            let needed = before.map_or(i32::MAX, |before| before.approvals);
+            let approved = asks.tally(&target, guarded, now).is_enough(needed, now);
+            let bound = rules::bind(policy, before, approved, today);
+            if !bound.waiting.is_empty() {
+                waiting.insert(name.clone(), bound.waiting);
+            }
+            record.rules.insert(name, bound.rules);
+        }
+        waiting
+    }
+
+    async fn write(
+        &self,
+        vault: &Connection,
+        read: Entry<DestroyerRecord>,
+        mut record: DestroyerRecord,
+        clocks_agree: bool,
+        now: Timestamp,
+    ) -> Result<Entry<DestroyerRecord>, Fault> {
+        let before = read.record.clone().unwrap_or_default();
+        let is_old = before.last_look.is_none_or(|last| now.duration_since(last) >= WRITE_EVERY);
+        if clocks_agree && record.frozen.is_none() && (is_old || record != before) {
+            record.last_look = Some(now);
+        }
+        if record == before && read.record.is_some() || !clocks_agree {
+            return Ok(read);
+        }
+        vault
+            .own
+            .put(&RecordPath::destroyer(), record, read.version)
+            .await
+            .map_err(|error| vault::fault(&error))
+    }
+}
+
+fn approved(record: &DestroyerRecord) -> BTreeMap<String, String> {
+    let rules = record.rules.iter();
+    rules.filter_map(|(name, rules)| Some((name.clone(), rules.approved.clone()?))).collect()
+}
+
+/// Changes the destroyer's record, and tells the cluster of the new version before another one can be written.
+///
+/// # Errors
+/// When Vault or the API server does not take it.
+pub async fn change(
+    cluster: &Cluster,
+    vault: &Connection,
+    domain: &str,
+    change: impl FnOnce(DestroyerRecord) -> DestroyerRecord,
+) -> Result<(), Fault> {
+    let path = RecordPath::destroyer();
+    let read = vault.own.read(&path).await.map_err(|error| vault::fault(&error))?;
+    let before = read.record.unwrap_or_default();
+    let record = change(before.clone());
+    if record == before {
+        return Ok(());
+    }
+    let entry = vault.own.put(&path, record, read.version).await.map_err(|error| vault::fault(&error))?;
+    let told = cluster.told(domain).await?.unwrap_or_default();
+    cluster.tell(domain, &Told { version: entry.version, ..told }).await
+}
+
+/// What Approvals say about the end of a LegalHold; none while nobody asks for it.
+pub fn release(hold: &LegalHold, asks: Asks<'_>, bound: &Bound) -> Option<Release> {
+    if !hold.spec.is_released() {
+        return None;
+    }
+    let (name, uid, digest) = (hold.name_any(), hold.uid().unwrap_or_default(), hold.spec.release_digest());
+    let target = Target { kind: TargetKind::LegalHold, name: &name, uid: &uid, digest: &digest };
+    let tally = asks.tally(&target, bound.guarded_since, bound.now);
+    let need = rules::strictest(bound.record.rules.values());
+    // What was ended stays ended when the Approvals expire; nothing ends by those that have.
+    let conditions = hold.status.iter().flat_map(|status| &status.conditions);
+    let has_ended =
+        conditions.filter(|one| one.type_ == EFFECTIVE).any(|one| Reason::of(one) == Some(Reason::Released));
+    let approved = tally.is_enough(need, bound.now) || (has_ended && tally.still_stands(need));
+    Some(Release { have: tally.valid(bound.now).len(), need, approved })
+}

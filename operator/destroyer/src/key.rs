@@ -1,0 +1,209 @@
+//! One key, until nothing is left to do for it now.
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use subrosa_crds::{LegalHold, Reason, names::DataKeyName, period::Period};
+use subrosa_plan::{
+    destruction::{
+        holds::{self, Selected},
+        order::{Order, Orders},
+        step::{self, Facts, Hold, KeySeen, Next, Released},
+    },
+    record::decision::DecisionRecord,
+    world::fault::Fault,
+};
+use subrosa_records::vault::{VaultError, canary::CanaryAnswer};
+
+use crate::{survey, vault, vault::Connection};
+
+/// How many steps a key takes in one look: from its intent to its proof there are fewer.
+const MOST_STEPS: usize = 16;
+
+/// What decides about a key beside what Vault has.
+#[derive(Clone, Copy, Debug)]
+pub struct Decides<'a> {
+    /// Every LegalHold there is.
+    pub holds: &'a [LegalHold],
+    /// The LegalHolds whose end was approved.
+    pub released: &'a [Released],
+    /// The Destructions of the trust domain that are open, judged.
+    pub orders: &'a Orders<'a>,
+    /// Why nothing at all is destroyed.
+    pub frozen: Option<&'a Fault>,
+    /// Whether one more may be set aside, or condemned, in this hour.
+    pub has_room: bool,
+    /// The trust domain's time zone.
+    pub zone: &'a TimeZone,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What became of it in this look.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// What is decided; none where its record is not there.
+    pub record: Option<DecisionRecord>,
+    /// What is so.
+    pub is: Fault,
+    /// Whether it was set aside in this look.
+    pub begun: bool,
+    /// Whether it was destroyed in this look.
+    pub ended: bool,
+}
+
+/// Takes step after step for the key, each with everything read anew.
+///
+/// # Errors
+/// When Vault does not say or refuses: the next look goes on.
+pub async fn settle(vault: &Connection, name: &DataKeyName, by: &Decides<'_>) -> Result<Settled, Fault> {
+    let path = survey::path(name).map_err(|error| vault::fault(&error))?;
+    let (mut begun, mut ended) = (false, false);
+    for _ in 0..MOST_STEPS {
+        let entry = vault.decisions.read(&path).await.map_err(|error| vault::fault(&error))?;
+        vault.decisions.forget(&path);
+        let Some(record) = entry.record else {
+            let is = Fault::new(Reason::KeyUnrecorded, "there is no record of decisions about it yet");
+            return Ok(Settled { record: None, is, begun, ended });
+        };
+        let holds = holding(by, &record, name);
+        // A hold is written down whatever Vault says of the key.
+        if let Some(held) = step::with_holds(&record, &holds, by.released, by.now) {
+            match vault.decisions.put(&path, held, entry.version).await {
+                Ok(_) | Err(VaultError::CasConflict { .. }) => vault.decisions.forget(&path),
+                Err(error) => return Err(vault::fault(&error)),
+            }
+            continue;
+        }
+        let seen = seen(vault, name).await?;
+        let order = by.orders.of(&record, &name.to_string());
+        let facts = facts(by, &record, seen, order, name, &holds);
+        let (next, room) = (step::next(&facts), facts.key);
+        let written = match (next, order, room) {
+            (Next::Stay(is), ..) => return Ok(Settled { record: Some(record), is, begun, ended }),
+            (Next::Write(record), ..) => Some(*record),
+            (Next::Begin, Some(order), Some(key)) => {
+                begun = true;
+                Some(step::begun(&record, order, key, canary(vault, name).await?, by.now))
+            }
+            (Next::Begin, ..) => {
+                let is = Fault::new(Reason::NotListed, "no Destruction lists it");
+                return Ok(Settled { record: Some(record), is, begun, ended });
+            }
+            (Next::SetAside, ..) => {
+                vault.keys.soft_delete(name).await.map_err(|error| vault::fault(&error))?;
+                None
+            }
+            (Next::Restore, ..) => {
+                vault.keys.restore(name).await.map_err(|error| vault::fault(&error))?;
+                tracing::warn!(key = %name, "brought back");
+                None
+            }
+            (Next::Delete, ..) => {
+                delete(vault, name).await?;
+                None
+            }
+            (Next::Prove, ..) => match prove(vault, name, &record).await? {
+                Ok(()) => {
+                    ended = true;
+                    Some(step::proven(&record, by.now))
+                }
+                Err(is) => return Ok(Settled { record: Some(record), is, begun, ended }),
+            },
+        };
+        if let Some(record) = written {
+            match vault.decisions.put(&path, record, entry.version).await {
+                Ok(_) => vault.decisions.forget(&path),
+                // Somebody was quicker, or the answer was lost: what stands there decides.
+                Err(VaultError::CasConflict { .. }) => (begun, ended) = (false, false),
+                Err(error) => return Err(vault::fault(&error)),
+            }
+        }
+    }
+    Err(Fault::new(Reason::WorkUnderWay, format!("key {name} is not settled yet")))
+}
+
+fn facts<'a>(
+    by: &Decides<'a>,
+    record: &'a DecisionRecord,
+    key: Option<KeySeen>,
+    order: Option<&'a Order<'a>>,
+    name: &DataKeyName,
+    holds: &'a [Hold],
+) -> Facts<'a> {
+    let today = by.now.to_zoned(by.zone.clone()).date();
+    let due = order.and_then(|order| order.due(record, &name.class, name.cohort)).or(record.due);
+    Facts {
+        record,
+        key,
+        holds,
+        released: by.released,
+        order,
+        due,
+        today,
+        grace_ends: order.and_then(|order| grace_ends(&order.rules.grace, today, by.zone)),
+        frozen: by.frozen,
+        has_room: by.has_room,
+        now: by.now,
+    }
+}
+
+/// The LegalHolds that name the key, by what was written down when it was seen first, and whose end was not approved.
+fn holding(by: &Decides<'_>, record: &DecisionRecord, name: &DataKeyName) -> Vec<Hold> {
+    let key = Selected { channel: &record.channel, class: &name.class, cohort: name.cohort };
+    holds::holding(by.holds, by.released, key).into_iter().map(holds::named).collect()
+}
+
+/// The end of the day on which the grace ends: at least the whole grace, whatever the hour.
+fn grace_ends(grace: &str, today: Date, zone: &TimeZone) -> Option<Timestamp> {
+    let last = grace.parse::<Period>().ok()?.after(today).ok()?;
+    Some(last.tomorrow().ok()?.to_zoned(zone.clone()).ok()?.timestamp())
+}
+
+async fn seen(vault: &Connection, name: &DataKeyName) -> Result<Option<KeySeen>, Fault> {
+    let Some(key) = vault.keys.read_key(name).await.map_err(|error| vault::fault(&error))? else {
+        return Ok(None);
+    };
+    let first = key.versions.get(&1).map(|version| version.created);
+    let Some(created) = first else {
+        // Vault forgets the times of versions below the minimum: nobody can say which key this is.
+        let message =
+            format!("transit key {name} does not show its first version: a minimum version was raised");
+        return Err(Fault::new(Reason::KeyVersionsWithheld, message));
+    };
+    Ok(Some(KeySeen { created, set_aside: key.soft_deleted }))
+}
+
+/// Seals a canary and opens it: what cannot be opened before proves nothing after.
+async fn canary(vault: &Connection, name: &DataKeyName) -> Result<String, Fault> {
+    let canary = vault.keys.seal_canary(name).await.map_err(|error| vault::fault(&error))?;
+    match vault.keys.open_canary(name, &canary).await.map_err(|error| vault::fault(&error))? {
+        CanaryAnswer::Opened => Ok(canary),
+        other => Err(Fault::new(
+            Reason::ProofFailed,
+            format!("the canary of key {name} does not open before: {other:?}"),
+        )),
+    }
+}
+
+async fn delete(vault: &Connection, name: &DataKeyName) -> Result<(), Fault> {
+    tracing::warn!(key = %name, "deleting");
+    vault.keys.allow_deletion(name).await.map_err(|error| vault::fault(&error))?;
+    match vault.keys.delete(name).await {
+        Ok(()) | Err(VaultError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(vault::fault(&error)),
+    }
+}
+
+async fn prove(
+    vault: &Connection,
+    name: &DataKeyName,
+    record: &DecisionRecord,
+) -> Result<Result<(), Fault>, Fault> {
+    let canary = record.destruction.as_ref().map(|mark| mark.canary.as_str()).unwrap_or_default();
+    Ok(match vault.keys.open_canary(name, canary).await.map_err(|error| vault::fault(&error))? {
+        CanaryAnswer::KeyNotFound => Ok(()),
+        other => {
+            let message = format!("Vault shows no key {name}, and says to its canary: {other:?}");
+            Err(Fault::new(Reason::ProofFailed, message))
+        }
+    })
+}

@@ -1,0 +1,246 @@
+//! One look at the keys of a trust domain: what was read of the cluster, and until when it may decide.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
+use subrosa_crds::{
+    DestructionStatus, LegalHold, Reason,
+    destruction::{KeyOutcome, ListedKey},
+    names::DataKeyName,
+};
+use subrosa_plan::{
+    destruction::{
+        holds,
+        order::{Order, Orders},
+        status::HeldKeys,
+        step::Released,
+    },
+    world::fault::Fault,
+};
+
+use crate::{
+    cluster::Seen,
+    domain::Bound,
+    key::{self, Decides, Settled},
+    resurrected,
+    survey::{self, Survey, UnderWay},
+    vault::Connection,
+};
+
+/// For how long what was read decides: a hold or a denial that comes later is seen by the next look.
+const MOST_TIME: Duration = Duration::from_secs(60);
+/// How many keys that were called off within the hour are looked at in one look.
+const MOST_LATE: usize = 200;
+/// After how many seconds it is the turn of others.
+const TURN: u64 = 30;
+/// Faults of Vault itself.
+const OUT_OF_REACH: [Reason; 5] = [
+    Reason::VaultSealed,
+    Reason::VaultUnreachable,
+    Reason::VaultTimeout,
+    Reason::VaultTokenRejected,
+    Reason::VaultLoginRefused,
+];
+
+/// What is the same for every key of a trust domain in one look.
+pub struct Look<'a> {
+    pub vault: &'a Connection,
+    seen: &'a Seen,
+    bound: &'a Bound,
+    orders: &'a Orders<'a>,
+    released: &'a [Released],
+    began: Instant,
+    /// Why not every key could be settled that a LegalHold names.
+    fault: Option<Fault>,
+}
+
+impl<'a> Look<'a> {
+    /// A look that begins now.
+    pub fn new(
+        vault: &'a Connection,
+        seen: &'a Seen,
+        bound: &'a Bound,
+        orders: &'a Orders<'a>,
+        released: &'a [Released],
+    ) -> Self {
+        Self { vault, seen, bound, orders, released, began: Instant::now(), fault: None }
+    }
+
+    /// The time, as it goes on while keys are settled.
+    pub fn now(&self) -> Timestamp {
+        let passed = SignedDuration::try_from(self.began.elapsed()).unwrap_or(SignedDuration::MAX);
+        self.bound.now.saturating_add(passed).unwrap_or(self.bound.now)
+    }
+
+    /// Whether what was read of holds and Approvals is too old to decide by.
+    pub fn lasts_too_long(&self) -> bool {
+        self.seen.read_at.elapsed() > MOST_TIME
+    }
+
+    /// Of a list that is done, the keys that were back and are so still. Each is decided anew: LegalHolds that came since
+    /// hold it. None where the look lasts too long.
+    pub async fn still_back<'s>(
+        &self,
+        status: &'s DestructionStatus,
+        survey: &mut Survey,
+    ) -> Result<Option<Vec<&'s KeyOutcome>>, Fault> {
+        let mut back = Vec::new();
+        for key in status.keys.iter().filter(|key| key.state == Reason::Resurrected.as_str()) {
+            if self.lasts_too_long() {
+                return Ok(None);
+            }
+            let Some(name) = resurrected::named(key) else { continue };
+            if resurrected::is_back(self.vault, &name, key).await? {
+                if let Err(fault) = self.settle(&name, false, survey).await {
+                    tracing::warn!(key = %name, reason = fault.reason.as_str(), "a key that is back: {}", fault.message);
+                }
+                back.push(key);
+            }
+        }
+        Ok(Some(back))
+    }
+
+    /// Settles the keys that no list leads to: those that a LegalHold names and does not hold yet, or holds and was released
+    /// from, those for which something is under way and whose Destruction is gone, and those for which something was called
+    /// off a moment ago.
+    pub async fn settle_unlisted(&mut self, survey: &mut Survey) -> Result<(), Fault> {
+        let (mut to_settle, mut fresh) = (BTreeSet::new(), Vec::new());
+        for (name, known) in &survey.keys {
+            let is_gone = |one: &UnderWay| self.orders.with_uid(&one.uid).is_none();
+            if known.under_way.as_ref().is_some_and(is_gone) {
+                to_settle.insert(name.clone());
+            } else if known.called_off.is_some_and(|off| off.is_fresh(self.now())) {
+                fresh.push(name.clone());
+            }
+            if known.is_condemned {
+                continue;
+            }
+            let holding = holds::holding(&self.seen.holds, self.released, survey::selected(name, known));
+            let lacks = holding.iter().any(|hold| !known.holds.contains(&hold.name_any()));
+            let lets_go = known.holds.iter().any(|hold| self.is_released(hold));
+            if lacks || lets_go {
+                to_settle.insert(name.clone());
+            }
+        }
+        for name in to_settle {
+            if self.lasts_too_long() {
+                self.fault = Some(Fault::new(
+                    Reason::WorkUnderWay,
+                    "not every key was marked in this look: the next goes on",
+                ));
+                break;
+            }
+            match self.settle(&name, false, survey).await {
+                Ok(_) => {}
+                // Vault itself is out of reach: so is every other key.
+                Err(fault) if OUT_OF_REACH.contains(&fault.reason) => return Err(fault),
+                Err(fault) => {
+                    let message = format!("key {name}: {}", fault.message);
+                    self.fault.get_or_insert(Fault::new(fault.reason, message));
+                }
+            }
+        }
+        self.bring_back_late(&fresh, survey).await;
+        Ok(())
+    }
+
+    /// Looks whether keys that were called off within the hour were set aside all the same, by a request that was still on its
+    /// way: a few in each look and others in the next, after what LegalHolds ask for.
+    async fn bring_back_late(&self, called_off: &[DataKeyName], survey: &mut Survey) {
+        let turn = usize::try_from(self.bound.now.as_second().unsigned_abs() / TURN).unwrap_or_default();
+        let from = (turn * MOST_LATE).checked_rem(called_off.len()).unwrap_or_default();
+        for name in called_off.iter().cycle().skip(from).take(MOST_LATE.min(called_off.len())) {
+            if self.lasts_too_long() {
+                return;
+            }
+            if let Err(fault) = self.settle(name, false, survey).await {
+                tracing::warn!(key = %name, reason = fault.reason.as_str(), "a key that was called off: {}", fault.message);
+            }
+        }
+    }
+
+    fn is_released(&self, hold: &str) -> bool {
+        self.released.iter().any(|one| one.name == hold)
+    }
+
+    /// A key of a list. What cannot be settled now is said of it, and holds up no other.
+    pub async fn listed(
+        &self,
+        order: &Order<'_>,
+        listed: &ListedKey,
+        has_room: bool,
+        survey: &mut Survey,
+    ) -> Settled {
+        let settled = match listed.key_name().parse::<DataKeyName>() {
+            Ok(name) => self.settle(&name, has_room, survey).await,
+            Err(error) => Err(Fault::new(Reason::Malformed, error.to_string())),
+        };
+        let settled = settled.unwrap_or_else(|is| Settled { record: None, is, begun: false, ended: false });
+        let mark = settled.record.as_ref().and_then(|record| record.destruction.as_ref());
+        match mark.filter(|mark| mark.uid != order.uid()) {
+            None => settled,
+            // What was done for another list is that one's record.
+            Some(mark) => {
+                let is = match mark.destroyed {
+                    Some(_) if settled.is.reason == Reason::Destroyed => Fault::new(
+                        Reason::Destroyed,
+                        format!("its key is gone: Destruction {} destroyed it", mark.name),
+                    ),
+                    _ => Fault::new(Reason::NotListed, format!("Destruction {} has it", mark.name)),
+                };
+                Settled { record: None, is, ..settled }
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        name: &DataKeyName,
+        has_room: bool,
+        survey: &mut Survey,
+    ) -> Result<Settled, Fault> {
+        let by = Decides {
+            holds: &self.seen.holds,
+            released: self.released,
+            orders: self.orders,
+            frozen: self.bound.frozen.as_ref(),
+            has_room,
+            zone: &self.bound.zone,
+            now: self.now(),
+        };
+        let settled = key::settle(self.vault, name, &by).await?;
+        if let Some(record) = &settled.record {
+            survey.note(name, record);
+        }
+        Ok(settled)
+    }
+
+    /// What the survey says of the keys that a LegalHold names.
+    pub fn held(&self, hold: &LegalHold, survey: &Survey) -> HeldKeys {
+        let mut keys = HeldKeys { fault: self.fault.clone(), ..HeldKeys::default() };
+        let name = hold.name_any();
+        for (key, known) in &survey.keys {
+            if known.holds.contains(&name) {
+                // What is gone is held by nobody, whatever its record says.
+                if survey.missing.contains(key) { keys.missing.push(key.to_string()) } else { keys.held += 1 }
+            } else if self.is_released(&name)
+                || !holds::covers(&hold.spec.selector, survey::selected(key, known))
+            {
+                continue;
+            } else if known.is_condemned {
+                // What was gone before anybody asked for it to be held is history, and not too late.
+                let made = hold.metadata.creation_timestamp.as_ref().map(|time| time.0);
+                if known.destroyed.zip(made).is_none_or(|(gone, made)| gone >= made) {
+                    keys.too_late.push(key.to_string());
+                }
+            } else {
+                keys.pending += 1;
+            }
+        }
+        keys
+    }
+}

@@ -1,0 +1,148 @@
+//! What is told: status where it says something new, and lines in the log.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::events::v1::Event,
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use kube::{Api, Resource, ResourceExt as _, api::PostParams};
+use serde::{Serialize, de::DeserializeOwned};
+use subrosa_crds::{
+    Destruction, DestructionStatus, LegalHold, LegalHoldStatus, Reason, TrustDomain,
+    condition::{self, Condition, EFFECTIVE, READY},
+    destruction::ListedKey,
+    period::Period,
+};
+
+use crate::{cluster::Cluster, key::Settled};
+
+/// The longest note an Event may carry (events.k8s.io/v1).
+const LONGEST_NOTE: usize = 1000;
+/// The name of the controller in Events.
+const CONTROLLER: &str = "subrosa.dev/destroyer";
+/// What somebody has to look at.
+const WARNINGS: [Reason; 9] = [
+    Reason::ClockJumped,
+    Reason::DigestMismatch,
+    Reason::GuardsEdited,
+    Reason::KeyMissing,
+    Reason::KeyReplaced,
+    Reason::ProofFailed,
+    Reason::Resurrected,
+    Reason::StateRestored,
+    Reason::StoreRestored,
+];
+
+/// Writes status.
+pub struct Reporter {
+    cluster: Cluster,
+    pod: Option<String>,
+}
+
+impl Reporter {
+    /// A reporter, of this pod.
+    pub fn new(cluster: Cluster, pod: Option<String>) -> Self {
+        Self { cluster, pod }
+    }
+
+    /// The status of a LegalHold, where it says something new.
+    pub async fn hold(&self, hold: &LegalHold, status: LegalHoldStatus) {
+        let before = hold.status.as_ref().map(|status| status.conditions.as_slice());
+        self.write(hold, hold.status.as_ref(), &status).await;
+        self.tell(hold, before, &status.conditions, EFFECTIVE).await;
+    }
+
+    /// The status of a Destruction, where it says something new.
+    pub async fn destruction(&self, destruction: &Destruction, status: DestructionStatus) {
+        let before = destruction.status.as_ref().map(|status| status.conditions.as_slice());
+        self.write(destruction, destruction.status.as_ref(), &status).await;
+        self.tell(destruction, before, &status.conditions, READY).await;
+    }
+
+    /// An Event where a condition has another reason than before. One that the API server does not take is lost: status and
+    /// log say the same.
+    async fn tell<K>(&self, object: &K, before: Option<&[Condition]>, now: &[Condition], kind: &str)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let before =
+            before.and_then(|before| condition::find(before, kind)).map(|found| found.reason.as_str());
+        let Some(found) = condition::find(now, kind).filter(|found| Some(found.reason.as_str()) != before)
+        else {
+            return;
+        };
+        let warning = WARNINGS.iter().any(|reason| reason.as_str() == found.reason);
+        let event = Event {
+            metadata: ObjectMeta {
+                generate_name: Some(format!("{}-", object.name_any())),
+                namespace: Some("default".to_owned()),
+                ..ObjectMeta::default()
+            },
+            action: Some("Look".to_owned()),
+            event_time: Some(MicroTime(Timestamp::now())),
+            reason: Some(found.reason.clone()),
+            note: Some(found.message.chars().take(LONGEST_NOTE).collect()),
+            regarding: Some(object.object_ref(&())),
+            reporting_controller: Some(CONTROLLER.to_owned()),
+            reporting_instance: Some(self.pod.clone().unwrap_or_else(|| CONTROLLER.to_owned())),
+            type_: Some(if warning { "Warning" } else { "Normal" }.to_owned()),
+            ..Event::default()
+        };
+        let events = Api::<Event>::namespaced(self.cluster.client().clone(), "default");
+        if let Err(error) = events.create(&PostParams::default(), &event).await {
+            tracing::warn!(name = object.name_any(), %error, "an Event was not taken");
+        }
+    }
+
+    async fn write<K, S>(&self, object: &K, before: Option<&S>, status: &S)
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+        S: Serialize + PartialEq,
+    {
+        if before == Some(status) {
+            return;
+        }
+        if let Err(fault) = self.cluster.write_status(object, before, status).await {
+            // The next look writes it.
+            let (kind, name, pod) = (K::kind(&()), object.name_any(), self.pod.as_deref());
+            tracing::warn!(%kind, name, pod, reason = fault.reason.as_str(), "{}", fault.message);
+        }
+    }
+}
+
+/// How long snapshots of Vault are declared to be kept, in days of 24 hours; none where nothing is declared.
+pub fn snapshots_kept(domain: &TrustDomain) -> Option<SignedDuration> {
+    let retain = &domain.spec.vault.snapshots.as_ref()?.retain;
+    if let Ok(duration) = subrosa_crds::period::duration(retain) {
+        return Some(duration);
+    }
+    let period: Period = retain.parse().ok()?;
+    let first = jiff::civil::date(2024, 1, 1);
+    let days = (period.after(first).ok()? - first).get_days();
+    Some(SignedDuration::from_hours(24 * i64::from(days)))
+}
+
+/// What was done to a key is worth a line each: it happens once.
+pub fn log(domain: &str, destruction: &str, key: &ListedKey, settled: &Settled) {
+    let key = key.key_name();
+    if settled.begun {
+        tracing::info!(
+            domain,
+            destruction,
+            key,
+            reason = settled.is.reason.as_str(),
+            "begun: {}",
+            settled.is.message
+        );
+    }
+    if settled.ended {
+        tracing::info!(
+            domain,
+            destruction,
+            key,
+            reason = settled.is.reason.as_str(),
+            "destroyed: {}",
+            settled.is.message
+        );
+    }
+}

@@ -1,0 +1,424 @@
+//! One look: everything is read, holds are put in force first, then what people ordered goes on.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
+use subrosa_crds::{Destruction, LegalHold, Reason, TrustDomain};
+use subrosa_plan::{
+    destruction::{
+        order::{Judged, Order, Orders},
+        pace,
+        status::{self, HeldKeys, Outcome, Release},
+        step::Released,
+    },
+    record::destroyer::{Begun, DestroyerRecord},
+    world::fault::Fault,
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    clocks::Watchmaker,
+    cluster::{Cluster, GuardCheck, Seen},
+    domain::{self, Asks, Bound, Kept},
+    key::Settled,
+    look::Look,
+    metrics::Metrics,
+    report::{self, Reporter},
+    resurrected::{self, Walk},
+    settings::Settings,
+    survey::{Survey, UnderWay},
+    vault,
+    vault::{Connection, Wiring},
+};
+
+/// How old what was read of the cluster may be when it decides.
+const MOST_AGE: Duration = Duration::from_secs(20);
+
+/// For how long the keys of a Destruction are not looked at where nothing can be done for them.
+const REST: SignedDuration = SignedDuration::from_mins(10);
+
+/// The destroyer.
+pub struct Destroyer {
+    cluster: Cluster,
+    settings: Settings,
+    guard: GuardCheck,
+    clocks: Watchmaker,
+    kept: Mutex<BTreeMap<String, Kept>>,
+    reporter: Reporter,
+    metrics: Arc<Metrics>,
+}
+
+impl Destroyer {
+    /// A destroyer that has not looked yet.
+    ///
+    /// # Errors
+    /// When the connection to the API server cannot be set up.
+    pub fn new(config: kube::Config, settings: Settings, guard: GuardCheck) -> anyhow::Result<Self> {
+        let cluster = Cluster::new(config, &settings.namespace)?;
+        let metrics = Arc::new(Metrics::default());
+        let reporter = Reporter::new(cluster.clone(), settings.pod.clone());
+        let (clocks, kept) = Default::default();
+        Ok(Self { cluster, settings, guard, clocks, kept, reporter, metrics })
+    }
+
+    /// The clocks.
+    pub fn clocks(&self) -> &Watchmaker {
+        &self.clocks
+    }
+
+    /// What Prometheus is told.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Looks once at everything, and does what there is to do.
+    pub async fn round(&self) {
+        let mut seen = match self.cluster.look(&self.guard).await {
+            Ok(seen) => seen,
+            Err(fault) => {
+                tracing::warn!(reason = fault.reason.as_str(), "{}", fault.message);
+                // Until a trust domain is known there is none to say it of.
+                let kept = self.kept.lock().await;
+                let known = kept.keys().map(String::as_str).chain(kept.is_empty().then_some(""));
+                known.for_each(|domain| self.metrics.looked(domain, Some(&fault)));
+                return;
+            }
+        };
+        self.metrics.forget("");
+        let mut kept = self.kept.lock().await;
+        kept.retain(|name, _| {
+            let is_there = seen.domains.iter().any(|domain| domain.name_any() == *name);
+            if !is_there {
+                self.metrics.forget(name);
+            }
+            is_there
+        });
+        let mut holds: BTreeMap<String, HeldKeys> = BTreeMap::new();
+        let mut releases: BTreeMap<String, Option<Release>> = BTreeMap::new();
+        let names: Vec<_> = seen.domains.iter().map(|domain| domain.name_any()).collect();
+        for (index, name) in names.into_iter().enumerate() {
+            self.metrics.begins(&name);
+            // What was read for the first may be old for the next.
+            let fresh = if index > 0 && seen.read_at.elapsed() > MOST_AGE {
+                self.cluster.look(&self.guard).await.map(|newer| seen = newer)
+            } else {
+                Ok(())
+            };
+            let Some(domain) = seen.domains.iter().find(|domain| domain.name_any() == name) else { continue };
+            self.metrics.listed(&name, seen.destructions.iter().filter(|one| one.spec.trust_domain == name));
+            let looked = match fresh {
+                Ok(()) => self.domain(domain, &seen, kept.entry(name.clone()).or_default()).await,
+                Err(fault) => Err(fault),
+            };
+            let result = match looked {
+                Ok(found) => {
+                    for (hold, (keys, release)) in found {
+                        add(holds.entry(hold.clone()).or_default(), keys);
+                        // Each trust domain has rules of its own: it is at an end where every one of them says so.
+                        let kept = releases.entry(hold).or_insert_with(|| release.clone());
+                        if release.as_ref().is_some_and(|release| !release.approved) {
+                            *kept = release;
+                        }
+                    }
+                    Ok(())
+                }
+                Err(fault) => {
+                    tracing::warn!(domain = name, reason = fault.reason.as_str(), "{}", fault.message);
+                    for hold in &seen.holds {
+                        let keys = holds.entry(hold.name_any()).or_default();
+                        keys.fault.get_or_insert_with(|| fault.clone());
+                    }
+                    Err(fault)
+                }
+            };
+            self.metrics.looked(&name, result.as_ref().err());
+        }
+        self.metrics.reviews(&seen.holds, self.clocks.local());
+        for hold in &seen.holds {
+            let name = hold.name_any();
+            let keys = holds.remove(&name).unwrap_or_default();
+            let release = releases.remove(&name).flatten();
+            let status = status::legal_hold(hold, &keys, release.as_ref(), self.clocks.local());
+            self.reporter.hold(hold, status).await;
+        }
+        self.metrics.round();
+    }
+
+    /// One trust domain; returns what of its keys each LegalHold holds.
+    async fn domain(
+        &self,
+        domain: &TrustDomain,
+        seen: &Seen,
+        kept: &mut Kept,
+    ) -> Result<BTreeMap<String, (HeldKeys, Option<Release>)>, Fault> {
+        let vault = self.connected(domain, kept).await?;
+        vault.is_own(&domain.name_any(), &seen.cluster).await?;
+        let clocks = self.clocks.read(self.cluster.client(), &vault.vault).await?;
+        let requester = self.settings.requester();
+        let asks = Asks { seen, requester: &requester };
+        let bound =
+            kept.bind(&self.cluster, &vault, domain, asks, clocks.agreed(), self.clocks.local()).await?;
+        self.metrics.frozen(&domain.name_any(), bound.frozen.as_ref());
+        let began = Instant::now();
+        if kept.survey.as_ref().is_none_or(Survey::is_due) {
+            let taken = Survey::take(&vault, kept.survey.as_ref(), &seen.policies).await;
+            let (survey, there) = taken.map_err(|error| vault::fault(&error))?;
+            kept.survey = Some(survey);
+            kept.walk = Walk::From { page: None, there };
+        }
+        // It holds up nothing: LegalHolds come into force all the same, and the next look tries again.
+        let walked =
+            resurrected::look(&self.cluster, &self.reporter, &vault, domain, &mut kept.walk, bound.now).await;
+        if let Err(fault) = walked {
+            tracing::warn!(
+                domain = domain.name_any(),
+                reason = fault.reason.as_str(),
+                "lists that are done: {}",
+                fault.message
+            );
+        }
+        if began.elapsed() > MOST_AGE {
+            let message =
+                "listing every key took long: what was read before is old, and everything is read again";
+            return Err(Fault::new(Reason::WorkUnderWay, message));
+        }
+        let Some(survey) = &mut kept.survey else { return Ok(BTreeMap::new()) };
+        let releases: BTreeMap<_, _> =
+            seen.holds.iter().map(|hold| (hold.name_any(), domain::release(hold, asks, &bound))).collect();
+        // Neither a clock nor a store that is not trusted ends a hold.
+        let may_end = bound.frozen.is_none();
+        let is_approved = |hold: &&LegalHold| {
+            let release = releases.get(&hold.name_any()).and_then(Option::as_ref);
+            may_end && release.is_some_and(|release| release.approved)
+        };
+        let released: Vec<Released> = seen
+            .holds
+            .iter()
+            .filter(is_approved)
+            .map(|hold| Released { name: hold.name_any(), digest: hold.spec.release_digest() })
+            .collect();
+        let orders = orders(domain, seen, &bound, &requester);
+        let mut look = Look::new(&vault, seen, &bound, &orders, &released);
+        look.settle_unlisted(survey).await?;
+        kept.rested.retain(|uid, _| orders.with_uid(uid).is_some());
+        let orders = orders.all();
+        // What there was no time for in the last look comes first in this one.
+        let from = orders.iter().position(|order| Some(order.uid()) == kept.cursor.as_deref()).unwrap_or(0);
+        kept.cursor = None;
+        for order in orders.iter().cycle().skip(from).take(orders.len()) {
+            if rests(order, &kept.rested, look.now(), survey) {
+                continue;
+            }
+            let Some((reason, people)) = self.order(domain, order, &look, survey).await? else {
+                kept.rested.remove(order.uid());
+                kept.cursor = Some(order.uid().to_owned());
+                break;
+            };
+            kept.rested.insert(order.uid().to_owned(), (look.now(), reason, people));
+        }
+        let held = seen.holds.iter().map(|hold| {
+            let name = hold.name_any();
+            let release = releases.get(&name).cloned().flatten();
+            (name, (look.held(hold, survey), release))
+        });
+        Ok(held.collect())
+    }
+
+    async fn connected(&self, domain: &TrustDomain, kept: &mut Kept) -> Result<Arc<Connection>, Fault> {
+        let spec = domain.spec.vault.clone();
+        let ca_bundle = match &spec.ca_bundle {
+            Some(key) => Some(self.cluster.bundle(key).await?),
+            None => None,
+        };
+        let wiring = Wiring { spec, ca_bundle };
+        if let Some(connection) = kept.connection.as_ref().filter(|connection| connection.is_from(&wiring)) {
+            return Ok(Arc::clone(connection));
+        }
+        let token = self.settings.vault_token_file.clone();
+        let connection = Arc::new(Connection::new(domain, wiring, token, &self.settings.vault_role).await?);
+        kept.connection = Some(Arc::clone(&connection));
+        kept.survey = None;
+        Ok(connection)
+    }
+
+    /// One Destruction: its keys, as far as this hour has room for them, and its status. None where the look lasts too long
+    /// for it: the next one goes on.
+    async fn order(
+        &self,
+        domain: &TrustDomain,
+        order: &Order<'_>,
+        look: &Look<'_>,
+        survey: &mut Survey,
+    ) -> Result<Option<(Reason, usize)>, Fault> {
+        let before = order.destruction.status.as_ref();
+        if let Some(before) = before.filter(|before| status::is_settled(before)) {
+            let Some(back) = look.still_back(before, survey).await? else { return Ok(None) };
+            let kept = report::snapshots_kept(domain);
+            let status = status::settled(order.destruction, before, &back, kept, look.now());
+            self.reporter.destruction(order.destruction, status).await;
+            return Ok(Some((Reason::Resurrected, 0)));
+        }
+        let keys = &order.destruction.spec.keys;
+        let mut settled = Vec::with_capacity(keys.len());
+        for listed in keys {
+            if look.lasts_too_long() {
+                return Ok(None);
+            }
+            settled.push(look.listed(order, listed, false, survey).await);
+        }
+        if settled.iter().any(|one| one.is.reason == Reason::KeyUnrecorded) {
+            survey.lacks_one();
+        }
+        // Only now is it known how many would begin, and for how many the grace has passed.
+        let mut is_whole = true;
+        for act in [Act::Begin, Act::Condemn] {
+            let mut room = match settled.iter().filter(|one| act.waits(one)).count() {
+                0 => 0,
+                waiting => self.reserve(domain, look, order, (act, waiting), survey).await?,
+            };
+            for (listed, one) in keys.iter().zip(&mut settled).filter(|(_, one)| act.waits(one)) {
+                if room == 0 {
+                    break;
+                }
+                if look.lasts_too_long() {
+                    is_whole = false;
+                    break;
+                }
+                room -= 1;
+                *one = look.listed(order, listed, true, survey).await;
+            }
+        }
+        for (listed, one) in keys.iter().zip(&settled) {
+            self.metrics.settled(one);
+            report::log(&domain.name_any(), &order.destruction.name_any(), listed, one);
+        }
+        let outcomes: Vec<_> = keys
+            .iter()
+            .zip(settled)
+            .map(|(key, settled)| Outcome { key, record: settled.record, is: settled.is })
+            .collect();
+        let status = status::destruction(order, &outcomes, report::snapshots_kept(domain), look.now());
+        self.reporter.destruction(order.destruction, status).await;
+        Ok(is_whole.then(|| why(order, look.now())))
+    }
+
+    /// Notes how many keys of a Destruction may be set aside or condemned, before any of them is: where the process ends in
+    /// between, fewer are in this hour than could be.
+    async fn reserve(
+        &self,
+        domain: &TrustDomain,
+        look: &Look<'_>,
+        order: &Order<'_>,
+        (act, waiting): (Act, usize),
+        survey: &Survey,
+    ) -> Result<u64, Fault> {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let all = count(survey.keys.values().filter(|key| key.destroyed.is_none()).count());
+        let (now, limits) = (look.now(), self.settings.limits());
+        let mut room = 0;
+        let change = |mut record: DestroyerRecord| {
+            let done = act.done(&mut record);
+            room = pace::allowance(done, limits, order.uid(), count(waiting), all, now);
+            if room > 0 {
+                *done = pace::with(done, order.uid(), room, now);
+            }
+            record
+        };
+        domain::change(&self.cluster, look.vault, &domain.name_any(), change).await?;
+        Ok(room)
+    }
+}
+
+/// What is limited to so many keys in an hour.
+#[derive(Clone, Copy)]
+enum Act {
+    Begin,
+    Condemn,
+}
+
+impl Act {
+    /// Whether this is what the key waits for.
+    fn waits(self, one: &Settled) -> bool {
+        let mark = one.record.as_ref().and_then(|record| record.destruction.as_ref());
+        one.is.reason == Reason::RateLimited
+            && match self {
+                Self::Begin => mark.is_none(),
+                Self::Condemn => mark.is_some(),
+            }
+    }
+
+    fn done(self, record: &mut DestroyerRecord) -> &mut Vec<Begun> {
+        match self {
+            Self::Begin => &mut record.begun,
+            Self::Condemn => &mut record.condemned,
+        }
+    }
+}
+
+/// The Destructions of the trust domain that are open, judged.
+fn orders<'a>(domain: &TrustDomain, seen: &'a Seen, bound: &'a Bound, requester: &'a str) -> Orders<'a> {
+    let today = bound.now.to_zoned(bound.zone.clone()).date();
+    let of = |one: &&Destruction| one.spec.trust_domain == domain.name_any();
+    let judged = seen.destructions.iter().filter(of).map(|destruction| {
+        let name = &destruction.spec.retention_policy.name;
+        // A policy that the trust domain does not allow any more says nothing in it.
+        let allowed = domain.spec.retention_policies.contains(name);
+        let by = Judged {
+            policy: seen.policies.get(name).filter(|_| allowed),
+            rules: &bound.record.rules,
+            approvals: &seen.approvals,
+            guarded_since: bound.guarded_since,
+            requester,
+            today,
+            now: bound.now,
+        };
+        Order::judge(destruction, by)
+    });
+    Orders::new(judged.collect())
+}
+
+/// Whether the keys of a Destruction need not be looked at now: nothing of it is under way, nothing may begin, and that was so
+/// at the last look for the same reason, with as many people. Thousands of keys may wait for people for weeks.
+fn rests(
+    order: &Order<'_>,
+    rested: &BTreeMap<String, (Timestamp, Reason, usize)>,
+    now: Timestamp,
+    survey: &Survey,
+) -> bool {
+    let Some((at, reason, people)) = rested.get(order.uid()) else { return false };
+    let known =
+        order.destruction.spec.keys.iter().filter_map(|key| survey.keys.get(&key.key_name().parse().ok()?));
+    let (mut waits, mut under_way) = (true, false);
+    for key in known {
+        under_way |= key.under_way.is_some();
+        // A key that is set aside waits for the end of its grace; holds and denials are seen without looking at it.
+        let in_grace = |one: &UnderWay| order.still_stands() && one.until.is_some_and(|until| now < until);
+        waits &= key.under_way.as_ref().is_none_or(in_grace);
+    }
+    if !waits || now.duration_since(*at).abs() >= REST {
+        return false;
+    }
+    let is_settled = order.destruction.status.as_ref().is_some_and(status::is_settled);
+    is_settled || under_way || (!order.may_begin(now) && why(order, now) == (*reason, *people))
+}
+
+/// Why nothing of a Destruction may begin, Approved where it may, and how many people approve.
+fn why(order: &Order<'_>, now: Timestamp) -> (Reason, usize) {
+    let reason = if order.may_begin(now) { Reason::Approved } else { order.why_not(now).reason };
+    (reason, order.tally.valid(now).len())
+}
+
+fn add(all: &mut HeldKeys, more: HeldKeys) {
+    all.held += more.held;
+    all.pending += more.pending;
+    all.missing.extend(more.missing);
+    all.too_late.extend(more.too_late);
+    if all.fault.is_none() {
+        all.fault = more.fault;
+    }
+}

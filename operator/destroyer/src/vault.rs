@@ -1,0 +1,132 @@
+//! The connection to a trust domain's Vault, as the destroyer.
+
+use std::path::PathBuf;
+
+use subrosa_crds::{Reason, TrustDomain, trust_domain::VaultSpec};
+use subrosa_plan::{
+    record::{decision::DecisionRecord, destroyer::DestroyerRecord, keys::KeysOfMonth, store::StoreRecord},
+    world::{domain, fault::Fault},
+};
+use subrosa_records::{
+    store::Store,
+    vault::{
+        MountPath, RecordPath, RoleName, Vault, VaultAddress, VaultConfig, VaultError,
+        auth::{Login, Session, token_file},
+        destroy::DestroyableKeys,
+        kv::Kv,
+    },
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A trust domain's Vault.
+pub struct Connection {
+    /// The client, for its clock.
+    pub vault: Vault,
+    /// The data keys.
+    pub keys: DestroyableKeys,
+    /// The key-value store.
+    pub kv: Kv,
+    /// What is decided about each key.
+    pub decisions: Store<DecisionRecord>,
+    /// The destroyer's own record.
+    pub own: Store<DestroyerRecord>,
+    /// What the operator wrote of keys.
+    pub key_records: Store<KeysOfMonth>,
+    store: Store<StoreRecord>,
+    wiring: Wiring,
+    /// The session ends with the connection.
+    _session: DropGuard,
+}
+
+/// What a connection was made from: another one is made when it changes.
+#[derive(Clone, PartialEq)]
+pub struct Wiring {
+    /// The TrustDomain's `spec.vault`.
+    pub spec: VaultSpec,
+    /// The CA bundle that it names.
+    pub ca_bundle: Option<String>,
+}
+
+impl Connection {
+    /// Connects and logs in, with the token of the file at `token`, as `role`.
+    ///
+    /// # Errors
+    /// When a setting cannot be used, or Vault does not let the destroyer in.
+    pub async fn new(
+        trust_domain: &TrustDomain,
+        wiring: Wiring,
+        token: PathBuf,
+        role: &str,
+    ) -> Result<Self, Fault> {
+        if wiring.spec.auth.token.is_some() {
+            return Err(Fault::new(
+                Reason::VaultConfigInvalid,
+                "spec.vault.auth.token: the destroyer logs in by its own ServiceAccount only; next: spec.vault.auth.kubernetes",
+            ));
+        }
+        let address = VaultAddress::parse(&wiring.spec.address, wiring.spec.allow_insecure)
+            .map_err(|error| fault(&error))?;
+        let mount = |text: &str| MountPath::new(text).map_err(|error| fault(&error.into()));
+        let (auth, transit, kv) = (
+            mount(domain::auth_mount(trust_domain))?,
+            mount(domain::transit_mount(trust_domain))?,
+            mount(domain::kv_mount(trust_domain))?,
+        );
+        let role = RoleName::new(role).map_err(|error| fault(&error.into()))?;
+        let mut config = VaultConfig::new(address);
+        config.ca_bundle.clone_from(&wiring.ca_bundle);
+        config.user_agent = concat!("subrosa-destroyer/", env!("CARGO_PKG_VERSION")).to_owned();
+        let vault = Vault::new(config).map_err(|error| fault(&error))?;
+        let session =
+            Session::new(vault.clone(), Login::Kubernetes { mount: auth, role, jwt: token_file(token) });
+        session.login().await.map_err(|error| fault(&error))?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        tokio::spawn(async move { session.run(stopped).await });
+        let kv = Kv::new(vault.clone(), kv);
+        Ok(Self {
+            keys: DestroyableKeys::new(vault.clone(), transit),
+            decisions: Store::new(kv.clone()),
+            own: Store::new(kv.clone()),
+            key_records: Store::new(kv.clone()),
+            store: Store::new(kv.clone()),
+            kv,
+            vault,
+            wiring,
+            _session: stop.drop_guard(),
+        })
+    }
+
+    /// Whether it was made from this.
+    pub fn is_from(&self, wiring: &Wiring) -> bool {
+        self.wiring == *wiring
+    }
+
+    /// That the store is that of this trust domain in this cluster: a staging cluster from the same Git destroys nothing.
+    ///
+    /// # Errors
+    /// When it is another's, was not adopted yet, or Vault does not say.
+    pub async fn is_own(&self, trust_domain: &str, cluster: &str) -> Result<(), Fault> {
+        let entry = self.store.read(&RecordPath::domain()).await.map_err(|error| fault(&error))?;
+        let Some(record) = entry.record else {
+            return Err(Fault::new(
+                Reason::StorePending,
+                "the store in Vault has no owner yet: the operator adopts it",
+            ));
+        };
+        if record.trust_domain != trust_domain {
+            let message = format!("the store in Vault is that of TrustDomain {}", record.trust_domain);
+            return Err(Fault::new(Reason::StoreOfAnotherDomain, message));
+        }
+        if record.cluster != cluster {
+            let message = "the store in Vault is that of another cluster: nothing in it is destroyed from here; next: subrosa adopt";
+            return Err(Fault::new(Reason::StoreOfAnotherCluster, message));
+        }
+        Ok(())
+    }
+}
+
+/// An error of Vault as status says it.
+pub fn fault(error: &VaultError) -> Fault {
+    Fault::new(error.reason(), format!("{error}; next: {}", error.next_step()))
+}

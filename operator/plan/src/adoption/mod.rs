@@ -1,0 +1,226 @@
+//! Channels that take over the keys of earlier ones of their names: whether one may, and the next step.
+//!
+//! A namespace that is made anew has another UID, so its Channels have other identities, and nothing that was sealed before
+//! opens for them. An Adoption names who takes over from whom. What it changes stands in two records, written in this order:
+//! that of the earlier Channel says who adopted it, by compare-and-set, so that one alone does; then that of the Channel says
+//! whom it adopted. From that its workload is given access. The keys and their schedule stay what they are.
+
+pub mod status;
+
+use std::collections::BTreeSet;
+
+use subrosa_crds::{
+    Reason,
+    adoption::AdoptingChannel,
+    names::{ChannelId, ChannelRef},
+};
+
+use crate::{
+    access::alias,
+    record::{adoption::AdoptionMark, channel::ChannelRecord},
+    world::{World, fault::Fault},
+};
+
+/// The next step of one Channel of an Adoption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdoptionStep {
+    /// The record of the earlier Channel is to say who adopts it.
+    Mark,
+    /// It says so; that of the Channel is to say whom it adopts.
+    Take,
+    /// Both do.
+    Done,
+    /// Something has to come first; it is tried again.
+    Wait(Fault),
+    /// It cannot be.
+    Refuse(Fault),
+}
+
+/// What one Channel of an Adoption is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct AdoptionFacts<'a> {
+    /// The trust domain.
+    pub domain: &'a str,
+    /// Who takes over from whom.
+    pub pair: &'a AdoptingChannel,
+    /// The UID of the Adoption: what it began, it goes on with.
+    pub uid: &'a str,
+    /// The record of the earlier Channel, or why it cannot be read.
+    pub earlier: Result<Option<&'a ChannelRecord>, &'a str>,
+    /// The record of the Channel.
+    pub own: Option<&'a ChannelRecord>,
+    /// The identities of the Channels that the trust domain governs.
+    pub known: &'a BTreeSet<ChannelId>,
+}
+
+/// The next step of `pair`, as the watches and the records have it.
+pub fn step(facts: &AdoptionFacts<'_>, world: &World) -> AdoptionStep {
+    match judged(facts, world) {
+        Ok(step) | Err(step) => step,
+    }
+}
+
+fn judged(facts: &AdoptionFacts<'_>, world: &World) -> Result<AdoptionStep, AdoptionStep> {
+    let AdoptionFacts { pair, .. } = *facts;
+    let channel = pair.channel();
+    let (Ok(id), Ok(adopts)) = (pair.id.parse::<ChannelId>(), pair.adopts.parse::<ChannelId>()) else {
+        return Err(refuse(
+            Reason::Malformed,
+            "id and adopts: expected two identities of Channels".to_owned(),
+        ));
+    };
+    is_there(facts, &channel, &id, world)?;
+    let earlier = earlier(facts, &channel, &adopts)?;
+    let Some(own) = facts.own else {
+        let message = format!("Channel {channel} has no record yet: it is tried again when it has");
+        return Err(AdoptionStep::Wait(Fault::new(Reason::WorkUnderWay, message)));
+    };
+    if own.adopted().any(|one| *one == adopts) {
+        return Ok(AdoptionStep::Done);
+    }
+    matches_something(facts, earlier, &channel, world)?;
+    if own.adopts.len() >= alias::ADOPTED.len() {
+        let message = format!(
+            "Channel {channel} adopted the keys of {} earlier ones, and no more can be: reseal what they sealed under its own \
+             keys instead",
+            own.adopts.len()
+        );
+        return Err(refuse(Reason::TooManyAdopted, message));
+    }
+    if earlier.access.is_some() {
+        let message =
+            format!("the access of the earlier Channel {channel} ({adopts}) is being withdrawn first");
+        return Err(AdoptionStep::Wait(Fault::new(Reason::WorkUnderWay, message)));
+    }
+    match &earlier.adopted_by {
+        Some(by) if by.id == id && by.uid == facts.uid => Ok(AdoptionStep::Take),
+        _ => Ok(AdoptionStep::Mark),
+    }
+}
+
+/// Whether the Channel is the one that is meant.
+fn is_there(
+    facts: &AdoptionFacts<'_>,
+    channel: &ChannelRef,
+    id: &ChannelId,
+    world: &World,
+) -> Result<(), AdoptionStep> {
+    let minted =
+        world.namespaces.get(&channel.namespace).map(|found| ChannelId::mint(&found.uid, &channel.name));
+    if world.channel(channel).is_none() {
+        let message = format!("there is no Channel {channel}: apply it; its keys are adopted then");
+        return Err(AdoptionStep::Wait(Fault::new(Reason::WorkUnderWay, message)));
+    }
+    match minted {
+        Some(minted) if minted == *id && facts.known.contains(id) => Ok(()),
+        Some(minted) if minted != *id => Err(refuse(
+            Reason::NotFound,
+            format!(
+                "the identity of Channel {channel} is {minted}, and not {id}: make another Adoption for that one"
+            ),
+        )),
+        _ => Err(refuse(
+            Reason::OtherTrustDomain,
+            format!("Channel {channel} belongs to another trust domain than {}", facts.domain),
+        )),
+    }
+}
+
+/// The record of the earlier Channel, where nobody else has its keys.
+fn earlier<'a>(
+    facts: &AdoptionFacts<'a>,
+    channel: &ChannelRef,
+    adopts: &ChannelId,
+) -> Result<&'a ChannelRecord, AdoptionStep> {
+    if facts.known.contains(adopts) {
+        let message = format!("{adopts} is the identity of a Channel that is there: its keys are its own");
+        return Err(refuse(Reason::NotOrphaned, message));
+    }
+    let earlier = facts.earlier.map_err(|problem| refuse(Reason::RecordUnreadable, problem.to_owned()))?;
+    let Some(earlier) = earlier else {
+        let message = format!(
+            "Vault has no record channels/{adopts}: take the identity from status.orphans of the Channel or the TrustDomain"
+        );
+        return Err(refuse(Reason::NotFound, message));
+    };
+    if earlier.id() != *adopts {
+        let message =
+            format!("the record channels/{adopts} in Vault says that it is of {}: restore it", earlier.id());
+        return Err(refuse(Reason::RecordUnreadable, message));
+    }
+    if earlier.trust_domain != facts.domain {
+        let message =
+            format!("{adopts} belonged to TrustDomain {}, not to {}", earlier.trust_domain, facts.domain);
+        return Err(refuse(Reason::OtherTrustDomain, message));
+    }
+    if earlier.channel != *channel {
+        // A LegalHold names namespaces and Channels: it has to find what a Channel opens under that Channel's name.
+        let message = format!(
+            "{adopts} was Channel {}: a Channel takes over from an earlier one of its own namespace and name only",
+            earlier.channel
+        );
+        return Err(refuse(Reason::NameDiffers, message));
+    }
+    let other = earlier.adopted_by.as_ref().filter(|by| by.id.as_str() != facts.pair.id);
+    if let Some(by) = other.filter(|by| facts.known.contains(&by.id)) {
+        let message = format!("the Channel of identity {} has its keys, by Adoption {}", by.id, by.adoption);
+        return Err(refuse(Reason::AdoptedByAnother, message));
+    }
+    Ok(earlier)
+}
+
+/// Whether there is anything that the Channel would open.
+fn matches_something(
+    facts: &AdoptionFacts<'_>,
+    earlier: &ChannelRecord,
+    channel: &ChannelRef,
+    world: &World,
+) -> Result<(), AdoptionStep> {
+    let there = earlier.classes();
+    let declared = world.channel(channel).map(|channel| channel.data_classes()).unwrap_or_default();
+    if declared.iter().any(|class| there.contains(class.as_str())) {
+        return Ok(());
+    }
+    let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let message = format!(
+        "{} has keys of the data classes {}, and Channel {channel} declares {}: declare one of them",
+        facts.pair.adopts,
+        list(there.into_iter().collect()),
+        list(declared.iter().map(String::as_str).collect()),
+    );
+    Err(refuse(Reason::NothingToAdopt, message))
+}
+
+fn refuse(reason: Reason, message: String) -> AdoptionStep {
+    AdoptionStep::Refuse(Fault::new(reason, message))
+}
+
+/// The record of the earlier Channel with who adopted it; none where a Channel in `known` has it already.
+pub fn marked(
+    earlier: ChannelRecord,
+    mark: &AdoptionMark,
+    known: &BTreeSet<ChannelId>,
+) -> Option<ChannelRecord> {
+    let taken = earlier.adopted_by.as_ref().is_some_and(|by| by.id != mark.id && known.contains(&by.id));
+    // What another Adoption began for the same Channel is not what people approved here.
+    let is_marked = earlier.adopted_by.as_ref().is_some_and(|by| (&by.id, &by.uid) == (&mark.id, &mark.uid));
+    match (taken || earlier.access.is_some(), is_marked) {
+        (true, _) => None,
+        (false, true) => Some(earlier),
+        (false, false) => Some(ChannelRecord { adopted_by: Some(mark.clone()), ..earlier }),
+    }
+}
+
+/// The record of the Channel with whom it adopted.
+pub fn taken(mut own: ChannelRecord, mark: &AdoptionMark) -> Option<ChannelRecord> {
+    if own.adopted().all(|id| *id != mark.id) {
+        if own.adopts.len() >= alias::ADOPTED.len() {
+            return None;
+        }
+        own.adopts.push(mark.clone());
+    }
+    Some(own)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,351 @@
+//! Validation of a declaration against everything else: what is wrong with a Channel that only the operator can see.
+//!
+//! A Channel with such a problem is Stalled: what protects it stays, nothing new is made, and it waits
+//! for a change.
+
+mod listeners;
+
+use std::{cell::OnceCell, sync::Arc};
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    Reason, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain,
+    names::{ChannelId, ChannelRef},
+    period,
+};
+
+use super::delivery;
+use crate::{
+    certificate::{
+        secrets::{self, secret_name},
+        specs,
+    },
+    world::{PodFacts, World, declaration::Declaration, domain, selector},
+};
+
+/// Why a Channel is Stalled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Why, as one word.
+    pub reason: Reason,
+    /// The field to change, such as `spec.dataClasses`.
+    pub field: &'static str,
+    /// What was found, what is expected, and the next step.
+    pub message: String,
+}
+
+impl Problem {
+    fn new(reason: Reason, field: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, field, message: message.into() }
+    }
+}
+
+/// What a declaration that can be followed names beside itself.
+#[derive(Clone)]
+pub struct Validated {
+    /// The trust domain of its namespace.
+    pub domain: Arc<TrustDomain>,
+    /// The retention policy of its data classes; none when it seals nothing.
+    pub retention: Option<Arc<RetentionPolicy>>,
+}
+
+/// The trust domain that governs the Channel's namespace.
+///
+/// # Errors
+/// When none does.
+pub fn governing<'a>(name: &ChannelRef, world: &'a World) -> Result<&'a Arc<TrustDomain>, Problem> {
+    let label = world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.as_deref());
+    let Some(label) = label else {
+        return Err(Problem::new(
+            Reason::NamespaceNotGoverned,
+            "metadata.namespace",
+            format!(
+                "namespace {} belongs to no trust domain: ask who governs one to label it {TRUST_DOMAIN_LABEL}=<TrustDomain>",
+                name.namespace
+            ),
+        ));
+    };
+    world.domains.get(label).ok_or_else(|| {
+        Problem::new(
+            Reason::TrustDomainNotFound,
+            "metadata.namespace",
+            format!(
+                "namespace {} is labelled {TRUST_DOMAIN_LABEL}={label}, and there is no TrustDomain {label}: apply it, or correct the label",
+                name.namespace
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has validated a Channel.
+    pub(crate) static VALIDATED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Everything that is wrong, or what the declaration names where nothing is.
+///
+/// # Errors
+/// Every problem found, the most fundamental first.
+pub fn validate(channel: &Declaration, world: &World, now: Timestamp) -> Result<Validated, Vec<Problem>> {
+    #[cfg(test)]
+    VALIDATED.set(VALIDATED.get() + 1);
+    let name = channel.name();
+    let domain = governing(name, world).map_err(|problem| vec![problem])?;
+    let mut problems = Vec::new();
+    if domain.metadata.deletion_timestamp.is_some() {
+        problems.push(Problem::new(
+            Reason::TrustDomainTerminating,
+            "metadata.namespace",
+            format!(
+                "TrustDomain {} is being deleted: nothing new is made or opened under it",
+                object_name(domain)
+            ),
+        ));
+    }
+    if let Err(error) = domain::time_zone(domain) {
+        problems.push(Problem::new(
+            Reason::TimeZoneUnknown,
+            "spec.timeZone",
+            format!(
+                "TrustDomain {}: {error}; write an IANA name such as Europe/Amsterdam",
+                object_name(domain)
+            ),
+        ));
+    }
+    let retention = match retention(channel, domain, world) {
+        Ok(policy) => policy.cloned(),
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    };
+    if let Some(message) = delivery::unavailable(channel, world) {
+        problems.push(Problem::new(Reason::PodCertificatesUnavailable, "spec.tls.delivery", message));
+    }
+    problems.extend(reserved(channel));
+    problems.extend(conflicts(channel, world));
+    problems.extend(names(channel, domain, world));
+    problems.extend(common_name(channel, domain, world, now));
+    problems.extend(times(channel, domain, now));
+    problems.extend(listeners::check(channel, domain::today(domain, now)));
+    if problems.is_empty() { Ok(Validated { domain: Arc::clone(domain), retention }) } else { Err(problems) }
+}
+
+/// The retention policy the Channel's data classes follow.
+fn retention<'a>(
+    channel: &Declaration,
+    domain: &TrustDomain,
+    world: &'a World,
+) -> Result<Option<&'a Arc<RetentionPolicy>>, Problem> {
+    if !channel.seals() {
+        return Ok(None);
+    }
+    let allowed = &domain.spec.retention_policies;
+    let chosen = channel.retention_policy().or_else(|| allowed.first());
+    let Some(chosen) = chosen else {
+        return Err(Problem::new(
+            Reason::RetentionPolicyNotFound,
+            "spec.retentionPolicy",
+            format!(
+                "TrustDomain {} allows no retention policy: ask who governs it to add one to its spec.retentionPolicies",
+                object_name(domain)
+            ),
+        ));
+    };
+    if !allowed.contains(chosen) {
+        return Err(Problem::new(
+            Reason::RetentionPolicyForbidden,
+            "spec.retentionPolicy",
+            format!("TrustDomain {} allows {}, not {chosen}", object_name(domain), allowed.join(", ")),
+        ));
+    }
+    let Some(policy) = world.retention.get(chosen) else {
+        return Err(Problem::new(
+            Reason::RetentionPolicyNotFound,
+            "spec.retentionPolicy",
+            format!("there is no RetentionPolicy {chosen}: ask the compliance office to apply it"),
+        ));
+    };
+    let unknown: Vec<_> = channel
+        .data_classes()
+        .iter()
+        .filter(|class| !policy.spec.classes.iter().any(|known| &known.name == *class))
+        .map(String::as_str)
+        .collect();
+    if !unknown.is_empty() {
+        let known: Vec<_> = policy.spec.classes.iter().map(|class| class.name.as_str()).collect();
+        return Err(Problem::new(
+            Reason::UnknownDataClass,
+            "spec.dataClasses",
+            format!(
+                "RetentionPolicy {chosen} has no class {}; it has {}",
+                unknown.join(", "),
+                known.join(", ")
+            ),
+        ));
+    }
+    Ok(Some(policy))
+}
+
+/// What another Channel of the namespace holds already. The older one keeps it.
+fn conflicts(channel: &Declaration, world: &World) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let name = channel.name();
+    let secret = secret_name(channel);
+    // Read once, not once a sibling: a namespace may have hundreds of each.
+    let pods: OnceCell<Vec<_>> = OnceCell::new();
+    let own_pods = || {
+        let selected = |(_, pod): &(_, &PodFacts)| selector::matches(channel.selector(), &pod.labels);
+        pods.get_or_init(|| world.running_pods(&name.namespace).filter(selected).collect()).as_slice()
+    };
+    let siblings = world.channels_of(&name.namespace).filter(|other| other.name() != name);
+    for other in siblings.filter(|other| other.is_older_than(channel)) {
+        let other_name = &other.name().name;
+        if let Some(pod) = shared(channel, other, own_pods) {
+            problems.push(Problem::new(
+                Reason::WorkloadConflict,
+                "spec.workload.selector",
+                format!(
+                    "Channel {other_name} selects {pod} too, and the older one keeps them: select different pods, or put both into one Channel"
+                ),
+            ));
+        }
+        let account = channel.service_account();
+        if account.is_some() && account == other.service_account() {
+            problems.push(Problem::new(
+                Reason::ServiceAccountConflict,
+                "spec.workload.serviceAccountName",
+                format!("Channel {other_name} has this ServiceAccount too, and the older one keeps it: give this workload one of its own"),
+            ));
+        }
+        if secret == secret_name(other) {
+            problems.push(Problem::new(
+                Reason::SecretConflict,
+                "spec.tls.secretName",
+                format!("Channel {other_name} writes this Secret too, and the older one keeps it: choose another name"),
+            ));
+        }
+    }
+    problems
+}
+
+/// What `channel` and `other` both select: all pods of one of them, or one of `pods`, which `channel` selects.
+fn shared<'a>(
+    channel: &Declaration,
+    other: &Declaration,
+    pods: impl FnOnce() -> &'a [(&'a String, &'a PodFacts)],
+) -> Option<String> {
+    let (one, other) = (channel.selector(), other.selector());
+    if selector::implies(one, other) || selector::implies(other, one) {
+        return Some(format!("the pods of {}", selector::text(other)));
+    }
+    let both = pods().iter().find(|(_, pod)| selector::matches(other, &pod.labels));
+    both.map(|(name, _)| format!("pod {name}"))
+}
+
+/// DNS names outside what the trust domain allows, that are no names of Services of the Channel either.
+fn names(channel: &Declaration, domain: &TrustDomain, world: &World) -> Option<Problem> {
+    let allowed = domain::allowed_suffixes(domain);
+    let mut outside: Vec<_> =
+        channel.dns_names().iter().filter(|name| !under(name, allowed)).map(String::as_str).collect();
+    if !outside.is_empty() {
+        let own = specs::may_be_asked_for(channel, domain, world);
+        outside.retain(|wanted| !own.contains(*wanted));
+    }
+    (!outside.is_empty()).then(|| {
+        let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
+        Problem::new(
+            Reason::DNSNameNotAllowed,
+            "spec.tls.dnsNames",
+            format!(
+                "{} is not under certificateAuthority.allowedDNSSuffixes of TrustDomain {} ({allowed})",
+                outside.join(", "),
+                object_name(domain)
+            ),
+        )
+    })
+}
+
+/// A common name that software may take for a DNS name outside what the authority may sign.
+fn common_name(
+    channel: &Declaration,
+    domain: &TrustDomain,
+    world: &World,
+    now: Timestamp,
+) -> Option<Problem> {
+    channel.common_name()?;
+    let name = channel.name();
+    let id = ChannelId::mint("", &name.name);
+    let permitted = specs::authority_spec(name, &id, domain, now).permitted_dns;
+    let leaf = specs::leaf_spec(channel, domain, world);
+    (!leaf.common_name_permitted(&permitted)).then(|| {
+        let permitted: Vec<_> = permitted.into_iter().collect();
+        Problem::new(
+            Reason::CommonNameNotAllowed,
+            "spec.tls.commonName",
+            format!(
+                "{} reads as a DNS name and is not under {}: write a name without dots, such as {}",
+                leaf.common_name,
+                permitted.join(", "),
+                name.name
+            ),
+        )
+    })
+}
+
+fn under(name: &str, suffixes: &[String]) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    suffixes.iter().any(|suffix| {
+        name == suffix || name.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.ends_with('.'))
+    })
+}
+
+/// A leaf lives at most a quarter of its authority's life.
+fn times(channel: &Declaration, domain: &TrustDomain, now: Timestamp) -> Option<Problem> {
+    let wanted = channel.duration()?;
+    let text = domain::authority_duration(domain);
+    let whole = domain::authority_life(domain, now)?;
+    let leaf = period::duration(wanted).ok()?;
+    (leaf.as_secs() > whole.as_secs() / 4).then(|| {
+        Problem::new(
+            Reason::DurationTooLong,
+            "spec.tls.duration",
+            format!(
+                "{wanted} is more than a quarter of the authority's {text} (TrustDomain {} certificateAuthority.duration): write at most {}",
+                object_name(domain),
+                whole_units(whole.as_secs() / 4)
+            ),
+        )
+    })
+}
+
+/// As a duration is written: in the largest unit of which there is one.
+fn whole_units(seconds: i64) -> String {
+    let (unit, length) = [("d", 86_400), ("h", 3_600), ("m", 60)]
+        .into_iter()
+        .find(|(_, length)| seconds >= *length)
+        .unwrap_or(("s", 1));
+    format!("{}{unit}", seconds / length)
+}
+
+/// A name that the Channel's own Secret with trust files alone may have, now or later.
+fn reserved(channel: &Declaration) -> Option<Problem> {
+    let reserved = secrets::trust_name(&channel.name().name);
+    (channel.secret_name()? == reserved).then(|| {
+        Problem::new(
+            Reason::SecretConflict,
+            "spec.tls.secretName",
+            format!(
+                "{reserved} is the name of this Channel's Secret with trust files alone: choose another name"
+            ),
+        )
+    })
+}
+
+fn object_name(domain: &TrustDomain) -> &str {
+    domain.metadata.name.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

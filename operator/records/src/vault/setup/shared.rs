@@ -1,0 +1,100 @@
+//! Whether others keep keys on a transit mount of Subrosa's.
+//!
+//! The destroyer's rights reach every key of its mount, and who may make keys there may bring a destroyed key's name back. So a
+//! mount with keys of others is no place for Subrosa's, unless somebody says that this is meant; then nothing is destroyed there.
+
+use subrosa_crds::names::ChannelId;
+
+use super::VaultSetup;
+use super::apply::{ADMIN, read};
+use crate::vault::client::Vault;
+use crate::vault::endpoint::{Call, Op};
+use crate::vault::error::VaultError;
+use crate::vault::name::MountPath;
+use crate::vault::transit::KeyNames;
+
+/// How many names of others' keys an error gives.
+const EXAMPLES: usize = 3;
+/// How much of each.
+const MAX_NAME: usize = 64;
+
+/// Refuses transit mounts that are there already and have keys that Subrosa did not make.
+pub(super) async fn check(vault: &Vault, setup: &VaultSetup) -> Result<(), VaultError> {
+    let index = "sys/mounts";
+    let mounts = read(vault, &Op::new("setup.read", index, ADMIN), index).await?.unwrap_or_default();
+    // Where there is none it is made, and one of another type is refused later.
+    let is_transit = |mount: &MountPath| {
+        let found = mounts.get(&format!("{mount}/")).and_then(|found| found.get("type"));
+        found.and_then(|kind| kind.as_str()) == Some("transit")
+    };
+    if !setup.shared_transit
+        && is_transit(&setup.transit_mount)
+        && let Some((count, examples)) = foreign(vault, &setup.transit_mount, is_data_key).await?
+    {
+        return Err(VaultError::SharedMount { path: setup.transit_mount.to_string(), count, examples });
+    }
+    if is_transit(&setup.authorities_mount)
+        && let Some((count, examples)) = foreign(vault, &setup.authorities_mount, is_authority_key).await?
+    {
+        return Err(VaultError::SharedAuthorities {
+            path: setup.authorities_mount.to_string(),
+            count,
+            examples,
+        });
+    }
+    Ok(())
+}
+
+/// How many keys of others are on a mount, and some of their names; nothing where there is none.
+async fn foreign(
+    vault: &Vault,
+    mount: &MountPath,
+    is_ours: fn(&str) -> bool,
+) -> Result<Option<(usize, Vec<String>)>, VaultError> {
+    let path = format!("{mount}/keys");
+    let op = Op::new("setup.read", path.as_str(), ADMIN);
+    let listed = vault.exec(&op, &Call::<(), KeyNames>::list(path.as_str())).await?;
+    let names = listed.and_then(|envelope| envelope.data).map(|data| data.keys).unwrap_or_default();
+    let foreign: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| !is_folder(name) && !is_ours(name)).collect();
+    let examples = foreign.iter().take(EXAMPLES).map(|name| name.chars().take(MAX_NAME).collect()).collect();
+    Ok((!foreign.is_empty()).then_some((foreign.len(), examples)))
+}
+
+/// Whether it is no key. Transit lists a folder `import/` once somebody asked for its wrapping key.
+fn is_folder(name: &str) -> bool {
+    name.ends_with('/')
+}
+
+/// Whether a key on the mount of data keys is Subrosa's: its name is `<id>.<rest>`.
+fn is_data_key(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(id, rest)| id.parse::<ChannelId>().is_ok() && !rest.is_empty())
+}
+
+/// Whether a key on the mount for authorities is Subrosa's: its name is an identity.
+fn is_authority_key(name: &str) -> bool {
+    name.parse::<ChannelId>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_others_are_told_by_their_names() {
+        for name in ["abcdefghijklmnop.ca", "abcdefghijklmnop.chat.open-2026m11"] {
+            assert!(is_data_key(name) && !is_authority_key(name), "{name}");
+        }
+        assert!(is_authority_key("abcdefghijklmnop") && is_folder("import/"));
+        for name in [
+            "payments",
+            "abcdefghijklmnop",
+            "abcdefghijklmnop.",
+            "short.chat.2026",
+            "ABCDEFGHIJKLMNOP.ca",
+            "",
+        ] {
+            assert!(!is_data_key(name), "{name}");
+        }
+    }
+}

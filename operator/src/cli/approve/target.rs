@@ -1,0 +1,69 @@
+//! What is decided about, as people and kubectl name it.
+
+use std::str::FromStr;
+
+use subrosa_crds::{GROUP, VERSION, approval::TargetKind};
+
+/// An object by kind and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its kind.
+    pub kind: TargetKind,
+    /// Its name.
+    pub name: String,
+}
+
+impl FromStr for Named {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = "expected KIND/NAME, such as destruction/contactcenter.20270201.1a2b3c4d, legalhold/matter-2026-114, \
+                        retentionpolicy/contactcenter, trustdomain/oosterlinde or adoption/cc-front";
+        let (kind, name) = text
+            .split_once('/')
+            .filter(|(_, name)| !name.is_empty() && !name.contains('/'))
+            .ok_or_else(|| expected.to_owned())?;
+        let kind = kind.to_ascii_lowercase();
+        // As kubectl prints it: destruction.subrosa.dev, or with the version.
+        let kind = match kind.split_once('.') {
+            None => kind.as_str(),
+            Some((kind, rest)) if rest == GROUP || rest == format!("{VERSION}.{GROUP}") => kind,
+            Some(_) => return Err(format!("no kind of {GROUP}: {expected}")),
+        };
+        let kind = match kind {
+            "destruction" | "destructions" | "dst" => TargetKind::Destruction,
+            "legalhold" | "legalholds" | "hold" => TargetKind::LegalHold,
+            "retentionpolicy" | "retentionpolicies" | "rtp" => TargetKind::RetentionPolicy,
+            "trustdomain" | "trustdomains" | "td" => TargetKind::TrustDomain,
+            "adoption" | "adoptions" | "adopt" => TargetKind::Adoption,
+            _ => return Err(format!("nobody decides about that kind: {expected}")),
+        };
+        Ok(Self { kind, name: name.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_named_as_people_and_kubectl_do() {
+        let parsed = |text: &str| text.parse::<Named>().map(|named| (named.kind, named.name));
+        for text in [
+            "Destruction/p.1.a",
+            "destruction/p.1.a",
+            "DST/p.1.a",
+            "destructions.subrosa.dev/p.1.a",
+            "destruction.v1alpha1.subrosa.dev/p.1.a",
+        ] {
+            assert_eq!(parsed(text), Ok((TargetKind::Destruction, "p.1.a".to_owned())), "{text}");
+        }
+        assert_eq!(parsed("hold/m").unwrap().0, TargetKind::LegalHold);
+        assert_eq!(parsed("rtp/m").unwrap().0, TargetKind::RetentionPolicy);
+        assert_eq!(parsed("td/m").unwrap().0, TargetKind::TrustDomain);
+        assert_eq!(parsed("adoption/m").unwrap().0, TargetKind::Adoption);
+        for wrong in ["p.1.a", "Destruction/", "Destruction/a/b", "channel/x", "destruction.example.org/x"] {
+            assert!(parsed(wrong).unwrap_err().contains("KIND/NAME"), "{wrong}");
+        }
+    }
+}

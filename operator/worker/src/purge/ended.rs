@@ -1,0 +1,160 @@
+//! Which keys were destroyed on purpose, as the records of Destructions say.
+//!
+//! Such a record stands in the cluster and not in Vault: the destroyer alone writes it, and nobody deletes it. So a Vault that
+//! was restored, moved or mistyped says nothing here. Each key of a list is judged by itself, since a list may wait for others.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use subrosa_crds::{
+    Destruction, Reason,
+    destruction::{self, KeyOutcome},
+    names::{ChannelId, DataKeyName},
+};
+
+/// What records say of the keys of one Channel.
+#[derive(Clone, Debug)]
+pub struct DestroyedKeys {
+    channel: ChannelId,
+    keys: BTreeMap<DataKeyName, DestroyedKey>,
+}
+
+/// What records say of a key that was destroyed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestroyedKey {
+    /// The Destruction that destroyed it last.
+    pub destruction: String,
+    /// When it was gone first: what was written later was never sealed with it.
+    pub destroyed: Timestamp,
+    /// Since when it is gone.
+    pub gone: Timestamp,
+    /// When the last snapshot of Vault that may hold it is gone; none where nobody declared how long they are kept.
+    pub effective: Option<Timestamp>,
+    /// Whether it was seen to be back, and not to be gone again.
+    pub is_back: bool,
+}
+
+impl DestroyedKeys {
+    /// Of the keys of this Channel, none yet.
+    pub fn of(channel: ChannelId) -> Self {
+        Self { channel, keys: BTreeMap::new() }
+    }
+
+    /// With these.
+    #[cfg(test)]
+    pub(super) fn with(channel: ChannelId, keys: BTreeMap<DataKeyName, DestroyedKey>) -> Self {
+        Self { channel, keys }
+    }
+
+    /// What is said of a key.
+    pub fn get(&self, key: &DataKeyName) -> Option<&DestroyedKey> {
+        self.keys.get(key)
+    }
+
+    /// How many keys were destroyed.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Takes what a record says. `snapshots_kept` is for how long its TrustDomain keeps snapshots of Vault, where that is known.
+    ///
+    /// # Errors
+    /// What is wrong with the record: then nothing of it counts.
+    pub fn take(
+        &mut self,
+        record: &Destruction,
+        snapshots_kept: Option<SignedDuration>,
+    ) -> Result<(), String> {
+        let name = record.metadata.name.as_deref().unwrap_or_default();
+        let wrong = |problem: &str| Err(format!("Destruction {name}: {problem}, so nothing of it counts"));
+        let Some(status) = &record.status else { return Ok(()) };
+        let spec = &record.spec;
+        if spec.computed_digest() != spec.digest {
+            return wrong("its digest is not that of its list");
+        }
+        if name != destruction::name(&spec.retention_policy.name, &spec.due, &spec.digest) {
+            return wrong("its name is not that of its policy, day and digest");
+        }
+        let mut taken = Vec::new();
+        for outcome in status.keys.iter().filter(|key| key.destroyed_at.is_some()) {
+            if outcome.id != self.channel.as_str() {
+                continue;
+            }
+            let listed = spec.keys.iter().any(|key| {
+                (&key.id, &key.data_class, &key.cohort) == (&outcome.id, &outcome.data_class, &outcome.cohort)
+            });
+            let text = format!("{}.{}.{}", outcome.id, outcome.data_class, outcome.cohort);
+            let (Ok(key), true) = (text.parse::<DataKeyName>(), listed) else {
+                return wrong(&format!("its status has key {text}, which its list has not"));
+            };
+            match read(name, outcome, snapshots_kept, status.effective_at.as_deref()) {
+                Some(destroyed) => taken.push((key, destroyed)),
+                None => return wrong(&format!("key {text} has no proof, or its times are out of order")),
+            }
+        }
+        for (key, destroyed) in taken {
+            match self.keys.entry(key) {
+                std::collections::btree_map::Entry::Vacant(place) => drop(place.insert(destroyed)),
+                std::collections::btree_map::Entry::Occupied(mut place) => place.get_mut().join(destroyed),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DestroyedKey {
+    /// Together with what another list says of it, which destroyed it before or after.
+    fn join(&mut self, other: Self) {
+        let later = other.gone > self.gone;
+        self.destroyed = self.destroyed.min(other.destroyed);
+        self.is_back |= other.is_back;
+        // Unknown where one of them does not know it.
+        self.effective = self.effective.zip(other.effective).map(|(one, two)| one.max(two));
+        if later {
+            self.destruction = other.destruction;
+            self.gone = other.gone;
+        }
+    }
+}
+
+/// What a list says of a key that it destroyed; none where it proves nothing.
+fn read(
+    name: &str,
+    key: &KeyOutcome,
+    snapshots_kept: Option<SignedDuration>,
+    effective: Option<&str>,
+) -> Option<DestroyedKey> {
+    let at = |text: &Option<String>| text.as_deref()?.parse::<Timestamp>().ok();
+    let (created, set_aside, destroyed) =
+        (at(&key.created_at)?, at(&key.set_aside_at)?, at(&key.destroyed_at)?);
+    let has_canary = key.canary.as_deref().is_some_and(|canary| canary.starts_with("vault:v"));
+    if !has_canary || created > set_aside || set_aside > destroyed {
+        return None;
+    }
+    let is_back =
+        key.state != Reason::Destroyed.as_str() || (key.back_at.is_some() && key.gone_again_at.is_none());
+    let gone = match &key.gone_again_at {
+        Some(again) => again.parse::<Timestamp>().ok()?.max(destroyed),
+        None => destroyed,
+    };
+    let declared = snapshots_kept.and_then(|kept| gone.checked_add(kept).ok());
+    let written = match effective {
+        Some(text) => Some(text.parse::<Timestamp>().ok()?),
+        None => None,
+    };
+    Some(DestroyedKey {
+        destruction: name.to_owned(),
+        destroyed,
+        gone,
+        effective: declared.max(written),
+        is_back,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What Vault says now of a key that a record calls destroyed.
+//!
+//! The question is for a new file key, which takes the right to seal and tells three things apart: a key that is there, one
+//! that is set aside, and none. That there is none counts only from a Vault which, at the same time, gives the same identity a
+//! file key of a key that this Channel seals with today: so an empty or another Vault, another mount or an identity whose
+//! access was withdrawn proves nothing.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use subrosa_crds::names::DataKeyName;
+use subrosa_records::vault::{VaultError, sealing::SealingKeys};
+
+use crate::{
+    item::ItemId,
+    seal::{self, Doing, SealError},
+};
+
+/// For how long an answer counts, as for the destroyer: a key that comes back meanwhile is noticed then.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// What Vault has under a key's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPresence {
+    /// A key that seals.
+    There,
+    /// One that is set aside, and may come back.
+    SetAside,
+    /// None.
+    Gone,
+    /// It does not say, for this identity or this key.
+    Refused(String),
+}
+
+/// Why nothing can be proven at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// Vault is not there, or cannot answer.
+    #[error("{0}")]
+    Vault(#[source] SealError),
+    /// Vault has none of the keys that the Channel seals with today.
+    #[error(
+        "this Vault does not let seal with {keys}, with which the Channel seals today ({why}): that it lacks a key proves \
+         nothing. Look whether address, mount and identity are those of the Channel, and whether its keys are there"
+    )]
+    NoLivingKey {
+        /// Which were asked for.
+        keys: String,
+        /// What was said of the last of them.
+        why: String,
+    },
+}
+
+/// Who is asked for keys.
+pub trait KeyWitness: Send {
+    /// What there is under this name.
+    ///
+    /// # Errors
+    /// When there is no answer, for any key.
+    fn look(&self, key: &DataKeyName) -> impl Future<Output = Result<KeyPresence, SealError>> + Send;
+}
+
+impl KeyWitness for SealingKeys {
+    async fn look(&self, key: &DataKeyName) -> Result<KeyPresence, SealError> {
+        let item = ItemId::of_name("purge");
+        let asked = self.new_file_key(&seal::transit_name(key)?, &item.associated_data()).await;
+        let Err(error) = asked else { return Ok(KeyPresence::There) };
+        match seal::refused(error, key, Doing::Seal) {
+            SealError::KeyGone { .. } => Ok(KeyPresence::Gone),
+            SealError::KeySetAside { .. } => Ok(KeyPresence::SetAside),
+            SealError::Vault(error) if error.is_transient() => Err(SealError::Vault(error)),
+            // Such as a redirection: it is nobody's answer about this key.
+            SealError::Vault(error @ (VaultError::Redirected { .. } | VaultError::Unexpected { .. })) => {
+                Err(SealError::Vault(error))
+            }
+            other => Ok(KeyPresence::Refused(other.to_string())),
+        }
+    }
+}
+
+/// Asks, and remembers for a minute.
+pub struct Proofs<W> {
+    witness: W,
+    living: Vec<DataKeyName>,
+    said: HashMap<DataKeyName, (Instant, KeyPresence)>,
+}
+
+impl<W: KeyWitness> Proofs<W> {
+    /// Asks `witness`; `living` are the keys that the Channel seals with today, of which one has to be there.
+    pub fn new(witness: W, living: Vec<DataKeyName>) -> Self {
+        Self { witness, living, said: HashMap::new() }
+    }
+
+    /// What there is under this name.
+    ///
+    /// # Errors
+    /// When nothing can be proven at all.
+    pub async fn of(&mut self, key: &DataKeyName) -> Result<KeyPresence, ProofError> {
+        if let Some((at, said)) = self.said.get(key)
+            && at.elapsed() < FRESH
+        {
+            return Ok(said.clone());
+        }
+        let at = Instant::now();
+        let said = self.witness.look(key).await.map_err(ProofError::Vault)?;
+        if said == KeyPresence::Gone {
+            self.is_the_channels().await?;
+        }
+        self.said.insert(key.clone(), (at, said.clone()));
+        Ok(said)
+    }
+
+    /// Whether it is the Vault of the Channel, with keys that seal now, to this identity.
+    async fn is_the_channels(&self) -> Result<(), ProofError> {
+        let mut why = "it has no data class".to_owned();
+        for key in &self.living {
+            why = match self.witness.look(key).await.map_err(ProofError::Vault)? {
+                KeyPresence::There => return Ok(()),
+                KeyPresence::SetAside => "it is set aside".to_owned(),
+                KeyPresence::Gone => "there is none".to_owned(),
+                KeyPresence::Refused(why) => why,
+            };
+        }
+        let keys: Vec<_> = self.living.iter().map(ToString::to_string).collect();
+        Err(ProofError::NoLivingKey { keys: keys.join(", "), why })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Knows these keys.
+    #[derive(Default)]
+    struct Knows {
+        keys: HashMap<String, KeyPresence>,
+        asked: AtomicUsize,
+    }
+
+    impl KeyWitness for Knows {
+        async fn look(&self, key: &DataKeyName) -> Result<KeyPresence, SealError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            Ok(self.keys.get(&key.to_string()).cloned().unwrap_or(KeyPresence::Gone))
+        }
+    }
+
+    fn key(cohort: &str) -> DataKeyName {
+        format!("abcdefghijklmnop.chat.{cohort}").parse().unwrap()
+    }
+
+    fn knows(what: &[(&str, KeyPresence)]) -> Knows {
+        let keys = what.iter().map(|(cohort, is)| (key(cohort).to_string(), is.clone())).collect();
+        Knows { keys, asked: AtomicUsize::default() }
+    }
+
+    #[tokio::test]
+    async fn that_a_key_is_gone_counts_from_a_vault_that_has_the_living_one() {
+        let mut proofs = Proofs::new(knows(&[("2026", KeyPresence::There)]), vec![key("2026")]);
+        assert_eq!(proofs.of(&key("2020")).await.unwrap(), KeyPresence::Gone);
+        assert_eq!(proofs.of(&key("2020")).await.unwrap(), KeyPresence::Gone);
+        assert_eq!(proofs.witness.asked.load(Ordering::Relaxed), 2, "it is remembered");
+        let refused = KeyPresence::Refused("permission denied".into());
+        for living in [KeyPresence::SetAside, KeyPresence::Gone, refused] {
+            let mut proofs = Proofs::new(knows(&[("2026", living.clone())]), vec![key("2026")]);
+            let error = proofs.of(&key("2020")).await.unwrap_err();
+            assert!(matches!(error, ProofError::NoLivingKey { .. }), "{living:?}");
+        }
+        let mut proofs = Proofs::new(Knows::default(), vec![]);
+        assert!(proofs.of(&key("2020")).await.is_err(), "a Channel that seals nothing proves nothing");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_gone_is_said_as_it_is() {
+        let mut proofs = Proofs::new(knows(&[("2020", KeyPresence::SetAside)]), vec![key("2026")]);
+        assert_eq!(proofs.of(&key("2020")).await.unwrap(), KeyPresence::SetAside);
+    }
+}
