@@ -121,9 +121,14 @@ fn architecture() -> &'static str {
     }
 }
 
-/// An archive's place among the cached ones.
-pub fn cached(name: &str, digest: &str) -> Result<PathBuf> {
+/// Where archives are kept.
+pub fn directory() -> Result<PathBuf> {
     let directory = crate::tools::directory()?.join("images");
     fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
-    Ok(directory.join(format!("{name}-{digest}.oci.tar")))
+    Ok(directory)
+}
+
+/// An archive's place among the cached ones.
+pub fn cached(name: &str, digest: &str) -> Result<PathBuf> {
+    Ok(directory()?.join(format!("{name}-{digest}.oci.tar")))
 }

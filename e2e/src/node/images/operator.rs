@@ -21,6 +21,9 @@ pub fn image() -> Result<Image> {
         ensure!(archive.is_file(), "SUBROSA_E2E_IMAGE: {} is no file", archive.display());
         return Ok(Image { reference, archive });
     }
+    // Tests that run beside each other wait here: two `rustup target add` at once fail.
+    let directory = layout::directory()?;
+    let _lock = tools::lock(&directory, "subrosa")?;
     tools::say("building the operator's static binary, if it changed (some minutes the first time)");
     let script = workspace.join("e2e/src/node/images/operator.sh");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
@@ -41,10 +44,8 @@ pub fn image() -> Result<Image> {
     let metadata = fs::metadata(&binary).with_context(|| format!("the binary {}", binary.display()))?;
     let changed = metadata.modified()?.duration_since(std::time::UNIX_EPOCH)?.as_millis();
     let archive = layout::cached("subrosa", &format!("{}-{changed}", metadata.len()))?;
-    let parent = archive.parent().context("images without a directory")?.to_owned();
-    let _lock = tools::lock(&parent, "subrosa")?;
     if !archive.exists() {
-        for entry in fs::read_dir(&parent)?.flatten() {
+        for entry in fs::read_dir(&directory)?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with("subrosa-") && name.ends_with(".oci.tar") {
                 // Of an older binary; nobody asks for it again.
