@@ -130,6 +130,15 @@ pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
     find(conditions, kind).is_some_and(|condition| condition.status == "True")
 }
 
+/// Whether a condition of `conditions` needs someone's attention.
+pub fn needs_attention(conditions: &[Condition]) -> bool {
+    conditions.iter().any(|found| match found.type_.as_str() {
+        READY | CONNECTED | SERVED | ISOLATED | KEYS_READY | RETAINED => found.status == "False",
+        STALLED => found.status == "True",
+        _ => false,
+    })
+}
+
 // The API server keeps whole seconds; anything finer would read as a change the next time.
 fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)

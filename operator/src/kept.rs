@@ -53,7 +53,7 @@ fn tidy(ctx: &Context) {
 fn uids(world: &World) -> BTreeSet<String> {
     let of_kind = |one: &Registered| {
         let keys = (one.all)(world).into_iter();
-        keys.filter_map(|key| (one.uid)(world, &key)).collect::<Vec<_>>()
+        keys.filter_map(|key| (one.meta_of)(world, &key)?.uid.clone()).collect::<Vec<_>>()
     };
     kinds::ALL.iter().flat_map(of_kind).collect()
 }

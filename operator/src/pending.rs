@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures::Stream;
 use tokio::sync::Notify;
 
 /// A queue with one place for each key: what is said again of a key before it was taken replaces what was said before.
@@ -61,15 +60,6 @@ impl<K: Clone + Eq + Hash, V> Pending<K, V> {
             // A put between the two leaves its permit.
             self.0.news.notified().await;
         }
-    }
-
-    /// As [`next`](Self::next), one after the other, for ever.
-    pub fn stream(self) -> impl Stream<Item = (K, V)> + Send
-    where
-        K: Send,
-        V: Send,
-    {
-        futures::stream::unfold(self, |pending| async move { Some((pending.next().await, pending)) })
     }
 
     /// How many wait.

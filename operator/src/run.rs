@@ -250,16 +250,22 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         ended = &mut election => return Ok(ended.context("the election ended badly")??),
     }
     tracing::info!("stopping: what is under way is finished first");
-    let ended = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
-    if ended.is_err() {
-        tracing::warn!("something was still under way; it is taken up again at the next start");
-    }
+    finish(tasks, GRACE).await;
     // Only now, when nothing acts any more, may another replica.
     quit.cancel();
     if leadership.is_contested() {
         election.await.context("the election ended badly")??;
     }
     served.await.context("the server ended badly")?
+}
+
+/// Waits until every controller has finished what it has under way; what takes longer than `grace` is cut off.
+async fn finish(mut controllers: JoinSet<()>, grace: Duration) {
+    let ended = tokio::time::timeout(grace, async { while controllers.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        tracing::warn!("something was still under way; it is taken up again at the next start");
+        controllers.shutdown().await;
+    }
 }
 
 /// Begins a term with what is so now. What the watches have may be minutes old: one can be dead without a word, and
@@ -279,5 +285,30 @@ async fn meanwhile<T>(awaited: impl Future<Output = T>, woken: &Pending<Subject>
             _ = &mut awaited => return,
             _ = woken.next() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_under_way_is_finished_within_a_bounded_time() {
+        let (ended, cut) = (Arc::new(AtomicBool::default()), Arc::new(()));
+        let mut controllers = JoinSet::new();
+        let (noted, held) = (Arc::clone(&ended), Arc::clone(&cut));
+        controllers.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            noted.store(true, Ordering::SeqCst);
+        });
+        controllers.spawn(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        finish(controllers, Duration::from_millis(500)).await;
+        assert!(ended.load(Ordering::SeqCst), "it had time enough");
+        assert_eq!(Arc::strong_count(&cut), 1, "nothing acts any more");
     }
 }

@@ -14,7 +14,7 @@ use subrosa_plan::{
         channel::ChannelRecord, decision::DecisionRecord, destroyer::DestroyerRecord, keys::KeysOfMonth,
         store::StoreRecord,
     },
-    world::key_findings::KeyFindings,
+    world::{key_findings::KeyFindings, packed::Packed},
 };
 
 use crate::{
@@ -65,10 +65,10 @@ pub struct Entry<R> {
     pub version: u64,
 }
 
-/// A record as it was last read or written, as text: with thousands of Channels its maps and certificates would be the
-/// most of what the operator keeps in memory. It is the text that Vault has, with what this binary does not know.
+/// A record as it was last read or written, packed: with thousands of Channels its maps and certificates would be the
+/// most of what the operator keeps in memory. It is the value that Vault has, with what this binary does not know.
 struct Known {
-    text: Option<Box<str>>,
+    value: Option<Packed>,
     version: u64,
     /// Whether nothing can have changed since: a write that failed may have taken effect.
     certain: bool,
@@ -76,13 +76,13 @@ struct Known {
 
 impl Known {
     fn value(&self) -> Option<Value> {
-        serde_json::from_str(self.text.as_deref()?).ok()
+        self.value.as_ref()?.read()
     }
 
     fn entry<R: Record>(&self) -> Option<Entry<R>> {
-        let record = match self.text.as_deref() {
+        let record = match &self.value {
             None => None,
-            Some(text) => Some(understood(&serde_json::from_str(text).ok()?).ok()?),
+            Some(value) => Some(understood(&value.read()?).ok()?),
         };
         Some(Entry { record, version: self.version })
     }
@@ -226,8 +226,8 @@ impl<R: Record> Store<R> {
     }
 
     fn remember(&self, path: &RecordPath, value: Option<&Value>, version: u64) {
-        let text = value.map(|value| value.to_string().into_boxed_str());
-        self.cache().insert(path.clone(), Known { text, version, certain: true });
+        let value = value.map(Packed::of);
+        self.cache().insert(path.clone(), Known { value, version, certain: true });
     }
 
     fn doubt(&self, path: &RecordPath) {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use subrosa_crds::{
-    Channel, ChannelStatus, TrustDomain,
+    Channel, TrustDomain,
     channel::AuthorityStatus,
     condition::{self, is_true},
     names::ChannelRef,
@@ -11,7 +11,6 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     certificate::secrets,
-    status,
     world::{World, declaration::Declaration, domain, selector},
 };
 
@@ -32,7 +31,8 @@ impl Watched for Channel {
             Change::Gone(key) => (key, None),
         };
         let name = ChannelRef::new(key.namespace, key.name);
-        let old = world.put_channel(&name, new.clone());
+        let old = world.put_channel(&name, new.as_ref().map(Declaration::packed));
+        let old = old.map(|old| old.opened());
         wakes(world, &name, old.as_ref(), new.as_ref())
     }
 }
@@ -58,7 +58,7 @@ fn wakes(
         woken.extend(rivals(world, name, old).chain(rivals(world, name, new)));
         // A namespace that lost its label is still the business of the domain it was in.
         let labelled = world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone());
-        let before = old.and_then(|old| old.status()?.trust_domain.clone());
+        let before = old.and_then(|old| old.status()?.into_owned().trust_domain);
         woken.extend(labelled.into_iter().chain(before).map(Subject::of::<TrustDomain>));
     }
     // Where a namespace is audited, each of its Channels reports which pods no Channel has.
@@ -71,7 +71,7 @@ fn wakes(
         woken.extend(named.map(Subject::of::<Channel>));
         woken.extend(world.naming(name).cloned().map(Subject::of::<Channel>));
     }
-    let counted = |channel: Option<&Declaration>| channel.and_then(Declaration::status).map(summary);
+    let counted = |channel: Option<&Declaration>| Some((channel?.has_status(), channel?.summary()));
     if counted(old) != counted(new)
         && let Some(domain) =
             world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone())
@@ -88,13 +88,10 @@ pub fn audited(world: &World, namespace: &str) -> impl Iterator<Item = Subject> 
     channels.map(|channel| Subject::of::<Channel>(channel.name().clone())).collect::<Vec<_>>().into_iter()
 }
 
-fn told(channel: Option<&Declaration>) -> Option<(Option<&AuthorityStatus>, bool)> {
+fn told(channel: Option<&Declaration>) -> Option<(Option<AuthorityStatus>, bool)> {
     let status = channel?.status()?;
-    Some((status.authority.as_ref(), is_true(&status.conditions, condition::STALLED)))
-}
-
-fn summary(status: &ChannelStatus) -> (bool, bool) {
-    (is_true(&status.conditions, condition::READY), status::needs_attention(&status.conditions))
+    let stalled = is_true(&status.conditions, condition::STALLED);
+    Some((status.into_owned().authority, stalled))
 }
 
 /// The Channels of the namespace that may not have the same pods, ServiceAccount or Secret.

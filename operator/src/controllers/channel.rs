@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::SignedDuration;
-use kube::{ResourceExt as _, runtime::controller::Action};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
 use subrosa_crds::{Channel, ChannelStatus, Reason, TrustDomain, names::ChannelId, preset};
 use subrosa_plan::{
     access::shared,
@@ -20,7 +21,7 @@ use crate::{
         channel as execute,
         store::{self, Barred},
     },
-    kinds::{Kind, Subject, queues::ChildWatches},
+    kinds::{Kind, Subject, queues::ChildWatches, turns::Again},
     observe::{
         DomainVault,
         watch::{self, ObjectKey},
@@ -46,8 +47,15 @@ impl Kind for Channel {
         preset::fill_in(&mut channel.spec);
     }
 
-    fn reconcile(channel: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-        async move { reconcile_one(&Declaration::of(channel), &ctx).await }.boxed()
+    fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
+        async move {
+            let channel = ctx.cluster.read(|world| world.channel(&key.channel()).cloned());
+            match channel {
+                Some(channel) => reconcile_one(&channel.opened(), &ctx).await,
+                None => Again::when_named(),
+            }
+        }
+        .boxed()
     }
 
     fn all(world: &World) -> Vec<ObjectKey> {
@@ -58,8 +66,8 @@ impl Kind for Channel {
         world.channel(&key.channel()).is_some()
     }
 
-    fn uid(world: &World, key: &ObjectKey) -> Option<String> {
-        world.channel(&key.channel())?.uid().map(str::to_owned)
+    fn meta_of<'a>(world: &'a World, key: &ObjectKey) -> Option<&'a ObjectMeta> {
+        Some(&world.channel(&key.channel())?.object().metadata)
     }
 
     fn woken(ctx: &Arc<Context>, watches: &mut ChildWatches, key: &ObjectKey) {
@@ -74,10 +82,7 @@ impl Kind for Channel {
     }
 }
 
-async fn reconcile_one(channel: &Declaration, ctx: &Context) -> Action {
-    if channel.object().metadata.deletion_timestamp.is_some() {
-        return Action::await_change();
-    }
+async fn reconcile_one(channel: &Declaration, ctx: &Context) -> Again {
     let now = ctx.now();
     let name = channel.name();
     let subject = Subject::of::<Channel>(name.clone());
@@ -88,22 +93,22 @@ async fn reconcile_one(channel: &Declaration, ctx: &Context) -> Action {
     let Some(uid) = uid else { return again(ctx, subject, true, None) };
     if ctx.cluster.binding(&name.namespace).is_none() {
         // The reconcile of the namespace wakes its Channels. Until then nothing is known that status could say.
-        return Action::await_change();
+        return Again::when_named();
     }
     let id = ChannelId::mint(&uid, &name.name);
     let Some(_working) = ctx.under_way.begin(&id) else {
         // Its access is being withdrawn, as of one that was gone.
-        return Action::requeue(MOMENT);
+        return Again::after(MOMENT);
     };
     if ctx.cluster.read(|world| world.channel(name).is_none()) {
-        return Action::await_change();
+        return Again::when_named();
     }
     let domain = match governing {
         Ok(domain) => Ok(domain),
         // A namespace that lost its label: the status says where to ask, the record whether it is so.
         Err(problem) => ctx.cluster.read(|world| {
-            let before = channel.status().and_then(|status| status.trust_domain.as_ref());
-            before.and_then(|domain| world.domains.get(domain)).cloned().ok_or(problem)
+            let before = channel.status().and_then(|status| status.into_owned().trust_domain);
+            before.and_then(|domain| world.domains.get(&domain)).cloned().ok_or(problem)
         }),
     };
     let outcome = match domain {
@@ -147,11 +152,11 @@ async fn reconcile_one(channel: &Declaration, ctx: &Context) -> Action {
     let held = || ctx.cluster.read(|world| status::opens_at_once(channel, &status, world, now));
     if told && !failed && held() {
         ctx.metrics.reconciled("Channel", failed);
-        return Action::requeue(HELD);
+        return Again::after(HELD);
     }
     let untold = report(ctx, channel, &status, outcome.as_ref().ok()).await;
     let wake_at = wake_at.into_iter().chain(untold.and_then(|pause| now.checked_add(pause).ok())).min();
-    let written = ctx.reporter.status(channel.object(), channel.status(), &status).await;
+    let written = ctx.reporter.status(channel.object(), channel.status().as_deref(), &status).await;
     if let Err(error) = &written {
         tracing::warn!(channel = %name, %error, "status could not be written");
     }
@@ -192,15 +197,16 @@ async fn report(
         );
         ctx.reporter.event(channel.object(), false, reason.as_str(), note).await;
     }
-    let exceptions = channel.status().map(|status| status.exceptions.as_slice()).unwrap_or_default();
+    let before = channel.status();
+    let exceptions = before.as_ref().map(|before| before.exceptions.as_slice()).unwrap_or_default();
     for (reason, note) in status::exception_news(exceptions, &status.exceptions) {
         ctx.reporter.event(channel.object(), true, reason.as_str(), &note).await;
     }
-    for (reason, note) in status::earlier_news(channel.status(), status) {
+    for (reason, note) in status::earlier_news(before.as_deref(), status) {
         let warning = reason == Reason::KeysOrphaned;
         ctx.reporter.event(channel.object(), warning, reason.as_str(), &note).await;
     }
-    let before = channel.status().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let before = before.as_ref().map(|before| before.conditions.as_slice()).unwrap_or_default();
     for condition in status::turned_bad(before, &status.conditions) {
         ctx.reporter.event(channel.object(), true, &condition.reason, &condition.message).await;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use jiff::{Timestamp, ToSpan as _};
-use kube::{ResourceExt as _, runtime::controller::Action};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use subrosa_crds::{Channel, ExternalParty, condition};
 use subrosa_plan::{
     status::external_party,
@@ -15,7 +15,7 @@ use super::again;
 use crate::{
     changes::external_party::naming,
     context::Context,
-    kinds::{Kind, Subject},
+    kinds::{Kind, Subject, turns::Again},
     observe::watch::ObjectKey,
 };
 
@@ -23,9 +23,12 @@ impl Kind for ExternalParty {
     const KIND: &'static str = "ExternalParty";
 
     // A party is only judged here: the Channels open and close.
-    fn reconcile(party: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+    fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
         async move {
-            let (name, now) = (party.name_any(), ctx.now());
+            let (name, now) = (key.name, ctx.now());
+            let Some(party) = ctx.cluster.read(|world| world.parties.get(&name).cloned()) else {
+                return Again::when_named();
+            };
             let (status, news, midnight) = ctx.cluster.read(|world| {
                 let status = external_party::status(&party, world, now);
                 let news = external_party::is_news(&party, &status, world, now);
@@ -57,8 +60,8 @@ impl Kind for ExternalParty {
         world.parties.contains_key(&key.name)
     }
 
-    fn uid(world: &World, key: &ObjectKey) -> Option<String> {
-        world.parties.get(&key.name)?.uid()
+    fn meta_of<'a>(world: &'a World, key: &ObjectKey) -> Option<&'a ObjectMeta> {
+        Some(&world.parties.get(&key.name)?.metadata)
     }
 }
 

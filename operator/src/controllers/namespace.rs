@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use kube::{ResourceExt as _, runtime::controller::Action};
+use kube::ResourceExt as _;
 use subrosa_crds::{Channel, TrustDomain, names::ChannelRef};
 use subrosa_plan::{
     channel::adoption::{self, DefaultDeny},
@@ -14,7 +14,7 @@ use super::again;
 use crate::{
     context::Context,
     execute::{left, namespace as execute, objects},
-    kinds::{Kind, NamespaceMeta, Subject, queues::ChildWatches},
+    kinds::{Kind, NamespaceMeta, Subject, queues::ChildWatches, turns::Again},
     observe::{Binding, asked, watch::ObjectKey},
     run::Settings,
 };
@@ -29,11 +29,11 @@ impl Kind for NamespaceMeta {
         8
     }
 
-    fn reconcile(namespace: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+    fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
         async move {
-            let name = namespace.name_any();
+            let name = key.name;
             match reconcile_one(&name, &ctx).await {
-                Ok(action) => action,
+                Ok(again) => again,
                 Err(fault) => {
                     // Who was never looked at waits for that: now it is known that it is not prepared.
                     if ctx.cluster.binding(&name).is_none() {
@@ -64,17 +64,17 @@ impl Kind for NamespaceMeta {
     }
 }
 
-async fn reconcile_one(name: &str, ctx: &Context) -> Result<Action, Fault> {
+async fn reconcile_one(name: &str, ctx: &Context) -> Result<Again, Fault> {
     let subject = Subject::of::<NamespaceMeta>(name.to_owned());
     let seen =
         ctx.cluster.read(|world| Some((world.namespaces.get(name)?.clone(), world.domain_of(name).cloned())));
     let Some((facts, domain)) = seen else {
         ctx.cluster.forget(name);
-        return Ok(Action::await_change());
+        return Ok(Again::when_named());
     };
     if facts.terminating {
         note(ctx, name, Binding::Missing);
-        return Ok(Action::await_change());
+        return Ok(Again::when_named());
     }
     let Some(domain) = domain else {
         ctx.cluster.deny_settled(name);
@@ -91,7 +91,7 @@ async fn reconcile_one(name: &str, ctx: &Context) -> Result<Action, Fault> {
     let closed = left::close_policies(ctx, name).await;
     let denied = deny(ctx, name, &domain).await?;
     closed?;
-    Ok(if denied { again(ctx, subject, false, None) } else { Action::requeue(MEANWHILE) })
+    Ok(if denied { again(ctx, subject, false, None) } else { Again::after(MEANWHILE) })
 }
 
 /// Makes the namespace deny by default, where and when that is wanted; false while it waits for Channels.

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
-use kube::runtime::{controller::Action, reflector::store::Writer};
 use subrosa_crds::Channel;
 use subrosa_plan::{
     pod_certificate::{Refusal, Responder, responder},
@@ -16,7 +15,7 @@ use super::again;
 use crate::{
     context::Context,
     execute::pod_certificate::{Denied, confirmed, deny},
-    kinds::{Kind, Subject, start::Start},
+    kinds::{Kind, Subject, start::Start, turns::Again},
     observe::watch::ObjectKey,
 };
 
@@ -29,13 +28,13 @@ const SOON: Duration = Duration::from_secs(2);
 impl Kind for PodCertificateRequest {
     const KIND: &'static str = "PodCertificateRequest";
 
-    fn watch(start: &mut Start<'_>, writer: Writer<Self>) {
-        start.watch_requests(writer);
+    fn watch(start: &mut Start<'_>) {
+        start.watch_requests();
     }
 
     // A request is handed over to the Channel that answers it.
-    fn reconcile(request: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
-        async move { hand_over(&request, &ctx).await }.boxed()
+    fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
+        async move { hand_over(key, &ctx).await }.boxed()
     }
 
     fn all(world: &World) -> Vec<ObjectKey> {
@@ -52,11 +51,7 @@ impl Kind for PodCertificateRequest {
     }
 }
 
-async fn hand_over(request: &PodCertificateRequest, ctx: &Context) -> Action {
-    let key = ObjectKey {
-        namespace: request.metadata.namespace.clone().unwrap_or_default(),
-        name: request.metadata.name.clone().unwrap_or_default(),
-    };
+async fn hand_over(key: ObjectKey, ctx: &Context) -> Again {
     let now = ctx.now();
     let pending = ctx.cluster.read(|world| {
         let request = world.requests.get(&key.namespace)?.get(&key.name)?.clone();
@@ -65,15 +60,15 @@ async fn hand_over(request: &PodCertificateRequest, ctx: &Context) -> Action {
     });
     let subject = Subject::of::<PodCertificateRequest>(key.clone());
     match pending {
-        None => Action::await_change(),
+        None => Again::when_named(),
         Some((_, Responder::Wait(until))) => again(ctx, subject, false, Some(until)),
         Some((_, Responder::Of(channel))) => {
             ctx.wake(Subject::of::<Channel>(channel));
-            Action::requeue(REMINDER)
+            Again::after(REMINDER)
         }
         Some((request, Responder::Deny(refusal))) => match denied(ctx, &key, &request, &refusal).await {
-            Ok(Denied::Written) => Action::await_change(),
-            Ok(Denied::Outdated) => Action::requeue(SOON),
+            Ok(Denied::Written) => Again::when_named(),
+            Ok(Denied::Outdated) => Again::after(SOON),
             Err(fault) => {
                 tracing::warn!(request = key.name, reason = fault.reason.as_str(), "{}", fault.message);
                 again(ctx, subject, true, None)

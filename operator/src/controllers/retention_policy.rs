@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use futures::{FutureExt as _, future::BoxFuture};
-use kube::{ResourceExt as _, runtime::controller::Action};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use subrosa_crds::RetentionPolicy;
 use subrosa_plan::{status::retention_policy, world::World};
 
 use super::again;
 use crate::{
     context::Context,
-    kinds::{Kind, Subject},
+    kinds::{Kind, Subject, turns::Again},
     observe::watch::ObjectKey,
 };
 
@@ -18,13 +18,16 @@ impl Kind for RetentionPolicy {
     const KIND: &'static str = "RetentionPolicy";
 
     // A policy is only judged.
-    fn reconcile(policy: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+    fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
         async move {
-            let now = ctx.now();
+            let (name, now) = (key.name, ctx.now());
+            let Some(policy) = ctx.cluster.read(|world| world.retention.get(&name).cloned()) else {
+                return Again::when_named();
+            };
             let status = ctx.cluster.read(|world| retention_policy::status(&policy, world, now));
             let written = ctx.reporter.status(policy.as_ref(), policy.status.as_ref(), &status).await;
             ctx.metrics.reconciled("RetentionPolicy", written.is_err());
-            again(&ctx, Subject::of::<RetentionPolicy>(policy.name_any()), written.is_err(), None)
+            again(&ctx, Subject::of::<RetentionPolicy>(name), written.is_err(), None)
         }
         .boxed()
     }
@@ -37,7 +40,7 @@ impl Kind for RetentionPolicy {
         world.retention.contains_key(&key.name)
     }
 
-    fn uid(world: &World, key: &ObjectKey) -> Option<String> {
-        world.retention.get(&key.name)?.uid()
+    fn meta_of<'a>(world: &'a World, key: &ObjectKey) -> Option<&'a ObjectMeta> {
+        Some(&world.retention.get(&key.name)?.metadata)
     }
 }

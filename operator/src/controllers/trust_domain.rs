@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use kube::{ResourceExt as _, runtime::controller::Action};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
 use subrosa_crds::TrustDomain;
 use subrosa_plan::{
     access::{orphans, shared, store::Ownership},
@@ -15,7 +16,7 @@ use super::again;
 use crate::{
     context::Context,
     execute::{adoptions, destructions, finalizer, store, sweep, withdraw},
-    kinds::{Kind, Subject},
+    kinds::{Kind, Subject, turns::Again},
     observe::{health, watch::ObjectKey},
 };
 
@@ -27,9 +28,12 @@ const SETTLE: Duration = Duration::from_secs(2);
 impl Kind for TrustDomain {
     const KIND: &'static str = "TrustDomain";
 
-    fn reconcile(domain: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action> {
+    fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
         async move {
-            let name = domain.name_any();
+            let name = key.name;
+            let Some(domain) = ctx.cluster.read(|world| world.domains.get(&name).cloned()) else {
+                return Again::when_named();
+            };
             let subject = Subject::of::<TrustDomain>(name.clone());
             // Hundreds of Channels that become ready are counted together; a deletion does not wait.
             if !ctx.sweeps.due(&name, ctx.cluster.read(|world| world.moves))
@@ -37,7 +41,7 @@ impl Kind for TrustDomain {
             {
                 let rest = ctx.sweeps.rest(&name, domain.metadata.generation, SETTLE);
                 if !rest.is_zero() {
-                    return Action::requeue(rest);
+                    return Again::after(rest);
                 }
             }
             let result = if domain.metadata.deletion_timestamp.is_some() {
@@ -49,7 +53,7 @@ impl Kind for TrustDomain {
             match result {
                 Ok(()) => {
                     ctx.failures.clear(&subject);
-                    Action::requeue(PULSE)
+                    Again::after(PULSE)
                 }
                 Err(fault) => {
                     tracing::warn!(
@@ -73,8 +77,8 @@ impl Kind for TrustDomain {
         world.domains.contains_key(&key.name)
     }
 
-    fn uid(world: &World, key: &ObjectKey) -> Option<String> {
-        world.domains.get(&key.name)?.uid()
+    fn meta_of<'a>(world: &'a World, key: &ObjectKey) -> Option<&'a ObjectMeta> {
+        Some(&world.domains.get(&key.name)?.metadata)
     }
 
     fn forget(ctx: &Context, key: &ObjectKey) {

@@ -4,21 +4,21 @@
 pub(crate) mod queues;
 pub(crate) mod start;
 mod subject;
+pub mod turns;
 
 use std::{fmt::Debug, sync::Arc};
 
 use futures::future::BoxFuture;
-use k8s_openapi::api::{certificates::v1::PodCertificateRequest, core::v1::Namespace};
-use kube::{
-    Resource,
-    api::PartialObjectMeta,
-    runtime::{controller::Action, reflector::store::Writer},
+use k8s_openapi::{
+    api::{certificates::v1::PodCertificateRequest, core::v1::Namespace},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
+use kube::{Resource, api::PartialObjectMeta};
 use serde::de::DeserializeOwned;
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 use subrosa_plan::world::World;
 
-use self::{queues::ChildWatches, start::Start};
+use self::{queues::ChildWatches, start::Start, turns::Again};
 use crate::{
     changes::Watched,
     context::Context,
@@ -45,17 +45,17 @@ pub trait Kind:
     }
 
     /// Watches its objects.
-    fn watch(start: &mut Start<'_>, writer: Writer<Self>) {
-        start.watch_all(writer);
+    fn watch(start: &mut Start<'_>) {
+        start.watch_all::<Self>();
     }
 
-    /// Changes an object before it is stored: what nobody reads goes, and what is left out is filled in.
+    /// Changes an object before it is kept: what nobody reads goes, and what is left out is filled in.
     fn enter(object: &mut Self) {
         watch::strip(object);
     }
 
-    /// Reconciles one object; says when to look again.
-    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> BoxFuture<'static, Action>;
+    /// Reconciles the object of that key, as the watches have told of it; says when to look again.
+    fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again>;
 
     /// Every object that there is.
     fn all(world: &World) -> Vec<ObjectKey>;
@@ -63,8 +63,8 @@ pub trait Kind:
     /// Whether the object is there, as far as the watches have told.
     fn is_there(world: &World, key: &ObjectKey) -> bool;
 
-    /// The UID of an object that has a status of ours.
-    fn uid(_world: &World, _key: &ObjectKey) -> Option<String> {
+    /// The metadata of an object that has a status of ours.
+    fn meta_of<'a>(_world: &'a World, _key: &ObjectKey) -> Option<&'a ObjectMeta> {
         None
     }
 
@@ -85,8 +85,8 @@ pub struct Registered {
     pub all: fn(&World) -> Vec<ObjectKey>,
     /// As [`Kind::is_there`].
     pub is_there: fn(&World, &ObjectKey) -> bool,
-    /// As [`Kind::uid`].
-    pub uid: fn(&World, &ObjectKey) -> Option<String>,
+    /// As [`Kind::meta_of`].
+    pub meta_of: for<'a> fn(&'a World, &ObjectKey) -> Option<&'a ObjectMeta>,
     /// As [`Kind::woken`].
     pub(crate) woken: fn(&Arc<Context>, &mut ChildWatches, &ObjectKey),
     /// As [`Kind::forget`].
@@ -100,7 +100,7 @@ impl Registered {
             start: start::reconciled::<K>,
             all: K::all,
             is_there: K::is_there,
-            uid: K::uid,
+            meta_of: K::meta_of,
             woken: K::woken,
             forget: K::forget,
         }

@@ -91,7 +91,7 @@ impl ChildWatches {
 fn has_settings(world: &World, channel: &ChannelRef) -> bool {
     world.channel(channel).is_some_and(|channel| {
         let sealed = |status: &ChannelStatus| !status.keys.is_empty() || !status.other_keys.is_empty();
-        channel.seals() || channel.status().is_some_and(sealed)
+        channel.seals() || channel.status().is_some_and(|status| sealed(&status))
     })
 }
 

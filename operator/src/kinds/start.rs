@@ -3,10 +3,7 @@
 use std::{any::type_name, collections::BTreeSet, fmt::Debug, sync::Arc};
 
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
-use kube::{
-    Api, Resource,
-    runtime::{controller::Config, reflector, reflector::store::Writer, watcher},
-};
+use kube::{Api, Resource, runtime::watcher};
 use serde::de::DeserializeOwned;
 use subrosa_plan::world::World;
 use tokio::task::JoinSet;
@@ -14,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ALL, Kind, Subject, queues::Queues};
 use crate::{
-    changes::Watched as _,
     context::Context,
     controllers,
     observe::{
@@ -52,25 +48,17 @@ impl<'a> Start<'a> {
     }
 
     /// Watches every object of a kind that is reconciled.
-    pub fn watch_all<K: Kind>(&mut self, writer: Writer<K>) {
+    pub fn watch_all<K: Kind>(&mut self) {
         let (done, synced) = self.ctx.refresh.announcer(type_name::<K>());
         self.synced.push((type_name::<K>(), synced));
-        let (api, apply) = (Api::<K>::all(self.ctx.client.clone()), self.applying(K::seen));
-        tokio::spawn(watch::follow_stored(
-            api,
-            watch::config(),
-            K::enter,
-            writer,
-            done,
-            self.stop.clone(),
-            apply,
-        ));
+        let (api, apply) = (Api::<K>::all(self.ctx.client.clone()), self.entering());
+        tokio::spawn(watch::follow(api, watch::config(), done, self.stop.clone(), apply));
     }
 
     /// Watches the requests of pods for certificates, where there are such; nothing waits for them to be seen.
-    pub fn watch_requests(&mut self, writer: Writer<PodCertificateRequest>) {
-        let apply = self.applying(PodCertificateRequest::seen);
-        tokio::spawn(pod_certificates::follow(Arc::clone(self.ctx), writer, self.stop.clone(), apply));
+    pub fn watch_requests(&mut self) {
+        let apply = self.entering::<PodCertificateRequest>();
+        tokio::spawn(pod_certificates::follow(Arc::clone(self.ctx), self.stop.clone(), apply));
     }
 
     /// Watches a kind for the sake of others.
@@ -92,6 +80,17 @@ impl<'a> Start<'a> {
         tokio::spawn(watch::follow(api, which, done, self.stop.clone(), apply));
     }
 
+    /// Takes in what a watch tells of a kind that is reconciled.
+    fn entering<K: Kind>(&self) -> impl FnMut(Change<K>) + Send + 'static {
+        let mut apply = self.applying(K::seen);
+        move |change| {
+            apply(change.map(|mut object| {
+                K::enter(&mut object);
+                Arc::new(object)
+            }));
+        }
+    }
+
     fn applying<T: 'static>(&self, seen: Seen<T>) -> impl FnMut(Change<T>) + Send + 'static {
         let ctx = Arc::clone(self.ctx);
         move |change| {
@@ -103,10 +102,9 @@ impl<'a> Start<'a> {
 
 /// Starts watch and controller of a kind; returns the queue of what is to be looked at.
 pub(super) fn reconciled<K: Kind>(start: &mut Start<'_>, settings: &Settings) -> Pending<Subject> {
-    let (reader, writer) = reflector::store::<K>();
-    K::watch(start, writer);
+    K::watch(start);
     let (queue, ctx) = (Pending::default(), Arc::clone(start.ctx));
-    let config = Config::default().concurrency(K::concurrency(settings));
-    start.tasks.spawn(controllers::run(reader, queue.clone(), ctx, config, start.stop.clone()));
+    let at_once = K::concurrency(settings).into();
+    start.tasks.spawn(controllers::run::<K>(queue.clone(), ctx, at_once, start.stop.clone()));
     queue
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
-use kube::{Api, Resource as _, runtime::reflector::store::Writer};
+use kube::{Api, Resource as _};
 use subrosa_crds::{Channel, channel::Delivery};
 use subrosa_plan::pod_certificate::SIGNER;
 use tokio_util::sync::CancellationToken;
@@ -43,9 +43,8 @@ pub async fn look(ctx: &Context) -> bool {
 /// them is no fault: Channels that ask for them say so.
 pub async fn follow(
     ctx: Arc<Context>,
-    writer: Writer<PodCertificateRequest>,
     stop: CancellationToken,
-    apply: impl FnMut(Change<Arc<PodCertificateRequest>>) + Send + 'static,
+    apply: impl FnMut(Change<PodCertificateRequest>) + Send + 'static,
 ) {
     while !look(&ctx).await {
         if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
@@ -65,7 +64,7 @@ pub async fn follow(
     let ours = watch::config().fields(&format!("spec.signerName={SIGNER}"));
     let (announcer, _) = ctx.refresh.announcer(std::any::type_name::<PodCertificateRequest>());
     tokio::select! {
-        () = watch::follow_stored(api, ours, watch::strip, writer, announcer, stop.clone(), apply) => {}
+        () = watch::follow(api, ours, announcer, stop.clone(), apply) => {}
         () = looking => {}
     }
 }

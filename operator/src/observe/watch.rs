@@ -10,18 +10,14 @@ use std::{
     collections::BTreeSet,
     fmt::Debug,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use futures::{Stream, StreamExt as _, stream};
 use kube::{
     Api, Resource, ResourceExt as _,
-    runtime::{
-        WatchStreamExt as _,
-        reflector::{ObjectRef, store::Writer},
-        watcher,
-    },
+    runtime::{WatchStreamExt as _, watcher},
 };
 use serde::de::DeserializeOwned;
 use subrosa_crds::names::ChannelRef;
@@ -34,6 +30,16 @@ pub enum Change<T> {
     Applied(ObjectKey, T),
     /// It is gone.
     Gone(ObjectKey),
+}
+
+impl<T> Change<T> {
+    /// The same of what is made of the object.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Change<U> {
+        match self {
+            Self::Applied(key, object) => Change::Applied(key, make(object)),
+            Self::Gone(key) => Change::Gone(key),
+        }
+    }
 }
 
 /// Namespace (empty for cluster-scoped kinds) and name.
@@ -325,55 +331,6 @@ pub async fn follow<K>(
             Ok(watcher::Event::Apply(object)) => {
                 let key = listing.seen(&object);
                 apply(Change::Applied(key, object));
-            }
-            Ok(watcher::Event::Delete(object)) => apply(Change::Gone(listing.gone(&object))),
-            Err(error) => {
-                if announcer.failed::<K>(&error) {
-                    listing.none().into_iter().for_each(|key| apply(Change::Gone(key)));
-                }
-            }
-        }
-    }
-}
-
-/// As [`follow`], for a kind that is reconciled: its objects are kept in `writer`'s store, and what
-/// `apply` gets is the store's own, so that nothing is held twice. `enter` is done with each before it is stored.
-pub async fn follow_stored<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    enter: fn(&mut K),
-    writer: Writer<K>,
-    mut announcer: Announcer,
-    stop: CancellationToken,
-    mut apply: impl FnMut(Change<Arc<K>>) + Send,
-) where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-{
-    let store = writer.as_reader();
-    let mut events = pin!(events(api, config, announcer.asked()).modify(enter).reflect(writer));
-    let mut listing = Listing::default();
-    while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
-        match event {
-            Ok(watcher::Event::Init) => {
-                announcer.begins();
-                listing.begin();
-            }
-            Ok(watcher::Event::InitApply(object)) => {
-                listing.listed(&object);
-            }
-            Ok(watcher::Event::InitDone) => {
-                let gone = listing.end();
-                for object in store.state() {
-                    apply(Change::Applied(ObjectKey::of(object.as_ref()), object));
-                }
-                gone.into_iter().for_each(|key| apply(Change::Gone(key)));
-                announcer.listed();
-            }
-            Ok(watcher::Event::Apply(object)) => {
-                let key = listing.seen(&object);
-                if let Some(object) = store.get(&ObjectRef::from_obj(&object)) {
-                    apply(Change::Applied(key, object));
-                }
             }
             Ok(watcher::Event::Delete(object)) => apply(Change::Gone(listing.gone(&object))),
             Err(error) => {

@@ -4,7 +4,7 @@ mod census;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -205,9 +205,8 @@ impl Metrics {
             return;
         }
         // Taken out first: the world stays locked for as long as this takes, not for the reading of times.
-        let channels: Vec<_> =
-            cluster.read(|world| world.all_channels().map(Declaration::shared_object).collect());
-        self.gauges.set(&Census::of(channels.iter().map(Arc::as_ref), now));
+        let channels: Vec<_> = cluster.read(|world| world.all_channels().cloned().collect());
+        self.gauges.set(&Census::of(channels.iter().map(Declaration::status), now));
         *counted = Some(Instant::now());
     }
 
@@ -280,6 +279,8 @@ impl RequestObserver for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use subrosa_crds::{Channel, names::ChannelRef};
 
     use super::*;

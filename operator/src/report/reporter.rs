@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Client, Resource, ResourceExt as _,
     api::{Patch, PatchParams},
@@ -41,9 +42,9 @@ impl Reporter {
     }
 
     /// How long to wait when a status of `object` was just written that the watch is about to show.
-    pub fn lags(&self, object: &impl Resource) -> Option<Duration> {
-        let seen = version(object.meta().resource_version.as_deref());
-        let uid = object.meta().uid.as_deref().unwrap_or_default();
+    pub fn lags(&self, object: &ObjectMeta) -> Option<Duration> {
+        let seen = version(object.resource_version.as_deref());
+        let uid = object.uid.as_deref().unwrap_or_default();
         self.written.lags(uid, seen, Instant::now())
     }
 

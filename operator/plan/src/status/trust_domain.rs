@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
     Reason, TrustDomain, TrustDomainStatus, condition,
-    condition::{Truth, Verdict, is_true},
+    condition::{Truth, Verdict},
     names::ChannelId,
     trust_domain::{ChannelCount, Orphans, VaultStatus},
 };
 
 use crate::{
-    status::{KEYS_UNSEEN, needs_attention},
+    status::KEYS_UNSEEN,
     world::{World, domain, fault::Fault, key_fault::KeyFault},
 };
 
@@ -178,11 +178,10 @@ impl MemberCounts {
         for (namespace, _) in world.namespaces_of(domain) {
             counts.namespaces += 1;
             for channel in world.channels_of(namespace) {
-                let conditions =
-                    channel.status().map(|status| status.conditions.as_slice()).unwrap_or_default();
+                let summary = channel.summary();
                 counts.channels.total += 1;
-                counts.channels.ready += i64::from(is_true(conditions, condition::READY));
-                counts.channels.attention += i64::from(needs_attention(conditions));
+                counts.channels.ready += i64::from(summary.ready);
+                counts.channels.attention += i64::from(summary.attention);
             }
         }
         counts

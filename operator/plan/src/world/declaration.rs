@@ -5,7 +5,7 @@
 //!                    the preset and what is left out filled in, once
 //! ```
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -16,18 +16,51 @@ use subrosa_crds::{
         Tls, WorkloadAction, WorkloadRef,
     },
     common::Exception,
+    condition::{self, Condition},
     names::ChannelRef,
     preset::{self, ClosedPort, Preset},
     trust_domain::Direction,
 };
 
+use super::packed::{self, Packed};
+
 /// A Channel: its name and what it declares. What a preset gives, and what holds where nothing is said, is filled in.
 ///
-/// It holds the Channel as the store of the watch does, and not a copy of it.
+/// Clones share it.
 #[derive(Clone, Debug)]
-pub struct Declaration {
+pub struct Declaration(Arc<Declared>);
+
+#[derive(Debug)]
+struct Declared {
     name: ChannelRef,
-    channel: Arc<Channel>,
+    channel: Channel,
+    /// Its status, where that is packed: then `channel` has none.
+    status: Option<PackedStatus>,
+}
+
+#[derive(Debug)]
+struct PackedStatus {
+    whole: Packed,
+    summary: ConditionSummary,
+}
+
+/// What is counted of the Channels of a trust domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConditionSummary {
+    /// Whether it is Ready.
+    pub ready: bool,
+    /// Whether a condition needs someone's attention.
+    pub attention: bool,
+}
+
+impl ConditionSummary {
+    /// As these conditions have it.
+    pub fn of(conditions: &[Condition]) -> Self {
+        Self {
+            ready: condition::is_true(conditions, condition::READY),
+            attention: condition::needs_attention(conditions),
+        }
+    }
 }
 
 impl Declaration {
@@ -36,11 +69,36 @@ impl Declaration {
         let metadata = &channel.metadata;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let name = ChannelRef::new(text(&metadata.namespace), text(&metadata.name));
-        Self { name, channel: preset::resolved(channel) }
+        let channel = Arc::unwrap_or_clone(preset::resolved(channel));
+        Self(Arc::new(Declared { name, channel, status: None }))
+    }
+
+    /// The same with its status packed: so it is kept, for most of what thousands of Channels would take is status.
+    pub fn packed(&self) -> Self {
+        let Some(status) = &self.0.channel.status else { return self.clone() };
+        let status = PackedStatus {
+            whole: Packed::like(packed::STATUS, status),
+            summary: ConditionSummary::of(&status.conditions),
+        };
+        self.with(None, Some(status))
+    }
+
+    /// The same with its status at hand, for who reads it more than once.
+    pub fn opened(&self) -> Self {
+        match &self.0.status {
+            Some(packed) => self.with(packed.whole.read(), None),
+            None => self.clone(),
+        }
+    }
+
+    fn with(&self, open: Option<ChannelStatus>, status: Option<PackedStatus>) -> Self {
+        let Channel { metadata, spec, .. } = &self.0.channel;
+        let channel = Channel { metadata: metadata.clone(), spec: spec.clone(), status: open };
+        Self(Arc::new(Declared { name: self.0.name.clone(), channel, status }))
     }
 
     fn spec(&self) -> &ChannelSpec {
-        &self.channel.spec
+        &self.0.channel.spec
     }
 
     fn tls(&self) -> Option<&Tls> {
@@ -49,43 +107,60 @@ impl Declaration {
 
     /// Its namespace and name.
     pub fn name(&self) -> &ChannelRef {
-        &self.name
+        &self.0.name
     }
 
-    /// The object, for Events about it and for what is written of its status.
+    /// The object, for Events about it and for what is written of its status. Packed it has no status here.
     pub fn object(&self) -> &Channel {
-        &self.channel
-    }
-
-    /// The same, to be kept for a while.
-    pub fn shared_object(&self) -> Arc<Channel> {
-        Arc::clone(&self.channel)
+        &self.0.channel
     }
 
     /// Its UID; none before the API server gave it one.
     pub fn uid(&self) -> Option<&str> {
-        self.channel.metadata.uid.as_deref()
+        self.0.channel.metadata.uid.as_deref()
     }
 
     /// Which of its declarations this is.
     pub fn generation(&self) -> Option<i64> {
-        self.channel.metadata.generation
+        self.0.channel.metadata.generation
     }
 
     /// When it was made; none before the API server has it.
     pub fn created(&self) -> Option<Timestamp> {
-        self.channel.metadata.creation_timestamp.as_ref().map(|created| created.0)
+        self.0.channel.metadata.creation_timestamp.as_ref().map(|created| created.0)
     }
 
     /// What was reported of it last.
-    pub fn status(&self) -> Option<&ChannelStatus> {
-        self.channel.status.as_ref()
+    pub fn status(&self) -> Option<Cow<'_, ChannelStatus>> {
+        match &self.0.status {
+            Some(packed) => packed.whole.read().map(Cow::Owned),
+            None => self.0.channel.status.as_ref().map(Cow::Borrowed),
+        }
+    }
+
+    /// Whether anything was reported of it.
+    pub fn has_status(&self) -> bool {
+        self.0.channel.status.is_some() || self.0.status.is_some()
+    }
+
+    /// The conditions that were reported of it last.
+    pub fn conditions(&self) -> Vec<Condition> {
+        self.status().map(|status| status.into_owned().conditions).unwrap_or_default()
+    }
+
+    /// What its conditions come to; nothing is unpacked for it.
+    pub fn summary(&self) -> ConditionSummary {
+        match (&self.0.status, &self.0.channel.status) {
+            (Some(packed), _) => packed.summary,
+            (None, Some(status)) => ConditionSummary::of(&status.conditions),
+            (None, None) => ConditionSummary::default(),
+        }
     }
 
     /// Older by creation, then by UID: two Channels that are compared give one answer.
     pub fn is_older_than(&self, other: &Self) -> bool {
         fn age(one: &Declaration) -> (Option<Timestamp>, Option<&str>, &str) {
-            (one.created(), one.uid(), &one.name.name)
+            (one.created(), one.uid(), &one.name().name)
         }
         // What was not created yet (an offline manifest) is younger than everything.
         match (self.created(), other.created()) {
@@ -97,12 +172,12 @@ impl Declaration {
 
     /// Whether both declare the same, whatever their status is.
     pub fn declares_the_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.channel, &other.channel) || self.spec() == other.spec()
+        Arc::ptr_eq(&self.0, &other.0) || self.spec() == other.spec()
     }
 
     /// The annotation by which it consents to namespaces that were made anew.
     pub fn consents(&self) -> Option<&String> {
-        self.channel.metadata.annotations.as_ref()?.get(CONSENTS_ANNOTATION)
+        self.0.channel.metadata.annotations.as_ref()?.get(CONSENTS_ANNOTATION)
     }
 
     /// Whether that annotation names this namespace with this UID.
@@ -179,7 +254,7 @@ impl Declaration {
 
     /// The Channel that an entry names.
     pub fn peer(&self, entry: &Peer) -> ChannelRef {
-        ChannelRef::new(entry.namespace_or(&self.name.namespace), entry.channel_name())
+        ChannelRef::new(entry.namespace_or(&self.name().namespace), entry.channel_name())
     }
 
     /// The Channels that it names, in either list.
@@ -293,48 +368,4 @@ impl Declaration {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use subrosa_crds::channel::KeyAlgorithm;
-
-    use super::*;
-    use crate::testing::{channel, named};
-
-    #[test]
-    fn what_a_watch_filled_in_before_is_shared_and_not_copied() {
-        let manifest = json!({
-            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel",
-            "metadata": {"name": "pbx", "namespace": "cc-front", "uid": "u"},
-            "spec": {"preset": "Asterisk", "workload": {"selector": {"matchLabels": {"app": "pbx"}}}},
-        });
-        let mut object: Channel = serde_json::from_value(manifest).unwrap();
-        let raw = Arc::new(object.clone());
-        let entered = Declaration::of(Arc::clone(&raw));
-        assert!(!Arc::ptr_eq(&raw, &entered.shared_object()), "the API server's stays as it is");
-        let names: Vec<_> = entered.listeners().iter().map(|one| one.name.as_str()).collect();
-        assert_eq!((names, entered.name()), (vec!["sips", "rtp"], &named("cc-front/pbx")));
-        preset::fill_in(&mut object.spec);
-        let stored = Arc::new(object);
-        let shared = Declaration::of(Arc::clone(&stored));
-        assert!(Arc::ptr_eq(&stored, &shared.shared_object()));
-        assert!(shared.declares_the_same(&entered));
-    }
-
-    #[test]
-    fn what_is_left_out_is_as_the_definitions_say() {
-        let bare = channel("cc-front/voice", json!({}));
-        assert_eq!((bare.delivery(), bare.issuance()), (Delivery::Secret, Issuance::Subrosa));
-        assert_eq!((bare.reload(), bare.key_algorithm()), (Reload::None, KeyAlgorithm::EcdsaP256));
-        assert_eq!((bare.key_type(), bare.may_open(), bare.seals()), (KeyType::Aes256Gcm96, false, false));
-        assert_eq!((bare.secret_name(), bare.external_secret()), (None, None));
-        assert!(bare.dns_names().is_empty() && bare.extra_trust().is_empty() && bare.exceptions().is_empty());
-        let own = channel(
-            "cc-front/voice",
-            json!({"accepts": [{"name": "ivr"}], "connectsTo": [
-                {"name": "db", "namespace": "cc-data", "channel": "store"}, {"name": "carrier", "kind": "ExternalParty"},
-            ]}),
-        );
-        assert_eq!(own.peers().collect::<Vec<_>>(), [named("cc-front/ivr"), named("cc-data/store")]);
-        assert!(own.names_party("carrier") && !own.names_party("ivr"));
-    }
-}
+mod tests;

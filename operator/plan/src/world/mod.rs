@@ -13,6 +13,7 @@ pub mod fault;
 pub mod key_fault;
 pub mod key_findings;
 pub mod objects;
+pub mod packed;
 pub mod pem;
 pub mod policy;
 pub mod request;

@@ -1,7 +1,7 @@
 //! A NetworkPolicy as it is kept.
 //!
-//! There is one of each Channel, and as an object each of its selectors takes more than half a KiB. So it is kept as its
-//! JSON, and parsed where a decision looks into it: for the Channel itself and for those it speaks with.
+//! There is one of each Channel, and as an object each of its selectors takes more than half a KiB. So it is kept packed,
+//! and read where a decision looks into it: for the Channel itself and for those it speaks with.
 
 use k8s_openapi::{
     api::networking::v1::{NetworkPolicy, NetworkPolicySpec},
@@ -10,7 +10,11 @@ use k8s_openapi::{
 use kube::ResourceExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::{declaration::Declaration, objects};
+use super::{
+    declaration::Declaration,
+    objects,
+    packed::{self, Packed},
+};
 
 /// A NetworkPolicy: its name, labels, owners and spec, and which version of which object it is.
 #[derive(Clone, Debug)]
@@ -20,8 +24,8 @@ pub struct PolicyFacts {
     /// The UIDs of its owners.
     owners: Box<[Box<str>]>,
     ours: bool,
-    /// What it says, as JSON of [`Text`].
-    text: Box<str>,
+    /// What it says: a [`Text`].
+    text: Packed,
 }
 
 /// What a policy says.
@@ -68,8 +72,7 @@ impl From<&NetworkPolicy> for PolicyFacts {
             version: boxed(policy.resource_version()),
             owners: policy.owner_references().iter().map(|owner| owner.uid.as_str().into()).collect(),
             ours: objects::is_our_policy(policy),
-            // Its maps have texts as keys: it can always be written down.
-            text: boxed(serde_json::to_string(&text).ok()),
+            text: Packed::like(packed::POLICY, &text),
         }
     }
 }
@@ -77,17 +80,17 @@ impl From<&NetworkPolicy> for PolicyFacts {
 impl PolicyFacts {
     /// Its spec.
     pub fn spec(&self) -> Option<NetworkPolicySpec> {
-        serde_json::from_str::<SpecOfText>(&self.text).ok()?.spec
+        self.text.read::<SpecOfText>()?.spec
     }
 
     /// The pods that it protects.
     pub fn pod_selector(&self) -> Option<LabelSelector> {
-        serde_json::from_str::<PodsOfText>(&self.text).ok()?.spec?.pod_selector
+        self.text.read::<PodsOfText>()?.spec?.pod_selector
     }
 
     /// The whole object, without the fields that the operator never reads.
     pub fn object(&self) -> NetworkPolicy {
-        let Text { mut metadata, spec } = serde_json::from_str(&self.text).unwrap_or_default();
+        let Text { mut metadata, spec } = self.text.read().unwrap_or_default();
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         metadata.uid = some(&self.uid);
         metadata.resource_version = some(&self.version);
@@ -189,7 +192,7 @@ mod tests {
     fn a_policy_takes_little() {
         let (_, facts) = kept(&scene(5432));
         let owners: usize = facts.owners.iter().map(|uid| uid.len() + size_of_val(uid)).sum();
-        let bytes = size_of_val(&facts) + facts.uid.len() + facts.version.len() + owners + facts.text.len();
-        assert!(bytes < 1600, "{bytes}: {}", facts.text);
+        let bytes = size_of_val(&facts) + facts.uid.len() + facts.version.len() + owners + facts.text.bytes();
+        assert!(bytes < 1000, "{bytes}");
     }
 }

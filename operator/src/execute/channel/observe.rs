@@ -49,11 +49,11 @@ pub(super) fn in_secret(
     plan: &Plan,
     found: &ObservedSecret,
 ) -> Observation {
-    let before = channel.status().and_then(|status| status.certificate.as_ref()?.secret_name.as_ref());
-    let elsewhere = before.filter(|before| **before != plan.secret_name);
+    let before = channel.status().and_then(|status| status.into_owned().certificate?.secret_name);
+    let elsewhere = before.filter(|before| *before != plan.secret_name);
     match (found, elsewhere) {
         (ObservedSecret::Missing, Some(before))
-            if ctx.cluster.secrets.of(channel.name()).contains(before) =>
+            if ctx.cluster.secrets.of(channel.name()).contains(&before) =>
         {
             Observation::Unknown
         }

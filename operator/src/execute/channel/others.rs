@@ -99,7 +99,7 @@ impl Work<'_> {
 
     /// Says once that a Secret stays behind: when another one takes its place.
     fn tell_of(&mut self, name: &str, replaced: bool) {
-        let before = self.channel.status().and_then(|status| status.certificate.as_ref());
+        let before = self.channel.status().and_then(|status| status.into_owned().certificate);
         if replaced && before.is_some_and(|before| before.secret_name.as_deref() == Some(name)) {
             let note = format!(
                 "Secret {name} is not used any more and pods mount it: its trust files are kept, its certificate is \

@@ -1,4 +1,7 @@
-use std::{convert::Infallible, sync::atomic::AtomicUsize};
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Client, client::Body};
@@ -70,33 +73,32 @@ impl Seen {
     }
 }
 
-/// Two watches of it, one of which keeps its objects; both have listed once.
+/// Two watches of it; both have listed once.
 async fn watched(server: &Silent) -> (Refresh, Seen, Seen) {
-    let (refresh, related, stored) = (Refresh::default(), Seen::default(), Seen::default());
+    let (refresh, first, second) = (Refresh::default(), Seen::default(), Seen::default());
     let api = || Api::<ConfigMap>::namespaced(server.client(), "n");
-    let (announcer, one) = refresh.announcer("related");
+    let (announcer, one) = refresh.announcer("first");
     let stop = CancellationToken::new();
-    tokio::spawn(follow(api(), config(), announcer, stop.clone(), related.apply()));
-    let (announcer, other) = refresh.announcer("stored");
-    let writer = kube::runtime::reflector::store::<ConfigMap>().1;
-    tokio::spawn(follow_stored(api(), config(), strip, writer, announcer, stop, stored.apply()));
+    tokio::spawn(follow(api(), config(), announcer, stop.clone(), first.apply()));
+    let (announcer, other) = refresh.announcer("second");
+    tokio::spawn(follow(api(), config(), announcer, stop, second.apply()));
     one.listed.await.unwrap();
     other.listed.await.unwrap();
-    (refresh, related, stored)
+    (refresh, first, second)
 }
 
 #[tokio::test]
 async fn a_watch_that_tells_nothing_begins_anew_with_what_is_so() {
     let server = Silent::default();
     server.is_now(&["a", "b"]);
-    let (refresh, related, stored) = watched(&server).await;
+    let (refresh, first, second) = watched(&server).await;
     server.is_now(&["b", "c"]);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!((related.names(), stored.names()), (vec!["a".into(), "b".into()], related.names()));
+    assert_eq!((first.names(), second.names()), (vec!["a".into(), "b".into()], first.names()));
     for round in [["b", "c"], ["d", "e"]] {
         server.is_now(&round);
         refresh.all().await;
-        assert_eq!((related.names(), stored.names()), (round.map(String::from).to_vec(), related.names()));
+        assert_eq!((first.names(), second.names()), (round.map(String::from).to_vec(), first.names()));
     }
 }
 

@@ -1,10 +1,10 @@
 //! What the statuses of all Channels say together.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
-use subrosa_crds::{Channel, Reason, condition, condition::is_true};
+use subrosa_crds::{ChannelStatus, Reason, condition, condition::is_true};
 use subrosa_plan::consent::connection::State;
 
 /// What stands for a word that this release does not know.
@@ -56,18 +56,22 @@ pub struct Census {
 }
 
 impl Census {
-    /// Asks every Channel, once.
-    pub fn of<'a>(channels: impl IntoIterator<Item = &'a Channel>, now: Timestamp) -> Self {
+    /// Asks the status of every Channel, once.
+    pub fn of<'a>(
+        channels: impl IntoIterator<Item = Option<Cow<'a, ChannelStatus>>>,
+        now: Timestamp,
+    ) -> Self {
         let mut census = Self::default();
-        for channel in channels {
+        for status in channels {
             census.channels += 1;
-            census.add(channel, now);
+            if let Some(status) = status {
+                census.add(&status, now);
+            }
         }
         census
     }
 
-    fn add(&mut self, channel: &Channel, now: Timestamp) {
-        let Some(status) = &channel.status else { return };
+    fn add(&mut self, status: &ChannelStatus, now: Timestamp) {
         self.ready += i64::from(is_true(&status.conditions, condition::READY));
         for connection in &status.connections {
             *self
@@ -113,14 +117,12 @@ mod tests {
 
     use super::*;
 
-    fn channel(status: Value) -> Channel {
-        let spec = json!({"workload": {"selector": {"matchLabels": {"app": "a"}}}});
-        let metadata = json!({"name": "a", "namespace": "n"});
-        serde_json::from_value(json!({
-            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel", "metadata": metadata, "spec": spec,
-            "status": status,
-        }))
-        .unwrap()
+    fn channel(status: Value) -> ChannelStatus {
+        serde_json::from_value(status).unwrap()
+    }
+
+    fn asked<const N: usize>(statuses: [&ChannelStatus; N]) -> Census {
+        Census::of(statuses.map(|status| Some(Cow::Borrowed(status))), now())
     }
 
     fn says(kind: &str, status: &str, reason: &str) -> Value {
@@ -144,11 +146,14 @@ mod tests {
         let soon =
             channel(json!({"certificate": certificate("2026-11-30T00:00:00Z", "2026-12-20T00:00:00Z")}));
         let none = channel(json!({}));
-        let census = Census::of([&late, &soon, &none], now());
-        assert_eq!(census.channels, 3);
+        let census = Census::of(
+            [Some(Cow::Borrowed(&late)), Some(Cow::Owned(soon)), Some(Cow::Borrowed(&none)), None],
+            now(),
+        );
+        assert_eq!(census.channels, 4);
         assert_eq!(census.earliest_renewal, seconds("2026-11-30T00:00:00Z"));
         assert_eq!(census.earliest_expiry, seconds("2026-12-10T00:00:00Z"));
-        assert_eq!(Census::of([&none], now()).earliest_renewal, None);
+        assert_eq!(asked([&none]).earliest_renewal, None);
     }
 
     #[test]
@@ -158,8 +163,8 @@ mod tests {
         let late =
             channel(json!({"keys": [key("2026-11-22T10:00:00Z"), key("2026-11-22T11:00:00Z"), closed]}));
         let early = channel(json!({"keys": [key("2026-11-23T00:00:00Z")]}));
-        assert_eq!(Census::of([&early, &late], now()).rotation_lag, 2 * 3600);
-        assert_eq!(Census::of([&early], now()).rotation_lag, 0);
+        assert_eq!(asked([&early, &late]).rotation_lag, 2 * 3600);
+        assert_eq!(asked([&early]).rotation_lag, 0);
     }
 
     #[test]
@@ -167,7 +172,7 @@ mod tests {
         let wide = || says("Isolated", "False", "ForeignPolicy");
         let one = channel(json!({"conditions": [says("Ready", "True", "InForceUnproven"), wide()]}));
         let two = channel(json!({"conditions": [says("Ready", "False", "ForeignPolicy"), wide()]}));
-        let census = Census::of([&one, &two], now());
+        let census = asked([&one, &two]);
         let count = |condition, status, reason| {
             census.conditions.get(&ConditionLabels { condition, status, reason }).copied()
         };
@@ -183,8 +188,7 @@ mod tests {
         let foreign = says("Foreign", "True", "AllOpen");
         let conditions: Vec<_> = made_up.chain([foreign]).collect();
         let connection = json!({"name": "x", "direction": "Ingress", "state": "Made-up"});
-        let census =
-            Census::of([&channel(json!({"conditions": conditions, "connections": [connection]}))], now());
+        let census = asked([&channel(json!({"conditions": conditions, "connections": [connection]}))]);
         let other = ConditionLabels { condition: "Ready", status: "Unknown", reason: OTHER };
         assert_eq!(census.conditions.into_iter().collect::<Vec<_>>(), [(other, 50)]);
         assert_eq!(census.connections.into_iter().collect::<Vec<_>>(), [(OTHER, 1)]);

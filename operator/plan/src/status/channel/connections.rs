@@ -112,10 +112,8 @@ impl Waits {
 
     /// The other end is under way, or held up by something that only its own status tells.
     fn for_peer(reason: String, peer: &ChannelRef, world: &World) -> Self {
-        let status = world.channel(peer).and_then(Declaration::status);
-        let held_up = status
-            .and_then(|status| condition::find(&status.conditions, condition::READY))
-            .filter(|ready| ready.status == "False");
+        let conditions = world.channel(peer).map(Declaration::conditions).unwrap_or_default();
+        let held_up = condition::find(&conditions, condition::READY).filter(|ready| ready.status == "False");
         let next_step = held_up.map_or_else(
             || format!("none, if it opens within a minute; else see status.connections of Channel {peer}"),
             |ready| {
@@ -173,8 +171,10 @@ fn not_in_force(
 /// Whether a connection that was open is so still, while the record cannot be read: nothing that both
 /// ends declare is taken away then, and the policy has it as planned.
 fn stays_open(channel: &Declaration, connection: &Connection, plan: &Plan, world: &World) -> bool {
-    let before = channel.status().into_iter().flat_map(|status| &status.connections);
+    let before = channel.status().unwrap_or_default();
     let was_open = before
+        .connections
+        .iter()
         .filter(|one| one.name == connection.name && one.direction == connection.direction.as_str())
         .any(|one| one.state == State::Open.as_str());
     let name = channel.name();

@@ -19,7 +19,7 @@ pub fn earlier(
     record: Option<&ChannelRecord>,
     world: &World,
 ) -> (Vec<AdoptedStatus>, Vec<String>) {
-    let before = || channel.status().cloned().unwrap_or_default();
+    let before = || channel.status().unwrap_or_default().into_owned();
     let at = |at: Timestamp| at.to_string();
     let Some(record) = record else {
         let ChannelStatus { adopted, orphans, .. } = before();

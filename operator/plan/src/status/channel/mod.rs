@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use subrosa_crds::{
     ChannelStatus, Reason,
     channel::{AuthorityStatus, CertificateStatus, ConnectionStatus, ServedStatus},
-    condition::{self, Condition, Truth, Verdict},
+    condition::{self, Truth, Verdict},
 };
 
 use self::served::Witness;
@@ -62,7 +62,7 @@ pub fn channel(
     let summary = format!("{open}/{}", declared.len());
     let (adopted, orphans) = earlier::earlier(channel, plan, record, world);
     let (verdicts, served) = verdicts(channel, plan, applied, declared, world, now);
-    let old = channel.status().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let old = channel.conditions();
     ChannelStatus {
         observed_generation: channel.generation(),
         type_: channel.type_(),
@@ -81,7 +81,7 @@ pub fn channel(
         connection_summary: Some(summary),
         connections,
         exceptions,
-        conditions: condition::conditions(verdicts, old, channel.generation(), now),
+        conditions: condition::conditions(verdicts, &old, channel.generation(), now),
     }
 }
 
@@ -95,7 +95,7 @@ fn certificate(
     served: Option<ServedStatus>,
 ) -> Option<CertificateStatus> {
     let before = || {
-        let before = channel.status().and_then(|status| status.certificate.clone());
+        let before = channel.status().and_then(|status| status.into_owned().certificate);
         before.map(|before| CertificateStatus { served: served.clone(), ..before })
     };
     let held = match &applied.observed {
@@ -114,7 +114,7 @@ fn certificate(
 /// The status of a Channel that no trust domain governs: everything it had been said to have is gone
 /// from it but its identity, and the certificate that pods may still have, which is not renewed.
 pub fn ungoverned(channel: &Declaration, problem: &Problem, now: Timestamp) -> ChannelStatus {
-    let before = channel.status().cloned().unwrap_or_default();
+    let before = channel.status().unwrap_or_default().into_owned();
     let verdicts = vec![
         Verdict::new(condition::READY, Truth::False, problem.reason, problem.message.clone()),
         Verdict::new(
@@ -319,20 +319,6 @@ fn connected(connections: &[ConnectionStatus]) -> Verdict {
     let reason = State::read(&first.state).unwrap_or(State::Closed).reason();
     let names: Vec<_> = waiting.iter().map(|one| format!("{} ({})", one.name, one.state)).collect();
     Verdict::new(condition::CONNECTED, Truth::False, reason, names.join(", "))
-}
-
-/// Whether a condition of `conditions` needs someone's attention.
-pub fn needs_attention(conditions: &[Condition]) -> bool {
-    conditions.iter().any(|condition| match condition.type_.as_str() {
-        condition::READY
-        | condition::CONNECTED
-        | condition::SERVED
-        | condition::ISOLATED
-        | condition::KEYS_READY
-        | condition::RETAINED => condition.status == "False",
-        condition::STALLED => condition.status == "True",
-        _ => false,
-    })
 }
 
 #[cfg(test)]

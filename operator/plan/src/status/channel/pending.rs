@@ -19,7 +19,7 @@ pub(super) const REASON: Reason = Reason::NamesPending;
 pub(super) fn names(channel: &Declaration, applied: &Applied) -> Vec<PendingNameStatus> {
     match &applied.pending {
         Some(pending) => pending.iter().map(told).collect(),
-        None => channel.status().map(|status| status.pending_names.clone()).unwrap_or_default(),
+        None => channel.status().map(|status| status.into_owned().pending_names).unwrap_or_default(),
     }
 }
 

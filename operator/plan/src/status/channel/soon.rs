@@ -23,9 +23,9 @@ pub fn opens_at_once(channel: &Declaration, status: &ChannelStatus, world: &Worl
     });
     let agreed = State::Closed.as_str();
     let being_made = |peer: ChannelRef| {
-        peer != *channel.name() && world.channel(&peer).is_some_and(|peer| peer.status().is_none())
+        peer != *channel.name() && world.channel(&peer).is_some_and(|peer| !peer.has_status())
     };
-    channel.status().is_none()
+    !channel.has_status()
         && young
         && status.connections.iter().any(|one| one.state == agreed)
         && channel.peers().any(being_made)

@@ -1,7 +1,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use subrosa_crds::{Reason, condition::find, trust_domain::Direction};
+use subrosa_crds::{
+    Reason,
+    condition::{Condition, find, needs_attention},
+    trust_domain::Direction,
+};
 
 use super::*;
 use crate::{
