@@ -87,9 +87,8 @@ impl Crowd {
         self.added.extend(&numbers);
         let last = first + count - 1;
         let mut missing: BTreeSet<_> = numbers.iter().map(|number| name_of(*number)).collect();
-        let channels: Api<Channel> = Api::all(client.clone());
-        let watching = watcher(channels, watcher::Config::default()).default_backoff();
-        let mut watching = std::pin::pin!(watching);
+        let (channels, which) = self.watched(client, &numbers);
+        let mut watching = std::pin::pin!(watcher(channels, which).default_backoff());
         // Those that are there are listed before the clock runs.
         while !matches!(watching.try_next().await?.context("the watch ended")?, Event::InitDone) {}
         let started = Instant::now();
@@ -115,6 +114,19 @@ impl Crowd {
         match tokio::time::timeout(LIMIT, both).await {
             Ok(result) => result.map(|_| started.elapsed()),
             Err(_) => bail!("{} of {count} Channels did not become whole", missing.len()),
+        }
+    }
+
+    /// What is watched for these Channels. For one it is that one: the API server would still be busy with a list of
+    /// thousands when its clock runs.
+    fn watched(&self, client: &Client, numbers: &[usize]) -> (Api<Channel>, watcher::Config) {
+        match numbers {
+            [one] => {
+                let named = format!("metadata.name={}", name_of(*one));
+                let api = Api::namespaced(client.clone(), &self.namespace_of(*one));
+                (api, watcher::Config::default().fields(&named))
+            }
+            _ => (Api::all(client.clone()), watcher::Config::default()),
         }
     }
 
