@@ -21,8 +21,8 @@ python3 -m zipfile -e keycloak-quarkus-dist-26.7.3.zip .
 rm keycloak-quarkus-dist-26.7.3.zip
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 KC_BOOTSTRAP_ADMIN_USERNAME=admin KC_BOOTSTRAP_ADMIN_PASSWORD=example \
-    setsid bash keycloak-26.7.3/bin/kc.sh start-dev --http-host=127.0.0.1 --http-port="$port" --cache=local >server.log 2>&1 &
-server=-$!
+    bash keycloak-26.7.3/bin/kc.sh start-dev --http-host=127.0.0.1 --http-port="$port" --cache=local >server.log 2>&1 &
+server=$!
 for _ in $(seq 600); do grep -q 'Listening on' server.log && break; sleep 1; done
 grep -q 'Listening on' server.log || { tail server.log >&2; exit 1; }
 grep -o 'Keycloak [0-9.]* on JVM' server.log
