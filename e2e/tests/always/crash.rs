@@ -84,6 +84,11 @@ impl Rig {
         Ok(())
     }
 
+    /// Ends the operator's process.
+    pub fn stop(&mut self) {
+        self.operator = None;
+    }
+
     pub async fn start(&mut self, concurrency: u16) -> Result<()> {
         self.operator = None;
         self.concurrency = concurrency;

@@ -13,6 +13,7 @@ mod cluster;
 mod crash;
 mod deletion;
 mod forge;
+mod imports;
 mod quiet;
 mod rights;
 mod scenario;

@@ -90,14 +90,18 @@ async fn one(
     Ok(found.as_ref().map(observe))
 }
 
-/// Stops the rotation of keys whose cohort has ended, and forgets them: no reconcile asks for them again.
+/// Stops the rotation of keys whose cohort has ended, and forgets them: no reconcile asks for them again. Of those that were only
+/// intended it is noted what Vault has: a process may have ended after it made them.
 ///
 /// # Errors
 /// When Vault refuses.
-pub async fn close(vault: &DomainVault, ending: &[EndingKey]) -> Result<(), Fault> {
-    for key in ending.iter().filter(|key| !key.known.closed) {
+pub async fn close(vault: &DomainVault, ending: &mut [EndingKey]) -> Result<(), Fault> {
+    for key in ending.iter_mut().filter(|key| !key.known.closed) {
         let name = vaults::key_name(&key.name)?;
         let found = vault.key(&name).await.map_err(|error| vaults::fault(&error))?;
+        if let (Some(seen), true) = (&found, key.known.versions.is_empty()) {
+            key.known.versions = observe(seen).versions;
+        }
         if found.is_some_and(|key| !key.auto_rotate_period.is_zero()) {
             vault.transit.set_auto_rotate(&name, None).await.map_err(|error| vaults::fault(&error))?;
         }

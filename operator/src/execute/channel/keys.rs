@@ -41,9 +41,11 @@ impl Work<'_> {
         self.recall(&plan.keys, record).await?;
         let (found, made) = keys::carry_out(self.vault, &plan.keys, record, self.now).await;
         made?;
-        self.note_made(&plan.keys, &found, policy, record).await?;
+        let imported = self.imports(record);
+        let stay: Vec<_> = plan.keys.iter().chain(&imported).cloned().collect();
+        self.note_made(&plan.keys, &found, &stay, policy, record).await?;
         if let Some(policy) = policy
-            && let Err(fault) = self.import(policy, record).await
+            && let Err(fault) = self.import(&imported, policy, record).await
         {
             // What is in use is as it should be; status counts what is left to be made.
             let channel = self.name().to_string();
@@ -53,18 +55,40 @@ impl Work<'_> {
         Ok(found)
     }
 
-    /// Makes the next keys of past cohorts that the Channel imports data of.
-    async fn import(&mut self, policy: &RetentionPolicy, record: &mut ChannelRecord) -> Result<(), Fault> {
+    /// The next keys of past cohorts that the Channel imports data of.
+    fn imports(&self, record: &ChannelRecord) -> Vec<WantedKey> {
         let plan = self.plan;
+        let policy = plan.validated.as_ref().and_then(|validated| validated.retention.as_deref());
+        let Some(policy) = policy else { return Vec::new() };
         let today = domain::today(&plan.domain, self.now);
-        let missing = import::missing(self.channel, &plan.id, policy, record, today);
-        let wanted: Vec<_> = missing.take(import::AT_ONCE).collect();
+        import::missing(self.channel, &plan.id, policy, record, today).take(import::AT_ONCE).collect()
+    }
+
+    /// Has `record`, which is about to be written, say which keys of past cohorts are made next: one that was made by a process
+    /// that ended before it noted it is found by that.
+    pub(super) fn intend_imports(&self, record: &mut ChannelRecord) {
+        for key in self.imports(record) {
+            record.key_mut(&key.class, key.cohort);
+        }
+    }
+
+    /// Makes the `wanted` keys of past cohorts.
+    async fn import(
+        &mut self,
+        wanted: &[WantedKey],
+        policy: &RetentionPolicy,
+        record: &mut ChannelRecord,
+    ) -> Result<(), Fault> {
+        let plan = self.plan;
         if wanted.is_empty() {
             return Ok(());
         }
-        self.recall(&wanted, record).await?;
-        let (found, made) = keys::carry_out(self.vault, &wanted, record, self.now).await;
-        self.note_made(&wanted, &found, Some(policy), record).await?;
+        self.recall(wanted, record).await?;
+        let (found, made) = keys::carry_out(self.vault, wanted, record, self.now).await;
+        // What could not be made stays intended.
+        let left = wanted.iter().filter(|key| !found.contains_key(&key.name));
+        let stay: Vec<_> = plan.keys.iter().chain(left).cloned().collect();
+        self.note_made(wanted, &found, &stay, Some(policy), record).await?;
         made?;
         if wanted.len() == import::AT_ONCE {
             self.wake.push(self.now);
@@ -72,11 +96,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Notes what was made of the wanted keys, and closes those that no cohort uses any more.
+    /// Notes what was made of the wanted keys, and closes those that are not to `stay`, for no cohort uses them any more.
     async fn note_made(
         &mut self,
         wanted: &[WantedKey],
         found: &BTreeMap<String, ObservedKey>,
+        stay: &[WantedKey],
         policy: Option<&RetentionPolicy>,
         record: &mut ChannelRecord,
     ) -> Result<(), Fault> {
@@ -91,8 +116,8 @@ impl Work<'_> {
             self.wake.extend(next.map(|next| later(next, decide::ROTATION_SLACK)));
         }
         // What was made for an import is closed at once.
-        let ending = decide::ending(record, &plan.keys);
-        keys::close(self.vault, &ending).await?;
+        let mut ending = decide::ending(record, stay);
+        keys::close(self.vault, &mut ending).await?;
         let mut noted = NotedKeys::new();
         let mut note = |class: &str, cohort: Cohort, record| {
             noted.entry((class.to_owned(), cohort.month())).or_default().push((cohort, record));

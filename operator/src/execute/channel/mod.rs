@@ -234,6 +234,9 @@ impl Work<'_> {
         let before = entry.record.clone().unwrap_or_else(new);
         let done = self.done(&before, withdrawn.is_ok(), closes).await;
         let (mut intent, settled) = plan.intent(before.clone(), done, self.now);
+        if entry.record.is_some() {
+            self.intend_imports(&mut intent);
+        }
         self.tell_closed(settled);
         self.keep_news(entry.record.as_ref(), &mut intent);
         let (ctx, channel, now) = (self.ctx, self.channel, self.now);
