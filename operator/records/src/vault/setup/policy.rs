@@ -31,6 +31,7 @@ pub(super) fn operator(params: &SetupParams, accessor: &str) -> String {
         ..
     } = params;
     let authority = TransitKeyType::EcdsaP256;
+    let (signs_there, signs_here) = (signing(authorities), signing(transit));
     let types = TransitKeyType::ALL.map(|key_type| format!("\"{key_type}\"")).join(", ");
     format!(
         r#"# Keys: make, look at, rotate. No parameter that would let a key out or away.
@@ -75,26 +76,8 @@ path "{authorities}/keys/+" {{
 path "{authorities}/keys/+/rotate" {{
   capabilities = ["update"]
 }}
-path "{authorities}/sign/+" {{
-  capabilities = ["update"]
-  allowed_parameters = {{
-    "input" = []
-    "key_version" = []
-    "hash_algorithm" = ["sha2-256"]
-    "marshaling_algorithm" = ["asn1"]
-  }}
-}}
-# Those of earlier releases sign here until they are retired.
-path "{transit}/sign/+" {{
-  capabilities = ["update"]
-  allowed_parameters = {{
-    "input" = []
-    "key_version" = []
-    "hash_algorithm" = ["sha2-256"]
-    "marshaling_algorithm" = ["asn1"]
-  }}
-}}
-# The records of the store, of Channels and of their keys: write and read, never delete or destroy.
+{signs_there}# Those of earlier releases sign here until they are retired.
+{signs_here}# The records of the store, of Channels and of their keys: write and read, never delete or destroy.
 path "{kv}/data/domain" {{
   capabilities = ["create", "read", "update"]
 }}
@@ -165,6 +148,22 @@ path "auth/token/revoke-accessor" {{
     "accessor" = []
   }}
   required_parameters = ["accessor"]
+}}
+"#
+    )
+}
+
+/// The right to sign certificates with the keys of `mount`, and nothing else.
+fn signing(mount: &MountPath) -> String {
+    format!(
+        r#"path "{mount}/sign/+" {{
+  capabilities = ["update"]
+  allowed_parameters = {{
+    "input" = []
+    "key_version" = []
+    "hash_algorithm" = ["sha2-256"]
+    "marshaling_algorithm" = ["asn1"]
+  }}
 }}
 "#
     )
