@@ -21,6 +21,8 @@ use crate::rules;
     cel,
     doc = "What one person decided about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, or an Adoption.",
     selectable = ".spec.target.name",
+    selectable = ".spec.target.kind",
+    selectable = ".spec.decision",
     printcolumn(name = "Target", type_ = "string", json_path = ".spec.target.name"),
     printcolumn(name = "Kind", type_ = "string", json_path = ".spec.target.kind"),
     printcolumn(name = "Decision", type_ = "string", json_path = ".spec.decision"),

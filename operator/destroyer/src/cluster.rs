@@ -47,6 +47,10 @@ pub fn is_done(destruction: &Destruction) -> bool {
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How many objects are asked for at once.
 const PAGE: u32 = 50;
+/// How many Approvals: they are small.
+const APPROVALS_PAGE: u32 = 500;
+/// How many Destructions may be open for their Approvals to be asked for one by one.
+const MOST_ASKED: usize = 20;
 
 /// Whether an admission policy and its binding are as this release has them.
 #[derive(Clone)]
@@ -88,7 +92,7 @@ pub struct Seen {
     pub holds: Vec<LegalHold>,
     /// The Destructions that are not done, and those of which a key is back.
     pub destructions: Vec<Destruction>,
-    /// The Approvals.
+    /// The Approvals but for those of Destructions that are done.
     pub approvals: Vec<Approval>,
     /// UID and generation of the admission policy of Approvals and of its binding; none while one is missing or edited.
     pub guard: Option<String>,
@@ -146,13 +150,14 @@ impl Cluster {
     pub async fn look(&self, guard: &GuardCheck) -> Result<Seen, Fault> {
         let read_at = Instant::now();
         let policies = self.all::<RetentionPolicy>().await?;
+        let destructions = self.open_destructions().await?;
         Ok(Seen {
             read_at,
             domains: self.all().await?,
             policies: policies.into_iter().map(|policy| (policy.name_any(), policy)).collect(),
             // LegalHolds are read last: of all kinds theirs must be the newest.
-            approvals: self.all().await?,
-            destructions: self.open_destructions().await?,
+            approvals: self.approvals(&destructions).await?,
+            destructions,
             holds: self.all().await?,
             guard: self.guard(guard).await?,
             cluster: self.cluster().await?,
@@ -190,7 +195,7 @@ impl Cluster {
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
     {
-        let params = params.limit(PAGE);
+        let params = if params.limit.is_some() { params } else { params.limit(PAGE) };
         let params = match &from {
             Some(token) => params.continue_token(token),
             None => params,
@@ -212,6 +217,28 @@ impl Cluster {
         let mut found: Vec<Destruction> = found.map_err(|error| refused("destructions", &error))?;
         found.retain(|one| !is_done(one));
         Ok(found)
+    }
+
+    /// The Approvals that may decide something: those of Destructions that are done stay for ever, some thousands more each year.
+    async fn approvals(&self, open: &[Destruction]) -> Result<Vec<Approval>, Fault> {
+        let all = ListParams::default().limit(APPROVALS_PAGE);
+        let mut asked = vec!["spec.target.kind!=Destruction".to_owned()];
+        asked.extend(
+            open.iter()
+                .map(|one| format!("spec.target.kind=Destruction,spec.target.name={}", one.name_any())),
+        );
+        let refused = |error: kube::Error| refused("approvals", &error);
+        let mut found = Vec::new();
+        if open.len() <= MOST_ASKED {
+            for fields in &asked {
+                match self.select(all.clone().fields(fields)).await {
+                    // The API server, or the definition, is from before fields could be selected by.
+                    Err(kube::Error::Api(status)) if status.code == 400 => break,
+                    some => found.push(some.map_err(refused)?),
+                }
+            }
+        }
+        if found.len() == asked.len() { Ok(found.concat()) } else { self.select(all).await.map_err(refused) }
     }
 
     /// A page of all Destructions, and where the next one begins. Where the walk took longer than etcd keeps what was, it goes
