@@ -98,9 +98,12 @@ pub struct AdoptionStatus {
     /// How many Channels it names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<i64>,
-    /// How many of them have taken over the keys.
+    /// How many of them have the keys now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<i64>,
+    /// When one of them was seen to have them first. It stays, whatever became of it since: this object is the record of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_at: Option<String>,
     /// Each of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["adopts".into()]))]

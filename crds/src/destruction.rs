@@ -1,6 +1,7 @@
 //! `Destruction`: data keys that are due, listed for approval; finished, it is the record of their destruction.
 
 use data_encoding::HEXLOWER;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -217,6 +218,16 @@ impl DestructionSpec {
     pub fn computed_digest(&self) -> String {
         digest_of(&(&self.trust_domain, &self.retention_policy, &self.due, &self.nonce, &self.keys))
     }
+}
+
+/// When the last snapshot of Vault is gone that may hold what was `gone` then: by what is declared now, or by what was `written`
+/// before where that is later. None where nobody ever declared for how long snapshots are kept.
+pub fn effective_at(
+    gone: Timestamp,
+    snapshots_kept: Option<SignedDuration>,
+    written: Option<Timestamp>,
+) -> Option<Timestamp> {
+    snapshots_kept.and_then(|kept| gone.checked_add(kept).ok()).max(written)
 }
 
 /// SHA-256 of a value as JSON, as `sha256:` and lower-case hex. Fields stand in the order in which they are declared.

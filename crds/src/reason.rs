@@ -34,6 +34,7 @@ reasons! {
     AccessWithdrawn
     Adopted
     AdoptedByAnother
+    AdoptionLost
     AgreementExpired
     AgreementExpiring
     AgreementMissing

@@ -8,10 +8,13 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Namespace},
+    events::v1::Event,
+};
 use kube::{
     Api, Resource, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -26,6 +29,7 @@ use subrosa_e2e::{
 
 use crate::{
     people::Person,
+    purged::{Pod, keeps_snapshots},
     world::{CLASS, DOMAIN, NS, World},
 };
 
@@ -115,7 +119,7 @@ where
 }
 
 /// Lets a user do what a role grants.
-async fn bind(world: &World, user: &str, role: &str) {
+pub async fn bind(world: &World, user: &str, role: &str) {
     world
         .apply(&json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
@@ -147,7 +151,7 @@ async fn ask(
     api.create(&PostParams::default(), &asked).await.map_err(|error| error.to_string())
 }
 
-async fn until(world: &World, name: &str, holds: impl Fn(&AdoptionStatus) -> bool) -> AdoptionStatus {
+pub async fn until(world: &World, name: &str, holds: impl Fn(&AdoptionStatus) -> bool) -> AdoptionStatus {
     let api: Api<Adoption> = Api::all(world.admin.clone());
     world
         .until(&format!("Adoption {name}"), || async {
@@ -217,13 +221,14 @@ async fn what_was_sealed_before_opens_when_enough_other_people_approved() {
     opens(&world, &workload, "later", &later).await;
     record_stays(&world, &old).await;
 
+    taken_back_and_given_again(&world, &workload, &before, (&id, &old)).await;
     goes_with_the_channel_and_comes_back(&world, &workload, &before).await;
     let workload = Workload::new(&world).await;
     let key = ListedKey { channel: ChannelRef::new(NS, NAME), id: old, data_class: CLASS.into(), cohort };
     world.keys.insert(NAME.to_owned(), key);
     // Keys are listed once an hour: a destroyer that begins sees what was made since.
     world.restart().await;
-    ends_when_it_is_due(&world, &workload, &before, &after).await;
+    ends_when_it_is_due(&mut world, &workload, &before, &after).await;
 }
 
 /// What was adopted cannot be denied to have been, and the earlier record says who has it.
@@ -235,6 +240,46 @@ async fn record_stays(world: &World, old: &str) {
     let record: Value = world.env.openbao().request("GET", &path, None).await.unwrap();
     let by = &record["data"]["data"]["adoptedBy"];
     assert_eq!((&by["adoption"], &by["approvedBy"][1]["approver"]), (&json!("again"), &json!("bas")));
+}
+
+/// Who may open is revocable: one denial takes it back, for as long as it counts. What another Adoption gives, it does not take.
+async fn taken_back_and_given_again(
+    world: &World,
+    workload: &Workload,
+    before: &[u8],
+    (id, old): (&str, &str),
+) {
+    let denied = Person::new(world, "cees").well("deny adoption/again --yes");
+    assert!(denied.contains("takes it back within half a minute"), "{denied}");
+    let told = until(world, "again", |status| status.state.as_deref() == Some("ApprovalDenied")).await;
+    assert_eq!((told.adopted, told.adopted_at.is_some()), (Some(0), true), "{told:#?}");
+    assert!(workload.opens("before", before).unwrap_err().contains("may not open"));
+    world.channel(NAME, |status| status.adopted.is_empty() && status.orphans == [old.to_owned()]).await;
+    let events: Api<Event> = Api::namespaced(world.admin.clone(), NS);
+    world
+        .until("an Event", || async {
+            let all = events.list(&ListParams::default()).await.unwrap().items;
+            let told = all.iter().filter(|event| event.reason.as_deref() == Some("OpeningWithdrawn"));
+            let told =
+                told.filter_map(|event| event.note.as_deref()).any(|note| note.contains("Adoption again"));
+            if told { Ok(()) } else { Err("none".to_owned()) }
+        })
+        .await;
+    let api: Api<Adoption> = Api::all(world.env.client_as("eva", &["system:authenticated"]).unwrap());
+    assert!(
+        api.delete("again", &DeleteParams::default()).await.is_err(),
+        "what was adopted once is on record"
+    );
+
+    let asked = ask(world, "anew", "eva", "eva", &[(id, old)]).await.unwrap();
+    let (uid, digest) = (asked.uid().unwrap(), asked.spec.digest());
+    for who in ["anna", "bas"] {
+        world.decide("Approve", who, TargetKind::Adoption, "anew", &uid, &digest).await;
+    }
+    until(world, "anew", |status| status.state.as_deref() == Some("Adopted")).await;
+    opens(world, workload, "before", before).await;
+    let told = Person::new(world, "anna").well("explain adoption/anew");
+    assert!(told.contains("1 of 1 have the keys now") && told.contains("deny adoption/anew"), "{told}");
 }
 
 async fn goes_with_the_channel_and_comes_back(world: &World, workload: &Workload, before: &[u8]) {
@@ -252,7 +297,7 @@ async fn goes_with_the_channel_and_comes_back(world: &World, workload: &Workload
 }
 
 /// The schedule of adopted keys goes on.
-async fn ends_when_it_is_due(world: &World, workload: &Workload, before: &[u8], after: &[u8]) {
+async fn ends_when_it_is_due(world: &mut World, workload: &Workload, before: &[u8], after: &[u8]) {
     world.look().await;
     let order = world.list(&[NAME]).await;
     for who in ["anna", "bas"] {
@@ -268,4 +313,26 @@ async fn ends_when_it_is_due(world: &World, workload: &Workload, before: &[u8], 
     let gone = workload.opens("before", before).unwrap_err();
     assert!(gone.contains("there is no key"), "{gone}");
     opens(world, workload, "after", after).await;
+
+    // For how long snapshots are kept is declared only now.
+    assert_eq!(world.destruction(&name).await.status.unwrap().effective_at, None);
+    keeps_snapshots(world).await;
+    world.restart().await;
+    world.look().await;
+    let status = world.destruction(&name).await.status.unwrap();
+    let at = |text: Option<String>| text.unwrap().parse::<Timestamp>().unwrap();
+    assert_eq!(at(status.effective_at), at(status.destroyed_at) + SignedDuration::from_hours(24));
+    let pod = Pod::new(world, NAME).await;
+    for (file, sealed) in [("before", before), ("after", after)] {
+        pod.keeps(file, sealed);
+    }
+    let moved = world.destroyer.clocks().local().duration_since(Timestamp::now());
+    pod.export(world, &name, moved + SignedDuration::from_hours(48)).await;
+    let (code, purged) = pod.purged(&["--apply"]);
+    assert_eq!((code, &purged["files"]), (Some(0), &json!(1)), "{purged:#}");
+    assert_eq!(
+        pod.files(),
+        ["after.age"],
+        "what an earlier Channel sealed is purged by the one that adopted it"
+    );
 }

@@ -4,12 +4,14 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
 mod adoption;
+mod adoptions;
 mod alerts;
 mod listed;
 mod people;
 mod process;
 mod purged;
 mod resurrected;
+mod scale;
 mod stopped;
 mod thread;
 mod traces;

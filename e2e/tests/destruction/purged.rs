@@ -28,13 +28,13 @@ use crate::{
 const DAY: &str = "2020-01-05";
 
 /// A workload's container: settings, token, and a volume with sealed files.
-struct Pod {
+pub struct Pod {
     directory: tempfile::TempDir,
     kubeconfig: PathBuf,
 }
 
 impl Pod {
-    async fn new(world: &World, channel: &str) -> Self {
+    pub async fn new(world: &World, channel: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let maps: Api<ConfigMap> = Api::namespaced(world.admin.clone(), NS);
         let map = maps.get(&format!("{channel}-sealing")).await.unwrap();
@@ -75,10 +75,15 @@ impl Pod {
             seal.args(["--anchor", day, "--already-due"]);
         }
         well(seal.output().unwrap());
-        let sealed = format!("files/{name}.age");
-        fs::rename(self.at(&format!("{name}.age")), self.at(&sealed)).unwrap();
+        self.keeps(name, &fs::read(self.at(&format!("{name}.age"))).unwrap());
+    }
+
+    /// Puts a sealed file on the volume, as if that had been done long ago.
+    pub fn keeps(&self, name: &str, sealed: &[u8]) {
+        let file = self.at(&format!("files/{name}.age"));
+        fs::write(&file, sealed).unwrap();
         let old = SystemTime::now() - Duration::from_secs(100 * 24 * 3600);
-        File::options().write(true).open(self.at(&sealed)).unwrap().set_modified(old).unwrap();
+        File::options().write(true).open(file).unwrap().set_modified(old).unwrap();
     }
 
     fn purge(&self, arguments: &[&str]) -> Command {
@@ -88,11 +93,11 @@ impl Pod {
     }
 
     /// Purges by the records in the file, and says the exit code and what was reported.
-    fn purged(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+    pub fn purged(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         reported(self.purge(&["-f", "records.json"]).args(arguments).output().unwrap())
     }
 
-    fn files(&self) -> Vec<String> {
+    pub fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.at("files")).unwrap();
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -101,7 +106,7 @@ impl Pod {
     }
 
     /// Writes what the cluster has of the list, and of the trust domain, with every time of the record so much earlier.
-    async fn export(&self, world: &World, name: &str, earlier: SignedDuration) {
+    pub async fn export(&self, world: &World, name: &str, earlier: SignedDuration) {
         let mut record = serde_json::to_value(world.destruction(name).await).unwrap();
         move_back(&mut record["status"], earlier);
         let domain = Api::<TrustDomain>::all(world.admin.clone()).get(DOMAIN).await.unwrap();
@@ -134,6 +139,13 @@ fn move_back(value: &mut Value, earlier: SignedDuration) {
     }
 }
 
+/// Declares that snapshots of Vault are kept for a day.
+pub async fn keeps_snapshots(world: &World) {
+    let snapshots = json!({"spec": {"vault": {"snapshots": {"maxAge": "24h", "retain": "1d"}}}});
+    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
+    domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(snapshots)).await.unwrap();
+}
+
 fn kept(why: &str, count: u64) -> Value {
     json!({ why: count })
 }
@@ -141,9 +153,7 @@ fn kept(why: &str, count: u64) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_a_destroyed_key_are_purged_and_no_others() {
     let mut world = World::start(&["portal", "other"]).await;
-    let snapshots = json!({"spec": {"vault": {"snapshots": {"maxAge": "24h", "retain": "1d"}}}});
-    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
-    domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(snapshots)).await.unwrap();
+    keeps_snapshots(&world).await;
     world.stop_operator();
     let key = aged(&world, "portal", CLASS, "contactcenter").await;
     world.start_operator().await;

@@ -98,12 +98,28 @@ impl World {
         }
         let directory = tempfile::tempdir().unwrap();
         let destroyer = destroyer(&env, &installed, directory.path()).await;
-        // An Approval counts from half a minute after the first look at its admission policy: that was before it is made here.
-        destroyer.clocks().moves(SignedDuration::from_secs(-60));
-        destroyer.round().await;
-        destroyer.clocks().moves(SignedDuration::ZERO);
         let count = AtomicU32::default();
-        Self { env, installed, admin, destroyer, keys, operator: Some(operator), directory, count }
+        let world =
+            Self { env, installed, admin, destroyer, keys, operator: Some(operator), directory, count };
+        world.guarded_again(60).await;
+        world
+    }
+
+    /// Looks at the admission policy of Approvals, as if it were so many seconds ago: an Approval counts from half a minute after
+    /// the first look at it.
+    pub async fn guarded_again(&self, seconds: i64) {
+        let moved = self.destroyer.clocks().local().duration_since(Timestamp::now());
+        let moved = moved.round(jiff::Unit::Second).unwrap();
+        self.destroyer.clocks().moves(moved - SignedDuration::from_secs(seconds));
+        self.destroyer.round().await;
+        self.destroyer.clocks().moves(moved);
+    }
+
+    /// What the destroyer tells the cluster.
+    pub async fn told(&self) -> Value {
+        let maps: Api<ConfigMap> = Api::namespaced(self.admin.clone(), self.installed.names.namespace());
+        let map = maps.get("subrosa-destroyer").await.unwrap();
+        serde_json::from_str(&map.data.unwrap()[DOMAIN]).unwrap()
     }
 
     /// A destroyer that knows nothing but what stands in the cluster and in Vault, with its clocks where they were.
@@ -164,9 +180,7 @@ impl World {
 
     /// Why nothing is destroyed, what an Approval that ends it repeats, and of which TrustDomain.
     pub async fn frozen(&self) -> (String, String, String) {
-        let maps: Api<ConfigMap> = Api::namespaced(self.admin.clone(), self.installed.names.namespace());
-        let map = maps.get("subrosa-destroyer").await.unwrap();
-        let told: Value = serde_json::from_str(&map.data.unwrap()[DOMAIN]).unwrap();
+        let told = self.told().await;
         let text = |field: &str| told["frozen"][field].as_str().unwrap_or_default().to_owned();
         let domain = Api::<TrustDomain>::all(self.admin.clone()).get(DOMAIN).await.unwrap();
         (text("reason"), text("digest"), domain.uid().unwrap())

@@ -75,6 +75,10 @@ async fn stays_as_it_is(world: &World) -> Result<()> {
             json!({ "status": { "state": "AwaitingApproval", "adopted": adopted } }),
         )
     };
+    let was = |adopted: i64| {
+        let at = "2026-11-29T21:00:00Z";
+        merge(format!("{path}/status"), json!({ "status": { "adopted": adopted, "adoptedAt": at } }))
+    };
     let forged = Denied(ADOPTION, "the status of an Adoption is what the operator");
     let edit = |spec: Value| merge(&path, json!({ "spec": spec })).dry();
     let cases = vec![
@@ -98,6 +102,8 @@ async fn stays_as_it_is(world: &World) -> Result<()> {
         case(OFFICER, "takes back what was done", delete(&path), Denied(ADOPTION, "it is the record")),
         case(ADMIN, "takes back what was done", delete(&path), Denied(ADOPTION, "it is the record")),
         case(MEDDLER, "deletes all", delete(subrosa("adoptions", "")), Denied(ADOPTION, "it is the record")),
+        case(OPERATOR, "tells that it was taken back", was(0), Allowed),
+        case(OFFICER, "takes back what was done once", delete(&path), Denied(ADOPTION, "it is the record")),
     ];
     world.try_all("an Adoption that stands", cases).await
 }

@@ -11,7 +11,10 @@ use std::{
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use subrosa_crds::{TrustDomain, destruction::KeyOutcome, names::DataKeyName};
-use subrosa_plan::{destruction::status, world::fault::Fault};
+use subrosa_plan::{
+    destruction::{settled, status},
+    world::fault::Fault,
+};
 
 use crate::{
     cluster::Cluster,
@@ -69,7 +72,7 @@ pub async fn look(
                 }
             }
             let kept = report::snapshots_kept(domain);
-            reporter.destruction(one, status::settled(one, before, &back, kept, now)).await;
+            reporter.destruction(one, settled::settled(one, before, &back, kept, now)).await;
         }
         match next {
             Some(next) => *token = Some(next),

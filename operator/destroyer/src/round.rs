@@ -12,7 +12,7 @@ use subrosa_crds::{Destruction, LegalHold, Reason, TrustDomain};
 use subrosa_plan::{
     destruction::{
         order::{Judged, Order, Orders},
-        pace,
+        pace, settled,
         status::{self, HeldKeys, Outcome, Release},
         step::Released,
     },
@@ -259,7 +259,7 @@ impl Destroyer {
         if let Some(before) = before.filter(|before| status::is_settled(before)) {
             let Some(back) = look.still_back(before, survey).await? else { return Ok(None) };
             let kept = report::snapshots_kept(domain);
-            let status = status::settled(order.destruction, before, &back, kept, look.now());
+            let status = settled::settled(order.destruction, before, &back, kept, look.now());
             self.reporter.destruction(order.destruction, status).await;
             return Ok(Some((Reason::Resurrected, 0)));
         }

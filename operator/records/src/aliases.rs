@@ -65,6 +65,42 @@ impl WorkloadAliases {
             .await
     }
 
+    /// Takes from an alias that the workload of the Channel `id` opens what was sealed for `adopts`: live tokens lose it at
+    /// once.
+    ///
+    /// # Errors
+    /// When Vault refuses.
+    pub async fn disown(
+        &self,
+        name: &AliasName,
+        id: &ChannelId,
+        adopts: &ChannelId,
+    ) -> Result<(), VaultError> {
+        self.locks
+            .with(name, async {
+                let found = self.aliases.find(name).await?.map(|alias| alias.custom_metadata);
+                match alias::disowned(&found.unwrap_or_default(), id, adopts) {
+                    Some(kept) => self.aliases.grant(name, &kept).await.map(|_| ()),
+                    None => Ok(()),
+                }
+            })
+            .await
+    }
+
+    /// Whether an alias lets the workload of the Channel `id` open what was sealed for `adopts`.
+    ///
+    /// # Errors
+    /// When Vault refuses.
+    pub async fn opens_adopted(
+        &self,
+        name: &AliasName,
+        id: &ChannelId,
+        adopts: &ChannelId,
+    ) -> Result<bool, VaultError> {
+        let found = self.aliases.find(name).await?.map(|alias| alias.custom_metadata);
+        Ok(alias::opens_adopted(&found.unwrap_or_default(), id, adopts))
+    }
+
     /// Every Channel for which an alias gives a workload something.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use subrosa_crds::{Destruction, TrustDomain, names::DataKeyName, sealing::Sealin
 use subrosa_destroyer::snapshots_kept;
 use subrosa_worker::{
     cohort,
-    purge::{self, DestroyedKeys, Proofs, Purge, PurgeProgress, PurgeReport},
+    purge::{self, DestroyedKeys, Proofs, Purge, PurgeProgress, PurgeReport, VaultWitness},
     session, settings, shown,
 };
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     let stop = CancellationToken::new();
     let _ends = stop.clone().drop_guard();
     tokio::spawn(async move { session.run(stop).await });
-    let mut proofs = Proofs::new(keys, living(&sealing, now)?);
+    let mut proofs = Proofs::new(VaultWitness::new(keys, sealing.id.clone()), living(&sealing, now)?);
     let purge = Purge {
         directories: args.directories.clone(),
         recursive: args.recursive,
@@ -122,7 +122,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
 
 /// What the records say of this Channel's keys, and whether one of them counts for nothing.
 async fn records(args: &Args, sealing: &Sealing, screen: &mut Screen) -> Result<(DestroyedKeys, bool)> {
-    let mut destroyed = DestroyedKeys::of(sealing.id.clone());
+    let mut destroyed = DestroyedKeys::of(sealing.id.clone(), sealing.channel.clone());
     let mut problems = Vec::new();
     let mut take = |records: Vec<Destruction>, domains: &[TrustDomain]| {
         for record in records {

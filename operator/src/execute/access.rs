@@ -26,6 +26,41 @@ pub async fn take(vault: &DomainVault, id: &ChannelId, access: &Access) -> Resul
     vault.aliases().await?.withdraw(&name, id).await
 }
 
+/// Takes from a ServiceAccount that has access for this Channel that it opens what was sealed for `adopts`: live tokens lose it
+/// at once.
+///
+/// # Errors
+/// When Vault refuses.
+pub async fn disown(
+    vault: &DomainVault,
+    id: &ChannelId,
+    access: &Access,
+    adopts: &ChannelId,
+) -> Result<(), VaultError> {
+    let name = AliasName::new(access.service_account_uid.as_str())?;
+    vault.remember_grant(&name, None);
+    vault.aliases().await?.disown(&name, id, adopts).await
+}
+
+/// Whether Vault lets a ServiceAccount that has access for this Channel open what was sealed for `adopts`. Where it does not,
+/// nothing is believed of its access any more: the next look at the Channel gives it.
+///
+/// # Errors
+/// When Vault refuses.
+pub async fn opens_adopted(
+    vault: &DomainVault,
+    id: &ChannelId,
+    access: &Access,
+    adopts: &ChannelId,
+) -> Result<bool, VaultError> {
+    let name = AliasName::new(access.service_account_uid.as_str())?;
+    let opens = vault.aliases().await?.opens_adopted(&name, id, adopts).await?;
+    if !opens {
+        vault.remember_grant(&name, None);
+    }
+    Ok(opens)
+}
+
 /// Makes the ServiceAccount's access exactly `access`, to what was sealed for the Channel and for those it `adopted`. What
 /// others have in its alias stays.
 ///

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kube::{
-    Api, ResourceExt as _,
-    api::{ListParams, PostParams},
-};
+use kube::{Api, ResourceExt as _, api::PostParams};
 use subrosa_crds::{Destruction, FIELD_MANAGER, TrustDomain, names::DataKeyName};
 use subrosa_destroyer::cluster::DONE;
 use subrosa_plan::{
@@ -24,9 +21,6 @@ use crate::{
 
 /// How often keys that are due are looked for: they are due from the first hour of a day on.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
-
-/// How many Destructions are asked for at once.
-const PAGE: u32 = 50;
 
 /// Lists the keys of a trust domain that are due and not listed yet, at most once an hour.
 ///
@@ -83,13 +77,7 @@ async fn make(
 /// What is listed, read now, and not from a watch: what was made a moment ago is not listed twice.
 async fn listed(api: &Api<Destruction>, domain: &TrustDomain, terms: &DueRules) -> Result<Listed, Fault> {
     let open = DONE.map(|state| format!("status.state!={}", state.as_str())).join(",");
-    let found = match objects::pages(api, ListParams::default().fields(&open).limit(PAGE)).await {
-        // The API server, or the definition, is from before fields could be selected by.
-        Err(kube::Error::Api(status)) if status.code == 400 => {
-            objects::pages(api, ListParams::default().limit(PAGE)).await
-        }
-        other => other,
-    };
+    let found = objects::selected(api, &open).await;
     let found = found.map_err(|error| objects::fault("listing Destructions", &error))?;
     Ok(Listed::of(&domain.name_any(), &terms.policies, &found))
 }

@@ -43,6 +43,28 @@ where
     }
 }
 
+/// How many objects are asked for at once.
+const PAGE: u32 = 50;
+
+/// Those of a kind that `fields` select; all where the API server, or the definition, is from before fields could be selected
+/// by, so whoever asks selects once more.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn selected<K>(api: &Api<K>, fields: &str) -> kube::Result<Vec<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    match pages(api, ListParams::default().fields(fields).limit(PAGE)).await {
+        Err(kube::Error::Api(status)) if status.code == 400 => {
+            pages(api, ListParams::default().limit(PAGE)).await
+        }
+        // The definition is not installed yet: there are none.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+        other => other,
+    }
+}
+
 fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }

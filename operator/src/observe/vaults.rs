@@ -93,10 +93,12 @@ pub struct DomainVault {
 /// When Adoptions were looked at last.
 #[derive(Debug, Default)]
 pub struct AdoptionLooks {
-    /// Whether there are any.
+    /// Those that are open.
     pub listed: Option<Instant>,
-    /// The Channels of each, by its UID.
-    pub judged: BTreeMap<String, Instant>,
+    /// All, whatever was done of them.
+    pub all: Option<Instant>,
+    /// The Channels of each, by its UID, and whether it was denied then.
+    pub judged: BTreeMap<String, (Instant, bool)>,
 }
 
 /// A connection to Vault, and the mounts that a trust domain has there.

@@ -80,6 +80,26 @@ pub fn withdrawn(found: &Metadata, id: &ChannelId) -> AliasChange {
     }
 }
 
+/// The metadata without what the workload of the Channel `id` opens because it adopted the keys of `adopts`; nothing where it
+/// does not, or where the alias is another Channel's.
+pub fn disowned(found: &Metadata, id: &ChannelId, adopts: &ChannelId) -> Option<Metadata> {
+    if found.get(OPEN).map(String::as_str) != Some(id.as_str()) {
+        return None;
+    }
+    let goes = |key: &str, value: &str| ADOPTED.contains(&key) && value == adopts.as_str();
+    let kept: Metadata = found
+        .iter()
+        .filter(|(key, value)| !goes(key, value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    (kept.len() < found.len()).then_some(kept)
+}
+
+/// Whether the workload of the Channel `id` opens what was sealed for `adopts`.
+pub fn opens_adopted(found: &Metadata, id: &ChannelId, adopts: &ChannelId) -> bool {
+    disowned(found, id, adopts).is_some()
+}
+
 /// The Channels for whose workload the metadata gives anything. Those that such a Channel adopted are not among them.
 pub fn named(found: &Metadata) -> BTreeSet<ChannelId> {
     OWN.iter().filter_map(|key| found.get(*key)?.parse().ok()).collect()
@@ -165,6 +185,15 @@ mod tests {
             Some(with_role(part(&voice, true, []))),
             "taken back again"
         );
+        assert!(opens_adopted(&adopting, &voice, &older) && !opens_adopted(&adopting, &old, &older));
+        let without = disowned(&with_role(adopting.clone()), &voice, &old).unwrap();
+        assert!(!opens_adopted(&without, &voice, &old) && opens_adopted(&without, &voice, &older));
+        assert_eq!(
+            granted(&without, &part(&voice, true, [&older])),
+            Some(with_role(part(&voice, true, [&older])))
+        );
+        assert_eq!(disowned(&without, &voice, &old), None, "twice is once");
+        assert_eq!(disowned(&adopting, &id("chat"), &old), None, "another Channel's");
         assert_eq!(withdrawn(&adopting, &voice), AliasChange::Delete);
         assert_eq!(withdrawn(&adopting, &old), AliasChange::Nothing, "it has nothing of its own any more");
         assert_eq!(withdrawn(&with_role(adopting), &voice), AliasChange::Keep(with_role(Metadata::new())));

@@ -4,11 +4,15 @@
 //! opens for them. An Adoption names who takes over from whom. What it changes stands in two records, written in this order:
 //! that of the earlier Channel says who adopted it, by compare-and-set, so that one alone does; then that of the Channel says
 //! whom it adopted. From that its workload is given access. The keys and their schedule stay what they are.
+//!
+//! A denial takes back what its Adoption gave, the other way round: the access first, then the record of the Channel, then that
+//! of the earlier one.
 
 pub mod status;
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use subrosa_crds::{
     Reason,
     adoption::AdoptingChannel,
@@ -30,10 +34,14 @@ pub enum AdoptionStep {
     Take,
     /// Both do.
     Done,
+    /// Both do, and the Adoption of this name did it.
+    DoneBy(String),
     /// Something has to come first; it is tried again.
     Wait(Fault),
     /// It cannot be.
     Refuse(Fault),
+    /// Nobody can say now.
+    Unknown(Fault),
 }
 
 /// What one Channel of an Adoption is judged by.
@@ -75,8 +83,12 @@ fn judged(facts: &AdoptionFacts<'_>, world: &World) -> Result<AdoptionStep, Adop
         let message = format!("Channel {channel} has no record yet: it is tried again when it has");
         return Err(AdoptionStep::Wait(Fault::new(Reason::WorkUnderWay, message)));
     };
-    if own.adopted().any(|one| *one == adopts) {
-        return Ok(AdoptionStep::Done);
+    if let Some(mark) = own.adopts.iter().find(|mark| mark.id == adopts) {
+        return Ok(if mark.uid == facts.uid {
+            AdoptionStep::Done
+        } else {
+            AdoptionStep::DoneBy(mark.adoption.clone())
+        });
     }
     matches_something(facts, earlier, &channel, world)?;
     if own.adopts.len() >= alias::ADOPTED.len() {
@@ -98,6 +110,19 @@ fn judged(facts: &AdoptionFacts<'_>, world: &World) -> Result<AdoptionStep, Adop
     }
 }
 
+/// Whether anything that the Adoption did for `pair` stands in the records: a denial takes it back, whether the Channel is there
+/// or not.
+pub fn stands(facts: &AdoptionFacts<'_>) -> bool {
+    let is_own = |mark: &AdoptionMark, id: &str| mark.uid == facts.uid && mark.id.as_str() == id;
+    facts.own.is_some_and(|own| own.adopts.iter().any(|mark| is_own(mark, &facts.pair.adopts)))
+        || facts
+            .earlier
+            .ok()
+            .flatten()
+            .and_then(|earlier| earlier.adopted_by.as_ref())
+            .is_some_and(|mark| is_own(mark, &facts.pair.id))
+}
+
 /// Whether the Channel is the one that is meant.
 fn is_there(
     facts: &AdoptionFacts<'_>,
@@ -108,7 +133,9 @@ fn is_there(
     let minted =
         world.namespaces.get(&channel.namespace).map(|found| ChannelId::mint(&found.uid, &channel.name));
     if world.channel(channel).is_none() {
-        let message = format!("there is no Channel {channel}: apply it; its keys are adopted then");
+        let message = format!(
+            "there is no Channel {channel}, so nothing of it opens what was sealed before: apply it, and it does"
+        );
         return Err(AdoptionStep::Wait(Fault::new(Reason::WorkUnderWay, message)));
     }
     match minted {
@@ -220,6 +247,27 @@ pub fn taken(mut own: ChannelRecord, mark: &AdoptionMark) -> Option<ChannelRecor
         own.adopts.push(mark.clone());
     }
     Some(own)
+}
+
+/// The record of the Channel without what the Adoption with this UID gave it, and with the news of that.
+pub fn taken_back(own: ChannelRecord, adopts: &ChannelId, uid: &str, now: Timestamp) -> ChannelRecord {
+    let mut left = own.clone();
+    let is_it = |mark: &AdoptionMark| mark.id == *adopts && mark.uid == uid;
+    let Some(adoption) = own.adopts.iter().find(|mark| is_it(mark)).map(|mark| mark.adoption.clone()) else {
+        return own;
+    };
+    left.adopts.retain(|mark| !is_it(mark));
+    let note = format!(
+        "somebody denies Adoption {adoption}: the workload may not open what the earlier Channel {adopts} sealed any more"
+    );
+    left.keep_news(Some(&own), &mut vec![(Reason::OpeningWithdrawn, note)], &BTreeSet::new(), now);
+    left
+}
+
+/// The record of the earlier Channel without that the Channel `id` adopted it, by the Adoption with this UID.
+pub fn unmarked(earlier: ChannelRecord, id: &ChannelId, uid: &str) -> ChannelRecord {
+    let adopted_by = earlier.adopted_by.clone().filter(|mark| mark.id != *id || mark.uid != uid);
+    ChannelRecord { adopted_by, ..earlier }
 }
 
 #[cfg(test)]

@@ -34,32 +34,61 @@ impl AdoptionDecision {
         match step {
             AdoptionStep::Mark => self.may(now),
             AdoptionStep::Take => self.may(now) || stands(),
-            AdoptionStep::Done | AdoptionStep::Wait(_) | AdoptionStep::Refuse(_) => false,
+            AdoptionStep::Done
+            | AdoptionStep::DoneBy(_)
+            | AdoptionStep::Wait(_)
+            | AdoptionStep::Refuse(_)
+            | AdoptionStep::Unknown(_) => false,
         }
+    }
+
+    /// Whether somebody denies it: what it gave is taken back.
+    pub fn is_denied(&self) -> bool {
+        self.unguarded.is_none() && self.tally.denied.is_some()
     }
 }
 
-/// What became of one Channel of the list. What may not be done yet is told as what it waits for.
+/// What became of one Channel of the list, of which `before` was told. What may not be done yet is told as what it waits for,
+/// and what was done and is not so any more as lost: Vault may have been restored.
 pub fn outcome(
     adopts: &str,
     step: &AdoptionStep,
+    before: Option<&AdoptionStatus>,
     decided: &AdoptionDecision,
     now: Timestamp,
 ) -> AdoptionOutcome {
+    let told = before.into_iter().flat_map(|status| &status.channels).find(|one| one.adopts == adopts);
+    let had = [Reason::Adopted, Reason::AdoptionLost];
+    let had = told.is_some_and(|told| had.iter().any(|reason| reason.as_str() == told.state));
     let (reason, message) = match step {
         AdoptionStep::Done => (Reason::Adopted, None),
+        AdoptionStep::DoneBy(other) => {
+            (Reason::Adopted, Some(format!("by Adoption {other}: only a denial of that one takes it back")))
+        }
         AdoptionStep::Mark | AdoptionStep::Take if decided.allows(step, now) => (Reason::WorkUnderWay, None),
+        AdoptionStep::Mark | AdoptionStep::Take if decided.is_denied() => (Reason::ApprovalDenied, None),
+        AdoptionStep::Mark | AdoptionStep::Take if had => {
+            let message = "it was adopted, and the records in Vault do not have it any more, as after a restore of Vault: its \
+                           workload does not open what was sealed before; next: approve this Adoption again";
+            (Reason::AdoptionLost, Some(message.to_owned()))
+        }
         AdoptionStep::Mark | AdoptionStep::Take => (Reason::AwaitingApproval, None),
         AdoptionStep::Wait(fault) | AdoptionStep::Refuse(fault) => {
             (fault.reason, Some(fault.message.clone()))
         }
+        // What is not known now is as status has it.
+        AdoptionStep::Unknown(fault) => match told {
+            Some(told) => return told.clone(),
+            None => (Reason::WorkUnderWay, Some(fault.message.clone())),
+        },
     };
     AdoptionOutcome { adopts: adopts.to_owned(), state: reason.as_str().to_owned(), message }
 }
 
 /// Whether nothing more comes of a Channel: it has the keys, or cannot have them.
 fn is_settled(outcome: &AdoptionOutcome) -> bool {
-    let waits = [Reason::WorkUnderWay, Reason::AwaitingApproval];
+    let waits =
+        [Reason::WorkUnderWay, Reason::AwaitingApproval, Reason::ApprovalDenied, Reason::AdoptionLost];
     !waits.iter().any(|reason| reason.as_str() == outcome.state)
 }
 
@@ -75,9 +104,25 @@ pub fn status(
     let total = adoption.spec.channels.len();
     let count = |reason: Reason| channels.iter().filter(|one| one.state == reason.as_str()).count();
     let adopted = count(Reason::Adopted);
-    let approved = approved(adoption.metadata.name.as_deref().unwrap_or_default(), decided, now);
-    let ready = verdict(&channels, adopted, total, &approved, decided, now);
+    let old = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let kept = Kept::of(before, adopted == total && !decided.is_denied());
+    let approved = match &kept.approved {
+        Some(approved) => approved.clone(),
+        None => approved(adoption.metadata.name.as_deref().unwrap_or_default(), decided, now),
+    };
+    let adopted_at = before.and_then(|status| status.adopted_at.clone());
+    let was = adopted_at.is_some() || before.and_then(|status| status.adopted).is_some_and(|count| count > 0);
+    let adopted_at = adopted_at.or_else(|| (adopted > 0 || was).then(|| now.to_string()));
+    let ready = verdict(&channels, (adopted, total), was, &approved, decided, now);
+    // Who approved what was adopted stays, though their Approvals expire.
     let mut approved_by = decided.tally.valid(now);
+    let others = before.filter(|_| was).into_iter().flat_map(|status| &status.approved_by);
+    let others: Vec<_> = others
+        .filter(|one| approved_by.iter().all(|other| other.approver != one.approver))
+        .cloned()
+        .collect();
+    let count = approved_by.len();
+    approved_by.extend(others);
     approved_by.sort();
     let mut verdicts = vec![ready.clone(), approved];
     match ready.reason {
@@ -87,25 +132,44 @@ pub fn status(
         }
         _ => verdicts.push(Verdict { kind: RECONCILING, truth: Truth::True, ..ready.clone() }),
     }
-    let old = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let needed = decided.needed.map_or("?".to_owned(), |needed| needed.to_string());
     AdoptionStatus {
         observed_generation: adoption.metadata.generation,
         state: Some(ready.reason.as_str().to_owned()),
-        approvals: Some(format!("{}/{needed}", approved_by.len())),
+        approvals: kept.approvals.or_else(|| Some(format!("{count}/{needed}"))),
         approved_by,
         digest: Some(adoption.spec.digest()),
         total: i64::try_from(total).ok(),
         adopted: i64::try_from(adopted).ok(),
+        adopted_at,
         channels,
         conditions: condition::conditions(verdicts, old, adoption.metadata.generation, now),
     }
 }
 
+/// What stays as it was told when everything had been adopted: Approvals expire, and what they led to stays.
+#[derive(Default)]
+struct Kept {
+    approved: Option<Verdict>,
+    approvals: Option<String>,
+}
+
+impl Kept {
+    fn of(before: Option<&AdoptionStatus>, is_adopted: bool) -> Self {
+        let Some(before) = before.filter(|_| is_adopted) else { return Self::default() };
+        let told = condition::find(&before.conditions, APPROVED);
+        let Some(told) = told.filter(|one| one.status == "True") else { return Self::default() };
+        Self {
+            approved: Some(Verdict::new(APPROVED, Truth::True, Reason::Approved, told.message.clone())),
+            approvals: before.approvals.clone(),
+        }
+    }
+}
+
 fn verdict(
     channels: &[AdoptionOutcome],
-    adopted: usize,
-    total: usize,
+    (adopted, total): (usize, usize),
+    was_adopted: bool,
     approved: &Verdict,
     decided: &AdoptionDecision,
     now: Timestamp,
@@ -119,14 +183,27 @@ fn verdict(
         return Verdict::new(READY, Truth::True, Reason::Adopted, message);
     }
     let why = why.unwrap_or_default();
-    if settled && (decided.may(now) || adopted > 0) {
+    let lost: Vec<_> = channels.iter().filter(|one| one.state == Reason::AdoptionLost.as_str()).collect();
+    if let Some(one) = lost.first() {
+        let message = format!(
+            "{adopted} of {total} are adopted, and {} were, {}: {}{why}",
+            lost.len(),
+            one.adopts,
+            one.message.as_deref().unwrap_or_default()
+        );
+        return Verdict::new(READY, Truth::False, Reason::AdoptionLost, message);
+    }
+    if settled && (decided.may(now) || was_adopted || adopted > 0) {
         let message = format!(
             "{adopted} of {total} are adopted, and the others cannot be; next: make another Adoption for those that can{why}"
         );
         let reason = if adopted == 0 { Reason::Refused } else { Reason::PartlyAdopted };
         return Verdict::new(READY, Truth::False, reason, message);
     }
-    if approved.truth != Truth::True {
+    // What was adopted needs nobody's Approval again to be so again, unless it is lost.
+    let asks = [Reason::AwaitingApproval, Reason::ApprovalDenied];
+    let asks = channels.iter().any(|one| asks.iter().any(|reason| reason.as_str() == one.state));
+    if approved.truth != Truth::True && (asks || !was_adopted) {
         let message = format!("{}; {adopted} of {total} are adopted{why}", approved.message);
         return Verdict::new(READY, Truth::False, approved.reason, message);
     }

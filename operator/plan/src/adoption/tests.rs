@@ -12,6 +12,8 @@ use crate::{
     testing::{DOMAIN, Scene, at, named, now, read},
 };
 
+mod later;
+
 const BEFORE: &str = "the namespace before";
 
 /// A Channel in a namespace that was made anew, and the record of the one before.
@@ -298,7 +300,7 @@ fn status_tells_how_far_it_is() {
     let told = |anew: &Anew, people: &[&str], second: &AdoptionStep| {
         let decided = decided(&asked, people, json!({}));
         let channels = [(&anew.pair.adopts, &anew.step()), (&lost.adopts, second)];
-        let channels = channels.map(|(adopts, step)| outcome(adopts, step, &decided, now()));
+        let channels = channels.map(|(adopts, step)| outcome(adopts, step, None, &decided, now()));
         let found = status(&asked, Some(channels.to_vec()), &decided, now());
         let text = |text: &Option<String>| text.clone().unwrap();
         (text(&found.state), text(&found.approvals), found.adopted.unwrap(), found)

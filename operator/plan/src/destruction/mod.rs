@@ -20,6 +20,7 @@ pub mod listing;
 pub mod order;
 pub mod pace;
 pub mod rules;
+pub mod settled;
 pub mod status;
 pub mod step;
 pub mod tally;

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp, civil::Date};
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    Destruction, DestructionStatus, LegalHold, LegalHoldStatus, Reason,
+    DestructionStatus, LegalHold, LegalHoldStatus, Reason,
     condition::{self, EFFECTIVE, HELD, READY, STALLED, Truth, Verdict},
-    destruction::{KeyOutcome, ListedKey},
+    destruction::{KeyOutcome, ListedKey, effective_at},
     period::Period,
 };
 
-use super::order::Order;
+use super::{
+    order::Order,
+    settled::{note_return, voided},
+};
 use crate::{
     record::decision::{DecisionRecord, DestructionMark},
     world::fault::Fault,
@@ -125,8 +128,7 @@ pub fn destruction(
         destroyed_at: last.filter(|_| whole).map(|last| last.to_string()),
         effective_at: last
             .filter(|_| whole)
-            .zip(snapshots_kept)
-            .and_then(|(last, kept)| last.checked_add(kept).ok())
+            .and_then(|last| effective_at(last, snapshots_kept, None))
             .map(|effective| effective.to_string()),
         method: whole.then(|| METHOD.to_owned()),
         keys,
@@ -160,80 +162,6 @@ fn is_at_rest(one: &Outcome<'_>) -> bool {
                 || [Reason::NotListed, Reason::KeyUnrecorded, Reason::Malformed].contains(&one.is.reason)
         }
     }
-}
-
-fn voided(why: &str, gone: usize, all: usize) -> Verdict {
-    let message = format!("this list is void: {why}; {gone} of {all} keys were destroyed by it before");
-    Verdict::new(READY, Truth::False, Reason::Voided, message)
-}
-
-/// The record of a list that is done, where of the keys that it destroyed those in `back` are there again: by identity, class
-/// and cohort. What was proven stays in it; what is so now is said beside it, and it is no longer so when they are gone again.
-pub fn settled(
-    object: &Destruction,
-    before: &DestructionStatus,
-    back: &[&KeyOutcome],
-    snapshots_kept: Option<SignedDuration>,
-    now: Timestamp,
-) -> DestructionStatus {
-    let mut status = before.clone();
-    let is_back = |key: &KeyOutcome| {
-        back.iter()
-            .any(|one| (&one.id, &one.data_class, &one.cohort) == (&key.id, &key.data_class, &key.cohort))
-    };
-    let (destroyed, resurrected) = (Reason::Destroyed.as_str(), Reason::Resurrected.as_str());
-    let mut changed = false;
-    for key in status.keys.iter_mut().filter(|key| key.destroyed_at.is_some()) {
-        match (is_back(key), key.state == resurrected) {
-            (true, false) => {
-                key.state = resurrected.to_owned();
-                key.back_at = Some(now.to_string());
-                key.gone_again_at = None;
-            }
-            (false, true) => {
-                key.state = destroyed.to_owned();
-                key.gone_again_at = Some(now.to_string());
-            }
-            _ => continue,
-        }
-        changed = true;
-    }
-    if !changed {
-        return status;
-    }
-    let instant = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
-    let all = object.spec.keys.len();
-    let gone = status.keys.iter().filter(|key| key.state == destroyed).count();
-    let returned = status.keys.iter().filter(|key| key.state == resurrected).count();
-    let again = status.keys.iter().filter(|key| key.gone_again_at.is_some()).count();
-    let ready = if returned > 0 {
-        let message = format!(
-            "{returned} of {all} keys were destroyed and are back from a snapshot or a backup of Vault; next: approve the \
-             Destruction that lists them anew"
-        );
-        Verdict::new(READY, Truth::False, Reason::Resurrected, message)
-    } else if is_finished(before) {
-        let message =
-            format!("all {all} keys are gone: {METHOD}; {again} of them had been back, and are gone again");
-        Verdict::new(READY, Truth::True, Reason::Destroyed, message)
-    } else {
-        let why = "its RetentionPolicy was changed since, or another Destruction destroyed a key of it";
-        voided(why, gone, all)
-    };
-    let last = status.keys.iter().flat_map(|key| [instant(&key.destroyed_at), instant(&key.gone_again_at)]);
-    status.effective_at = last
-        .flatten()
-        .max()
-        .filter(|_| is_finished(before) && returned == 0)
-        .zip(snapshots_kept)
-        .and_then(|(last, kept)| last.checked_add(kept).ok())
-        .map(|effective| effective.to_string());
-    status.destroyed = i64::try_from(gone).ok();
-    status.state = Some(ready.reason.as_str().to_owned());
-    let others = status.conditions.iter().filter(|one| one.type_ != READY).cloned();
-    let ready = condition::conditions(vec![ready], &before.conditions, object.metadata.generation, now);
-    status.conditions = ready.into_iter().chain(others).collect();
-    status
 }
 
 fn shown(needed: i32) -> String {
@@ -287,14 +215,8 @@ fn outcome(one: &Outcome<'_>, before: Option<&DestructionStatus>, uid: &str, now
         Reason::NotListed if was_back => Reason::Resurrected,
         reason => reason,
     };
-    if told.destroyed_at.is_some() {
-        match (reason, was_back) {
-            (Reason::Resurrected, false) => {
-                (told.back_at, told.gone_again_at) = (Some(text(now)), None);
-            }
-            (Reason::Destroyed, true) => told.gone_again_at = Some(text(now)),
-            _ => {}
-        }
+    if told.destroyed_at.is_some() && [Reason::Resurrected, Reason::Destroyed].contains(&reason) {
+        note_return(&mut told, was_back, reason == Reason::Resurrected, now);
     }
     told.state = reason.as_str().to_owned();
     told

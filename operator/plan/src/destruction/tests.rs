@@ -13,7 +13,7 @@ use subrosa_crds::{
 use super::{
     listing::{self, DueKey, Listed},
     order::{Judged, Order, Orders},
-    rules,
+    rules, settled,
     status::{self, Outcome},
     step::{self, Facts, Hold, KeySeen, Next},
 };

@@ -43,6 +43,7 @@ Examples:
   subrosa deny destruction/contactcenter.20270201.1a2b3c4d                # brings back what was set aside
   subrosa deny destruction/contactcenter.20270201.1a2b3c4d --expires 90d  # for longer; a LegalHold holds without end
   subrosa deny legalhold/matter-2026-114                                  # the hold stays
+  subrosa deny adoption/cc-front                                          # takes back what it lets Channels open
 
 One denial that has not expired stops what others approved.";
 

@@ -150,6 +150,7 @@ pub fn selected(selector: &HoldSelector) -> Vec<(&'static str, &[String])> {
     lists.into_iter().filter(|(_, list)| !list.is_empty()).collect()
 }
 
-fn by(one: &Approver) -> String {
+/// Who approved, when, and by which Approval.
+pub(super) fn by(one: &Approver) -> String {
     format!("{}, {} (Approval {})", one.approver, one.at, one.approval)
 }

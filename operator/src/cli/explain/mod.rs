@@ -1,5 +1,6 @@
 //! `subrosa explain`: what an object became, why it is as it is, and what to do next.
 
+pub(super) mod adoption;
 mod channel;
 mod conditions;
 pub(super) mod ends;
@@ -12,7 +13,7 @@ use std::str::FromStr;
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
 use subrosa_crds::{
-    Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain, preset::Preset,
+    Adoption, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain, preset::Preset,
 };
 
 use super::{
@@ -28,6 +29,7 @@ Examples:
   subrosa explain td/oosterlinde
   subrosa explain xp/carrier              # also: rtp/contactcenter, hold/matter-2026-114
   subrosa explain dst/contactcenter.20270201.1a2b3c4d
+  subrosa explain adoption/cc-front-rebuilt
   subrosa explain preset/postgresql       # needs no cluster";
 
 /// Tells what an object became, why it is as it is, and the next steps
@@ -35,7 +37,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The object: channel/NAME, trustdomain/NAME, externalparty/NAME, retentionpolicy/NAME, legalhold/NAME,
-    /// destruction/NAME or preset/NAME
+    /// destruction/NAME, adoption/NAME or preset/NAME
     #[arg(value_name = "KIND/NAME")]
     object: Object,
     #[command(flatten)]
@@ -60,6 +62,7 @@ enum Kind {
     RetentionPolicy,
     LegalHold,
     Destruction,
+    Adoption,
     Preset(Preset),
 }
 
@@ -77,6 +80,7 @@ impl FromStr for Object {
             "retentionpolicy" | "retentionpolicies" | "rtp" => Kind::RetentionPolicy,
             "legalhold" | "legalholds" | "hold" => Kind::LegalHold,
             "destruction" | "destructions" | "dst" => Kind::Destruction,
+            "adoption" | "adoptions" | "adopt" => Kind::Adoption,
             "preset" | "presets" => Kind::Preset(preset_named(name)?),
             _ => return Err(format!("no such kind: {}", expected())),
         };
@@ -154,6 +158,10 @@ async fn describe(args: &Args, cluster: &ClusterClient, now: Timestamp, page: &m
             let found = cluster.get::<Destruction>(name).await?;
             found.map(|destruction| ends::destruction(&destruction, now, page)).is_some()
         }
+        Kind::Adoption => {
+            let found = cluster.get::<Adoption>(name).await?;
+            found.map(|adoption| adoption::describe(&adoption, now, page)).is_some()
+        }
         Kind::Preset(preset) => {
             preset::describe(preset, page);
             true
@@ -219,9 +227,58 @@ mod tests {
     }
 
     #[test]
+    fn an_adoption_is_told_in_words() {
+        let told = |status: serde_json::Value| {
+            let adoption: Adoption = serde_json::from_value(serde_json::json!({
+                "apiVersion": "subrosa.dev/v1alpha1", "kind": "Adoption", "metadata": {"name": "rebuilt"},
+                "spec": {
+                    "trustDomain": "oosterlinde", "requestedBy": "eva",
+                    "channels": [
+                        {"namespace": "cc-front", "name": "voice", "id": "6uy4zq2mbcde3fgh", "adopts": "kz7w2hqpaabc4def"},
+                        {"namespace": "cc-front", "name": "chat", "id": "7uy4zq2mbcde3fgh", "adopts": "lz7w2hqpaabc4def"},
+                    ],
+                },
+                "status": status,
+            }))
+            .unwrap();
+            page(|page| adoption::describe(&adoption, testing::now(), page))
+        };
+        let new = told(serde_json::json!({}));
+        assert!(
+            new.contains("the operator has not looked at it yet") && new.contains("but for eva"),
+            "{new}"
+        );
+        let ready = |reason: &str, message: &str| {
+            serde_json::json!([{
+                "type": "Ready", "status": "False", "reason": reason, "message": message,
+                "lastTransitionTime": "2026-11-20T10:00:00Z",
+            }])
+        };
+        let waits = told(serde_json::json!({
+            "state": "AwaitingApproval", "approvals": "1/2", "adopted": 0, "total": 2,
+            "approvedBy": [{"approver": "anna", "approval": "a-1", "uid": "u", "at": "2026-11-20T09:00:00Z"}],
+            "channels": [
+                {"adopts": "kz7w2hqpaabc4def", "state": "AwaitingApproval"},
+                {"adopts": "lz7w2hqpaabc4def", "state": "NameDiffers", "message": "it was Channel cc-front/mail"},
+            ],
+            "conditions": ready("AwaitingApproval", "1 of 2 people approve, beside who asks"),
+        }));
+        let lost = told(serde_json::json!({
+            "state": "AdoptionLost", "approvals": "0/2", "adopted": 1, "adoptedAt": "2026-11-01T09:00:00Z",
+            "channels": [
+                {"adopts": "kz7w2hqpaabc4def", "state": "Adopted"},
+                {"adopts": "lz7w2hqpaabc4def", "state": "AdoptionLost", "message": "the records do not have it"},
+            ],
+            "conditions": ready("AdoptionLost", "1 of 2 are adopted, and 1 were"),
+        }));
+        insta::assert_snapshot!("adoption", format!("{waits}\n{lost}"));
+    }
+
+    #[test]
     fn objects_are_named_as_with_kubectl() {
         let parsed = |text: &str| text.parse::<Object>().map(|object| (object.kind, object.name));
         assert_eq!(parsed("channel/voice"), Ok((Kind::Channel, "voice".into())));
+        assert_eq!(parsed("adoptions/rebuilt"), Ok((Kind::Adoption, "rebuilt".into())));
         assert_eq!(parsed("XP/carrier"), Ok((Kind::ExternalParty, "carrier".into())));
         assert_eq!(parsed("preset/postgresql"), Ok((Kind::Preset(Preset::PostgreSQL), "postgresql".into())));
         assert!(parsed("preset/oracle").unwrap_err().contains("Kamailio, "));

@@ -259,7 +259,9 @@ fn adoption(installation: &Installation) -> Guard {
                 ),
             ),
             demand(
-                "request.operation != 'DELETE' || oldObject.?status.?adopted.orValue(0) == 0".to_owned(),
+                "request.operation != 'DELETE' || (oldObject.?status.?adopted.orValue(0) == 0 && \
+                 !oldObject.?status.?adoptedAt.hasValue())"
+                    .to_owned(),
                 "'Adoption ' + oldObject.metadata.name + ' stays: it is the record of which Channel opens what earlier ones \
                  sealed, and who approved'"
                     .to_owned(),

@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
     Destruction, Reason,
-    destruction::{self, KeyOutcome},
-    names::{ChannelId, DataKeyName},
+    destruction::{self, KeyOutcome, effective_at},
+    names::{ChannelId, ChannelRef, DataKeyName},
 };
 
-/// What records say of the keys of one Channel.
+/// What records say of the keys of one Channel, and of earlier ones of its name: it may have adopted these.
 #[derive(Clone, Debug)]
 pub struct DestroyedKeys {
-    channel: ChannelId,
+    id: ChannelId,
+    name: ChannelRef,
     keys: BTreeMap<DataKeyName, DestroyedKey>,
 }
 
@@ -35,15 +36,15 @@ pub struct DestroyedKey {
 }
 
 impl DestroyedKeys {
-    /// Of the keys of this Channel, none yet.
-    pub fn of(channel: ChannelId) -> Self {
-        Self { channel, keys: BTreeMap::new() }
+    /// Of the keys of the Channel of this identity and name, none yet.
+    pub fn of(id: ChannelId, name: ChannelRef) -> Self {
+        Self { id, name, keys: BTreeMap::new() }
     }
 
     /// With these.
     #[cfg(test)]
-    pub(super) fn with(channel: ChannelId, keys: BTreeMap<DataKeyName, DestroyedKey>) -> Self {
-        Self { channel, keys }
+    pub(super) fn with(id: ChannelId, keys: BTreeMap<DataKeyName, DestroyedKey>) -> Self {
+        Self { id, name: ChannelRef::new("cc-front", "voice"), keys }
     }
 
     /// What is said of a key.
@@ -82,14 +83,15 @@ impl DestroyedKeys {
         }
         let mut taken = Vec::new();
         for outcome in status.keys.iter().filter(|key| key.destroyed_at.is_some()) {
-            if outcome.id != self.channel.as_str() {
-                continue;
-            }
-            let listed = spec.keys.iter().any(|key| {
+            let listed = spec.keys.iter().find(|key| {
                 (&key.id, &key.data_class, &key.cohort) == (&outcome.id, &outcome.data_class, &outcome.cohort)
             });
+            // A Channel adopts from its own name only.
+            if outcome.id != self.id.as_str() && listed.is_none_or(|key| key.channel != self.name) {
+                continue;
+            }
             let text = format!("{}.{}.{}", outcome.id, outcome.data_class, outcome.cohort);
-            let (Ok(key), true) = (text.parse::<DataKeyName>(), listed) else {
+            let (Ok(key), Some(_)) = (text.parse::<DataKeyName>(), listed) else {
                 return wrong(&format!("its status has key {text}, which its list has not"));
             };
             match read(name, outcome, snapshots_kept, status.effective_at.as_deref()) {
@@ -142,7 +144,6 @@ fn read(
         Some(again) => again.parse::<Timestamp>().ok()?.max(destroyed),
         None => destroyed,
     };
-    let declared = snapshots_kept.and_then(|kept| gone.checked_add(kept).ok());
     let written = match effective {
         Some(text) => Some(text.parse::<Timestamp>().ok()?),
         None => None,
@@ -151,7 +152,7 @@ fn read(
         destruction: name.to_owned(),
         destroyed,
         gone,
-        effective: declared.max(written),
+        effective: effective_at(gone, snapshots_kept, written),
         is_back,
     })
 }

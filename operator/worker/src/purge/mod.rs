@@ -6,7 +6,8 @@
 //! proof   what Vault says of it now                              ─┘
 //! ```
 //!
-//! A file stays unless all of this is so: its header is ours, with one recipient, a key of this Channel; a record says that the key
+//! A file stays unless all of this is so: its header is ours, with one recipient, a key of this Channel or of an earlier one of
+//! its name that it adopted; a record says that the key
 //! was destroyed, and that no snapshot of Vault holds it any more; it was last written before that; Vault has no such key, and
 //! does have those that the Channel seals with today.
 
@@ -28,7 +29,7 @@ use subrosa_crds::names::{ChannelId, DataKeyName};
 use self::walk::{SealedEntry, Walk};
 pub use self::{
     ended::{DestroyedKey, DestroyedKeys},
-    proof::{KeyPresence, KeyWitness, ProofError, Proofs},
+    proof::{KeyPresence, KeyWitness, ProofError, Proofs, VaultWitness},
 };
 use crate::{
     age::header::{Header, HeaderError},
@@ -234,10 +235,10 @@ async fn one<W: KeyWitness>(
         Ok(None) => return kept(WhyKept::Foreign),
         Err(problem) => return trouble(problem),
     };
-    if key.id != purge.channel {
-        return kept(WhyKept::OtherChannel);
-    }
-    let Some(record) = destroyed.get(&key) else { return kept(WhyKept::NotDestroyed) };
+    let is_own = key.id == purge.channel;
+    let Some(record) = destroyed.get(&key) else {
+        return kept(if is_own { WhyKept::NotDestroyed } else { WhyKept::OtherChannel });
+    };
     let modified = metadata.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
     let verdict = match by_record(record, modified, purge.now) {
         Some(why) => Verdict::Kept(why),
@@ -245,6 +246,8 @@ async fn one<W: KeyWitness>(
             KeyPresence::Gone => Verdict::Dead,
             KeyPresence::There => Verdict::Kept(WhyKept::KeyBack),
             KeyPresence::SetAside => Verdict::Kept(WhyKept::KeySetAside),
+            // An earlier one of its name, whose keys it did not adopt.
+            KeyPresence::Refused(_) if !is_own => Verdict::Kept(WhyKept::OtherChannel),
             KeyPresence::Refused(said) => {
                 report.refusal.get_or_insert(said);
                 Verdict::Kept(WhyKept::Refused)

@@ -4,14 +4,20 @@
 //! that is set aside, and none. That there is none counts only from a Vault which, at the same time, gives the same identity a
 //! file key of a key that this Channel seals with today: so an empty or another Vault, another mount or an identity whose
 //! access was withdrawn proves nothing.
+//!
+//! With keys that it adopted a Channel does not seal, so of these it is asked whether they open something that nobody sealed:
+//! that takes the right to open, which people approved.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-use subrosa_crds::names::DataKeyName;
-use subrosa_records::vault::{VaultError, sealing::SealingKeys};
+use subrosa_crds::names::{ChannelId, DataKeyName};
+use subrosa_records::vault::{
+    VaultError,
+    sealing::{SealingKeys, WrappedKey},
+};
 
 use crate::{
     item::ItemId,
@@ -20,6 +26,9 @@ use crate::{
 
 /// For how long an answer counts, as for the destroyer: a key that comes back meanwhile is noticed then.
 const FRESH: Duration = Duration::from_secs(60);
+
+/// Bytes of a wrapped file key: nonce, key, tag.
+const WRAPPED: usize = 12 + 16 + 16;
 
 /// What Vault has under a key's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,13 +71,32 @@ pub trait KeyWitness: Send {
     fn look(&self, key: &DataKeyName) -> impl Future<Output = Result<KeyPresence, SealError>> + Send;
 }
 
-impl KeyWitness for SealingKeys {
+/// Vault, as the workload of a Channel knows it.
+pub struct VaultWitness {
+    keys: SealingKeys,
+    channel: ChannelId,
+}
+
+impl VaultWitness {
+    /// Asks by `keys`, for the workload of `channel`.
+    pub fn new(keys: SealingKeys, channel: ChannelId) -> Self {
+        Self { keys, channel }
+    }
+}
+
+impl KeyWitness for VaultWitness {
     async fn look(&self, key: &DataKeyName) -> Result<KeyPresence, SealError> {
-        let item = ItemId::of_name("purge");
-        let asked = self.new_file_key(&seal::transit_name(key)?, &item.associated_data()).await;
+        let (name, item) = (seal::transit_name(key)?, ItemId::of_name("purge").associated_data());
+        let (asked, doing) = if key.id == self.channel {
+            (self.keys.new_file_key(&name, &item).await.map(drop), Doing::Seal)
+        } else {
+            let nothing = WrappedKey { version: 1, bytes: vec![0; WRAPPED] };
+            (self.keys.unwrap(&name, &nothing, &item).await.map(drop), Doing::Open)
+        };
         let Err(error) = asked else { return Ok(KeyPresence::There) };
-        match seal::refused(error, key, Doing::Seal) {
+        match seal::refused(error, key, doing) {
             SealError::KeyGone { .. } => Ok(KeyPresence::Gone),
+            SealError::KeyDoesNotFit { .. } => Ok(KeyPresence::There),
             SealError::KeySetAside { .. } => Ok(KeyPresence::SetAside),
             SealError::Vault(error) if error.is_transient() => Err(SealError::Vault(error)),
             // Such as a redirection: it is nobody's answer about this key.

@@ -226,6 +226,30 @@ async fn what_is_not_this_channels_alone_stays() {
 }
 
 #[tokio::test]
+async fn of_earlier_channels_of_the_name_go_those_that_were_adopted() {
+    let mut volume = Volume::new();
+    let earlier: DataKeyName = format!("ponmlkjihgfedcba.chat.{DEAD}").parse().unwrap();
+    let record = volume.destroyed[&key(DEAD)].clone();
+    volume.destroyed.insert(earlier.clone(), record);
+    volume.write("earlier.age", &header(&earlier));
+    let asked = async |volume: &Volume, is: KeyPresence| {
+        let keys = HashMap::from([(key(LIVING).to_string(), KeyPresence::There), (earlier.to_string(), is)]);
+        let mut proofs = Proofs::new(Knows { keys, left: AtomicUsize::new(9) }, vec![key(LIVING)]);
+        let (mut report, mut told) = (PurgeReport::default(), Told::default());
+        let destroyed = DestroyedKeys::with(ID.parse().unwrap(), volume.destroyed.clone());
+        run(&volume.purge, &destroyed, &mut proofs, &mut told, &mut report).await.unwrap();
+        report
+    };
+    let refused = asked(&volume, KeyPresence::Refused("permission denied".into())).await;
+    assert_eq!((kept(&refused), refused.refusal), (vec![(WhyKept::OtherChannel, 1)], None));
+    for (is, why) in [(KeyPresence::There, WhyKept::KeyBack), (KeyPresence::SetAside, WhyKept::KeySetAside)] {
+        assert_eq!(kept(&asked(&volume, is).await), [(why, 1)]);
+    }
+    assert_eq!(asked(&volume, KeyPresence::Gone).await.files, 1);
+    assert!(volume.names().is_empty());
+}
+
+#[tokio::test]
 async fn a_damaged_header_is_told_and_holds_up_no_other() {
     let volume = Volume::new();
     volume.write("cut.age", &header(&key(DEAD))[..100]);

@@ -24,7 +24,7 @@ fn a_record_says_that_a_key_is_back_for_as_long_as_it_is() {
     );
     let look = |before: &DestructionStatus, back: &[usize], time: &str| {
         let back: Vec<_> = back.iter().map(|index| &first.keys[*index]).collect();
-        status::settled(&lists[0], before, &back, kept, at(time))
+        settled::settled(&lists[0], before, &back, kept, at(time))
     };
     assert_eq!(look(&first, &[], "2026-12-01T00:00:00Z"), first, "nothing new, nothing written");
     let back = look(&first, &[1], "2026-12-01T00:00:00Z");
@@ -44,6 +44,28 @@ fn a_record_says_that_a_key_is_back_for_as_long_as_it_is() {
     let mut old = back;
     old.keys[1].back_at = None;
     assert_eq!(state(&look(&old, &[], "2026-12-03T00:00:00Z")), ("Destroyed", "True"));
+}
+
+#[test]
+fn when_it_is_effective_is_said_when_it_is_declared_after_the_list_was_finished() {
+    let (policies, rules) = (policies(), binding());
+    let lists = lists(1, 2);
+    let orders = judged(&lists, &policies, &rules);
+    let gone = record(json!({"destruction": destroyed()}));
+    let is = Fault::new(Reason::Destroyed, "gone");
+    let outcome = |key| Outcome { key, record: Some(gone.clone()), is: is.clone() };
+    let outcomes: Vec<_> = lists[0].spec.keys.iter().map(outcome).collect();
+    let first = status::destruction(&orders.all()[0], &outcomes, None, now());
+    assert_eq!(first.effective_at, None);
+    let days = |days: i64| Some(SignedDuration::from_hours(24 * days));
+    let look = |before: &DestructionStatus, kept| settled::settled(&lists[0], before, &[], kept, now());
+    let declared = look(&first, days(30));
+    assert_eq!(declared.effective_at.as_deref(), Some("2026-12-17T00:00:01Z"));
+    assert_eq!(DestructionStatus { effective_at: None, ..declared.clone() }, first, "and nothing else");
+    assert_eq!(look(&declared, days(30)), declared, "an unchanged world is written nothing");
+    let longer = look(&declared, days(60));
+    assert_eq!(longer.effective_at.as_deref(), Some("2027-01-16T00:00:01Z"));
+    assert_eq!((look(&longer, days(1)), look(&longer, None)), (longer.clone(), longer), "never earlier");
 }
 
 #[test]
@@ -75,9 +97,9 @@ fn a_list_of_a_changed_policy_is_void_once_nothing_of_it_is_under_way() {
     assert!(status::is_settled(&void) && !status::is_finished(&void));
     assert!(condition::find(&void.conditions, STALLED).is_some());
     assert!(condition::find(&void.conditions, condition::HELD).is_none());
-    let back = status::settled(&lists[0], &void, &[&void.keys[0]], None, now());
+    let back = settled::settled(&lists[0], &void, &[&void.keys[0]], None, now());
     assert!(back.state.as_deref() == Some("Resurrected") && status::is_settled(&back));
-    assert_eq!(status::settled(&lists[0], &back, &[], None, now()).state.as_deref(), Some("Voided"));
+    assert_eq!(settled::settled(&lists[0], &back, &[], None, now()).state.as_deref(), Some("Voided"));
 }
 
 #[test]

@@ -34,6 +34,10 @@ fn record(cohorts: &[&str], change: serde_json::Value) -> Destruction {
     made
 }
 
+fn voice() -> ChannelRef {
+    ChannelRef::new("cc-front", "voice")
+}
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -47,7 +51,7 @@ fn days(days: i64) -> Option<SignedDuration> {
 }
 
 fn taken(records: &[Destruction], kept: Option<SignedDuration>) -> DestroyedKeys {
-    let mut keys = DestroyedKeys::of(ID.parse().unwrap());
+    let mut keys = DestroyedKeys::of(ID.parse().unwrap(), voice());
     for record in records {
         keys.take(record, kept).unwrap();
     }
@@ -62,9 +66,14 @@ fn a_key_is_destroyed_when_the_record_has_its_proof_and_others_of_the_list_are_n
     assert_eq!(gone.effective, Some(at("2026-03-17T08:00:00Z")));
     assert_eq!(keys.get(&key("20200107")), None);
     assert_eq!(keys.len(), 1);
-    let mut other = DestroyedKeys::of("ponmlkjihgfedcba".parse().unwrap());
-    other.take(&record(&["20200105"], json!({})), None).unwrap();
-    assert!(other.is_empty(), "of another Channel");
+    let of = |name: &str| {
+        let mut other =
+            DestroyedKeys::of("ponmlkjihgfedcba".parse().unwrap(), ChannelRef::new("cc-front", name));
+        other.take(&record(&["20200105"], json!({})), None).unwrap();
+        other.len()
+    };
+    assert_eq!(of("chat"), 0, "of another Channel");
+    assert_eq!(of("voice"), 1, "of an earlier one of its name");
 }
 
 #[test]
@@ -99,7 +108,7 @@ fn a_key_that_is_back_is_not_gone_and_one_that_is_gone_again_is_since_then() {
 #[test]
 fn a_record_that_was_changed_or_proves_nothing_counts_for_nothing() {
     let refused = |record: &Destruction| {
-        let mut keys = DestroyedKeys::of(ID.parse().unwrap());
+        let mut keys = DestroyedKeys::of(ID.parse().unwrap(), voice());
         let problem = keys.take(record, days(1)).unwrap_err();
         assert!(keys.is_empty());
         problem
