@@ -81,7 +81,7 @@ pub struct ChannelRecord {
     /// Events about its changes that the API server has not taken yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tell: Vec<News>,
-    /// How many such Events were dropped because there were too many.
+    /// How many such Events were told without being kept here, because there were too many.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub untold: u64,
 }

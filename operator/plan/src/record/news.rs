@@ -24,7 +24,7 @@ pub const KEPT: [Reason; 5] = [
     Reason::TrustWithdrawn,
 ];
 
-/// How much is kept at the most; the oldest goes first, and is counted.
+/// How many Events are kept at the most. Those beyond are told at once, without being kept, and counted.
 pub const MOST: usize = 16;
 /// How long a note is at the most.
 const LONGEST: usize = 500;
@@ -59,7 +59,7 @@ impl News {
 
 /// Takes out of `kept` what was told: `told` has the marks of that. Where the record `changes` otherwise, takes into it from
 /// `news` what is to be kept until it was told; else that is told without being kept, for no record is written for the sake
-/// of news. Returns how many were too many, and are told to nobody.
+/// of news. Returns how many there was no room for: they stay in `news`, to be told at once.
 pub fn keep(
     kept: &mut Vec<News>,
     changes: bool,
@@ -75,17 +75,20 @@ pub fn keep(
     if !changes {
         return 0;
     }
+    let mut surplus = 0;
     news.retain(|(reason, note)| {
         if !KEPT.contains(reason) {
+            return true;
+        }
+        if kept.len() >= MOST {
+            surplus += 1;
             return true;
         }
         let note = note.chars().take(LONGEST).collect();
         kept.push(News { reason: reason.as_str().to_owned(), at: now, note });
         false
     });
-    let surplus = kept.len().saturating_sub(MOST);
-    kept.drain(..surplus);
-    surplus as u64
+    surplus
 }
 
 /// When what was told leaves the record that keeps these at the latest.
@@ -147,18 +150,28 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded_and_what_goes_is_counted() {
+    fn what_a_record_has_no_room_for_is_told_at_once() {
         let mut record = record();
-        for number in 0..3 {
-            let mut news =
-                (0..10).map(|one| closed(&format!("{number}-{one}-{}", "x".repeat(900)))).collect();
-            record.keep_news(None, &mut news, &BTreeSet::new(), now());
-        }
-        assert_eq!((record.tell.len(), record.untold), (MOST, 14));
-        assert!(record.tell.iter().all(|one| one.note.chars().count() <= LONGEST));
-        assert!(record.tell[15].note.contains("2-9-"));
+        let mut news: Vec<_> = (0..20).map(|peer| closed(&format!("peer-{peer}"))).collect();
+        let all: BTreeSet<_> = news.iter().map(|(_, note)| note.clone()).collect();
+        record.keep_news(None, &mut news, &BTreeSet::new(), now());
+        assert_eq!((record.tell.len(), record.untold, news.len()), (MOST, 4, 4));
+        let told = record.tell.iter().map(|one| &one.note).chain(news.iter().map(|(_, note)| note));
+        assert_eq!(told.cloned().collect::<BTreeSet<_>>(), all);
         let marks: BTreeSet<_> = record.tell.iter().map(News::mark).collect();
         assert_eq!(marks.len(), MOST, "each has its own mark");
+        // What is kept already, and perhaps not told yet, does not make room for what is new.
+        let kept = record.tell.clone();
+        let mut news = vec![closed(&"x".repeat(900))];
+        record.keep_news(None, &mut news, &BTreeSet::new(), later(1));
+        assert_eq!((&record.tell, record.untold, news.len()), (&kept, 5, 1));
+    }
+
+    #[test]
+    fn a_note_is_kept_as_far_as_it_is_read() {
+        let mut record = record();
+        record.keep_news(None, &mut vec![closed(&"x".repeat(900))], &BTreeSet::new(), now());
+        assert_eq!(record.tell[0].note.chars().count(), LONGEST);
         assert_eq!(record.clone().tell[0].mark(), record.tell[0].mark());
     }
 }
