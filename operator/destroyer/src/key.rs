@@ -11,7 +11,7 @@ use subrosa_plan::{
     record::decision::DecisionRecord,
     world::fault::Fault,
 };
-use subrosa_records::vault::{VaultError, canary::CanaryAnswer};
+use subrosa_records::vault::{RecordPath, VaultError, canary::CanaryAnswer};
 
 use crate::{survey, vault, vault::Connection};
 
@@ -56,10 +56,21 @@ pub struct Settled {
 /// When Vault does not say or refuses: the next look goes on.
 pub async fn settle(vault: &Connection, name: &DataKeyName, by: &Decides<'_>) -> Result<Settled, Fault> {
     let path = survey::path(name).map_err(|error| vault::fault(&error))?;
+    let settled = steps(vault, name, &path, by).await;
+    // Until now it was remembered: a write keeps what the record has that this binary does not know.
+    vault.decisions.forget(&path);
+    settled
+}
+
+async fn steps(
+    vault: &Connection,
+    name: &DataKeyName,
+    path: &RecordPath,
+    by: &Decides<'_>,
+) -> Result<Settled, Fault> {
     let (mut begun, mut ended) = (false, false);
     for _ in 0..MOST_STEPS {
-        let entry = vault.decisions.read(&path).await.map_err(|error| vault::fault(&error))?;
-        vault.decisions.forget(&path);
+        let entry = vault.decisions.read(path).await.map_err(|error| vault::fault(&error))?;
         let Some(record) = entry.record else {
             let is = Fault::new(Reason::KeyUnrecorded, "there is no record of decisions about it yet");
             return Ok(Settled { record: None, is, begun, ended });
@@ -67,8 +78,8 @@ pub async fn settle(vault: &Connection, name: &DataKeyName, by: &Decides<'_>) ->
         let holds = holding(by, &record, name);
         // A hold is written down whatever Vault says of the key.
         if let Some(held) = step::with_holds(&record, &holds, by.released, by.now) {
-            match vault.decisions.put(&path, held, entry.version).await {
-                Ok(_) | Err(VaultError::CasConflict { .. }) => vault.decisions.forget(&path),
+            match vault.decisions.put(path, held, entry.version).await {
+                Ok(_) | Err(VaultError::CasConflict { .. }) => {}
                 Err(error) => return Err(vault::fault(&error)),
             }
             continue;
@@ -110,9 +121,9 @@ pub async fn settle(vault: &Connection, name: &DataKeyName, by: &Decides<'_>) ->
             },
         };
         if let Some(record) = written {
-            match vault.decisions.put(&path, record, entry.version).await {
-                Ok(_) => vault.decisions.forget(&path),
-                // Somebody was quicker, or the answer was lost: what stands there decides.
+            match vault.decisions.put(path, record, entry.version).await {
+                Ok(_) => {}
+                // The write conflicted or its answer was lost: read the record again.
                 Err(VaultError::CasConflict { .. }) => (begun, ended) = (false, false),
                 Err(error) => return Err(vault::fault(&error)),
             }

@@ -1,5 +1,7 @@
 //! The records of Channels: what must be remembered of each, by its identity.
 
+use std::collections::BTreeSet;
+
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::record::channel::ChannelRecord;
 
@@ -37,6 +39,18 @@ impl ChannelRecords {
     /// When Vault does not say, or has something that is no such record.
     pub async fn read(&self, id: &ChannelId) -> Result<ChannelEntry, VaultError> {
         self.store.read(&RecordPath::channel(id)).await
+    }
+
+    /// The record of `id` as Vault has it now, and whether that is something else than what was remembered.
+    pub async fn read_again(&self, id: &ChannelId) -> (Result<ChannelEntry, VaultError>, bool) {
+        self.store.read_again(&RecordPath::channel(id)).await
+    }
+
+    /// The identities of which the list of all records says something else than what is remembered; that is doubted.
+    pub fn compare(&self, listed: &[ChannelId]) -> BTreeSet<ChannelId> {
+        let listed: BTreeSet<_> = listed.iter().map(ChannelId::as_str).collect();
+        let differ = self.store.compare(|id| listed.contains(id));
+        differ.iter().filter_map(|id| id.parse().ok()).collect()
     }
 
     /// The record of `id` as far as it is known without asking: good for taking away, while Vault does not answer.

@@ -132,6 +132,11 @@ impl<R: Record> Store<R> {
         let found = match self.kv.read::<Value>(path).await {
             Ok(found) => found,
             Err(error) => {
+                // Nothing is there that a write could drop; its version is the one to name.
+                if let VaultError::Deleted { version, .. } = error {
+                    let known = Known { text: None, version, certain: false };
+                    self.cache().entry(path.clone()).or_insert(known).version = version;
+                }
                 self.doubt(path);
                 return Err(error);
             }
@@ -153,6 +158,38 @@ impl<R: Record> Store<R> {
         }
     }
 
+    /// The record at `path` as Vault has it now, and whether that is something else than what was remembered: somebody
+    /// else deleted or changed it, or put an earlier one in its place.
+    pub async fn read_again(&self, path: &RecordPath) -> (Result<Entry<R>, VaultError>, bool) {
+        let remembered = self.certain(path);
+        let read = self.read(path).await;
+        let differs = match (&read, remembered) {
+            (_, None) => false,
+            (Ok(_), remembered) => self.certain(path) != remembered,
+            (Err(error), Some(_)) => error.is_unreadable() || matches!(error, VaultError::NewerRecord { .. }),
+        };
+        (read, differs)
+    }
+
+    fn certain(&self, path: &RecordPath) -> Option<(Option<Box<str>>, u64)> {
+        let cache = self.cache();
+        let known = cache.get(path).filter(|known| known.certain)?;
+        Some((known.text.clone(), known.version))
+    }
+
+    /// The identities of which a list of all records says something else than what is remembered: there is none, or there
+    /// is one after all. Their records are read again before they are believed.
+    pub fn compare(&self, is_listed: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut differ = Vec::new();
+        for (path, known) in self.cache().iter_mut().filter(|(_, known)| known.certain) {
+            if let Some(id) = path.identity().filter(|id| is_listed(id) != known.text.is_some()) {
+                known.certain = false;
+                differ.push(id.to_owned());
+            }
+        }
+        differ
+    }
+
     /// The record at `path` as far as it is known without asking: good for taking away, while Vault does not answer.
     pub fn last_known(&self, path: &RecordPath) -> Option<R> {
         self.cache().get(path)?.entry()?.record
@@ -164,7 +201,13 @@ impl<R: Record> Store<R> {
     /// # Errors
     /// When Vault refuses, when somebody wrote it, and when a later release did: such a record is left alone.
     pub async fn put(&self, path: &RecordPath, record: R, expected: u64) -> Result<Entry<R>, VaultError> {
-        let before = self.cache().get(path).filter(|known| known.version == expected).and_then(Known::value);
+        let before = match self.cache().get(path).filter(|known| known.version == expected) {
+            Some(known) => known.value(),
+            None if expected == 0 => None,
+            // It was forgotten since, or another version was read: what is there that this binary does not know would be
+            // dropped. Who reads it again has it.
+            None => return Err(VaultError::CasConflict { path: path.to_string() }),
+        };
         let value = merged(path, &record, before.as_ref())?;
         self.listed.add(path);
         match self.kv.write(path, &value, expected).await {
@@ -294,77 +337,4 @@ fn merged<R: Record>(path: &RecordPath, record: &R, before: Option<&Value>) -> R
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use subrosa_crds::{
-        names::{ChannelId, ChannelRef},
-        trust_domain::Direction,
-    };
-    use subrosa_plan::record::connection::{ConnectionKey, Other};
-
-    use subrosa_crds::Reason;
-
-    use super::*;
-
-    fn path() -> RecordPath {
-        RecordPath::channel(&ChannelId::mint("uid", "voice"))
-    }
-
-    fn record() -> ChannelRecord {
-        ChannelRecord::new(ChannelRef::new("cc-front", "voice"), "uid", "oosterlinde")
-    }
-
-    #[test]
-    fn a_record_of_a_later_release_is_not_written() {
-        let before = json!({"schema": 2, "channel": {"namespace": "cc-front", "name": "voice"}});
-        let error = merged(&path(), &record(), Some(&before)).unwrap_err();
-        assert_eq!(error.reason(), Reason::RecordNewer);
-        assert!(error.to_string().contains("schema 2"), "{error}");
-    }
-
-    #[test]
-    fn what_a_later_release_of_the_same_schema_added_is_kept() {
-        let mut before = serde_json::to_value(record()).unwrap();
-        before["schema"] = 1.into();
-        before["escrow"] = json!({"agent": "notary"});
-        let mut changed = record();
-        changed.namespace_uid = "other".into();
-        let written = merged(&path(), &changed, Some(&before)).unwrap();
-        assert_eq!(written["escrow"]["agent"], "notary");
-        assert_eq!((&written["schema"], &written["namespaceUid"]), (&json!(1), &json!("other")));
-    }
-
-    #[test]
-    fn no_request_comes_near_the_limit_of_strings() {
-        let mut large = record();
-        for number in 0..256 {
-            let name = format!("peer-{number}");
-            let other = Other::Channel(ChannelRef::new("cc-data", &name));
-            large.open.insert(ConnectionKey { direction: Direction::Egress, name, other });
-        }
-        let written = merged(&path(), &large, None).unwrap();
-        assert!(
-            strings(&serde_json::to_value(&large).unwrap()) > 1000 && strings(&written) < 10,
-            "as one text"
-        );
-        assert_eq!(understood::<ChannelRecord>(&written).unwrap(), large);
-        assert_eq!(
-            merged(&path(), &record(), Some(&written)).unwrap()["channel"]["name"],
-            "voice",
-            "small again"
-        );
-        // What a later release added is kept inside the text too.
-        let mut text: Value = serde_json::from_str(written["text"].as_str().unwrap()).unwrap();
-        text["escrow"] = "notary".into();
-        let before = json!({"schema": 1, "text": text.to_string()});
-        let again = merged(&path(), &large, Some(&before)).unwrap();
-        assert!(again["text"].as_str().unwrap().contains("notary"));
-    }
-
-    #[test]
-    fn a_record_without_a_schema_gets_one() {
-        let before = serde_json::to_value(record()).unwrap();
-        assert_eq!(merged(&path(), &record(), Some(&before)).unwrap()["schema"], 1);
-        assert_eq!(merged(&path(), &record(), None).unwrap()["schema"], 1);
-    }
-}
+mod tests;
