@@ -46,6 +46,8 @@ pub struct Options {
     pub pod: &'static str,
     /// The labels of its pods; with them it probes the pods of Channels.
     pub probe_from_labels: Option<&'static str>,
+    /// How often it lists all keys in Vault, in seconds; every hour unless given.
+    pub keys_listed_every: Option<&'static str>,
 }
 
 impl Default for Options {
@@ -58,6 +60,7 @@ impl Default for Options {
             leader_elect: false,
             pod: "operator",
             probe_from_labels: None,
+            keys_listed_every: None,
         }
     }
 }
@@ -105,8 +108,13 @@ impl Operator {
             ("SUBROSA_LOG_FORMAT", "json".into()),
         ];
         let probes = options.probe_from_labels.map(|labels| ("SUBROSA_PROBE_FROM_LABELS", labels.into()));
-        let environment: BTreeMap<_, _> =
-            settings.into_iter().chain(probes).map(|(key, value)| (key.to_owned(), value)).collect();
+        let listed = options.keys_listed_every.map(|every| ("SUBROSA_KEYS_LISTED_EVERY", every.into()));
+        let environment: BTreeMap<_, _> = settings
+            .into_iter()
+            .chain(probes)
+            .chain(listed)
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
         let invocation = Invocation { name: "operator", program, arguments: vec!["run".into()], environment };
         let process = Supervised::spawn(invocation, directory.path())?;
         Ok(Self { process, address, directory })

@@ -1,5 +1,8 @@
 //! What every reconcile is given.
 
+#[cfg(test)]
+pub mod testing;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
@@ -53,6 +56,8 @@ pub struct Context {
     pub under_way: UnderWay,
     /// Where to say what is to be probed.
     pub prober: Prober,
+    /// How often all keys in Vault are listed.
+    pub keys_listed_every: Duration,
 }
 
 impl Context {
@@ -134,7 +139,7 @@ impl Drop for Working<'_> {
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// How often aliases in Vault are searched for Channels that are on no record: Vault lists those of everybody.
 const ALIASES_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// How often it is searched while a record cannot be read: somebody may put it right.
+/// How often it is searched while a record cannot be read, or a right is missing: somebody may put it right.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// When to look for orphans in each trust domain's record: at the start, after a deletion, hourly.
@@ -159,7 +164,8 @@ impl Sweeps {
     pub fn due(&self, domain: &str, moves: u64) -> bool {
         let now = (self.asked(), moves);
         self.searches().get(domain).is_none_or(|search| {
-            let every = if search.found.unreadable.is_empty() { SWEEP_EVERY } else { LOOK_AGAIN };
+            let is_whole = search.found.unreadable.is_empty() && search.found.setup.is_none();
+            let every = if is_whole { SWEEP_EVERY } else { LOOK_AGAIN };
             search.began != now || search.done.elapsed() > every
         })
     }

@@ -82,53 +82,21 @@ pub fn counts(ctx: &Context) -> BTreeMap<&'static str, usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, sync::Arc};
+    use std::sync::Arc;
 
-    use kube::{Client, client::Body};
     use serde_json::json;
     use subrosa_crds::{Channel, ChannelStatus, ExternalParty};
 
     use super::*;
     use crate::{
         changes::Watched as _,
-        context::{Failures, Sweeps, UnderWay},
-        grants::Installation,
+        context::testing::context,
         kinds::NamespaceMeta,
         observe::{
-            Binding, Cluster, Surroundings,
-            definitions::Definitions,
-            probe::Prober,
-            watch::{Change, ObjectKey, Refresh},
+            Binding,
+            watch::{Change, ObjectKey},
         },
-        pending::Pending,
-        report::{Reporter, metrics::Metrics},
-        session::{Lead, Vaults},
     };
-
-    /// Before an API server that takes every write.
-    fn context() -> Context {
-        let answer = |_| async {
-            let taken = json!({"metadata": {"resourceVersion": "7"}}).to_string();
-            Ok::<_, Infallible>(http::Response::new(Body::from(taken.into_bytes())))
-        };
-        let client = Client::new(tower::service_fn(answer), "default");
-        Context {
-            installation: Installation::default(),
-            cluster: Cluster::default(),
-            refresh: Refresh::default(),
-            surroundings: Surroundings::new(Vec::new()),
-            definitions: Definitions::default(),
-            vaults: Vaults::new(client.clone(), String::new(), String::new(), None, Lead::default()),
-            reporter: Reporter::new(client.clone(), None, Arc::default()),
-            metrics: Arc::new(Metrics::default()),
-            woken: Pending::default(),
-            failures: Failures::default(),
-            sweeps: Sweeps::default(),
-            under_way: UnderWay::default(),
-            prober: Prober::default(),
-            client,
-        }
-    }
 
     fn channel(namespace: &str, name: &str, uid: &str) -> Arc<Channel> {
         let channel = json!({

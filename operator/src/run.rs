@@ -30,7 +30,7 @@ use crate::{
     observe::{
         Cluster, Surroundings,
         definitions::{self, Definitions},
-        guards, pod_certificates,
+        guards, key_watch, pod_certificates,
         probe::{self, PodLabels},
         watch,
     },
@@ -69,6 +69,9 @@ pub struct Settings {
     /// Guards that this installation does without by choice: membership, deletion. Status shows it.
     #[arg(long, env = "SUBROSA_GUARDS_OFF", value_enum, value_delimiter = ',')]
     pub guards_off: Vec<guards::Optional>,
+    /// How often all keys in Vault are listed, in seconds: tests do not wait for an hour.
+    #[arg(long, env = "SUBROSA_KEYS_LISTED_EVERY", default_value_t = key_watch::LIST_EVERY.as_secs(), hide = true)]
+    pub keys_listed_every: u64,
     /// The least that is logged: off, error, warn, info, debug or trace.
     #[arg(long, env = "SUBROSA_LOG", default_value = "info")]
     pub log: LevelFilter,
@@ -167,6 +170,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         sweeps: Sweeps::default(),
         under_way: UnderWay::default(),
         prober: probe::Prober::default(),
+        keys_listed_every: Duration::from_secs(settings.keys_listed_every),
         installation,
         client: client.clone(),
     });

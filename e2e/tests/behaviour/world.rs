@@ -90,7 +90,11 @@ impl World {
             let token = &self.installed.token;
             self.env.kubeconfig_through(proxy.endpoint(), "operator-behind", token).unwrap()
         });
-        let options = Options { kubeconfig: through, program, ..Options::default() };
+        self.start_with_options(Options { kubeconfig: through, program, ..Options::default() }).await;
+    }
+
+    /// Starts it otherwise than usual.
+    pub async fn start_with_options(&mut self, options: Options) {
         self.operator = Some(Operator::start_with(&self.installed, options).await.unwrap());
     }
 

@@ -36,6 +36,14 @@ pub fn recalled(world: &mut World, domain: &str, findings: KeyFindings) -> BTree
     channels(world, domain, |id| changed.contains(id))
 }
 
+/// The Channels of `domain` of which Vault has another record than the one that was remembered, or none.
+pub fn records_changed(world: &World, domain: &str, ids: &BTreeSet<ChannelId>) -> BTreeSet<Subject> {
+    match ids.is_empty() {
+        true => BTreeSet::new(),
+        false => channels(world, domain, |id| ids.contains(id)),
+    }
+}
+
 /// The Channels of `domain` that `concerns` holds for.
 fn channels(world: &World, domain: &str, concerns: impl Fn(&ChannelId) -> bool) -> BTreeSet<Subject> {
     let all = world.namespaces_of(domain).flat_map(|(namespace, facts)| {

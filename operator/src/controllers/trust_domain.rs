@@ -123,7 +123,8 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
     };
     // On a mount of another trust domain the keys and what is known of them are that one's.
     if let (Ok(vault), Ok(()), Ok(_), None) = (&vault, &reachable, &store, &shared) {
-        let (woken, looked) = vault.key_watch.look(&name, vault, &ctx.cluster, ctx.now()).await;
+        let (woken, looked) =
+            vault.key_watch.look(&name, vault, &ctx.cluster, ctx.now(), ctx.keys_listed_every).await;
         woken.into_iter().for_each(|one| ctx.wake(one));
         if let Err(fault) = looked {
             tracing::warn!(domain = name, reason = fault.reason.as_str(), "keys: {}", fault.message);
@@ -142,14 +143,15 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
     }
     let counts = ctx.cluster.read(|world| MemberCounts::of(&name, world));
     let outdated = ctx.definitions.outdated();
-    let Swept { orphans, unreadable } = swept;
+    let Swept { orphans, unreadable, setup: not_swept } = swept;
+    let forgets = vault.as_ref().ok().and_then(|vault| vault.key_watch.setup());
     let seen = DomainFacts {
         vault: seen,
         reachable,
         shared,
         store,
         adopt,
-        setup,
+        setup: setup.or(not_swept).or(forgets),
         guarded,
         outdated,
         orphans,

@@ -88,11 +88,7 @@ async fn look_again(
 async fn judged(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<Ownership, VaultError> {
     let path = RecordPath::domain();
     let outdated = |error: &VaultError| {
-        let message = vaults::fault(error).message;
-        Ownership::SetupOutdated(Fault::new(
-            Reason::SetupOutdated,
-            format!("the store in Vault is not guarded: {message}"),
-        ))
+        Ownership::SetupOutdated(vaults::outdated("the store in Vault is not guarded", error))
     };
     let mut deleted = None;
     let entry = match vault.stores.read(&path).await {

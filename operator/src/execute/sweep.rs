@@ -38,13 +38,16 @@ pub async fn orphans(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept
     }
     search.by_effect().await;
     let Search { mut swept, outcome, .. } = search;
-    if searches_aliases && outcome.is_ok() {
+    if searches_aliases && outcome.is_ok() && swept.setup.is_none() {
         ctx.sweeps.aliases_done(domain);
     }
     match &outcome {
         Ok(()) => ctx.sweeps.done(domain, (asked, moves), swept.clone()),
         // Half a search says less than the last whole one.
-        Err(_) => swept.orphans = swept.orphans.or(last.orphans),
+        Err(_) => {
+            swept.orphans = swept.orphans.or(last.orphans);
+            swept.setup = swept.setup.or(last.setup);
+        }
     }
     (swept, outcome)
 }
@@ -148,8 +151,8 @@ impl Search<'_> {
             Ok(named) => named,
             // An earlier release needed no such right; `vault-setup` gives it.
             Err(error @ VaultError::PermissionDenied { .. }) => {
-                let domain = self.domain;
-                tracing::warn!(domain, %error, "aliases are not searched for access that is on no record");
+                let what = "access of Channels that are gone and on no record is not searched for";
+                self.swept.setup = Some(vaults::outdated(what, &error));
                 return;
             }
             Err(error) => return self.keep(Err(vaults::fault(&error))),

@@ -1,48 +1,48 @@
 //! Every key that was made is looked at as long as its data may live, also those of Channels that are gone: every hour
-//! whether it exists, at least daily whether its flags are as they should be. What was found is kept in Vault, so that the
-//! next leader reports it at once.
+//! whether it exists, at least daily whether its flags are as they should be. A data key that is on no record is a finding
+//! too. What was found is kept in Vault, so that the next leader reports it at once.
+//!
+//! The records themselves are looked at with the keys: reconciles believe what they remember of them, so a record that
+//! somebody deleted or changed is noticed here.
+
+mod judge;
+mod list;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicBool, Ordering},
+    collections::BTreeSet,
+    sync::{MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
-use subrosa_crds::names::{ChannelId, DataKeyName};
+use subrosa_crds::{
+    Reason,
+    names::{ChannelId, DataKeyName},
+};
 use subrosa_plan::{
-    keys::{
-        inventory::{self, MadeKey},
-        round::Round,
-    },
-    record::{channel::ChannelRecord, keys::KeysOfMonth},
+    keys::{inventory, round::Round},
     world::{
         fault::Fault,
         key_fault::KeyFault,
         key_findings::{KeyFindings, KeyLook},
     },
 };
-use subrosa_records::vault::{
-    ClassName, MonthName, RecordPath, TransitKeyName, VaultError, transit::TransitKey,
-};
+use subrosa_records::vault::{RecordPath, VaultError};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::{
-    Cluster, DomainVault,
-    decisions::{self, Decided},
-    vaults,
+use self::{
+    judge::{first_version, judge, made},
+    list::list,
 };
+use super::{Cluster, DomainVault, vaults};
 use crate::{changes::key, kinds::Subject};
 
 /// How often all keys are listed.
-const LIST_EVERY: Duration = Duration::from_secs(3600);
+pub const LIST_EVERY: Duration = Duration::from_secs(3600);
 /// Within what time every key is read once. Half a day, so that a day is certain.
 const ROUND: Duration = Duration::from_secs(12 * 3600);
 /// How many keys with a known fault are read in each look: that one was mended is told soon.
 const AGAIN: usize = 32;
-/// How many requests for keys are under way at once.
-const AT_ONCE: usize = 4;
 /// After how long a look goes on at the next one: nothing else is to wait for it.
 const MOST_TIME: Duration = Duration::from_secs(5);
 
@@ -50,8 +50,8 @@ const MOST_TIME: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub struct KeyWatch {
     recalled: OnceCell<()>,
-    /// The record cannot be read: what is found is reported, and the next operator begins without it.
-    forgetful: AtomicBool,
+    /// Why the record cannot be read: what is found is reported, and the next operator begins without it.
+    forgets: std::sync::Mutex<Option<Fault>>,
     progress: Mutex<Option<Progress>>,
 }
 
@@ -64,17 +64,32 @@ struct Progress {
     again: usize,
 }
 
-/// What a Channel's record and those of its keys have of some of its keys.
-type Made = Vec<(String, Result<Option<Timestamp>, KeyFault>)>;
+/// What looks saw.
+#[derive(Default)]
+struct Seen {
+    /// Of keys.
+    looks: Vec<KeyLook>,
+    /// The identities of which Vault has another record than the one that was remembered, or none.
+    changed: BTreeSet<ChannelId>,
+}
 
 impl Progress {
     /// Whether all keys are to be listed again.
-    fn is_due(&self) -> bool {
-        self.listed.elapsed() >= LIST_EVERY
+    fn is_due(&self, every: Duration) -> bool {
+        self.listed.elapsed() >= every
     }
 }
 
 impl KeyWatch {
+    /// What cannot be remembered, because Vault was set up for an earlier release.
+    pub fn setup(&self) -> Option<Fault> {
+        self.forgets().clone().filter(|fault| fault.reason == Reason::SetupOutdated)
+    }
+
+    fn forgets(&self) -> MutexGuard<'_, Option<Fault>> {
+        self.forgets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes from the record what was found before, once; where the record cannot be had, from a look. Says whom it
     /// concerns.
     ///
@@ -94,19 +109,26 @@ impl KeyWatch {
                 Err(error) if is_lasting(&error) => {
                     let next = error.next_step();
                     tracing::warn!(domain, %error, next, "the faults of keys are not remembered");
-                    self.forgetful.store(true, Ordering::Relaxed);
-                    self.first_look(domain, vault, cluster, now).await
+                    *self.forgets() = Some(match error {
+                        VaultError::PermissionDenied { .. } => {
+                            vaults::outdated("what is found of keys is not remembered", &error)
+                        }
+                        _ => vault.fault(&error),
+                    });
+                    let (found, changed) = self.first_look(domain, vault, cluster, now).await;
+                    woken = cluster.read(|world| key::records_changed(world, domain, &changed));
+                    found
                 }
                 Err(error) => return Err(vault.fault(&error)),
             };
-            woken = cluster.write(|world| key::recalled(world, domain, found));
+            woken.extend(cluster.write(|world| key::recalled(world, domain, found)));
             Ok(())
         });
         recalled.await?;
         Ok(woken)
     }
 
-    /// Looks at the next keys, and at the existence of all when that is due. Says whom it concerns.
+    /// Looks at the next keys, and at the existence of all when `every` has passed. Says whom it concerns.
     ///
     /// # Errors
     /// When Vault does not say. What was found until then is told and kept all the same.
@@ -116,20 +138,21 @@ impl KeyWatch {
         vault: &DomainVault,
         cluster: &Cluster,
         now: Timestamp,
+        every: Duration,
     ) -> (BTreeSet<Subject>, Result<(), Fault>) {
         let mut woken = match self.recall(domain, vault, cluster, now).await {
             Ok(woken) => woken,
             Err(fault) => return (BTreeSet::new(), Err(fault)),
         };
         let mut progress = self.progress.lock().await;
-        let mut looks = Vec::new();
-        if progress.as_ref().is_none_or(Progress::is_due) {
-            woken.extend(self.retry(domain, vault, cluster).await);
-        }
-        let looked = look(domain, vault, cluster, now, &mut progress, &mut looks).await;
+        let mut seen = Seen::default();
+        let is_due = progress.as_ref().is_none_or(|progress| progress.is_due(every));
+        woken.extend(self.retry(domain, vault, cluster).await);
+        let looked = look(domain, vault, cluster, (now, is_due), &mut progress, &mut seen).await;
         let whole = progress.as_mut().is_some_and(|progress| progress.round.ended());
         // The next list of all keys is an hour away: what was found before Vault stopped answering is not lost.
-        woken.extend(cluster.write(|world| key::found(world, domain, looks, whole, now)));
+        woken.extend(cluster.write(|world| key::found(world, domain, seen.looks, whole, now)));
+        woken.extend(cluster.read(|world| key::records_changed(world, domain, &seen.changed)));
         let kept = self.keep(domain, vault, cluster).await;
         (woken, looked.and(kept))
     }
@@ -141,28 +164,29 @@ impl KeyWatch {
         vault: &DomainVault,
         cluster: &Cluster,
         now: Timestamp,
-    ) -> KeyFindings {
-        let (mut findings, mut looks) = (KeyFindings::default(), Vec::new());
+    ) -> (KeyFindings, BTreeSet<ChannelId>) {
+        let (mut findings, mut seen) = (KeyFindings::default(), Seen::default());
         let mut progress = self.progress.lock().await;
-        if let Err(fault) = look(domain, vault, cluster, now, &mut progress, &mut looks).await {
+        let is_due = progress.is_none();
+        if let Err(fault) = look(domain, vault, cluster, (now, is_due), &mut progress, &mut seen).await {
             tracing::warn!(domain, reason = fault.reason.as_str(), "{}", fault.message);
         }
-        findings.take(looks, now);
+        findings.take(seen.looks, now);
         if progress.as_mut().is_some_and(|progress| progress.round.ended()) {
             findings.seen_all(now);
         }
-        findings
+        (findings, seen.changed)
     }
 
     /// Tries again to read a record that could not be had: somebody may have run `vault-setup` since.
     async fn retry(&self, domain: &str, vault: &DomainVault, cluster: &Cluster) -> BTreeSet<Subject> {
-        if !self.forgetful.load(Ordering::Relaxed) {
+        if self.forgets().is_none() {
             return BTreeSet::new();
         }
         let Ok(entry) = vault.key_findings.read(&RecordPath::key_findings()).await else {
             return BTreeSet::new();
         };
-        self.forgetful.store(false, Ordering::Relaxed);
+        *self.forgets() = None;
         let mut all = entry.record.unwrap_or_default();
         cluster.write(|world| {
             // What was seen since counts more than what was seen before.
@@ -173,7 +197,7 @@ impl KeyWatch {
 
     /// Writes down what is known, where the record says something else.
     async fn keep(&self, domain: &str, vault: &DomainVault, cluster: &Cluster) -> Result<(), Fault> {
-        if self.forgetful.load(Ordering::Relaxed) {
+        if self.forgets().is_some() {
             return Ok(());
         }
         let known = cluster.read(|world| world.key_findings.get(domain).map(KeyFindings::bounded));
@@ -198,73 +222,24 @@ async fn look(
     domain: &str,
     vault: &DomainVault,
     cluster: &Cluster,
-    now: Timestamp,
+    (now, is_due): (Timestamp, bool),
     progress: &mut Option<Progress>,
-    looks: &mut Vec<KeyLook>,
+    seen: &mut Seen,
 ) -> Result<(), Fault> {
     let mut current = match progress.take() {
-        Some(current) if !current.is_due() => current,
-        before => list(vault, before, now, looks).await?,
+        Some(current) if !is_due => current,
+        before => {
+            let known = cluster.read(|world| world.key_findings.get(domain).cloned()).unwrap_or_default();
+            list(vault, before, &known, now, seen).await?
+        }
     };
     let result = async {
-        again(domain, vault, cluster, &mut current, looks).await?;
-        read(vault, &mut current, looks).await
+        again(domain, vault, cluster, &mut current, &mut seen.looks).await?;
+        read(vault, &mut current, seen).await
     }
     .await;
     *progress = Some(current);
     result.map_err(|error| vault.fault(&error))
-}
-
-/// Lists the keys that Vault has, and finds those that should be among them.
-async fn list(
-    vault: &DomainVault,
-    before: Option<Progress>,
-    now: Timestamp,
-    looks: &mut Vec<KeyLook>,
-) -> Result<Progress, Fault> {
-    // First the records: what is made meanwhile is in the list then.
-    let ids = vault.channel_records.list().await.map_err(|error| vault.fault(&error))?;
-    let mut made = Vec::new();
-    for id in ids {
-        if let Some(record) = record_of(vault, &id).await.map_err(|error| vault.fault(&error))? {
-            made.push((id, record));
-        }
-    }
-    let data = vault.transit.list_keys().await.map_err(|error| vault.fault(&error))?;
-    let authorities = vault.authorities().list_keys().await.map_err(|error| vault.fault(&error))?;
-    // With the policy of an earlier release nobody sees what is on that mount: nothing is missed there.
-    let unseen = authorities.is_none();
-    let present: BTreeSet<_> = data.into_iter().chain(authorities.unwrap_or_default()).collect();
-    let mut keys = 0;
-    for (id, record) in &made {
-        for key in inventory::made(record) {
-            keys += 1;
-            if unseen && key == MadeKey::Authority {
-                continue;
-            }
-            let name = key.name(record);
-            let there = TransitKeyName::new(name.as_str()).is_ok_and(|name| present.contains(&name));
-            if !there {
-                let look = unexplained(vault, id, name, Some(KeyFault::Missing), None).await;
-                looks.push(look.map_err(|error| vault.fault(&error))?);
-            }
-        }
-    }
-    let ids: Vec<_> = made.into_iter().map(|(id, _)| id).collect();
-    let (looked, again) = before.as_ref().map_or((Instant::now(), 0), |one| (one.looked, one.again));
-    let half_day = i64::try_from(ROUND.as_secs()).unwrap_or(i64::MAX);
-    let share = now.as_second().rem_euclid(half_day) as f64 / half_day as f64;
-    let round = Round::of(before.map(|before| before.round), ids, keys, share);
-    Ok(Progress { listed: Instant::now(), looked, round, again })
-}
-
-/// The record of a Channel. One that cannot be understood is told by others, and holds up no look at the next.
-async fn record_of(vault: &DomainVault, id: &ChannelId) -> Result<Option<ChannelRecord>, VaultError> {
-    match vault.channel_records.get(id).await {
-        Ok(entry) => Ok(entry.record),
-        Err(error) if is_lasting(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Reads keys of which a fault is known.
@@ -292,13 +267,16 @@ async fn again(
         let key =
             record.as_ref().and_then(|record| inventory::made(record).find(|key| key.name(record) == *name));
         // No generation is of it any more.
-        let is_retired = key.is_none() && *name == id.earlier_authority_key();
-        let may_go = record.is_none() || is_retired;
-        let made = match (&record, key) {
-            (Some(record), Some(key)) => made(vault, record, &[key]).await?,
+        let key_is_unnamed = key.is_none();
+        let is_retired = key_is_unnamed && *name == id.earlier_authority_key();
+        let made = match (&record, key, name.parse::<DataKeyName>()) {
+            (Some(record), Some(key), _) => made(vault, record, &[key]).await?,
+            (_, None, Ok(data)) => vec![(name.clone(), first_version(vault, &data).await?)],
             // Nobody knows when it was made.
             _ => vec![(name.clone(), Ok(None))],
         };
+        let is_unrecorded = key_is_unnamed && made.iter().all(|(_, first)| first.is_err());
+        let may_go = record.is_none() || is_retired || is_unrecorded;
         judge(vault, id, made, looks).await?;
         // Somebody removed the key, and what is known of it was removed or has ended: it is not missed any more.
         if let Some(look) = looks.last_mut().filter(|look| may_go && look.fault == Some(KeyFault::Missing)) {
@@ -309,11 +287,7 @@ async fn again(
 }
 
 /// Reads the keys that are next.
-async fn read(
-    vault: &DomainVault,
-    progress: &mut Progress,
-    looks: &mut Vec<KeyLook>,
-) -> Result<(), VaultError> {
+async fn read(vault: &DomainVault, progress: &mut Progress, seen: &mut Seen) -> Result<(), VaultError> {
     let begun = Instant::now();
     let round = &mut progress.round;
     let mut left = round.due(progress.looked.elapsed().as_secs_f64() / ROUND.as_secs_f64());
@@ -323,107 +297,32 @@ async fn read(
             break;
         }
         let Some((id, from)) = round.place() else { break };
-        let record = record_of(vault, &id).await?;
+        let read = match round.is_whole() {
+            // Somebody else may have deleted or changed what is remembered.
+            true => {
+                let (read, differs) = vault.channel_records.read_again(&id).await;
+                seen.changed.extend(differs.then(|| id.clone()));
+                read
+            }
+            // For the list that this round begins with, it was read a moment ago.
+            false => vault.channel_records.get(&id).await,
+        };
+        let record = match read {
+            Ok(entry) => entry.record,
+            // It is told by others, and holds up no look at the next.
+            Err(error) if is_lasting(&error) => None,
+            Err(error) => return Err(error),
+        };
         let keys: Vec<_> =
             record.iter().flat_map(|record| inventory::made(record).skip(from).take(left)).collect();
         if let Some(record) = &record {
             let made = made(vault, record, &keys).await?;
-            judge(vault, &id, made, looks).await?;
+            judge(vault, &id, made, &mut seen.looks).await?;
         }
         round.looked(keys.len(), keys.len() == left);
         left -= keys.len();
     }
     Ok(())
-}
-
-/// When the first version of each of these keys was made, as the records have it.
-async fn made(vault: &DomainVault, record: &ChannelRecord, keys: &[MadeKey]) -> Result<Made, VaultError> {
-    let mut months: BTreeMap<RecordPath, Option<KeysOfMonth>> = BTreeMap::new();
-    let mut made = Vec::with_capacity(keys.len());
-    for key in keys {
-        let first = match key {
-            MadeKey::Authority | MadeKey::EarlierAuthority => Ok(None),
-            MadeKey::Active { class, cohort } => {
-                let known = record.keys.get(class).and_then(|cohorts| cohorts.get(cohort));
-                Ok(known.and_then(|known| known.versions.get(&1)).copied())
-            }
-            MadeKey::Ended { class, cohort } => {
-                let (class, month) = (ClassName::new(class.as_str())?, MonthName::new(cohort.month())?);
-                let path = RecordPath::keys(&record.id(), &class, &month);
-                if !months.contains_key(&path) {
-                    let entry = vault.key_records.read(&path).await?;
-                    vault.key_records.forget(&path);
-                    months.insert(path.clone(), entry.record);
-                }
-                let month = months.get(&path).and_then(Option::as_ref);
-                match month.and_then(|month| month.keys.get(&cohort.to_string())) {
-                    Some(kept) => Ok(kept.versions.get(&1).copied()),
-                    None => Err(KeyFault::Unrecorded),
-                }
-            }
-        };
-        made.push((key.name(record), first));
-    }
-    Ok(made)
-}
-
-/// What is wrong with each of these keys, as Vault has it now.
-async fn judge(
-    vault: &DomainVault,
-    id: &ChannelId,
-    keys: Made,
-    looks: &mut Vec<KeyLook>,
-) -> Result<(), VaultError> {
-    let one = |(name, first): (String, Result<Option<Timestamp>, KeyFault>)| {
-        async move {
-            let key = TransitKeyName::new(name.as_str())?;
-            let seen = vault.engine(&key).read_key(&key).await?;
-            let made = first.unwrap_or_default();
-            let fault = match (seen, first) {
-                (None, _) => Some(KeyFault::Missing),
-                (Some(_), Err(unrecorded)) => Some(unrecorded),
-                (Some(seen), Ok(first)) if is_another(&seen, first) => Some(KeyFault::Replaced),
-                (Some(seen), Ok(_)) => vaults::fault_of(&seen),
-            };
-            unexplained(vault, id, name, fault, made).await
-        }
-        .boxed()
-    };
-    let mut results = stream::iter(keys.into_iter().map(one)).buffered(AT_ONCE);
-    while let Some(result) = results.next().await {
-        looks.push(result?);
-    }
-    Ok(())
-}
-
-/// What a look saw of a key: its fault, unless the destroyer's decision explains it. A key that was destroyed leaves the
-/// Channel's record: it is not asked for again.
-async fn unexplained(
-    vault: &DomainVault,
-    id: &ChannelId,
-    name: String,
-    fault: Option<KeyFault>,
-    made: Option<Timestamp>,
-) -> Result<KeyLook, VaultError> {
-    let look = |name, fault, destroyed| KeyLook { id: id.clone(), name, fault, destroyed };
-    let (Some(found), Ok(DataKeyName { class, cohort, .. })) = (fault, name.parse()) else {
-        return Ok(look(name, fault, false));
-    };
-    match decisions::explains(vault, (id, &class, cohort), found, made).await? {
-        Decided::Nothing => Ok(look(name, fault, false)),
-        Decided::UnderWay => Ok(look(name, None, false)),
-        Decided::Destroyed => {
-            let without = |record: Option<ChannelRecord>| Some(record?.without_destroyed(&class, cohort));
-            vault.channel_records.transaction(id, without).await?;
-            Ok(look(name, None, true))
-        }
-    }
-}
-
-/// Whether the key is not the one that was made: its first version is of another time.
-fn is_another(seen: &TransitKey, first: Option<Timestamp>) -> bool {
-    let made = seen.versions.get(&1).map(|version| version.created);
-    made.zip(first).is_some_and(|(made, first)| made != first)
 }
 
 #[cfg(test)]

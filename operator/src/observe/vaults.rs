@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use subrosa_crds::names::{ChannelId, ChannelRef};
+use subrosa_crds::{
+    Reason,
+    names::{ChannelId, ChannelRef},
+};
 use subrosa_plan::{
     access::alias::Metadata,
     access::store::Ownership,
@@ -290,6 +293,11 @@ pub fn fault(error: &VaultError) -> Fault {
     Fault::new(error.reason(), format!("{error}; next: {}", error.next_step()))
 }
 
+/// What is not so, because Vault was set up for an earlier release and refuses it.
+pub fn outdated(what: &str, error: &VaultError) -> Fault {
+    Fault::new(Reason::SetupOutdated, format!("{what}: {}", fault(error).message))
+}
+
 /// What is wrong with a key, as Vault describes it.
 pub fn fault_of(key: &TransitKey) -> Option<KeyFault> {
     // Subrosa moves no minimum: 1 is where OpenBao begins, and 0 is unset.
@@ -311,4 +319,52 @@ pub fn fault_of(key: &TransitKey) -> Option<KeyFault> {
 /// When the text is no valid name; the names that are made of identity, class and cohort always are.
 pub fn key_name(name: &str) -> Result<TransitKeyName, Fault> {
     TransitKeyName::new(name).map_err(|error| fault(&error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(change: impl FnOnce(&mut TransitKey)) -> Option<KeyFault> {
+        let mut key = TransitKey {
+            key_type: "aes256-gcm96".into(),
+            latest_version: 3,
+            min_available_version: 0,
+            min_decryption_version: 1,
+            min_encryption_version: 0,
+            auto_rotate_period: Duration::ZERO,
+            exportable: false,
+            allow_plaintext_backup: false,
+            deletion_allowed: false,
+            soft_deleted: false,
+            versions: BTreeMap::new(),
+        };
+        change(&mut key);
+        fault_of(&key)
+    }
+
+    #[test]
+    fn every_flag_and_minimum_that_endangers_data_is_a_fault() {
+        type Change = fn(&mut TransitKey);
+        let table: [(Option<KeyFault>, Change); 10] = [
+            (None, |_| ()),
+            (None, |key| key.min_available_version = 1),
+            // It hides nothing that was sealed, and 0 is the latest one.
+            (None, |key| key.min_encryption_version = 2),
+            (Some(KeyFault::VersionsWithheld), |key| key.min_decryption_version = 2),
+            (Some(KeyFault::VersionsWithheld), |key| key.min_available_version = 2),
+            (Some(KeyFault::Exportable), |key| key.exportable = true),
+            (Some(KeyFault::PlaintextBackup), |key| key.allow_plaintext_backup = true),
+            (Some(KeyFault::DeletionAllowed), |key| key.deletion_allowed = true),
+            (Some(KeyFault::SoftDeleted), |key| {
+                (key.soft_deleted, key.exportable, key.min_decryption_version) = (true, true, 2);
+            }),
+            (Some(KeyFault::Exportable), |key| {
+                (key.exportable, key.allow_plaintext_backup, key.deletion_allowed) = (true, true, true);
+            }),
+        ];
+        for (row, (expected, change)) in table.into_iter().enumerate() {
+            assert_eq!(key(change), expected, "row {row}");
+        }
+    }
 }

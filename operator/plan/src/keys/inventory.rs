@@ -51,6 +51,18 @@ pub fn made(record: &ChannelRecord) -> impl Iterator<Item = MadeKey> {
     authorities.chain(active).chain(ended)
 }
 
+/// The names of data keys that the record knows of and that need not be in Vault: those about to be made, and those that
+/// were destroyed, of which the destroyer tells.
+pub fn intended(record: &ChannelRecord) -> impl Iterator<Item = String> {
+    let id = record.id();
+    let active = record.keys.iter().flat_map(|(class, cohorts)| {
+        let intended = cohorts.iter().filter(|(_, known)| known.versions.is_empty());
+        intended.map(|(cohort, _)| (class.as_str(), cohort.clone()))
+    });
+    let destroyed = record.destroyed.iter().map(|(class, cohort)| (class, cohort.to_string()));
+    active.chain(destroyed).map(move |(class, cohort)| id.data_key(class, &cohort))
+}
+
 impl MadeKey {
     /// Its name on its mount: no two keys of both mounts share one.
     pub fn name(&self, record: &ChannelRecord) -> String {

@@ -81,6 +81,11 @@ pub fn key_faults_of_none(domain: &str, world: &World, now: Timestamp) -> (BTree
 /// Whether every key whose Channel is gone is as it should be.
 fn keys_intact(seen: &DomainFacts) -> Verdict {
     let Some((name, fault)) = seen.key_faults.iter().min_by_key(|(_, fault)| **fault) else {
+        if let Some(problem) = seen.unreadable.values().next() {
+            let message =
+                format!("which keys there should be cannot be told while a record cannot be read: {problem}");
+            return Verdict::new(condition::KEYS_INTACT, Truth::Unknown, Reason::RecordUnreadable, message);
+        }
         if !seen.keys_seen {
             return Verdict::new(condition::KEYS_INTACT, Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1);
         }
@@ -104,6 +109,8 @@ pub struct Swept {
     pub orphans: Option<Orphans>,
     /// Those that cannot be read: what is wrong with each, and the next step.
     pub unreadable: BTreeMap<ChannelId, String>,
+    /// What could not be searched, because Vault was set up for an earlier release.
+    pub setup: Option<Fault>,
 }
 
 /// How many orphans status names.

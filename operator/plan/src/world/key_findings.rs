@@ -100,6 +100,12 @@ impl KeyFindings {
         }
     }
 
+    /// Whether a fault of this key is known.
+    #[must_use]
+    pub fn has(&self, id: &ChannelId, name: &str) -> bool {
+        self.faults.get(id).is_some_and(|faults| faults.contains_key(name))
+    }
+
     /// Every fault, with the identity and the name of the key.
     pub fn iter(&self) -> impl Iterator<Item = (&ChannelId, &str, KeyFault)> {
         self.faults

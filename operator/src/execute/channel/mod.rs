@@ -115,6 +115,8 @@ pub async fn carry_out(
                 Ok(entry) => match lost(ctx, name, id, &entry) {
                     Some(fault) => {
                         vault.lose(id);
+                        // The next try reads it again: somebody may have put it back.
+                        vault.channel_records.forget(id);
                         Err(fault)
                     }
                     None => {

@@ -1,5 +1,7 @@
+mod records;
+
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex as Locked},
 };
 
@@ -10,6 +12,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use subrosa_crds::names::ChannelRef;
+use subrosa_plan::record::channel::ChannelRecord;
 
 use super::*;
 use crate::observe::vaults::testing::vault_at;
@@ -156,7 +159,7 @@ fn all_seen(cluster: &Cluster) -> bool {
 }
 
 async fn look(vault: &DomainVault, cluster: &Cluster) -> Result<(), Fault> {
-    vault.key_watch.look(DOMAIN, vault, cluster, Timestamp::UNIX_EPOCH).await.1
+    vault.key_watch.look(DOMAIN, vault, cluster, Timestamp::UNIX_EPOCH, LIST_EVERY).await.1
 }
 
 #[tokio::test]
@@ -247,10 +250,10 @@ async fn what_was_looked_at_long_ago_is_not_called_looked_at_before_the_next_rou
     let is_current = || cluster.read(|world| world.key_findings[DOMAIN].are_current(later));
     second.key_watch.recall(DOMAIN, &second, &cluster, later).await.unwrap();
     assert!(all_seen(&cluster) && !is_current());
-    second.key_watch.look(DOMAIN, &second, &cluster, later).await.1.unwrap();
+    second.key_watch.look(DOMAIN, &second, &cluster, later, LIST_EVERY).await.1.unwrap();
     assert!(!is_current(), "1,000 of 1,200");
     let writes = fake.written();
-    second.key_watch.look(DOMAIN, &second, &cluster, later).await.1.unwrap();
+    second.key_watch.look(DOMAIN, &second, &cluster, later, LIST_EVERY).await.1.unwrap();
     assert!(is_current());
     assert_eq!((fake.written(), fake.findings().unwrap().all_seen), (writes + 1, Some(later)));
 }

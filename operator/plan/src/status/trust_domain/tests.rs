@@ -192,7 +192,7 @@ fn records_that_cannot_be_read_are_named() {
         ("Ready", "False", "RecordUnreadable"),
         ("VaultReachable", "True", "LoggedIn"),
         ("Guarded", "True", "InPlace"),
-        ("KeysIntact", "True", "InPlace"),
+        ("KeysIntact", "Unknown", "RecordUnreadable"),
         ("RecordsReadable", "False", "RecordUnreadable"),
         ("Reconciling", "True", "Retrying"),
     ];

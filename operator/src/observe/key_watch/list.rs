@@ -1,0 +1,118 @@
+//! The list of all records and keys, against each other.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use subrosa_crds::names::DataKeyName;
+use subrosa_plan::{
+    keys::{
+        inventory::{self, MadeKey},
+        round::Round,
+    },
+    world::{
+        fault::Fault,
+        key_fault::KeyFault,
+        key_findings::{KeyFindings, KeyLook},
+    },
+};
+use subrosa_records::vault::{TransitKeyName, VaultError};
+
+use super::{
+    Progress, ROUND, Seen, is_lasting,
+    judge::{first_version, is_another, unexplained},
+};
+use crate::observe::{DomainVault, vaults};
+
+/// How old a data key is at least that is told to be on no record: the record of a new one is written after it was made.
+const NEW_FOR: SignedDuration = SignedDuration::from_mins(15);
+/// How many data keys that are on no record are looked at for each list.
+const MOST_UNRECORDED: usize = 1000;
+
+/// Lists the records and the keys that Vault has: what is on record should be among the keys, every data key on a record.
+pub(super) async fn list(
+    vault: &DomainVault,
+    before: Option<Progress>,
+    known: &KeyFindings,
+    now: Timestamp,
+    seen: &mut Seen,
+) -> Result<Progress, Fault> {
+    // First the records: what is made meanwhile is in the list then.
+    let ids = vault.channel_records.list().await.map_err(|error| vault.fault(&error))?;
+    seen.changed.extend(vault.channel_records.compare(&ids));
+    let (mut made, mut unreadable) = (Vec::new(), BTreeSet::new());
+    for id in ids {
+        match vault.channel_records.get(&id).await {
+            Ok(entry) => made.extend(entry.record.map(|record| (id, record))),
+            Err(error) if is_lasting(&error) => drop(unreadable.insert(id)),
+            Err(error) => return Err(vault.fault(&error)),
+        }
+    }
+    let data = vault.transit.list_keys().await.map_err(|error| vault.fault(&error))?;
+    let authorities = vault.authorities().list_keys().await.map_err(|error| vault.fault(&error))?;
+    // With the policy of an earlier release nobody sees what is on that mount: nothing is missed there.
+    let unseen = authorities.is_none();
+    let present: BTreeSet<_> = data.into_iter().chain(authorities.unwrap_or_default()).collect();
+    let (mut keys, mut recorded) = (0, BTreeSet::new());
+    for (id, record) in &made {
+        for key in inventory::made(record) {
+            keys += 1;
+            if unseen && key == MadeKey::Authority {
+                continue;
+            }
+            let name = key.name(record);
+            let there = TransitKeyName::new(name.as_str()).is_ok_and(|name| present.contains(&name));
+            if !there {
+                let look = unexplained(vault, id, name, Some(KeyFault::Missing), None).await;
+                seen.looks.push(look.map_err(|error| vault.fault(&error))?);
+            } else if name.contains('.') {
+                recorded.insert(name);
+            }
+        }
+        recorded.extend(inventory::intended(record));
+    }
+    let unrecorded = present
+        .iter()
+        .map(TransitKeyName::as_str)
+        .filter(|name| !recorded.contains(*name))
+        .filter_map(|name| name.parse::<DataKeyName>().ok())
+        // Without its Channel's record nobody can say what a key is: that record is told of. What is known is looked at anyway.
+        .filter(|name| !unreadable.contains(&name.id) && !known.has(&name.id, &name.to_string()));
+    for name in unrecorded.take(MOST_UNRECORDED) {
+        let look = off_record(vault, &name, now).await.map_err(|error| vault.fault(&error))?;
+        seen.looks.extend(look);
+    }
+    let ids: Vec<_> = made.into_iter().map(|(id, _)| id).collect();
+    let (looked, again) = before.as_ref().map_or((Instant::now(), 0), |one| (one.looked, one.again));
+    let half_day = i64::try_from(ROUND.as_secs()).unwrap_or(i64::MAX);
+    let share = now.as_second().rem_euclid(half_day) as f64 / half_day as f64;
+    let round = Round::of(before.map(|before| before.round), ids, keys, share);
+    Ok(Progress { listed: Instant::now(), looked, round, again })
+}
+
+/// What is wrong with a data key that no Channel's record names; none where it is new, or gone meanwhile. Its own record
+/// may have it still.
+async fn off_record(
+    vault: &DomainVault,
+    name: &DataKeyName,
+    now: Timestamp,
+) -> Result<Option<KeyLook>, VaultError> {
+    let text = name.to_string();
+    let key = TransitKeyName::new(text.as_str())?;
+    let Some(found) = vault.engine(&key).read_key(&key).await? else { return Ok(None) };
+    let made = found.versions.values().map(|version| version.created).min();
+    if made.is_none_or(|made| now.duration_since(made) < NEW_FOR) {
+        return Ok(None);
+    }
+    let first = first_version(vault, name).await?;
+    let fault = match first {
+        Err(unrecorded) => Some(unrecorded),
+        Ok(first) if is_another(&found, first) => Some(KeyFault::Replaced),
+        Ok(_) => vaults::fault_of(&found),
+    };
+    match fault {
+        Some(fault) => {
+            unexplained(vault, &name.id, text, Some(fault), first.unwrap_or_default()).await.map(Some)
+        }
+        None => Ok(None),
+    }
+}
