@@ -12,7 +12,10 @@ use subrosa_plan::{
 };
 
 use crate::observe::{DomainVault, vaults};
-use subrosa_records::vault::transit::{TransitKey, TransitKeyType};
+use subrosa_records::vault::{
+    TransitKeyName, VaultError,
+    transit::{TransitKey, TransitKeyType},
+};
 
 /// How many keys of one Channel are worked on at once.
 const AT_ONCE: usize = 4;
@@ -31,82 +34,90 @@ pub async fn carry_out(
     }
     let results: Vec<_> = stream::iter(work).buffered(AT_ONCE).collect().await;
     let (mut found, mut refused) = (BTreeMap::new(), Ok(()));
-    for (key, result) in wanted.iter().zip(results) {
-        match result {
-            Ok(Some(seen)) => drop(found.insert(key.name.clone(), seen)),
-            Ok(None) => {}
-            Err(fault) => refused = refused.and(Err(fault)),
-        }
+    for (key, (seen, result)) in wanted.iter().zip(results) {
+        found.extend(seen.map(|seen| (key.name.clone(), seen)));
+        refused = refused.and(result);
     }
     (found, refused)
 }
 
+/// Makes one key as it should be: what Vault has of it after that, also where Vault refused a part.
 async fn one(
     vault: &DomainVault,
     key: &WantedKey,
     record: &ChannelRecord,
     now: Timestamp,
-) -> Result<Option<ObservedKey>, Fault> {
-    let name = vaults::key_name(&key.name)?;
+) -> (Option<ObservedKey>, Result<(), Fault>) {
+    let name = match vaults::key_name(&key.name) {
+        Ok(name) => name,
+        Err(fault) => return (None, Err(fault)),
+    };
+    let mut found = None;
+    let done = settle(vault, key, &name, record, now, &mut found).await;
+    match (&found, &done) {
+        (Some(key), Ok(())) => vault.remember_key(&name, key),
+        _ => vault.forget_key(&name),
+    }
+    (found.as_ref().map(observe), done.map_err(|error| vaults::fault(&error)))
+}
+
+/// Puts into `found` what Vault has of the key, as it is after each step.
+async fn settle(
+    vault: &DomainVault,
+    key: &WantedKey,
+    name: &TransitKeyName,
+    record: &ChannelRecord,
+    now: Timestamp,
+    found: &mut Option<TransitKey>,
+) -> Result<(), VaultError> {
     let record = record.key(&key.class, key.cohort);
-    let fault = |error| vaults::fault(&error);
+    let create = || vault.transit.create_key(name, key_type(key.key_type), key.rotate_every.map(seconds));
     // A key that was never recorded is most likely not there: making it answers what reading it would.
     let fresh = record.is_none_or(|record| record.versions.is_empty());
-    let mut found = if fresh {
-        let made = vault
-            .transit
-            .create_key(&name, key_type(key.key_type), key.rotate_every.map(seconds))
-            .await
-            .map_err(fault)?;
-        vault.remember_key(&name, &made);
-        Some(made)
-    } else {
-        vault.key(&name).await.map_err(fault)?
-    };
+    *found = if fresh { Some(create().await?) } else { vault.key(name).await? };
     let observed = found.as_ref().map(observe);
     match keys::action(key, record, observed.as_ref(), now) {
         None => {}
-        Some(KeyAction::Create(_)) => {
-            let made = vault
-                .transit
-                .create_key(&name, key_type(key.key_type), key.rotate_every.map(seconds))
-                .await
-                .map_err(fault)?;
-            found = Some(made);
-        }
+        Some(KeyAction::Create(_)) => *found = Some(create().await?),
         Some(KeyAction::SetRotation { every, .. }) => {
-            vault.transit.set_auto_rotate(&name, every.map(seconds)).await.map_err(fault)?;
-            found = vault.transit.read_key(&name).await.map_err(fault)?;
+            vault.transit.set_auto_rotate(name, every.map(seconds)).await?;
+            *found = vault.transit.read_key(name).await?;
         }
         Some(KeyAction::Rotate { .. }) => {
             let latest = found.as_ref().map(|key| key.latest_version).unwrap_or_default();
-            found = Some(vault.transit.rotate(&name, latest).await.map_err(fault)?);
+            *found = Some(vault.transit.rotate(name, latest).await?);
         }
     }
-    match &found {
-        Some(key) => vault.remember_key(&name, key),
-        None => vault.forget_key(&name),
-    }
-    Ok(found.as_ref().map(observe))
+    Ok(())
 }
 
 /// Stops the rotation of keys whose cohort has ended, and forgets them: no reconcile asks for them again. Of those that were only
-/// intended it is noted what Vault has: a process may have ended after it made them.
-///
-/// # Errors
-/// When Vault refuses.
-pub async fn close(vault: &DomainVault, ending: &mut [EndingKey]) -> Result<(), Fault> {
-    for key in ending.iter_mut().filter(|key| !key.known.closed) {
-        let name = vaults::key_name(&key.name)?;
-        let found = vault.key(&name).await.map_err(|error| vaults::fault(&error))?;
-        if let (Some(seen), true) = (&found, key.known.versions.is_empty()) {
-            key.known.versions = observe(seen).versions;
+/// intended it is noted what Vault has: a process may have ended after it made them. Returns those of which that is so, and what
+/// Vault refused first of the others.
+pub async fn close(vault: &DomainVault, ending: Vec<EndingKey>) -> (Vec<EndingKey>, Result<(), Fault>) {
+    let (mut closed, mut refused) = (Vec::with_capacity(ending.len()), Ok(()));
+    for mut key in ending {
+        match close_one(vault, &mut key).await {
+            Ok(()) => closed.push(key),
+            Err(fault) => refused = refused.and(Err(fault)),
         }
-        if found.is_some_and(|key| !key.auto_rotate_period.is_zero()) {
-            vault.transit.set_auto_rotate(&name, None).await.map_err(|error| vaults::fault(&error))?;
-        }
-        vault.forget_key(&name);
     }
+    (closed, refused)
+}
+
+async fn close_one(vault: &DomainVault, key: &mut EndingKey) -> Result<(), Fault> {
+    if key.known.closed {
+        return Ok(());
+    }
+    let name = vaults::key_name(&key.name)?;
+    let found = vault.key(&name).await.map_err(|error| vaults::fault(&error))?;
+    if let (Some(seen), true) = (&found, key.known.versions.is_empty()) {
+        key.known.versions = observe(seen).versions;
+    }
+    if found.is_some_and(|key| !key.auto_rotate_period.is_zero()) {
+        vault.transit.set_auto_rotate(&name, None).await.map_err(|error| vaults::fault(&error))?;
+    }
+    vault.forget_key(&name);
     Ok(())
 }
 

@@ -40,10 +40,11 @@ impl Work<'_> {
         let policy = validated.retention.as_deref();
         self.recall(&plan.keys, record).await?;
         let (found, made) = keys::carry_out(self.vault, &plan.keys, record, self.now).await;
-        made?;
         let imported = self.imports(record);
         let stay: Vec<_> = plan.keys.iter().chain(&imported).cloned().collect();
+        // A key that is on no record would be made anew in silence, were it deleted: whatever Vault refused of the others.
         self.note_made(&plan.keys, &found, &stay, policy, record).await?;
+        made?;
         if let Some(policy) = policy
             && let Err(fault) = self.import(&imported, policy, record).await
         {
@@ -116,8 +117,7 @@ impl Work<'_> {
             self.wake.extend(next.map(|next| later(next, decide::ROTATION_SLACK)));
         }
         // What was made for an import is closed at once.
-        let mut ending = decide::ending(record, stay);
-        keys::close(self.vault, &mut ending).await?;
+        let (ending, closed) = keys::close(self.vault, decide::ending(record, stay)).await;
         let mut noted = NotedKeys::new();
         let mut note = |class: &str, cohort: Cohort, record| {
             noted.entry((class.to_owned(), cohort.month())).or_default().push((cohort, record));
@@ -142,7 +142,7 @@ impl Work<'_> {
         let ended: Vec<_> =
             ending.into_iter().map(|key| (key.class, key.cohort, !key.known.versions.is_empty())).collect();
         record.settle_keys(&ended);
-        Ok(())
+        closed
     }
 
     /// Takes from the keys' own records what the Channel's does not say: a key that was made before is never made again,
@@ -187,7 +187,9 @@ impl Work<'_> {
         Ok(ended)
     }
 
+    /// Writes the records of keys; what cannot be written for one month holds up no other.
     async fn keep(&self, noted: NotedKeys) -> Result<(), Fault> {
+        let mut outcome = Ok(());
         for ((class, month), records) in noted {
             let path = self.path(&class, &month)?;
             let written = self
@@ -201,9 +203,9 @@ impl Work<'_> {
                 .await;
             // It is needed again when a cohort begins or ends, which is not soon.
             self.vault.key_records.forget(&path);
-            written.map_err(|error| setup(self.vault, &error))?;
+            outcome = outcome.and(written.map(drop).map_err(|error| setup(self.vault, &error)));
         }
-        Ok(())
+        outcome
     }
 
     fn path(&self, class: &str, month: &str) -> Result<RecordPath, Fault> {
@@ -224,3 +226,6 @@ fn setup(vault: &DomainVault, error: &VaultError) -> Fault {
         other => vault.fault(other),
     }
 }
+
+#[cfg(test)]
+mod tests;
