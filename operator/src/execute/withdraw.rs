@@ -74,17 +74,14 @@ pub async fn if_orphan(
     }))
 }
 
-/// Whether anything that `record` has may be withdrawn as an orphan's. A watch that is behind must not cost a Channel
-/// its access, so the API server is asked; what it does not say is not withdrawn.
+/// Whether the Channel of `record` is gone. A watch that is behind must not cost a Channel its access, and none that is
+/// there is told to be an orphan: the API server is asked, and what it does not say is not withdrawn.
 async fn is_orphan(
     ctx: &Context,
     domain: &str,
     id: &ChannelId,
     record: &ChannelRecord,
 ) -> Result<bool, Fault> {
-    if record.access.is_none() && record.open.is_empty() {
-        return Ok(true);
-    }
     let gone = asked::is_gone(&ctx.client, domain, &record.channel, id).await;
     let gone = gone.map_err(|error| {
         objects::fault(
