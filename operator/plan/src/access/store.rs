@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use subrosa_crds::{
-    ADOPT_STORE_ANNOTATION, Reason, TrustDomain, condition,
+    ADOPT_STORE_ANNOTATION, ChannelStatus, Reason, TrustDomain, condition,
     names::{ChannelId, ChannelRef},
 };
 
@@ -195,12 +195,13 @@ fn without_record(
         ours.insert(ChannelId::mint(&facts.uid, &channel.name().name));
         issued |= channel
             .status()
-            .is_some_and(|status| status.authority.is_some() && status.trust_domain.as_deref() == Some(name));
+            .is_some_and(|status| status.trust_domain.as_deref() == Some(name) && had_record(status));
     }
     match (recorded.is_empty(), issued) {
         (true, false) => None,
         (true, true) => {
-            let what = "Channels have a certificate authority, and Vault has no record of any: restore the key-value engine";
+            let what = "Channels have certificate authorities, keys or connections that were made for them, and Vault has no record of any: \
+                 restore the key-value engine";
             Some((Reason::RecordsLost, what.to_owned()))
         }
         (false, _) if recorded.iter().any(|id| ours.contains(id)) => None,
@@ -212,6 +213,18 @@ fn without_record(
             Some((Reason::StoreUnknown, what))
         }
     }
+}
+
+/// Whether a Channel with this status had a record: nothing is made or opened without one. That status has an id says
+/// nothing, each has one that a trust domain governs; with certificates of others there is no authority.
+fn had_record(status: &ChannelStatus) -> bool {
+    let ready = condition::find(&status.conditions, condition::READY);
+    let told = ready.and_then(Reason::of);
+    let lost = [Reason::RecordLost, Reason::RecordsLost];
+    status.authority.is_some()
+        || !status.keys.is_empty()
+        || ready.is_some_and(|ready| ready.status == "True")
+        || told.is_some_and(|told| lost.contains(&told))
 }
 
 /// What the annotation must say for the store to be adopted as it is now.

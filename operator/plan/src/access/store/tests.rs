@@ -143,6 +143,36 @@ fn an_empty_store_is_new_only_where_nothing_was_made() {
 }
 
 #[test]
+fn an_empty_store_is_not_new_where_channels_have_certificates_of_others() {
+    let with = |status: serde_json::Value| {
+        let mut case = case(None, false, None);
+        let mut channel = serde_json::to_value(case.scene.get("cc-front/voice").object()).unwrap();
+        merge(&mut channel, json!({"status": {"id": case.id.to_string(), "trustDomain": DOMAIN}}));
+        merge(&mut channel, json!({ "status": status }));
+        let name = named("cc-front/voice");
+        case.scene.world.put_channel(&name, Some(crate::testing::declaration(channel)));
+        case
+    };
+    let ready = |truth: &str, reason: &str| {
+        let at = "2026-01-01T00:00:00Z";
+        json!({"conditions": [{"type": "Ready", "status": truth, "reason": reason, "message": "", "lastTransitionTime": at}]})
+    };
+    // A status with an id alone was written before anything was made: Vault was out of reach.
+    let fresh = with(ready("False", "VaultUnreachable")).judge(None, &[]);
+    assert!(matches!(fresh, StoreDecision::Write(_)), "{fresh:?}");
+    for made in [
+        ready("True", "InForce"),
+        ready("False", "RecordsLost"),
+        json!({"keys": [{"dataClass": "chat-log", "cohort": "20260101", "state": "Current"}]}),
+    ] {
+        assert_eq!(reason(&with(made.clone()).judge(None, &[])), "RecordsLost", "{made}");
+        let mut elsewhere = made;
+        merge(&mut elsewhere, json!({"trustDomain": "westerlicht"}));
+        assert!(matches!(with(elsewhere).judge(None, &[]), StoreDecision::Write(_)));
+    }
+}
+
+#[test]
 fn records_without_one_of_the_store_are_those_of_an_earlier_release() {
     let (stranger, with) = (ChannelId::mint("another", "chat"), case(None, true, None));
     let ours = with.judge(None, &[stranger.clone(), with.id.clone()]);
