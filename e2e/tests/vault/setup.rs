@@ -180,6 +180,30 @@ async fn the_destroyers_role_is_not_taken_from_another_installation() {
     assert!(error.to_string().contains("subrosa-destroyer"), "{error}");
 }
 
+/// With an auth mount of its own a second trust domain has roles of its own; its records would be the first one's.
+#[tokio::test]
+async fn the_records_of_another_trust_domain_are_not_taken() {
+    let bao = Bao::start().await;
+    bao.set_up().await;
+    let mut params = bao.params();
+    let record = json!({"schema": 1, "storeId": "beef", "trustDomain": params.trust_domain, "cluster": "c"});
+    bao.admin("POST", "subrosa/data/domain", json!({"options": {"cas": 0}, "data": record})).await;
+    apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
+    params.trust_domain = "westerlicht".into();
+    params.kubernetes_mount = crate::support::mount("kubernetes-west");
+    params.transit_mount = crate::support::mount("transit-west");
+    params.authorities_mount = crate::support::mount("transit-west-ca");
+    let error = apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::StoreOfAnotherDomain);
+    assert!(error.next_step().contains("spec.vault.mounts.kv"), "{}", error.next_step());
+    for mount in ["sys/auth/kubernetes-west", "sys/mounts/transit-west"] {
+        let status = bao.raw(bao.root_token(), "GET", mount, json!(null)).await.0;
+        assert!(status >= 400, "{mount} was made");
+    }
+    params.kv_mount = crate::support::mount("record-west");
+    apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_mount_of_another_kind_is_not_taken_over() {
     let bao = Bao::start().await;

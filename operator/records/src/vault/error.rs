@@ -204,6 +204,18 @@ pub enum VaultError {
         /// Some of their names, shortened.
         examples: Vec<String>,
     },
+    /// The records there are another trust domain's.
+    #[error(
+        "the key-value mount {path} has the records of trust domain {trust_domain}, expected those of {wanted}"
+    )]
+    StoreOfAnother {
+        /// The mount.
+        path: String,
+        /// Whose records are there.
+        trust_domain: String,
+        /// Whose should be.
+        wanted: String,
+    },
     /// Something else already has this place in Vault.
     #[error("{path} in Vault is {found}, expected {expected}")]
     Occupied {
@@ -242,6 +254,7 @@ impl VaultError {
             Self::UnreadableRecord { .. } => Reason::RecordUnreadable,
             Self::NewerRecord { .. } => Reason::RecordNewer,
             Self::RoleOfAnother { .. } => Reason::VaultRoleTaken,
+            Self::StoreOfAnother { .. } => Reason::StoreOfAnotherDomain,
             Self::SharedMount { .. } | Self::SharedAuthorities { .. } | Self::Occupied { .. } => {
                 Reason::VaultPathOccupied
             }
@@ -309,6 +322,9 @@ impl VaultError {
             Self::SharedAuthorities { .. } => {
                 "give the keys of authorities a transit mount of their own (spec.vault.mounts.authorities)".into()
             }
+            Self::StoreOfAnother { wanted, .. } => format!(
+                "give trust domain {wanted} a key-value mount of its own (spec.vault.mounts.kv, or --kv-mount)"
+            ),
             Self::Occupied { path, expected, .. } => {
                 format!("choose another mount than {path}, or make it {expected}")
             }

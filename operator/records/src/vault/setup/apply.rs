@@ -56,8 +56,8 @@ pub(super) const ADMIN: &[Capability] =
     &[Capability::Create, Capability::Read, Capability::Update, Capability::Sudo];
 
 /// Brings Vault to the described setup with an administrator's token. Applied twice, the second time writes
-/// nothing, except for a reviewer's JWT that is given again. Nothing is written where a role is somebody else's, or where
-/// others have keys on the transit mount and the setup does not say that this is meant.
+/// nothing, except for a reviewer's JWT that is given again. Nothing is written where a role or the records are
+/// somebody else's, or where others have keys on the transit mount and the setup does not say that this is meant.
 pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>, VaultError> {
     for owner in &setup.owners {
         let op = Op::new("setup.read", owner.path.as_str(), ADMIN);
@@ -67,6 +67,7 @@ pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>,
         }
     }
     shared::check(vault, setup).await?;
+    shared::check_store(vault, setup).await?;
     let mut report = Vec::new();
     let mut accessor = None;
     for step in setup.steps() {

@@ -151,6 +151,8 @@ pub struct VaultSetup {
     kubernetes_mount: MountPath,
     transit_mount: MountPath,
     authorities_mount: MountPath,
+    kv_mount: MountPath,
+    trust_domain: String,
     shared_transit: bool,
     /// Roles, and whose they must be if they are there.
     owners: Vec<roles::RoleOwner>,
@@ -258,6 +260,8 @@ impl VaultSetup {
             kubernetes_mount: kubernetes_mount.clone(),
             transit_mount: transit_mount.clone(),
             authorities_mount: authorities_mount.clone(),
+            kv_mount: kv_mount.clone(),
+            trust_domain: params.trust_domain.clone(),
             shared_transit: params.shared_transit,
             owners,
             steps,

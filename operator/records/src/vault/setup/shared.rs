@@ -1,4 +1,4 @@
-//! Whether others keep keys on a transit mount of Subrosa's.
+//! Whether others keep keys on a transit mount of Subrosa's, or another trust domain its records on the key-value mount.
 //!
 //! The destroyer's rights reach every key of its mount, and who may make keys there may bring a destroyed key's name back. So a
 //! mount with keys of others is no place for Subrosa's, unless somebody says that this is meant; then nothing is destroyed there.
@@ -8,7 +8,7 @@ use subrosa_crds::names::ChannelId;
 use super::VaultSetup;
 use super::apply::{ADMIN, read};
 use crate::vault::client::Vault;
-use crate::vault::endpoint::{Call, Op};
+use crate::vault::endpoint::{Call, Capability, Op};
 use crate::vault::error::VaultError;
 use crate::vault::name::MountPath;
 use crate::vault::transit::KeyNames;
@@ -43,6 +43,27 @@ pub(super) async fn check(vault: &Vault, setup: &VaultSetup) -> Result<(), Vault
         });
     }
     Ok(())
+}
+
+/// Refuses a key-value mount that has the records of another trust domain.
+pub(super) async fn check_store(vault: &Vault, setup: &VaultSetup) -> Result<(), VaultError> {
+    let path = format!("{}/data/domain", setup.kv_mount);
+    let op = Op::new("setup.read", path.as_str(), &[Capability::Read]);
+    let found = match read(vault, &op, &path).await {
+        Ok(found) => found,
+        // Nobody has adopted it, or there is no such mount yet. One that is of another type is refused later.
+        Err(VaultError::NotFound { .. } | VaultError::Invalid { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let there = found.as_ref().and_then(|found| found.get("data")?.get("trustDomain")?.as_str());
+    match there.filter(|there| *there != setup.trust_domain) {
+        None => Ok(()),
+        Some(there) => Err(VaultError::StoreOfAnother {
+            path: setup.kv_mount.to_string(),
+            trust_domain: there.chars().take(MAX_NAME).collect(),
+            wanted: setup.trust_domain.clone(),
+        }),
+    }
 }
 
 /// How many keys of others are on a mount, and some of their names; nothing where there is none.
