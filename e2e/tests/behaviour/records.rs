@@ -26,6 +26,7 @@ async fn keys_of_ended_cohorts_have_records_and_are_watched() {
     a_key_has_a_record_of_its_own(&world).await;
     what_an_earlier_release_wrote_is_taken_over(&mut world).await;
     what_a_rolled_back_release_drops_is_found_again(&mut world).await;
+    what_a_later_release_wrote_stays(&mut world).await;
     data_that_is_kept_too_long_is_told(&world).await;
     a_fault_of_an_old_key_is_told_until_it_is_seen_mended(&mut world).await;
     a_fault_of_an_old_key_is_told(&mut world).await;
@@ -146,10 +147,40 @@ async fn what_a_rolled_back_release_drops_is_found_again(world: &mut World) {
     rewritten(world, |record| {
         let fields = record.as_object_mut().unwrap();
         fields.remove("schema");
-        fields.remove("ended");
+        for field in ["ended", "peers", "follows", "tell"] {
+            fields.remove(field);
+        }
     })
     .await;
     settled(world).await;
+    let record = world.record(NS, "recorder").await;
+    assert!(record["follows"]["uid"].is_string(), "{record}");
+}
+
+/// A release that knows a later schema wrote the record, and this one runs again.
+async fn what_a_later_release_wrote_stays(world: &mut World) {
+    let path = format!("subrosa/data/channels/{}", world.id(NS, "recorder").await);
+    let found =
+        async |world: &World| world.env.openbao().request("GET", &path, None).await.unwrap()["data"].clone();
+    rewritten(world, |record| {
+        record["schema"] = json!(2);
+        record["escrow"] = json!({"agent": "notary"});
+    })
+    .await;
+    let before = found(world).await;
+    // Something that would be noted.
+    world.apply(&recorder(&[CLASS, "chat-log"])).await;
+    let told = world.not_ready(NS, "recorder", "RecordNewer").await;
+    assert!(told.message.contains("schema 2"), "{}", told.message);
+    let after = found(world).await;
+    assert_eq!(
+        (&before["data"], &before["metadata"]["version"]),
+        (&after["data"], &after["metadata"]["version"])
+    );
+    world.apply(&recorder(&[CLASS])).await;
+    rewritten(world, |record| record["schema"] = json!(1)).await;
+    world.ready(NS, "recorder").await;
+    assert_eq!(world.record(NS, "recorder").await["escrow"]["agent"], "notary", "unknown fields stay");
 }
 
 /// With shorter terms the ended weeks are past what the policy allows: that is told, alarmed, and no fault of the Channel.

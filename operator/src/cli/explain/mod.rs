@@ -171,6 +171,8 @@ async fn describe(args: &Args, cluster: &ClusterClient, now: Timestamp, page: &m
 
 #[cfg(test)]
 mod tests {
+    use subrosa_crds::channel::PendingNameStatus;
+
     use super::*;
     use crate::cli::{output::Paint, testing};
 
@@ -209,6 +211,19 @@ mod tests {
             text.contains("Ready Unknown (NotReconciled)") && text.contains("see whether the operator runs"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn names_that_wait_for_another_authority_are_told_with_their_day() {
+        let mut channel = testing::voice();
+        let status = channel.status.as_mut().unwrap();
+        let name = |name: &str| PendingNameStatus { name: name.into(), from: "2027-03-01T00:00:00Z".into() };
+        status.pending_names = vec![name("sbc.oosterlinde.nl"), name("pbx.oosterlinde.nl")];
+        let text = page(|page| channel::describe(&channel, testing::now(), page));
+        for name in ["sbc.oosterlinde.nl", "pbx.oosterlinde.nl"] {
+            let line = text.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{text}"));
+            assert!(line.contains("2027-03-01"), "{line}");
+        }
     }
 
     #[test]
