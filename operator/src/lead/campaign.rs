@@ -109,7 +109,7 @@ impl Campaign {
 
     async fn write(&mut self, bid: &Bid) {
         let led = self.elector.term().is_some();
-        // A challenger leaves what the epochs before wrote down: it is what it will have to revoke.
+        // A candidate keeps the token accessors that earlier leaders wrote down: it will revoke them.
         let noted = led.then(|| self.tokens.text());
         let sent = clock::now();
         let text = noted.as_ref().map(|(_, text)| text.as_str());

@@ -32,7 +32,7 @@ pub struct Targets {
     pub certificate: Option<Fingerprint>,
     /// Who is to present it.
     pub whose: Whose,
-    /// The name to ask for; none where the certificate has none that is no wildcard.
+    /// The name to ask for; none where the certificate has only wildcard names.
     pub server_name: Option<String>,
     /// The certificates of the Channel's own authority, PEM.
     pub authorities: Vec<String>,
