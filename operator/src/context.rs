@@ -175,6 +175,12 @@ impl Sweeps {
         self.aliases().get(domain).is_none_or(|searched| searched.elapsed() > ALIASES_EVERY)
     }
 
+    /// Has `domain` searched again, its aliases too: its Vault was restored.
+    pub fn restored(&self, domain: &str) {
+        self.aliases().remove(domain);
+        self.ask();
+    }
+
     /// Notes a search of the aliases of `domain`.
     pub fn aliases_done(&self, domain: &str) {
         self.aliases().insert(domain.to_owned(), Instant::now());

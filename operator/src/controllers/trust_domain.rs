@@ -15,7 +15,7 @@ use subrosa_plan::{
 use super::again;
 use crate::{
     context::Context,
-    execute::{adoptions, destructions, finalizer, store, sweep, withdraw},
+    execute::{adoptions, destructions, finalizer, restored, store, sweep, withdraw},
     kinds::{Kind, Subject, turns::Again},
     observe::{health, watch::ObjectKey},
 };
@@ -94,6 +94,9 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         Ok(vault) => health::ask(vault, domain).await,
         Err(fault) => (Err(fault.clone()), None),
     };
+    if let Ok(vault) = &vault {
+        restored::look(ctx, &name, vault);
+    }
     let old = domain.status.as_ref();
     let shared = ctx.cluster.read(|world| shared::fault(domain, world));
     let found = match (&vault, &reachable, &shared) {

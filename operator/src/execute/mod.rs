@@ -15,6 +15,7 @@ pub mod namespace;
 pub mod network;
 pub mod objects;
 pub mod pod_certificate;
+pub mod restored;
 pub mod signing;
 pub mod store;
 pub mod sweep;

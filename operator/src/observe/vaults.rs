@@ -89,6 +89,8 @@ pub struct DomainVault {
     settled: Mutex<BTreeMap<ChannelId, ChannelRef>>,
     /// Channels whose record was found to be gone: the list of records does not name them when they are deleted.
     lost: Mutex<BTreeSet<ChannelId>>,
+    /// The last restore of this Vault after which all was forgotten, as the destroyer told of it.
+    restored: Mutex<Option<String>>,
     session: tokio::sync::watch::Receiver<SessionState>,
     stop: CancellationToken,
 }
@@ -151,6 +153,7 @@ impl DomainVault {
             unsigned: Mutex::default(),
             settled: Mutex::default(),
             lost: Mutex::default(),
+            restored: Mutex::default(),
             session,
             stop,
         }

@@ -44,6 +44,12 @@ impl DomainVault {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether this restore of Vault is another one than the last that this was asked of.
+    pub fn was_restored(&self, digest: &str) -> bool {
+        let mut last = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        last.replace(digest.to_owned()).as_deref() != Some(digest)
+    }
+
     /// Forgets all that was read or written in the engines: another store may be in their place.
     pub fn forget_all(&self) {
         self.channel_records.forget_all();
