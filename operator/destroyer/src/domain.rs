@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use kube::ResourceExt as _;
 use subrosa_crds::{LegalHold, Reason, TrustDomain, approval::TargetKind, condition::EFFECTIVE};
 use subrosa_plan::{
     destruction::{
         freeze::{self, Counts},
-        rules,
+        order, rules,
         status::Release,
         tally::{self, Tally, Target},
     },
@@ -42,6 +42,8 @@ pub struct Kept {
     pub walk: Walk,
     /// The UID of the Destruction with which the next look goes on.
     pub cursor: Option<String>,
+    /// Why each policy cannot be kept, where it cannot; by its digest, the jurisdictions and the day.
+    contradictions: BTreeMap<(String, Vec<String>, Date), Option<Fault>>,
     /// When it was looked at last, by two clocks of this machine.
     looked: Option<(Instant, Timestamp)>,
     /// When the keys of each Destruction for which nothing could be done were looked at last, why nothing could, and how many
@@ -62,6 +64,13 @@ pub struct Bound {
     pub zone: TimeZone,
     /// The time.
     pub now: Timestamp,
+}
+
+impl Bound {
+    /// The day in the trust domain.
+    pub fn today(&self) -> Date {
+        self.now.to_zoned(self.zone.clone()).date()
+    }
 }
 
 /// Asks what Approvals say, under the guard as it is.
@@ -109,11 +118,15 @@ impl Kept {
         // While the clocks disagree nothing that depends on the time is written down.
         if clocks.is_none() {
             let counts = Counts { vault: read.version, cluster: told.as_ref().map(|told| told.version) };
-            if let Some(frozen) = freeze::found(&before, counts, self.drift(), at) {
+            let told_freeze = told.as_ref().and_then(|told| told.frozen.as_ref());
+            if let Some(frozen) = freeze::found(&before, counts, told_freeze, self.drift(), at) {
                 tracing::error!(domain = name, reason = frozen.reason, "{}", frozen.message);
                 record.frozen = Some(frozen);
                 // What the cluster knows is the evidence until people have looked.
                 self.survey = None;
+            }
+            if let Some(told) = &told {
+                freeze::remember(&mut record, &told.rules, at.to_zoned(zone.clone()).date());
             }
             waiting = self.settle(&mut record, domain, asks, &zone, at);
             // While it is frozen the cluster keeps the version that it had: a restored Vault catches up with it otherwise.
@@ -151,6 +164,26 @@ impl Kept {
         }
         let frozen = clocks.or_else(|| record.frozen.as_ref().map(freeze::told));
         Ok(Bound { record, guarded_since, frozen, zone, now: at })
+    }
+
+    /// Why each policy that `domain` allows cannot be kept on `today`, where it cannot, by its name.
+    pub fn contradictions(
+        &mut self,
+        domain: &TrustDomain,
+        seen: &Seen,
+        today: Date,
+    ) -> BTreeMap<String, Fault> {
+        let mut before = std::mem::take(&mut self.contradictions);
+        let mut found = BTreeMap::new();
+        for policy in domain.spec.retention_policies.iter().filter_map(|name| seen.policies.get(name)) {
+            let jurisdictions = &domain.spec.jurisdictions;
+            let key = (rules::digest(policy), jurisdictions.clone(), today);
+            let fault =
+                before.remove(&key).unwrap_or_else(|| order::contradiction(policy, jurisdictions, today));
+            found.extend(fault.clone().map(|fault| (policy.name_any(), fault)));
+            self.contradictions.insert(key, fault);
+        }
+        found
     }
 
     /// How far this machine's clock went away from the time that has passed since the last look.
@@ -266,9 +299,40 @@ pub async fn change(
     if record == before {
         return Ok(());
     }
-    let entry = vault.own.put(&path, record, read.version).await.map_err(|error| vault::fault(&error))?;
     let told = cluster.told(domain).await?.unwrap_or_default();
+    // Told of it, the cluster would forget that it knew a later one.
+    if told.version > read.version {
+        let message = format!(
+            "the destroyer's record has version {} in Vault and had {} before: the next look freezes",
+            read.version, told.version
+        );
+        return Err(Fault::new(Reason::StoreRestored, message));
+    }
+    let entry = vault.own.put(&path, record, read.version).await.map_err(|error| vault::fault(&error))?;
     cluster.tell(domain, &Told { version: entry.version, ..told }).await
+}
+
+/// Counts what was decided in a look: the cluster knows a later version then than every snapshot of Vault from before. While
+/// it is frozen the cluster keeps what it knew, and it is counted after.
+///
+/// # Errors
+/// When Vault or the API server does not take it: the next look tries again.
+pub async fn count(
+    cluster: &Cluster,
+    vault: &Connection,
+    domain: &str,
+    bound: &Bound,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    if bound.frozen.is_some() || !vault.take_decided() {
+        return Ok(());
+    }
+    let looked = |record| DestroyerRecord { last_look: Some(now), ..record };
+    let counted = change(cluster, vault, domain, looked).await;
+    if counted.is_err() {
+        vault.note_decided();
+    }
+    counted
 }
 
 /// What Approvals say about the end of a LegalHold; none while nobody asks for it.
@@ -286,4 +350,22 @@ pub fn release(hold: &LegalHold, asks: Asks<'_>, bound: &Bound) -> Option<Releas
         conditions.filter(|one| one.type_ == EFFECTIVE).any(|one| Reason::of(one) == Some(Reason::Released));
     let approved = tally.is_enough(need, bound.now) || (has_ended && tally.still_stands(need));
     Some(Release { have: tally.valid(bound.now).len(), need, approved })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_clock_that_goes_away_from_the_time_that_has_passed_is_seen() {
+        let mut kept = Kept::default();
+        assert_eq!(kept.drift(), SignedDuration::ZERO, "nothing to compare with");
+        assert!(kept.drift().abs() < SignedDuration::from_secs(10));
+        for hours in [2, -2] {
+            let away = SignedDuration::from_hours(hours);
+            kept.looked = Some((Instant::now(), Timestamp::now() - away));
+            assert!((kept.drift() - away).abs() < SignedDuration::from_secs(10));
+            assert!(kept.drift().abs() < SignedDuration::from_secs(10), "told once");
+        }
+    }
 }

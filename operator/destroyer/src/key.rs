@@ -78,8 +78,8 @@ async fn steps(
         let holds = holding(by, &record, name);
         // A hold is written down whatever Vault says of the key.
         if let Some(held) = step::with_holds(&record, &holds, by.released, by.now) {
-            match vault.decisions.put(path, held, entry.version).await {
-                Ok(_) | Err(VaultError::CasConflict { .. }) => {}
+            match vault.decide(path, held, entry.version).await {
+                Ok(()) | Err(VaultError::CasConflict { .. }) => {}
                 Err(error) => return Err(vault::fault(&error)),
             }
             continue;
@@ -121,8 +121,8 @@ async fn steps(
             },
         };
         if let Some(record) = written {
-            match vault.decisions.put(path, record, entry.version).await {
-                Ok(_) => {}
+            match vault.decide(path, record, entry.version).await {
+                Ok(()) => {}
                 // The write conflicted or its answer was lost: read the record again.
                 Err(VaultError::CasConflict { .. }) => (begun, ended) = (false, false),
                 Err(error) => return Err(vault::fault(&error)),

@@ -19,6 +19,7 @@ use subrosa_plan::{
         status::HeldKeys,
         step::Released,
     },
+    record::decision::HoldMark,
     world::fault::Fault,
 };
 
@@ -120,8 +121,8 @@ impl<'a> Look<'a> {
                 continue;
             }
             let holding = holds::holding(&self.seen.holds, self.released, survey::selected(name, known));
-            let lacks = holding.iter().any(|hold| !known.holds.contains(&hold.name_any()));
-            let lets_go = known.holds.iter().any(|hold| self.is_released(hold));
+            let lacks = holding.iter().any(|hold| !known.holds.contains_key(&hold.name_any()));
+            let lets_go = known.holds.iter().any(|(name, mark)| self.is_ended(name, mark));
             if lacks || lets_go {
                 to_settle.insert(name.clone());
             }
@@ -165,6 +166,10 @@ impl<'a> Look<'a> {
 
     fn is_released(&self, hold: &str) -> bool {
         self.released.iter().any(|one| one.name == hold)
+    }
+
+    fn is_ended(&self, name: &str, mark: &HoldMark) -> bool {
+        self.released.iter().any(|one| one.ends(name, mark))
     }
 
     /// A key of a list. What cannot be settled now is said of it, and holds up no other.
@@ -223,13 +228,14 @@ impl<'a> Look<'a> {
     pub fn held(&self, hold: &LegalHold, survey: &Survey) -> HeldKeys {
         let mut keys = HeldKeys { fault: self.fault.clone(), ..HeldKeys::default() };
         let name = hold.name_any();
+        let is_released = self.is_released(&name);
         for (key, known) in &survey.keys {
-            if known.holds.contains(&name) {
+            // What an earlier LegalHold of this name holds is not held by one whose end was approved.
+            let is_held = |mark: &HoldMark| !is_released || self.is_ended(&name, mark);
+            if known.holds.get(&name).is_some_and(is_held) {
                 // What is gone is held by nobody, whatever its record says.
                 if survey.missing.contains(key) { keys.missing.push(key.to_string()) } else { keys.held += 1 }
-            } else if self.is_released(&name)
-                || !holds::covers(&hold.spec.selector, survey::selected(key, known))
-            {
+            } else if is_released || !holds::covers(&hold.spec.selector, survey::selected(key, known)) {
                 continue;
             } else if known.is_condemned {
                 // What was gone before anybody asked for it to be held is history, and not too late.

@@ -187,6 +187,7 @@ impl Destroyer {
                 "listing every key took long: what was read before is old, and everything is read again";
             return Err(Fault::new(Reason::WorkUnderWay, message));
         }
+        let contradictions = kept.contradictions(domain, seen, bound.today());
         let Some(survey) = &mut kept.survey else { return Ok(BTreeMap::new()) };
         let releases: BTreeMap<_, _> =
             seen.holds.iter().map(|hold| (hold.name_any(), domain::release(hold, asks, &bound))).collect();
@@ -200,9 +201,12 @@ impl Destroyer {
             .holds
             .iter()
             .filter(is_approved)
-            .map(|hold| Released { name: hold.name_any(), digest: hold.spec.release_digest() })
+            .map(|hold| {
+                let (name, uid) = (hold.name_any(), hold.uid().unwrap_or_default());
+                Released { name, uid, digest: hold.spec.release_digest() }
+            })
             .collect();
-        let orders = orders(domain, seen, &bound, &requester);
+        let orders = orders(domain, seen, &bound, &requester, &contradictions);
         let mut look = Look::new(&vault, seen, &bound, &orders, &released);
         look.settle_unlisted(survey).await?;
         kept.rested.retain(|uid, _| orders.with_uid(uid).is_some());
@@ -226,7 +230,10 @@ impl Destroyer {
             let release = releases.get(&name).cloned().flatten();
             (name, (look.held(hold, survey), release))
         });
-        Ok(held.collect())
+        let held = held.collect();
+        // Before status says that a hold is in force.
+        domain::count(&self.cluster, &vault, &domain.name_any(), &bound, look.now()).await?;
+        Ok(held)
     }
 
     async fn connected(&self, domain: &TrustDomain, kept: &mut Kept) -> Result<Arc<Connection>, Fault> {
@@ -361,8 +368,13 @@ impl Act {
 }
 
 /// The Destructions of the trust domain that are open, judged.
-fn orders<'a>(domain: &TrustDomain, seen: &'a Seen, bound: &'a Bound, requester: &'a str) -> Orders<'a> {
-    let today = bound.now.to_zoned(bound.zone.clone()).date();
+fn orders<'a>(
+    domain: &TrustDomain,
+    seen: &'a Seen,
+    bound: &'a Bound,
+    requester: &'a str,
+    contradictions: &'a BTreeMap<String, Fault>,
+) -> Orders<'a> {
     let of = |one: &&Destruction| one.spec.trust_domain == domain.name_any();
     let judged = seen.destructions.iter().filter(of).map(|destruction| {
         let name = &destruction.spec.retention_policy.name;
@@ -370,11 +382,12 @@ fn orders<'a>(domain: &TrustDomain, seen: &'a Seen, bound: &'a Bound, requester:
         let allowed = domain.spec.retention_policies.contains(name);
         let by = Judged {
             policy: seen.policies.get(name).filter(|_| allowed),
+            contradiction: contradictions.get(name).filter(|_| allowed),
             rules: &bound.record.rules,
             approvals: &seen.approvals,
             guarded_since: bound.guarded_since,
             requester,
-            today,
+            today: bound.today(),
             now: bound.now,
         };
         Order::judge(destruction, by)

@@ -17,7 +17,7 @@ use subrosa_plan::{
     destruction::holds::Selected,
     keys::deadlines::Deadlines,
     record::{
-        decision::{CalledOff, DecisionRecord},
+        decision::{CalledOff, DecisionRecord, HoldMark},
         keys::{KeyRecord, KeysOfMonth},
     },
 };
@@ -36,8 +36,8 @@ const AT_ONCE: usize = 16;
 pub struct KnownKey {
     /// The Channel it was made for.
     pub channel: ChannelRef,
-    /// The names of the LegalHolds that its record has.
-    pub holds: BTreeSet<String>,
+    /// The LegalHolds that its record has, by name.
+    pub holds: BTreeMap<String, HoldMark>,
     /// The Destruction that is under way for it, where one is.
     pub under_way: Option<UnderWay>,
     /// Whether the point of no return has passed.
@@ -247,13 +247,13 @@ async fn begin(
                 channel: channel.clone(),
                 terms: key.terms.clone(),
                 // The later one of what the operator wrote and what the policy says: none of the two alone makes it earlier.
-                due: key.due.max(says),
+                due: key.due.or(key.reseal_by).max(says),
                 holds: BTreeMap::new(),
                 destruction: None,
                 past: None,
                 called_off: None,
             };
-            vault.decisions.put(&path, first.clone(), 0).await?;
+            vault.decide(&path, first.clone(), 0).await?;
             first
         }
     };
@@ -279,7 +279,7 @@ async fn readable(vault: &Connection, path: &RecordPath) -> Result<Option<Decisi
 fn known(record: &DecisionRecord) -> KnownKey {
     KnownKey {
         channel: record.channel.clone(),
-        holds: record.holds.keys().cloned().collect(),
+        holds: record.holds.clone(),
         under_way: record.destruction.as_ref().filter(|mark| mark.destroyed.is_none()).map(|mark| UnderWay {
             uid: mark.uid.clone(),
             until: mark.set_aside.filter(|_| mark.condemned.is_none()).map(|set_aside| set_aside.until),

@@ -1,6 +1,9 @@
 //! The connection to a trust domain's Vault, as the destroyer.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use subrosa_crds::{Reason, TrustDomain, trust_domain::VaultSpec};
 use subrosa_plan::{
@@ -26,8 +29,10 @@ pub struct Connection {
     pub keys: DestroyableKeys,
     /// The key-value store.
     pub kv: Kv,
-    /// What is decided about each key.
+    /// What is decided about each key. It is written by [`decide`](Self::decide).
     pub decisions: Store<DecisionRecord>,
+    /// Whether anything was decided since the destroyer's own record was written.
+    decided: AtomicBool,
     /// The destroyer's own record.
     pub own: Store<DestroyerRecord>,
     /// What the operator wrote of keys.
@@ -87,6 +92,7 @@ impl Connection {
         Ok(Self {
             keys: DestroyableKeys::new(vault.clone(), transit),
             decisions: Store::new(kv.clone()),
+            decided: AtomicBool::default(),
             own: Store::new(kv.clone()),
             key_records: Store::new(kv.clone()),
             store: Store::new(kv.clone()),
@@ -95,6 +101,31 @@ impl Connection {
             wiring,
             _session: stop.drop_guard(),
         })
+    }
+
+    /// Writes what is decided about a key, where it stands at `version`.
+    ///
+    /// # Errors
+    /// When Vault does not take it.
+    pub async fn decide(
+        &self,
+        path: &RecordPath,
+        record: DecisionRecord,
+        version: u64,
+    ) -> Result<(), VaultError> {
+        // The answer may be lost, and the record written all the same.
+        self.note_decided();
+        self.decisions.put(path, record, version).await.map(drop)
+    }
+
+    /// Notes that something was decided.
+    pub fn note_decided(&self) {
+        self.decided.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether anything was decided since this was asked last.
+    pub fn take_decided(&self) -> bool {
+        self.decided.swap(false, Ordering::SeqCst)
     }
 
     /// Whether it was made from this.

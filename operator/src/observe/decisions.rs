@@ -1,6 +1,6 @@
 //! What the destroyer decided about a key that is not as it was made.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use subrosa_crds::{cohort::Cohort, names::ChannelId};
 use subrosa_plan::{record::decision::DecisionRecord, world::key_fault::KeyFault};
 use subrosa_records::vault::{ClassName, RecordPath, VaultError};
@@ -44,6 +44,17 @@ pub async fn is_destroyed(
     (id, class, cohort): (&ChannelId, &str, Cohort),
 ) -> Result<bool, VaultError> {
     Ok(decision(vault, (id, class, cohort)).await?.is_some_and(|record| record.destroyed().is_some()))
+}
+
+/// The day that the destroyer set when it saw the key first.
+///
+/// # Errors
+/// When Vault does not say.
+pub async fn first_day(
+    vault: &DomainVault,
+    (id, class, cohort): (&ChannelId, &str, Cohort),
+) -> Result<Option<Date>, VaultError> {
+    Ok(decision(vault, (id, class, cohort)).await?.and_then(|record| record.due))
 }
 
 /// What is decided about a key; none where nothing is, or nobody can read it.

@@ -8,20 +8,20 @@ use subrosa_crds::{RetentionPolicy, TrustDomain, common::ConfigMapKey, names::Da
 use subrosa_destroyer::cluster::{MIRROR, Told};
 use subrosa_plan::{
     destruction::listing::{self, DueKey},
-    record::{channel::ChannelRecord, ended::Ended, keys::KeysOfMonth},
+    record::{channel::ChannelRecord, destroyer::BindingRules, ended::Ended, keys::KeysOfMonth},
     world::{World, domain},
 };
 use subrosa_records::vault::{ClassName, MonthName, RecordPath, VaultError};
 
-use super::DomainVault;
+use super::{DomainVault, decisions};
 
 /// By what keys of a trust domain are found to be due.
 #[derive(Clone, Debug)]
 pub struct DueRules {
     /// The policies that the trust domain allows.
     pub policies: BTreeMap<String, RetentionPolicy>,
-    /// The digest of each policy whose shorter periods people approved, as the destroyer told.
-    approved: BTreeMap<String, String>,
+    /// What binds of each policy, as the destroyer told.
+    rules: BTreeMap<String, BindingRules>,
     today: Date,
 }
 
@@ -33,7 +33,7 @@ impl DueRules {
             allowed.filter_map(|name| Some((name.clone(), (**world.retention.get(name)?).clone())));
         Self {
             policies: policies.collect(),
-            approved: told(&trust_domain.name_any(), world).map(|told| told.approved).unwrap_or_default(),
+            rules: told(&trust_domain.name_any(), world).map(|told| told.rules).unwrap_or_default(),
             today: domain::today(trust_domain, now),
         }
     }
@@ -90,7 +90,14 @@ async fn of_channel(
         let month = months.get(&path).and_then(Option::as_ref);
         let Some(key) = month.and_then(|month| month.keys.get(&cohort.to_string())) else { continue };
         let name = DataKeyName { id: id.clone(), class: class.to_owned(), cohort };
-        due.extend(listing::due(&record.channel, &name, key, &terms.policies, &terms.approved, terms.today));
+        // An earlier release wrote down no day of an open cohort: its policy may be gone, and the destroyer has one.
+        let first = match (key.due.or(key.reseal_by), cohort.is_open()) {
+            (None, true) => decisions::first_day(vault, (&id, class, cohort)).await?,
+            (known, _) => known,
+        };
+        let found =
+            listing::due(&record.channel, &name, key, &terms.policies, &terms.rules, first, terms.today);
+        due.extend(found);
     }
     Ok(due)
 }

@@ -10,8 +10,9 @@ use crate::{
 
 /// The day from which the data of a key may be destroyed, with Approvals; none where nobody set one.
 ///
-/// The later one of what the destroyer saw first and what the policy says today; an earlier day of today's policy binds
-/// where people approved its periods. Data of an open cohort that nobody resealed is due when it should have been.
+/// The latest one of what the destroyer saw first, of what the policy says today, and of the longest periods that ever bound under
+/// it; an earlier day of today's policy binds where people approved its periods. Data of an open cohort that nobody resealed is due
+/// when it should have been.
 pub fn day(
     record: &DecisionRecord,
     class: &str,
@@ -20,14 +21,26 @@ pub fn day(
     digest: &str,
     rules: &BindingRules,
 ) -> Option<Date> {
-    let today = policy.spec.class(class).and_then(|class| Deadlines::of(cohort, class).next());
-    match (record.due, today) {
-        (Some(first), Some(today)) if today < first && rules.approved.as_deref() != Some(digest) => {
-            Some(first)
-        }
-        (_, Some(today)) => Some(today),
-        (first, None) => first,
-    }
+    of(record.due, class, cohort, policy, digest, Some(rules))
+}
+
+/// The same, where `first` is the day that was seen first, and nothing may be known of what binds.
+pub fn of(
+    first: Option<Date>,
+    class: &str,
+    cohort: Cohort,
+    policy: &RetentionPolicy,
+    digest: &str,
+    rules: Option<&BindingRules>,
+) -> Option<Date> {
+    let says = policy.spec.class(class).and_then(|class| Deadlines::of(cohort, class).next());
+    let binds = rules.and_then(|rules| rules.periods.get(class));
+    let binds = binds
+        .and_then(|periods| Deadlines::by(cohort, &periods.keep, periods.open_for.as_deref(), None).next());
+    // None is earlier than every day.
+    let says = says.max(binds);
+    let is_approved = rules.is_some_and(|rules| rules.approved.as_deref() == Some(digest));
+    if is_approved && says.is_some() { says } else { first.max(says) }
 }
 
 #[cfg(test)]
@@ -35,6 +48,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::destruction::rules;
     use crate::testing::{named, read};
 
     fn due(
@@ -64,6 +78,7 @@ mod tests {
             approvals: 2,
             grace: "14d".into(),
             mode: Default::default(),
+            periods: [].into(),
             approved: approved.map(ToOwned::to_owned),
         };
         day(&record, class, cohort.parse().unwrap(), &policy, "sha256:now", &rules).map(|day| day.to_string())
@@ -78,6 +93,35 @@ mod tests {
         assert_eq!(call(Some("2027-02-21"), "30d", Some("sha256:old")), "2027-02-21");
         assert_eq!(call(Some("2027-02-21"), "30d", Some("sha256:now")), "2026-12-23");
         assert_eq!(call(None, "30d", None), "2026-12-23");
+    }
+
+    /// One person lengthens a period, which binds at once, and another one may not take that back.
+    #[test]
+    fn what_was_lengthened_once_stays_so() {
+        let policy = |keep: &str| -> RetentionPolicy {
+            read(json!({
+                "apiVersion": "subrosa.dev/v1alpha1", "kind": "RetentionPolicy", "metadata": {"name": "p"},
+                "spec": {"classes": [{"name": "call", "keep": keep, "cohort": "Day", "openFor": "1d"}]},
+            }))
+        };
+        let today = "2026-11-22".parse().unwrap();
+        let (short, long) = (policy("90d"), policy("20y"));
+        let bind = |policy, before: Option<&BindingRules>, approved| {
+            rules::bind(policy, before, approved, today).rules
+        };
+        let first = bind(&short, None, false);
+        let longer = bind(&long, Some(&first), false);
+        let back = bind(&short, Some(&longer), false);
+        let due = |rules: &BindingRules, cohort: &str| {
+            let first = Some("2027-02-21".parse().unwrap());
+            let found =
+                of(first, "call", cohort.parse().unwrap(), &short, &rules::digest(&short), Some(rules));
+            found.map(|day| day.to_string())
+        };
+        assert_eq!(due(&first, "20261122").as_deref(), Some("2027-02-21"));
+        assert_eq!(due(&back, "20261122").as_deref(), Some("2046-11-23"));
+        let approved = bind(&short, Some(&longer), true);
+        assert_eq!(due(&approved, "20261122").as_deref(), Some("2027-02-21"));
     }
 
     #[test]

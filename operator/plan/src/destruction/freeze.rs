@@ -1,10 +1,13 @@
 //! Why nothing at all is destroyed: clocks that disagree or jumped, a store or a cluster that was restored.
 
-use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp, civil::Date};
 use subrosa_crds::{Reason, destruction::digest_of};
 
+use super::rules;
 use crate::{
-    record::destroyer::{DestroyerRecord, Frozen},
+    record::destroyer::{BindingRules, DestroyerRecord, Frozen},
     world::fault::Fault,
 };
 
@@ -62,14 +65,20 @@ pub struct Counts {
 ///
 /// A record is written first and told to the cluster after, and nothing is written before the cluster was told of the
 /// last one: the cluster may be behind by one.
+/// A record that is frozen already says nothing new, unless it came with a restored store: the cluster was told of no such
+/// freeze (`told`), or of another one. What people approved then ends nothing now.
 /// `drift` is how far the wall clock went away from the time that has really passed since this process looked last.
 pub fn found(
     record: &DestroyerRecord,
     counts: Counts,
+    told: Option<&Frozen>,
     drift: SignedDuration,
     now: Timestamp,
 ) -> Option<Frozen> {
-    if record.frozen.is_some() {
+    let is_behind = counts.cluster.is_some_and(|cluster| counts.vault < cluster);
+    if let Some(frozen) = &record.frozen
+        && !(is_behind && told.map(|told| &told.digest) != Some(&frozen.digest))
+    {
         return None;
     }
     let frozen = |reason: Reason, message: String| {
@@ -128,6 +137,15 @@ pub fn found(
     None
 }
 
+/// Has `record` of a store that was restored know what the cluster was told last: who restores Vault makes the end of the freeze,
+/// and what comes after, no easier. `rules` are those that the cluster was told.
+pub fn remember(record: &mut DestroyerRecord, rules: &BTreeMap<String, BindingRules>, today: Date) {
+    let is = |frozen: &Frozen| Reason::read(&frozen.reason) == Some(Reason::StoreRestored);
+    if record.frozen.as_ref().is_some_and(is) {
+        record.rules = rules::stricter(&record.rules, rules, today);
+    }
+}
+
 /// What a freeze says, with the next step.
 pub fn told(frozen: &Frozen) -> Fault {
     let reason = Reason::read(&frozen.reason).unwrap_or(Reason::ClockJumped);
@@ -160,7 +178,8 @@ mod tests {
 
     fn reason(last: &str, vault: u64, cluster: Option<u64>) -> Option<String> {
         let record = DestroyerRecord { last_look: Some(at(last)), ..DestroyerRecord::default() };
-        found(&record, Counts { vault, cluster }, SignedDuration::ZERO, now()).map(|frozen| frozen.reason)
+        found(&record, Counts { vault, cluster }, None, SignedDuration::ZERO, now())
+            .map(|frozen| frozen.reason)
     }
 
     #[test]
@@ -186,6 +205,7 @@ mod tests {
             found(
                 &DestroyerRecord::default(),
                 Counts { vault: 0, cluster: None },
+                None,
                 SignedDuration::ZERO,
                 now()
             ),
@@ -197,7 +217,7 @@ mod tests {
     fn small_jumps_do_not_add_up() {
         let counts = Counts { vault: 5, cluster: Some(5) };
         let record = DestroyerRecord { last_look: Some(now()), ..Default::default() };
-        let after = |minutes| found(&record, counts, SignedDuration::from_mins(minutes), now());
+        let after = |minutes| found(&record, counts, None, SignedDuration::from_mins(minutes), now());
         assert_eq!((after(60), after(-60)), (None, None));
         assert!(after(61).is_some() && after(-61).is_some());
     }
@@ -205,11 +225,33 @@ mod tests {
     #[test]
     fn a_freeze_keeps_its_digest() {
         let record = DestroyerRecord { last_look: Some(at("2026-11-01T00:00:00Z")), ..Default::default() };
-        let frozen = found(&record, Counts { vault: 5, cluster: Some(5) }, SignedDuration::ZERO, now());
-        let frozen_since = DestroyerRecord { frozen, ..record };
-        assert_eq!(
-            found(&frozen_since, Counts { vault: 5, cluster: Some(5) }, SignedDuration::ZERO, now()),
-            None
-        );
+        let found = |record: &DestroyerRecord, vault, told: Option<&Frozen>| {
+            let counts = Counts { vault, cluster: Some(5) };
+            found(record, counts, told, SignedDuration::ZERO, now())
+        };
+        let frozen = found(&record, 5, None);
+        let frozen_since = DestroyerRecord { frozen: frozen.clone(), ..record.clone() };
+        assert_eq!(found(&frozen_since, 5, None), None);
+        let restored = found(&record, 4, None);
+        let frozen_since = DestroyerRecord { frozen: restored.clone(), ..record };
+        assert_eq!(found(&frozen_since, 4, restored.as_ref()), None);
+    }
+
+    /// People approved the end of that freeze, and a restore brings it back: the same Approvals end nothing.
+    #[test]
+    fn a_freeze_that_came_with_a_restored_store_is_another_one() {
+        let record = DestroyerRecord { last_look: Some(at("2026-11-01T00:00:00Z")), ..Default::default() };
+        let counts = |vault| Counts { vault, cluster: Some(9) };
+        let found = |record: &DestroyerRecord, vault, told: Option<&Frozen>| {
+            found(record, counts(vault), told, SignedDuration::ZERO, now())
+        };
+        let frozen = found(&record, 9, None);
+        let kept = DestroyerRecord { frozen: frozen.clone(), ..record };
+        for told in [None, found(&DestroyerRecord::default(), 3, None).as_ref()] {
+            let anew = found(&kept, 4, told).unwrap();
+            assert_eq!(anew.reason, "StoreRestored");
+            assert_ne!(Some(&anew.digest), frozen.as_ref().map(|frozen| &frozen.digest));
+        }
+        assert_eq!(found(&kept, 9, None), None, "the store is not behind");
     }
 }

@@ -11,8 +11,8 @@ use subrosa_crds::{
     names::{ChannelRef, DataKeyName},
 };
 
-use super::{rules, status};
-use crate::{keys::deadlines::Deadlines, record::keys::KeyRecord};
+use super::{due, rules, status};
+use crate::record::{destroyer::BindingRules, keys::KeyRecord};
 
 /// A data key that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,29 +25,26 @@ pub struct DueKey {
     pub due: Date,
 }
 
-/// What is due of a key on `today`, by its record and by the policy under which it was made; where that is gone, by its
-/// record alone. `approved` has the digest of each policy whose shorter periods people approved: in the others the later one
-/// of both days counts, as it does for the destroyer.
+/// What is due of a key on `today`, by its record and by the policy under which it was made; where that is gone, or has no such
+/// class, by its record alone. `rules` are those that bind, as the destroyer told: where its shorter periods were not approved, the
+/// later one of all days counts, as it does for the destroyer. `first` is the day that the destroyer has, for records of an earlier
+/// release, which lack that of an open cohort.
 pub fn due(
     channel: &ChannelRef,
     name: &DataKeyName,
     key: &KeyRecord,
     policies: &BTreeMap<String, RetentionPolicy>,
-    approved: &BTreeMap<String, String>,
+    rules: &BTreeMap<String, BindingRules>,
+    first: Option<Date>,
     today: Date,
 ) -> Option<DueKey> {
     let DataKeyName { id, class, cohort } = name;
     let (class, cohort) = (class.as_str(), *cohort);
     let name = &key.terms.as_ref()?.policy;
-    let policy = policies.get(name);
-    let says = policy
-        .and_then(|policy| policy.spec.class(class))
-        .and_then(|class| Deadlines::of(cohort, class).next());
-    let is_approved = policy.is_some_and(|policy| approved.get(name) == Some(&rules::digest(policy)));
-    let due = match (key.due, says) {
-        (Some(first), Some(says)) if !is_approved => first.max(says),
-        (_, Some(says)) => says,
-        (first, None) => first?,
+    let first = key.due.or(key.reseal_by).or(first);
+    let due = match policies.get(name) {
+        Some(policy) => due::of(first, class, cohort, policy, &rules::digest(policy), rules.get(name))?,
+        None => first?,
     };
     (due <= today).then(|| DueKey {
         key: ListedKey {
@@ -170,9 +167,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::json;
+    use subrosa_crds::retention_policy::Anchor;
 
     use super::*;
-    use crate::testing::{named, read};
+    use crate::{
+        keys::key_record,
+        record::channel::ActiveKey,
+        testing::{named, read},
+    };
 
     fn policies(keep: &str) -> BTreeMap<String, RetentionPolicy> {
         let policy = read(json!({
@@ -271,14 +273,17 @@ mod tests {
         let due_on = |first: &str, keep: &str, approved: bool, today: &str| {
             let policies = policies(keep);
             let digest = rules::digest(&policies["clinic"]);
-            let approved = if approved { [("clinic".to_owned(), digest)].into() } else { BTreeMap::new() };
+            let approved = approved.then_some(digest);
+            let bound = rules::bind(&policies["clinic"], None, false, today.parse().unwrap()).rules;
+            let rules = [("clinic".to_owned(), BindingRules { approved, ..bound })].into();
             let key: KeyRecord = read(json!({
                 "anchor": "CreatedAt", "due": first, "decisions": "d",
                 "terms": {"policy": "clinic", "hash": "h", "keep": "90d"},
             }));
             let name = "abcdefgh234567ab.call.2026m10".parse().unwrap();
-            due(&named("cc-front/voice"), &name, &key, &policies, &approved, today.parse().unwrap())
-                .map(|due| due.due.to_string())
+            let channel = named("cc-front/voice");
+            let found = due(&channel, &name, &key, &policies, &rules, None, today.parse().unwrap());
+            found.map(|due| due.due.to_string())
         };
         // 2026m10 ends on 1 November.
         assert_eq!(due_on("2027-01-30", "90d", false, "2027-01-29"), None);
@@ -286,6 +291,36 @@ mod tests {
         assert_eq!(due_on("2027-01-30", "30d", false, "2027-01-29"), None, "shorter, and not approved");
         assert_eq!(due_on("2027-01-30", "30d", true, "2027-01-29").as_deref(), Some("2026-12-01"));
         assert_eq!(due_on("2027-01-30", "120d", false, "2027-02-28"), None, "longer");
+    }
+
+    /// Nobody resealed it, and its class was dropped or its policy is gone: it is listed on the day of its record.
+    #[test]
+    fn an_open_cohort_is_listed_whatever_became_of_its_policy() {
+        let cohort = "open-2026m10".parse().unwrap();
+        let id = "abcdefgh234567ab".parse().unwrap();
+        let mut of_class = policies("90d");
+        let class = &mut of_class.get_mut("clinic").unwrap().spec.classes[0];
+        (class.anchor, class.open_for) = (Some(Anchor::LastChange), Some("1y".into()));
+        let known = ActiveKey::default();
+        let key = key_record(&id, "call", cohort, &known, of_class.get("clinic"), None);
+        assert_eq!((key.due, key.reseal_by), (None, Some("2027-11-01".parse().unwrap())));
+        let name = DataKeyName { id, class: "call".into(), cohort };
+        let on = |key: &KeyRecord, policies: &BTreeMap<_, _>, first: Option<&str>, today: &str| {
+            let (rules, first) = (BTreeMap::new(), first.map(|first| first.parse().unwrap()));
+            let channel = named("cc-front/voice");
+            due(&channel, &name, key, policies, &rules, first, today.parse().unwrap())
+                .map(|due| due.due.to_string())
+        };
+        let mut dropped = of_class.clone();
+        dropped.get_mut("clinic").unwrap().spec.classes[0].name = "mail".into();
+        let old = KeyRecord { reseal_by: None, ..key.clone() };
+        for policies in [&of_class, &dropped, &BTreeMap::new()] {
+            assert_eq!(on(&key, policies, None, "2027-10-31"), None);
+            assert_eq!(on(&key, policies, None, "2027-11-01").as_deref(), Some("2027-11-01"));
+            let decided = Some("2027-11-01");
+            assert_eq!(on(&old, policies, decided, "2027-11-01").as_deref(), Some("2027-11-01"));
+        }
+        assert_eq!(on(&old, &dropped, None, "2037-11-01"), None, "nobody knows its day");
     }
 
     #[test]
@@ -296,8 +331,8 @@ mod tests {
         }));
         let name = "abcdefgh234567ab.call.2026m10".parse().unwrap();
         let on = |today: &str| {
-            let (policies, approved) = (policies("20y"), BTreeMap::new());
-            due(&named("cc-front/voice"), &name, &key, &policies, &approved, today.parse().unwrap())
+            let (policies, rules) = (policies("20y"), BTreeMap::new());
+            due(&named("cc-front/voice"), &name, &key, &policies, &rules, None, today.parse().unwrap())
         };
         assert_eq!(on("2027-01-29"), None);
         let found = on("2027-01-30").unwrap();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::{Timestamp, civil::Date};
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    Approval, Destruction, Reason, RetentionPolicy, approval::TargetKind, cohort::Cohort,
+    Approval, Destruction, Reason, RetentionPolicy, approval::TargetKind, cohort::Cohort, retention,
     retention_policy::DestructionMode,
 };
 
@@ -38,6 +38,8 @@ pub struct Order<'a> {
 pub struct Judged<'a> {
     /// The policy of the Destruction's name, where it is there.
     pub policy: Option<&'a RetentionPolicy>,
+    /// Why that policy cannot be kept in the trust domain, where it cannot.
+    pub contradiction: Option<&'a Fault>,
     /// The rules of each policy that bind, or bound last where it is gone.
     pub rules: &'a BTreeMap<String, BindingRules>,
     /// Every Approval.
@@ -69,7 +71,7 @@ impl<'a> Order<'a> {
             None => None,
             Some(_) => by.rules.get(&listed.name).cloned(),
         };
-        let refusal = refusal(destruction, by.policy, rules.as_ref(), by.guarded_since);
+        let refusal = refusal(destruction, by, rules.as_ref());
         let rules = rules.unwrap_or_else(nothing_binds);
         Self { destruction, policy: by.policy, rules, tally, refusal }
     }
@@ -179,17 +181,36 @@ impl<'a> Orders<'a> {
     }
 }
 
-/// Rules under which nothing is destroyed.
-fn nothing_binds() -> BindingRules {
-    BindingRules { approvals: i32::MAX, grace: String::new(), mode: DestructionMode::Report, approved: None }
+/// Why `policy` cannot be kept in a trust domain of these jurisdictions, as its status says it: nothing is destroyed by it then.
+/// It reckons with every day of eight years, so whoever asks often remembers the answer.
+pub fn contradiction(policy: &RetentionPolicy, jurisdictions: &[String], today: Date) -> Option<Fault> {
+    let problems = retention::check(&policy.spec, jurisdictions, today);
+    let problems: Vec<_> =
+        problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect();
+    (!problems.is_empty()).then(|| {
+        Fault::new(
+            Reason::Contradictory,
+            format!(
+                "nothing is destroyed by RetentionPolicy {}, which cannot be kept: {}; next: correct it",
+                policy.name_any(),
+                problems.join("; ")
+            ),
+        )
+    })
 }
 
-fn refusal(
-    destruction: &Destruction,
-    policy: Option<&RetentionPolicy>,
-    rules: Option<&BindingRules>,
-    guarded_since: Option<Timestamp>,
-) -> Option<Fault> {
+/// Rules under which nothing is destroyed.
+fn nothing_binds() -> BindingRules {
+    BindingRules {
+        approvals: i32::MAX,
+        grace: String::new(),
+        mode: DestructionMode::Report,
+        periods: BTreeMap::new(),
+        approved: None,
+    }
+}
+
+fn refusal(destruction: &Destruction, by: Judged<'_>, rules: Option<&BindingRules>) -> Option<Fault> {
     let spec = &destruction.spec;
     if spec.computed_digest() != spec.digest {
         return Some(Fault::new(
@@ -211,13 +232,16 @@ fn refusal(
     let is_same = |policy: &RetentionPolicy| {
         policy.uid().as_deref() == Some(listed.uid.as_str()) && rules::digest(policy) == listed.digest
     };
-    if policy.is_some_and(|policy| !is_same(policy)) {
+    if by.policy.is_some_and(|policy| !is_same(policy)) {
         return Some(Fault::new(
             Reason::PolicyChanged,
             format!("RetentionPolicy {} was changed since: what is still due is listed anew", listed.name),
         ));
     }
-    if guarded_since.is_none() {
+    if let Some(contradiction) = by.contradiction {
+        return Some(contradiction.clone());
+    }
+    if by.guarded_since.is_none() {
         return Some(Fault::new(
             Reason::GuardsEdited,
             "the admission policy subrosa-approval or its binding is missing or edited: nobody can tell who approved; \

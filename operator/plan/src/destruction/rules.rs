@@ -1,17 +1,17 @@
 //! Which rules of a RetentionPolicy bind: stricter ones at once, weaker ones after Approvals under the old ones. Who may
 //! edit a policy cannot make destruction easier alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use subrosa_crds::{
     RetentionPolicy,
     destruction::digest_of,
     period::Period,
-    retention_policy::{DestructionMode, DestructionRules},
+    retention_policy::{DataClass, DestructionMode, DestructionRules},
 };
 
-use crate::record::destroyer::BindingRules;
+use crate::record::destroyer::{BindingRules, BoundPeriods};
 
 /// The rules that bind, and what of the policy does not bind yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,7 @@ pub fn bind(policy: &RetentionPolicy, before: Option<&BindingRules>, approved: b
             .grace()
             .map_or_else(|_| declared.grace.clone().unwrap_or_default(), |grace| grace.to_string()),
         mode: declared.mode(),
+        periods: policy.spec.classes.iter().map(periods).collect(),
         // What was approved once and changed since is approved anew.
         approved: before
             .and_then(|before| before.approved.clone())
@@ -60,7 +61,41 @@ pub fn bind(policy: &RetentionPolicy, before: Option<&BindingRules>, approved: b
         waiting.push("mode: Enforce (Report binds)".to_owned());
         rules.mode = DestructionMode::Report;
     }
+    for (class, longest) in &before.periods {
+        let declares = rules.periods.contains_key(class);
+        let binds = rules.periods.entry(class.clone()).or_insert_with(|| longest.clone());
+        if !declares {
+            continue;
+        }
+        if is_shorter(&binds.keep, &longest.keep, today) {
+            waiting.push(format!("keep of {class}: {} ({} binds)", binds.keep, longest.keep));
+            binds.keep.clone_from(&longest.keep);
+        }
+        if is_sooner(binds.open_for.as_deref(), longest.open_for.as_deref(), today) {
+            if let Some((said, kept)) = binds.open_for.as_ref().zip(longest.open_for.as_ref()) {
+                waiting.push(format!("openFor of {class}: {said} ({kept} binds)"));
+            }
+            binds.open_for.clone_from(&longest.open_for);
+        }
+    }
     Bound { rules, waiting }
+}
+
+fn periods(class: &DataClass) -> (String, BoundPeriods) {
+    (class.name.clone(), BoundPeriods { keep: class.keep.clone(), open_for: class.open_for.clone() })
+}
+
+/// With the longer periods of both.
+fn longer(one: &mut BTreeMap<String, BoundPeriods>, other: &BTreeMap<String, BoundPeriods>, today: Date) {
+    for (class, other) in other {
+        let periods = one.entry(class.clone()).or_insert_with(|| other.clone());
+        if is_shorter(&periods.keep, &other.keep, today) {
+            periods.keep.clone_from(&other.keep);
+        }
+        if is_sooner(periods.open_for.as_deref(), other.open_for.as_deref(), today) {
+            periods.open_for.clone_from(&other.open_for);
+        }
+    }
 }
 
 /// The rules that bind for keys of a policy that is gone, as `all` rules that ever bound are known: who takes a policy away
@@ -73,13 +108,48 @@ pub fn of_gone(policy: &str, all: &BTreeMap<String, BindingRules>, today: Date) 
         approvals: strictest(all.values()),
         grace: all.values().map(|rules| rules.grace.clone()).reduce(longer).unwrap_or_else(default),
         mode: all.get(policy).map_or(DestructionMode::Enforce, |own| own.mode),
+        periods: BTreeMap::new(),
         approved: None,
     }
+}
+
+/// The stricter of two sets of rules, policy by policy: what binds after a restore of Vault, where `one` is what the store says
+/// and `other` what the cluster was told last. Periods were approved where both say so.
+pub fn stricter(
+    one: &BTreeMap<String, BindingRules>,
+    other: &BTreeMap<String, BindingRules>,
+    today: Date,
+) -> BTreeMap<String, BindingRules> {
+    let names: BTreeSet<_> = one.keys().chain(other.keys()).collect();
+    let of = |name: &String| {
+        let (first, second) = (one.get(name), other.get(name));
+        let mut rules = first.or(second)?.clone();
+        if let Some(second) = second {
+            rules.approvals = rules.approvals.max(second.approvals);
+            if is_shorter(&rules.grace, &second.grace, today) {
+                rules.grace.clone_from(&second.grace);
+            }
+            if second.mode == DestructionMode::Report {
+                rules.mode = DestructionMode::Report;
+            }
+            longer(&mut rules.periods, &second.periods, today);
+        }
+        let approved_in = |rules: Option<&BindingRules>| rules.and_then(|rules| rules.approved.clone());
+        rules.approved = approved_in(first).filter(|digest| approved_in(second).as_ref() == Some(digest));
+        Some((name.clone(), rules))
+    };
+    names.into_iter().filter_map(of).collect()
 }
 
 /// The strictest number of approvals of several rules: what releases a hold or ends a freeze. Two where there are none.
 pub fn strictest<'a>(rules: impl IntoIterator<Item = &'a BindingRules>) -> i32 {
     rules.into_iter().map(|rules| rules.approvals).max().unwrap_or(2)
+}
+
+/// Whether the first limit ends sooner than the second. Where the first says nothing, the day counts that was set before: the
+/// second may be later than that.
+fn is_sooner(one: Option<&str>, other: Option<&str>, today: Date) -> bool {
+    other.is_some_and(|other| one.is_none_or(|one| is_shorter(one, other, today)))
 }
 
 /// Whether the first period ends sooner than the second. One that cannot be read counts as no time at all.
@@ -144,6 +214,41 @@ mod tests {
             (2, "14d"),
             "the defaults where nothing is known"
         );
+    }
+
+    #[test]
+    fn after_a_restore_the_stricter_of_both_binds() {
+        let rules = |approvals: i32, grace: &str, mode, approved: Option<&str>| BindingRules {
+            approvals,
+            grace: grace.into(),
+            mode,
+            periods: BTreeMap::new(),
+            approved: approved.map(Into::into),
+        };
+        let all = |of: &[(&str, BindingRules)]| -> BTreeMap<_, _> {
+            of.iter().map(|(name, rules)| ((*name).to_owned(), rules.clone())).collect()
+        };
+        use DestructionMode::{Enforce, Report};
+        let store = all(&[
+            ("a", rules(1, "30d", Enforce, Some("x"))),
+            ("b", rules(2, "1d", Report, Some("x"))),
+            ("c", rules(4, "1d", Enforce, Some("x"))),
+        ]);
+        let cluster = all(&[
+            ("a", rules(3, "2w", Report, Some("x"))),
+            ("b", rules(1, "1mo", Enforce, Some("y"))),
+            ("d", rules(5, "1d", Enforce, Some("z"))),
+        ]);
+        let both = all(&[
+            ("a", rules(3, "30d", Report, Some("x"))),
+            ("b", rules(2, "1mo", Report, None)),
+            ("c", rules(4, "1d", Enforce, None)),
+            ("d", rules(5, "1d", Enforce, None)),
+        ]);
+        assert_eq!(stricter(&store, &cluster, today()), both);
+        assert_eq!(stricter(&cluster, &store, today()), both);
+        assert_eq!(stricter(&both, &cluster, today()), both, "it can be asked again at every look");
+        assert_eq!(strictest(stricter(&BTreeMap::new(), &cluster, today()).values()), 5);
     }
 
     #[test]

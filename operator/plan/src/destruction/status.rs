@@ -24,8 +24,14 @@ use crate::{
 pub const METHOD: &str = "cryptographic erase (NIST SP 800-88r2): the transit key was deleted; a canary sealed with it no longer opens";
 
 /// Reasons after which nothing happens until somebody changes something.
-const ENDS: [Reason; 5] =
-    [Reason::DigestMismatch, Reason::PolicyChanged, Reason::ReportOnly, Reason::KeyReplaced, Reason::Voided];
+const ENDS: [Reason; 6] = [
+    Reason::Contradictory,
+    Reason::DigestMismatch,
+    Reason::PolicyChanged,
+    Reason::ReportOnly,
+    Reason::KeyReplaced,
+    Reason::Voided,
+];
 /// Reasons that somebody has to look at, the worst first.
 const WORST: [Reason; 8] = [
     Reason::Resurrected,

@@ -47,8 +47,18 @@ pub struct Hold {
 pub struct Released {
     /// Its name.
     pub name: String,
+    /// Its UID.
+    pub uid: String,
     /// What people approved the end of.
     pub digest: String,
+}
+
+impl Released {
+    /// Whether this end is that of the hold that was written down under `name`: the same object, whose matter may have been
+    /// corrected since, or one that was made anew of the same matter and keys.
+    pub fn ends(&self, name: &str, mark: &HoldMark) -> bool {
+        self.name == name && (self.uid == mark.uid || self.digest == mark.digest)
+    }
 }
 
 /// All that decides about one key, read just now.
@@ -221,9 +231,7 @@ pub fn with_holds(
         return None;
     }
     let mut record = before.clone();
-    let is_released = |name: &String, mark: &HoldMark| {
-        released.iter().any(|one| one.name == *name && one.digest == mark.digest)
-    };
+    let is_released = |name: &String, mark: &HoldMark| released.iter().any(|one| one.ends(name, mark));
     record.holds.retain(|name, mark| !is_released(name, mark));
     for hold in holds {
         let mark = || HoldMark { uid: hold.uid.clone(), digest: hold.digest.clone(), since: now };

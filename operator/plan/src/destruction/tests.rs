@@ -12,10 +12,10 @@ use subrosa_crds::{
 
 use super::{
     listing::{self, DueKey, Listed},
-    order::{Judged, Order, Orders},
+    order::{self, Judged, Order, Orders},
     rules, settled,
     status::{self, Outcome},
-    step::{self, Facts, Hold, KeySeen, Next},
+    step::{self, Facts, Hold, KeySeen, Next, Released},
 };
 use crate::{
     record::{decision::DecisionRecord, destroyer::BindingRules},
@@ -69,20 +69,28 @@ fn lists(count: usize, keys: usize) -> Vec<Destruction> {
     made
 }
 
-fn judged<'a>(
-    lists: &'a [Destruction],
+fn judging<'a>(
     policies: &'a BTreeMap<String, RetentionPolicy>,
     rules: &'a BTreeMap<String, BindingRules>,
-) -> Orders<'a> {
-    let by = Judged {
+) -> Judged<'a> {
+    Judged {
         policy: policies.get("clinic"),
+        contradiction: None,
         rules,
         approvals: &[],
         guarded_since: Some(now()),
         requester: "system:serviceaccount:subrosa-system:subrosa",
         today: today(),
         now: now(),
-    };
+    }
+}
+
+fn judged<'a>(
+    lists: &'a [Destruction],
+    policies: &'a BTreeMap<String, RetentionPolicy>,
+    rules: &'a BTreeMap<String, BindingRules>,
+) -> Orders<'a> {
+    let by = judging(policies, rules);
     Orders::new(lists.iter().map(|one| Order::judge(one, by)).collect())
 }
 
@@ -164,6 +172,18 @@ fn a_key_that_is_back_is_decided_anew_and_held_by_what_came_since() {
     // Somebody deleted it in Vault: what was decided once is so again.
     let gone = written(next(&anew, None, &[], None));
     assert_eq!((gone.destruction, gone.past), (before.destruction, None));
+}
+
+/// What ends one LegalHold ends no other one of its name that is about something else.
+#[test]
+fn a_release_ends_the_hold_that_it_is_of() {
+    let mark = |uid: &str, digest: &str| json!({"uid": uid, "digest": digest, "since": CREATED});
+    let held = |mark: Value| record(json!({"holds": {"matter": mark}}));
+    let released = [Released { name: "matter".into(), uid: "u".into(), digest: "new".into() }];
+    let after = |mark: Value| step::with_holds(&held(mark), &[], &released, now());
+    assert!(after(mark("u", "old")).unwrap().holds.is_empty(), "its matter was corrected");
+    assert!(after(mark("before", "new")).unwrap().holds.is_empty(), "made anew of the same");
+    assert_eq!(after(mark("before", "old")), None, "another one");
 }
 
 #[test]
@@ -309,6 +329,7 @@ fn what_was_set_aside_is_condemned_only_where_this_hour_has_room() {
     }
     let by = Judged {
         policy: policies.get("clinic"),
+        contradiction: None,
         rules: &rules,
         approvals: &approvals,
         guarded_since: Some(now()),
@@ -334,6 +355,31 @@ fn what_was_set_aside_is_condemned_only_where_this_hour_has_room() {
     };
     assert_eq!(reason(step::next(&facts(false))), Reason::RateLimited);
     assert!(written(step::next(&facts(true))).is_condemned());
+}
+
+/// The law asks for twenty years, and somebody wrote one: status says so, and two people approve.
+#[test]
+fn a_policy_that_contradicts_itself_destroys_nothing() {
+    let (original, mut edited, rules) = (policies(), policies(), binding());
+    let policy = edited.get_mut("clinic").unwrap();
+    policy.spec.classes[0].minimums =
+        vec![read(json!({"jurisdiction": "NL", "period": "20y", "basis": "BW 7:454"}))];
+    let dutch = ["NL".to_owned()];
+    let fault = order::contradiction(policy, &dutch, today()).unwrap();
+    assert_eq!(fault.reason, Reason::Contradictory);
+    assert!(fault.message.contains("BW 7:454") && fault.message.contains("clinic"), "{}", fault.message);
+    policy.spec.classes[0].keep = "20y".into();
+    assert_eq!(order::contradiction(policy, &dutch, today()), None);
+
+    let lists = lists(1, 1);
+    let by = Judged { contradiction: Some(&fault), ..judging(&original, &rules) };
+    let order = Order::judge(&lists[0], by);
+    assert_eq!(order.refusal.as_ref(), Some(&fault));
+    assert!(!order.may_begin(now()) && !order.still_stands() && !order.is_void());
+    let outcomes = [outcome(&lists[0].spec.keys[0], Some(record(json!({}))), Reason::Contradictory)];
+    let told = status::destruction(&order, &outcomes, None, now());
+    assert_eq!(told.state.as_deref(), Some("Contradictory"));
+    assert!(condition::is_true(&told.conditions, STALLED));
 }
 
 /// Every list that is open is judged at every look, and each key asked for the one that lists it.

@@ -41,6 +41,7 @@ pub(super) enum Event {
     HoldMade {
         channel: u8,
     },
+    MatterCorrected,
     /// The object goes, as with its definition.
     HoldObjectGone,
     ReleaseAsked {
@@ -84,6 +85,7 @@ fn event() -> impl Strategy<Value = Event> {
     let happens = prop_oneof![
         Just(Event::DenialIsDeleted),
         (0_u8..4).prop_map(|channel| Event::HoldMade { channel }),
+        Just(Event::MatterCorrected),
         Just(Event::HoldObjectGone),
         (0_u8..4).prop_map(|approvals| Event::ReleaseAsked { approvals }),
         (0_u8..2, 1_u8..4, 1_u8..20, 1_u8..60).prop_map(|(policy, approvals, grace_days, keep_days)| {
@@ -200,6 +202,20 @@ fn a_hold_a_denial_and_an_edit_win_until_the_last_moment() {
     last(Event::DestructionsGone, Reason::NotListed);
     last(Event::ApprovalsGone, Reason::AwaitingApproval);
     last(Event::GuardEdited, Reason::AwaitingApproval);
+}
+
+#[test]
+fn a_hold_whose_matter_was_corrected_ends_as_people_approve() {
+    let mut life = approved_and_set_aside();
+    let look = || Event::Look { ends_after: None };
+    life.happens(Event::HoldMade { channel: 0 });
+    life.happens(look());
+    assert_eq!(reason(&life), Reason::Held);
+    life.happens(Event::MatterCorrected);
+    life.happens(look());
+    life.happens(Event::ReleaseAsked { approvals: 2 });
+    life.happens(look());
+    assert!(life.store.keys[0].decision.holds.is_empty(), "{:#?}", life.store.keys[0].decision);
 }
 
 #[test]

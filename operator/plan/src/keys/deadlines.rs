@@ -26,15 +26,20 @@ pub struct Deadlines {
 impl Deadlines {
     /// The days of `cohort` in `class`.
     pub fn of(cohort: Cohort, class: &DataClass) -> Self {
+        Self::by(cohort, &class.keep, class.open_for.as_deref(), class.max.as_deref())
+    }
+
+    /// The days of `cohort` by these periods.
+    pub fn by(cohort: Cohort, keep: &str, open_for: Option<&str>, max: Option<&str>) -> Self {
         let period = |text: &str| text.parse::<Period>().ok();
         let after_end = |text: &str| period(text)?.after(cohort.end().ok()?).ok();
         if cohort.is_open() {
-            return Self { reseal_by: class.open_for.as_deref().and_then(after_end), ..Self::default() };
+            return Self { reseal_by: open_for.and_then(after_end), ..Self::default() };
         }
         Self {
-            due: after_end(&class.keep),
+            due: after_end(keep),
             reseal_by: None,
-            gone_by: class.max.as_deref().and_then(|max| period(max)?.after(cohort.start()).ok()),
+            gone_by: max.and_then(|max| period(max)?.after(cohort.start()).ok()),
         }
     }
 

@@ -171,10 +171,12 @@ pub fn key_record(
         let class = policy.spec.classes.iter().find(|known| known.name == class)?;
         Some((policy.metadata.name.clone().unwrap_or_default(), class))
     });
+    let days = declared.as_ref().map(|(_, class)| Deadlines::of(cohort, class)).unwrap_or_default();
     KeyRecord {
         versions: known.versions.clone(),
         anchor: declared.as_ref().and_then(|(_, class)| class.anchor).unwrap_or_default(),
-        due: declared.as_ref().and_then(|(_, class)| Deadlines::of(cohort, class).due),
+        due: days.due,
+        reseal_by: days.reseal_by,
         terms: declared.map(|(policy, class)| terms(policy, class)),
         closed,
         decisions: format!("decisions/{id}/{class}/{cohort}"),

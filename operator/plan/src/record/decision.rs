@@ -54,7 +54,8 @@ pub struct CalledOff {
 pub struct HoldMark {
     /// The LegalHold's UID when it was written down.
     pub uid: String,
-    /// What it holds and why, as Approvals of its end repeat it: another LegalHold of its name does not end it.
+    /// What it held and why when it was written down, as Approvals of its end repeated it: of another LegalHold of its name only
+    /// one that says the same ends it.
     pub digest: String,
     /// Since when.
     pub since: Timestamp,

@@ -41,9 +41,23 @@ pub struct BindingRules {
     pub grace: String,
     /// Whether anything is destroyed.
     pub mode: DestructionMode,
+    /// The longest periods of each class that ever bound: shorter ones bind after Approvals.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub periods: BTreeMap<String, BoundPeriods>,
     /// The digest of the policy's spec whose periods were approved, where they were changed since the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<String>,
+}
+
+/// How long data of a class is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundPeriods {
+    /// From its anchor date on, such as `90d`.
+    pub keep: String,
+    /// How long it may wait for that date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_for: Option<String>,
 }
 
 /// One admission policy and its binding.

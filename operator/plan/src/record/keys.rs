@@ -40,6 +40,9 @@ pub struct KeyRecord {
     /// The day its data is due for destruction under these terms; none while the cohort waits for its anchor date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Date>,
+    /// By when data of an open cohort gets its anchor date under these terms; from then on it is listed for destruction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reseal_by: Option<Date>,
     /// The record with what is decided about the key: `decisions/<id>/<class>/<cohort>`, written by the destroyer alone.
     pub decisions: String,
 }
@@ -81,6 +84,7 @@ impl KeysOfMonth {
                 kept.versions.extend(known.versions);
                 kept.terms = kept.terms.take().or(known.terms);
                 kept.due = kept.due.or(known.due);
+                kept.reseal_by = kept.reseal_by.or(known.reseal_by);
                 kept.closed = kept.closed.or(known.closed);
             }
         }
@@ -111,6 +115,7 @@ mod tests {
             terms: terms(policy),
             closed,
             due: None,
+            reseal_by: None,
             decisions: "decisions/id/call/20261122".into(),
         };
         let record = KeysOfMonth::new(named("cc-front/voice"), "call")

@@ -16,7 +16,7 @@ use subrosa_destroyer::snapshots_kept;
 use subrosa_plan::{
     destruction::{
         holds::{Selected, covers},
-        rules,
+        order, rules,
         tally::{Tally, Target},
     },
     record::destroyer::{BindingRules, Frozen},
@@ -163,6 +163,13 @@ fn destruction(object: &Destruction, seen: &EndObjects, by: Decider<'_>, page: &
     let mode = binding.as_ref().map(|rules| rules.mode).or(declared.as_ref().map(DestructionRules::mode));
     if mode == Some(DestructionMode::Report) {
         page.line("Mode Report binds: nothing is destroyed.", Tone::Odd);
+    }
+    let contradiction = policy.zip(domain).and_then(|(policy, domain)| {
+        let allows = domain.spec.retention_policies.contains(&policy.name_any());
+        order::contradiction(policy, &domain.spec.jurisdictions, today).filter(|_| allows)
+    });
+    if let Some(fault) = contradiction {
+        page.line(&fault.message, Tone::Odd);
     }
 
     page.section("When");

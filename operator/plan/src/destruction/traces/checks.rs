@@ -8,7 +8,7 @@ use subrosa_crds::{
     approval::{Decision, TargetKind},
 };
 
-use super::life::{KEEP, KEYS, Life, channel, cohort, day};
+use super::life::{KEEP, KEYS, Life, channel, cohort, day, days_kept};
 use crate::{
     destruction::{
         holds::{self, Selected},
@@ -91,9 +91,9 @@ impl Life {
         let keep = match self.cluster.policies.get(name) {
             None => KEEP,
             Some(policy) => {
-                let says: i32 = policy.spec.classes[0].keep.trim_end_matches('d').parse().unwrap();
-                let approved = self.store.bound[name].approved.as_ref() == Some(&rules::digest(policy));
-                if approved { says } else { says.max(KEEP) }
+                let (says, bound) = (days_kept(policy), &self.store.bound[name]);
+                let approved = bound.approved.as_ref() == Some(&rules::digest(policy));
+                if approved { says } else { says.max(KEEP).max(bound.keep) }
             }
         };
         assert!(self.today() >= day(keep), "{what}: {} of {}", self.today(), day(keep));

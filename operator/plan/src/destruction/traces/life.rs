@@ -56,6 +56,8 @@ pub(super) struct Kept {
 #[derive(Clone)]
 pub(super) struct Bound {
     pub(super) needed: i32,
+    /// For how many days data is kept.
+    pub(super) keep: i32,
     /// The digest of the policy as people approved it.
     pub(super) approved: Option<String>,
 }
@@ -74,6 +76,10 @@ pub(super) struct Store {
 pub(super) struct Cluster {
     /// The version of the destroyer's record that it was told.
     mirrored: Option<u64>,
+    /// What it was told of it.
+    told: DestroyerRecord,
+    /// What bound then.
+    bound: BTreeMap<String, Bound>,
     pub(super) policies: BTreeMap<String, RetentionPolicy>,
     destructions: Vec<Destruction>,
     pub(super) approvals: Vec<Approval>,
@@ -161,6 +167,11 @@ impl Life {
                 })));
                 self.cluster.release_approvals = 0;
             }
+            Event::MatterCorrected => {
+                self.count += 1;
+                let matter = format!("m-{}", self.count);
+                self.cluster.hold.iter_mut().for_each(|hold| hold.spec.matter.clone_from(&matter));
+            }
             Event::HoldObjectGone => self.cluster.hold = None,
             Event::ReleaseAsked { approvals } => {
                 if let Some(hold) = &mut self.cluster.hold {
@@ -182,6 +193,9 @@ impl Life {
                 if let Some((kept, told)) = self.snapshot.clone() {
                     self.store = if store { kept } else { self.store.clone() };
                     self.cluster = if cluster { told } else { mem::take(&mut self.cluster) };
+                    if store && !cluster {
+                        self.remembers();
+                    }
                 }
             }
             Event::KeyBroughtBack { key } => self.key(key, |key| key.set_aside = false),
@@ -195,6 +209,16 @@ impl Life {
                 key.get_or_insert(KeySeen { created: at("2026-10-01T00:00:00Z"), set_aside: false });
             }
             Event::FreezeApproved => self.approve_freeze = true,
+        }
+    }
+
+    /// Vault alone was restored: what bound before binds still.
+    fn remembers(&mut self) {
+        for (name, told) in &self.cluster.bound {
+            let kept = self.store.bound.entry(name.clone()).or_insert_with(|| told.clone());
+            kept.needed = kept.needed.max(told.needed);
+            kept.keep = kept.keep.max(told.keep);
+            kept.approved.take_if(|approved| Some(&*approved) != told.approved.as_ref());
         }
     }
 
@@ -289,15 +313,23 @@ impl Life {
             may
         };
         let counts = Counts { vault: self.store.version, cluster: self.cluster.mirrored };
-        if let Some(frozen) = freeze::found(&self.store.destroyer, counts, SignedDuration::ZERO, self.now) {
+        let told = self.cluster.told.frozen.as_ref();
+        let found = freeze::found(&self.store.destroyer, counts, told, SignedDuration::ZERO, self.now);
+        if let Some(frozen) = found {
             self.store.destroyer.frozen = Some(frozen);
+            let today = self.today();
+            freeze::remember(&mut self.store.destroyer, &self.cluster.told.rules, today);
             self.store.version += 1;
+            if !may() {
+                return;
+            }
+            self.tells(self.cluster.mirrored);
         } else if self.store.destroyer.frozen.is_none() && self.cluster.mirrored != Some(self.store.version) {
-            self.cluster.mirrored = Some(self.store.version);
+            self.tells(Some(self.store.version));
         }
         if self.store.destroyer.frozen.is_some() && mem::take(&mut self.approve_freeze) {
-            self.cluster.mirrored = Some(self.store.version);
             self.store.destroyer.frozen = None;
+            self.tells(Some(self.store.version));
         }
         if !may() {
             return;
@@ -310,7 +342,7 @@ impl Life {
             if !may() {
                 return;
             }
-            self.cluster.mirrored = Some(self.store.version);
+            self.tells(Some(self.store.version));
         }
         // What was read decides for the whole look.
         let (cluster, binding) = (self.cluster.clone(), self.store.destroyer.rules.clone());
@@ -329,6 +361,13 @@ impl Life {
         }
     }
 
+    /// Tells the cluster what stands in the store.
+    fn tells(&mut self, version: Option<u64>) {
+        self.cluster.mirrored = version;
+        self.cluster.told = self.store.destroyer.clone();
+        self.cluster.bound = self.store.bound.clone();
+    }
+
     /// The rules that bind, as the destroyer writes them down and as they are reckoned here.
     fn bind(&mut self) {
         for (name, policy) in &self.cluster.policies {
@@ -344,11 +383,13 @@ impl Life {
             let says = policy.spec.destruction().approvals();
             let people = self.people(TargetKind::RetentionPolicy, name, &digest);
             let bound = self.store.bound.entry(name.clone());
-            let bound = bound.or_insert(Bound { needed: says, approved: None });
+            let keep = days_kept(policy);
+            let bound = bound.or_insert(Bound { needed: says, keep, approved: None });
             if people >= bound.needed {
-                *bound = Bound { needed: says, approved: Some(digest) };
+                *bound = Bound { needed: says, keep, approved: Some(digest) };
             } else {
                 bound.needed = bound.needed.max(says);
+                bound.keep = bound.keep.max(keep);
                 bound.approved.take_if(|approved| *approved != digest);
             }
         }
@@ -366,6 +407,7 @@ impl Life {
         let judged = cluster.destructions.iter().map(|one| {
             let by = Judged {
                 policy: cluster.policies.get(&one.spec.retention_policy.name),
+                contradiction: None,
                 rules: binding,
                 approvals: &cluster.approvals,
                 guarded_since: Some(self.guarded_since),
@@ -417,6 +459,7 @@ impl Life {
         let ended = cluster.hold.iter().filter(move |hold| hold.spec.is_released() && approvals >= needed);
         ended.map(|hold| Released {
             name: hold.metadata.name.clone().unwrap(),
+            uid: hold.metadata.uid.clone().unwrap(),
             digest: hold.spec.release_digest(),
         })
     }
@@ -466,6 +509,11 @@ impl Life {
 /// So many days after the cohort.
 pub(super) fn day(keep: i32) -> Date {
     END.parse::<Date>().unwrap().checked_add(i64::from(keep).days()).unwrap()
+}
+
+/// For how many days data is kept, as the policy says.
+pub(super) fn days_kept(policy: &RetentionPolicy) -> i32 {
+    policy.spec.classes[0].keep.trim_end_matches('d').parse().unwrap()
 }
 
 pub(super) fn cohort() -> Cohort {
