@@ -16,32 +16,64 @@ pub async fn aged(world: &World, channel: &str, class: &str, policy: &str) -> St
     let bao = world.env.openbao();
     let id = &world.keys[channel].id;
     let (key, _) = old_key(world, channel, id, class, policy).await;
+    ended(world, id, class, COHORT).await;
+    key
+}
+
+/// Notes in the record of the Channel that a cohort has ended.
+async fn ended(world: &World, id: &str, class: &str, cohort: &str) {
     let path = format!("subrosa/data/channels/{id}");
-    let read = bao.request("GET", &path, None).await.unwrap();
+    let read = world.env.openbao().request("GET", &path, None).await.unwrap();
     let mut record = read["data"]["data"].clone();
-    record["ended"][class] = json!([COHORT]);
-    write(world, &format!("channels/{id}"), record, read["data"]["metadata"]["version"].as_u64().unwrap())
-        .await;
+    record["ended"][class] = json!([cohort]);
+    let version = read["data"]["metadata"]["version"].as_u64().unwrap();
+    write(world, &format!("channels/{id}"), record, version).await;
+}
+
+/// Gives the Channel a key of data whose date nobody ever told, of a class that the policy has no more. Its record says until
+/// when it could wait.
+async fn open(world: &World, channel: &str, class: &str, reseal_by: &str) -> String {
+    let id = &world.keys[channel].id;
+    let cohort = format!("open-{COHORT}");
+    let (key, made) = transit_key(world, id, class, &cohort).await;
+    let mut record = record(id, class, &cohort, "contactcenter", &made);
+    record["resealBy"] = json!(reseal_by);
+    record.as_object_mut().unwrap().remove("due");
+    let month = json!({
+        "schema": 1, "channel": {"namespace": NS, "name": channel}, "class": class, "keys": {&cohort: record},
+    });
+    write(world, &format!("keys/{id}/{class}/open-2020m01"), month, 0).await;
+    ended(world, id, class, &cohort).await;
     key
 }
 
 /// A key of a cohort of long ago with its own record, and when it was made.
 async fn old_key(world: &World, channel: &str, id: &str, class: &str, policy: &str) -> (String, String) {
-    let bao = world.env.openbao();
-    let key = format!("{id}.{class}.{COHORT}");
-    bao.request("POST", &format!("transit/keys/{key}"), Some(json!({"type": "aes256-gcm96"}))).await.unwrap();
-    let made = world.transit(&key).await.unwrap()["keys"]["1"].as_i64().unwrap();
-    let made = jiff::Timestamp::from_second(made).unwrap().to_string();
+    let (key, made) = transit_key(world, id, class, COHORT).await;
+    let keys = json!({COHORT: record(id, class, COHORT, policy, &made)});
     let month = json!({
-        "schema": 1, "channel": {"namespace": NS, "name": channel}, "class": class,
-        "keys": {COHORT: {
-            "versions": {"1": made}, "anchor": "CreatedAt",
-            "terms": {"policy": policy, "hash": "ab", "keep": "1d"}, "closed": "2020-01-06T00:00:00Z",
-            "due": "2020-01-07", "decisions": format!("decisions/{id}/{class}/{COHORT}"),
-        }},
+        "schema": 1, "channel": {"namespace": NS, "name": channel}, "class": class, "keys": keys,
     });
     write(world, &format!("keys/{id}/{class}/2020m01"), month, 0).await;
     (key, made)
+}
+
+/// A key that Vault makes now, and when that was.
+async fn transit_key(world: &World, id: &str, class: &str, cohort: &str) -> (String, String) {
+    let key = format!("{id}.{class}.{cohort}");
+    let made = Some(json!({"type": "aes256-gcm96"}));
+    world.env.openbao().request("POST", &format!("transit/keys/{key}"), made).await.unwrap();
+    let made = world.transit(&key).await.unwrap()["keys"]["1"].as_i64().unwrap();
+    (key, jiff::Timestamp::from_second(made).unwrap().to_string())
+}
+
+/// What the operator wrote of a key.
+fn record(id: &str, class: &str, cohort: &str, policy: &str, made: &str) -> Value {
+    json!({
+        "versions": {"1": made}, "anchor": "CreatedAt",
+        "terms": {"policy": policy, "hash": "ab", "keep": "1d"}, "closed": "2020-01-06T00:00:00Z",
+        "due": "2020-01-07", "decisions": format!("decisions/{id}/{class}/{cohort}"),
+    })
 }
 
 async fn write(world: &World, path: &str, data: Value, cas: u64) {
@@ -122,19 +154,22 @@ async fn a_key_keeps_its_schedule_when_its_policy_is_renamed_or_its_class_droppe
     world.stop_operator();
     let renamed = aged(&world, "portal", CLASS, "renamed").await;
     let dropped = aged(&world, "portal", "fax", "contactcenter").await;
+    // Nobody resealed it, and no policy has the class: it is listed by the day of its record.
+    let open = open(&world, "portal", "memo", "2020-02-07").await;
     world.start_operator().await;
     let destructions: Api<Destruction> = Api::all(world.admin.clone());
     let mut found = world
-        .until("two Destructions", || async {
+        .until("three Destructions", || async {
             let found = destructions.list(&ListParams::default()).await.unwrap().items;
-            if found.len() == 2 { Ok(found) } else { Err(format!("{}", found.len())) }
+            if found.len() == 3 { Ok(found) } else { Err(format!("{}", found.len())) }
         })
         .await;
     found.sort_by_key(|one| one.name_any());
     let keys: Vec<_> = found.iter().map(|one| one.spec.keys[0].key_name()).collect();
-    assert_eq!(keys, [dropped, renamed]);
+    assert_eq!(keys, [dropped, open, renamed]);
     assert!(!found[0].spec.retention_policy.is_gone());
-    assert!(found[1].spec.retention_policy.is_gone() && found[1].name_any().starts_with("renamed.20200107."));
+    assert_eq!(found[1].spec.due, "2020-02-07");
+    assert!(found[2].spec.retention_policy.is_gone() && found[2].name_any().starts_with("renamed.20200107."));
     world.restart().await;
     world.look().await;
     for one in &found {

@@ -10,6 +10,7 @@ mod listed;
 mod people;
 mod process;
 mod purged;
+mod restored;
 mod resurrected;
 mod scale;
 mod stopped;

@@ -45,6 +45,8 @@ pub struct World {
     pub destroyer: Destroyer,
     /// The data key of each Channel whose data is due first, as the operator recorded it.
     pub keys: BTreeMap<String, ListedKey>,
+    /// How many Destructions are begun in an hour, from the next restart on.
+    pub most_batches: usize,
     operator: Option<Operator>,
     directory: tempfile::TempDir,
     count: AtomicU32,
@@ -97,10 +99,10 @@ impl World {
             apply_object(&admin, &binding).await.unwrap();
         }
         let directory = tempfile::tempdir().unwrap();
-        let destroyer = destroyer(&env, &installed, directory.path()).await;
-        let count = AtomicU32::default();
-        let world =
-            Self { env, installed, admin, destroyer, keys, operator: Some(operator), directory, count };
+        let most_batches = 100;
+        let destroyer = destroyer(&env, &installed, directory.path(), most_batches).await;
+        let (operator, count) = (Some(operator), AtomicU32::default());
+        let world = Self { env, installed, admin, destroyer, keys, most_batches, operator, directory, count };
         world.guarded_again(60).await;
         world
     }
@@ -125,7 +127,8 @@ impl World {
     /// A destroyer that knows nothing but what stands in the cluster and in Vault, with its clocks where they were.
     pub async fn restart(&mut self) {
         let moved = self.destroyer.clocks().local().duration_since(Timestamp::now());
-        self.destroyer = destroyer(&self.env, &self.installed, self.directory.path()).await;
+        let (directory, most) = (self.directory.path(), self.most_batches);
+        self.destroyer = destroyer(&self.env, &self.installed, directory, most).await;
         self.destroyer.clocks().moves(moved.round(jiff::Unit::Second).unwrap());
     }
 
@@ -362,7 +365,12 @@ pub fn hold(name: &str, selector: Value) -> Value {
     })
 }
 
-async fn destroyer(env: &Environment, installed: &Installation, directory: &std::path::Path) -> Destroyer {
+async fn destroyer(
+    env: &Environment,
+    installed: &Installation,
+    directory: &std::path::Path,
+    most_batches: usize,
+) -> Destroyer {
     let namespace = installed.names.namespace();
     let token = env.service_account_token(namespace, "subrosa-destroyer", AUDIENCE).await.unwrap();
     let file = directory.join("vault-token");
@@ -373,7 +381,7 @@ async fn destroyer(env: &Environment, installed: &Installation, directory: &std:
         vault_token_file: file,
         vault_role: "subrosa-destroyer".into(),
         interval: 30,
-        most_batches: 100,
+        most_batches,
         most_percent: 100,
         listen: "127.0.0.1:0".parse().unwrap(),
         pod: None,

@@ -8,10 +8,11 @@ use subrosa_crds::Reason;
 use subrosa_plan::{destruction::freeze::Clocks, world::fault::Fault};
 use subrosa_records::vault::Vault;
 
-/// Reads the clocks. A test moves all three by the same time; in a pod nothing can.
+/// Reads the clocks. A test moves all three by the same time, or the destroyer's own alone; in a pod nothing can.
 #[derive(Debug, Default)]
 pub struct Watchmaker {
     moved: AtomicI64,
+    skewed: AtomicI64,
 }
 
 impl Watchmaker {
@@ -20,9 +21,16 @@ impl Watchmaker {
         self.moved.store(by.as_secs(), Ordering::Relaxed);
     }
 
+    /// Moves the destroyer's own clock away from the others, for tests.
+    pub fn skews(&self, by: SignedDuration) {
+        self.skewed.store(by.as_secs(), Ordering::Relaxed);
+    }
+
     /// The destroyer's own clock.
     pub fn local(&self) -> Timestamp {
-        self.shown(Timestamp::now())
+        let skewed = SignedDuration::from_secs(self.skewed.load(Ordering::Relaxed));
+        let now = Timestamp::now();
+        self.shown(now.checked_add(skewed).unwrap_or(now))
     }
 
     /// What the three say now.

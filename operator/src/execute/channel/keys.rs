@@ -123,9 +123,9 @@ impl Work<'_> {
             noted.entry((class.to_owned(), cohort.month())).or_default().push((cohort, record));
         };
         for key in &plan.keys {
-            let Some(known) = record.key(&key.class, key.cohort).filter(|known| !known.kept) else {
-                continue;
-            };
+            // What Vault refused has no versions yet.
+            let is_new = |known: &&RecordedKey| !known.kept && !known.versions.is_empty();
+            let Some(known) = record.key(&key.class, key.cohort).filter(is_new) else { continue };
             note(
                 &key.class,
                 key.cohort,
