@@ -13,7 +13,6 @@ const COHORT: &str = "20200105";
 
 /// Gives the Channel a key of a cohort of long ago, as if it had sealed such data under that policy then.
 pub async fn aged(world: &World, channel: &str, class: &str, policy: &str) -> String {
-    let bao = world.env.openbao();
     let id = &world.keys[channel].id;
     let (key, _) = old_key(world, channel, id, class, policy).await;
     ended(world, id, class, COHORT).await;

@@ -134,7 +134,7 @@ impl<R: Record> Store<R> {
             Err(error) => {
                 // Nothing is there that a write could drop; its version is the one to name.
                 if let VaultError::Deleted { version, .. } = error {
-                    let known = Known { text: None, version, certain: false };
+                    let known = Known { value: None, version, certain: false };
                     self.cache().entry(path.clone()).or_insert(known).version = version;
                 }
                 self.doubt(path);
@@ -171,10 +171,10 @@ impl<R: Record> Store<R> {
         (read, differs)
     }
 
-    fn certain(&self, path: &RecordPath) -> Option<(Option<Box<str>>, u64)> {
+    fn certain(&self, path: &RecordPath) -> Option<(Option<Value>, u64)> {
         let cache = self.cache();
         let known = cache.get(path).filter(|known| known.certain)?;
-        Some((known.text.clone(), known.version))
+        Some((known.value(), known.version))
     }
 
     /// The identities of which a list of all records says something else than what is remembered: there is none, or there
@@ -182,7 +182,7 @@ impl<R: Record> Store<R> {
     pub fn compare(&self, is_listed: impl Fn(&str) -> bool) -> Vec<String> {
         let mut differ = Vec::new();
         for (path, known) in self.cache().iter_mut().filter(|(_, known)| known.certain) {
-            if let Some(id) = path.identity().filter(|id| is_listed(id) != known.text.is_some()) {
+            if let Some(id) = path.identity().filter(|id| is_listed(id) != known.value.is_some()) {
                 known.certain = false;
                 differ.push(id.to_owned());
             }

@@ -195,7 +195,7 @@ fn without_record(
         ours.insert(ChannelId::mint(&facts.uid, &channel.name().name));
         issued |= channel
             .status()
-            .is_some_and(|status| status.trust_domain.as_deref() == Some(name) && had_record(status));
+            .is_some_and(|status| status.trust_domain.as_deref() == Some(name) && had_record(&status));
     }
     match (recorded.is_empty(), issued) {
         (true, false) => None,
