@@ -8,7 +8,7 @@ use subrosa_plan::{
     keys as decide,
     keys::{ObservedKey, WantedKey, import},
     record::{
-        channel::ChannelRecord,
+        channel::{ActiveKey, ChannelRecord},
         ended::Ended,
         keys::{KeyRecord, KeysOfMonth},
     },
@@ -124,7 +124,7 @@ impl Work<'_> {
         };
         for key in &plan.keys {
             // What Vault refused has no versions yet.
-            let is_new = |known: &&RecordedKey| !known.kept && !known.versions.is_empty();
+            let is_new = |known: &&ActiveKey| !known.kept && !known.versions.is_empty();
             let Some(known) = record.key(&key.class, key.cohort).filter(is_new) else { continue };
             note(
                 &key.class,
