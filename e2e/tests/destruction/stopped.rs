@@ -105,7 +105,17 @@ async fn a_hold_a_denial_and_a_change_bring_a_key_back() {
     assert_eq!(world.state(&anew.name_any()).await, "SetAside");
     let definitions: Api<CustomResourceDefinition> = Api::all(world.admin.clone());
     for kind in ["destructions", "approvals", "legalholds"] {
-        definitions.delete(&format!("{kind}.subrosa.dev"), &DeleteParams::default()).await.unwrap();
+        let name = format!("{kind}.subrosa.dev");
+        definitions.delete(&name, &DeleteParams::default()).await.unwrap();
+        // Until it is gone what it defines is served, and counts.
+        world
+            .until("the definition is gone", || async {
+                match definitions.get_opt(&name).await {
+                    Ok(None) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
     }
     world.days_on(5).await;
     assert!(world.transit(&world.key("changed")).await.is_some());
