@@ -5,12 +5,8 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };
-use kube::{
-    ResourceExt as _,
-    api::{DeleteParams, ListParams},
-};
+use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
-use subrosa_crds::Channel;
 use subrosa_e2e::Tap;
 
 use crate::world::{World, channel};
@@ -114,51 +110,4 @@ async fn nothing_is_made_again_for_a_channel_that_is_gone() {
     tap.hold_back(None);
     world.metrics_with("\nsubrosa_channels 0\n").await;
     assert!(world.secret(NS, "voice-mtls").await.is_none());
-}
-
-/// Another operator has already gone on with the Channel that was made anew: the record follows that one.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_view_of_a_channel_that_was_made_anew_writes_nothing() {
-    let tap = Tap::new();
-    let world = World::start_behind(&tap).await;
-    world.governed(NS).await;
-    world.apply(&channel(NS, "voice", json!({}))).await;
-    world.ready(NS, "voice").await;
-
-    tap.hold_back(Some("channels"));
-    world.delete_channel(NS, "voice").await;
-    world
-        .until("the Channel is gone", || async {
-            let found = world.api::<Channel>(NS).get_opt("voice").await.unwrap();
-            found.map_or(Ok(()), |found| Err(format!("{:?}", found.metadata)))
-        })
-        .await;
-    world.apply(&channel(NS, "voice", json!({"tls": {"commonName": "anew"}}))).await;
-    let uid = world.api::<Channel>(NS).get("voice").await.unwrap().uid().unwrap();
-    let path = format!("subrosa/data/channels/{}", world.id(NS, "voice").await);
-    let bao = world.env.openbao();
-    let found = bao.request("GET", &path, None).await.unwrap()["data"].clone();
-    let mut record = found["data"].clone();
-    record["follows"] = json!({"uid": uid, "generation": 1});
-    let body = json!({"options": {"cas": found["metadata"]["version"]}, "data": record});
-    bao.request("POST", &path, Some(body)).await.unwrap();
-    let version =
-        async || bao.request("GET", &path, None).await.unwrap()["data"]["metadata"]["version"].clone();
-    let before = version().await;
-    tap.reset();
-    // It remembers the record of before, and reads it again when it looks at keys.
-    world
-        .until("the operator has looked at the record", || async {
-            let log = world.log();
-            if log.contains("what is known of Channel cc-legacy/voice is older") { Ok(()) } else { Err(log) }
-        })
-        .await;
-    assert_eq!(version().await, before);
-    let mut made = tap.writes();
-    made.retain(|write| write.path.contains(NS) && !write.path.contains("/status"));
-    assert!(made.is_empty(), "{made:#?}");
-
-    tap.hold_back(None);
-    world.ready(NS, "voice").await;
-    assert_eq!(world.record(NS, "voice").await["follows"]["uid"], json!(uid));
 }
