@@ -223,7 +223,7 @@ async fn weaker_rules_bind_after_approvals_under_the_old_ones() {
     world.restart().await;
     world.look().await;
     assert_eq!(states(&world, &lists).await, ["RateLimited", "SetAside"]);
-    world.hours_on(1).await;
+    world.hours_on(2).await;
     assert_eq!(states(&world, &lists).await, ["SetAside", "SetAside"]);
 
     // A policy that only reports, and one that the law does not allow, bring back what was set aside and begin nothing.
