@@ -14,12 +14,15 @@
 //!                                          └── stops ── LegalHold ◀── releases ─┤
 //!                                                                               │
 //!  Channel ◀── takes over the keys of an earlier one ── Adoption ◀── approves ──┘
+//!
+//!  Channel ◀── lets people open data of ── AccessRole ── after a login of ──▶ TrustDomain
 //! ```
 //!
 //! This crate holds what can be said about a resource by looking at that resource alone: its shape,
 //! the rules the API server checks (CEL), its names, and the calendar arithmetic of retention. It
 //! has no client and no clock. What needs a second object is decided in `subrosa-plan`.
 
+pub mod access_role;
 pub mod adoption;
 pub mod approval;
 pub mod channel;
@@ -42,6 +45,7 @@ pub mod trust_domain;
 pub mod validate;
 pub mod yaml;
 
+pub use access_role::{AccessRole, AccessRoleSpec, AccessRoleStatus};
 pub use adoption::{Adoption, AdoptionSpec, AdoptionStatus};
 pub use approval::{Approval, ApprovalSpec};
 pub use channel::{Channel, ChannelSpec, ChannelStatus};
@@ -81,6 +85,7 @@ pub fn all()
         definition::<ExternalParty>(),
         definition::<RetentionPolicy>(),
         definition::<Channel>(),
+        definition::<AccessRole>(),
         definition::<LegalHold>(),
         definition::<Destruction>(),
         definition::<Adoption>(),

@@ -91,8 +91,10 @@ reasons! {
     ExternalSecretOurs
     ExtraTrustEnded
     ForbiddenAddress
+    ForeignLogin
     ForeignObject
     ForeignPolicy
+    GroupsExhausted
     GuardsEdited
     HandshakeFailed
     Held
@@ -125,6 +127,7 @@ reasons! {
     ListenerMismatch
     ListenerSilent
     LoggedIn
+    LoginMissing
     Malformed
     MarkingKeys
     Missing
@@ -184,6 +187,7 @@ reasons! {
     RetentionPolicyForbidden
     RetentionPolicyNotFound
     Retrying
+    RightsPending
     RotationNotSet
     Scheduled
     SecretConflict
@@ -194,6 +198,7 @@ reasons! {
     ServiceAccountNotFound
     SetAside
     SetupOutdated
+    SlotsExhausted
     SoftDeleteUnsupported
     StagingOverdue
     StaleCertificate

@@ -49,6 +49,14 @@ pub const COHORT: &str = "^(open-)?[0-9]{4}(w[0-5][0-9]|m[01][0-9]|q[1-4]|[01][0
 pub const INSTANT: &str = "^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-][0-2][0-9]:[0-5][0-9])$";
 /// The address of Vault: scheme, host and port. It has no room for a user or a password.
 pub const VAULT_ADDRESS: &str = r"^https?://([a-z0-9]([-a-z0-9.]*[a-z0-9])?|\[[0-9a-f:]+\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$";
+/// The issuer of an identity provider: the claim `iss`, an https URL (OpenID Connect Core 1.0, section 2).
+pub const ISSUER: &str = r"^https://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9._~]+)*/?$";
+/// The name of a claim of a JWT.
+pub const CLAIM: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
+/// The value of a claim such as `aud` or `amr`.
+pub const CLAIM_VALUE: &str = "^[A-Za-z0-9][-A-Za-z0-9._:/]*$";
+/// A group, as an identity provider names it.
+pub const GROUP_NAME: &str = "^[A-Za-z0-9/]([-A-Za-z0-9 ._:/@]*[-A-Za-z0-9._:@])?$";
 /// A range of addresses. The rule parses it; the expression is only how a field asks for that.
 pub const CIDR: &str = "^[0-9A-Fa-f:.]+/[0-9]{1,3}$";
 /// A range of addresses that can be somebody outside; the empty group only tells it from [`CIDR`].
@@ -112,6 +120,14 @@ pub fn of_form(pattern: &str, subject: &str) -> Option<Vec<Rule>> {
         INSTANT => "must be an instant with its offset, such as 2027-02-14T17:00:00Z",
         VAULT_ADDRESS => {
             "must be https://host:port and nothing else, such as https://openbao.security.svc:8200: no user, password, path or query"
+        }
+        ISSUER => {
+            "must be the issuer as its tokens have it, such as https://login.example.org/realms/staff: https, no user, query or fragment"
+        }
+        CLAIM => "must be the name of a claim, such as sub or groups: letters, digits, _ and -",
+        CLAIM_VALUE => "must be letters, digits, dots, -, _, : and /, such as mfa or urn:example:subrosa",
+        GROUP_NAME => {
+            "must be a group as the identity provider's tokens name it, such as cc-quality or /staff/cc-quality: letters, digits, inner spaces, dots, -, _, :, @ and /"
         }
         PORT => "must be 443, \"443/TCP\", \"5060/UDP\" or \"10000-20000/UDP\", with ports from 1 to 65535",
         LABEL_KEY => "must be a label's key, such as app or app.kubernetes.io/name",

@@ -1,5 +1,6 @@
 //! `TrustDomain`: one controller organisation, the root of everything.
 
+mod access;
 mod status;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -7,6 +8,7 @@ use kube::{CustomResource, KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use access::{AccessLogin, AccessSpec, IdentityProvider};
 pub use status::{ChannelCount, Orphans, TrustDomainStatus, VaultStatus};
 
 use crate::{
@@ -75,6 +77,9 @@ pub struct TrustDomainSpec {
     pub retention_policies: Vec<String>,
     /// The network.
     pub network: Network,
+    /// How people log in before an AccessRole lets them open data. Absent: no AccessRole gives anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessSpec>,
 }
 
 /// The paths of the engines and of the auth mount of `object`, as a CEL expression.

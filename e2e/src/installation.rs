@@ -16,7 +16,10 @@ use serde_json::{Value, json};
 use subrosa::grants::{Installation as Names, manifests};
 use subrosa_records::vault::{
     MountPath, RoleName, Vault, VaultAddress, VaultConfig,
-    setup::{KubernetesApi, SetupParams, VaultSetup, apply::apply},
+    setup::{
+        KubernetesApi, PeopleParams, SetupParams, VaultSetup,
+        apply::{StepOutcome, apply},
+    },
 };
 
 use crate::Environment;
@@ -83,6 +86,16 @@ impl Installation {
     /// When OpenBao refuses, or a role there is another trust domain's.
     pub async fn set_up_vault(&self, env: &Environment, domain: &str, suffix: &str) -> Result<()> {
         set_up_vault(env, &self.names, domain, suffix).await
+    }
+
+    /// Sets OpenBao up so that people can log in; says which paths were written.
+    ///
+    /// # Errors
+    /// When OpenBao refuses.
+    pub async fn set_up_people(&self, env: &Environment, people: PeopleParams) -> Result<Vec<String>> {
+        let mut params = setup_params(env, &self.names, &self.domain, "").await?;
+        params.people = Some(people);
+        write_setup(env, &params).await
     }
 
     /// The manifest of a further trust domain with such mounts.
@@ -199,9 +212,13 @@ async fn crds_are_served(client: &Client) -> Result<()> {
 
 /// What `subrosa vault-setup` does, with OpenBao's root token.
 async fn set_up_vault(env: &Environment, names: &Names, domain: &str, suffix: &str) -> Result<()> {
-    let reviewer_jwt = env.token_reviewer_jwt().await?;
     let_reviewer_read_namespaces(env).await?;
-    let params = SetupParams {
+    write_setup(env, &setup_params(env, names, domain, suffix).await?).await.map(drop)
+}
+
+async fn setup_params(env: &Environment, names: &Names, domain: &str, suffix: &str) -> Result<SetupParams> {
+    let reviewer_jwt = env.token_reviewer_jwt().await?;
+    Ok(SetupParams {
         kubernetes_mount: MountPath::new(format!("kubernetes{suffix}"))?,
         transit_mount: MountPath::new(format!("transit{suffix}"))?,
         authorities_mount: MountPath::new(format!("transit{suffix}-ca"))?,
@@ -218,13 +235,19 @@ async fn set_up_vault(env: &Environment, names: &Names, domain: &str, suffix: &s
             ca_pem: Some(env.api().ca_pem.clone()),
             reviewer_jwt: Some(reviewer_jwt.into()),
         },
-    };
+        people: None,
+    })
+}
+
+/// Says which paths were written.
+async fn write_setup(env: &Environment, params: &SetupParams) -> Result<Vec<String>> {
     let address = VaultAddress::parse(env.openbao().url(), false)?;
     let ca_bundle = Some(env.openbao().endpoint().ca_pem.clone());
     let vault = Vault::new(VaultConfig { ca_bundle, ..VaultConfig::new(address) })?;
     vault.set_token(&env.openbao().root_token().into())?;
-    apply(&vault, &VaultSetup::new(&params)?).await?;
-    Ok(())
+    let report = apply(&vault, &VaultSetup::new(params)?).await?;
+    let written = report.into_iter().filter(|step| step.outcome != StepOutcome::Unchanged);
+    Ok(written.map(|step| step.path).collect())
 }
 
 /// The workload role looks at the labels of namespaces, as the reviewer.

@@ -369,6 +369,7 @@ fn plain_params() -> SetupParams {
         audience: "vault".into(),
         trust_domain: "oosterlinde".into(),
         kubernetes: KubernetesApi::default(),
+        people: None,
     }
 }
 

@@ -27,6 +27,13 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: destroyer
 {{- end }}
 
+{{/* The same for the granter's pod. */}}
+{{- define "subrosa.granterSelectorLabels" -}}
+app.kubernetes.io/name: subrosa
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: granter
+{{- end }}
+
 {{- define "subrosa.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default "subrosa" }}
 {{- end }}

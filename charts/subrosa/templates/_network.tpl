@@ -9,7 +9,7 @@
   {{- end }}
 {{- end }}
 
-{{/* The API server, DNS and Vault: what the operator and the destroyer speak to. */}}
+{{/* The API server, DNS and Vault: what the operator, the destroyer and the granter speak to. */}}
 {{- define "subrosa.serversEgress" -}}
 {{- with .Values.networkPolicy -}}
 # The API server.

@@ -35,22 +35,26 @@ fn the_chart_grants_exactly_what_the_table_says() -> Result<()> {
     let by_name = |objects: Vec<Value>| -> BTreeMap<String, Value> {
         objects.into_iter().map(|object| (name(&object), without_release(object))).collect()
     };
-    let chart = by_name(objects(&rendered(&[])?)?);
+    // What is off unless it is asked for has its roles too.
+    const ALL: &str = "granter.enabled=true";
+    let chart = by_name(objects(&rendered(&[ALL])?)?);
     let own = [
         "Deployment subrosa",
         "Deployment subrosa-destroyer",
+        "Deployment subrosa-granter",
         "Service subrosa-destroyer",
+        "Service subrosa-granter",
         "Service subrosa-metrics",
         "PodDisruptionBudget subrosa",
         "Pod subrosa-test-status",
     ];
     for (installation, values) in [
-        (Installation::default(), vec![]),
+        (Installation::default(), vec![ALL]),
         (
             Installation::default().with_token_secrets(&["openbao-token"])?,
-            vec!["rbac.tokenSecrets={openbao-token}"],
+            vec!["rbac.tokenSecrets={openbao-token}", ALL],
         ),
-        (Installation::new(NAMESPACE, "gardener")?, vec!["serviceAccount.name=gardener"]),
+        (Installation::new(NAMESPACE, "gardener")?, vec!["serviceAccount.name=gardener", ALL]),
     ] {
         let mut found = by_name(objects(&rendered(&values)?)?);
         found.retain(|name, _| !own.contains(&name.as_str()));
@@ -72,7 +76,15 @@ fn the_chart_grants_exactly_what_the_table_says() -> Result<()> {
 fn another_namespace_is_followed_everywhere() -> Result<()> {
     let chart = path("subrosa");
     // A name of digits alone would be a number in YAML.
-    let text = Helm::offline()?.run(&["template", "rosa", &chart, "--namespace", "12345"])?;
+    let text = Helm::offline()?.run(&[
+        "template",
+        "rosa",
+        &chart,
+        "--namespace",
+        "12345",
+        "--set",
+        "granter.enabled=true",
+    ])?;
     assert!(!text.contains(NAMESPACE), "the default namespace is written down somewhere");
     let mut found: BTreeMap<String, Value> =
         objects(&text)?.into_iter().map(|object| (name(&object), without_release(object))).collect();

@@ -10,6 +10,7 @@ mod deletion;
 mod destroyer;
 mod destruction;
 mod escalation;
+mod granter;
 mod guarded;
 mod membership;
 mod operator;
@@ -35,6 +36,8 @@ async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
     adoption::is_asked_for_in_ones_own_name_and_approved_by_others(&world).await?;
     destroyer::keeps_its_memory_to_itself(&world).await?;
     destroyer::cannot_escalate(&world).await?;
+    granter::writes_status_and_the_office_writes_roles(&world).await?;
+    granter::cannot_escalate(&world).await?;
     membership::is_decided_by_who_governs(&world).await?;
     operator::binds_itself_where_it_governs(&world).await?;
     operator::writes_its_own_objects_only(&world).await?;

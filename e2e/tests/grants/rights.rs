@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use subrosa::grants::{
     audit::compare,
-    destroyer,
+    destroyer, granter,
     table::{AccessRequest, Grant, GrantScope, table},
 };
 
 use crate::{
     request::post,
-    world::{DESTROYER, OPERATOR, WORKLOAD, World},
+    world::{DESTROYER, GRANTER, OPERATOR, WORKLOAD, World},
 };
 
 /// Group, resource, name (or none), verb.
@@ -70,7 +70,8 @@ fn granted(table: &[Grant], scopes: &[GrantScope]) -> BTreeSet<Right> {
 pub async fn are_exactly_the_table(world: &World) -> Result<()> {
     let (cluster, home, governed) =
         (GrantScope::Cluster, GrantScope::OperatorNamespace, GrantScope::GovernedNamespace);
-    let (of_operator, of_destroyer) = (table(&world.installation), destroyer::table());
+    let (of_operator, of_destroyer, of_granter) =
+        (table(&world.installation), destroyer::table(), granter::table());
     for (who, table, namespace, scopes) in [
         (OPERATOR, &of_operator, "plain", &[cluster][..]),
         (OPERATOR, &of_operator, "kube-system", &[cluster]),
@@ -82,6 +83,9 @@ pub async fn are_exactly_the_table(world: &World) -> Result<()> {
         (DESTROYER, &of_destroyer, "kube-system", &[cluster]),
         (DESTROYER, &of_destroyer, "cc-west", &[cluster]),
         (DESTROYER, &of_destroyer, "subrosa-system", &[cluster, home]),
+        (GRANTER, &of_granter, "plain", &[cluster]),
+        (GRANTER, &of_granter, "cc-west", &[cluster]),
+        (GRANTER, &of_granter, "subrosa-system", &[cluster, home]),
     ] {
         let everybodys = resolved(world, WORKLOAD, namespace).await?;
         let have = &resolved(world, who, namespace).await? - &everybodys;

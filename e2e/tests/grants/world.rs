@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
-use subrosa::grants::{DESTROYER_ACCOUNT, Installation};
+use subrosa::grants::{DESTROYER_ACCOUNT, GRANTER_ACCOUNT, Installation};
 use subrosa_e2e::Environment;
 
 use crate::request::{Answer, Case, Request, apply, get, merge, post};
@@ -34,6 +34,8 @@ pub const APPROVER_OF_ONE: &str = "approver-of-one";
 pub const MEDDLER: &str = "meddler";
 /// The operator's ServiceAccount.
 pub const OPERATOR: &str = "operator";
+/// The granter's ServiceAccount.
+pub const GRANTER: &str = "granter";
 /// The destroyer's ServiceAccount.
 pub const DESTROYER: &str = "destroyer";
 
@@ -67,7 +69,9 @@ impl World {
         let mut world = Self { env, installation: Installation::default(), tokens };
         world.install().await?;
         let (namespace, account) = (world.installation.namespace(), world.installation.service_account());
-        for (who, account) in [(OPERATOR, account), (DESTROYER, DESTROYER_ACCOUNT)] {
+        for (who, account) in
+            [(OPERATOR, account), (DESTROYER, DESTROYER_ACCOUNT), (GRANTER, GRANTER_ACCOUNT)]
+        {
             let token = world.env.service_account_token(namespace, account, "").await?;
             world.tokens.insert(who, token);
         }

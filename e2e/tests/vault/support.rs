@@ -174,6 +174,7 @@ fn params(kubernetes: KubernetesApi) -> SetupParams {
         audience: "vault".into(),
         trust_domain: "oosterlinde".into(),
         kubernetes,
+        people: None,
     }
 }
 

@@ -15,6 +15,7 @@
 //!   channel            what should be so for one Channel                │
 //!      │                                                                │
 //!   adoption           Channels that take over keys of earlier ones     │
+//!   roles              what people may open                             │
 //!   access             who may use keys in Vault, and whose access goes │
 //!   sealing            what a workload is told to seal with             │
 //!   destruction        what is due, held, approved, destroyed           │
@@ -43,6 +44,7 @@ pub mod pod_certificate;
 pub mod probe;
 pub mod record;
 pub mod restart;
+pub mod roles;
 pub mod sealing;
 pub mod status;
 #[cfg(test)]

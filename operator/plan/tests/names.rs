@@ -11,7 +11,15 @@ use std::{
 };
 
 /// The sources of each crate, from this one's directory.
-const CRATES: [&str; 5] = ["src", "../records/src", "../worker/src", "../src", "../../crds/src"];
+const CRATES: [&str; 7] = [
+    "src",
+    "../records/src",
+    "../worker/src",
+    "../process/src",
+    "../granter/src",
+    "../src",
+    "../../crds/src",
+];
 
 /// Every command of `subrosa` has its own.
 const OF_EACH: [&str; 1] = ["Args"];

@@ -16,6 +16,7 @@ mod ends;
 mod exit;
 mod explain;
 mod finding;
+mod granter;
 mod manifest;
 mod output;
 mod progress;
@@ -74,6 +75,7 @@ enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(Settings),
     Destroyer(destroyer::Args),
+    Granter(granter::Args),
     Status(status::Args),
     Explain(explain::Args),
     Render(render::Args),
@@ -88,7 +90,7 @@ enum Command {
     Reseal(seal::ResealArgs),
     Cohorts(cohorts::Args),
     Purge(purge::Args),
-    VaultSetup(vault_setup::Args),
+    VaultSetup(Box<vault_setup::Args>),
     Crds(crds::Args),
 }
 
@@ -123,6 +125,7 @@ fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
     match command {
         Command::Run(settings) => operate(settings.clone()),
         Command::Destroyer(args) => cores()?.block_on(destroyer::run(args.clone())),
+        Command::Granter(args) => cores()?.block_on(granter::run(args.clone())),
         Command::Status(args) => wait(status::run(args, screen)),
         Command::Explain(args) => wait(explain::run(args, screen)),
         Command::Render(args) => render::run(args, screen),

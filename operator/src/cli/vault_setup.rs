@@ -20,7 +20,7 @@ use super::{
 use subrosa_records::vault::{
     MountPath, RoleName, Vault, VaultAddress, VaultConfig, VaultError,
     setup::{
-        KubernetesApi, SetupParams, VaultSetup,
+        KubernetesApi, PeopleParams, ProviderKeys, SetupParams, VaultSetup,
         apply::{self, StepOutcome},
     },
 };
@@ -72,6 +72,15 @@ pub struct Args {
     /// The destroyer's ServiceAccount, in the same namespace
     #[arg(long, value_name = "NAME", default_value = crate::grants::DESTROYER_ACCOUNT)]
     destroyer_service_account: String,
+    /// The granter's ServiceAccount, in the same namespace
+    #[arg(long, value_name = "NAME", default_value = crate::grants::GRANTER_ACCOUNT)]
+    granter_service_account: String,
+    /// The CA of the identity provider's certificate, for Vault to read its keys; absent, the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "provider_keys_file")]
+    provider_ca_file: Option<PathBuf>,
+    /// Public keys of the identity provider, as PEM, where Vault does not reach it
+    #[arg(long, value_name = "FILE")]
+    provider_keys_file: Option<PathBuf>,
     /// Others keep keys on the transit mount, and that is meant: nothing is destroyed there, retention is only reported
     #[arg(long)]
     shared_transit: bool,
@@ -206,7 +215,26 @@ fn params(args: &Args, domain: Option<&TrustDomain>) -> Result<SetupParams> {
             ca_pem: read(&args.kubernetes_ca_file)?,
             reviewer_jwt: args.reviewer_token_file.as_deref().map(secret).transpose()?,
         },
+        people: people(args, domain)?,
     })
+}
+
+/// How people log in, where the TrustDomain says so.
+fn people(args: &Args, domain: Option<&TrustDomain>) -> Result<Option<PeopleParams>> {
+    let Some(access) = domain.and_then(|domain| domain.spec.access.clone()) else { return Ok(None) };
+    let read = |path: &Option<PathBuf>| path.as_deref().map(text).transpose();
+    let keys = match read(&args.provider_keys_file)? {
+        Some(pem) => {
+            let blocks =
+                pem::parse_many(&pem).context("--provider-keys-file: expected public keys as PEM")?;
+            if blocks.is_empty() {
+                bail!("--provider-keys-file: there is no PEM block in it: expected public keys");
+            }
+            ProviderKeys::Given(blocks.iter().map(pem::encode).collect())
+        }
+        None => ProviderKeys::Discovered { ca_pem: read(&args.provider_ca_file)? },
+    };
+    Ok(Some(PeopleParams { access, keys, granter_service_account: args.granter_service_account.clone() }))
 }
 
 fn connect(args: &Args, domain: Option<&TrustDomain>) -> Result<Vault> {

@@ -15,7 +15,7 @@ use subrosa_plan::{
 use super::again;
 use crate::{
     context::Context,
-    execute::{adoptions, destructions, finalizer, restored, store, sweep, withdraw},
+    execute::{adoptions, destructions, finalizer, restored, slots, store, sweep, withdraw},
     kinds::{Kind, Subject, turns::Again},
     observe::{health, watch::ObjectKey},
 };
@@ -135,6 +135,9 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         if let Err(fault) = destructions::list(ctx, domain, vault).await {
             tracing::warn!(domain = name, reason = fault.reason.as_str(), "due keys: {}", fault.message);
         }
+        if let Err(fault) = slots::look(ctx, domain, vault).await {
+            tracing::warn!(domain = name, reason = fault.reason.as_str(), "slots: {}", fault.message);
+        }
     }
     let (key_faults, keys_seen) =
         ctx.cluster.read(|world| trust_domain::key_faults_of_none(&name, world, ctx.now()));
@@ -191,7 +194,12 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
             let own = ctx.cluster.read(|world| orphans::governed(&name, world));
             withdraw::by_effect(ctx, &vault, &own, &BTreeSet::new()).await?;
         }
-        Ownership::Own { .. } | Ownership::SetupOutdated(_) => sweep::all_of(ctx, &name, &vault).await?,
+        Ownership::Own { .. } | Ownership::SetupOutdated(_) => {
+            if domain.spec.access.is_some() {
+                slots::empty(ctx, domain, &vault).await?;
+            }
+            sweep::all_of(ctx, &name, &vault).await?;
+        }
     }
     let_go(domain, ctx).await
 }

@@ -17,6 +17,7 @@ pub mod objects;
 pub mod pod_certificate;
 pub mod restored;
 pub mod signing;
+pub mod slots;
 pub mod store;
 pub mod sweep;
 pub mod withdraw;

@@ -12,6 +12,7 @@ use super::{
     Installation,
     admission::APPROVAL,
     destroyer::DESTROYER_ROLE,
+    granter::GRANTER_ROLE,
     manifests::{self, GeneratedManifest, ManifestError},
 };
 
@@ -36,8 +37,9 @@ const OPTIONAL: [(&str, &str); 2] = [
 
 /// The policies that say who decides that data ends, or who opens it. They outlive the release, as its LegalHolds and records do.
 const OF_DECISIONS: [&str; 4] = ["subrosa-adoption", APPROVAL, "subrosa-destruction", "subrosa-legal-hold"];
-/// Whether the release has a destroyer. Its roles are there only with it.
-const DESTROYER_VALUE: &str = ".Values.destroyer.enabled";
+/// Whether the release has a destroyer, and a granter. Their roles are there only with them.
+const OF_PROCESSES: [(&str, &str); 2] =
+    [(DESTROYER_ROLE, ".Values.destroyer.enabled"), (GRANTER_ROLE, ".Values.granter.enabled")];
 
 type Fault = Box<dyn Error + Send + Sync>;
 
@@ -75,7 +77,8 @@ fn template(mut manifest: GeneratedManifest) -> Result<String, ManifestError> {
     let is_policy = text_at(&manifest.object, "/apiVersion").starts_with("admissionregistration.");
     let optional = OPTIONAL.iter().find(|(policy, _)| is_policy && name == *policy).map(|(_, value)| *value);
     let stays = optional.is_some() || (is_policy && OF_DECISIONS.contains(&name));
-    let only_if = if !is_policy && name == DESTROYER_ROLE { Some(DESTROYER_VALUE) } else { optional };
+    let process = OF_PROCESSES.iter().find(|(role, _)| !is_policy && name == *role).map(|(_, value)| *value);
+    let only_if = process.or(optional);
     set(&mut manifest.object, "labels", LABELS, "");
     if stays {
         // What protects decisions outlives the release, as what it protects does.

@@ -8,6 +8,9 @@ use subrosa_crds::names::{DNS_LABEL_LENGTH, is_dns_label};
 /// it may do in Vault is bound to it.
 pub const DESTROYER_ACCOUNT: &str = "subrosa-destroyer";
 
+/// The granter's ServiceAccount, in the operator's namespace. Its name is fixed, as the destroyer's is.
+pub const GRANTER_ACCOUNT: &str = "subrosa-granter";
+
 /// The namespace and the ServiceAccount of the operator, and what an installation may choose.
 ///
 /// The names stand inside CEL expressions, so only valid ones are held.
@@ -39,16 +42,25 @@ pub enum InvalidInstallation {
          destroys them: give the operator a ServiceAccount of its own"
     )]
     OfDestroyer,
+    /// The operator would be the granter.
+    #[error(
+        "service account {GRANTER_ACCOUNT:?}: it is the granter's, and who says what can be opened must not be who says by \
+         whom: give the operator a ServiceAccount of its own"
+    )]
+    OfGranter,
 }
 
 impl Installation {
     /// The operator as ServiceAccount `service_account` of `namespace`.
     ///
     /// # Errors
-    /// When one of them is no DNS label, or the ServiceAccount is the destroyer's.
+    /// When one of them is no DNS label, or the ServiceAccount is the destroyer's or the granter's.
     pub fn new(namespace: &str, service_account: &str) -> Result<Self, InvalidInstallation> {
         if service_account == DESTROYER_ACCOUNT {
             return Err(InvalidInstallation::OfDestroyer);
+        }
+        if service_account == GRANTER_ACCOUNT {
+            return Err(InvalidInstallation::OfGranter);
         }
         Ok(Self {
             namespace: label("namespace", namespace)?,

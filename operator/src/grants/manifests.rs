@@ -62,7 +62,7 @@ pub(super) struct GeneratedManifest {
 pub(super) fn parts(installation: &Installation) -> Result<Vec<Part>, ManifestError> {
     let mut home = vec![plain(&rbac::namespace(installation))?];
     let mut roles = Vec::new();
-    for process in [Process::Operator, Process::Destroyer] {
+    for process in [Process::Operator, Process::Destroyer, Process::Granter] {
         home.push(plain(&process.service_account(installation))?);
         let [cluster, own, governed] =
             [GrantScope::Cluster, GrantScope::OperatorNamespace, GrantScope::GovernedNamespace]
@@ -85,7 +85,11 @@ pub(super) fn parts(installation: &Installation) -> Result<Vec<Part>, ManifestEr
         policies.push(plain(&guard.binding)?);
     }
     Ok(vec![
-        Part { file: "namespace.yaml", about: "Where the operator and the destroyer live.", manifests: home },
+        Part {
+            file: "namespace.yaml",
+            about: "Where the operator, the destroyer and the granter live.",
+            manifests: home,
+        },
         Part { file: "rbac.yaml", about: "Who may do what.", manifests: roles },
         Part { file: "admission.yaml", about: "What RBAC cannot say.", manifests: policies },
     ])

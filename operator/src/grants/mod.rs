@@ -1,10 +1,10 @@
-//! What the operator and the destroyer may do, and what keeps that and the office's decisions in place.
+//! What the operator, the destroyer and the granter may do, and what keeps that and the office's decisions in place.
 //!
 //! ```text
-//!   table, destroyer ── data: scope, resource, names, verbs, why
+//!   table, destroyer, granter ── data: scope, resource, names, verbs, why
 //!     │
 //!     ├─▶ rbac ──────▶ ClusterRole subrosa, Role subrosa, ClusterRole subrosa-namespace ─┐
-//!     │                ClusterRole and Role subrosa-destroyer                            │
+//!     │                ClusterRole and Role subrosa-destroyer, subrosa-granter           │
 //!   people ─────────▶ ClusterRoles for those who work with Subrosa ─────────────────────┼─▶ manifests ─▶ deploy/*.yaml
 //!   admission ──────▶ ValidatingAdmissionPolicies: what RBAC cannot say ────────────────┘
 //!     └── unedited: whether what stands in the cluster is still that (condition Guarded)
@@ -21,11 +21,12 @@ pub mod admission;
 pub mod audit;
 pub mod chart;
 pub mod destroyer;
+pub mod granter;
 pub mod installation;
 pub mod manifests;
 pub mod people;
 pub mod rbac;
 pub mod table;
 
-pub use installation::{DESTROYER_ACCOUNT, Installation, InvalidInstallation};
+pub use installation::{DESTROYER_ACCOUNT, GRANTER_ACCOUNT, Installation, InvalidInstallation};
 pub use manifests::{files, manifests};

@@ -1,4 +1,4 @@
-//! The roles and bindings of the operator and of the destroyer, from their tables.
+//! The roles and bindings of the operator, of the destroyer and of the granter, from their tables.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,9 @@ use k8s_openapi::{
 use subrosa_plan::world::objects;
 
 use super::{
-    DESTROYER_ACCOUNT, Installation,
+    DESTROYER_ACCOUNT, GRANTER_ACCOUNT, Installation,
     destroyer::{self, DESTROYER_ROLE},
+    granter::{self, GRANTER_ROLE},
     table::{Grant, GrantScope, table},
 };
 
@@ -68,6 +69,8 @@ pub(super) enum Process {
     Operator,
     /// The destroyer.
     Destroyer,
+    /// The granter.
+    Granter,
 }
 
 impl Process {
@@ -76,6 +79,7 @@ impl Process {
         match self {
             Self::Operator => OPERATOR_ROLE,
             Self::Destroyer => DESTROYER_ROLE,
+            Self::Granter => GRANTER_ROLE,
         }
     }
 
@@ -83,6 +87,7 @@ impl Process {
         match self {
             Self::Operator => installation.service_account(),
             Self::Destroyer => DESTROYER_ACCOUNT,
+            Self::Granter => GRANTER_ACCOUNT,
         }
     }
 
@@ -91,6 +96,7 @@ impl Process {
         let rows = match self {
             Self::Operator => table(installation),
             Self::Destroyer => destroyer::table(),
+            Self::Granter => granter::table(),
         };
         rows.into_iter().filter(|grant| grant.scope == scope).collect()
     }
@@ -106,6 +112,9 @@ impl Process {
             Self::Operator => "What the operator may do in the whole cluster.",
             Self::Destroyer => {
                 "What the destroyer may do in the whole cluster: it reads what decides and writes what it found."
+            }
+            Self::Granter => {
+                "What the granter may do in the whole cluster: it reads who may open what and writes what it made of it."
             }
         };
         ClusterRole {
@@ -127,6 +136,7 @@ impl Process {
         let what = match self {
             Self::Operator => "What the operator may do in its own namespace.",
             Self::Destroyer => "What the destroyer may do in its own namespace.",
+            Self::Granter => "What the granter may do in its own namespace.",
         };
         let mut metadata = named(self.role(), Some(what));
         metadata.namespace = Some(installation.namespace().to_owned());
@@ -198,7 +208,10 @@ mod tests {
         let of_destroyer = scopes.map(|scope| Process::Destroyer.of_scope(&installation, scope));
         assert_eq!(of_destroyer.iter().map(Vec::len).sum::<usize>(), destroyer::table().len());
         assert_eq!(of_destroyer[2], [], "it has no rights in governed namespaces");
-        let by_scope = by_scope.into_iter().chain(of_destroyer);
+        let of_granter = scopes.map(|scope| Process::Granter.of_scope(&installation, scope));
+        assert_eq!(of_granter.iter().map(Vec::len).sum::<usize>(), granter::table().len());
+        assert_eq!(of_granter[2], [], "it has no rights in governed namespaces");
+        let by_scope = by_scope.into_iter().chain(of_destroyer).chain(of_granter);
         for grants in by_scope {
             for (grant, rule) in grants.iter().zip(rules(&grants)) {
                 assert_eq!(rule.resources, Some(vec![grant.path()]));

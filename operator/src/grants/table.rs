@@ -217,6 +217,13 @@ fn subrosa_kinds() -> Vec<Grant> {
             &[List],
             "Which Channels are to take over the keys of earlier ones.",
         ),
+        Grant::new(
+            GrantScope::Cluster,
+            SUBROSA,
+            "accessroles",
+            &[List],
+            "What people are to open: the operator says in Vault what that is, and not who they are.",
+        ),
         status("adoptions", "Who approved, and what the operator did then."),
         Grant::new(
             GrantScope::Cluster,

@@ -72,6 +72,8 @@ pub struct DomainVault {
     pub due_keys: tokio::sync::Mutex<Option<Instant>>,
     /// When Adoptions were looked at last.
     pub adoptions: tokio::sync::Mutex<AdoptionLooks>,
+    /// When the slots of logins were looked at last.
+    pub slots: tokio::sync::Mutex<Option<Instant>>,
     /// The record of the store itself.
     pub stores: Store<StoreRecord>,
     /// What was last found of the store, and when.
@@ -141,6 +143,7 @@ impl DomainVault {
             key_watch: KeyWatch::default(),
             due_keys: tokio::sync::Mutex::default(),
             adoptions: tokio::sync::Mutex::default(),
+            slots: tokio::sync::Mutex::default(),
             stores: Store::new(kv.clone()),
             kv,
             store: tokio::sync::Mutex::default(),

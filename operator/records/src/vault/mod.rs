@@ -6,6 +6,7 @@
 //!          destroy │
 //!          kv      ├──> client ──> one HTTP connection pool, one token, one limit on concurrency
 //!          identity│       ▲
+//!          groups  │       │
 //!          setup   ┘      auth (logs in, renews, notices a dead token)
 //! ```
 //!
@@ -23,6 +24,7 @@ mod config;
 pub mod destroy;
 mod endpoint;
 pub mod error;
+pub mod groups;
 mod health;
 pub mod identity;
 pub mod kv;
@@ -34,6 +36,6 @@ pub mod transit;
 pub use client::{Health, RequestObserver, RequestSample, Vault, VaultAddress, VaultConfig};
 pub use error::VaultError;
 pub use name::{
-    AliasId, AliasName, ClassName, Folder, MonthName, MountAccessor, MountPath, RecordPath, RoleName,
-    TransitKeyName,
+    AliasId, AliasName, ClassName, Folder, GroupName, MonthName, MountAccessor, MountPath, RecordPath,
+    RoleName, TransitKeyName,
 };

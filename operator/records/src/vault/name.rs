@@ -114,6 +114,16 @@ name!(
 );
 
 name!(
+    /// The name of a group that `vault-setup` made.
+    GroupName,
+    "group name",
+    "a-z, 0-9, '-' and '_', starting with a letter, at most 128 characters",
+    |value| is_identifier(value, |c| c == '-' || c == '_')
+        && value.starts_with(|first: char| first.is_ascii_lowercase())
+        && !value.contains(|c: char| c.is_ascii_uppercase())
+);
+
+name!(
     /// The name of an entity alias: the UID of a ServiceAccount, as `alias_name_source=serviceaccount_uid`
     /// makes it.
     AliasName,
@@ -313,6 +323,7 @@ mod tests {
             assert!(TransitKeyName::new(text).is_err(), "key {text:?}");
             assert!(MountPath::new(text).is_err(), "mount {text:?}");
             assert!(RoleName::new(text).is_err(), "role {text:?}");
+            assert!(GroupName::new(text).is_err(), "group {text:?}");
             assert!(AliasName::new(text).is_err(), "alias {text:?}");
             assert!(AliasId::new(text).is_err(), "alias id {text:?}");
             assert!(MountAccessor::new(text).is_err(), "accessor {text:?}");

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
-use super::{SetupStep, StepKind, VaultSetup, resolved, shared};
+use super::people::{GROUP_IDS, PEOPLE_ACCESSOR};
+use super::{ACCESSOR, SetupStep, StepKind, VaultSetup, resolved, shared};
 use crate::vault::answer::{Reply, parse};
 use crate::vault::client::Vault;
 use crate::vault::endpoint::{Call, Capability, Op};
 use crate::vault::error::VaultError;
 use crate::vault::identity::auth_accessor;
-use crate::vault::name::MountAccessor;
+use crate::vault::name::MountPath;
 
 /// What happened to one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +70,18 @@ pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>,
     shared::check(vault, setup).await?;
     shared::check_store(vault, setup).await?;
     let mut report = Vec::new();
-    let mut accessor = None;
+    let mut known = Vec::new();
     for step in setup.steps() {
         let body = match step.kind {
             StepKind::Policy => {
-                if accessor.is_none() {
-                    accessor = Some(known_accessor(vault, setup).await?);
+                // What is looked up is there: mounts and groups stand before the policies that name them.
+                for placeholder in [ACCESSOR, PEOPLE_ACCESSOR, GROUP_IDS] {
+                    let is_needed = step.body.to_string().contains(placeholder);
+                    if is_needed && !known.iter().any(|(found, _)| *found == placeholder) {
+                        known.push((placeholder, look_up(vault, setup, placeholder).await?));
+                    }
                 }
-                accessor.as_ref().map_or_else(|| step.body.clone(), |accessor| resolved(&step.body, accessor))
+                resolved(&step.body, &known)
             }
             StepKind::Mount { .. } | StepKind::Object => step.body.clone(),
         };
@@ -85,9 +90,28 @@ pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>,
     Ok(report)
 }
 
-async fn known_accessor(vault: &Vault, setup: &VaultSetup) -> Result<MountAccessor, VaultError> {
-    let absent = || VaultError::NotFound { path: format!("auth/{}", setup.kubernetes_mount) };
-    auth_accessor(vault, &setup.kubernetes_mount).await?.ok_or_else(absent)
+/// What stands in the place of a placeholder.
+async fn look_up(vault: &Vault, setup: &VaultSetup, placeholder: &str) -> Result<String, VaultError> {
+    let accessor = async |mount: &MountPath| {
+        let absent = || VaultError::NotFound { path: format!("auth/{mount}") };
+        Ok(auth_accessor(vault, mount).await?.ok_or_else(absent)?.to_string())
+    };
+    match (&setup.people, placeholder) {
+        (Some(people), PEOPLE_ACCESSOR) => accessor(&people.mount()?).await,
+        (Some(_), GROUP_IDS) => {
+            let mut ids = Vec::new();
+            for step in setup.steps().iter().filter(|step| step.body.get("type") == Some(&"external".into()))
+            {
+                let op = Op::new("setup.read", step.path.as_str(), ADMIN);
+                let group = read(vault, &op, &step.path).await?;
+                let id = group.as_ref().and_then(|group| group.get("id")?.as_str());
+                let absent = || VaultError::NotFound { path: step.path.clone() };
+                ids.push(id.ok_or_else(absent)?.to_owned());
+            }
+            Ok(ids.join("\", \""))
+        }
+        _ => accessor(&setup.kubernetes_mount).await,
+    }
 }
 
 /// A key-value mount answers neither reads nor writes for a moment after it is made.

@@ -6,6 +6,7 @@
 //! administrator's token.
 
 pub mod apply;
+mod people;
 mod policy;
 mod print;
 mod roles;
@@ -16,6 +17,7 @@ use std::fmt;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+pub use people::{PeopleParams, ProviderKeys};
 pub use subrosa_crds::sealing::WORKLOAD_ROLE;
 
 use super::error::VaultError;
@@ -29,6 +31,11 @@ pub const WORKLOAD_POLICY: &str = "subrosa-workload";
 pub const DESTROYER_POLICY: &str = "subrosa-destroyer";
 /// The role the destroyer logs in with, on the Kubernetes auth mount of its trust domain.
 pub const DESTROYER_ROLE: &str = "subrosa-destroyer";
+
+/// The granter's policy, named as the operator's is.
+pub const GRANTER_POLICY: &str = "subrosa-granter";
+/// The role the granter logs in with, on the Kubernetes auth mount of its trust domain.
+pub const GRANTER_ROLE: &str = "subrosa-granter";
 
 /// The label that makes a namespace a member of a trust domain.
 const MEMBER_LABEL: &str = "subrosa.dev/trust-domain";
@@ -63,6 +70,8 @@ pub struct SetupParams {
     pub trust_domain: String,
     /// How Vault reaches the API server.
     pub kubernetes: KubernetesApi,
+    /// How people log in; absent, none do.
+    pub people: Option<PeopleParams>,
 }
 
 /// How Vault reaches the API server that says whether a JWT is valid.
@@ -154,6 +163,7 @@ pub struct VaultSetup {
     kv_mount: MountPath,
     trust_domain: String,
     shared_transit: bool,
+    people: Option<PeopleParams>,
     /// Roles, and whose they must be if they are there.
     owners: Vec<roles::RoleOwner>,
     steps: Vec<SetupStep>,
@@ -255,6 +265,9 @@ impl VaultSetup {
                 "the destroyer's ServiceAccount, and no other, gets the destroyer's policy",
             ),
         ]);
+        if let Some(people) = &params.people {
+            steps.extend(people::steps(params, people)?);
+        }
         let owners = roles::owners(params);
         Ok(Self {
             kubernetes_mount: kubernetes_mount.clone(),
@@ -263,6 +276,7 @@ impl VaultSetup {
             kv_mount: kv_mount.clone(),
             trust_domain: params.trust_domain.clone(),
             shared_transit: params.shared_transit,
+            people: params.people.clone(),
             owners,
             steps,
         })
@@ -280,14 +294,19 @@ impl VaultSetup {
     }
 }
 
-/// The body with the accessor in the place of its placeholder.
-fn resolved(body: &Value, accessor: &MountAccessor) -> Value {
+/// The body with what is known in the place of its placeholders.
+fn resolved(body: &Value, known: &[(&str, String)]) -> Value {
     match body {
-        Value::String(text) => Value::String(text.replace(ACCESSOR, accessor.as_str())),
-        Value::Object(fields) => Value::Object(
-            fields.iter().map(|(name, value)| (name.clone(), resolved(value, accessor))).collect(),
-        ),
-        Value::Array(values) => Value::Array(values.iter().map(|value| resolved(value, accessor)).collect()),
+        Value::String(text) => {
+            let replaced = known
+                .iter()
+                .fold(text.clone(), |text, (placeholder, value)| text.replace(placeholder, value));
+            Value::String(replaced)
+        }
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), resolved(value, known))).collect())
+        }
+        Value::Array(values) => Value::Array(values.iter().map(|value| resolved(value, known)).collect()),
         other => other.clone(),
     }
 }

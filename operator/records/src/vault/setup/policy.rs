@@ -1,11 +1,11 @@
-//! The three static policies.
+//! The static policies of processes and workloads; those of people are in [`people`](super::people).
 //!
 //! `+` matches exactly one path segment. `allowed_parameters` admits nothing it does not name, so a parameter
 //! that a future Vault adds is refused until someone has looked at it.
 
 use subrosa_plan::access::alias;
 
-use super::{MountPath, SetupParams};
+use super::{MountPath, SetupParams, people};
 use crate::vault::canary;
 use crate::vault::transit::TransitKeyType;
 
@@ -30,6 +30,7 @@ pub(super) fn operator(params: &SetupParams, accessor: &str) -> String {
         kubernetes_mount: kubernetes,
         ..
     } = params;
+    let people = params.people.as_ref().map(|people| people::operator(params, people)).unwrap_or_default();
     let authority = TransitKeyType::EcdsaP256;
     let (signs_there, signs_here) = (signing(authorities), signing(transit));
     let types = TransitKeyType::ALL.map(|key_type| format!("\"{key_type}\"")).join(", ");
@@ -131,7 +132,7 @@ path "identity/lookup/entity" {{
   }}
   required_parameters = ["alias_name", "alias_mount_accessor"]
 }}
-# Its own login (anyone may log in; named here so that the mount's accessor may be read) and its own token.
+{people}# Its own login (anyone may log in; named here so that the mount's accessor may be read) and its own token.
 path "auth/{kubernetes}/login" {{
   capabilities = ["update"]
 }}

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::people::{GROUP_IDS, PEOPLE_ACCESSOR};
 use super::{ACCESSOR, VaultSetup, resolved};
 use crate::vault::error::VaultError;
 use crate::vault::name::MountAccessor;
@@ -25,9 +26,22 @@ pub(super) fn print(setup: &VaultSetup, accessor: Option<&MountAccessor>) -> Res
         let read = format!("read it at sys/auth once auth/{} is mounted", setup.kubernetes_mount);
         write_line(&mut text, format_args!("# Replace {ACCESSOR}: {read}."));
     }
+    if let Some(people) = &setup.people {
+        let mount = people.mount()?;
+        write_line(
+            &mut text,
+            format_args!("# Replace {PEOPLE_ACCESSOR}: read it at sys/auth once auth/{mount} is mounted."),
+        );
+        write_line(
+            &mut text,
+            format_args!(
+                "# Replace {GROUP_IDS}: the ids of the external groups below, with \", \" between them."
+            ),
+        );
+    }
     for step in setup.steps() {
-        let mut body =
-            accessor.map_or_else(|| step.body().clone(), |accessor| resolved(step.body(), accessor));
+        let known: Vec<_> = accessor.map(|accessor| (ACCESSOR, accessor.to_string())).into_iter().collect();
+        let mut body = resolved(step.body(), &known);
         if let (Value::Object(fields), Some(secret)) = (&mut body, step.secret_field()) {
             fields.insert(secret.to_owned(), Value::String("<not shown>".to_owned()));
         }

@@ -1,10 +1,10 @@
-//! The three roles of Kubernetes auth and its configuration.
+//! The roles of Kubernetes auth and its configuration.
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    DESTROYER_POLICY, DESTROYER_ROLE, KubernetesApi, MEMBER_LABEL, OPERATOR_POLICY, SetupParams,
-    WORKLOAD_POLICY, WORKLOAD_ROLE, policy,
+    DESTROYER_POLICY, DESTROYER_ROLE, GRANTER_POLICY, GRANTER_ROLE, KubernetesApi, MEMBER_LABEL,
+    OPERATOR_POLICY, PeopleParams, SetupParams, WORKLOAD_POLICY, WORKLOAD_ROLE, policy,
 };
 use crate::vault::error::VaultError;
 
@@ -37,13 +37,26 @@ pub(super) fn check(params: &SetupParams) -> Result<(), VaultError> {
         );
         return Err(VaultError::Config { field: "destroyer's ServiceAccount", problem });
     }
+    if let Some(people) = &params.people {
+        let account = &people.granter_service_account;
+        for part in account.split('.') {
+            label("granter's ServiceAccount", part, 253)?;
+        }
+        if [&params.operator_service_account, &params.destroyer_service_account].contains(&account) {
+            let problem = format!(
+                "{account} is the operator's or the destroyer's: who says what a slot opens must not say for whom"
+            );
+            return Err(VaultError::Config { field: "granter's ServiceAccount", problem });
+        }
+    }
     label("trust domain", &params.trust_domain, 63)?;
     if params.audience.is_empty() || !params.audience.bytes().all(|c| c.is_ascii_graphic()) {
         let problem =
             "expected a text without spaces; without an audience any token of the cluster would do".into();
         return Err(VaultError::Config { field: "audience", problem });
     }
-    for (role, whose) in [(WORKLOAD_ROLE, "workloads'"), (DESTROYER_ROLE, "destroyer's")] {
+    let taken = [(WORKLOAD_ROLE, "workloads'"), (DESTROYER_ROLE, "destroyer's"), (GRANTER_ROLE, "granter's")];
+    for (role, whose) in taken {
         if params.operator_role.as_str() == role {
             let problem = format!("{role} is the {whose} role");
             return Err(VaultError::Config { field: "operator's role", problem });
@@ -93,11 +106,16 @@ impl RoleOwner {
     }
 }
 
-/// Whose the three roles must be.
+/// Whose the roles must be.
 pub(super) fn owners(params: &SetupParams) -> Vec<RoleOwner> {
     let SetupParams { kubernetes_mount: mount, operator_role, .. } = params;
     let account = |name: &str| format!("ServiceAccount {}/{name}", params.operator_namespace);
-    vec![
+    let granter = params.people.iter().map(|people| RoleOwner {
+        path: format!("auth/{mount}/role/{GRANTER_ROLE}"),
+        wanted: account(&people.granter_service_account),
+        bound_to: account_of,
+    });
+    let owners = [
         RoleOwner {
             path: format!("auth/{mount}/role/{WORKLOAD_ROLE}"),
             wanted: format!("trust domain {}", params.trust_domain),
@@ -113,7 +131,8 @@ pub(super) fn owners(params: &SetupParams) -> Vec<RoleOwner> {
             wanted: account(&params.destroyer_service_account),
             bound_to: account_of,
         },
-    ]
+    ];
+    owners.into_iter().chain(granter).collect()
 }
 
 /// The trust domain whose namespaces a workloads' role is bound to, where it is bound to one.
@@ -150,6 +169,10 @@ pub(super) fn operator(params: &SetupParams) -> Value {
 
 pub(super) fn destroyer(params: &SetupParams) -> Value {
     of_one_account(params, &params.destroyer_service_account, DESTROYER_POLICY)
+}
+
+pub(super) fn granter(params: &SetupParams, people: &PeopleParams) -> Value {
+    of_one_account(params, &people.granter_service_account, GRANTER_POLICY)
 }
 
 /// A role for one ServiceAccount of the operator's namespace.

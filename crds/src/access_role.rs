@@ -1,0 +1,125 @@
+//! `AccessRole`: which people may open which data of the Channels of a namespace.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{destruction::digest_of, rules};
+
+/// Lets people open data of Channels of its namespace, after a login that the TrustDomain has.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "subrosa.dev",
+    version = "v1alpha1",
+    kind = "AccessRole",
+    plural = "accessroles",
+    shortname = "arole",
+    category = "subrosa",
+    namespaced,
+    status = "AccessRoleStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "Lets people open data of Channels of its namespace, after a login with a second factor.",
+    printcolumn(name = "Login", type_ = "string", json_path = ".spec.login"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Rights", type_ = "string", json_path = ".status.rights"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = rules::object_name(63, "an AccessRole's name is a DNS label of at most 63 characters: shorten it and leave out dots")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessRoleSpec {
+    /// The login of the TrustDomain (`spec.access.logins`) that people have to use.
+    #[schemars(length(min = 1, max = 20), regex(pattern = rules::DNS_LABEL))]
+    pub login: String,
+    /// Who.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub subjects: Vec<RoleSubject>,
+    /// What.
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub allow: Vec<Allowance>,
+}
+
+/// People.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleSubject {
+    /// A group, as the identity provider's tokens name it. Vault does not tell upper from lower case.
+    #[schemars(length(min = 1, max = 128), regex(pattern = rules::GROUP_NAME))]
+    pub group: String,
+}
+
+/// Each class of each Channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Allowance {
+    /// Channels of the AccessRole's own namespace.
+    #[schemars(length(min = 1, max = 24), inner(length(min = 1, max = 36), regex(pattern = rules::DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub channels: Vec<String>,
+    /// Classes that each of the Channels declares.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 40), regex(pattern = rules::DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub data_classes: Vec<String>,
+    /// What may be done with them.
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub actions: Vec<AccessAction>,
+}
+
+/// What may be done with data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AccessAction {
+    /// Opened.
+    Open,
+}
+
+/// What is so, as the granter made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessRoleStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How many pairs of a Channel and a class can be opened, of how many that it names, such as `2/3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<String>,
+    /// SHA-256 of who may open what by it now, for a review.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Ready; Stalled while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A Channel's name and one of its data classes.
+pub type ChannelClass = (String, String);
+
+impl AccessRoleSpec {
+    /// What it lets people open.
+    pub fn opens(&self) -> BTreeSet<ChannelClass> {
+        let opening = self.allow.iter().filter(|one| one.actions.contains(&AccessAction::Open));
+        let pairs = opening.flat_map(|one| {
+            one.channels.iter().flat_map(|channel| {
+                one.data_classes.iter().map(move |class| (channel.clone(), class.clone()))
+            })
+        });
+        pairs.collect()
+    }
+
+    /// The groups that it names, in lower case, as Vault compares them.
+    pub fn groups(&self) -> BTreeSet<String> {
+        self.subjects.iter().map(|subject| subject.group.to_lowercase()).collect()
+    }
+
+    /// SHA-256 of who may open what after which login.
+    pub fn digest(&self, opened: &BTreeSet<ChannelClass>) -> String {
+        digest_of(&("access", &self.login, self.groups(), opened))
+    }
+}

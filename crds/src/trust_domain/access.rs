@@ -1,0 +1,145 @@
+//! Who people are, and how they have to log in before an AccessRole gives them anything.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::rules;
+
+/// How many slots a login has unless said otherwise.
+pub const DEFAULT_SLOTS: i32 = 32;
+/// How many groups of the provider AccessRoles can name unless said otherwise.
+pub const DEFAULT_GROUPS: i32 = 32;
+/// How long a session lasts unless said otherwise.
+pub const DEFAULT_TTL: &str = "15m";
+
+/// How people log in to Vault. `subrosa vault-setup` writes it there; run it again after each change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessSpec {
+    /// Who says who people are.
+    pub provider: IdentityProvider,
+    /// The ways to log in. An AccessRole names one of them, and gives nothing to who logged in another way.
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub logins: Vec<AccessLogin>,
+}
+
+/// A provider of OpenID Connect, such as Keycloak.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IdentityProvider {
+    /// Where JWT auth is mounted in Vault, for Subrosa alone; `subrosa-people` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = rules::MOUNT))]
+    pub mount: Option<String>,
+    /// The claim `iss` of its tokens, such as `https://login.oosterlinde.example/realms/staff`; its keys are discovered there.
+    #[schemars(length(max = 253), regex(pattern = rules::ISSUER))]
+    pub issuer: String,
+    /// The claim `aud` that its tokens must have; `subrosa` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = rules::CLAIM_VALUE))]
+    pub audience: Option<String>,
+    /// The claim that names a person and never changes; `sub` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = rules::CLAIM))]
+    pub user_claim: Option<String>,
+    /// The claim with a person's groups; `groups` unless said otherwise. A token without it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = rules::CLAIM))]
+    pub groups_claim: Option<String>,
+    /// How many different groups AccessRoles can name; 32 unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
+    pub groups: Option<i32>,
+}
+
+/// A way to log in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessLogin {
+    /// How AccessRoles name it; also the role that a person names to Vault.
+    #[schemars(length(min = 1, max = 20), regex(pattern = rules::DNS_LABEL))]
+    pub name: String,
+    /// The second factors that will do: the token's claim `amr` has at least one of them, in exactly this spelling (RFC 8176).
+    #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 64), regex(pattern = rules::CLAIM_VALUE)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("!self.exists(method, method.lowerAscii() == 'pwd')")
+            .message("pwd is a password, and no second factor: name what your provider adds for one, such as mfa, otp or hwk")
+    )]
+    pub accepted_amr: Vec<String>,
+    /// How long a session lasts, such as `15m`: 1m to 99m, or 1h to 12h; `15m` unless said otherwise. It cannot be renewed: what is
+    /// taken away from a person is gone at once, and what was given by a token ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 3))]
+    #[x_kube(validation = Rule::new("self.matches('^([1-9]|[1-9][0-9])m$') || self.matches('^([1-9]|1[0-2])h$')")
+        .message("must be 1m to 99m or 1h to 12h, such as 15m"))]
+    pub ttl: Option<String>,
+    /// How many pairs of a Channel and a data class AccessRoles with this login can open; 32 unless said otherwise. Each makes
+    /// a request of a person a little slower (docs/performance.md).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
+    pub slots: Option<i32>,
+}
+
+impl IdentityProvider {
+    /// Where JWT auth is mounted.
+    pub fn mount(&self) -> &str {
+        self.mount.as_deref().unwrap_or("subrosa-people")
+    }
+
+    /// The audience of its tokens.
+    pub fn audience(&self) -> &str {
+        self.audience.as_deref().unwrap_or("subrosa")
+    }
+
+    /// The claim that names a person.
+    pub fn user_claim(&self) -> &str {
+        self.user_claim.as_deref().unwrap_or("sub")
+    }
+
+    /// The claim with a person's groups.
+    pub fn groups_claim(&self) -> &str {
+        self.groups_claim.as_deref().unwrap_or("groups")
+    }
+
+    /// How many different groups AccessRoles can name.
+    pub fn groups(&self) -> i32 {
+        self.groups.unwrap_or(DEFAULT_GROUPS)
+    }
+}
+
+impl AccessLogin {
+    /// How long a session lasts.
+    pub fn ttl(&self) -> &str {
+        self.ttl.as_deref().unwrap_or(DEFAULT_TTL)
+    }
+
+    /// How many seconds a session lasts.
+    pub fn ttl_seconds(&self) -> u32 {
+        let text = self.ttl();
+        let (number, unit) = text.split_at(text.len().saturating_sub(1));
+        let minutes = if unit == "h" { 60 } else { 1 };
+        // Admission lets no other form in; what is none lasts a minute.
+        number.parse::<u16>().map_or(60, |number| u32::from(number) * minutes * 60)
+    }
+
+    /// How many pairs of a Channel and a data class can be opened with it.
+    pub fn slots(&self) -> i32 {
+        self.slots.unwrap_or(DEFAULT_SLOTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_lasts_as_long_as_it_says() {
+        for (ttl, seconds) in [(None, 900), (Some("1m"), 60), (Some("12h"), 43_200), (Some(""), 60)] {
+            let ttl = ttl.map(str::to_owned);
+            let login = AccessLogin { name: "strong".to_owned(), accepted_amr: Vec::new(), ttl, slots: None };
+            assert_eq!(login.ttl_seconds(), seconds, "{:?}", login.ttl);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What the granter and the operator cannot do, each with a token as it gets one.
+
+use serde_json::{Value, json};
+use subrosa_e2e::installation::AUDIENCE;
+
+use super::world::{RECORDING, World};
+
+pub async fn neither_writer_can_do_the_other_ones_part_nor_more(world: &World) {
+    let (key, ciphertext) = world.sealed("voice", RECORDING).await;
+    let bao = world.env.openbao();
+    let token = async |account: &str, vault_role: &str| {
+        let namespace = world.installed.names.namespace();
+        let jwt = world.env.service_account_token(namespace, account, AUDIENCE).await.unwrap();
+        bao.kubernetes_login("kubernetes", vault_role, &jwt).await.unwrap()
+    };
+    let (granter, operator) =
+        (token("subrosa-granter", "subrosa-granter").await, token("subrosa", "subrosa").await);
+
+    // A group of others, with rights.
+    bao.request(
+        "POST",
+        "sys/policies/acl/of-others",
+        Some(json!({"policy": "path \"sys/*\" { capabilities = [\"read\"] }"})),
+    )
+    .await
+    .unwrap();
+    let others = json!({"type": "external", "policies": ["of-others"]});
+    let others = bao.request("POST", "identity/group/name/of-others", Some(others)).await.unwrap();
+    let others = others["data"]["id"].as_str().unwrap().to_owned();
+    let slot =
+        bao.request("GET", "identity/group/name/subrosa_oosterlinde_open_strong_000", None).await.unwrap();
+    let slot_id = slot["data"]["id"].as_str().unwrap().to_owned();
+    let accessor = bao.request("GET", "sys/auth", None).await.unwrap();
+    let of = |mount: &str| accessor["data"][format!("{mount}/")]["accessor"].as_str().unwrap().to_owned();
+    let (people, kubernetes) = (of("subrosa-people"), of("kubernetes"));
+    let anna = world.login("strong", "anna", json!({"amr": ["mfa"], "groups": []})).await.unwrap();
+    let anna = bao.request_as(&anna, "GET", "auth/token/lookup-self", None).await.unwrap().1;
+    let anna = anna["data"]["entity_id"].as_str().unwrap().to_owned();
+
+    let name = |slot: &str| format!("identity/group/name/{slot}");
+    let strong = name("subrosa_oosterlinde_open_strong_000");
+    let alias = "identity/group-alias".to_owned();
+    let tries: Vec<(&str, String, Value)> = vec![
+        // What a slot opens is the operator's part, and a person is put in by nobody.
+        ("POST", strong.clone(), json!({"metadata": {"open": key}})),
+        ("POST", strong.clone(), json!({"member_entity_ids": [anna]})),
+        ("POST", strong.clone(), json!({"policies": ["of-others"]})),
+        ("POST", strong.clone(), json!({"name": "of-others"})),
+        ("POST", strong.clone(), json!({"type": "external"})),
+        ("DELETE", strong.clone(), Value::Null),
+        ("POST", name("of-others"), json!({"member_group_ids": []})),
+        ("POST", name("subrosa_oosterlinde_group_000"), json!({"policies": ["of-others"]})),
+        ("POST", name("subrosa_oosterlinde_group_000"), json!({"member_group_ids": []})),
+        ("POST", "identity/group".into(), json!({"name": "mine", "policies": ["of-others"]})),
+        ("POST", "identity/group".into(), json!({"id": others, "member_entity_ids": [anna]})),
+        ("POST", format!("identity/group/id/{others}"), json!({"member_entity_ids": [anna]})),
+        ("POST", format!("identity/group/id/{slot_id}"), json!({"metadata": {"open": key}})),
+        ("GET", "identity/group/id".into(), Value::Null),
+        // An alias of another group gives people that group's rights; one of another mount, other people.
+        ("POST", alias.clone(), json!({"name": "all", "mount_accessor": people, "canonical_id": others})),
+        ("POST", alias.clone(), json!({"name": "all", "mount_accessor": people, "canonical_id": slot_id})),
+        ("POST", alias.clone(), json!({"name": "all", "mount_accessor": people})),
+        ("POST", alias.clone(), json!({"name": "all", "mount_accessor": kubernetes, "canonical_id": others})),
+        ("GET", "identity/group-alias/id".into(), Value::Null),
+        // People, logins and policies.
+        ("POST", "identity/entity".into(), json!({"id": anna, "policies": ["of-others"]})),
+        ("POST", format!("identity/entity/id/{anna}"), json!({"policies": ["of-others"]})),
+        (
+            "POST",
+            "identity/entity-alias".into(),
+            json!({"name": "x", "mount_accessor": people, "canonical_id": anna}),
+        ),
+        ("POST", "identity/entity/merge".into(), json!({"from_entity_ids": [anna], "to_entity_id": anna})),
+        ("GET", format!("identity/entity/id/{anna}"), Value::Null),
+        ("POST", "auth/subrosa-people/role/strong".into(), json!({"bound_claims": {}})),
+        ("POST", "auth/subrosa-people/role/mine".into(), json!({"user_claim": "sub"})),
+        ("GET", "auth/subrosa-people/role/strong".into(), Value::Null),
+        ("POST", "auth/subrosa-people/config".into(), json!({"jwt_validation_pubkeys": []})),
+        ("POST", "auth/kubernetes/role/subrosa-granter".into(), json!({"token_policies": ["of-others"]})),
+        ("POST", "sys/policies/acl/subrosa-granter".into(), json!({"policy": ""})),
+        ("POST", "sys/policies/acl/subrosa-login.oosterlinde.strong".into(), json!({"policy": ""})),
+        ("GET", "sys/policies/acl/subrosa-login.oosterlinde.strong".into(), Value::Null),
+        ("POST", "auth/token/create".into(), json!({"policies": ["subrosa-login.oosterlinde.strong"]})),
+        ("POST", "sys/auth/mine".into(), json!({"type": "jwt"})),
+        // Keys, data and records.
+        ("POST", format!("transit/decrypt/{key}"), json!({"ciphertext": ciphertext})),
+        ("POST", format!("transit/encrypt/{key}"), json!({"plaintext": ""})),
+        ("POST", format!("transit/datakey/plaintext/{key}"), json!({})),
+        ("GET", format!("transit/keys/{key}"), Value::Null),
+        ("GET", format!("transit/export/encryption-key/{key}"), Value::Null),
+        ("DELETE", format!("transit/keys/{key}"), Value::Null),
+        ("GET", "subrosa/metadata/channels".into(), Value::Null),
+        ("POST", "subrosa/data/domain".into(), json!({"data": {}, "options": {"cas": 1}})),
+        ("POST", "subrosa/data/decisions/a/b/c".into(), json!({"data": {}, "options": {"cas": 0}})),
+    ];
+    assert!(tries.len() >= 40, "{}", tries.len());
+    for (method, path, body) in tries {
+        let body = (!body.is_null()).then_some(body);
+        let (status, answer) = bao.request_as(&granter, method, &path, body.clone()).await.unwrap();
+        assert_eq!(status, 403, "the granter: {method} {path} {body:?}: {answer}");
+    }
+    // What it may, so that the refusals mean something.
+    let (status, _) = bao.request_as(&granter, "GET", &strong, None).await.unwrap();
+    assert_eq!(status, 200);
+
+    // The operator says what a slot opens, and not for whom.
+    for (method, path, body) in [
+        ("POST", strong.clone(), json!({"member_group_ids": [others]})),
+        ("POST", strong.clone(), json!({"member_entity_ids": [anna]})),
+        ("POST", strong.clone(), json!({"policies": ["of-others"]})),
+        ("DELETE", strong.clone(), Value::Null),
+        ("POST", name("subrosa_oosterlinde_group_000"), json!({"metadata": {"open": key}})),
+        ("POST", alias, json!({"name": "all", "mount_accessor": people, "canonical_id": others})),
+        ("POST", "auth/subrosa-people/role/strong".into(), json!({"bound_claims": {}})),
+        ("GET", "auth/subrosa-people/role".into(), Value::Null),
+        ("POST", format!("transit/decrypt/{key}"), json!({"ciphertext": ciphertext})),
+    ] {
+        let body = (!body.is_null()).then_some(body);
+        let (status, answer) = bao.request_as(&operator, method, &path, body.clone()).await.unwrap();
+        assert_eq!(status, 403, "the operator: {method} {path} {body:?}: {answer}");
+    }
+}

@@ -1,0 +1,22 @@
+//! Who may open what: people with tokens of an identity provider, a real OpenBao, the operator and the granter with identities of
+//! their own. The provider is a key of this test: its tokens have the claims that a real one would give.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
+
+mod attempts;
+mod provider;
+mod thread;
+mod told;
+mod world;
+
+use world::World;
+
+/// In this order, since a slot that became free rests for ten minutes: each part finds the roles of those before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_open_what_an_access_role_names() {
+    let mut world = World::start().await;
+    thread::who_is_in_the_group_opens_after_the_right_login_and_nobody_else(&world).await;
+    told::what_is_not_given_is_told_with_the_next_step(&world).await;
+    attempts::neither_writer_can_do_the_other_ones_part_nor_more(&world).await;
+    thread::what_a_role_no_longer_says_ends(&mut world).await;
+}

@@ -1,0 +1,212 @@
+//! A hospital with two Channels that seal, people who can log in, an operator and a granter.
+
+use std::{path::Path, time::Duration};
+
+use kube::{Api, Client, api::DeleteParams};
+use serde_json::{Value, json};
+use subrosa_crds::{
+    AccessRole, AccessRoleStatus,
+    condition::{self, READY},
+    trust_domain::AccessSpec,
+};
+use subrosa_e2e::{
+    Environment, Installation, Operator,
+    installation::{AUDIENCE, apply_object, governed_namespace, retention_policy},
+    wait,
+};
+use subrosa_granter::{Granter, GranterSettings};
+use subrosa_records::vault::setup::{PeopleParams, ProviderKeys};
+use tokio_util::sync::CancellationToken;
+
+use super::provider::{ISSUER, Provider};
+
+pub const DOMAIN: &str = "oosterlinde";
+pub const NS: &str = "cc-front";
+pub const RECORDING: &str = "call-recording";
+pub const CHAT: &str = "chat-log";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct World {
+    pub env: Environment,
+    pub installed: Installation,
+    pub admin: Client,
+    pub provider: Provider,
+    pub granter: Granter,
+    operator: Operator,
+    _stop: tokio_util::sync::DropGuard,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    /// With Channels `voice` and `video`, and the logins `strong` (mfa, hwk) and `night` (otp).
+    pub async fn start() -> Self {
+        let env = Environment::builder().local().start().await.unwrap();
+        let installed = Installation::install(&env, DOMAIN).await.unwrap();
+        let admin = env.admin().unwrap();
+        let provider = Provider::new();
+        let access = access();
+        let people = PeopleParams {
+            access: serde_json::from_value::<AccessSpec>(access.clone()).unwrap(),
+            keys: ProviderKeys::Given(vec![provider.public_key()]),
+            granter_service_account: "subrosa-granter".into(),
+        };
+        installed.set_up_people(&env, people.clone()).await.unwrap();
+        let written = installed.set_up_people(&env, people).await.unwrap();
+        assert!(written.iter().all(|path| path.ends_with("kubernetes/config")), "not again: {written:?}");
+        let operator = Operator::start(&installed).await.unwrap();
+        let mut domain = installed.trust_domain(&env);
+        domain["spec"]["access"] = access;
+        apply_object(&admin, &domain).await.unwrap();
+        apply_object(&admin, &retention_policy()).await.unwrap();
+        governed_namespace(&env, NS, DOMAIN).await.unwrap();
+        for name in ["voice", "video"] {
+            for object in channel(name) {
+                apply_object(&admin, &object).await.unwrap();
+            }
+            wait::channel(&admin, NS, name, PATIENCE, |status| wait::is(status, READY)).await.unwrap();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let stop = CancellationToken::new();
+        let granter = granter(&env, &installed, directory.path(), stop.clone()).await;
+        Self {
+            env,
+            installed,
+            admin,
+            provider,
+            granter,
+            operator,
+            _stop: stop.drop_guard(),
+            _directory: directory,
+        }
+    }
+
+    pub async fn apply(&self, object: &Value) {
+        apply_object(&self.admin, object).await.unwrap();
+    }
+
+    pub fn stop_operator(&mut self) {
+        self.operator.stop();
+    }
+
+    /// Looks until the status of a role holds; shows it where it does not.
+    pub async fn role(&self, name: &str, holds: impl Fn(&AccessRoleStatus) -> bool) -> AccessRoleStatus {
+        let roles: Api<AccessRole> = Api::namespaced(self.admin.clone(), NS);
+        let found = wait::until(PATIENCE, || async {
+            self.granter.round().await;
+            let role = roles.get(name).await.map_err(|error| error.to_string())?;
+            let status = role.status.unwrap_or_default();
+            if holds(&status) { Ok(status) } else { Err(format!("{status:?}")) }
+        });
+        match found.await {
+            Ok(status) => status,
+            Err(error) => panic!("AccessRole {name}: {error:#}\n{}", self.operator.log().unwrap_or_default()),
+        }
+    }
+
+    pub async fn delete(&self, role: &str) {
+        let roles: Api<AccessRole> = Api::namespaced(self.admin.clone(), NS);
+        roles.delete(role, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// A session of a person, by a token with these claims; else what OpenBao says.
+    pub async fn login(&self, login: &str, subject: &str, claims: Value) -> Result<String, String> {
+        let body = json!({"role": login, "jwt": self.provider.token(subject, claims)});
+        let (status, answer) =
+            self.env.openbao().request_as("", "POST", "auth/subrosa-people/login", Some(body)).await.unwrap();
+        match answer["auth"]["client_token"].as_str() {
+            Some(token) if status == 200 => Ok(token.to_owned()),
+            _ => Err(format!("{status} {}", answer["errors"])),
+        }
+    }
+
+    /// Something sealed with the newest key of a class of a Channel: the key's name, and what came of it.
+    pub async fn sealed(&self, channel: &str, class: &str) -> (String, String) {
+        let status = wait::channel(&self.admin, NS, channel, PATIENCE, |status| wait::is(status, READY))
+            .await
+            .unwrap();
+        let key = status.keys.iter().find(|key| key.data_class == class && key.state == "Current").unwrap();
+        let name = format!("{}.{class}.{}", status.id.unwrap(), key.cohort);
+        let body = json!({"plaintext": "c2FpZCBpbiBjb25maWRlbmNl"});
+        let path = format!("transit/encrypt/{name}");
+        let answer = self.env.openbao().request("POST", &path, Some(body)).await.unwrap();
+        (name, answer["data"]["ciphertext"].as_str().unwrap().to_owned())
+    }
+
+    /// Whether a session opens it.
+    pub async fn opens(&self, session: &str, (key, ciphertext): &(String, String)) -> bool {
+        let path = format!("transit/decrypt/{key}");
+        let body = json!({"ciphertext": ciphertext});
+        let (status, answer) =
+            self.env.openbao().request_as(session, "POST", &path, Some(body)).await.unwrap();
+        assert!([200, 403].contains(&status), "{status} {answer}");
+        status == 200
+    }
+}
+
+pub fn ready(status: &AccessRoleStatus) -> bool {
+    condition::is_true(&status.conditions, READY)
+}
+
+/// Why it is not ready, and what the message says.
+pub fn reason(status: &AccessRoleStatus) -> (String, String) {
+    let ready = condition::find(&status.conditions, READY);
+    ready.map(|ready| (ready.reason.clone(), ready.message.clone())).unwrap_or_default()
+}
+
+pub fn access() -> Value {
+    json!({
+        "provider": {"issuer": ISSUER, "groups": 3},
+        "logins": [
+            {"name": "strong", "acceptedAmr": ["mfa", "hwk"], "slots": 3},
+            {"name": "night", "acceptedAmr": ["otp"], "ttl": "1h", "slots": 2},
+        ],
+    })
+}
+
+pub fn role(name: &str, login: &str, groups: &[&str], allow: &[(&str, &str)]) -> Value {
+    let allow = allow
+        .iter()
+        .map(|(channel, class)| json!({"channels": [channel], "dataClasses": [class], "actions": ["Open"]}));
+    json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole", "metadata": {"name": name, "namespace": NS},
+        "spec": {
+            "login": login,
+            "subjects": groups.iter().map(|group| json!({"group": group})).collect::<Vec<_>>(),
+            "allow": allow.collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn channel(name: &str) -> [Value; 2] {
+    let account =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NS}});
+    let channel = json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel", "metadata": {"name": name, "namespace": NS},
+        "spec": {
+            "workload": {"selector": {"matchLabels": {"app": name}}, "serviceAccountName": name},
+            "dataClasses": [RECORDING, CHAT],
+        },
+    });
+    [account, channel]
+}
+
+async fn granter(
+    env: &Environment,
+    installed: &Installation,
+    directory: &Path,
+    stop: CancellationToken,
+) -> Granter {
+    let namespace = installed.names.namespace();
+    let token = env.service_account_token(namespace, "subrosa-granter", AUDIENCE).await.unwrap();
+    let file = directory.join("vault-token");
+    std::fs::write(&file, token).unwrap();
+    let settings = GranterSettings {
+        namespace: namespace.to_owned(),
+        vault_token_file: file,
+        vault_role: "subrosa-granter".into(),
+        interval: 60,
+        listen: "127.0.0.1:0".parse().unwrap(),
+    };
+    let api = env.service_account_token(namespace, "subrosa-granter", "").await.unwrap();
+    Granter::new(env.api().kube_config(&api).unwrap(), settings, stop).unwrap()
+}

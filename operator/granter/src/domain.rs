@@ -1,0 +1,210 @@
+//! One trust domain: what is in its Vault, and what becomes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt as _;
+use subrosa_crds::{
+    AccessRole, Reason, TrustDomain,
+    access_role::ChannelClass,
+    trust_domain::{AccessLogin, AccessSpec},
+};
+use subrosa_plan::{
+    roles::{
+        self, OpenedClass,
+        members::{self, ProviderGroup},
+        names,
+        slots::AccessSlot,
+        status::{Right, RoleFacts},
+    },
+    world::fault::Fault,
+};
+use subrosa_process::vault::{OwnVault, fault};
+use subrosa_records::vault::{
+    MountPath, VaultError,
+    groups::{self, Groups},
+    identity::auth_accessor,
+    name::MountAccessor,
+};
+
+/// What a role opens, and why a part of it cannot be opened at all.
+pub type OpenedByPair = BTreeMap<ChannelClass, Result<OpenedClass, Right>>;
+
+/// The Vault of a trust domain, at one look.
+pub struct DomainLook<'a> {
+    name: String,
+    access: &'a AccessSpec,
+    groups: Groups,
+    accessor: MountAccessor,
+    roles_in_vault: BTreeSet<String>,
+    provider_groups: Vec<ProviderGroup>,
+    /// Why nothing new is given; what is to be taken away is.
+    gives_nothing: Option<Fault>,
+}
+
+impl<'a> DomainLook<'a> {
+    /// Reads what is there. Nothing new is given while somebody else's login is on the mount: its tokens would carry the groups
+    /// too.
+    ///
+    /// # Errors
+    /// When `vault-setup` did not write it, or Vault does not say.
+    pub async fn new(domain: &TrustDomain, access: &'a AccessSpec, own: &OwnVault) -> Result<Self, Fault> {
+        let vault_fault = |error: VaultError| fault(&error);
+        let mount = MountPath::new(access.provider.mount()).map_err(|error| fault(&error.into()))?;
+        let setup = |what: String| {
+            Fault::new(
+                Reason::LoginMissing,
+                format!("{what} in Vault; next: run subrosa vault-setup for the TrustDomain"),
+            )
+        };
+        let accessor = auth_accessor(&own.vault, &mount).await.map_err(vault_fault)?;
+        let accessor = accessor.ok_or_else(|| setup(format!("there is no JWT auth at auth/{mount}")))?;
+        let roles_in_vault = groups::roles(&own.vault, &mount).await.map_err(vault_fault)?;
+        let known = |name: &&String| access.logins.iter().any(|login| login.name == **name);
+        let foreign: Vec<_> = roles_in_vault.iter().filter(|name| !known(name)).map(String::as_str).collect();
+        let gives_nothing = (!foreign.is_empty()).then(|| {
+            let message = format!(
+                "auth/{mount} in Vault has roles that are no login of the TrustDomain ({}): their tokens could outlive what a \
+                 login takes away; next: delete them, or mount JWT auth for Subrosa alone (spec.access.provider.mount)",
+                foreign.join(", ")
+            );
+            Fault::new(Reason::ForeignLogin, message)
+        });
+        let (name, groups) = (domain.name_any(), Groups::new(own.vault.clone()));
+        let mut provider_groups = Vec::new();
+        for one in names::groups(&name, access.provider.groups()) {
+            let found = groups.provider_group(&one, &accessor).await.map_err(vault_fault)?;
+            provider_groups.push(found.ok_or_else(|| setup(format!("there is no group {one}")))?);
+        }
+        Ok(Self { name, access, groups, accessor, roles_in_vault, provider_groups, gives_nothing })
+    }
+
+    /// Has the groups of the provider that roles name stand in Vault; says which found no place.
+    ///
+    /// # Errors
+    /// When Vault does not take one.
+    pub async fn bind(&mut self, roles: &[&AccessRole]) -> Result<BTreeSet<String>, Fault> {
+        if self.gives_nothing.is_some() {
+            return Ok(BTreeSet::new());
+        }
+        let named: BTreeSet<String> = roles.iter().flat_map(|role| role.spec.groups()).collect();
+        let bound: Vec<_> = members::bindings(&named, &self.provider_groups)
+            .into_iter()
+            .map(|(name, group)| (name.clone(), group.name.clone(), group.id.clone()))
+            .collect();
+        for (name, group, id) in bound {
+            self.groups.bind(&id, &name, &self.accessor).await.map_err(|error| fault(&error))?;
+            tracing::info!(domain = self.name, group, "a group of Vault stands for one of the provider");
+            for one in self.provider_groups.iter_mut().filter(|one| one.id == id) {
+                one.stands_for = Some(name.clone());
+            }
+        }
+        let standing: BTreeSet<_> =
+            self.provider_groups.iter().filter_map(|one| one.stands_for.clone()).collect();
+        Ok(named.into_iter().filter(|name| !standing.contains(name)).collect())
+    }
+
+    /// Has each slot of a login have the members that roles give it, and says how it is with each role then.
+    ///
+    /// # Errors
+    /// When the login is not in Vault, or Vault does not take a change.
+    pub async fn login(
+        &self,
+        login: &AccessLogin,
+        roles: &[(&AccessRole, OpenedByPair)],
+        left_out: &BTreeSet<String>,
+    ) -> Result<Vec<RoleFacts>, Fault> {
+        let vault_fault = |error: VaultError| fault(&error);
+        let missing = |what: String| {
+            Fault::new(
+                Reason::LoginMissing,
+                format!(
+                    "{what} is not in Vault; next: run subrosa vault-setup for TrustDomain {}",
+                    self.name
+                ),
+            )
+        };
+        let is_there = self.roles_in_vault.contains(&login.name);
+        let mut slots = Vec::new();
+        for name in names::slots(&self.name, &login.name, login.slots()) {
+            let found = self.groups.slot(&name).await.map_err(vault_fault)?;
+            slots.push(found.ok_or_else(|| missing(format!("slot {name} of login {}", login.name)))?);
+        }
+        for (slot, mut ids) in members::changes(&slots, &self.wanted(roles)) {
+            if self.gives_nothing.is_some() {
+                ids.retain(|id| slots.iter().any(|one| one.name == slot && one.groups.contains(id)));
+            }
+            self.groups.set_members(&slot, &ids).await.map_err(vault_fault)?;
+            // Read back: members are replaced without a comparison, and what the slot opens may have changed meanwhile.
+            let now = self.groups.slot(&slot).await.map_err(vault_fault)?;
+            if let (Some(now), Some(before)) = (now, slots.iter_mut().find(|one| one.name == slot)) {
+                if now.opens() != before.opens() && !now.groups.is_empty() {
+                    self.groups.set_members(&slot, &BTreeSet::new()).await.map_err(vault_fault)?;
+                    *before = AccessSlot { groups: BTreeSet::new(), ..now };
+                } else {
+                    *before = now;
+                }
+            }
+            tracing::info!(domain = self.name, slot, groups = ids.len(), "a slot has other members");
+        }
+        if let Some(fault) = &self.gives_nothing {
+            return Err(fault.clone());
+        }
+        if !is_there {
+            return Err(missing(format!(
+                "login {} (a role of auth/{})",
+                login.name,
+                self.access.provider.mount()
+            )));
+        }
+        Ok(roles.iter().map(|(role, opened)| self.facts(login, role, opened, &slots, left_out)).collect())
+    }
+
+    /// The ids of the groups that may open what a slot opens.
+    fn wanted(&self, roles: &[(&AccessRole, OpenedByPair)]) -> BTreeMap<String, BTreeSet<String>> {
+        let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (role, opened) in roles.iter().filter(|(role, _)| roles::is_there(role)) {
+            let ids = self.ids(role);
+            for opened in opened.values().flatten() {
+                wanted.entry(opened.to_string()).or_default().extend(ids.iter().cloned());
+            }
+        }
+        wanted
+    }
+
+    fn ids(&self, role: &AccessRole) -> BTreeSet<String> {
+        let named = role.spec.groups();
+        let stands =
+            |group: &&ProviderGroup| group.stands_for.as_ref().is_some_and(|name| named.contains(name));
+        self.provider_groups.iter().filter(stands).map(|group| group.id.clone()).collect()
+    }
+
+    fn facts(
+        &self,
+        login: &AccessLogin,
+        role: &AccessRole,
+        opened: &OpenedByPair,
+        slots: &[AccessSlot],
+        left_out: &BTreeSet<String>,
+    ) -> RoleFacts {
+        let ids = self.ids(role);
+        let is_full = slots.iter().all(|slot| slot.opens().is_some());
+        let right = |opened: &Result<OpenedClass, Right>| match opened {
+            Err(right) => *right,
+            Ok(opened) => {
+                let text = opened.to_string();
+                let slot = slots.iter().find(|slot| slot.opens() == Some(text.as_str()));
+                match slot {
+                    Some(slot) if ids.is_subset(&slot.groups) => Right::Granted,
+                    None if is_full => Right::NoSlot,
+                    _ => Right::Pending,
+                }
+            }
+        };
+        RoleFacts {
+            fault: None,
+            rights: opened.iter().map(|(pair, opened)| (pair.clone(), right(opened))).collect(),
+            groups_left_out: role.spec.groups().intersection(left_out).cloned().collect(),
+            ttl: login.ttl().to_owned(),
+        }
+    }
+}

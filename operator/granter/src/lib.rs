@@ -1,0 +1,56 @@
+//! The granter: it says in Vault who is a member of the slots that AccessRoles use.
+//!
+//! ```text
+//!   run ─▶ view (watches: TrustDomains, AccessRoles, Channels, namespaces) ─▶ Granter::round, after each change and every minute
+//!                 │
+//!                 ├─ domain ─▶ Vault: logins, groups of the provider, slots ─▶ plan::roles ─▶ members
+//!                 └─ status of each AccessRole
+//! ```
+//!
+//! A process of its own, with its own ServiceAccount and its own identity in Vault. It cannot say what a slot opens: that is the
+//! operator's part, which in turn cannot say for whom. Everything that decides stands in `subrosa_plan::roles`.
+
+mod domain;
+mod metrics;
+mod round;
+mod settings;
+mod view;
+
+pub use round::Granter;
+pub use settings::GranterSettings;
+
+use std::time::Duration;
+
+use subrosa_process::server;
+use tokio_util::sync::CancellationToken;
+
+/// The field manager of what the granter writes.
+pub const FIELD_MANAGER: &str = "subrosa-granter";
+
+/// How long changes that come together are waited for.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Runs the granter until `stop`.
+///
+/// # Errors
+/// When it cannot start: no API server, no address to serve on.
+pub async fn run(
+    config: kube::Config,
+    settings: GranterSettings,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = server::bind(settings.listen).await?;
+    let interval = settings.interval();
+    let granter = Granter::new(config, settings, stop.clone())?;
+    let metrics = granter.metrics();
+    let served = tokio::spawn(server::serve(listener, move || metrics.text(), stop.clone()));
+    while !stop.is_cancelled() {
+        granter.round().await;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = granter.changed() => tokio::time::sleep(SETTLE).await,
+            () = tokio::time::sleep(interval) => {}
+        }
+    }
+    served.await?
+}

@@ -1,0 +1,236 @@
+//! One look: every trust domain, every slot, every AccessRole.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kube::{Client, ResourceExt as _};
+use subrosa_crds::{
+    AccessRole, AccessRoleStatus, Reason, TrustDomain,
+    condition::{self, READY},
+};
+use subrosa_plan::{
+    roles::status::{self, RoleFacts},
+    world::fault::Fault,
+};
+use subrosa_process::{
+    cluster,
+    vault::{Identity, OwnVault, Wiring},
+};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    FIELD_MANAGER,
+    domain::{DomainLook, OpenedByPair},
+    metrics::GranterMetrics,
+    settings::GranterSettings,
+    view::ClusterView,
+};
+
+/// How long a watch may be silent: the API server ends each after less.
+const WATCH_PATIENCE: Duration = Duration::from_secs(295);
+
+/// The granter.
+pub struct Granter {
+    client: Client,
+    settings: GranterSettings,
+    view: ClusterView,
+    vaults: Mutex<BTreeMap<String, Arc<OwnVault>>>,
+    metrics: Arc<GranterMetrics>,
+}
+
+impl Granter {
+    /// A granter that watches until `stop` and has not looked yet.
+    ///
+    /// # Errors
+    /// When the connection to the API server cannot be set up.
+    pub fn new(
+        config: kube::Config,
+        settings: GranterSettings,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let watching = cluster::client(config.clone(), Some(WATCH_PATIENCE))?;
+        Ok(Self {
+            client: cluster::client(config, None)?,
+            settings,
+            view: ClusterView::new(&watching, &stop),
+            vaults: Mutex::default(),
+            metrics: Arc::default(),
+        })
+    }
+
+    /// What Prometheus is told.
+    pub fn metrics(&self) -> Arc<GranterMetrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Waits until something changes in the cluster.
+    pub async fn changed(&self) {
+        self.view.changed().await;
+    }
+
+    /// Looks once at everything, and does what there is to do.
+    pub async fn round(&self) {
+        if !self.view.is_known().await {
+            tracing::warn!("the API server has not listed everything yet: nothing is granted or taken away");
+            return;
+        }
+        let mut vaults = self.vaults.lock().await;
+        let domains = self.view.domains.state();
+        vaults.retain(|name, _| {
+            let is_there = domains.iter().any(|domain| domain.name_any() == *name);
+            if !is_there {
+                self.metrics.forget(name);
+            }
+            is_there
+        });
+        for domain in &domains {
+            let name = domain.name_any();
+            let roles = self.view.roles_of(&name);
+            let facts = self.domain(domain, &roles, &mut vaults).await;
+            let succeeded = facts.iter().all(|facts| facts.fault.is_none());
+            let mut ready = 0;
+            for (role, facts) in roles.iter().zip(&facts) {
+                ready += usize::from(self.tell(role, facts).await);
+            }
+            self.metrics.looked(&name, succeeded, ready, roles.len());
+        }
+        for role in self.view.roles_of_none() {
+            let message = "the namespace belongs to no TrustDomain, so nothing is given; next: label it";
+            let facts = nothing(Fault::new(Reason::NamespaceNotGoverned, message));
+            self.tell(&role, &facts).await;
+        }
+    }
+
+    /// What was found and made of each role of a trust domain, in their order.
+    async fn domain(
+        &self,
+        domain: &TrustDomain,
+        roles: &[Arc<AccessRole>],
+        vaults: &mut BTreeMap<String, Arc<OwnVault>>,
+    ) -> Vec<RoleFacts> {
+        let of_all = |fault: Fault| {
+            if !roles.is_empty() || fault.reason != Reason::LoginMissing {
+                tracing::warn!(
+                    domain = domain.name_any(),
+                    reason = fault.reason.as_str(),
+                    "{}",
+                    fault.message
+                );
+            }
+            vec![nothing(fault); roles.len()]
+        };
+        let Some(access) = &domain.spec.access else {
+            let message = "the TrustDomain has no spec.access: nobody can log in; next: write it and run subrosa vault-setup";
+            return vec![nothing(Fault::new(Reason::LoginMissing, message)); roles.len()];
+        };
+        let own = match self.vault(domain, vaults).await {
+            Ok(own) => own,
+            Err(fault) => return of_all(fault),
+        };
+        let mut look = match DomainLook::new(domain, access, &own).await {
+            Ok(look) => look,
+            Err(fault) => return of_all(fault),
+        };
+        let all: Vec<&AccessRole> = roles.iter().map(AsRef::as_ref).collect();
+        let left_out = match look.bind(&all).await {
+            Ok(left_out) => left_out,
+            Err(fault) => return of_all(fault),
+        };
+        let mut facts: BTreeMap<usize, RoleFacts> = BTreeMap::new();
+        for login in &access.logins {
+            let (places, of_login): (Vec<usize>, Vec<(&AccessRole, OpenedByPair)>) = all
+                .iter()
+                .enumerate()
+                .filter(|(_, role)| role.spec.login == login.name)
+                .map(|(place, role)| (place, (*role, self.view.opened(role))))
+                .unzip();
+            let found = match look.login(login, &of_login, &left_out).await {
+                Ok(found) => found,
+                Err(fault) => {
+                    tracing::warn!(
+                        domain = domain.name_any(),
+                        login = login.name,
+                        reason = fault.reason.as_str(),
+                        "{}",
+                        fault.message
+                    );
+                    vec![nothing(fault); places.len()]
+                }
+            };
+            facts.extend(places.into_iter().zip(found));
+        }
+        let known: BTreeSet<&str> = access.logins.iter().map(|login| login.name.as_str()).collect();
+        let without = |role: &AccessRole| {
+            let message = format!(
+                "spec.login: TrustDomain {} has no login {}, only {}; next: correct it, or add the login and run subrosa vault-setup",
+                domain.name_any(),
+                role.spec.login,
+                known.iter().copied().collect::<Vec<_>>().join(", ")
+            );
+            nothing(Fault::new(Reason::LoginMissing, message))
+        };
+        all.iter()
+            .enumerate()
+            .map(|(place, role)| facts.remove(&place).unwrap_or_else(|| without(role)))
+            .collect()
+    }
+
+    async fn vault(
+        &self,
+        domain: &TrustDomain,
+        vaults: &mut BTreeMap<String, Arc<OwnVault>>,
+    ) -> Result<Arc<OwnVault>, Fault> {
+        let name = domain.name_any();
+        let ca_bundle = match &domain.spec.vault.ca_bundle {
+            Some(key) => Some(cluster::bundle(&self.client, &self.settings.namespace, key).await?),
+            None => None,
+        };
+        let wiring = Wiring { spec: domain.spec.vault.clone(), ca_bundle };
+        let own = match vaults.get(&name).filter(|own| own.is_from(&wiring)) {
+            Some(own) => Arc::clone(own),
+            None => {
+                let identity = Identity {
+                    token: self.settings.vault_token_file.clone(),
+                    role: self.settings.vault_role.clone(),
+                    user_agent: concat!("subrosa-granter/", env!("CARGO_PKG_VERSION")),
+                };
+                let own = Arc::new(OwnVault::new(domain, wiring, &identity).await?);
+                vaults.insert(name.clone(), Arc::clone(&own));
+                own
+            }
+        };
+        own.is_own(&name, &cluster::identity(&self.client).await?).await?;
+        Ok(own)
+    }
+
+    /// Writes what is so of a role; says whether it is ready.
+    async fn tell(&self, role: &AccessRole, facts: &RoleFacts) -> bool {
+        let status: AccessRoleStatus = status::status(role, facts, Timestamp::now());
+        let ready = condition::is_true(&status.conditions, READY);
+        let written =
+            cluster::write_status(&self.client, FIELD_MANAGER, role, role.status.as_ref(), &status).await;
+        if let Err(fault) = written {
+            tracing::warn!(
+                role = format!("{}/{}", role.namespace().unwrap_or_default(), role.name_any()),
+                reason = fault.reason.as_str(),
+                "its status was not written: {}",
+                fault.message
+            );
+        }
+        ready
+    }
+}
+
+fn nothing(fault: Fault) -> RoleFacts {
+    RoleFacts {
+        fault: Some(fault),
+        rights: BTreeMap::new(),
+        groups_left_out: BTreeSet::new(),
+        ttl: String::new(),
+    }
+}

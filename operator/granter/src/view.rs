@@ -1,0 +1,141 @@
+//! What the granter knows of the cluster: watched, so that a change is acted on at once.
+
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    runtime::{
+        WatchStreamExt as _,
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+use subrosa_crds::{
+    AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain, access_role::ChannelClass, names::ChannelId,
+};
+use subrosa_plan::roles::{OpenedClass, status::Right};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How long the first list of a kind may take until it counts as unknown.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How many objects are asked for at once.
+const PAGE: u32 = 200;
+
+/// The kinds that decide.
+pub struct ClusterView {
+    /// The TrustDomains.
+    pub domains: Store<TrustDomain>,
+    /// The AccessRoles.
+    pub roles: Store<AccessRole>,
+    channels: Store<Channel>,
+    namespaces: Store<Namespace>,
+    changed: Arc<Notify>,
+}
+
+impl ClusterView {
+    /// Watches until `stop`.
+    pub fn new(client: &Client, stop: &CancellationToken) -> Self {
+        let changed = Arc::new(Notify::new());
+        Self {
+            domains: follow(client, &changed, stop, |_| {}),
+            roles: follow(client, &changed, stop, |_| {}),
+            channels: follow(client, &changed, stop, |channel: &mut Channel| channel.status = None),
+            namespaces: follow(client, &changed, stop, |namespace: &mut Namespace| {
+                namespace.spec = None;
+                namespace.status = None;
+            }),
+            changed,
+        }
+    }
+
+    /// Waits until something changes.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Whether each kind was listed once; waits for that a while.
+    pub async fn is_known(&self) -> bool {
+        let all = async {
+            self.domains.wait_until_ready().await.is_ok()
+                && self.roles.wait_until_ready().await.is_ok()
+                && self.channels.wait_until_ready().await.is_ok()
+                && self.namespaces.wait_until_ready().await.is_ok()
+        };
+        tokio::time::timeout(PATIENCE, all).await.unwrap_or(false)
+    }
+
+    /// The roles in the namespaces of `domain`, by namespace and name.
+    pub fn roles_of(&self, domain: &str) -> Vec<Arc<AccessRole>> {
+        let mut roles = self.roles.state();
+        roles.retain(|role| self.domain_of(&role.namespace().unwrap_or_default()).as_deref() == Some(domain));
+        roles.sort_by_key(|role| (role.namespace(), role.name_any()));
+        roles
+    }
+
+    /// The roles in namespaces of no trust domain.
+    pub fn roles_of_none(&self) -> Vec<Arc<AccessRole>> {
+        let known = |name: String| self.domains.get(&ObjectRef::new(&name)).is_some();
+        let mut roles = self.roles.state();
+        roles.retain(|role| !self.domain_of(&role.namespace().unwrap_or_default()).is_some_and(known));
+        roles
+    }
+
+    /// The trust domain that the label of a namespace names.
+    pub fn domain_of(&self, namespace: &str) -> Option<String> {
+        let found = self.namespaces.get(&ObjectRef::new(namespace))?;
+        found.labels().get(TRUST_DOMAIN_LABEL).cloned()
+    }
+
+    /// What a role opens, and why a part of it cannot be opened at all.
+    pub fn opened(&self, role: &AccessRole) -> BTreeMap<ChannelClass, Result<OpenedClass, Right>> {
+        let namespace = role.namespace().unwrap_or_default();
+        let uid = self.namespaces.get(&ObjectRef::new(&namespace)).and_then(|found| found.uid());
+        let opened = role.spec.opens().into_iter().map(|pair| {
+            let (name, class) = &pair;
+            let found = self.channels.get(&ObjectRef::new(name).within(&namespace));
+            let opened = match (found, &uid) {
+                (Some(channel), Some(uid)) if channel.spec.data_classes.contains(class) => {
+                    Ok(OpenedClass { id: ChannelId::mint(uid, name), class: class.clone() })
+                }
+                (Some(_), Some(_)) => Err(Right::NoClass),
+                _ => Err(Right::NoChannel),
+            };
+            (pair, opened)
+        });
+        opened.collect()
+    }
+}
+
+/// Watches a kind until `stop`: its objects as they are, without who wrote which field and without what `strip` takes away.
+fn follow<K>(client: &Client, changed: &Arc<Notify>, stop: &CancellationToken, strip: fn(&mut K)) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let config = watcher::Config::default().page_size(PAGE);
+    let events = watcher(Api::<K>::all(client.clone()), config)
+        .default_backoff()
+        .modify(move |object| {
+            object.meta_mut().managed_fields = None;
+            strip(object);
+        })
+        .reflect(writer);
+    let (changed, stop) = (Arc::clone(changed), stop.clone());
+    tokio::spawn(async move {
+        let mut events = std::pin::pin!(events);
+        while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
+            match event {
+                Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => {
+                    changed.notify_one();
+                }
+                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+                Err(error) => tracing::warn!(kind = %K::kind(&()), "the watch is begun again: {error}"),
+            }
+        }
+    });
+    reader
+}

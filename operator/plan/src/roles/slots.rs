@@ -1,0 +1,136 @@
+//! What stands in the slots of a login: the operator's part.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    OpenedClass,
+    names::{FREED, OPEN},
+};
+
+/// How long a slot rests after it was emptied. A granter that looked before that writes members of the former use no later.
+pub const REST: SignedDuration = SignedDuration::from_mins(10);
+
+/// A slot as it is in Vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessSlot {
+    /// The name of the group.
+    pub name: String,
+    /// What its metadata says.
+    pub metadata: BTreeMap<String, String>,
+    /// The ids of the groups whose members are its members.
+    pub groups: BTreeSet<String>,
+    /// Whether somebody is a member of it without a group: not by us.
+    pub has_people: bool,
+}
+
+impl AccessSlot {
+    /// What it opens; none while it is free.
+    pub fn opens(&self) -> Option<&str> {
+        self.metadata.get(OPEN).map(String::as_str)
+    }
+
+    fn is_usable(&self, now: Timestamp) -> bool {
+        let freed = self.metadata.get(FREED).and_then(|text| text.parse().ok());
+        let freed = freed.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        let rested = !self.metadata.contains_key(FREED)
+            || freed.is_some_and(|freed| now.duration_since(freed) >= REST);
+        self.opens().is_none() && self.groups.is_empty() && !self.has_people && rested
+    }
+}
+
+/// A slot whose metadata becomes otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotChange {
+    /// The name of the group.
+    pub slot: String,
+    /// All of its metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What has to be written so that the slots of a login hold what is wanted: first what is taken out, then what is put in.
+/// What finds no slot waits for one.
+pub fn changes(wanted: &BTreeSet<OpenedClass>, slots: &[AccessSlot], now: Timestamp) -> Vec<SlotChange> {
+    let mut missing: BTreeSet<String> = wanted.iter().map(OpenedClass::to_string).collect();
+    let mut changes = Vec::new();
+    for slot in slots {
+        // The second of two slots with the same is one too many.
+        if slot.opens().is_some_and(|opened| !missing.remove(opened)) {
+            let freed = (FREED.to_owned(), now.as_second().to_string());
+            changes.push(SlotChange { slot: slot.name.clone(), metadata: [freed].into() });
+        }
+    }
+    let free = slots.iter().filter(|slot| slot.is_usable(now));
+    changes.extend(free.zip(missing).map(|(slot, opened)| SlotChange {
+        slot: slot.name.clone(),
+        metadata: [(OPEN.to_owned(), opened)].into(),
+    }));
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+    fn slot(number: u8, metadata: &[(&str, &str)], groups: &[&str]) -> AccessSlot {
+        AccessSlot {
+            name: format!("s{number}"),
+            metadata: metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            has_people: false,
+        }
+    }
+
+    fn wanted(classes: &[&str]) -> BTreeSet<OpenedClass> {
+        let id = "abcdefghij234567".parse().unwrap();
+        let one = |class: &&str| OpenedClass { id: Clone::clone(&id), class: (*class).to_owned() };
+        classes.iter().map(one).collect()
+    }
+
+    fn shown(changes: &[SlotChange]) -> Vec<String> {
+        changes.iter().map(|change| format!("{} {:?}", change.slot, change.metadata)).collect()
+    }
+
+    #[test]
+    fn each_pair_gets_a_slot_and_what_stands_stays() {
+        let slots =
+            [slot(0, &[], &[]), slot(1, &[("open", "abcdefghij234567.chat")], &["g"]), slot(2, &[], &[])];
+        let changes = changes(&wanted(&["chat", "mail"]), &slots, NOW);
+        assert_eq!(shown(&changes), [r#"s0 {"open": "abcdefghij234567.mail"}"#]);
+        let slots = [slot(1, &[("open", "abcdefghij234567.chat")], &["g"])];
+        assert!(super::changes(&wanted(&["chat"]), &slots, NOW).is_empty());
+    }
+
+    #[test]
+    fn what_nobody_wants_goes_at_once_and_its_slot_rests_until_its_members_are_gone() {
+        let used = [slot(0, &[("open", "abcdefghij234567.chat")], &["g"])];
+        assert_eq!(shown(&changes(&wanted(&["mail"]), &used, NOW)), [r#"s0 {"freed": "1800000000"}"#]);
+        let freed = NOW.as_second().to_string();
+        let later = NOW + REST;
+        for (groups, at, becomes) in [(&["g"][..], later, 0), (&[][..], NOW, 0), (&[][..], later, 1)] {
+            let slots = [slot(0, &[("freed", &freed)], groups)];
+            assert_eq!(changes(&wanted(&["mail"]), &slots, at).len(), becomes, "{groups:?} {at}");
+        }
+        // Text that is no time is no time that has passed.
+        assert!(changes(&wanted(&["mail"]), &[slot(0, &[("freed", "soon")], &[])], later).is_empty());
+    }
+
+    #[test]
+    fn a_slot_with_members_is_never_given_a_meaning() {
+        let mut stranger = slot(0, &[], &[]);
+        stranger.has_people = true;
+        assert!(changes(&wanted(&["mail"]), &[stranger, slot(1, &[], &["g"])], NOW).is_empty());
+    }
+
+    #[test]
+    fn one_pair_has_one_slot() {
+        let twice = [
+            slot(0, &[("open", "abcdefghij234567.chat")], &[]),
+            slot(1, &[("open", "abcdefghij234567.chat")], &[]),
+        ];
+        assert_eq!(shown(&changes(&wanted(&["chat"]), &twice, NOW)), [r#"s1 {"freed": "1800000000"}"#]);
+    }
+}

@@ -1,0 +1,219 @@
+//! What the status of an AccessRole says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    AccessRole, AccessRoleStatus, Reason,
+    access_role::ChannelClass,
+    condition::{self, READY, STALLED, Truth, Verdict},
+};
+
+use crate::world::fault::Fault;
+
+/// How it is with one class of one Channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Every group that the role names and that is known to Vault can open it, as Vault said.
+    Granted,
+    /// It has no slot yet, or its members were not written yet.
+    Pending,
+    /// Every slot of the login is taken.
+    NoSlot,
+    /// There is no such Channel.
+    NoChannel,
+    /// The Channel does not declare the class.
+    NoClass,
+}
+
+/// What was found and made of a role.
+#[derive(Clone, Debug)]
+pub struct RoleFacts {
+    /// Why nothing could be done for it; then nothing of the rest is known.
+    pub fault: Option<Fault>,
+    /// What it opens, and how it is with each.
+    pub rights: BTreeMap<ChannelClass, Right>,
+    /// Groups of the provider for which Vault has no group left.
+    pub groups_left_out: BTreeSet<String>,
+    /// How long a session lasts.
+    pub ttl: String,
+}
+
+/// The status of `role`.
+pub fn status(role: &AccessRole, facts: &RoleFacts, now: Timestamp) -> AccessRoleStatus {
+    let before = role.status.as_ref();
+    let old = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let ready = ready(role, facts);
+    let mut verdicts = vec![ready.clone()];
+    let waits_for_people = [
+        Reason::LoginMissing,
+        Reason::ForeignLogin,
+        Reason::NotFound,
+        Reason::UnknownDataClass,
+        Reason::SlotsExhausted,
+        Reason::GroupsExhausted,
+        Reason::NamespaceNotGoverned,
+    ];
+    if waits_for_people.contains(&ready.reason) {
+        verdicts.push(Verdict { kind: STALLED, truth: Truth::True, ..ready });
+    }
+    let (rights, digest) = if facts.fault.is_some() {
+        // Nobody knows what can be opened now.
+        (None, None)
+    } else {
+        let granted: BTreeSet<_> = facts
+            .rights
+            .iter()
+            .filter(|(_, right)| **right == Right::Granted)
+            .map(|(pair, _)| pair.clone())
+            .collect();
+        (Some(format!("{}/{}", granted.len(), facts.rights.len())), Some(role.spec.digest(&granted)))
+    };
+    AccessRoleStatus {
+        observed_generation: role.metadata.generation,
+        rights,
+        digest,
+        conditions: condition::conditions(verdicts, old, role.metadata.generation, now),
+    }
+}
+
+fn ready(role: &AccessRole, facts: &RoleFacts) -> Verdict {
+    let no = |reason, message: String| Verdict::new(READY, Truth::False, reason, message);
+    if let Some(fault) = &facts.fault {
+        return Verdict::new(READY, unknown_or_false(fault.reason), fault.reason, fault.message.clone());
+    }
+    let login = &role.spec.login;
+    let those = |right: Right| {
+        let found = facts.rights.iter().filter(|(_, one)| **one == right);
+        found.map(|((channel, class), _)| format!("{class} of {channel}")).collect::<Vec<_>>()
+    };
+    let of = |pairs: Vec<String>| pairs.join(", ");
+    let (unknown, undeclared) = (those(Right::NoChannel), those(Right::NoClass));
+    if !unknown.is_empty() {
+        let message = format!(
+            "spec.allow: no such Channel in this namespace for {}; next: correct the name",
+            of(unknown)
+        );
+        return no(Reason::NotFound, message);
+    }
+    if !undeclared.is_empty() {
+        let message = format!(
+            "spec.allow: the Channel does not declare {}; next: correct the class, or add it to the Channel's dataClasses",
+            of(undeclared)
+        );
+        return no(Reason::UnknownDataClass, message);
+    }
+    let crowded = those(Right::NoSlot);
+    if !crowded.is_empty() {
+        let message = format!(
+            "login {login} of the TrustDomain has no slot left for {}; next: raise spec.access.logins[].slots and run \
+             subrosa vault-setup, or remove AccessRoles. A slot that became free rests for ten minutes",
+            of(crowded)
+        );
+        return no(Reason::SlotsExhausted, message);
+    }
+    if !facts.groups_left_out.is_empty() {
+        let groups: Vec<_> = facts.groups_left_out.iter().map(String::as_str).collect();
+        let message = format!(
+            "Vault has no group left for {} of the provider; next: raise spec.access.provider.groups of the TrustDomain \
+             and run subrosa vault-setup",
+            groups.join(", ")
+        );
+        return no(Reason::GroupsExhausted, message);
+    }
+    let pending = those(Right::Pending);
+    if !pending.is_empty() {
+        return no(
+            Reason::RightsPending,
+            format!("not open yet: {}; the operator makes a slot for it", of(pending)),
+        );
+    }
+    let message = format!(
+        "{} after login {login}; a session lasts {} and follows every change at once, but a group that the provider takes from a \
+         person is gone only with the next login or the end of the session",
+        crate::roles::counted(facts.rights.len(), "data class can be opened", "data classes can be opened"),
+        facts.ttl
+    );
+    Verdict::new(READY, Truth::True, Reason::InForce, message)
+}
+
+/// While Vault or the API server does not answer, what was granted may still be so.
+fn unknown_or_false(reason: Reason) -> Truth {
+    let silent = [
+        Reason::VaultUnreachable,
+        Reason::VaultTimeout,
+        Reason::VaultTokenRejected,
+        Reason::KubernetesUnreachable,
+    ];
+    if silent.contains(&reason) { Truth::Unknown } else { Truth::False }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn role() -> AccessRole {
+        let manifest = json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole",
+            "metadata": {"name": "reviewer", "namespace": "cc-front", "generation": 3},
+            "spec": {
+                "login": "strong", "subjects": [{"group": "CC-Quality"}],
+                "allow": [{"channels": ["voice", "chat"], "dataClasses": ["call-recording"], "actions": ["Open"]}],
+            },
+        });
+        serde_json::from_value(manifest).unwrap()
+    }
+
+    fn facts(rights: [Right; 2]) -> RoleFacts {
+        let class = |channel: &str| (channel.to_owned(), "call-recording".to_owned());
+        RoleFacts {
+            fault: None,
+            rights: [(class("chat"), rights[0]), (class("voice"), rights[1])].into(),
+            groups_left_out: BTreeSet::new(),
+            ttl: "15m".to_owned(),
+        }
+    }
+
+    fn told(facts: &RoleFacts) -> (String, String, Option<String>, bool) {
+        let status = status(&role(), facts, Timestamp::UNIX_EPOCH);
+        let ready = condition::find(&status.conditions, READY).unwrap();
+        let stalled = condition::is_true(&status.conditions, STALLED);
+        (ready.status.clone(), ready.reason.clone(), status.rights, stalled)
+    }
+
+    #[test]
+    fn ready_is_only_what_can_be_opened_wholly() {
+        let cases = [
+            ([Right::Granted, Right::Granted], "True", "InForce", "2/2", false),
+            ([Right::Granted, Right::Pending], "False", "RightsPending", "1/2", false),
+            ([Right::NoSlot, Right::Granted], "False", "SlotsExhausted", "1/2", true),
+            ([Right::NoChannel, Right::NoClass], "False", "NotFound", "0/2", true),
+            ([Right::Granted, Right::NoClass], "False", "UnknownDataClass", "1/2", true),
+        ];
+        for (rights, truth, reason, count, stalled) in cases {
+            let expected = (truth.to_owned(), reason.to_owned(), Some(count.to_owned()), stalled);
+            assert_eq!(told(&facts(rights)), expected);
+        }
+        let mut crowded = facts([Right::Granted, Right::Granted]);
+        crowded.groups_left_out.insert("cc-quality".to_owned());
+        assert_eq!(told(&crowded).1, "GroupsExhausted");
+    }
+
+    #[test]
+    fn what_nobody_could_look_at_is_not_counted() {
+        for (reason, truth) in [(Reason::VaultUnreachable, "Unknown"), (Reason::LoginMissing, "False")] {
+            let mut seen = facts([Right::Granted, Right::Granted]);
+            seen.fault = Some(Fault::new(reason, "it does not answer"));
+            let (ready, told_reason, rights, _) = told(&seen);
+            assert_eq!((ready.as_str(), told_reason.as_str(), rights), (truth, reason.as_str(), None));
+        }
+    }
+
+    #[test]
+    fn the_digest_is_of_what_can_be_opened_by_whom() {
+        let digest = |rights| status(&role(), &facts(rights), Timestamp::UNIX_EPOCH).digest;
+        assert_ne!(digest([Right::Granted, Right::Granted]), digest([Right::Granted, Right::Pending]));
+    }
+}

@@ -1,0 +1,104 @@
+//! The connection to the API server.
+
+use std::{fmt, time::Duration};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{
+    Api, Client, Config, Resource, ResourceExt as _,
+    api::{Patch, PatchParams},
+    core::NamespaceResourceScope,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use subrosa_crds::{Reason, common::ConfigMapKey};
+use subrosa_plan::{access::store::CLUSTER_NAMESPACE, world::fault::Fault};
+
+/// How long an answer of the API server may take. A watch is asked for less.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A client with a deadline on every request, and on every silence of a watch.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn client(mut config: Config, patience: Option<Duration>) -> kube::Result<Client> {
+    let patience = patience.unwrap_or(PATIENCE);
+    config.connect_timeout = Some(patience);
+    config.read_timeout = Some(patience);
+    config.write_timeout = Some(patience);
+    Client::try_from(config)
+}
+
+/// The cluster: the UID of its namespace kube-system.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn identity(client: &Client) -> Result<String, Fault> {
+    let namespaces = Api::<Namespace>::all(client.clone());
+    let found =
+        namespaces.get_metadata(CLUSTER_NAMESPACE).await.map_err(|error| refused("namespaces", &error))?;
+    Ok(found.metadata.uid.unwrap_or_default())
+}
+
+/// The text of a CA bundle, a ConfigMap of `namespace`.
+///
+/// # Errors
+/// When it is not there.
+pub async fn bundle(client: &Client, namespace: &str, key: &ConfigMapKey) -> Result<String, Fault> {
+    let missing = || {
+        let message = format!(
+            "spec.vault.caBundle: ConfigMap {} has no key {} in namespace {namespace}",
+            key.config_map, key.key
+        );
+        Fault::new(Reason::CABundleNotFound, message)
+    };
+    let maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    let found = maps.get_opt(&key.config_map).await.map_err(|error| refused("configmaps", &error))?;
+    found.and_then(|map| map.data?.remove(&key.key)).ok_or_else(missing)
+}
+
+/// Writes the status of a namespaced object, if nobody wrote the object since it was read. What is the same is not written.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn write_status<K, S>(
+    client: &Client,
+    manager: &str,
+    object: &K,
+    before: Option<&S>,
+    status: &S,
+) -> Result<(), Fault>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + fmt::Debug,
+    S: Serialize + PartialEq,
+{
+    if before == Some(status) {
+        return Ok(());
+    }
+    let api = Api::<K>::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let mut fields = serde_json::to_value(status).unwrap_or_default();
+    // A merge patch removes only what it names.
+    let before = before.map(|before| serde_json::to_value(before).unwrap_or_default());
+    if let (Some(Value::Object(before)), Value::Object(fields)) = (before, &mut fields) {
+        for name in before.into_iter().map(|(name, _)| name) {
+            fields.entry(name).or_insert(Value::Null);
+        }
+    }
+    let patch = json!({
+        "metadata": { "resourceVersion": object.resource_version(), "uid": object.uid() },
+        "status": fields,
+    });
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    let written = api.patch_status(&object.name_any(), &params, &Patch::Merge(&patch)).await;
+    written.map(drop).map_err(|error| refused(&K::plural(&()), &error))
+}
+
+/// An error of the API server as status says it.
+pub fn refused(resource: &str, error: &kube::Error) -> Fault {
+    let reason = match error {
+        kube::Error::Api(status) if status.code == 403 => Reason::KubernetesForbidden,
+        kube::Error::Api(status) if status.code == 409 => Reason::KubernetesConflict,
+        kube::Error::Api(_) => Reason::KubernetesRefused,
+        _ => Reason::KubernetesUnreachable,
+    };
+    Fault::new(reason, format!("the API server does not serve {resource}: {error}"))
+}

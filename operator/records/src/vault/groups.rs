@@ -1,0 +1,143 @@
+//! Groups of Vault that `vault-setup` made: slots, and those that stand for groups of an identity provider.
+//!
+//! Each writer may write one part of a slot and no other: its policy names that part (`setup/policy/people.rs`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use subrosa_plan::roles::{members::ProviderGroup, slots::AccessSlot};
+
+use super::client::Vault;
+use super::endpoint::{Call, Capability, Op};
+use super::error::VaultError;
+use super::name::{GroupName, MountAccessor, MountPath};
+
+/// The groups of a Vault.
+#[derive(Debug, Clone)]
+pub struct Groups {
+    vault: Vault,
+}
+
+impl Groups {
+    /// The groups of that Vault.
+    pub fn new(vault: Vault) -> Self {
+        Self { vault }
+    }
+
+    /// A slot, as it is; none where `vault-setup` did not make it.
+    pub async fn slot(&self, name: &str) -> Result<Option<AccessSlot>, VaultError> {
+        Ok(self.read(name).await?.map(|group| AccessSlot {
+            name: name.to_owned(),
+            metadata: group.metadata.unwrap_or_default(),
+            groups: group.member_group_ids.unwrap_or_default(),
+            has_people: group.member_entity_ids.is_some_and(|people| !people.is_empty()),
+        }))
+    }
+
+    /// A group that can stand for one of the provider at the auth mount with `accessor`; none where `vault-setup` did not make
+    /// it.
+    pub async fn provider_group(
+        &self,
+        name: &str,
+        accessor: &MountAccessor,
+    ) -> Result<Option<ProviderGroup>, VaultError> {
+        let Some(group) = self.read(name).await? else { return Ok(None) };
+        let alias = group.alias.filter(|alias| alias.mount_accessor == accessor.as_str());
+        let stands_for = alias.map(|alias| alias.name.to_lowercase());
+        Ok(Some(ProviderGroup { name: name.to_owned(), id: group.id, stands_for }))
+    }
+
+    /// Writes what a slot opens. Its members stay.
+    pub async fn set_metadata(
+        &self,
+        slot: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), VaultError> {
+        self.write(slot, &Metadata { metadata }).await
+    }
+
+    /// Writes who is a member of a slot: the members of these groups, and nobody else. What it opens stays.
+    pub async fn set_members(&self, slot: &str, groups: &BTreeSet<String>) -> Result<(), VaultError> {
+        self.write(slot, &Members { member_group_ids: groups, member_entity_ids: [] }).await
+    }
+
+    /// Has the group with `id` stand for a group of the provider at the auth mount with `accessor`.
+    pub async fn bind(&self, id: &str, group: &str, accessor: &MountAccessor) -> Result<(), VaultError> {
+        let path = "identity/group-alias";
+        let op = Op::new("identity.bind", path, &[Capability::Create, Capability::Update]);
+        let body = Alias { name: group, mount_accessor: accessor.as_str(), canonical_id: id };
+        let call = Call::<_, serde_json::Value>::post(path, body);
+        self.vault.exec(&op, &call).await.map(|_| ())
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<GroupAnswer>, VaultError> {
+        let path = format!("identity/group/name/{}", GroupName::new(name)?);
+        let op = Op::new("identity.group", path.as_str(), &[Capability::Read]);
+        let answer = self.vault.exec(&op, &Call::<(), GroupAnswer>::get(path.as_str())).await?;
+        Ok(answer.and_then(|envelope| envelope.data))
+    }
+
+    async fn write<B: Serialize + Send + Sync>(&self, name: &str, body: &B) -> Result<(), VaultError> {
+        let path = format!("identity/group/name/{}", GroupName::new(name)?);
+        let op = Op::new("identity.group.write", path.as_str(), &[Capability::Update]);
+        let call = Call::<_, serde_json::Value>::post(path.as_str(), body);
+        self.vault.exec(&op, &call).await.map(|_| ())
+    }
+}
+
+/// The roles of an auth mount; none where there is no such mount, or none yet.
+pub async fn roles(vault: &Vault, mount: &MountPath) -> Result<BTreeSet<String>, VaultError> {
+    let path = format!("auth/{mount}/role");
+    let op = Op::new("auth.roles", path.as_str(), &[Capability::List]);
+    match vault.exec(&op, &Call::<(), RolesAnswer>::list(path.as_str())).await {
+        Ok(answer) => Ok(answer.and_then(|envelope| envelope.data).map(|data| data.keys).unwrap_or_default()),
+        Err(VaultError::NotFound { .. }) => Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    metadata: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Members<'a> {
+    member_group_ids: &'a BTreeSet<String>,
+    member_entity_ids: [String; 0],
+}
+
+#[derive(Serialize)]
+struct Alias<'a> {
+    name: &'a str,
+    mount_accessor: &'a str,
+    canonical_id: &'a str,
+}
+
+#[derive(Deserialize)]
+struct RolesAnswer {
+    #[serde(default)]
+    keys: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+struct GroupAnswer {
+    id: String,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    member_group_ids: Option<BTreeSet<String>>,
+    #[serde(default)]
+    member_entity_ids: Option<BTreeSet<String>>,
+    /// Without fields where the group has none.
+    #[serde(default)]
+    alias: Option<AliasAnswer>,
+}
+
+#[derive(Deserialize)]
+struct AliasAnswer {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    mount_accessor: String,
+}

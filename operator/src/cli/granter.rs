@@ -1,0 +1,41 @@
+//! `subrosa granter`: the process that says in Vault who may open what AccessRoles name.
+
+use anyhow::{Context as _, Result};
+use tracing::level_filters::LevelFilter;
+
+use super::exit::Exit;
+use crate::{logging, run};
+
+const EXAMPLES: &str = "\
+Examples:
+  subrosa granter                                  # in a pod, as its own ServiceAccount
+
+It is a process of its own, beside subrosa run: see docs/access.md.";
+
+/// Runs the granter: it says in Vault who may open what AccessRoles name
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    settings: subrosa_granter::GranterSettings,
+    /// The least that is logged: off, error, warn, info, debug or trace
+    #[arg(long, env = "SUBROSA_LOG", default_value = "info")]
+    log: LevelFilter,
+    /// How a line of the log looks; text on a terminal, else json
+    #[arg(long, env = "SUBROSA_LOG_FORMAT", value_enum)]
+    log_format: Option<logging::Format>,
+}
+
+/// Runs the command until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(args: Args) -> Result<Exit> {
+    logging::start(args.log, args.log_format, None);
+    let config = kube::Config::infer()
+        .await
+        .context("no API server: neither a pod's ServiceAccount nor a kubeconfig")?;
+    let stop = run::stopped_by_signals()?;
+    subrosa_granter::run(config, args.settings, stop).await?;
+    Ok(Exit::Done)
+}

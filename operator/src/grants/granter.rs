@@ -1,0 +1,55 @@
+//! The table of what the granter may do in the cluster: read what AccessRoles name, and write what it found. What it may do in
+//! Vault stands there (`operator/records/src/vault/setup/people.rs`).
+
+use super::table::{CORE, Grant, GrantScope, SUBROSA, Verb};
+
+use Verb::{Get, List, Patch, Watch};
+
+/// The name of the granter's ClusterRole, Role and their bindings.
+pub const GRANTER_ROLE: &str = "subrosa-granter";
+
+const FOLLOW: &[Verb] = &[List, Watch];
+
+/// All the granter may do.
+pub fn table() -> Vec<Grant> {
+    let follow = |resource, why| Grant::new(GrantScope::Cluster, SUBROSA, resource, FOLLOW, why);
+    vec![
+        follow("trustdomains", "Where the Vaults are, and how people log in."),
+        follow("accessroles", "Who may open what."),
+        follow("channels", "Whether the Channels that they name declare the classes that they name."),
+        Grant::new(GrantScope::Cluster, SUBROSA, "accessroles", &[Patch], "What was made of each role.")
+            .subresource("status"),
+        Grant::new(
+            GrantScope::Cluster,
+            CORE,
+            "namespaces",
+            &[Get, List, Watch],
+            "To which TrustDomain a namespace belongs, and the UID by which its Channels and the cluster are told from others.",
+        ),
+        Grant::new(
+            GrantScope::OperatorNamespace,
+            CORE,
+            "configmaps",
+            &[Get],
+            "CA certificates that TrustDomains name.",
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_writes_the_status_of_roles_and_nothing_else() {
+        for row in table() {
+            assert!(!row.verbs.is_empty() && row.why.ends_with('.'), "{row:?}");
+            assert!(!["secrets", "pods", "serviceaccounts", "rolebindings"].contains(&row.resource));
+            let writes = row.verbs.iter().any(|verb| ![Get, List, Watch].contains(verb));
+            assert!(
+                !writes || (row.resource == "accessroles" && row.subresource == Some("status")),
+                "{row:?}"
+            );
+        }
+    }
+}
