@@ -20,7 +20,6 @@ mod metrics;
 mod report;
 mod resurrected;
 mod round;
-mod server;
 mod settings;
 mod survey;
 pub mod vault;
@@ -31,6 +30,7 @@ pub use report::snapshots_kept;
 pub use round::Destroyer;
 pub use settings::Settings;
 
+use subrosa_process::server;
 use tokio_util::sync::CancellationToken;
 
 /// Runs the destroyer until `stop`. `guard` says whether the admission policy of Approvals is as this release has it.
@@ -46,7 +46,8 @@ pub async fn run(
     let listener = server::bind(settings.listen).await?;
     let interval = settings.interval();
     let destroyer = Destroyer::new(config, settings, guard)?;
-    let served = tokio::spawn(server::serve(listener, destroyer.metrics(), stop.clone()));
+    let metrics = destroyer.metrics();
+    let served = tokio::spawn(server::serve(listener, move || metrics.text(), stop.clone()));
     loop {
         destroyer.round().await;
         tokio::select! {
