@@ -125,7 +125,7 @@ impl Granter {
             vec![nothing(fault); roles.len()]
         };
         let Some(access) = &domain.spec.access else {
-            let message = "the TrustDomain has no spec.access: nobody can log in; next: write it and run subrosa vault-setup";
+            let message = "the TrustDomain has no spec.access: nothing new is given, and what was given before stays in Vault; next: write it, or delete the logins in Vault";
             return vec![nothing(Fault::new(Reason::LoginMissing, message)); roles.len()];
         };
         let own = match self.vault(domain, vaults).await {
