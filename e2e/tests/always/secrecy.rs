@@ -402,7 +402,11 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
     run.cluster.apply(run.cluster.trust_domain()).await?;
     run.cluster.whole(&scenario.channels()).await?;
 
-    // The API server says no.
+    // The API server says no, in a Channel of which no certificate was made again yet: what is made of one more, and
+    // cannot be written, is tried again a minute later, and that is all the time that is waited below.
+    let plain = json!({"workload": {"selector": {"matchLabels": {"app": "z"}}}});
+    run.cluster.apply(channel(front, "refused", plain)).await?;
+    run.cluster.whole(&[(front, "refused")]).await?;
     let roles = run.cluster.api("rbac.authorization.k8s.io/v1", "ClusterRole", "").await?;
     let rules = roles.get("subrosa-namespace").await?.data["rules"].clone();
     roles.patch("subrosa-namespace", &merge, &Patch::Merge(&json!({"rules": []}))).await?;
@@ -410,15 +414,16 @@ async fn disturb(run: &mut Run, scenario: &Scenario, development: &Value, token:
     let operators = run.cluster.env.client_for_token(&run.cluster.installed.token)?;
     let operators = Api::<Secret>::namespaced(operators, front);
     let refused = || async {
-        match operators.get("voice-mtls").await {
+        match operators.get("refused-mtls").await {
             Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
             other => Err(format!("{:?}", other.map(|secret| secret.metadata))),
         }
     };
     wait::until(PATIENCE, refused).await?;
-    stir(&run.cluster, front, "voice-mtls").await?;
-    not_ready(&run.cluster, front, "voice", &["KubernetesForbidden"]).await?;
+    stir(&run.cluster, front, "refused-mtls").await?;
+    not_ready(&run.cluster, front, "refused", &["KubernetesForbidden"]).await?;
     roles.patch("subrosa-namespace", &merge, &Patch::Merge(&json!({"rules": rules}))).await?;
+    run.cluster.whole(&[(front, "refused")]).await?;
     run.cluster.whole(&scenario.channels()).await?;
     Ok(())
 }
