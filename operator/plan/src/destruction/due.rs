@@ -1,4 +1,4 @@
-//! The day on which a key's data is due, by all that was ever said about it.
+//! The due day of a data key, from the policy, the destroyer's record and the rules that bind.
 
 use jiff::civil::Date;
 use subrosa_crds::{RetentionPolicy, cohort::Cohort};
@@ -8,11 +8,13 @@ use crate::{
     record::{decision::DecisionRecord, destroyer::BindingRules},
 };
 
-/// The day from which the data of a key may be destroyed, with Approvals; none where nobody set one.
+/// The day from which the data of a key may be destroyed, once people approved it; `None` where no policy ever set
+/// one.
 ///
-/// The latest one of what the destroyer saw first, of what the policy says today, and of the longest periods that ever bound under
-/// it; an earlier day of today's policy binds where people approved its periods. Data of an open cohort that nobody resealed is due
-/// when it should have been.
+/// It is the latest of three days: the one that the destroyer recorded first, the one that the policy gives today,
+/// and the one of the longest periods that ever bound under that policy. An earlier day binds only after people
+/// approved the policy's periods. Data that nobody resealed out of an open cohort is due on the day by which it
+/// should have been resealed.
 pub fn day(
     record: &DecisionRecord,
     class: &str,
@@ -24,7 +26,7 @@ pub fn day(
     of(record.due, class, cohort, policy, digest, Some(rules))
 }
 
-/// The same, where `first` is the day that was seen first, and nothing may be known of what binds.
+/// As [`day`], where `first` is the recorded day and the binding rules may be unknown.
 pub fn of(
     first: Option<Date>,
     class: &str,
@@ -37,7 +39,7 @@ pub fn of(
     let binds = rules.and_then(|rules| rules.periods.get(class));
     let binds = binds
         .and_then(|periods| Deadlines::by(cohort, &periods.keep, periods.open_for.as_deref(), None).next());
-    // None is earlier than every day.
+    // `max` works because `None` orders before every day.
     let says = says.max(binds);
     let is_approved = rules.is_some_and(|rules| rules.approved.as_deref() == Some(digest));
     if is_approved && says.is_some() { says } else { first.max(says) }

@@ -1,4 +1,4 @@
-//! Why nothing at all is destroyed: clocks that disagree or jumped, a store or a cluster that was restored.
+//! Reasons to destroy nothing at all: clocks that disagree or jumped, a restored Vault, a restored cluster.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::{
     world::fault::Fault,
 };
 
-/// How far clocks may be apart.
+/// How far the clocks may be apart.
 pub const MOST_SKEW: SignedDuration = SignedDuration::from_secs(30);
-/// After how long without a look people are asked whether the time is right: three clocks may share one wrong source.
+/// People confirm the time after the destroyer was away for this long: all three clocks may share one wrong source.
 pub const MOST_ABSENCE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// How far the clock may jump from one look to the next: jumps of less than a week would add up.
+/// How far the clock may jump between two looks. The limit is small because small jumps add up.
 pub const MOST_DRIFT: SignedDuration = SignedDuration::from_hours(1);
 
 /// What three clocks say.
@@ -31,7 +31,7 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// The time, as the slowest of the three has it.
+    /// The earliest of the three times.
     ///
     /// # Errors
     /// When they are more than [`MOST_SKEW`] apart.
@@ -51,23 +51,23 @@ impl Clocks {
     }
 }
 
-/// How often the destroyer's record was written: in Vault, and as the cluster has it.
+/// How often the destroyer's record was written, by Vault and by its copy in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// The version of the record in Vault; 0 where there is none.
     pub vault: u64,
-    /// The version that the cluster was told last; none where it has none.
+    /// The version that was last copied to the cluster; `None` where it has no copy.
     pub cluster: Option<u64>,
 }
 
-/// What is to be held against the destroyer's record at `now`: something that stops all destruction until people say that
-/// it may go on. None where there is nothing new.
+/// Compares the destroyer's record with the clocks and with its copy in the cluster at `now`. Returns a new reason to
+/// stop all destruction until people approve going on, and `None` where there is none.
 ///
-/// A record is written first and told to the cluster after, and nothing is written before the cluster was told of the
-/// last one: the cluster may be behind by one.
-/// A record that is frozen already says nothing new, unless it came with a restored store: the cluster was told of no such
-/// freeze (`told`), or of another one. What people approved then ends nothing now.
-/// `drift` is how far the wall clock went away from the time that has really passed since this process looked last.
+/// The destroyer writes the record in Vault first, then its copy in the cluster, and writes no second record before
+/// the copy of the first: the copy may be one version behind. A record that is frozen already gives no new reason,
+/// unless a restored Vault brought it: then the copy (`told`) has no freeze or another one, and Approvals from before
+/// the restore do not end this one. `drift` is the difference between wall clock and monotonic clock since this
+/// process last looked.
 pub fn found(
     record: &DestroyerRecord,
     counts: Counts,
@@ -137,8 +137,8 @@ pub fn found(
     None
 }
 
-/// Has `record` of a store that was restored know what the cluster was told last: who restores Vault makes the end of the freeze,
-/// and what comes after, no easier. `rules` are those that the cluster was told.
+/// Merges into the `record` of a restored Vault what the cluster's copy says, so that restoring Vault makes neither
+/// the end of the freeze nor later destruction easier. `rules` are those of the copy.
 pub fn remember(record: &mut DestroyerRecord, rules: &BTreeMap<String, BindingRules>, today: Date) {
     let is = |frozen: &Frozen| Reason::read(&frozen.reason) == Some(Reason::StoreRestored);
     if record.frozen.as_ref().is_some_and(is) {
@@ -146,7 +146,7 @@ pub fn remember(record: &mut DestroyerRecord, rules: &BTreeMap<String, BindingRu
     }
 }
 
-/// What a freeze says, with the next step.
+/// The message of a freeze, with the next step.
 pub fn told(frozen: &Frozen) -> Fault {
     let reason = Reason::read(&frozen.reason).unwrap_or(Reason::ClockJumped);
     Fault::new(

@@ -1,11 +1,11 @@
-//! Which keys a LegalHold keeps.
+//! Which keys a LegalHold protects.
 
 use kube::ResourceExt as _;
 use subrosa_crds::{LegalHold, cohort::Cohort, legal_hold::HoldSelector, names::ChannelRef};
 
 use super::step::{Hold, Released};
 
-/// A data key, by what selectors know of it.
+/// The fields of a data key that a hold's selector compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selected<'a> {
     /// The Channel it was made for.
@@ -16,8 +16,8 @@ pub struct Selected<'a> {
     pub cohort: Cohort,
 }
 
-/// Whether `selector` names the key. A cohort of the selector that cannot be read names every cohort: a hold that is not
-/// understood holds more, never less.
+/// Whether `selector` matches the key. A cohort in the selector that does not parse matches every cohort: on doubt a
+/// hold protects more.
 pub fn covers(selector: &HoldSelector, key: Selected<'_>) -> bool {
     let named = |list: &[String], text: &str| list.is_empty() || list.iter().any(|one| one == text);
     let overlaps = |text: &String| match text.parse::<Cohort>() {
@@ -30,7 +30,7 @@ pub fn covers(selector: &HoldSelector, key: Selected<'_>) -> bool {
         && (selector.cohorts.is_empty() || selector.cohorts.iter().any(overlaps))
 }
 
-/// The holds among `holds` that name the key and whose end was not approved: `released` has those.
+/// The holds among `holds` that match the key and whose release was not approved (approved ones are in `released`).
 pub fn holding<'a>(
     holds: impl IntoIterator<Item = &'a LegalHold>,
     released: &[Released],
@@ -40,17 +40,17 @@ pub fn holding<'a>(
     naming.filter(|hold| !released.iter().any(|one| one.name == hold.name_any())).collect()
 }
 
-/// A LegalHold, as it is written down with a key.
+/// A LegalHold as the key's record keeps it.
 pub fn named(hold: &LegalHold) -> Hold {
     Hold { name: hold.name_any(), uid: hold.uid().unwrap_or_default(), digest: hold.spec.release_digest() }
 }
 
-/// Whether a cohort has data of a day of the other. The days of an open cohort's data are not known yet: they may be any.
+/// Whether the two cohorts share a day. An open cohort may share any day: the dates of its data are not known yet.
 fn shares_a_day(held: Cohort, cohort: Cohort) -> bool {
     if held.is_open() || cohort.is_open() {
         return true;
     }
-    // What ends beyond the calendar ends after everything.
+    // A cohort whose end is beyond the calendar ends after every other.
     let begins_before_end_of = |one: Cohort, other: Cohort| other.end().map_or(true, |end| one.start() < end);
     begins_before_end_of(held, cohort) && begins_before_end_of(cohort, held)
 }

@@ -1,4 +1,4 @@
-//! The operator's part: keys that are due, as Destructions for people to approve.
+//! The operator's part: it lists due keys in Destructions, for people to approve.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -21,14 +21,14 @@ pub struct DueKey {
     pub key: ListedKey,
     /// The name of the policy under which it was made.
     pub policy: String,
-    /// The day.
+    /// The due day.
     pub due: Date,
 }
 
-/// What is due of a key on `today`, by its record and by the policy under which it was made; where that is gone, or has no such
-/// class, by its record alone. `rules` are those that bind, as the destroyer told: where its shorter periods were not approved, the
-/// later one of all days counts, as it does for the destroyer. `first` is the day that the destroyer has, for records of an earlier
-/// release, which lack that of an open cohort.
+/// Whether a key is due on `today`, by its record and the policy under which it was made; by the record alone where
+/// that policy is gone or has no such class. `rules` are the binding rules that the destroyer published: while a
+/// shorter period is not approved, the latest day counts, as in the destroyer. `first` is the day that the destroyer
+/// recorded; records of an earlier release have no day for an open cohort.
 pub fn due(
     channel: &ChannelRef,
     name: &DataKeyName,
@@ -58,7 +58,8 @@ pub fn due(
     })
 }
 
-/// What Destructions list already that can still be followed, and what of theirs came back after it was destroyed.
+/// Keys that existing Destructions list and that can still be destroyed by them, and keys that came back after
+/// destruction.
 #[derive(Clone, Debug, Default)]
 pub struct Listed {
     keys: HashSet<String>,
@@ -66,8 +67,8 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// What `existing` Destructions of trust domain `domain` list, where it has these `policies`. Those whose keys are all
-    /// gone may be left out.
+    /// Collects from the `existing` Destructions of trust domain `domain`, which has these `policies`. Destructions
+    /// whose keys are all gone may be left out.
     pub fn of<'a>(
         domain: &str,
         policies: &BTreeMap<String, RetentionPolicy>,
@@ -77,7 +78,7 @@ impl Listed {
         for one in existing.into_iter().filter(|one| one.spec.trust_domain == domain) {
             let is_settled = one.status.as_ref().is_some_and(status::is_settled);
             let as_listed = &one.spec.retention_policy;
-            // What it destroyed and is back needs another list, whatever is left of this one.
+            // A key that came back needs a new list, even where this one is not finished.
             let (back, others): (Vec<_>, Vec<_>) = one.spec.keys.iter().partition(|key| is_back(one, key));
             if !is_settled && *as_listed == policy_of(&as_listed.name, policies) {
                 listed.keys.extend(others.into_iter().map(ListedKey::key_name));
@@ -96,14 +97,14 @@ impl Listed {
         self.keys.contains(&key.key_name())
     }
 
-    /// Keys that were destroyed, are back, and are not listed anew.
+    /// Keys that came back after they were destroyed and that no list has yet.
     pub fn back(&self) -> impl Iterator<Item = DueKey> {
         self.back.iter().filter(|one| !self.has(&one.key)).cloned()
     }
 }
 
-/// The Destructions to make for `due` keys that none lists, in trust domain `domain`: one for each policy and day, of at most
-/// [`MOST_KEYS`] keys.
+/// The Destructions to create for those of the `due` keys in trust domain `domain` that none lists: one for each
+/// policy and day, of at most [`MOST_KEYS`] keys.
 ///
 /// `nonce` gives a random text of at least 16 letters and digits for each.
 pub fn wanted(
@@ -128,7 +129,7 @@ pub fn wanted(
     made
 }
 
-/// Whether a key was destroyed by this Destruction and came back with a snapshot of Vault: it is listed anew.
+/// Whether this Destruction destroyed the key and a restore of Vault brought it back: such a key is listed again.
 fn is_back(destruction: &Destruction, key: &ListedKey) -> bool {
     let keys = destruction.status.iter().flat_map(|status| &status.keys);
     let of = |one: &&KeyOutcome| {
@@ -137,7 +138,7 @@ fn is_back(destruction: &Destruction, key: &ListedKey) -> bool {
     keys.into_iter().filter(of).any(|one| one.state == Reason::Resurrected.as_str())
 }
 
-/// The policy of that name as a list made now names it.
+/// The policy of that name, as a list that is made now refers to it.
 fn policy_of(name: &str, policies: &BTreeMap<String, RetentionPolicy>) -> PolicyAsListed {
     let Some(policy) = policies.get(name) else { return PolicyAsListed::gone(name) };
     PolicyAsListed {

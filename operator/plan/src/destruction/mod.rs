@@ -1,4 +1,4 @@
-//! The end of data: what is due, who approved it, what is held, and the next step of each key.
+//! The end of data: which keys are due, who approved, what is held, and the next step for each key.
 //!
 //! ```text
 //!  operator:   listing ── keys that are due ──▶ Destruction (object)
@@ -10,8 +10,8 @@
 //!                                               step ── the next thing to do for one key ──▶ status
 //! ```
 //!
-//! The destroyer asks [`step::next`] again after each thing it did, with everything read anew: a process that ends
-//! anywhere goes on from what stands in Vault.
+//! After each step the destroyer reads everything again and asks [`step::next`]. A process that dies at any point is
+//! continued from the record in Vault.
 
 pub mod due;
 pub mod freeze;

@@ -1,4 +1,4 @@
-//! One Destruction, judged: whether people ordered it, and whether it is what they ordered.
+//! Judges one Destruction: whether people approved it, and whether it still is what they approved.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,33 +18,33 @@ use crate::{
     world::fault::Fault,
 };
 
-/// A Destruction and what is to be held against it.
+/// A Destruction with everything that decides whether it may proceed.
 #[derive(Clone, Debug)]
 pub struct Order<'a> {
     /// The object.
     pub destruction: &'a Destruction,
-    /// Its policy, where it is there.
+    /// Its policy, where it exists.
     pub policy: Option<&'a RetentionPolicy>,
     /// The rules that bind.
     pub rules: BindingRules,
     /// Who approved and who denied.
     pub tally: Tally,
-    /// Why nothing of it may be destroyed, whoever approved.
+    /// Why nothing of it may be destroyed, even if approved.
     pub refusal: Option<Fault>,
 }
 
-/// What an [`Order`] is judged by.
+/// The inputs of [`Order::judge`].
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'a> {
-    /// The policy of the Destruction's name, where it is there.
+    /// The policy that the Destruction names, where it exists.
     pub policy: Option<&'a RetentionPolicy>,
-    /// Why that policy cannot be kept in the trust domain, where it cannot.
+    /// Why that policy contradicts the trust domain's law, where it does.
     pub contradiction: Option<&'a Fault>,
-    /// The rules of each policy that bind, or bound last where it is gone.
+    /// The binding rules of each policy; of a deleted policy those that bound last.
     pub rules: &'a BTreeMap<String, BindingRules>,
     /// Every Approval.
     pub approvals: &'a [Approval],
-    /// Since when the admission policy of Approvals is as it is; none while it is missing or edited.
+    /// Since when the admission policy for Approvals is unchanged; `None` while it is missing or edited.
     pub guarded_since: Option<Timestamp>,
     /// The user who lists keys: the operator.
     pub requester: &'a str,
@@ -81,35 +81,35 @@ impl<'a> Order<'a> {
         self.destruction.metadata.uid.as_deref().unwrap_or_default()
     }
 
-    /// Whether a key of it may be set aside at `now`.
+    /// Whether one of its keys may be set aside at `now`.
     pub fn may_begin(&self, now: Timestamp) -> bool {
         self.refusal.is_none() && self.tally.is_enough(self.rules.approvals, now)
     }
 
-    /// Whether what was begun goes on.
+    /// Whether a destruction that was begun may continue.
     pub fn still_stands(&self) -> bool {
         self.refusal.is_none() && self.tally.still_stands(self.rules.approvals)
     }
 
-    /// Whether its status proves that it destroyed the key named `key` once.
+    /// Whether its status proves that it destroyed the key named `key`.
     fn destroyed(&self, key: &str) -> bool {
         let proven = self.destruction.status.iter().flat_map(|status| &status.keys);
         let mut proven = proven.filter(|one| one.destroyed_at.is_some());
         proven.any(|one| format!("{}.{}.{}", one.id, one.data_class, one.cohort) == key)
     }
 
-    /// Whether the list can never be followed any more: what is still due is listed anew.
+    /// Whether the list can never be followed again. Keys that are still due get a new list.
     pub fn is_void(&self) -> bool {
         self.refusal.as_ref().is_some_and(|refusal| refusal.reason == Reason::PolicyChanged)
     }
 
-    /// The day from which a key of it may be destroyed; of a policy that is gone, the one of its record.
+    /// The due day of one of its keys; where the policy is gone, the day in the key's record.
     pub fn due(&self, record: &DecisionRecord, class: &str, cohort: Cohort) -> Option<Date> {
         let Some(policy) = self.policy else { return record.due };
         due::day(record, class, cohort, policy, &rules::digest(policy), &self.rules)
     }
 
-    /// Why nothing is begun at `now`, where [`may_begin`](Self::may_begin) says so.
+    /// Why nothing may begin at `now`, where [`may_begin`](Self::may_begin) is false.
     pub fn why_not(&self, now: Timestamp) -> Fault {
         if let Some(refusal) = &self.refusal {
             return refusal.clone();
@@ -132,7 +132,7 @@ impl<'a> Order<'a> {
     }
 }
 
-/// Every Destruction of a trust domain for which something can still be done, and which of them list a key.
+/// The Destructions of a trust domain that can still do something, indexed by UID and by key.
 #[derive(Clone, Debug, Default)]
 pub struct Orders<'a> {
     all: Vec<Order<'a>>,
@@ -141,7 +141,7 @@ pub struct Orders<'a> {
 }
 
 impl<'a> Orders<'a> {
-    /// Of these.
+    /// Indexes the orders.
     pub fn new(all: Vec<Order<'a>>) -> Self {
         let mut orders = Self { all, ..Self::default() };
         for (index, order) in orders.all.iter().enumerate() {
@@ -158,14 +158,14 @@ impl<'a> Orders<'a> {
         &self.all
     }
 
-    /// The one with this UID.
+    /// The order with this UID.
     pub fn with_uid(&self, uid: &str) -> Option<&Order<'a>> {
         self.all.get(*self.by_uid.get(uid)?)
     }
 
-    /// The one that decides about the key named `key`: the one that its record follows; where that follows none, one that
-    /// lists the key, and rather one that is not refused. A list that is done decides about nothing, and about a key that is
-    /// back after it was destroyed none that destroyed it: what people approved for it was done.
+    /// The order that decides about the key named `key`. That is the one that the key's record follows; without one,
+    /// any open order that lists the key, preferably one that is not refused. A finished list decides nothing. A key
+    /// that came back is never decided by a list that destroyed it: that approval was used.
     pub fn of(&self, record: &DecisionRecord, key: &str) -> Option<&Order<'a>> {
         let listing = || self.by_key.get(key).into_iter().flatten().filter_map(|index| self.all.get(*index));
         let is_done = |order: &&Order<'_>| order.destruction.status.as_ref().is_some_and(status::is_settled);
@@ -181,8 +181,8 @@ impl<'a> Orders<'a> {
     }
 }
 
-/// Why `policy` cannot be kept in a trust domain of these jurisdictions, as its status says it: nothing is destroyed by it then.
-/// It reckons with every day of eight years, so whoever asks often remembers the answer.
+/// Why `policy` cannot be kept under the law of these jurisdictions, worded as in its status; nothing is destroyed by
+/// such a policy. The check walks every day of eight years: cache the answer.
 pub fn contradiction(policy: &RetentionPolicy, jurisdictions: &[String], today: Date) -> Option<Fault> {
     let problems = retention::check(&policy.spec, jurisdictions, today);
     let problems: Vec<_> =

@@ -1,4 +1,5 @@
-//! How much is set aside, and how much is condemned, in an hour: a mistake that got past everybody is found while little happened.
+//! Limits how many keys are set aside or condemned per hour, so that a mistake that passed every check is found
+//! early.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::record::destroyer::Begun;
 
-/// The most that is set aside within an hour, and the most that is condemned.
+/// The most that may be set aside within an hour, and the most that may be condemned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Destructions.
     pub batches: usize,
-    /// Keys, in percent of all data keys there are; at least one key.
+    /// Keys, in percent of all data keys; at least one.
     pub percent: u64,
 }
 
@@ -23,8 +24,8 @@ impl Default for Limits {
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-/// How many of `wanted` more keys of `destruction` may be set aside or condemned now, where there are `all` data keys and
-/// `done` has what was done so in the last hour.
+/// How many of `wanted` more keys of `destruction` may be set aside or condemned now. `all` is the number of data
+/// keys, `done` is what the last hour had.
 pub fn allowance(
     done: &[Begun],
     limits: Limits,
@@ -45,14 +46,14 @@ pub fn allowance(
     wanted.min(most.saturating_sub(used))
 }
 
-/// What was done in the last hour, with `keys` more of `destruction` at `now`.
+/// The entries of the last hour, with `keys` more of `destruction` at `now`.
 #[must_use]
 pub fn with(done: &[Begun], destruction: &str, keys: u64, now: Timestamp) -> Vec<Begun> {
     let more = Begun { at: now, destruction: destruction.to_owned(), keys };
     recent(done, now).cloned().chain([more]).collect()
 }
 
-// What seems to lie ahead was written by a clock that was wrong: it counts until the clocks are trusted again.
+// Entries in the future come from a wrong clock. They count, until the clocks are trusted again.
 fn recent(begun: &[Begun], now: Timestamp) -> impl Iterator<Item = &Begun> {
     begun.iter().filter(move |begun| now.duration_since(begun.at) < HOUR)
 }

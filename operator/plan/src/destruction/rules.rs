@@ -1,5 +1,5 @@
-//! Which rules of a RetentionPolicy bind: stricter ones at once, weaker ones after Approvals under the old ones. Who may
-//! edit a policy cannot make destruction easier alone.
+//! Which rules of a RetentionPolicy bind. Stricter rules bind at once; weaker ones only after people approved them
+//! under the old rules, so that an editor of the policy alone cannot make destruction easier.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,22 +13,23 @@ use subrosa_crds::{
 
 use crate::record::destroyer::{BindingRules, BoundPeriods};
 
-/// The rules that bind, and what of the policy does not bind yet.
+/// The binding rules, and those of the policy that do not bind yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// What binds.
+    /// The rules that bind.
     pub rules: BindingRules,
-    /// What the policy says that is weaker, such as `approvals: 1 (2 bind)`; it waits for Approvals of the policy.
+    /// Weaker rules in the policy that wait for Approvals of it, such as `approvals: 1 (2 bind)`.
     pub waiting: Vec<String>,
 }
 
-/// The digest of a policy's spec: what an Approval of its weaker rules repeats, and what a Destruction was listed under.
+/// The digest of a policy's spec: an Approval of its weaker rules repeats it, and a Destruction has the one it was
+/// listed under.
 pub fn digest(policy: &RetentionPolicy) -> String {
     digest_of(&policy.spec)
 }
 
-/// The rules of `policy` that bind, where `before` bound until now. `approved` says that enough people, as many as
-/// `before` asks for, approved the policy as it is.
+/// The binding rules of `policy`, where `before` bound until now. `approved` is true when as many people as `before`
+/// asks for approved this version of the policy.
 pub fn bind(policy: &RetentionPolicy, before: Option<&BindingRules>, approved: bool, today: Date) -> Bound {
     let declared = policy.spec.destruction();
     let says = BindingRules {
@@ -38,7 +39,7 @@ pub fn bind(policy: &RetentionPolicy, before: Option<&BindingRules>, approved: b
             .map_or_else(|_| declared.grace.clone().unwrap_or_default(), |grace| grace.to_string()),
         mode: declared.mode(),
         periods: policy.spec.classes.iter().map(periods).collect(),
-        // What was approved once and changed since is approved anew.
+        // An approval of an earlier version of the policy is void.
         approved: before
             .and_then(|before| before.approved.clone())
             .filter(|approved| *approved == digest(policy)),
@@ -85,7 +86,7 @@ fn periods(class: &DataClass) -> (String, BoundPeriods) {
     (class.name.clone(), BoundPeriods { keep: class.keep.clone(), open_for: class.open_for.clone() })
 }
 
-/// With the longer periods of both.
+/// Keeps the longer of both periods for each class.
 fn longer(one: &mut BTreeMap<String, BoundPeriods>, other: &BTreeMap<String, BoundPeriods>, today: Date) {
     for (class, other) in other {
         let periods = one.entry(class.clone()).or_insert_with(|| other.clone());
@@ -98,9 +99,9 @@ fn longer(one: &mut BTreeMap<String, BoundPeriods>, other: &BTreeMap<String, Bou
     }
 }
 
-/// The rules that bind for keys of a policy that is gone, as `all` rules that ever bound are known: who takes a policy away
-/// makes destruction no easier. Its own mode stays; approvals and grace are the strictest of all, the defaults where none are
-/// known.
+/// The binding rules for keys of a deleted policy, where `all` has every known rule: deleting a policy must not make
+/// destruction easier. The policy's own mode stays; approvals and grace are the strictest of all rules, or the
+/// defaults where none are known.
 pub fn of_gone(policy: &str, all: &BTreeMap<String, BindingRules>, today: Date) -> BindingRules {
     let longer = |one: String, other: String| if is_shorter(&one, &other, today) { other } else { one };
     let default = || DestructionRules::default().grace().map(|grace| grace.to_string()).unwrap_or_default();
@@ -113,8 +114,8 @@ pub fn of_gone(policy: &str, all: &BTreeMap<String, BindingRules>, today: Date) 
     }
 }
 
-/// The stricter of two sets of rules, policy by policy: what binds after a restore of Vault, where `one` is what the store says
-/// and `other` what the cluster was told last. Periods were approved where both say so.
+/// The stricter of two sets of rules, policy by policy: what binds after a restore of Vault. `one` is from Vault,
+/// `other` from the cluster's copy. Periods count as approved where both say so.
 pub fn stricter(
     one: &BTreeMap<String, BindingRules>,
     other: &BTreeMap<String, BindingRules>,
@@ -141,18 +142,19 @@ pub fn stricter(
     names.into_iter().filter_map(of).collect()
 }
 
-/// The strictest number of approvals of several rules: what releases a hold or ends a freeze. Two where there are none.
+/// The largest number of approvals that any of the rules asks for, needed to release a hold or end a freeze. Two
+/// where there are no rules.
 pub fn strictest<'a>(rules: impl IntoIterator<Item = &'a BindingRules>) -> i32 {
     rules.into_iter().map(|rules| rules.approvals).max().unwrap_or(2)
 }
 
-/// Whether the first limit ends sooner than the second. Where the first says nothing, the day counts that was set before: the
-/// second may be later than that.
+/// Whether the first limit ends sooner than the second. A missing first limit counts as sooner: the day recorded
+/// earlier would apply, and the second limit may be later than that.
 fn is_sooner(one: Option<&str>, other: Option<&str>, today: Date) -> bool {
     other.is_some_and(|other| one.is_none_or(|one| is_shorter(one, other, today)))
 }
 
-/// Whether the first period ends sooner than the second. One that cannot be read counts as no time at all.
+/// Whether the first period is shorter. One that does not parse counts as zero.
 fn is_shorter(one: &str, other: &str, today: Date) -> bool {
     let end = |text: &str| text.parse::<Period>().ok().and_then(|period| period.after(today).ok());
     end(one) < end(other)

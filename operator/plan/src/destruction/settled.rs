@@ -1,4 +1,5 @@
-//! What is said of a list that is done: whether its keys are back, and when what it did is effective everywhere.
+//! The status of a finished Destruction: whether its keys came back, and from when its destruction is effective
+//! everywhere.
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
@@ -9,7 +10,7 @@ use subrosa_crds::{
 
 use super::status::{METHOD, is_finished};
 
-/// Notes that a key which was destroyed is back, or gone again; whether that is new.
+/// Notes on a destroyed key that it came back or is gone again. Returns whether that is new.
 pub(super) fn note_return(key: &mut KeyOutcome, was_back: bool, is_back: bool, now: Timestamp) -> bool {
     match (was_back, is_back) {
         (false, true) => (key.back_at, key.gone_again_at) = (Some(now.to_string()), None),
@@ -19,14 +20,15 @@ pub(super) fn note_return(key: &mut KeyOutcome, was_back: bool, is_back: bool, n
     true
 }
 
-/// What is said of a list that is void: why, and how much of it was done before.
+/// The verdict on a void list: why it is void, and how many keys it destroyed before.
 pub(super) fn voided(why: &str, gone: usize, all: usize) -> Verdict {
     let message = format!("this list is void: {why}; {gone} of {all} keys were destroyed by it before");
     Verdict::new(READY, Truth::False, Reason::Voided, message)
 }
 
-/// The record of a list that is done, where of the keys that it destroyed those in `back` are there again: by identity, class
-/// and cohort. What was proven stays in it; what is so now is said beside it, and it is no longer so when they are gone again.
+/// The status of a finished list, where `back` has the destroyed keys that exist again (compared by identity, class
+/// and cohort). The proof of the destruction stays; the return of a key is noted beside it, and taken back when the
+/// key is gone again.
 pub fn settled(
     object: &Destruction,
     before: &DestructionStatus,
@@ -51,7 +53,7 @@ pub fn settled(
     let instant = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
     let returned = status.keys.iter().filter(|key| key.state == resurrected).count();
     let last = status.keys.iter().flat_map(|key| [instant(&key.destroyed_at), instant(&key.gone_again_at)]);
-    // How long snapshots are kept may have been declared, or lengthened, since.
+    // The declared time for which snapshots are kept may have changed since.
     let written = instant(&status.effective_at);
     status.effective_at = last
         .flatten()

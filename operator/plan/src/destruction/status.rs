@@ -1,4 +1,4 @@
-//! What the status of Destructions and LegalHolds says.
+//! The status of Destructions and LegalHolds.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ use crate::{
 /// How the data became unreadable: cryptographic erase, as NIST SP 800-88 Rev. 2 calls it.
 pub const METHOD: &str = "cryptographic erase (NIST SP 800-88r2): the transit key was deleted; a canary sealed with it no longer opens";
 
-/// Reasons after which nothing happens until somebody changes something.
+/// Reasons that end a Destruction until somebody changes something.
 const ENDS: [Reason; 6] = [
     Reason::Contradictory,
     Reason::DigestMismatch,
@@ -32,7 +32,7 @@ const ENDS: [Reason; 6] = [
     Reason::KeyReplaced,
     Reason::Voided,
 ];
-/// Reasons that somebody has to look at, the worst first.
+/// Reasons that need a person, the worst first.
 const WORST: [Reason; 8] = [
     Reason::Resurrected,
     Reason::ProofFailed,
@@ -46,19 +46,19 @@ const WORST: [Reason; 8] = [
 /// How many names of LegalHolds or keys a message holds.
 const MOST_NAMES: usize = 50;
 
-/// What became of one key of a list.
+/// The outcome for one key of a list.
 #[derive(Clone, Debug)]
 pub struct Outcome<'a> {
     /// The key.
     pub key: &'a ListedKey,
-    /// What is decided, where anything is.
+    /// The key's record, where there is one.
     pub record: Option<DecisionRecord>,
-    /// What is so.
+    /// The current state of the key.
     pub is: Fault,
 }
 
-/// The status of a Destruction whose keys are as `outcomes` say. `snapshots_kept` is how long snapshots of Vault are
-/// declared to be kept; none where nothing is declared.
+/// The status of a Destruction with these `outcomes`. `snapshots_kept` is how long snapshots of Vault are declared to
+/// be kept; `None` where nothing is declared.
 pub fn destruction(
     order: &Order<'_>,
     outcomes: &[Outcome<'_>],
@@ -74,13 +74,13 @@ pub fn destruction(
     let is_gone = |key: &&KeyOutcome| key.destroyed_at.is_some() && key.state == Reason::Destroyed.as_str();
     let gone = keys.iter().filter(is_gone).count();
     let whole = gone == outcomes.len() && !outcomes.is_empty();
-    // What another list destroyed is never this one's: it ends with what it destroyed itself.
+    // Keys that another list destroyed never become this one's: this list ends without them.
     let elsewhere = outcomes.iter().filter(|one| is_of_another(one)).count();
     let is_over = elsewhere > 0 && gone + elsewhere == outcomes.len();
     let last = keys.iter().filter(is_gone).flat_map(|key| [&key.destroyed_at, &key.gone_again_at]);
     let last = last.filter_map(|at| at.as_deref()?.parse::<Timestamp>().ok()).max();
     let is_void = (order.is_void() || is_over) && !whole && outcomes.iter().all(is_at_rest);
-    // A list that is void stays for ever: of its keys only those are told that it destroyed.
+    // A void list is kept for ever, so its status names only the keys that it destroyed.
     keys.retain(|key| !is_void || key.destroyed_at.is_some());
     let count = |reason: Reason| outcomes.iter().filter(|one| one.is.reason == reason).count();
     let set_aside =
@@ -142,24 +142,24 @@ pub fn destruction(
     }
 }
 
-/// Whether the record of a destruction is whole: it is the evidence then.
+/// Whether the status is complete evidence of a destruction.
 pub fn is_finished(status: &DestructionStatus) -> bool {
     status.method.is_some() && status.destroyed_at.is_some()
 }
 
-/// Whether a list is done, because its keys are gone or because it is void: nothing of it is ever followed again. Only
-/// whether a key that it destroyed is back is still looked at.
+/// Whether a list is finished, because its keys are gone or because it is void. Nothing of it is followed again; only
+/// the return of a key that it destroyed is still watched.
 pub fn is_settled(status: &DestructionStatus) -> bool {
     let stalled = condition::find(&status.conditions, STALLED);
     is_finished(status) || stalled.and_then(Reason::of) == Some(Reason::Voided)
 }
 
-/// Whether a key was destroyed by another list, whose record that is.
+/// Whether another list destroyed the key and has its record.
 fn is_of_another(one: &Outcome<'_>) -> bool {
     one.record.is_none() && one.is.reason == Reason::Destroyed
 }
 
-/// Whether nothing of a key is under way.
+/// Whether no step for the key is in progress.
 fn is_at_rest(one: &Outcome<'_>) -> bool {
     match &one.record {
         Some(record) => record.destruction.as_ref().is_none_or(|mark| mark.destroyed.is_some()),
@@ -174,7 +174,8 @@ fn shown(needed: i32) -> String {
     if needed == i32::MAX { "?".to_owned() } else { needed.to_string() }
 }
 
-/// What is so of a key, as the list with this UID sees it: what it destroyed once and is decided anew is back.
+/// The state of a key from the view of the list with this UID: a key that this list destroyed and that is now
+/// undecided came back.
 fn as_of(one: &Outcome<'_>, uid: &str) -> Fault {
     let is_anew = |record: &DecisionRecord| record.destruction.is_none() && past(record, uid).is_some();
     if one.record.as_ref().is_some_and(is_anew) {
@@ -185,12 +186,12 @@ fn as_of(one: &Outcome<'_>, uid: &str) -> Fault {
     one.is.clone()
 }
 
-/// The destruction by the list with this UID after which the key came back.
+/// The destruction by the list with this UID, after which the key came back.
 fn past<'a>(record: &'a DecisionRecord, uid: &str) -> Option<&'a DestructionMark> {
     record.past.as_deref().filter(|mark| mark.uid == uid && mark.destroyed.is_some())
 }
 
-/// What is told of a key. What was proven of it once stays, whatever became of it since.
+/// The status entry of a key. What was proven once stays in it.
 fn outcome(one: &Outcome<'_>, before: Option<&DestructionStatus>, uid: &str, now: Timestamp) -> KeyOutcome {
     let key = one.key;
     let is_same =
@@ -216,7 +217,7 @@ fn outcome(one: &Outcome<'_>, before: Option<&DestructionStatus>, uid: &str, now
         },
     };
     let was_back = proven.is_some_and(|proven| proven.state == Reason::Resurrected.as_str());
-    // Another list has it now: for this one it is back until that one destroyed it.
+    // Another list has the key now. For this list the key is back until that one destroys it.
     let reason = match one.is.reason {
         Reason::NotListed if was_back => Reason::Resurrected,
         reason => reason,
@@ -228,12 +229,12 @@ fn outcome(one: &Outcome<'_>, before: Option<&DestructionStatus>, uid: &str, now
     told
 }
 
-/// What is so of the list as a whole: what is worst, then what is next, and Destroyed when every key is.
+/// The state of the whole list: the worst key, else the next step, and Destroyed when every key is.
 fn verdict(outcomes: &[Outcome<'_>], destroyed: usize) -> Verdict {
     let all = outcomes.len();
     let worst = WORST.iter().find_map(|reason| outcomes.iter().find(|one| one.is.reason == *reason));
     let left = || outcomes.iter().filter(|one| one.is.reason != Reason::Destroyed);
-    // What is held has a condition of its own: said here is what goes on beside it.
+    // Held keys have a condition of their own, so Ready shows the progress of the others.
     let next = || left().find(|one| one.is.reason != Reason::Held).or_else(|| left().next());
     let Some(shown) = worst.or_else(next) else {
         return Verdict::new(
@@ -269,29 +270,29 @@ fn approved(order: &Order<'_>, before: Option<&DestructionStatus>, now: Timestam
     verdict(Truth::False, why.reason, why.message)
 }
 
-/// What is known of the keys that a LegalHold names.
+/// How many keys a LegalHold matches, and in which state they are.
 #[derive(Clone, Debug, Default)]
 pub struct HeldKeys {
-    /// How many it holds: their records say so.
+    /// How many it holds, by their records.
     pub held: usize,
-    /// How many it names and does not hold yet.
+    /// How many it matches and does not hold yet.
     pub pending: usize,
-    /// The names of keys that were past the point of no return.
+    /// The names of keys that were already condemned.
     pub too_late: Vec<String>,
-    /// The names of keys that it held and that Vault has no more.
+    /// The names of keys that it held and that Vault no longer has.
     pub missing: Vec<String>,
-    /// Why it is not known of every key.
+    /// Why some keys could not be read.
     pub fault: Option<Fault>,
 }
 
-/// What is said of the release of a LegalHold that asks for it.
+/// The progress of a LegalHold's release.
 #[derive(Clone, Debug)]
 pub struct Release {
     /// How many people approve.
     pub have: usize,
     /// How many have to.
     pub need: i32,
-    /// Whether they do, and nobody denies.
+    /// Whether enough people approve and nobody denies.
     pub approved: bool,
 }
 
@@ -384,19 +385,20 @@ pub fn legal_hold(
     }
 }
 
-/// Whether the day by which somebody should have looked at a LegalHold that holds has passed.
+/// Whether the review of a LegalHold that holds is overdue.
 pub fn is_review_overdue(hold: &LegalHold, now: Timestamp) -> bool {
     let by = review_by(hold, now).and_then(|day| day.parse::<Date>().ok());
     !hold.spec.is_released() && by.is_some_and(|by| by < now.to_zoned(jiff::tz::TimeZone::UTC).date())
 }
 
-/// The day by which somebody looks at it: counted from its making, or from the last review. One of tomorrow is one of today.
+/// The day by which it must be reviewed, counted from its creation or the last review. A review dated tomorrow counts
+/// as today's.
 fn review_by(hold: &LegalHold, now: Timestamp) -> Option<String> {
     let day = |at: Timestamp| at.to_zoned(jiff::tz::TimeZone::UTC).date();
     let every: Period = hold.spec.review_every.as_deref()?.parse().ok()?;
     let made = day(hold.metadata.creation_timestamp.as_ref()?.0);
     let reviewed = hold.spec.reviewed_on.as_deref().and_then(|text| text.parse::<Date>().ok());
-    // One that is further ahead is a mistake: it would put reviews off for as long.
+    // A review dated further ahead is a mistake that would put off the next one.
     let tomorrow = day(now).tomorrow().ok()?;
     let reviewed = reviewed.filter(|reviewed| *reviewed <= tomorrow);
     let last = reviewed.map_or(made, |reviewed| made.max(reviewed.min(day(now))));

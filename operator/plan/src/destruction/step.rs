@@ -1,4 +1,4 @@
-//! The next thing to do for one key that is held or to be destroyed.
+//! The next step for one key that is held or to be destroyed.
 //!
 //! ```text
 //!             ┌──────────────── a hold, a denial, a changed policy: called off ◀───────────────┐
@@ -8,10 +8,10 @@
 //!                 canary opens read back                                          no way back   canary refused
 //! ```
 //!
-//! A key that is there again after it was destroyed is decided anew, from the beginning.
+//! A destroyed key that exists again starts from the beginning.
 //!
-//! What the record says is written before what it announces is done, and after what it claims was seen. So each step can
-//! be taken again after a process ended anywhere.
+//! The record announces a step before it is taken, and confirms a result only after it was seen. So each step can be
+//! repeated after a crash at any point.
 
 use jiff::{Timestamp, civil::Date};
 use subrosa_crds::Reason;
@@ -22,7 +22,7 @@ use crate::{
     world::fault::Fault,
 };
 
-/// A key as Vault has it.
+/// The state of a key in Vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySeen {
     /// When its first version was made.
@@ -38,39 +38,39 @@ pub struct Hold {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// What an Approval of its end repeats.
+    /// The digest that an Approval of its release repeats.
     pub digest: String,
 }
 
-/// A LegalHold whose end was approved.
+/// A LegalHold whose release was approved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Released {
     /// Its name.
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// What people approved the end of.
+    /// The digest that people approved.
     pub digest: String,
 }
 
 impl Released {
-    /// Whether this end is that of the hold that was written down under `name`: the same object, whose matter may have been
-    /// corrected since, or one that was made anew of the same matter and keys.
+    /// Whether this release ends the hold recorded under `name`: the same object, even if its matter was corrected
+    /// since, or a new object with the same matter and keys.
     pub fn ends(&self, name: &str, mark: &HoldMark) -> bool {
         self.name == name && (self.uid == mark.uid || self.digest == mark.digest)
     }
 }
 
-/// All that decides about one key, read just now.
+/// Everything that decides about one key, freshly read.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// What is decided so far.
+    /// The key's record.
     pub record: &'a DecisionRecord,
     /// The key; none where Vault has none of that name.
     pub key: Option<KeySeen>,
-    /// The LegalHolds that name it and whose end was not approved.
+    /// The LegalHolds that match it and whose release was not approved.
     pub holds: &'a [Hold],
-    /// The LegalHolds whose end was approved.
+    /// The LegalHolds whose release was approved.
     pub released: &'a [Released],
     /// The Destruction that the record follows; where it follows none, one that lists the key.
     pub order: Option<&'a Order<'a>>,
@@ -78,22 +78,22 @@ pub struct Facts<'a> {
     pub due: Option<Date>,
     /// The day in the trust domain.
     pub today: Date,
-    /// Until when a key that is set aside now can be brought back; none where the grace leads beyond the calendar.
+    /// When the grace of a key that is set aside now would end; `None` where that is beyond the calendar.
     pub grace_ends: Option<Timestamp>,
-    /// Why nothing at all is destroyed.
+    /// Why all destruction is frozen, where it is.
     pub frozen: Option<&'a Fault>,
-    /// Whether one more may be set aside, or condemned, in this hour.
+    /// Whether the hourly limit allows one more key to be set aside or condemned.
     pub has_room: bool,
     /// The time.
     pub now: Timestamp,
 }
 
-/// The next thing to do.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing: this is so, and stays so until something changes.
+    /// Do nothing until something changes; the fault says what is so.
     Stay(Fault),
-    /// Write the record so.
+    /// Write this record.
     Write(Box<DecisionRecord>),
     /// Seal a canary, open it, and write [`begun`].
     Begin,
@@ -107,7 +107,7 @@ pub enum Next {
     Prove,
 }
 
-/// The next thing to do for the key.
+/// The next step for the key.
 pub fn next(facts: &Facts<'_>) -> Next {
     match &facts.record.destruction {
         Some(mark) if mark.destroyed.is_some() => after_the_end(mark, facts),
@@ -116,7 +116,7 @@ pub fn next(facts: &Facts<'_>) -> Next {
     }
 }
 
-/// The record once the canary of a key was opened: the intent.
+/// The record of the intent, written once the canary of the key was opened.
 #[must_use]
 pub fn begun(
     record: &DecisionRecord,
@@ -140,7 +140,7 @@ pub fn begun(
     DecisionRecord { destruction: Some(mark), called_off: None, ..record.clone() }
 }
 
-/// The record once Vault said that there is no such key.
+/// The record once Vault confirmed that the key does not exist.
 #[must_use]
 pub fn proven(record: &DecisionRecord, now: Timestamp) -> DecisionRecord {
     with(record, |mark| mark.destroyed = Some(now))
@@ -158,8 +158,8 @@ fn stay(reason: Reason, message: impl Into<String>) -> Next {
     Next::Stay(Fault::new(reason, message))
 }
 
-/// A key that is back is one that nobody decided about: LegalHolds that came since count, and people approve it again. What
-/// was approved once is kept, for the case that it goes by itself.
+/// A destroyed key that exists again counts as undecided: new LegalHolds apply and people must approve again. The old
+/// approval is kept in the record, in case the key disappears by itself.
 fn after_the_end(mark: &DestructionMark, facts: &Facts<'_>) -> Next {
     match (facts.key, facts.frozen) {
         (None, _) => stay(Reason::Destroyed, "its key is gone, and its canary does not open"),
@@ -183,13 +183,13 @@ fn another_key() -> Fault {
     )
 }
 
-/// No way back: the key goes, unless what stands under its name is another one or the store itself is in doubt.
+/// No way back: the key is deleted, unless another key has its name or the store is in doubt.
 fn condemned(mark: &DestructionMark, facts: &Facts<'_>) -> Next {
     match (facts.key, facts.frozen) {
         (None, _) => Next::Prove,
         (Some(key), _) if key.created != mark.created => Next::Stay(another_key()),
         (Some(_), Some(frozen)) => Next::Stay(frozen.clone()),
-        // Somebody brought it back, too late: what is deleted is out of use first.
+        // Somebody restored it too late. A key is taken out of use before it is deleted.
         (Some(key), None) if !key.set_aside => Next::SetAside,
         (Some(_), None) => Next::Delete,
     }
@@ -199,7 +199,7 @@ fn undecided(mark: Option<&DestructionMark>, facts: &Facts<'_>) -> Next {
     if let Some(record) = with_holds(facts.record, facts.holds, facts.released, facts.now) {
         return Next::Write(Box::new(record));
     }
-    // Asked of Vault before it was called off, and done after.
+    // A soft delete that was requested before the destruction was called off, and took effect after it.
     let is_late = |key: KeySeen| key.set_aside && facts.record.may_be_set_aside_late(key.created, facts.now);
     if mark.is_none() && facts.key.is_some_and(is_late) {
         return Next::Restore;
@@ -218,8 +218,8 @@ fn undecided(mark: Option<&DestructionMark>, facts: &Facts<'_>) -> Next {
     }
 }
 
-/// The record with the holds that there are, where it has others and the point of no return has not passed. It can be asked
-/// without looking at the key.
+/// The record with its holds updated, where they changed and the key is not condemned. Does not need the state of the
+/// key.
 #[must_use]
 pub fn with_holds(
     before: &DecisionRecord,
@@ -240,7 +240,7 @@ pub fn with_holds(
     (record.holds != before.holds).then_some(record)
 }
 
-/// Why this Destruction has nothing to say about the key: another policy was the one under which it was made.
+/// Why this Destruction does not apply to the key: the key was made under another policy.
 fn foreign(order: &Order<'_>, facts: &Facts<'_>) -> Option<Fault> {
     let policy = &order.destruction.spec.retention_policy.name;
     let made_under = facts.record.terms.as_ref().map(|terms| terms.policy.as_str());
@@ -267,7 +267,7 @@ fn may_begin(facts: &Facts<'_>) -> Next {
                 None => stay(Reason::KeyMissing, "Vault has no such key, and nobody here destroyed it"),
             };
         }
-        // A snapshot of the time of its grace brings it back as it was: out of use.
+        // A snapshot that was taken during the grace restores a destroyed key as soft-deleted; this is not that case.
         Some(key) if key.set_aside && past.is_none_or(|mark| mark.created != key.created) => {
             return stay(
                 Reason::KeySoftDeleted,
@@ -304,7 +304,7 @@ fn may_begin(facts: &Facts<'_>) -> Next {
     if !facts.has_room {
         return stay(Reason::RateLimited, "enough was set aside in this hour: it has its turn in the next");
     }
-    // The canary is sealed with a key that is in use.
+    // Only a key that is in use can seal the canary.
     if facts.key.is_some_and(|key| key.set_aside) { Next::Restore } else { Next::Begin }
 }
 
@@ -322,7 +322,7 @@ fn go_on(mark: &DestructionMark, facts: &Facts<'_>) -> Next {
     if !stands {
         return call_off(Some(mark), facts, order.why_not(facts.now));
     }
-    // A clock that is not trusted calls nothing off: what is set aside waits.
+    // An untrusted clock calls nothing off: a key that is set aside waits.
     if facts.frozen.is_none() && facts.due.is_none_or(|due| due > facts.today) {
         let later = Fault::new(Reason::NotDue, "it is not due any more");
         return call_off(Some(mark), facts, later);
@@ -339,7 +339,7 @@ fn go_on(mark: &DestructionMark, facts: &Facts<'_>) -> Next {
             None => Next::SetAside,
         },
         (None, true) => {
-            // Without an end of the grace it was not begun; should it be so now, it waits.
+            // A step whose grace has no end was not begun; if it has none now, the key waits.
             let Some(until) = facts.grace_ends else {
                 return stay(Reason::InvalidDate, "its grace leads beyond the calendar");
             };
@@ -365,7 +365,7 @@ fn go_on(mark: &DestructionMark, facts: &Facts<'_>) -> Next {
     }
 }
 
-/// Brings the key back and forgets the intent; what is so is said once both are done.
+/// Restores the key and deletes the intent. The reason is reported once both are done.
 fn call_off(mark: Option<&DestructionMark>, facts: &Facts<'_>, why: Fault) -> Next {
     let Some(mark) = mark else { return Next::Stay(why) };
     match facts.key {

@@ -1,4 +1,4 @@
-//! Counts Approvals: whose decision about an object counts, and why another does not.
+//! Counts Approvals of an object, and says why others do not count.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use subrosa_crds::{
     destruction::Approver,
 };
 
-/// For how long a decision may be made at the most: one without an end is no decision about now.
+/// The longest validity of a decision that counts: a decision without an end says nothing about today.
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 92);
 
-/// What is decided about.
+/// The object of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
     /// The kind.
@@ -22,25 +22,26 @@ pub struct Target<'a> {
     pub name: &'a str,
     /// Its UID.
     pub uid: &'a str,
-    /// What exactly would be approved.
+    /// The digest of what would be approved.
     pub digest: &'a str,
 }
 
-/// What Approvals say about one object.
+/// The Approvals of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// One Approval a person, by the user's name; the one that expires last.
+    /// One Approval for each person, by user name: the one that expires last.
     approvals: BTreeMap<String, (Approver, Timestamp)>,
-    /// The name of a Deny that has not expired.
+    /// The name of an unexpired denial.
     pub denied: Option<String>,
     /// Approvals of this object that do not count, and why.
     pub ignored: Vec<(String, &'static str)>,
 }
 
-/// Counts what `approvals` say about `target` at `now`.
+/// Counts the `approvals` of `target` at `now`.
 ///
-/// `guarded_since` is when the admission policy that holds an Approval against its maker was first seen as it is now; none
-/// while it is missing or edited: nothing counts then. `requester` is the user who asks: the operator.
+/// `guarded_since` is when the admission policy that binds an Approval to its author was first seen as it is now.
+/// Nothing counts while that policy is missing or edited (`None`). `requester` is the user who listed the keys: the
+/// operator.
 pub fn count<'a>(
     approvals: impl IntoIterator<Item = &'a Approval>,
     target: &Target<'_>,
@@ -108,13 +109,14 @@ impl Tally {
         self.denied.is_none() && reaches(self.valid(now).len(), needed)
     }
 
-    /// Whether at least `needed` people approved, expired since or not, and nobody denies: what was begun goes on.
+    /// Whether at least `needed` people approved, even if that expired since, and nobody denies: what was begun goes
+    /// on.
     pub fn still_stands(&self, needed: i32) -> bool {
         self.denied.is_none() && reaches(self.approvals.len(), needed)
     }
 }
 
-/// Never without anybody, whatever stands in the rules.
+/// At least one person, whatever the rules say.
 fn reaches(count: usize, needed: i32) -> bool {
     i32::try_from(count).unwrap_or(i32::MAX) >= needed.max(1)
 }
