@@ -1,12 +1,13 @@
-//! Channels that take over the keys of earlier ones of their names: whether one may, and the next step.
+//! A Channel that adopts the data keys of an earlier Channel of its name: whether it may, and the next step.
 //!
-//! A namespace that is made anew has another UID, so its Channels have other identities, and nothing that was sealed before
-//! opens for them. An Adoption names who takes over from whom. What it changes stands in two records, written in this order:
-//! that of the earlier Channel says who adopted it, by compare-and-set, so that one alone does; then that of the Channel says
-//! whom it adopted. From that its workload is given access. The keys and their schedule stay what they are.
+//! A namespace that is deleted and created again has another UID, so its Channels have other identities and cannot
+//! open what was sealed before. An Adoption names which Channel adopts which earlier identity. It changes two
+//! records, in this order: first the earlier Channel's record names the adopter (compare-and-set, so only one can
+//! win), then the adopter's record names the earlier identity. The workload's access follows from the second record.
+//! The keys and their schedule do not change.
 //!
-//! A denial takes back what its Adoption gave, the other way round: the access first, then the record of the Channel, then that
-//! of the earlier one.
+//! A denial undoes its Adoption in reverse order: first the access, then the adopter's record, then the earlier
+//! Channel's record.
 
 pub mod status;
 
@@ -28,30 +29,30 @@ use crate::{
 /// The next step of one Channel of an Adoption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdoptionStep {
-    /// The record of the earlier Channel is to say who adopts it.
+    /// Write into the earlier Channel's record who adopts it.
     Mark,
-    /// It says so; that of the Channel is to say whom it adopts.
+    /// That is written. Write into the adopter's record whom it adopts.
     Take,
-    /// Both do.
+    /// Both records are written.
     Done,
-    /// Both do, and the Adoption of this name did it.
+    /// Both records are written, by the Adoption of this name.
     DoneBy(String),
-    /// Something has to come first; it is tried again.
+    /// Something must happen first; try again later.
     Wait(Fault),
-    /// It cannot be.
+    /// Not possible.
     Refuse(Fault),
-    /// Nobody can say now.
+    /// Cannot be decided now.
     Unknown(Fault),
 }
 
-/// What one Channel of an Adoption is judged by.
+/// The inputs that decide about one Channel of an Adoption.
 #[derive(Clone, Copy, Debug)]
 pub struct AdoptionFacts<'a> {
     /// The trust domain.
     pub domain: &'a str,
-    /// Who takes over from whom.
+    /// The adopter and the identity that it adopts.
     pub pair: &'a AdoptingChannel,
-    /// The UID of the Adoption: what it began, it goes on with.
+    /// The UID of the Adoption. An Adoption continues only what it began itself.
     pub uid: &'a str,
     /// The record of the earlier Channel, or why it cannot be read.
     pub earlier: Result<Option<&'a ChannelRecord>, &'a str>,
@@ -61,7 +62,7 @@ pub struct AdoptionFacts<'a> {
     pub known: &'a BTreeSet<ChannelId>,
 }
 
-/// The next step of `pair`, as the watches and the records have it.
+/// The next step of `pair`, from the watches and the records.
 pub fn step(facts: &AdoptionFacts<'_>, world: &World) -> AdoptionStep {
     match judged(facts, world) {
         Ok(step) | Err(step) => step,
@@ -110,8 +111,8 @@ fn judged(facts: &AdoptionFacts<'_>, world: &World) -> Result<AdoptionStep, Adop
     }
 }
 
-/// Whether anything that the Adoption did for `pair` stands in the records: a denial takes it back, whether the Channel is there
-/// or not.
+/// Whether either record still has what the Adoption did for `pair`. A denial undoes that even when the Channel is
+/// gone.
 pub fn stands(facts: &AdoptionFacts<'_>) -> bool {
     let is_own = |mark: &AdoptionMark, id: &str| mark.uid == facts.uid && mark.id.as_str() == id;
     facts.own.is_some_and(|own| own.adopts.iter().any(|mark| is_own(mark, &facts.pair.adopts)))
@@ -123,7 +124,7 @@ pub fn stands(facts: &AdoptionFacts<'_>) -> bool {
             .is_some_and(|mark| is_own(mark, &facts.pair.id))
 }
 
-/// Whether the Channel is the one that is meant.
+/// Checks that the Channel exists and has the identity that the Adoption names.
 fn is_there(
     facts: &AdoptionFacts<'_>,
     channel: &ChannelRef,
@@ -153,7 +154,7 @@ fn is_there(
     }
 }
 
-/// The record of the earlier Channel, where nobody else has its keys.
+/// The earlier Channel's record, if no other Channel has adopted its keys.
 fn earlier<'a>(
     facts: &AdoptionFacts<'a>,
     channel: &ChannelRef,
@@ -181,7 +182,7 @@ fn earlier<'a>(
         return Err(refuse(Reason::OtherTrustDomain, message));
     }
     if earlier.channel != *channel {
-        // A LegalHold names namespaces and Channels: it has to find what a Channel opens under that Channel's name.
+        // A LegalHold selects keys by namespace and Channel name, so adopted keys must belong to the same name.
         let message = format!(
             "{adopts} was Channel {}: a Channel takes over from an earlier one of its own namespace and name only",
             earlier.channel
@@ -196,7 +197,7 @@ fn earlier<'a>(
     Ok(earlier)
 }
 
-/// Whether there is anything that the Channel would open.
+/// Checks that the adopter declares a data class of which the earlier Channel has keys.
 fn matches_something(
     facts: &AdoptionFacts<'_>,
     earlier: &ChannelRecord,
@@ -222,14 +223,15 @@ fn refuse(reason: Reason, message: String) -> AdoptionStep {
     AdoptionStep::Refuse(Fault::new(reason, message))
 }
 
-/// The record of the earlier Channel with who adopted it; none where a Channel in `known` has it already.
+/// The earlier Channel's record with the adopter noted; `None` where another Channel in `known` has adopted it
+/// already.
 pub fn marked(
     earlier: ChannelRecord,
     mark: &AdoptionMark,
     known: &BTreeSet<ChannelId>,
 ) -> Option<ChannelRecord> {
     let taken = earlier.adopted_by.as_ref().is_some_and(|by| by.id != mark.id && known.contains(&by.id));
-    // What another Adoption began for the same Channel is not what people approved here.
+    // A mark by another Adoption for the same adopter is replaced: people approved this one.
     let is_marked = earlier.adopted_by.as_ref().is_some_and(|by| (&by.id, &by.uid) == (&mark.id, &mark.uid));
     match (taken || earlier.access.is_some(), is_marked) {
         (true, _) => None,
@@ -238,7 +240,7 @@ pub fn marked(
     }
 }
 
-/// The record of the Channel with whom it adopted.
+/// The adopter's record with the earlier identity noted.
 pub fn taken(mut own: ChannelRecord, mark: &AdoptionMark) -> Option<ChannelRecord> {
     if own.adopted().all(|id| *id != mark.id) {
         if own.adopts.len() >= alias::ADOPTED.len() {
@@ -249,7 +251,7 @@ pub fn taken(mut own: ChannelRecord, mark: &AdoptionMark) -> Option<ChannelRecor
     Some(own)
 }
 
-/// The record of the Channel without what the Adoption with this UID gave it, and with the news of that.
+/// The adopter's record without what the Adoption with this UID gave it, and with an Event about that.
 pub fn taken_back(own: ChannelRecord, adopts: &ChannelId, uid: &str, now: Timestamp) -> ChannelRecord {
     let mut left = own.clone();
     let is_it = |mark: &AdoptionMark| mark.id == *adopts && mark.uid == uid;
@@ -264,7 +266,7 @@ pub fn taken_back(own: ChannelRecord, adopts: &ChannelId, uid: &str, now: Timest
     left
 }
 
-/// The record of the earlier Channel without that the Channel `id` adopted it, by the Adoption with this UID.
+/// The earlier Channel's record without the adopter `id`, if the Adoption with this UID noted it.
 pub fn unmarked(earlier: ChannelRecord, id: &ChannelId, uid: &str) -> ChannelRecord {
     let adopted_by = earlier.adopted_by.clone().filter(|mark| mark.id != *id || mark.uid != uid);
     ChannelRecord { adopted_by, ..earlier }

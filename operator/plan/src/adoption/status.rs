@@ -1,4 +1,4 @@
-//! What the status of an Adoption says.
+//! The status of an Adoption.
 
 use jiff::Timestamp;
 use subrosa_crds::{
@@ -10,14 +10,14 @@ use subrosa_crds::{
 use super::AdoptionStep;
 use crate::{destruction::tally::Tally, world::fault::Fault};
 
-/// How many people have to approve, and who does.
+/// How many people must approve, and who did.
 #[derive(Clone, Debug)]
 pub struct AdoptionDecision {
-    /// How many have to; none where the destroyer has not told.
+    /// How many must approve; `None` while the destroyer has not published it.
     pub needed: Option<i32>,
-    /// Who does.
+    /// Who approved and who denied.
     pub tally: Tally,
-    /// Why nobody's Approval counts.
+    /// Why no Approval counts at all, where that is so.
     pub unguarded: Option<Fault>,
 }
 
@@ -27,7 +27,7 @@ impl AdoptionDecision {
         self.unguarded.is_none() && self.needed.is_some_and(|needed| self.tally.is_enough(needed, now))
     }
 
-    /// Whether `step` may be done at `now`. What was begun goes on, though Approvals expired since.
+    /// Whether `step` may be done at `now`. A step that was begun may be finished even if Approvals expired since.
     pub fn allows(&self, step: &AdoptionStep, now: Timestamp) -> bool {
         let stands =
             || self.unguarded.is_none() && self.needed.is_some_and(|needed| self.tally.still_stands(needed));
@@ -42,14 +42,15 @@ impl AdoptionDecision {
         }
     }
 
-    /// Whether somebody denies it: what it gave is taken back.
+    /// Whether somebody denies it, so that it is undone.
     pub fn is_denied(&self) -> bool {
         self.unguarded.is_none() && self.tally.denied.is_some()
     }
 }
 
-/// What became of one Channel of the list, of which `before` was told. What may not be done yet is told as what it waits for,
-/// and what was done and is not so any more as lost: Vault may have been restored.
+/// The status entry of one Channel of the list; `before` is the last status. A step that is not allowed yet is shown
+/// as waiting for approval. An adoption that was done and is missing from the records is shown as lost: Vault may
+/// have been restored.
 pub fn outcome(
     adopts: &str,
     step: &AdoptionStep,
@@ -76,7 +77,7 @@ pub fn outcome(
         AdoptionStep::Wait(fault) | AdoptionStep::Refuse(fault) => {
             (fault.reason, Some(fault.message.clone()))
         }
-        // What is not known now is as status has it.
+        // While the records cannot be read, the last entry stays.
         AdoptionStep::Unknown(fault) => match told {
             Some(told) => return told.clone(),
             None => (Reason::WorkUnderWay, Some(fault.message.clone())),
@@ -85,14 +86,14 @@ pub fn outcome(
     AdoptionOutcome { adopts: adopts.to_owned(), state: reason.as_str().to_owned(), message }
 }
 
-/// Whether nothing more comes of a Channel: it has the keys, or cannot have them.
+/// Whether the Channel's entry is final: it has the keys, or cannot have them.
 fn is_settled(outcome: &AdoptionOutcome) -> bool {
     let waits =
         [Reason::WorkUnderWay, Reason::AwaitingApproval, Reason::ApprovalDenied, Reason::AdoptionLost];
     !waits.iter().any(|reason| reason.as_str() == outcome.state)
 }
 
-/// The status of `adoption`, whose Channels are as `channels` say; none of them where they were not looked at this time.
+/// The status of `adoption` with these entries of `channels`; `None` where they were not read this time.
 pub fn status(
     adoption: &Adoption,
     channels: Option<Vec<AdoptionOutcome>>,
@@ -114,7 +115,7 @@ pub fn status(
     let was = adopted_at.is_some() || before.and_then(|status| status.adopted).is_some_and(|count| count > 0);
     let adopted_at = adopted_at.or_else(|| (adopted > 0 || was).then(|| now.to_string()));
     let ready = verdict(&channels, (adopted, total), was, &approved, decided, now);
-    // Who approved what was adopted stays, though their Approvals expire.
+    // People who approved stay listed after their Approvals expire, once anything was adopted.
     let mut approved_by = decided.tally.valid(now);
     let others = before.filter(|_| was).into_iter().flat_map(|status| &status.approved_by);
     let others: Vec<_> = others
@@ -147,7 +148,7 @@ pub fn status(
     }
 }
 
-/// What stays as it was told when everything had been adopted: Approvals expire, and what they led to stays.
+/// The verdict and count from when everything was adopted: they stay although the Approvals expire.
 #[derive(Default)]
 struct Kept {
     approved: Option<Verdict>,
@@ -200,7 +201,7 @@ fn verdict(
         let reason = if adopted == 0 { Reason::Refused } else { Reason::PartlyAdopted };
         return Verdict::new(READY, Truth::False, reason, message);
     }
-    // What was adopted needs nobody's Approval again to be so again, unless it is lost.
+    // A repeated adoption needs no new Approval, unless it was lost.
     let asks = [Reason::AwaitingApproval, Reason::ApprovalDenied];
     let asks = channels.iter().any(|one| asks.iter().any(|reason| reason.as_str() == one.state));
     if approved.truth != Truth::True && (asks || !was_adopted) {

@@ -6,20 +6,22 @@ use subrosa_crds::{Reason, RetentionPolicy, cohort::Cohort, period::Period, rete
 use super::inventory::{self, MadeKey};
 use crate::record::channel::ChannelRecord;
 
-/// What late data is called. People end it, by resealing or by approving its destruction: the Channel is Ready meanwhile.
+/// The reasons for late data. People end it, by resealing or by approving its destruction; the Channel stays Ready
+/// meanwhile.
 pub const LATE: [Reason; 2] = [Reason::AnchorOverdue, Reason::KeptTooLong];
 
-/// Days within which what falls due stands in status.
+/// A deadline within this many days is shown in status.
 const SOON_DAYS: i32 = 90;
 
-/// The days of one cohort, each in the time zone of the trust domain. A day that lies beyond the calendar is none.
+/// The deadlines of one cohort, as days in the time zone of the trust domain. A day beyond the calendar is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deadlines {
-    /// When its data is due for destruction: the cohort's end and `keep`. None while it waits for its anchor date.
+    /// When its data is due for destruction: the cohort's end plus `keep`. `None` while the cohort waits for its
+    /// anchor date.
     pub due: Option<Date>,
-    /// By when data of an open cohort gets its anchor date: the cohort's end and `openFor`.
+    /// By when data of an open cohort must get its anchor date: the cohort's end plus `openFor`.
     pub reseal_by: Option<Date>,
-    /// The last day on which its oldest data may exist: the cohort's first day and `max`.
+    /// The last day on which its oldest data may exist: the cohort's first day plus `max`.
     pub gone_by: Option<Date>,
 }
 
@@ -43,7 +45,7 @@ impl Deadlines {
         }
     }
 
-    /// What is late on `today`, in the word that status and conditions have for it.
+    /// What is late on `today`, as the reason for status and conditions.
     pub fn late(self, today: Date) -> Option<Reason> {
         if self.reseal_by.is_some_and(|day| day <= today) {
             Some(Reason::AnchorOverdue)

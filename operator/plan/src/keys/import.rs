@@ -1,7 +1,7 @@
-//! Keys of past cohorts, for data from before that is sealed under the dates it has (`encryption.import`).
+//! Keys of past cohorts, for existing data that is sealed under its original dates (`encryption.import`).
 //!
-//! Such a key never rotates. It is closed as soon as it is made, so the Channel's record keeps only that its cohort has
-//! ended, and the key has a record of its own like every other.
+//! Such a key never rotates and is closed as soon as it is made. The Channel's record notes only that its cohort has
+//! ended; the key has a record of its own like every other.
 
 use jiff::{ToSpan as _, civil::Date};
 use subrosa_crds::{
@@ -15,13 +15,13 @@ use crate::{
     world::{declaration::Declaration, domain},
 };
 
-/// How many keys are made in one reconcile: the next one goes on.
+/// How many keys are made in one reconcile; the rest follow in the next ones.
 pub const AT_ONCE: usize = 32;
 
-/// The keys that were never made and should be, on `today`.
+/// The keys of past cohorts that were never made, as of `today`.
 ///
-/// Not those of cohorts that are due already: what was sealed with them could be destroyed at once. Not those whose data
-/// was destroyed: nothing is made again under their names.
+/// Left out are cohorts that are due, since their data could be destroyed at once, and cohorts whose data was
+/// destroyed, since no key is made again under a destroyed name.
 pub fn missing<'a>(
     channel: &'a Declaration,
     id: &'a ChannelId,
@@ -44,7 +44,7 @@ pub fn missing<'a>(
     all.filter(|key| !was_made(record, &key.class, key.cohort))
 }
 
-/// How many are still to be made; none where no record or no policy says what there is.
+/// How many are still to be made; 0 without a record or a policy.
 pub fn count(
     channel: &Declaration,
     policy: &RetentionPolicy,
@@ -55,12 +55,12 @@ pub fn count(
     missing(channel, &record.id(), policy, record, domain::today(trust_domain, now)).count()
 }
 
-/// The cohorts of a class from that of `from` until the one before today's that are not due.
+/// The cohorts of a class from the one of `from` to the last before today's, without those that are due.
 fn past(class: &DataClass, from: Date, today: Date) -> impl Iterator<Item = Cohort> {
     let period = class.cohort.unwrap_or_default();
     let current = Cohort::of(today, period);
     let keep = class.keep.parse::<Period>().ok();
-    // What ended longer ago than that is due, however the days fall: no year before it is gone through.
+    // Cohorts that ended longer ago than `keep` plus a margin are due in any case: skip them without counting.
     let longest = keep.and_then(|keep| Some((keep.after(today).ok()? - today).get_days()));
     let earliest = longest.and_then(|days| today.checked_sub((days + 800).days()).ok());
     let from = earliest.map_or(from, |earliest| from.max(earliest));

@@ -1,4 +1,4 @@
-//! Every key that a Channel's record knows of: what should be in Vault as long as its data may live.
+//! Every key in a Channel's record: what must be in Vault as long as its data may live.
 
 use subrosa_crds::cohort::Cohort;
 
@@ -9,16 +9,16 @@ use crate::record::channel::ChannelRecord;
 pub enum MadeKey {
     /// The key of the certificate authority, on the mount for authorities.
     Authority,
-    /// The key of those of its generations that an earlier release made, on the mount of data keys.
+    /// The key of generations that an earlier release made, on the mount of data keys.
     EarlierAuthority,
     /// A data key that is in use.
     Active {
         /// The class of data.
         class: String,
-        /// The cohort, as it is named.
+        /// The cohort's name.
         cohort: String,
     },
-    /// A data key of a cohort that has ended: what is known of it stands in its own record.
+    /// A data key of a cohort that has ended, described by its own record.
     Ended {
         /// The class of data.
         class: String,
@@ -27,7 +27,7 @@ pub enum MadeKey {
     },
 }
 
-/// Every key of a Channel that was made, in an order that stays as long as the record does.
+/// Every key of a Channel that was made, in a stable order.
 pub fn made(record: &ChannelRecord) -> impl Iterator<Item = MadeKey> {
     let (mut own, mut earlier) = (false, false);
     for generation in record.authority.iter() {
@@ -51,8 +51,8 @@ pub fn made(record: &ChannelRecord) -> impl Iterator<Item = MadeKey> {
     authorities.chain(active).chain(ended)
 }
 
-/// The names of data keys that the record knows of and that need not be in Vault: those about to be made, and those that
-/// were destroyed, of which the destroyer tells.
+/// The names of data keys in the record that may be missing in Vault: those that are about to be made, and those that
+/// the destroyer destroyed.
 pub fn intended(record: &ChannelRecord) -> impl Iterator<Item = String> {
     let id = record.id();
     let active = record.keys.iter().flat_map(|(class, cohorts)| {
@@ -64,7 +64,7 @@ pub fn intended(record: &ChannelRecord) -> impl Iterator<Item = String> {
 }
 
 impl MadeKey {
-    /// Its name on its mount: no two keys of both mounts share one.
+    /// Its name on its mount. Names are unique across both mounts.
     pub fn name(&self, record: &ChannelRecord) -> String {
         let id = record.id();
         match self {

@@ -1,7 +1,7 @@
-//! Data keys: one a class and cohort, rotated while its cohort is current, kept after.
+//! Data keys: one for each class and cohort, rotated while its cohort is current, kept afterwards.
 //!
-//! A key is made before its cohort begins. Nothing here ever removes one, and a key that was there
-//! and is gone is reported, not made again: under a name that was destroyed, sealing must fail.
+//! A key is made before its cohort begins, and never deleted here. A key that was made and is missing is reported,
+//! not made again: sealing under a destroyed name must fail.
 
 pub mod deadlines;
 pub mod import;
@@ -33,9 +33,9 @@ use crate::{
     world::{declaration::Declaration, domain, key_fault::KeyFault, key_findings::FoundFault},
 };
 
-/// How far Vault may be behind with a rotation before the operator rotates: it looks hourly.
+/// How late Vault may be with a rotation before the operator rotates. Vault checks hourly.
 pub const ROTATION_SLACK: SignedDuration = SignedDuration::from_hours(2);
-/// How many keys of ended cohorts stand in status at the most; the others are counted by state.
+/// How many keys of ended cohorts status lists; the others are counted by state.
 const MOST_ENDED: usize = 32;
 /// How often a current key is rotated unless the Channel says otherwise.
 const ROTATE_EVERY: &str = "30d";
@@ -51,16 +51,16 @@ pub struct WantedKey {
     pub name: String,
     /// Its type.
     pub key_type: KeyType,
-    /// How often Vault makes a new version; none before and after the cohort's own period.
+    /// How often Vault rotates it; `None` before and after the cohort's own period.
     pub rotate_every: Option<SignedDuration>,
 }
 
-/// What Vault says of a key.
+/// A key as Vault shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedKey {
     /// When each version was made.
     pub versions: BTreeMap<u32, Timestamp>,
-    /// How often Vault makes a new one.
+    /// How often Vault rotates it.
     pub rotate_every: Option<SignedDuration>,
     /// What is wrong with it, the worst first.
     pub fault: Option<KeyFault>,
@@ -71,22 +71,22 @@ pub struct ObservedKey {
 pub enum KeyAction {
     /// Make the key.
     Create(WantedKey),
-    /// Make its rotation so.
+    /// Set its automatic rotation.
     SetRotation {
         /// The key.
         name: String,
-        /// None: never.
+        /// The period; `None` for never.
         every: Option<SignedDuration>,
     },
-    /// Make a new version now: Vault is late.
+    /// Rotate now, because Vault is late.
     Rotate {
         /// The key.
         name: String,
     },
 }
 
-/// The keys that `channel` should have at `now`: the current cohort's and the next one's, and for
-/// classes whose anchor comes later those of the open cohorts too.
+/// The keys that `channel` should have at `now`: those of the current and the next cohort, and for classes with a
+/// later anchor those of the open cohorts too.
 ///
 /// # Errors
 /// When a period leads beyond the calendar.
@@ -129,7 +129,7 @@ pub fn classes<'a>(
     policy.spec.classes.iter().filter(|class| channel.data_classes().contains(&class.name))
 }
 
-/// A key of which no new data is sealed any more.
+/// A key that seals no new data any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndingKey {
     /// The class of data.
@@ -138,11 +138,11 @@ pub struct EndingKey {
     pub cohort: Cohort,
     /// Its name in the transit engine.
     pub name: String,
-    /// What is remembered of it.
+    /// What the Channel's record says of it.
     pub known: ActiveKey,
 }
 
-/// The keys among the active ones that no cohort uses any more: their rotation stops, and their own record keeps them.
+/// The active keys whose cohort has ended: their rotation stops, and their own records take over.
 pub fn ending(record: &ChannelRecord, wanted: &[WantedKey]) -> Vec<EndingKey> {
     let id = record.id();
     let mut ending = Vec::new();
@@ -158,7 +158,7 @@ pub fn ending(record: &ChannelRecord, wanted: &[WantedKey]) -> Vec<EndingKey> {
     ending
 }
 
-/// What a key's own record says of it.
+/// The content of a key's own record.
 pub fn key_record(
     id: &ChannelId,
     class: &str,
@@ -198,7 +198,7 @@ fn terms(policy: String, class: &DataClass) -> Terms {
     }
 }
 
-/// What to do so that a wanted key is as it should be; nothing when it is, or when it is gone.
+/// What to do so that a wanted key becomes as wanted; `None` when it is, or when it is missing.
 pub fn action(
     key: &WantedKey,
     record: Option<&ActiveKey>,
@@ -226,8 +226,7 @@ pub fn next_rotation(key: &WantedKey, found: &ObservedKey) -> Option<Timestamp> 
     newest.saturating_add(key.rotate_every?).ok()
 }
 
-/// What of all keys stands in status, and how many others there are by state. `found` is none where
-/// Vault did not answer.
+/// The keys that status lists, and the number of others by state. `found` is `None` where Vault did not answer.
 pub fn status(
     record: &ChannelRecord,
     wanted: &[WantedKey],
@@ -262,10 +261,10 @@ pub fn status(
                 (None, _) if let Some(late) = days.late(today) => late.as_str(),
                 (None, _) if days.is_due(today) => "Due",
                 (None, _) if record.closed => "Closed",
-                // Nobody stopped its rotation: the Channel is Stalled or its namespace frozen.
+                // The Channel is Stalled or its namespace is frozen, so nobody stopped its rotation.
                 (None, _) => "NotPlanned",
             };
-            // Of a release that kept the keys of ended cohorts here.
+            // An earlier release kept keys of ended cohorts here.
             if state == "Closed" && !days.is_soon(today) {
                 *others.entry(state.to_owned()).or_default() += 1;
                 continue;
@@ -296,7 +295,7 @@ pub fn status(
             (fault, days, class, cohort)
         })
         .collect();
-    // What is wrong stands first, then what falls due soonest.
+    // Faults first, then the nearest deadline.
     ended.sort_by_key(|(fault, days, class, cohort)| {
         (fault.is_none(), days.next().is_none(), days.next(), *class, *cohort)
     });

@@ -1,4 +1,4 @@
-//! Whether a RetentionPolicy can be kept in the trust domains that allow it.
+//! Whether a RetentionPolicy can be kept under the law of the trust domains that allow it.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use subrosa_crds::{RetentionPolicy, retention};
 
 use crate::world::{World, domain};
 
-/// What is wrong with `policy` in the trust domains that allow it, or by itself where none does.
+/// The problems of `policy` in the trust domains that allow it, or on its own where none does.
 pub fn problems(policy: &RetentionPolicy, world: &World, now: Timestamp) -> BTreeSet<String> {
     let name = policy.name_any();
     let allowing: Vec<_> =

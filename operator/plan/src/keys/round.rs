@@ -1,30 +1,31 @@
-//! Which keys are looked at next: all of them soon after the start, then each of them once in half a day.
+//! Which keys are checked next: all of them soon after the start, then each once in half a day.
 
 use subrosa_crds::names::ChannelId;
 
-/// How many keys are looked at in one look at least.
+/// The fewest keys of one batch.
 const LEAST: usize = 8;
-/// How many at the most, and until each was looked at once: some thousands a minute.
+/// The most keys of one batch, and the size of batches until each key was checked once: some thousands a minute.
 const MOST: usize = 1000;
 
-/// How far the look at all keys of a trust domain has come.
+/// The progress of checking all keys of a trust domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Round {
     /// The identities that have keys, in order.
     ids: Vec<ChannelId>,
     /// How many keys they have together.
     keys: usize,
-    /// The next key: of which identity, and which of its keys.
+    /// The next key: its identity, and its index among that identity's keys.
     next: Option<(ChannelId, usize)>,
-    /// How many are to be looked at still until each was looked at once.
+    /// How many checks remain until each key was checked once.
     first: usize,
-    /// How many are to be looked at still until this round is whole.
+    /// How many checks remain in this round.
     left: usize,
 }
 
 impl Round {
-    /// Goes on with `keys` keys of these identities where `before` was. The first begins at a `share` of them, from 0 to
-    /// 1: an operator that is restarted again and again does not look at the same ones each time.
+    /// Continues from `before`, where these identities have `keys` keys now. The first round begins at a random
+    /// `share` (0 to 1) of the identities, so that an operator that restarts often does not check the same keys each
+    /// time.
     #[must_use]
     pub fn of(before: Option<Self>, mut ids: Vec<ChannelId>, keys: usize, share: f64) -> Self {
         ids.sort_unstable();
@@ -45,12 +46,12 @@ impl Round {
         }
     }
 
-    /// Whether each key was looked at once.
+    /// Whether each key was checked at least once.
     pub fn is_whole(&self) -> bool {
         self.first == 0
     }
 
-    /// Whether a round has become whole since this was last asked.
+    /// Whether a round has ended since this was last asked.
     pub fn ended(&mut self) -> bool {
         let ended = self.left == 0;
         if ended {
@@ -64,7 +65,7 @@ impl Round {
         self.ids.len()
     }
 
-    /// How many keys are due when `share` of the time for a whole round has passed since the last look.
+    /// How many keys to check when `share` of the time of a whole round has passed since the last batch.
     pub fn due(&self, share: f64) -> usize {
         // Precision is lost beyond 2^52 keys.
         let spread = (self.keys as f64 * share).ceil() as usize;
@@ -72,7 +73,7 @@ impl Round {
         due.clamp(LEAST, MOST).min(self.keys)
     }
 
-    /// The identity whose keys are next, and from which of them on.
+    /// The identity whose keys are next, and the index to begin at.
     pub fn place(&self) -> Option<(ChannelId, usize)> {
         let first = self.ids.first()?;
         let Some((id, from)) = &self.next else { return Some((first.clone(), 0)) };
@@ -80,7 +81,7 @@ impl Round {
         Some((here.clone(), if here == id { *from } else { 0 }))
     }
 
-    /// Notes that so many keys of the identity in [place](Self::place) were looked at, and whether it has more.
+    /// Notes that `count` keys of the identity in [place](Self::place) were checked, and whether it has more.
     pub fn looked(&mut self, count: usize, more: bool) {
         let Some((id, from)) = self.place() else { return };
         self.first = self.first.saturating_sub(count);

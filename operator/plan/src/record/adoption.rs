@@ -1,11 +1,11 @@
-//! That a Channel took over the keys of an earlier one of its name, as the records of both have it.
+//! The mark of an adoption, kept in the records of both Channels.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use subrosa_crds::{destruction::Approver, names::ChannelId};
 
-/// An adoption. The record of the Channel that adopts has the earlier identity in it, and the record of the earlier one has
-/// the identity that adopted it: by compare-and-set, so that one alone does.
+/// One adoption. The adopter's record names the earlier identity and the earlier Channel's record names the adopter,
+/// written by compare-and-set so that only one Channel can adopt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdoptionMark {

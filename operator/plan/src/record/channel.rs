@@ -1,7 +1,8 @@
-//! The record: what must be remembered of a Channel, in Vault's KV, changed only by compare-and-set.
+//! The record of a Channel: the facts that must survive, in Vault's key-value engine, changed only by
+//! compare-and-set.
 //!
-//! It is the authority; status is derived from it. Intent is written before an effect, so that after
-//! a crash the next reconcile finds what may have been done and finishes or withdraws it.
+//! The record is authoritative and status is derived from it. The operator writes its intent before it acts, so that
+//! after a crash the next reconcile finds what may have been done, and finishes or withdraws it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,11 +42,11 @@ pub struct ChannelRecord {
     /// The last issuances.
     #[serde(default)]
     pub issuances: Issuances,
-    /// Data keys in use by class, then by cohort. Those of cohorts that have ended stand in records of their own;
-    /// releases without schema numbers kept them here.
+    /// Data keys in use, by class, then by cohort. Keys of ended cohorts have records of their own; releases without
+    /// schema numbers kept them here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub keys: BTreeMap<String, BTreeMap<String, ActiveKey>>,
-    /// The cohorts whose keys were closed. None where a release wrote the record that did not know of it.
+    /// The cohorts whose keys were closed. `None` in a record of a release without this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
     /// The cohorts whose keys were destroyed, as the destroyer's records prove.
@@ -54,34 +55,34 @@ pub struct ChannelRecord {
     /// Who has access in Vault, noted before it is granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
-    /// The earlier Channels of its name whose keys it took over, as people approved; noted before access to them is given.
+    /// The earlier Channels of its name whose keys it adopted, as people approved; written before access is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adopts: Vec<AdoptionMark>,
-    /// The later Channel of its name that took over its keys. The last one counts.
+    /// The later Channel of its name that adopted its keys. A later adoption replaces it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted_by: Option<AdoptionMark>,
     /// The connections that are open, noted before they are opened.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub open: BTreeSet<ConnectionKey>,
-    /// The declaration of this Channel by which the record was written.
+    /// The version of this Channel's declaration from which the record was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<View>,
-    /// The declarations of the other Channels with which connections were opened, by namespace and name.
+    /// The versions of other Channels' declarations with which connections were opened, by namespace and name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub peers: BTreeMap<String, PeerView>,
-    /// The further authorities that are trusted, noted before they are.
+    /// The further authorities that it trusts, written before they are trusted.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub extra_trust: BTreeSet<extra_trust::ExtraTrustKey>,
     /// Withdrawn connections, not yet proven closed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closing: Vec<Withdrawal>,
-    /// The certificates that pods asked for, where they are delivered so or were lately.
+    /// The certificates of pods, where delivery is per pod or was recently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodCertificates>,
-    /// Events about its changes that the API server has not taken yet.
+    /// Events about changes of this record that the API server has not accepted yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tell: Vec<News>,
-    /// How many such Events were told without being kept here, because there were too many.
+    /// How many such Events were sent without being kept here, because the list was full.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub untold: u64,
 }
@@ -90,7 +91,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What is remembered of a data key that is in use, will be, or was and is not closed yet.
+/// A data key that is in use, will be, or was and is not closed yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActiveKey {
@@ -100,7 +101,7 @@ pub struct ActiveKey {
     /// Rotation was stopped, because the cohort has ended or the class was removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
-    /// Whether the key's own record knows all of this.
+    /// Whether the key's own record has all of this.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kept: bool,
 }
@@ -125,15 +126,15 @@ pub struct Withdrawal {
     pub key: ConnectionKey,
     /// Since when new connections are refused.
     pub since: Timestamp,
-    /// When the last of the certificates ends that pods may have presented then: each has read its files again after
-    /// that. Absent: not known yet.
+    /// When the last certificate expires that a pod may have presented at that time; by then each pod has read its
+    /// files again. Absent while unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
 impl ChannelRecord {
-    /// Takes from `news` what is to be kept with this record, which is about to be written in the place of `before`, and
-    /// out of it what was told: see [`news::keep`].
+    /// Moves the `news` that must be kept into this record, which replaces `before`, and removes the news that was
+    /// sent: see [`news::keep`].
     pub fn keep_news(
         &mut self,
         before: Option<&Self>,
@@ -170,36 +171,36 @@ impl ChannelRecord {
         }
     }
 
-    /// The identity it belongs under.
+    /// The Channel's identity.
     pub fn id(&self) -> ChannelId {
         ChannelId::mint(&self.namespace_uid, &self.channel.name)
     }
 
-    /// The record of a data key, made where there is none.
+    /// The record of a data key; added where missing.
     pub fn key_mut(&mut self, class: &str, cohort: Cohort) -> &mut ActiveKey {
         self.keys.entry(class.to_owned()).or_default().entry(cohort.to_string()).or_default()
     }
 
-    /// The identities whose keys it took over.
+    /// The identities whose keys it adopted.
     pub fn adopted(&self) -> impl Iterator<Item = &ChannelId> {
         self.adopts.iter().map(|one| &one.id)
     }
 
-    /// Its data keys that were not closed, by class and cohort.
+    /// Its data keys that are not closed, by class and cohort.
     pub fn active(&self) -> impl Iterator<Item = (&str, Cohort)> {
         self.keys.iter().flat_map(|(class, cohorts)| {
             cohorts.keys().filter_map(|cohort| Some((class.as_str(), cohort.parse().ok()?)))
         })
     }
 
-    /// The classes of data of which it has keys that were not destroyed.
+    /// The classes for which it has keys that were not destroyed.
     pub fn classes(&self) -> BTreeSet<&str> {
         let ended = self.ended.iter().flat_map(Ended::iter).map(|(class, _)| class);
         self.keys.keys().map(String::as_str).chain(ended).collect()
     }
 
-    /// With the keys of ended cohorts left to their own records, and all others noted as kept there. A key that was
-    /// only intended leaves nothing behind.
+    /// Removes the keys of ended cohorts, which have records of their own, and marks all others as kept there. A key
+    /// that was only intended leaves no trace.
     pub fn settle_keys(&mut self, ended: &[(String, Cohort, bool)]) {
         let mut all = self.ended.take().unwrap_or_default();
         for (class, cohort, was_made) in ended {
@@ -217,7 +218,7 @@ impl ChannelRecord {
         made.for_each(|key| key.kept = true);
     }
 
-    /// With the key of an ended cohort noted as destroyed: nothing is sealed with it any more, and nobody misses it.
+    /// Marks the key of an ended cohort as destroyed: nothing seals with it any more, and its absence is no fault.
     #[must_use]
     pub fn without_destroyed(mut self, class: &str, cohort: Cohort) -> Self {
         if self.ended.as_ref().is_some_and(|ended| ended.contains(class, cohort)) {

@@ -1,4 +1,4 @@
-//! What tells a connection from the others of its Channel.
+//! The key that identifies a connection of a Channel.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use subrosa_crds::{names::ChannelRef, trust_domain::Direction};
 /// The other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Other {
-    /// Another Channel.
+    /// A Channel.
     Channel(ChannelRef),
-    /// An organisation outside.
+    /// An ExternalParty.
     Party(String),
     /// A service of the trust domain.
     Service(String),
@@ -26,8 +26,8 @@ impl fmt::Display for Other {
     }
 }
 
-/// What tells a connection from the Channel's others: the list it stands in, its name there, and with
-/// whom it is. An entry that names another peer than before is another connection.
+/// Identifies a connection: the list that declares it, its name there, and its peer. An entry that names another peer
+/// is another connection.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnectionKey {
     /// Ingress for accepts, Egress for connectsTo.

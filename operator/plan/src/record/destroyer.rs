@@ -1,4 +1,4 @@
-//! What the destroyer remembers of itself, beside its decisions.
+//! The destroyer's record of itself, beside its decisions about keys.
 
 use std::collections::BTreeMap;
 
@@ -6,27 +6,27 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use subrosa_crds::retention_policy::DestructionMode;
 
-/// What stands at `destroyer`. It is written at least every few minutes, so its version in Vault is a count that only
-/// grows: one that is lower than the one in the cluster tells that Vault was restored, and the other way around.
+/// The record at `destroyer`. It is written every few minutes, so its version in Vault only grows. A version lower
+/// than the one in the cluster shows that Vault was restored, a higher one that the cluster was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DestroyerRecord {
-    /// When the destroyer last looked, by clocks that agreed.
+    /// When the destroyer last looked, by clocks that agreed with each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_look: Option<Timestamp>,
     /// The rules of each RetentionPolicy that bind, by its name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<String, BindingRules>,
-    /// The admission policy of Approvals and its binding, as they were seen first: an Approval from before does not count.
+    /// The admission policy of Approvals and its binding, as first seen: Approvals from before do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<SeenGuard>,
     /// What was set aside in the last hour: when, and how many keys of which Destruction.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub begun: Vec<Begun>,
-    /// What was condemned in the last hour: what cannot be called back is limited by itself, for graces may end together.
+    /// What was condemned in the last hour. It has a limit of its own, because many graces may end together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub condemned: Vec<Begun>,
-    /// What stopped all destruction until people said that it may go on.
+    /// The freeze that stops all destruction until people approve going on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Frozen>,
 }
@@ -37,14 +37,14 @@ pub struct DestroyerRecord {
 pub struct BindingRules {
     /// How many people approve.
     pub approvals: i32,
-    /// How long a key is only set aside, such as `14d`.
+    /// How long a key is set aside before it is deleted, such as `14d`.
     pub grace: String,
     /// Whether anything is destroyed.
     pub mode: DestructionMode,
-    /// The longest periods of each class that ever bound: shorter ones bind after Approvals.
+    /// The longest periods of each class that ever bound. Shorter ones bind only after Approvals.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub periods: BTreeMap<String, BoundPeriods>,
-    /// The digest of the policy's spec whose periods were approved, where they were changed since the first one.
+    /// The digest of the policy's spec whose changed periods were approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<String>,
 }
@@ -55,7 +55,7 @@ pub struct BindingRules {
 pub struct BoundPeriods {
     /// From its anchor date on, such as `90d`.
     pub keep: String,
-    /// How long it may wait for that date.
+    /// How long data may wait for its anchor date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_for: Option<String>,
 }
@@ -64,7 +64,7 @@ pub struct BoundPeriods {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeenGuard {
-    /// UID and generation of both: deleted and made again, or edited, it is another.
+    /// UID and generation of both: a new object or an edit changes it.
     pub version: String,
     /// When it was seen first.
     pub since: Timestamp,
@@ -86,12 +86,12 @@ pub struct Begun {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Frozen {
-    /// In one word, as status has it.
+    /// The reason, as in status.
     pub reason: String,
     /// What was seen.
     pub message: String,
     /// Since when.
     pub since: Timestamp,
-    /// What an Approval that ends it repeats.
+    /// The digest that an Approval of its end repeats.
     pub digest: String,
 }

@@ -1,11 +1,11 @@
-//! Which cohorts have ended: as ranges, so that twenty years of days are a few words.
+//! The cohorts that have ended, stored as ranges: twenty years of days are one range.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::Error as _};
 use subrosa_crds::cohort::Cohort;
 
-/// Cohorts that follow each other, from the first to the last.
+/// Consecutive cohorts, from the first to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
     first: Cohort,
@@ -38,14 +38,14 @@ impl Ended {
         self.0.get(class).is_some_and(|ranges| ranges.iter().any(|range| range.contains(cohort)))
     }
 
-    /// Every one of them with its class, oldest first within a range.
+    /// Every ended cohort with its class, oldest first within a range.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Cohort)> {
         self.0.iter().flat_map(|(class, ranges)| {
             ranges.iter().flat_map(move |range| range.cohorts().map(move |cohort| (class.as_str(), cohort)))
         })
     }
 
-    /// With one more.
+    /// Adds one.
     #[must_use]
     pub fn with(mut self, class: &str, cohort: Cohort) -> Self {
         if self.contains(class, cohort) {
@@ -70,7 +70,7 @@ impl Ended {
         self
     }
 
-    /// Without one, whose record was found to be gone or whose data was destroyed.
+    /// Removes one whose record is gone or whose data was destroyed.
     #[must_use]
     pub fn without(self, class: &str, cohort: Cohort) -> Self {
         if !self.contains(class, cohort) {

@@ -1,4 +1,4 @@
-//! The generations as the record holds them, and the changes they go through.
+//! The generations of a certificate authority in the record, and their transitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +24,8 @@ pub enum GenerationState {
 pub struct Generation {
     /// Its number: never used again.
     pub version: u32,
-    /// The version of the authority's key that it is the certificate of, on the mount for authorities. None where the key
-    /// is on the mount of data keys, as earlier releases made it: there the key's versions have the generations' numbers.
+    /// The version of the authority's key to which the certificate belongs, on the mount for authorities. `None`
+    /// where an earlier release made the key on the mount of data keys: there key versions equal generation numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_version: Option<u32>,
     /// The self-signed certificate.
@@ -58,7 +58,7 @@ impl Generation {
     }
 }
 
-/// All generations that exist, by version. Removed ones are gone; versions are never used again.
+/// All existing generations, by version. A version is never reused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Generation>", into = "Vec<Generation>")]
 pub struct Generations(BTreeMap<u32, Generation>);
@@ -99,13 +99,13 @@ impl Generations {
         self.0.get(&version)
     }
 
-    /// The one that signs.
+    /// The signing generation.
     #[must_use]
     pub fn signing(&self) -> Option<&Generation> {
         self.iter().rev().find(|generation| generation.state == GenerationState::Signing)
     }
 
-    /// The one being introduced.
+    /// The published generation.
     #[must_use]
     pub fn published(&self) -> Option<&Generation> {
         self.iter().rev().find(|generation| generation.state == GenerationState::Published)
@@ -117,7 +117,7 @@ impl Generations {
         self.0.keys().next_back().copied()
     }
 
-    /// The certificates peers are to trust: all of them, oldest first.
+    /// The certificates that peers must trust: all generations, oldest first.
     #[must_use]
     pub fn trusted(&self) -> Vec<String> {
         self.iter().map(|generation| generation.certificate_pem.clone()).collect()
@@ -130,14 +130,14 @@ impl Generations {
         self.iter().any(|one| later.get(one.version).is_some_and(|now| is_another(one, now)))
     }
 
-    /// The latest end of any leaf of this channel: what its peers' authorities wait for.
+    /// When the last leaf of this Channel expires; its peers' authorities wait for that.
     #[must_use]
     pub fn leaves_until(&self) -> Option<Timestamp> {
         self.iter().filter_map(|generation| generation.last_leaf_not_after).max()
     }
 
-    /// With a certificate just signed: a new generation, or a new certificate for one that has lost its own
-    /// (which keeps its state). The very first signs at once, for nobody knows another.
+    /// Adds a new generation, or a new certificate for one that lost its own (it keeps its state). The very first
+    /// generation signs at once, because no peer trusts another.
     #[must_use]
     pub fn with_certificate(mut self, certificate: NewCertificate) -> Self {
         let before = self.0.remove(&certificate.version);
@@ -156,7 +156,7 @@ impl Generations {
             permitted_dns: certificate.permitted_dns,
             published_at: certificate.published_at,
             state,
-            // A certificate that peers do not hold yet: the wait begins again.
+            // Peers do not have the new certificate yet, so the wait begins again.
             loaded_by: BTreeMap::new(),
             last_leaf_not_after: before.and_then(|before| before.last_leaf_not_after),
         };
@@ -164,7 +164,7 @@ impl Generations {
         self
     }
 
-    /// With the peers that hold a generation noted.
+    /// Notes the peers that have loaded a generation.
     #[must_use]
     pub fn with_peers(mut self, version: u32, loaded_by: BTreeMap<String, Timestamp>) -> Self {
         if let Some(generation) = self.0.get_mut(&version) {
@@ -173,7 +173,7 @@ impl Generations {
         self
     }
 
-    /// With another generation signing; the one before retires, and so do those passed over.
+    /// Makes another generation the signing one; the previous one and any skipped ones retire.
     #[must_use]
     pub fn with_signing(mut self, version: u32) -> Self {
         if self.0.contains_key(&version) {
@@ -189,14 +189,14 @@ impl Generations {
         self
     }
 
-    /// Without a generation.
+    /// Removes a generation.
     #[must_use]
     pub fn without(mut self, version: u32) -> Self {
         self.0.remove(&version);
         self
     }
 
-    /// With a leaf noted that the generation is about to sign.
+    /// Notes a leaf that the generation is about to sign.
     #[must_use]
     pub fn with_leaf(mut self, version: u32, not_after: Timestamp) -> Self {
         if let Some(generation) = self.0.get_mut(&version) {
@@ -206,7 +206,7 @@ impl Generations {
     }
 }
 
-/// A certificate just signed, on its way into the record.
+/// A new certificate for the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCertificate {
     /// The number of the generation.

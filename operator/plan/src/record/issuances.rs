@@ -19,7 +19,7 @@ pub struct IssuedLeaf {
     pub at: Timestamp,
     /// The name of the reason.
     pub reason: String,
-    /// Until when the certificate is valid; not known of those that older versions noted.
+    /// When the certificate expires; unknown for those that older versions noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
 }
@@ -44,13 +44,13 @@ impl Issuances {
         &self.0
     }
 
-    /// The one whose certificate was in the Secret at that time, as far as is on record.
+    /// The issuance whose certificate was in the Secret at that time, as far as recorded.
     #[must_use]
     pub fn held_at(&self, time: Timestamp) -> Option<&IssuedLeaf> {
         self.0.iter().rev().find(|issuance| issuance.at <= time)
     }
 
-    /// The record with one more. Issuances for names push out no others, nor others those: each has its own limit.
+    /// Adds an issuance. Issuances for names and all others have separate limits, so neither pushes out the other.
     #[must_use]
     pub fn noted(mut self, issuance: IssuedLeaf) -> Self {
         let for_names = issuance.is_for_names();
@@ -65,7 +65,7 @@ impl Issuances {
         self
     }
 
-    /// The record without those that were noted and came to nothing: what was never signed is no issuance.
+    /// Removes the issuances that were noted but never signed.
     #[must_use]
     pub fn without(mut self, unsigned: impl Fn(&str) -> bool) -> Self {
         self.0.retain(|issuance| !unsigned(&issuance.serial));

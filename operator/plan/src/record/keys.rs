@@ -1,7 +1,7 @@
-//! The records of data keys, kept beside a Channel's own as long as anything could be sealed with them.
+//! The records of data keys, beside a Channel's own record, kept as long as anything may be sealed with them.
 //!
-//! One record holds the keys of a class whose cohorts begin in one month: with a cohort a day that is one request where
-//! there would be thirty, and what has to be read or written never grows with the age of a Channel.
+//! One record holds the keys of a class whose cohorts begin in one month. With daily cohorts that is one request
+//! instead of thirty, and the size of a record does not grow with the age of a Channel.
 
 use std::collections::BTreeMap;
 
@@ -22,45 +22,46 @@ pub struct KeysOfMonth {
     pub keys: BTreeMap<String, KeyRecord>,
 }
 
-/// What is remembered of a data key.
+/// The record of one data key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyRecord {
-    /// When each version was made. Vault forgets the times of versions below its minimum, so this may know more.
+    /// When each version was made. Vault drops the times of versions below its minimum, so this may have more.
     #[serde(default)]
     pub versions: BTreeMap<u32, Timestamp>,
     /// From when its data is kept.
     pub anchor: Anchor,
-    /// The terms under which it was made; none where the policy was not there any more when the record was begun.
+    /// The terms under which it was made; `None` where the policy was already gone when the record was begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
     /// When its rotation was stopped, because the cohort had ended or the class was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Timestamp>,
-    /// The day its data is due for destruction under these terms; none while the cohort waits for its anchor date.
+    /// The due day under these terms; `None` while the cohort waits for its anchor date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Date>,
-    /// By when data of an open cohort gets its anchor date under these terms; from then on it is listed for destruction.
+    /// By when data of an open cohort must get its anchor date under these terms. After that the key is listed for
+    /// destruction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reseal_by: Option<Date>,
-    /// The record with what is decided about the key: `decisions/<id>/<class>/<cohort>`, written by the destroyer alone.
+    /// The path of the decision about the key, `decisions/<id>/<class>/<cohort>`, written only by the destroyer.
     pub decisions: String,
 }
 
-/// What a RetentionPolicy asked of a class when a key of it was made.
+/// What a RetentionPolicy asked of a class when the key was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Terms {
     /// The RetentionPolicy's name.
     pub policy: String,
-    /// SHA-256 of the class in it, as JSON, in lower-case hex: tells whether it was changed since.
+    /// SHA-256 of the class in the policy, as JSON, in lower-case hex; shows whether the class was changed since.
     pub hash: String,
     /// How long data is kept, such as `90d`.
     pub keep: String,
     /// The longest it may exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<String>,
-    /// What the law asks, as the policy says it.
+    /// The legal basis, as the policy states it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub basis: Vec<String>,
 }
@@ -71,8 +72,8 @@ impl KeysOfMonth {
         Self { channel, class: class.to_owned(), keys: BTreeMap::new() }
     }
 
-    /// With what is known of a key now. What was written before is never taken back: versions are added, terms and due
-    /// day stay those of the beginning, and what was closed stays closed.
+    /// Merges what is known of a key now. Nothing is taken back: versions are added, terms and due day stay the first
+    /// ones, and a closed key stays closed.
     #[must_use]
     pub fn with(mut self, cohort: Cohort, known: KeyRecord) -> Self {
         match self.keys.entry(cohort.to_string()) {

@@ -1,4 +1,4 @@
-//! What must be remembered, in the form in which it is kept. Nothing here decides.
+//! The records in Vault, in the form in which they are stored. Nothing here decides.
 
 pub mod adoption;
 pub mod channel;

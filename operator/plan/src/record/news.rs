@@ -1,11 +1,12 @@
-//! What is to be told of changes of a Channel's record: written together with the change, and kept until it was told.
+//! Events about changes of a Channel's record: written together with the change, and kept until the API server
+//! accepted them.
 //!
-//! A crash between the write and its Event loses nothing: who reads the record next tells it. It may be told twice; its
-//! [mark](News::mark) makes that the same Event. What was told leaves the record with the next write that is made
-//! anyway, or after [`LINGER`] with one of its own.
+//! A crash between the write and its Event loses nothing: the next reader of the record sends it. It may be sent
+//! twice, and its [mark](News::mark) makes that the same Event. A sent Event leaves the record with the next write
+//! that happens anyway, or after [`LINGER`] with a write of its own.
 //!
-//! Kept is what says that something ended that nobody takes back, or that another authority is trusted: see [`KEPT`].
-//! Everything else that is told repeats what status says, or what is told again by itself.
+//! Only Events about something that ended for good, or about a newly trusted authority, are kept: see [`KEPT`]. Every
+//! other Event repeats what status says, or is found and sent again.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subrosa_crds::Reason;
 
-/// The reasons of Events that are kept until they were told.
+/// The reasons of Events that are kept until they are sent.
 pub const KEPT: [Reason; 5] = [
     Reason::AccessWithdrawn,
     Reason::AuthorityChanged,
@@ -24,16 +25,16 @@ pub const KEPT: [Reason; 5] = [
     Reason::TrustWithdrawn,
 ];
 
-/// How many Events are kept at the most. Those beyond are told at once, without being kept, and counted.
+/// How many Events are kept at most. Further ones are sent at once and counted, without being kept.
 pub const MOST: usize = 16;
-/// How long a note is at the most.
+/// The longest note.
 const LONGEST: usize = 500;
 
-/// After how long what was told leaves the record by a write of its own. Far less than the hour for which an API server
-/// keeps Events: within that, what is told again is the same Event.
+/// How long a sent Event may stay in the record before a write of its own removes it. Far less than the hour for
+/// which an API server keeps Events, so that a repeated Event is recognised as the same one.
 pub const LINGER: SignedDuration = SignedDuration::from_mins(10);
 
-/// Something that people should hear of. Never a secret.
+/// An Event to send. Never a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct News {
@@ -46,7 +47,7 @@ pub struct News {
 }
 
 impl News {
-    /// The same for the same news, and for no other of the same Channel.
+    /// Identifies this news among all of the same Channel.
     pub fn mark(&self) -> String {
         let mut hash = Sha256::new();
         for text in [self.reason.as_str(), &self.at.to_string(), &self.note] {
@@ -57,9 +58,9 @@ impl News {
     }
 }
 
-/// Takes out of `kept` what was told: `told` has the marks of that. Where the record `changes` otherwise, takes into it from
-/// `news` what is to be kept until it was told; else that is told without being kept, for no record is written for the sake
-/// of news. Returns how many there was no room for: they stay in `news`, to be told at once.
+/// Removes from `kept` the news that was sent (`told` has its marks). If the record `changes` otherwise, moves the
+/// news that must be kept from `news` into `kept`; if not, leaves it in `news`, because news alone is no reason to
+/// write a record. Returns how many found no room: they stay in `news`, to be sent at once.
 pub fn keep(
     kept: &mut Vec<News>,
     changes: bool,
@@ -91,7 +92,7 @@ pub fn keep(
     surplus
 }
 
-/// When what was told leaves the record that keeps these at the latest.
+/// By when the sent Events are removed from this record.
 pub fn wake_at(kept: &[News]) -> Option<Timestamp> {
     let first = kept.iter().map(|one| one.at).min()?;
     first.checked_add(LINGER).ok()

@@ -1,4 +1,4 @@
-//! What the record remembers of the certificates that pods have: noted before anything is signed.
+//! The certificates of pods in the record: noted before anything is signed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::issuances::{LIMIT, WINDOW};
 use crate::world::certificate::after;
 
-/// How many pods of a Channel are remembered at once: it bounds the record.
+/// How many pods of a Channel are recorded at most, which bounds the record.
 pub const MOST_PODS: usize = 1000;
 
 /// The certificates of a Channel's pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodCertificates {
-    /// Whether the Channel's certificates are delivered so. What counts while its declaration does not.
+    /// Whether delivery per pod is in force. This counts while the Channel's declaration does not.
     pub in_force: bool,
-    /// The names of the last one.
+    /// The names in the last certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<PodNames>,
     /// By the pod's UID.
@@ -25,7 +25,7 @@ pub struct PodCertificates {
     pub pods: BTreeMap<String, PodRecord>,
 }
 
-/// What a certificate was issued with: so it renews while a declaration is not in force.
+/// The names for renewal while a declaration is not in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodNames {
@@ -39,9 +39,9 @@ pub struct PodNames {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodRecord {
-    /// When its last few were noted, oldest first.
+    /// When its last few certificates were noted, oldest first.
     pub at: Vec<Timestamp>,
-    /// The last one.
+    /// The last certificate.
     pub last: IssuedToPod,
 }
 
@@ -62,13 +62,13 @@ pub struct IssuedToPod {
 }
 
 impl PodCertificates {
-    /// Whether this pod was given one before.
+    /// Whether this pod has had a certificate before.
     #[must_use]
     pub fn knows(&self, pod_uid: &str) -> bool {
         self.pods.contains_key(pod_uid)
     }
 
-    /// With a certificate noted that is about to be signed.
+    /// Notes a certificate that is about to be signed.
     #[must_use]
     pub fn noted(mut self, pod_uid: &str, names: PodNames, issued: IssuedToPod, now: Timestamp) -> Self {
         let mut at = self.pods.remove(pod_uid).map(|before| before.at).unwrap_or_default();
@@ -79,7 +79,7 @@ impl PodCertificates {
         self
     }
 
-    /// Without what was noted last for this pod, if that was never signed: it may be tried again.
+    /// Removes the last certificate of this pod if it was never signed, so that it may be tried again.
     #[must_use]
     pub fn without_unsigned(&self, pod_uid: &str, unsigned: impl Fn(&str) -> bool) -> Option<Self> {
         let mut pod = self.pods.get(pod_uid).filter(|pod| unsigned(&pod.last.serial))?.clone();
@@ -93,7 +93,7 @@ impl PodCertificates {
         Some(rest)
     }
 
-    /// Without the pods that have ended, once what they got does not count any more.
+    /// Removes pods that have ended, once their certificates count for no limit any more.
     #[must_use]
     pub fn tidied(mut self, running: &BTreeSet<&str>, now: Timestamp) -> Self {
         self.pods.retain(|uid, pod| {
@@ -102,7 +102,7 @@ impl PodCertificates {
         self
     }
 
-    /// The certificates of the pods that run.
+    /// The certificates of running pods.
     pub fn current<'a>(&'a self, running: &'a BTreeSet<&str>) -> impl Iterator<Item = &'a IssuedToPod> {
         self.pods.iter().filter(|(uid, _)| running.contains(uid.as_str())).map(|(_, pod)| &pod.last)
     }

@@ -1,25 +1,26 @@
-//! By which declarations a record was written: an older view of them never opens what a newer one did not.
+//! The versions of declarations from which a record was written, so that an outdated view never opens what a newer
+//! one closed.
 
 use serde::{Deserialize, Serialize};
 
-/// A Channel's declaration, as it was seen.
+/// The version of a Channel's declaration that was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct View {
-    /// The Channel's UID: one of the same name that was made anew has another.
+    /// The Channel's UID: a recreated Channel of the same name has another.
     pub uid: String,
     /// The generation of its spec.
     pub generation: i64,
 }
 
-/// The declaration of another Channel whose consent was seen.
+/// The version of another Channel's declaration whose consent was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerView {
     /// The declaration.
     #[serde(flatten)]
     pub view: View,
-    /// The UID of its namespace. Consent is to this one, and not to another that gets its name later.
+    /// The UID of its namespace. Consent does not extend to a later namespace of the same name.
     pub namespace_uid: String,
 }
 

@@ -1,22 +1,22 @@
-//! Who is a member of the slots of a login: the granter's part.
+//! Which groups are members of the slots of a login: the granter's part.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::slots::AccessSlot;
 
-/// A group that stands for one of the provider, as it is in Vault.
+/// A group in Vault that represents a group of the identity provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderGroup {
     /// Its name in Vault.
     pub name: String,
     /// Its id in Vault.
     pub id: String,
-    /// What the provider calls it, in lower case; none while it stands for nothing.
+    /// The provider's name of the group, in lower case; `None` while the group is unassigned.
     pub stands_for: Option<String>,
 }
 
-/// Which group becomes which of the provider's: each that is named and has none yet, and one that stands for nothing. What
-/// finds none is left out.
+/// Assigns an unassigned group of Vault to each provider group in `named` that has none yet. Left out are those for
+/// which no group is left.
 pub fn bindings<'a>(
     named: impl IntoIterator<Item = &'a String>,
     groups: &'a [ProviderGroup],
@@ -27,8 +27,8 @@ pub fn bindings<'a>(
     missing.into_iter().zip(free).collect()
 }
 
-/// The slots whose members have to be others, with all that they should have: those who lose something first. `who` says for
-/// what a slot opens the ids of the groups that may.
+/// The slots whose members must change, with their complete new members; removals come first. `who` gives, for what a
+/// slot opens, the ids of the groups that may open it.
 pub fn changes(
     slots: &[AccessSlot],
     who: &BTreeMap<String, BTreeSet<String>>,

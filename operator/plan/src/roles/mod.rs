@@ -6,10 +6,10 @@
 //!       └───── subjects ──▶ group of the provider ── is member of ───────┘ (granter writes)
 //! ```
 //!
-//! A slot is a group in Vault without policies, made by `subrosa vault-setup`. The policy of a login opens what the metadata of
-//! its own slots name, for the members of each; so the login decides, and who has it, and neither writer can do the other's part.
-//! The operator, which mints the identities of Channels, writes what a slot opens ([`slots`]); the granter writes who is a member
-//! ([`members`]). Live sessions follow both at once.
+//! A slot is a group in Vault without policies, made by `subrosa vault-setup`. A login's policy lets the members of
+//! each of its slots open what that slot's metadata names. Two writers are needed for any access: the operator, which
+//! mints the identities of Channels, writes what a slot opens ([`slots`]), and the granter writes its members
+//! ([`members`]). Neither may do the other's part. Live sessions follow both writes at once.
 
 pub mod members;
 pub mod names;
@@ -29,7 +29,7 @@ use subrosa_crds::{
 
 use crate::world::World;
 
-/// The keys of one class of one Channel: how their names begin.
+/// The keys of one class of one Channel, as a prefix of key names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpenedClass {
     /// The Channel.
@@ -44,10 +44,10 @@ impl fmt::Display for OpenedClass {
     }
 }
 
-/// What has to stand in slots, for each login.
+/// What the slots of each login must open.
 pub type WantedSlots = BTreeMap<String, BTreeSet<OpenedClass>>;
 
-/// What the roles in the namespaces of `domain` open: classes that Channels declare.
+/// What the roles in the namespaces of `domain` open, limited to classes that Channels declare.
 pub fn wanted(domain: &str, roles: &[AccessRole], world: &World) -> WantedSlots {
     let mut wanted = WantedSlots::new();
     for role in roles.iter().filter(|role| is_there(role)) {
@@ -66,7 +66,7 @@ pub fn wanted(domain: &str, roles: &[AccessRole], world: &World) -> WantedSlots 
     wanted
 }
 
-/// Whether a role gives anything: one that is being deleted does not.
+/// Whether a role grants anything: a role that is being deleted does not.
 pub fn is_there(role: &AccessRole) -> bool {
     role.meta().deletion_timestamp.is_none()
 }

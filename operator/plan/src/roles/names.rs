@@ -1,16 +1,16 @@
-//! What slots and groups are called in Vault, and what stands in them.
+//! Names of slots and groups in Vault, and the keys of their metadata.
 //!
-//! The names of groups are one space for a whole Vault, compared without case, and a template of a policy splits them at dots.
-//! The parts of these names are DNS labels, which have no underscore.
+//! Group names share one case-insensitive space for a whole Vault, and a policy template splits them at dots. So the
+//! parts are joined by underscores, which the DNS labels that they consist of cannot contain.
 
 use subrosa_crds::TrustDomain;
 
-/// The metadata of a slot that says what it opens: the beginning of names of keys, without the dot behind it.
+/// The metadata key for what a slot opens: a prefix of key names, without its final dot.
 pub const OPEN: &str = "open";
-/// The metadata of a slot that says when it was emptied, as seconds of Unix time.
+/// The metadata key for when a slot was emptied, in seconds of Unix time.
 pub const FREED: &str = "freed";
 
-/// How the names of the slots of a login begin.
+/// The prefix of the names of a login's slots.
 pub fn slot_prefix(domain: &str, login: &str) -> String {
     format!("subrosa_{domain}_open_{login}_")
 }
@@ -21,12 +21,12 @@ pub fn slots(domain: &str, login: &str, count: i32) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number:03}")).collect()
 }
 
-/// How the names of the groups that stand for groups of the provider begin.
+/// The prefix of the names of groups that represent groups of the provider.
 pub fn group_prefix(domain: &str) -> String {
     format!("subrosa_{domain}_group_")
 }
 
-/// The groups that can stand for groups of the provider.
+/// The groups that can represent groups of the provider.
 pub fn groups(domain: &str, count: i32) -> Vec<String> {
     let prefix = group_prefix(domain);
     (0..count).map(|number| format!("{prefix}{number:03}")).collect()

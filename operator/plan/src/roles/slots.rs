@@ -1,4 +1,4 @@
-//! What stands in the slots of a login: the operator's part.
+//! What the slots of a login open: the operator's part.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,8 @@ use super::{
     names::{FREED, OPEN},
 };
 
-/// How long a slot rests after it was emptied. A granter that looked before that writes members of the former use no later.
+/// How long a slot stays unused after it was emptied, so that a granter with an older view cannot add members of the
+/// former use.
 pub const REST: SignedDuration = SignedDuration::from_mins(10);
 
 /// A slot as it is in Vault.
@@ -17,11 +18,11 @@ pub const REST: SignedDuration = SignedDuration::from_mins(10);
 pub struct AccessSlot {
     /// The name of the group.
     pub name: String,
-    /// What its metadata says.
+    /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// The ids of the groups whose members are its members.
     pub groups: BTreeSet<String>,
-    /// Whether somebody is a member of it without a group: not by us.
+    /// Whether it has members outside any group, which neither the operator nor the granter writes.
     pub has_people: bool,
 }
 
@@ -40,22 +41,22 @@ impl AccessSlot {
     }
 }
 
-/// A slot whose metadata becomes otherwise.
+/// A slot whose metadata must change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotChange {
     /// The name of the group.
     pub slot: String,
-    /// All of its metadata.
+    /// Its complete new metadata.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// What has to be written so that the slots of a login hold what is wanted: first what is taken out, then what is put in.
-/// What finds no slot waits for one.
+/// The changes after which the slots of a login open what is wanted: removals first, then additions. An addition for
+/// which no slot is free waits.
 pub fn changes(wanted: &BTreeSet<OpenedClass>, slots: &[AccessSlot], now: Timestamp) -> Vec<SlotChange> {
     let mut missing: BTreeSet<String> = wanted.iter().map(OpenedClass::to_string).collect();
     let mut changes = Vec::new();
     for slot in slots {
-        // The second of two slots with the same is one too many.
+        // A second slot that opens the same is emptied.
         if slot.opens().is_some_and(|opened| !missing.remove(opened)) {
             let freed = (FREED.to_owned(), now.as_second().to_string());
             changes.push(SlotChange { slot: slot.name.clone(), metadata: [freed].into() });

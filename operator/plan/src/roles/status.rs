@@ -1,4 +1,4 @@
-//! What the status of an AccessRole says.
+//! The status of an AccessRole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use subrosa_crds::{
 
 use crate::world::fault::Fault;
 
-/// How it is with one class of one Channel.
+/// The state of one class of one Channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// Every group that the role names and that is known to Vault can open it, as Vault said.
+    /// Vault confirmed that every group of the role that Vault knows can open it.
     Granted,
-    /// It has no slot yet, or its members were not written yet.
+    /// It has no slot yet, or the slot's members are not written yet.
     Pending,
     /// Every slot of the login is taken.
     NoSlot,
@@ -26,12 +26,12 @@ pub enum Right {
     NoClass,
 }
 
-/// What was found and made of a role.
+/// What was found and done for a role.
 #[derive(Clone, Debug)]
 pub struct RoleFacts {
-    /// Why nothing could be done for it; then nothing of the rest is known.
+    /// Why nothing could be done; then the other fields are empty.
     pub fault: Option<Fault>,
-    /// What it opens, and how it is with each.
+    /// What the role opens, and the state of each.
     pub rights: BTreeMap<ChannelClass, Right>,
     /// Groups of the provider for which Vault has no group left.
     pub groups_left_out: BTreeSet<String>,
@@ -58,7 +58,7 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, now: Timestamp) -> AccessRol
         verdicts.push(Verdict { kind: STALLED, truth: Truth::True, ..ready });
     }
     let (rights, digest) = if facts.fault.is_some() {
-        // Nobody knows what can be opened now.
+        // Unknown: no number is shown.
         (None, None)
     } else {
         let granted: BTreeSet<_> = facts
@@ -137,7 +137,7 @@ fn ready(role: &AccessRole, facts: &RoleFacts) -> Verdict {
     Verdict::new(READY, Truth::True, Reason::InForce, message)
 }
 
-/// While Vault or the API server does not answer, what was granted may still be so.
+/// While Vault or the API server does not answer, what was granted may still be in effect.
 fn unknown_or_false(reason: Reason) -> Truth {
     let silent = [
         Reason::VaultUnreachable,

@@ -1,7 +1,7 @@
-//! What a workload is told to seal with: ConfigMap `<channel>-sealing`, which `subrosa seal` reads.
+//! The ConfigMap `<channel>-sealing`, from which `subrosa seal` learns how to seal for a Channel.
 //!
-//! It says where the keys are and how the name of a key follows from a date, not which cohort is the current one: so it
-//! changes when somebody changes a Channel, a TrustDomain or a RetentionPolicy, and never because a day has passed.
+//! It says where the keys are and how a key's name follows from a date, but not which cohort is current. So it
+//! changes only when somebody changes a Channel, a TrustDomain or a RetentionPolicy, never because a day has passed.
 
 use std::collections::BTreeMap;
 
@@ -18,16 +18,16 @@ use crate::{
     world::{World, bundle::Unusable, declaration::Declaration, domain, fault::Fault, objects, pem},
 };
 
-/// What should be so of the ConfigMap.
+/// The wanted state of the ConfigMap.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WantedSettings {
-    /// There is none: the Channel seals nothing.
+    /// None: the Channel seals nothing.
     None,
-    /// The one that is there stays as it is, and none is made: the declaration is not in force.
+    /// The existing one stays and none is made, because the declaration is not in force.
     Kept,
-    /// It is this.
+    /// This content.
     Wanted(Box<ConfigMap>),
-    /// What should stand in it is not known; the one that is there stays.
+    /// The wanted content is unknown; an existing ConfigMap stays.
     Unknown(Fault),
 }
 
@@ -36,7 +36,7 @@ pub fn config_map_name(channel: &str) -> String {
     format!("{channel}-sealing")
 }
 
-/// What should be so of the ConfigMap of `channel`, whose declaration is in force.
+/// The wanted ConfigMap of `channel`, whose declaration is in force.
 pub fn settings(
     channel: &Declaration,
     id: &ChannelId,
@@ -51,7 +51,7 @@ pub fn settings(
     }
 }
 
-/// What a workload has to know.
+/// The settings that a workload needs.
 fn sealing(
     channel: &Declaration,
     id: &ChannelId,
@@ -85,8 +85,8 @@ fn sealing(
     })
 }
 
-/// The certificates that Vault's is checked by, and nothing else that stands beside them: it is copied to where others
-/// read it. Vault's own certificate may be among them, so they need not be authorities'.
+/// The certificates by which workloads verify Vault, without anything else in the bundle, because it is copied to
+/// where others read it. Vault's own certificate may be among them, so they need not be CA certificates.
 fn ca_bundle(domain: &TrustDomain, world: &World) -> Result<Option<String>, Fault> {
     let Some(at) = &domain.spec.vault.ca_bundle else { return Ok(None) };
     let unusable = |problem: Unusable| {
@@ -119,8 +119,7 @@ fn config_map(channel: &Declaration, sealing: &Sealing) -> Result<ConfigMap, Fau
     })
 }
 
-/// Whether nothing is left to be done in `found`, which is the Channel's: it says what `wanted` says and nothing else, and
-/// has its labels.
+/// Whether `found`, the Channel's own, has exactly the data and labels of `wanted`.
 pub fn same(found: &ConfigMap, wanted: &ConfigMap) -> bool {
     let labels = found.metadata.labels.as_ref();
     let labelled = |(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value);
@@ -129,18 +128,18 @@ pub fn same(found: &ConfigMap, wanted: &ConfigMap) -> bool {
         && wanted.metadata.labels.iter().flatten().all(labelled)
 }
 
-/// What is to be done with the Channel's own ConfigMap.
+/// What to do with the Channel's own ConfigMap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingsStep {
     /// Nothing: it is as it should be.
     None,
-    /// Its data and labels are written.
+    /// Write its data and labels.
     Write,
-    /// It is removed and made again: somebody forbade its data to be changed, or put binary data beside it.
+    /// Delete and create it again, because somebody made it immutable or added binary data.
     Replace,
 }
 
-/// What is to be done with `found`, which is the Channel's.
+/// What to do with `found`, the Channel's own.
 pub fn step(found: &ConfigMap, wanted: &ConfigMap) -> SettingsStep {
     let binary = found.binary_data.as_ref().is_some_and(|data| !data.is_empty());
     match same(found, wanted) {
@@ -150,12 +149,12 @@ pub fn step(found: &ConfigMap, wanted: &ConfigMap) -> SettingsStep {
     }
 }
 
-/// What a ConfigMap says, in short.
+/// A hash of a ConfigMap's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SettingsFingerprint([u8; 16]);
 
 impl SettingsFingerprint {
-    /// Of one that is wanted.
+    /// The hash of a wanted ConfigMap.
     pub fn of(wanted: &ConfigMap) -> Self {
         let text =
             wanted.data.as_ref().and_then(|data| data.get(FILE)).map(String::as_str).unwrap_or_default();

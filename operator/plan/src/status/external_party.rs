@@ -1,4 +1,4 @@
-//! What an ExternalParty's status says.
+//! The status of an ExternalParty.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     world::{World, domain},
 };
 
-/// The status of `party` in the trust domains that exist: what is worst in any of them.
+/// The status of `party`: the worst of all trust domains.
 pub fn status(party: &ExternalParty, world: &World, now: Timestamp) -> ExternalPartyStatus {
     let standings = standings(party, world, now);
     let worst = worst(&standings);
@@ -39,8 +39,8 @@ pub fn status(party: &ExternalParty, world: &World, now: Timestamp) -> ExternalP
     }
 }
 
-/// Whether people should hear of the agreements of `party`, whose status is `status` now: when one is about to end, has
-/// ended or is missing, and again on each of [`WARNING_DAYS`].
+/// Whether the agreements of `party` deserve an Event: when one is about to expire, has expired or is missing, and
+/// again on each of [`WARNING_DAYS`].
 pub fn is_news(party: &ExternalParty, status: &ExternalPartyStatus, world: &World, now: Timestamp) -> bool {
     let standings = standings(party, world, now);
     let days = match worst(&standings) {
@@ -54,12 +54,12 @@ pub fn is_news(party: &ExternalParty, status: &ExternalPartyStatus, world: &Worl
     let said = |conditions| condition::find(conditions, condition::AGREEMENTS_VALID);
     let before = party.status.as_ref().and_then(|old| said(&old.conditions));
     let (Some(before), Some(after)) = (before, said(&status.conditions)) else { return true };
-    // Once a day: the day stands in the message.
+    // The message has the day, so this is true once a day.
     let changed = before.message != after.message;
     before.reason != after.reason || (changed && days.is_some_and(|days| WARNING_DAYS.contains(&days)))
 }
 
-/// Which certificates of its bundle are not trusted, for they vouch for nobody.
+/// Which certificates of its bundle have no effect and are left out.
 fn left_out(party: &ExternalParty, world: &World, now: Timestamp) -> Option<String> {
     let at = party.spec.tls.ca_bundle.as_ref()?;
     let left_out = world.bundles.get(at)?.left_out(now)?;

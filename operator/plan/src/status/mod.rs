@@ -1,4 +1,4 @@
-//! What the status of each kind says.
+//! The status of each kind.
 
 use subrosa_crds::Reason;
 
@@ -7,8 +7,7 @@ pub mod external_party;
 pub mod retention_policy;
 pub mod trust_domain;
 
-/// Reason and message while not every key of a trust domain was looked at within a day: how those from before are now,
-/// nobody knows.
+/// Reason and message while some key of a trust domain was not checked within a day, so that its state is unknown.
 const KEYS_UNSEEN: (Reason, &str) = (
     Reason::KeysUnseen,
     "not every key of this trust domain was looked at within the last day: whether the older ones are as they should be is \

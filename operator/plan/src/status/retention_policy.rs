@@ -1,4 +1,4 @@
-//! What a RetentionPolicy's status says: whether it can be kept in every trust domain that allows it.
+//! The status of a RetentionPolicy: whether it can be kept in every trust domain that allows it.
 
 use jiff::Timestamp;
 use subrosa_crds::{

@@ -1,4 +1,4 @@
-//! What a TrustDomain's status says.
+//! The status of a TrustDomain.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::{
 /// How far Vault's clock and the operator's may be apart.
 const MOST_SKEW: SignedDuration = SignedDuration::from_secs(60);
 
-/// What is wrong where Vault's clock is `skew` ahead of the operator's.
+/// The fault where Vault's clock is `skew` ahead of the operator's.
 pub fn clock_fault(skew: SignedDuration) -> Option<Fault> {
     let apart = || {
         format!(
@@ -28,39 +28,39 @@ pub fn clock_fault(skew: SignedDuration) -> Option<Fault> {
     (skew.unsigned_abs() > MOST_SKEW.unsigned_abs()).then(|| Fault::new(Reason::ClockSkew, apart()))
 }
 
-/// What was seen for a trust domain.
+/// What was observed for a trust domain.
 #[derive(Clone, Debug)]
 pub struct DomainFacts {
     /// Vault, where it answered.
     pub vault: Option<VaultStatus>,
-    /// Whether it can be used.
+    /// Whether Vault can be used.
     pub reachable: Result<(), Fault>,
-    /// What it shares with an older trust domain that it may not share, if anything.
+    /// Something that only one trust domain may use and that an older one uses already.
     pub shared: Option<Fault>,
-    /// The id of the store, where it is this trust domain's own; else why it is not.
+    /// The id of the store where it belongs to this trust domain; else why it does not.
     pub store: Result<Option<String>, Fault>,
-    /// What would make the store that is there its own, by a person's annotation.
+    /// The annotation value by which a person would adopt the store that was found.
     pub adopt: Option<String>,
-    /// What Vault's policies lack, if anything.
+    /// What is missing in Vault's policies.
     pub setup: Option<Fault>,
-    /// What is wrong with the admission policies, if anything.
+    /// The state of the admission policies.
     pub guarded: Guards,
-    /// What is wrong with the definitions that are served, if anything.
+    /// What is wrong with the CRDs that the API server serves.
     pub outdated: Option<String>,
-    /// Records without a Channel.
+    /// Records of deleted Channels.
     pub orphans: Option<Orphans>,
-    /// What is wrong with keys whose Channel is gone, by the name of the key.
+    /// Faults of keys of deleted Channels, by key name.
     pub key_faults: BTreeMap<String, KeyFault>,
-    /// Whether every key was looked at lately.
+    /// Whether every key was checked recently.
     pub keys_seen: bool,
-    /// Records of Channels that are gone which cannot be read: what is wrong with each.
+    /// Records of deleted Channels that cannot be read, and why.
     pub unreadable: BTreeMap<ChannelId, String>,
-    /// How many there are of what.
+    /// The counts of members.
     pub counts: MemberCounts,
 }
 
-/// What is wrong with keys of `domain` of which none of its Channels could tell: their data is kept all the same. And
-/// whether every key was looked at lately.
+/// Faults of keys of `domain` that belong to no existing Channel, so that no Channel's status reports them; their
+/// data is kept all the same. Also whether every key was checked recently.
 pub fn key_faults_of_none(domain: &str, world: &World, now: Timestamp) -> (BTreeMap<String, KeyFault>, bool) {
     let Some(findings) = world.key_findings.get(domain) else { return (BTreeMap::new(), false) };
     let seen = findings.are_current(now);
@@ -78,7 +78,7 @@ pub fn key_faults_of_none(domain: &str, world: &World, now: Timestamp) -> (BTree
     (untold.map(|(_, name, fault)| (name.to_owned(), fault)).collect(), seen)
 }
 
-/// Whether every key whose Channel is gone is as it should be.
+/// Whether the keys of deleted Channels have no faults.
 fn keys_intact(seen: &DomainFacts) -> Verdict {
     let Some((name, fault)) = seen.key_faults.iter().min_by_key(|(_, fault)| **fault) else {
         if let Some(problem) = seen.unreadable.values().next() {
@@ -102,24 +102,24 @@ fn keys_intact(seen: &DomainFacts) -> Verdict {
     Verdict::new(condition::KEYS_INTACT, Truth::False, fault.reason(), fault.message(name) + &more)
 }
 
-/// What a search for records without a Channel found.
+/// The result of a search for records of deleted Channels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Those whose access is withdrawn.
+    /// Those whose access was withdrawn.
     pub orphans: Option<Orphans>,
-    /// Those that cannot be read: what is wrong with each, and the next step.
+    /// Those that cannot be read: why, and the next step.
     pub unreadable: BTreeMap<ChannelId, String>,
     /// What could not be searched, because Vault was set up for an earlier release.
     pub setup: Option<Fault>,
 }
 
-/// How many orphans status names.
+/// How many orphans status lists.
 const NAMED_ORPHANS: usize = 50;
-/// How many unreadable records a message tells in full, and how many more it names.
+/// How many unreadable records a message describes, and how many more it names.
 const TOLD: (usize, usize) = (5, 50);
 
 impl Swept {
-    /// Adds an orphan and the name its Channel had.
+    /// Adds an orphan and its Channel's name.
     pub fn add(&mut self, id: &ChannelId, name: &str) {
         let orphans = self.orphans.get_or_insert_default();
         orphans.count += 1;
@@ -128,7 +128,7 @@ impl Swept {
         }
     }
 
-    /// This, or where nothing was found yet since the start, what the status of then says.
+    /// This result, or the last status where nothing was found yet since the start.
     #[must_use]
     pub fn or(mut self, status: Option<&TrustDomainStatus>) -> Self {
         self.orphans = self.orphans.or_else(|| status?.orphans.clone());
@@ -136,7 +136,7 @@ impl Swept {
     }
 }
 
-/// Vault as last seen. The id of the store stays known while Vault cannot be asked, and while the store is another.
+/// Vault as last seen. The store's id stays while Vault cannot be asked and while another store is found.
 fn vault_status(seen: &DomainFacts, old: Option<&TrustDomainStatus>) -> Option<VaultStatus> {
     let old = old.and_then(|old| old.vault.clone());
     let known = old.as_ref().and_then(|old| old.store_id.clone());
@@ -145,7 +145,7 @@ fn vault_status(seen: &DomainFacts, old: Option<&TrustDomainStatus>) -> Option<V
     Some(VaultStatus { store_id, adopt_store: seen.adopt.clone(), ..vault })
 }
 
-/// What to say of records that cannot be read; nothing where all can.
+/// The verdict on unreadable records; `None` where there are none.
 fn records_readable(unreadable: &BTreeMap<ChannelId, String>) -> Option<Verdict> {
     let told: Vec<_> = unreadable.values().take(TOLD.0).map(String::as_str).collect();
     let named: Vec<_> = unreadable.keys().skip(TOLD.0).take(TOLD.1).map(ChannelId::as_str).collect();
@@ -160,18 +160,18 @@ fn records_readable(unreadable: &BTreeMap<ChannelId, String>) -> Option<Verdict>
         .then(|| Verdict::new(condition::RECORDS_READABLE, Truth::False, Reason::RecordUnreadable, message))
 }
 
-/// How the admission policies were found.
+/// The state of the admission policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guards {
     /// All in place and unedited.
     InPlace,
-    /// Nothing is wrong but that the installation does without some, by a person's choice.
+    /// Some are switched off by a person's choice, and nothing else is wrong.
     SwitchedOff(String),
-    /// Something is missing or edited that should not be.
+    /// Something required is missing or edited.
     NotInPlace(String),
 }
 
-/// How many there are of what in a trust domain.
+/// The counts of members of a trust domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberCounts {
     namespaces: i64,
@@ -223,7 +223,7 @@ pub fn status(domain: &TrustDomain, seen: &DomainFacts, now: Timestamp) -> Trust
         }
     };
     let keys_intact = keys_intact(seen);
-    // A person's choice is shown, and is no fault of what is in force.
+    // A person's choice is shown and is not a fault.
     let chosen = matches!(seen.guarded, Guards::SwitchedOff(_));
     let stalled = domain::time_zone(domain).err().map(|error| {
         let message = format!("spec.timeZone: {error}; write an IANA name such as Europe/Amsterdam");
@@ -254,7 +254,7 @@ pub fn status(domain: &TrustDomain, seen: &DomainFacts, now: Timestamp) -> Trust
         .chain(
             [&reachable, &guarded, &keys_intact]
                 .into_iter()
-                // While older keys wait to be looked at, what is in force is in force.
+                // Keys that wait to be checked do not lower what is in force.
                 .filter(|one| one.truth == Truth::False && !(chosen && one.reason == Reason::SwitchedOff)),
         )
         .chain(&unreadable)

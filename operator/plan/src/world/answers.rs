@@ -1,11 +1,11 @@
-//! What probes were answered by the pods of Channels, and where they ask from.
+//! What the pods of Channels answered to probes, and where probes come from.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::certificate::Fingerprint;
 use jiff::Timestamp;
 
-/// The operator's own pods, from which probes come. Where they are not known, no probe is let in.
+/// The operator's own pods, which send the probes. Where they are unknown, no probe is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The operator's namespace.
@@ -14,7 +14,7 @@ pub struct Source {
     pub labels: BTreeMap<String, String>,
 }
 
-/// One life of one pod.
+/// One run of one pod: a restart is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PodTarget {
     /// Its address.
@@ -30,13 +30,13 @@ pub enum Answer {
     Certificate(Presented),
     /// A certificate whose key it does not hold.
     KeyNotHeld,
-    /// Something that is no TLS, or that it speaks none.
+    /// Not TLS, or an answer that it does not speak TLS.
     Plaintext,
-    /// It broke off before it showed a certificate.
+    /// It closed the connection before it showed a certificate.
     NoCertificate,
     /// Nobody listens there.
     Refused,
-    /// Nothing in time.
+    /// No answer in time.
     Silent,
 }
 
@@ -53,10 +53,10 @@ pub struct Presented {
     pub not_after: Option<Timestamp>,
 }
 
-/// What was seen of one pod.
+/// What was seen at one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodSeen {
-    /// Which life of it.
+    /// Which run of it.
     pub target: PodTarget,
     /// By port.
     pub answers: BTreeMap<u16, Answer>,

@@ -1,8 +1,9 @@
-//! CA bundles: keys of ConfigMaps in the operator's namespace, where the platform team writes whom else to trust.
+//! CA bundles: keys of ConfigMaps in the operator's namespace, where the platform team lists further authorities to
+//! trust.
 //!
-//! What a bundle holds goes into trust files that servers read. One that some server cannot read would keep it from
-//! taking its next certificate, so a bundle is trusted whole or not at all. Only what vouches for nobody is left out of
-//! it: a certificate that has ended, and one that stands there twice.
+//! A bundle is copied into trust files that servers read, and a server that cannot parse one would not load its next
+//! certificate. So a bundle is trusted whole or not at all. Left out are only certificates that have no effect:
+//! expired ones and duplicates.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -12,23 +13,22 @@ use thiserror::Error;
 
 use crate::world::{World, pem};
 
-/// How large a bundle may be: half of what a Secret holds.
+/// The largest bundle: half of what a Secret holds.
 pub const MOST_BYTES: usize = 512 * 1024;
 
-/// A bundle, judged when it was read.
+/// A bundle, validated when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
     /// As it is written.
     pub text: String,
-    /// What keeps it from being trusted; nothing where it holds authorities and nothing else.
+    /// Why it is not trusted; `None` where it holds CA certificates and nothing else.
     problem: Option<String>,
-    /// When each of its certificates ends, in their order; nothing for one that stands there before.
+    /// When each of its certificates expires, in their order; `None` for a duplicate.
     ends: Vec<Option<Timestamp>>,
 }
 
 impl Bundle {
-    /// Judges a bundle; `authority` says until when one certificate, given as DER, is an authority's, or what keeps it
-    /// from being one.
+    /// Validates a bundle. `authority` returns the expiry of a DER certificate, or why it is no CA certificate.
     pub fn read(text: String, authority: impl Fn(&[u8]) -> Result<Timestamp, &'static str>) -> Self {
         if text.len() > MOST_BYTES {
             return Self { text, problem: None, ends: Vec::new() };
@@ -44,12 +44,12 @@ impl Bundle {
         }
     }
 
-    /// What keeps it from being trusted, whatever the time.
+    /// Why it is never trusted, whatever the time.
     pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
 
-    /// The certificates of the bundle that are left out at `now`, in words: they ended, or stand there twice.
+    /// The certificates of the bundle that are left out at `now`, in words: expired or duplicate.
     #[must_use]
     pub fn left_out(&self, now: Timestamp) -> Option<String> {
         let twice = self.ends.iter().filter(|end| end.is_none()).count();
@@ -91,13 +91,13 @@ fn judge(
 /// Why nothing of a bundle is trusted, and the next step.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unusable {
-    /// There is none.
+    /// It does not exist.
     #[error(
         "ConfigMap {} has no key {} in the operator's namespace: create it there, as the platform team may, with CA \
          certificates in PEM", .0.config_map, .0.key
     )]
     NotFound(ConfigMapKey),
-    /// It holds something else than authorities.
+    /// It holds something other than CA certificates.
     #[error("key {} of ConfigMap {}: {problem}; write CA certificates in PEM", .at.key, .at.config_map)]
     Malformed {
         /// Which.
@@ -116,7 +116,7 @@ pub enum Unusable {
         /// How large it is.
         bytes: usize,
     },
-    /// Every certificate in it has ended.
+    /// Every certificate in it has expired.
     #[error(
         "every certificate in key {} of ConfigMap {} has ended: write the authorities that issue the other end's \
          certificates now", .0.key, .0.config_map
@@ -125,7 +125,7 @@ pub enum Unusable {
 }
 
 impl Unusable {
-    /// The stable reason.
+    /// The reason for conditions.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -137,10 +137,10 @@ impl Unusable {
     }
 }
 
-/// The authorities of a bundle that have not ended, in PEM.
+/// The CA certificates of a bundle that have not expired, in PEM.
 ///
 /// # Errors
-/// When it is not there, is too large, or holds something else.
+/// When the bundle does not exist, is too large, or holds something else.
 pub fn authorities<'a>(
     world: &'a World,
     at: &ConfigMapKey,

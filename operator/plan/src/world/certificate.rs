@@ -1,4 +1,4 @@
-//! What is said of every certificate: the algorithm of its key and when it is valid; and how such times are counted.
+//! Validity and key algorithm of certificates, and arithmetic on their times.
 
 use std::fmt;
 
@@ -52,7 +52,7 @@ pub fn after(at: Timestamp, duration: SignedDuration) -> Timestamp {
     at.checked_add(duration).unwrap_or(if duration.is_negative() { Timestamp::MIN } else { Timestamp::MAX })
 }
 
-/// Which certificate it is: the SHA-256 of its DER. Of a serial only its issuer says that it has no other.
+/// Identifies a certificate: the SHA-256 of its DER. A serial is unique only for its issuer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 

@@ -24,7 +24,7 @@ use subrosa_crds::{
 
 use super::packed::{self, Packed};
 
-/// A Channel: its name and what it declares. What a preset gives, and what holds where nothing is said, is filled in.
+/// A Channel: its name and what it declares, with the preset and all defaults filled in.
 ///
 /// Clones share it.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub struct Declaration(Arc<Declared>);
 struct Declared {
     name: ChannelRef,
     channel: Channel,
-    /// Its status, where that is packed: then `channel` has none.
+    /// Its packed status; then `channel` has none.
     status: Option<PackedStatus>,
 }
 
@@ -44,7 +44,7 @@ struct PackedStatus {
     summary: ConditionSummary,
 }
 
-/// What is counted of the Channels of a trust domain.
+/// What the counters of a trust domain need of a Channel's conditions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConditionSummary {
     /// Whether it is Ready.
@@ -54,7 +54,7 @@ pub struct ConditionSummary {
 }
 
 impl ConditionSummary {
-    /// As these conditions have it.
+    /// Summarises these conditions.
     pub fn of(conditions: &[Condition]) -> Self {
         Self {
             ready: condition::is_true(conditions, condition::READY),
@@ -73,7 +73,7 @@ impl Declaration {
         Self(Arc::new(Declared { name, channel, status: None }))
     }
 
-    /// The same with its status packed: so it is kept, for most of what thousands of Channels would take is status.
+    /// The same with its status packed: status is most of the memory of thousands of Channels.
     pub fn packed(&self) -> Self {
         let Some(status) = &self.0.channel.status else { return self.clone() };
         let status = PackedStatus {
@@ -83,7 +83,7 @@ impl Declaration {
         self.with(None, Some(status))
     }
 
-    /// The same with its status at hand, for who reads it more than once.
+    /// The same with its status unpacked, for several reads.
     pub fn opened(&self) -> Self {
         match &self.0.status {
             Some(packed) => self.with(packed.whole.read(), None),
@@ -110,7 +110,7 @@ impl Declaration {
         &self.0.name
     }
 
-    /// The object, for Events about it and for what is written of its status. Packed it has no status here.
+    /// The object, for Events about it and for writing its status. While packed, its status is missing here.
     pub fn object(&self) -> &Channel {
         &self.0.channel
     }
@@ -120,17 +120,17 @@ impl Declaration {
         self.0.channel.metadata.uid.as_deref()
     }
 
-    /// Which of its declarations this is.
+    /// The generation of its spec.
     pub fn generation(&self) -> Option<i64> {
         self.0.channel.metadata.generation
     }
 
-    /// When it was made; none before the API server has it.
+    /// When it was created; `None` before the API server has it.
     pub fn created(&self) -> Option<Timestamp> {
         self.0.channel.metadata.creation_timestamp.as_ref().map(|created| created.0)
     }
 
-    /// What was reported of it last.
+    /// The last reported status.
     pub fn status(&self) -> Option<Cow<'_, ChannelStatus>> {
         match &self.0.status {
             Some(packed) => packed.whole.read().map(Cow::Owned),
@@ -138,17 +138,17 @@ impl Declaration {
         }
     }
 
-    /// Whether anything was reported of it.
+    /// Whether a status was ever reported.
     pub fn has_status(&self) -> bool {
         self.0.channel.status.is_some() || self.0.status.is_some()
     }
 
-    /// The conditions that were reported of it last.
+    /// The last reported conditions.
     pub fn conditions(&self) -> Vec<Condition> {
         self.status().map(|status| status.into_owned().conditions).unwrap_or_default()
     }
 
-    /// What its conditions come to; nothing is unpacked for it.
+    /// The summary of its conditions, without unpacking the status.
     pub fn summary(&self) -> ConditionSummary {
         match (&self.0.status, &self.0.channel.status) {
             (Some(packed), _) => packed.summary,
@@ -157,12 +157,12 @@ impl Declaration {
         }
     }
 
-    /// Older by creation, then by UID: two Channels that are compared give one answer.
+    /// Orders by creation time, then by UID, so that comparing two Channels gives the same answer either way.
     pub fn is_older_than(&self, other: &Self) -> bool {
         fn age(one: &Declaration) -> (Option<Timestamp>, Option<&str>, &str) {
             (one.created(), one.uid(), &one.name().name)
         }
-        // What was not created yet (an offline manifest) is younger than everything.
+        // An offline manifest has no creation time and counts as youngest.
         match (self.created(), other.created()) {
             (Some(_), None) => true,
             (None, Some(_)) => false,
@@ -170,12 +170,12 @@ impl Declaration {
         }
     }
 
-    /// Whether both declare the same, whatever their status is.
+    /// Whether both have the same spec, whatever their status.
     pub fn declares_the_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.spec() == other.spec()
     }
 
-    /// The annotation by which it consents to namespaces that were made anew.
+    /// The annotation by which it consents to recreated namespaces.
     pub fn consents(&self) -> Option<&String> {
         self.0.channel.metadata.annotations.as_ref()?.get(CONSENTS_ANNOTATION)
     }
@@ -291,7 +291,7 @@ impl Declaration {
 
     /// The Secret that somebody else writes and Subrosa only reads; none unless issuance is External.
     pub fn external_secret(&self) -> Option<&str> {
-        // The schema asks for a name. Without one there is nothing to read, and never something to write.
+        // The schema requires a name. Without one there is nothing to read, and never something to write.
         (self.issuance() == Issuance::External).then(|| self.secret_name().unwrap_or_default())
     }
 
@@ -300,7 +300,7 @@ impl Declaration {
         self.tls()?.common_name.as_deref()
     }
 
-    /// The DNS names of its certificate that are not those of Services.
+    /// The further DNS names of its certificate, beside those of Services.
     pub fn dns_names(&self) -> &[String] {
         self.tls().map(|tls| tls.dns_names.as_slice()).unwrap_or_default()
     }
@@ -320,7 +320,7 @@ impl Declaration {
         self.tls().and_then(|tls| tls.key_algorithm).unwrap_or_default()
     }
 
-    /// The further authorities that it trusts for a time.
+    /// The further authorities that it trusts temporarily.
     pub fn extra_trust(&self) -> &[ExtraTrust] {
         self.tls().map(|tls| tls.extra_trust.as_slice()).unwrap_or_default()
     }
@@ -350,7 +350,7 @@ impl Declaration {
         self.spec().encryption.as_ref()?.rotate_every.as_deref()
     }
 
-    /// The earliest anchor date of data from before that it seals.
+    /// The earliest anchor date of existing data that it imports.
     pub fn imports_from(&self) -> Option<Date> {
         self.spec().encryption.as_ref()?.import.as_ref()?.from.parse().ok()
     }
@@ -361,7 +361,7 @@ impl Declaration {
         may.is_some_and(|actions| actions.contains(&WorkloadAction::Open))
     }
 
-    /// The controls that it loosens, each with its last day.
+    /// The controls from which it is exempt, each with its last day.
     pub fn exceptions(&self) -> &[Exception] {
         &self.spec().exception
     }

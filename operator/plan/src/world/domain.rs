@@ -1,4 +1,4 @@
-//! What a trust domain says, with its defaults filled in.
+//! A trust domain's settings, with defaults filled in.
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use subrosa_crds::{
@@ -9,8 +9,8 @@ use subrosa_crds::{
 
 use super::fault::Fault;
 
-/// Reasons of `VaultReachable` that hold for workloads as they do for the operator. (A refused login or a
-/// missing permission is the operator's own trouble.)
+/// Reasons of `VaultReachable` that concern workloads as much as the operator. (A refused login or a missing
+/// permission concerns only the operator.)
 const OUT_OF_REACH: [Reason; 3] = [Reason::VaultSealed, Reason::VaultUnreachable, Reason::VaultTimeout];
 
 /// The time zone in which the domain's days begin and end.
@@ -66,9 +66,8 @@ pub fn audience(domain: &TrustDomain) -> &str {
 
 /// Why no workload can reach its keys, while Vault is sealed or does not answer.
 ///
-/// Read from the status of the TrustDomain: Vault is asked once for all Channels of a domain, in its controller, and the
-/// condition is what was answered. Only what the status of a Channel says follows from it; nothing is made, opened or
-/// withdrawn by it.
+/// This reads a condition of the TrustDomain, whose controller asks Vault once for all Channels. Only the status of
+/// Channels depends on it; nothing is made, opened or withdrawn because of it.
 pub fn out_of_reach(domain: &TrustDomain) -> Option<Fault> {
     let status = domain.status.as_ref()?;
     let found = condition::find(&status.conditions, condition::VAULT_REACHABLE)?;
@@ -76,7 +75,7 @@ pub fn out_of_reach(domain: &TrustDomain) -> Option<Fault> {
     (found.status == "False").then(|| Fault::new(reason, found.message.clone()))
 }
 
-/// Whether the domain cannot go without the access given under it: it waits for its withdrawal.
+/// Whether the domain has the finalizer that delays its deletion until access is withdrawn.
 pub fn withdraws_access(domain: &TrustDomain) -> bool {
     domain.metadata.finalizers.iter().flatten().any(|one| one == WITHDRAW_ACCESS_FINALIZER)
 }
@@ -91,7 +90,7 @@ pub fn authority_duration(domain: &TrustDomain) -> &str {
         .unwrap_or("1y")
 }
 
-/// The life of a generation that begins at `now`, counted by the calendar.
+/// The lifetime of a generation that begins at `now`, by the calendar.
 pub fn authority_life(domain: &TrustDomain, now: Timestamp) -> Option<SignedDuration> {
     let life: Period = authority_duration(domain).parse().ok()?;
     let today = today(domain, now);
@@ -114,7 +113,7 @@ pub fn mode(domain: &TrustDomain, namespace: &str) -> NetworkMode {
     staged(domain, namespace).map_or(domain.spec.network.mode.unwrap_or_default(), |staged| staged.mode)
 }
 
-/// Whether a default deny is wanted where policies are written.
+/// Whether namespaces where policies are written get a default deny.
 pub fn default_deny(domain: &TrustDomain) -> bool {
     domain.spec.network.default_deny.unwrap_or(true)
 }

@@ -1,31 +1,32 @@
-//! Channels that are gone and left data keys, by the name that they had: a Channel of that name may adopt them.
+//! Deleted Channels that left data keys, by their name: a new Channel of that name may adopt the keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use subrosa_crds::names::{ChannelId, ChannelRef};
 
-/// What searches of a trust domain's records found of Channels that are gone.
+/// The deleted Channels that searches of a trust domain's records found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EarlierChannels {
-    /// Those that left keys, and who adopted them.
+    /// Those that left keys, with the adopter of each.
     by_name: BTreeMap<ChannelRef, BTreeMap<ChannelId, Option<ChannelId>>>,
-    /// Whether a search has come to its end since the start: what it did not find is not there.
+    /// Whether one search has completed since the start. Before that, a missing entry proves nothing.
     whole: bool,
 }
 
 impl EarlierChannels {
-    /// Notes that the Channel of this name and identity is gone and left keys, and who adopted them; whether that is new.
+    /// Notes that the Channel of this name and identity was deleted and left keys, and who adopted them. Returns
+    /// whether that is new.
     pub fn note(&mut self, name: &ChannelRef, id: &ChannelId, adopted_by: Option<&ChannelId>) -> bool {
         let known = self.by_name.entry(name.clone()).or_default();
         known.insert(id.clone(), adopted_by.cloned()) != Some(adopted_by.cloned())
     }
 
-    /// Who adopted the keys of this one.
+    /// Who adopted the keys of this identity.
     pub fn adopter(&self, name: &ChannelRef, id: &ChannelId) -> Option<&ChannelId> {
         self.by_name.get(name)?.get(id)?.as_ref()
     }
 
-    /// Ends a search that found these identities gone; returns the names of which something is new by that.
+    /// Ends a search that found these deleted identities. Returns the names for which something changed.
     pub fn searched(&mut self, gone: &BTreeSet<&ChannelId>) -> BTreeSet<ChannelRef> {
         let mut changed = BTreeSet::new();
         if !self.whole {
@@ -43,7 +44,8 @@ impl EarlierChannels {
         changed
     }
 
-    /// Those whose keys the Channel of this name and identity could adopt; none where no search has come to its end yet.
+    /// The identities whose keys the Channel of this name and identity could adopt; `None` before the first search
+    /// completed.
     pub fn orphans(&self, name: &ChannelRef, id: &ChannelId) -> Option<Vec<&ChannelId>> {
         let ids = self.by_name.get(name).into_iter().flatten();
         let others = ids.filter(|(_, adopted_by)| adopted_by.as_ref() != Some(id));

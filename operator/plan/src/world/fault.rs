@@ -1,11 +1,11 @@
-//! Something that could not be put in force, as status will say it.
+//! A failure, in the form in which status reports it.
 
 use subrosa_crds::Reason;
 
 /// What failed: a stable reason, and a sentence with the next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Why, as one word.
+    /// The reason.
     pub reason: Reason,
     /// What failed and what to do next. Never a secret.
     pub message: String,

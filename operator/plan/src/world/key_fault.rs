@@ -1,19 +1,19 @@
-//! What is wrong with a key that is there, or was.
+//! The faults that a key in Vault can have.
 
 use serde::{Deserialize, Serialize};
 use subrosa_crds::Reason;
 
-/// What is wrong with a key in Vault. The worst comes first.
+/// A fault of a key in Vault. The worst comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KeyFault {
-    /// It was made and is gone.
+    /// It was made and does not exist any more.
     Missing,
-    /// Another key stands under its name.
+    /// Another key has its name.
     Replaced,
-    /// It was deleted for a while.
+    /// It is soft-deleted.
     SoftDeleted,
-    /// What older versions of it sealed does not open any more: a minimum version was raised.
+    /// Its minimum version was raised, so that what older versions sealed does not open.
     VersionsWithheld,
     /// It can be read out of Vault.
     Exportable,
@@ -21,7 +21,7 @@ pub enum KeyFault {
     PlaintextBackup,
     /// It has `deletion_allowed`: whoever may delete keys can delete it.
     DeletionAllowed,
-    /// The record that says until when its data is kept is gone.
+    /// Its record, which says until when its data is kept, is gone.
     Unrecorded,
 }
 
@@ -50,7 +50,7 @@ impl KeyFault {
         }
     }
 
-    /// What is so of the key called `name`, and the next step.
+    /// The message about the key called `name`, with the next step.
     pub fn message(self, name: &str) -> String {
         let irreversible = |flag: &str| {
             format!(

@@ -1,5 +1,5 @@
-//! What the look at all keys of a trust domain found. It is kept in Vault as a record, so that a fault is told by
-//! whoever leads next, and goes only with a look that saw it mended.
+//! What checking all keys of a trust domain found. It is stored as a record in Vault, so that the next leader reports
+//! known faults at once; a fault goes only when a check saw it repaired.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,24 +9,24 @@ use subrosa_crds::names::ChannelId;
 
 use super::key_fault::KeyFault;
 
-/// How many faults are kept in the record: some 100 KiB. Of more than that the worst are kept, and the record does not
-/// say that every key was looked at: whoever leads next looks first.
+/// How many faults the record keeps: some 100 KiB. Beyond that the worst are kept and the record does not claim a
+/// complete round, so that the next leader checks first.
 pub const MOST_KEPT: usize = 1000;
 
-/// How long a whole round counts: twice what one takes. Nobody looked for longer than that, so nobody knows.
+/// How long a complete round counts: twice what one takes.
 pub const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(24);
-/// How old a whole round is before the next one is noted in its place: the record is not written for less.
+/// How old the recorded round is before a newer one replaces it, to save writes.
 const NOTED_EVERY: SignedDuration = SignedDuration::from_hours(6);
 
 /// What is known of the keys of a trust domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyFindings {
-    /// When every key had been looked at, as of the last whole round that was noted; none where that was never so. While
-    /// that [counts](Self::are_current), a key without a fault here has none that is known.
+    /// When the last recorded round over every key completed; `None` before the first. While it
+    /// [counts](Self::are_current), a key without a fault here has no known fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_seen: Option<Timestamp>,
-    /// What is wrong, by the identity the key belongs to and the key's name.
+    /// The faults, by the key's identity and name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub faults: BTreeMap<ChannelId, BTreeMap<String, FoundFault>>,
 }
@@ -41,21 +41,21 @@ pub struct FoundFault {
     pub since: Timestamp,
 }
 
-/// What one look at one key saw.
+/// The result of checking one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyLook {
     /// The identity it belongs to.
     pub id: ChannelId,
     /// Its name in the transit engine.
     pub name: String,
-    /// What is wrong with it; none where it is as it should be.
+    /// Its fault; `None` where it has none.
     pub fault: Option<KeyFault>,
-    /// Whether it was found to have been destroyed, as people approved: what status counts of the Channel's keys changes.
+    /// Whether it was destroyed with approval, which changes the key counts in the Channel's status.
     pub destroyed: bool,
 }
 
 impl KeyFindings {
-    /// Takes in what was seen at `now`; says of which identities it changes something.
+    /// Takes in results of `now`. Returns the identities for which something changed.
     pub fn take(&mut self, looks: Vec<KeyLook>, now: Timestamp) -> BTreeSet<ChannelId> {
         let mut changed = BTreeSet::new();
         for KeyLook { id, name, fault, destroyed } in looks {
@@ -77,13 +77,13 @@ impl KeyFindings {
         changed
     }
 
-    /// Whether every key was looked at lately.
+    /// Whether every key was checked recently.
     #[must_use]
     pub fn are_current(&self, now: Timestamp) -> bool {
         self.all_seen.is_some_and(|at| now.duration_since(at) <= COUNTS_FOR)
     }
 
-    /// Notes that every key has been looked at; says whether what was known before did not count any more.
+    /// Notes a complete round. Returns whether the previous one had expired.
     pub fn seen_all(&mut self, now: Timestamp) -> bool {
         let were_current = self.are_current(now);
         if self.all_seen.is_none_or(|at| now.duration_since(at) >= NOTED_EVERY) {
@@ -92,7 +92,7 @@ impl KeyFindings {
         !were_current
     }
 
-    /// Adds what `newer` says of keys.
+    /// Merges `newer` findings.
     pub fn add(&mut self, newer: Self) {
         self.all_seen = self.all_seen.max(newer.all_seen);
         for (id, faults) in newer.faults {
@@ -113,13 +113,13 @@ impl KeyFindings {
             .flat_map(|(id, faults)| faults.iter().map(move |(name, found)| (id, name.as_str(), found.fault)))
     }
 
-    /// The identities of which this says something else than `other`.
+    /// The identities whose faults differ from those in `other`.
     pub fn differ<'a>(&'a self, other: &'a Self) -> BTreeSet<&'a ChannelId> {
         let ids = self.faults.keys().chain(other.faults.keys());
         ids.filter(|id| self.faults.get(*id) != other.faults.get(*id)).collect()
     }
 
-    /// As many of the findings as one record holds.
+    /// The findings, limited to what one record holds.
     #[must_use]
     pub fn bounded(&self) -> Self {
         if self.iter().count() <= MOST_KEPT {

@@ -1,7 +1,6 @@
-//! What the operator has seen of the cluster, as plain facts by namespace and name.
+//! Everything that the operator has seen of the cluster, as plain facts by namespace and name.
 //!
-//! Watches feed it in a running operator, files feed it in `subrosa render`; decisions cannot tell
-//! the difference.
+//! Watches fill it in a running operator, files fill it in `subrosa render`; decisions cannot tell the difference.
 
 pub mod answers;
 pub mod bundle;
@@ -36,14 +35,14 @@ use self::{
 /// Objects by namespace, then by name.
 pub type Namespaced<T> = BTreeMap<String, BTreeMap<String, T>>;
 
-/// Everything a decision may look at beside the object it is about.
+/// All facts that a decision may use beside the object it is about.
 #[derive(Clone, Default)]
 pub struct World {
     /// Namespaces by name.
     pub namespaces: BTreeMap<String, NamespaceFacts>,
-    /// How often a namespace's trust-domain label was given another value.
+    /// How often the trust-domain label of any namespace changed.
     pub moves: u64,
-    /// What each trust domain remembers of Channels that are gone.
+    /// The deleted Channels of each trust domain.
     pub earlier: BTreeMap<String, EarlierChannels>,
     /// TrustDomains by name.
     pub domains: BTreeMap<String, Arc<TrustDomain>>,
@@ -57,34 +56,34 @@ pub struct World {
     pub pods: Namespaced<PodFacts>,
     /// Services.
     pub services: Namespaced<ServiceFacts>,
-    /// UIDs of ServiceAccounts.
+    /// The UIDs of ServiceAccounts.
     pub service_accounts: Namespaced<String>,
     /// NetworkPolicies, ours and others'.
     pub network_policies: Namespaced<PolicyFacts>,
-    /// Versions of the RoleBinding by which the operator may write, by namespace.
+    /// The resource versions of the RoleBinding that lets the operator write, by namespace.
     pub own_bindings: BTreeMap<String, String>,
-    /// What stands in ConfigMaps of the operator's namespace.
+    /// The CA bundles in ConfigMaps of the operator's namespace.
     pub bundles: BTreeMap<ConfigMapKey, Bundle>,
     /// API groups of policy engines that may widen or replace NetworkPolicy.
     pub other_engines: BTreeSet<String>,
-    /// Requests of pods for a certificate that nobody has answered yet.
+    /// Unanswered certificate requests of pods.
     pub requests: Namespaced<Request>,
-    /// Whether the cluster serves such requests; nothing as long as it was not heard.
+    /// Whether the cluster serves such requests; `None` while unknown.
     pub pod_certificates: Option<bool>,
-    /// Where the probes come from; none where there are none.
+    /// Where probes come from; `None` where probes are off.
     pub probes: Option<answers::Source>,
-    /// What probes saw of the pods of Channels.
+    /// What probes saw at the pods of Channels.
     pub served: BTreeMap<ChannelRef, answers::Seen>,
-    /// What is known of the keys of each trust domain.
+    /// The known faults of the keys of each trust domain.
     pub key_findings: BTreeMap<String, KeyFindings>,
-    /// The Channels that name a Channel as their peer: an index, since asking thousands of them takes too long.
+    /// An index: the Channels that name a Channel as their peer. Searching thousands of Channels would be too slow.
     naming: BTreeMap<ChannelRef, Vec<ChannelRef>>,
 }
 
 /// A namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceFacts {
-    /// Its UID, which outlives no deletion.
+    /// Its UID, which no other namespace ever has.
     pub uid: String,
     /// The value of its trust-domain label.
     pub trust_domain: Option<String>,
@@ -99,7 +98,7 @@ pub struct PodFacts {
     pub uid: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Whether it uses the node's network, which no NetworkPolicy reaches.
+    /// Whether it uses the node's network, which a NetworkPolicy does not cover.
     pub host_network: bool,
     /// Whether it has ended.
     pub finished: bool,
@@ -107,11 +106,11 @@ pub struct PodFacts {
     pub started: Option<Timestamp>,
     /// The Secrets that it mounts.
     pub secrets: Vec<String>,
-    /// Those of them that a container mounts by `subPath`: such a mount follows no change.
+    /// Those of them that a container mounts by `subPath`; such a mount is never updated.
     pub sub_paths: Vec<String>,
-    /// Its address, as the API server has it.
+    /// Its address, from the API server.
     pub ip: Option<IpAddr>,
-    /// Whether it is ready, and not about to go.
+    /// Whether it is ready and not being deleted.
     pub ready: bool,
     /// When the container that runs longest was started.
     pub running_since: Option<Timestamp>,
@@ -134,7 +133,7 @@ impl PodFacts {
 pub struct ServiceFacts {
     /// The labels of the pods behind it.
     pub selector: BTreeMap<String, String>,
-    /// Whether each pod has a name of its own below it.
+    /// Whether each pod has a DNS name of its own below the Service's.
     pub headless: bool,
 }
 
@@ -168,7 +167,7 @@ impl World {
         self.channels.get(namespace).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// Takes in a Channel as it is now, or that it is gone; returns it as it was.
+    /// Replaces or removes a Channel; returns the previous one.
     pub fn put_channel(&mut self, name: &ChannelRef, new: Option<Declaration>) -> Option<Declaration> {
         let channels = self.channels.entry(name.namespace.clone()).or_default();
         let old = match &new {
@@ -197,7 +196,7 @@ impl World {
             for peer in new.iter().flat_map(Declaration::peers).filter(|peer| peer != name) {
                 let naming = self.naming.entry(peer).or_default();
                 if !naming.contains(name) {
-                    // Most are named by one or two: a set would take ten times as much for these.
+                    // Most Channels are named by one or two others, for which a set would take ten times the memory.
                     naming.reserve_exact(1);
                     naming.push(name.clone());
                 }
@@ -206,7 +205,7 @@ impl World {
         old
     }
 
-    /// The other Channels that name this one, of those that were [put](Self::put_channel).
+    /// The other Channels that name this one as a peer, among those [put](Self::put_channel) here.
     pub fn naming(&self, name: &ChannelRef) -> impl Iterator<Item = &ChannelRef> {
         self.naming.get(name).into_iter().flatten()
     }

@@ -1,7 +1,7 @@
-//! Labels and owners of what the operator makes.
+//! Labels and owner references of the objects that the operator makes.
 //!
-//! Source: Kubernetes, "Recommended Labels". `app.kubernetes.io/instance` is left out: Argo CD
-//! would take the object for its own.
+//! Source: Kubernetes, "Recommended Labels". `app.kubernetes.io/instance` is left out, because Argo CD would treat
+//! the object as its own.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,12 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The value of [`MANAGED_BY`], and the name of the operator's field manager.
 pub const MANAGER: &str = "subrosa";
 
-/// The labels of what a Channel becomes.
+/// The labels of a Channel's objects.
 pub fn channel_labels(channel: &str) -> BTreeMap<String, String> {
     labels([("app.kubernetes.io/component", "channel"), (CHANNEL_LABEL, channel)])
 }
 
-/// The labels of what a governed namespace gets.
+/// The labels of objects in a governed namespace.
 pub fn domain_labels(domain: &str) -> BTreeMap<String, String> {
     labels([("app.kubernetes.io/component", "namespace"), (TRUST_DOMAIN_LABEL, domain)])
 }
@@ -34,9 +34,9 @@ fn labels<const N: usize>(more: [(&str, &str); N]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The owner reference to `channel`; none before the API server gave it a UID.
+/// The owner reference to `channel`; `None` before the API server gave it a UID.
 ///
-/// `blockOwnerDeletion` is false: it would need a right on the owner's finalizers.
+/// `blockOwnerDeletion` is false, because it needs a right on the owner's finalizers.
 pub fn owner(channel: &Declaration) -> Option<OwnerReference> {
     Some(OwnerReference {
         api_version: Channel::api_version(&()).into_owned(),
@@ -48,7 +48,8 @@ pub fn owner(channel: &Declaration) -> Option<OwnerReference> {
     })
 }
 
-/// Whether the operator wrote this policy. Only for telling its own apart; never for deleting.
+/// Whether the labels say that the operator wrote this policy. Good for recognising its own; never a reason to
+/// delete.
 pub fn is_our_policy(policy: &NetworkPolicy) -> bool {
     let labels = policy.metadata.labels.as_ref();
     labels.and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|manager| manager == MANAGER)

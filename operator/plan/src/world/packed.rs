@@ -1,18 +1,18 @@
-//! What is kept of thousands of objects and read seldom: as JSON, compressed by LZ4.
+//! Values that are kept by the thousand and seldom read: JSON compressed with LZ4.
 //!
-//! As an object a status takes several times as much memory: a text for each field, and a map's node for each label.
-//! Most of its JSON is in every other's as well: what stands in an example takes no room.
+//! A parsed status takes several times the memory: a string for each field, a map node for each label. Most of its
+//! JSON is the same in every object, so an example serves as compression dictionary.
 
 use lz4_flex::block;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// An example of a Channel's status.
+/// The example of a Channel's status.
 pub const STATUS: &str = include_str!("packed/status.json");
 
-/// An example of what is kept of a Channel's network policy.
+/// The example of a Channel's network policy.
 pub const POLICY: &str = include_str!("packed/policy.json");
 
-/// A value as compressed JSON. What is equal and packed by one example is packed equally.
+/// A value as compressed JSON. Equal values with the same example have equal bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packed {
     bytes: Box<[u8]>,
@@ -20,26 +20,26 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs a value. Its maps have texts as keys: it can always be written down.
+    /// Packs a value. Its maps must have string keys, so that serialization cannot fail.
     pub fn of(value: &impl Serialize) -> Self {
         Self::like("", value)
     }
 
-    /// Packs a value whose JSON is much like that of `example`: what they have in common is not kept.
+    /// Packs a value with `example`, similar JSON, as the dictionary.
     pub fn like(example: &'static str, value: &impl Serialize) -> Self {
         let json = serde_json::to_vec(value).unwrap_or_default();
         let packed = block::compress_prepend_size_with_dict(&json, example.as_bytes());
-        // A copy of just its length: the room for the longest result goes back whole.
+        // Copied to its exact length: the compressor allocates for the worst case.
         Self { bytes: packed.as_slice().into(), example }
     }
 
-    /// The value, or what a narrower type has of it; none where it is no such type.
+    /// The value, or the part of it that a narrower type reads; `None` where the type does not match.
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         let json = block::decompress_size_prepended_with_dict(&self.bytes, self.example.as_bytes()).ok()?;
         serde_json::from_slice(&json).ok()
     }
 
-    /// How many bytes it takes beside itself.
+    /// Its size in bytes, without the struct itself.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }

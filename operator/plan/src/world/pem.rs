@@ -15,7 +15,7 @@ const SEQUENCE: u8 = 0x30;
 /// # Errors
 /// A block that is not a certificate, is not closed or is not base64.
 pub fn certificates(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
-    // An empty line within a block would begin its body anew: what stands before it would be its headers.
+    // The parser takes text before an empty line for headers, so empty lines within a block are removed.
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let markers =
         |marker| lines.iter().filter(|line| line.starts_with(marker) && line.ends_with(DASHES)).count();
@@ -26,7 +26,7 @@ pub fn certificates(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
         PemError::InvalidData(_) => "a block is not base64",
         _ => "a block does not end as it begins",
     })?;
-    // The parser passes over what it does not understand; whoever reads the file may not.
+    // The parser skips blocks that it does not understand; other readers of the file may not.
     if blocks.len() != markers(BEGIN) {
         return Err(UNCLOSED);
     }

@@ -1,7 +1,7 @@
-//! A NetworkPolicy as it is kept.
+//! A NetworkPolicy, packed.
 //!
-//! There is one of each Channel, and as an object each of its selectors takes more than half a KiB. So it is kept packed,
-//! and read where a decision looks into it: for the Channel itself and for those it speaks with.
+//! Every Channel has one, and each of its selectors takes more than half a KiB as an object. So policies are kept
+//! packed and unpacked where a decision reads one: for the Channel itself and its peers.
 
 use k8s_openapi::{
     api::networking::v1::{NetworkPolicy, NetworkPolicySpec},
@@ -16,7 +16,7 @@ use super::{
     packed::{self, Packed},
 };
 
-/// A NetworkPolicy: its name, labels, owners and spec, and which version of which object it is.
+/// A NetworkPolicy: its name, labels, owners and spec, and its UID and resource version.
 #[derive(Clone, Debug)]
 pub struct PolicyFacts {
     uid: Box<str>,
@@ -24,24 +24,24 @@ pub struct PolicyFacts {
     /// The UIDs of its owners.
     owners: Box<[Box<str>]>,
     ours: bool,
-    /// What it says: a [`Text`].
+    /// Its content: a packed [`Text`].
     text: Packed,
 }
 
-/// What a policy says.
+/// The content of a policy.
 #[derive(Default, Serialize, Deserialize)]
 struct Text {
     metadata: ObjectMeta,
     spec: Option<NetworkPolicySpec>,
 }
 
-/// The spec alone: the rest is skipped, not parsed.
+/// Only the spec; the rest is skipped without parsing.
 #[derive(Deserialize)]
 struct SpecOfText {
     spec: Option<NetworkPolicySpec>,
 }
 
-/// Its pods alone.
+/// Only the pod selector.
 #[derive(Deserialize)]
 struct PodsOfText {
     spec: Option<PodsOfSpec>,
@@ -83,12 +83,12 @@ impl PolicyFacts {
         self.text.read::<SpecOfText>()?.spec
     }
 
-    /// The pods that it protects.
+    /// The selector of the pods that it protects.
     pub fn pod_selector(&self) -> Option<LabelSelector> {
         self.text.read::<PodsOfText>()?.spec?.pod_selector
     }
 
-    /// The whole object, without the fields that the operator never reads.
+    /// The whole object, without fields that the operator never reads.
     pub fn object(&self) -> NetworkPolicy {
         let Text { mut metadata, spec } = self.text.read().unwrap_or_default();
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -97,17 +97,17 @@ impl PolicyFacts {
         NetworkPolicy { metadata, spec }
     }
 
-    /// Whether the operator wrote it. Only for telling its own apart; never for deleting.
+    /// Whether its labels say that the operator wrote it. Good for recognising its own; never a reason to delete.
     pub fn is_ours(&self) -> bool {
         self.ours
     }
 
-    /// Whether it is owned by the object of this UID, whether as its controller or not.
+    /// Whether the object with this UID is one of its owners, controller or not.
     pub fn has_owner(&self, uid: &str) -> bool {
         self.owners.iter().any(|owner| **owner == *uid)
     }
 
-    /// Whether the operator made it for `channel`: by its UID, for names and labels prove nothing.
+    /// Whether the operator made it for `channel`. Compares the owner's UID, because names and labels prove nothing.
     pub fn is_of(&self, channel: &Declaration) -> bool {
         channel.uid().is_some_and(|uid| self.has_owner(uid))
     }
@@ -117,13 +117,13 @@ impl PolicyFacts {
         self.object().metadata.owner_references.unwrap_or_default()
     }
 
-    /// Whether it says the same as `other`, which may be another object or another version.
+    /// Whether both have the same content, even as different objects or versions.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.text == other.text
     }
 
-    /// Whether it is an older version of the same object than `other`: versions of one object are numbers that grow
-    /// (Kubernetes 1.35 and later say so).
+    /// Whether it is an older version of the same object than `other`. Resource versions of one object are growing
+    /// numbers (documented since Kubernetes 1.35).
     pub fn is_older_than(&self, other: &Self) -> bool {
         let number = |one: &Self| one.version.parse::<u64>().ok();
         self.uid == other.uid && number(self) < number(other)

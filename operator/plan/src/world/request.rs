@@ -1,4 +1,4 @@
-//! A pod's request for a certificate (PodCertificateRequest), as a fact.
+//! A pod's request for a certificate (PodCertificateRequest).
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use subrosa_crds::Reason;
 
 use super::certificate::KeyAlgorithm;
 
-/// A request that nobody has answered yet. The API server has checked that it comes from the kubelet of the
-/// pod's node (NodeRestriction), and that kubelet has the private key.
+/// An unanswered request. The API server has checked that it comes from the kubelet of the pod's node
+/// (NodeRestriction), and that the kubelet has the private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Its UID.
     pub uid: String,
-    /// The version that was seen: an answer is for this one.
+    /// The resource version that was seen, to which the answer belongs.
     pub version: String,
     /// When it was made.
     pub created: Timestamp,
@@ -23,13 +23,13 @@ pub struct Request {
     pub pod_uid: String,
     /// The ServiceAccount the pod runs as.
     pub service_account: String,
-    /// The key to be certified; none where it is not one that Subrosa signs for.
+    /// The key to certify; `None` where Subrosa does not sign for its type.
     pub key: Option<RequestedKey>,
     /// The longest life that the pod asks for.
     pub max_life: SignedDuration,
-    /// The names of annotations that the pod's author gave along.
+    /// The names of the annotations that the pod's author added.
     pub annotations: BTreeSet<String>,
-    /// Why it waits, as was last told: nothing is told twice.
+    /// The reason that was last reported for its waiting, so that nothing is reported twice.
     pub told: Option<Reason>,
 }
 

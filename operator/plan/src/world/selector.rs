@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::core::{Expression, SelectorExt as _};
 
-/// Whether `selector` selects something with `labels`. A requirement that the API server would refuse selects
+/// Whether `selector` selects an object with `labels`. A requirement that the API server would reject selects
 /// nothing.
 ///
-/// Equal labels, which almost every selector consists of, are compared as they stand: kube's own `Selector` takes a
-/// copy of all of them.
+/// Equality labels, the most common kind, are compared in place; kube's own `Selector` would copy all of them.
 pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let holds = |requirement: &LabelSelectorRequirement| {
         Expression::try_from(requirement.clone()).is_ok_and(|expression| expression.matches(labels))
@@ -21,7 +20,7 @@ pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
         && selector.match_expressions.iter().flatten().all(holds)
 }
 
-/// `selector` as the API server gives it back: an empty map or list is not said at all.
+/// `selector` as the API server returns it: without empty maps and lists.
 pub fn tidy(selector: &LabelSelector) -> LabelSelector {
     let mut tidy = selector.clone();
     tidy.match_labels = tidy.match_labels.filter(|labels| !labels.is_empty());
@@ -32,7 +31,7 @@ pub fn tidy(selector: &LabelSelector) -> LabelSelector {
     tidy
 }
 
-/// Whether everything that `narrow` selects is selected by `wide` too, as far as equal labels tell.
+/// Whether everything that `narrow` selects is also selected by `wide`, as far as equality labels show.
 pub fn implies(narrow: &LabelSelector, wide: &LabelSelector) -> bool {
     let label = |key| narrow.match_labels.as_ref().and_then(|labels| labels.get(key));
     let expressions = narrow.match_expressions.as_deref().unwrap_or_default();
@@ -42,7 +41,7 @@ pub fn implies(narrow: &LabelSelector, wide: &LabelSelector) -> bool {
 
 /// Whether a Service whose selector is `service` has only pods that `workload` selects behind it.
 pub fn serves(service: &BTreeMap<String, String>, workload: &LabelSelector) -> bool {
-    // Its pods may carry any label that the Service leaves open, so what is not there proves nothing.
+    // Its pods may have any label that the Service does not name, so an absent label proves nothing.
     let settled = |requirement: &LabelSelectorRequirement| service.contains_key(&requirement.key);
     !service.is_empty()
         && workload.match_expressions.iter().flatten().all(settled)

@@ -1,4 +1,4 @@
-//! Connections as status shows them: open only where both ends have them in force.
+//! The connections in status: Open only where both ends enforce them.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ pub(super) fn connections(
     let record = applied.record.as_ref().ok();
     let closing: BTreeSet<_> =
         record.map(|record| record.closing.iter().map(|one| &one.key).collect()).unwrap_or_default();
-    // Withdrawn, and policy or trust files still have it: nobody is refused by it yet.
+    // Withdrawn, but policy or trust files still have it: nobody is refused yet.
     let open = plan.open();
     let lingering: BTreeSet<_> =
         record.map(|record| record.open.difference(&open).collect()).unwrap_or_default();
@@ -66,7 +66,7 @@ pub(super) fn connections(
             }
         })
         .collect();
-    // Withdrawn by removing the entry: shown until nothing of it can still run.
+    // Withdrawn by removing the entry: shown until no pod can still use it.
     for key in closing.union(&lingering) {
         if shown.iter().any(|one| one.name == key.name && one.direction == key.direction.as_str()) {
             continue;
@@ -92,14 +92,14 @@ pub(super) fn connections(
     shown
 }
 
-/// What an agreed connection waits for, and who does something about it.
+/// What an agreed connection waits for, and the next step.
 struct Waits {
     reason: String,
     next_step: String,
 }
 
 impl Waits {
-    /// Something of this Channel could not be put in force: its own message has the next step.
+    /// A control of this Channel failed; its own message has the next step.
     fn for_fault(what: &str, fault: &Fault) -> Self {
         Self {
             reason: format!("{what}: {}", fault.message),
@@ -110,7 +110,7 @@ impl Waits {
         }
     }
 
-    /// The other end is under way, or held up by something that only its own status tells.
+    /// The peer is in progress, or has a problem that only its own status explains.
     fn for_peer(reason: String, peer: &ChannelRef, world: &World) -> Self {
         let conditions = world.channel(peer).map(Declaration::conditions).unwrap_or_default();
         let held_up = condition::find(&conditions, condition::READY).filter(|ready| ready.status == "False");
@@ -127,7 +127,7 @@ impl Waits {
     }
 }
 
-/// What an agreed connection still waits for: nothing is open because both ends say so.
+/// What an agreed connection still waits for. Agreement alone opens nothing.
 fn not_in_force(
     channel: &Declaration,
     connection: &Connection,
@@ -168,8 +168,8 @@ fn not_in_force(
     })
 }
 
-/// Whether a connection that was open is so still, while the record cannot be read: nothing that both
-/// ends declare is taken away then, and the policy has it as planned.
+/// Whether an open connection counts as open while the record cannot be read: both ends still declare it and the
+/// policy is as planned.
 fn stays_open(channel: &Declaration, connection: &Connection, plan: &Plan, world: &World) -> bool {
     let before = channel.status().unwrap_or_default();
     let was_open = before

@@ -1,4 +1,4 @@
-//! Earlier Channels of the same name: whose keys were adopted, and whose could be.
+//! Earlier Channels of the same name: those whose keys were adopted, and those whose keys could be.
 
 use jiff::Timestamp;
 use subrosa_crds::{ChannelStatus, Reason, channel::AdoptedStatus};
@@ -9,10 +9,10 @@ use crate::{
     world::{World, declaration::Declaration},
 };
 
-/// How many orphans status names.
+/// How many orphans status lists.
 const NAMED: usize = 16;
 
-/// The identities whose keys the Channel has, and those whose it could adopt. What is not known now is as status has it.
+/// The adopted identities and the adoptable ones. What is unknown now stays as it was in status.
 pub fn earlier(
     channel: &Declaration,
     plan: &Plan,
@@ -42,7 +42,7 @@ pub fn earlier(
     (adopted.collect(), orphans)
 }
 
-/// What people should hear of: keys of earlier Channels that nobody can use, and keys that were adopted.
+/// Events about keys of earlier Channels that nobody can use, and about adopted keys.
 pub fn news(before: Option<&ChannelStatus>, now: &ChannelStatus) -> Vec<(Reason, String)> {
     let mut news = Vec::new();
     let knew = |id: &&String| before.is_none_or(|before| !before.orphans.contains(id));

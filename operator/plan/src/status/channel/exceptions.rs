@@ -1,4 +1,4 @@
-//! Exceptions and further authorities: until when they last, and the Events about their end.
+//! Exceptions and further authorities: their last days, and Events about their end.
 
 use jiff::civil::Date;
 use subrosa_crds::{Reason, channel::ExceptionStatus};
@@ -9,10 +9,10 @@ use crate::{
     world::declaration::Declaration,
 };
 
-/// How status names further authorities, before the entry's name.
+/// The prefix of further authorities in status, before the entry's name.
 const EXTRA_TRUST: &str = "extraTrust/";
 
-/// The exceptions of `channel` and the further authorities it trusts, in force or past their day.
+/// The exceptions and further authorities of `channel`, in force or expired.
 pub(super) fn exceptions(channel: &Declaration, plan: &Plan, today: Date) -> Vec<ExceptionStatus> {
     let declared = channel.exceptions().iter().map(|one| (one.control.clone(), &one.expires));
     let extra = plan
@@ -34,11 +34,11 @@ pub(super) fn exceptions(channel: &Declaration, plan: &Plan, today: Date) -> Vec
         .collect()
 }
 
-/// What people should hear: reason and sentence.
+/// An Event: reason and sentence.
 pub type ExceptionNews = (Reason, String);
 
-/// What is to be told of exceptions, of which status said `before` and says `now`: that one ends 30, 7 and 1
-/// days before, and once that it has ended.
+/// The Events about exceptions between the statuses `before` and `now`: 30, 7 and 1 days before the end of each, and
+/// once after it.
 pub fn news(before: &[ExceptionStatus], now: &[ExceptionStatus]) -> Vec<ExceptionNews> {
     now.iter()
         .filter_map(|one| {

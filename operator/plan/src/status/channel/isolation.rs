@@ -1,4 +1,4 @@
-//! The condition Isolated: whether only declared peers reach the workload.
+//! The condition Isolated: whether only declared peers can reach the workload.
 
 use jiff::civil::Date;
 use subrosa_crds::{
@@ -90,7 +90,7 @@ pub(super) fn isolated(
     verdict(Truth::Unknown, Reason::PoliciesApplied, message.into())
 }
 
-/// What enforcing would meet: pods that no Channel covers, and rules that no connection covers.
+/// What enforcing would change: pods without a Channel, and rules that no connection covers.
 fn audit_report(name: &ChannelRef, foreign: &[Widening], world: &World) -> String {
     let uncovered: Vec<_> = world
         .running_pods(&name.namespace)

@@ -1,4 +1,4 @@
-//! The conditions KeysReady and Retained: whether what is sealed has its keys and its dates.
+//! The conditions KeysReady and Retained: whether sealed data has its keys and its deadlines.
 
 use std::collections::BTreeMap;
 
@@ -23,10 +23,10 @@ use crate::{
     },
 };
 
-/// Why a Channel with data classes may have no key to make.
+/// The message for a Channel with data classes for which no key is planned.
 const NO_COHORT: &str = "the cohorts of its data classes cannot be counted: check the operator's clock, cohort and spec.encryption.rotateEvery";
 
-/// Only what seals stands on a retention policy.
+/// Only a Channel that seals needs a retention policy.
 fn seals(plan: &Plan) -> bool {
     plan.validated.as_ref().is_some_and(|validated| validated.retention.is_some())
 }
@@ -35,18 +35,18 @@ fn findings<'a>(plan: &Plan, world: &'a World) -> Option<&'a KeyFindings> {
     world.key_findings.get(plan.domain.metadata.name.as_deref()?)
 }
 
-/// What the look at all keys found about those of this Channel, by the name of the key.
+/// The known faults of this Channel's keys, by key name.
 pub(super) fn faults<'a>(plan: &Plan, world: &'a World) -> Option<&'a BTreeMap<String, FoundFault>> {
     findings(plan, world)?.faults.get(&plan.id)
 }
 
-/// Whether there are keys of which nobody can say that they are as they should be: not every key was looked at lately.
+/// Whether the Channel has keys whose state is unknown, because not every key was checked recently.
 fn unseen(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> bool {
     let has_keys = applied.record.as_ref().is_ok_and(|record| inventory::made(record).next().is_some());
     has_keys && findings(plan, world).is_none_or(|findings| !findings.are_current(now))
 }
 
-/// What is wrong with keys that are in use or were, of any cohort: what was sealed needs them as long as it is kept.
+/// The worst fault of any key of the Channel, also of past cohorts: sealed data needs its key as long as it is kept.
 fn faulty(plan: &Plan, world: &World) -> Option<(Reason, String)> {
     let faults = faults(plan, world)?;
     let (name, fault) =
@@ -58,7 +58,7 @@ fn faulty(plan: &Plan, world: &World) -> Option<(Reason, String)> {
     Some((fault.reason(), fault.message(name) + &more))
 }
 
-/// What both conditions say before either looks at anything of its own; none where each judges by itself.
+/// The verdict that both conditions share; `None` where each decides for itself.
 fn shared(plan: &Plan, applied: &Applied, world: &World, now: Timestamp) -> Option<(Truth, Reason, String)> {
     if let Some((reason, message)) = faulty(plan, world) {
         return Some((Truth::False, reason, message));
@@ -99,7 +99,7 @@ pub(super) fn keys_ready(
             "no data class is declared: no key is needed".into(),
         );
     }
-    // What is remembered of the keys says nothing of who can use them now.
+    // The record does not say whether the keys can be used now.
     if let Some(vault) = domain::out_of_reach(&plan.domain) {
         return verdict(Truth::False, vault.reason, vault.message);
     }

@@ -1,4 +1,4 @@
-//! What a Channel's status says: only what was observed or done, and the weakest assurance of it.
+//! The status of a Channel: only what was observed or done, with the weakest assurance among it.
 
 mod connections;
 mod earlier;
@@ -34,10 +34,10 @@ use crate::{
     world::{World, declaration::Declaration, domain, fault::Fault},
 };
 
-/// How much of the text of a certificate status repeats.
+/// How much of a certificate's text status repeats.
 const LONGEST: usize = 256;
 
-/// The status of a Channel whose plan was carried out as far as `applied` tells.
+/// The status of a Channel whose plan was carried out as `applied` says.
 pub fn channel(
     channel: &Declaration,
     plan: &Plan,
@@ -56,7 +56,7 @@ pub fn channel(
         })
         .unwrap_or_default();
     let exceptions = exceptions::exceptions(channel, plan, today);
-    // What follows the declared ones was withdrawn by removing the entry: shown, and not owed.
+    // Entries after the declared ones were withdrawn by removal: shown, but not required for Ready.
     let declared = connections.get(..plan.connections.len()).unwrap_or_default();
     let open = declared.iter().filter(|connection| connection.state == State::Open.as_str()).count();
     let summary = format!("{open}/{}", declared.len());
@@ -85,8 +85,8 @@ pub fn channel(
     }
 }
 
-/// The certificate as it was seen, whatever became of issuing another: what watches its end must not go blind just when
-/// it cannot be renewed. While it cannot be read, what status had before stays.
+/// The certificate as observed, even if issuing another one fails: expiry monitoring must keep working exactly then.
+/// While the Secret cannot be read, the last value stays.
 fn certificate(
     channel: &Declaration,
     plan: &Plan,
@@ -111,8 +111,8 @@ fn certificate(
     }
 }
 
-/// The status of a Channel that no trust domain governs: everything it had been said to have is gone
-/// from it but its identity, and the certificate that pods may still have, which is not renewed.
+/// The status of a Channel that no trust domain governs. It keeps only its identity, and the certificate that its
+/// pods may still have, which is not renewed.
 pub fn ungoverned(channel: &Declaration, problem: &Problem, now: Timestamp) -> ChannelStatus {
     let before = channel.status().unwrap_or_default().into_owned();
     let verdicts = vec![
@@ -163,12 +163,12 @@ fn issued(plan: &Plan, leaf: &LeafFacts, served: Option<ServedStatus>) -> Certif
     }
 }
 
-/// Somebody else may have written this text.
+/// Shortens a text that somebody else may have written.
 fn short(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
 }
 
-/// The authority that was told last, while the record cannot be read: that there was one must not be forgotten.
+/// The last reported authority while the record cannot be read, so that status never forgets that there was one.
 fn last_authority(channel: &Declaration, plan: &Plan) -> Option<AuthorityStatus> {
     let old = channel.status()?;
     let same = old.id.as_deref() == Some(plan.id.as_str()) && old.trust_domain == plan.domain.metadata.name;
@@ -237,7 +237,7 @@ fn ready(
     if let Some(fault) = applied.fault() {
         return not(fault.reason, &fault.message);
     }
-    // While a namespace is moved it is audited: this must not hide behind that.
+    // A namespace that is being moved is audited, which must not hide this fault.
     if let Some(fault) = extra_trust::fault(&plan.extra_trust) {
         return not(fault.reason, &fault.message);
     }
@@ -273,10 +273,10 @@ fn ready(
     Verdict::new(condition::READY, Truth::True, reason, message)
 }
 
-/// The weakest of what is known of a Channel that is in force: each control as written, or as seen.
+/// The weakest assurance of a Channel in force: each control as written, or as seen.
 ///
-/// Where no listener speaks TLS there is no certificate to see. What pods fail to serve is said by Served, and
-/// does not undo what is in force: they have to be let in on what was written.
+/// Without a TLS listener there is no certificate to see. Pods that do not serve the certificate are reported by
+/// Served; that does not lower what is in force, because their peers admit them on what was written.
 fn assurance(served: Witness, isolated: &Verdict) -> (Reason, &'static str) {
     match (served, isolated.truth == Truth::True) {
         (Witness::EveryPod | Witness::NothingToSee, true) => {
@@ -294,7 +294,7 @@ fn assurance(served: Witness, isolated: &Verdict) -> (Reason, &'static str) {
     }
 }
 
-/// A certificate of somebody else that should have been renewed. It is valid still: nothing is closed by it.
+/// A certificate by another issuer that should have been renewed. It is still valid, so nothing closes.
 fn expiring(plan: &Plan, applied: &Applied, now: Timestamp) -> Option<Fault> {
     match applied.observed.held() {
         Some(CurrentCertificate::External(facts)) => {
@@ -315,7 +315,7 @@ fn connected(connections: &[ConnectionStatus]) -> Verdict {
         };
         return Verdict::new(condition::CONNECTED, Truth::True, reason, message);
     };
-    // The state of a connection is the reason.
+    // The reason is the state of the connection.
     let reason = State::read(&first.state).unwrap_or(State::Closed).reason();
     let names: Vec<_> = waiting.iter().map(|one| format!("{} ({})", one.name, one.state)).collect();
     Verdict::new(condition::CONNECTED, Truth::False, reason, names.join(", "))

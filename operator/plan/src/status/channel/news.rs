@@ -1,15 +1,15 @@
-//! Which conditions people should hear of.
+//! Which changes of conditions become Events.
 
 use subrosa_crds::{
     Reason,
     condition::{self, Condition},
 };
 
-/// Conditions that are an Event when they turn bad. Ready is not among them: it repeats one of them.
+/// Conditions whose turn to bad is an Event. Ready is left out, because it repeats one of them.
 const TOLD: [&str; 5] =
     [condition::STALLED, condition::ISSUING, condition::SERVED, condition::ISOLATED, condition::KEYS_READY];
 
-/// Reasons that come and go by themselves; a renewed certificate is stale in the pods for a while.
+/// Transient reasons; for example, a renewed certificate is not served by the pods for a while.
 const PASSING: [Reason; 5] = [
     Reason::DefaultDenyPending,
     Reason::NamespacePending,
@@ -18,7 +18,7 @@ const PASSING: [Reason; 5] = [
     Reason::RestartAwaitsRollout,
 ];
 
-/// The conditions that turned bad since `before`, or are bad for another reason: each is told once.
+/// The conditions that turned bad since `before`, or are bad for a new reason.
 pub fn turned_bad<'now>(
     before: &[Condition],
     now: &'now [Condition],

@@ -1,4 +1,4 @@
-//! Names that the certificate has only once another generation of the authority signs.
+//! DNS names that must wait for the next generation of the authority.
 
 use subrosa_crds::{
     Reason,
@@ -15,7 +15,7 @@ use crate::{
 /// The reason of the condition Issuing.
 pub(super) const REASON: Reason = Reason::NamesPending;
 
-/// Those names; while they are not known, the ones that status had before.
+/// The pending names; while unknown, those of the last status.
 pub(super) fn names(channel: &Declaration, applied: &Applied) -> Vec<PendingNameStatus> {
     match &applied.pending {
         Some(pending) => pending.iter().map(told).collect(),
@@ -27,13 +27,13 @@ fn told(pending: &PendingName) -> PendingNameStatus {
     PendingNameStatus { name: pending.name.clone(), from: pending.from.to_string() }
 }
 
-/// The condition Issuing, while there are such names. It undoes nothing of Ready: what is there works.
+/// The condition Issuing, while names are pending. Ready does not depend on it: the existing names work.
 pub(super) fn issuing(channel: &Declaration, plan: &Plan, applied: &Applied) -> Option<Verdict> {
     let names = names(channel, applied);
     (!names.is_empty()).then(|| Verdict::new(condition::ISSUING, Truth::True, REASON, message(&names, plan)))
 }
 
-/// What is said where every DNS name waits, so that nobody can connect by one.
+/// The message where every DNS name is pending, so that nobody can connect by name.
 pub(super) fn nothing_else(plan: &Plan, applied: &Applied) -> Option<String> {
     let pending = applied.pending.as_deref().unwrap_or_default();
     let waits = |name: &String| pending.iter().any(|one| one.name == *name);

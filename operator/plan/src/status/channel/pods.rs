@@ -1,12 +1,12 @@
-//! The certificate of a Channel whose pods have one each.
+//! The certificates of a Channel with one certificate per pod.
 
 use subrosa_crds::{channel::CertificateStatus, names::ChannelRef};
 
 use crate::{channel::Plan, record::channel::ChannelRecord, world::World};
 
-/// The certificate that ends first of those that running pods were given, and of how many; none where none was.
+/// The certificate of a running pod that expires first, and how many there are; `None` where no pod has one.
 ///
-/// How a pod uses it cannot be seen from here: its key is on its node.
+/// The operator cannot see whether a pod uses it: the key is on the pod's node.
 pub(super) fn certificate(
     name: &ChannelRef,
     plan: &Plan,

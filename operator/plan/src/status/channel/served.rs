@@ -24,19 +24,19 @@ use crate::{
 /// How many pods a message names.
 const NAMED: usize = 5;
 
-/// How far probes have seen what the pods serve.
+/// What probes saw of the certificates that pods serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Witness {
     /// They saw the current certificate on every ready pod.
     EveryPod,
     /// No listener speaks TLS: there is nothing to see.
     NothingToSee,
-    /// They did not, or saw something else.
+    /// They did not, or saw another certificate.
     Missing,
 }
 
 impl Witness {
-    /// What the condition `served` of `channel` amounts to.
+    /// What the condition `served` of `channel` says about it.
     pub(super) fn of(channel: &Declaration, served: &Verdict) -> Self {
         match served.truth {
             Truth::True => Self::EveryPod,
@@ -46,7 +46,7 @@ impl Witness {
     }
 }
 
-/// The condition, and what `status.certificate.served` says.
+/// The condition, and the value of `status.certificate.served`.
 pub(super) fn served(
     channel: &Declaration,
     plan: &Plan,
@@ -84,7 +84,7 @@ pub(super) fn served(
         return (verdict(finding.truth(), finding.reason(), &message), status);
     }
     if !targets.answered(&seen) {
-        // A look that is under way is no news: what was said before stands until it is answered.
+        // While a probe is in progress the last verdict stays.
         let last = channel.status().and_then(|status| {
             let last = condition::find(&status.conditions, condition::SERVED)?;
             let served = status.certificate.as_ref().and_then(|certificate| certificate.served.clone());
@@ -113,8 +113,8 @@ fn truth(status: &str) -> Truth {
     }
 }
 
-/// The certificate that every ready pod was last seen to present, perhaps not the current one, and how many
-/// still do. Its time is kept as long as it is the same.
+/// The certificate that every ready pod was last seen to serve, perhaps not the current one, and how many still do.
+/// Its time stays while the certificate does.
 fn last_on_all(
     channel: &Declaration,
     targets: &Targets,
@@ -138,7 +138,7 @@ fn last_on_all(
     Some(ServedStatus { pods: format!("{still}/{total}"), ..old })
 }
 
-/// The certificate that a pod presents at all of its listeners.
+/// The certificate that a pod serves on all of its listeners.
 fn one_certificate<'a>(
     targets: &Targets,
     pod: &str,
@@ -155,7 +155,7 @@ fn one_certificate<'a>(
     all.all(|one| one.is_some_and(|one| one.fingerprint == first.fingerprint)).then_some(first)
 }
 
-/// What a workload that watches its files will not see.
+/// A warning for a workload that watches its files but mounts them by `subPath`, which is never updated.
 fn never_updated(channel: &Declaration, plan: &Plan, targets: &Targets, world: &World) -> Option<String> {
     let watches = channel.reload() == Reload::Workload;
     let pods = world.pods.get(&channel.name().namespace).filter(|_| watches)?;

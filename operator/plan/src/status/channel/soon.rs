@@ -1,4 +1,4 @@
-//! Whether a first status can wait for the moment that a new peer needs.
+//! Whether a first status can wait for a peer that is being created too.
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{ChannelStatus, names::ChannelRef};
@@ -8,13 +8,12 @@ use crate::{
     world::{World, declaration::Declaration},
 };
 
-/// For how long after a Channel was made its first status may wait. Where hundreds are made at once it takes as long
-/// until the second of a pair has its turn.
+/// How long after a Channel's creation its first status may wait. When hundreds are created at once, the second of a
+/// pair may be reconciled this much later.
 const YOUNG: SignedDuration = SignedDuration::from_secs(30);
 
-/// Whether `status` would be the first of a Channel that was just made, one of its connections is agreed by both ends
-/// and not in force yet, and a peer is there that has no status either: it is being made as well, and the next status
-/// tells of both.
+/// Whether `status` would be the first of a new Channel with an agreed connection that is not in force yet, whose
+/// peer has no status either. Both are being created, and one later status can report both.
 #[must_use]
 pub fn opens_at_once(channel: &Declaration, status: &ChannelStatus, world: &World, now: Timestamp) -> bool {
     let young = channel.created().is_some_and(|created| {

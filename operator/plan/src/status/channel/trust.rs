@@ -1,4 +1,4 @@
-//! Whether everything that a Channel should trust fits into its Secret.
+//! Whether all trusted certificates of a Channel fit into its Secret.
 
 use subrosa_crds::{
     Reason,
@@ -13,7 +13,7 @@ use crate::{
 
 const NEARLY_FULL: Reason = Reason::TrustNearlyFull;
 
-/// The condition TrustFits: there once the trust files are nearly as large as may be.
+/// The condition TrustFits, shown once the trust files approach their limit.
 pub(super) fn fits(channel: &Declaration, plan: &Plan, applied: &Applied) -> Option<Verdict> {
     if !plan.crowded.is_empty() {
         let all: Vec<_> = plan
@@ -34,7 +34,7 @@ pub(super) fn fits(channel: &Declaration, plan: &Plan, applied: &Applied) -> Opt
         return Some(Verdict::new(condition::TRUST_FITS, truth, reason, before.message.clone()));
     };
     trust_room::is_nearly_full(bytes).then(|| {
-        // In tenths, so that it is not another message with each certificate.
+        // In tenths, so that the message does not change with each certificate.
         let tenths = bytes.saturating_mul(10) / SECRET_LIMIT;
         let message = format!(
             "the trust files take more than {tenths}0 % of what a Secret holds: write only the authorities that issue the \

@@ -1,4 +1,4 @@
-//! What is wrong with what the pods present.
+//! Faults of the certificates that pods serve.
 
 use subrosa_crds::{Reason, channel::Reload, condition::Truth};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What is wrong with a pod; the worst first.
+/// A fault of a pod; the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     KeyNotHeld,
@@ -33,12 +33,12 @@ pub(super) struct PodFault {
     kind: Kind,
     /// Each as `name (port)`.
     pods: Vec<String>,
-    /// When the first of the older certificates ends.
+    /// When the first outdated certificate expires.
     ends: Option<jiff::Timestamp>,
 }
 
 impl PodFault {
-    /// The worst that was seen of the pods that are to be asked.
+    /// The worst fault among the pods to probe.
     pub(super) fn worst(
         channel: &Declaration,
         secret: &str,
@@ -71,7 +71,7 @@ impl PodFault {
 
     pub(super) fn truth(&self) -> Truth {
         match self.kind {
-            // A packet that nobody answers says nothing of the pod: a policy or the network may have dropped it.
+            // A lost packet says nothing about the pod: a policy or the network may have dropped it.
             Kind::Silent => Truth::Unknown,
             _ => Truth::False,
         }
@@ -133,7 +133,7 @@ impl PodFault {
         format!("{pods} of {} ready pods {said}", targets.pods.len())
     }
 
-    /// The next step for an older certificate.
+    /// The next step for an outdated certificate.
     fn reload(&self, channel: &Declaration, restart: &Restart) -> String {
         let ends = self.ends.map(|ends| format!(" before {ends}")).unwrap_or_default();
         let named = channel.workload_ref();
@@ -157,13 +157,13 @@ fn judge(
     pod: Option<&PodFacts>,
     secret: &str,
 ) -> Option<Kind> {
-    // What its node made for a pod alone is in no Secret.
+    // A certificate that the node made for one pod is in no Secret.
     let mounted = targets.whose == Whose::OfEach || pod.is_some_and(|pod| pod.mounts(secret));
     let otherwise = |kind| if mounted { kind } else { Kind::NotMounted };
     let restarts = channel.reload() == Reload::Restart;
     Some(match answer {
         Answer::Certificate(shown) if targets.accepts(shown) => return None,
-        // A restart takes the new file by either mount.
+        // A restart loads the new file with either kind of mount.
         Answer::Certificate(shown) if targets.was_right(shown) => {
             match pod.is_some_and(|pod| pod.mounts_sub_path(secret)) {
                 true if !restarts => Kind::SubPath,
