@@ -1,4 +1,4 @@
-//! Three clocks: the destroyer's own, the API server's and Vault's.
+//! The three clocks: the destroyer's own, the API server's and Vault's.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -8,7 +8,7 @@ use subrosa_crds::Reason;
 use subrosa_plan::{destruction::freeze::Clocks, world::fault::Fault};
 use subrosa_records::vault::Vault;
 
-/// Reads the clocks. A test moves all three by the same time, or the destroyer's own alone; in a pod nothing can.
+/// Reads the clocks. Tests can shift all three, or the destroyer's own alone; nothing else does.
 #[derive(Debug, Default)]
 pub struct Watchmaker {
     moved: AtomicI64,
@@ -16,12 +16,12 @@ pub struct Watchmaker {
 }
 
 impl Watchmaker {
-    /// Moves all three clocks, for tests.
+    /// Shifts all three clocks, for tests.
     pub fn moves(&self, by: SignedDuration) {
         self.moved.store(by.as_secs(), Ordering::Relaxed);
     }
 
-    /// Moves the destroyer's own clock away from the others, for tests.
+    /// Shifts the destroyer's own clock, for tests.
     pub fn skews(&self, by: SignedDuration) {
         self.skewed.store(by.as_secs(), Ordering::Relaxed);
     }
@@ -33,10 +33,10 @@ impl Watchmaker {
         self.shown(now.checked_add(skewed).unwrap_or(now))
     }
 
-    /// What the three say now.
+    /// Reads all three clocks.
     ///
     /// # Errors
-    /// When a server does not say.
+    /// When a server does not answer.
     pub async fn read(&self, client: &Client, vault: &Vault) -> Result<Clocks, Fault> {
         let api_server = api_server(client).await?;
         let health = vault.health().await.map_err(|error| Fault::new(error.reason(), error.to_string()))?;
@@ -53,7 +53,7 @@ impl Watchmaker {
     }
 }
 
-/// The API server's clock, by the header Date of an answer (RFC 9110, section 6.6.1).
+/// The API server's clock, from the Date header of an answer (RFC 9110, section 6.6.1).
 async fn api_server(client: &Client) -> Result<Timestamp, Fault> {
     let silent = |problem: String| {
         Fault::new(Reason::KubernetesUnreachable, format!("the API server does not tell its time: {problem}"))

@@ -1,4 +1,4 @@
-//! What the API server has, read as a whole for each look: a list is never older than the look.
+//! Reads everything from the API server for each look, so that nothing is older than the look.
 
 use std::{
     collections::BTreeMap,
@@ -27,40 +27,40 @@ use subrosa_plan::{
     world::fault::Fault,
 };
 
-/// The admission policy that holds an Approval against who makes it, and its binding.
+/// The admission policy that binds an Approval to its author, and its binding.
 pub const APPROVAL_GUARD: &str = "subrosa-approval";
-/// The ConfigMap in which the cluster is told what stands in Vault, so that either one's restore is seen.
+/// The ConfigMap with the cluster's copy of the destroyer's record. Comparing both shows a restore of either.
 pub const MIRROR: &str = "subrosa-destroyer";
 /// The field manager of what the destroyer writes.
 pub const FIELD_MANAGER: &str = "subrosa-destroyer";
 
-/// The states of a Destruction for which nothing is ever done again.
+/// The states of a finished Destruction.
 pub const DONE: [Reason; 2] = [Reason::Destroyed, Reason::Voided];
 
-/// Whether nothing is ever done again for a Destruction.
+/// Whether a Destruction is finished.
 pub fn is_done(destruction: &Destruction) -> bool {
     let state = destruction.status.as_ref().and_then(|status| status.state.as_deref());
     DONE.iter().any(|done| Some(done.as_str()) == state)
 }
 
-/// How long an answer of the API server may take.
+/// The deadline for an answer of the API server.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How many objects are asked for at once.
+/// The page size.
 const PAGE: u32 = 50;
-/// How many Approvals: they are small.
+/// The page size for Approvals, which are small.
 const APPROVALS_PAGE: u32 = 500;
-/// How many Destructions may be open for their Approvals to be asked for one by one.
+/// With at most this many open Destructions, the Approvals are listed for each of them.
 const MOST_ASKED: usize = 20;
 
-/// Whether an admission policy and its binding are as this release has them.
+/// Checks that an admission policy and its binding are those of this release.
 #[derive(Clone)]
 pub struct GuardCheck(Arc<Check>);
 
 type Check = dyn Fn(&DynamicObject, &DynamicObject) -> bool + Send + Sync;
 
 impl GuardCheck {
-    /// By this function of the policy and the binding, which are given as the API server has them: a field that this build
-    /// does not know is in them.
+    /// Uses `check`, which gets policy and binding as the API server has them, including fields that this build does
+    /// not know.
     pub fn new(check: impl Fn(&DynamicObject, &DynamicObject) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(check))
     }
@@ -79,10 +79,10 @@ pub struct Cluster {
     namespace: String,
 }
 
-/// Everything that decides, as it was at one look.
+/// The input of one look.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// When reading it began.
+    /// When reading began.
     pub read_at: Instant,
     /// The TrustDomains.
     pub domains: Vec<TrustDomain>,
@@ -90,38 +90,40 @@ pub struct Seen {
     pub policies: BTreeMap<String, RetentionPolicy>,
     /// The LegalHolds.
     pub holds: Vec<LegalHold>,
-    /// The Destructions that are not done, and those of which a key is back.
+    /// The unfinished Destructions, and those of which a key came back.
     pub destructions: Vec<Destruction>,
-    /// The Approvals but for those of Destructions that are done.
+    /// The Approvals, without those of finished Destructions.
     pub approvals: Vec<Approval>,
-    /// UID and generation of the admission policy of Approvals and of its binding; none while one is missing or edited.
+    /// UID and generation of the admission policy for Approvals and of its binding; `None` while one is missing or
+    /// edited.
     pub guard: Option<String>,
     /// The cluster: the UID of its namespace kube-system.
     pub cluster: String,
 }
 
-/// What the cluster is told of a trust domain.
+/// The cluster's copy for a trust domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
     /// The version of the destroyer's record in Vault.
     pub version: u64,
-    /// Why nothing is destroyed until people say that it may go on.
+    /// The freeze, where nothing is destroyed until people approve going on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Frozen>,
-    /// The digest of each RetentionPolicy whose shorter periods people approved.
+    /// The digest of each RetentionPolicy whose shorter periods were approved.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub approved: BTreeMap<String, String>,
-    /// What of each RetentionPolicy waits for Approvals, because it is weaker than what bound before.
+    /// The weaker rules of each RetentionPolicy that wait for Approvals.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub waiting: BTreeMap<String, Vec<String>>,
-    /// The rules of each RetentionPolicy that bind, or bound last where it is gone.
+    /// The binding rules of each RetentionPolicy; of a deleted one, those that bound last.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<String, BindingRules>,
-    /// Since when the admission policy of Approvals is as it is; none while it is missing or edited: nothing counts then.
+    /// Since when the admission policy for Approvals is unchanged; `None` while it is missing or edited, when no
+    /// Approval counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guarded_since: Option<Timestamp>,
-    /// The user who lists what is due, and never approves it.
+    /// The user who lists what is due, and so may not approve it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub requester: String,
 }
@@ -143,10 +145,10 @@ impl Cluster {
         &self.client
     }
 
-    /// Everything that decides, as it is now.
+    /// Reads everything.
     ///
     /// # Errors
-    /// When one of the kinds cannot be read: half of it decides nothing.
+    /// When any kind cannot be read, because incomplete input decides nothing.
     pub async fn look(&self, guard: &GuardCheck) -> Result<Seen, Fault> {
         let read_at = Instant::now();
         let policies = self.all::<RetentionPolicy>().await?;
@@ -155,7 +157,7 @@ impl Cluster {
             read_at,
             domains: self.all().await?,
             policies: policies.into_iter().map(|policy| (policy.name_any(), policy)).collect(),
-            // LegalHolds are read last: of all kinds theirs must be the newest.
+            // LegalHolds are read last, so that they are the newest.
             approvals: self.approvals(&destructions).await?,
             destructions,
             holds: self.all().await?,
@@ -186,7 +188,7 @@ impl Cluster {
         }
     }
 
-    /// One page, and where the next one begins.
+    /// One page, and the token of the next.
     async fn page<K>(
         &self,
         params: ListParams,
@@ -201,16 +203,16 @@ impl Cluster {
             None => params,
         };
         let mut page = Api::<K>::all(self.client.clone()).list(&params).await?;
-        // Who wrote which field is the most of an object of a thousand keys.
+        // Managed fields are the largest part of an object with a thousand keys.
         page.items.iter_mut().for_each(|one| one.meta_mut().managed_fields = None);
         Ok((page.items, page.metadata.continue_.filter(|token| !token.is_empty())))
     }
 
-    /// The Destructions that are not done: those that are stay for ever, and twenty years of them are not read every time.
+    /// The unfinished Destructions. Finished ones are kept for ever, so reading all of them would grow by years.
     async fn open_destructions(&self) -> Result<Vec<Destruction>, Fault> {
         let open = DONE.map(|state| format!("status.state!={}", state.as_str())).join(",");
         let found = match self.select(ListParams::default().fields(&open)).await {
-            // The API server, or the definition, is from before fields could be selected by.
+            // The API server or the CRD does not support this field selector yet.
             Err(kube::Error::Api(status)) if status.code == 400 => self.select(ListParams::default()).await,
             other => other,
         };
@@ -219,7 +221,7 @@ impl Cluster {
         Ok(found)
     }
 
-    /// The Approvals that may decide something: those of Destructions that are done stay for ever, some thousands more each year.
+    /// The Approvals that may count. Those of finished Destructions are kept for ever, some thousands more each year.
     async fn approvals(&self, open: &[Destruction]) -> Result<Vec<Approval>, Fault> {
         let all = ListParams::default().limit(APPROVALS_PAGE);
         let mut asked = vec!["spec.target.kind!=Destruction".to_owned()];
@@ -232,7 +234,7 @@ impl Cluster {
         if open.len() <= MOST_ASKED {
             for fields in &asked {
                 match self.select(all.clone().fields(fields)).await {
-                    // The API server, or the definition, is from before fields could be selected by.
+                    // The API server or the CRD does not support this field selector yet.
                     Err(kube::Error::Api(status)) if status.code == 400 => break,
                     some => found.push(some.map_err(refused)?),
                 }
@@ -241,11 +243,11 @@ impl Cluster {
         if found.len() == asked.len() { Ok(found.concat()) } else { self.select(all).await.map_err(refused) }
     }
 
-    /// A page of all Destructions, and where the next one begins. Where the walk took longer than etcd keeps what was, it goes
-    /// on from the same place in what is there now.
+    /// A page of all Destructions, and the token of the next. If the token expired because the walk took longer than
+    /// etcd keeps old revisions, the walk continues at the same place in the current list.
     ///
     /// # Errors
-    /// When the API server does not say.
+    /// When the API server does not answer.
     pub async fn destructions_page(
         &self,
         from: Option<String>,
@@ -309,10 +311,10 @@ impl Cluster {
         found.and_then(|map| map.data?.remove(&key.key)).ok_or_else(missing)
     }
 
-    /// What the cluster was told last of trust domain `domain`.
+    /// The cluster's copy for trust domain `domain`.
     ///
     /// # Errors
-    /// When the API server does not say, or it cannot be read.
+    /// When the API server does not answer, or the copy cannot be parsed.
     pub async fn told(&self, domain: &str) -> Result<Option<Told>, Fault> {
         let found =
             self.config_maps().get_opt(MIRROR).await.map_err(|error| refused("configmaps", &error))?;
@@ -326,10 +328,10 @@ impl Cluster {
         })
     }
 
-    /// Tells the cluster of trust domain `domain`.
+    /// Writes the cluster's copy for trust domain `domain`.
     ///
     /// # Errors
-    /// When the API server does not take it.
+    /// When the API server refuses.
     pub async fn tell(&self, domain: &str, told: &Told) -> Result<(), Fault> {
         let text = serde_json::to_string(told).unwrap_or_default();
         let api = self.config_maps();
@@ -353,10 +355,10 @@ impl Cluster {
         written.map(drop).map_err(|error| refused("configmaps", &error))
     }
 
-    /// Writes the status of an object, if nobody wrote the object since it was read.
+    /// Writes the status of an object, if the object was not changed since it was read.
     ///
     /// # Errors
-    /// When the API server does not take it.
+    /// When the API server refuses.
     pub async fn write_status<K, S>(&self, object: &K, before: Option<&S>, status: &S) -> Result<(), Fault>
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
@@ -364,7 +366,7 @@ impl Cluster {
     {
         let api = Api::<K>::all(self.client.clone());
         let mut status = serde_json::to_value(status).unwrap_or_default();
-        // A merge patch removes only what it names.
+        // A merge patch removes only fields that it names as null.
         let before = before.map(|before| serde_json::to_value(before).unwrap_or_default());
         if let (Some(Value::Object(before)), Value::Object(fields)) = (before, &mut status) {
             for name in before.into_iter().map(|(name, _)| name) {

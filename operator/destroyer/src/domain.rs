@@ -1,4 +1,4 @@
-//! One trust domain: what binds in it, what is frozen, and what is kept from look to look.
+//! One trust domain: the binding rules, the freeze, and the state kept between looks.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -25,40 +25,40 @@ use crate::{
     vault::Connection,
 };
 
-/// How often the record is written though nothing changed: what it counts is how either side's restore is seen.
+/// How often the record is written even without changes, so that its version shows a restore of either side.
 const WRITE_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
-/// How much later than the first look at an admission policy an Approval has to be made.
+/// How long after the first sight of an admission policy an Approval must be made to count.
 const GUARD_DELAY: SignedDuration = SignedDuration::from_secs(freeze::MOST_SKEW.as_secs() + 1);
 
-/// What is kept of a trust domain from look to look.
+/// The state of a trust domain that is kept between looks.
 #[derive(Default)]
 pub struct Kept {
     /// The connection to its Vault.
     pub connection: Option<Arc<Connection>>,
     /// Its keys.
     pub survey: Option<Survey>,
-    /// How far the lists that are done were looked at since the keys were listed: whether a key of theirs is back.
+    /// The progress through the finished lists since the keys were listed, in search of keys that came back.
     pub walk: Walk,
-    /// The UID of the Destruction with which the next look goes on.
+    /// The UID of the Destruction at which the next look continues.
     pub cursor: Option<String>,
-    /// Why each policy cannot be kept, where it cannot; by its digest, the jurisdictions and the day.
+    /// A cache: why each policy cannot be kept, where it cannot; by its digest, the jurisdictions and the day.
     contradictions: BTreeMap<(String, Vec<String>, Date), Option<Fault>>,
-    /// When it was looked at last, by two clocks of this machine.
+    /// The time of the last look, by monotonic and wall clock.
     looked: Option<(Instant, Timestamp)>,
-    /// When the keys of each Destruction for which nothing could be done were looked at last, why nothing could, and how many
-    /// people approved; by its UID.
+    /// For each Destruction, by UID, for which nothing could be done: when its keys were last checked, the reason,
+    /// and the number of people who approved.
     pub rested: BTreeMap<String, (Timestamp, Reason, usize)>,
 }
 
-/// What binds in a trust domain at one look.
+/// What binds in a trust domain during one look.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    /// The destroyer's record as it is now.
+    /// The destroyer's current record.
     pub record: DestroyerRecord,
-    /// Since when the admission policy of Approvals is as it is; none while it is missing or edited.
+    /// Since when the admission policy for Approvals is unchanged; `None` while it is missing or edited.
     pub guarded_since: Option<Timestamp>,
-    /// Why nothing is destroyed.
+    /// Why nothing is destroyed, where that is so.
     pub frozen: Option<Fault>,
     /// The time zone.
     pub zone: TimeZone,
@@ -73,10 +73,10 @@ impl Bound {
     }
 }
 
-/// Asks what Approvals say, under the guard as it is.
+/// The inputs for counting Approvals, under the current admission policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Asks<'a> {
-    /// What the API server has.
+    /// What was read from the API server.
     pub seen: &'a Seen,
     /// The user who lists what is due.
     pub requester: &'a str,
@@ -89,10 +89,11 @@ impl Asks<'_> {
 }
 
 impl Kept {
-    /// Reads the destroyer's record, and writes what is new in it: rules that bind, the guard that was seen, a freeze or its
-    /// end, the time. The cluster is told of the version before another one is written.
+    /// Reads the destroyer's record and writes what changed: binding rules, the admission policy that was seen, a
+    /// freeze or its end, the time. The cluster gets the version of one write before the next write happens.
     ///
     /// # Errors
+    /// When Vault or the API server does not answer: nothing is done then.
     /// When Vault or the API server does not say: nothing is done then.
     pub async fn bind(
         &mut self,
@@ -115,30 +116,32 @@ impl Kept {
         let mut record = before.clone();
         let mut waiting = BTreeMap::new();
         let mut may_tell = true;
-        // While the clocks disagree nothing that depends on the time is written down.
+        // While the clocks disagree, nothing that depends on the time is written.
         if clocks.is_none() {
             let counts = Counts { vault: read.version, cluster: told.as_ref().map(|told| told.version) };
             let told_freeze = told.as_ref().and_then(|told| told.frozen.as_ref());
             if let Some(frozen) = freeze::found(&before, counts, told_freeze, self.drift(), at) {
                 tracing::error!(domain = name, reason = frozen.reason, "{}", frozen.message);
                 record.frozen = Some(frozen);
-                // What the cluster knows is the evidence until people have looked.
+                // After a restore of Vault the cluster's copy is the evidence, until people have decided.
                 self.survey = None;
             }
             if let Some(told) = &told {
                 freeze::remember(&mut record, &told.rules, at.to_zoned(zone.clone()).date());
             }
             waiting = self.settle(&mut record, domain, asks, &zone, at);
-            // While it is frozen the cluster keeps the version that it had: a restored Vault catches up with it otherwise.
+            // While frozen the cluster keeps its version; otherwise a restored Vault would catch up with it
+            // unnoticed.
             may_tell = record.frozen.is_none() || told.is_none();
             if before.frozen.is_some() && record.frozen.is_none() {
-                // Told first: a process that ends between the two writes would find the older version and freeze again.
+                // The cluster first: a crash between the two writes would otherwise find the older version and freeze
+                // again.
                 cluster
                     .tell(&name, &Told { version: read.version, ..told.clone().unwrap_or_default() })
                     .await?;
             }
         }
-        // A process may have ended, or the API server refused, between the last write and telling of it.
+        // The last write may not have reached the cluster, because of a crash or a refusal.
         let is_behind = told.as_ref().map_or(0, |told| told.version) < read.version;
         if clocks.is_none() && record.frozen.is_none() && is_behind {
             cluster.tell(&name, &Told { version: read.version, ..told.clone().unwrap_or_default() }).await?;
@@ -166,7 +169,7 @@ impl Kept {
         Ok(Bound { record, guarded_since, frozen, zone, now: at })
     }
 
-    /// Why each policy that `domain` allows cannot be kept on `today`, where it cannot, by its name.
+    /// Why each policy that `domain` allows cannot be kept on `today`, by name; only those that cannot.
     pub fn contradictions(
         &mut self,
         domain: &TrustDomain,
@@ -186,7 +189,7 @@ impl Kept {
         found
     }
 
-    /// How far this machine's clock went away from the time that has passed since the last look.
+    /// The difference between wall clock and monotonic clock since the last look.
     fn drift(&mut self) -> SignedDuration {
         let (instant, wall) = (Instant::now(), Timestamp::now());
         let before = self.looked.replace((instant, wall));
@@ -197,7 +200,7 @@ impl Kept {
         })
     }
 
-    /// What is new in the record at `now`; returns what of which policy waits for Approvals.
+    /// Updates the record at `now`; returns which rules of which policy wait for Approvals.
     fn settle(
         &self,
         record: &mut DestroyerRecord,
@@ -210,7 +213,7 @@ impl Kept {
         if let Some(version) =
             version.filter(|version| record.guard.as_ref().map(|guard| &guard.version) != Some(version))
         {
-            // The clock of the API server, which dates Approvals, may be ahead by as much as clocks may disagree.
+            // The API server dates Approvals, and its clock may be ahead by the allowed skew.
             let since = now.saturating_add(GUARD_DELAY).unwrap_or(now);
             record.guard = Some(SeenGuard { version: version.clone(), since });
         }
@@ -282,10 +285,10 @@ fn approved(record: &DestroyerRecord) -> BTreeMap<String, String> {
     rules.filter_map(|(name, rules)| Some((name.clone(), rules.approved.clone()?))).collect()
 }
 
-/// Changes the destroyer's record, and tells the cluster of the new version before another one can be written.
+/// Changes the destroyer's record, and updates the cluster's copy before another write is possible.
 ///
 /// # Errors
-/// When Vault or the API server does not take it.
+/// When Vault or the API server refuses.
 pub async fn change(
     cluster: &Cluster,
     vault: &Connection,
@@ -300,7 +303,7 @@ pub async fn change(
         return Ok(());
     }
     let told = cluster.told(domain).await?.unwrap_or_default();
-    // Told of it, the cluster would forget that it knew a later one.
+    // Overwriting the copy would lose the evidence that it had a later version.
     if told.version > read.version {
         let message = format!(
             "the destroyer's record has version {} in Vault and had {} before: the next look freezes",
@@ -312,11 +315,11 @@ pub async fn change(
     cluster.tell(domain, &Told { version: entry.version, ..told }).await
 }
 
-/// Counts what was decided in a look: the cluster knows a later version then than every snapshot of Vault from before. While
-/// it is frozen the cluster keeps what it knew, and it is counted after.
+/// Writes the record once more after decisions were made, so that the cluster knows a later version than every
+/// earlier snapshot of Vault. While frozen this waits.
 ///
 /// # Errors
-/// When Vault or the API server does not take it: the next look tries again.
+/// When Vault or the API server refuses: the next look tries again.
 pub async fn count(
     cluster: &Cluster,
     vault: &Connection,
@@ -335,7 +338,7 @@ pub async fn count(
     counted
 }
 
-/// What Approvals say about the end of a LegalHold; none while nobody asks for it.
+/// The Approvals for the release of a LegalHold; `None` while no release is requested.
 pub fn release(hold: &LegalHold, asks: Asks<'_>, bound: &Bound) -> Option<Release> {
     if !hold.spec.is_released() {
         return None;
@@ -344,7 +347,7 @@ pub fn release(hold: &LegalHold, asks: Asks<'_>, bound: &Bound) -> Option<Releas
     let target = Target { kind: TargetKind::LegalHold, name: &name, uid: &uid, digest: &digest };
     let tally = asks.tally(&target, bound.guarded_since, bound.now);
     let need = rules::strictest(bound.record.rules.values());
-    // What was ended stays ended when the Approvals expire; nothing ends by those that have.
+    // A release that took effect stays when its Approvals expire; expired Approvals cannot cause one.
     let conditions = hold.status.iter().flat_map(|status| &status.conditions);
     let has_ended =
         conditions.filter(|one| one.type_ == EFFECTIVE).any(|one| Reason::of(one) == Some(Reason::Released));

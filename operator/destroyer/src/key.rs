@@ -1,4 +1,4 @@
-//! One key, until nothing is left to do for it now.
+//! Takes the steps of one key, until nothing more can be done now.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use subrosa_crds::{LegalHold, Reason, names::DataKeyName, period::Period};
@@ -15,21 +15,21 @@ use subrosa_records::vault::{RecordPath, VaultError, canary::CanaryAnswer};
 
 use crate::{survey, vault, vault::Connection};
 
-/// How many steps a key takes in one look: from its intent to its proof there are fewer.
+/// The most steps of one key in one look. A whole destruction needs fewer.
 const MOST_STEPS: usize = 16;
 
-/// What decides about a key beside what Vault has.
+/// The inputs that decide about a key, beside its state in Vault.
 #[derive(Clone, Copy, Debug)]
 pub struct Decides<'a> {
     /// Every LegalHold there is.
     pub holds: &'a [LegalHold],
-    /// The LegalHolds whose end was approved.
+    /// The LegalHolds whose release was approved.
     pub released: &'a [Released],
-    /// The Destructions of the trust domain that are open, judged.
+    /// The unfinished Destructions of the trust domain, judged.
     pub orders: &'a Orders<'a>,
-    /// Why nothing at all is destroyed.
+    /// Why all destruction is frozen, where it is.
     pub frozen: Option<&'a Fault>,
-    /// Whether one more may be set aside, or condemned, in this hour.
+    /// Whether the hourly limit allows one more key to be set aside or condemned.
     pub has_room: bool,
     /// The trust domain's time zone.
     pub zone: &'a TimeZone,
@@ -37,12 +37,12 @@ pub struct Decides<'a> {
     pub now: Timestamp,
 }
 
-/// What became of it in this look.
+/// The result of this look for a key.
 #[derive(Clone, Debug)]
 pub struct Settled {
-    /// What is decided; none where its record is not there.
+    /// The key's record; `None` where there is none.
     pub record: Option<DecisionRecord>,
-    /// What is so.
+    /// The state of the key.
     pub is: Fault,
     /// Whether it was set aside in this look.
     pub begun: bool,
@@ -50,14 +50,14 @@ pub struct Settled {
     pub ended: bool,
 }
 
-/// Takes step after step for the key, each with everything read anew.
+/// Takes one step after the other, each after reading everything again.
 ///
 /// # Errors
-/// When Vault does not say or refuses: the next look goes on.
+/// When Vault does not answer or refuses: the next look continues.
 pub async fn settle(vault: &Connection, name: &DataKeyName, by: &Decides<'_>) -> Result<Settled, Fault> {
     let path = survey::path(name).map_err(|error| vault::fault(&error))?;
     let settled = steps(vault, name, &path, by).await;
-    // Until now it was remembered: a write keeps what the record has that this binary does not know.
+    // It had to be cached until now, because a write keeps fields that this binary does not know.
     vault.decisions.forget(&path);
     settled
 }
@@ -76,7 +76,7 @@ async fn steps(
             return Ok(Settled { record: None, is, begun, ended });
         };
         let holds = holding(by, &record, name);
-        // A hold is written down whatever Vault says of the key.
+        // A hold is recorded whatever the state of the key in Vault.
         if let Some(held) = step::with_holds(&record, &holds, by.released, by.now) {
             match vault.decide(path, held, entry.version).await {
                 Ok(()) | Err(VaultError::CasConflict { .. }) => {}
@@ -123,7 +123,7 @@ async fn steps(
         if let Some(record) = written {
             match vault.decide(path, record, entry.version).await {
                 Ok(()) => {}
-                // The write conflicted or its answer was lost: read the record again.
+                // A conflict, or the answer was lost: read the record again.
                 Err(VaultError::CasConflict { .. }) => (begun, ended) = (false, false),
                 Err(error) => return Err(vault::fault(&error)),
             }
@@ -157,13 +157,13 @@ fn facts<'a>(
     }
 }
 
-/// The LegalHolds that name the key, by what was written down when it was seen first, and whose end was not approved.
+/// The LegalHolds that match the key by its first recorded facts and whose release was not approved.
 fn holding(by: &Decides<'_>, record: &DecisionRecord, name: &DataKeyName) -> Vec<Hold> {
     let key = Selected { channel: &record.channel, class: &name.class, cohort: name.cohort };
     holds::holding(by.holds, by.released, key).into_iter().map(holds::named).collect()
 }
 
-/// The end of the day on which the grace ends: at least the whole grace, whatever the hour.
+/// When the grace ends: at the end of its last day, so that it is never shorter than declared.
 fn grace_ends(grace: &str, today: Date, zone: &TimeZone) -> Option<Timestamp> {
     let last = grace.parse::<Period>().ok()?.after(today).ok()?;
     Some(last.tomorrow().ok()?.to_zoned(zone.clone()).ok()?.timestamp())
@@ -175,7 +175,7 @@ async fn seen(vault: &Connection, name: &DataKeyName) -> Result<Option<KeySeen>,
     };
     let first = key.versions.get(&1).map(|version| version.created);
     let Some(created) = first else {
-        // Vault forgets the times of versions below the minimum: nobody can say which key this is.
+        // Vault drops the times of versions below the minimum, so the key cannot be identified.
         let message =
             format!("transit key {name} does not show its first version: a minimum version was raised");
         return Err(Fault::new(Reason::KeyVersionsWithheld, message));
@@ -183,7 +183,7 @@ async fn seen(vault: &Connection, name: &DataKeyName) -> Result<Option<KeySeen>,
     Ok(Some(KeySeen { created, set_aside: key.soft_deleted }))
 }
 
-/// Seals a canary and opens it: what cannot be opened before proves nothing after.
+/// Seals a canary and opens it: a canary that never opened would prove nothing later.
 async fn canary(vault: &Connection, name: &DataKeyName) -> Result<String, Fault> {
     let canary = vault.keys.seal_canary(name).await.map_err(|error| vault::fault(&error))?;
     match vault.keys.open_canary(name, &canary).await.map_err(|error| vault::fault(&error))? {

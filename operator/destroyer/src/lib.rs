@@ -1,4 +1,4 @@
-//! The destroyer: it holds data keys that LegalHolds name, and destroys those that are due and that people approved.
+//! The destroyer: protects data keys under LegalHold, and destroys keys that are due and approved.
 //!
 //! ```text
 //!              ┌─ cluster ──▶ TrustDomains, RetentionPolicies, LegalHolds, Destructions, Approvals
@@ -7,9 +7,9 @@
 //!              └─ report ───▶ status, Events, metrics
 //! ```
 //!
-//! A process of its own, with its own ServiceAccount and its own identity in Vault, which alone may delete keys, and may
-//! hardly do anything else. Everything that decides stands in `subrosa_plan::destruction`; here it is asked again after each
-//! thing that was done. What the operator lists is only a proposal: day, holds, Approvals and clocks are judged anew.
+//! A separate process with its own ServiceAccount and its own identity in Vault. Only it may delete keys, and it may
+//! do little else. `subrosa_plan::destruction` decides everything and is asked again after each step. The operator's
+//! list is only a proposal: due day, holds, Approvals and clocks are checked again here.
 
 pub mod clocks;
 pub mod cluster;
@@ -33,10 +33,10 @@ pub use settings::Settings;
 use subrosa_process::server;
 use tokio_util::sync::CancellationToken;
 
-/// Runs the destroyer until `stop`. `guard` says whether the admission policy of Approvals is as this release has it.
+/// Runs the destroyer until `stop`. `guard` checks that the admission policy for Approvals is that of this release.
 ///
 /// # Errors
-/// When it cannot start: no API server, no address to serve on.
+/// When it cannot start: no API server, or no address to serve on.
 pub async fn run(
     config: kube::Config,
     settings: Settings,

@@ -1,4 +1,4 @@
-//! One look at the keys of a trust domain: what was read of the cluster, and until when it may decide.
+//! One look at the keys of a trust domain, with a limit on how long its input may be used.
 
 use std::{
     collections::BTreeSet,
@@ -32,13 +32,13 @@ use crate::{
     vault::Connection,
 };
 
-/// For how long what was read decides: a hold or a denial that comes later is seen by the next look.
+/// How long input may be used for decisions. A later hold or denial is seen by the next look.
 const MOST_TIME: Duration = Duration::from_secs(60);
-/// How many keys that were called off within the hour are looked at in one look.
+/// How many recently called-off keys one look checks.
 const MOST_LATE: usize = 200;
-/// After how many seconds it is the turn of others.
+/// The period, in seconds, after which the next group of them is checked.
 const TURN: u64 = 30;
-/// Faults of Vault itself.
+/// Faults of Vault as a whole.
 const OUT_OF_REACH: [Reason; 5] = [
     Reason::VaultSealed,
     Reason::VaultUnreachable,
@@ -47,7 +47,7 @@ const OUT_OF_REACH: [Reason; 5] = [
     Reason::VaultLoginRefused,
 ];
 
-/// What is the same for every key of a trust domain in one look.
+/// The input that is the same for every key of a trust domain in one look.
 pub struct Look<'a> {
     pub vault: &'a Connection,
     seen: &'a Seen,
@@ -55,12 +55,12 @@ pub struct Look<'a> {
     orders: &'a Orders<'a>,
     released: &'a [Released],
     began: Instant,
-    /// Why not every key could be settled that a LegalHold names.
+    /// Why some keys under a LegalHold could not be settled.
     fault: Option<Fault>,
 }
 
 impl<'a> Look<'a> {
-    /// A look that begins now.
+    /// Begins a look.
     pub fn new(
         vault: &'a Connection,
         seen: &'a Seen,
@@ -71,19 +71,19 @@ impl<'a> Look<'a> {
         Self { vault, seen, bound, orders, released, began: Instant::now(), fault: None }
     }
 
-    /// The time, as it goes on while keys are settled.
+    /// The current time, which advances while keys are settled.
     pub fn now(&self) -> Timestamp {
         let passed = SignedDuration::try_from(self.began.elapsed()).unwrap_or(SignedDuration::MAX);
         self.bound.now.saturating_add(passed).unwrap_or(self.bound.now)
     }
 
-    /// Whether what was read of holds and Approvals is too old to decide by.
+    /// Whether holds and Approvals were read too long ago to decide by them.
     pub fn lasts_too_long(&self) -> bool {
         self.seen.read_at.elapsed() > MOST_TIME
     }
 
-    /// Of a list that is done, the keys that were back and are so still. Each is decided anew: LegalHolds that came since
-    /// hold it. None where the look lasts too long.
+    /// The keys of a finished list that came back and still exist. Each is settled from the beginning, so that new
+    /// LegalHolds apply. `None` where the look lasts too long.
     pub async fn still_back<'s>(
         &self,
         status: &'s DestructionStatus,
@@ -105,9 +105,8 @@ impl<'a> Look<'a> {
         Ok(Some(back))
     }
 
-    /// Settles the keys that no list leads to: those that a LegalHold names and does not hold yet, or holds and was released
-    /// from, those for which something is under way and whose Destruction is gone, and those for which something was called
-    /// off a moment ago.
+    /// Settles keys that no list leads to: keys that a LegalHold matches but does not hold yet, keys whose hold was
+    /// released, keys in progress whose Destruction is gone, and keys that were called off recently.
     pub async fn settle_unlisted(&mut self, survey: &mut Survey) -> Result<(), Fault> {
         let (mut to_settle, mut fresh) = (BTreeSet::new(), Vec::new());
         for (name, known) in &survey.keys {
@@ -137,7 +136,7 @@ impl<'a> Look<'a> {
             }
             match self.settle(&name, false, survey).await {
                 Ok(_) => {}
-                // Vault itself is out of reach: so is every other key.
+                // Vault as a whole is out of reach, so every other key would fail too.
                 Err(fault) if OUT_OF_REACH.contains(&fault.reason) => return Err(fault),
                 Err(fault) => {
                     let message = format!("key {name}: {}", fault.message);
@@ -149,8 +148,8 @@ impl<'a> Look<'a> {
         Ok(())
     }
 
-    /// Looks whether keys that were called off within the hour were set aside all the same, by a request that was still on its
-    /// way: a few in each look and others in the next, after what LegalHolds ask for.
+    /// Checks keys that were called off within the last hour, because a late request may have set them aside all the
+    /// same: a few in each look, after the keys of LegalHolds.
     async fn bring_back_late(&self, called_off: &[DataKeyName], survey: &mut Survey) {
         let turn = usize::try_from(self.bound.now.as_second().unsigned_abs() / TURN).unwrap_or_default();
         let from = (turn * MOST_LATE).checked_rem(called_off.len()).unwrap_or_default();
@@ -172,7 +171,7 @@ impl<'a> Look<'a> {
         self.released.iter().any(|one| one.ends(name, mark))
     }
 
-    /// A key of a list. What cannot be settled now is said of it, and holds up no other.
+    /// Settles a key of a list. A fault becomes that key's outcome and does not stop the others.
     pub async fn listed(
         &self,
         order: &Order<'_>,
@@ -188,7 +187,7 @@ impl<'a> Look<'a> {
         let mark = settled.record.as_ref().and_then(|record| record.destruction.as_ref());
         match mark.filter(|mark| mark.uid != order.uid()) {
             None => settled,
-            // What was done for another list is that one's record.
+            // Another list destroyed the key and has the record of it.
             Some(mark) => {
                 let is = match mark.destroyed {
                     Some(_) if settled.is.reason == Reason::Destroyed => Fault::new(
@@ -224,21 +223,21 @@ impl<'a> Look<'a> {
         Ok(settled)
     }
 
-    /// What the survey says of the keys that a LegalHold names.
+    /// The survey's counts of the keys that a LegalHold matches.
     pub fn held(&self, hold: &LegalHold, survey: &Survey) -> HeldKeys {
         let mut keys = HeldKeys { fault: self.fault.clone(), ..HeldKeys::default() };
         let name = hold.name_any();
         let is_released = self.is_released(&name);
         for (key, known) in &survey.keys {
-            // What an earlier LegalHold of this name holds is not held by one whose end was approved.
+            // A released hold does not count; a hold recorded for an earlier LegalHold of this name may still do.
             let is_held = |mark: &HoldMark| !is_released || self.is_ended(&name, mark);
             if known.holds.get(&name).is_some_and(is_held) {
-                // What is gone is held by nobody, whatever its record says.
+                // A missing key is held by nobody, whatever its record says.
                 if survey.missing.contains(key) { keys.missing.push(key.to_string()) } else { keys.held += 1 }
             } else if is_released || !holds::covers(&hold.spec.selector, survey::selected(key, known)) {
                 continue;
             } else if known.is_condemned {
-                // What was gone before anybody asked for it to be held is history, and not too late.
+                // A key destroyed before the hold was requested is history, not too late.
                 let made = hold.metadata.creation_timestamp.as_ref().map(|time| time.0);
                 if known.destroyed.zip(made).is_none_or(|(gone, made)| gone >= made) {
                     keys.too_late.push(key.to_string());

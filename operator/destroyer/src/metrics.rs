@@ -1,4 +1,4 @@
-//! What Prometheus is told.
+//! The destroyer's metrics.
 
 use std::{
     collections::BTreeMap,
@@ -109,12 +109,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Notes the end of a look at everything.
+    /// Notes the end of a round.
     pub fn round(&self) {
         self.round.set(Timestamp::now().as_second());
     }
 
-    /// Notes that a trust domain is looked at: until one look succeeded, its time counts from the first that began.
+    /// Notes that a look at a trust domain begins. Until one succeeds, its age counts from the first one.
     pub fn begins(&self, domain: &str) {
         let success = self.success.get_or_create(&of(domain));
         if success.get() == 0 {
@@ -122,7 +122,7 @@ impl Metrics {
         }
     }
 
-    /// Notes how a look at a trust domain ended.
+    /// Notes the result of a look at a trust domain.
     pub fn looked(&self, domain: &str, fault: Option<&Fault>) {
         self.begins(domain);
         replace(&self.failing, domain, fault);
@@ -131,13 +131,13 @@ impl Metrics {
         }
     }
 
-    /// Notes how many LegalHolds should have been reviewed by now.
+    /// Counts the LegalHolds whose review is overdue.
     pub fn reviews(&self, holds: &[LegalHold], now: Timestamp) {
         let overdue = holds.iter().filter(|hold| status::is_review_overdue(hold, now)).count();
         self.reviews.set(i64::try_from(overdue).unwrap_or(i64::MAX));
     }
 
-    /// Forgets a trust domain that is gone.
+    /// Drops a deleted trust domain.
     pub fn forget(&self, domain: &str) {
         for (family, label) in
             [(&self.failing, "reason"), (&self.frozen, "reason"), (&self.destructions, "state")]
@@ -151,7 +151,7 @@ impl Metrics {
         }
     }
 
-    /// Notes what the Destructions of a trust domain say that are not done.
+    /// Counts the unfinished Destructions of a trust domain by state.
     pub fn listed<'a>(&self, domain: &str, open: impl Iterator<Item = &'a Destruction>) {
         let (mut states, mut awaiting, mut back) = (BTreeMap::new(), 0, 0);
         for one in open {
@@ -175,22 +175,22 @@ impl Metrics {
         self.resurrected.get_or_create(&of(domain)).set(i64::try_from(back).unwrap_or(i64::MAX));
     }
 
-    /// Notes whether anything is destroyed in a trust domain.
+    /// Notes whether destruction is frozen in a trust domain.
     pub fn frozen(&self, domain: &str, fault: Option<&Fault>) {
         replace(&self.frozen, domain, fault);
     }
 
-    /// Notes what was done to a key.
+    /// Notes the result for a key.
     pub fn settled(&self, settled: &Settled) {
         self.begun.inc_by(u64::from(settled.begun));
         self.destroyed.inc_by(u64::from(settled.ended));
     }
 
-    /// Everything, in the text format of OpenMetrics.
+    /// All metrics, in the text format of OpenMetrics.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        // Writing into a String does not fail.
+        // Writing into a String cannot fail.
         let _ = encode(&mut text, &registry);
         text
     }

@@ -1,4 +1,4 @@
-//! What is told: status where it says something new, and lines in the log.
+//! Writes status, Events and log lines where they say something new.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
@@ -20,7 +20,7 @@ use crate::{cluster::Cluster, key::Settled};
 const LONGEST_NOTE: usize = 1000;
 /// The name of the controller in Events.
 const CONTROLLER: &str = "subrosa.dev/destroyer";
-/// What somebody has to look at.
+/// Reasons that need a person.
 const WARNINGS: [Reason; 9] = [
     Reason::ClockJumped,
     Reason::DigestMismatch,
@@ -40,27 +40,27 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// A reporter, of this pod.
+    /// A reporter for this pod.
     pub fn new(cluster: Cluster, pod: Option<String>) -> Self {
         Self { cluster, pod }
     }
 
-    /// The status of a LegalHold, where it says something new.
+    /// Writes the status of a LegalHold where it changed.
     pub async fn hold(&self, hold: &LegalHold, status: LegalHoldStatus) {
         let before = hold.status.as_ref().map(|status| status.conditions.as_slice());
         self.write(hold, hold.status.as_ref(), &status).await;
         self.tell(hold, before, &status.conditions, EFFECTIVE).await;
     }
 
-    /// The status of a Destruction, where it says something new.
+    /// Writes the status of a Destruction where it changed.
     pub async fn destruction(&self, destruction: &Destruction, status: DestructionStatus) {
         let before = destruction.status.as_ref().map(|status| status.conditions.as_slice());
         self.write(destruction, destruction.status.as_ref(), &status).await;
         self.tell(destruction, before, &status.conditions, READY).await;
     }
 
-    /// An Event where a condition has another reason than before. One that the API server does not take is lost: status and
-    /// log say the same.
+    /// Sends an Event for each condition with a new reason. An Event that the API server refuses is lost, because
+    /// status and log say the same.
     async fn tell<K>(&self, object: &K, before: Option<&[Condition]>, now: &[Condition], kind: &str)
     where
         K: Resource<DynamicType = ()>,
@@ -103,14 +103,14 @@ impl Reporter {
             return;
         }
         if let Err(fault) = self.cluster.write_status(object, before, status).await {
-            // The next look writes it.
+            // The next look writes it again.
             let (kind, name, pod) = (K::kind(&()), object.name_any(), self.pod.as_deref());
             tracing::warn!(%kind, name, pod, reason = fault.reason.as_str(), "{}", fault.message);
         }
     }
 }
 
-/// How long snapshots of Vault are declared to be kept, in days of 24 hours; none where nothing is declared.
+/// How long snapshots of Vault are declared to be kept, in days of 24 hours; `None` where nothing is declared.
 pub fn snapshots_kept(domain: &TrustDomain) -> Option<SignedDuration> {
     let retain = &domain.spec.vault.snapshots.as_ref()?.retain;
     if let Ok(duration) = subrosa_crds::period::duration(retain) {
@@ -122,7 +122,7 @@ pub fn snapshots_kept(domain: &TrustDomain) -> Option<SignedDuration> {
     Some(SignedDuration::from_hours(24 * i64::from(days)))
 }
 
-/// What was done to a key is worth a line each: it happens once.
+/// Logs each destructive step for a key.
 pub fn log(domain: &str, destruction: &str, key: &ListedKey, settled: &Settled) {
     let key = key.key_name();
     if settled.begun {

@@ -1,7 +1,7 @@
-//! Keys that were destroyed and that Vault has again: from a snapshot, or from a backup of the key.
+//! Destroyed keys that exist in Vault again, from a snapshot or from a backup of the key.
 //!
-//! Lists that are done are read a page at a time and held against the names of all keys, so that twenty years of them take
-//! neither a request a key nor the memory for all.
+//! Finished lists are read page by page and compared with the names of all keys, so that twenty years of lists need
+//! neither a request for each key nor memory for all.
 
 use std::{
     collections::HashSet,
@@ -22,29 +22,29 @@ use crate::{
     vault::{self, Connection},
 };
 
-/// For how long lists that are done are read in one look.
+/// How long one look reads finished lists.
 const MOST_TIME: Duration = Duration::from_secs(10);
 
-/// How far the lists that are done were looked at since the keys were listed.
+/// The progress through the finished lists since the keys were listed.
 #[derive(Debug, Default)]
 pub enum Walk {
-    /// As far as a page of them, which is read next.
+    /// The next page to read.
     From {
-        /// The token of the page; none for the first.
+        /// Its token; `None` for the first page.
         page: Option<String>,
         /// The names of all keys.
         there: HashSet<String>,
     },
-    /// Each was looked at.
+    /// All pages were read.
     #[default]
     Done,
 }
 
-/// Looks at the lists of `domain` that are done, as far as there is time, and says in their status which of their keys are
-/// back, or no longer. The next look goes on where this one ended.
+/// Reads the finished lists of `domain` as far as time allows, and notes in their status which keys came back or are
+/// gone again. The next look continues here.
 ///
 /// # Errors
-/// When Vault does not say, and the same page is read again; when the API server does not, and the walk begins anew.
+/// When Vault does not answer: the same page is read again. When the API server does not: the walk restarts.
 pub async fn look(
     cluster: &Cluster,
     reporter: &Reporter,
@@ -56,7 +56,7 @@ pub async fn look(
     let began = Instant::now();
     while let Walk::From { page: token, there } = walk {
         let read = cluster.destructions_page(token.clone()).await;
-        // A token that is refused is not asked for again.
+        // A rejected token is not used again.
         let (page, next) = read.inspect_err(|_| *token = None)?;
         for one in page.iter().filter(|one| one.spec.trust_domain == domain.name_any()) {
             let Some(before) = one.status.as_ref().filter(|status| status::is_settled(status)) else {
@@ -90,12 +90,12 @@ pub fn named(key: &KeyOutcome) -> Option<DataKeyName> {
     format!("{}.{}.{}", key.id, key.data_class, key.cohort).parse().ok()
 }
 
-/// Whether Vault has the very key that was destroyed: its first version is of the same time, or withheld.
+/// Whether Vault has the destroyed key itself: its first version has the same creation time, or does not show it.
 pub async fn is_back(vault: &Connection, name: &DataKeyName, key: &KeyOutcome) -> Result<bool, Fault> {
     let seen = vault.keys.read_key(name).await.map_err(|error| vault::fault(&error))?;
     Ok(seen.is_some_and(|seen| match seen.versions.get(&1) {
         Some(first) => key.created_at.as_deref() == Some(first.created.to_string().as_str()),
-        // Nobody can say that it is another one.
+        // Without a creation time it must be assumed to be the same key.
         None => true,
     }))
 }

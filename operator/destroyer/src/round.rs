@@ -1,4 +1,4 @@
-//! One look: everything is read, holds are put in force first, then what people ordered goes on.
+//! One round: read everything, apply holds first, then continue destructions.
 
 use std::{
     collections::BTreeMap,
@@ -36,10 +36,10 @@ use crate::{
     vault::{Connection, Wiring},
 };
 
-/// How old what was read of the cluster may be when it decides.
+/// The maximum age of the input when a trust domain begins.
 const MOST_AGE: Duration = Duration::from_secs(20);
 
-/// For how long the keys of a Destruction are not looked at where nothing can be done for them.
+/// How long the keys of a blocked Destruction are not checked again.
 const REST: SignedDuration = SignedDuration::from_mins(10);
 
 /// The destroyer.
@@ -54,7 +54,7 @@ pub struct Destroyer {
 }
 
 impl Destroyer {
-    /// A destroyer that has not looked yet.
+    /// A new destroyer.
     ///
     /// # Errors
     /// When the connection to the API server cannot be set up.
@@ -71,18 +71,18 @@ impl Destroyer {
         &self.clocks
     }
 
-    /// What Prometheus is told.
+    /// The metrics.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// Looks once at everything, and does what there is to do.
+    /// Runs one round over everything.
     pub async fn round(&self) {
         let mut seen = match self.cluster.look(&self.guard).await {
             Ok(seen) => seen,
             Err(fault) => {
                 tracing::warn!(reason = fault.reason.as_str(), "{}", fault.message);
-                // Until a trust domain is known there is none to say it of.
+                // Before the first trust domain is known, the fault has none to belong to.
                 let kept = self.kept.lock().await;
                 let known = kept.keys().map(String::as_str).chain(kept.is_empty().then_some(""));
                 known.for_each(|domain| self.metrics.looked(domain, Some(&fault)));
@@ -103,7 +103,7 @@ impl Destroyer {
         let names: Vec<_> = seen.domains.iter().map(|domain| domain.name_any()).collect();
         for (index, name) in names.into_iter().enumerate() {
             self.metrics.begins(&name);
-            // What was read for the first may be old for the next.
+            // The input may be too old after the trust domains before.
             let fresh = if index > 0 && seen.read_at.elapsed() > MOST_AGE {
                 self.cluster.look(&self.guard).await.map(|newer| seen = newer)
             } else {
@@ -119,7 +119,7 @@ impl Destroyer {
                 Ok(found) => {
                     for (hold, (keys, release)) in found {
                         add(holds.entry(hold.clone()).or_default(), keys);
-                        // Each trust domain has rules of its own: it is at an end where every one of them says so.
+                        // Trust domains have separate rules: a hold ends only where every one of them approves.
                         let kept = releases.entry(hold).or_insert_with(|| release.clone());
                         if release.as_ref().is_some_and(|release| !release.approved) {
                             *kept = release;
@@ -149,7 +149,7 @@ impl Destroyer {
         self.metrics.round();
     }
 
-    /// One trust domain; returns what of its keys each LegalHold holds.
+    /// Handles one trust domain; returns what each LegalHold holds of its keys.
     async fn domain(
         &self,
         domain: &TrustDomain,
@@ -171,7 +171,7 @@ impl Destroyer {
             kept.survey = Some(survey);
             kept.walk = Walk::From { page: None, there };
         }
-        // It holds up nothing: LegalHolds come into force all the same, and the next look tries again.
+        // A failure here stops nothing: LegalHolds still apply, and the next look tries again.
         let walked =
             resurrected::look(&self.cluster, &self.reporter, &vault, domain, &mut kept.walk, bound.now).await;
         if let Err(fault) = walked {
@@ -191,7 +191,7 @@ impl Destroyer {
         let Some(survey) = &mut kept.survey else { return Ok(BTreeMap::new()) };
         let releases: BTreeMap<_, _> =
             seen.holds.iter().map(|hold| (hold.name_any(), domain::release(hold, asks, &bound))).collect();
-        // Neither a clock nor a store that is not trusted ends a hold.
+        // An untrusted clock or store never ends a hold.
         let may_end = bound.frozen.is_none();
         let is_approved = |hold: &&LegalHold| {
             let release = releases.get(&hold.name_any()).and_then(Option::as_ref);
@@ -211,7 +211,7 @@ impl Destroyer {
         look.settle_unlisted(survey).await?;
         kept.rested.retain(|uid, _| orders.with_uid(uid).is_some());
         let orders = orders.all();
-        // What there was no time for in the last look comes first in this one.
+        // Start with what the last look had no time for.
         let from = orders.iter().position(|order| Some(order.uid()) == kept.cursor.as_deref()).unwrap_or(0);
         kept.cursor = None;
         for order in orders.iter().cycle().skip(from).take(orders.len()) {
@@ -231,7 +231,7 @@ impl Destroyer {
             (name, (look.held(hold, survey), release))
         });
         let held = held.collect();
-        // Before status says that a hold is in force.
+        // This must come before any status says that a hold is in force.
         domain::count(&self.cluster, &vault, &domain.name_any(), &bound, look.now()).await?;
         Ok(held)
     }
@@ -253,8 +253,8 @@ impl Destroyer {
         Ok(connection)
     }
 
-    /// One Destruction: its keys, as far as this hour has room for them, and its status. None where the look lasts too long
-    /// for it: the next one goes on.
+    /// Settles the keys of one Destruction as far as the hourly limit allows, and writes its status. `None` where the
+    /// look lasts too long: the next one continues.
     async fn order(
         &self,
         domain: &TrustDomain,
@@ -281,7 +281,7 @@ impl Destroyer {
         if settled.iter().any(|one| one.is.reason == Reason::KeyUnrecorded) {
             survey.lacks_one();
         }
-        // Only now is it known how many would begin, and for how many the grace has passed.
+        // Only now is it known how many keys would begin, and how many have passed their grace.
         let mut is_whole = true;
         for act in [Act::Begin, Act::Condemn] {
             let mut room = match settled.iter().filter(|one| act.waits(one)).count() {
@@ -314,8 +314,8 @@ impl Destroyer {
         Ok(is_whole.then(|| why(order, look.now())))
     }
 
-    /// Notes how many keys of a Destruction may be set aside or condemned, before any of them is: where the process ends in
-    /// between, fewer are in this hour than could be.
+    /// Records how many keys of a Destruction may be set aside or condemned, before any is: a crash in between uses
+    /// up part of the hour's limit instead of exceeding it.
     async fn reserve(
         &self,
         domain: &TrustDomain,
@@ -341,7 +341,7 @@ impl Destroyer {
     }
 }
 
-/// What is limited to so many keys in an hour.
+/// The acts that the hourly limit counts.
 #[derive(Clone, Copy)]
 enum Act {
     Begin,
@@ -349,7 +349,7 @@ enum Act {
 }
 
 impl Act {
-    /// Whether this is what the key waits for.
+    /// Whether the key waits for this act.
     fn waits(self, one: &Settled) -> bool {
         let mark = one.record.as_ref().and_then(|record| record.destruction.as_ref());
         one.is.reason == Reason::RateLimited
@@ -367,7 +367,7 @@ impl Act {
     }
 }
 
-/// The Destructions of the trust domain that are open, judged.
+/// The unfinished Destructions of the trust domain, judged.
 fn orders<'a>(
     domain: &TrustDomain,
     seen: &'a Seen,
@@ -378,7 +378,7 @@ fn orders<'a>(
     let of = |one: &&Destruction| one.spec.trust_domain == domain.name_any();
     let judged = seen.destructions.iter().filter(of).map(|destruction| {
         let name = &destruction.spec.retention_policy.name;
-        // A policy that the trust domain does not allow any more says nothing in it.
+        // Only policies that the trust domain still allows count in it.
         let allowed = domain.spec.retention_policies.contains(name);
         let by = Judged {
             policy: seen.policies.get(name).filter(|_| allowed),
@@ -395,8 +395,8 @@ fn orders<'a>(
     Orders::new(judged.collect())
 }
 
-/// Whether the keys of a Destruction need not be looked at now: nothing of it is under way, nothing may begin, and that was so
-/// at the last look for the same reason, with as many people. Thousands of keys may wait for people for weeks.
+/// Whether the keys of a Destruction need no check now: nothing is in progress, nothing may begin, and the last check
+/// had the same reason with as many approvals. Thousands of keys may wait for people for weeks.
 fn rests(
     order: &Order<'_>,
     rested: &BTreeMap<String, (Timestamp, Reason, usize)>,
@@ -409,7 +409,7 @@ fn rests(
     let (mut waits, mut under_way) = (true, false);
     for key in known {
         under_way |= key.under_way.is_some();
-        // A key that is set aside waits for the end of its grace; holds and denials are seen without looking at it.
+        // A key in its grace needs no check: holds and denials are seen without it.
         let in_grace = |one: &UnderWay| order.still_stands() && one.until.is_some_and(|until| now < until);
         waits &= key.under_way.as_ref().is_none_or(in_grace);
     }
@@ -420,7 +420,7 @@ fn rests(
     is_settled || under_way || (!order.may_begin(now) && why(order, now) == (*reason, *people))
 }
 
-/// Why nothing of a Destruction may begin, Approved where it may, and how many people approve.
+/// The reason why nothing may begin, or Approved, with the number of approvals.
 fn why(order: &Order<'_>, now: Timestamp) -> (Reason, usize) {
     let reason = if order.may_begin(now) { Reason::Approved } else { order.why_not(now).reason };
     (reason, order.tally.valid(now).len())

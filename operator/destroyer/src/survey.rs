@@ -1,4 +1,4 @@
-//! Every data key that there is, as the operator's records have them, and what is decided about each.
+//! The survey of all data keys, from the operator's records and the decisions about them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -25,40 +25,40 @@ use subrosa_records::vault::{ClassName, Folder, MonthName, RecordPath, VaultErro
 
 use crate::vault::Connection;
 
-/// How often the keys are listed anew: the days of a key that is new are months away.
+/// How often the keys are listed. Rarely suffices, because a new key is due only after months.
 const LIST_EVERY: Duration = Duration::from_secs(3600);
 
-/// How many requests are made at a time.
+/// The limit of concurrent requests.
 const AT_ONCE: usize = 16;
 
-/// What is known of a key.
+/// What the survey knows of a key.
 #[derive(Clone, Debug)]
 pub struct KnownKey {
     /// The Channel it was made for.
     pub channel: ChannelRef,
-    /// The LegalHolds that its record has, by name.
+    /// The LegalHolds in its record, by name.
     pub holds: BTreeMap<String, HoldMark>,
-    /// The Destruction that is under way for it, where one is.
+    /// The destruction in progress, if any.
     pub under_way: Option<UnderWay>,
-    /// Whether the point of no return has passed.
+    /// Whether it is condemned.
     pub is_condemned: bool,
-    /// When it was seen to be gone.
+    /// When it was confirmed gone.
     pub destroyed: Option<Timestamp>,
-    /// What was called off last.
+    /// The last destruction that was called off.
     pub called_off: Option<CalledOff>,
-    /// Whether the operator wrote down that Vault made it.
+    /// Whether the operator recorded that Vault made it.
     pub is_made: bool,
 }
 
-/// How soon they are listed again where one that is listed for destruction is not among them.
+/// How soon the keys are listed again after a Destruction named an unknown one.
 const LIST_AGAIN: Duration = Duration::from_secs(60);
 
-/// A destruction that was begun and has not ended.
+/// A destruction in progress.
 #[derive(Clone, Debug)]
 pub struct UnderWay {
     /// The UID of the Destruction.
     pub uid: String,
-    /// Until when the key is only set aside.
+    /// When the grace ends.
     pub until: Option<Timestamp>,
 }
 
@@ -67,35 +67,36 @@ pub struct UnderWay {
 pub struct Survey {
     /// By name.
     pub keys: BTreeMap<DataKeyName, KnownKey>,
-    /// Those that Vault made and has no more, though nobody here destroyed them.
+    /// Keys that were made and are missing in Vault, though the destroyer did not destroy them.
     pub missing: BTreeSet<DataKeyName>,
     at: Instant,
-    /// Whether a key was listed for destruction that is not among them.
+    /// Whether a Destruction named an unknown key.
     lacks: bool,
 }
 
 impl Survey {
-    /// Whether the keys are to be listed again.
+    /// Whether the keys must be listed again.
     pub fn is_due(&self) -> bool {
         let every = if self.lacks { LIST_AGAIN } else { LIST_EVERY };
         self.at.elapsed() >= every
     }
 
-    /// Notes that a key was listed for destruction that is not among them.
+    /// Notes that a Destruction named an unknown key.
     pub fn lacks_one(&mut self) {
         self.lacks = true;
     }
 
-    /// Notes what is decided about a key.
+    /// Notes a decision about a key.
     pub fn note(&mut self, name: &DataKeyName, record: &DecisionRecord) {
         let is_made = self.keys.get(name).is_some_and(|before| before.is_made);
         self.keys.insert(name.clone(), KnownKey { is_made, ..known(record) });
     }
 
-    /// Lists every key, and begins the record of decisions for those that have none: the terms that the destroyer sees first
-    /// are those that bind. `before` spares reading what is known already. Returns the names of all keys that Vault has, too.
+    /// Lists every key, and begins a decision record for each new one, because the terms that the destroyer sees
+    /// first bind. What `before` has is not read again. Also returns the names of all keys in Vault.
     ///
     /// # Errors
+    /// When Vault cannot be read.
     /// When Vault does not say.
     pub async fn take(
         vault: &Connection,
@@ -135,17 +136,17 @@ impl Survey {
                 keys.extend(all(begun).await?.into_iter().flatten());
             }
         }
-        // What was seen once is watched on, whatever became of what the operator wrote of it.
+        // A key that was seen once stays in the survey, whatever happened to the operator's records.
         keys.extend(known);
         decided_alone(vault, &mut keys).await?;
-        // Listed last: what was written down as made before was there.
+        // Listed last, so that every key recorded as made before must be present.
         let there = vault.keys.names().await?.into_iter().map(|name| name.as_str().to_owned()).collect();
         let missing = missing(&keys, &there);
         Ok((Self { keys, missing, at: Instant::now(), lacks: false }, there))
     }
 }
 
-/// The keys that Vault made and has no more, though nobody here destroyed them.
+/// Keys that were made and are missing in Vault, though the destroyer did not destroy them.
 fn missing(keys: &BTreeMap<DataKeyName, KnownKey>, there: &HashSet<String>) -> BTreeSet<DataKeyName> {
     let lacks = |(name, known): &(&DataKeyName, &KnownKey)| {
         known.is_made && !known.is_condemned && !there.contains(&name.to_string())
@@ -153,27 +154,27 @@ fn missing(keys: &BTreeMap<DataKeyName, KnownKey>, there: &HashSet<String>) -> B
     keys.iter().filter(lacks).map(|(name, _)| name.clone()).collect()
 }
 
-/// All answers, several asked for at a time: one after another, hundreds of thousands of keys take minutes.
+/// Awaits all requests, several at a time: one by one, hundreds of thousands of keys would take minutes.
 async fn all<T>(
     asked: impl Iterator<Item = impl Future<Output = Result<T, VaultError>>>,
 ) -> Result<Vec<T>, VaultError> {
     stream::iter(asked).buffer_unordered(AT_ONCE).try_collect().await
 }
 
-/// The key as selectors of LegalHolds see it.
+/// The key's fields for selectors of LegalHolds.
 pub fn selected<'a>(name: &'a DataKeyName, known: &'a KnownKey) -> Selected<'a> {
     Selected { channel: &known.channel, class: &name.class, cohort: name.cohort }
 }
 
-/// Where what is decided about a key stands.
+/// The path of the decision about a key.
 ///
 /// # Errors
-/// When a name cannot be part of a path.
+/// When the name cannot be part of a path.
 pub fn path(name: &DataKeyName) -> Result<RecordPath, VaultError> {
     Ok(RecordPath::decision(&name.id, &ClassName::new(name.class.as_str())?, name.cohort))
 }
 
-/// Adds the keys of which something is decided and that the operator's records do not name.
+/// Adds keys that have a decision but are missing in the operator's records.
 async fn decided_alone(
     vault: &Connection,
     keys: &mut BTreeMap<DataKeyName, KnownKey>,
@@ -196,7 +197,7 @@ async fn decided_alone(
     Ok(())
 }
 
-/// The cohorts of a class of which something is decided.
+/// The cohorts of a class that have decisions.
 async fn decided(
     vault: &Connection,
     id: &ChannelId,
@@ -217,14 +218,14 @@ async fn month_of(
     vault.key_records.forget(&path);
     match entry {
         Ok(entry) => Ok(entry.record),
-        // The operator tells of it; the keys of other months are surveyed all the same.
+        // The operator reports the unreadable record; the keys of other months are still surveyed.
         Err(error) if error.is_unreadable() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// What is known of a key that was not known before; none where the record of its decisions cannot be read: nothing is
-/// destroyed then, and the log tells of it.
+/// Begins the decision record of a new key; `None` where an existing one cannot be read. Such a key is not destroyed,
+/// and the log says so.
 async fn begin(
     vault: &Connection,
     name: &DataKeyName,
@@ -246,7 +247,7 @@ async fn begin(
             let first = DecisionRecord {
                 channel: channel.clone(),
                 terms: key.terms.clone(),
-                // The later one of what the operator wrote and what the policy says: none of the two alone makes it earlier.
+                // The later of the operator's day and the policy's, so that neither alone can make it earlier.
                 due: key.due.or(key.reseal_by).max(says),
                 holds: BTreeMap::new(),
                 destruction: None,
@@ -257,12 +258,12 @@ async fn begin(
             first
         }
     };
-    // Whatever is decided is read anew; kept here is only what tells where to look.
+    // Every decision reads the record again; the cache is needed only to begin it.
     vault.decisions.forget(&path);
     Ok(Some(KnownKey { is_made: !key.versions.is_empty(), ..known(&record) }))
 }
 
-/// What is decided about a key; none where nobody can read it.
+/// The decision about a key; `None` where its record cannot be read.
 async fn readable(vault: &Connection, path: &RecordPath) -> Result<Option<DecisionRecord>, VaultError> {
     let read = vault.decisions.read(path).await;
     vault.decisions.forget(path);

@@ -1,4 +1,4 @@
-//! The connection to a trust domain's Vault, as the destroyer.
+//! The destroyer's connection to the Vault of a trust domain.
 
 use std::{
     path::PathBuf,
@@ -29,21 +29,21 @@ pub struct Connection {
     pub keys: DestroyableKeys,
     /// The key-value store.
     pub kv: Kv,
-    /// What is decided about each key. It is written by [`decide`](Self::decide).
+    /// The decision about each key. Write it with [`decide`](Self::decide).
     pub decisions: Store<DecisionRecord>,
-    /// Whether anything was decided since the destroyer's own record was written.
+    /// Whether any decision was made since the destroyer's own record was written.
     decided: AtomicBool,
     /// The destroyer's own record.
     pub own: Store<DestroyerRecord>,
-    /// What the operator wrote of keys.
+    /// The operator's records of keys.
     pub key_records: Store<KeysOfMonth>,
     store: Store<StoreRecord>,
     wiring: Wiring,
-    /// The session ends with the connection.
+    /// Ends the session when the connection is dropped.
     _session: DropGuard,
 }
 
-/// What a connection was made from: another one is made when it changes.
+/// The inputs of a connection; a change needs a new connection.
 #[derive(Clone, PartialEq)]
 pub struct Wiring {
     /// The TrustDomain's `spec.vault`.
@@ -53,10 +53,10 @@ pub struct Wiring {
 }
 
 impl Connection {
-    /// Connects and logs in, with the token of the file at `token`, as `role`.
+    /// Connects and logs in as `role`, with the token in the file `token`.
     ///
     /// # Errors
-    /// When a setting cannot be used, or Vault does not let the destroyer in.
+    /// When a setting is invalid, or Vault refuses the login.
     pub async fn new(
         trust_domain: &TrustDomain,
         wiring: Wiring,
@@ -103,40 +103,41 @@ impl Connection {
         })
     }
 
-    /// Writes what is decided about a key, where it stands at `version`.
+    /// Writes the decision about a key, if its record is still at `version`.
     ///
     /// # Errors
-    /// When Vault does not take it.
+    /// When Vault refuses.
     pub async fn decide(
         &self,
         path: &RecordPath,
         record: DecisionRecord,
         version: u64,
     ) -> Result<(), VaultError> {
-        // The answer may be lost, and the record written all the same.
+        // Before the write, because it may succeed although its answer is lost.
         self.note_decided();
         self.decisions.put(path, record, version).await.map(drop)
     }
 
-    /// Notes that something was decided.
+    /// Notes that a decision was made.
     pub fn note_decided(&self) {
         self.decided.store(true, Ordering::SeqCst);
     }
 
-    /// Whether anything was decided since this was asked last.
+    /// Whether a decision was made since the last call.
     pub fn take_decided(&self) -> bool {
         self.decided.swap(false, Ordering::SeqCst)
     }
 
-    /// Whether it was made from this.
+    /// Whether it was made from these inputs.
     pub fn is_from(&self, wiring: &Wiring) -> bool {
         self.wiring == *wiring
     }
 
-    /// That the store is that of this trust domain in this cluster: a staging cluster from the same Git destroys nothing.
+    /// Checks that the store belongs to this trust domain and cluster, so that a staging cluster with the same
+    /// manifests destroys nothing.
     ///
     /// # Errors
-    /// When it is another's, was not adopted yet, or Vault does not say.
+    /// When it belongs to another, was not adopted yet, or Vault does not answer.
     pub async fn is_own(&self, trust_domain: &str, cluster: &str) -> Result<(), Fault> {
         let entry = self.store.read(&RecordPath::domain()).await.map_err(|error| fault(&error))?;
         let Some(record) = entry.record else {
@@ -157,7 +158,7 @@ impl Connection {
     }
 }
 
-/// An error of Vault as status says it.
+/// A Vault error as a fault for status.
 pub fn fault(error: &VaultError) -> Fault {
     Fault::new(error.reason(), format!("{error}; next: {}", error.next_step()))
 }

@@ -1,4 +1,4 @@
-//! One trust domain: what is in its Vault, and what becomes of it.
+//! One trust domain: reads its Vault and brings it to what AccessRoles say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,10 +26,10 @@ use subrosa_records::vault::{
     name::MountAccessor,
 };
 
-/// What a role opens, and why a part of it cannot be opened at all.
+/// What a role opens, and why some of it cannot be opened.
 pub type OpenedByPair = BTreeMap<ChannelClass, Result<OpenedClass, Right>>;
 
-/// The Vault of a trust domain, at one look.
+/// The Vault of a trust domain during one look.
 pub struct DomainLook<'a> {
     name: String,
     access: &'a AccessSpec,
@@ -37,16 +37,16 @@ pub struct DomainLook<'a> {
     accessor: MountAccessor,
     roles_in_vault: BTreeSet<String>,
     provider_groups: Vec<ProviderGroup>,
-    /// Why nothing new is given; what is to be taken away is.
+    /// Why nothing new may be granted. Removals still happen.
     gives_nothing: Option<Fault>,
 }
 
 impl<'a> DomainLook<'a> {
-    /// Reads what is there. Nothing new is given while somebody else's login is on the mount: its tokens would carry the groups
-    /// too.
+    /// Reads the state. Nothing new is granted while the mount has a login that `vault-setup` did not make, because
+    /// its tokens would get the groups too.
     ///
     /// # Errors
-    /// When `vault-setup` did not write it, or Vault does not say.
+    /// When `vault-setup` was not run for it, or Vault does not answer.
     pub async fn new(domain: &TrustDomain, access: &'a AccessSpec, own: &OwnVault) -> Result<Self, Fault> {
         let vault_fault = |error: VaultError| fault(&error);
         let mount = MountPath::new(access.provider.mount()).map_err(|error| fault(&error.into()))?;
@@ -78,10 +78,10 @@ impl<'a> DomainLook<'a> {
         Ok(Self { name, access, groups, accessor, roles_in_vault, provider_groups, gives_nothing })
     }
 
-    /// Has the groups of the provider that roles name stand in Vault; says which found no place.
+    /// Lets groups in Vault represent the provider groups that roles name; returns those for which no group was left.
     ///
     /// # Errors
-    /// When Vault does not take one.
+    /// When Vault refuses.
     pub async fn bind(&mut self, roles: &[&AccessRole]) -> Result<BTreeSet<String>, Fault> {
         if self.gives_nothing.is_some() {
             return Ok(BTreeSet::new());
@@ -103,10 +103,10 @@ impl<'a> DomainLook<'a> {
         Ok(named.into_iter().filter(|name| !standing.contains(name)).collect())
     }
 
-    /// Has each slot of a login have the members that roles give it, and says how it is with each role then.
+    /// Writes the members of each slot of a login; returns the state of each role afterwards.
     ///
     /// # Errors
-    /// When the login is not in Vault, or Vault does not take a change.
+    /// When the login is not in Vault, or Vault refuses a change.
     pub async fn login(
         &self,
         login: &AccessLogin,
@@ -134,7 +134,8 @@ impl<'a> DomainLook<'a> {
                 ids.retain(|id| slots.iter().any(|one| one.name == slot && one.groups.contains(id)));
             }
             self.groups.set_members(&slot, &ids).await.map_err(vault_fault)?;
-            // Read back: members are replaced without a comparison, and what the slot opens may have changed meanwhile.
+            // Read back: members are written without compare-and-set, and what the slot opens may have changed
+            // meanwhile.
             let now = self.groups.slot(&slot).await.map_err(vault_fault)?;
             if let (Some(now), Some(before)) = (now, slots.iter_mut().find(|one| one.name == slot)) {
                 if now.opens() != before.opens() && !now.groups.is_empty() {
@@ -159,7 +160,7 @@ impl<'a> DomainLook<'a> {
         Ok(roles.iter().map(|(role, opened)| self.facts(login, role, opened, &slots, left_out)).collect())
     }
 
-    /// The ids of the groups that may open what a slot opens.
+    /// For each class to open, the ids of the groups that may.
     fn wanted(&self, roles: &[(&AccessRole, OpenedByPair)]) -> BTreeMap<String, BTreeSet<String>> {
         let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (role, opened) in roles.iter().filter(|(role, _)| roles::is_there(role)) {

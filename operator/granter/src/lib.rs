@@ -1,4 +1,4 @@
-//! The granter: it says in Vault who is a member of the slots that AccessRoles use.
+//! The granter: it writes the members of the slots that AccessRoles use in Vault.
 //!
 //! ```text
 //!   run ─▶ view (watches: TrustDomains, AccessRoles, Channels, namespaces) ─▶ Granter::round, after each change and every minute
@@ -7,8 +7,8 @@
 //!                 └─ status of each AccessRole
 //! ```
 //!
-//! A process of its own, with its own ServiceAccount and its own identity in Vault. It cannot say what a slot opens: that is the
-//! operator's part, which in turn cannot say for whom. Everything that decides stands in `subrosa_plan::roles`.
+//! A separate process with its own ServiceAccount and its own identity in Vault. It cannot write what a slot opens;
+//! the operator does that and cannot write members. `subrosa_plan::roles` decides everything.
 
 mod domain;
 mod metrics;
@@ -27,13 +27,13 @@ use tokio_util::sync::CancellationToken;
 /// The field manager of what the granter writes.
 pub const FIELD_MANAGER: &str = "subrosa-granter";
 
-/// How long changes that come together are waited for.
+/// How long to collect changes that come together.
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// Runs the granter until `stop`.
 ///
 /// # Errors
-/// When it cannot start: no API server, no address to serve on.
+/// When it cannot start: no API server, or no address to serve on.
 pub async fn run(
     config: kube::Config,
     settings: GranterSettings,

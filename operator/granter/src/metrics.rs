@@ -1,4 +1,4 @@
-//! What Prometheus is told.
+//! The granter's metrics.
 
 use std::sync::{Mutex, PoisonError, atomic::AtomicI64};
 
@@ -39,7 +39,7 @@ impl Default for GranterMetrics {
 }
 
 impl GranterMetrics {
-    /// Everything, as OpenMetrics.
+    /// All metrics, in the text format of OpenMetrics.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
@@ -47,7 +47,7 @@ impl GranterMetrics {
         text
     }
 
-    /// A trust domain was looked at, and so many of its AccessRoles are ready.
+    /// Notes the result for a trust domain, and how many of its AccessRoles are ready.
     pub fn looked(&self, domain: &str, succeeded: bool, ready: usize, all: usize) {
         let labels = vec![("trust_domain", domain.to_owned())];
         let success = self.success.get_or_create(&labels);
@@ -60,7 +60,7 @@ impl GranterMetrics {
         }
     }
 
-    /// A trust domain is gone.
+    /// Drops a deleted trust domain.
     pub fn forget(&self, domain: &str) {
         self.success.remove(&vec![("trust_domain", domain.to_owned())]);
         for is_ready in ["true", "false"] {

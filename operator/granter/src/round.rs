@@ -1,4 +1,4 @@
-//! One look: every trust domain, every slot, every AccessRole.
+//! One round over every trust domain, every slot and every AccessRole.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ use crate::{
     view::ClusterView,
 };
 
-/// How long a watch may be silent: the API server ends each after less.
+/// How long a watch may be silent. The API server ends each watch earlier.
 const WATCH_PATIENCE: Duration = Duration::from_secs(295);
 
 /// The granter.
@@ -44,7 +44,7 @@ pub struct Granter {
 }
 
 impl Granter {
-    /// A granter that watches until `stop` and has not looked yet.
+    /// A granter that watches until `stop`.
     ///
     /// # Errors
     /// When the connection to the API server cannot be set up.
@@ -63,7 +63,7 @@ impl Granter {
         })
     }
 
-    /// What Prometheus is told.
+    /// The metrics.
     pub fn metrics(&self) -> Arc<GranterMetrics> {
         Arc::clone(&self.metrics)
     }
@@ -73,7 +73,7 @@ impl Granter {
         self.view.changed().await;
     }
 
-    /// Looks once at everything, and does what there is to do.
+    /// Runs one round over everything.
     pub async fn round(&self) {
         if !self.view.is_known().await {
             tracing::warn!("the API server has not listed everything yet: nothing is granted or taken away");
@@ -106,7 +106,7 @@ impl Granter {
         }
     }
 
-    /// What was found and made of each role of a trust domain, in their order.
+    /// The state of each role of a trust domain, in the order of the roles.
     async fn domain(
         &self,
         domain: &TrustDomain,
@@ -208,7 +208,7 @@ impl Granter {
         Ok(own)
     }
 
-    /// Writes what is so of a role; says whether it is ready.
+    /// Writes the status of a role; returns whether it is ready.
     async fn tell(&self, role: &AccessRole, facts: &RoleFacts) -> bool {
         let status: AccessRoleStatus = status::status(role, facts, Timestamp::now());
         let ready = condition::is_true(&status.conditions, READY);

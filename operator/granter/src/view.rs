@@ -1,4 +1,4 @@
-//! What the granter knows of the cluster: watched, so that a change is acted on at once.
+//! The granter's watches, by which it reacts to changes at once.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
@@ -20,12 +20,12 @@ use subrosa_plan::roles::{OpenedClass, status::Right};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// How long the first list of a kind may take until it counts as unknown.
+/// How long the first list of a kind may take before the kind counts as unknown.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How many objects are asked for at once.
+/// The page size.
 const PAGE: u32 = 200;
 
-/// The kinds that decide.
+/// The watched kinds.
 pub struct ClusterView {
     /// The TrustDomains.
     pub domains: Store<TrustDomain>,
@@ -57,7 +57,7 @@ impl ClusterView {
         self.changed.notified().await;
     }
 
-    /// Whether each kind was listed once; waits for that a while.
+    /// Whether each kind was listed once; waits a while for that.
     pub async fn is_known(&self) -> bool {
         let all = async {
             self.domains.wait_until_ready().await.is_ok()
@@ -90,7 +90,7 @@ impl ClusterView {
         found.labels().get(TRUST_DOMAIN_LABEL).cloned()
     }
 
-    /// What a role opens, and why a part of it cannot be opened at all.
+    /// What a role opens, and why some of it cannot be opened.
     pub fn opened(&self, role: &AccessRole) -> BTreeMap<ChannelClass, Result<OpenedClass, Right>> {
         let namespace = role.namespace().unwrap_or_default();
         let uid = self.namespaces.get(&ObjectRef::new(&namespace)).and_then(|found| found.uid());
@@ -110,7 +110,7 @@ impl ClusterView {
     }
 }
 
-/// Watches a kind until `stop`: its objects as they are, without who wrote which field and without what `strip` takes away.
+/// Watches a kind until `stop`, without managed fields and without what `strip` removes.
 fn follow<K>(client: &Client, changed: &Arc<Notify>, stop: &CancellationToken, strip: fn(&mut K)) -> Store<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,

@@ -1,7 +1,7 @@
-//! What workloads may do in Vault: their part of the metadata of an alias, and never anybody else's.
+//! The part of entity aliases that gives workloads access, kept apart from the parts of other writers.
 //!
-//! Vault knows no compare-and-set of an alias, so a change is found out and written under a lock of its name.
-//! The locks live in this process: the replica that leads is the only one that changes aliases for workloads.
+//! Vault has no compare-and-set for aliases, so each change reads and writes under a lock for the alias's name. The
+//! locks are local to this process; that suffices because only the leading replica changes aliases.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,12 +24,12 @@ pub struct WorkloadAliases {
 }
 
 impl WorkloadAliases {
-    /// The workloads' part of `aliases`. Whoever changes the same aliases in this process is given the same `locks`.
+    /// The workloads' part of `aliases`. All writers of these aliases in this process must share the same `locks`.
     pub fn new(aliases: Aliases, locks: AliasLocks) -> Self {
         Self { aliases, locks }
     }
 
-    /// Makes the workload's part of an alias exactly `part`. What others have in it stays.
+    /// Sets the workload's part of an alias to exactly `part`, and keeps the parts of others.
     ///
     /// # Errors
     /// When Vault refuses.
@@ -45,8 +45,8 @@ impl WorkloadAliases {
             .await
     }
 
-    /// Takes from an alias what it gives for the Channel `id`: live tokens lose it at once. What others have in
-    /// it stays, and so does what another Channel was granted since.
+    /// Removes from an alias what it grants for the Channel `id`; live tokens lose it at once. The parts of others
+    /// and newer grants for another Channel stay.
     ///
     /// # Errors
     /// When Vault refuses.
@@ -65,8 +65,8 @@ impl WorkloadAliases {
             .await
     }
 
-    /// Takes from an alias that the workload of the Channel `id` opens what was sealed for `adopts`: live tokens lose it at
-    /// once.
+    /// Removes from an alias the right of the Channel `id` to open what was sealed for `adopts`; live tokens lose it
+    /// at once.
     ///
     /// # Errors
     /// When Vault refuses.
@@ -101,7 +101,7 @@ impl WorkloadAliases {
         Ok(alias::opens_adopted(&found.unwrap_or_default(), id, adopts))
     }
 
-    /// Every Channel for which an alias gives a workload something.
+    /// Every Channel for which some alias grants a workload anything.
     ///
     /// # Errors
     /// When Vault refuses.
@@ -110,7 +110,7 @@ impl WorkloadAliases {
         Ok(all.iter().flat_map(|alias| alias::named(&alias.custom_metadata)).collect())
     }
 
-    /// The aliases that give a workload something for one of these Channels.
+    /// The aliases that grant a workload anything for one of these Channels.
     ///
     /// # Errors
     /// When Vault refuses.
@@ -125,19 +125,19 @@ impl WorkloadAliases {
     }
 }
 
-/// A lock for each alias that is being changed.
+/// One lock for each alias that is being changed.
 #[derive(Debug, Clone, Default)]
 pub struct AliasLocks(Arc<Mutex<BTreeMap<AliasName, Arc<tokio::sync::Mutex<()>>>>>);
 
 impl AliasLocks {
-    /// Runs `work` while nobody else works on `name`.
+    /// Runs `work` while holding the lock for `name`.
     async fn with<T>(&self, name: &AliasName, work: impl Future<Output = T>) -> T {
         let lock = Arc::clone(self.names().entry(name.clone()).or_default());
         let held = lock.lock().await;
         let done = work.await;
         drop(held);
         let mut names = self.names();
-        // The map and this: nobody waits for it.
+        // Two references are the map and this one: nobody waits for the lock.
         if Arc::strong_count(&lock) == 2 {
             names.remove(name);
         }

@@ -1,4 +1,4 @@
-//! The records of Channels: what must be remembered of each, by its identity.
+//! The records of Channels, by identity.
 
 use std::collections::BTreeSet;
 
@@ -25,43 +25,45 @@ impl ChannelRecords {
         Self { store: Store::new(kv.clone()), kv }
     }
 
-    /// The record of `id`, from memory where it was read before.
+    /// The record of `id`, from the cache where possible.
     ///
     /// # Errors
-    /// When Vault does not say, or has something that is no such record.
+    /// When Vault cannot be read, or the entry is no valid record.
     pub async fn get(&self, id: &ChannelId) -> Result<ChannelEntry, VaultError> {
         self.store.get(&RecordPath::channel(id)).await
     }
 
-    /// The record of `id` as Vault has it now.
+    /// The record of `id`, always from Vault.
     ///
     /// # Errors
-    /// When Vault does not say, or has something that is no such record.
+    /// When Vault cannot be read, or the entry is no valid record.
     pub async fn read(&self, id: &ChannelId) -> Result<ChannelEntry, VaultError> {
         self.store.read(&RecordPath::channel(id)).await
     }
 
-    /// The record of `id` as Vault has it now, and whether that is something else than what was remembered.
+    /// The record of `id` from Vault, and whether it differs from the cached one.
     pub async fn read_again(&self, id: &ChannelId) -> (Result<ChannelEntry, VaultError>, bool) {
         self.store.read_again(&RecordPath::channel(id)).await
     }
 
-    /// The identities of which the list of all records says something else than what is remembered; that is doubted.
+    /// The identities for which a list of all records contradicts the cache. Their cached records are marked as
+    /// uncertain.
     pub fn compare(&self, listed: &[ChannelId]) -> BTreeSet<ChannelId> {
         let listed: BTreeSet<_> = listed.iter().map(ChannelId::as_str).collect();
         let differ = self.store.compare(|id| listed.contains(id));
         differ.iter().filter_map(|id| id.parse().ok()).collect()
     }
 
-    /// The record of `id` as far as it is known without asking: good for taking away, while Vault does not answer.
+    /// The record of `id` from the cache, without asking Vault. Only good enough for withdrawing access while Vault
+    /// does not answer.
     pub fn last_known(&self, id: &ChannelId) -> Option<ChannelRecord> {
         self.store.last_known(&RecordPath::channel(id))
     }
 
-    /// Writes the record of `id` if nobody wrote it since version `expected` was read.
+    /// Writes the record of `id` if its version is still `expected`.
     ///
     /// # Errors
-    /// When Vault refuses, when somebody wrote it, and when a later release did.
+    /// When Vault refuses, when somebody else wrote the record, or when a later release did.
     pub async fn put(
         &self,
         id: &ChannelId,
@@ -71,11 +73,11 @@ impl ChannelRecords {
         self.store.put(&RecordPath::channel(id), record, expected).await
     }
 
-    /// Reads the record of `id`, has `decide` change it, and writes it where it says something new; all of it again when
-    /// somebody else was quicker.
+    /// Reads the record of `id`, applies `decide`, and writes it where it changed. Repeats all of it after a
+    /// conflict.
     ///
     /// # Errors
-    /// When Vault does not say or refuses.
+    /// When Vault cannot be read or refuses.
     pub async fn transaction(
         &self,
         id: &ChannelId,
@@ -84,10 +86,10 @@ impl ChannelRecords {
         self.store.transaction(&RecordPath::channel(id), decide).await
     }
 
-    /// The identities of every record there is, also of those that somebody deleted.
+    /// The identities of all records, including deleted ones.
     ///
     /// # Errors
-    /// When Vault does not say.
+    /// When Vault cannot be read.
     pub async fn list(&self) -> Result<Vec<ChannelId>, VaultError> {
         let names = self.kv.list(&Folder::Channels).await?;
         let ids: Vec<ChannelId> = names.iter().filter_map(|name| name.parse().ok()).collect();
@@ -95,17 +97,17 @@ impl ChannelRecords {
         Ok(ids)
     }
 
-    /// Forgets what is remembered of `id`, whose Channel is gone.
+    /// Drops `id`, whose Channel is gone, from the cache.
     pub fn forget(&self, id: &ChannelId) {
         self.store.forget(&RecordPath::channel(id));
     }
 
-    /// Forgets everything: Vault has another store in the place of the one that was read.
+    /// Clears the cache, because Vault has another store now.
     pub fn forget_all(&self) {
         self.store.forget_all();
     }
 
-    /// How many records are remembered.
+    /// How many records are cached.
     pub fn remembered(&self) -> usize {
         self.store.remembered()
     }

@@ -1,21 +1,21 @@
-//! Whether a process may write, asked at the last moment before it does.
+//! The gate: whether this process may still write, checked right before each request.
 
 use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::Instant;
 
-/// The gate is closed: the request was not sent, or its answer is not waited for.
+/// The gate is closed: the request was not sent, or its answer was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this replica does not lead (any more), so it changes nothing")]
 pub struct Closed;
 
-/// Says whether this process may write. An election implements it; a process that is alone has an [open](Open) one.
+/// Tells whether this process may write. Leader election implements it; a process without an election uses [`Open`].
 pub trait Gate: fmt::Debug + Send + Sync {
-    /// For how long it may write from now on; none when it may not.
+    /// For how long it may write from now on; `None` when it may not.
     fn remaining(&self) -> Option<Duration>;
 }
 
-/// The gate of a process without an election: always open.
+/// The gate of a process without an election.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Open;
 
@@ -30,8 +30,8 @@ pub fn open() -> Arc<dyn Gate> {
     Arc::new(Open)
 }
 
-/// Does `work` as long as the gate is open: nothing of it is even begun when it is closed, and nothing is done after it
-/// has closed. A process that was stopped and goes on asks before it does anything else.
+/// Polls `work` only while the gate is open: `work` does not start when the gate is closed and does not continue
+/// after it closed. A process that was suspended checks the gate before anything else.
 ///
 /// # Errors
 /// When the gate is closed, or closes before the work is done.
@@ -47,7 +47,7 @@ pub async fn guard<F: Future>(gate: &dyn Gate, work: F) -> Result<F::Output, Clo
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));
             }
-            // Wakes at the end of the term as it is now; a renewal is noticed then.
+            // Wake at the end of the current term; a renewal meanwhile is noticed then.
             if end.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }

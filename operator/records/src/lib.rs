@@ -1,4 +1,4 @@
-//! What Subrosa remembers, and the only way it speaks to Vault.
+//! The records of Subrosa in Vault, and the only client for Vault.
 //!
 //! ```text
 //!  records of Channels, keys, domains ──> vault (typed paths, one token, bounded waits)
@@ -6,7 +6,7 @@
 //!                                           └── asks a Gate before every request
 //! ```
 //!
-//! This crate knows no Kubernetes client and no election: whether a process may write is asked of a [`gate::Gate`].
+//! This crate knows neither Kubernetes nor an election: whether a process may write is up to a [`gate::Gate`].
 
 pub mod aliases;
 pub mod channels;

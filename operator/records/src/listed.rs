@@ -1,4 +1,4 @@
-//! Of which identities there are records: of one that is not among them none need be read.
+//! The identities that have any record, so that a missing record is not read one by one.
 
 use std::{
     collections::HashSet,
@@ -9,17 +9,18 @@ use std::{
 
 use crate::vault::{Folder, RecordPath, kv::Kv};
 
-/// How long a list is believed. Only the process that leads writes records, and it knows what it wrote itself; a record
-/// that somebody else put there meanwhile makes a first write fail, and then it is read.
+/// How long a list is valid. Only the leader writes records, and it knows its own writes; if somebody else added a
+/// record meanwhile, the first write conflicts and the record is read.
 const BELIEVED: Duration = Duration::from_secs(3600);
 
-/// How long after a list that failed none is tried: until then everything is read.
+/// After a failed list, how long to read every record instead.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How long a list may take. What is withdrawn while Vault does not answer waits for a read already, and not for two.
+/// How long a list may take. Short, so that a withdrawal while Vault does not answer waits for one request and not
+/// for two.
 const PROMPT: Duration = Duration::from_secs(2);
 
-/// The identities of a list, and those of which records were written since.
+/// The identities of the last list and of later writes.
 #[derive(Default)]
 pub(crate) struct Listed {
     state: Mutex<State>,
@@ -30,12 +31,12 @@ pub(crate) struct Listed {
 struct State {
     listed: Option<Instant>,
     failed: Option<Instant>,
-    /// Hashes of the identities: two that have the same one cost a read.
+    /// Hashes of the identities; a collision only costs a read.
     known: HashSet<u64>,
 }
 
 impl State {
-    /// Whether there may be records of an identity; nothing where that has to be asked.
+    /// Whether an identity may have records; `None` where a new list is needed.
     fn may_have(&self, hash: u64) -> Option<bool> {
         let within = |at: Option<Instant>, time| at.is_some_and(|at| at.elapsed() < time);
         if self.known.contains(&hash) || within(self.failed, PAUSE) {
@@ -46,7 +47,7 @@ impl State {
 }
 
 impl Listed {
-    /// Whether there are no records of the identity that `path` belongs to; false where that is not certain.
+    /// Whether the identity of `path` certainly has no records.
     pub(crate) async fn lacks(&self, kv: &Kv, folder: &Folder, path: &RecordPath) -> bool {
         let Some(hash) = path.identity().map(hash) else { return false };
         if let Some(may_have) = self.state().may_have(hash) {
@@ -64,13 +65,13 @@ impl Listed {
                 state.known.extend(names.iter().map(|name| self::hash(name)));
                 (state.listed, state.failed) = (Some(begun), None);
             }
-            // Vault may be set up for a release that listed nothing.
+            // Vault may be set up for a release that did not list.
             Ok(Err(_)) | Err(_) => state.failed = Some(Instant::now()),
         }
         state.may_have(hash) == Some(false)
     }
 
-    /// Notes that a record is there, or about to be written.
+    /// Notes a record that exists or is about to be written.
     pub(crate) fn add(&self, path: &RecordPath) {
         self.state().known.extend(path.identity().map(hash));
     }

@@ -1,4 +1,4 @@
-//! Records of one type: read, remembered, written by compare-and-set.
+//! Records of one type in Vault: cached, and written by compare-and-set.
 
 use std::{
     borrow::Cow,
@@ -23,20 +23,20 @@ use crate::{
     vault::{Folder, RecordPath, VaultError, kv::Kv},
 };
 
-/// The schema of the records that this binary writes. A record of a later one is read and never written.
+/// The schema of the records that this binary writes. It reads a record with a later schema but never overwrites it.
 pub const SCHEMA: u64 = 1;
 
-/// How many strings a record has at the most, names of fields included, that is written as it is. OpenBao 2.7 refuses a
-/// request with more than 1,000 (`max_request_json_strings`), and takes any number of them inside one string: a larger
-/// record is written as `{"schema": …, "text": "<its JSON>"}`.
+/// The most JSON strings, field names included, of a record that is stored as it is. OpenBao 2.7 rejects requests
+/// with more than 1,000 (`max_request_json_strings`), but counts a nested JSON text as one: a larger record is stored
+/// as `{"schema": …, "text": "<its JSON>"}`.
 const MOST_STRINGS: usize = 500;
 
-/// How often a transaction is tried anew when somebody else was quicker.
+/// How often a transaction is repeated after a conflict.
 const MOST_TRIES: usize = 4;
 
 /// A type of record.
 pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync {
-    /// The folder that lists of which identities there are records; none where each is read.
+    /// The folder that lists the identities with records; `None` where each record is read.
     const IDENTITIES: Option<Folder> = None;
 }
 
@@ -59,18 +59,18 @@ impl Record for DestroyerRecord {}
 /// A record and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry<R> {
-    /// What it says.
+    /// The record.
     pub record: Option<R>,
     /// The version that a write must name.
     pub version: u64,
 }
 
-/// A record as it was last read or written, packed: with thousands of Channels its maps and certificates would be the
-/// most of what the operator keeps in memory. It is the value that Vault has, with what this binary does not know.
+/// The cached value of a record, packed, because the records of thousands of Channels would take most of the
+/// operator's memory. It is the value in Vault, including fields that this binary does not know.
 struct Known {
     value: Option<Packed>,
     version: u64,
-    /// Whether nothing can have changed since: a write that failed may have taken effect.
+    /// False after a failed write, which may have taken effect.
     certain: bool,
 }
 
@@ -102,11 +102,11 @@ impl<R: Record> Store<R> {
         Self { kv, cache: Mutex::default(), listed: Listed::default(), type_: PhantomData }
     }
 
-    /// The record at `path`, from memory where it was read before. Of an identity that has no records at all, as a list
-    /// of the last hour shows, none is read: a first write would find one that came since.
+    /// The record at `path`, from the cache where possible. An identity that the last list shows without records is
+    /// not read; if a record was added since, the first write conflicts.
     ///
     /// # Errors
-    /// When Vault does not say, or has something that is no such record.
+    /// When Vault cannot be read, or the entry is no valid record.
     pub async fn get(&self, path: &RecordPath) -> Result<Entry<R>, VaultError> {
         let remembered = self.cache().get(path).map(|known| known.certain.then(|| known.entry()).flatten());
         match (remembered, &R::IDENTITIES) {
@@ -119,20 +119,20 @@ impl<R: Record> Store<R> {
         }
     }
 
-    /// Notes that there is a record at `path`, as a list shows.
+    /// Notes that a list shows a record at `path`.
     pub fn is_there(&self, path: &RecordPath) {
         self.listed.add(path);
     }
 
-    /// The record at `path` as Vault has it now.
+    /// The record at `path`, always from Vault.
     ///
     /// # Errors
-    /// When Vault does not say, or has something that is no such record.
+    /// When Vault cannot be read, or the entry is no valid record.
     pub async fn read(&self, path: &RecordPath) -> Result<Entry<R>, VaultError> {
         let found = match self.kv.read::<Value>(path).await {
             Ok(found) => found,
             Err(error) => {
-                // Nothing is there that a write could drop; its version is the one to name.
+                // A deleted entry has no content to preserve, but a write must name its version.
                 if let VaultError::Deleted { version, .. } = error {
                     let known = Known { value: None, version, certain: false };
                     self.cache().entry(path.clone()).or_insert(known).version = version;
@@ -158,8 +158,8 @@ impl<R: Record> Store<R> {
         }
     }
 
-    /// The record at `path` as Vault has it now, and whether that is something else than what was remembered: somebody
-    /// else deleted or changed it, or put an earlier one in its place.
+    /// The record at `path` from Vault, and whether it differs from the cached one because somebody else changed,
+    /// deleted or rolled back the record.
     pub async fn read_again(&self, path: &RecordPath) -> (Result<Entry<R>, VaultError>, bool) {
         let remembered = self.certain(path);
         let read = self.read(path).await;
@@ -177,8 +177,8 @@ impl<R: Record> Store<R> {
         Some((known.value(), known.version))
     }
 
-    /// The identities of which a list of all records says something else than what is remembered: there is none, or there
-    /// is one after all. Their records are read again before they are believed.
+    /// The identities for which a list of all records contradicts the cache. Their records are read again before they
+    /// are used.
     pub fn compare(&self, is_listed: impl Fn(&str) -> bool) -> Vec<String> {
         let mut differ = Vec::new();
         for (path, known) in self.cache().iter_mut().filter(|(_, known)| known.certain) {
@@ -190,22 +190,23 @@ impl<R: Record> Store<R> {
         differ
     }
 
-    /// The record at `path` as far as it is known without asking: good for taking away, while Vault does not answer.
+    /// The record at `path` from the cache, without asking Vault. Only good enough for withdrawing access while Vault
+    /// does not answer.
     pub fn last_known(&self, path: &RecordPath) -> Option<R> {
         self.cache().get(path)?.entry()?.record
     }
 
-    /// Writes the record at `path` if nobody wrote it since version `expected` was read. What it had that this binary
-    /// does not know is kept.
+    /// Writes the record at `path` if its version is still `expected`. Fields that this binary does not know are
+    /// kept.
     ///
     /// # Errors
-    /// When Vault refuses, when somebody wrote it, and when a later release did: such a record is left alone.
+    /// When Vault refuses, when somebody else wrote the record, or when a later release did: such a record is left
+    /// alone.
     pub async fn put(&self, path: &RecordPath, record: R, expected: u64) -> Result<Entry<R>, VaultError> {
         let before = match self.cache().get(path).filter(|known| known.version == expected) {
             Some(known) => known.value(),
             None if expected == 0 => None,
-            // It was forgotten since, or another version was read: what is there that this binary does not know would be
-            // dropped. Who reads it again has it.
+            // Without the cached value of that version, unknown fields would be lost. A new read brings it back.
             None => return Err(VaultError::CasConflict { path: path.to_string() }),
         };
         let value = merged(path, &record, before.as_ref())?;
@@ -222,11 +223,11 @@ impl<R: Record> Store<R> {
         }
     }
 
-    /// Reads a record, has `decide` change it, and writes it where it says something new; all of it again from a fresh
-    /// read when somebody else was quicker.
+    /// Reads a record, applies `decide`, and writes it where it changed. Repeats all of it with a fresh read after a
+    /// conflict.
     ///
     /// # Errors
-    /// When Vault does not say or refuses, or somebody is quicker every time.
+    /// When Vault cannot be read or refuses, or every try conflicts.
     pub async fn transaction(
         &self,
         path: &RecordPath,
@@ -241,29 +242,29 @@ impl<R: Record> Store<R> {
                 return Ok(entry);
             }
             match self.put(path, wanted, entry.version).await {
-                // The next read asks Vault: what was remembered is in doubt now.
+                // The conflict made the cached value uncertain, so the next read asks Vault.
                 Err(VaultError::CasConflict { .. }) if tries < MOST_TRIES => {}
                 other => return other,
             }
         }
     }
 
-    /// Forgets what is remembered of a record that nobody needs any more.
+    /// Drops a record that nobody needs any more from the cache.
     pub fn forget(&self, path: &RecordPath) {
         self.cache().remove(path);
     }
 
-    /// Forgets what is remembered of records that belong to no identity for which `is_there` holds.
+    /// Drops the records of all identities from the cache for which `is_there` is false.
     pub fn keep(&self, is_there: impl Fn(&str) -> bool) {
         self.cache().retain(|path, _| path.identity().is_none_or(&is_there));
     }
 
-    /// Forgets everything: Vault has another store in the place of the one that was read.
+    /// Clears the cache, because Vault has another store now.
     pub fn forget_all(&self) {
         self.cache().clear();
     }
 
-    /// How many records are remembered.
+    /// How many records are cached.
     pub fn remembered(&self) -> usize {
         self.cache().len()
     }
@@ -284,12 +285,12 @@ impl<R: Record> Store<R> {
     }
 }
 
-/// What stands in Vault, as the record it is.
+/// Parses a stored value as a record.
 fn understood<R: Record>(value: &Value) -> serde_json::Result<R> {
     R::deserialize(content(value)?.as_ref())
 }
 
-/// The JSON of a record in what stands in Vault.
+/// The JSON of the record in a stored value.
 fn content(value: &Value) -> serde_json::Result<Cow<'_, Value>> {
     match value.get("text").and_then(Value::as_str) {
         Some(text) => serde_json::from_str(text).map(Cow::Owned),
@@ -297,7 +298,7 @@ fn content(value: &Value) -> serde_json::Result<Cow<'_, Value>> {
     }
 }
 
-/// How many strings the JSON of a value has, as OpenBao counts them.
+/// How many strings a JSON value has, counted as OpenBao does.
 fn strings(value: &Value) -> usize {
     match value {
         Value::String(_) => 1,
@@ -307,7 +308,7 @@ fn strings(value: &Value) -> usize {
     }
 }
 
-/// The record as it is to be written: with its schema, and with what was there that this binary does not know.
+/// The value to store: the record with its schema, and with stored fields that this binary does not know.
 fn merged<R: Record>(path: &RecordPath, record: &R, before: Option<&Value>) -> Result<Value, VaultError> {
     let unwritable = |problem: serde_json::Error| VaultError::Unexpected {
         path: path.to_string(),

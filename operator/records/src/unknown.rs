@@ -1,11 +1,11 @@
-//! What a record has that this binary does not know: kept when the record is written back.
+//! Keeps the fields of a record that this binary does not know when it writes the record back.
 //!
-//! A later release adds a field, is rolled back, and comes again: what it wrote in the meantime must still be there.
-//! So a record is read as JSON, understood as its type, and on writing what the type left out is put back.
+//! A later release may add a field, be rolled back and be installed again; the field must survive. So a record is
+//! read as JSON, parsed as its type, and on writing the fields that the type does not have are put back.
 
 use serde_json::{Map, Value};
 
-/// By which fields the objects of a list are told apart. A list that is not named here is taken as a whole.
+/// The fields that identify the objects of a list. A list that is not named here is replaced as a whole.
 const IDENTITIES: [(&str, &[&str]); 5] = [
     ("authority", &["version"]),
     ("issuances", &["serial"]),
@@ -14,9 +14,10 @@ const IDENTITIES: [(&str, &[&str]); 5] = [
     ("tell", &["reason", "at", "note"]),
 ];
 
-/// Puts into `new` what `old` had and `understood`, the same value read and written by this binary, has not.
+/// Puts into `new` the fields of `old` that `understood` (the same value, parsed and serialized by this binary) does
+/// not have.
 ///
-/// What was understood and is not in `new` was removed on purpose and stays away.
+/// A field that is in `understood` but not in `new` was removed on purpose and is not put back.
 pub fn keep(new: &mut Value, old: &Value, understood: &Value) {
     let (Value::Object(new), Value::Object(old), Value::Object(understood)) = (new, old, understood) else {
         return;

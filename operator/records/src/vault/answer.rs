@@ -1,4 +1,4 @@
-//! What one HTTP answer means.
+//! Interprets the HTTP answers of Vault.
 
 use http::{Method, StatusCode};
 use secrecy::SecretString;
@@ -12,8 +12,7 @@ use super::error::{VaultError, shorten};
 pub(super) enum Reply {
     /// 2xx, with its body.
     Success(Vec<u8>),
-    /// 404 without a message: the path exists, the object does not. Key-value entries that were deleted have
-    /// a body.
+    /// 404 without a message: the path is valid, the object does not exist. Deleted key-value entries have a body.
     Absent(Vec<u8>),
 }
 
@@ -26,11 +25,11 @@ pub(super) struct Failure {
 /// When a failed attempt may be repeated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
-    /// Nothing would change.
+    /// A repetition would fail the same way.
     Never,
-    /// Vault certainly did not handle it.
+    /// Vault certainly did not process it.
     Unhandled,
-    /// Vault may have handled it.
+    /// Vault may have processed it.
     Uncertain,
 }
 
@@ -53,7 +52,7 @@ impl Failure {
 pub(super) struct Envelope<T> {
     pub data: Option<T>,
     pub auth: Option<AuthPart>,
-    /// What Vault did not understand, or did otherwise.
+    /// Parameters that Vault ignored or changed.
     #[serde(default = "Option::default")]
     pub warnings: Option<Vec<String>>,
 }
@@ -63,7 +62,7 @@ pub(super) struct Envelope<T> {
 pub(super) struct AuthPart {
     #[serde(deserialize_with = "secret")]
     pub client_token: SecretString,
-    /// By which the token can be revoked, but not used.
+    /// Identifies the token for revocation, but cannot be used as one.
     #[serde(default)]
     pub accessor: String,
     pub lease_duration: u64,
@@ -81,7 +80,7 @@ struct Errors {
     errors: Vec<String>,
 }
 
-/// The identity of a request, as errors name it.
+/// The parts of a request that errors name.
 pub(super) struct Asked<'a> {
     pub op: &'a Op,
     pub method: &'a Method,
@@ -89,7 +88,7 @@ pub(super) struct Asked<'a> {
     pub secrets: &'a [&'a str],
 }
 
-/// Tells success from absence from the kinds of failure.
+/// Distinguishes success, absence and the kinds of failure.
 pub(super) fn classify(asked: &Asked<'_>, status: StatusCode, body: Vec<u8>) -> Result<Reply, Failure> {
     if status.is_success() {
         return Ok(Reply::Success(body));
@@ -128,9 +127,9 @@ pub(super) fn classify(asked: &Asked<'_>, status: StatusCode, body: Vec<u8>) -> 
     })
 }
 
-/// Tells why no answer came.
+/// The failure of a request without an answer.
 pub(super) fn no_answer(error: reqwest::Error) -> Failure {
-    // A connection that was never made carried no request; one that broke may have.
+    // Without a connection no request was sent; a broken connection may have carried one.
     let again = match (error.is_connect(), error.is_timeout()) {
         (true, false) => Again::Unhandled,
         _ => Again::Never,
@@ -138,7 +137,7 @@ pub(super) fn no_answer(error: reqwest::Error) -> Failure {
     Failure { error: VaultError::Unreachable { reason: describe(&error.without_url()) }, again }
 }
 
-/// An error with its causes on one line: reqwest's own text says only that something went wrong.
+/// An error with its causes on one line, because reqwest's own text lacks the cause.
 pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -161,7 +160,7 @@ pub(super) fn parse<T: DeserializeOwned>(path: &str, body: &[u8]) -> Result<Enve
     parse_whole(path, body)
 }
 
-/// Reads a body that has no envelope. The error says where, never what: the body may hold secrets.
+/// Parses a body without envelope. The error gives the position and no content, because the body may hold secrets.
 pub(super) fn parse_whole<T: DeserializeOwned>(path: &str, body: &[u8]) -> Result<T, VaultError> {
     serde_json::from_slice(body).map_err(|error| VaultError::Unexpected {
         path: path.to_owned(),
@@ -172,7 +171,7 @@ pub(super) fn parse_whole<T: DeserializeOwned>(path: &str, body: &[u8]) -> Resul
 fn messages(body: &[u8], secrets: &[&str]) -> Vec<String> {
     match serde_json::from_slice::<Errors>(body) {
         Ok(errors) => shorten(errors.errors.iter().map(String::as_str), secrets),
-        // Not Vault's format: a proxy's page. An empty body is Vault's or a proxy's, and says nothing.
+        // Not Vault's format, so a proxy's page. An empty body may be from either and says nothing.
         Err(_) if body.is_empty() => Vec::new(),
         Err(_) => shorten([String::from_utf8_lossy(body).as_ref()], secrets),
     }

@@ -1,4 +1,4 @@
-//! A session: logs in, renews at two thirds of the lease, and logs in again when the token is dead.
+//! A login session: logs in, renews the token at two thirds of its lease, and logs in again when the token is dead.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,14 +18,14 @@ use super::endpoint::{Call, Capability, Op};
 use super::error::VaultError;
 use super::name::{MountPath, RoleName};
 
-/// No more than one login in this time, however often a fresh token is rejected.
+/// The least time between logins, even if every new token is rejected.
 const MIN_BETWEEN_LOGINS: Duration = Duration::from_secs(5);
-/// How long a token without an end, such as a root token, is trusted before it is looked at again.
+/// How often a token without expiry, such as a root token, is checked.
 const WITHOUT_END: Duration = Duration::from_secs(3600);
 
-/// Where the JWT for a Kubernetes login comes from: a TokenRequest, or a projected file.
+/// The source of the JWT for a Kubernetes login: a TokenRequest, or a projected file.
 pub trait JwtSource: Send + Sync {
-    /// A JWT that is still valid for a while. The error says why there is none, without quoting one.
+    /// A JWT that stays valid for a while. The error says why there is none, without quoting one.
     fn jwt(&self) -> BoxFuture<'_, Result<SecretString, String>>;
 }
 
@@ -40,7 +40,7 @@ where
     }
 }
 
-/// The token in a file, as the kubelet projects it: read for each login, for the kubelet replaces it.
+/// A projected token file. It is read for each login, because the kubelet replaces it.
 pub fn token_file(path: PathBuf) -> Arc<dyn JwtSource> {
     Arc::new(move || {
         let path = path.clone();
@@ -53,12 +53,12 @@ pub fn token_file(path: PathBuf) -> Arc<dyn JwtSource> {
     })
 }
 
-/// Keeps account of tokens, so that a successor can revoke them.
+/// Records tokens, so that a successor can revoke them.
 pub trait TokenRegister: Send + Sync {
-    /// Writes `accessor` down where a successor finds it, and says which tokens of predecessors are to be
-    /// revoked before its token is used. The error says why it could not.
+    /// Records `accessor` for a successor, and returns the accessors of predecessors' tokens to revoke before this
+    /// token is used. The error says why it could not.
     fn note<'a>(&'a self, accessor: &'a str) -> BoxFuture<'a, Result<Vec<String>, String>>;
-    /// The token of `accessor` is revoked, or never will be used.
+    /// Removes `accessor`, whose token was revoked or will never be used.
     fn strike(&self, accessor: &str);
 }
 
@@ -74,7 +74,7 @@ pub enum Login {
         /// Where the JWT comes from, asked for each login.
         jwt: Arc<dyn JwtSource>,
     },
-    /// A given token, for development and for administrators. It is renewed if it can be, and never replaced.
+    /// A given token, for development and administrators. It is renewed where possible and never replaced.
     Token(SecretString),
 }
 
@@ -89,14 +89,14 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What a session can do right now.
+/// The current state of a session.
 #[derive(Debug, Clone)]
 pub enum SessionState {
     /// Not logged in yet.
     Starting,
-    /// The token was accepted when it was last used for renewal, look-up or login.
+    /// Vault accepted the token at the last login, renewal or look-up.
     LoggedIn,
-    /// There is no usable token, because of this.
+    /// There is no usable token, because of this error.
     LoggedOut(VaultError),
 }
 
@@ -106,7 +106,7 @@ pub struct Session {
     login: Login,
     register: Option<Arc<dyn TokenRegister>>,
     state: watch::Sender<SessionState>,
-    /// Of a login that was made before the session runs.
+    /// From a login before the session runs.
     begun: Mutex<Option<Lease>>,
 }
 
@@ -124,7 +124,7 @@ impl Lease {
     }
 }
 
-/// What made the session look at its token.
+/// Why the session checks its token.
 enum Woken {
     LeaseDue,
     Rejected,
@@ -132,34 +132,34 @@ enum Woken {
 }
 
 impl Session {
-    /// A session for `vault`; nothing happens before [`login`](Self::login) or [`run`](Self::run).
+    /// A session for `vault`; it sends nothing before [`login`](Self::login) or [`run`](Self::run).
     pub fn new(vault: Vault, login: Login) -> Self {
         let state = watch::Sender::new(SessionState::Starting);
         Self { vault, login, register: None, state, begun: Mutex::default() }
     }
 
-    /// The same, with its tokens written down and those of predecessors revoked. A given token is not: it is
-    /// the same for every replica.
+    /// The same, with its tokens recorded and those of predecessors revoked. A given token is exempt, because all
+    /// replicas share it.
     #[must_use]
     pub fn registered(self, register: Option<Arc<dyn TokenRegister>>) -> Self {
         Self { register, ..self }
     }
 
-    /// Follows the session's state, for readiness.
+    /// Watches the session's state, for readiness.
     pub fn state(&self) -> watch::Receiver<SessionState> {
         self.state.subscribe()
     }
 
-    /// Logs in once and gives the token to the [`Vault`]; enough for a command that ends before the lease
-    /// does. A session that runs afterwards goes on with this login.
+    /// Logs in once and gives the token to the [`Vault`]. This is enough for a command that ends before the lease
+    /// does; a session that runs later continues with this login.
     pub async fn login(&self) -> Result<(), VaultError> {
         let lease = self.log_in().await?;
         *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
         Ok(())
     }
 
-    /// Logs in and keeps the token alive until `stop`. Failures are retried for ever, with growing pauses;
-    /// they are seen in the state and in whatever requests fail meanwhile.
+    /// Logs in and keeps the token alive until `stop`. Failures are retried for ever with growing pauses; the state
+    /// shows them, and requests fail meanwhile.
     pub async fn run(&self, stop: CancellationToken) {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
         loop {
@@ -172,7 +172,7 @@ impl Session {
             if !self.keep_alive(lease, &stop).await {
                 return;
             }
-            // A role that issues tokens Vault rejects must not become a loop of logins.
+            // Vault may reject every token that the role issues; this must not become a loop of logins.
             let pause = MIN_BETWEEN_LOGINS.saturating_sub(logged_in.elapsed());
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
@@ -180,7 +180,7 @@ impl Session {
         }
     }
 
-    /// Renews until the token is beyond saving (true) or the session is stopped (false).
+    /// Renews until the token is lost (true) or the session is stopped (false).
     async fn keep_alive(&self, mut lease: Lease, stop: &CancellationToken) -> bool {
         let mut wait = lease.refresh_after();
         loop {
@@ -199,7 +199,7 @@ impl Session {
                 },
                 Woken::LeaseDue if !lease.renewable && !lease.duration.is_zero() => return true,
                 Woken::LeaseDue => match self.refresh(lease).await {
-                    // A shrinking lease is near its maximum: a new login gives a whole one.
+                    // A shorter lease means that the token nears its maximum lifetime: log in again for a full one.
                     Ok(renewed) if renewed.duration < lease.duration / 2 => return true,
                     Ok(renewed) => {
                         lease = renewed;
@@ -287,7 +287,7 @@ impl Session {
         };
         if let Some(register) = &self.register {
             let previous = register.note(&auth.accessor).await.map_err(refused)?;
-            // A token that is given up here was never used and is known to nobody.
+            // A token that is given up here was never used, and nobody knows it.
             let revoked = self.revoke(&auth.client_token, previous, register.as_ref()).await;
             revoked.inspect_err(|_| register.strike(&auth.accessor))?;
         }
@@ -295,8 +295,8 @@ impl Session {
         Ok(lease_of(&auth))
     }
 
-    /// Revokes the tokens of predecessors: one that still runs can do nothing more in Vault, not even with a
-    /// request that is on its way. The new token is used for nothing else before.
+    /// Revokes the tokens of predecessors, so that one that still runs can do nothing more in Vault, not even with a
+    /// request in flight. This is the first use of the new token.
     async fn revoke(
         &self,
         token: &SecretString,
@@ -313,7 +313,7 @@ impl Session {
             let call = Call::<_, serde_json::Value>::post(path, Accessor { accessor: &accessor });
             match vault.send(&op, &call, None).await {
                 Ok(_) => tracing::info!("the Vault token of the replica that led before is revoked"),
-                // There is none of that accessor: it was revoked, or has expired.
+                // No token has this accessor: it was revoked or has expired.
                 Err(VaultError::Invalid { .. } | VaultError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -340,7 +340,7 @@ impl Session {
         self.vault.exec_data(&op, &Call::<(), serde_json::Value>::get(LOOKUP_SELF)).await.map(|_| ())
     }
 
-    /// Renews the token, or looks at one that has no end.
+    /// Renews the token, or looks up one without expiry.
     async fn refresh(&self, lease: Lease) -> Result<Lease, VaultError> {
         if lease.duration.is_zero() {
             return self.look_up().await.map(|()| lease);
@@ -353,7 +353,7 @@ impl Session {
     }
 }
 
-/// Whether an answer to a request about the token itself means that the token is of no use any more.
+/// Whether this answer to a request about the token itself means that the token is dead.
 fn is_dead(error: &VaultError) -> bool {
     matches!(
         error,

@@ -1,8 +1,7 @@
-//! The canary of a data key: a text that only this key opens, sealed by the destroyer while the key is in use.
+//! The canary of a data key: a ciphertext that only this key opens, sealed by the destroyer while the key is in use.
 //!
-//! That it opened before and is told "key not found" afterwards, asked with the same rights, is the proof that the key is
-//! gone. The destroyer may seal and open nothing else: its policy demands this associated data, and every item that is sealed
-//! with the key has another.
+//! If the canary opened once and the same identity with the same rights is later told "key not found", the key is
+//! gone. The destroyer's policy lets it seal and open only with this associated data, which no item of data has.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,36 +13,36 @@ use super::endpoint::{Capability, Op};
 use super::error::VaultError;
 use super::sealing::ask;
 
-/// What binds a canary to being one. An item of data is never sealed with it: the associated data of items begins with
+/// The associated data of canaries. It never belongs to an item of data, whose associated data begins with
 /// `subrosa/v1 item `.
 pub const ASSOCIATED_DATA: &str = "subrosa/v1 canary";
-/// What is sealed: nothing that anybody would want to read.
+/// The plaintext of canaries, which is of no interest to anybody.
 pub const PLAINTEXT: &str = "subrosa canary";
 
-/// What transit says where there is no such key (OpenBao 2.7.2, HashiCorp Vault).
+/// Transit's message where the key does not exist (OpenBao 2.7.2, HashiCorp Vault).
 const KEY_NOT_FOUND: &str = "encryption key not found";
-/// What OpenBao 2.7.2 says of a soft-deleted key.
+/// OpenBao 2.7.2's message for a soft-deleted key.
 const SOFT_DELETED: &str = "refusing to use soft-deleted key";
-/// What transit says where the key of this name did not seal the text.
+/// Transit's messages where the key of this name did not seal the ciphertext.
 const DOES_NOT_FIT: [&str; 2] = ["message authentication failed", "version is too new"];
 
-/// What Vault made of a canary.
+/// Vault's answer to opening a canary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CanaryAnswer {
-    /// It opened, and holds what was sealed: the key is there and in use.
+    /// It opened to the expected plaintext: the key exists and is in use.
     Opened,
     /// Vault has no key of that name.
     KeyNotFound,
-    /// The key is there, and soft-deleted.
+    /// The key exists and is soft-deleted.
     SoftDeleted,
-    /// A key of that name is there, and is not the one that sealed this text; or the text was changed.
+    /// A key of that name exists but did not seal this ciphertext, or the ciphertext was changed.
     DoesNotFit,
-    /// This identity may not ask.
+    /// This identity has no right to ask.
     NoRight {
         /// The line a policy needs for it.
         line: String,
     },
-    /// Something else, which proves nothing.
+    /// Any other answer, which proves nothing.
     Otherwise {
         /// What.
         problem: String,
@@ -51,18 +50,19 @@ pub enum CanaryAnswer {
 }
 
 impl DestroyableKeys {
-    /// Seals a canary with the newest version of a key; returns what transit made of it, such as `vault:v1:…`.
+    /// Seals a canary with the newest version of a key; returns the ciphertext, such as `vault:v1:…`.
     ///
     /// # Errors
-    /// [`VaultError::NotFound`] when there is no such key; and when Vault does not answer, the key is soft-deleted, or this
-    /// identity may not.
+    /// [`VaultError::NotFound`] when the key does not exist; other errors when Vault does not answer, the key is
+    /// soft-deleted, or this identity has no right.
     pub async fn seal_canary(&self, name: &DataKeyName) -> Result<String, VaultError> {
         let path = format!("{}/encrypt/{}", self.mount, checked(name)?);
         let op = Op::new("transit.canary", format!("{}/encrypt/+", self.mount), &[Capability::Update]);
         let body = Seal { plaintext: plaintext(), associated_data: associated_data() };
         let sealed = match ask::<_, Sealed>(&self.vault, &op, &path, body, None).await {
             Ok(answer) => answer.ciphertext,
-            // To seal with a key that is not there is to make one, for which nobody has the right.
+            // Sealing with a missing key would create it, for which nobody has the right: distinguish that case from
+            // a missing right.
             Err(error @ VaultError::PermissionDenied { .. }) => {
                 let absent = matches!(self.read_key(name).await, Ok(None));
                 return Err(if absent { VaultError::NotFound { path } } else { error });
@@ -78,11 +78,11 @@ impl DestroyableKeys {
         })
     }
 
-    /// Opens a canary, and tells what Vault made of it. Every refusal by Vault is an answer.
+    /// Opens a canary. Every refusal by Vault about the key is an answer, not an error.
     ///
     /// # Errors
-    /// When Vault gave no answer about the key: it is unreachable, sealed or failing, or the token is dead. Such an error proves
-    /// nothing.
+    /// When Vault gave no answer about the key: it is unreachable, sealed or failing, or the token is dead. Such an
+    /// error proves nothing.
     pub async fn open_canary(
         &self,
         name: &DataKeyName,
@@ -105,7 +105,7 @@ fn judged(error: VaultError) -> Result<CanaryAnswer, VaultError> {
         _ => &[],
     };
     let says = |text: &str| messages.iter().any(|message| message.contains(text));
-    // The one answer that proves something: word for word, alone, and with its status.
+    // The only answer that proves destruction must match exactly: one message, word for word, with this status.
     if matches!(&error, VaultError::Invalid { status: 400, .. }) && messages == [KEY_NOT_FOUND] {
         return Ok(CanaryAnswer::KeyNotFound);
     }
@@ -122,12 +122,12 @@ fn judged(error: VaultError) -> Result<CanaryAnswer, VaultError> {
     }
 }
 
-/// The associated data as requests and the policy have it.
+/// The associated data, encoded for requests and the policy.
 pub(super) fn associated_data() -> String {
     STANDARD.encode(ASSOCIATED_DATA)
 }
 
-/// The plaintext as requests and the policy have it.
+/// The plaintext, encoded for requests and the policy.
 pub(super) fn plaintext() -> String {
     STANDARD.encode(PLAINTEXT)
 }

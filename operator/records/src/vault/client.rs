@@ -37,18 +37,18 @@ struct Inner {
     base: String,
     http: reqwest::Client,
     token: ArcSwapOption<Token>,
-    /// Woken when Vault stopped accepting the token.
+    /// Notified when Vault rejects the token.
     token_rejected: Notify,
     places: Semaphore,
 }
 
-/// A token that certainly is a header value. No `Debug`.
+/// A token that is a valid header value. No `Debug`.
 struct Token {
     header: HeaderValue,
     secret: SecretString,
 }
 
-/// One request, ready to be sent more than once.
+/// A request that can be sent more than once.
 struct Prepared {
     method: Method,
     url: String,
@@ -81,13 +81,13 @@ impl Vault {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Where this Vault is.
+    /// The address of this Vault.
     pub fn address(&self) -> &VaultAddress {
         &self.inner.config.address
     }
 
-    /// Uses `token` from now on. Surrounding white space, such as a file's last newline, is dropped; anything
-    /// else that cannot be a token is an error that does not repeat it.
+    /// Uses `token` from now on. Surrounding white space, such as a file's final newline, is dropped. The error for
+    /// an invalid token does not quote it.
     pub fn set_token(&self, token: &SecretString) -> Result<(), VaultError> {
         let invalid = |problem: &str| VaultError::Config { field: "token", problem: problem.to_owned() };
         let text = token.expose_secret().trim();
@@ -103,24 +103,24 @@ impl Vault {
         Ok(())
     }
 
-    /// Forgets the token.
+    /// Drops the token.
     pub fn clear_token(&self) {
         self.inner.token.store(None);
     }
 
-    /// Whether there is a token; Vault may meanwhile have stopped accepting it.
+    /// Whether a token is set; Vault may have rejected it meanwhile.
     pub fn has_token(&self) -> bool {
         self.inner.token.load().is_some()
     }
 
-    /// The same Vault with another token, which this one does not get to know.
+    /// The same Vault with another token, without changing this one.
     pub(super) fn with_token(&self, token: &SecretString) -> Result<Self, VaultError> {
         let other = Self::new(self.inner.config.clone())?;
         other.set_token(token)?;
         Ok(other)
     }
 
-    /// Waits until Vault has rejected the token.
+    /// Waits until Vault rejects the token.
     pub(super) async fn token_rejected(&self) {
         self.inner.token_rejected.notified().await;
     }
@@ -137,7 +137,7 @@ impl Vault {
         }
     }
 
-    /// As [`exec`](Self::exec), for a request that holds a secret and whose object has to exist.
+    /// As [`exec`](Self::exec), for a request with a secret and an object that must exist.
     pub(super) async fn exec_secret<E: Endpoint>(
         &self,
         op: &Op,
@@ -150,7 +150,7 @@ impl Vault {
         }
     }
 
-    /// As [`exec`](Self::exec), for a request whose object has to exist and whose answer has to have data.
+    /// As [`exec`](Self::exec), for an object that must exist and an answer that must have data.
     pub(super) async fn exec_data<E: Endpoint>(
         &self,
         op: &Op,
@@ -163,8 +163,7 @@ impl Vault {
             .ok_or_else(|| VaultError::Unexpected { path: endpoint.path(), problem: "it is empty".into() })
     }
 
-    /// Sends a request, repeating it where its [`Op`] and the failure allow. `secret` is kept out of any
-    /// error.
+    /// Sends a request and repeats it where its [`Op`] and the failure allow. Errors never contain `secret`.
     #[tracing::instrument(name = "vault", level = "debug", skip_all, fields(operation = op.name, outcome = tracing::field::Empty))]
     pub(super) async fn send<E: Endpoint>(
         &self,
@@ -200,7 +199,7 @@ impl Vault {
 
     fn prepare<E: Endpoint>(&self, endpoint: &E) -> Result<Prepared, VaultError> {
         let path = endpoint.path();
-        // Only the body can fail here, and its error may quote it.
+        // Only serializing the body can fail here, and that error may quote it.
         let request = endpoint.request(&self.inner.base).map_err(|_| VaultError::Unexpected {
             path: path.clone(),
             problem: "the request could not be written down".into(),
@@ -209,7 +208,7 @@ impl Vault {
         Ok(Prepared { method: parts.method, url: parts.uri.to_string(), path, body })
     }
 
-    /// One attempt, from waiting for a free place to the last byte, within the deadline.
+    /// One attempt, from waiting for a free slot to the last byte, within the deadline.
     async fn attempt(
         &self,
         op: &Op,
@@ -221,7 +220,7 @@ impl Vault {
             let (method, path) = (prepared.method.to_string(), prepared.path.clone());
             Failure::final_(VaultError::Timeout { method, path, after: deadline })
         };
-        // Read for each attempt: a login may have happened since the last one.
+        // Loaded for each attempt, because a login may have replaced the token.
         let token = if op.authenticated { self.inner.token.load_full() } else { None };
         if op.authenticated && token.is_none() {
             self.inner.token_rejected.notify_one();
@@ -264,12 +263,12 @@ impl Vault {
             request =
                 request.header(http::header::CONTENT_TYPE, "application/json").body(prepared.body.clone());
         }
-        // Here, after every wait: what the gate said earlier may be outdated when it is sent.
+        // Checked here, after every wait: an earlier check of the gate may be outdated.
         gate::guard(self.inner.config.gate.as_ref(), receive(request)).await?
     }
 
-    /// After "permission denied": Vault says the same for a missing right and for a dead token. Only the
-    /// token itself can be asked which, and every policy of Subrosa lets it ask.
+    /// After "permission denied", which Vault answers both to a missing right and to a dead token: looks up the token
+    /// itself, which every policy of Subrosa allows.
     async fn token_is_dead(&self, op: &Op) -> bool {
         if !op.authenticated || op.name == LOOKUP_SELF {
             return false;
@@ -295,7 +294,7 @@ async fn receive(request: reqwest::RequestBuilder) -> Result<(StatusCode, Vec<u8
     Ok((status, body))
 }
 
-/// Why an exchange has no answer.
+/// Why an exchange got no answer.
 enum Broken {
     Closed(Closed),
     Transport(reqwest::Error),

@@ -1,4 +1,4 @@
-//! Where Vault is and how it is trusted: checked settings, and the one HTTP client made from them.
+//! The validated settings of a connection to Vault, and the HTTP client made from them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl VaultAddress {
         self.secure
     }
 
-    /// What every request path is appended to.
+    /// The prefix of every request path.
     pub(super) fn api_base(&self) -> String {
         format!("{}/v1", self.origin)
     }
@@ -73,11 +73,11 @@ pub struct RequestSample {
     pub operation: &'static str,
     /// `ok`, or the [reason](VaultError::reason) of the failure.
     pub outcome: &'static str,
-    /// From waiting for a free place to the last byte of the last attempt.
+    /// From waiting for a free slot to the last byte of the last attempt.
     pub duration: Duration,
 }
 
-/// Told about every exchange with Vault.
+/// Receives a sample of every exchange with Vault.
 pub trait RequestObserver: Send + Sync {
     /// Called once per operation, after its last attempt.
     fn observe(&self, sample: RequestSample);
@@ -88,22 +88,22 @@ pub trait RequestObserver: Send + Sync {
 pub struct VaultConfig {
     /// Where it is.
     pub address: VaultAddress,
-    /// PEM certificates. Present, these are the only authorities trusted; absent, the system's.
+    /// PEM certificates. If set, these are the only trusted authorities; otherwise the system's are.
     pub ca_bundle: Option<String>,
-    /// The deadline of a single attempt, including the wait for a free place.
+    /// The deadline of one attempt, including the wait for a free slot.
     pub timeout: Duration,
-    /// How many requests may be under way at once.
+    /// The limit of concurrent requests.
     pub concurrency: usize,
-    /// Who is told about requests.
+    /// Receives a sample of each request.
     pub observer: Option<Arc<dyn RequestObserver>>,
-    /// What every request needs at the moment it is sent.
+    /// The gate that every request must pass when it is sent.
     pub gate: Arc<dyn Gate>,
-    /// What this process calls itself.
+    /// The User-Agent of this process.
     pub user_agent: String,
 }
 
 impl VaultConfig {
-    /// The defaults: 5 s per attempt, 16 requests at once, the system's authorities, a gate that is always open.
+    /// The defaults: 5 s per attempt, 16 concurrent requests, the system's authorities, an open gate.
     pub fn new(address: VaultAddress) -> Self {
         Self {
             address,
@@ -116,7 +116,7 @@ impl VaultConfig {
         }
     }
 
-    /// Builds the HTTP client: no redirects, no proxy from the environment, deadlines on everything.
+    /// Builds the HTTP client: no redirects, no proxy from the environment, every wait bounded.
     pub(super) fn http_client(&self) -> Result<reqwest::Client, VaultError> {
         let builder = reqwest::Client::builder()
             .user_agent(&self.user_agent)
@@ -130,12 +130,12 @@ impl VaultConfig {
         let builder = match (self.address.secure, &self.ca_bundle) {
             (true, Some(bundle)) => builder.tls_backend_preconfigured(trusting_only(bundle)?),
             (true, None) => {
-                // reqwest asks rustls for the process's provider and panics without one. An earlier choice
-                // stands.
+                // reqwest panics unless the process has a default rustls provider. A provider that was installed
+                // earlier stays.
                 let _ = rustls::crypto::ring::default_provider().install_default();
                 builder.tls_backend_rustls()
             }
-            // Without TLS no authority is consulted; an empty list spares reading the system's.
+            // Without TLS no authority is used; an empty list saves loading the system's.
             (false, _) => builder.tls_backend_preconfigured(client_config(RootCertStore::empty())?),
         };
         builder.build().map_err(|error| VaultError::Config {

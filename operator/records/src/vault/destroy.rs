@@ -1,10 +1,11 @@
-//! What the destroyer asks of transit: take a data key out of use, give it back, and delete it.
+//! The destroyer's requests to transit: soft-delete a data key, restore it, and delete it.
 //!
-//! Neither the operator's policy nor a workload's has any of these paths. Only data keys have a [`DataKeyName`], so the key
-//! of an authority (`<id>.ca`) cannot be named here, although the destroyer's policy reaches every key of its mount.
+//! Neither the operator's nor a workload's policy allows these paths. Only data keys have a [`DataKeyName`], so the
+//! key of an authority (`<id>.ca`) cannot be named here, although the destroyer's policy covers every key of its
+//! mount.
 //!
-//! What an answer says does not count: each call reads the key back, and tells what is there afterwards. OpenBao answers
-//! a soft deletion of a key that does not exist with success too.
+//! Each call reads the key back and returns that state instead of trusting the answer: OpenBao also answers with
+//! success to a soft deletion of a key that does not exist.
 
 use rustify::endpoint::Endpoint;
 use serde::Serialize;
@@ -32,30 +33,30 @@ impl DestroyableKeys {
         Self { vault, mount, transit }
     }
 
-    /// The names of all keys at the mount, also of those that are no data keys.
+    /// The names of all keys at the mount, including keys that are not data keys.
     ///
     /// # Errors
-    /// When Vault does not say.
+    /// When Vault cannot be read.
     pub async fn names(&self) -> Result<Vec<TransitKeyName>, VaultError> {
         self.transit.list_keys().await
     }
 
-    /// Describes a key; `None` when there is none of that name.
+    /// Describes a key; `None` when it does not exist.
     ///
-    /// A name tells nothing about which key it is: compare when its first version was made.
+    /// A name does not identify a key: compare the creation time of its first version.
     ///
     /// # Errors
-    /// When Vault does not say.
+    /// When Vault cannot be read.
     pub async fn read_key(&self, name: &DataKeyName) -> Result<Option<TransitKey>, VaultError> {
         self.transit.read_key(&checked(name)?).await
     }
 
-    /// Takes a key out of use: nothing is sealed or opened with it until it is [restored](Self::restore). Done twice it is
-    /// done once. Returns the key as it is afterwards.
+    /// Takes a key out of use: nothing seals or opens with it until it is [restored](Self::restore). Idempotent.
+    /// Returns the state of the key afterwards.
     ///
     /// # Errors
-    /// [`VaultError::NotFound`] when there is no such key, [`VaultError::SoftDeleteUnsupported`] when the server cannot do it,
-    /// and when Vault does not answer or the key is not soft-deleted afterwards.
+    /// [`VaultError::NotFound`] when the key does not exist, [`VaultError::SoftDeleteUnsupported`] when the server
+    /// lacks the feature, and others when Vault does not answer or the key is not soft-deleted afterwards.
     pub async fn soft_delete(&self, name: &DataKeyName) -> Result<TransitKey, VaultError> {
         let op = self.op("transit.soft_delete", "keys/+/soft-delete", &[Capability::Delete]);
         let name = checked(name)?;
@@ -64,10 +65,10 @@ impl DestroyableKeys {
         changed.map_err(without_soft_deletion)
     }
 
-    /// Gives a soft-deleted key back. Done twice it is done once. Returns the key as it is afterwards.
+    /// Restores a soft-deleted key. Idempotent. Returns the state of the key afterwards.
     ///
     /// # Errors
-    /// As [`soft_delete`](Self::soft_delete), and when the key is soft-deleted still.
+    /// As [`soft_delete`](Self::soft_delete), and when the key is still soft-deleted.
     pub async fn restore(&self, name: &DataKeyName) -> Result<TransitKey, VaultError> {
         let op = self.op("transit.undelete", "keys/+/soft-delete-restore", &[Capability::Update]);
         let name = checked(name)?;
@@ -77,12 +78,12 @@ impl DestroyableKeys {
         changed.map_err(without_soft_deletion)
     }
 
-    /// Lets a key be deleted. Its other settings stay as they are; nobody of Subrosa may take this back. Returns the key as it is
-    /// afterwards.
+    /// Sets `deletion_allowed` on a key and leaves its other settings alone; no identity of Subrosa may unset it.
+    /// Returns the state of the key afterwards.
     ///
     /// # Errors
-    /// [`VaultError::NotFound`] when there is no such key, and when Vault does not answer or the key cannot be deleted
-    /// afterwards.
+    /// [`VaultError::NotFound`] when the key does not exist, and others when Vault does not answer or the key cannot
+    /// be deleted afterwards.
     pub async fn allow_deletion(&self, name: &DataKeyName) -> Result<TransitKey, VaultError> {
         let op = self.op("transit.allow_deletion", "keys/+/config", &[Capability::Update]);
         let name = checked(name)?;
@@ -91,11 +92,11 @@ impl DestroyableKeys {
         self.change(&op, &call, &name, "one that may be deleted", |key| key.deletion_allowed).await
     }
 
-    /// Deletes a soft-deleted key for good, and looks that it is gone.
+    /// Deletes a soft-deleted key for good, and verifies that it is gone.
     ///
     /// # Errors
-    /// [`VaultError::NotFound`] when there is no such key, [`VaultError::NotSoftDeleted`] when it is in use, and when Vault
-    /// refuses or does not answer, or the key is there still.
+    /// [`VaultError::NotFound`] when the key does not exist, [`VaultError::NotSoftDeleted`] when it is in use, and
+    /// others when Vault refuses or does not answer, or the key still exists.
     pub async fn delete(&self, name: &DataKeyName) -> Result<(), VaultError> {
         let op = self.op("transit.delete", "keys/+", &[Capability::Delete]).once();
         let name = checked(name)?;
@@ -107,7 +108,7 @@ impl DestroyableKeys {
         }
         let sent = self.vault.send(&op, &Call::<(), Value>::delete(path.as_str()), None).await;
         if let Err(error) = sent {
-            // A request whose answer was lost may have been obeyed.
+            // Vault may have carried out a request whose answer was lost.
             let gone = error.outcome_unknown() && matches!(self.transit.read_key(&name).await, Ok(None));
             return if gone { Ok(()) } else { Err(error) };
         }
@@ -120,7 +121,7 @@ impl DestroyableKeys {
         }
     }
 
-    /// Makes a change, and reads the key back whatever the answer was, unless Vault certainly did nothing.
+    /// Makes a change, and reads the key back whatever the answer, unless Vault certainly did nothing.
     async fn change<E: Endpoint>(
         &self,
         op: &Op,
@@ -131,7 +132,7 @@ impl DestroyableKeys {
     ) -> Result<TransitKey, VaultError> {
         let sent = self.vault.send(op, call, None).await.map(|_| ());
         match &sent {
-            // OpenBao refuses settings of a key that is not there as it refuses bad ones.
+            // OpenBao answers the same to settings of a missing key and to invalid settings.
             Ok(()) | Err(VaultError::Invalid { .. }) => {}
             Err(error) if error.outcome_unknown() => {}
             Err(error) => return Err(error.clone()),
@@ -157,8 +158,8 @@ impl DestroyableKeys {
     }
 }
 
-/// The name as transit has it. The fields of a [`DataKeyName`] are open to everybody: it is taken only where its text reads
-/// as the same name again.
+/// The key's name for transit. The fields of a [`DataKeyName`] are public, so it is accepted only if its text parses
+/// to the same name.
 pub(super) fn checked(name: &DataKeyName) -> Result<TransitKeyName, InvalidName> {
     let text = name.to_string();
     if text.parse::<DataKeyName>().as_ref() == Ok(name) {
@@ -168,7 +169,7 @@ pub(super) fn checked(name: &DataKeyName) -> Result<TransitKeyName, InvalidName>
     }
 }
 
-/// A server without soft deletion knows no such path.
+/// A server without soft deletion does not have this path.
 fn without_soft_deletion(error: VaultError) -> VaultError {
     match error {
         VaultError::Unsupported { path } => VaultError::SoftDeleteUnsupported { path },

@@ -1,5 +1,5 @@
-//! How one request is described: a rustify [`Endpoint`] for what goes over the wire, an [`Op`] for what the
-//! policy must allow and how a failure may be repeated.
+//! Describes one request: a rustify [`Endpoint`] for what is sent, an [`Op`] for the right that a policy must give
+//! and for when a failure may be repeated.
 //!
 //! vaultrs' request types are used where they say exactly what is meant. Its client is not: it panics on a
 //! token that is no header value, adds the given CA to the system's roots instead of trusting only it,
@@ -39,29 +39,29 @@ impl Capability {
     }
 }
 
-/// Which failures allow the client to send the same request again by itself.
+/// When the client may repeat a failed request by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// Twice does no more than once.
+    /// Idempotent: may be repeated.
     Safe,
-    /// Twice does more: only when Vault certainly did not handle the first.
+    /// Not idempotent: repeated only when Vault certainly did not process it.
     Unhandled,
 }
 
-/// What a request is, apart from its bytes.
+/// The properties of a request beside its content.
 #[derive(Debug, Clone)]
 pub(super) struct Op {
     /// A bounded name for metrics, such as `transit.rotate`.
     pub name: &'static str,
-    /// The path as a policy has to name it.
+    /// The path as policies name it.
     pub policy_path: String,
-    /// The rights the policy has to give on it.
+    /// The capabilities that a policy must give on it.
     pub capabilities: &'static [Capability],
     /// When the request may be repeated.
     pub repeat: Repeat,
     /// Whether the token is sent.
     pub authenticated: bool,
-    /// What metrics call a success, by its body.
+    /// The outcome label of a successful answer, from its body.
     pub success: fn(&[u8]) -> &'static str,
 }
 
@@ -81,32 +81,32 @@ impl Op {
         }
     }
 
-    /// For a request whose answer may say that nothing is well.
+    /// Marks a request whose successful answer may report a bad state.
     pub fn judged(mut self, success: fn(&[u8]) -> &'static str) -> Self {
         self.success = success;
         self
     }
 
-    /// For a request that does more when it is sent twice.
+    /// Marks a request that is not idempotent.
     pub fn once(mut self) -> Self {
         self.repeat = Repeat::Unhandled;
         self
     }
 
-    /// For a request that needs no token and so sends none.
+    /// Marks a request that needs no token and sends none.
     pub fn anonymous(mut self) -> Self {
         self.authenticated = false;
         self
     }
 
-    /// The line a policy needs for this request.
+    /// The policy line that allows this request.
     pub fn policy_line(&self) -> String {
         let capabilities: Vec<_> = self.capabilities.iter().map(|c| format!("\"{}\"", c.as_str())).collect();
         format!("path \"{}\" {{ capabilities = [{}] }}", self.policy_path, capabilities.join(", "))
     }
 }
 
-/// A request vaultrs has no fitting type for. The body is borrowed or owned, and never printed.
+/// A request for which vaultrs has no fitting type. Its body is never printed.
 pub(super) struct Call<B, R> {
     method: RequestMethod,
     path: String,

@@ -1,5 +1,4 @@
-//! What can go wrong with Vault, as conditions and people need it: a stable reason and a next step, never a
-//! secret.
+//! The failures of Vault, each with a stable reason and a next step, never with a secret.
 
 use std::time::Duration;
 use subrosa_crds::Reason;
@@ -10,15 +9,15 @@ use crate::gate::Closed;
 /// A failure of one exchange with Vault.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum VaultError {
-    /// A setting of the connection itself is wrong; no request was made.
+    /// A setting of the connection is wrong; nothing was sent.
     #[error("the Vault connection's {field} is invalid: {problem}")]
     Config {
         /// Which setting.
         field: &'static str,
-        /// What is wrong with it.
+        /// Its problem.
         problem: String,
     },
-    /// A text may not become part of a path; no request was made.
+    /// A text is not allowed in a path; nothing was sent.
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// Vault answers, but is sealed.
@@ -40,7 +39,7 @@ pub enum VaultError {
         /// The deadline.
         after: Duration,
     },
-    /// Vault asked to go to another address, which is never followed: the token would go there too.
+    /// Vault redirected to another address. Redirects are never followed, because the token would go there too.
     #[error("Vault redirected {method} {path} (status {status})")]
     Redirected {
         /// The request's method.
@@ -57,13 +56,13 @@ pub enum VaultError {
         method: String,
         /// The request's path.
         path: String,
-        /// The line a policy needs for this request.
+        /// The policy line that allows this request.
         line: String,
     },
     /// The token is missing, expired or revoked.
     #[error("Vault does not accept the token any more")]
     TokenRejected,
-    /// Another replica leads; nothing was sent, or no answer is waited for.
+    /// Another replica leads: nothing was sent, or the answer was given up.
     #[error("{0}")]
     NotLeading(#[from] Closed),
     /// A login was refused.
@@ -88,25 +87,25 @@ pub enum VaultError {
         /// The request's path.
         path: String,
     },
-    /// The server cannot take a key out of use, as OpenBao can.
+    /// The server has no soft deletion, which OpenBao has.
     #[error("this Vault cannot soft-delete keys ({path}), so none of its keys is ever destroyed")]
     SoftDeleteUnsupported {
         /// The request's path.
         path: String,
     },
-    /// A key that is in use is not deleted.
+    /// The key is in use, so it was not deleted.
     #[error("the key {path} in Vault is not soft-deleted, so it is not deleted")]
     NotSoftDeleted {
         /// The key.
         path: String,
     },
-    /// The entry changed since it was read.
+    /// The entry was changed since it was read.
     #[error("{path} in Vault has changed since it was read")]
     CasConflict {
         /// The request's path.
         path: String,
     },
-    /// The newest version of the entry was deleted by someone.
+    /// Somebody deleted the newest version of the entry.
     #[error("version {version} of {path} in Vault was deleted by someone")]
     Deleted {
         /// The request's path.
@@ -114,7 +113,7 @@ pub enum VaultError {
         /// The deleted version.
         version: u64,
     },
-    /// Vault understood the request and refused it.
+    /// Vault rejected the request.
     #[error("Vault refused the request to {path} (status {status}): {}", .messages.join("; "))]
     Invalid {
         /// The request's path.
@@ -124,7 +123,7 @@ pub enum VaultError {
         /// What Vault said, shortened.
         messages: Vec<String>,
     },
-    /// Vault failed while handling the request; whether it took effect is unknown.
+    /// Vault failed while it processed the request; whether it took effect is unknown.
     #[error("Vault failed on {path} (status {status}): {}", .messages.join("; "))]
     Fault {
         /// The request's path.
@@ -134,13 +133,13 @@ pub enum VaultError {
         /// What Vault said, shortened.
         messages: Vec<String>,
     },
-    /// The key-value engine is still preparing its storage, as it does for a moment after it is mounted.
+    /// The key-value engine is still initializing its storage, right after it was mounted.
     #[error("{path} in Vault is not ready yet")]
     NotReady {
         /// The request's path.
         path: String,
     },
-    /// An answer that does not look like Vault's.
+    /// An answer that is not in Vault's format.
     #[error("the answer to {path} is not what Vault answers: {problem}")]
     Unexpected {
         /// The request's path.
@@ -148,7 +147,7 @@ pub enum VaultError {
         /// What is missing or wrong.
         problem: String,
     },
-    /// What stands there is no record of Subrosa.
+    /// The entry is not a valid record of Subrosa.
     #[error("the record {path} in Vault cannot be read: {problem}")]
     UnreadableRecord {
         /// The record.
@@ -156,7 +155,7 @@ pub enum VaultError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A later release wrote the record: this one would not understand what it writes over.
+    /// A later release wrote the record, and this one must not overwrite what it does not understand.
     #[error("the record {path} in Vault has schema {schema}, and this release knows {known} at most")]
     NewerRecord {
         /// The record.
@@ -171,12 +170,12 @@ pub enum VaultError {
     RoleOfAnother {
         /// The role.
         path: String,
-        /// Whose it is.
+        /// Whose role it is.
         bound_to: String,
-        /// Whose it would have become.
+        /// Whose role it should be.
         wanted: String,
     },
-    /// Others have keys on the transit mount, and nobody said that this is meant.
+    /// The transit mount has keys of others, and the setup does not say that it is shared on purpose.
     #[error(
         "the transit mount {path} in Vault has keys that are not Subrosa's ({count}, such as {}): whoever makes them could \
          bring back the name of a destroyed key, and the destroyer could delete them",
@@ -190,7 +189,7 @@ pub enum VaultError {
         /// Some of their names, shortened.
         examples: Vec<String>,
     },
-    /// Others have keys on the transit mount for certificate authorities.
+    /// The transit mount for certificate authorities has keys of others.
     #[error(
         "the transit mount {path} in Vault, for the keys of certificate authorities, has keys that are not Subrosa's ({count}, \
          such as {}): the operator could sign with them, and whoever makes them could make those of authorities",
@@ -204,19 +203,19 @@ pub enum VaultError {
         /// Some of their names, shortened.
         examples: Vec<String>,
     },
-    /// The records there are another trust domain's.
+    /// The key-value mount has the records of another trust domain.
     #[error(
         "the key-value mount {path} has the records of trust domain {trust_domain}, expected those of {wanted}"
     )]
     StoreOfAnother {
         /// The mount.
         path: String,
-        /// Whose records are there.
+        /// Whose records they are.
         trust_domain: String,
-        /// Whose should be.
+        /// Whose records they should be.
         wanted: String,
     },
-    /// Something else already has this place in Vault.
+    /// Something else occupies this path in Vault.
     #[error("{path} in Vault is {found}, expected {expected}")]
     Occupied {
         /// Where.
@@ -261,7 +260,7 @@ impl VaultError {
         }
     }
 
-    /// What a person does next.
+    /// The next step for a person.
     pub fn next_step(&self) -> String {
         match self {
             Self::Config { field, .. } => format!("correct the {field} of the Vault connection"),
@@ -331,7 +330,7 @@ impl VaultError {
         }
     }
 
-    /// Whether Vault answered, and what stands there is no record that this release can work with.
+    /// Whether Vault answered but the entry is not a record that this release can use.
     pub fn is_unreadable(&self) -> bool {
         matches!(
             self,
@@ -342,7 +341,7 @@ impl VaultError {
         )
     }
 
-    /// Whether the same request may succeed later without anybody changing a setting.
+    /// Whether the same request may succeed later without a change of settings.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -357,7 +356,7 @@ impl VaultError {
         )
     }
 
-    /// Whether a write that failed like this may nevertheless have taken effect: read before writing again.
+    /// Whether a failed write may still have taken effect, so that one must read before writing again.
     pub fn outcome_unknown(&self) -> bool {
         matches!(
             self,

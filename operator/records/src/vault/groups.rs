@@ -1,6 +1,6 @@
-//! Groups of Vault that `vault-setup` made: slots, and those that stand for groups of an identity provider.
+//! The identity groups that `vault-setup` made: slots, and groups that represent groups of an identity provider.
 //!
-//! Each writer may write one part of a slot and no other: its policy names that part (`setup/policy/people.rs`).
+//! The policy of each writer allows it one part of a slot and no other (`setup/policy/people.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ impl Groups {
         Self { vault }
     }
 
-    /// A slot, as it is; none where `vault-setup` did not make it.
+    /// The state of a slot; `None` where `vault-setup` did not make it.
     pub async fn slot(&self, name: &str) -> Result<Option<AccessSlot>, VaultError> {
         Ok(self.read(name).await?.map(|group| AccessSlot {
             name: name.to_owned(),
@@ -34,8 +34,8 @@ impl Groups {
         }))
     }
 
-    /// A group that can stand for one of the provider at the auth mount with `accessor`; none where `vault-setup` did not make
-    /// it.
+    /// A group that can represent a group of the provider at the auth mount with `accessor`; `None` where
+    /// `vault-setup` did not make it.
     pub async fn provider_group(
         &self,
         name: &str,
@@ -47,7 +47,7 @@ impl Groups {
         Ok(Some(ProviderGroup { name: name.to_owned(), id: group.id, stands_for }))
     }
 
-    /// Writes what a slot opens. Its members stay.
+    /// Writes what a slot opens and keeps its members.
     pub async fn set_metadata(
         &self,
         slot: &str,
@@ -56,12 +56,12 @@ impl Groups {
         self.write(slot, &Metadata { metadata }).await
     }
 
-    /// Writes who is a member of a slot: the members of these groups, and nobody else. What it opens stays.
+    /// Replaces the members of a slot by the members of these groups, and keeps what it opens.
     pub async fn set_members(&self, slot: &str, groups: &BTreeSet<String>) -> Result<(), VaultError> {
         self.write(slot, &Members { member_group_ids: groups, member_entity_ids: [] }).await
     }
 
-    /// Has the group with `id` stand for a group of the provider at the auth mount with `accessor`.
+    /// Lets the group with `id` represent a group of the provider at the auth mount with `accessor`.
     pub async fn bind(&self, id: &str, group: &str, accessor: &MountAccessor) -> Result<(), VaultError> {
         let path = "identity/group-alias";
         let op = Op::new("identity.bind", path, &[Capability::Create, Capability::Update]);
@@ -85,7 +85,7 @@ impl Groups {
     }
 }
 
-/// The roles of an auth mount; none where there is no such mount, or none yet.
+/// The roles of an auth mount; empty where the mount does not exist or has none.
 pub async fn roles(vault: &Vault, mount: &MountPath) -> Result<BTreeSet<String>, VaultError> {
     let path = format!("auth/{mount}/role");
     let op = Op::new("auth.roles", path.as_str(), &[Capability::List]);
@@ -129,7 +129,7 @@ struct GroupAnswer {
     member_group_ids: Option<BTreeSet<String>>,
     #[serde(default)]
     member_entity_ids: Option<BTreeSet<String>>,
-    /// Without fields where the group has none.
+    /// An object without fields where the group has no alias.
     #[serde(default)]
     alias: Option<AliasAnswer>,
 }

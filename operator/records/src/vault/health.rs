@@ -1,4 +1,4 @@
-//! What Vault says about itself without a token.
+//! The public state of a Vault server, read without a token.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -13,22 +13,22 @@ use super::error::VaultError;
 pub struct Health {
     /// For example `2.7.2`.
     pub version: String,
-    /// Whether it was ever initialised.
+    /// Whether it is initialized.
     pub initialized: bool,
     /// Whether it is sealed.
     pub sealed: bool,
-    /// Whether it is a standby of a cluster.
+    /// Whether it is a standby node.
     pub standby: bool,
     /// The server's clock, in whole seconds.
     pub server_time: Timestamp,
-    /// Our clock, half way between question and answer.
+    /// Our clock, halfway between request and answer.
     pub our_time: Timestamp,
 }
 
 impl Health {
-    /// How far the server's clock is ahead of ours, with a precision of about a second.
+    /// How far the server's clock is ahead of ours, to about a second.
     pub fn clock_skew(&self) -> SignedDuration {
-        // The server's time is cut to whole seconds: on average half a second is missing.
+        // The server truncates its time to whole seconds, half a second on average.
         self.server_time.duration_since(self.our_time) + SignedDuration::from_millis(500)
     }
 }
@@ -43,7 +43,8 @@ struct Answer {
     server_time_utc: i64,
 }
 
-/// The outcome of an answer, for metrics. A sealed Vault is one by itself: its alert needs it while nothing else is asked.
+/// The outcome label for metrics. A sealed Vault has its own, because its alert must fire when no other request is
+/// made.
 fn outcome(body: &[u8]) -> &'static str {
     match serde_json::from_slice::<Answer>(body) {
         Ok(answer) if answer.sealed => VaultError::Sealed.reason().as_str(),
@@ -55,7 +56,7 @@ impl Vault {
     /// Asks for the server's state and clock; sends no token, so it works before a login.
     pub async fn health(&self) -> Result<Health, VaultError> {
         let op = Op::new("sys.health", "sys/health", &[]).anonymous().judged(outcome);
-        // By default the state is told by the status too; here only the body counts.
+        // Without these parameters the HTTP status would carry the state; only the body is read here.
         let query = "standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200";
         let call = Call::<(), Answer>::get("sys/health").query(query);
         let asked = Timestamp::now();

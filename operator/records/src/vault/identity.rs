@@ -1,8 +1,7 @@
-//! Access: an entity alias named by a ServiceAccount's UID, whose metadata the static policies read.
+//! Workload access: an entity alias named by a ServiceAccount's UID, whose metadata the static policies read.
 //!
-//! The alias is all the operator may write. It never names an entity, so it can neither attach a
-//! ServiceAccount to an entity that has rights nor give an entity policies; the operator's policy refuses
-//! both as well.
+//! The operator may write nothing but aliases, and never names an entity in them. So it can neither attach a
+//! ServiceAccount to an entity with rights nor give an entity policies; its policy forbids both as well.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +21,14 @@ pub struct Alias {
     pub name: AliasName,
     /// The entity it belongs to.
     pub canonical_id: String,
-    /// What the static policies read, such as `subrosa: <id>`.
+    /// The metadata that the static policies read, such as `subrosa: <id>`.
     pub custom_metadata: BTreeMap<String, String>,
 }
 
-/// The accessor of the auth method mounted at `auth/<mount>`; `None` when there is none, or none the token
-/// may use.
+/// The accessor of the auth method mounted at `auth/<mount>`; `None` when it does not exist or the token may not use
+/// it.
 ///
-/// Asked where any token may ask about the mounts its policy mentions, so that no right on `sys/auth` is
-/// needed.
+/// Reads the endpoint at which every token may list the mounts in its policy, so no right on `sys/auth` is needed.
 pub async fn auth_accessor(vault: &Vault, mount: &MountPath) -> Result<Option<MountAccessor>, VaultError> {
     let op = Op::new("sys.mounts", format!("auth/{mount}/login"), &[Capability::Update]);
     let path = format!("sys/internal/ui/mounts/auth/{mount}");
@@ -42,13 +40,13 @@ pub async fn auth_accessor(vault: &Vault, mount: &MountPath) -> Result<Option<Mo
     Ok(data.map(|mount| MountAccessor::new(mount.accessor)).transpose()?)
 }
 
-/// Whether a transit engine is mounted there, and the token's policy speaks of it.
+/// Whether a transit engine is mounted there that the token's policy mentions.
 pub async fn is_transit(vault: &Vault, mount: &MountPath) -> Result<bool, VaultError> {
     let op = Op::new("sys.mounts", format!("{mount}/keys"), &[Capability::List]);
     let path = format!("sys/internal/ui/mounts/{mount}");
     match vault.exec(&op, &Call::<(), MountAnswer>::get(path)).await {
         Ok(answer) => Ok(answer.and_then(|answer| answer.data).is_some_and(|mount| mount.kind == "transit")),
-        // Vault answers so too where there is no such mount.
+        // Vault answers the same where the mount does not exist.
         Err(VaultError::PermissionDenied { .. } | VaultError::NotFound { .. }) => Ok(false),
         Err(error) => Err(error),
     }
@@ -72,7 +70,7 @@ impl Aliases {
         &self.accessor
     }
 
-    /// Finds the alias of a ServiceAccount, whether a login or a grant made it.
+    /// Finds the alias of a ServiceAccount, made by a login or by a grant.
     pub async fn find(&self, name: &AliasName) -> Result<Option<Alias>, VaultError> {
         let op = Op::new("identity.find", "identity/lookup/entity", &[Capability::Update]);
         let body = Lookup { alias_name: name.as_str(), alias_mount_accessor: self.accessor.as_str() };
@@ -83,8 +81,8 @@ impl Aliases {
         aliases.into_iter().find(ours).map(AliasAnswer::into_alias).transpose()
     }
 
-    /// Gives the ServiceAccount exactly this metadata, making its alias if there is none. Live tokens follow
-    /// at once.
+    /// Sets the metadata of a ServiceAccount's alias, and makes the alias where there is none. It applies to live
+    /// tokens at once.
     pub async fn grant(
         &self,
         name: &AliasName,
@@ -92,13 +90,13 @@ impl Aliases {
     ) -> Result<AliasId, VaultError> {
         let capabilities: &[Capability] = &[Capability::Create, Capability::Update];
         let op = Op::new("identity.grant", "identity/entity-alias", capabilities);
-        // vaultrs' type always sends a canonical_id.
+        // vaultrs' type would always send a canonical_id.
         let body = Grant { name: name.as_str(), mount_accessor: self.accessor.as_str(), custom_metadata };
         let call = Call::<_, GrantAnswer>::post("identity/entity-alias", body);
         let data = self.vault.exec(&op, &call).await?.and_then(|envelope| envelope.data);
         match data {
             Some(granted) => Ok(AliasId::new(granted.id)?),
-            // Vault may answer an update that changes nothing with an empty body.
+            // Vault may answer an update without changes with an empty body.
             None => self.find(name).await?.map(|alias| alias.id).ok_or_else(|| VaultError::Unexpected {
                 path: "identity/entity-alias".into(),
                 problem: "the alias is not there after it was written".into(),
@@ -106,15 +104,14 @@ impl Aliases {
         }
     }
 
-    /// Deletes an alias: live tokens of its ServiceAccount lose what its metadata gave them at once. Deleting
-    /// one that is gone succeeds.
+    /// Deletes an alias: live tokens of its ServiceAccount lose at once what its metadata gave them. Idempotent.
     pub async fn withdraw(&self, id: &AliasId) -> Result<(), VaultError> {
         let op = Op::new("identity.withdraw", "identity/entity-alias/id/+", &[Capability::Delete]);
         let call = Call::<(), serde_json::Value>::delete(format!("identity/entity-alias/id/{id}"));
         self.vault.send(&op, &call, None).await.map(|_| ())
     }
 
-    /// All aliases of the mount. Those with names no ServiceAccount has are left out.
+    /// All aliases of the mount, without those whose name cannot be a ServiceAccount's UID.
     pub async fn list(&self) -> Result<Vec<Alias>, VaultError> {
         let op = Op::new("identity.list", "identity/entity-alias/id", &[Capability::List]);
         let call = Call::<(), ListAnswer>::list("identity/entity-alias/id");
@@ -168,7 +165,7 @@ struct ListAnswer {
 
 #[derive(Deserialize)]
 struct AliasAnswer {
-    /// Absent in lists, where it is the key.
+    /// Absent in lists, where the id is the key.
     #[serde(default)]
     id: String,
     name: String,

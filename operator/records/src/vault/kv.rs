@@ -1,4 +1,4 @@
-//! The key-value store of the records, version 2: every write is compare-and-set, nothing is ever deleted.
+//! The key-value store of the records, version 2: every write is compare-and-set, and nothing is deleted.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use super::endpoint::{Call, Capability, Op};
 use super::error::VaultError;
 use super::name::{Folder, MountPath, RecordPath};
 
-/// An entry and the version a change of it has to name.
+/// An entry and the version that its next write must name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versioned<T> {
-    /// What stands there.
+    /// The value.
     pub value: T,
     /// Its version, from 1.
     pub version: u64,
@@ -31,7 +31,7 @@ impl Kv {
         Self { vault, mount }
     }
 
-    /// Reads an entry; `None` when it never existed, an error when someone deleted it.
+    /// Reads an entry; `None` when it never existed, an error when somebody deleted it.
     pub async fn read<T>(&self, path: &RecordPath) -> Result<Option<Versioned<T>>, VaultError>
     where
         T: DeserializeOwned + Send + Sync,
@@ -49,11 +49,10 @@ impl Kv {
         Ok(Some(Versioned { value, version: entry.metadata.version }))
     }
 
-    /// Writes an entry whose version is still `expected` (0: it must not exist yet) and returns the new
-    /// version.
+    /// Writes an entry if its version is still `expected` (0: it does not exist), and returns the new version.
     ///
-    /// [`VaultError::CasConflict`] means that another write came first. After an error whose
-    /// [outcome is unknown](VaultError::outcome_unknown), read before writing again.
+    /// [`VaultError::CasConflict`] means that another write came first. After an error with [unknown
+    /// outcome](VaultError::outcome_unknown), read before writing again.
     pub async fn write<T>(&self, path: &RecordPath, value: &T, expected: u64) -> Result<u64, VaultError>
     where
         T: Serialize + Sync,
@@ -65,7 +64,7 @@ impl Kv {
         Ok(self.vault.exec_data(&op, &call).await?.version)
     }
 
-    /// The names of everything in a folder, also of entries that somebody deleted.
+    /// The names of all entries in a folder, including deleted ones.
     pub async fn list(&self, folder: &Folder) -> Result<Vec<String>, VaultError> {
         let op = self.op("kv.list", &format!("metadata/{}", folder.pattern()), &[Capability::List]);
         let call = Call::<(), Keys>::list(format!("{}/metadata/{folder}", self.mount));
@@ -74,7 +73,7 @@ impl Kv {
         Ok(keys.into_iter().map(|name| name.trim_end_matches('/').to_owned()).collect())
     }
 
-    /// Vault answers a deleted entry like an absent one, but with the version that was deleted.
+    /// Distinguishes a deleted entry, for which Vault sends its version, from one that never existed.
     fn absent<T>(&self, path: String, body: &[u8]) -> Result<Option<Versioned<T>>, VaultError> {
         let deleted =
             serde_json::from_slice::<Deleted>(body).ok().map(|deleted| deleted.data.metadata.version);
@@ -119,7 +118,7 @@ struct Keys {
     keys: Vec<String>,
 }
 
-/// vaultrs' type for this has a 32-bit version and wants the value as a JSON tree first.
+/// vaultrs' type has a 32-bit version and needs the value as a JSON tree.
 #[derive(Serialize)]
 struct Write<'a, T> {
     options: Options,

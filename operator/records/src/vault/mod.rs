@@ -10,11 +10,11 @@
 //!          setup   ┘      auth (logs in, renews, notices a dead token)
 //! ```
 //!
-//! * Paths are built from [`name`] types only, so no text of a tenant ever reaches a path.
+//! * Paths consist of [`name`] types only, so no text of a tenant reaches a path.
 //! * [`Vault`] owns transport, deadlines, retries and the token; nothing else opens a connection.
-//! * Every failure is a [`VaultError`] with a stable reason and a next step, and none holds a secret.
-//! * [`setup`] describes what is written once by an administrator. The operator's own identity can write
-//!   neither policies nor roles, which `setup` and its tests hold it to.
+//! * Every failure is a [`VaultError`] with a stable reason and a next step, and none contains a secret.
+//! * [`setup`] describes what an administrator writes once. The operator's own identity may write neither policies
+//!   nor roles; `setup` and its tests enforce that.
 
 mod answer;
 pub mod auth;

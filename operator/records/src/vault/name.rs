@@ -1,8 +1,7 @@
-//! Names that may become part of a request path, checked once where they enter.
+//! Names that may become part of a request path, validated where they enter.
 //!
-//! A name with a slash or a dot segment would open another path of Vault's API, under whatever right the
-//! token has there. These types admit only what Subrosa itself mints, which is far less than Vault would
-//! accept.
+//! A slash or a dot segment in a name would address another path of Vault's API with the same token. So these types
+//! accept only what Subrosa mints itself, far less than Vault would.
 
 use std::fmt;
 
@@ -11,7 +10,7 @@ use subrosa_crds::{
     names::{ChannelId, is_dns_label},
 };
 
-/// A text that may not become part of a Vault path.
+/// A text that is not allowed in a Vault path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is not a valid {kind}: expected {expected}")]
 pub struct InvalidName {
@@ -30,16 +29,16 @@ impl InvalidName {
         self.kind
     }
 
-    /// What the name has to look like.
+    /// The expected form of the name.
     pub fn expected(&self) -> &'static str {
         self.expected
     }
 }
 
-/// How much of a refused name an error repeats.
+/// How much of a rejected name an error quotes.
 const MAX_QUOTED: usize = 64;
 
-/// Declares a validated name: the type, what it is called, what it looks like and the check.
+/// Declares a validated name: the type, its kind, its expected form and the check.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $kind:literal, $expected:literal, $check:expr) => {
         $(#[$doc])*
@@ -47,7 +46,7 @@ macro_rules! name {
         pub struct $type(String);
 
         impl $type {
-            /// Checks `value`; the error says what the name has to look like.
+            /// Validates `value`; the error gives the expected form.
             pub fn new(value: impl Into<String>) -> Result<Self, InvalidName> {
                 let value = value.into();
                 let check: fn(&str) -> bool = $check;
@@ -58,7 +57,7 @@ macro_rules! name {
                 }
             }
 
-            /// The name as it stands in a path or body.
+            /// The name, for a path or body.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -81,8 +80,8 @@ macro_rules! name {
 }
 
 name!(
-    /// The name of a transit key: `<id>.<class>.<cohort>` of a data key, `<id>` of an authority's, `<id>.ca` of one that an
-    /// earlier release made.
+    /// The name of a transit key: `<id>.<class>.<cohort>` for a data key, `<id>` for an authority, `<id>.ca` for an
+    /// authority that an earlier release made.
     TransitKeyName,
     "transit key name",
     "dot-separated labels of a-z, 0-9 and '-', at most 160 characters",
@@ -90,8 +89,8 @@ name!(
 );
 
 name!(
-    /// Where a secrets engine or an auth method is mounted, without leading or trailing slash and, for an
-    /// auth method, without `auth/`.
+    /// The mount point of a secrets engine or an auth method, without leading or trailing slash and, for an auth
+    /// method, without `auth/`.
     MountPath,
     "mount path",
     "1 to 4 segments of a-z, 0-9, '-' and '_' joined by '/', none of Vault's own first segments \
@@ -124,8 +123,7 @@ name!(
 );
 
 name!(
-    /// The name of an entity alias: the UID of a ServiceAccount, as `alias_name_source=serviceaccount_uid`
-    /// makes it.
+    /// The name of an entity alias: the UID of a ServiceAccount, because of `alias_name_source=serviceaccount_uid`.
     AliasName,
     "alias name",
     "a ServiceAccount UID: letters, digits and '-', at most 128 characters",
@@ -133,7 +131,7 @@ name!(
 );
 
 name!(
-    /// The accessor of an auth mount, which together with an [`AliasName`] identifies an alias.
+    /// The accessor of an auth mount. Together with an [`AliasName`] it identifies an alias.
     MountAccessor,
     "mount accessor",
     "letters, digits, '-' and '_', at most 128 characters",
@@ -157,7 +155,7 @@ name!(
 );
 
 name!(
-    /// The month in which cohorts begin, such as `2026m11`, or `open-2026m11` of data that waits for its anchor date.
+    /// The month in which cohorts begin, such as `2026m11`, or `open-2026m11` for open cohorts.
     MonthName,
     "month of cohorts",
     "a year, 'm' and a month, such as 2026m11, perhaps after open-",
@@ -168,13 +166,13 @@ name!(
     }
 );
 
-/// First segments that belong to Vault itself.
+/// First path segments that are reserved by Vault.
 const RESERVED_MOUNTS: [&str; 4] = ["sys", "identity", "cubbyhole", "auth"];
 
-/// A folder of the key-value store: what can be listed.
+/// A folder of the key-value store that can be listed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Folder {
-    /// One record a Channel.
+    /// One record for each Channel.
     Channels,
     /// The Channels that have records of keys.
     Keys,
@@ -182,16 +180,16 @@ pub enum Folder {
     Classes(ChannelId),
     /// The months of one data class's keys.
     Months(ChannelId, ClassName),
-    /// The Channels of whose keys something was decided.
+    /// The Channels whose keys have decisions.
     Decisions,
-    /// The data classes of one Channel's keys of which something was decided.
+    /// The data classes of one Channel whose keys have decisions.
     DecisionClasses(ChannelId),
-    /// The cohorts of one data class of which something was decided.
+    /// The cohorts of one data class whose keys have decisions.
     DecisionCohorts(ChannelId, ClassName),
 }
 
 impl Folder {
-    /// The path below the engine.
+    /// The path below the mount.
     fn path(&self) -> String {
         match self {
             Self::Channels => "channels".to_owned(),
@@ -204,7 +202,7 @@ impl Folder {
         }
     }
 
-    /// The path as a policy names it.
+    /// The path as policies name it.
     pub(super) fn pattern(&self) -> &'static str {
         match self {
             Self::Channels => "channels",
@@ -224,7 +222,7 @@ impl fmt::Display for Folder {
     }
 }
 
-/// Where a record stands in the key-value store.
+/// The path of a record in the key-value store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordPath {
     path: String,
@@ -242,17 +240,17 @@ impl RecordPath {
         Self { path: format!("keys/{id}/{class}/{month}"), pattern: "keys/+/+/+" }
     }
 
-    /// What the destroyer decided of one data key, `decisions/<id>/<class>/<cohort>`. Nobody else may write it.
+    /// The decision about one data key, `decisions/<id>/<class>/<cohort>`. Only the destroyer may write it.
     pub fn decision(id: &ChannelId, class: &ClassName, cohort: Cohort) -> Self {
         Self { path: format!("decisions/{id}/{class}/{cohort}"), pattern: "decisions/+/+/+" }
     }
 
-    /// What the destroyer remembers of itself, `destroyer`. Nobody else may write it.
+    /// The destroyer's own record, `destroyer`. Only the destroyer may write it.
     pub fn destroyer() -> Self {
         Self { path: "destroyer".to_owned(), pattern: "destroyer" }
     }
 
-    /// The identity of the Channel that the record belongs to; none where it is of none.
+    /// The identity of the Channel that the record belongs to, if any.
     pub fn identity(&self) -> Option<&str> {
         self.path.split('/').nth(1)
     }
@@ -262,17 +260,17 @@ impl RecordPath {
         Self { path: "domain".to_owned(), pattern: "domain" }
     }
 
-    /// What is known of the keys of all Channels, `key-findings`.
+    /// The findings about the keys of all Channels, `key-findings`.
     pub fn key_findings() -> Self {
         Self { path: "key-findings".to_owned(), pattern: "key-findings" }
     }
 
-    /// The path below the engine.
+    /// The path below the mount.
     pub fn as_str(&self) -> &str {
         &self.path
     }
 
-    /// The path as a policy names it.
+    /// The path as policies name it.
     pub(super) fn pattern(&self) -> &'static str {
         self.pattern
     }

@@ -1,7 +1,7 @@
-//! What a workload asks of transit: a new file key, and itself wrapped; a wrapped one back.
+//! A workload's requests to transit: a new file key together with its wrapped form, and unwrapping.
 //!
-//! The operator's policy has none of these paths. Each request carries associated data, which names the item that is
-//! sealed: a wrapped key that was moved to another item does not open.
+//! The operator's policy allows none of these paths. Each request carries associated data that names the sealed item,
+//! so a wrapped key that is moved to another item does not open.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,22 +16,22 @@ use super::endpoint::{Call, Capability, Op};
 use super::error::VaultError;
 use super::name::{MountPath, TransitKeyName};
 
-/// Bytes of a file key of age.
+/// The length of an age file key.
 pub const FILE_KEY: usize = 16;
 
-/// A file key in clear. It is overwritten when it is dropped, and never shown.
+/// A file key in clear. It is zeroed when dropped and has no `Debug` output.
 pub type FileKeyBytes = SecretBox<[u8; FILE_KEY]>;
 
-/// A file key as transit wrapped it.
+/// A file key as wrapped by transit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrappedKey {
-    /// The version of the transit key that wrapped it.
+    /// The version of the transit key.
     pub version: u32,
-    /// What transit made, without its prefix: nonce, key, tag.
+    /// The ciphertext without its prefix: nonce, key, tag.
     pub bytes: Vec<u8>,
 }
 
-/// The transit engine at one mount, for who seals and opens.
+/// The transit engine at one mount, for sealing and opening.
 #[derive(Clone, Debug)]
 pub struct SealingKeys {
     vault: Vault,
@@ -44,10 +44,10 @@ impl SealingKeys {
         Self { vault, mount }
     }
 
-    /// A new file key, made by Vault, in clear and wrapped with the newest version of key `name`.
+    /// A new file key from Vault, in clear and wrapped with the newest version of key `name`.
     ///
     /// # Errors
-    /// When Vault does not answer, has no such key, or its policy does not let this identity seal with it.
+    /// When Vault does not answer, the key does not exist, or a policy does not let this identity seal with it.
     pub async fn new_file_key(
         &self,
         name: &TransitKeyName,
@@ -60,7 +60,7 @@ impl SealingKeys {
         Ok((clear(&path, &answer.plaintext)?, wrapped(&path, &answer.ciphertext)?))
     }
 
-    /// Wraps a file key that was made elsewhere, such as by stock age.
+    /// Wraps a file key that was made elsewhere, such as by the age tool.
     ///
     /// # Errors
     /// As [`new_file_key`](Self::new_file_key).
@@ -79,11 +79,11 @@ impl SealingKeys {
         wrapped(&path, &answer.ciphertext)
     }
 
-    /// Opens a wrapped file key.
+    /// Unwraps a file key.
     ///
     /// # Errors
-    /// As [`new_file_key`](Self::new_file_key), and where it was wrapped for other associated data, with another key, or
-    /// changed since.
+    /// As [`new_file_key`](Self::new_file_key), and where it was wrapped with other associated data or another key,
+    /// or was changed since.
     pub async fn unwrap(
         &self,
         name: &TransitKeyName,
@@ -119,7 +119,7 @@ impl SealingKeys {
     }
 }
 
-/// Asks transit to seal or open. An answer with a warning is an error.
+/// Sends a request to seal or open. A warning in the answer is an error.
 pub(super) async fn ask<B, R>(
     vault: &Vault,
     op: &Op,
@@ -134,7 +134,7 @@ where
     let call = Call::<_, R>::post(path, body);
     let envelope = vault.exec_secret(op, &call, secret).await?;
     let unexpected = |problem: String| VaultError::Unexpected { path: path.to_owned(), problem };
-    // Transit takes a parameter that it does not know, and says so: what was asked for is not what was done.
+    // Transit ignores unknown parameters with a warning, so the result may not be what was asked for.
     if let Some(warning) = envelope.warnings.iter().flatten().next() {
         return Err(unexpected(format!("it came with a warning: {warning}")));
     }
@@ -159,7 +159,7 @@ struct Unwrap {
     associated_data: String,
 }
 
-// No `Debug` on what holds a key in clear.
+// No `Debug` on types that hold a key in clear.
 #[derive(Deserialize)]
 struct NewKeyAnswer {
     #[serde(deserialize_with = "secret")]
@@ -184,7 +184,7 @@ fn clear(path: &str, plaintext: &SecretString) -> Result<FileKeyBytes, VaultErro
         problem: format!("it holds no key of {FILE_KEY} bytes"),
     };
     let mut key = SecretBox::new(Box::new([0; FILE_KEY]));
-    // The decoder wants room for what it does not know yet to be padding.
+    // The decoder needs a buffer that also fits possible padding.
     let decoded = Zeroizing::new(STANDARD.decode(plaintext.expose_secret()).map_err(|_| unexpected())?);
     let bytes: [u8; FILE_KEY] = decoded.as_slice().try_into().map_err(|_| unexpected())?;
     *key.expose_secret_mut() = bytes;

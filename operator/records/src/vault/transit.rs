@@ -1,5 +1,5 @@
-//! Transit: keys that never leave Vault. What Subrosa never does has no function here: deleting, exporting,
-//! trimming, backing up, encrypting, decrypting.
+//! Transit: keys that never leave Vault. There are no functions for what Subrosa never does: delete, export, trim,
+//! back up, encrypt, decrypt.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,13 +20,13 @@ use super::endpoint::{Call, Capability, Op};
 use super::error::VaultError;
 use super::name::{MountPath, TransitKeyName};
 
-/// The least period Vault rotates a key after.
+/// The shortest rotation period that Vault accepts.
 pub const MIN_AUTO_ROTATE: Duration = Duration::from_secs(3600);
 
-/// How often a rotation whose outcome is unknown is looked at and tried again.
+/// How often a rotation with unknown outcome is checked and retried.
 const MAX_ROTATIONS: usize = 4;
 
-/// The kinds of key Subrosa makes.
+/// The key types that Subrosa makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransitKeyType {
     /// AES-256-GCM, the default for data.
@@ -38,10 +38,10 @@ pub enum TransitKeyType {
 }
 
 impl TransitKeyType {
-    /// Every kind, as the operator's policy admits them.
+    /// Every type, as in the operator's policy.
     pub const ALL: [Self; 3] = [Self::Aes256Gcm96, Self::Chacha20Poly1305, Self::EcdsaP256];
 
-    /// Vault's name of it.
+    /// Vault's name of the type.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Aes256Gcm96 => "aes256-gcm96",
@@ -68,35 +68,35 @@ impl fmt::Display for TransitKeyType {
 /// A key as Vault describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransitKey {
-    /// Vault's name of the key's type: others than [`TransitKeyType`]'s exist, made by other people.
+    /// Vault's name of the key's type, which may be none of [`TransitKeyType`] for keys that others made.
     pub key_type: String,
-    /// The version new data is sealed with.
+    /// The version that seals new data.
     pub latest_version: u32,
     /// The oldest version that still exists; 0 when nothing was ever trimmed.
     pub min_available_version: u32,
-    /// The oldest version that may open data. Raising it hides older versions from `versions`.
+    /// The oldest version that may open data. Raising it hides older versions in `versions`.
     pub min_decryption_version: u32,
     /// The oldest version that may seal; 0 for the latest.
     pub min_encryption_version: u32,
-    /// After how long Vault rotates the key by itself; zero for never.
+    /// The automatic rotation period; zero for never.
     pub auto_rotate_period: Duration,
-    /// Irreversible, and the end of any promise about the key.
+    /// Whether the key can be exported. Irreversible, and ends every guarantee about the key.
     pub exportable: bool,
-    /// Irreversible, and the end of any promise about the key.
+    /// Whether the key can be backed up in plaintext. Irreversible, and ends every guarantee about the key.
     pub allow_plaintext_backup: bool,
-    /// Whether the key could be deleted right now.
+    /// Whether the key may be deleted.
     pub deletion_allowed: bool,
-    /// Whether someone disabled the key with OpenBao's soft deletion.
+    /// Whether the key is soft-deleted (OpenBao).
     pub soft_deleted: bool,
-    /// The versions Vault still shows.
+    /// The versions that Vault shows.
     pub versions: BTreeMap<u32, KeyVersion>,
 }
 
 impl TransitKey {
-    /// The key as a short text: what is kept of each of thousands.
+    /// The key as a short text, to keep thousands in memory.
     ///
     /// # Errors
-    /// When it cannot be written down.
+    /// When it cannot be serialized.
     pub fn in_short(&self) -> serde_json::Result<Box<str>> {
         let numbers = [
             self.latest_version,
@@ -114,10 +114,10 @@ impl TransitKey {
         serde_json::to_string(&short).map(String::into_boxed_str)
     }
 
-    /// The key of such a text.
+    /// Parses such a text.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the text is not of this form.
     pub fn of_short(text: &str) -> serde_json::Result<Self> {
         type Versions = BTreeMap<u32, (Timestamp, Option<String>)>;
         let (key_type, numbers, rotate, flags, versions): (_, [u32; 4], _, [bool; 4], Versions) =
@@ -143,7 +143,7 @@ impl TransitKey {
         })
     }
 
-    /// Whether this is a key of that kind.
+    /// Whether the key has this type.
     pub fn is(&self, key_type: TransitKeyType) -> bool {
         self.key_type == key_type.as_str()
     }
@@ -152,7 +152,7 @@ impl TransitKey {
 /// One version of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyVersion {
-    /// When it was made; whole seconds for symmetric keys.
+    /// When it was made; in whole seconds for symmetric keys.
     pub created: Timestamp,
     /// The public half of an asymmetric key.
     pub public_key_pem: Option<String>,
@@ -171,9 +171,9 @@ impl Transit {
         Self { vault, mount }
     }
 
-    /// Makes a key that can be neither exported nor backed up in plaintext; `None` rotates never.
+    /// Makes a key that can be neither exported nor backed up in plaintext; `None` never rotates.
     ///
-    /// An existing key of that name is left as it is and described: compare before relying on it.
+    /// An existing key of that name is left alone and described: compare before relying on it.
     pub async fn create_key(
         &self,
         name: &TransitKeyName,
@@ -181,8 +181,8 @@ impl Transit {
         auto_rotate: Option<Duration>,
     ) -> Result<TransitKey, VaultError> {
         let op = self.op("transit.create", "keys/+", &[Capability::Create, Capability::Update]);
-        // The flags that must stay false are not sent at all: their absence is false, and a policy that
-        // refuses their presence then guards against everyone, us included.
+        // Flags that must stay false are not sent: absent means false, so the policy can forbid the parameters to
+        // everybody, us included.
         let request = CreateKeyRequest {
             mount: self.mount.to_string(),
             name: name.to_string(),
@@ -203,7 +203,7 @@ impl Transit {
         data.map(|answer| answer.into_key(&path)).transpose()
     }
 
-    /// Sets after how long Vault rotates the key by itself; `None` for never.
+    /// Sets the automatic rotation period; `None` for never.
     pub async fn set_auto_rotate(
         &self,
         name: &TransitKeyName,
@@ -222,11 +222,10 @@ impl Transit {
         }
     }
 
-    /// Makes the key have a version newer than `current`, and describes it.
+    /// Rotates the key unless it has a version newer than `current`, and describes it.
     ///
-    /// When a rotation fails without telling whether it took effect (concurrent rotations may answer
-    /// "transaction commit failed"), the key is read before anything is tried again, so one call adds one
-    /// version.
+    /// After a rotation with unknown outcome (concurrent rotations may answer "transaction commit failed") the key is
+    /// read before the next try, so that one call adds one version.
     pub async fn rotate(&self, name: &TransitKeyName, current: u32) -> Result<TransitKey, VaultError> {
         let op = self.op("transit.rotate", "keys/+/rotate", &[Capability::Update]).once();
         let request = RotateKeyRequest { mount: self.mount.to_string(), name: name.to_string() };
@@ -250,7 +249,7 @@ impl Transit {
         }
     }
 
-    /// The keys whose names Subrosa could have made; others share the mount and are not ours.
+    /// The keys whose names Subrosa could have made; other keys on the mount are left out.
     pub async fn list_keys(&self) -> Result<Vec<TransitKeyName>, VaultError> {
         let op = self.op("transit.list", "keys", &[Capability::List]);
         let request = ListKeysRequest { mount: self.mount.to_string() };
@@ -259,8 +258,7 @@ impl Transit {
         Ok(keys.into_iter().filter_map(|name| TransitKeyName::new(name).ok()).collect())
     }
 
-    /// Signs `message` with SHA-256 and that version of an ECDSA key; the signature is DER, as X.509 wants
-    /// it.
+    /// Signs `message` with SHA-256 and that version of an ECDSA key; the signature is DER, as X.509 requires.
     pub async fn sign(
         &self,
         name: &TransitKeyName,
@@ -290,7 +288,7 @@ impl Transit {
         STANDARD.decode(encoded).map_err(|_| unexpected("the signature is not base64"))
     }
 
-    /// The key a write answered with; servers that answer with nothing are asked.
+    /// The key from the answer to a write; where the answer is empty, it is read.
     async fn described(&self, name: &TransitKeyName, reply: Reply) -> Result<TransitKey, VaultError> {
         let Reply::Success(body) = reply else { return Err(self.absent(name)) };
         let path = self.key_path(name);
@@ -328,7 +326,7 @@ fn seconds(period: Option<Duration>) -> Result<String, VaultError> {
     }
 }
 
-/// A key as it is sent. vaultrs' own type knows a closed list of key types and lacks half of these fields.
+/// A key as Vault sends it. vaultrs' own type has a closed list of key types and lacks half of these fields.
 #[derive(Deserialize)]
 struct KeyAnswer {
     #[serde(rename = "type")]
@@ -356,7 +354,7 @@ pub(super) struct KeyNames {
     pub keys: Vec<String>,
 }
 
-/// Symmetric keys answer a number, asymmetric ones an object.
+/// A number for symmetric keys, an object for asymmetric ones.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum VersionAnswer {

@@ -1,4 +1,4 @@
-//! Applies the setup: reads first, writes only differences, says what it did.
+//! Applies the setup: reads first, writes only differences, reports each step.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -15,16 +15,16 @@ use crate::vault::error::VaultError;
 use crate::vault::identity::auth_accessor;
 use crate::vault::name::MountPath;
 
-/// What happened to one step.
+/// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepOutcome {
-    /// It was already so; nothing was written.
+    /// Nothing to change; nothing was written.
     Unchanged,
     /// It did not exist.
     Created,
-    /// It was different.
+    /// It differed.
     Updated,
-    /// It was written again because it holds a secret that cannot be read back and compared.
+    /// Written again, because it holds a secret that cannot be read back and compared.
     Refreshed,
 }
 
@@ -44,9 +44,9 @@ impl fmt::Display for StepOutcome {
 pub struct StepReport {
     /// The step's path.
     pub path: String,
-    /// What happened to it.
+    /// The result.
     pub outcome: StepOutcome,
-    /// Which fields were different.
+    /// The fields that differed.
     pub changed: Vec<String>,
 }
 
@@ -56,13 +56,13 @@ const MOUNT_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) const ADMIN: &[Capability] =
     &[Capability::Create, Capability::Read, Capability::Update, Capability::Sudo];
 
-/// Brings Vault to the described setup with an administrator's token. Applied twice, the second time writes
-/// nothing, except for a reviewer's JWT that is given again. Nothing is written where a role or the records are
-/// somebody else's, or where others have keys on the transit mount and the setup does not say that this is meant.
+/// Brings Vault to the described setup with an administrator's token. A second run writes nothing, except for a
+/// reviewer's JWT that is given again. Writes nothing where a role or the records belong to somebody else, or where
+/// others have keys on the transit mount and the setup does not say that this is intended.
 pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>, VaultError> {
     for owner in &setup.owners {
         let op = Op::new("setup.read", owner.path.as_str(), ADMIN);
-        // Where there is no such mount yet there is no role; what the token may not read it may not write either.
+        // A missing mount has no roles, and what the token may not read it may not write either.
         if let Ok(Some(present)) = read(vault, &op, &owner.path).await {
             owner.check(&present)?;
         }
@@ -74,7 +74,7 @@ pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>,
     for step in setup.steps() {
         let body = match step.kind {
             StepKind::Policy => {
-                // What is looked up is there: mounts and groups stand before the policies that name them.
+                // The mounts and groups to look up exist by now: their steps precede the policies that name them.
                 for placeholder in [ACCESSOR, PEOPLE_ACCESSOR, GROUP_IDS] {
                     let is_needed = step.body.to_string().contains(placeholder);
                     if is_needed && !known.iter().any(|(found, _)| *found == placeholder) {
@@ -90,7 +90,7 @@ pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>,
     Ok(report)
 }
 
-/// What stands in the place of a placeholder.
+/// The value of a placeholder.
 async fn look_up(vault: &Vault, setup: &VaultSetup, placeholder: &str) -> Result<String, VaultError> {
     let accessor = async |mount: &MountPath| {
         let absent = || VaultError::NotFound { path: format!("auth/{mount}") };
@@ -114,7 +114,7 @@ async fn look_up(vault: &Vault, setup: &VaultSetup, placeholder: &str) -> Result
     }
 }
 
-/// A key-value mount answers neither reads nor writes for a moment after it is made.
+/// Retries, because a new key-value mount is unavailable for a moment.
 async fn apply_patiently(vault: &Vault, step: &SetupStep, body: &Value) -> Result<StepReport, VaultError> {
     let deadline = Instant::now() + MOUNT_PATIENCE;
     loop {
@@ -147,13 +147,13 @@ async fn apply_step(vault: &Vault, step: &SetupStep, body: &Value) -> Result<Ste
     Ok(StepReport { path: step.path.clone(), outcome, changed })
 }
 
-/// What stands where the step writes.
+/// The current object at the step's path.
 async fn present(vault: &Vault, step: &SetupStep) -> Result<Option<Map<String, Value>>, VaultError> {
     let op = Op::new("setup.read", step.path.as_str(), ADMIN);
     let StepKind::Mount { index } = step.kind else {
         return read(vault, &op, &step.path).await;
     };
-    // Reading an absent mount is an error that only its text tells from others; the index is plain.
+    // Reading an absent mount is an error that only its text identifies, so read the list of mounts instead.
     let name = step.path.strip_prefix(index).unwrap_or_default().trim_start_matches('/');
     let mut mounts = read(vault, &op, index).await?.unwrap_or_default();
     Ok(match mounts.remove(&format!("{name}/")) {
@@ -185,7 +185,7 @@ async fn write(vault: &Vault, step: &SetupStep, body: &Value) -> Result<(), Vaul
     }
 }
 
-/// A mount is used as it is if it is of the right type: its description and tuning are the administrator's.
+/// An existing mount is used if its type is right; its description and tuning belong to the administrator.
 fn check_mount(step: &SetupStep, wanted: &Value, present: &Map<String, Value>) -> Result<(), VaultError> {
     let kind = |mount: &dyn Fn(&str) -> Option<Value>| {
         let options = mount("options").and_then(|options| options.get("version").cloned());
@@ -206,7 +206,7 @@ fn check_mount(step: &SetupStep, wanted: &Value, present: &Map<String, Value>) -
     })
 }
 
-/// The fields of `wanted` that are otherwise in `present`. Vault answers an empty list as null or not at all.
+/// The fields of `wanted` that differ in `present`. Vault returns an empty list as null or not at all.
 fn differences(wanted: &Value, present: &Map<String, Value>) -> Vec<String> {
     let Value::Object(wanted) = wanted else { return Vec::new() };
     let differs =
@@ -214,7 +214,7 @@ fn differences(wanted: &Value, present: &Map<String, Value>) -> Vec<String> {
     wanted.iter().filter(|(name, value)| differs(name, value)).map(|(name, _)| name.clone()).collect()
 }
 
-/// Values that mean the same become the same.
+/// Normalizes values that mean the same.
 fn normal(value: &Value) -> Value {
     match value {
         Value::String(text) if text.trim().is_empty() => Value::Null,

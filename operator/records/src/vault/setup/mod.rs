@@ -1,9 +1,8 @@
-//! What an administrator writes into Vault once, and Subrosa never again: mounts, Kubernetes auth, static
-//! policies and roles.
+//! What an administrator writes into Vault once, and Subrosa never does: mounts, Kubernetes auth, static policies and
+//! roles.
 //!
-//! [`VaultSetup::new`] is pure: the same parameters give the same [steps](SetupStep) in the same order. They
-//! can be [printed](VaultSetup::print) for someone else to apply, or [applied](apply::apply) with an
-//! administrator's token.
+//! [`VaultSetup::new`] is pure: the same parameters give the same [steps](SetupStep) in the same order. They can be
+//! [printed](VaultSetup::print) for somebody else to apply, or [applied](apply::apply) with an administrator's token.
 
 pub mod apply;
 mod people;
@@ -23,66 +22,67 @@ pub use subrosa_crds::sealing::WORKLOAD_ROLE;
 use super::error::VaultError;
 use super::name::{MountAccessor, MountPath, RoleName};
 
-/// The operator's policy, where Kubernetes auth is mounted at `kubernetes`; elsewhere the mount is added to the name.
+/// The operator's policy where Kubernetes auth is mounted at `kubernetes`; for other mounts the name gets the mount
+/// appended.
 pub const OPERATOR_POLICY: &str = "subrosa-operator";
-/// The policy every workload's token has; what it opens depends on the workload's alias.
+/// The policy of every workload's token; what it opens depends on the metadata of the workload's alias.
 pub const WORKLOAD_POLICY: &str = "subrosa-workload";
-/// The destroyer's policy, named as the operator's is.
+/// The destroyer's policy; the mount is appended as for the operator's.
 pub const DESTROYER_POLICY: &str = "subrosa-destroyer";
-/// The role the destroyer logs in with, on the Kubernetes auth mount of its trust domain.
+/// The destroyer's role on the Kubernetes auth mount of its trust domain.
 pub const DESTROYER_ROLE: &str = "subrosa-destroyer";
 
-/// The granter's policy, named as the operator's is.
+/// The granter's policy; the mount is appended as for the operator's.
 pub const GRANTER_POLICY: &str = "subrosa-granter";
-/// The role the granter logs in with, on the Kubernetes auth mount of its trust domain.
+/// The granter's role on the Kubernetes auth mount of its trust domain.
 pub const GRANTER_ROLE: &str = "subrosa-granter";
 
 /// The label that makes a namespace a member of a trust domain.
 const MEMBER_LABEL: &str = "subrosa.dev/trust-domain";
-/// Stands for the accessor of the Kubernetes auth mount, which exists only once the mount does.
+/// Placeholder for the accessor of the Kubernetes auth mount, which exists only once the mount does.
 const ACCESSOR: &str = "<accessor of the Kubernetes auth mount>";
 
-/// What the static setup depends on.
+/// The parameters of the static setup.
 #[derive(Debug, Clone)]
 pub struct SetupParams {
-    /// Where Kubernetes auth is, or will be, mounted; without `auth/`.
+    /// The mount of Kubernetes auth, existing or new; without `auth/`.
     pub kubernetes_mount: MountPath,
-    /// Where transit with the keys of data is, or will be, mounted.
+    /// The mount of transit with the data keys, existing or new.
     pub transit_mount: MountPath,
-    /// Where transit with the keys of certificate authorities is, or will be, mounted.
+    /// The mount of transit with the keys of certificate authorities, existing or new.
     pub authorities_mount: MountPath,
-    /// Where the key-value engine of the records is, or will be, mounted.
+    /// The mount of the key-value engine with the records, existing or new.
     pub kv_mount: MountPath,
-    /// The role the operator logs in with.
+    /// The operator's role.
     pub operator_role: RoleName,
-    /// The namespace the operator runs in.
+    /// The operator's namespace.
     pub operator_namespace: String,
     /// The operator's ServiceAccount.
     pub operator_service_account: String,
     /// The destroyer's ServiceAccount, in the operator's namespace. It must not be the operator's.
     pub destroyer_service_account: String,
-    /// Whether other people keep keys on the transit mount on purpose: then its configuration stays as it is, and the
-    /// destroyer gets no right to destroy, since its rights reach every key of the mount.
+    /// Whether others keep keys on the transit mount on purpose. Then its configuration stays as it is and the
+    /// destroyer gets no right to destroy, because its rights would cover their keys too.
     pub shared_transit: bool,
-    /// The audience every login's JWT has to have.
+    /// The audience that the JWT of every login must have.
     pub audience: String,
     /// The trust domain: the value of its namespaces' label `subrosa.dev/trust-domain`.
     pub trust_domain: String,
     /// How Vault reaches the API server.
     pub kubernetes: KubernetesApi,
-    /// How people log in; absent, none do.
+    /// How people log in; `None` where they do not.
     pub people: Option<PeopleParams>,
 }
 
-/// How Vault reaches the API server that says whether a JWT is valid.
+/// How Vault reaches the API server for TokenReviews.
 #[derive(Debug, Clone)]
 pub struct KubernetesApi {
     /// Its address as seen from Vault.
     pub host: String,
-    /// Its CA as PEM. Absent, Vault uses that of the pod it runs in.
+    /// Its CA as PEM. If absent, Vault uses that of its own pod.
     pub ca_pem: Option<String>,
-    /// The JWT of a ServiceAccount that may create TokenReviews **and get namespaces** (the workload role
-    /// looks at a namespace's labels). Absent, Vault uses that of the pod it runs in.
+    /// The JWT of a ServiceAccount that may create TokenReviews **and get namespaces** (the workload role checks a
+    /// namespace's labels). If absent, Vault uses that of its own pod.
     pub reviewer_jwt: Option<SecretString>,
 }
 
@@ -92,25 +92,25 @@ impl Default for KubernetesApi {
     }
 }
 
-/// One write, described.
+/// One write to Vault.
 #[derive(Clone)]
 pub struct SetupStep {
     pub(super) kind: StepKind,
     path: String,
     body: Value,
-    /// Written but never shown or read back.
+    /// Written, but never shown or read back.
     secret: Option<(&'static str, SecretString)>,
     why: &'static str,
 }
 
-/// How the present state of a step's object is found out.
+/// How the current state of a step's object is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StepKind {
     /// A mount of `sys/mounts` or `sys/auth`.
     Mount { index: &'static str },
-    /// An object that is read at the path it is written to; unread fields keep their value.
+    /// An object that can be read at its own path; fields that are not written keep their value.
     Object,
-    /// A policy: text that names the accessor.
+    /// A policy, whose text contains the accessor.
     Policy,
 }
 
@@ -134,12 +134,12 @@ impl SetupStep {
         &self.body
     }
 
-    /// The name of the one field of the body that is not shown.
+    /// The name of the body's one secret field.
     pub fn secret_field(&self) -> Option<&'static str> {
         self.secret.as_ref().map(|(field, _)| *field)
     }
 
-    /// What the step is for.
+    /// The purpose of the step.
     pub fn why(&self) -> &'static str {
         self.why
     }
@@ -154,7 +154,7 @@ impl fmt::Debug for SetupStep {
     }
 }
 
-/// The whole static setup, in the order it has to be written.
+/// The whole static setup, in the order of writing.
 #[derive(Debug, Clone)]
 pub struct VaultSetup {
     kubernetes_mount: MountPath,
@@ -164,13 +164,13 @@ pub struct VaultSetup {
     trust_domain: String,
     shared_transit: bool,
     people: Option<PeopleParams>,
-    /// Roles, and whose they must be if they are there.
+    /// Roles, and the owner that each must have if it exists.
     owners: Vec<roles::RoleOwner>,
     steps: Vec<SetupStep>,
 }
 
 impl VaultSetup {
-    /// Describes the setup; an error names the parameter Vault or Kubernetes would not accept.
+    /// Describes the setup; the error names the parameter that Vault or Kubernetes would reject.
     pub fn new(params: &SetupParams) -> Result<Self, VaultError> {
         roles::check(params)?;
         let SetupParams { kubernetes_mount, transit_mount, authorities_mount, kv_mount, kubernetes, .. } =
@@ -282,19 +282,18 @@ impl VaultSetup {
         })
     }
 
-    /// The steps in order. Policies name the accessor of the Kubernetes auth mount by a placeholder.
+    /// The steps in order. Policies have a placeholder for the accessor of the Kubernetes auth mount.
     pub fn steps(&self) -> &[SetupStep] {
         &self.steps
     }
 
-    /// The setup as readable YAML, a list of requests; secrets are left out. `accessor` fills the
-    /// placeholder.
+    /// The setup as readable YAML, a list of requests without secrets. `accessor` replaces the placeholder.
     pub fn print(&self, accessor: Option<&MountAccessor>) -> Result<String, VaultError> {
         print::print(self, accessor)
     }
 }
 
-/// The body with what is known in the place of its placeholders.
+/// The body with known placeholders replaced.
 fn resolved(body: &Value, known: &[(&str, String)]) -> Value {
     match body {
         Value::String(text) => {

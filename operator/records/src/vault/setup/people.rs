@@ -1,7 +1,8 @@
-//! How people log in: JWT auth for an identity provider, a role and a policy for each login, and the groups that AccessRoles use.
+//! Login for people: JWT auth for an identity provider, a role and a policy for each login, and the groups that
+//! AccessRoles use.
 //!
-//! Groups have no policies: a policy of a group would follow a person into every token, so a weaker login would open what a
-//! stronger one was asked for. The policy of a login reads only the slots of that login.
+//! Groups have no policies. A group's policy would follow a person into every token, so a weaker login would open
+//! what requires a stronger one. The policy of a login reads only that login's slots.
 
 use serde_json::{Value, json};
 use subrosa_crds::trust_domain::{AccessLogin, AccessSpec};
@@ -11,36 +12,36 @@ use super::{GRANTER_POLICY, GRANTER_ROLE, SetupParams, SetupStep, StepKind, poli
 use crate::vault::error::VaultError;
 use crate::vault::name::MountPath;
 
-/// Stands for the accessor of the JWT auth mount, which exists only once the mount does.
+/// Placeholder for the accessor of the JWT auth mount, which exists only once the mount does.
 pub(super) const PEOPLE_ACCESSOR: &str = "<accessor of the JWT auth mount>";
-/// Stands for the ids of the groups that can stand for groups of the provider, which Vault chooses.
+/// Placeholder for the ids of the groups that represent groups of the provider, which Vault chooses.
 pub(super) const GROUP_IDS: &str = "<ids of the groups of the provider>";
 
-/// What is written so that people can log in.
+/// The parameters for the login of people.
 #[derive(Debug, Clone)]
 pub struct PeopleParams {
     /// The TrustDomain's `spec.access`.
     pub access: AccessSpec,
-    /// By which keys Vault knows the provider's tokens.
+    /// The keys that verify the provider's tokens.
     pub keys: ProviderKeys,
-    /// The granter's ServiceAccount, in the operator's namespace. It must be neither the operator's nor the destroyer's.
+    /// The granter's ServiceAccount, in the operator's namespace; neither the operator's nor the destroyer's.
     pub granter_service_account: String,
 }
 
-/// By which keys Vault knows the tokens of an identity provider.
+/// The keys that verify the tokens of an identity provider.
 #[derive(Debug, Clone)]
 pub enum ProviderKeys {
-    /// Those that the issuer publishes (OpenID Connect Discovery 1.0).
+    /// The keys that the issuer publishes (OpenID Connect Discovery 1.0).
     Discovered {
-        /// The CA of the issuer's certificate as PEM; absent, the system's.
+        /// The CA of the issuer's server certificate as PEM; if absent, the system's.
         ca_pem: Option<String>,
     },
-    /// These public keys, as PEM: for a provider that Vault does not reach.
+    /// These public keys as PEM, for a provider that Vault cannot reach.
     Given(Vec<String>),
 }
 
 impl PeopleParams {
-    /// Where JWT auth is mounted.
+    /// The mount of JWT auth.
     pub fn mount(&self) -> Result<MountPath, VaultError> {
         Ok(MountPath::new(self.access.provider.mount())?)
     }
@@ -50,7 +51,7 @@ impl PeopleParams {
     }
 }
 
-/// The steps, in order: what policies name comes before them.
+/// The steps in order: objects before the policies that name them.
 pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<SetupStep>, VaultError> {
     let (mount, domain) = (people.mount()?, params.trust_domain.as_str());
     let object = |path: String, body: Value, why| SetupStep::new(StepKind::Object, path, body, why);
@@ -129,7 +130,7 @@ fn config(people: &PeopleParams) -> Value {
     }
 }
 
-/// Batch tokens: they cannot be renewed, so that nobody gets back by a renewal what a later login took away.
+/// Batch tokens cannot be renewed, so nobody regains by a renewal what a later login took away.
 fn role(people: &PeopleParams, login: &AccessLogin, policy: &str) -> Value {
     let provider = &people.access.provider;
     let ttl = login.ttl_seconds();
@@ -154,7 +155,7 @@ fn role(people: &PeopleParams, login: &AccessLogin, policy: &str) -> Value {
     })
 }
 
-/// What the operator may do beside its other rights: say what slots open. Not who is a member.
+/// The operator's additional right: write what slots open, but not their members.
 pub(super) fn operator(params: &SetupParams, people: &PeopleParams) -> String {
     let lines = people.access.logins.iter().map(|login| {
         let prefix = names::slot_prefix(&params.trust_domain, &login.name);
@@ -174,8 +175,8 @@ pub(super) fn operator(params: &SetupParams, people: &PeopleParams) -> String {
     )
 }
 
-/// What the granter may do: say who is a member of a slot, and for which group of the provider one of the groups made for that
-/// stands. The ids are named one by one: an alias of another group would give people that group's policies.
+/// The granter's rights: write the members of slots, and which group of the provider a prepared group represents. The
+/// ids are listed one by one, because an alias of another group would give people that group's policies.
 fn granter(params: &SetupParams, people: &PeopleParams, mount: &MountPath) -> String {
     let domain = &params.trust_domain;
     let slots = people.access.logins.iter().map(|login| {
@@ -236,7 +237,7 @@ path "auth/token/renew-self" {{
     )
 }
 
-/// What who logged in may do. A slot of which the person is no member, or that is empty, drops out.
+/// The rights of a login. The line of a slot that is empty or of which the person is no member matches nothing.
 fn of_login(params: &SetupParams, login: &AccessLogin) -> String {
     let transit = &params.transit_mount;
     let lines = names::slots(&params.trust_domain, &login.name, login.slots()).into_iter().map(|slot| {

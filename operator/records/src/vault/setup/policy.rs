@@ -1,7 +1,7 @@
 //! The static policies of processes and workloads; those of people are in [`people`](super::people).
 //!
-//! `+` matches exactly one path segment. `allowed_parameters` admits nothing it does not name, so a parameter
-//! that a future Vault adds is refused until someone has looked at it.
+//! `+` matches exactly one path segment. `allowed_parameters` forbids every parameter that it does not name, so
+//! parameters of future Vault versions are rejected until somebody has reviewed them.
 
 use subrosa_plan::access::alias;
 
@@ -9,7 +9,7 @@ use super::{MountPath, SetupParams, people};
 use crate::vault::canary;
 use crate::vault::transit::TransitKeyType;
 
-/// The name of a policy. Policies name mounts, so trust domains with mounts of their own have policies of their own.
+/// The name of a policy. It contains the mount, because trust domains with their own mounts need their own policies.
 pub(super) fn name(policy: &str, kubernetes_mount: &MountPath) -> String {
     match kubernetes_mount.as_str() {
         "kubernetes" => policy.to_owned(),
@@ -17,11 +17,11 @@ pub(super) fn name(policy: &str, kubernetes_mount: &MountPath) -> String {
     }
 }
 
-/// What the operator may do. `accessor` pins everything about identities to the one auth mount.
+/// The operator's policy. `accessor` limits everything about identities to the one auth mount.
 ///
-/// Not here, on purpose: encrypt, decrypt, datakey, rewrap, export, backup, restore, import, trim, delete and
-/// soft-delete of keys; writing decisions; `deletion_allowed`, `exportable`, `allow_plaintext_backup` and the minimum versions; delete and
-/// destroy of records; entities, groups, policies, roles, mounts, tokens.
+/// Left out on purpose: encrypt, decrypt, datakey, rewrap, export, backup, restore, import, trim, delete and
+/// soft-delete of keys; writing decisions; `deletion_allowed`, `exportable`, `allow_plaintext_backup` and the minimum
+/// versions; delete and destroy of records; entities, groups, policies, roles, mounts, tokens.
 pub(super) fn operator(params: &SetupParams, accessor: &str) -> String {
     let SetupParams {
         transit_mount: transit,
@@ -154,7 +154,7 @@ path "auth/token/revoke-accessor" {{
     )
 }
 
-/// The right to sign certificates with the keys of `mount`, and nothing else.
+/// The right to sign certificates with the keys of `mount`.
 fn signing(mount: &MountPath) -> String {
     format!(
         r#"path "{mount}/sign/+" {{
@@ -170,12 +170,11 @@ fn signing(mount: &MountPath) -> String {
     )
 }
 
-/// What a workload may do: seal with the keys its alias names, and open with those its alias says it may
-/// open.
+/// A workload's policy: seal with the keys that its alias names, and open with those that its alias may open.
 ///
-/// A key's name begins with the channel's id and a dot, and an id has none: no id is the beginning of
-/// another's keys. Without the metadata a line matches nothing. No `create`: sealing under a key that is not
-/// there makes none.
+/// A key's name begins with the Channel's id and a dot. An id has no dot, so no id is a prefix of another Channel's
+/// keys. Without the metadata a line matches nothing. There is no `create`, so sealing under a missing key does not
+/// make one.
 pub(super) fn workload(params: &SetupParams, accessor: &str) -> String {
     let transit = &params.transit_mount;
     let metadata = |key: &str| format!("{{{{identity.entity.aliases.{accessor}.custom_metadata.{key}}}}}");
@@ -211,11 +210,11 @@ path "auth/token/renew-self" {{
     )
 }
 
-/// What the destroyer may do. Its proof that a key is gone is a canary that it opened before, so it may seal and open that:
+/// The destroyer's policy. To prove that a key is gone it must seal and open canaries, so it may do that, but only
 /// with the canary's associated data, which no item of data has, and never in batches.
 ///
-/// Not here, on purpose: making or rotating a key, any other setting of it, datakey, rewrap, export, backup, restore, import,
-/// trim, sign; writing a record that is not its own, delete and destroy of records; everything about identities, policies,
+/// Left out on purpose: making or rotating a key, any other setting of it, datakey, rewrap, export, backup, restore,
+/// import, trim, sign; writing others' records, delete and destroy of records; everything about identities, policies,
 /// roles, mounts, tokens of others.
 pub(super) fn destroyer(params: &SetupParams) -> String {
     let SetupParams { transit_mount: transit, kv_mount: kv, kubernetes_mount: kubernetes, .. } = params;
@@ -269,7 +268,7 @@ path "auth/token/renew-self" {{
     )
 }
 
-/// The part of it that destroys.
+/// The part of the destroyer's policy that destroys.
 fn destroying(transit: &MountPath) -> String {
     let (plaintext, associated_data) = (canary::plaintext(), canary::associated_data());
     format!(

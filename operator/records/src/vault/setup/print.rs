@@ -1,4 +1,4 @@
-//! The setup for someone else to apply: YAML, without any secret.
+//! Prints the setup as YAML for somebody else to apply, without any secret.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use super::{ACCESSOR, VaultSetup, resolved};
 use crate::vault::error::VaultError;
 use crate::vault::name::MountAccessor;
 
-/// One document, in the order it is read.
+/// One document; the fields are in reading order.
 #[derive(Serialize)]
 struct Request<'a> {
     method: &'static str,

@@ -1,4 +1,4 @@
-//! The roles of Kubernetes auth and its configuration.
+//! The roles and the configuration of Kubernetes auth.
 
 use serde_json::{Map, Value, json};
 
@@ -8,11 +8,11 @@ use super::{
 };
 use crate::vault::error::VaultError;
 
-/// How long a token lasts unless it is renewed, and at most. Withdrawal does not wait for either.
+/// The lifetime of a token without renewal, and its maximum. Withdrawing access waits for neither.
 const TOKEN_TTL: u64 = 3600;
 const TOKEN_MAX_TTL: u64 = 24 * 3600;
 
-/// Refuses parameters that would bind a role to more than they say.
+/// Rejects parameters that would bind a role more widely than they say.
 pub(super) fn check(params: &SetupParams) -> Result<(), VaultError> {
     let label = |field: &'static str, value: &str, max: usize| {
         let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -82,8 +82,7 @@ pub(super) fn check(params: &SetupParams) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// A role, and whose it must be where it is there already: one of another trust domain or another operator is never
-/// bound anew.
+/// A role and its required owner: an existing role of another trust domain or another operator is never rebound.
 #[derive(Debug, Clone)]
 pub(super) struct RoleOwner {
     /// The role's path.
@@ -93,7 +92,7 @@ pub(super) struct RoleOwner {
 }
 
 impl RoleOwner {
-    /// The error where the role that is `present` is bound to somebody else.
+    /// An error where the role in `present` is bound to somebody else.
     pub fn check(&self, present: &Map<String, Value>) -> Result<(), VaultError> {
         match (self.bound_to)(present) {
             Some(bound_to) if bound_to != self.wanted => Err(VaultError::RoleOfAnother {
@@ -106,7 +105,7 @@ impl RoleOwner {
     }
 }
 
-/// Whose the roles must be.
+/// The required owners of the roles.
 pub(super) fn owners(params: &SetupParams) -> Vec<RoleOwner> {
     let SetupParams { kubernetes_mount: mount, operator_role, .. } = params;
     let account = |name: &str| format!("ServiceAccount {}/{name}", params.operator_namespace);
@@ -135,14 +134,14 @@ pub(super) fn owners(params: &SetupParams) -> Vec<RoleOwner> {
     owners.into_iter().chain(granter).collect()
 }
 
-/// The trust domain whose namespaces a workloads' role is bound to, where it is bound to one.
+/// The trust domain that an existing workload role is bound to, if any.
 fn workload_of(role: &Map<String, Value>) -> Option<String> {
     let selector = role.get("bound_service_account_namespace_selector")?.as_str()?;
     let selector: Value = serde_json::from_str(selector).ok()?;
     Some(format!("trust domain {}", selector.get("matchLabels")?.get(MEMBER_LABEL)?.as_str()?))
 }
 
-/// The ServiceAccount that a role is bound to, where it is bound to one.
+/// The ServiceAccount that an existing role is bound to, if it is exactly one.
 fn account_of(role: &Map<String, Value>) -> Option<String> {
     let only = |field: &str| match role.get(field)?.as_array()?.as_slice() {
         [Value::String(one)] if one != "*" => Some(one.clone()),
@@ -188,15 +187,14 @@ fn of_one_account(params: &SetupParams, name: &str, policy: &str) -> Value {
     )
 }
 
-/// Vault takes `matchLabels` only: a selector with expressions, which could exclude the operator's namespace
-/// by name, is refused. That namespace must not carry the label; the admission policy on the label sees to
-/// it.
+/// Vault accepts only `matchLabels`, so a selector cannot exclude the operator's namespace by name. That namespace
+/// must not have the label, which the admission policy for the label enforces.
 pub(super) fn workload(params: &SetupParams) -> Value {
     let selector = json!({ "matchLabels": { MEMBER_LABEL: params.trust_domain } });
     with_token_settings(
         json!({
             "bound_service_account_names": ["*"],
-            // Or-ed with the selector, so it must stay empty.
+            // Vault ORs this with the selector, so it must stay empty.
             "bound_service_account_namespaces": [],
             "bound_service_account_namespace_selector": selector.to_string(),
             "audience": params.audience,
@@ -207,10 +205,10 @@ pub(super) fn workload(params: &SetupParams) -> Value {
 
 fn with_token_settings(mut role: Value, policy: &str) -> Value {
     let settings = json!({
-        // The ServiceAccount's UID: a recreated one is another.
+        // The ServiceAccount's UID, so that a recreated ServiceAccount is another identity.
         "alias_name_source": "serviceaccount_uid",
         "token_policies": [policy],
-        // The default policy gives a cubbyhole and response wrapping, which nobody here needs.
+        // The default policy would add a cubbyhole and response wrapping, which nobody needs here.
         "token_no_default_policy": true,
         "token_type": "service",
         "token_ttl": TOKEN_TTL,

@@ -1,7 +1,8 @@
-//! Whether others keep keys on a transit mount of Subrosa's, or another trust domain its records on the key-value mount.
+//! Detects keys of others on Subrosa's transit mounts, and records of another trust domain on its key-value mount.
 //!
-//! The destroyer's rights reach every key of its mount, and who may make keys there may bring a destroyed key's name back. So a
-//! mount with keys of others is no place for Subrosa's, unless somebody says that this is meant; then nothing is destroyed there.
+//! The destroyer's rights cover every key of its mount, and anybody who may make keys there could reuse a destroyed
+//! key's name. So a mount with keys of others is refused, unless the parameters say that it is shared on purpose;
+//! then nothing is destroyed there.
 
 use subrosa_crds::names::ChannelId;
 
@@ -13,16 +14,16 @@ use crate::vault::error::VaultError;
 use crate::vault::name::MountPath;
 use crate::vault::transit::KeyNames;
 
-/// How many names of others' keys an error gives.
+/// How many foreign key names an error quotes.
 const EXAMPLES: usize = 3;
-/// How much of each.
+/// How much of each name.
 const MAX_NAME: usize = 64;
 
-/// Refuses transit mounts that are there already and have keys that Subrosa did not make.
+/// Refuses existing transit mounts with keys that Subrosa did not make.
 pub(super) async fn check(vault: &Vault, setup: &VaultSetup) -> Result<(), VaultError> {
     let index = "sys/mounts";
     let mounts = read(vault, &Op::new("setup.read", index, ADMIN), index).await?.unwrap_or_default();
-    // Where there is none it is made, and one of another type is refused later.
+    // A missing mount will be made; one of another type is refused later.
     let is_transit = |mount: &MountPath| {
         let found = mounts.get(&format!("{mount}/")).and_then(|found| found.get("type"));
         found.and_then(|kind| kind.as_str()) == Some("transit")
@@ -45,13 +46,13 @@ pub(super) async fn check(vault: &Vault, setup: &VaultSetup) -> Result<(), Vault
     Ok(())
 }
 
-/// Refuses a key-value mount that has the records of another trust domain.
+/// Refuses a key-value mount with the records of another trust domain.
 pub(super) async fn check_store(vault: &Vault, setup: &VaultSetup) -> Result<(), VaultError> {
     let path = format!("{}/data/domain", setup.kv_mount);
     let op = Op::new("setup.read", path.as_str(), &[Capability::Read]);
     let found = match read(vault, &op, &path).await {
         Ok(found) => found,
-        // Nobody has adopted it, or there is no such mount yet. One that is of another type is refused later.
+        // No trust domain adopted it, or the mount does not exist. A mount of another type is refused later.
         Err(VaultError::NotFound { .. } | VaultError::Invalid { .. }) => None,
         Err(error) => return Err(error),
     };
@@ -66,7 +67,7 @@ pub(super) async fn check_store(vault: &Vault, setup: &VaultSetup) -> Result<(),
     }
 }
 
-/// How many keys of others are on a mount, and some of their names; nothing where there is none.
+/// How many keys of others a mount has, and some of their names; `None` where there are none.
 async fn foreign(
     vault: &Vault,
     mount: &MountPath,
@@ -82,17 +83,17 @@ async fn foreign(
     Ok((!foreign.is_empty()).then_some((foreign.len(), examples)))
 }
 
-/// Whether it is no key. Transit lists a folder `import/` once somebody asked for its wrapping key.
+/// Whether the entry is a folder: transit lists `import/` once somebody asked for its wrapping key.
 fn is_folder(name: &str) -> bool {
     name.ends_with('/')
 }
 
-/// Whether a key on the mount of data keys is Subrosa's: its name is `<id>.<rest>`.
+/// Whether a key on the mount for data keys has the form of Subrosa's: `<id>.<rest>`.
 fn is_data_key(name: &str) -> bool {
     name.split_once('.').is_some_and(|(id, rest)| id.parse::<ChannelId>().is_ok() && !rest.is_empty())
 }
 
-/// Whether a key on the mount for authorities is Subrosa's: its name is an identity.
+/// Whether a key on the mount for authorities has the form of Subrosa's: an identity.
 fn is_authority_key(name: &str) -> bool {
     name.parse::<ChannelId>().is_ok()
 }
