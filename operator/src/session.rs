@@ -1,4 +1,4 @@
-//! Connections to the Vault of each trust domain: made where they are needed, logged in and kept so.
+//! Connections to the Vault of each trust domain: made on demand and kept logged in.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,24 +39,24 @@ pub struct Vaults {
     observer: Option<Arc<dyn RequestObserver>>,
     lead: Lead,
     known: Mutex<BTreeMap<String, (Wiring, Arc<DomainVault>)>>,
-    /// One login a domain at a time: a second one would revoke the first, or be one too many.
+    /// One login per domain at a time: a second one would revoke the first.
     connecting: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    /// A ServiceAccount's UID is the same in each Vault, and a connection may be made anew while another works.
+    /// Shared by all Vaults, because a ServiceAccount's UID is the same in each, and by successive connections.
     alias_locks: AliasLocks,
 }
 
-/// What requests to Vault owe to leadership.
+/// What requests to Vault need from leader election.
 #[derive(Clone, Default)]
 pub struct Lead {
-    /// What each of them needs.
+    /// Checked by each request.
     pub leadership: Leadership,
-    /// Where the tokens are written down; nowhere without an election.
+    /// The register of tokens; `None` without an election.
     pub tokens: Option<Arc<TokenAccessors>>,
-    /// What this replica calls itself.
+    /// The User-Agent of this replica.
     pub user_agent: String,
 }
 
-/// What a connection was made from: another one is made when it changes.
+/// The inputs of a connection; a change needs a new connection.
 #[derive(Clone, PartialEq)]
 struct Wiring {
     spec: VaultSpec,
@@ -64,7 +64,7 @@ struct Wiring {
 }
 
 impl Vaults {
-    /// No connection yet. The operator logs in as ServiceAccount `service_account` of `namespace`.
+    /// Without any connection. The operator logs in as ServiceAccount `service_account` of `namespace`.
     pub fn new(
         client: Client,
         namespace: String,
@@ -76,10 +76,10 @@ impl Vaults {
         Self { client, namespace, service_account, observer, lead, known, connecting, alias_locks }
     }
 
-    /// The Vault of `domain`, connected now where it was not.
+    /// The Vault of `domain`, connected on demand.
     ///
     /// # Errors
-    /// When the connection cannot even be set up.
+    /// When the connection cannot be set up.
     pub async fn of(&self, domain: &TrustDomain, world: &Cluster) -> Result<Arc<DomainVault>, Fault> {
         let name = domain.metadata.name.clone().unwrap_or_default();
         let wiring = world.read(|world| wiring(domain, world))?;
@@ -92,7 +92,7 @@ impl Vaults {
         }
         let connecting = Arc::clone(self.connecting().entry(name.clone()).or_default());
         let _one_at_a_time = connecting.lock().await;
-        // Another reconcile may have been quicker.
+        // Another reconcile may have connected meanwhile.
         if let Some(vault) = connected() {
             return Ok(vault);
         }
@@ -101,7 +101,7 @@ impl Vaults {
         Ok(vault)
     }
 
-    /// Ends the connection of a trust domain that is gone.
+    /// Ends the connection of a deleted trust domain.
     pub fn forget(&self, domain: &str) {
         self.known().remove(domain);
         self.connecting().remove(domain);
@@ -127,7 +127,7 @@ impl Vaults {
         let session = Session::new(vault.clone(), login).registered(register);
         let state = session.state();
         let stop = CancellationToken::new();
-        // One try now, so that the first reconcile does not meet an empty token.
+        // Try to log in now, so that the first reconcile has a token.
         if let Err(error) = session.login().await {
             tracing::warn!(domain = domain.metadata.name.as_deref(), %error, "Vault lets nobody in yet");
         }
@@ -178,7 +178,7 @@ impl Vaults {
         Ok(Login::Kubernetes { mount: auth_mount.clone(), role, jwt })
     }
 
-    /// Ends the connections of trust domains but these, and forgets what was read of Channels but these: they are gone.
+    /// Ends the connections of other trust domains than these, and drops other Channels than these from the cache.
     pub fn keep(&self, domains: &BTreeSet<String>, ids: &BTreeSet<ChannelId>) {
         let gone: Vec<_> =
             self.connecting().keys().filter(|domain| !domains.contains(*domain)).cloned().collect();
@@ -187,7 +187,7 @@ impl Vaults {
         all.iter().for_each(|vault| vault.keep(ids));
     }
 
-    /// How much is kept of what Vaults said.
+    /// The sizes of the caches.
     #[must_use]
     pub fn kept(&self) -> Vec<(&'static str, usize)> {
         let all: Vec<_> = self.known().values().map(|(_, vault)| Arc::clone(vault)).collect();
@@ -207,7 +207,7 @@ fn wiring(domain: &TrustDomain, world: &World) -> Result<Wiring, Fault> {
     let spec = domain.spec.vault.clone();
     let ca_bundle = match &spec.ca_bundle {
         None => None,
-        // Only our own client reads it, and Vault's certificate itself may stand there: no trust file has it.
+        // Only our own client reads it, and unlike trust files it may contain Vault's own certificate.
         Some(key) => Some(world.bundles.get(key).map(|bundle| bundle.text.clone()).ok_or_else(|| {
             let missing = Unusable::NotFound(key.clone());
             Fault::new(missing.reason(), format!("spec.vault.caBundle: {missing}"))
@@ -216,7 +216,7 @@ fn wiring(domain: &TrustDomain, world: &World) -> Result<Wiring, Fault> {
     Ok(Wiring { spec, ca_bundle })
 }
 
-/// Tokens of the operator's own ServiceAccount whose audience is Vault.
+/// Tokens of the operator's own ServiceAccount with Vault's audience.
 struct OwnToken {
     client: Client,
     namespace: String,
@@ -224,7 +224,7 @@ struct OwnToken {
     audience: String,
 }
 
-/// How long a token for a login is valid: the shortest the API server grants.
+/// The lifetime of a token for login: the shortest that the API server grants.
 const TOKEN_SECONDS: i64 = 600;
 
 impl JwtSource for OwnToken {

@@ -55,7 +55,7 @@ impl Row {
 /// Every Channel there is.
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn channels(client: &Client) -> Result<Vec<Channel>> {
     Ok(Api::<Channel>::all(client.clone()).list(&ListParams::default()).await?.items)
 }

@@ -97,7 +97,7 @@ impl Survey {
     ///
     /// # Errors
     /// When Vault cannot be read.
-    /// When Vault does not say.
+    /// When the request to Vault fails.
     pub async fn take(
         vault: &Connection,
         before: Option<&Self>,

@@ -31,7 +31,7 @@ pub fn client(mut config: Config, patience: Option<Duration>) -> kube::Result<Cl
 /// The cluster: the UID of its namespace kube-system.
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn identity(client: &Client) -> Result<String, Fault> {
     let namespaces = Api::<Namespace>::all(client.clone());
     let found =
@@ -59,7 +59,7 @@ pub async fn bundle(client: &Client, namespace: &str, key: &ConfigMapKey) -> Res
 /// Writes the status of a namespaced object, if nobody wrote the object since it was read. What is the same is not written.
 ///
 /// # Errors
-/// When the API server does not take it.
+/// When the API server refuses.
 pub async fn write_status<K, S>(
     client: &Client,
     manager: &str,

@@ -197,7 +197,7 @@ impl ClusterClient {
     /// The user whom the API server takes us for.
     ///
     /// # Errors
-    /// When the API server does not say.
+    /// When the request to the API server fails.
     pub async fn user(&self) -> Result<String> {
         let asked = Api::<SelfSubjectReview>::all(self.client.clone())
             .create(&PostParams::default(), &SelfSubjectReview::default())

@@ -1,4 +1,4 @@
-//! The workload's identity in Vault: an alias whose metadata names the Channel's keys.
+//! The workload's access in Vault: an entity alias whose metadata names the Channel's keys.
 
 use subrosa_crds::names::ChannelId;
 use subrosa_plan::{access::alias, record::channel::Access, world::fault::Fault};
@@ -6,9 +6,9 @@ use subrosa_plan::{access::alias, record::channel::Access, world::fault::Fault};
 use crate::observe::{DomainVault, vaults};
 use subrosa_records::vault::{AliasName, VaultError};
 
-/// Takes access away from a ServiceAccount that has it for this Channel: live tokens stop at once.
+/// Withdraws a ServiceAccount's access for this Channel; live tokens lose it at once.
 ///
-/// What the alias gives to others, and what another Channel was granted since, is not touched.
+/// Keeps what the alias grants for others and what another Channel was granted since.
 ///
 /// # Errors
 /// When Vault refuses.
@@ -16,7 +16,7 @@ pub async fn withdraw(vault: &DomainVault, id: &ChannelId, access: &Access) -> R
     take(vault, id, access).await.map_err(|error| vaults::fault(&error))
 }
 
-/// The same, for who must tell the errors of Vault apart.
+/// As [`withdraw`], for callers that must distinguish Vault's errors.
 ///
 /// # Errors
 /// When Vault refuses.
@@ -26,8 +26,7 @@ pub async fn take(vault: &DomainVault, id: &ChannelId, access: &Access) -> Resul
     vault.aliases().await?.withdraw(&name, id).await
 }
 
-/// Takes from a ServiceAccount that has access for this Channel that it opens what was sealed for `adopts`: live tokens lose it
-/// at once.
+/// Withdraws a ServiceAccount's right to open what was sealed for `adopts`; live tokens lose it at once.
 ///
 /// # Errors
 /// When Vault refuses.
@@ -42,8 +41,8 @@ pub async fn disown(
     vault.aliases().await?.disown(&name, id, adopts).await
 }
 
-/// Whether Vault lets a ServiceAccount that has access for this Channel open what was sealed for `adopts`. Where it does not,
-/// nothing is believed of its access any more: the next look at the Channel gives it.
+/// Whether a ServiceAccount with access for this Channel may open what was sealed for `adopts`. If not, its cached
+/// grant is dropped, and the Channel's next reconcile grants it again.
 ///
 /// # Errors
 /// When Vault refuses.
@@ -61,8 +60,8 @@ pub async fn opens_adopted(
     Ok(opens)
 }
 
-/// Makes the ServiceAccount's access exactly `access`, to what was sealed for the Channel and for those it `adopted`. What
-/// others have in its alias stays.
+/// Sets the ServiceAccount's access to exactly `access`, for data sealed for the Channel and for those that it
+/// `adopted`. Keeps what others have in its alias.
 ///
 /// # Errors
 /// When Vault refuses.

@@ -1,7 +1,8 @@
-//! Adoptions: Channels take over the keys of earlier ones of their names, when enough people approved.
+//! Carries out Adoptions: a Channel adopts the data keys of an earlier Channel of its name, once enough people
+//! approved.
 //!
-//! Two records are written, each by compare-and-set, in the order that [the plan](subrosa_plan::adoption) says; a process that
-//! ends between them goes on from what stands there. The Channel is woken then, and gives its workload access.
+//! Two records are written by compare-and-set in the order given by [the plan](subrosa_plan::adoption). After a crash
+//! in between, the next look continues from the records. Then the Channel is woken and grants its workload access.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,24 +47,24 @@ use crate::{
     },
 };
 
-/// How often Adoptions that are open, and what people say about them, are looked for.
+/// How often open Adoptions and Approvals of them are read.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
-/// How often the Channels of one are looked at that waits for people.
+/// How often the Channels of an Adoption that waits for approval are checked.
 const JUDGE_EVERY: Duration = Duration::from_secs(600);
-/// How many Channels of one are worked on at once.
+/// The limit of Channels of one Adoption in progress.
 const AT_ONCE: usize = 4;
-/// How often the Channels of one are looked at of which nothing more is to be done: what was adopted may be lost, as after a
+/// How often the Channels of a finished Adoption are checked, because an adoption may be lost, for example by a
 /// restore of Vault.
 const AGAIN_EVERY: Duration = Duration::from_secs(3600);
-/// The states of an Adoption of which nothing more is to be done, while nobody denies it.
+/// The states of a finished Adoption, which only a denial changes.
 const DONE: [Reason; 3] = [Reason::Adopted, Reason::PartlyAdopted, Reason::Refused];
-/// The Approvals that take back what was adopted.
+/// Selects the denials of Adoptions.
 const DENIALS: &str = "spec.target.kind=Adoption,spec.decision=Deny";
 
-/// Looks at the open Adoptions of a trust domain, and carries out what people approved.
+/// Reads the open Adoptions of a trust domain and carries out those that are approved.
 ///
 /// # Errors
-/// When Vault or the API server does not say, or refuses.
+/// When a request to Vault or the API server fails.
 pub async fn look(
     ctx: &Context,
     domain: &TrustDomain,
@@ -85,7 +86,7 @@ pub async fn look(
         looks.all = looks.listed;
     }
     for adoption in &found {
-        // One whose status cannot be written holds up no other.
+        // A failure to write one status does not stop the other Adoptions.
         if let Err(fault) = look_at(ctx, &name, vault, adoption, guarded, all, &mut looks).await {
             let adoption = adoption.name_any();
             tracing::warn!(domain = name, adoption, reason = fault.reason.as_str(), "{}", fault.message);
@@ -94,7 +95,7 @@ pub async fn look(
     Ok(())
 }
 
-/// The Adoptions of which something is to be done, those that somebody denies among them; every one where `all` are asked for.
+/// The Adoptions to work on, including denied ones; every Adoption where `all` is set.
 async fn found(ctx: &Context, all: bool) -> Result<Vec<Adoption>, Fault> {
     if all {
         return list(ctx, "").await;
@@ -161,7 +162,7 @@ fn is_done(adoption: &Adoption) -> bool {
     DONE.iter().any(|done| Some(done.as_str()) == state)
 }
 
-/// What people say of it, under the admission policies as they are.
+/// The Approvals of an Adoption, under the current admission policies.
 async fn decided(
     ctx: &Context,
     domain: &str,
@@ -188,7 +189,7 @@ async fn decided(
     Ok(AdoptionDecision { needed, tally, unguarded })
 }
 
-/// Does for each Channel what can be done now, and says what became of it; and whether something is left for the next look.
+/// Does what can be done now for each Channel. Returns the outcomes, and whether the next look has work left.
 async fn work(
     ctx: &Context,
     domain: &str,
@@ -198,7 +199,7 @@ async fn work(
 ) -> (Vec<AdoptionOutcome>, bool) {
     let known = ctx.cluster.read(|world| orphans::known(domain, world));
     let work = Work { ctx, domain, vault, adoption, decided, known: &known };
-    // One Channel that takes over from several does so one after the other.
+    // The pairs of one adopter run one after the other, because they write the same record.
     let mut channels: BTreeMap<&str, Vec<(usize, &AdoptingChannel)>> = BTreeMap::new();
     for (place, pair) in adoption.spec.channels.iter().enumerate() {
         channels.entry(&pair.id).or_default().push((place, pair));
@@ -213,7 +214,7 @@ async fn work(
     (told.into_iter().map(|(_, outcome, _)| outcome).collect(), left)
 }
 
-/// One Adoption that is carried out.
+/// One Adoption in progress.
 struct Work<'a> {
     ctx: &'a Context,
     domain: &'a str,
@@ -223,24 +224,24 @@ struct Work<'a> {
     known: &'a BTreeSet<ChannelId>,
 }
 
-/// The records of a Channel and of an earlier one of its name.
+/// The records of an adopter and of the earlier Channel.
 struct Pair<'a> {
     pair: &'a AdoptingChannel,
     id: ChannelId,
     adopts: ChannelId,
 }
 
-/// What the records said.
+/// What the records say.
 struct Found {
     step: AdoptionStep,
-    /// Whether anything stands that the Adoption did.
+    /// Whether anything that the Adoption did is still there.
     stands: bool,
-    /// The access that the Channel's workload has.
+    /// The access of the adopter's workload.
     access: Option<Access>,
 }
 
 impl Work<'_> {
-    /// The same for the pairs of one Channel, with the place of each in the list.
+    /// As [`told`](Self::told), for the pairs of one adopter, each with its index in the list.
     async fn all(&self, pairs: Vec<(usize, &AdoptingChannel)>) -> Vec<(usize, AdoptionOutcome, bool)> {
         let mut told = Vec::with_capacity(pairs.len());
         for (place, pair) in pairs {
@@ -250,10 +251,10 @@ impl Work<'_> {
         told
     }
 
-    /// Does what can be done for one Channel, and says what became of it; and whether something is left for the next look.
+    /// Does what can be done for one pair. Returns the outcome, and whether the next look has work left.
     async fn told(&self, pair: &AdoptingChannel) -> (AdoptionOutcome, bool) {
         let (step, left) = self.one(pair).await.unwrap_or_else(|fault| (AdoptionStep::Unknown(fault), true));
-        // Nobody needs it any more, and until here a write starts from what was read.
+        // The cache was needed until here for compare-and-set.
         if let Ok(adopts) = pair.adopts.parse() {
             self.vault.channel_records.forget(&adopts);
         }
@@ -261,7 +262,8 @@ impl Work<'_> {
         (status::outcome(&pair.adopts, &step, before, self.decided, self.ctx.now()), left)
     }
 
-    /// Takes every step of one Channel that may be taken; the one that is left, and whether that will have changed soon.
+    /// Takes every step for one pair that may be taken now. Returns the remaining step, and whether it will change
+    /// soon.
     async fn one(&self, pair: &AdoptingChannel) -> Result<(AdoptionStep, bool), Fault> {
         let (Ok(id), Ok(adopts)) = (pair.id.parse::<ChannelId>(), pair.adopts.parse::<ChannelId>()) else {
             let why = "id and adopts: expected two identities of Channels";
@@ -277,7 +279,7 @@ impl Work<'_> {
         if !self.decided.allows(&found.step, self.ctx.now()) {
             return self.in_effect(&one, found).await;
         }
-        // A watch that is behind must not cost a Channel that is there its keys.
+        // Confirm with the API server: a delayed watch must not let an existing Channel's keys be adopted.
         let gone = asked::is_gone(&self.ctx.client, self.domain, &pair.channel(), &one.adopts).await;
         if !gone.map_err(|error| fault("asking whether the earlier Channel is gone", &error))? {
             self.ctx.refresh.soon();
@@ -288,7 +290,7 @@ impl Work<'_> {
         self.in_effect(&one, found).await
     }
 
-    /// Notes in both records that the Channel takes over the keys, where nobody else was quicker.
+    /// Notes the adoption in both records, unless another was first.
     async fn take(&self, one: &Pair<'_>) -> Result<(), Fault> {
         let Pair { pair, id, adopts } = one;
         let mark = AdoptionMark {
@@ -316,7 +318,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Takes back what the Adoption gave, because somebody denies it: the access first, so that nothing opens what no record tells of.
+    /// Undoes a denied Adoption: the access first, so that no access is left without a record.
     async fn take_back(&self, one: &Pair<'_>, access: Option<&Access>) -> Result<(), Fault> {
         let Pair { pair, id, adopts } = one;
         let uid = self.adoption.uid().unwrap_or_default();
@@ -338,13 +340,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Has the search find whose the earlier one is now, and the Channel give or take the access.
+    /// Starts a search, which finds who has the earlier Channel's keys now, and wakes the adopter, which updates its
+    /// access.
     fn changed(&self, pair: &AdoptingChannel) {
         self.ctx.sweeps.ask();
         self.ctx.wake(Subject::of::<Channel>(pair.channel()));
     }
 
-    /// What was found, where Vault says the same: a Channel has the keys when its workload opens what they sealed.
+    /// Confirms the outcome in Vault: an adoption is done when the workload can open what the keys sealed.
     async fn in_effect(&self, one: &Pair<'_>, found: Found) -> Result<(AdoptionStep, bool), Fault> {
         let Pair { pair, id, adopts } = one;
         let is_done = matches!(found.step, AdoptionStep::Done | AdoptionStep::DoneBy(_));

@@ -1,4 +1,4 @@
-//! A Channel's certificate authority: carried from step to step until nothing is left to do now.
+//! A Channel's certificate authority: takes every step that is possible now.
 
 mod keys;
 
@@ -23,28 +23,27 @@ use crate::{
 
 use keys::Keys;
 
-/// How many steps one reconcile takes at the most. Each is in the record, so the next reconcile goes on
-/// from there.
+/// The most steps in one reconcile. Each is recorded, so the next reconcile continues.
 const MOST_STEPS: usize = 8;
 
-/// An authority after its steps.
+/// The authority after these steps.
 pub struct Authority {
-    /// The generations as the record should have them.
+    /// The generations to write to the record.
     pub generations: Generations,
-    /// Those whose certificate fits the transit key.
+    /// The generations whose certificate matches the transit key.
     pub usable: Vec<AuthorityCertificate>,
-    /// When time alone makes a next step possible.
+    /// When time alone makes the next step possible.
     pub wake_at: Option<Timestamp>,
-    /// What people should hear of.
+    /// The Events to send.
     pub news: Vec<String>,
-    /// Names of the leaf that only another generation may sign; nothing where that is not known.
+    /// The names of the leaf that the signing generation may not sign; `None` where unknown.
     pub pending: Option<Vec<PendingName>>,
 }
 
-/// The generations that fit the transit key, without changing anything.
+/// The generations that match the transit key. Changes nothing.
 ///
 /// # Errors
-/// When Vault does not say.
+/// When the request to Vault fails.
 pub async fn usable(
     vault: &DomainVault,
     id: &ChannelId,
@@ -54,7 +53,7 @@ pub async fn usable(
     Ok(Keys::read(vault, id, generations).await?.fitting(generations, spec))
 }
 
-/// Takes the authority as far as it can go now.
+/// Takes every step of the authority that is possible now.
 ///
 /// # Errors
 /// When Vault refuses, or Vault and the record contradict each other.
@@ -96,7 +95,7 @@ pub async fn carry_out(
                 let public = keys.public(id, key)?;
                 let signed = self_signed(vault, id, spec, (version, key), &public, now).await?;
                 generations = generations.with_certificate(signed);
-                // What they hold is the certificate before.
+                // The peers hold the previous certificate.
                 for peer in peers.values_mut() {
                     peer.holds.remove(&version);
                 }

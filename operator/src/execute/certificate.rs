@@ -1,4 +1,4 @@
-//! A Channel's Secret: the leaf, its key and the trust files, in one update.
+//! A Channel's Secret: the leaf, its private key and the trust files, written in one update.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,28 +27,28 @@ use crate::{
 
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
-/// The type of a Secret with certificate and key.
+/// The type of a Secret with certificate and private key.
 const TLS: &str = "kubernetes.io/tls";
-/// The type of a Secret with trust files alone.
+/// The type of a Secret with only trust files.
 const OPAQUE: &str = "Opaque";
 
-/// A serial nobody can guess (CA/Browser Forum asks for 64 random bits, RFC 5280 allows 20 octets).
+/// An unpredictable serial (CA/Browser Forum requires 64 random bits, RFC 5280 allows 20 octets).
 pub fn random_serial() -> Serial {
     Serial::from_random(rand::random())
 }
 
-/// The Channel's Secret as it is.
+/// What exists under the name of the Channel's Secret.
 pub enum Slot {
-    /// There is none.
+    /// No Secret.
     Empty,
-    /// There is one of ours.
+    /// A Secret of ours.
     Ours(Box<Secret>),
-    /// There is one of ours that holds exactly what is wanted: this would be read.
+    /// A Secret of ours with exactly the wanted content; this is what parsing it would give.
     Observed(Box<ObservedSecret>),
 }
 
 impl Slot {
-    /// What is in it, judged by the generations that fit the transit key.
+    /// Parses the content and checks it against the generations that match the transit key.
     pub fn observe(&self, own: &[AuthorityCertificate]) -> ObservedSecret {
         match self {
             Self::Empty => ObservedSecret::Missing,
@@ -58,13 +58,13 @@ impl Slot {
     }
 }
 
-/// What is in a Secret, judged by the generations that fit the transit key.
+/// Parses a Secret's content and checks it against the generations that match the transit key.
 pub fn observe(secret: &Secret, own: &[AuthorityCertificate]) -> ObservedSecret {
     let data = secret.data.iter().flatten().map(|(key, value)| (key.as_str(), value.0.as_slice()));
     pki::observe(Some(data), own)
 }
 
-/// The name of the Secret that the Channel has; `declared` where it has that one, or none.
+/// The name of the Channel's existing Secret; `declared` where that one exists or none does.
 pub async fn held(api: &Api<Secret>, channel: &Declaration, declared: String) -> String {
     let (name, uid) = (channel.name(), channel.uid().unwrap_or_default());
     let labelled = ListParams::default().labels(&format!("{CHANNEL_LABEL}={}", name.name));
@@ -80,7 +80,7 @@ pub async fn held(api: &Api<Secret>, channel: &Declaration, declared: String) ->
     if names.contains(&declared) { declared } else { names.pop_first().unwrap_or(declared) }
 }
 
-/// A leaf that was issued, with its private key.
+/// An issued leaf with its private key.
 pub struct NewLeaf {
     chain: String,
     key: LeafKey,
@@ -107,17 +107,17 @@ pub async fn issue(
     Ok(NewLeaf { chain: certificate.chain_pem(issuer), key })
 }
 
-/// What the Secret's leaf and key become.
+/// The leaf and private key to write.
 pub enum Leaf<'a> {
-    /// A new one, in the place of whatever Secret there is.
+    /// A new one, replacing whatever is in the slot.
     New(&'a NewLeaf, &'a Slot),
-    /// Those that are there, or none where there are none.
+    /// Those in this Secret, if any.
     Kept(&'a Secret),
-    /// None, in a Secret that is not there yet: it holds trust files alone.
+    /// None, in a new Secret with only trust files.
     None,
 }
 
-/// Whether a Secret is one that Subrosa made for a Channel, of whatever name.
+/// Whether Subrosa made this Secret for some Channel, whatever its name.
 pub fn is_ours(secret: &Secret) -> bool {
     let of_a_channel = |owner: &OwnerReference| {
         owner.kind == Channel::kind(&()) && owner.api_version.starts_with(&format!("{GROUP}/"))
@@ -125,10 +125,10 @@ pub fn is_ours(secret: &Secret) -> bool {
     secret.owner_references().iter().any(of_a_channel)
 }
 
-/// Writes a Secret whole: leaf and key, where it holds them, and the trust files.
+/// Writes the whole Secret: leaf and private key, where it has them, and the trust files.
 ///
 /// # Errors
-/// When it is someone else's or the API server refuses.
+/// When it belongs to somebody else, or the API server refuses.
 pub async fn write(
     api: &Api<Secret>,
     channel: &Declaration,
@@ -149,7 +149,7 @@ pub async fn write(
             !matches!(slot, Slot::Empty)
         }
         Leaf::Kept(secret) => {
-            // The type of a Secret cannot be changed.
+            // The type of a Secret is immutable.
             if secret.type_.as_deref() == Some(OPAQUE) {
                 type_ = OPAQUE;
             }

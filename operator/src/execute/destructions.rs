@@ -1,4 +1,4 @@
-//! Destructions of keys that are due: made, and never changed. What becomes of them is the destroyer's and people's.
+//! Creates Destructions that list due keys. They are never changed here; the destroyer and people take it from there.
 
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,13 @@ use crate::{
     },
 };
 
-/// How often keys that are due are looked for: they are due from the first hour of a day on.
+/// How often due keys are searched for. A key becomes due at the start of a day.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
-/// Lists the keys of a trust domain that are due and not listed yet, at most once an hour.
+/// Lists the due and unlisted keys of a trust domain, at most once an hour.
 ///
 /// # Errors
-/// When Vault or the API server does not say, or refuses.
+/// When a request to Vault or the API server fails.
 pub async fn list(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
     let mut last = vault.due_keys.lock().await;
     if last.is_some_and(|last| last.elapsed() < LOOK_EVERY) {
@@ -49,7 +49,7 @@ async fn make(
     let listed = listed(&api, domain, terms).await?;
     let mut unlisted: Vec<_> = listed.back().collect();
     for one in due.into_iter().filter(|one| !listed.has(&one.key)) {
-        // A list whose keys are all gone is not read: the destroyer's record says that they are.
+        // Finished lists are not read; the destroyer's record says that a key is destroyed.
         let name = one.key.key_name().parse().ok();
         if let Some(DataKeyName { id, class, cohort }) = &name
             && decisions::is_destroyed(vault, (id, class, *cohort))
@@ -74,7 +74,7 @@ async fn make(
     Ok(())
 }
 
-/// What is listed, read now, and not from a watch: what was made a moment ago is not listed twice.
+/// The open lists, read from the API server instead of a watch, so that nothing new is listed twice.
 async fn listed(api: &Api<Destruction>, domain: &TrustDomain, terms: &DueRules) -> Result<Listed, Fault> {
     let open = DONE.map(|state| format!("status.state!={}", state.as_str())).join(",");
     let found = objects::selected(api, &open).await;

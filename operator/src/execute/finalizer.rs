@@ -1,4 +1,4 @@
-//! The finalizer by which a TrustDomain goes only after the access that it gave.
+//! The finalizer that keeps a deleted TrustDomain until its access is withdrawn.
 
 use kube::{
     Api, ResourceExt as _,
@@ -11,7 +11,7 @@ use subrosa_plan::world::{domain, fault::Fault};
 use super::objects;
 use crate::context::Context;
 
-/// Puts the finalizer on `domain` where it is `wanted`, and takes it away where not.
+/// Adds or removes the finalizer on `domain`.
 ///
 /// # Errors
 /// When the API server refuses.

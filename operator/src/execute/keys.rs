@@ -1,4 +1,4 @@
-//! Data keys: made, set to rotate, rotated. No key is deleted, and nothing else of one is changed.
+//! Data keys: created, set to rotate, rotated. Nothing here deletes a key or changes anything else of one.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,11 +17,11 @@ use subrosa_records::vault::{
     transit::{TransitKey, TransitKeyType},
 };
 
-/// How many keys of one Channel are worked on at once.
+/// The limit of keys of one Channel in progress.
 const AT_ONCE: usize = 4;
 
-/// Makes the wanted keys as they should be; returns what Vault has after that, by name, and what it refused first: the
-/// others were worked on all the same.
+/// Brings the wanted keys to their wanted state. Returns their state afterwards, by name, and the first refusal; the
+/// others were handled all the same.
 pub async fn carry_out(
     vault: &DomainVault,
     wanted: &[WantedKey],
@@ -41,7 +41,7 @@ pub async fn carry_out(
     (found, refused)
 }
 
-/// Makes one key as it should be: what Vault has of it after that, also where Vault refused a part.
+/// Brings one key to its wanted state. Returns its state afterwards, even if Vault refused a part.
 async fn one(
     vault: &DomainVault,
     key: &WantedKey,
@@ -61,7 +61,7 @@ async fn one(
     (found.as_ref().map(observe), done.map_err(|error| vaults::fault(&error)))
 }
 
-/// Puts into `found` what Vault has of the key, as it is after each step.
+/// Puts the state of the key after each step into `found`.
 async fn settle(
     vault: &DomainVault,
     key: &WantedKey,
@@ -72,7 +72,7 @@ async fn settle(
 ) -> Result<(), VaultError> {
     let record = record.key(&key.class, key.cohort);
     let create = || vault.transit.create_key(name, key_type(key.key_type), key.rotate_every.map(seconds));
-    // A key that was never recorded is most likely not there: making it answers what reading it would.
+    // A key without recorded versions probably does not exist; creating it also reads an existing one.
     let fresh = record.is_none_or(|record| record.versions.is_empty());
     *found = if fresh { Some(create().await?) } else { vault.key(name).await? };
     let observed = found.as_ref().map(observe);
@@ -91,9 +91,9 @@ async fn settle(
     Ok(())
 }
 
-/// Stops the rotation of keys whose cohort has ended, and forgets them: no reconcile asks for them again. Of those that were only
-/// intended it is noted what Vault has: a process may have ended after it made them. Returns those of which that is so, and what
-/// Vault refused first of the others.
+/// Stops the rotation of keys whose cohort has ended, and drops them from the cache. For keys that were only
+/// intended, notes what Vault has, because the process may have died after making them. Returns the closed keys and
+/// the first refusal for the others.
 pub async fn close(vault: &DomainVault, ending: Vec<EndingKey>) -> (Vec<EndingKey>, Result<(), Fault>) {
     let (mut closed, mut refused) = (Vec::with_capacity(ending.len()), Ok(()));
     for mut key in ending {
@@ -121,7 +121,7 @@ async fn close_one(vault: &DomainVault, key: &mut EndingKey) -> Result<(), Fault
     Ok(())
 }
 
-/// What decisions need of a key.
+/// The facts about a key that decisions need.
 fn observe(key: &TransitKey) -> ObservedKey {
     let every = key.auto_rotate_period;
     ObservedKey {

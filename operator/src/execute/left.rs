@@ -1,5 +1,6 @@
-//! What a Channel that is gone left behind, because it was deleted with `--cascade=orphan` or nobody collects garbage:
-//! its policy is closed, and the trust files of its Secrets trust nobody. Its leaf stays: no peer trusts it any more.
+//! Objects that a deleted Channel left behind, because it was deleted with `--cascade=orphan` or garbage collection
+//! does not run: closes its policy and empties its trust files. Its leaf may stay, because no peer trusts it any
+//! more.
 
 use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret, api::networking::v1::NetworkPolicy};
@@ -27,7 +28,7 @@ use crate::{
     pki,
 };
 
-/// Closes the policies that Channels of `namespace` left open.
+/// Closes the policies that deleted Channels left open in `namespace`.
 ///
 /// # Errors
 /// The first fault; the other policies are closed all the same.
@@ -42,7 +43,7 @@ pub async fn close_policies(ctx: &Context, namespace: &str) -> Result<(), Fault>
     outcome
 }
 
-/// Whether the Channel is there after all, which the watch may not have told yet.
+/// Whether the Channel exists although the watch does not show it.
 async fn is_there(ctx: &Context, channel: &ChannelRef) -> Result<bool, Fault> {
     let found = asked::is_there(&ctx.client, channel).await;
     found.map_err(|error| objects::fault(&format!("looking for Channel {channel}"), &error))
@@ -56,7 +57,7 @@ async fn close(ctx: &Context, channel: &ChannelRef, policy: &NetworkPolicy) -> R
     let (name, what) =
         (policy.name_any(), format!("closing NetworkPolicy {}/{}", channel.namespace, policy.name_any()));
     let api = objects::namespaced::<NetworkPolicy>(&ctx.client, &channel.namespace);
-    // A policy that is gone meanwhile opens nothing.
+    // A policy deleted meanwhile opens nothing.
     let Some(now) = api.get_opt(&name).await.map_err(|error| objects::fault(&what, &error))? else {
         return Ok(());
     };
@@ -75,8 +76,8 @@ async fn close(ctx: &Context, channel: &ChannelRef, policy: &NetworkPolicy) -> R
     Ok(())
 }
 
-/// Takes the trust from the Secrets that the Channel of `id` left, where they provably were its own. What fails is
-/// tried again with the next search; the withdrawal of access does not wait for it.
+/// Empties the trust files of the Secrets that the Channel of `id` left, where they provably belonged to it. Failures
+/// are retried with the next search; withdrawing access does not wait for them.
 pub async fn withdraw(ctx: &Context, domain: &str, vault: &DomainVault, id: &ChannelId) {
     let domain = ctx.cluster.read(|world| world.domains.get(domain).cloned());
     let (Some(domain), Ok(entry)) = (domain, vault.channel_records.get(id).await) else { return };
@@ -133,7 +134,7 @@ async fn trust_nobody(
     let version =
         json!({"op": "test", "path": "/metadata/resourceVersion", "value": secret.resource_version()});
     let files = nobody.into_iter().map(|(file, text)| {
-        // The key of a file of ours needs no escaping in a JSON pointer: it has neither `/` nor `~`.
+        // The names of our files contain neither `/` nor `~`, so they need no escaping in a JSON pointer.
         json!({"op": "replace", "path": format!("/data/{file}"), "value": ByteString(text.into_bytes())})
     });
     let changes = Value::Array([version].into_iter().chain(files).collect());

@@ -1,8 +1,8 @@
-//! Whether a Channel is still what the API server has, asked where the watch alone could mislead.
+//! Confirms with the API server that a Channel still exists.
 //!
-//! The garbage collector takes a Channel's objects with it, and the watch of those may tell so before the watch of
-//! Channels does. What is missing is therefore made again only for a Channel that is there: otherwise a certificate would
-//! be issued for one that is gone.
+//! The garbage collector deletes a Channel's objects with it, and their watch may show that before the watch of
+//! Channels does. So a missing object is made again only after this check; otherwise a deleted Channel would get a
+//! new certificate.
 
 use subrosa_crds::Reason;
 use subrosa_plan::world::{declaration::Declaration, fault::Fault};
@@ -10,10 +10,10 @@ use subrosa_plan::world::{declaration::Declaration, fault::Fault};
 use super::objects;
 use crate::{context::Context, observe::asked};
 
-/// Confirms with the API server that `channel` is there and is not being deleted.
+/// Confirms that `channel` exists and is not being deleted.
 ///
 /// # Errors
-/// [`Reason::ViewOutdated`] when it is gone or another has its name; when the API server does not say.
+/// [`Reason::ViewOutdated`] when it is gone or another has its name; others when the request to the API server fails.
 pub async fn confirm(ctx: &Context, channel: &Declaration) -> Result<(), Fault> {
     let name = channel.name();
     let live = asked::uid(&ctx.client, name).await;

@@ -1,5 +1,4 @@
-//! Carrying out what was decided, in its fixed order. Nothing here decides, and every step may be
-//! carried out again.
+//! Carries out plans in a fixed order. Nothing here decides, and every step is idempotent.
 
 pub mod access;
 pub mod adoptions;

@@ -20,15 +20,15 @@ use subrosa_plan::{
 use super::objects;
 use crate::{context::Context, grants::rbac, observe::Binding};
 
-/// Whether an object carries the labels of what the operator makes for a namespace.
+/// Whether an object has the labels of the operator's objects for a namespace.
 fn ours(found: Option<&BTreeMap<String, String>>) -> bool {
     found.and_then(|labels| labels.get(labels::MANAGED_BY)).is_some_and(|manager| manager == labels::MANAGER)
 }
 
-/// Whether the operator was given its rights in `namespace` before.
+/// Reads whether the operator has its RoleBinding in `namespace`.
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn binding(ctx: &Context, namespace: &str) -> Result<Binding, Fault> {
     let api = objects::namespaced::<RoleBinding>(&ctx.client, namespace);
     let found = objects::find(&api, rbac::NAMESPACE_BINDING, |found: &RoleBinding| {
@@ -41,11 +41,11 @@ pub async fn binding(ctx: &Context, namespace: &str) -> Result<Binding, Fault> {
     })
 }
 
-/// Gives the operator its rights in `namespace`. A binding that has not changed since it was judged is not
-/// read again.
+/// Creates the operator's RoleBinding in `namespace`. A binding that is unchanged since the last check is not read
+/// again.
 ///
 /// # Errors
-/// When the binding is someone else's or the API server refuses.
+/// When the binding belongs to somebody else, or the API server refuses.
 pub async fn prepare(ctx: &Context, namespace: &str, domain: &TrustDomain) -> Result<Binding, Fault> {
     let seen = ctx.cluster.read(|world| world.own_bindings.get(namespace).cloned());
     if let Some(known @ Binding::Given { version: Some(_) }) = ctx.cluster.binding(namespace)
@@ -73,8 +73,8 @@ pub async fn prepare(ctx: &Context, namespace: &str, domain: &TrustDomain) -> Re
     Ok(Binding::Given { version: binding.metadata.resource_version })
 }
 
-/// Whether `known` is as new as what the API server has. A namespace that is staged and labelled at the same moment is
-/// audited from the start, whichever of the two watches tells first.
+/// Whether `known` is the current version. A namespace that is staged and labelled at the same moment must be audited
+/// from the start, whichever of the two watches is first.
 async fn is_current(ctx: &Context, known: &TrustDomain) -> Result<bool, Fault> {
     let api: Api<TrustDomain> = Api::all(ctx.client.clone());
     let named = ListParams::default().fields(&format!("metadata.name={}", known.name_any()));
@@ -82,12 +82,12 @@ async fn is_current(ctx: &Context, known: &TrustDomain) -> Result<bool, Fault> {
     Ok(now.items.iter().all(|now| now.metadata.generation <= known.metadata.generation))
 }
 
-/// How often, and with which pauses, the API server is asked whether a binding counts already.
+/// How often, and with which pause, to check whether a new binding is in effect.
 const ASKED: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Waits until a binding that was just written counts: an API server authorizes by what it has watched,
-/// and what is tried sooner is refused.
+/// Waits until a new binding is in effect: the API server authorizes from its own watch, and would refuse earlier
+/// requests.
 async fn until_in_force(ctx: &Context, namespace: &str) -> Result<(), Fault> {
     let api: Api<SelfSubjectAccessReview> = Api::all(ctx.client.clone());
     let review = SelfSubjectAccessReview {
@@ -122,10 +122,10 @@ async fn until_in_force(ctx: &Context, namespace: &str) -> Result<(), Fault> {
     ))
 }
 
-/// Makes `namespace` deny by default.
+/// Writes the default deny of `namespace`.
 ///
 /// # Errors
-/// When the policy is someone else's or the API server refuses.
+/// When the policy belongs to somebody else, or the API server refuses.
 pub async fn deny(ctx: &Context, namespace: &str, domain: &str) -> Result<(), Fault> {
     let wanted = network::default_deny(namespace, domain);
     let spec = wanted.spec.clone().unwrap_or_default();

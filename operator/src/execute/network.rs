@@ -1,4 +1,4 @@
-//! A Channel's network policy: narrowed first, widened last.
+//! A Channel's network policy: narrowed first in a reconcile, widened last.
 
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use kube::{Resource as _, ResourceExt as _};
@@ -18,14 +18,14 @@ use crate::{
     observe::watch::{Change, ObjectKey},
 };
 
-/// The Channel's own policy as the watch has it; none where it is missing or foreign.
+/// The Channel's own policy from the watch; `None` where it is missing or foreign.
 fn existing(ctx: &Context, channel: &Declaration) -> Option<NetworkPolicy> {
     let uid = channel.uid()?;
     let facts = kept(ctx, channel.name()).filter(|facts| facts.has_owner(uid))?;
     Some(facts.object()).filter(|policy| objects::owned_by(policy, uid))
 }
 
-/// What is kept of the policy of that name.
+/// The watched policy with the name of the Channel's.
 fn kept(ctx: &Context, name: &ChannelRef) -> Option<PolicyFacts> {
     ctx.cluster.read(|world| {
         let policies = world.network_policies.get(&name.namespace)?;
@@ -33,12 +33,12 @@ fn kept(ctx: &Context, name: &ChannelRef) -> Option<PolicyFacts> {
     })
 }
 
-/// Whether the name of the Channel's policy has somebody else's: what that opens is not known here.
+/// Whether somebody else's policy has the name of the Channel's, so that what it opens is unknown.
 pub fn is_foreign(ctx: &Context, channel: &Declaration) -> bool {
     kept(ctx, channel.name()).is_some() && existing(ctx, channel).is_none()
 }
 
-/// Gives the Channel's own policy its owner again, where it has lost it.
+/// Restores the owner reference of the Channel's policy where that was lost.
 async fn take_back(ctx: &Context, channel: &Declaration) -> Result<(), Fault> {
     let (name, uid) = (channel.name(), channel.uid());
     let lost = kept(ctx, name)
@@ -53,7 +53,7 @@ async fn take_back(ctx: &Context, channel: &Declaration) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Takes away what `wanted` does not have. Adds nothing.
+/// Removes from the policy what `wanted` does not have, and adds nothing.
 ///
 /// # Errors
 /// When the API server refuses.
@@ -70,11 +70,11 @@ pub async fn narrow(ctx: &Context, channel: &Declaration, plan: &Plan) -> Result
     write(ctx, channel, plan, narrowed, true).await.map(|_| ())
 }
 
-/// Makes the policy as planned; says whether there is one. Where nothing new may be written, only looks. One that is
-/// missing though it is not the `first` is made again only for a Channel that is there.
+/// Brings the policy to the plan; returns whether it exists. Only looks where nothing new may be written. A missing
+/// policy that is not the `first` is made again only after the Channel is confirmed to exist.
 ///
 /// # Errors
-/// When it is foreign, the API server refuses, or the Channel is gone.
+/// When the policy is foreign, the API server refuses, or the Channel is gone.
 pub async fn open(ctx: &Context, channel: &Declaration, plan: &Plan, first: bool) -> Result<bool, Fault> {
     let existing = existing(ctx, channel);
     let Some(wanted) = plan.policy.spec.clone() else { return Ok(existing.is_some()) };
@@ -121,8 +121,8 @@ async fn write(
     Ok(made)
 }
 
-/// Takes in the policy as it was written. The watch will tell of it too; until then nothing should be written twice,
-/// and peers hear of it now.
+/// Takes the written policy into the world before the watch shows it, so that it is not written twice and peers see
+/// it now.
 fn seen(ctx: &Context, name: &ChannelRef, policy: NetworkPolicy) {
     let key = ObjectKey { namespace: name.namespace.clone(), name: network::policy_name(&name.name) };
     let woken = ctx.cluster.write(|world| related::network_policy(world, Change::Applied(key, policy)));

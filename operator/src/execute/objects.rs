@@ -1,4 +1,4 @@
-//! Writing Kubernetes objects: created first, applied after, and never another owner's.
+//! Writes Kubernetes objects: create first, apply later, and never another owner's.
 
 use std::fmt::Debug;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use subrosa_crds::{FIELD_MANAGER, Reason};
 use subrosa_plan::world::fault::Fault;
 
-/// A Kubernetes error as status says it.
+/// A Kubernetes error as a fault for status.
 pub fn fault(what: &str, error: &kube::Error) -> Fault {
     let reason = match error {
         kube::Error::Api(status) if status.code == 403 => Reason::KubernetesForbidden,
@@ -24,10 +24,10 @@ pub fn fault(what: &str, error: &kube::Error) -> Fault {
     Fault::new(reason, format!("{what}: {error}"))
 }
 
-/// All that a list has, page by page.
+/// All items of a list, page by page.
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn pages<K>(api: &Api<K>, mut params: ListParams) -> kube::Result<Vec<K>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
@@ -43,14 +43,14 @@ where
     }
 }
 
-/// How many objects are asked for at once.
+/// The page size.
 const PAGE: u32 = 50;
 
-/// Those of a kind that `fields` select; all where the API server, or the definition, is from before fields could be selected
-/// by, so whoever asks selects once more.
+/// The objects that `fields` selects. All objects where the API server or the CRD does not support the field
+/// selector, so callers must filter again.
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn selected<K>(api: &Api<K>, fields: &str) -> kube::Result<Vec<K>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
@@ -59,7 +59,7 @@ where
         Err(kube::Error::Api(status)) if status.code == 400 => {
             pages(api, ListParams::default().limit(PAGE)).await
         }
-        // The definition is not installed yet: there are none.
+        // The CRD is not installed yet, so there are none.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
         other => other,
     }
@@ -69,25 +69,25 @@ fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
-/// Whether `object` is owned by the object with this UID, as its controller.
+/// Whether the object with this UID is the controller of `object`.
 pub fn owned_by(object: &impl Resource, uid: &str) -> bool {
     object.owner_references().iter().any(|owner| owner.uid == uid && owner.controller == Some(true))
 }
 
-/// What an object of that name already is.
+/// The existing object of a name.
 pub enum FoundObject<K> {
     /// There is none.
     None,
     /// It is ours.
     Ours(Box<K>),
-    /// It is someone else's, and stays theirs, or has lost its owner.
+    /// It belongs to somebody else and stays untouched, or has lost its owner reference.
     Foreign(Box<K>),
 }
 
-/// Looks at the object of that name; `ours` tells whether it is.
+/// Reads the object of that name; `ours` decides whether it is ours.
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn find<K>(api: &Api<K>, name: &str, ours: impl Fn(&K) -> bool) -> Result<FoundObject<K>, Fault>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
@@ -100,7 +100,7 @@ where
     }
 }
 
-/// The fault of a name that someone else's object has.
+/// The fault when somebody else's object has the name.
 pub fn foreign(kind: &str, namespace: &str, name: &str) -> Fault {
     Fault::new(
         Reason::ForeignObject,
@@ -110,16 +110,16 @@ pub fn foreign(kind: &str, namespace: &str, name: &str) -> Fault {
     )
 }
 
-/// Whether it is the fault of a name that someone else's object has.
+/// Whether it is the fault from [`foreign`].
 pub fn is_foreign(fault: &Fault) -> bool {
     fault.reason == Reason::ForeignObject
 }
 
-/// Makes `wanted`, or makes the existing one of ours so: by server-side apply and, where others' fields
-/// remain in `whole` (such as `/spec`), by replacing that part as a whole.
+/// Creates `wanted`, or updates our existing object: by server-side apply and, where fields of others remain below
+/// `whole` (such as `/spec`), by replacing that part.
 ///
 /// # Errors
-/// When it is foreign or the API server refuses.
+/// When it is foreign, or the API server refuses.
 pub async fn put<K>(
     api: &Api<K>,
     wanted: &K,
@@ -138,7 +138,7 @@ where
         match api.create(&params, wanted).await {
             Ok(made) => return Ok(made),
             Err(error) if !is_conflict(&error) => return Err(fault(&format!("creating {what}"), &error)),
-            // Someone was quicker, perhaps ourselves before a restart: see whose it is.
+            // Another writer was first, perhaps this operator before a restart: check whose it is.
             Err(_) => match find(api, &name, &ours).await? {
                 FoundObject::Ours(_) => {}
                 FoundObject::Foreign(_) => {
@@ -157,7 +157,7 @@ where
     if same(&applied) {
         return Ok(applied);
     }
-    // Another manager put fields of its own in there, which an apply leaves alone.
+    // Another manager added fields there, which server-side apply keeps.
     let value = serde_json::to_value(wanted).ok().and_then(|value| value.pointer(whole).cloned());
     let version = applied.resource_version();
     let changes = json!([
@@ -174,7 +174,7 @@ where
     api.patch(&wanted.name_any(), &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(wanted)).await
 }
 
-/// Makes `owner` the only owner of an object that has lost its own, unless it has changed since it was seen.
+/// Makes `owner` the only owner of an object that lost its owner reference, unless it changed meanwhile.
 ///
 /// # Errors
 /// When the API server refuses.
@@ -191,7 +191,7 @@ where
     patch_json(api, &name, changes, &what).await
 }
 
-/// Changes an object as it was seen and no newer one: the first of the `changes` tests its version.
+/// Patches exactly the version that was seen: the first of the `changes` tests it.
 ///
 /// # Errors
 /// When the API server refuses.

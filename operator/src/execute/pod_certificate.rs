@@ -1,4 +1,4 @@
-//! Answering a PodCertificateRequest: its status is written once, and never again.
+//! Answers a PodCertificateRequest. Its status is written once and is immutable afterwards.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ use crate::{
     pki::{AuthorityCertificate, PublicKey, Serial},
 };
 
-/// Signs what was noted and gives it to kubelet. The key is that of the request: no private key is here.
+/// Signs the recorded certificate and returns it to kubelet. The key comes from the request; no private key is here.
 ///
 /// # Errors
 /// When it may not be signed, or Vault or the API server refuses.
@@ -62,19 +62,19 @@ pub async fn issue(
     write(ctx, key, request, status).await
 }
 
-/// What became of a denial.
+/// The result of a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// It is written.
+    /// It was written.
     Written,
-    /// It does not stand by what the API server says now: the watches come to that.
+    /// The API server's current state does not support it; wait for the watches.
     Outdated,
 }
 
-/// What the API server says now of the pods of `requests` and of the Channels in `namespace`.
+/// Reads the pods of `requests` and the Channels in `namespace` from the API server.
 ///
 /// # Errors
-/// When it does not say.
+/// When the request fails.
 pub async fn confirmed<'a>(
     ctx: &Context,
     namespace: &str,
@@ -90,8 +90,8 @@ pub async fn confirmed<'a>(
     })
 }
 
-/// Denies a request for good, where that stands by what is [`confirmed`]. `judged` is the Channel that denies it; none
-/// where the pod has no Channel.
+/// Denies a request for good, if that is still right by the [`confirmed`] state. `judged` is the Channel that denies
+/// it; `None` where the pod has no Channel.
 ///
 /// # Errors
 /// When the API server refuses.
@@ -139,7 +139,7 @@ fn condition(kind: &str, reason: Reason, message: String, now: Timestamp) -> Con
     }
 }
 
-/// Writes the status of the request as it was seen; whoever was quicker has answered it.
+/// Writes the status of exactly this version of the request; a conflict means that it was answered already.
 async fn write(ctx: &Context, key: &ObjectKey, request: &Request, status: Value) -> Result<(), Fault> {
     let api: Api<PodCertificateRequest> = objects::namespaced(&ctx.client, &key.namespace);
     let patch = json!({
@@ -150,11 +150,11 @@ async fn write(ctx: &Context, key: &ObjectKey, request: &Request, status: Value)
     let what = format!("answering PodCertificateRequest {}/{}", key.namespace, key.name);
     match api.patch_status(&key.name, &params, &Patch::Merge(&patch)).await {
         Ok(answered) => {
-            // The watch will say so too; until then it is not answered twice.
+            // Taken in before the watch shows it, so that the request is not answered twice.
             take_in(ctx, Change::Applied(key.clone(), Arc::new(answered)));
             Ok(())
         }
-        // With its pod: nobody waits for the answer any more.
+        // Deleted with its pod: nobody waits for the answer.
         Err(kube::Error::Api(status)) if status.code == 404 => {
             take_in(ctx, Change::Gone(key.clone()));
             Ok(())
@@ -164,6 +164,6 @@ async fn write(ctx: &Context, key: &ObjectKey, request: &Request, status: Value)
 }
 
 fn take_in(ctx: &Context, change: Change<Arc<PodCertificateRequest>>) {
-    // What is answered wakes nobody.
+    // An answered request wakes nobody.
     let _ = ctx.cluster.write(|world| PodCertificateRequest::seen(world, change));
 }

@@ -1,4 +1,4 @@
-//! What a restore of Vault asks of the operator: a snapshot brings back access that was withdrawn after it.
+//! Handles a restore of Vault, which brings back access that was withdrawn after the snapshot.
 
 use subrosa_crds::{Channel, Reason};
 use subrosa_destroyer::cluster::Told;
@@ -9,8 +9,8 @@ use crate::{
     observe::{DomainVault, due_keys},
 };
 
-/// Has every withdrawal of trust domain `domain` made again, once for each restore that the destroyer told of: what was read
-/// and written before is forgotten, and Channels that are gone are searched for, also among aliases.
+/// Repeats every withdrawal of trust domain `domain`, once for each restore that the destroyer reported: clears the
+/// cache, and searches for deleted Channels, also among aliases.
 pub fn look(ctx: &Context, domain: &str, vault: &DomainVault) {
     let Some(digest) = ctx.cluster.read(|world| due_keys::told(domain, world)).and_then(restored) else {
         return;
@@ -29,7 +29,7 @@ pub fn look(ctx: &Context, domain: &str, vault: &DomainVault) {
     channels.into_iter().for_each(|name| ctx.wake(Subject::of::<Channel>(name)));
 }
 
-/// What an Approval of the restore repeats: each has another one.
+/// The digest that identifies the restore and that Approvals repeat.
 fn restored(told: Told) -> Option<String> {
     let frozen = told.frozen?;
     (Reason::read(&frozen.reason) == Some(Reason::StoreRestored)).then_some(frozen.digest)

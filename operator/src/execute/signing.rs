@@ -1,5 +1,5 @@
-//! Signing: nothing goes to an authority's transit key before it was checked, and nothing that comes back is used
-//! before its signature was.
+//! Signing: everything is checked before an authority's transit key signs it, and every signature is verified before
+//! it is used.
 
 use jiff::Timestamp;
 use subrosa_crds::{Reason, names::ChannelId};
@@ -14,24 +14,24 @@ use crate::{
 };
 use subrosa_records::vault::TransitKeyName;
 
-/// A leaf that the record says will be signed.
+/// A leaf that is recorded and about to be signed.
 pub struct LeafOrder<'a> {
-    /// What it says.
+    /// Its content.
     pub spec: &'a LeafSpec,
-    /// How long it is valid.
+    /// Its validity.
     pub validity: Validity,
     /// Its serial.
     pub serial: &'a Serial,
-    /// Whose it is: the private key may be elsewhere.
+    /// Its public key; the private key may be elsewhere.
     pub key: &'a PublicKey,
-    /// Which generation of the authority signs.
+    /// The signing generation of the authority.
     pub issuer: &'a AuthorityCertificate,
 }
 
-/// Lays out a leaf, checks it and has the Channel's authority sign it.
+/// Builds a leaf, checks it and lets the Channel's authority sign it.
 ///
 /// # Errors
-/// `CertificateRefused` when it may not be signed; else what Vault said.
+/// `CertificateRefused` when it may not be signed; else Vault's error.
 pub async fn leaf(
     vault: &DomainVault,
     id: &ChannelId,
@@ -52,16 +52,16 @@ pub async fn leaf(
     signed.map_err(|error| error.fault(REFUSED))
 }
 
-/// Why there is no certificate after Vault was asked.
+/// Why Vault gave no certificate.
 pub enum NotSigned {
-    /// No signature came, as status says it.
+    /// No signature, with the fault for status.
     Vault(Fault),
-    /// One came, and does not verify.
+    /// A signature that does not verify.
     Unverified(String),
 }
 
 impl NotSigned {
-    /// As status says it; `refused` is the reason where a signature does not verify.
+    /// The fault for status; `refused` is the reason for a signature that does not verify.
     pub fn fault(self, refused: Reason) -> Fault {
         match self {
             Self::Vault(fault) => fault,
@@ -73,7 +73,7 @@ impl NotSigned {
 /// The name and the version of an authority's key in Vault.
 ///
 /// # Errors
-/// When the name is no valid one: an identity's always is.
+/// When the name is invalid, which an identity never is.
 pub fn key_of(id: &ChannelId, key: AuthorityKey) -> Result<(TransitKeyName, u32), Fault> {
     Ok(match key {
         AuthorityKey::Own(version) => (vaults::key_name(&id.authority_key())?, version),
@@ -81,10 +81,10 @@ pub fn key_of(id: &ChannelId, key: AuthorityKey) -> Result<(TransitKeyName, u32)
     })
 }
 
-/// Has a version of a transit key sign what was checked.
+/// Signs checked bytes with a version of a transit key.
 ///
 /// # Errors
-/// When no signature comes, or one that does not verify.
+/// When there is no signature, or one that does not verify.
 pub async fn sign(
     vault: &DomainVault,
     (name, version): &(TransitKeyName, u32),

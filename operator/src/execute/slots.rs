@@ -1,4 +1,4 @@
-//! Slots: what people may open after each login of a trust domain. Who they are is the granter's part.
+//! Writes what the slots of a trust domain's logins open. The granter writes their members.
 
 use std::{
     collections::BTreeMap,
@@ -16,15 +16,15 @@ use subrosa_records::vault::groups::Groups;
 use super::objects::{self, fault};
 use crate::{context::Context, observe::DomainVault};
 
-/// How often AccessRoles are looked for.
+/// How often AccessRoles are read.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How many of them are asked for at once.
+/// The page size.
 const PAGE: u32 = 200;
 
-/// Has the slots of each login open what AccessRoles name, and nothing else.
+/// Makes the slots of each login open what AccessRoles name, and nothing else.
 ///
 /// # Errors
-/// When Vault or the API server does not say, or refuses.
+/// When a request to Vault or the API server fails.
 pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
     if domain.spec.access.is_none() {
         return Ok(());
@@ -36,7 +36,7 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
     *looked = Some(Instant::now());
     let roles = match objects::pages(&Api::all(ctx.client.clone()), ListParams::default().limit(PAGE)).await {
         Ok(roles) => roles,
-        // The definition is not installed yet: there are none.
+        // The CRD is not installed yet, so there are none.
         Err(kube::Error::Api(status)) if status.code == 404 => Vec::<AccessRole>::new(),
         Err(error) => return Err(fault("listing AccessRoles", &error)),
     };
@@ -45,10 +45,10 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
     write(ctx, domain, vault, &wanted).await
 }
 
-/// Empties the slots of every login: nobody opens anything by a TrustDomain that is gone.
+/// Empties the slots of every login, because the TrustDomain is deleted.
 ///
 /// # Errors
-/// When Vault does not say, or refuses.
+/// When the request to Vault fails.
 pub async fn empty(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
     write(ctx, domain, vault, &BTreeMap::new()).await
 }

@@ -1,4 +1,4 @@
-//! Whether a trust domain's store is its own: looked at before anything is done in it.
+//! Checks that a store belongs to its trust domain before anything is done in it.
 
 use std::time::{Duration, Instant};
 
@@ -17,24 +17,24 @@ use crate::{
     observe::{DomainVault, vaults},
 };
 
-/// How long a Channel believes what was found; the reconcile of the TrustDomain looks more often.
+/// How long Channels use a cached result; the reconcile of the TrustDomain checks more often.
 const BELIEVED: Duration = Duration::from_secs(60);
-/// How long it believes that the store is not its own: somebody may just have adopted it.
+/// How long a negative result is cached. Short, because somebody may adopt the store.
 const DOUBTED: Duration = Duration::from_secs(2);
 
 /// Why nothing may be done in a store.
 #[derive(Clone, Debug)]
 pub enum Barred {
-    /// It is not the trust domain's own, as far as can be told: nothing is withdrawn in it either.
+    /// It does not provably belong to the trust domain, so nothing is withdrawn in it either.
     NotOwn(Fault),
-    /// Vault does not say whose it is, or what is known of its keys.
+    /// Vault did not answer whose it is, or the findings about its keys cannot be read.
     Unknown(Fault),
 }
 
-/// Whether anything may be done in the store, from memory where it was looked at lately.
+/// Checks whether the store may be used, from the cache where possible.
 ///
 /// # Errors
-/// When nothing may be.
+/// When it may not.
 pub async fn check(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Barred> {
     let mut known = vault.store.lock().await;
     let found = match &*known {
@@ -47,10 +47,10 @@ pub async fn check(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> 
     }
 }
 
-/// Looks at the store now.
+/// Checks the store now.
 ///
 /// # Errors
-/// When Vault does not say.
+/// When the request to Vault fails.
 pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<Ownership, Fault> {
     let mut known = vault.store.lock().await;
     look_again(ctx, domain, vault, &mut known).await
@@ -77,7 +77,7 @@ async fn look_again(
             }
             Ok(found)
         }
-        // While Vault does not answer, what was its own is so still: whatever is asked of it fails by itself.
+        // While Vault does not answer, its own store stays its own; other requests to Vault fail by themselves.
         Err(error) => match known {
             Some((_, found @ (Ownership::Own { .. } | Ownership::SetupOutdated(_)))) => Ok(found.clone()),
             _ => Err(vault.fault(&error)),
@@ -131,10 +131,10 @@ async fn judged(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Res
     }
 }
 
-/// What the `vault-setup` of an earlier release did not make.
+/// What is missing because `vault-setup` is of an earlier release.
 pub async fn lacking(vault: &DomainVault) -> Option<Fault> {
     let authorities = vault.authorities();
-    // Where Vault does not say, whatever needs the mount says so by itself.
+    // If this cannot be checked now, whatever needs the mount reports that itself.
     match authorities.are_set_up().await {
         Ok(false) => Some(Fault::new(
             Reason::SetupOutdated,

@@ -1,4 +1,4 @@
-//! Withdraws the access of Channels that are gone, as the records of a trust domain have it.
+//! The sweep: withdraws access of deleted Channels, found by the records of a trust domain.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use crate::{
     observe::{DomainVault, vaults},
 };
 
-/// Takes access from what is on record and has no Channel of `domain` any more. Keys stay. What cannot be done for one
-/// holds up no other: what was found comes back with the first fault.
+/// Withdraws access from records without a Channel in `domain`. Keys stay. A failure does not stop the others: the
+/// result comes with the first fault.
 pub async fn orphans(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept, Result<(), Fault>) {
     let (asked, moves) = (ctx.sweeps.asked(), ctx.cluster.read(|world| world.moves));
     let last = ctx.sweeps.last(domain);
@@ -43,7 +43,7 @@ pub async fn orphans(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept
     }
     match &outcome {
         Ok(()) => ctx.sweeps.done(domain, (asked, moves), swept.clone()),
-        // Half a search says less than the last whole one.
+        // An incomplete search keeps the result of the last complete one.
         Err(_) => {
             swept.orphans = swept.orphans.or(last.orphans);
             swept.setup = swept.setup.or(last.setup);
@@ -52,28 +52,28 @@ pub async fn orphans(ctx: &Context, domain: &str, vault: &DomainVault) -> (Swept
     (swept, outcome)
 }
 
-/// One search for access that is no Channel's any more.
+/// One search for access that belongs to no Channel.
 struct Search<'a> {
     ctx: &'a Context,
     domain: &'a str,
     vault: &'a DomainVault,
-    /// What was found.
+    /// The result.
     swept: Swept,
     /// The first fault.
     outcome: Result<(), Fault>,
-    /// Identities of which no record says what they have: it is taken from them by what Vault itself says.
+    /// Identities without a readable record, whose access must be found in Vault itself.
     by_effect: BTreeSet<ChannelId>,
 }
 
 impl Search<'_> {
-    /// Keeps the first fault; what comes later goes on.
+    /// Keeps the first fault and continues.
     fn keep(&mut self, became: Result<(), Fault>) {
         if let (Ok(()), Err(fault)) = (&self.outcome, became) {
             self.outcome = Err(fault);
         }
     }
 
-    /// Withdraws what Channels have on record that are gone.
+    /// Withdraws the recorded access of deleted Channels.
     async fn recorded(&mut self, recorded: &[ChannelId]) {
         let Self { ctx, domain, vault, .. } = *self;
         let (candidates, known): (Vec<_>, _) = ctx.cluster.read(|world| {
@@ -120,7 +120,7 @@ impl Search<'_> {
         }
     }
 
-    /// Notes an orphan that left keys, and has the Channel of its name tell of it.
+    /// Notes an orphan with keys, and wakes the Channel of its name to report it.
     fn note(&self, id: &ChannelId, found: &Orphan) {
         if !found.left_keys {
             return;
@@ -134,7 +134,7 @@ impl Search<'_> {
         }
     }
 
-    /// Ends a search of all records.
+    /// Ends a complete search of all records.
     fn searched(&self, gone: &[ChannelId]) {
         let woken = self.ctx.cluster.write(|world| {
             let earlier = world.earlier.entry(self.domain.to_owned()).or_default();
@@ -144,12 +144,13 @@ impl Search<'_> {
         woken.into_iter().for_each(|name| self.ctx.wake(Subject::of::<Channel>(name)));
     }
 
-    /// Looks for access of Channels that are neither here nor on record: their record was lost, and nobody saw them go.
+    /// Searches for access of Channels that neither exist nor have a record: the record was lost before they were
+    /// deleted.
     async fn unrecorded(&mut self, recorded: &[ChannelId]) {
         let named = async { self.vault.aliases().await?.named().await }.await;
         let named = match named {
             Ok(named) => named,
-            // An earlier release needed no such right; `vault-setup` gives it.
+            // The policy of an earlier `vault-setup` lacks this right.
             Err(error @ VaultError::PermissionDenied { .. }) => {
                 let what = "access of Channels that are gone and on no record is not searched for";
                 self.swept.setup = Some(vaults::outdated(what, &error));
@@ -163,7 +164,7 @@ impl Search<'_> {
         self.by_effect.extend(unrecorded);
     }
 
-    /// Withdraws what no record tells of: what was found so, and Channels that are gone and whose record is lost.
+    /// Withdraws access that no record names: of unreadable records, and of deleted Channels without a record.
     async fn by_effect(&mut self) {
         let Self { ctx, domain, vault, .. } = *self;
         let lost: BTreeSet<_> = ctx.cluster.read(|world| {
@@ -185,10 +186,11 @@ impl Search<'_> {
     }
 }
 
-/// Withdraws the access of every Channel on record that goes with the TrustDomain `name`. Keys and policies stay.
+/// Withdraws the access of every recorded Channel of the TrustDomain `name`, which is being deleted. Keys and
+/// policies stay.
 ///
 /// # Errors
-/// When one could not be withdrawn; it may be tried again.
+/// When some access could not be withdrawn; try again.
 pub async fn all_of(ctx: &Context, name: &str, vault: &DomainVault) -> Result<(), Fault> {
     let mut unreadable = BTreeSet::new();
     for id in vault.channel_records.list().await.map_err(|error| vaults::fault(&error))? {

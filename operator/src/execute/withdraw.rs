@@ -1,5 +1,4 @@
-//! Withdrawing what a Channel still had that is gone, or that another trust domain governs now: its access. Never its
-//! keys.
+//! Withdraws the access of a Channel that was deleted or moved to another trust domain, but never its keys.
 
 use std::collections::BTreeSet;
 
@@ -20,13 +19,13 @@ use crate::{
     observe::{DomainVault, asked, vaults},
 };
 
-/// Why the access of an orphan was not withdrawn by its record.
+/// Why the recorded access of an orphan was not withdrawn.
 pub enum Held {
-    /// The record cannot be read or written: what is wrong with it, and the next step.
+    /// The record cannot be read or written: why, and the next step.
     Unreadable(String),
-    /// The API server does not say whether the Channel is gone. The others can be asked for.
+    /// The API server did not answer whether the Channel is gone. Other Channels can still be checked.
     Unasked(Fault),
-    /// Vault refuses, perhaps everything.
+    /// Vault refused, and may refuse for every Channel.
     Failed(Fault),
 }
 
@@ -37,7 +36,7 @@ impl From<VaultError> for Held {
     }
 }
 
-/// A Channel that is gone.
+/// A deleted Channel.
 pub struct Orphan {
     /// Its name.
     pub name: ChannelRef,
@@ -47,10 +46,11 @@ pub struct Orphan {
     pub adopted_by: Option<ChannelId>,
 }
 
-/// Withdraws what the record of `id` has if it is an orphan of `domain`; returns what is known of its Channel then.
+/// Withdraws the access in the record of `id` if it is an orphan of `domain`; then returns what is known of its
+/// Channel.
 ///
 /// # Errors
-/// When that is not done. Others may be.
+/// When it was not withdrawn. Other Channels may still be.
 pub async fn if_orphan(
     ctx: &Context,
     domain: &str,
@@ -74,8 +74,8 @@ pub async fn if_orphan(
     }))
 }
 
-/// Whether the Channel of `record` is gone. A watch that is behind must not cost a Channel its access, and none that is
-/// there is told to be an orphan: the API server is asked, and what it does not say is not withdrawn.
+/// Whether the Channel of `record` is gone, confirmed with the API server: a delayed watch must neither cost an
+/// existing Channel its access nor report it as an orphan.
 async fn is_orphan(
     ctx: &Context,
     domain: &str,
@@ -96,20 +96,20 @@ async fn is_orphan(
     Ok(gone)
 }
 
-/// Takes away the access of `id`, whose Channel is gone from here, and notes that it has none and that nothing is open. The
+/// Withdraws the access of `id`, whose Channel is gone, and records that it has no access and nothing open. The
 /// record and every key stay.
 ///
 /// # Errors
-/// When Vault refuses; it may be tried again.
+/// When Vault refuses; try again.
 async fn orphan(vault: &DomainVault, id: &ChannelId) -> Result<(), VaultError> {
     take_access(vault, id, |record| record.open.clear()).await
 }
 
-/// Takes away the access of `id`, whose TrustDomain goes, and notes that it has none. What is open stays noted: the policies
-/// stay too, and a Channel that is looked at while the TrustDomain goes would close them by an empty note.
+/// Withdraws the access of `id`, whose TrustDomain is being deleted, and records that. Its connections stay recorded
+/// as open, because the policies stay too: without that entry a reconcile during the deletion would close them.
 ///
 /// # Errors
-/// When Vault refuses; it may be tried again.
+/// When Vault refuses; try again.
 pub async fn access(vault: &DomainVault, id: &ChannelId) -> Result<(), VaultError> {
     take_access(vault, id, |_| ()).await
 }
@@ -132,12 +132,12 @@ async fn take_access(
     Ok(())
 }
 
-/// Takes away the access of Channels whose records cannot be read. Without a record access is found by its effect: by
-/// the aliases that name the Channel. A Channel that is there keeps its access, if its namespace has one of these values
-/// of the trust-domain label; the API server is asked.
+/// Withdraws the access of Channels whose records cannot be read, found by the aliases that name them. An existing
+/// Channel keeps its access if its namespace has one of these values of the trust-domain label; the API server is
+/// asked.
 ///
 /// # Errors
-/// When Vault refuses or the API server does not say.
+/// When Vault refuses, or the request to the API server fails.
 pub async fn by_effect(
     ctx: &Context,
     vault: &DomainVault,
@@ -164,7 +164,7 @@ pub async fn by_effect(
     Ok(())
 }
 
-/// Waits for a reconcile of the Channel that is under way: it could grant again the access that is withdrawn here.
+/// The fault while a reconcile of the Channel is running, which could grant the access again that is withdrawn here.
 pub fn under_way() -> Fault {
     Fault::new(
         Reason::WorkUnderWay,

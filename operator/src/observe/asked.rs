@@ -1,7 +1,8 @@
-//! What the API server itself says, asked before something is taken away or denied for good.
+//! Questions to the API server itself, before anything is withdrawn or denied for good.
 //!
-//! A watch can be behind without an error, and an object that it has not shown yet must not count as deleted. Each question
-//! is a list with one name: the API server answers it with the newest state, and it needs no right beyond the watches'.
+//! A watch may be delayed without an error, and an object that it does not show yet must not count as deleted. Each
+//! question is a list with a field selector for one name, which the API server answers with the newest state and
+//! which needs no further right.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,11 +30,11 @@ fn named(name: &str) -> ListParams {
     ListParams::default().fields(&format!("metadata.name={name}"))
 }
 
-/// Whether `domain` has no Channel of this name and identity: there is none, or its namespace belongs to another trust
-/// domain. A Channel that is being deleted counts as gone.
+/// Whether `domain` has no Channel of this name and identity: it does not exist, is being deleted, or its namespace
+/// belongs to another trust domain.
 ///
 /// # Errors
-/// When the API server does not say. A definition that is not served is an answer: there is none of it.
+/// When the request to the API server fails. A missing CRD is an answer: there are no objects.
 pub async fn is_gone(
     client: &Client,
     domain: &str,
@@ -51,18 +52,18 @@ pub async fn is_gone(
     Ok(!is_there(client, channel).await?)
 }
 
-/// Whether there is a Channel of this name. One that is being deleted counts as gone.
+/// Whether a Channel of this name exists and is not being deleted.
 ///
 /// # Errors
-/// When the API server does not say. A definition that is not served is an answer: there is none of it.
+/// When the request to the API server fails. A missing CRD is an answer: there are no objects.
 pub async fn is_there(client: &Client, channel: &ChannelRef) -> kube::Result<bool> {
     Ok(uid(client, channel).await?.is_some())
 }
 
-/// The UID of the Channel of this name, as the API server has it now. One that is being deleted counts as gone.
+/// The current UID of the Channel of this name, unless it is being deleted.
 ///
 /// # Errors
-/// When the API server does not say. A definition that is not served is an answer: there is none of it.
+/// When the request to the API server fails. A missing CRD is an answer: there are no objects.
 pub async fn uid(client: &Client, channel: &ChannelRef) -> kube::Result<Option<String>> {
     let channels: Api<Channel> = Api::namespaced(client.clone(), &channel.namespace);
     let stays = |found: PartialObjectMeta<Channel>| match found.metadata.deletion_timestamp {
@@ -76,10 +77,10 @@ pub async fn uid(client: &Client, channel: &ChannelRef) -> kube::Result<Option<S
     }
 }
 
-/// Every Channel of a namespace, by what tells one declaration from another.
+/// Every Channel of a namespace, with what distinguishes its declarations.
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn declared(client: &Client, namespace: &str) -> kube::Result<Vec<ListedChannel>> {
     let channels: Api<Channel> = Api::namespaced(client.clone(), namespace);
     let found = channels.list_metadata(&ListParams::default()).await?;
@@ -92,11 +93,11 @@ pub async fn declared(client: &Client, namespace: &str) -> kube::Result<Vec<List
     Ok(found.items.into_iter().map(declared).collect())
 }
 
-/// The identities of all Channels whose namespace has one of these values of the trust-domain label, or none where that
-/// is among them.
+/// The identities of all Channels in namespaces with one of these values of the trust-domain label (`None`: without
+/// the label).
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn ids(client: &Client, labels: &BTreeSet<Option<String>>) -> kube::Result<BTreeSet<ChannelId>> {
     let namespaces = Api::<Namespace>::all(client.clone()).list_metadata(&ListParams::default()).await?;
     let mut uids = BTreeMap::new();
@@ -114,10 +115,10 @@ pub async fn ids(client: &Client, labels: &BTreeSet<Option<String>>) -> kube::Re
     Ok(minted.collect())
 }
 
-/// The Channels of a namespace, and of its pods those of these names: enough to judge their requests by.
+/// The Channels of a namespace and those of its pods with these names: what is needed to judge their requests.
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn requested(client: &Client, namespace: &str, pods: &[&str]) -> kube::Result<World> {
     let mut world = World::default();
     let channels: Api<Channel> = Api::namespaced(client.clone(), namespace);

@@ -1,5 +1,5 @@
-//! The objects of one kind that Channels have, as far as the watches tell of them: a watch brings no contents, so what is
-//! in an object is read. What was read is remembered in short until the watch tells of a newer version.
+//! A cache for one kind of objects that Channels own. Their watch delivers only metadata, so contents must be read; a
+//! summary of what was read is kept until the watch shows a newer version.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,27 +10,27 @@ use std::{
 use super::watch::ObjectKey;
 use subrosa_crds::names::ChannelRef;
 
-/// How long what was read is believed although the watch tells of nothing newer. An object that is quiet is looked at
-/// once an hour: then it is read.
+/// How long a summary is valid although the watch shows nothing newer. So an object is read again at the hourly
+/// resync.
 const MEMORY: Duration = Duration::from_secs(30 * 60);
 
-/// A version of an object. Those of one kind can be compared (Kubernetes 1.35, KEP-5504); one that is no number counts
-/// as newer than all that were read.
+/// A resource version as a number. Versions of one kind can be compared (Kubernetes 1.35, KEP-5504); one that is no
+/// number counts as newer than any.
 fn number(version: Option<&str>) -> u64 {
     version.and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
 }
 
-/// One object, and in short what was in it.
+/// One object, with a summary of its content.
 struct Seen<S> {
-    /// The Channel whose label it carries, in its own namespace.
+    /// The Channel named by its label, in the same namespace.
     owner: Box<str>,
-    /// The version that the watch told of last.
+    /// The version that the watch showed last.
     told: u64,
     /// The version that the operator read or wrote last, and when.
     read: Option<(u64, Instant)>,
-    /// What was in that version, where nothing was to be done.
+    /// The summary of that version, where it needed no change.
     settled: Option<S>,
-    /// Whether it was there when what is kept was last looked through: the watch had time to show it.
+    /// Whether it was here at the last clean-up, so that the watch has had time to show it.
     old: bool,
 }
 
@@ -40,10 +40,10 @@ impl<S> Seen<S> {
     }
 }
 
-/// The objects of one kind that Channels have; `S` is what is remembered of the contents of one.
+/// The objects of one kind that Channels own; `S` is the summary of one's content.
 pub struct Children<S> {
     seen: Mutex<BTreeMap<ObjectKey, Seen<S>>>,
-    /// Those that the watch told to be gone, until somebody asks.
+    /// Deleted objects, by the watch, until somebody asks.
     gone: Mutex<BTreeSet<ObjectKey>>,
 }
 
@@ -54,9 +54,9 @@ impl<S> Default for Children<S> {
 }
 
 impl<S: Clone> Children<S> {
-    /// Takes in that the watch told of an object of the Channel `owner`; whether that is news.
+    /// Takes in a version of an object of the Channel `owner` from the watch. Returns whether it is news.
     ///
-    /// A version that the operator read or wrote itself is none, and neither is an older one.
+    /// Versions that the operator read or wrote itself, and older ones, are not.
     pub fn told(&self, key: ObjectKey, owner: &str, version: Option<&str>) -> bool {
         let told = number(version);
         self.gone_ones().remove(&key);
@@ -83,7 +83,7 @@ impl<S: Clone> Children<S> {
         (seen.settled, seen.old) = (None, false);
     }
 
-    /// Remembers what was in the version that was read last, unless there is a newer one.
+    /// Stores the summary of the version that was read last, unless the watch showed a newer one.
     pub fn settle(&self, key: &ObjectKey, settled: S) {
         if let Some(seen) = self.lock().get_mut(key)
             && seen.read.is_some_and(|(read, _)| seen.told <= read)
@@ -92,35 +92,35 @@ impl<S: Clone> Children<S> {
         }
     }
 
-    /// What is in an object as it is now; nothing where that is not known.
+    /// The summary of an object; `None` where unknown or outdated.
     pub fn settled(&self, key: &ObjectKey) -> Option<S> {
         let secrets = self.lock();
         let seen = secrets.get(key)?;
         seen.read.filter(|(_, at)| at.elapsed() < MEMORY).and_then(|_| seen.settled.clone())
     }
 
-    /// Whether a Channel has such an object, as far as that was seen.
+    /// Whether the object was seen.
     pub fn has(&self, key: &ObjectKey) -> bool {
         self.lock().contains_key(key)
     }
 
-    /// Takes in that an object is gone; returns the Channel that it was of.
+    /// Takes in a deletion; returns the Channel that owned the object.
     pub fn gone(&self, key: &ObjectKey) -> Option<ChannelRef> {
         let seen = self.lock().remove(key)?;
-        // Where the operator wrote one that the watch had not come to, an earlier one is gone.
+        // If the operator wrote a newer version than the watch has shown, the deletion is of an earlier object.
         if seen.read.is_none_or(|(read, _)| read <= seen.told) {
             self.gone_ones().insert(key.clone());
         }
         Some(ChannelRef::new(&key.namespace, &*seen.owner))
     }
 
-    /// Whether the watch told that an object is gone and of none in its place. That is said once: whether somebody has
-    /// put one there meanwhile shows when it is made again, and then it is read.
+    /// Whether the watch showed that the object was deleted and none has replaced it. True only once: if somebody
+    /// made another one meanwhile, creating ours fails, and then it is read.
     pub fn was_deleted(&self, key: &ObjectKey) -> bool {
         self.gone_ones().remove(key)
     }
 
-    /// The names of the objects that carry the label of this Channel, as far as they were seen.
+    /// The names of the seen objects with the label of this Channel.
     pub fn of(&self, channel: &ChannelRef) -> Vec<String> {
         let first = ObjectKey { namespace: channel.namespace.clone(), name: String::new() };
         let secrets = self.lock();
@@ -128,8 +128,7 @@ impl<S: Clone> Children<S> {
         here.filter(|(_, seen)| *seen.owner == *channel.name).map(|(key, _)| key.name.clone()).collect()
     }
 
-    /// Forgets those of other namespaces than these, and those that no watch has shown for as long as it takes to come
-    /// here twice.
+    /// Drops objects of other namespaces than these, and those that no watch has shown between two calls.
     pub fn keep(&self, namespaces: &BTreeSet<String>) {
         self.gone_ones().clear();
         self.lock().retain(|key, seen| {
@@ -138,7 +137,7 @@ impl<S: Clone> Children<S> {
         });
     }
 
-    /// How many are kept.
+    /// The number of entries.
     #[must_use]
     pub fn kept(&self) -> usize {
         self.lock().len() + self.gone_ones().len()

@@ -1,4 +1,4 @@
-//! The cluster as the watches have it.
+//! The cluster as seen by the watches.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,18 +13,18 @@ use super::children::Children;
 /// The RoleBinding by which the operator may write in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Binding {
-    /// There is none that is the operator's.
+    /// There is none of the operator's.
     Missing,
-    /// It is there.
+    /// It exists.
     Given {
-        /// The version that was judged; nothing where the whole binding was not.
+        /// The version that was checked; `None` where the whole binding was not.
         version: Option<String>,
     },
 }
 
 /// The world behind a lock, and the namespaces in which the operator may write.
 ///
-/// A decision holds the lock for microseconds. No request to a server is made while it is held.
+/// Decisions hold the lock for microseconds; no request is made while it is held.
 #[derive(Default)]
 pub struct Cluster {
     /// The Secrets of Channels.
@@ -37,28 +37,28 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Looks at the world.
+    /// Reads the world.
     pub fn read<R>(&self, look: impl FnOnce(&World) -> R) -> R {
-        // A panic elsewhere left facts, not half an invariant: they are still the facts.
+        // Facts have no invariant that a panic could break, so ignore poisoning.
         look(&self.world.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes the world as a watch saw it change.
+    /// Changes the world.
     pub fn write<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
         change(&mut self.world.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What is known of the operator's RoleBinding in `namespace`; none before it was read for the first time.
+    /// The state of the operator's RoleBinding in `namespace`; `None` before it was first read.
     pub fn binding(&self, namespace: &str) -> Option<Binding> {
         self.bindings().get(namespace).cloned()
     }
 
-    /// Whether the operator's RoleBinding is known to be in `namespace`.
+    /// Whether the operator's RoleBinding exists in `namespace`.
     pub fn is_prepared(&self, namespace: &str) -> bool {
         matches!(self.bindings().get(namespace), Some(Binding::Given { .. }))
     }
 
-    /// Notes what was found of the operator's RoleBinding in `namespace`; true when that is news.
+    /// Notes the state of the operator's RoleBinding in `namespace`; returns whether that is news.
     pub fn set_binding(&self, namespace: &str, binding: Binding) -> bool {
         let given = |one: &Binding| matches!(one, Binding::Given { .. });
         let is_given = given(&binding);
@@ -66,18 +66,18 @@ impl Cluster {
         before.as_ref().map(given) != Some(is_given)
     }
 
-    /// Notes that `namespace` is gone.
+    /// Drops the deleted `namespace`.
     pub fn forget(&self, namespace: &str) {
         self.bindings().remove(namespace);
         self.deny_settled(namespace);
     }
 
-    /// Notes that a default deny is wanted in `namespace` and may not be there yet; says since when.
+    /// Notes that a default deny is wanted in `namespace` and may be missing; returns since when.
     pub fn deny_wanted(&self, namespace: &str, now: Timestamp) -> Timestamp {
         *self.denying().entry(namespace.to_owned()).or_insert(now)
     }
 
-    /// Notes that `namespace` has its default deny, or should have none.
+    /// Notes that `namespace` has its default deny, or needs none.
     pub fn deny_settled(&self, namespace: &str) {
         self.denying().remove(namespace);
     }
@@ -86,7 +86,7 @@ impl Cluster {
         self.denying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the Secrets and ConfigMaps of namespaces that are gone, and those that were written and that no watch has shown since.
+    /// Drops Secrets and ConfigMaps of deleted namespaces, and written ones that no watch has shown since.
     pub fn keep(&self) {
         let namespaces: BTreeSet<String> = self.read(|world| world.namespaces.keys().cloned().collect());
         self.bindings().retain(|namespace, _| namespaces.contains(namespace));
@@ -94,7 +94,7 @@ impl Cluster {
         self.settings.keep(&namespaces);
     }
 
-    /// How much is kept beside the world.
+    /// The sizes of the caches beside the world.
     #[must_use]
     pub fn kept(&self) -> [(&'static str, usize); 3] {
         [

@@ -1,4 +1,4 @@
-//! From Kubernetes objects to the few facts that decisions need.
+//! Extracts the facts that decisions need from Kubernetes objects.
 
 use std::collections::BTreeSet;
 
@@ -19,10 +19,10 @@ use subrosa_plan::{
 
 use crate::pki;
 
-/// The longest life of a certificate where the pod asks for none; the API server writes it in.
+/// The default maximum lifetime, which the API server fills in where the pod asks for none.
 const DEFAULT_SECONDS: i32 = 86_400;
 
-/// What matters of a namespace.
+/// The facts of a namespace.
 pub fn namespace(namespace: &PartialObjectMeta<Namespace>) -> NamespaceFacts {
     let metadata = &namespace.metadata;
     NamespaceFacts {
@@ -32,7 +32,7 @@ pub fn namespace(namespace: &PartialObjectMeta<Namespace>) -> NamespaceFacts {
     }
 }
 
-/// What matters of a pod.
+/// The facts of a pod.
 pub fn pod(pod: Pod) -> PodFacts {
     let status = pod.status.unwrap_or_default();
     let secrets = pod.spec.as_ref().map(mounted_secrets).unwrap_or_default();
@@ -80,7 +80,7 @@ fn sub_paths(spec: &PodSpec) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// The condition Ready, as Services have it.
+/// The condition Ready, as Services evaluate it.
 fn is_ready(status: &PodStatus) -> bool {
     let conditions = status.conditions.iter().flatten();
     conditions.filter(|one| one.type_ == "Ready").any(|one| one.status == "True")
@@ -92,7 +92,7 @@ fn running_since(status: &PodStatus) -> Option<Timestamp> {
     containers.filter_map(|one| Some(one.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)).min()
 }
 
-/// A request for a certificate that nobody has answered yet; none where somebody has.
+/// The facts of an unanswered certificate request; `None` for an answered one.
 pub fn request(request: &PodCertificateRequest) -> Option<Request> {
     let answered = request.status.as_ref().and_then(|status| status.conditions.as_ref());
     if answered.is_some_and(|conditions| !conditions.is_empty()) || request.spec.signer_name != SIGNER {
@@ -126,7 +126,7 @@ pub fn request(request: &PodCertificateRequest) -> Option<Request> {
     })
 }
 
-/// What matters of a Service.
+/// The facts of a Service.
 pub fn service(service: Service) -> ServiceFacts {
     let spec = service.spec.unwrap_or_default();
     ServiceFacts {

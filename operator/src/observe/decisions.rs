@@ -1,4 +1,4 @@
-//! What the destroyer decided about a key that is not as it was made.
+//! The destroyer's decisions, as explanation for keys that look faulty.
 
 use jiff::{Timestamp, civil::Date};
 use subrosa_crds::{cohort::Cohort, names::ChannelId};
@@ -7,21 +7,21 @@ use subrosa_records::vault::{ClassName, RecordPath, VaultError};
 
 use super::DomainVault;
 
-/// What is known of a key that looks faulty.
+/// Whether a decision explains a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decided {
-    /// Nothing explains it: it is a fault.
+    /// No decision explains it.
     Nothing,
-    /// The destroyer is at it, as people approved.
+    /// An approved destruction is in progress.
     UnderWay,
-    /// The destroyer saw that it is gone.
+    /// The destroyer confirmed that the key is gone.
     Destroyed,
 }
 
-/// Whether what the destroyer decided explains that the key, whose first version was made at `first`, has this fault.
+/// Whether the destroyer's decision explains this fault of the key whose first version was made at `first`.
 ///
 /// # Errors
-/// When Vault does not say.
+/// When the request to Vault fails.
 pub async fn explains(
     vault: &DomainVault,
     (id, class, cohort): (&ChannelId, &str, Cohort),
@@ -35,10 +35,10 @@ pub async fn explains(
     Ok(record.map_or(Decided::Nothing, |record| judged(&record, fault, first)))
 }
 
-/// Whether the destroyer saw that the key is gone.
+/// Whether the destroyer confirmed that the key is gone.
 ///
 /// # Errors
-/// When Vault does not say.
+/// When the request to Vault fails.
 pub async fn is_destroyed(
     vault: &DomainVault,
     (id, class, cohort): (&ChannelId, &str, Cohort),
@@ -46,10 +46,10 @@ pub async fn is_destroyed(
     Ok(decision(vault, (id, class, cohort)).await?.is_some_and(|record| record.destroyed().is_some()))
 }
 
-/// The day that the destroyer set when it saw the key first.
+/// The due day that the destroyer recorded when it first saw the key.
 ///
 /// # Errors
-/// When Vault does not say.
+/// When the request to Vault fails.
 pub async fn first_day(
     vault: &DomainVault,
     (id, class, cohort): (&ChannelId, &str, Cohort),
@@ -57,7 +57,7 @@ pub async fn first_day(
     Ok(decision(vault, (id, class, cohort)).await?.and_then(|record| record.due))
 }
 
-/// What is decided about a key; none where nothing is, or nobody can read it.
+/// The decision about a key; `None` where there is none or it cannot be read.
 async fn decision(
     vault: &DomainVault,
     (id, class, cohort): (&ChannelId, &str, Cohort),
@@ -67,7 +67,7 @@ async fn decision(
     vault.decisions.forget(&path);
     match read {
         Ok(entry) => Ok(entry.record),
-        // Vault was set up for an earlier release: nothing was decided under it.
+        // Vault was set up for an earlier release, which decided nothing.
         Err(VaultError::PermissionDenied { .. }) => Ok(None),
         Err(error) if error.is_unreadable() => Ok(None),
         Err(error) => Err(error),
@@ -76,7 +76,7 @@ async fn decision(
 
 fn judged(record: &DecisionRecord, fault: KeyFault, first: Option<Timestamp>) -> Decided {
     let Some(mark) = &record.destruction else { return Decided::Nothing };
-    // Another key under the name is not explained by what became of the first.
+    // Another key of the same name is not explained by the destruction of the first.
     if first.is_some_and(|first| first != mark.created) {
         return Decided::Nothing;
     }

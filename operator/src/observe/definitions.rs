@@ -1,8 +1,8 @@
-//! Whether the API server serves the definitions that this build was made with.
+//! Checks that the API server serves the CRDs that this build needs.
 //!
-//! An operator that is newer than its definitions writes fields that they do not know, which the API server refuses
-//! with an error that names no cause. What is served is published with the API itself, which every account may
-//! read (ClusterRole `system:discovery`), so no right is needed for this.
+//! An operator that is newer than its CRDs writes unknown fields, which the API server rejects without naming the
+//! cause. The served schemas are part of the API discovery, which every account may read (ClusterRole
+//! `system:discovery`), so no further right is needed.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -16,35 +16,35 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 
-/// How soon to look again while something is missing.
+/// The pause while something is missing.
 const SOON: Duration = Duration::from_secs(5);
-/// How soon to look again while nothing is.
+/// The pause while everything is current.
 const SELDOM: Duration = Duration::from_secs(300);
-/// How many missing fields are named.
+/// How many missing fields a message names.
 const NAMED: usize = 3;
-/// What to do.
+/// The next step.
 const NEXT: &str = "upgrade the chart subrosa-crds first (helm upgrade subrosa-crds), or apply what `subrosa crds` of this \
                     version prints";
 
-/// What was last found of the definitions.
+/// The last result for the CRDs.
 #[derive(Default)]
 pub struct Definitions(Mutex<DefinitionState>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum DefinitionState {
-    /// Nobody has looked yet, or the API server did not say.
+    /// Not checked yet, or the API server did not answer.
     #[default]
     Unknown,
-    /// As this build needs them.
+    /// All that this build needs.
     Current,
-    /// These are not served at all.
+    /// These CRDs are not served.
     Missing(String),
-    /// These lack fields.
+    /// These CRDs lack fields.
     Old(String),
 }
 
 impl Definitions {
-    /// What is wrong with definitions that are served, and what to do.
+    /// What is wrong with the served CRDs, and the next step.
     pub fn outdated(&self) -> Option<String> {
         match self.found() {
             DefinitionState::Old(said) => Some(said),
@@ -52,7 +52,7 @@ impl Definitions {
         }
     }
 
-    /// What is waited for before anything was seen.
+    /// What the operator waits for before the first check.
     pub fn waiting(&self) -> String {
         match self.found() {
             DefinitionState::Old(said) | DefinitionState::Missing(said) => said,
@@ -82,7 +82,7 @@ impl Definitions {
     }
 }
 
-/// Looks at the definitions until `stop`.
+/// Checks the CRDs until `stop`.
 pub async fn follow(ctx: Arc<Context>, stop: CancellationToken) {
     loop {
         let found = look(&ctx.client).await;
@@ -110,7 +110,7 @@ async fn look(client: &Client) -> DefinitionState {
     }
 }
 
-/// Compares what is published with what this build needs.
+/// Compares the served schemas with the needed ones.
 fn judge(published: &Value) -> DefinitionState {
     let mut missing = Vec::new();
     let mut old = Vec::new();
@@ -157,11 +157,11 @@ fn of_kind<'a>(published: &'a Value, kind: &str) -> Option<&'a Value> {
     })
 }
 
-/// The fields of `wanted` that `served` does not have, each where it begins.
+/// The fields of `wanted` that `served` lacks, each by its topmost missing path.
 fn lacking(path: &str, wanted: &Value, served: &Value, fields: &mut Vec<String>) {
     let properties = wanted.get("properties").and_then(Value::as_object);
     for (name, wanted) in properties.into_iter().flatten() {
-        // What every object has is published as a reference.
+        // Fields of every object are published as references.
         if path.is_empty() && matches!(name.as_str(), "metadata" | "apiVersion" | "kind") {
             continue;
         }

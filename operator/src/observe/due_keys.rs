@@ -1,4 +1,4 @@
-//! Keys whose data is due: looked for among the cohorts that have ended, also of Channels that are gone.
+//! Finds keys whose data is due among the ended cohorts, also of deleted Channels.
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,18 @@ use subrosa_records::vault::{ClassName, MonthName, RecordPath, VaultError};
 
 use super::{DomainVault, decisions};
 
-/// By what keys of a trust domain are found to be due.
+/// The inputs that decide whether keys of a trust domain are due.
 #[derive(Clone, Debug)]
 pub struct DueRules {
     /// The policies that the trust domain allows.
     pub policies: BTreeMap<String, RetentionPolicy>,
-    /// What binds of each policy, as the destroyer told.
+    /// The binding rules of each policy, as published by the destroyer.
     rules: BTreeMap<String, BindingRules>,
     today: Date,
 }
 
 impl DueRules {
-    /// As the watches have it.
+    /// Reads them from the watches.
     pub fn of(trust_domain: &TrustDomain, world: &World, now: Timestamp) -> Self {
         let allowed = trust_domain.spec.retention_policies.iter();
         let policies =
@@ -39,17 +39,17 @@ impl DueRules {
     }
 }
 
-/// What the destroyer told of a trust domain.
+/// What the destroyer published about a trust domain.
 pub fn told(domain: &str, world: &World) -> Option<Told> {
     let key = ConfigMapKey { config_map: MIRROR.to_owned(), key: domain.to_owned() };
     serde_json::from_str(&world.bundles.get(&key)?.text).ok()
 }
 
-/// The keys that are due. Every record of a cohort that has ended is read: the policy under which a key was made may be gone,
-/// and only its record knows its day.
+/// The due keys. Reads every record of an ended cohort, because a key's policy may be gone and then only the record
+/// has its day.
 ///
 /// # Errors
-/// When Vault does not say. What cannot be understood is told by others, and holds up no other key.
+/// When the request to Vault fails. Unreadable records are reported elsewhere and do not stop the others.
 pub async fn look(vault: &DomainVault, terms: &DueRules) -> Result<Vec<DueKey>, VaultError> {
     let mut due = Vec::new();
     for id in vault.channel_records.list().await? {
@@ -73,7 +73,7 @@ async fn of_channel(
     let id = record.id();
     let mut months: BTreeMap<RecordPath, Option<KeysOfMonth>> = BTreeMap::new();
     let mut due = Vec::new();
-    // Of a Channel that is gone nobody closes the keys that it had in use: their cohorts end all the same.
+    // Nobody closes the active keys of a deleted Channel, but their cohorts end all the same.
     let in_use = record.active().filter(|(_, cohort)| cohort.end().is_ok_and(|end| end <= terms.today));
     for (class, cohort) in record.ended.iter().flat_map(Ended::iter).chain(in_use) {
         let path = RecordPath::keys(&id, &ClassName::new(class)?, &MonthName::new(cohort.month())?);
@@ -90,7 +90,8 @@ async fn of_channel(
         let month = months.get(&path).and_then(Option::as_ref);
         let Some(key) = month.and_then(|month| month.keys.get(&cohort.to_string())) else { continue };
         let name = DataKeyName { id: id.clone(), class: class.to_owned(), cohort };
-        // An earlier release wrote down no day of an open cohort: its policy may be gone, and the destroyer has one.
+        // An earlier release recorded no day for open cohorts. If the policy is gone, the destroyer's record has the
+        // day.
         let first = match (key.due.or(key.reseal_by), cohort.is_open()) {
             (None, true) => decisions::first_day(vault, (&id, class, cohort)).await?,
             (known, _) => known,

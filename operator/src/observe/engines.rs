@@ -9,7 +9,7 @@ use crate::{context::Context, kinds::Subject};
 const ENGINES: [&str; 4] =
     ["cilium.io", "crd.projectcalico.org", "projectcalico.org", "policy.networking.k8s.io"];
 
-/// Takes into the world which engines' APIs are served.
+/// Notes in the world which engines' API groups are served.
 pub async fn look(ctx: &Context) {
     match ctx.client.list_api_groups().await {
         Ok(groups) => {
@@ -22,7 +22,7 @@ pub async fn look(ctx: &Context) {
             let before =
                 ctx.cluster.write(|world| std::mem::replace(&mut world.other_engines, found.clone()));
             if before != found {
-                // It decides what each Channel may say of its isolation.
+                // This changes what Channels may claim about their isolation.
                 let channels: Vec<_> = ctx
                     .cluster
                     .read(|world| world.all_channels().map(|channel| channel.name().clone()).collect());

@@ -1,4 +1,4 @@
-//! Whether the admission policies that guard membership and deletion are in place and unedited.
+//! Checks that the admission policies for membership and deletion are in place and unedited.
 
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -15,12 +15,12 @@ use crate::{
     grants::admission::{AdmissionObjects, Gap, RESTORE, gaps, names, policies},
 };
 
-/// An admission policy that an installation may do without.
+/// An admission policy that an installation may switch off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Optional {
     /// Who puts a namespace into a trust domain.
     Membership,
-    /// Confirmed deletion.
+    /// Deletion needs a confirmation.
     Deletion,
 }
 
@@ -47,8 +47,7 @@ impl Optional {
     }
 }
 
-/// How the admission policies are; `off` are those that the installation does without. What cannot be read counts
-/// as wrong.
+/// The state of the admission policies, where those in `off` are switched off. What cannot be read counts as wrong.
 pub async fn look(ctx: &Context, off: &[Optional]) -> Guards {
     match found(ctx).await {
         Err(error) => Guards::NotInPlace(format!("the admission policies cannot be read: {error}")),
@@ -56,7 +55,7 @@ pub async fn look(ctx: &Context, off: &[Optional]) -> Guards {
     }
 }
 
-/// A policy that was switched off after it was installed may be there still: then it counts as in place.
+/// A policy that was switched off later may still be installed; then it counts as in place.
 fn judge(gaps: &[Gap], off: &[Optional]) -> Guards {
     let chosen = |gap: &&Gap| off.iter().any(|one| one.policy() == gap.name);
     let wrong: Vec<_> = gaps.iter().filter(|gap| !chosen(gap)).map(ToString::to_string).collect();
@@ -77,7 +76,7 @@ fn judge(gaps: &[Gap], off: &[Optional]) -> Guards {
     if said.is_empty() { Guards::InPlace } else { Guards::SwitchedOff(said.join("; ")) }
 }
 
-/// Read without this build's types, so that a field they do not know is seen too.
+/// Read as untyped objects, so that fields unknown to this build are compared too.
 async fn found(ctx: &Context) -> kube::Result<AdmissionObjects<DynamicObject, DynamicObject>> {
     let policies = api::<ValidatingAdmissionPolicy>(ctx);
     let bindings = api::<ValidatingAdmissionPolicyBinding>(ctx);

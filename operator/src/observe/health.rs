@@ -1,4 +1,4 @@
-//! How Vault is.
+//! The health of Vault.
 
 use subrosa_crds::{TrustDomain, trust_domain::VaultStatus};
 use subrosa_plan::{status::trust_domain, world::fault::Fault};
@@ -6,7 +6,7 @@ use subrosa_records::vault::VaultError;
 
 use super::{DomainVault, vaults};
 
-/// Asks Vault how it is, and whether it lets the operator in.
+/// Reads Vault's health, and whether the operator is logged in.
 pub async fn ask(vault: &DomainVault, domain: &TrustDomain) -> (Result<(), Fault>, Option<VaultStatus>) {
     let health = match vault.vault.health().await {
         Ok(health) => health,

@@ -1,9 +1,9 @@
-//! Every key that was made is looked at as long as its data may live, also those of Channels that are gone: every hour
-//! whether it exists, at least daily whether its flags are as they should be. A data key that is on no record is a finding
-//! too. What was found is kept in Vault, so that the next leader reports it at once.
+//! Checks every key as long as its data may live, also those of deleted Channels: hourly that it exists, at least
+//! daily that its flags are right. A data key without a record is reported too. The findings are stored in Vault, so
+//! that the next leader has them at once.
 //!
-//! The records themselves are looked at with the keys: reconciles believe what they remember of them, so a record that
-//! somebody deleted or changed is noticed here.
+//! The check also reads the records again: reconciles use cached records, so this is where a deleted or changed
+//! record is noticed.
 
 mod judge;
 mod list;
@@ -39,49 +39,50 @@ use crate::{changes::key, kinds::Subject};
 
 /// How often all keys are listed.
 pub const LIST_EVERY: Duration = Duration::from_secs(3600);
-/// Within what time every key is read once. Half a day, so that a day is certain.
+/// The time in which every key is read once. Half a day, so that a day is guaranteed.
 const ROUND: Duration = Duration::from_secs(12 * 3600);
-/// How many keys with a known fault are read in each look: that one was mended is told soon.
+/// How many keys with known faults each look reads, so that a repair is noticed soon.
 const AGAIN: usize = 32;
-/// After how long a look goes on at the next one: nothing else is to wait for it.
+/// The time limit of one look, because other work waits for it.
 const MOST_TIME: Duration = Duration::from_secs(5);
 
-/// The look at the keys of one trust domain.
+/// The checks of the keys of one trust domain.
 #[derive(Default)]
 pub struct KeyWatch {
     recalled: OnceCell<()>,
-    /// Why the record cannot be read: what is found is reported, and the next operator begins without it.
+    /// Why the record of findings cannot be used. Findings are still reported, but the next leader starts without
+    /// them.
     forgets: std::sync::Mutex<Option<Fault>>,
     progress: Mutex<Option<Progress>>,
 }
 
-/// How far it has come.
+/// The progress of the checks.
 struct Progress {
     listed: Instant,
     looked: Instant,
     round: Round,
-    /// Where the look at keys with known faults goes on.
+    /// Where checking keys with known faults continues.
     again: usize,
 }
 
-/// What looks saw.
+/// The results of a look.
 #[derive(Default)]
 struct Seen {
-    /// Of keys.
+    /// Results for keys.
     looks: Vec<KeyLook>,
-    /// The identities of which Vault has another record than the one that was remembered, or none.
+    /// The identities whose record in Vault differs from the cached one or is gone.
     changed: BTreeSet<ChannelId>,
 }
 
 impl Progress {
-    /// Whether all keys are to be listed again.
+    /// Whether all keys must be listed again.
     fn is_due(&self, every: Duration) -> bool {
         self.listed.elapsed() >= every
     }
 }
 
 impl KeyWatch {
-    /// What cannot be remembered, because Vault was set up for an earlier release.
+    /// The fault where findings cannot be stored, because Vault was set up for an earlier release.
     pub fn setup(&self) -> Option<Fault> {
         self.forgets().clone().filter(|fault| fault.reason == Reason::SetupOutdated)
     }
@@ -90,11 +91,10 @@ impl KeyWatch {
         self.forgets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes from the record what was found before, once; where the record cannot be had, from a look. Says whom it
-    /// concerns.
+    /// Loads the recorded findings, once; without them, runs a first check. Returns whom that concerns.
     ///
     /// # Errors
-    /// When Vault does not say.
+    /// When the request to Vault fails.
     pub async fn recall(
         &self,
         domain: &str,
@@ -128,10 +128,10 @@ impl KeyWatch {
         Ok(woken)
     }
 
-    /// Looks at the next keys, and at the existence of all when `every` has passed. Says whom it concerns.
+    /// Checks the next keys, and the existence of all when `every` has passed. Returns whom that concerns.
     ///
     /// # Errors
-    /// When Vault does not say. What was found until then is told and kept all the same.
+    /// When the request to Vault fails. Results until then are used all the same.
     pub async fn look(
         &self,
         domain: &str,
@@ -150,14 +150,14 @@ impl KeyWatch {
         woken.extend(self.retry(domain, vault, cluster).await);
         let looked = look(domain, vault, cluster, (now, is_due), &mut progress, &mut seen).await;
         let whole = progress.as_mut().is_some_and(|progress| progress.round.ended());
-        // The next list of all keys is an hour away: what was found before Vault stopped answering is not lost.
+        // The next list is an hour away, so use what was found before Vault stopped answering.
         woken.extend(cluster.write(|world| key::found(world, domain, seen.looks, whole, now)));
         woken.extend(cluster.read(|world| key::records_changed(world, domain, &seen.changed)));
         let kept = self.keep(domain, vault, cluster).await;
         (woken, looked.and(kept))
     }
 
-    /// What a look finds before anything is said: else each start would say first that nothing is known.
+    /// The first check, before anything is reported: otherwise every start would first report that nothing is known.
     async fn first_look(
         &self,
         domain: &str,
@@ -178,7 +178,7 @@ impl KeyWatch {
         (findings, seen.changed)
     }
 
-    /// Tries again to read a record that could not be had: somebody may have run `vault-setup` since.
+    /// Tries again to load findings that could not be read, because somebody may have run `vault-setup`.
     async fn retry(&self, domain: &str, vault: &DomainVault, cluster: &Cluster) -> BTreeSet<Subject> {
         if self.forgets().is_none() {
             return BTreeSet::new();
@@ -189,13 +189,13 @@ impl KeyWatch {
         *self.forgets() = None;
         let mut all = entry.record.unwrap_or_default();
         cluster.write(|world| {
-            // What was seen since counts more than what was seen before.
+            // Newer results replace older ones.
             all.add(world.key_findings.get(domain).cloned().unwrap_or_default());
             key::recalled(world, domain, all)
         })
     }
 
-    /// Writes down what is known, where the record says something else.
+    /// Writes the findings where they changed.
     async fn keep(&self, domain: &str, vault: &DomainVault, cluster: &Cluster) -> Result<(), Fault> {
         if self.forgets().is_some() {
             return Ok(());
@@ -212,7 +212,7 @@ impl KeyWatch {
     }
 }
 
-/// Whether the error stays until a person does something: asking again is of no use.
+/// Whether the error lasts until a person acts, so that retrying is useless.
 fn is_lasting(error: &VaultError) -> bool {
     error.is_unreadable()
         || matches!(error, VaultError::PermissionDenied { .. } | VaultError::NewerRecord { .. })
@@ -242,7 +242,7 @@ async fn look(
     result.map_err(|error| vault.fault(&error))
 }
 
-/// Reads keys of which a fault is known.
+/// Reads keys with a known fault.
 async fn again(
     domain: &str,
     vault: &DomainVault,
@@ -260,25 +260,25 @@ async fn again(
     for (id, name) in turn {
         let record = match vault.channel_records.read(id).await {
             Ok(entry) => entry.record,
-            // Without the record nobody can say that a key is the one that was made: what was found stays.
+            // Without the Channel's record the key cannot be identified: the finding stays.
             Err(error) if is_lasting(&error) => continue,
             Err(error) => return Err(error),
         };
         let key =
             record.as_ref().and_then(|record| inventory::made(record).find(|key| key.name(record) == *name));
-        // No generation is of it any more.
+        // No generation uses it any more.
         let key_is_unnamed = key.is_none();
         let is_retired = key_is_unnamed && *name == id.earlier_authority_key();
         let made = match (&record, key, name.parse::<DataKeyName>()) {
             (Some(record), Some(key), _) => made(vault, record, &[key]).await?,
             (_, None, Ok(data)) => vec![(name.clone(), first_version(vault, &data).await?)],
-            // Nobody knows when it was made.
+            // When it was made is unknown.
             _ => vec![(name.clone(), Ok(None))],
         };
         let is_unrecorded = key_is_unnamed && made.iter().all(|(_, first)| first.is_err());
         let may_go = record.is_none() || is_retired || is_unrecorded;
         judge(vault, id, made, looks).await?;
-        // Somebody removed the key, and what is known of it was removed or has ended: it is not missed any more.
+        // Somebody deleted the key, and its record is gone or its use has ended: its absence is no fault any more.
         if let Some(look) = looks.last_mut().filter(|look| may_go && look.fault == Some(KeyFault::Missing)) {
             look.fault = None;
         }
@@ -286,7 +286,7 @@ async fn again(
     Ok(())
 }
 
-/// Reads the keys that are next.
+/// Reads the next keys.
 async fn read(vault: &DomainVault, progress: &mut Progress, seen: &mut Seen) -> Result<(), VaultError> {
     let begun = Instant::now();
     let round = &mut progress.round;
@@ -298,18 +298,18 @@ async fn read(vault: &DomainVault, progress: &mut Progress, seen: &mut Seen) -> 
         }
         let Some((id, from)) = round.place() else { break };
         let read = match round.is_whole() {
-            // Somebody else may have deleted or changed what is remembered.
+            // Somebody else may have deleted or changed the cached record.
             true => {
                 let (read, differs) = vault.channel_records.read_again(&id).await;
                 seen.changed.extend(differs.then(|| id.clone()));
                 read
             }
-            // For the list that this round begins with, it was read a moment ago.
+            // The list at the start of this round read it just now.
             false => vault.channel_records.get(&id).await,
         };
         let record = match read {
             Ok(entry) => entry.record,
-            // It is told by others, and holds up no look at the next.
+            // Reported elsewhere; continue with the next.
             Err(error) if is_lasting(&error) => None,
             Err(error) => return Err(error),
         };

@@ -1,4 +1,4 @@
-//! What is seen of the world, as plain facts. Nothing here writes.
+//! Observes the world as plain facts. Nothing here writes.
 
 pub mod asked;
 pub mod children;

@@ -1,4 +1,4 @@
-//! Whether the cluster serves PodCertificateRequests, and the requests to our signer where it does.
+//! Whether the cluster serves PodCertificateRequests, and a watch of those for our signer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::watch::{self, Change};
 use crate::{context::Context, kinds::Subject};
 
-/// How often the API server is asked whether it serves the kind: it may be upgraded at any time.
+/// How often to check, because the cluster may be upgraded.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// Asks the API server whether it serves the kind, and takes the answer into the world. Says whether it does.
+/// Asks the API server whether it serves the kind, and notes the answer in the world.
 pub async fn look(ctx: &Context) -> bool {
     let version = PodCertificateRequest::api_version(&());
     let plural = PodCertificateRequest::plural(&());
@@ -39,8 +39,8 @@ pub async fn look(ctx: &Context) -> bool {
     served
 }
 
-/// Follows the requests to our signer from when they are served, until `stop`. A cluster that does not serve
-/// them is no fault: Channels that ask for them say so.
+/// Watches the requests to our signer until `stop`, once they are served. A cluster without them is no fault here;
+/// Channels that need them report it.
 pub async fn follow(
     ctx: Arc<Context>,
     stop: CancellationToken,

@@ -1,9 +1,9 @@
-//! The watches share connections to the API server.
+//! Lets watches share connections to the API server.
 //!
-//! The Secrets of each namespace are watched by themselves, so there are as many watches as namespaces. Over HTTP/1.1
-//! each would hold a connection, with its buffers. Over HTTP/2 they are streams of a few connections, which are pinged:
-//! one that died without a word is noticed within a minute. Everything else is asked over HTTP/1.1 as before, and so
-//! is a watch wherever HTTP/2 cannot be had: behind a proxy that does not speak it, or while a connection fails.
+//! The Secrets of each namespace are watched separately, so there are as many watches as namespaces. Over HTTP/1.1
+//! each would need a connection with its buffers. Over HTTP/2 they are streams of a few connections, which are pinged
+//! so that a dead one is noticed within a minute. Other requests stay on HTTP/1.1, as do watches where HTTP/2 is
+//! unavailable, behind a proxy or during a failure.
 
 use std::{
     pin::Pin,
@@ -29,29 +29,29 @@ use kube::{
 };
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt as _, util::BoxCloneSyncService};
 
-/// How many streams a connection gets. The API server takes 100 by default (`--http2-max-streams-per-connection`); one
-/// more would wait until another ends.
+/// The most streams of a connection. The API server's limit is 100 by default (`--http2-max-streams-per-connection`);
+/// a further stream would wait for another to end.
 const STREAMS: usize = 64;
 
-/// How long the answer to a watch may take to begin over a shared connection, until it is asked for over another.
+/// How long a watch on a shared connection may take to answer before it moves to a connection of its own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often a connection is pinged while it has streams, and how long the answer may take.
+/// The ping interval of a connection with streams, and the deadline for the answer.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 
-/// How much of an answer that nobody has read yet the API server may send ahead, a stream and a connection.
+/// The flow-control windows of a stream and of a connection.
 const WINDOW: (u32, u32) = (256 * 1024, 1024 * 1024);
 
 type Sent = BoxCloneSyncService<Request<Body>, Response<Box<DynBody>>, BoxError>;
 
-/// Whether a request stays open as long as nothing happens.
+/// Whether the request is a watch, which stays open while nothing happens.
 pub fn is_watch(uri: &Uri) -> bool {
     uri.query().is_some_and(|query| {
         query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1" | "sendInitialEvents=true"))
     })
 }
 
-/// A connection, and who holds a stream of it.
+/// A connection and the holders of its streams.
 struct Line {
     sent: Sent,
     held: Arc<()>,
@@ -65,7 +65,7 @@ struct Lines {
     make: Box<dyn Fn() -> kube::Result<Sent> + Send + Sync>,
     patience: Duration,
     lines: Mutex<Vec<Line>>,
-    /// Whether the API server can be asked so at all.
+    /// Whether shared connections are possible at all.
     shared: AtomicBool,
 }
 
@@ -91,7 +91,7 @@ impl Streams {
         Self(Arc::new(lines))
     }
 
-    /// A connection with room for one more stream, which is held until what comes with it is dropped.
+    /// A connection with room for one more stream, which is taken until the second value is dropped.
     fn line(&self) -> Option<(Sent, Arc<()>)> {
         let lines = &self.0;
         if !lines.shared.load(Ordering::Relaxed) {
@@ -113,7 +113,7 @@ impl Streams {
         Some(found)
     }
 
-    /// Asks over a shared connection; nothing where that is not answered.
+    /// Sends a request over a shared connection; `None` where that fails.
     async fn ask(&self, request: Request<Body>) -> Option<Response<Box<DynBody>>> {
         let (sent, held) = self.line()?;
         match tokio::time::timeout(self.0.patience, sent.oneshot(request)).await {
@@ -137,7 +137,7 @@ impl Streams {
     }
 }
 
-/// A connection of its own, over which as many ask at once as may. It is made with the first request, and made again.
+/// A connection that multiplexes requests. It connects with the first request, and reconnects.
 fn connection(config: &Config) -> kube::Result<Sent> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -174,7 +174,7 @@ impl<S> Layer<S> for Streams {
     }
 }
 
-/// Sends watches over the shared connections and all else as before.
+/// Sends watches over shared connections and everything else over `inner`.
 pub struct Routed<S> {
     streams: Streams,
     inner: S,
@@ -200,7 +200,7 @@ where
         let mut first = Request::new(Body::empty());
         *first.uri_mut() = request.uri().clone();
         *first.headers_mut() = request.headers().clone();
-        // Nothing is sent before it is waited for.
+        // Futures are lazy: nothing is sent before it is polled.
         let (streams, second) = (self.streams.clone(), self.inner.call(request));
         Box::pin(async move {
             match streams.ask(first).await {
@@ -211,7 +211,7 @@ where
     }
 }
 
-/// An answer that holds its stream until it is dropped.
+/// An answer that holds its stream until dropped.
 struct Held {
     body: Box<DynBody>,
     _held: Arc<()>,

@@ -1,5 +1,4 @@
-//! The admission policies that guard the operator's objects, and other policy engines. Neither is watched: the API
-//! server is asked once in a while.
+//! The admission policies and other policy engines. Neither is watched; the API server is asked from time to time.
 
 use std::time::{Duration, Instant};
 
@@ -9,22 +8,22 @@ use tokio::sync::Mutex;
 use super::{engines, guards};
 use crate::context::Context;
 
-/// How long an answer is good. Trust domains are looked at more often while their Channels change.
+/// How long an answer is cached, because trust domains are reconciled more often while their Channels change.
 const GOOD: Duration = Duration::from_secs(10);
 
-/// The last answer, and which guards the installation does without.
+/// The cached answer, and which policies the installation switched off.
 pub struct Surroundings {
     off: Vec<guards::Optional>,
     last: Mutex<Option<(Instant, Guards)>>,
 }
 
 impl Surroundings {
-    /// For an installation that does without these guards.
+    /// For an installation that switched off these policies.
     pub fn new(off: Vec<guards::Optional>) -> Self {
         Self { off, last: Mutex::default() }
     }
 
-    /// How the guards are; takes other policy engines into the world on the way.
+    /// The state of the admission policies; also updates the other policy engines in the world.
     pub async fn look(&self, ctx: &Context) -> Guards {
         let mut last = self.last.lock().await;
         if let Some((at, found)) = last.as_ref()

@@ -1,4 +1,4 @@
-//! The Vault of each trust domain, as it was last seen. `crate::session` connects to it and logs in.
+//! The Vault of each trust domain with what is cached of it. `crate::session` connects and logs in.
 
 mod authorities;
 mod kept;
@@ -43,13 +43,13 @@ use subrosa_records::{
     },
 };
 
-/// How long a key or grant that was seen is believed: what someone changed in Vault is noticed after this.
+/// How long a key or grant is cached; a change by somebody else in Vault is noticed after this.
 const MEMORY: Duration = Duration::from_secs(20 * 60);
 
 /// How long an issuance counts.
 const COUNTED: Duration = issuances::WINDOW.unsigned_abs();
 
-/// Everything that leads to one trust domain's Vault.
+/// Access to one trust domain's Vault.
 pub struct DomainVault {
     /// The connection.
     pub vault: Vault,
@@ -60,51 +60,50 @@ pub struct DomainVault {
     /// The records.
     pub channel_records: ChannelRecords,
     kv: Kv,
-    /// The records of keys.
+    /// The records of data keys.
     pub key_records: Store<KeysOfMonth>,
-    /// The record of what is known of all keys.
+    /// The record of findings about keys.
     pub key_findings: Store<KeyFindings>,
-    /// What the destroyer decided about keys: read, never written.
+    /// The destroyer's decisions about keys, which are only read.
     pub decisions: Store<DecisionRecord>,
-    /// The look at every key that was made.
+    /// The checks of all keys.
     pub key_watch: KeyWatch,
-    /// When keys that are due were looked for last.
+    /// When due keys were last searched for.
     pub due_keys: tokio::sync::Mutex<Option<Instant>>,
-    /// When Adoptions were looked at last.
+    /// When Adoptions were last checked.
     pub adoptions: tokio::sync::Mutex<AdoptionLooks>,
-    /// When the slots of logins were looked at last.
+    /// When the slots of logins were last checked.
     pub slots: tokio::sync::Mutex<Option<Instant>>,
     /// The record of the store itself.
     pub stores: Store<StoreRecord>,
-    /// What was last found of the store, and when.
+    /// The last check of the store, and when.
     pub store: tokio::sync::Mutex<Option<(Instant, Ownership)>>,
     auth_mount: MountPath,
     aliases: OnceCell<WorkloadAliases>,
     alias_locks: AliasLocks,
-    /// What Vault said of keys, as text: it is kept for every key of every Channel.
+    /// Keys as Vault described them, as short texts because there is one for every key of every Channel.
     keys: Mutex<BTreeMap<TransitKeyName, (Instant, Box<str>)>>,
     granted: Mutex<BTreeMap<AliasName, (Instant, Box<str>)>>,
-    /// Serials that were noted and for which no signature came, and when it was asked for.
+    /// Serials that were recorded but never signed, and when signing was tried.
     unsigned: Mutex<BTreeMap<String, Instant>>,
-    /// Channels that are gone and have nothing left that could be withdrawn: each search for orphans comes to them
-    /// again, and needs no more of them than this.
+    /// Deleted Channels with nothing left to withdraw. Every search for orphans finds them again and needs only this.
     settled: Mutex<BTreeMap<ChannelId, ChannelRef>>,
-    /// Channels whose record was found to be gone: the list of records does not name them when they are deleted.
+    /// Channels whose record is gone; after their deletion the list of records does not name them.
     lost: Mutex<BTreeSet<ChannelId>>,
-    /// The last restore of this Vault after which all was forgotten, as the destroyer told of it.
+    /// The last restore of this Vault, by the destroyer's report, after which the cache was cleared.
     restored: Mutex<Option<String>>,
     session: tokio::sync::watch::Receiver<SessionState>,
     stop: CancellationToken,
 }
 
-/// When Adoptions were looked at last.
+/// When Adoptions were last checked.
 #[derive(Debug, Default)]
 pub struct AdoptionLooks {
-    /// Those that are open.
+    /// The open ones.
     pub listed: Option<Instant>,
-    /// All, whatever was done of them.
+    /// All, including finished ones.
     pub all: Option<Instant>,
-    /// The Channels of each, by its UID, and whether it was denied then.
+    /// The Channels of each, by the Adoption's UID, and whether it was denied then.
     pub judged: BTreeMap<String, (Instant, bool)>,
 }
 
@@ -124,12 +123,12 @@ pub struct Connected {
     pub kv: MountPath,
     /// The mount of Kubernetes auth.
     pub auth: MountPath,
-    /// A ServiceAccount's UID is the same in each Vault, and a connection may be made anew while another works.
+    /// Shared by all Vaults, because a ServiceAccount's UID is the same in each, and by successive connections.
     pub alias_locks: AliasLocks,
 }
 
 impl DomainVault {
-    /// What leads to the Vault of one trust domain; nothing is remembered of it yet.
+    /// Access to the Vault of one trust domain, with an empty cache.
     pub fn new(connected: Connected) -> Self {
         let Connected { vault, session, stop, transit, authorities, kv, auth, alias_locks } = connected;
         let kv = Kv::new(vault.clone(), kv);
@@ -162,10 +161,10 @@ impl DomainVault {
         }
     }
 
-    /// What workloads have in the aliases of their auth mount.
+    /// The workloads' part of the aliases of their auth mount.
     ///
     /// # Errors
-    /// When Vault does not say which auth mount theirs is.
+    /// When the request for the auth mount's accessor fails.
     pub async fn aliases(&self) -> Result<&WorkloadAliases, VaultError> {
         self.aliases
             .get_or_try_init(|| async {
@@ -188,7 +187,7 @@ impl DomainVault {
         &self.authorities
     }
 
-    /// The engine that a key of this name is on.
+    /// The engine of a key, by its name.
     pub fn engine(&self, name: &TransitKeyName) -> &Transit {
         match name.as_str().contains('.') {
             true => &self.transit,
@@ -196,10 +195,10 @@ impl DomainVault {
         }
     }
 
-    /// A key, from memory where it was read lately.
+    /// A key, from the cache where possible.
     ///
     /// # Errors
-    /// When Vault does not say.
+    /// When the request to Vault fails.
     pub async fn key(&self, name: &TransitKeyName) -> Result<Option<TransitKey>, VaultError> {
         if let Some((read, key)) = self.keys().get(name)
             && read.elapsed() < MEMORY
@@ -215,7 +214,7 @@ impl DomainVault {
         Ok(key)
     }
 
-    /// Remembers a key as Vault just described it.
+    /// Caches a key as just described by Vault.
     pub fn remember_key(&self, name: &TransitKeyName, key: &TransitKey) {
         match key.in_short() {
             Ok(text) => self.keys().insert(name.clone(), (Instant::now(), text)),
@@ -223,18 +222,18 @@ impl DomainVault {
         };
     }
 
-    /// Forgets a key: the next look asks Vault.
+    /// Drops a key from the cache.
     pub fn forget_key(&self, name: &TransitKeyName) {
         self.keys().remove(name);
     }
 
-    /// Whether the workload's part of an alias was lately seen or made to be exactly this.
+    /// Whether the workload's part of an alias is exactly this, by the cache.
     pub fn is_granted(&self, name: &AliasName, metadata: &Metadata) -> bool {
         let wanted = in_short(metadata);
         self.granted().get(name).is_some_and(|(at, found)| at.elapsed() < MEMORY && *found == wanted)
     }
 
-    /// Remembers the workload's part of an alias as it is now; none where something was withdrawn.
+    /// Caches the workload's part of an alias; `None` after a withdrawal.
     pub fn remember_grant(&self, name: &AliasName, metadata: Option<Metadata>) {
         match metadata {
             Some(metadata) => self.granted().insert(name.clone(), (Instant::now(), in_short(&metadata))),
@@ -242,15 +241,15 @@ impl DomainVault {
         };
     }
 
-    /// Remembers that no signature came for what was noted with this serial: nobody has such a certificate. As long as
-    /// it would count, and not beyond a restart: then it counts, which is only stricter.
+    /// Notes that the recorded serial was never signed, so that the issuance does not count against the limit. Lost
+    /// with a restart; then it counts, which is only stricter.
     pub fn remember_unsigned(&self, serial: &Serial) {
         let mut unsigned = self.unsigned();
         unsigned.retain(|_, at| at.elapsed() < COUNTED);
         unsigned.insert(serial.hex(), Instant::now());
     }
 
-    /// Whether that serial was noted, and no signature came for it.
+    /// Whether that serial was recorded but never signed.
     pub fn is_unsigned(&self, serial: &str) -> bool {
         self.unsigned().contains_key(serial)
     }
@@ -268,8 +267,8 @@ impl DomainVault {
         self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An error of this Vault as status says it: that a token is not accepted is told by what holds up
-    /// the login.
+    /// An error of this Vault as a fault for status. A rejected token is reported by the reason that prevents a new
+    /// login.
     pub fn fault(&self, error: &VaultError) -> Fault {
         match (error, self.session()) {
             (VaultError::TokenRejected, SessionState::LoggedOut(cause)) => fault(&cause),
@@ -288,25 +287,25 @@ impl Drop for DomainVault {
     }
 }
 
-/// Metadata as a text to compare: an entry a line. (Names and identities hold neither `=` nor line ends.)
+/// Metadata as comparable text, one entry per line. (Names and identities contain neither `=` nor line ends.)
 fn in_short(metadata: &Metadata) -> Box<str> {
     let lines = metadata.iter().map(|(key, value)| format!("{key}={value}\n"));
     lines.collect::<String>().into_boxed_str()
 }
 
-/// A Vault error as status says it.
+/// A Vault error as a fault for status.
 pub fn fault(error: &VaultError) -> Fault {
     Fault::new(error.reason(), format!("{error}; next: {}", error.next_step()))
 }
 
-/// What is not so, because Vault was set up for an earlier release and refuses it.
+/// The fault where Vault refuses something because it was set up for an earlier release.
 pub fn outdated(what: &str, error: &VaultError) -> Fault {
     Fault::new(Reason::SetupOutdated, format!("{what}: {}", fault(error).message))
 }
 
-/// What is wrong with a key, as Vault describes it.
+/// The fault that a key's description shows.
 pub fn fault_of(key: &TransitKey) -> Option<KeyFault> {
-    // Subrosa moves no minimum: 1 is where OpenBao begins, and 0 is unset.
+    // Subrosa never changes the minimum versions: OpenBao starts with 1, and 0 is unset.
     let withheld = key.min_decryption_version > 1 || key.min_available_version > 1;
     [
         (key.soft_deleted, KeyFault::SoftDeleted),
@@ -319,10 +318,10 @@ pub fn fault_of(key: &TransitKey) -> Option<KeyFault> {
     .find_map(|(is_so, fault)| is_so.then_some(fault))
 }
 
-/// A transit key's name.
+/// The name of a transit key.
 ///
 /// # Errors
-/// When the text is no valid name; the names that are made of identity, class and cohort always are.
+/// When the text is no valid name; a name made of identity, class and cohort always is.
 pub fn key_name(name: &str) -> Result<TransitKeyName, Fault> {
     TransitKeyName::new(name).map_err(|error| fault(&error.into()))
 }

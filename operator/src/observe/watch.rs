@@ -1,10 +1,10 @@
-//! A watch that keeps a map of facts and says what changed.
+//! A watch that keeps a map of facts and reports changes.
 //!
-//! The crate kubert has the same idea in its `index` (apply, delete, reset) and is not used: its last release, 0.25, is
-//! for kube 1.1, and this workspace has kube 5. Its `index` also holds a whole list in memory until the list has ended,
-//! and does without three things that are needed here: a new list on demand that a takeover waits for ([`Refresh`]), a
-//! list that stands still begun again, and a kind that is not served taken as empty. Its `lease` compares the holder's
-//! clock with its own, while `crate::lead` measures on one clock only how long a Lease has not changed.
+//! The kubert crate has a similar `index` (apply, delete, reset), but its last release, 0.25, needs kube 1.1 and this
+//! workspace has kube 5. Its `index` also buffers a whole list, and lacks three things that are needed here: a new
+//! list on demand for a takeover ([`Refresh`]), restarting a stalled list, and treating a kind that is not served as
+//! empty. Its `lease` compares the holder's clock with its own, while `crate::lead` only measures on one clock how
+//! long a Lease has not changed.
 
 use std::{
     collections::BTreeSet,
@@ -26,14 +26,14 @@ use tokio_util::sync::CancellationToken;
 
 /// One change of one object.
 pub enum Change<T> {
-    /// It is there, and looks like this.
+    /// It exists with this content.
     Applied(ObjectKey, T),
-    /// It is gone.
+    /// It was deleted.
     Gone(ObjectKey),
 }
 
 impl<T> Change<T> {
-    /// The same of what is made of the object.
+    /// Converts the object.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Change<U> {
         match self {
             Self::Applied(key, object) => Change::Applied(key, make(object)),
@@ -57,7 +57,7 @@ impl From<ChannelRef> for ObjectKey {
     }
 }
 
-/// Of a cluster-scoped kind.
+/// The key of a cluster-scoped object.
 impl From<String> for ObjectKey {
     fn from(name: String) -> Self {
         Self { namespace: String::new(), name }
@@ -65,7 +65,7 @@ impl From<String> for ObjectKey {
 }
 
 impl ObjectKey {
-    /// As the name of a Channel.
+    /// The key as the name of a Channel.
     #[must_use]
     pub fn channel(&self) -> ChannelRef {
         ChannelRef::new(&self.namespace, &self.name)
@@ -76,7 +76,7 @@ impl ObjectKey {
     }
 }
 
-/// How many objects are asked for at once: bounds memory while a large cluster is listed.
+/// The page size, which bounds memory while a large cluster is listed.
 const PAGE_SIZE: u32 = 200;
 
 /// The configuration of every watch.
@@ -84,22 +84,22 @@ pub fn config() -> watcher::Config {
     watcher::Config::default().page_size(PAGE_SIZE)
 }
 
-/// How long a kind is not served until that counts as an answer: there is nothing of it.
+/// After this time a kind that is not served counts as empty.
 const NOT_SERVED: Duration = Duration::from_secs(10);
 
-/// How long a list may stand still before it is begun again. Each page is answered, or given up, in less.
+/// How long a list may stall before it is restarted. Each page is answered, or fails, in less.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// How long a list counts as new: a watch that was found to be behind is asked for another one this often at most.
+/// How long a list counts as new: a watch that was found delayed is relisted at most this often.
 const NEW: Duration = Duration::from_secs(60);
 
-/// How often is told that a new list is still waited for.
+/// How often a warning is logged while a new list is awaited.
 const TELL: Duration = Duration::from_secs(10);
 
-/// Has watches begin anew with a list, and hears when all of them have ended it.
+/// Restarts watches with a new list, and waits until all of them have it.
 ///
-/// A watch may have been dead for minutes before that is noticed. A replica that takes over asks for a fresh list of every
-/// kind first: without a version, so that the API server answers with the newest state and not from its cache.
+/// A watch may be dead for minutes before that is noticed. So a replica that takes over first requests a new list of
+/// every kind, without a resource version, which the API server answers with the newest state and not from its cache.
 #[derive(Debug)]
 pub struct Refresh {
     asked: watch::Sender<u64>,
@@ -114,8 +114,8 @@ impl Default for Refresh {
 }
 
 impl Refresh {
-    /// Asks every watch that was [announced](Self::announcer) for a new list, and waits until each has one that began
-    /// after this call. A list that fails is tried again by its watch, as long as it takes.
+    /// Requests a new list of every [announced](Self::announcer) watch, and waits until each has one that began after
+    /// this call. A failing list is retried by its watch for as long as it takes.
     pub async fn all(&self) {
         let round = self.ask();
         let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -133,7 +133,7 @@ impl Refresh {
         }
     }
 
-    /// Asks for new lists because a watch was found to be behind, unless that was just done. Waits for nothing.
+    /// Requests new lists because a watch was found delayed, unless that was just done. Does not wait.
     pub fn soon(&self) {
         let new = |at: Instant| at.elapsed() < NEW;
         if self.last.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(new) {
@@ -153,7 +153,7 @@ impl Refresh {
         round
     }
 
-    /// An announcer of a watch that takes part, and where it is heard.
+    /// An announcer for a watch that takes part, and its receiver.
     pub fn announcer(&self, kind: &'static str) -> (Announcer, Announced) {
         let (mut announcer, announced) = announcer();
         let (done, heard) = watch::channel(0);
@@ -163,16 +163,16 @@ impl Refresh {
     }
 }
 
-/// One watch's part in a [`Refresh`].
+/// A watch's part in a [`Refresh`].
 struct Anew {
     asked: watch::Receiver<u64>,
-    /// The last round that was asked for before the list that is under way began.
+    /// The last round that was requested before the current list began.
     begun: u64,
-    /// The last round of which a list has ended.
+    /// The last round for which a list is complete.
     done: watch::Sender<u64>,
 }
 
-/// Announces, once each, that a watch has listed its kind, and the end of every new list that was asked for.
+/// Announces, once each, that a watch has listed its kind, and the end of every requested list.
 pub struct Announcer {
     seen: Option<oneshot::Sender<()>>,
     listed: Option<oneshot::Sender<()>>,
@@ -180,15 +180,15 @@ pub struct Announcer {
     anew: Option<Anew>,
 }
 
-/// What is heard of a watch.
+/// The announcements of a watch.
 pub struct Announced {
-    /// Everything there is has been seen, or there can be nothing: the kind is not served.
+    /// All objects were seen, or the kind is not served.
     pub seen: oneshot::Receiver<()>,
-    /// The kind is served, and everything there is has been seen.
+    /// The kind is served, and all objects were seen.
     pub listed: oneshot::Receiver<()>,
 }
 
-/// An announcer, and where it is heard.
+/// An announcer and its receiver.
 pub fn announcer() -> (Announcer, Announced) {
     let (seen, seen_heard) = oneshot::channel();
     let (listed, listed_heard) = oneshot::channel();
@@ -197,7 +197,7 @@ pub fn announcer() -> (Announcer, Announced) {
 }
 
 impl Announcer {
-    /// Where new lists are asked for; nowhere, where the watch takes part in no [`Refresh`].
+    /// The requests for new lists; `None` where the watch takes part in no [`Refresh`].
     fn asked(&self) -> Option<watch::Receiver<u64>> {
         self.anew.as_ref().map(|anew| anew.asked.clone())
     }
@@ -226,8 +226,8 @@ impl Announcer {
         self.seen.is_some() || self.anew.as_ref().is_some_and(|anew| *anew.done.borrow() < anew.begun)
     }
 
-    /// Notes an error of the watch. True where the kind is not served: a definition that was deleted while the operator was
-    /// down took all its objects along, and what they gave must be withdrawn.
+    /// Handles an error of the watch. True where the kind is not served: a CRD that was deleted while the operator
+    /// was down took its objects along, and what they gave must be withdrawn.
     fn failed<K>(&mut self, error: &watcher::Error) -> bool {
         let kind = std::any::type_name::<K>();
         tracing::warn!(kind, %error, "a watch broke off and is taken up again");
@@ -252,13 +252,13 @@ impl Announcer {
 
 fn announce(to: &mut Option<oneshot::Sender<()>>) {
     if let Some(to) = to.take() {
-        // Nobody waits any more when the operator is stopping.
+        // The receiver is gone only when the operator is stopping.
         let _ = to.send(());
     }
 }
 
-/// The events of a watch, which begins anew with a list each time `asked` changes. Broken connections are taken up
-/// again, with growing pauses; so is a list that stands still.
+/// The events of a watch, restarted with a list each time `asked` changes. Reconnects with growing pauses, and
+/// restarts a stalled list.
 fn events<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -279,7 +279,7 @@ where
                     () = changed(asked.as_mut()) => {}
                     event = tokio::time::timeout(late, events.next()) => if let Ok(event) = event {
                         let event = event?;
-                        // After an error follows a pause, which is no standstill.
+                        // The pause after an error is not a stall.
                         listing = matches!(&event, Ok(watcher::Event::Init | watcher::Event::InitApply(_)));
                         return Some((event, (events, asked, listing)));
                     } else {
@@ -295,14 +295,14 @@ where
 /// Waits until a new list is asked for.
 async fn changed(asked: Option<&mut watch::Receiver<u64>>) {
     let Some(asked) = asked else { return std::future::pending().await };
-    // Who asks is gone only when the operator is stopping.
+    // The sender is gone only when the operator is stopping.
     if asked.changed().await.is_err() {
         std::future::pending().await
     }
 }
 
-/// Follows a kind until `stop`: calls `apply` for each change, and announces once everything that
-/// exists has been seen.
+/// Follows a kind until `stop`: calls `apply` for each change, and announces once when all existing objects were
+/// seen.
 pub async fn follow<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -342,7 +342,7 @@ pub async fn follow<K>(
     }
 }
 
-/// Takes away the fields that the operator never reads.
+/// Removes the fields that the operator never reads.
 pub fn strip<K: Resource>(object: &mut K) {
     let metadata = object.meta_mut();
     metadata.managed_fields = None;
@@ -351,10 +351,10 @@ pub fn strip<K: Resource>(object: &mut K) {
     }
 }
 
-/// Where kubectl keeps the whole object once more.
+/// kubectl's annotation with a copy of the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// Which objects there are: after a new list, those not in it are gone.
+/// The known objects; those missing in a new list were deleted.
 #[derive(Default)]
 struct Listing {
     known: BTreeSet<ObjectKey>,
@@ -378,7 +378,7 @@ impl Listing {
         gone
     }
 
-    /// There is nothing of the kind; returns what was known.
+    /// The kind has no objects; returns the known ones.
     fn none(&mut self) -> Vec<ObjectKey> {
         self.begin();
         self.end()

@@ -1,5 +1,5 @@
-//! What runs the pods of a Channel, and the budgets of disruption that are on them. Read when a restart may be
-//! due, and not watched: that is once a renewal.
+//! The workload that runs a Channel's pods, and the PodDisruptionBudgets on them. Read when a restart may be due,
+//! once per renewal, instead of being watched.
 
 use k8s_openapi::{
     api::{
@@ -13,10 +13,10 @@ use kube::{Api, Client, api::ListParams};
 use subrosa_crds::channel::{WorkloadKind, WorkloadRef};
 use subrosa_plan::restart::{ANNOTATION, Amount, BudgetFacts, Rollout, Strategy, WorkloadFacts};
 
-/// The workload of that name, if there is one.
+/// The workload of that name, if it exists.
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn workload(
     client: &Client,
     namespace: &str,
@@ -39,7 +39,7 @@ pub async fn workload(
 /// The PodDisruptionBudgets of a namespace.
 ///
 /// # Errors
-/// When the API server does not say.
+/// When the request to the API server fails.
 pub async fn budgets(client: &Client, namespace: &str) -> kube::Result<Vec<BudgetFacts>> {
     let api: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), namespace);
     Ok(api.list(&ListParams::default()).await?.items.into_iter().map(budget).collect())
@@ -59,7 +59,7 @@ fn observed(metadata: &ObjectMeta, generation: Option<i64>) -> bool {
     generation.is_some_and(|seen| metadata.generation.is_none_or(|generation| seen >= generation))
 }
 
-/// What all kinds say alike.
+/// The facts that all kinds share.
 fn facts(metadata: ObjectMeta, template: PodTemplateSpec, strategy: Strategy, wanted: i32) -> WorkloadFacts {
     let template = template.metadata.unwrap_or_default();
     WorkloadFacts {
@@ -78,7 +78,7 @@ fn deployment(found: Deployment) -> WorkloadFacts {
     let (spec, status) = (found.spec, found.status.unwrap_or_default());
     let strategy = spec.strategy.unwrap_or_default();
     let rolling = strategy.rolling_update.unwrap_or_default();
-    // Rounded as the deployment controller does: what is gone down, what comes besides up.
+    // Rounded as the deployment controller does: unavailable down, surge up.
     let amount = |written: Option<_>, up| match written {
         Some(written) => Amount::of(Some(&written), 0, up),
         None => Amount::quarter(up),
@@ -114,7 +114,7 @@ fn stateful_set(found: StatefulSet) -> WorkloadFacts {
             partition: rolling.partition.unwrap_or_default(),
         },
     };
-    // Between two revisions the controller has not come to the end, whatever it counts.
+    // While there are two revisions the rollout is in progress, whatever the counts.
     let one_revision = status.current_revision == status.update_revision;
     let progress = Rollout {
         observed: observed(&found.metadata, status.observed_generation) && one_revision,

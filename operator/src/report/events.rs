@@ -73,7 +73,7 @@ impl Events {
     /// Publishes an Event; the very same as a moment ago is counted by that one.
     ///
     /// # Errors
-    /// When the API server does not take it.
+    /// When the API server refuses.
     pub async fn tell(&self, regarding: ObjectReference, warning: bool, news: News) -> kube::Result<()> {
         let told = self.tell_or_count(&regarding, if warning { "Warning" } else { "Normal" }, news).await;
         self.metrics.event(told.is_ok());

@@ -1,4 +1,5 @@
-//! The keys of one authority as Vault has them: on the mount for authorities, and where an earlier release made it.
+//! The keys of one authority in Vault: on the mount for authorities, and on the mount where an earlier release made
+//! it.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +23,7 @@ use crate::{
     pki::{AuthorityCertificate, PublicKey, authority::check_generation},
 };
 
-/// What was read or made of them.
+/// The keys that were read or made.
 #[derive(Default)]
 pub(super) struct Keys {
     own: Option<TransitKey>,
@@ -30,7 +31,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The keys of these generations. What was made and is in no record yet is found when it is made again.
+    /// Reads the keys of these generations. A key that was made but not recorded yet is found when it is made again.
     pub(super) async fn read(
         vault: &DomainVault,
         id: &ChannelId,
@@ -53,7 +54,7 @@ impl Keys {
         AuthorityKeys { own: latest(&self.own), earlier: latest(&self.earlier) }
     }
 
-    /// Makes the next version; says of which key it is, and its number there.
+    /// Makes the next version; returns which key it belongs to and its number.
     pub(super) async fn make_next(
         &mut self,
         vault: &DomainVault,
@@ -76,7 +77,7 @@ impl Keys {
             }
             NextKey::RotateOwn(latest) | NextKey::RotateEarlier(latest) => engine.rotate(&name, latest).await,
         };
-        // Somebody ran the `vault-setup` of an earlier release: the next try is on the other mount.
+        // Somebody ran the `vault-setup` of an earlier release: the next try uses the other mount.
         if let (NextKey::CreateOwn, Err(VaultError::PermissionDenied { .. })) = (next, &made) {
             vault.authorities().refused();
         }
@@ -87,7 +88,7 @@ impl Keys {
         Ok((name, version))
     }
 
-    /// The public half of a version.
+    /// The public key of a version.
     pub(super) fn public(&self, id: &ChannelId, key: AuthorityKey) -> Result<PublicKey, Fault> {
         let unreadable = |problem: &str| match signing::key_of(id, key) {
             Ok((name, version)) => Fault::new(
@@ -100,7 +101,7 @@ impl Keys {
         PublicKey::from_pem(pem).map_err(|problem| unreadable(&problem.to_string()))
     }
 
-    /// The generations whose certificate is what it should be for its version of the key.
+    /// The generations whose certificate matches its version of the key.
     pub(super) fn fitting(
         &self,
         generations: &Generations,
@@ -122,7 +123,7 @@ impl Keys {
             .collect()
     }
 
-    /// The generations of whose key Vault shows nothing.
+    /// The generations whose key Vault does not show.
     pub(super) fn without(&self, generations: &Generations) -> BTreeSet<u32> {
         let is_without =
             |one: &&Generation| self.pem(AuthorityKey::of(one.version, one.key_version)).is_none();

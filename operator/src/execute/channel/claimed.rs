@@ -1,5 +1,5 @@
-//! The Channel's Secrets: those that it owns, and those that provably are its own and have lost their owner. These are
-//! taken back, so that renewals and withdrawals reach them.
+//! Finds the Channel's Secrets: those that it owns, and those that lost their owner reference but provably belong to
+//! it. The latter get their owner back, so that renewals and withdrawals reach them.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -23,7 +23,7 @@ impl Work<'_> {
     /// The Secret that is written for the Channel.
     ///
     /// # Errors
-    /// When it is someone else's or the API server does not say.
+    /// When it belongs to somebody else, or the request to the API server fails.
     pub(super) async fn slot(&mut self, record: Option<&ChannelRecord>) -> Result<Slot, Fault> {
         let (name, uid) = (&self.plan.secret_name, self.channel.uid().unwrap_or_default().to_owned());
         match objects::find(&self.secrets, name, |secret| objects::owned_by(secret, &uid)).await? {
@@ -36,7 +36,7 @@ impl Work<'_> {
         }
     }
 
-    /// The Secret, where it is the Channel's; it has its owner again after that.
+    /// The Secret, if it is the Channel's; restores its owner reference where that was lost.
     ///
     /// # Errors
     /// When the API server refuses.

@@ -1,4 +1,4 @@
-//! What is still done when nothing can be made: before the namespace is prepared, and without a record.
+//! What is still done when nothing can be made: before the namespace is prepared, and without the record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use subrosa_records::channels::ChannelEntry;
 use super::observe;
 use crate::{context::Context, execute::network};
 
-/// Before the operator may write in the namespace nothing is tried: it would only be refused.
+/// The result while the operator may not write in the namespace yet: every request would be refused.
 pub(super) fn unprepared(entry: Result<ChannelEntry, Fault>) -> Applied {
     let fault =
         || Fault::new(Reason::NamespacePending, "the operator is being given its rights in this namespace");
@@ -38,7 +38,7 @@ pub(super) fn unprepared(entry: Result<ChannelEntry, Fault>) -> Applied {
     }
 }
 
-/// For a Channel that was Stalled from its first day.
+/// The result for a Channel that was Stalled from the start.
 pub(super) fn nothing(problems: &[Problem]) -> Applied {
     let first = problems.first();
     let reason = first.map_or(Reason::Internal, |problem| problem.reason);
@@ -46,7 +46,7 @@ pub(super) fn nothing(problems: &[Problem]) -> Applied {
     Applied {
         record: Err(fault()),
         observed: Observation::Unknown,
-        // Of keys status says that none was planned.
+        // Status reports separately that no key was planned.
         controls: Controls::none(&fault()).with(Control::Keys, Ok(())),
         keys: BTreeMap::new(),
         has_policy: false,
@@ -58,8 +58,8 @@ pub(super) fn nothing(problems: &[Problem]) -> Applied {
     }
 }
 
-/// Without the record nothing may be made or opened: what was known before is not known. The certificate in the
-/// Secret is told all the same: that needs no Vault.
+/// The result without the record: nothing may be made or opened, because earlier state is unknown. The certificate in
+/// the Secret is still reported, which needs no Vault.
 pub(super) async fn without_record(
     ctx: &Context,
     channel: &Declaration,
@@ -69,7 +69,7 @@ pub(super) async fn without_record(
     now: Timestamp,
 ) -> Applied {
     let name = channel.name();
-    // A first policy that opens nothing need not wait for Vault: it only closes.
+    // A first policy that opens nothing can be written without Vault, because it only closes.
     let network = match narrowed {
         Err(fault) => Err(fault),
         Ok(()) if ctx.cluster.read(|world| has_policy(world, name)) => Ok(true),
@@ -97,14 +97,14 @@ fn has_policy(world: &World, name: &ChannelRef) -> bool {
     policies.is_some_and(|found| found.contains_key(&policies::policy_name(&name.name)))
 }
 
-/// Whether `namespace` denies by default.
+/// Whether `namespace` has a default deny.
 pub(super) fn denies(world: &World, namespace: &str) -> bool {
     let policy = world.network_policies.get(namespace).and_then(|found| found.get(policies::DEFAULT_DENY));
     let wanted = policies::default_deny(namespace, "").spec.unwrap_or_default();
     policy.and_then(PolicyFacts::spec).is_some_and(|spec| policies::same(&spec, &wanted))
 }
 
-/// The plan's policy with every connection taken out: what may be written when nothing is known.
+/// The plan's policy without any connection, which is safe to write without the record.
 fn closed(plan: &Plan) -> NetworkPolicy {
     let mut policy = plan.policy.clone();
     if let Some(spec) = &mut policy.spec {

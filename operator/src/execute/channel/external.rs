@@ -1,5 +1,5 @@
-//! A Secret with trust files alone: each pod has a certificate of its own, or somebody else issues one, whose Secret is
-//! read and never written.
+//! A Secret with only trust files: each pod has its own certificate, or another issuer writes it to a Secret that is
+//! read and never written here.
 
 use std::collections::BTreeMap;
 
@@ -27,10 +27,10 @@ use crate::{
     pki,
 };
 
-/// How soon the other's Secret is looked at again. It is not watched: only Secrets with our label are.
+/// How soon that Secret is read again. It is not watched, because only Secrets with our label are.
 const LOOK: SignedDuration = SignedDuration::from_mins(2);
 
-/// What is found under the name of a Secret of somebody else.
+/// What exists under the name of another issuer's Secret.
 pub(super) async fn found(api: &Api<Secret>, name: &str) -> Result<ObservedExternal, Fault> {
     let found = api.get_opt(name).await;
     let found = found.map_err(|error| objects::fault(&format!("reading Secret {name}"), &error))?;
@@ -48,7 +48,7 @@ pub(super) async fn found(api: &Api<Secret>, name: &str) -> Result<ObservedExter
     })
 }
 
-/// The certificate that somebody else puts into `secret`, and whether it is one that pods can present now.
+/// The certificate in another issuer's `secret`, and whether pods can present it now.
 pub(super) async fn observed(
     api: &Api<Secret>,
     secret: &str,
@@ -61,8 +61,7 @@ pub(super) async fn observed(
     (Observation::from(&found), judge(&found, secret, now))
 }
 
-/// When the last of the certificates of somebody else ends that the pods of a Channel may present; none where that is
-/// not known.
+/// When the last certificate of another issuer expires that the Channel's pods may present; `None` where unknown.
 pub(super) async fn external_until(ctx: &Context, channel: &ChannelRef, secret: &str) -> Option<Timestamp> {
     let api = objects::namespaced::<Secret>(&ctx.client, &channel.namespace);
     let found = match found(&api, secret).await {
@@ -77,19 +76,19 @@ pub(super) async fn external_until(ctx: &Context, channel: &ChannelRef, secret: 
 }
 
 impl Work<'_> {
-    /// When the last of the certificates ends that the pods may present; none where that is not known, or not asked for.
+    /// When the last certificate expires that the pods may present; `None` where unknown or not needed.
     pub(super) async fn presented_until(&self, record: &ChannelRecord) -> Option<Timestamp> {
         if !closing::asks_for_certificates(self.plan, record) {
             return None;
         }
         match self.plan.external.as_deref() {
-            // One that never had a certificate presents none.
+            // Without any leaf ever issued, there is none to present.
             None => Some(record.authority.leaves_until().unwrap_or(self.now)),
             Some(secret) => external_until(self.ctx, self.name(), secret).await,
         }
     }
 
-    /// Takes the Secret with the trust files to what it should hold, and reads the certificate.
+    /// Brings the Secret with the trust files to its wanted content, and reads the certificate.
     pub(super) async fn trust_alone(
         &mut self,
         record: ChannelRecord,
@@ -98,7 +97,7 @@ impl Work<'_> {
         files: &TrustFiles,
     ) -> (Observation, Result<(), Fault>, Result<ChannelRecord, Fault>) {
         let (observed, certificate) = match self.plan.delivery {
-            // Each pod asks for its own.
+            // Each pod requests its own.
             Delivery::PodCertificate => (CurrentCertificate::OfEach.into(), Ok(())),
             Delivery::Secret => self.external().await,
         };
@@ -113,7 +112,7 @@ impl Work<'_> {
         (observed, written.and(certificate), Ok(record))
     }
 
-    /// The certificate that somebody else issues, as it is now.
+    /// Reads the other issuer's certificate.
     async fn external(&mut self) -> (Observation, Result<(), Fault>) {
         self.wake.push(later(self.now, LOOK));
         let Some(name) = self.plan.external.as_deref() else {

@@ -1,4 +1,4 @@
-//! The data keys of a Channel, and what its records remember of them.
+//! The data keys of a Channel and their records.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,15 @@ use crate::{
     observe::{DomainVault, vaults},
 };
 
-/// How long keys of past cohorts wait after one could not be made.
+/// How long keys of past cohorts wait after a failure.
 const IMPORT_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
-/// What the records of keys are to say: by class and month, then by cohort.
+/// The changes to records of keys: by class and month, then by cohort.
 type NotedKeys = BTreeMap<(String, String), Vec<(Cohort, KeyRecord)>>;
 
 impl Work<'_> {
-    /// Makes the keys as planned and keeps a record of each; ended cohorts stop rotating and stand in their own record
-    /// alone from then on.
+    /// Makes the keys as planned and records each. Keys of ended cohorts stop rotating and stay only in their own
+    /// records.
     pub(super) async fn keys(
         &mut self,
         record: &mut ChannelRecord,
@@ -42,13 +42,14 @@ impl Work<'_> {
         let (found, made) = keys::carry_out(self.vault, &plan.keys, record, self.now).await;
         let imported = self.imports(record);
         let stay: Vec<_> = plan.keys.iter().chain(&imported).cloned().collect();
-        // A key that is on no record would be made anew in silence, were it deleted: whatever Vault refused of the others.
+        // Record every key that was made, even if Vault refused others: an unrecorded key that gets deleted would be
+        // made anew unnoticed.
         self.note_made(&plan.keys, &found, &stay, policy, record).await?;
         made?;
         if let Some(policy) = policy
             && let Err(fault) = self.import(&imported, policy, record).await
         {
-            // What is in use is as it should be; status counts what is left to be made.
+            // The keys in use are fine; status counts those that remain to be imported.
             let channel = self.name().to_string();
             tracing::warn!(channel, reason = fault.reason.as_str(), "encryption.import: {}", fault.message);
             self.wake.push(later(self.now, IMPORT_AGAIN));
@@ -56,7 +57,7 @@ impl Work<'_> {
         Ok(found)
     }
 
-    /// The next keys of past cohorts that the Channel imports data of.
+    /// The next keys of past cohorts that the Channel imports.
     fn imports(&self, record: &ChannelRecord) -> Vec<WantedKey> {
         let plan = self.plan;
         let policy = plan.validated.as_ref().and_then(|validated| validated.retention.as_deref());
@@ -65,8 +66,8 @@ impl Work<'_> {
         import::missing(self.channel, &plan.id, policy, record, today).take(import::AT_ONCE).collect()
     }
 
-    /// Has `record`, which is about to be written, say which keys of past cohorts are made next: one that was made by a process
-    /// that ended before it noted it is found by that.
+    /// Adds the keys of past cohorts that are made next to `record`, before it is written, so that a key is found
+    /// even if the process dies right after making it.
     pub(super) fn intend_imports(&self, record: &mut ChannelRecord) {
         for key in self.imports(record) {
             record.key_mut(&key.class, key.cohort);
@@ -86,7 +87,7 @@ impl Work<'_> {
         }
         self.recall(wanted, record).await?;
         let (found, made) = keys::carry_out(self.vault, wanted, record, self.now).await;
-        // What could not be made stays intended.
+        // Keys that could not be made stay intended.
         let left = wanted.iter().filter(|key| !found.contains_key(&key.name));
         let stay: Vec<_> = plan.keys.iter().chain(left).cloned().collect();
         self.note_made(wanted, &found, &stay, Some(policy), record).await?;
@@ -97,7 +98,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Notes what was made of the wanted keys, and closes those that are not to `stay`, for no cohort uses them any more.
+    /// Records the keys that were made, and closes those that are not in `stay`, because no cohort uses them any
+    /// more.
     async fn note_made(
         &mut self,
         wanted: &[WantedKey],
@@ -116,14 +118,14 @@ impl Work<'_> {
             let next = decide::next_rotation(key, seen);
             self.wake.extend(next.map(|next| later(next, decide::ROTATION_SLACK)));
         }
-        // What was made for an import is closed at once.
+        // Keys for an import are closed at once.
         let (ending, closed) = keys::close(self.vault, decide::ending(record, stay)).await;
         let mut noted = NotedKeys::new();
         let mut note = |class: &str, cohort: Cohort, record| {
             noted.entry((class.to_owned(), cohort.month())).or_default().push((cohort, record));
         };
         for key in &plan.keys {
-            // What Vault refused has no versions yet.
+            // A key that Vault refused has no versions yet.
             let is_new = |known: &&ActiveKey| !known.kept && !known.versions.is_empty();
             let Some(known) = record.key(&key.class, key.cohort).filter(is_new) else { continue };
             note(
@@ -138,15 +140,15 @@ impl Work<'_> {
             note(&key.class, key.cohort, record);
         }
         self.keep(noted).await?;
-        // Only now, when their own records have them.
+        // Removed from the Channel's record only now that their own records have them.
         let ended: Vec<_> =
             ending.into_iter().map(|key| (key.class, key.cohort, !key.known.versions.is_empty())).collect();
         record.settle_keys(&ended);
         closed
     }
 
-    /// Takes from the keys' own records what the Channel's does not say: a key that was made before is never made again,
-    /// whatever became of the Channel's record.
+    /// Takes over from the keys' own records what the Channel's record lacks, so that no key is made twice, whatever
+    /// happened to the Channel's record.
     async fn recall(&self, wanted: &[WantedKey], record: &mut ChannelRecord) -> Result<(), Fault> {
         if record.ended.is_none() {
             record.ended = Some(self.ended().await.map_err(|error| setup(self.vault, &error))?);
@@ -166,8 +168,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The cohorts that have ended, from the records of their keys: the Channel's record was written by a release that
-    /// did not know of them.
+    /// The ended cohorts, from the records of keys, for a Channel's record of a release without that field.
     async fn ended(&self) -> Result<Ended, VaultError> {
         let (kv, id) = (self.vault.kv(), &self.plan.id);
         let mut ended = Ended::default();
@@ -187,7 +188,7 @@ impl Work<'_> {
         Ok(ended)
     }
 
-    /// Writes the records of keys; what cannot be written for one month holds up no other.
+    /// Writes the records of keys; a failure for one month does not stop the others.
     async fn keep(&self, noted: NotedKeys) -> Result<(), Fault> {
         let mut outcome = Ok(());
         for ((class, month), records) in noted {
@@ -201,7 +202,7 @@ impl Work<'_> {
                     Some(all.fold(begun, |month, (cohort, record)| month.with(cohort, record)))
                 })
                 .await;
-            // It is needed again when a cohort begins or ends, which is not soon.
+            // The record is needed again only when a cohort begins or ends.
             self.vault.key_records.forget(&path);
             outcome = outcome.and(written.map(drop).map_err(|error| setup(self.vault, &error)));
         }
@@ -216,7 +217,7 @@ impl Work<'_> {
     }
 }
 
-/// An error about a record of keys. Where the operator may not write them, Vault was set up for an earlier release.
+/// An error about a record of keys. A missing right means that Vault was set up for an earlier release.
 fn setup(vault: &DomainVault, error: &VaultError) -> Fault {
     match error {
         VaultError::PermissionDenied { .. } => Fault::new(

@@ -1,4 +1,4 @@
-//! Looking at the Channel's Secret, and reading it only where something may be to be done in it.
+//! Looks at the Channel's Secret, and reads it only where it may need a change.
 
 use kube::ResourceExt as _;
 use subrosa_crds::CHANNEL_LABEL;
@@ -20,11 +20,11 @@ use crate::{
     pki::AuthorityCertificate,
 };
 
-/// The Channel's Secret as far as it was looked at.
+/// What is known of the Channel's Secret.
 pub(super) enum Look {
-    /// It was read, or its contents are known without that.
+    /// It was read, or its content is known without reading.
     Read(Slot),
-    /// It has not changed since nothing was to be done in it, and its trust files are those wanted now.
+    /// It is unchanged since it was last complete, and it has the wanted trust files.
     Settled(Box<Settled>),
 }
 
@@ -32,7 +32,7 @@ impl Work<'_> {
     /// Looks at the Secret.
     ///
     /// # Errors
-    /// When it is someone else's or the API server does not say.
+    /// When it belongs to somebody else, or the request to the API server fails.
     pub(super) async fn look(
         &mut self,
         entry: &ChannelEntry,
@@ -40,9 +40,8 @@ impl Work<'_> {
     ) -> Result<Look, Fault> {
         let key = self.secret_key();
         let secrets = &self.ctx.cluster.secrets;
-        // For a Channel that was never noted there is none of ours. Whether someone else's has the name, the API
-        // server says when it is created: then the record is there, and the next look reads it.
-        // So it is for one that the watch told to be gone: who put another there meanwhile is found by then.
+        // Without a record, or after the watch showed a deletion, the Channel has no Secret. If somebody else took
+        // the name, creating the Secret fails, and the next look reads it.
         if secrets.was_deleted(&key) {
             self.confirm().await?;
             return Ok(Look::Read(Slot::Empty));
@@ -50,7 +49,7 @@ impl Work<'_> {
         if entry.record.is_none() && !secrets.has(&key) {
             return Ok(Look::Read(Slot::Empty));
         }
-        // What is Stalled keeps the names that stand in the leaf: that has to be read.
+        // A Stalled Channel keeps the names in its leaf, so the leaf must be read.
         if !matches!(self.plan.scope, Scope::Stalled(_))
             && let Some(settled) = secrets.settled(&key)
             && settled.trusts(&self.trust(&self.plan.connections, &self.plan.extra_trust, authorities))
@@ -60,10 +59,10 @@ impl Work<'_> {
         self.read(entry.record.as_ref()).await.map(Look::Read)
     }
 
-    /// The Secret as it was looked at; read now where the leaf or its authority may not be what they were.
+    /// The Secret of an earlier look; read now where the leaf or its authority may have changed.
     ///
     /// # Errors
-    /// When it is someone else's or the API server does not say.
+    /// When it belongs to somebody else, or the request to the API server fails.
     pub(super) async fn looked(
         &mut self,
         look: Look,
@@ -85,12 +84,12 @@ impl Work<'_> {
         };
         match observed.filter(nothing) {
             Some(observed) => Ok(Slot::Observed(Box::new(observed))),
-            // Whatever is written is written on what is there now.
+            // A write must start from the current content.
             None => self.read(Some(record)).await,
         }
     }
 
-    /// Confirms that the Channel is there, before what is missing is made again for it.
+    /// Confirms that the Channel still exists before a missing object is made again.
     async fn confirm(&self) -> Result<(), Fault> {
         live::confirm(self.ctx, self.channel).await
     }
@@ -102,7 +101,7 @@ impl Work<'_> {
             self.confirm().await?;
         }
         if let Slot::Ours(secret) = &slot
-            // The watch tells of no others.
+            // The watch shows only Secrets with this label.
             && secret.labels().get(CHANNEL_LABEL) == Some(&self.name().name)
         {
             let version = secret.metadata.resource_version.as_deref();
@@ -111,7 +110,7 @@ impl Work<'_> {
         Ok(slot)
     }
 
-    /// Remembers the Secret, in which nothing is left to be done.
+    /// Caches the Secret as complete.
     pub(super) fn settle(
         &self,
         observed: &Observation,
@@ -138,7 +137,7 @@ impl Work<'_> {
     }
 }
 
-/// The generation that signs, where its certificate fits the transit key.
+/// The signing generation, if its certificate matches the transit key.
 pub(super) fn signing<'a>(
     record: &ChannelRecord,
     authority: &'a Authority,
@@ -147,7 +146,7 @@ pub(super) fn signing<'a>(
     authority.usable.iter().find(|one| Some(one.version()) == signing)
 }
 
-/// The leaf with the names alone that `issuer` may sign.
+/// The leaf with only those names that `issuer` may sign.
 pub(super) fn permitted(declared: LeafSpec, issuer: Option<&AuthorityCertificate>) -> LeafSpec {
     match issuer {
         Some(issuer) => declared.permitted_by(issuer.permitted_dns()).0,

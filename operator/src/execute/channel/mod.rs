@@ -1,22 +1,23 @@
-//! One Channel, from what is seen to what is reported. The order is fixed:
+//! The reconcile of one Channel, from observation to report. The order is fixed:
 //!
 //! 1. observe: the record, the peers' authorities, the Secret;
 //! 2. plan;
 //! 3. **withdraw**: network policy, trust files, access; whatever else may fail later;
-//! 4. note in the record what is about to be made and opened (a first record is written before the first leaf is
-//!    signed, with the keys and the authority that it needs);
-//! 5. data keys, then the authority, then the leaf (noted before it is signed);
+//! 4. record what is about to be made and opened (a first record is written before the first leaf is signed, together with
+//!    its keys and its authority);
+//! 5. data keys, then the authority, then the leaf (recorded before it is signed);
 //! 6. **grant**: access, then the network policy;
 //! 7. tell the workload how to seal;
-//! 8. prune what the Channel had under another name;
-//! 9. restart the workload that asks for it, where its certificate is another than it started with.
+//! 8. prune the Channel's objects under former names;
+//! 9. restart the workload where it asks for that and its certificate changed since it started.
 //!
-//! A fault in one part is kept and the other parts go on; only what a part truly needs holds it up.
+//! A fault in one part is kept and the other parts continue; a part waits only for what it needs.
 //!
-//! The record is read first and written by compare-and-set against the version that was read, and not in one
-//! [transaction](subrosa_records::channels::ChannelRecords::transaction): between reading and writing stand the
-//! withdrawals, which wait for nobody, and what was decided holds for that version alone. A reconcile that loses the
-//! race begins again with a fresh read. A transaction is for a change that depends on the record alone, such as those of keys.
+//! The record is read first and written by compare-and-set against that version, but not in one
+//! [transaction](subrosa_records::channels::ChannelRecords::transaction): withdrawals happen between reading and
+//! writing and must not wait, and the decisions hold only for the version that was read. A reconcile that loses the
+//! race starts again with a fresh read. Transactions are for changes that depend on the record alone, such as those
+//! of keys.
 
 mod claimed;
 mod degraded;
@@ -62,24 +63,24 @@ use crate::{context::Context, observe::DomainVault};
 
 pub use self::slow::meanwhile;
 
-/// The CA certificates that each peer's record has.
+/// The CA certificates in the record of each peer.
 type Authorities = BTreeMap<ChannelRef, Vec<String>>;
 
-/// What became of a plan.
+/// The result of a plan.
 pub struct PlanOutcome {
     /// The plan that was carried out.
     pub plan: Plan,
-    /// How far.
+    /// How far it was carried out.
     pub applied: Applied,
-    /// When something falls due.
+    /// When the next reconcile is due.
     pub wake_at: Option<Timestamp>,
-    /// What people should hear of: reason and sentence.
+    /// The Events to send: reason and sentence.
     pub news: Vec<(Reason, String)>,
-    /// Whether nothing is tried again before someone changes something.
+    /// Whether nothing is retried before somebody changes something.
     pub waits: bool,
 }
 
-/// One Channel on its way through the steps.
+/// A Channel during its reconcile.
 struct Work<'a> {
     ctx: &'a Context,
     channel: &'a Declaration,
@@ -89,7 +90,7 @@ struct Work<'a> {
     secrets: Api<Secret>,
     news: Vec<(Reason, String)>,
     wake: Vec<Timestamp>,
-    /// Peers whose authority is between two generations: they wait for this Channel to trust both.
+    /// Peers with two generations of their authority: they wait until this Channel trusts both.
     rotating: Vec<ChannelRef>,
 }
 
@@ -107,7 +108,7 @@ pub async fn carry_out(
 ) -> Result<PlanOutcome, plan::Ungoverned> {
     let name = channel.name();
     let entry = match (&vault, known) {
-        // What has to be known before the record is used is not: what is withdrawn is taken away all the same.
+        // A condition for using the record is not met: withdraw without it.
         (Ok(_), Err(fault)) => Err(fault),
         (Ok(vault), Ok(())) => {
             vault.unsettle(id);
@@ -115,7 +116,7 @@ pub async fn carry_out(
                 Ok(entry) => match lost(ctx, name, id, &entry) {
                     Some(fault) => {
                         vault.lose(id);
-                        // The next try reads it again: somebody may have put it back.
+                        // The next reconcile reads again, because somebody may have restored the record.
                         vault.channel_records.forget(id);
                         Err(fault)
                     }
@@ -139,7 +140,7 @@ pub async fn carry_out(
         (Err(_), None) => plan::plan_withdrawals(channel, world, now),
     })?;
     let api = objects::namespaced(&ctx.client, &name.namespace);
-    // A declaration that is not in force names no Secret: the one that is there stays the one.
+    // A declaration that is not in force cannot change the Secret's name: keep the existing one.
     if matches!(plan.scope, Scope::Stalled(_)) && ctx.cluster.is_prepared(&name.namespace) {
         let held = certificate::held(&api, channel, plan.secret_name.clone()).await;
         if held != plan.secret_name {
@@ -152,7 +153,7 @@ pub async fn carry_out(
     if !ctx.cluster.is_prepared(&name.namespace) {
         return Ok(outcome(degraded::unprepared(entry)));
     }
-    // What never was valid has nothing to protect, and nothing is made for it.
+    // A Channel that was never valid has nothing to protect, and nothing is made for it.
     if let (Scope::Stalled(problems), Ok(ChannelEntry { record: None, .. })) = (&plan.scope, &entry) {
         let applied = degraded::nothing(problems);
         return Ok(PlanOutcome { waits: true, ..outcome(applied) });
@@ -194,8 +195,8 @@ pub async fn carry_out(
     Ok(PlanOutcome { plan, applied, wake_at, news, waits: false })
 }
 
-/// A record that follows another Channel of the same name is gone on with only if the API server itself says that this
-/// one is there: what a watch has is as likely the one that was deleted.
+/// Checks with the API server that this Channel exists if the record follows another one of the same name: the watch
+/// may still show the deleted one.
 async fn is_this_one(ctx: &Context, channel: &Declaration, entry: &ChannelEntry) -> Result<(), Fault> {
     let recorded = entry.record.as_ref().and_then(|record| record.follows.as_ref());
     let uid = channel.uid().unwrap_or_default();
@@ -205,7 +206,7 @@ async fn is_this_one(ctx: &Context, channel: &Declaration, entry: &ChannelEntry)
     live::confirm(ctx, channel).await
 }
 
-/// A Channel without a record that had one is not newborn.
+/// The fault of a Channel whose record is missing although it had one.
 fn lost(ctx: &Context, name: &ChannelRef, id: &ChannelId, entry: &ChannelEntry) -> Option<Fault> {
     if entry.record.is_some() {
         return None;
@@ -242,8 +243,8 @@ impl Work<'_> {
         self.tell_closed(settled);
         self.keep_news(entry.record.as_ref(), &mut intent);
         let (ctx, channel, now) = (self.ctx, self.channel, self.now);
-        // A first record is written once, with the authority: until then there is nothing but keys that nobody may use,
-        // and making them again finds them.
+        // A first record is written only once, together with the authority. Until then only keys exist, which nobody
+        // may use and which making them again would find.
         let first = entry.record.is_none();
         let noted = match first {
             true => Ok(ChannelEntry { record: Some(intent), ..entry }),
@@ -259,7 +260,7 @@ impl Work<'_> {
         let mut record = entry.record.unwrap_or(before);
         let keys = self.keys(&mut record).await;
         let certified = self.certify(record, version, slot, &mut authorities).await;
-        // Nothing is granted or opened that is not noted.
+        // Nothing is granted or opened before it is recorded.
         if first && let Err(fault) = certified.record {
             return degraded::without_record(ctx, channel, plan, fault, narrowed, now).await;
         }
@@ -298,13 +299,13 @@ impl Work<'_> {
         applied
     }
 
-    /// Has `record`, which is about to be written in the place of `before`, keep what is to be told of the change.
+    /// Moves the Events about this change into `record`, which is about to replace `before`.
     fn keep_news(&mut self, before: Option<&ChannelRecord>, record: &mut ChannelRecord) {
         let told = self.ctx.reporter.told(self.channel.object());
         record.keep_news(before, &mut self.news, &told, self.now);
     }
 
-    /// Writes the record where it says something new.
+    /// Writes the record where it changed.
     async fn note(&self, known: ChannelEntry, record: ChannelRecord) -> Result<ChannelEntry, Fault> {
         if known.record.as_ref() == Some(&record) {
             return Ok(known);
@@ -313,7 +314,7 @@ impl Work<'_> {
         written.map_err(|error| self.vault.fault(&error))
     }
 
-    /// The workload's access, after what should be gone is gone.
+    /// Grants the workload's access, once the withdrawals are done.
     async fn access(
         &self,
         withdrawn: &Result<(), Fault>,

@@ -1,4 +1,4 @@
-//! The certificate that pods mount, as it is: read without Vault, and whatever becomes of issuing another.
+//! The certificate that pods mount: read without Vault, even when issuing another one fails.
 
 use jiff::Timestamp;
 use subrosa_crds::channel::Delivery;
@@ -41,8 +41,8 @@ pub(super) async fn certificate(
     in_secret(ctx, channel, plan, &found)
 }
 
-/// What was found in the Secret. Where there is none and the one that status told of has another name, pods have that
-/// one until the declared one is made.
+/// The content of the Secret. Where it does not exist and status names another one, pods still have that one until
+/// the declared one is made.
 pub(super) fn in_secret(
     ctx: &Context,
     channel: &Declaration,

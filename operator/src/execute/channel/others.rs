@@ -1,5 +1,5 @@
-//! Secrets that the Channel has under a name it does not use any more. Pods may mount them still: as long as one
-//! does, its trust files are kept as they should be; after that the Secret goes.
+//! The Channel's Secrets under former names. While a pod mounts one, its trust files are kept up to date; after that
+//! it is deleted.
 
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Work<'_> {
-    /// The Secrets of this Channel beside the one it declares.
+    /// The Channel's Secrets other than the declared one.
     pub(super) async fn others(&mut self, record: Option<&ChannelRecord>) -> Result<Vec<Secret>, Fault> {
         let mut others = Vec::new();
         for name in self.ctx.cluster.secrets.of(self.name()) {
@@ -35,7 +35,7 @@ impl Work<'_> {
         Ok(others)
     }
 
-    /// Takes away trust from the other Secrets, as from the one that is declared.
+    /// Withdraws trust from the other Secrets, as from the declared one.
     pub(super) async fn withdraw_elsewhere(
         &mut self,
         record: &ChannelRecord,
@@ -48,8 +48,8 @@ impl Work<'_> {
         outcome
     }
 
-    /// Keeps the trust files of the other Secrets as they should be, and removes a Secret that no pod mounts, once
-    /// what is declared is in force.
+    /// Keeps the trust files of the other Secrets up to date, and deletes a Secret that no pod mounts once the
+    /// declared one is in force.
     pub(super) async fn keep_or_prune(
         &mut self,
         record: Option<&ChannelRecord>,
@@ -84,8 +84,8 @@ impl Work<'_> {
         }
     }
 
-    /// Whether a pod mounts that Secret. The last word has the API server: the watch may not have told yet of a pod
-    /// that was just made, and without its Secret it would never start.
+    /// Whether a pod mounts that Secret. Confirmed with the API server, because the watch may miss a new pod, which
+    /// would never start without its Secret.
     async fn is_mounted(&self, secret: &str) -> Result<bool, Fault> {
         let namespace = &self.name().namespace;
         if self.ctx.cluster.read(|world| world.is_mounted(namespace, secret)) {
@@ -97,7 +97,7 @@ impl Work<'_> {
         Ok(facts.any(|pod| !pod.finished && pod.mounts(secret)))
     }
 
-    /// Says once that a Secret stays behind: when another one takes its place.
+    /// Sends an Event when a Secret stays behind because another one replaces it.
     fn tell_of(&mut self, name: &str, replaced: bool) {
         let before = self.channel.status().and_then(|status| status.into_owned().certificate);
         if replaced && before.is_some_and(|before| before.secret_name.as_deref() == Some(name)) {
@@ -109,7 +109,7 @@ impl Work<'_> {
         }
     }
 
-    /// Removes a Secret, as it was seen and not another of its name.
+    /// Deletes a Secret, but no newer one of its name.
     async fn remove(&self, secret: &Secret) {
         let name = secret.name_any();
         let same = Preconditions { uid: secret.uid(), resource_version: None };

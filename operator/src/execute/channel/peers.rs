@@ -1,4 +1,4 @@
-//! What is known of the other ends: whose authorities to trust, and who trusts ours.
+//! The peers: which authorities to trust, and who trusts this Channel's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,10 +30,10 @@ use subrosa_plan::{
 use super::{Authorities, Work, external};
 use crate::{context::Context, execute::objects, kinds::Subject, observe::DomainVault, pki};
 
-/// The CA certificates of the Channels with which connections are open, from their records.
+/// The CA certificates of the Channels with open connections, from their records.
 ///
 /// # Errors
-/// When a record cannot be read: that must not look like a peer without an authority.
+/// When a record cannot be read, which must not look like a peer without an authority.
 pub(super) async fn authorities(
     ctx: &Context,
     vault: &DomainVault,
@@ -47,9 +47,8 @@ pub(super) async fn authorities(
     Ok(found)
 }
 
-/// The same while Vault does not answer: from what was read before, and where nothing was, from what the
-/// Secret itself trusts under the peer's identity. Good for taking away: nothing comes in by it that is
-/// not in the Secret already.
+/// The same while Vault does not answer: from the cache, or else from the Secret's own trust files under the peer's
+/// identity. Good enough for withdrawals, because it never adds trust that the Secret does not have.
 pub(super) fn last_known_authorities(
     ctx: &Context,
     vault: &DomainVault,
@@ -89,11 +88,11 @@ async fn record_of(
 }
 
 impl Work<'_> {
-    /// Looks again at the peers that had no authority when they were asked; whether one of them has now.
+    /// Asks again for the peers that had no authority. Returns whether one has it now.
     pub(super) async fn learn(&self, authorities: &mut Authorities) -> bool {
         let mut learned = false;
         for (peer, known) in authorities.iter_mut().filter(|(_, known)| known.is_empty()) {
-            // Who cannot be asked is taken in by the next reconcile.
+            // A peer that cannot be read waits for the next reconcile.
             if let Ok(Some(record)) = record_of(self.ctx, self.vault, peer).await {
                 *known = record.authority.trusted();
                 learned |= !known.is_empty();
@@ -102,8 +101,8 @@ impl Work<'_> {
         learned
     }
 
-    /// The trust files for `connections` and what of `extra` is in force. A bundle that cannot be read is left
-    /// out and logged: less is trusted then, never more.
+    /// The trust files for `connections` and for those of `extra` in force. An unreadable bundle is left out and
+    /// logged, which only reduces trust.
     pub(super) fn trust<'c>(
         &self,
         connections: impl IntoIterator<Item = &'c Connection>,
@@ -113,7 +112,7 @@ impl Work<'_> {
         self.trust_and_problems(connections, extra, authorities).0
     }
 
-    /// The same, and what is left out of it.
+    /// The same, with what was left out.
     pub(super) fn trust_and_problems<'c>(
         &self,
         connections: impl IntoIterator<Item = &'c Connection>,
@@ -130,8 +129,8 @@ impl Work<'_> {
         (files, problems)
     }
 
-    /// What is known of the peers that are to trust this authority; asked only while one is introduced, or names wait
-    /// for one.
+    /// The state of the peers that must trust this authority. Only read while a generation is introduced or names are
+    /// pending.
     ///
     /// # Errors
     /// When a peer's record cannot be read.
@@ -160,20 +159,20 @@ impl Work<'_> {
         Ok(facts)
     }
 
-    /// The Secret from which the peer's pods have their certificate, where somebody else issues it.
+    /// The Secret with the certificate of the peer's pods, where another issuer writes it.
     fn external_secret(&self, peer: &ChannelRef) -> Option<String> {
         let cluster = &self.ctx.cluster;
         cluster.read(|world| world.channel(peer)?.external_secret().map(str::to_owned))
     }
 
-    /// Wakes those who are to trust this authority: it has another certificate, and no status says so.
+    /// Wakes the peers that must trust this authority: its certificate changed, which no status shows.
     pub(super) fn wake_peers(&self) {
         for peer in open_peers(self.plan) {
             self.ctx.wake(Subject::of::<Channel>(peer.clone()));
         }
     }
 
-    /// Whether the peer's Secret has our certificate in the files of the directions that are open.
+    /// Whether the peer's Secret has our certificate in the files for the open directions.
     async fn holds(&self, peer: &ChannelRef, certificate: &str) -> bool {
         let name = self.ctx.cluster.read(|world| world.channel(peer).map(secrets::secret_name));
         let Some(name) = name else { return false };
@@ -184,7 +183,7 @@ impl Work<'_> {
             found.is_some_and(|found| String::from_utf8_lossy(&found.0).contains(certificate.trim()))
         };
         let open = |direction| self.plan.open_channels(direction).any(|name| name == peer);
-        // Who connects here trusts us as a server, and whom we connect to trusts us as a client.
+        // A peer that connects here trusts us as a server, and a peer that we connect to trusts us as a client.
         (!open(Direction::Ingress) || in_file("servers-ca.crt"))
             && (!open(Direction::Egress) || in_file("clients-ca.crt"))
     }

@@ -1,7 +1,7 @@
-//! What the Channel's pods ask for: certificates for keys that kubelet made.
+//! Certificates for the Channel's pods, for keys made by kubelet.
 //!
-//! All that wait are answered together, with one note in the record before anything is signed: fifty pods of a
-//! Deployment are one write.
+//! All waiting requests are answered together, with one write of the record before anything is signed: the pods of a
+//! Deployment start together.
 
 use jiff::SignedDuration;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -23,15 +23,15 @@ use crate::{
     pki::{AuthorityCertificate, Serial},
 };
 
-/// How soon to look again at a request that the watches are behind with.
+/// How soon to look again at a request that is newer than the watches' view.
 const SOON: SignedDuration = SignedDuration::from_secs(2);
 
 impl Work<'_> {
-    /// Answers the requests of the Channel's pods, as far as that can be done now.
+    /// Answers the requests of the Channel's pods as far as possible now.
     pub(super) async fn pods(&mut self, certified: Certified, authority: &Authority) -> Certified {
         let Ok(before) = &certified.record else { return certified };
         let signing = before.authority.signing().map(|signing| signing.version);
-        // A blocked authority signs nothing new, here as elsewhere.
+        // A blocked authority signs nothing.
         let issuer = authority.usable.iter().find(|one| Some(one.version()) == signing);
         let issuer = issuer.filter(|_| certified.authority.is_ok());
         let signs = issuer.map(|one| Issuer {
@@ -58,8 +58,8 @@ impl Work<'_> {
         Certified { record: Ok(judged.record), certificate: certified.certificate.and(answered), ..certified }
     }
 
-    /// Publishes an Event of the pod that says why its certificate waits, once for each reason. kubelet itself reports
-    /// nothing while it keeps asking.
+    /// Sends an Event for the pod about why its certificate waits, once for each reason, because kubelet reports
+    /// nothing while it waits.
     async fn tell(&self, name: &str, request: &Request, refusal: &Refusal) {
         let news = self.ctx.cluster.write(|world| {
             let seen = world.requests.get_mut(&self.name().namespace).and_then(|all| all.get_mut(name));
@@ -88,7 +88,7 @@ impl Work<'_> {
         self.note(known, record.clone()).await.map(|_| ())
     }
 
-    /// Answers what was judged; one that fails holds up no other. The first fault comes back.
+    /// Answers the judged requests. A failure does not stop the others; the first fault is returned.
     async fn answer(
         &mut self,
         judged: &JudgedRequests<Serial>,

@@ -1,4 +1,4 @@
-//! Restarting the workload for a renewed certificate.
+//! Restarts the workload for a renewed certificate.
 
 use std::fmt::Debug;
 
@@ -24,11 +24,11 @@ use subrosa_plan::{
 use super::{Work, later};
 use crate::{execute::objects, observe::workloads};
 
-/// How soon something that holds a restart back is looked at again.
+/// How soon a restart that must wait is tried again.
 const AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 impl Work<'_> {
-    /// Restarts the workload where that is due and nothing holds it back.
+    /// Restarts the workload where that is due and possible.
     pub(super) async fn restart(&mut self, applied: &Applied) -> Restart {
         let due =
             self.ctx.cluster.read(|world| restart::due(self.channel, self.plan, applied, world, self.now));
@@ -43,7 +43,7 @@ impl Work<'_> {
         Restart::Held(held)
     }
 
-    /// Does what is to be done; says what holds it back, if anything does.
+    /// Takes the next step; returns what delays the restart, if anything.
     async fn step(&mut self, due: &Due<'_>) -> Result<Option<RestartHold>, Fault> {
         let (client, namespace) = (&self.ctx.client, self.name().namespace.as_str());
         let fault = |what: &str| {
@@ -87,8 +87,7 @@ impl Work<'_> {
     }
 }
 
-/// Applies the one annotation, to the very version that was judged: what somebody changed meanwhile is
-/// judged again.
+/// Sets the restart annotation on exactly the version that was judged, so that a concurrent change is judged again.
 async fn apply<K>(api: &Api<K>, name: &str, found: &WorkloadFacts, mark: &str) -> kube::Result<()>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,

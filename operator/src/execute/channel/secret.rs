@@ -1,4 +1,4 @@
-//! The authority and the leaf: noted in the record, then signed, then written.
+//! The authority and the leaf: recorded, then signed, then written.
 
 use std::collections::BTreeSet;
 
@@ -35,25 +35,25 @@ use crate::{
     pki::{AuthorityCertificate, Serial},
 };
 
-/// What became of the authority and the leaf.
+/// The result for the authority and the leaf.
 pub(super) struct Certified {
-    /// What holds the authority up.
+    /// What blocks the authority.
     pub authority: Result<(), Fault>,
-    /// Names that wait for another generation of the authority; nothing where that is not known.
+    /// Names that wait for the next generation of the authority; `None` where unknown.
     pub pending: Option<Vec<PendingName>>,
-    /// The certificate that pods mount, as it was seen.
+    /// The certificate that pods mount.
     pub observed: Observation,
-    /// How many bytes the trust files have; nothing where they were not compared.
+    /// The size of the trust files in bytes; `None` where they were not compared.
     pub trust_bytes: Option<usize>,
-    /// Whose authorities are left out of the trust files, by name.
+    /// The peers whose authorities are left out of the trust files.
     pub left_out: BTreeSet<String>,
-    /// What keeps the certificate that should be there from being there.
+    /// What keeps the wanted certificate from being there.
     pub certificate: Result<(), Fault>,
-    /// The record as it stands.
+    /// The current record.
     pub record: Result<ChannelRecord, Fault>,
 }
 
-/// What a Secret is to trust, and the authorities of peers that it comes from.
+/// The wanted trust files, and the peers' authorities that they come from.
 struct Trust<'a> {
     files: TrustFiles,
     problems: Vec<TrustProblem>,
@@ -61,13 +61,13 @@ struct Trust<'a> {
 }
 
 impl Trust<'_> {
-    /// Whose authorities are left out, by name.
+    /// The peers whose authorities are left out.
     fn left_out(&self) -> BTreeSet<String> {
         self.problems.iter().map(|problem| problem.source_name.clone()).collect()
     }
 }
 
-/// A leaf that the record says will be signed.
+/// A leaf that is recorded and about to be signed.
 struct SignedSoon<'a> {
     serial: Serial,
     validity: Validity,
@@ -75,7 +75,7 @@ struct SignedSoon<'a> {
 }
 
 impl Work<'_> {
-    /// Takes the authority as far as it goes, and the Secret to what it should hold.
+    /// Advances the authority and brings the Secret to its wanted content.
     pub(super) async fn certify(
         &mut self,
         record: ChannelRecord,
@@ -88,7 +88,7 @@ impl Work<'_> {
         self.news.extend(authority.news.iter().map(|news| (Reason::AuthorityChanged, news.clone())));
         let replaced = record.authority.is_replaced_in(&authority.generations);
         let record = ChannelRecord { authority: authority.generations.clone(), ..record };
-        // A certificate that somebody else issues needs nothing of this authority.
+        // A certificate by another issuer does not depend on this authority.
         let mut pending = match self.plan.external {
             Some(_) => Some(Vec::new()),
             None => authority.pending.clone(),
@@ -132,7 +132,7 @@ impl Work<'_> {
         if certificate.is_ok() {
             self.settle(&observed, &record, &authority, &trust.files);
         }
-        // The leaf does not wait for what is left out; what is Ready trusts whom it says.
+        // The leaf is issued all the same, but a Channel that leaves out a peer's authority is not Ready.
         let too_large = trust.problems.iter().find(|one| one.problem == WhyLeftOut::TooLarge);
         let certificate = certificate.and_then(|()| match too_large {
             Some(problem) => Err(Fault::new(trust_room::REASON, problem.to_string())),
@@ -146,7 +146,7 @@ impl Work<'_> {
         .await
     }
 
-    /// The authority after its steps; a blocked one still has what it had.
+    /// Advances the authority; a blocked one keeps its generations.
     async fn authority(&self, record: &ChannelRecord) -> (Result<(), Fault>, Authority) {
         let (plan, generations) = (self.plan, record.authority.clone());
         let stepped = match self.peers(record).await {
@@ -177,8 +177,8 @@ impl Work<'_> {
         }
     }
 
-    /// Issues a leaf or rewrites the trust files, where there is a reason to; what counts is what is in
-    /// the Secret after that, judged as if it had been found.
+    /// Issues a leaf or rewrites the trust files where there is a reason to. The result is the parsed content of the
+    /// Secret afterwards.
     async fn leaf(
         &mut self,
         mut record: ChannelRecord,
@@ -191,7 +191,7 @@ impl Work<'_> {
         let observed = slot.observe(&authority.usable);
         let issuer = signing(&record, authority);
         let declared = match observed.leaf() {
-            // What is Stalled keeps the names it has; only a leaf of ours can say which.
+            // A Stalled Channel keeps its names, which only a leaf of ours tells.
             Some(leaf) if leaf.issuer.is_some() && matches!(self.plan.scope, Scope::Stalled(_)) => {
                 self.plan.leaf.named_as(leaf)
             }
@@ -252,7 +252,7 @@ impl Work<'_> {
         observe::in_secret(self.ctx, self.channel, self.plan, found)
     }
 
-    /// Notes an issuance, if one more is allowed now.
+    /// Records an issuance, if the limit allows one more now.
     fn admit<'a>(
         &mut self,
         record: &mut ChannelRecord,
@@ -284,7 +284,7 @@ impl Work<'_> {
         Ok(SignedSoon { serial, validity, issuer })
     }
 
-    /// Signs the noted leaf and writes the Secret whole.
+    /// Signs the recorded leaf and writes the whole Secret.
     async fn issue(
         &mut self,
         slot: &Slot,
@@ -296,7 +296,7 @@ impl Work<'_> {
         let SignedSoon { serial, validity, issuer } = noted;
         let issued =
             certificate::issue(self.vault, &self.plan.id, spec, validity, &serial, issuer, self.now).await?;
-        // While this was signed a peer may have got its authority: then one write of the Secret does for both.
+        // If a peer got its authority meanwhile, include it now and save a second write.
         if self.learn(trust.authorities).await {
             (trust.files, trust.problems) =
                 self.trust_and_problems(&self.plan.connections, &self.plan.extra_trust, trust.authorities);
@@ -318,8 +318,8 @@ impl Work<'_> {
         Ok(self.own(written))
     }
 
-    /// Remembers the version of the Secret that was just written, so that the watch wakes nobody for it. Peers that wait
-    /// for this Channel to trust their next generation are woken here.
+    /// Notes the version just written, so that the watch does not wake this Channel for it. Wakes the peers that wait
+    /// for this Channel to trust their next generation.
     fn own(&self, secret: Secret) -> Slot {
         for peer in &self.rotating {
             self.ctx.wake(Subject::of::<Channel>(peer.clone()));
@@ -329,7 +329,7 @@ impl Work<'_> {
         Slot::Ours(Box::new(secret))
     }
 
-    /// Rewrites the trust files where they differ; leaf and key stay.
+    /// Rewrites the trust files where they differ, and keeps leaf and private key.
     pub(super) async fn rewrite_trust(
         &self,
         slot: &Slot,
@@ -343,7 +343,7 @@ impl Work<'_> {
         self.write(&secret.name_any(), Leaf::Kept(secret), files).await.map(Some)
     }
 
-    /// Writes the record as it is after the authority's steps and before the leaf is signed.
+    /// Writes the record after the authority's steps and before the leaf is signed.
     pub(super) async fn commit(
         &mut self,
         mut record: ChannelRecord,

@@ -1,5 +1,5 @@
-//! ConfigMap `<channel>-sealing`, which tells the workload how to seal. It is written last: a pod that mounts it starts
-//! when its keys are there and it may use them.
+//! The ConfigMap `<channel>-sealing`, which tells the workload how to seal. Written last, so that a pod that mounts
+//! it starts when its keys exist and it may use them.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -22,16 +22,16 @@ use crate::{
     observe::watch::ObjectKey,
 };
 
-/// What may be done where the operator lacks the right: it came with a later release than others.
+/// The next step where the operator lacks this right, which came with a later release than others.
 const FORBIDDEN: &str =
     "next: upgrade the chart subrosa, or apply deploy/rbac.yaml and deploy/admission.yaml of this release";
 
 impl Work<'_> {
-    /// Makes the ConfigMap as planned. `first` says that the Channel was never noted before; `keys`, what became of its
-    /// keys: where they are not as they should be, nobody is told of them.
+    /// Writes the ConfigMap as planned. `first` is true when the Channel has no record yet. `keys` is the result for
+    /// its keys: if that is a fault, workloads are not pointed at them.
     ///
     /// # Errors
-    /// When it is someone else's, when the API server refuses, or what keeps it from being written.
+    /// When it belongs to somebody else, when the API server refuses, or what prevents writing it.
     pub(super) async fn settings(&mut self, first: bool, keys: Result<(), Fault>) -> Result<(), Fault> {
         let plan = self.plan;
         let done = match &plan.settings {
@@ -56,8 +56,8 @@ impl Work<'_> {
         if known.settled(&key) == Some(SettingsFingerprint::of(wanted)) {
             return Ok(());
         }
-        // For a Channel that was never noted there is none of ours, and none is where the watch told of its deletion. Whether
-        // someone else's has the name, the API server says when it is created.
+        // Without a record, or after the watch showed a deletion, the Channel has no ConfigMap. If somebody else took
+        // the name, creating it fails.
         let none = known.was_deleted(&key) || first && !known.has(&key);
         let found = if none { None } else { self.own_settings().await? };
         let api = self.config_maps();
@@ -87,7 +87,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Removes the ConfigMap of a Channel that seals nothing any more. The watch tells whether there is one.
+    /// Deletes the ConfigMap of a Channel that seals nothing any more. The watch shows whether there is one.
     async fn remove_settings(&mut self) -> Result<(), Fault> {
         let key = self.settings_key();
         if !self.ctx.cluster.settings.has(&key) {
@@ -96,16 +96,16 @@ impl Work<'_> {
         match self.own_settings().await {
             Ok(Some(found)) => delete(&self.config_maps(), &found).await,
             Ok(None) => Ok(()),
-            // Who wants the name may have it.
+            // A foreign object of that name may stay.
             Err(fault) if objects::is_foreign(&fault) => Ok(()),
             Err(fault) => Err(fault),
         }
     }
 
-    /// The Channel's ConfigMap as it is now. One that has lost its owner is taken back.
+    /// Reads the Channel's ConfigMap, and restores its owner reference where that was lost.
     ///
     /// # Errors
-    /// When it is someone else's or the API server does not say.
+    /// When it belongs to somebody else, or the request to the API server fails.
     async fn own_settings(&mut self) -> Result<Option<ConfigMap>, Fault> {
         let (api, name) = (self.config_maps(), self.settings_key().name);
         let uid = self.channel.uid().unwrap_or_default();
@@ -125,9 +125,9 @@ impl Work<'_> {
         }
     }
 
-    /// Remembers a ConfigMap in which nothing is left to be done, so that the watch wakes nobody for it.
+    /// Caches a complete ConfigMap, so that the watch does not wake the Channel for it.
     fn settle_settings(&self, found: &ConfigMap, wanted: &ConfigMap) {
-        // The watch tells of no others.
+        // The watch shows only ConfigMaps with this label.
         if found.labels().get(CHANNEL_LABEL) == Some(&self.name().name) && sealing::same(found, wanted) {
             let (key, version) = (self.settings_key(), found.metadata.resource_version.as_deref());
             self.ctx.cluster.settings.read(key.clone(), &self.name().name, version);
@@ -145,7 +145,7 @@ impl Work<'_> {
     }
 }
 
-/// Removes a ConfigMap, as it was seen and not another of its name.
+/// Deletes a ConfigMap, but no newer one of its name.
 async fn delete(api: &Api<ConfigMap>, found: &ConfigMap) -> Result<(), Fault> {
     let name = found.name_any();
     let same = Preconditions { uid: found.uid(), resource_version: found.resource_version() };

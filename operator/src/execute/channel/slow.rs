@@ -1,4 +1,4 @@
-//! Withdrawals of network openings while Vault keeps the operator waiting.
+//! Withdraws network openings while Vault is slow.
 
 use std::{pin::pin, time::Duration};
 
@@ -7,12 +7,12 @@ use subrosa_plan::channel as plan;
 
 use crate::{context::Context, execute::network};
 
-/// How long Vault may take before network policies are narrowed without it, and how often after that.
+/// How long to wait for Vault before policies are narrowed without it, and the pause between repetitions.
 const PROMPT: Duration = Duration::from_millis(500);
 
-/// Waits for an answer of Vault. While it is slow, what this Channel or a peer has withdrawn is taken from the Channel's
-/// network policy: for that the declarations are enough. Everything that both ends declare counts as open, so that an
-/// outage closes nothing else.
+/// Awaits an answer of Vault. While that takes long, removes from the Channel's network policy what this Channel or a
+/// peer withdrew, by their declarations alone. What both ends still declare stays open, so that an outage closes
+/// nothing else.
 pub async fn meanwhile<T>(ctx: &Context, name: &ChannelRef, answer: impl Future<Output = T>) -> T {
     let mut answer = pin!(answer);
     loop {
@@ -23,7 +23,7 @@ pub async fn meanwhile<T>(ctx: &Context, name: &ChannelRef, answer: impl Future<
     }
 }
 
-/// Narrows the policy by what is declared now: it may have changed while Vault was waited for.
+/// Narrows the policy by the current declarations, which may have changed during the wait.
 async fn narrow(ctx: &Context, name: &ChannelRef) {
     if !ctx.cluster.is_prepared(&name.namespace) {
         return;

@@ -1,4 +1,4 @@
-//! Taking away: trust, access, closed connections, objects under old names.
+//! Withdraws trust and access, closes connections, and prunes objects under former names.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -24,19 +24,19 @@ use crate::execute::{
 
 /// The reason of the Event.
 const TRUST_WITHDRAWN: Reason = Reason::TrustWithdrawn;
-/// What it says.
+/// The Event's note.
 const LEFT: &str = "a certificate authority left the trust files";
 
-/// What became of the withdrawals of trust and access.
+/// The result of withdrawing trust and access.
 pub(super) struct Withdrawn {
-    /// The trust files hold no authority any more that was withdrawn.
+    /// Whether withdrawn authorities are out of the trust files.
     pub trust: Result<(), Fault>,
-    /// No ServiceAccount has access any more that was withdrawn.
+    /// Whether withdrawn ServiceAccounts have no access.
     pub access: Result<(), Fault>,
 }
 
 impl Work<'_> {
-    /// Takes away trust and access that should not be any more. Both are tried, whatever becomes of one.
+    /// Withdraws trust and access. Tries both, even if one fails.
     pub(super) async fn withdraw(
         &mut self,
         entry: &ChannelEntry,
@@ -48,9 +48,9 @@ impl Work<'_> {
             Ok(Look::Read(Slot::Ours(secret))) => {
                 self.withdraw_trust(Some(record), secret, authorities).await
             }
-            // It trusts whom it should already; or what is mounted may be under another name.
+            // The trust files are right, or the mounted Secret has another name and is handled with the others.
             Ok(Look::Settled(_) | Look::Read(Slot::Observed(_) | Slot::Empty)) => Ok(()),
-            // Nor is it the Channel's where someone else has the declared name.
+            // Somebody else's Secret of the declared name is not the Channel's.
             Err(fault) if objects::is_foreign(fault) => Ok(()),
             Err(fault) => Err(fault.clone()),
         };
@@ -59,7 +59,7 @@ impl Work<'_> {
         Withdrawn { trust: trust.and(elsewhere), access }
     }
 
-    /// Takes away trust as far as that is known while Vault does not answer.
+    /// Withdraws trust as far as known while Vault does not answer.
     pub(super) async fn withdraw_known_trust(&mut self, record: Option<&ChannelRecord>) {
         let mut held = Vec::new();
         match self.slot(record).await {
@@ -88,8 +88,8 @@ impl Work<'_> {
         self.withdraw_trust(record, secret, &authorities).await
     }
 
-    /// Rewrites the trust files where they trust more than they should. Nothing new is trusted by it:
-    /// that waits until the record has noted it as open.
+    /// Removes surplus authorities from the trust files. Adds nothing: new trust waits until the record has it as
+    /// open.
     pub(super) async fn withdraw_trust(
         &mut self,
         record: Option<&ChannelRecord>,
@@ -134,7 +134,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What is known of withdrawals, for the record. `closed`: see [`WithdrawalProgress`].
+    /// The progress of withdrawals, for the record. For `closed` see [`WithdrawalProgress`].
     pub(super) async fn done(
         &self,
         record: &ChannelRecord,
@@ -152,8 +152,8 @@ impl Work<'_> {
         }
     }
 
-    /// Tells of the connections that were withdrawn, and of those of them that are closed. The trust files are written
-    /// before the record: a crash between the two leaves them as they should be, and the record says that nobody was told.
+    /// Queues Events about withdrawn and closed connections. The trust files are written before the record, so after
+    /// a crash in between the files are right and the record shows that no Event was sent.
     pub(super) fn tell_closed(&mut self, settled: closing::SettledWithdrawals) {
         if settled.withdrawn {
             self.news.retain(|(reason, _)| *reason != TRUST_WITHDRAWN);

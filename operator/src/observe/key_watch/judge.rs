@@ -1,4 +1,4 @@
-//! What is wrong with a key, by what the records have of it.
+//! Compares keys with their records.
 
 use std::collections::BTreeMap;
 
@@ -23,13 +23,13 @@ use crate::observe::{
     vaults,
 };
 
-/// How many requests for keys are under way at once.
+/// The limit of concurrent requests for keys.
 const AT_ONCE: usize = 4;
 
-/// What a Channel's record and those of its keys have of some of its keys.
+/// For some keys of a Channel: when the record says that each was made, or its fault.
 pub(super) type Made = Vec<(String, Result<Option<Timestamp>, KeyFault>)>;
 
-/// The record of a key's month; none where there is none, or nobody can understand it.
+/// The record of a key's month; `None` where it does not exist or cannot be parsed.
 async fn month(
     vault: &DomainVault,
     (id, class, cohort): (&ChannelId, &str, Cohort),
@@ -39,32 +39,32 @@ async fn month(
     vault.key_records.forget(&path);
     match read {
         Ok(entry) => Ok(entry.record),
-        // It holds up no look at the others.
+        // Does not stop the checks of other keys.
         Err(error) if error.is_unreadable() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// When the first version of a key was made, as the record of its month has it.
+/// When the key's first version was made, by the record of its month.
 fn first_of(month: Option<&KeysOfMonth>, cohort: Cohort) -> Result<Option<Timestamp>, KeyFault> {
     let kept = month.and_then(|month| month.keys.get(&cohort.to_string()));
     kept.map(|kept| kept.versions.get(&1).copied()).ok_or(KeyFault::Unrecorded)
 }
 
-/// When the first version of a key was made, as its own record has it.
+/// When the key's first version was made, by its own record.
 pub(super) async fn first_version(
     vault: &DomainVault,
     name: &DataKeyName,
 ) -> Result<Result<Option<Timestamp>, KeyFault>, VaultError> {
     match month(vault, (&name.id, &name.class, name.cohort)).await {
         Ok(month) => Ok(first_of(month.as_ref(), name.cohort)),
-        // Vault was set up for a release that kept no such records.
+        // Vault was set up for a release without these records.
         Err(VaultError::PermissionDenied { .. }) => Ok(Ok(None)),
         Err(error) => Err(error),
     }
 }
 
-/// When the first version of each of these keys was made, as the records have it.
+/// When the first version of each key was made, by the records.
 pub(super) async fn made(
     vault: &DomainVault,
     record: &ChannelRecord,
@@ -92,7 +92,7 @@ pub(super) async fn made(
     Ok(made)
 }
 
-/// What is wrong with each of these keys, as Vault has it now.
+/// The current fault of each key.
 pub(super) async fn judge(
     vault: &DomainVault,
     id: &ChannelId,
@@ -121,8 +121,8 @@ pub(super) async fn judge(
     Ok(())
 }
 
-/// What a look saw of a key: its fault, unless the destroyer's decision explains it. A key that was destroyed leaves the
-/// Channel's record: it is not asked for again.
+/// The result for a key: its fault, unless the destroyer's decision explains it. A destroyed key is removed from the
+/// Channel's record, so it is not checked again.
 pub(super) async fn unexplained(
     vault: &DomainVault,
     id: &ChannelId,
@@ -145,7 +145,7 @@ pub(super) async fn unexplained(
     }
 }
 
-/// Whether the key is not the one that was made: its first version is of another time.
+/// Whether this is another key than the recorded one: its first version has another creation time.
 pub(super) fn is_another(seen: &TransitKey, first: Option<Timestamp>) -> bool {
     let made = seen.versions.get(&1).map(|version| version.created);
     made.zip(first).is_some_and(|(made, first)| made != first)

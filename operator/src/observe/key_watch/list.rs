@@ -1,4 +1,4 @@
-//! The list of all records and keys, against each other.
+//! Compares the lists of all records and all keys.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -23,12 +23,12 @@ use super::{
 };
 use crate::observe::{DomainVault, vaults};
 
-/// How old a data key is at least that is told to be on no record: the record of a new one is written after it was made.
+/// How old an unrecorded data key must be to be reported, because a new key is recorded only after it was made.
 const NEW_FOR: SignedDuration = SignedDuration::from_mins(15);
-/// How many data keys that are on no record are looked at for each list.
+/// How many unrecorded data keys are read for each list.
 const MOST_UNRECORDED: usize = 1000;
 
-/// Lists the records and the keys that Vault has: what is on record should be among the keys, every data key on a record.
+/// Lists records and keys: every recorded key must exist, and every data key must be recorded.
 pub(super) async fn list(
     vault: &DomainVault,
     before: Option<Progress>,
@@ -36,7 +36,7 @@ pub(super) async fn list(
     now: Timestamp,
     seen: &mut Seen,
 ) -> Result<Progress, Fault> {
-    // First the records: what is made meanwhile is in the list then.
+    // Records first, so that the later list of keys includes keys made in between.
     let ids = vault.channel_records.list().await.map_err(|error| vault.fault(&error))?;
     seen.changed.extend(vault.channel_records.compare(&ids));
     let (mut made, mut unreadable) = (Vec::new(), BTreeSet::new());
@@ -49,7 +49,7 @@ pub(super) async fn list(
     }
     let data = vault.transit.list_keys().await.map_err(|error| vault.fault(&error))?;
     let authorities = vault.authorities().list_keys().await.map_err(|error| vault.fault(&error))?;
-    // With the policy of an earlier release nobody sees what is on that mount: nothing is missed there.
+    // The policy of an earlier release does not allow listing that mount, so nothing counts as missing there.
     let unseen = authorities.is_none();
     let present: BTreeSet<_> = data.into_iter().chain(authorities.unwrap_or_default()).collect();
     let (mut keys, mut recorded) = (0, BTreeSet::new());
@@ -75,7 +75,8 @@ pub(super) async fn list(
         .map(TransitKeyName::as_str)
         .filter(|name| !recorded.contains(*name))
         .filter_map(|name| name.parse::<DataKeyName>().ok())
-        // Without its Channel's record nobody can say what a key is: that record is told of. What is known is looked at anyway.
+        // Without the Channel's record, which is reported itself, its keys cannot be judged. Known faults are checked
+        // anyway.
         .filter(|name| !unreadable.contains(&name.id) && !known.has(&name.id, &name.to_string()));
     for name in unrecorded.take(MOST_UNRECORDED) {
         let look = off_record(vault, &name, now).await.map_err(|error| vault.fault(&error))?;
@@ -89,8 +90,8 @@ pub(super) async fn list(
     Ok(Progress { listed: Instant::now(), looked, round, again })
 }
 
-/// What is wrong with a data key that no Channel's record names; none where it is new, or gone meanwhile. Its own record
-/// may have it still.
+/// The fault of a data key that no Channel's record names; `None` where it is new or was deleted meanwhile. Its own
+/// record may still have it.
 async fn off_record(
     vault: &DomainVault,
     name: &DataKeyName,

@@ -1,5 +1,5 @@
-//! When which Channel is probed: at once after a change, every few seconds and ever less often while something
-//! is not current, seldom when everything is.
+//! When each Channel is probed: at once after a change, with growing pauses while something is not current, and
+//! rarely when everything is.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,15 +9,15 @@ use std::{
 use subrosa_crds::names::ChannelRef;
 use subrosa_plan::probe::Targets;
 
-/// The first and the longest pause while something is not current: a mounted Secret follows within a minute or
-/// two, a person perhaps within days.
+/// The first and the longest pause while something is not current: a mounted Secret updates within two minutes, a
+/// person may take days.
 const WAITING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(120));
-/// By how much each pause is longer than the one before.
+/// The growth factor of the pause.
 const GROWTH: f64 = 1.3;
 /// The pause while everything is current.
 const SETTLED: Duration = Duration::from_secs(600);
 
-/// What is to be probed, and when.
+/// The Channels to probe, and when.
 #[derive(Default)]
 pub(super) struct Agenda {
     entries: BTreeMap<ChannelRef, Entry>,
@@ -26,11 +26,11 @@ pub(super) struct Agenda {
 
 struct Entry {
     targets: Targets,
-    /// How often it was not current in a row.
+    /// How many rounds in a row it was not current.
     tries: u32,
-    /// When it is next; none while a round is under way.
+    /// The next round; `None` during a round.
     due: Option<Instant>,
-    /// Whether it changed during the round that is under way.
+    /// Whether the targets changed during the round in progress.
     changed: bool,
 }
 
@@ -45,12 +45,12 @@ impl Agenda {
         self.entries.len()
     }
 
-    /// What is asked for now, of the Channel.
+    /// The current targets of the Channel.
     pub(super) fn targets(&self, name: &ChannelRef) -> Option<&Targets> {
         self.entries.get(name).map(|entry| &entry.targets)
     }
 
-    /// Takes in what is to be probed; where it is news, at once.
+    /// Sets the targets of a Channel; a change is probed at once.
     pub(super) fn expect(&mut self, name: ChannelRef, targets: Option<Targets>, now: Instant) {
         let Some(targets) = targets.filter(|targets| !targets.pods.is_empty()) else {
             self.forget(&name);
@@ -66,7 +66,7 @@ impl Agenda {
                         self.due.remove(&(before, name.clone()));
                         self.due.insert((now, name));
                     }
-                    // One round at a time: the next begins when this one has ended.
+                    // One round at a time: the next begins when this one ends.
                     None => (entry.due, entry.changed) = (None, true),
                 }
             }
@@ -91,7 +91,7 @@ impl Agenda {
         begun
     }
 
-    /// Notes the end of a round, and whether it saw everything current; `jitter` spreads the rounds out.
+    /// Notes the end of a round, and whether everything was current; `jitter` spreads the rounds.
     pub(super) fn ended(&mut self, name: &ChannelRef, current: bool, now: Instant, jitter: f64) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         let pause = if std::mem::take(&mut entry.changed) {
@@ -111,7 +111,7 @@ impl Agenda {
         self.due.insert((at, name.clone()));
     }
 
-    /// Forgets a Channel.
+    /// Drops a Channel.
     pub(super) fn forget(&mut self, name: &ChannelRef) {
         if let Some(Entry { due: Some(at), .. }) = self.entries.remove(name) {
             self.due.remove(&(at, name.clone()));

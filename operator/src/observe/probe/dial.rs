@@ -1,4 +1,4 @@
-//! One round: every listener of every pod is asked, some at a time, each within its deadline.
+//! One round: asks every listener of every pod, with limits on concurrency and time.
 
 use std::{
     collections::BTreeMap,
@@ -17,9 +17,9 @@ use tokio::{net::TcpStream, sync::Semaphore};
 
 use super::{handshake, preamble};
 
-/// How long a listener may take, from the first packet to its certificate.
+/// The deadline for one listener, from the first packet to its certificate.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// How many listeners of one Channel are asked at once.
+/// The limit of concurrent handshakes for one Channel.
 const OF_ONE: usize = 16;
 
 /// Asks every listener of every pod.
@@ -29,7 +29,7 @@ pub(super) async fn round(targets: &Targets, slots: &Semaphore) -> Seen {
         all.extend(targets.listeners.iter().map(|(port, begins)| (name.clone(), *target, *port, *begins)));
     }
     let asked = stream::iter(all).map(|(name, target, port, begins)| async move {
-        // Never closed; and one handshake too many would be no harm.
+        // The semaphore is never closed, and one handshake too many would be harmless.
         let _slot = slots.acquire().await;
         let answer = ask(target.ip, port, begins, targets.server_name.as_deref(), &targets.authorities).await;
         (name, target, port, answer)
@@ -68,7 +68,7 @@ pub async fn ask(
     tokio::time::timeout(DEADLINE, asking).await.unwrap_or(Answer::Silent)
 }
 
-/// Whether an address can be a pod's: multicast, loopback, link-local and unspecified ones cannot, whoever wrote them.
+/// Whether an address can be a pod's. Excludes multicast, loopback, link-local and unspecified addresses.
 fn may_be_a_pods(ip: IpAddr) -> bool {
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),

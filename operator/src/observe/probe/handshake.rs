@@ -1,4 +1,4 @@
-//! A TLS handshake up to the server's certificate and the proof that it holds the key.
+//! A TLS handshake up to the server's certificate and the proof that it has the private key.
 
 use std::{
     net::IpAddr,
@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::pki;
 
-/// What a server answers to a handshake on `stream`.
+/// The server's answer to a handshake on `stream`.
 pub(super) async fn ask(
     stream: TcpStream,
     server_name: Option<&str>,
@@ -32,7 +32,7 @@ pub(super) async fn ask(
     else {
         return Answer::NoCertificate;
     };
-    // Nothing is sent on this connection that anybody could read: whoever answers is only looked at.
+    // Safe because nothing confidential is sent: the handshake only observes the server.
     let config = versions
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&witness) as Arc<dyn ServerCertVerifier>)
@@ -41,14 +41,14 @@ pub(super) async fn ask(
     let name = name.unwrap_or_else(|| ServerName::IpAddress(ip.into()));
     let failure = match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
         Ok(mut connection) => {
-            // A farewell, so that the server's log has no broken connection. It may be gone already.
+            // Close cleanly, so that the server logs no broken connection. The peer may be gone already.
             let _ = connection.shutdown().await;
             None
         }
         Err(error) => Some(error),
     };
     match witness.said() {
-        // A server that asks for a certificate of the client refuses after that, which proves as much.
+        // A server that requires a client certificate refuses only after its own proof.
         Said { certificate: Some(der), proven: true } => match pki::presented(&der, authorities) {
             Some(presented) => Answer::Certificate(presented),
             None => Answer::NoCertificate,
@@ -65,8 +65,8 @@ fn of_tls(error: &std::io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Sees which certificate is presented, and that its key signed this handshake. Whether it is to be trusted
-/// is not asked here.
+/// Records the presented certificate and verifies that its key signed this handshake. Does not decide whether to
+/// trust it.
 #[derive(Debug)]
 struct Witness {
     algorithms: WebPkiSupportedAlgorithms,

@@ -1,11 +1,11 @@
-//! Probes: which certificate the pods of a Channel present, asked by a handshake at each listener.
+//! Probes: a TLS handshake with each listener shows which certificate a Channel's pods present.
 //!
 //! ```text
 //!   reconcile ── Targets ──▶ Prober ──▶ agenda: when ──▶ round: handshakes ──▶ World::served ──▶ reconcile
 //! ```
 //!
-//! Only the leader reconciles, so only the leader probes. A probe sends no certificate and no data: a server's
-//! certificate comes first, and with it the proof that it holds the key.
+//! Only the leader reconciles, so only the leader probes. A probe sends neither a certificate nor data: the server's
+//! certificate and its proof of the private key come first.
 
 mod agenda;
 mod dial;
@@ -32,10 +32,10 @@ use crate::{context::Context, kinds::Subject, pending::Pending};
 pub use dial::ask;
 pub use source::PodLabels;
 
-/// How many handshakes are under way at once, of all Channels together.
+/// The limit of concurrent handshakes over all Channels.
 const AT_ONCE: usize = 64;
 
-/// Where reconciles say what is to be probed; nothing where there is nothing to ask.
+/// Receives the targets from reconciles; `None` where a Channel has nothing to probe.
 #[derive(Debug, Default)]
 pub struct Prober {
     wanted: Pending<ChannelRef, Option<Targets>>,
@@ -43,7 +43,7 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Says what is to be probed of a Channel from now on. At once, where that is news.
+    /// Sets the targets of a Channel; a change is probed at once.
     pub fn expect(&self, name: &ChannelRef, targets: Option<Targets>) {
         self.wanted.put(name.clone(), targets);
     }
@@ -55,14 +55,13 @@ impl Prober {
     }
 }
 
-/// A round that has ended.
+/// A finished round.
 struct Round {
     name: ChannelRef,
     seen: Seen,
 }
 
-/// Probes what is asked for, until `stop`. What was seen is put into the world, and who it concerns is woken
-/// where it is news.
+/// Probes until `stop`. Results go into the world and wake those they concern.
 pub async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     let mut agenda = Agenda::default();
     let mut rounds: JoinSet<Round> = JoinSet::new();

@@ -1,7 +1,7 @@
-//! What is said in plain text before TLS begins, where a listener begins that way.
+//! The plaintext dialogue before TLS, for listeners that begin with one.
 //!
-//! Sources: PostgreSQL, "Message Flow", SSLRequest; RFC 3207 for SMTP; RFC 3501, 6.2.1 for IMAP.
-//! Bytes are read one by one: not one of those that belong to TLS may be taken.
+//! Sources: PostgreSQL, "Message Flow", SSLRequest; RFC 3207 for SMTP; RFC 3501, 6.2.1 for IMAP. Reads byte by byte,
+//! so that no byte of the TLS handshake is consumed.
 
 use subrosa_crds::channel::ListenerTls;
 use subrosa_plan::world::answers::Answer;
@@ -9,15 +9,15 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// Length and code of an SSLRequest.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
-/// As whom the probe greets: a name that nobody can have (RFC 6761).
+/// The probe's name in SMTP, a name that cannot exist (RFC 6761).
 const GREETING: &[u8] = b"EHLO probe.subrosa.invalid\r\n";
 /// The longest line, and the most lines of one reply.
 const LIMIT: (usize, usize) = (2048, 64);
 
-/// Says what has to be said; what is left on `stream` is TLS.
+/// Conducts the dialogue; the rest of `stream` is TLS.
 ///
 /// # Errors
-/// What the listener is, where it does not change to TLS.
+/// The answer to report where the listener does not switch to TLS.
 pub(super) async fn begin<S>(stream: &mut S, how: ListenerTls) -> Result<(), Answer>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -48,7 +48,7 @@ async fn smtp<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<bool,
     smtp_reply(stream, b"220").await
 }
 
-/// Reads one reply, of one or more lines; whether it is the one that was hoped for.
+/// Reads one reply of one or more lines; returns whether it is the wanted one.
 async fn smtp_reply<S: AsyncRead + Unpin>(stream: &mut S, wanted: &[u8]) -> Result<bool, Answer> {
     for _ in 0..LIMIT.1 {
         let line = line(stream).await?;
@@ -67,7 +67,7 @@ async fn imap<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<bool,
     say(stream, b"a STARTTLS\r\n").await?;
     for _ in 0..LIMIT.1 {
         let line = line(stream).await?;
-        // What is not tagged is news about something else.
+        // Untagged lines are notifications about something else.
         if !line.starts_with(b"* ") {
             return Ok(line.starts_with(b"a OK"));
         }

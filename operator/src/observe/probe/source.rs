@@ -1,14 +1,14 @@
-//! The labels of the operator's own pods, by which its probes are let in.
+//! The labels of the operator's own pods, by which policies admit its probes.
 
 use std::{collections::BTreeMap, str::FromStr};
 
 use subrosa_plan::world::answers::Source;
 
-/// Labels, as `key=value,key=value`. Never none: that would let in every pod of the operator's namespace.
+/// Labels as `key=value,key=value`. Never empty, which would admit every pod of the operator's namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodLabels(BTreeMap<String, String>);
 
-/// A text that is no list of labels.
+/// The text is not a list of labels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no list of labels: write those of the operator's pods, such as app.kubernetes.io/name=subrosa"
@@ -38,7 +38,7 @@ impl PodLabels {
     }
 }
 
-/// As Kubernetes has names and values of labels.
+/// The syntax of Kubernetes label names and values.
 fn is_name(text: &str) -> bool {
     let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');

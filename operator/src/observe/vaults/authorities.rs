@@ -1,4 +1,4 @@
-//! The mount for the keys of certificate authorities. An installation whose `vault-setup` is of an earlier release has none.
+//! The mount for the keys of certificate authorities, which installations with an earlier `vault-setup` lack.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -7,7 +7,7 @@ use std::{
 
 use subrosa_records::vault::{MountPath, TransitKeyName, Vault, VaultError, identity, transit::Transit};
 
-/// How long it is believed what was seen: somebody may have run a `vault-setup` since.
+/// How long the result is cached, because somebody may run `vault-setup`.
 const BELIEVED: Duration = Duration::from_secs(60);
 
 /// The transit engine for authorities.
@@ -15,7 +15,7 @@ pub struct Authorities {
     vault: Vault,
     mount: MountPath,
     engine: Transit,
-    /// Whether it was there, and when that was seen.
+    /// Whether it was mounted, and when that was checked.
     seen: Mutex<Option<(Instant, bool)>>,
 }
 
@@ -36,10 +36,10 @@ impl Authorities {
         &self.mount
     }
 
-    /// Whether it is set up, from memory where it was looked at lately.
+    /// Whether it is set up, from the cache where possible.
     ///
     /// # Errors
-    /// When Vault does not say.
+    /// When the request to Vault fails.
     pub async fn are_set_up(&self) -> Result<bool, VaultError> {
         let seen = *self.seen();
         if let Some((at, is_there)) = seen
@@ -52,15 +52,15 @@ impl Authorities {
         Ok(is_there)
     }
 
-    /// Notes that Vault refused what is done there: until the next look it is as if it were not set up.
+    /// Notes that Vault refused a request there: until the next check it counts as not set up.
     pub fn refused(&self) {
         *self.seen() = Some((Instant::now(), false));
     }
 
-    /// The names of all keys there; none where it is not set up for this operator, which sees nothing of it then.
+    /// The names of all its keys; `None` where it is not set up for this operator, which then cannot list it.
     ///
     /// # Errors
-    /// When Vault does not say.
+    /// When the request to Vault fails.
     pub async fn list_keys(&self) -> Result<Option<Vec<TransitKeyName>>, VaultError> {
         match self.are_set_up().await? {
             true => self.engine.list_keys().await.map(Some),
