@@ -1,4 +1,4 @@
-//! What waits until somebody takes it, each thing once.
+//! A queue that holds each key once.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,10 +8,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// A queue with one place for each key: what is said again of a key before it was taken replaces what was said before.
-/// So it holds no more than there are keys, however much is said and however slow the one is who takes it.
+/// A queue with one place per key: a new value replaces the waiting one of the same key. So its size is bounded by
+/// the number of keys, however slow the consumer is.
 ///
-/// Many may put something in; one takes. Clones share it.
+/// Many producers, one consumer. Clones share the queue.
 #[derive(Debug)]
 pub struct Pending<K, V = ()>(Arc<Shared<K, V>>);
 
@@ -41,7 +41,7 @@ impl<K, V> Default for Pending<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Pending<K, V> {
-    /// Puts something in; it keeps the place that its key has, if it has one.
+    /// Puts a value in; a key that already waits keeps its place.
     pub fn put(&self, key: K, value: V) {
         let mut waiting = self.lock();
         if waiting.values.insert(key.clone(), value).is_none() {
@@ -51,24 +51,24 @@ impl<K: Clone + Eq + Hash, V> Pending<K, V> {
         self.0.news.notify_one();
     }
 
-    /// The first that was put in, as soon as there is one.
+    /// Takes the first entry, and waits for one if there is none.
     pub async fn next(&self) -> (K, V) {
         loop {
             if let Some(first) = self.take() {
                 return first;
             }
-            // A put between the two leaves its permit.
+            // A `put` between the check and this wait leaves a permit, so it is not missed.
             self.0.news.notified().await;
         }
     }
 
-    /// How many wait.
+    /// The number of waiting entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().order.len()
     }
 
-    /// Whether none waits.
+    /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -79,7 +79,7 @@ impl<K: Clone + Eq + Hash, V> Pending<K, V> {
         let key = waiting.order.pop_front()?;
         let value = waiting.values.remove(&key)?;
         if waiting.order.is_empty() {
-            // A burst of thousands is over: its room is given back.
+            // Give back the memory of a past burst.
             waiting.order.shrink_to(SMALL);
             waiting.values.shrink_to(SMALL);
         }
@@ -91,7 +91,7 @@ impl<K: Clone + Eq + Hash, V> Pending<K, V> {
     }
 }
 
-/// For how many there is room also when none waits.
+/// The capacity that is kept when nothing waits.
 const SMALL: usize = 64;
 
 #[cfg(test)]

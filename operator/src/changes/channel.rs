@@ -23,7 +23,7 @@ use crate::{
 impl Watched for Channel {
     fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
         let (key, new) = match change {
-            // What is to be deleted counts for nothing any more, whoever holds it back.
+            // A Channel that is being deleted counts as gone, even while a finalizer keeps it.
             Change::Applied(key, channel) => {
                 let stays = channel.metadata.deletion_timestamp.is_none();
                 (key, stays.then(|| Declaration::of(channel)))
@@ -44,7 +44,7 @@ fn wakes(
     new: Option<&Declaration>,
 ) -> BTreeSet<Subject> {
     let mut woken = BTreeSet::new();
-    // What it says of namespaces that were made anew is no part of its spec.
+    // The annotation about recreated namespaces is not part of the spec.
     if old.and_then(Declaration::consents) != new.and_then(Declaration::consents) {
         woken.insert(Subject::of::<Channel>(name.clone()));
     }
@@ -56,16 +56,16 @@ fn wakes(
         woken.insert(Subject::of::<Channel>(name.clone()));
         woken.insert(Subject::of::<NamespaceMeta>(name.namespace.clone()));
         woken.extend(rivals(world, name, old).chain(rivals(world, name, new)));
-        // A namespace that lost its label is still the business of the domain it was in.
+        // A namespace that lost its label still concerns its former trust domain.
         let labelled = world.namespaces.get(&name.namespace).and_then(|facts| facts.trust_domain.clone());
         let before = old.and_then(|old| old.status()?.into_owned().trust_domain);
         woken.extend(labelled.into_iter().chain(before).map(Subject::of::<TrustDomain>));
     }
-    // Where a namespace is audited, each of its Channels reports which pods no Channel has.
+    // In an audited namespace every Channel reports the pods without a Channel.
     if changed {
         woken.extend(audited(world, &name.namespace));
     }
-    // What peers need to know of this Channel: its declaration, its authority, whether it is Stalled.
+    // Peers depend on this Channel's declaration, its authority, and whether it is Stalled.
     if changed || told(old) != told(new) {
         let named = old.into_iter().chain(new).flat_map(Declaration::peers);
         woken.extend(named.map(Subject::of::<Channel>));
@@ -81,7 +81,7 @@ fn wakes(
     woken
 }
 
-/// The Channels of a namespace in which policies are only reported.
+/// The Channels of an audited namespace.
 pub fn audited(world: &World, namespace: &str) -> impl Iterator<Item = Subject> {
     let is = world.domain_of(namespace).is_some_and(|of| domain::mode(of, namespace) == NetworkMode::Audit);
     let channels = world.channels_of(namespace).filter(|_| is);
@@ -94,7 +94,7 @@ fn told(channel: Option<&Declaration>) -> Option<(Option<AuthorityStatus>, bool)
     Some((status.into_owned().authority, stalled))
 }
 
-/// The Channels of the namespace that may not have the same pods, ServiceAccount or Secret.
+/// The Channels of the namespace that may conflict over pods, ServiceAccount or Secret.
 fn rivals(world: &World, name: &ChannelRef, channel: Option<&Declaration>) -> impl Iterator<Item = Subject> {
     let secret = channel.map(secrets::secret_name);
     let is_rival = |one: &Declaration, other: &Declaration| {

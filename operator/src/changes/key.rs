@@ -12,8 +12,8 @@ use subrosa_plan::world::{
 
 use crate::kinds::Subject;
 
-/// Takes in what a look at keys of `domain` saw, and whether every key has been looked at with it; wakes the Channels of
-/// which that says something new.
+/// Takes in results for keys of `domain`, and whether they complete a round; wakes the Channels for which something
+/// changed.
 pub fn found(
     world: &mut World,
     domain: &str,
@@ -29,14 +29,14 @@ pub fn found(
     channels(world, domain, |id| changed.contains(id))
 }
 
-/// Takes in what was found before by an operator that ran then; wakes the Channels of which that says something new.
+/// Takes in the findings of an earlier leader; wakes the Channels for which something changed.
 pub fn recalled(world: &mut World, domain: &str, findings: KeyFindings) -> BTreeSet<Subject> {
     let before = world.key_findings.insert(domain.to_owned(), findings.clone()).unwrap_or_default();
     let changed = findings.differ(&before);
     channels(world, domain, |id| changed.contains(id))
 }
 
-/// The Channels of `domain` of which Vault has another record than the one that was remembered, or none.
+/// The Channels of `domain` whose record in Vault differs from the cached one or is gone.
 pub fn records_changed(world: &World, domain: &str, ids: &BTreeSet<ChannelId>) -> BTreeSet<Subject> {
     match ids.is_empty() {
         true => BTreeSet::new(),
@@ -44,7 +44,7 @@ pub fn records_changed(world: &World, domain: &str, ids: &BTreeSet<ChannelId>) -
     }
 }
 
-/// The Channels of `domain` that `concerns` holds for.
+/// The Channels of `domain` for which `concerns` holds.
 fn channels(world: &World, domain: &str, concerns: impl Fn(&ChannelId) -> bool) -> BTreeSet<Subject> {
     let all = world.namespaces_of(domain).flat_map(|(namespace, facts)| {
         let names = world.channels_of(namespace).map(Declaration::name);

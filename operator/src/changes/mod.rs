@@ -1,5 +1,6 @@
-//! What a change does to the world, and which objects are looked at because of it: one short file a kind. The watches bring
-//! changes; the operator's own writes are taken in at once, so that they count before the watch tells of them.
+//! Applies changes to the world and returns the objects to reconcile because of them: one short file per kind.
+//! Changes come from watches, and at once from the operator's own writes, so that these count before the watch shows
+//! them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,8 +17,8 @@ pub mod related;
 pub mod retention_policy;
 pub mod trust_domain;
 
-/// A kind whose changes are taken into the world.
+/// A kind whose changes are applied to the world.
 pub trait Watched: Sized {
-    /// Takes a change into the world, and says what is to be looked at for it.
+    /// Applies a change to the world, and returns the objects to reconcile.
     fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject>;
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Watched for PodCertificateRequest {
-    // A request is in the world as long as nobody has answered it.
+    // The world has only unanswered requests.
     fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {
         let (key, request) = match change {
             Change::Applied(key, request) => (key, convert::request(&request)),

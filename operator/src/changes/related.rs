@@ -1,4 +1,4 @@
-//! What is watched for the sake of Channels: pods, Services, ServiceAccounts, policies, bundles, Secrets.
+//! Objects watched on behalf of Channels: pods, Services, ServiceAccounts, policies, bundles, Secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ use crate::{
     pki,
 };
 
-/// Puts a fact in its place, or takes it away; returns what was there and what is.
+/// Sets or removes a fact; returns the old and the new one.
 fn place<T: Clone>(facts: &mut Namespaced<T>, key: &ObjectKey, new: Option<T>) -> (Option<T>, Option<T>) {
     let old = match new.clone() {
         Some(new) => facts.entry(key.namespace.clone()).or_default().insert(key.name.clone(), new),
@@ -57,7 +57,7 @@ fn channels_where(
     channels.map(|channel| Subject::of::<Channel>(channel.name().clone())).collect()
 }
 
-/// A pod concerns the Channels that select it.
+/// A pod concerns the Channels whose selector matches it.
 pub fn pod(world: &mut World, change: Change<Pod>) -> BTreeSet<Subject> {
     let (key, new) = split(change, convert::pod);
     let (old, new) = place(&mut world.pods, &key, new);
@@ -68,14 +68,14 @@ pub fn pod(world: &mut World, change: Change<Pod>) -> BTreeSet<Subject> {
         let mut pods = [&old, &new].into_iter().flatten();
         pods.any(|pod| selector::matches(channel.selector(), &pod.labels))
     });
-    // One that no Channel has is reported by all of them.
+    // A pod without a Channel is reported by all of them.
     if woken.is_empty() {
         woken.extend(audited(world, &key.namespace));
     }
     woken
 }
 
-/// A Service concerns the Channels whose pods are behind it, and the one that has its name.
+/// A Service concerns the Channels whose pods it selects, and the Channel with its name.
 pub fn service(world: &mut World, change: Change<Service>) -> BTreeSet<Subject> {
     let (key, new) = split(change, convert::service);
     let (old, new) = place(&mut world.services, &key, new);
@@ -89,7 +89,7 @@ pub fn service(world: &mut World, change: Change<Service>) -> BTreeSet<Subject> 
     })
 }
 
-/// A ServiceAccount concerns the Channels whose workload runs as it.
+/// A ServiceAccount concerns the Channels whose workload uses it.
 pub fn service_account(
     world: &mut World,
     change: Change<PartialObjectMeta<ServiceAccount>>,
@@ -102,14 +102,15 @@ pub fn service_account(
     channels_where(world, &key.namespace, |channel| channel.service_account() == Some(key.name.as_str()))
 }
 
-/// Our policies concern their Channel, or the whole namespace; foreign ones all its Channels.
+/// A policy of ours concerns its Channel or the whole namespace; a foreign one concerns all Channels of its
+/// namespace.
 pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTreeSet<Subject> {
     let (key, new) = split(change, |policy| PolicyFacts::from(&policy));
     let known = world.network_policies.get(&key.namespace).and_then(|policies| policies.get(&key.name));
     if let (Some(known), Some(new)) = (known, &new)
         && new.is_older_than(known)
     {
-        // The operator has written since, and the watch has not come to that yet.
+        // The watch shows a version older than the operator's own write.
         return BTreeSet::new();
     }
     let (old, new) = place(&mut world.network_policies, &key, new);
@@ -128,7 +129,7 @@ pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTree
         }),
         false => channels_where(world, &key.namespace, |_| true),
     };
-    // A connection is open when both ends have it in their policy: the other ends hear of it.
+    // A connection is open when both policies allow it, so the peers are woken too.
     for subject in woken.clone() {
         let name = subject.key.channel();
         let Some(channel) = world.channel(&name) else { continue };
@@ -138,7 +139,7 @@ pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTree
     woken
 }
 
-/// The operator's own binding concerns its namespace: without it, or with others in it, nothing is kept.
+/// The operator's own binding concerns its namespace: it must exist and be unchanged.
 pub fn role_binding(world: &mut World, change: Change<PartialObjectMeta<RoleBinding>>) -> BTreeSet<Subject> {
     let (key, version) = match change {
         Change::Applied(key, binding) => (key, binding.metadata.resource_version),
@@ -155,7 +156,7 @@ pub fn role_binding(world: &mut World, change: Change<PartialObjectMeta<RoleBind
     }
 }
 
-/// A ConfigMap of the operator's namespace concerns who names one of its keys as a CA bundle.
+/// A ConfigMap of the operator's namespace concerns the objects that name one of its keys as a CA bundle.
 pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subject> {
     let (key, new) = split(change, |map| map.data.unwrap_or_default());
     let old: BTreeMap<ConfigMapKey, Bundle> = world
@@ -200,13 +201,12 @@ pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subj
     woken
 }
 
-/// A Secret of ours concerns the Channel on its label; once it is gone only its name is left, so who
-/// owned it is remembered.
+/// A Secret of ours concerns the Channel on its label. A deletion has only its name, so the owner is cached.
 pub fn secret(cluster: &Cluster, change: Change<PartialObjectMeta<Secret>>) -> BTreeSet<Subject> {
     child(&cluster.secrets, change)
 }
 
-/// So does a ConfigMap of ours.
+/// The same for a ConfigMap of ours.
 pub fn settings(cluster: &Cluster, change: Change<PartialObjectMeta<ConfigMap>>) -> BTreeSet<Subject> {
     child(&cluster.settings, change)
 }

@@ -65,7 +65,7 @@ impl Watched for TrustDomain {
     }
 }
 
-/// What is known of the store: Channels wait for its being the domain's own.
+/// The state of the store, because Channels wait until it is the domain's own.
 fn store(domain: &Option<Arc<TrustDomain>>) -> (Option<&str>, Option<&str>, Option<Reason>) {
     let status = domain.as_ref().and_then(|domain| domain.status.as_ref());
     let ready = status.and_then(|status| condition::find(&status.conditions, condition::READY));

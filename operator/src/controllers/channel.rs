@@ -1,4 +1,4 @@
-//! Channels.
+//! The controller of Channels.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,10 +29,10 @@ use crate::{
     run::Settings,
 };
 
-/// How long to wait for whoever works on the same Channel.
+/// How long to wait while the same Channel is worked on elsewhere.
 const MOMENT: Duration = Duration::from_millis(250);
 
-/// How soon to look again at a Channel whose first status waits, should nothing wake it.
+/// How soon to look again at a Channel whose first status is delayed, if nothing wakes it.
 const HELD: Duration = Duration::from_secs(2);
 
 impl Kind for Channel {
@@ -92,12 +92,12 @@ async fn reconcile_one(channel: &Declaration, ctx: &Context) -> Again {
     });
     let Some(uid) = uid else { return again(ctx, subject, true, None) };
     if ctx.cluster.binding(&name.namespace).is_none() {
-        // The reconcile of the namespace wakes its Channels. Until then nothing is known that status could say.
+        // The reconcile of the namespace wakes its Channels. Before that there is nothing to report.
         return Again::when_named();
     }
     let id = ChannelId::mint(&uid, &name.name);
     let Some(_working) = ctx.under_way.begin(&id) else {
-        // Its access is being withdrawn, as of one that was gone.
+        // Its access is being withdrawn as for a deleted Channel.
         return Again::after(MOMENT);
     };
     if ctx.cluster.read(|world| world.channel(name).is_none()) {
@@ -105,7 +105,7 @@ async fn reconcile_one(channel: &Declaration, ctx: &Context) -> Again {
     }
     let domain = match governing {
         Ok(domain) => Ok(domain),
-        // A namespace that lost its label: the status says where to ask, the record whether it is so.
+        // The namespace lost its label: the last status names the trust domain to ask, and the record confirms it.
         Err(problem) => ctx.cluster.read(|world| {
             let before = channel.status().and_then(|status| status.into_owned().trust_domain);
             before.and_then(|domain| world.domains.get(&domain)).cloned().ok_or(problem)
@@ -147,7 +147,8 @@ async fn reconcile_one(channel: &Declaration, ctx: &Context) -> Again {
             (status, outcome.applied.fault().is_some() && !outcome.waits, outcome.wake_at)
         }
     };
-    // One status instead of two where the peer is being made at the same time. Its policy wakes this one.
+    // If the peer is being created too, wait and write one status instead of two. The peer's policy wakes this
+    // Channel.
     let told = outcome.as_ref().is_ok_and(|outcome| outcome.news.is_empty());
     let held = || ctx.cluster.read(|world| status::opens_at_once(channel, &status, world, now));
     if told && !failed && held() {
@@ -167,7 +168,8 @@ async fn reconcile_one(channel: &Declaration, ctx: &Context) -> Again {
     again(ctx, subject, failed || written.is_err(), wake_at)
 }
 
-/// Whose the store is, and what is known of keys from before the start, is known before anything is done or said.
+/// Before anything is done or reported: checks that the store is the trust domain's own, and loads the findings about
+/// keys.
 async fn known(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Barred> {
     store::check(ctx, domain, vault).await?;
     let woken = vault.key_watch.recall(&domain.name_any(), vault, &ctx.cluster, ctx.now()).await;
@@ -176,7 +178,7 @@ async fn known(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Resu
     Ok(())
 }
 
-/// Tells what is new; how long to wait before what the API server did not take is told again.
+/// Sends Events and status; returns when to retry what the API server refused.
 async fn report(
     ctx: &Context,
     channel: &Declaration,

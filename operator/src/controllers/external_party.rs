@@ -1,4 +1,4 @@
-//! ExternalParties.
+//! The controller of ExternalParties.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
 impl Kind for ExternalParty {
     const KIND: &'static str = "ExternalParty";
 
-    // A party is only judged here: the Channels open and close.
+    // Only writes the party's status; Channels open and close the connections.
     fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
         async move {
             let (name, now) = (key.name, ctx.now());
@@ -40,7 +40,7 @@ impl Kind for ExternalParty {
             if let Some(agreements) = agreements.filter(|_| news) {
                 ctx.reporter.event(party.as_ref(), true, &agreements.reason, &agreements.message).await;
             }
-            // Another day may open or close what depends on this party.
+            // A new day may change whether connections with this party are allowed.
             let changed = old.is_some_and(|old| ready(&old.conditions) != ready(&status.conditions));
             if changed {
                 let channels = ctx.cluster.read(|world| naming(world, &name).collect::<Vec<_>>());
@@ -69,7 +69,7 @@ fn ready(conditions: &[condition::Condition]) -> bool {
     condition::is_true(conditions, condition::READY)
 }
 
-/// When the next day begins in any trust domain.
+/// The next midnight of any trust domain.
 pub fn next_midnight(world: &World, now: Timestamp) -> Option<Timestamp> {
     world
         .domains

@@ -1,5 +1,4 @@
-//! One short file a kind that calls observe, plan, execute and report in turn. Nothing here decides and nothing here
-//! writes.
+//! One short file per kind, which calls observe, plan, execute and report in turn. Nothing here decides or writes.
 
 pub mod channel;
 pub mod external_party;
@@ -23,13 +22,13 @@ use crate::{
     pending::Pending,
 };
 
-/// The longest time until an object is looked at again.
+/// The longest time between two reconciles of an object.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
-/// The shortest time between two looks at an object that time alone caused.
+/// The shortest time between two reconciles caused by time alone.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 
-/// Reconciles objects of a kind as they are named in `queue`, so many at once, until `stop`. What is under way then is
-/// finished: a half-done reconcile is repeatable, but need not be repeated.
+/// Reconciles the objects in `queue`, with the kind's concurrency, until `stop`. Reconciles in progress are then
+/// finished: aborting would be safe, but is not needed.
 pub async fn run<K: Kind>(
     queue: Pending<Subject>,
     ctx: Arc<Context>,
@@ -46,8 +45,8 @@ pub async fn run<K: Kind>(
     turns::take(queue, at_once, stop, work).await;
 }
 
-/// When to look at `subject` again: after a growing pause if something failed, else when something
-/// falls due, at the latest within the hour, spread out so that not everything falls due together.
+/// When to reconcile `subject` again: after a growing pause if it failed, else at `wake_at`, and at least hourly,
+/// with jitter.
 pub fn again(ctx: &Context, subject: Subject, failed: bool, wake_at: Option<Timestamp>) -> Again {
     let due = wake_at
         .map(|at| Duration::try_from(at.duration_since(ctx.now())).unwrap_or_default().max(SHORTEST_REST));

@@ -1,4 +1,4 @@
-//! Namespaces: the operator's rights in them, and the default deny.
+//! The controller of namespaces: the operator's rights in them, and the default deny.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     run::Settings,
 };
 
-/// How soon to look again while Channels still lack their policies.
+/// How soon to look again while Channels still have no policy.
 const MEANWHILE: Duration = Duration::from_secs(2);
 
 impl Kind for NamespaceMeta {
@@ -35,7 +35,7 @@ impl Kind for NamespaceMeta {
             match reconcile_one(&name, &ctx).await {
                 Ok(again) => again,
                 Err(fault) => {
-                    // Who was never looked at waits for that: now it is known that it is not prepared.
+                    // Channels wait for the first result, even a negative one.
                     if ctx.cluster.binding(&name).is_none() {
                         note(&ctx, &name, Binding::Missing);
                     }
@@ -78,7 +78,7 @@ async fn reconcile_one(name: &str, ctx: &Context) -> Result<Again, Fault> {
     }
     let Some(domain) = domain else {
         ctx.cluster.deny_settled(name);
-        // Once governed, a namespace keeps its binding: renewals and withdrawals go on in it.
+        // A namespace keeps its binding after it was governed once, because renewals and withdrawals continue.
         note(ctx, name, execute::binding(ctx, name).await?);
         left::close_policies(ctx, name).await?;
         return Ok(again(ctx, subject, false, None));
@@ -94,7 +94,7 @@ async fn reconcile_one(name: &str, ctx: &Context) -> Result<Again, Fault> {
     Ok(if denied { again(ctx, subject, false, None) } else { Again::after(MEANWHILE) })
 }
 
-/// Makes the namespace deny by default, where and when that is wanted; false while it waits for Channels.
+/// Writes the default deny where it is wanted; false while it waits for Channels.
 async fn deny(ctx: &Context, name: &str, domain: &TrustDomain) -> Result<bool, Fault> {
     let now = ctx.now();
     let wanted = ctx.cluster.deny_wanted(name, now);
@@ -110,8 +110,8 @@ async fn deny(ctx: &Context, name: &str, domain: &TrustDomain) -> Result<bool, F
     Ok(true)
 }
 
-/// Whether the watch has told of every Channel of the namespace. A connection that the default deny refuses is lost,
-/// so the API server is asked before it is written.
+/// Whether the watch shows every Channel of the namespace. Confirmed with the API server, because the default deny
+/// would cut the connections of a Channel without a policy.
 async fn everything_is_seen(ctx: &Context, namespace: &str) -> Result<bool, Fault> {
     let declared = asked::declared(&ctx.client, namespace).await;
     let declared =
@@ -119,7 +119,7 @@ async fn everything_is_seen(ctx: &Context, namespace: &str) -> Result<bool, Faul
     Ok(ctx.cluster.read(|world| adoption::unseen(namespace, &declared, world)).is_empty())
 }
 
-/// Notes whether the operator may write in `namespace`; its Channels wait for the first such news.
+/// Notes whether the operator may write in `namespace`; wakes its Channels on the first result.
 fn note(ctx: &Context, namespace: &str, binding: Binding) {
     if !ctx.cluster.set_binding(namespace, binding) {
         return;

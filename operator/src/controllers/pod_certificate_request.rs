@@ -1,5 +1,5 @@
-//! PodCertificateRequests: who answers one. A Channel answers those of its pods when it is reconciled, where everything it
-//! needs is at hand. Requests of pods without a Channel are denied here.
+//! The controller of PodCertificateRequests. A Channel answers the requests of its pods in its own reconcile, where
+//! all inputs are at hand. Requests of pods without a Channel are denied here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,10 +19,10 @@ use crate::{
     observe::watch::ObjectKey,
 };
 
-/// How often a Channel is reminded of a request that it has not answered.
+/// How often a Channel is woken for a request that it has not answered.
 const REMINDER: Duration = Duration::from_secs(60);
 
-/// How soon to look again at a request that the watches are behind with.
+/// How soon to look again at a request that is newer than the watches' view.
 const SOON: Duration = Duration::from_secs(2);
 
 impl Kind for PodCertificateRequest {
@@ -32,7 +32,7 @@ impl Kind for PodCertificateRequest {
         start.watch_requests();
     }
 
-    // A request is handed over to the Channel that answers it.
+    // Passes a request to the Channel that answers it.
     fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
         async move { hand_over(key, &ctx).await }.boxed()
     }

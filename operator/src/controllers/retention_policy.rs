@@ -1,4 +1,4 @@
-//! RetentionPolicies.
+//! The controller of RetentionPolicies.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
 impl Kind for RetentionPolicy {
     const KIND: &'static str = "RetentionPolicy";
 
-    // A policy is only judged.
+    // Only writes the policy's status.
     fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
         async move {
             let (name, now) = (key.name, ctx.now());

@@ -1,4 +1,4 @@
-//! TrustDomains: whether Vault is within reach and the guards are in place. The access of Channels that are gone is withdrawn.
+//! The controller of TrustDomains: checks Vault and the admission policies, and withdraws access of deleted Channels.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -20,9 +20,9 @@ use crate::{
     observe::{health, watch::ObjectKey},
 };
 
-/// How often Vault is asked how it is.
+/// How often Vault's health is read.
 const PULSE: Duration = Duration::from_secs(15);
-/// Changes of Channels that come in a burst are counted at most this often.
+/// Bursts of changes of Channels are counted at most this often.
 const SETTLE: Duration = Duration::from_secs(2);
 
 impl Kind for TrustDomain {
@@ -35,7 +35,7 @@ impl Kind for TrustDomain {
                 return Again::when_named();
             };
             let subject = Subject::of::<TrustDomain>(name.clone());
-            // Hundreds of Channels that become ready are counted together; a deletion does not wait.
+            // Many Channels becoming Ready are counted together; a deletion is handled at once.
             if !ctx.sweeps.due(&name, ctx.cluster.read(|world| world.moves))
                 && domain.metadata.deletion_timestamp.is_none()
             {
@@ -124,7 +124,7 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         Some(Err(fault)) => (Err(fault), None, None),
         None => (Ok(None), None, None),
     };
-    // On a mount of another trust domain the keys and what is known of them are that one's.
+    // On a mount that belongs to another trust domain, its keys are that one's to check.
     if let (Ok(vault), Ok(()), Ok(_), None) = (&vault, &reachable, &store, &shared) {
         let (woken, looked) =
             vault.key_watch.look(&name, vault, &ctx.cluster, ctx.now(), ctx.keys_listed_every).await;
@@ -174,14 +174,15 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
     outcome
 }
 
-/// Withdraws every access of a domain that is being deleted, then lets it go. Keys and policies stay.
+/// Withdraws all access of a domain that is being deleted, then removes the finalizer. Keys and policies stay.
 async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
     let name = domain.name_any();
     if !domain::withdraws_access(domain) {
         return Ok(());
     }
     let vault = ctx.vaults.of(domain, &ctx.cluster).await?;
-    // What is another's is not withdrawn, and what was lost cannot be: what its own Channels have is found by its effect.
+    // Nothing is withdrawn in another's store. Where the store was lost, access is found by the aliases of the
+    // domain's own Channels.
     match store::look(ctx, domain, &vault).await? {
         Ownership::Pending(fault) => return Err(fault),
         Ownership::Not { fault, .. } => {

@@ -1,5 +1,5 @@
-//! The kinds that are reconciled. A new one implements [`Kind`] beside its controller and gets a line in [`ALL`]; its
-//! watch, its queue and its controller follow from that.
+//! The reconciled kinds. A new kind implements [`Kind`] beside its controller and gets a line in [`ALL`]; its watch,
+//! queue and controller follow from that.
 
 pub(crate) mod queues;
 pub(crate) mod start;
@@ -29,7 +29,7 @@ use crate::{
 
 pub use self::subject::Subject;
 
-/// Namespaces, of which the metadata is enough.
+/// Namespaces, of which only metadata is needed.
 pub type NamespaceMeta = PartialObjectMeta<Namespace>;
 
 /// A kind whose objects are reconciled.
@@ -39,7 +39,7 @@ pub trait Kind:
     /// Its name in manifests.
     const KIND: &'static str;
 
-    /// How many of its objects are worked on at once.
+    /// How many of its objects are reconciled at once.
     fn concurrency(_settings: &Settings) -> u16 {
         4
     }
@@ -49,18 +49,18 @@ pub trait Kind:
         start.watch_all::<Self>();
     }
 
-    /// Changes an object before it is kept: what nobody reads goes, and what is left out is filled in.
+    /// Prepares an object before it is stored: removes unused fields and fills in defaults.
     fn enter(object: &mut Self) {
         watch::strip(object);
     }
 
-    /// Reconciles the object of that key, as the watches have told of it; says when to look again.
+    /// Reconciles the object of that key from the watches' view; returns when to do so again.
     fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again>;
 
-    /// Every object that there is.
+    /// Every object of the kind.
     fn all(world: &World) -> Vec<ObjectKey>;
 
-    /// Whether the object is there, as far as the watches have told.
+    /// Whether the watches show the object.
     fn is_there(world: &World, key: &ObjectKey) -> bool;
 
     /// The metadata of an object that has a status of ours.
@@ -68,18 +68,18 @@ pub trait Kind:
         None
     }
 
-    /// What else follows when the object is to be looked at.
+    /// Runs when the object is woken, for additional effects.
     fn woken(_ctx: &Arc<Context>, _watches: &mut ChildWatches, _key: &ObjectKey) {}
 
-    /// Drops what is kept of an object that is gone.
+    /// Drops everything that is kept for a deleted object.
     fn forget(_ctx: &Context, _key: &ObjectKey) {}
 }
 
-/// A [`Kind`] whose type need not be known.
+/// A [`Kind`] without its type.
 pub struct Registered {
     /// Its name in manifests.
     pub kind: &'static str,
-    /// Starts its watch and its controller; returns the queue of what is to be looked at.
+    /// Starts its watch and its controller; returns its queue.
     pub(crate) start: fn(&mut Start<'_>, &Settings) -> Pending<Subject>,
     /// As [`Kind::all`].
     pub all: fn(&World) -> Vec<ObjectKey>,
@@ -107,7 +107,7 @@ impl Registered {
     }
 }
 
-/// Every kind that is reconciled, in the order in which everything is looked at.
+/// Every reconciled kind, in the order of a full pass.
 pub static ALL: [Registered; 6] = [
     Registered::of::<NamespaceMeta>(),
     Registered::of::<TrustDomain>(),
@@ -117,7 +117,7 @@ pub static ALL: [Registered; 6] = [
     Registered::of::<PodCertificateRequest>(),
 ];
 
-/// Everything there is to look at.
+/// Every object to reconcile.
 pub fn everything(world: &World) -> Vec<Subject> {
     let each = ALL.iter().flat_map(|one| {
         let keys = (one.all)(world).into_iter();

@@ -1,4 +1,4 @@
-//! A queue for each kind that is reconciled, and what puts subjects into them.
+//! The queue of each reconciled kind, and the routing of woken objects to them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Queues(pub(crate) BTreeMap<&'static str, Pending<Subject>>);
 
 impl Queues {
-    /// Puts what is woken into the queue of its kind, and does what follows from its being woken.
+    /// Routes woken objects to the queue of their kind, and starts or ends watches that depend on them.
     pub(crate) async fn route(self, ctx: Arc<Context>, stop: CancellationToken) {
         let (mut watches, mut deletions) = (ChildWatches::new(stop.clone()), Deletions::default());
         while let Some((subject, ())) = stop.run_until_cancelled(ctx.woken.next()).await {
@@ -42,8 +42,8 @@ impl Queues {
     }
 }
 
-/// The watches of what Channels have, in each namespace that is prepared: of our Secrets, and where a Channel seals or has
-/// sealed of our ConfigMaps.
+/// The watches of Channels' objects in each prepared namespace: of our Secrets, and where a Channel seals or has
+/// sealed, of our ConfigMaps.
 pub struct ChildWatches {
     secrets: BTreeMap<String, CancellationToken>,
     settings: BTreeMap<String, CancellationToken>,
@@ -55,8 +55,7 @@ impl ChildWatches {
         Self { secrets: BTreeMap::new(), settings: BTreeMap::new(), stop }
     }
 
-    /// Watches what is `channel`'s, and its namespace's other Channels', from when the operator may, and no longer than it
-    /// may.
+    /// Starts the watches for `channel`'s namespace once the operator has the right, and ends them when it loses it.
     pub(crate) fn look(&mut self, ctx: &Arc<Context>, channel: &ChannelRef) {
         let namespace = &channel.namespace;
         if !ctx.cluster.is_prepared(namespace) {
@@ -74,7 +73,7 @@ impl ChildWatches {
         }
     }
 
-    /// Ends the watches of `namespace`, where the operator may not read there any more.
+    /// Ends the watches of `namespace` if the operator may not read there any more.
     pub(crate) fn end_unless_prepared(&mut self, ctx: &Context, namespace: &str) {
         if !ctx.cluster.is_prepared(namespace) {
             self.end(namespace);
@@ -87,7 +86,7 @@ impl ChildWatches {
     }
 }
 
-/// Whether `channel` seals, or has keys of a time when it did: then it may have a ConfigMap.
+/// Whether `channel` seals or has keys from when it did, so that it may have a ConfigMap.
 fn has_settings(world: &World, channel: &ChannelRef) -> bool {
     world.channel(channel).is_some_and(|channel| {
         let sealed = |status: &ChannelStatus| !status.keys.is_empty() || !status.other_keys.is_empty();
@@ -95,7 +94,7 @@ fn has_settings(world: &World, channel: &ChannelRef) -> bool {
     })
 }
 
-/// Watches those of a kind in `namespace` that are ours.
+/// Watches the objects of a kind in `namespace` that are ours.
 fn follow<K>(
     ctx: &Arc<Context>,
     namespace: &str,

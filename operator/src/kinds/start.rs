@@ -1,4 +1,4 @@
-//! Starting watches and controllers.
+//! Starts watches and controllers.
 
 use std::{any::type_name, collections::BTreeSet, fmt::Debug, sync::Arc};
 
@@ -21,19 +21,19 @@ use crate::{
     run::Settings,
 };
 
-/// Starts watches and controllers, and collects what to wait for.
+/// Starts watches and controllers, and collects the first lists to wait for.
 pub struct Start<'a> {
     ctx: &'a Arc<Context>,
     stop: &'a CancellationToken,
     tasks: &'a mut JoinSet<()>,
-    /// What has to be seen before anything is decided, by the name of its type.
+    /// The first lists that must be complete before any decision, by type name.
     pub(crate) synced: Vec<(&'static str, Announced)>,
 }
 
 type Seen<T> = fn(&mut World, Change<T>) -> BTreeSet<Subject>;
 
 impl<'a> Start<'a> {
-    /// Controllers become `tasks` and end with `stop`.
+    /// Controllers run in `tasks` until `stop`.
     pub(crate) fn new(
         ctx: &'a Arc<Context>,
         stop: &'a CancellationToken,
@@ -42,12 +42,12 @@ impl<'a> Start<'a> {
         Self { ctx, stop, tasks, synced: Vec::new() }
     }
 
-    /// Starts every kind that is reconciled.
+    /// Starts every reconciled kind.
     pub(crate) fn every_kind(&mut self, settings: &Settings) -> Queues {
         Queues(ALL.iter().map(|one| (one.kind, (one.start)(self, settings))).collect())
     }
 
-    /// Watches every object of a kind that is reconciled.
+    /// Watches all objects of a reconciled kind.
     pub fn watch_all<K: Kind>(&mut self) {
         let (done, synced) = self.ctx.refresh.announcer(type_name::<K>());
         self.synced.push((type_name::<K>(), synced));
@@ -55,13 +55,13 @@ impl<'a> Start<'a> {
         tokio::spawn(watch::follow(api, watch::config(), done, self.stop.clone(), apply));
     }
 
-    /// Watches the requests of pods for certificates, where there are such; nothing waits for them to be seen.
+    /// Watches certificate requests of pods where the cluster serves them; their first list is not waited for.
     pub fn watch_requests(&mut self) {
         let apply = self.entering::<PodCertificateRequest>();
         tokio::spawn(pod_certificates::follow(Arc::clone(self.ctx), self.stop.clone(), apply));
     }
 
-    /// Watches a kind for the sake of others.
+    /// Watches a kind on behalf of others.
     pub(crate) fn related<K>(&mut self, api: Api<K>, seen: Seen<K>)
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -69,7 +69,7 @@ impl<'a> Start<'a> {
         self.selected(api, watch::config(), seen);
     }
 
-    /// The same for some of a kind.
+    /// The same for selected objects of a kind.
     pub(crate) fn selected<K>(&mut self, api: Api<K>, which: watcher::Config, seen: Seen<K>)
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -80,7 +80,7 @@ impl<'a> Start<'a> {
         tokio::spawn(watch::follow(api, which, done, self.stop.clone(), apply));
     }
 
-    /// Takes in what a watch tells of a kind that is reconciled.
+    /// The handler for the watch of a reconciled kind.
     fn entering<K: Kind>(&self) -> impl FnMut(Change<K>) + Send + 'static {
         let mut apply = self.applying(K::seen);
         move |change| {
@@ -100,7 +100,7 @@ impl<'a> Start<'a> {
     }
 }
 
-/// Starts watch and controller of a kind; returns the queue of what is to be looked at.
+/// Starts watch and controller of a kind; returns its queue.
 pub(super) fn reconciled<K: Kind>(start: &mut Start<'_>, settings: &Settings) -> Pending<Subject> {
     K::watch(start);
     let (queue, ctx) = (Pending::default(), Arc::clone(start.ctx));

@@ -2,7 +2,7 @@ use super::{ALL, Kind, Registered};
 use crate::{context::Context, observe::watch::ObjectKey};
 use subrosa_plan::world::World;
 
-/// An object that should be looked at again.
+/// An object to reconcile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subject {
     /// Its kind, as in manifests.
@@ -12,7 +12,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// An object of kind `K`, by its name, or its namespace and name.
+    /// The object of kind `K` with this key.
     pub fn of<K: Kind>(key: impl Into<ObjectKey>) -> Self {
         Self { kind: K::KIND, key: key.into() }
     }
@@ -22,12 +22,12 @@ impl Subject {
         self.kind == K::KIND
     }
 
-    /// Whether the object is there, as far as the watches have told.
+    /// Whether the watches show the object.
     pub fn is_there(&self, world: &World) -> bool {
         self.registered().is_some_and(|kind| (kind.is_there)(world, &self.key))
     }
 
-    /// Drops what is kept of an object that is gone.
+    /// Drops everything that is kept for a deleted object.
     pub fn forget(&self, ctx: &Context) {
         ctx.failures.clear(self);
         if let Some(kind) = self.registered() {

@@ -1,13 +1,13 @@
-//! Whose turn it is to be looked at: in the order in which they were named, so many at once, each by one at a time.
+//! Schedules reconciles: in the order of waking, with bounded concurrency, and each object at most once at a time.
 //!
 //! ```text
-//!   queue, each once ──▶ under way, a bounded number ──▶ resting until a time, or until it is named
-//!         ▲                        │ named meanwhile                    │ the time has come
-//!         └────────────────────────┴────────────────────────────────────┘
+//!   queue, each once ──▶ in progress, a bounded number ──▶ resting until a time, or until woken
+//!         ▲                        │ woken meanwhile                   │ the time has come
+//!         └────────────────────────┴───────────────────────────────────┘
 //! ```
 //!
-//! `applier` of kube does the same and is not used: it keeps more than a KiB for each object, takes them in the order of
-//! a hash, and cuts off what is under way when it ends.
+//! kube's `applier` does the same, but keeps more than a KiB for each object, takes them in the order of a hash, and
+//! aborts running work when it ends.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,33 +22,34 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pending::Pending;
 
-/// When to look at an object again.
+/// When to reconcile an object again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Again(Option<Duration>);
 
 impl Again {
-    /// After that time, unless it is named before.
+    /// After that time, unless it is woken before.
     pub const fn after(rest: Duration) -> Self {
         Self(Some(rest))
     }
 
-    /// When it is named.
+    /// When it is woken.
     pub const fn when_named() -> Self {
         Self(None)
     }
 }
 
-/// Does `work` with what is named in `queue`, `at_once` at the most, until `stop`; then what is under way is finished.
+/// Runs `work` for the objects in `queue`, at most `at_once` at a time, until `stop`; then finishes what is in
+/// progress.
 ///
-/// What is named while it is under way has another turn afterwards.
+/// An object that is woken while in progress runs again afterwards.
 pub async fn take<K, W>(queue: Pending<K>, at_once: usize, stop: CancellationToken, work: impl Fn(K) -> W)
 where
     K: Clone + Eq + Hash + Ord,
     W: Future<Output = Again>,
 {
     let mut under_way = FuturesUnordered::new();
-    // What is under way, and whether it was named since it began.
+    // What is in progress, and whether it was woken since it began.
     let mut named: HashMap<K, bool> = HashMap::new();
     let mut resting = Resting::default();
     loop {
@@ -84,7 +85,7 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// What rests, and until when. There is an entry of every object: both collections share its key.
+/// The resting objects and when their rest ends. Both collections share the key, because every object has an entry.
 struct Resting<K> {
     until: HashMap<Arc<K>, Instant>,
     order: BTreeSet<(Instant, Arc<K>)>,
@@ -100,7 +101,7 @@ impl<K: Clone + Eq + Hash + Ord> Resting<K> {
     fn put(&mut self, key: K, rest: Duration) {
         self.remove(&key);
         let (key, now) = (Arc::new(key), Instant::now());
-        // A time beyond the clock's never comes.
+        // A time beyond the range of the clock never comes.
         let Some(until) = now.checked_add(rest) else { return };
         self.until.insert(Arc::clone(&key), until);
         self.order.insert((until, key));
@@ -116,7 +117,7 @@ impl<K: Clone + Eq + Hash + Ord> Resting<K> {
         self.order.first().map(|(until, _)| *until)
     }
 
-    /// Those whose rest is over, in the order in which it ended.
+    /// The objects whose rest is over, in the order in which it ended.
     fn over(&mut self, now: Instant) -> Vec<K> {
         let mut over = Vec::new();
         while self.first().is_some_and(|until| until <= now)

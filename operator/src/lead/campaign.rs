@@ -1,4 +1,4 @@
-//! The election against a real Lease: asks the [`Elector`] what to do, does it, and says what came of it.
+//! Runs the election against a real Lease: asks the [`Elector`] for the next step, takes it, and reports the result.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::report::metrics::Metrics;
 
-/// How long one request may take: several fit into what a term leaves after a renewal is due.
+/// The deadline of one request. Several fit between the time of renewal and the end of the term.
 const REQUEST: Duration = Duration::from_secs(2);
 
-/// The term is over, and not by this process's will.
+/// The term ended involuntarily.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "this replica no longer leads: it could not renew its Lease in time, or another one holds it. It ends \
@@ -23,7 +23,7 @@ const REQUEST: Duration = Duration::from_secs(2);
 )]
 pub struct Lost;
 
-/// One candidate's part in the election.
+/// One candidate of the election.
 pub struct Campaign {
     store: LeaseStore,
     elector: Elector,
@@ -35,11 +35,11 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// A candidate named `me`. `config` leads to the API server; the connection is its own, so that no
-    /// other traffic holds up a renewal.
+    /// A candidate named `me` for the API server in `config`. It has a connection of its own, so that no other
+    /// traffic delays a renewal.
     ///
     /// # Errors
-    /// When no connection can be set up.
+    /// When the connection cannot be set up.
     pub fn new(
         config: Config,
         namespace: &str,
@@ -48,7 +48,7 @@ impl Campaign {
         tokens: Arc<TokenAccessors>,
         metrics: Arc<Metrics>,
     ) -> kube::Result<Self> {
-        // From here on silence counts.
+        // From now on missing answers count as silence.
         metrics.heard();
         let terms = LeaseTimings::default();
         let seconds = i32::try_from(terms.lease.as_secs()).unwrap_or(i32::MAX);
@@ -63,10 +63,10 @@ impl Campaign {
         })
     }
 
-    /// Stands for election, and leads once elected, until `quit`: then the Lease is given up.
+    /// Runs for election, and leads once elected, until `quit`; then releases the Lease.
     ///
     /// # Errors
-    /// When a term ends otherwise. Nothing of this process can act any more then.
+    /// When the term ends in any other way. Nothing of this process can act after that.
     pub async fn run(mut self, quit: CancellationToken) -> Result<(), Lost> {
         loop {
             match self.elector.step(clock::now()) {
@@ -109,7 +109,7 @@ impl Campaign {
 
     async fn write(&mut self, bid: &Bid) {
         let led = self.elector.term().is_some();
-        // A candidate keeps the token accessors that earlier leaders wrote down: it will revoke them.
+        // A candidate keeps the token accessors of earlier leaders, because it will revoke them.
         let noted = led.then(|| self.tokens.text());
         let sent = clock::now();
         let text = noted.as_ref().map(|(_, text)| text.as_str());
@@ -141,7 +141,7 @@ impl Campaign {
         self.elector.failed(clock::now());
     }
 
-    /// Whoever stands by need not wait: by now nothing of this process acts.
+    /// Releases the Lease, so that a standby need not wait: nothing of this process acts any more.
     async fn give_up(&mut self) {
         self.leadership.give_up();
         self.metrics.leads(false);

@@ -1,29 +1,29 @@
-//! The election as a state machine: what was read and written goes in, what to do next comes out.
+//! The election as a state machine: results of reads and writes go in, the next step comes out.
 //!
-//! Times are readings of the candidate's own steady clock and are never compared with another's. Why two
-//! candidates never lead at once: a term counts from before its write was **sent**; a challenger's wait
-//! counts from after it **received** the record that it replaces, and its write is refused if that record
-//! has changed. So the holder's term ends `lease - term` before the challenger's begins, as long as no
-//! clock runs more than `lease / term` times as fast as another.
+//! Times are readings of the candidate's own monotonic clock and are never compared with another's. Two candidates
+//! never lead at once, because a term is counted from before its write was **sent**, while a challenger counts its
+//! wait from after it **received** the record that it replaces, and its write is refused if that record has changed.
+//! So the holder's term ends `lease - term` before the challenger's begins, as long as no clock runs more than `lease
+//! / term` times as fast as another.
 //!
-//! A Lease that is not there may have been deleted under a holder that does not know yet. Making one gives
-//! its maker nothing but a record to wait for like everybody else, under [`FOUNDED`].
+//! A missing Lease may have been deleted while its holder still leads. So whoever creates one only creates a record
+//! of epoch [`FOUNDED`], and then waits like everybody else.
 
 use std::time::Duration;
 
-/// The epoch of a Lease that was just made: nobody leads in it.
+/// The epoch of a new Lease, in which nobody leads.
 pub const FOUNDED: i32 = 0;
 
-/// How long things take.
+/// The durations of the election.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseTimings {
-    /// How long a challenger must have seen the same record before it replaces it.
+    /// How long a challenger must see the same record before it replaces it.
     pub lease: Duration,
-    /// How long the holder may act after it sent the last write that was accepted.
+    /// How long the holder may act after it sent its last accepted write.
     pub term: Duration,
-    /// How long after a renewal was sent the next one is.
+    /// The time between sending two renewals.
     pub renew: Duration,
-    /// How long to wait after a failure, and between two looks of a challenger.
+    /// The pause after a failure, and between two reads of a challenger.
     pub pause: Duration,
 }
 
@@ -34,49 +34,48 @@ impl Default for LeaseTimings {
     }
 }
 
-/// What the Lease says.
+/// The content of the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseRecord {
-    /// Who holds it; empty when it was given up.
+    /// The holder; empty after a release.
     pub holder: String,
-    /// How often it changed hands: the epoch of the holder.
+    /// The number of changes of holder, which is the holder's epoch.
     pub epoch: i32,
-    /// The version of the object, by which a write is refused when somebody else wrote meanwhile. Also the
-    /// only sign of life: the times in the record are from another machine's clock.
+    /// The resource version, for optimistic concurrency. It is also the only sign of life, because the record's times
+    /// come from another machine's clock.
     pub version: String,
 }
 
-/// A write to attempt.
+/// A write to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bid {
-    /// The version it replaces; none to create the Lease.
+    /// The version that it replaces; `None` to create the Lease.
     pub replaces: Option<String>,
-    /// The epoch it says.
+    /// The epoch to write.
     pub epoch: i32,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ElectionStep {
-    /// Read the Lease, then say [`Elector::read`] or [`Elector::failed`].
+    /// Read the Lease, then call [`Elector::read`] or [`Elector::failed`].
     Read,
-    /// Write this candidate's name, then say [`Elector::written`], [`Elector::refused`] or
-    /// [`Elector::failed`].
+    /// Write this candidate's name, then call [`Elector::written`], [`Elector::refused`] or [`Elector::failed`].
     Write(Bid),
-    /// Nothing until then.
+    /// Wait until then.
     Wait(Duration),
-    /// The term is over. There is no way back: the process ends.
+    /// The term is over for good: the process must end.
     Lost,
 }
 
-/// One candidate.
+/// The state of one candidate.
 #[derive(Debug)]
 pub struct Elector {
     me: String,
     terms: LeaseTimings,
-    /// The newest record known, none where there is no Lease; and since when it is known.
+    /// The newest known record (`None` where there is no Lease), and since when it is known.
     seen: Option<(Option<LeaseRecord>, Duration)>,
-    /// Whether what is known was contradicted.
+    /// Whether the known record was contradicted.
     outdated: bool,
     next: Duration,
     candidacy: Candidacy,
@@ -90,7 +89,7 @@ enum Candidacy {
 }
 
 impl Elector {
-    /// A candidate that knows nothing yet. `me` must be no other's name, not even of an earlier process.
+    /// A candidate without knowledge. `me` must be unique, also among earlier processes.
     pub fn new(me: impl Into<String>, terms: LeaseTimings) -> Self {
         Self {
             me: me.into(),
@@ -102,7 +101,7 @@ impl Elector {
         }
     }
 
-    /// The epoch it leads in and until when, if it was elected.
+    /// The epoch and the end of its term, if it leads.
     pub fn term(&self) -> Option<(i32, Duration)> {
         match self.candidacy {
             Candidacy::Leader { epoch, until } => Some((epoch, until)),
@@ -110,12 +109,12 @@ impl Elector {
         }
     }
 
-    /// The newest record known.
+    /// The newest known record.
     pub fn record(&self) -> Option<&LeaseRecord> {
         self.seen.as_ref().and_then(|(record, _)| record.as_ref())
     }
 
-    /// What to do at `now`.
+    /// The next step at `now`.
     pub fn step(&mut self, now: Duration) -> ElectionStep {
         match self.candidacy {
             Candidacy::Over => ElectionStep::Lost,
@@ -133,7 +132,7 @@ impl Elector {
             return if now < self.next { ElectionStep::Wait(self.next) } else { ElectionStep::Read };
         };
         let free = since.saturating_add(self.terms.lease);
-        // One's own name is there when the answer to the write was lost.
+        // Its own name is there if the answer to its write was lost.
         let mine = |record: &LeaseRecord| record.holder == self.me && record.epoch != FOUNDED;
         let vacant =
             record.as_ref().is_none_or(|record| record.holder.is_empty() || mine(record) || now >= free);
@@ -162,7 +161,7 @@ impl Elector {
         ElectionStep::Lost
     }
 
-    /// The Lease was read; the answer came at `now`.
+    /// The Lease was read, with the answer at `now`.
     pub fn read(&mut self, now: Duration, record: Option<LeaseRecord>) {
         if let Candidacy::Leader { epoch, .. } = self.candidacy
             && !record.as_ref().is_some_and(|record| record.holder == self.me && record.epoch == epoch)
@@ -171,7 +170,7 @@ impl Elector {
             return;
         }
         self.outdated = false;
-        // A leader reads only to write; a challenger looks again later.
+        // A leader reads only to write; a challenger reads again later.
         if self.candidacy == Candidacy::Challenger {
             self.next = now.saturating_add(self.terms.pause);
         }
@@ -180,7 +179,7 @@ impl Elector {
         }
     }
 
-    /// A write sent at `sent` was accepted, and made this record; the answer came at `now`.
+    /// A write sent at `sent` was accepted and created this record, with the answer at `now`.
     pub fn written(&mut self, sent: Duration, now: Duration, record: LeaseRecord) {
         let (epoch, until) = (record.epoch, sent.saturating_add(self.terms.term));
         self.outdated = false;
@@ -188,7 +187,7 @@ impl Elector {
         self.next = sent.saturating_add(self.terms.renew).max(now);
         match self.candidacy {
             Candidacy::Over => {}
-            // An answer that took as long as the term gives nothing.
+            // An answer that took as long as the term is too late.
             Candidacy::Leader { until: before, .. } if now >= before => self.candidacy = Candidacy::Over,
             Candidacy::Leader { .. } => self.candidacy = Candidacy::Leader { epoch, until },
             Candidacy::Challenger if epoch == FOUNDED => {}
@@ -197,19 +196,19 @@ impl Elector {
         }
     }
 
-    /// A write was refused: somebody else wrote since the record was read.
+    /// A write was refused, because the record had changed.
     pub fn refused(&mut self, now: Duration) {
         self.outdated = true;
         self.next = now;
     }
 
-    /// A request had no answer, or none that helps. It may have had its effect.
+    /// A request failed or got no usable answer. It may have taken effect.
     pub fn failed(&mut self, now: Duration) {
         self.outdated = true;
         self.next = now.saturating_add(self.terms.pause);
     }
 
-    /// Has a leader renew now.
+    /// Makes a leader renew now.
     pub fn hurry(&mut self, now: Duration) {
         self.next = self.next.min(now);
     }

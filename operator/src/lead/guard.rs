@@ -1,4 +1,4 @@
-//! The one way to the API server: a write passes only while this process leads.
+//! The only client for the API server: writes pass only while this process leads.
 
 use std::{
     task::{Context, Poll},
@@ -21,10 +21,10 @@ use subrosa_records::gate::Closed;
 use super::Leadership;
 use crate::observe::streams::{Streams, is_watch};
 
-/// A client whose writes need leadership and end with it. Reads and watches are free.
+/// A client whose writes need leadership and are aborted with it. Reads and watches are exempt.
 ///
 /// # Errors
-/// When no connection can be set up.
+/// When the connection cannot be set up.
 pub fn client(config: Config, leadership: Leadership) -> kube::Result<Client> {
     let streams = Streams::to(&config);
     let guard = Guard { leadership, patience: PATIENCE };
@@ -86,13 +86,13 @@ where
     }
 }
 
-/// Whether a request changes nothing, whoever makes it.
+/// Whether a request is read-only.
 fn is_free(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// How long an answer may take to begin. A connection that died without a word would hold a reconcile, and
-/// with it one of a few places to work in, for minutes.
+/// The deadline for an answer to begin. A dead connection would otherwise block a reconcile, one of few at a time,
+/// for minutes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn in_time<T>(
@@ -102,8 +102,8 @@ async fn in_time<T>(
     tokio::time::timeout(patience, answer).await.unwrap_or_else(|late| Err(late.into()))
 }
 
-/// The same request with a time limit that the API server itself keeps: what waits there in a queue is
-/// dropped when its term is over, though nobody hears the answer.
+/// Adds a timeout that the API server enforces itself, so that a request queued there is dropped when the term is
+/// over.
 fn bounded(uri: &Uri, millis: u128) -> Result<Uri, BoxError> {
     let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let joint = if path.contains('?') { "&" } else { "?" };

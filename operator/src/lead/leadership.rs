@@ -1,4 +1,4 @@
-//! Whether this process may act, asked at the last moment.
+//! Whether this process may act, checked right before each write.
 
 use std::{
     sync::{
@@ -13,15 +13,15 @@ use tokio::sync::watch;
 
 use super::clock;
 
-/// Whether this process may act. Clones share it.
+/// Whether this process may act. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct Leadership(Option<Arc<Term>>);
 
 #[derive(Debug)]
 struct Term {
-    /// Until when, in nanoseconds of [`clock`]; 0 before the first election.
+    /// The end of the term, in nanoseconds of [`clock`]; 0 before the first election.
     until: AtomicU64,
-    /// Set once, for good.
+    /// Set once and never reset.
     over: AtomicBool,
     /// The epoch, once elected.
     elected: watch::Sender<Option<i32>>,
@@ -41,12 +41,12 @@ impl Gate for Leadership {
 }
 
 impl Leadership {
-    /// Of a process without an election, such as a command: it always leads.
+    /// For a process without an election, such as a command: it always leads.
     pub fn alone() -> Self {
         Self(None)
     }
 
-    /// To be won.
+    /// For a process that must win an election.
     pub fn contested() -> Self {
         let term = Term {
             until: AtomicU64::new(0),
@@ -56,7 +56,7 @@ impl Leadership {
         Self(Some(Arc::new(term)))
     }
 
-    /// Whether others may want it too.
+    /// Whether there is an election.
     pub fn is_contested(&self) -> bool {
         self.0.is_some()
     }
@@ -66,7 +66,7 @@ impl Leadership {
         self.remaining().is_some()
     }
 
-    /// For how long it may act; none when it may not.
+    /// For how long it may still act; `None` when it may not.
     pub fn remaining(&self) -> Option<Duration> {
         let Some(term) = &self.0 else { return Some(Duration::MAX) };
         if term.over.load(Ordering::SeqCst) {
@@ -76,21 +76,20 @@ impl Leadership {
         until.checked_sub(clock::now()).filter(|left| !left.is_zero())
     }
 
-    /// Waits until this process leads; gives the epoch, none where there is no election.
+    /// Waits until this process leads; returns the epoch, `None` where there is no election.
     pub async fn elected(&self) -> Option<i32> {
         let Some(term) = &self.0 else { return None };
-        // The sender is in this very object, so waiting cannot fail.
+        // This object owns the sender, so waiting cannot fail.
         term.elected.subscribe().wait_for(Option::is_some).await.ok().and_then(|epoch| *epoch)
     }
 
-    /// Does `work` as long as this process leads: nothing of it is even begun when it does not, and
-    /// nothing is done after the term has ended. A process that was stopped and goes on asks before it does
-    /// anything else.
+    /// Polls `work` only while this process leads: it does not start without leadership and does not continue after
+    /// the term. A process that was suspended checks before anything else.
     pub async fn guard<F: Future>(&self, work: F) -> Result<F::Output, Closed> {
         gate::guard(self, work).await
     }
 
-    /// Leads in `epoch`, until then.
+    /// Leads in `epoch` until then.
     pub(super) fn hold(&self, epoch: i32, until: Duration) {
         if let Some(term) = &self.0 {
             term.until.store(u64::try_from(until.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
@@ -98,14 +97,14 @@ impl Leadership {
         }
     }
 
-    /// From now on this process never acts again.
+    /// Ends leadership for good.
     pub(super) fn end(&self) {
         if let Some(term) = &self.0 {
             term.over.store(true, Ordering::SeqCst);
         }
     }
 
-    /// As [`end`](Self::end), by its own will: nothing is overdue then.
+    /// As [`end`](Self::end), but voluntarily, so nothing is overdue.
     pub(super) fn give_up(&self) {
         self.end();
         if let Some(term) = &self.0 {
@@ -113,7 +112,7 @@ impl Leadership {
         }
     }
 
-    /// How long ago the term ended, if it was not given up.
+    /// How long ago the term ended, unless it was released.
     pub(super) fn overdue(&self) -> Option<Duration> {
         let term = self.0.as_ref()?;
         let until = term.until.load(Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Which of several replicas acts, and that no other does.
+//! Leader election: one replica acts, and no other does.
 //!
 //! ```text
 //!  store (the Lease) ◀──▶ campaign ──▶ leadership ◀── asked before every request ── guard (API server)
@@ -6,13 +6,14 @@
 //!                        elect tokens (whose Vault tokens a successor revokes)
 //! ```
 //!
-//! * [`elect`] decides, without clock or network: when to read, when to write, when it is over.
-//! * [`Campaign`] carries that out against one Lease. Every write names the version it was read at.
-//! * [`Leadership`] is a deadline on this machine's own clock. Whoever is about to change something asks
-//!   it at the last moment, and a request under way ends with it.
-//! * [`tokens`] keeps, in the Lease, how the Vault tokens of this epoch are revoked by the next one.
+//! - [`elect`] decides without clock or network: when to read, when to write, when it is over.
+//! - [`Campaign`] carries that out against one Lease. Every write names the version that was read.
+//! - [`Leadership`] is a deadline on this machine's own clock. It is checked right before each write, and aborts a
+//!   request in progress at its end.
+//! - [`tokens`] keeps the accessors of this epoch's Vault tokens in the Lease, so that the next epoch can revoke
+//!   them.
 //!
-//! `docs/high-availability.md` says what this promises and what it does not.
+//! `docs/high-availability.md` says what this guarantees and what it does not.
 
 mod campaign;
 mod clock;
@@ -35,19 +36,19 @@ pub use watchdog::watch_over;
 /// The name of the Lease in the operator's namespace.
 pub const LEASE: &str = "subrosa";
 
-/// Who this process is among its like. A restarted container has its predecessor's pod name, so the name
-/// alone would let it take its predecessor's term for its own.
+/// The unique name of this process. A restarted container has the same pod name, so the pod name alone would let it
+/// take over its predecessor's term.
 pub fn identity(pod: Option<&str>) -> String {
     let pod = pod.filter(|pod| !pod.is_empty()).unwrap_or("subrosa");
     format!("{pod}_{:08x}", rand::random::<u32>())
 }
 
-/// What this process calls itself in requests, so that audit logs tell the replicas apart.
+/// The User-Agent, by which audit logs distinguish replicas.
 pub fn user_agent(identity: &str) -> String {
     format!("subrosa/{} ({identity})", env!("CARGO_PKG_VERSION"))
 }
 
-/// The same connection to the API server, under that name.
+/// The same configuration with that User-Agent.
 pub fn named(mut config: Config, user_agent: &str) -> Config {
     if let Ok(name) = HeaderValue::from_str(user_agent) {
         config.headers.push((USER_AGENT, name));

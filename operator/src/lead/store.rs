@@ -19,11 +19,11 @@ use super::{
 /// The annotation of the Lease with the accessors of Vault tokens.
 const ACCESSORS: &str = "subrosa.dev/vault-accessors";
 
-/// What became of a write.
+/// The result of a write.
 pub(super) enum LeaseWrite {
-    /// It is done, and this is the record now.
+    /// Written; this is the new record.
     Accepted(LeaseRecord),
-    /// Somebody else wrote, or removed the Lease, since it was read.
+    /// Somebody else wrote or deleted the Lease since it was read.
     Refused,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct LeaseStore {
     api: Api<Lease>,
     me: String,
     seconds: i32,
-    /// As it was last read or written: what others put there is kept.
+    /// The last version that was read or written, so that fields of others are kept.
     known: Option<Lease>,
 }
 
@@ -46,7 +46,7 @@ impl LeaseStore {
         Ok(self.known.as_ref().map(record))
     }
 
-    /// The accessors of Vault tokens, as they stand in the Lease.
+    /// The token accessors in the Lease.
     pub fn accessors(&self) -> Option<&str> {
         let annotations = self.known.as_ref()?.metadata.annotations.as_ref()?;
         annotations.get(ACCESSORS).map(String::as_str)
@@ -80,7 +80,7 @@ impl LeaseStore {
         self.send(lease).await
     }
 
-    /// Takes this candidate's name out, so that the next one need not wait.
+    /// Releases the Lease, so that the next leader need not wait.
     pub async fn give_up(&mut self) -> kube::Result<LeaseWrite> {
         let mine = |lease: &&Lease| record(lease).holder == self.me;
         let Some(mut lease) = self.known.as_ref().filter(mine).cloned() else {

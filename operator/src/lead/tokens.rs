@@ -1,7 +1,7 @@
-//! Which Vault tokens belong to this epoch, so that the next one can revoke them.
+//! The Vault tokens of this epoch, recorded so that the next epoch can revoke them.
 //!
-//! What is written down is a token's accessor, in an annotation of the Lease: with it a token can be revoked
-//! but not used. It stands there **before** the token is used for anything, so no token in use is missing.
+//! An annotation of the Lease has the accessors of the tokens, with which a token can be revoked but not used. An
+//! accessor is recorded **before** its token is used, so no token in use is missing.
 
 use std::{
     collections::BTreeMap,
@@ -14,26 +14,26 @@ use tokio::sync::{Notify, watch};
 
 use subrosa_records::vault::auth::TokenRegister;
 
-/// How many of this epoch's own tokens of a domain are remembered: the one in use and, after another
-/// login, those that a request under way may still carry.
+/// How many of this epoch's tokens of a domain are kept: the current one and, after another login, those that a
+/// request in progress may still use.
 const OWN: usize = 3;
-/// How long the Lease may take to be written before a login counts as failed.
+/// How long writing the Lease may take before a login fails.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Accessors by trust domain.
 type ByDomain = BTreeMap<String, Vec<String>>;
 
-/// The accessors of the Vault tokens of this epoch and of those before it.
+/// The token accessors of this epoch and of earlier ones.
 pub struct TokenAccessors {
     listed: Mutex<Listed>,
-    /// Has the Lease written.
+    /// Triggers a write of the Lease.
     pub(super) changed: Notify,
     written: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Listed {
-    /// How often it was changed.
+    /// Counts the changes.
     edition: u64,
     inherited: ByDomain,
     own: ByDomain,
@@ -46,17 +46,17 @@ impl Default for TokenAccessors {
 }
 
 impl TokenAccessors {
-    /// Those of one trust domain.
+    /// The register for one trust domain.
     pub fn of(self: &Arc<Self>, domain: &str) -> Arc<dyn TokenRegister> {
         Arc::new(DomainTokens { tokens: Arc::clone(self), domain: domain.to_owned() })
     }
 
-    /// Takes over what the epochs before left in the Lease.
+    /// Takes over the accessors of earlier epochs from the Lease.
     pub(super) fn inherit(&self, text: &str) {
         self.listed().inherited = parse(text);
     }
 
-    /// As it stands in the Lease, and which edition this is.
+    /// The content for the Lease, and its edition.
     pub(super) fn text(&self) -> (u64, String) {
         let listed = self.listed();
         let entries = listed.inherited.iter().chain(&listed.own);
@@ -64,12 +64,12 @@ impl TokenAccessors {
         (listed.edition, entries.collect::<Vec<_>>().join(","))
     }
 
-    /// That edition stands in the Lease.
+    /// Notes that this edition is in the Lease.
     pub(super) fn written(&self, edition: u64) {
         self.written.send_if_modified(|last| edition > std::mem::replace(last, edition.max(*last)));
     }
 
-    /// Forgets a trust domain that is gone, as its connection is.
+    /// Drops a deleted trust domain.
     pub fn forget(&self, domain: &str) {
         let mut listed = self.listed();
         listed.inherited.remove(domain);
@@ -133,7 +133,7 @@ impl TokenRegister for DomainTokens {
     }
 }
 
-/// What could not be written there by us is not read.
+/// Skips entries that this operator cannot have written.
 fn parse(text: &str) -> ByDomain {
     let mut found = ByDomain::new();
     for entry in text.split(',').filter(|entry| !entry.is_empty()) {

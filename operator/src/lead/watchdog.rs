@@ -1,17 +1,16 @@
-//! Ends a process that should have ended itself.
+//! Kills a process that should have ended.
 
 use std::{process::exit, time::Duration};
 
 use super::Leadership;
 
-/// How long the orderly way out may take after a term has ended.
+/// How long a regular exit may take after the term has ended.
 const GRACE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// As of any failure of the command.
+/// The exit code of any failed command.
 const EXIT_CODE: i32 = 3;
 
-/// Watches, from a thread of its own, that the process ends when its term does: a runtime that is stuck
-/// cannot end itself. It watches until the process ends.
+/// Watches from a separate thread that the process ends with its term, because a blocked runtime cannot end itself.
 pub fn watch_over(leadership: Leadership) {
     std::thread::spawn(move || {
         loop {

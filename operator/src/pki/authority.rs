@@ -1,4 +1,4 @@
-//! A generation's certificate from the record, trusted only after it fits the transit key.
+//! The certificate of a generation from the record, trusted only after it was checked against the transit key.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ pub struct AuthorityCertificate {
     permitted_dns: BTreeSet<String>,
 }
 
-/// A generation in the record that is not what it says.
+/// A generation in the record that failed a check.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "CA generation {version} of {namespace}/{channel} in the record cannot be used: {problem}; it is signed again with the transit key"
@@ -50,7 +50,7 @@ impl AuthorityCertificate {
         self.version
     }
 
-    /// The key it is the certificate of.
+    /// The key that the certificate belongs to.
     #[must_use]
     pub fn signs_with(&self) -> AuthorityKey {
         self.signs_with
@@ -86,19 +86,19 @@ impl AuthorityCertificate {
         self.validity
     }
 
-    /// The DNS subtrees it may sign names in.
+    /// The DNS subtrees in which it may sign names.
     #[must_use]
     pub fn permitted_dns(&self) -> &BTreeSet<String> {
         &self.permitted_dns
     }
 }
 
-/// Checks a generation as the record holds it against the public key of that transit key version: the
-/// certificate is this channel's and this generation's, made for this key, signed by it, and the record beside
-/// it says the same. Whether it is valid *now* is the plan's business.
+/// Checks a recorded generation against the public key of its transit key version: the certificate belongs to this
+/// Channel, generation and key, has its own signature, and matches the record. Whether it is valid *now* is up to the
+/// plan.
 ///
 /// # Errors
-/// The first thing that does not fit.
+/// The first check that fails.
 pub fn check_generation(
     generation: &Generation,
     spec: &AuthoritySpec,
@@ -112,8 +112,8 @@ pub fn check_generation(
     })
 }
 
-/// The generations as they are recorded, where each is in itself what it should be: good for telling what they signed.
-/// Whether Vault has their keys is not asked, so nothing is to be issued by them.
+/// The recorded generations that are consistent in themselves, to recognise what they signed. Their keys in Vault are
+/// not checked, so nothing may be issued by them.
 #[must_use]
 pub fn recorded(generations: &Generations, spec: &AuthoritySpec) -> Vec<AuthorityCertificate> {
     let read = |generation: &Generation| {
@@ -124,7 +124,7 @@ pub fn recorded(generations: &Generations, spec: &AuthoritySpec) -> Vec<Authorit
     generations.iter().filter_map(read).collect()
 }
 
-/// The Channel whose authority a certificate claims to be; nothing is checked.
+/// The Channel whose authority a certificate claims to be, unchecked.
 #[must_use]
 pub fn channel_of(certificate: &[u8]) -> Option<ChannelId> {
     let parsed = x509::certificate(certificate)?;

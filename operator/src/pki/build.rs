@@ -1,7 +1,7 @@
-//! Laying out certificates for a key that signs elsewhere.
+//! Builds certificates for keys that sign elsewhere.
 //!
-//! rcgen signs while it builds; a first pass with a signer that only keeps what it is given yields the bytes
-//! to be signed, and [`super::check::Checked::finish`] joins them with the signature.
+//! rcgen signs while it builds. So a first pass uses a signer that only records its input, the bytes to be signed;
+//! [`super::check::Checked::finish`] joins them with the real signature.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -61,14 +61,14 @@ impl fmt::Debug for Serial {
     }
 }
 
-/// A certificate laid out, not checked and not signed.
+/// A certificate that is neither checked nor signed.
 #[derive(Clone, Debug)]
 pub struct Unsigned {
     pub(super) tbs: Vec<u8>,
     pub(super) issuer_key: PublicKey,
 }
 
-/// A certificate that cannot be laid out.
+/// A certificate that cannot be built.
 #[derive(Debug, Error)]
 #[error("the certificate for {subject} cannot be built: {problem}")]
 pub struct BuildError {
@@ -76,7 +76,7 @@ pub struct BuildError {
     problem: rcgen::Error,
 }
 
-/// Lays out the self-signed certificate of a generation, for the transit key version of that number.
+/// Builds the self-signed certificate of a generation, for its transit key version.
 ///
 /// # Errors
 /// When a name does not fit into a certificate.
@@ -100,7 +100,7 @@ pub fn prepare_authority(
     Ok(recorder.unsigned())
 }
 
-/// Lays out a leaf for a key, to be signed by an authority.
+/// Builds a leaf for a key, to be signed by an authority.
 ///
 /// # Errors
 /// When a name does not fit into a certificate.
@@ -114,7 +114,7 @@ pub fn prepare_leaf(
     let subject = spec.subject();
     let refused = |problem| BuildError { subject: subject.to_string(), problem };
     let mut params = params(&subject, validity, serial);
-    // The explicit form writes basic constraints and the subject key identifier too.
+    // The explicit form also writes basic constraints and the subject key identifier.
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages =
@@ -145,11 +145,11 @@ fn params(subject: &SubjectName, validity: Validity, serial: &Serial) -> Certifi
 }
 
 fn date_time(at: Timestamp) -> OffsetDateTime {
-    // Every timestamp lies within what a date-time can be; the check before signing compares the outcome.
+    // Every timestamp is in the range of a date-time; the check before signing compares the result.
     OffsetDateTime::from_unix_timestamp(at.as_second()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-/// Keeps what it is asked to sign.
+/// Records what it is asked to sign.
 struct Recorder<'a> {
     key: &'a PublicKey,
     tbs: RefCell<Vec<u8>>,

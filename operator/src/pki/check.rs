@@ -1,8 +1,8 @@
-//! Our own judgement of what is about to be signed, and the joining of what was signed.
+//! Checks what is about to be signed, and joins it with the signature.
 //!
-//! rcgen enforces nothing: it would sign a leaf outside its authority's name constraints, or a second
-//! authority. So exactly the bytes that go to Vault are read back with another parser and compared with what
-//! was wanted. [`Checked`] is the only type whose bytes can be signed.
+//! rcgen enforces nothing: it would sign a leaf outside its authority's name constraints, or a second authority. So
+//! the exact bytes for Vault are parsed with another library and compared with the specification. [`Checked`] is the
+//! only type whose bytes can be signed.
 
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -31,7 +31,7 @@ use super::x509;
 /// `SEQUENCE { OID ecdsa-with-SHA256 }`.
 const ECDSA_WITH_SHA256: [u8; 12] = [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
-/// The tags of a name of ours: O, OU and CN, one attribute each.
+/// The tags of our names: O, OU and CN, one attribute each.
 const NAME_SHAPE: [u8; 13] =
     [SEQUENCE, SET, SEQUENCE, OID, UTF8, SET, SEQUENCE, OID, UTF8, SET, SEQUENCE, OID, UTF8];
 /// Context-specific tags: `[0]` and `[3]` constructed; key identifier, DNS name and URI.
@@ -48,7 +48,7 @@ pub struct Checked {
     issuer_key: PublicKey,
 }
 
-/// A certificate that must not be signed: what was built is not what was wanted.
+/// A certificate that must not be signed, because it differs from its specification.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("refusing to sign for {namespace}/{channel}: {problem}; nothing was signed, please report this")]
 pub struct Refused {
@@ -57,7 +57,7 @@ pub struct Refused {
     problem: String,
 }
 
-/// A signature that does not make a certificate.
+/// Why a signature does not make a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FinishError {
     /// Not a signature by the expected key over the expected bytes.
@@ -79,7 +79,7 @@ impl Certificate {
         &self.0
     }
 
-    /// PEM as every file of ours has it.
+    /// PEM, as in all our files.
     #[must_use]
     pub fn pem(&self) -> String {
         pem::encode(&self.0)
@@ -91,7 +91,7 @@ impl Certificate {
         HEXLOWER.encode(&Sha256::digest(&self.0))
     }
 
-    /// `tls.crt`: this leaf, then its authority.
+    /// `tls.crt`: this leaf, then its authority's certificate.
     #[must_use]
     pub fn chain_pem(&self, issuer: &AuthorityCertificate) -> String {
         self.pem() + &pem::encode(issuer.der())
@@ -99,13 +99,13 @@ impl Certificate {
 }
 
 impl Checked {
-    /// The bytes to be signed: ECDSA over their SHA-256.
+    /// The bytes to sign: ECDSA over their SHA-256.
     #[must_use]
     pub fn to_be_signed(&self) -> &[u8] {
         &self.tbs
     }
 
-    /// Joins the bytes with their signature (DER, as transit returns it with asn1 marshaling).
+    /// Joins the bytes with their signature (DER, as returned by transit with ASN.1 marshaling).
     ///
     /// # Errors
     /// When the signature does not verify with the issuer's public key.
@@ -124,7 +124,7 @@ impl Checked {
 /// Checks a generation's certificate against its specification.
 ///
 /// # Errors
-/// The first thing that is not as specified.
+/// The first difference.
 pub fn check_authority(
     unsigned: Unsigned,
     spec: &AuthoritySpec,
@@ -151,10 +151,10 @@ pub fn check_authority(
     into_checked(unsigned, &spec.namespace, &spec.channel, judged)
 }
 
-/// Checks a leaf against its specification and the authority that is to sign it.
+/// Checks a leaf against its specification and its authority.
 ///
 /// # Errors
-/// The first thing that is not as specified, or that the authority may not sign.
+/// The first difference, or what the authority may not sign.
 pub fn check_leaf(
     unsigned: Unsigned,
     spec: &LeafSpec,
@@ -191,8 +191,7 @@ pub fn check_leaf(
     into_checked(unsigned, &spec.namespace, &spec.channel, judged)
 }
 
-/// The tags of a certificate to be signed: version, serial, algorithm, issuer, validity, subject, key,
-/// extensions.
+/// The tags of a certificate to sign: version, serial, algorithm, issuer, validity, subject, key, extensions.
 fn tbs_shape(extensions: &[u8]) -> Vec<u8> {
     [
         &[SEQUENCE, TAGGED_0, INTEGER, INTEGER, SEQUENCE, OID][..],
@@ -205,7 +204,8 @@ fn tbs_shape(extensions: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// Authority key, alternative names, key usage, extended key usage, subject key, basic constraints.
+/// The tags of a leaf's extensions: authority key, alternative names, key usage, extended key usage, subject key,
+/// basic constraints.
 fn leaf_extensions(dns_names: usize) -> Vec<u8> {
     [
         &[SEQUENCE, OID, OCTET_STRING, SEQUENCE, KEY_ID, SEQUENCE, OID, OCTET_STRING, SEQUENCE, URI][..],
@@ -218,7 +218,7 @@ fn leaf_extensions(dns_names: usize) -> Vec<u8> {
     .concat()
 }
 
-/// Authority key, key usage, name constraints, subject key, basic constraints.
+/// The tags of an authority's extensions: authority key, key usage, name constraints, subject key, basic constraints.
 fn authority_extensions(subtrees: usize) -> Vec<u8> {
     [
         &[SEQUENCE, OID, OCTET_STRING, SEQUENCE, KEY_ID][..],
@@ -256,7 +256,7 @@ fn serial_and_key(tbs: &TbsCertificate<'_>, serial: &Serial, key: &PublicKey) ->
     same(x509::subject_key_id(tbs) == key_id.get(..20), "the subject key identifier is not the key's")
 }
 
-/// Valid now, and not backdated further than a certificate of ours ever is.
+/// Checks that it is valid now and not backdated too far.
 fn valid_now(tbs: &TbsCertificate<'_>, now: Timestamp) -> Result<Validity, &'static str> {
     let validity = x509::validity(tbs).ok_or("the validity cannot be read")?;
     same(validity.contains(now), "it is not valid now")?;
@@ -285,7 +285,7 @@ fn into_checked(
 
 #[cfg(test)]
 impl Unsigned {
-    /// Past the check, for tests that need what we would never sign.
+    /// Skips the check, for tests that need what would never be signed.
     pub(super) fn unchecked(self) -> Checked {
         Checked { tbs: self.tbs, issuer_key: self.issuer_key }
     }

@@ -1,8 +1,8 @@
-//! The little DER that parsers leave to trust: strict structure, and joining elements.
+//! Strict checks of DER structure, and encoding of elements.
 //!
-//! x509-parser reads values well but overlooks some tags and lengths (classes of universal tags, the tag of an
-//! object identifier, the length of the extensions). What is signed is read by many other parsers, so its
-//! structure has to be exactly the one meant.
+//! x509-parser reads values well but overlooks some tags and lengths (classes of universal tags, the tag of an object
+//! identifier, the length of the extensions). Many other parsers read what we sign, so its structure must be exactly
+//! the intended one.
 
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
@@ -17,11 +17,11 @@ pub(super) const SET: u8 = 0x31;
 
 const CONSTRUCTED: u8 = 0x20;
 const TRUE: [u8; 1] = [0xff];
-/// Deeper than any certificate, far from the stack's end.
+/// Deeper than any certificate, but far from exhausting the stack.
 const MAX_DEPTH: usize = 16;
 
-/// The tags of all elements, each before what it contains; also those inside an extension's octet string.
-/// Both forms of time read as [`UTC_TIME`]. `None` for anything that is not strict DER.
+/// The tags of all elements in pre-order, including those inside an extension's octet string. Both forms of time
+/// become [`UTC_TIME`]. `None` for anything but strict DER.
 pub(super) fn shape(der: &[u8]) -> Option<Vec<u8>> {
     let mut tags = Vec::new();
     walk(der, false, 0, &mut tags)?;
@@ -47,7 +47,7 @@ fn walk(mut der: &[u8], in_octets: bool, depth: usize, tags: &mut Vec<u8>) -> Op
     Some(())
 }
 
-/// Length and content of an element whose tag has been read, and what follows; only shortest lengths.
+/// The content of an element whose tag was read, and the rest; accepts only shortest lengths.
 fn content(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (first, rest) = der.split_first()?;
     let (length, rest) = if *first < 0x80 {
@@ -66,7 +66,7 @@ fn content(der: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// Named bits (there are at most nine of a kind) without trailing zeros, or a key's whole bytes.
+/// Accepts named bits (at most nine of a kind) without trailing zeros, or whole bytes of a key.
 fn bit_string(content: &[u8]) -> bool {
     match content {
         [unused, last] | [unused, _, last] => last.trailing_zeros() == u32::from(*unused),
@@ -75,7 +75,7 @@ fn bit_string(content: &[u8]) -> bool {
     }
 }
 
-/// One element.
+/// Encodes one element.
 pub(super) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
     let significant: Vec<u8> = length.into_iter().skip_while(|byte| *byte == 0).collect();

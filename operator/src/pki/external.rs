@@ -1,5 +1,5 @@
-//! Certificates of somebody else: what is reported of a Secret, and which may stand in a trust file. Whatever is
-//! written there, this answers.
+//! Certificates of other issuers: the facts of a Secret, and which certificates may be in a trust file. Accepts any
+//! input.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +19,13 @@ use super::{
     x509,
 };
 
-/// How much of somebody else's text status repeats.
+/// How much of such a text status repeats.
 const LONGEST: usize = 256;
 
-/// The facts of a Secret, given as its data entries. The private key is looked at here and not carried on.
+/// The facts of a Secret with these data entries. The private key is checked here and not returned.
 ///
 /// # Errors
-/// What cannot be read of the certificate, without quoting it.
+/// What is wrong with the certificate, without quoting it.
 pub fn observe(data: &BTreeMap<&str, &[u8]>) -> Result<ExternalFacts, Malformed> {
     let in_certificate = |problem| Malformed { field: CERTIFICATE_FILE, problem };
     let text = data.get(CERTIFICATE_FILE).ok_or(in_certificate("it is missing"))?;
@@ -47,7 +47,7 @@ pub fn observe(data: &BTreeMap<&str, &[u8]>) -> Result<ExternalFacts, Malformed>
     })
 }
 
-/// The public key of a private one in PEM, where it can be told.
+/// The public key of a private key in PEM, where it can be derived.
 fn public_key(private: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
     let private = PrivateKeyDer::from_pem_slice(private).map_err(|_| "it is no private key in PEM")?;
     let private = any_supported_type(&private)
@@ -55,25 +55,26 @@ fn public_key(private: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
     Ok(private.public_key().map(|key| key.as_ref().to_vec()))
 }
 
-/// Whether a certificate, as DER, may stand in a trust file: some servers read none of a file with one they cannot read.
+/// Whether a DER certificate may be in a trust file: some servers reject the whole file for one certificate that they
+/// cannot parse.
 ///
 /// # Errors
-/// What keeps it from being an authority's, by RFC 5280, 4.2.1.9: without `CA:TRUE` it verifies no signature. Version 1
-/// knows no extensions; old roots are of it, and sign themselves.
+/// Why it is no CA certificate by RFC 5280, 4.2.1.9: without `CA:TRUE` it verifies no signature. Version 1 has no
+/// extensions; old roots use it and are self-signed.
 pub fn is_authority(der: &[u8]) -> Result<Timestamp, &'static str> {
     let parsed = x509::certificate(der).ok_or("it cannot be read as X.509")?;
     let old_root = parsed.version == X509Version::V1 && parsed.issuer.as_raw() == parsed.subject.as_raw();
     let constraints = parsed.basic_constraints().map_err(|_| "its basicConstraints cannot be read")?;
     if old_root || constraints.is_some_and(|constraints| constraints.value.ca) {
         let ends = parsed.validity().not_after.timestamp();
-        // What ends after the years that can be counted does not end.
+        // An expiry beyond the range of timestamps counts as never.
         Ok(Timestamp::from_second(ends).unwrap_or(Timestamp::MAX))
     } else {
         Err("it is no authority's, its basicConstraints do not say CA:TRUE")
     }
 }
 
-/// Somebody else chose this text, and it goes into status.
+/// Shortens a text that somebody else chose.
 fn short(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
 }

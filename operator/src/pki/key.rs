@@ -1,4 +1,4 @@
-//! Public keys as Vault and certificates write them, and the leaf's private key.
+//! Public keys in the formats of Vault and certificates, and the leaf's private key.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
 use zeroize::{Zeroize, Zeroizing};
 
-/// SEC 1: an uncompressed point begins with this byte.
+/// SEC 1: the first byte of an uncompressed point.
 const UNCOMPRESSED: u8 = 4;
 
 /// An ECDSA public key.
@@ -31,7 +31,7 @@ impl fmt::Debug for PublicKey {
 /// A key that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KeyError {
-    /// Not the public key expected.
+    /// Not the expected public key.
     #[error("the public key cannot be used: {0}; expected PEM of an ECDSA key on P-256 or P-384")]
     Public(&'static str),
     /// Not a private key of ours. Never quotes it.
@@ -43,7 +43,7 @@ pub enum KeyError {
 }
 
 impl PublicKey {
-    /// Reads `-----BEGIN PUBLIC KEY-----`, as Vault's transit engine shows a key version.
+    /// Parses `-----BEGIN PUBLIC KEY-----`, as Vault's transit engine shows a key version.
     ///
     /// # Errors
     /// Anything but one ECDSA key on P-256 or P-384.
@@ -55,7 +55,7 @@ impl PublicKey {
         Self::from_spki(block.contents())
     }
 
-    /// Reads a DER SubjectPublicKeyInfo.
+    /// Parses a DER SubjectPublicKeyInfo.
     ///
     /// # Errors
     /// Anything but one ECDSA key on P-256 or P-384.
@@ -106,10 +106,10 @@ impl PublicKeyData for PublicKey {
     }
 }
 
-/// A leaf's private key: made here, written into the Secret, dropped.
+/// A leaf's private key: generated here, written into the Secret, dropped.
 ///
-/// The encoded key is cleared when this is dropped; the form that ring keeps inside is not (ring offers no
-/// way), so a key should live no longer than the write of its Secret.
+/// The encoded key is zeroed on drop, but ring's internal form cannot be. So keep a key no longer than until its
+/// Secret is written.
 pub struct LeafKey(KeyPair);
 
 impl Drop for LeafKey {
@@ -125,18 +125,18 @@ impl fmt::Debug for LeafKey {
 }
 
 impl LeafKey {
-    /// A new key.
+    /// Generates a key.
     ///
     /// # Errors
-    /// When the system gives no randomness.
+    /// When the system has no randomness.
     pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
         KeyPair::generate_for(rcgen_algorithm(algorithm)).map(Self).map_err(|_| KeyError::Generation)
     }
 
-    /// Reads `tls.key` as written by [`LeafKey::expose_pem`].
+    /// Parses `tls.key` as written by [`LeafKey::expose_pem`].
     ///
     /// # Errors
-    /// Anything but one PKCS #8 ECDSA key whose public and private half belong together.
+    /// Anything but one PKCS #8 ECDSA key whose public and private half match.
     pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
         let block = pem::parse(text).map_err(|_| KeyError::Private)?;
         let tag_fits = block.tag() == "PRIVATE KEY";
@@ -145,7 +145,7 @@ impl LeafKey {
         if tag_fits && pair.public_key().is_ok() { Ok(pair) } else { Err(KeyError::Private) }
     }
 
-    /// The public half.
+    /// The public key.
     ///
     /// # Errors
     /// Never for a key made by [`LeafKey::generate`].

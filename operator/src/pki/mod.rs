@@ -6,9 +6,9 @@
 //!                                                 └────────── finish(signature)◀┘──▶ Certificate
 //! ```
 //!
-//! The CA's private key is a transit key and never here: rcgen lays out a certificate, Vault signs exactly
-//! the bytes that passed [`check`], and [`check::Checked::finish`] accepts a signature only if it verifies.
-//! What is decided about certificates stands in `subrosa_plan::certificate`; nothing here talks to a network.
+//! The CA's private key is a transit key and never here: rcgen builds a certificate, Vault signs exactly the bytes
+//! that passed [`check`], and [`check::Checked::finish`] accepts a signature only if it verifies. Decisions about
+//! certificates are in `subrosa_plan::certificate`; nothing here uses the network.
 
 pub mod authority;
 pub mod build;

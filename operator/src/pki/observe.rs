@@ -1,4 +1,4 @@
-//! From a Secret's data to facts. Whatever a tenant wrote into it, this answers and never fails.
+//! The facts of a Secret's data. Accepts any input and never fails.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ pub const CERTIFICATE_FILE: &str = "tls.crt";
 /// The file with the leaf's private key.
 pub const KEY_FILE: &str = "tls.key";
 
-/// The facts of a Secret, given as its data entries, or of its absence.
+/// The facts of a Secret with these data entries, or without any.
 ///
-/// `own` are the channel's generations that passed their check: who of them signed the leaf is decided by
-/// verifying the signature, not by reading a name. The private key is looked at here and not carried on.
+/// `own` are the Channel's checked generations. The leaf's signer is found by verifying the signature, not by name.
+/// The private key is checked here and not returned.
 pub fn observe<'a>(
     data: Option<impl IntoIterator<Item = (&'a str, &'a [u8])>>,
     own: &[AuthorityCertificate],

@@ -1,11 +1,11 @@
-//! A certificate that a server presented: which it is, and whether the Channel's own authority signed it.
+//! A certificate that a server presented: its identity, and whether the Channel's own authority signed it.
 
 use subrosa_plan::world::{answers::Presented, pem};
 
 use super::x509;
 
-/// What a presented certificate says. `authorities` are PEM certificates of the Channel's own generations: who
-/// signed it is decided by verifying, not by reading a name. Nothing where it cannot be read.
+/// The facts of a presented certificate; `None` where it does not parse. `authorities` are PEM certificates of the
+/// Channel's own generations. The signer is found by verifying the signature, not by name.
 #[must_use]
 pub fn presented(der: &[u8], authorities: &[String]) -> Option<Presented> {
     let leaf = x509::certificate(der)?;

@@ -1,7 +1,7 @@
-//! The key in a certificate signing request, and nothing else of it.
+//! Reads the public key of a certificate signing request.
 //!
-//! Whoever makes a request writes what they like into it: names, extensions, "I am an authority". A certificate
-//! of ours says what its Channel says, so all that is taken over is the public key.
+//! A request may claim any names and extensions, such as being a CA. Our certificates follow the Channel's
+//! declaration, so nothing but the public key is used.
 
 use thiserror::Error;
 use x509_parser::certification_request::X509CertificationRequest;
@@ -9,13 +9,13 @@ use x509_parser::prelude::FromDer;
 
 use super::key::{KeyError, PublicKey};
 
-/// A request without a key that may be certified.
+/// Why a request has no usable key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RequestError {
     /// Not a request, or more than one.
     #[error("it is not one PKCS #10 request in DER; a kubelet older than 1.37 makes another form of it")]
     Malformed,
-    /// The key is none of ours.
+    /// The key has an unsupported type.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// Whoever made it does not have the private key.
@@ -25,9 +25,9 @@ pub enum RequestError {
     Possession,
 }
 
-/// The public key of a PKCS #10 request whose signature shows that the private key is there.
+/// The public key of a PKCS #10 request whose signature proves possession of the private key.
 ///
-/// The API server has looked at that already; checking it again costs little.
+/// The API server checked that already; checking again costs little.
 ///
 /// # Errors
 /// What is wrong with the request.

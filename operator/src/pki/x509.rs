@@ -1,4 +1,4 @@
-//! Reading certificates with a parser that is not the builder's.
+//! Reads certificates with another parser than the builder's.
 
 use std::collections::BTreeSet;
 
@@ -20,11 +20,11 @@ use x509_parser::oid_registry::{
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{X509Name, X509Version};
 
-/// `KeyUsage` flags as x509-parser keeps them: bit *n* is bit *n* of RFC 5280.
+/// `KeyUsage` flags in x509-parser: bit *n* is bit *n* of RFC 5280.
 const DIGITAL_SIGNATURE: u16 = 1;
 const KEY_CERT_SIGN: u16 = 1 << 5;
 
-/// One certificate and nothing after it.
+/// Exactly one certificate, with nothing after it.
 pub(super) fn certificate(der: &[u8]) -> Option<X509Certificate<'_>> {
     match X509Certificate::from_der(der) {
         Ok(([], certificate)) => Some(certificate),
@@ -32,7 +32,7 @@ pub(super) fn certificate(der: &[u8]) -> Option<X509Certificate<'_>> {
     }
 }
 
-/// One to-be-signed certificate and nothing after it.
+/// Exactly one to-be-signed certificate, with nothing after it.
 pub(super) fn to_be_signed(der: &[u8]) -> Option<TbsCertificate<'_>> {
     match TbsCertificate::from_der(der) {
         Ok(([], tbs)) => Some(tbs),
@@ -66,7 +66,7 @@ pub(super) fn subject(name: &X509Name<'_>) -> Option<SubjectName> {
     }
 }
 
-/// The validity, if both ends are representable and in order.
+/// The validity, if both ends are in range and in order.
 pub(super) fn validity(tbs: &TbsCertificate<'_>) -> Option<Validity> {
     let not_before = Timestamp::from_second(tbs.validity.not_before.timestamp()).ok()?;
     let not_after = Timestamp::from_second(tbs.validity.not_after.timestamp()).ok()?;
@@ -78,7 +78,7 @@ pub(super) fn serial_hex(tbs: &TbsCertificate<'_>) -> String {
     HEXLOWER.encode(&tbs.serial.to_bytes_be())
 }
 
-/// Which certificate it is.
+/// The certificate's fingerprint.
 pub(super) fn fingerprint(der: &[u8]) -> Fingerprint {
     Fingerprint(Sha256::digest(der).into())
 }
@@ -88,7 +88,7 @@ pub(super) fn fingerprint(der: &[u8]) -> Fingerprint {
 pub(super) struct Names {
     pub uris: BTreeSet<String>,
     pub dns: BTreeSet<String>,
-    /// A name of another form, an unreadable one, or one that is written twice.
+    /// Whether there is a name of another form, an unreadable one, or a duplicate.
     pub other: bool,
 }
 
@@ -111,7 +111,7 @@ pub(super) fn names(tbs: &TbsCertificate<'_>) -> Names {
     names
 }
 
-/// The identifier of the certificate's own key.
+/// The subject key identifier.
 pub(super) fn subject_key_id<'a>(tbs: &'a TbsCertificate<'_>) -> Option<&'a [u8]> {
     let extension = tbs.get_extension_unique(&OID_X509_EXT_SUBJECT_KEY_IDENTIFIER).ok()??;
     match extension.parsed_extension() {
@@ -120,7 +120,7 @@ pub(super) fn subject_key_id<'a>(tbs: &'a TbsCertificate<'_>) -> Option<&'a [u8]
     }
 }
 
-/// The identifier of the key that is to have signed it, if it is named by identifier alone.
+/// The authority key identifier, if the issuer's key is identified by that alone.
 pub(super) fn authority_key_id<'a>(tbs: &'a TbsCertificate<'_>) -> Option<&'a [u8]> {
     let extension = tbs.get_extension_unique(&OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER).ok()??;
     match extension.parsed_extension() {
@@ -133,7 +133,7 @@ pub(super) fn authority_key_id<'a>(tbs: &'a TbsCertificate<'_>) -> Option<&'a [u
     }
 }
 
-/// What every certificate of ours has: version 3, ECDSA with SHA-256, key identifiers, no unique ids.
+/// Checks what all our certificates have: version 3, ECDSA with SHA-256, key identifiers, no unique ids.
 fn common_profile(tbs: &TbsCertificate<'_>) -> Result<(), &'static str> {
     if tbs.version != X509Version::V3 {
         return Err("the version is not 3");
@@ -150,13 +150,13 @@ fn common_profile(tbs: &TbsCertificate<'_>) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The extensions are exactly these, each once.
+/// Whether the extensions are exactly these, each once.
 fn has_exactly(tbs: &TbsCertificate<'_>, wanted: &[Oid<'_>]) -> bool {
     tbs.extensions().len() == wanted.len()
         && wanted.iter().all(|oid| matches!(tbs.get_extension_unique(oid), Ok(Some(_))))
 }
 
-/// A leaf of ours: for client and server, signing only, never an authority.
+/// Checks a leaf of ours: for client and server, signing only, no CA.
 pub(super) fn leaf_profile(tbs: &TbsCertificate<'_>) -> Result<(), &'static str> {
     common_profile(tbs)?;
     if !has_exactly(
@@ -192,7 +192,7 @@ pub(super) fn leaf_profile(tbs: &TbsCertificate<'_>) -> Result<(), &'static str>
     if both { Ok(()) } else { Err("the extended key usage is not serverAuth and clientAuth alone") }
 }
 
-/// An authority of ours: signs leaves only, within permitted DNS subtrees, which are returned.
+/// Checks a CA certificate of ours: signs only leaves, within permitted DNS subtrees, which are returned.
 pub(super) fn authority_profile(tbs: &TbsCertificate<'_>) -> Result<BTreeSet<String>, &'static str> {
     common_profile(tbs)?;
     if !has_exactly(

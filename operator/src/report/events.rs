@@ -1,6 +1,6 @@
-//! Events: each is an object of its own, unless the very same was told a moment ago: then that one becomes a series.
+//! Events: each is a separate object, except that a repetition within minutes extends the first one to a series.
 //!
-//! A recorder that joins Events by their reason alone loses what the later ones say.
+//! kube's recorder aggregates by reason alone and would lose the later notes.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ use super::metrics::Metrics;
 
 /// The longest note an Event may carry (events.k8s.io/v1).
 const LONGEST_NOTE: usize = 1000;
-/// For how long after an Event the very same is counted by it.
+/// How long a repetition is counted in the first Event.
 const SERIES: SignedDuration = SignedDuration::from_mins(6);
 /// The name of the controller in Events.
 const CONTROLLER: &str = "subrosa.dev/operator";
@@ -39,10 +39,10 @@ pub struct Events {
     lately: Mutex<HashMap<Same, Lately>>,
 }
 
-/// What makes two Events the very same: the UID of the object, reason and note.
+/// The identity of an Event: the object's UID, reason and note.
 type Same = (String, String, String);
 
-/// The last Event of such words.
+/// The last Event with an identity.
 struct Lately {
     name: String,
     at: Timestamp,
@@ -50,16 +50,16 @@ struct Lately {
 }
 
 impl Events {
-    /// Publishes as `pod` of the operator.
+    /// Sends Events as the operator's `pod`.
     pub fn new(client: Client, pod: Option<String>, metrics: Arc<Metrics>) -> Self {
         let instance = pod.unwrap_or_else(|| CONTROLLER.to_owned());
         Self { client, instance, metrics, lately: Mutex::default() }
     }
 
-    /// Publishes an Event whose name is the same each time: one that is there already was told.
+    /// Sends an Event with a deterministic name; an existing one counts as sent.
     ///
     /// # Errors
-    /// When it is not there and the API server does not take it.
+    /// When it does not exist and the API server refuses it.
     pub async fn once(&self, regarding: ObjectReference, news: &News) -> kube::Result<()> {
         let made = self.create(&regarding, "Normal", news).await;
         let made = match made {
@@ -70,7 +70,7 @@ impl Events {
         made
     }
 
-    /// Publishes an Event; the very same as a moment ago is counted by that one.
+    /// Sends an Event; a repetition within minutes is counted in the first one.
     ///
     /// # Errors
     /// When the API server refuses.
@@ -86,7 +86,7 @@ impl Events {
             let series = EventSeries { count, last_observed_time: MicroTime(news.at) };
             let patch = Patch::Merge(json!({ "series": series }));
             match self.api(regarding).patch(&name, &PatchParams::default(), &patch).await {
-                // It went meanwhile: this one takes its place.
+                // It was deleted meanwhile: send a new one.
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 other => return other.map(drop),
             }
@@ -97,7 +97,7 @@ impl Events {
         Ok(())
     }
 
-    /// The Event that counts this one, and how often it was told with it.
+    /// The Event that counts this repetition, and its new count.
     fn again(&self, same: &Same, now: Timestamp) -> Option<(String, i32)> {
         let mut all = self.lately();
         all.retain(|_, one| now.duration_since(one.at) < SERIES);
@@ -135,7 +135,7 @@ impl Events {
     }
 }
 
-/// Where an Event about an object stands; that of an object without a namespace in `default`, as the API server wants.
+/// The namespace for an Event about an object; `default` for cluster-scoped objects, as the API server requires.
 fn namespace(regarding: &ObjectReference) -> &str {
     regarding.namespace.as_deref().unwrap_or("default")
 }

@@ -1,4 +1,4 @@
-//! Counters and gauges, `subrosa_…`. Every label is from a fixed set, never an object's name.
+//! The operator's metrics, `subrosa_…`. Every label has a fixed set of values, never an object's name.
 
 mod census;
 
@@ -29,10 +29,10 @@ use crate::observe::Cluster;
 use subrosa_plan::world::declaration::Declaration;
 use subrosa_records::vault::{RequestObserver, RequestSample};
 
-/// How often Channels are counted at the most, however often the metrics are scraped: there may be thousands.
+/// Channels are counted at most this often, however often the metrics are scraped, because there may be thousands.
 const REST: Duration = Duration::from_secs(3);
 
-/// What a reconcile was of, and how it ended.
+/// The kind and outcome of a reconcile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReconcileLabels {
     /// The kind, such as `Channel`.
@@ -67,16 +67,16 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
-/// After how long without an answer of the API server what a replica has seen of it is old. It asks for the Lease every
-/// few seconds, whether it leads or stands by.
+/// After this long without an answer of the API server a replica's view is outdated. Every replica reads the Lease
+/// every few seconds.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// All metrics of the operator.
 pub struct Metrics {
     registry: Registry,
-    /// What speaks of the cluster: left out while what was seen of it is old.
+    /// Metrics about the cluster, left out while the view is outdated.
     of_cluster: Registry,
-    /// When the API server last answered the election; nothing where there is none.
+    /// When the API server last answered the election; `None` without one.
     heard: Mutex<Option<Instant>>,
     reconciles: Family<ReconcileLabels, Counter>,
     vault: Family<VaultLabels, Counter>,
@@ -86,11 +86,11 @@ pub struct Metrics {
     leader: Gauge,
     kept: Family<KeptLabels, Gauge>,
     gauges: Gauges,
-    /// When the Channels were counted. Held while gauges are set or read: nobody sees half of a count.
+    /// When the Channels were last counted. Locked while gauges are set or read, so that a scrape sees a whole count.
     counted: Mutex<Option<Instant>>,
 }
 
-/// What speaks of all Channels together.
+/// The gauges over all Channels.
 #[derive(Default)]
 struct Gauges {
     channels: Gauge,
@@ -132,7 +132,7 @@ impl Gauges {
     fn set(&self, census: &Census) {
         self.channels.set(census.channels);
         self.ready.set(census.ready);
-        // What no longer occurs is no longer told.
+        // Removes states that no longer occur.
         self.connections.clear();
         for (state, count) in &census.connections {
             self.connections.get_or_create(&StateLabels { state }).set(*count);
@@ -198,19 +198,19 @@ impl Metrics {
         self.reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();
     }
 
-    /// Counts the Channels again, unless that was a moment ago.
+    /// Counts the Channels again, unless that was just done.
     pub fn count(&self, cluster: &Cluster, now: Timestamp) {
         let mut counted = self.counted();
         if counted.is_some_and(|at| at.elapsed() < REST) {
             return;
         }
-        // Taken out first: the world stays locked for as long as this takes, not for the reading of times.
+        // Cloned first, so that the world is not locked while statuses are parsed.
         let channels: Vec<_> = cluster.read(|world| world.all_channels().cloned().collect());
         self.gauges.set(&Census::of(channels.iter().map(Declaration::status), now));
         *counted = Some(Instant::now());
     }
 
-    /// Sets what all Channels say together.
+    /// Sets the gauges over all Channels.
     pub fn set(&self, census: &Census) {
         let _counted = self.counted();
         self.gauges.set(census);
@@ -220,14 +220,14 @@ impl Metrics {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says how much is kept in memory of what.
+    /// Sets the sizes of caches.
     pub fn keeps(&self, counts: &BTreeMap<&'static str, usize>) {
         for (what, count) in counts {
             self.kept.get_or_create(&KeptLabels { what }).set(i64::try_from(*count).unwrap_or(i64::MAX));
         }
     }
 
-    /// Says whether this replica leads.
+    /// Sets whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(leads.into());
     }
@@ -237,7 +237,7 @@ impl Metrics {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// For how long the API server has not answered, where that is so long that what was seen of it is old.
+    /// How long the API server has not answered, if so long that the view is outdated.
     pub fn silent_for(&self) -> Option<Duration> {
         let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.map(|at| at.elapsed()).filter(|silent| *silent > SILENCE)
@@ -248,13 +248,14 @@ impl Metrics {
         self.issued.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// Counts an Event that the API server took, or refused.
+    /// Counts an Event by whether the API server accepted it.
     pub fn event(&self, taken: bool) {
         let outcome = if taken { "taken" } else { "refused" };
         self.events.get_or_create(&EventLabels { outcome }).inc();
     }
 
-    /// OpenMetrics text. A replica that is cut off says nothing of the cluster: what it saw last may be long over.
+    /// All metrics as OpenMetrics text. A disconnected replica leaves out the cluster's, because its view may be long
+    /// outdated.
     pub fn text(&self) -> String {
         let _counted = self.counted();
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What is told: status, Events, metrics. Nothing here fails a reconcile.
+//! Status, Events and metrics. Nothing here fails a reconcile.
 
 mod events;
 pub mod metrics;

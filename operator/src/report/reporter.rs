@@ -1,4 +1,4 @@
-//! Status by server-side apply, only on change, and Events.
+//! Writes status by server-side apply where it changed, and sends Events.
 
 use std::{
     collections::BTreeSet,
@@ -35,20 +35,20 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Reports as `pod` of the operator.
+    /// Reports as the operator's `pod`.
     pub fn new(client: Client, pod: Option<String>, metrics: Arc<Metrics>) -> Self {
         let events = Events::new(client.clone(), pod, metrics);
         Self { client, events, written: Written::default(), told: ToldNews::default() }
     }
 
-    /// How long to wait when a status of `object` was just written that the watch is about to show.
+    /// How long to wait when a status of `object` was just written and the watch has not shown it yet.
     pub fn lags(&self, object: &ObjectMeta) -> Option<Duration> {
         let seen = version(object.resource_version.as_deref());
         let uid = object.uid.as_deref().unwrap_or_default();
         self.written.lags(uid, seen, Instant::now())
     }
 
-    /// Writes `status` of `object` where it says something else than `found`, the one the watch saw.
+    /// Writes `status` of `object` where it differs from `found`, the one from the watch.
     ///
     /// # Errors
     /// When the API server refuses.
@@ -95,25 +95,25 @@ impl Reporter {
         self.client.request(request).await
     }
 
-    /// Forgets what was written of objects with other UIDs than these: they are gone.
+    /// Drops what is kept of objects with other UIDs than these.
     pub fn keep(&self, uids: &BTreeSet<String>) {
         self.written.keep(uids);
         self.told.keep(uids);
     }
 
-    /// Of how many objects it is known what was written.
+    /// The number of objects with a known last write.
     #[must_use]
     pub fn kept(&self) -> usize {
         self.written.len()
     }
 
-    /// The marks of what was told of `object`.
+    /// The marks of the Events that were sent about `object`.
     pub fn told(&self, object: &impl Resource) -> BTreeSet<String> {
         self.told.of(object.meta().uid.as_deref().unwrap_or_default())
     }
 
-    /// Tells what a record keeps to be told of `object`, as far as that was not done. How long to wait before what the API
-    /// server did not take is told again, if anything is left.
+    /// Sends the Events that a record keeps about `object` and that were not sent yet. Returns when to retry, if any
+    /// failed.
     pub async fn kept_news<K>(&self, object: &K, news: &[News]) -> Option<SignedDuration>
     where
         K: Resource<DynamicType = ()>,
@@ -132,7 +132,7 @@ impl Reporter {
         self.told.set(&uid, told, left)
     }
 
-    /// Publishes what a record keeps; whether it is there now.
+    /// Sends an Event that a record keeps; returns whether it exists now.
     async fn publish<K>(&self, object: &K, news: &News) -> bool
     where
         K: Resource<DynamicType = ()>,
@@ -147,7 +147,7 @@ impl Reporter {
         made.is_ok()
     }
 
-    /// Publishes an Event about `object`. A failure is logged and counted, and nothing else.
+    /// Sends an Event about `object`. A failure is only logged and counted.
     pub async fn event<K>(&self, object: &K, warning: bool, reason: &str, note: &str)
     where
         K: Resource<DynamicType = ()>,

@@ -1,4 +1,4 @@
-//! Which Events of those that a record keeps the API server has taken. They leave the record with its next write.
+//! Which of the Events that records keep were accepted by the API server. They leave the record with its next write.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -7,30 +7,29 @@ use std::{
 
 use jiff::SignedDuration;
 
-/// After what time an Event that the API server did not take is published again: at first, and at the most.
+/// The first and the longest pause before a refused Event is sent again.
 const AGAIN: (SignedDuration, SignedDuration) = (SignedDuration::from_mins(1), SignedDuration::from_hours(1));
 
-/// What was told of objects, by their UID.
+/// The sent Events by the object's UID.
 #[derive(Default)]
 pub struct ToldNews(Mutex<HashMap<String, Of>>);
 
-/// What was told of one object.
+/// The sent Events of one object.
 #[derive(Default)]
 struct Of {
-    /// The marks of what was told. As long as the record has it.
+    /// The marks of sent Events, as long as the record keeps them.
     marks: BTreeSet<String>,
-    /// How often in a row something could not be told.
+    /// How many tries failed in a row.
     failures: u32,
 }
 
 impl ToldNews {
-    /// The marks of what was told of an object.
+    /// The marks of the sent Events of an object.
     pub fn of(&self, uid: &str) -> BTreeSet<String> {
         self.lock().get(uid).map(|of| of.marks.clone()).unwrap_or_default()
     }
 
-    /// Notes what of an object's record was told, and forgets the rest. How long to wait before what is `left` is told
-    /// again: twice as long each time.
+    /// Replaces the sent marks of an object. Returns when to retry what is `left`; the pause doubles each time.
     pub fn set(&self, uid: &str, marks: BTreeSet<String>, left: bool) -> Option<SignedDuration> {
         let mut all = self.lock();
         if marks.is_empty() && !left {
@@ -48,7 +47,7 @@ impl ToldNews {
         Some(pause)
     }
 
-    /// Forgets all objects but these.
+    /// Drops all objects but these.
     pub fn keep(&self, uids: &BTreeSet<String>) {
         self.lock().retain(|uid, _| uids.contains(uid));
     }

@@ -1,4 +1,4 @@
-//! What was last written of each object's status, because the watch that shows it lags behind.
+//! The operator's last write of each object's status, because the watch shows it with a delay.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -6,24 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the watch is waited for: beyond that it is broken, and what counts is what it showed.
+/// How long to wait for the watch; after that it counts as broken, and what it showed last is used.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The shortest pause until it is looked at again.
+/// The shortest pause before looking again.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// A version of an object, as its `resourceVersion` counts. Those of one kind can be compared
-/// (Kubernetes 1.35, KEP-5504); one that is no number counts as older than all.
+/// A resource version as a number. Versions of one kind can be compared (Kubernetes 1.35, KEP-5504); one that is no
+/// number counts as older than any.
 pub type Version = u64;
 
-/// The content of a status, as its digest.
+/// The digest of a status.
 pub type Content = [u8; 32];
 
 /// The last write of one object's status.
 enum Last {
-    /// It was answered: this content, in this version of the object, at this time.
+    /// Answered: this content, in this version of the object, at this time.
     Answered(Content, Version, Instant),
-    /// It was not, or with an error: what stands there now is not known.
+    /// Failed or unanswered, so the current content is unknown.
     Unanswered,
 }
 
@@ -32,41 +32,41 @@ enum Last {
 pub struct Written(Mutex<HashMap<String, Last>>);
 
 impl Written {
-    /// Whether `content` is to be written: `seen` is the version that the watch showed, and `same` says whether
-    /// that version's status has this content already.
+    /// Whether `content` must be written. `seen` is the version that the watch showed, and `same` says whether that
+    /// version has this content.
     pub fn needs(&self, uid: &str, content: &Content, seen: Version, same: bool) -> bool {
         match self.lock().get(uid) {
             Some(Last::Unanswered) => true,
-            // The watch has not come so far: what counts is what was written, not what it shows.
+            // The watch is behind the last write, so compare with that.
             Some(Last::Answered(written, version, _)) if seen < *version => written != content,
             Some(Last::Answered(..)) | None => !same,
         }
     }
 
-    /// How long to wait when the watch is about to show a status that was just written, and showed only `seen` so
-    /// far. A reconcile that went by the older one would write its times once more and publish its Events again.
+    /// How long to wait until the watch shows the last write, if it has only shown `seen`. A reconcile based on the
+    /// older status would write new times and send its Events again.
     pub fn lags(&self, uid: &str, seen: Version, now: Instant) -> Option<Duration> {
         match self.lock().get(uid) {
             Some(Last::Answered(_, version, at)) if seen < *version => {
                 let since = now.saturating_duration_since(*at);
-                // As long again as it has taken already: a busy server is not asked about every moment.
+                // Double the waiting time at each try, to spare a busy server.
                 (since < PATIENCE).then(|| since.max(GLANCE))
             }
             _ => None,
         }
     }
 
-    /// Notes that a write begins. It may take effect and its answer be lost.
+    /// Notes that a write begins, which may succeed although its answer is lost.
     pub fn begins(&self, uid: &str) {
         self.lock().insert(uid.to_owned(), Last::Unanswered);
     }
 
-    /// Notes its answer.
+    /// Notes the answer of a write.
     pub fn answered(&self, uid: &str, content: Content, version: Version) {
         self.lock().insert(uid.to_owned(), Last::Answered(content, version, Instant::now()));
     }
 
-    /// Forgets all objects but these.
+    /// Drops all objects but these.
     pub fn keep(&self, uids: &BTreeSet<String>) {
         let mut written = self.lock();
         written.retain(|uid, _| uids.contains(uid));
@@ -74,7 +74,7 @@ impl Written {
         written.shrink_to(room);
     }
 
-    /// Of how many objects it is known what was written.
+    /// The number of objects with a known last write.
     pub fn len(&self) -> usize {
         self.lock().len()
     }

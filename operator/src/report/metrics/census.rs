@@ -1,4 +1,4 @@
-//! What the statuses of all Channels say together.
+//! Counts over the statuses of all Channels.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,10 +7,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use subrosa_crds::{ChannelStatus, Reason, condition, condition::is_true};
 use subrosa_plan::consent::connection::State;
 
-/// What stands for a word that this release does not know.
+/// Replaces reasons that this release does not know.
 ///
-/// Status is written by the operator, but read from the API server: whoever may edit it could name a new reason each
-/// second, and each would be a series for ever.
+/// Status can be edited by others in the API server: with a new reason each second they would create series without
+/// limit.
 const OTHER: &str = "Other";
 
 /// The conditions of a Channel.
@@ -25,7 +25,7 @@ const CONDITIONS: [&str; 8] = [
     condition::RETAINED,
 ];
 
-/// What a condition says.
+/// The labels of a condition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
 pub struct ConditionLabels {
     /// Its type, such as `Isolated`.
@@ -36,7 +36,7 @@ pub struct ConditionLabels {
     pub reason: &'static str,
 }
 
-/// What all Channels say together.
+/// The counts over all Channels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// How many there are.
@@ -45,18 +45,18 @@ pub struct Census {
     pub ready: i64,
     /// How many declared connections are in each state.
     pub connections: BTreeMap<&'static str, i64>,
-    /// How many Channels have each condition, by what it says.
+    /// How many Channels have each condition, by status and reason.
     pub conditions: BTreeMap<ConditionLabels, i64>,
-    /// When the first certificate ends, in seconds since 1970.
+    /// When the first certificate expires, in seconds since 1970.
     pub earliest_expiry: Option<i64>,
-    /// When the first certificate is to be renewed, in seconds since 1970.
+    /// When the first certificate is due for renewal, in seconds since 1970.
     pub earliest_renewal: Option<i64>,
-    /// For how many seconds the most overdue key has been waiting for its new version.
+    /// How many seconds the most overdue key rotation is late.
     pub rotation_lag: i64,
 }
 
 impl Census {
-    /// Asks the status of every Channel, once.
+    /// Reads the status of every Channel once.
     pub fn of<'a>(
         channels: impl IntoIterator<Item = Option<Cow<'a, ChannelStatus>>>,
         now: Timestamp,
