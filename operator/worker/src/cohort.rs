@@ -1,4 +1,4 @@
-//! Under which key something is sealed.
+//! Chooses the key for sealing.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::Serialize;
@@ -10,26 +10,26 @@ use subrosa_crds::{
     sealing::{Sealing, SealingClass},
 };
 
-/// Why there is no key to seal with.
+/// Why no key can be chosen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CohortChoiceError {
-    /// The Channel does not seal such data.
+    /// The Channel does not seal this class.
     #[error("the Channel has no data class {class:?}: it has {known}")]
     UnknownClass {
-        /// What was asked for.
+        /// The requested class.
         class: String,
-        /// What there is.
+        /// The Channel's classes.
         known: String,
     },
     /// The time zone is unknown here.
     #[error("{0:?} is no time zone that is known here")]
     TimeZone(String),
-    /// The anchor date is to come.
+    /// The anchor date is in the future.
     #[error(
         "the anchor date {0} is in the future: data is sealed under the date on which it began to be kept"
     )]
     Future(Date),
-    /// What is sealed so could be destroyed at once.
+    /// The cohort is due, so its data could be destroyed at once.
     #[error(
         "cohort {cohort} has been due since {due} (its end and {keep}): what is sealed into it can be destroyed at once. \
          Give --already-due if that is meant"
@@ -37,7 +37,7 @@ pub enum CohortChoiceError {
     AlreadyDue {
         /// The cohort.
         cohort: Cohort,
-        /// Since when.
+        /// Its due day.
         due: Date,
         /// How long its data is kept.
         keep: Period,
@@ -47,14 +47,13 @@ pub enum CohortChoiceError {
     Period(#[from] PeriodError),
 }
 
-/// The key with which data of `class` is sealed at `now`.
+/// The key for sealing data of `class` at `now`.
 ///
-/// `anchor` is the date from which it is kept. Without one, data whose class is anchored at its creation belongs to today's
-/// cohort, and all other data to today's open cohort, where it waits for its date.
+/// `anchor` is the date from which the data is kept. Without it, data whose class is anchored at creation belongs to
+/// today's cohort, and other data to today's open cohort, where it waits for its date.
 ///
 /// # Errors
-/// When the class is unknown, the date is to come, or the cohort is due already and `already_due` does not say that this is
-/// meant.
+/// When the class is unknown, the date is in the future, or the cohort is due and `already_due` is not set.
 pub fn choose(
     sealing: &Sealing,
     class: &str,
@@ -78,31 +77,31 @@ pub fn choose(
     Ok(DataKeyName { id: sealing.id.clone(), class: class.to_owned(), cohort })
 }
 
-/// The cohort into which data of one class is sealed today, where no date is given.
+/// Today's cohort of one class for data without a date.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Current {
     /// The class.
     pub class: String,
-    /// The cohort, as the names of keys have it.
+    /// The cohort, as in names of keys.
     pub cohort: String,
-    /// Its last day: what is sealed later is sealed with another key.
+    /// Its last day; later data uses another key.
     pub until: Date,
-    /// The day from which its data may be destroyed; none while it waits for its date.
+    /// The due day of its data; `None` while it waits for its date.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due: Option<Date>,
-    /// What its data waits for; nothing where the date is known.
+    /// The event that its data waits for; `None` where the date is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub awaits: Option<Anchor>,
-    /// The day by which it has to be sealed anew under its date, where the policy says how long it may wait.
+    /// The day by which it must be resealed under its date, where the policy limits the wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reseal_by: Option<Date>,
 }
 
-/// Where data of each class is sealed at `now`, and when it is due.
+/// Today's cohort of each class, with its due day.
 ///
 /// # Errors
-/// When the time zone is not known here, or a period cannot be counted.
+/// When the time zone is unknown, or a period leads beyond the calendar.
 pub fn current(sealing: &Sealing, now: Timestamp) -> Result<Vec<Current>, CohortChoiceError> {
     let today = today(sealing, now)?;
     let each = sealing.classes.iter().map(|class| {
@@ -130,7 +129,7 @@ fn today(sealing: &Sealing, now: Timestamp) -> Result<Date, CohortChoiceError> {
     Ok(now.to_zoned(zone).date())
 }
 
-/// The cohort of data that is sealed `today` without a date.
+/// The cohort for data without a date that is sealed `today`.
 fn undated(class: &SealingClass, today: Date) -> Cohort {
     match class.anchor {
         Anchor::CreatedAt => Cohort::of(today, class.cohort),

@@ -1,22 +1,22 @@
-//! Whether a file is still the one that was seen.
+//! Detects whether a file was changed or replaced.
 
 use std::{fs::Metadata, os::unix::fs::MetadataExt as _};
 
-/// What says that a file is still the one that was seen, with the same content.
+/// The metadata by which a file counts as the same with the same content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileState {
-    /// The file's number on its disk.
+    /// The inode number.
     pub inode: u64,
     /// Its length in bytes.
     pub size: u64,
-    /// When it was last written: seconds and nanoseconds. Whoever writes can set it back.
+    /// When it was last written: seconds and nanoseconds. Any writer can set it back.
     pub modified: (i64, i64),
-    /// When anything of it last changed, as the kernel keeps it.
+    /// When content or metadata last changed; set by the kernel only.
     pub changed: (i64, i64),
 }
 
 impl FileState {
-    /// As a file's metadata have it.
+    /// From a file's metadata.
     pub fn of(metadata: &Metadata) -> Self {
         Self {
             inode: metadata.ino(),

@@ -1,4 +1,4 @@
-//! Which item a sealed file is of: what keeps two sealed files from being exchanged.
+//! The item that a sealed file belongs to, so that sealed files cannot be swapped.
 
 use std::{fmt, str::FromStr};
 
@@ -7,15 +7,15 @@ use sha2::{Digest as _, Sha256};
 
 /// The longest id, in characters.
 const LONGEST: usize = 128;
-/// Characters of an id that is made from a name: 26 of base32 are 130 bits.
+/// Characters of an id made from a name: 26 of base32 are 130 bits.
 const FROM_NAME: usize = 26;
 
-/// An opaque id of what is sealed, such as a recording. It stands in the file's header for everybody to read, so it must say
+/// An opaque id of the sealed item, such as a recording. Everybody can read it in the file's header, so it must say
 /// nothing about a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemId(String);
 
-/// Why a text is no item id.
+/// The text is not an item id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no item id: expected 1 to {LONGEST} letters, digits, '.', '_' and '-', such as a UUID, that say nothing about a person"
@@ -23,8 +23,8 @@ pub struct ItemId(String);
 pub struct ItemIdError(String);
 
 impl ItemId {
-    /// The id of the item that is kept under this name, without directories: a digest, for a name may hold a number that
-    /// somebody can be called at.
+    /// The id of the item with this file name (without directories): a digest, because a name may contain a person's
+    /// number.
     pub fn of_name(name: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update("subrosa item\0");
@@ -34,12 +34,12 @@ impl ItemId {
         Self(text)
     }
 
-    /// Its text.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What binds a wrapped file key to this item: associated data of transit.
+    /// Associated data for transit that binds a wrapped file key to this item.
     pub fn associated_data(&self) -> Vec<u8> {
         format!("subrosa/v1 item {}", self.0).into_bytes()
     }

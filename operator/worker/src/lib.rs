@@ -1,4 +1,4 @@
-//! What works on a Channel's data: seals files, opens them, moves them to another key.
+//! The worker for a Channel's data: seals files, opens them, and moves them to other keys.
 //!
 //! ```text
 //!  seal ──> age      the file format, on every core
@@ -11,8 +11,8 @@
 //!  purge            removes what nothing opens any more
 //! ```
 //!
-//! It knows no Kubernetes client. A workload's own identity in Vault is all the power there is: with it a process seals
-//! under the keys of its Channel, and opens what that Channel may open.
+//! It has no Kubernetes client. Its only authority is a workload's own identity in Vault, with which it seals under
+//! the Channel's keys and opens what the Channel may open.
 
 pub mod age;
 pub mod cohort;

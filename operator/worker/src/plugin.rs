@@ -1,6 +1,8 @@
-//! `age-plugin-subrosa`: with it, stock age and rage seal and open files of Subrosa. It is `subrosa` under another name.
+//! `age-plugin-subrosa`, with which age and rage seal and open Subrosa's files. It is `subrosa` called by another
+//! name.
 //!
-//! A recipient holds the path of `sealing.yaml` and a class; an identity holds the path alone. Neither is secret: who may
+//! A recipient contains the path of `sealing.yaml` and a class, an identity only the path. Neither is secret: Vault
+//! decides by the login who may open.
 //! open is decided in Vault, by the login.
 
 use std::{
@@ -32,33 +34,33 @@ use crate::{
     stanza::SealedKey,
 };
 
-/// The program that age and rage look for on the `PATH`.
+/// The program that age and rage search on the `PATH`.
 pub const PROGRAM: &str = "age-plugin-subrosa";
-/// What the plugin is called: part of its program's name, of recipients and of identities.
+/// The plugin's name, which is part of its program's name, of recipients and of identities.
 const NAME: &str = "subrosa";
-/// Between the path and the class in a recipient.
+/// Separates path and class in a recipient.
 const BETWEEN: char = '\n';
 
-/// Speaks with age or rage, which said what about: `machine`.
+/// Runs the plugin protocol with age or rage; `machine` is the requested state machine.
 ///
 /// # Errors
-/// When they stop speaking, or say something else than a plugin is asked.
+/// When the connection ends, or the request is not one for plugins.
 pub fn run(machine: &str) -> io::Result<()> {
     run_state_machine(machine, Plugin)
 }
 
-/// A recipient: a class of the data of the Channel whose settings are `config`.
+/// A recipient for a data class of the Channel with settings `config`.
 ///
 /// # Errors
-/// When the path is no text.
+/// When the path is not valid text.
 pub fn recipient_text(config: &Path, class: &str) -> io::Result<String> {
     encoded("age1subrosa", &format!("{}{BETWEEN}{class}", text_of(config)?))
 }
 
-/// An identity: who opens what the Channel of these settings may open.
+/// An identity that opens what the Channel with these settings may open.
 ///
 /// # Errors
-/// When the path is no text.
+/// When the path is not valid text.
 pub fn identity_text(config: &Path) -> io::Result<String> {
     Ok(encoded("age-plugin-subrosa-", text_of(config)?)?.to_uppercase())
 }
@@ -110,11 +112,11 @@ impl recipient::RecipientPluginV1 for Recipients {
         Err(recipient::Error::Identity { index, message })
     }
 
-    /// A label that nobody else has: age then refuses any other recipient beside this one, since what another opens does
-    /// not end with the key in Vault.
+    /// A unique label, so that age rejects any other recipient beside this one: data that another recipient can open
+    /// would not end with the key in Vault.
     fn labels(&mut self) -> HashSet<String> {
         let mut bytes = [0; 16];
-        // Without random bytes the label is still ours alone, but for a second recipient of ours.
+        // Without random bytes the label is still ours, only not unique among our recipients.
         let _ = SystemRandom::new().fill(&mut bytes);
         HashSet::from([format!("subrosa-{}", HEXLOWER.encode(&bytes))])
     }
@@ -140,7 +142,7 @@ async fn wrap(config: &Path, class: &str, file_keys: &[FileKey]) -> Result<Vec<V
     let name = transit_name(&key)?;
     let mut stanzas = Vec::new();
     for file_key in file_keys {
-        // age does not say how the file is called.
+        // age does not tell the file's name.
         let item = random_item()?;
         let bytes = SecretBox::new(Box::new(*file_key.expose_secret()));
         let wrapped = keys.wrap(&name, &bytes, &item.associated_data()).await;
@@ -176,7 +178,7 @@ impl identity::IdentityPluginV1 for Identities {
             for (stanza_index, stanza) in stanzas.iter().enumerate() {
                 let error = |message| identity::Error::Stanza { file_index, stanza_index, message };
                 match SealedKey::of_stanza(stanza) {
-                    // Of another plugin, or of age itself: not a word about it.
+                    // A stanza of another plugin or of age itself.
                     Ok(None) => {}
                     Err(problem) => errors.push(error(problem.to_string())),
                     Ok(Some(sealed)) => match runtime.block_on(unwrap(&self.configs, &sealed)) {

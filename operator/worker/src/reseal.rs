@@ -1,4 +1,4 @@
-//! Moves a sealed file to another key: another cohort, or the newest version of its own key.
+//! Moves a sealed file to another key: of another cohort, or the newest version of its own.
 //!
 //! ```text
 //! header ─> file key, opened with the old key ─> wrapped with the new one ─> new header ─┐
@@ -6,8 +6,8 @@
 //!         └────────────────> and copied as it is ────────────────────────────────────────┘
 //! ```
 //!
-//! The file key stays, and so does the payload's nonce: the payload's bytes are the same under both headers. The header's MAC
-//! is made anew, since it covers the recipient.
+//! The file key and the payload's nonce stay, so the payload's bytes are the same under both headers. The header's
+//! MAC is computed again, because it covers the recipient.
 
 use std::{
     fs::File,
@@ -33,27 +33,27 @@ use crate::{
     target::TargetFile,
 };
 
-/// Why a file may not move to a cohort.
+/// The new cohort is due earlier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "cohort {to} is due on {to_due}, and {from}, in which it is, on {from_due}: its life would be shorter. \
      Give --earlier if that is meant"
 )]
 pub struct Earlier {
-    /// In which it is.
+    /// The current cohort.
     pub from: Cohort,
-    /// When that is due.
+    /// Its due day.
     pub from_due: Date,
-    /// In which it would be.
+    /// The new cohort.
     pub to: Cohort,
-    /// When that is due.
+    /// Its due day.
     pub to_due: Date,
 }
 
-/// Refuses a move that makes the life of a file shorter. What is in an open cohort has no end yet.
+/// Refuses a move to a cohort that is due earlier. An open cohort has no due day yet.
 ///
 /// # Errors
-/// [`Earlier`] when it does.
+/// [`Earlier`] when the new cohort is due earlier.
 pub fn not_earlier(from: Cohort, to: Cohort, keep: Period) -> Result<(), Earlier> {
     if from.is_open() || to.is_open() {
         return Ok(());
@@ -64,20 +64,21 @@ pub fn not_earlier(from: Cohort, to: Cohort, keep: Period) -> Result<(), Earlier
     }
 }
 
-/// What became of a file.
+/// The result for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
     /// It is sealed with the new key.
     Moved,
-    /// It was sealed with the newest version of that key already.
+    /// It was already sealed with the newest version of that key.
     WasThere,
 }
 
-/// Moves `opened`, which is file `path`, to `key`, bound to the same item. The file is replaced when the new one is whole and
-/// on the disk; every chunk of the payload was opened before. What is read of it is counted in `done`.
+/// Moves `opened`, the file `path`, to `key`, bound to the same item. The file is replaced once the new one is
+/// complete and synced; before that, every chunk of the payload was opened. `done` counts the bytes read.
 ///
 /// # Errors
-/// When this identity may not open it or may not seal with `key`, it is damaged, or the disk is full. The file is as it was.
+/// When this identity may not open it or may not seal with `key`, the file is damaged, or the disk is full. The file
+/// is unchanged then.
 pub async fn reseal(
     keys: &SealingKeys,
     opened: Opened<BufReader<File>>,
@@ -129,11 +130,11 @@ pub async fn reseal(
     Ok(Moved::Moved)
 }
 
-/// Reads, and writes to the target what was read.
+/// A reader that also writes what it reads to the target.
 struct Copying<R> {
     input: R,
     target: TargetFile,
-    /// Why the target could not be written.
+    /// Why writing the target failed.
     failed: Option<io::Error>,
 }
 

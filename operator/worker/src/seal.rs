@@ -1,4 +1,4 @@
-//! Sealing and opening, of streams and of files.
+//! Seals and opens streams and files.
 //!
 //! ```text
 //! seal:  file key from Vault ─> header ─> payload
@@ -38,41 +38,41 @@ use crate::{
     target::TargetFile,
 };
 
-/// What a sealed file's name ends with.
+/// The suffix of sealed files.
 pub const SUFFIX: &str = ".age";
 
-/// Why something was not sealed or opened. Nothing was lost: the input is as it was, and no output has its name.
+/// Why something was not sealed or opened. The input is unchanged, and no output exists under its final name.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
     /// Not an age file, or a changed one.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// Not one of ours.
+    /// Its recipient is not one of ours.
     #[error(transparent)]
     Stanza(#[from] StanzaError),
-    /// Another item than asked for.
+    /// It belongs to another item than expected.
     #[error(
         "it is item {found}, and not {expected}: it was renamed, or another file was put in its place. \
          Give --item {found} if that is the one you mean"
     )]
     OtherItem {
-        /// The one whose file it is.
+        /// The item in its header.
         found: ItemId,
-        /// The one that was asked for, or that its name says.
+        /// The requested item, or the one of its name.
         expected: ItemId,
     },
-    /// The wrapped file key is not one of this key and item.
+    /// The wrapped file key does not fit this key and item.
     #[error("its file key does not open with {key}: the header was changed, or put together from two files")]
     KeyDoesNotFit {
-        /// The transit key that it names.
+        /// The transit key in its header.
         key: DataKeyName,
     },
-    /// The key is not there.
+    /// The key does not exist.
     #[error("there is no key {key} in this Vault: {}", doing.without_key())]
     KeyGone {
-        /// What it is wanted for.
+        /// What was tried.
         doing: Doing,
-        /// The transit key that is not there.
+        /// The missing transit key.
         key: DataKeyName,
     },
     /// The key is set aside before its destruction.
@@ -83,33 +83,33 @@ pub enum SealError {
         /// The transit key.
         key: DataKeyName,
     },
-    /// This identity has not the right.
+    /// This identity lacks the right.
     #[error("it may not {} key {key}: {}; {}", doing.words(), source, doing.next_step())]
     MayNot {
-        /// What it wanted to do.
+        /// What was tried.
         doing: Doing,
-        /// With which key.
+        /// The key.
         key: DataKeyName,
-        /// As Vault says it.
+        /// Vault's error.
         #[source]
         source: Box<VaultError>,
     },
-    /// Vault did not do it.
+    /// Another failure of Vault.
     #[error("{}; {}", .0, next_step(.0))]
     Vault(#[source] VaultError),
-    /// The payload did not come through.
+    /// The payload could not be processed.
     #[error(transparent)]
     Payload(#[from] PipelineError),
     /// A file could not be read or written.
     #[error("{}: {source}", shown(path))]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// Why.
         #[source]
         source: io::Error,
     },
-    /// Something that libraries say cannot happen.
+    /// An error that libraries document as impossible.
     #[error("{0}")]
     Internal(&'static str),
 }
@@ -117,9 +117,9 @@ pub enum SealError {
 /// What a right is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// To make or wrap a file key.
+    /// Making or wrapping a file key.
     Seal,
-    /// To unwrap one.
+    /// Unwrapping a file key.
     Open,
 }
 
@@ -153,7 +153,7 @@ impl Doing {
     }
 }
 
-/// What a payload is sealed with, and what goes before it.
+/// The key for a payload, and the bytes before it.
 pub struct Prepared {
     head: Vec<u8>,
     key: PayloadKey,
@@ -161,7 +161,7 @@ pub struct Prepared {
 
 #[cfg(test)]
 impl Prepared {
-    /// With a file key that is known, as if Vault had made it.
+    /// With a known file key, for tests.
     pub(crate) fn with(file_key: &FileKey, sealed: &SealedKey) -> Self {
         let nonce = [7; PAYLOAD_NONCE];
         let mut head = Header::write(file_key, &sealed.stanza());
@@ -172,14 +172,14 @@ impl Prepared {
 
 #[cfg(test)]
 impl<R> Opened<R> {
-    /// The key of the payload where the file key is known.
+    /// The payload's key, with a known file key.
     pub(crate) fn unlock_with(&self, file_key: &FileKey) -> Result<PayloadKey, SealError> {
         self.header.verify(file_key)?;
         payload_key(file_key, &self.nonce)
     }
 }
 
-/// Asks Vault for a file key of `key` for `item`.
+/// Gets a file key from Vault, wrapped by `key` for `item`.
 ///
 /// # Errors
 /// When Vault gives none.
@@ -198,10 +198,10 @@ pub async fn prepare(keys: &SealingKeys, key: &DataKeyName, item: &ItemId) -> Re
     Ok(Prepared { head, key: payload_key(&file_key, &nonce)? })
 }
 
-/// Seals `input` into `output` and says how many bytes the sealed payload has.
+/// Seals `input` into `output`; returns the length of the sealed payload.
 ///
 /// # Errors
-/// When one of them fails.
+/// When reading, writing or sealing fails.
 pub fn seal_stream(
     prepared: &Prepared,
     input: impl Read + Send,
@@ -212,7 +212,7 @@ pub fn seal_stream(
     Ok(pipeline::run(PayloadDirection::Seal, &prepared.key, input, output, workers)?)
 }
 
-/// Counts what is read, for who wants to know how far it is.
+/// A reader that counts bytes, to show progress.
 #[derive(Debug)]
 pub struct Counted<R> {
     input: R,
@@ -220,7 +220,7 @@ pub struct Counted<R> {
 }
 
 impl<R> Counted<R> {
-    /// Counts the bytes of `input` in `done`.
+    /// Counts the bytes read from `input` in `done`.
     pub fn new(input: R, done: Arc<AtomicU64>) -> Self {
         Self { input, done }
     }
@@ -234,10 +234,10 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Seals file `from` as file `to`, which gets rights and owner of `from`. What is read is counted in `done`.
+/// Seals file `from` as file `to`, which gets the permissions and owner of `from`. `done` counts the bytes read.
 ///
 /// # Errors
-/// When a file cannot be read or written, or `to` is there and `replace` is not set.
+/// When a file cannot be read or written, or `to` exists and `replace` is not set.
 pub fn seal_file(
     prepared: &Prepared,
     from: &Path,
@@ -258,7 +258,7 @@ pub fn seal_file(
     Ok(written)
 }
 
-/// A sealed stream whose header was read.
+/// A sealed stream with its header parsed.
 pub struct Opened<R> {
     input: R,
     header: Header,
@@ -270,7 +270,7 @@ impl<R: BufRead + Send> Opened<R> {
     /// Reads the header of `input`.
     ///
     /// # Errors
-    /// When it is no file of ours.
+    /// When it is not a file of ours.
     pub fn read(mut input: R) -> Result<Self, SealError> {
         let header = Header::read(&mut input)?;
         let sealed = SealedKey::only(&header.stanzas)?;
@@ -279,15 +279,15 @@ impl<R: BufRead + Send> Opened<R> {
         Ok(Self { input, header, sealed, nonce })
     }
 
-    /// Which key and item it is of.
+    /// Its key and item.
     pub fn sealed(&self) -> &SealedKey {
         &self.sealed
     }
 
-    /// Refuses another item than `expected`.
+    /// Refuses any item but `expected`.
     ///
     /// # Errors
-    /// [`SealError::OtherItem`] when it is another.
+    /// [`SealError::OtherItem`] for another item.
     pub fn expect(&self, expected: &ItemId) -> Result<(), SealError> {
         let found = &self.sealed.item;
         if found == expected {
@@ -296,17 +296,17 @@ impl<R: BufRead + Send> Opened<R> {
         Err(SealError::OtherItem { found: found.clone(), expected: expected.clone() })
     }
 
-    /// Asks Vault for the file key, and holds the header against it.
+    /// Unwraps the file key with Vault and verifies the header with it.
     ///
     /// # Errors
-    /// When Vault does not open it, or the header was changed.
+    /// When Vault does not unwrap it, or the header was changed.
     pub async fn unlock(&self, keys: &SealingKeys) -> Result<PayloadKey, SealError> {
         let file_key = file_key(self.file_key(keys).await?.expose_secret())?;
         self.verify(&file_key)?;
         payload_key(&file_key, &self.nonce)
     }
 
-    /// Asks Vault for the file key. The header is not held against it yet.
+    /// Unwraps the file key with Vault, without verifying the header.
     pub(crate) async fn file_key(&self, keys: &SealingKeys) -> Result<FileKeyBytes, SealError> {
         let SealedKey { key, item, wrapped } = &self.sealed;
         let bytes = keys.unwrap(&transit_name(key)?, wrapped, &item.associated_data()).await;
@@ -317,29 +317,29 @@ impl<R: BufRead + Send> Opened<R> {
         Ok(self.header.verify(file_key)?)
     }
 
-    /// With what the payload begins.
+    /// The nonce that begins the payload.
     pub(crate) fn nonce(&self) -> &[u8; PAYLOAD_NONCE] {
         &self.nonce
     }
 
-    /// What follows: the payload's chunks.
+    /// The rest: the payload's chunks.
     pub(crate) fn into_input(self) -> R {
         self.input
     }
 }
 
 impl<R: Read + Send> Opened<R> {
-    /// The same, counting in `done` what is read of the payload.
+    /// The same, with the bytes read from the payload counted in `done`.
     pub fn counted(self, done: Arc<AtomicU64>) -> Opened<Counted<R>> {
         let Self { input, header, sealed, nonce } = self;
         Opened { input: Counted::new(input, done), header, sealed, nonce }
     }
 
-    /// Opens the payload into `output` and says how many bytes that were. On an error, what was written before is the
-    /// beginning of what was sealed, and not all of it.
+    /// Opens the payload into `output`; returns the number of bytes. After an error, `output` has only a beginning of
+    /// the plaintext.
     ///
     /// # Errors
-    /// When reading or writing fails, or the payload was changed or cut off.
+    /// When reading or writing fails, or the payload was changed or truncated.
     pub fn open_stream(
         self,
         key: &PayloadKey,
@@ -351,10 +351,10 @@ impl<R: Read + Send> Opened<R> {
 }
 
 impl Opened<BufReader<File>> {
-    /// Whether the file is as long as one that holds `plaintext` bytes. It may be damaged all the same.
+    /// Whether the file has the length for `plaintext` bytes. It may still be damaged.
     ///
     /// # Errors
-    /// When that cannot be read.
+    /// When the length cannot be read.
     pub fn could_hold(&mut self, plaintext: u64) -> io::Result<bool> {
         let head = self.input.stream_position()?;
         let length = self.input.get_ref().metadata()?.len();
@@ -362,10 +362,10 @@ impl Opened<BufReader<File>> {
     }
 }
 
-/// Opens file `from`, which is no link, and reads its header.
+/// Opens file `from` without following links, and reads its header.
 ///
 /// # Errors
-/// When it cannot be read or is no file of ours.
+/// When it cannot be read or is not a file of ours.
 pub fn read_regular(from: &Path) -> Result<Opened<BufReader<File>>, SealError> {
     let at = |source| SealError::File { path: from.to_owned(), source };
     if !from.symlink_metadata().map_err(at)?.is_file() {
@@ -377,7 +377,7 @@ pub fn read_regular(from: &Path) -> Result<Opened<BufReader<File>>, SealError> {
 /// Opens file `from` and reads its header.
 ///
 /// # Errors
-/// When it cannot be read or is no file of ours.
+/// When it cannot be read or is not a file of ours.
 pub fn read_file(from: &Path) -> Result<Opened<BufReader<File>>, SealError> {
     let opened = File::open(from).and_then(|file| match file.metadata()?.is_dir() {
         true => Err(io::ErrorKind::IsADirectory.into()),
@@ -387,10 +387,10 @@ pub fn read_file(from: &Path) -> Result<Opened<BufReader<File>>, SealError> {
     Opened::read(BufReader::new(file))
 }
 
-/// Writes the plaintext of `opened` as file `to`, which only its owner can read.
+/// Writes the plaintext of `opened` to file `to`, readable only by its owner.
 ///
 /// # Errors
-/// When it does not open whole: then there is no file of that name, or the one that was there.
+/// When it does not open completely: then `to` does not exist or is unchanged.
 pub fn open_file<R: Read + Send>(
     opened: Opened<R>,
     key: &PayloadKey,
@@ -405,14 +405,14 @@ pub fn open_file<R: Read + Send>(
     Ok(written)
 }
 
-/// The name under which a file is sealed.
+/// The name of the sealed file.
 pub fn sealed_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(SUFFIX);
     PathBuf::from(name)
 }
 
-/// The name of what was sealed; none where the file's own does not say it.
+/// The name of the plaintext file; `None` where the sealed file's name does not tell it.
 pub fn opened_name(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX).filter(|name| !name.is_empty())?;
     Some(path.with_file_name(name))
@@ -431,7 +431,7 @@ pub(crate) fn transit_name(key: &DataKeyName) -> Result<TransitKeyName, SealErro
         .map_err(|_| SealError::Internal("a data key's name is none of transit's"))
 }
 
-/// What a refusal of transit means. The texts are OpenBao's (2.7.2) and HashiCorp Vault's.
+/// Interprets a refusal by transit, from the texts of OpenBao (2.7.2) and HashiCorp Vault.
 pub(crate) fn refused(error: VaultError, key: &DataKeyName, doing: Doing) -> SealError {
     let says = |text: &str| match &error {
         VaultError::Invalid { messages, .. } => messages.iter().any(|message| message.contains(text)),

@@ -11,27 +11,28 @@ use subrosa_records::vault::{
     sealing::SealingKeys,
 };
 
-/// Who logs in.
+/// The identity for a login.
 #[derive(Clone, Debug)]
 pub enum LoginAs {
-    /// A pod, with the ServiceAccount token in this file. The file is read for each login: the kubelet replaces it.
+    /// A pod, with the ServiceAccount token in this file. The file is read for each login, because the kubelet
+    /// replaces it.
     ServiceAccount(PathBuf),
-    /// A person, with a token of Vault.
+    /// A person, with a Vault token.
     Token(SecretString),
 }
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The settings name something that cannot be part of a request.
+    /// A setting cannot be part of a request.
     #[error("sealing.yaml: {0}")]
     Name(#[from] InvalidName),
-    /// Vault refuses, or is not there.
+    /// Vault refuses, or is unreachable.
     #[error("{}; {}", .0, next_step(.0))]
     Vault(#[from] VaultError),
 }
 
-/// What who seals or opens does next: an error of Vault speaks to who runs the operator.
+/// The next step for somebody who seals or opens; Vault's own error texts address the operator's administrator.
 pub fn next_step(error: &VaultError) -> String {
     let text = match error {
         VaultError::Sealed => "unseal Vault, and try again",
@@ -52,20 +53,20 @@ pub fn next_step(error: &VaultError) -> String {
     text.to_owned()
 }
 
-/// Logs in where `sealing` says; enough for a command that ends before the login does.
+/// Logs in with the settings in `sealing`, for a command that ends before the token expires.
 ///
 /// # Errors
-/// When the settings are wrong, the token cannot be read, or Vault refuses it.
+/// When a setting is invalid, the token cannot be read, or Vault refuses it.
 pub async fn connect(sealing: &Sealing, identity: &LoginAs) -> Result<SealingKeys, SessionError> {
     let (keys, session) = open(sealing, identity)?;
     session.login().await?;
     Ok(keys)
 }
 
-/// The keys, and the session that logs in and stays logged in while it [runs](Session::run).
+/// The keys, and a session that logs in and keeps the token alive while it [runs](Session::run).
 ///
 /// # Errors
-/// When the settings are wrong.
+/// When a setting is invalid.
 pub fn open(sealing: &Sealing, identity: &LoginAs) -> Result<(SealingKeys, Session), SessionError> {
     let settings = &sealing.vault;
     let transit: MountPath = settings.transit.parse()?;

@@ -1,4 +1,4 @@
-//! The settings of a Channel's data, as they are mounted: ConfigMap `CHANNEL-sealing`.
+//! Reads the settings for sealing from the mounted ConfigMap `CHANNEL-sealing`.
 
 use std::{
     env, fs, io,
@@ -10,13 +10,13 @@ use subrosa_crds::sealing::Sealing;
 
 use crate::{session::LoginAs, shown};
 
-/// Where the ConfigMap is mounted, unless said otherwise.
+/// The default path of the settings.
 pub const CONFIG: &str = "/etc/subrosa/sealing.yaml";
-/// Where a ServiceAccount's token for Vault is mounted, unless said otherwise.
+/// The default path of the ServiceAccount token for Vault.
 pub const TOKEN_FILE: &str = "/var/run/secrets/subrosa/token";
-/// The variables that name another place for them.
+/// The environment variable for another path of the settings.
 pub const CONFIG_VARIABLE: &str = "SUBROSA_SEALING";
-/// As above, for the token.
+/// The environment variable for another path of the token.
 pub const TOKEN_VARIABLE: &str = "SUBROSA_TOKEN_FILE";
 
 /// Why there are no settings.
@@ -34,12 +34,12 @@ pub enum SettingsError {
         #[source]
         source: io::Error,
     },
-    /// It holds something else.
+    /// Its content is invalid.
     #[error("{}: {problem}", shown(path))]
     Malformed {
         /// Which.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The problem and its position.
         problem: String,
     },
 }
@@ -47,18 +47,18 @@ pub enum SettingsError {
 /// Reads the settings.
 ///
 /// # Errors
-/// When the file cannot be read or holds something else.
+/// When the file cannot be read or is invalid.
 pub fn load(path: &Path) -> Result<Sealing, SettingsError> {
     let text = fs::read_to_string(path)
         .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
     serde_saphyr::from_str(&text).map_err(|error| SettingsError::Malformed {
         path: path.to_owned(),
-        // The rest is a drawing of the place, over several lines.
+        // The other lines draw the position.
         problem: error.to_string().lines().next().unwrap_or_default().to_owned(),
     })
 }
 
-/// A person's token where one is given, as other tools of Vault take it; else the ServiceAccount's.
+/// A person's token from the environment variables that other Vault tools use; else the ServiceAccount's.
 pub fn identity(token_file: &Path) -> LoginAs {
     let token = ["VAULT_TOKEN", "BAO_TOKEN"].into_iter().find_map(|name| env::var(name).ok());
     match token.filter(|token| !token.is_empty()) {
@@ -67,7 +67,7 @@ pub fn identity(token_file: &Path) -> LoginAs {
     }
 }
 
-/// The path that a variable names, or this one.
+/// The path in an environment variable, or the default.
 pub fn path(variable: &str, otherwise: &str) -> PathBuf {
     env::var_os(variable).map_or_else(|| PathBuf::from(otherwise), PathBuf::from)
 }

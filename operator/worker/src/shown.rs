@@ -1,8 +1,9 @@
-//! A file's name for people.
+//! File names for messages.
 
 use std::path::Path;
 
-/// The name without what would steer a terminal or begin a line of its own in a log: whoever writes into a directory chooses names.
+/// The path without control characters: anybody who may write into a directory could use them to control a terminal
+/// or forge log lines.
 pub fn shown(path: &Path) -> String {
     path.to_string_lossy().chars().map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect()
 }

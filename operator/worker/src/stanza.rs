@@ -5,7 +5,7 @@
 //! <the wrapped file key>
 //! ```
 //!
-//! It names no Vault: which one is asked is decided by who opens, never by a file.
+//! It does not name a Vault: the reader's settings decide which one is asked, never the file.
 
 use age_core::format::Stanza;
 use subrosa_crds::names::DataKeyName;
@@ -15,39 +15,39 @@ use crate::item::ItemId;
 
 /// The type of the stanza.
 pub const TAG: &str = "subrosa";
-/// How the type of a stanza ends that wraps nothing: rage puts one beside every recipient, so that readers learn to pass over what they
-/// do not know.
+/// The suffix of stanza types that wrap nothing. rage adds such a stanza so that readers learn to ignore unknown
+/// ones.
 const GREASE: &str = "-grease";
 
-/// A file key, and what is needed to open it.
+/// A wrapped file key with what is needed to unwrap it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedKey {
     /// The key in Vault that wrapped it.
     pub key: DataKeyName,
     /// The item for which it was wrapped.
     pub item: ItemId,
-    /// The wrapped file key, and by which version.
+    /// The wrapped file key and its key version.
     pub wrapped: WrappedKey,
 }
 
-/// Why a file is none of ours.
+/// Why a file is not one of ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StanzaError {
     /// No recipient is one of ours.
     #[error("it was not sealed with Subrosa: none of its {0} recipients is a key in Vault")]
     Foreign(usize),
-    /// There are others beside ours: what one of those opens does not end with the key in Vault.
+    /// It has further recipients, with which it would still open after the key in Vault is destroyed.
     #[error(
         "it has {0} recipients: a sealed file has one, the key in Vault, since any other opens it after that key is destroyed"
     )]
     Several(usize),
-    /// One of ours that does not read.
+    /// A stanza of ours that does not parse.
     #[error("its recipient is damaged: {0}")]
     Damaged(String),
 }
 
 impl SealedKey {
-    /// As a stanza of the header.
+    /// As a stanza for the header.
     pub fn stanza(&self) -> Stanza {
         Stanza {
             tag: TAG.to_owned(),
@@ -56,10 +56,10 @@ impl SealedKey {
         }
     }
 
-    /// Reads a stanza; none when it is of another type.
+    /// Parses a stanza; `None` when it is of another type.
     ///
     /// # Errors
-    /// When it is one of ours and not of the form.
+    /// When it is of our type but malformed.
     pub fn of_stanza(stanza: &Stanza) -> Result<Option<Self>, StanzaError> {
         if stanza.tag != TAG {
             return Ok(None);
@@ -83,7 +83,7 @@ impl SealedKey {
     /// The only recipient of a file.
     ///
     /// # Errors
-    /// When there are others, or it is none of ours.
+    /// When there are others, or it is not ours.
     pub fn only(stanzas: &[Stanza]) -> Result<Self, StanzaError> {
         let (mut ours, mut count) = (None, 0);
         for stanza in stanzas.iter().filter(|stanza| !stanza.tag.ends_with(GREASE)) {

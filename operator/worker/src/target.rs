@@ -1,4 +1,4 @@
-//! A file that is there whole or not at all.
+//! Writes files atomically: the file appears complete or not at all.
 
 use std::{
     fs::{File, Metadata},
@@ -9,15 +9,15 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-/// How the name of a part begins, of a command that a person runs.
+/// The prefix of temporary names for commands that a person runs.
 const PART: &str = ".subrosa-";
-/// How it ends.
+/// The suffix of temporary names.
 pub const PART_END: &str = ".part";
 
-/// A file that is written beside the one it will be. Dropped before [`finish`](Self::finish), it leaves nothing behind.
+/// A file in progress. Dropping it before [`finish`](Self::finish) removes it.
 ///
-/// On Linux it has no name before that, so that a process that is killed leaves nothing either, and no plaintext in
-/// particular. Where the file system cannot do that it has a temporary name, which a killed process leaves.
+/// On Linux it has no name until it is finished, so that even a killed process leaves no plaintext behind. Where the
+/// file system lacks that, it has a temporary name, which a killed process leaves.
 pub struct TargetFile {
     part: Part,
     prefix: &'static str,
@@ -35,12 +35,12 @@ impl TargetFile {
     /// Begins a file that only its owner can read.
     ///
     /// # Errors
-    /// When there is such a file and `replace` is not set, or its directory cannot be written.
+    /// When the file exists and `replace` is not set, or its directory is not writable.
     pub fn begin(path: &Path, replace: bool) -> io::Result<Self> {
         Self::begin_as(PART, path, replace)
     }
 
-    /// The same; where it has a name before its own, that begins with `prefix`.
+    /// The same, with `prefix` for a temporary name.
     ///
     /// # Errors
     /// As [`begin`](Self::begin).
@@ -51,23 +51,23 @@ impl TargetFile {
         Ok(Self { part: Part::begin(prefix, directory(path))?, prefix, path: path.to_owned(), replace })
     }
 
-    /// Gives the file the rights of another one, and its owner and group as far as this process may.
+    /// Copies the permissions of another file, and its owner and group where this process may.
     ///
     /// # Errors
-    /// When its rights cannot be set.
+    /// When the permissions cannot be set.
     pub fn take_rights(&self, of: &Metadata) -> io::Result<()> {
         let file = self.part.file();
         let now = file.metadata()?;
         if (now.uid(), now.gid()) != (of.uid(), of.gid())
             && fchown(file, Some(of.uid()), Some(of.gid())).is_err()
         {
-            // Only root gives files away; a group of one's own is open to everybody.
+            // Only root may change the owner; a group of one's own may be set by anybody.
             let _ = fchown(file, None, Some(of.gid()));
         }
         file.set_permissions(of.permissions())
     }
 
-    /// Makes sure that every byte is on the disk.
+    /// Syncs the file to disk.
     ///
     /// # Errors
     /// When the disk is full or fails.
@@ -75,10 +75,10 @@ impl TargetFile {
         self.part.file().sync_all()
     }
 
-    /// Makes sure that every byte is on the disk, and gives the file its name.
+    /// Syncs the file to disk and gives it its name.
     ///
     /// # Errors
-    /// When the disk is full, or a file of that name has come meanwhile and `replace` is not set.
+    /// When the disk is full, or a file of that name appeared and `replace` is not set.
     pub fn finish(self) -> io::Result<()> {
         let Self { part, prefix, path, replace } = self;
         part.file().sync_all()?;
@@ -93,7 +93,7 @@ impl TargetFile {
             Part::Named(file) if replace => drop(file.persist(&path).map_err(|error| error.error)?),
             Part::Named(file) => drop(file.persist_noclobber(&path).map_err(|error| error.error)?),
         }
-        // The name too: after a power cut it must not be the file's only trace that is missing.
+        // Sync the directory too, so that the name survives a power failure.
         File::open(directory(&path))?.sync_all()
     }
 }
@@ -122,7 +122,7 @@ impl Part {
     }
 }
 
-/// Files without a name, `O_TMPFILE` of open(2).
+/// Unnamed files, `O_TMPFILE` of open(2).
 #[cfg(target_os = "linux")]
 mod nameless {
     use std::{
@@ -134,14 +134,14 @@ mod nameless {
 
     use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 
-    /// One in `directory`; none where the file system has no such files, or nothing could give it a name later.
+    /// Creates one in `directory`; `None` where the file system lacks them, or they could not be named later.
     pub fn begin(directory: &Path) -> Option<File> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let file = File::from(openat(CWD, directory, flags, Mode::RUSR | Mode::WUSR).ok()?);
         path(&file).symlink_metadata().is_ok().then_some(file)
     }
 
-    /// Gives it a name that nothing else has.
+    /// Gives it a name that does not exist yet.
     pub fn link(file: &File, name: &Path) -> io::Result<()> {
         Ok(linkat(CWD, path(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
     }

@@ -1,4 +1,4 @@
-//! The header: stanzas that each wrap the file key for somebody, and a MAC by the file key over all of them.
+//! The header: stanzas that each wrap the file key for one recipient, and a MAC with the file key over all of them.
 
 use std::io::{self, BufRead, Read as _};
 
@@ -12,23 +12,23 @@ use secrecy::ExposeSecret as _;
 
 /// The first line of every age file.
 const VERSION: &str = "age-encryption.org/v1\n";
-/// How the last line of a header begins.
+/// The beginning of a header's last line.
 const MAC: &str = "---";
-/// The longest header that is read, in bytes. One of ours is about 200; stock age takes 2 MiB.
+/// The longest accepted header, in bytes. Ours have about 200; the age tool accepts 2 MiB.
 const LONGEST: u64 = 64 * 1024;
 /// Characters of base64 in one line of a stanza's body.
 const LINE: usize = 64;
 
-/// Why something is no age file that can be read here.
+/// Why a header cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
-    /// It begins otherwise.
+    /// It does not begin like an age file.
     #[error("it is no age file: it does not begin with \"age-encryption.org/v1\"")]
     NotAge,
-    /// It ends within the header, or the header is too long or not of the form.
+    /// It is truncated, too long or malformed.
     #[error("its header is damaged: {0}")]
     Damaged(&'static str),
-    /// The header is not the one that was written with this file key.
+    /// It is not the header that was written with this file key.
     #[error("its header was changed after it was sealed")]
     Changed,
     /// It cannot be read.
@@ -36,18 +36,18 @@ pub enum HeaderError {
     Io(#[from] io::Error),
 }
 
-/// A header as it was read.
+/// A parsed header.
 #[derive(Debug)]
 pub struct Header {
-    /// Who can unwrap the file key.
+    /// The stanzas with the wrapped file key.
     pub stanzas: Vec<Stanza>,
-    /// Everything that the MAC covers: the header's bytes, `---` included.
+    /// The bytes that the MAC covers: the header including `---`.
     covered: Vec<u8>,
     mac: Vec<u8>,
 }
 
 impl Header {
-    /// The bytes of a header whose file key is wrapped in one stanza.
+    /// The bytes of a header with one stanza.
     pub fn write(file_key: &FileKey, stanza: &Stanza) -> Vec<u8> {
         let mut text = String::from(VERSION);
         text.push_str("-> ");
@@ -64,7 +64,8 @@ impl Header {
             text.push('\n');
             rest = after;
         }
-        // The last line is always a short one, perhaps empty: this is how a reader knows the body's end.
+        // The last line of a body is always shorter than a full line, if need be empty, so that a reader knows the
+        // end.
         text.push_str(rest);
         text.push('\n');
         text.push_str(MAC);
@@ -75,10 +76,10 @@ impl Header {
         text.into_bytes()
     }
 
-    /// Reads a header and nothing behind it.
+    /// Reads a header and nothing after it.
     ///
     /// # Errors
-    /// When there is none. Whether it was changed is told by [`verify`](Self::verify), once the file key is known.
+    /// When there is no valid header. [`verify`](Self::verify) detects changes once the file key is known.
     pub fn read(input: &mut impl BufRead) -> Result<Self, HeaderError> {
         let mut input = input.take(LONGEST);
         let mut text = Vec::new();
@@ -103,16 +104,16 @@ impl Header {
         }
     }
 
-    /// Whether it is, byte for byte, the header that was written with this file key.
+    /// Verifies that this is, byte for byte, the header that was written with this file key.
     ///
     /// # Errors
-    /// [`HeaderError::Changed`] when not.
+    /// [`HeaderError::Changed`] when it is not.
     pub fn verify(&self, file_key: &FileKey) -> Result<(), HeaderError> {
         hmac::verify(&mac_key(file_key), &self.covered, &self.mac).map_err(|_| HeaderError::Changed)
     }
 }
 
-/// A file key of these bytes; none when there are too few or too many.
+/// A file key of these bytes; `None` when their number is wrong.
 pub fn file_key(bytes: &[u8]) -> Option<FileKey> {
     if bytes.len() != FILE_KEY_BYTES {
         return None;
@@ -120,7 +121,7 @@ pub fn file_key(bytes: &[u8]) -> Option<FileKey> {
     Some(FileKey::init_with_mut(|key| key.copy_from_slice(bytes)))
 }
 
-/// Appends the next line to `text` and says where it begins.
+/// Appends the next line to `text` and returns where it begins.
 fn read_line(input: &mut impl BufRead, text: &mut Vec<u8>) -> Result<usize, HeaderError> {
     let begins = text.len();
     input.read_until(b'\n', text)?;

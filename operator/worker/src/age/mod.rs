@@ -7,8 +7,8 @@
 //! pipeline several chunks at once on several cores, in constant memory
 //! ```
 //!
-//! The age crate works on one core and one chunk at a time; here the chunks go through every core that is given, and the
-//! rest of the format is what stock age reads and writes (tests hold both directions).
+//! The age crate works on one chunk at a time and on one core. Here the chunks are spread over all given cores;
+//! otherwise the format is what the age tool reads and writes, and tests check both directions.
 
 pub mod header;
 pub mod payload;

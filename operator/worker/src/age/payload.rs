@@ -1,7 +1,7 @@
 //! The payload's cipher: chunks of 64 KiB, each sealed under its number and whether it is the last.
 //!
-//! A chunk left out, moved, repeated or put at the end does not open, since its number and its place are part of the
-//! nonce: 11 bytes of counter, big endian, then 1 for the last chunk and 0 for every other.
+//! A chunk that is left out, moved, repeated or put last does not open, because its number and whether it is last are
+//! in the nonce: an 11-byte big-endian counter, then 1 for the last chunk and 0 for every other.
 
 use age_core::{format::FileKey, primitives::hkdf};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -10,14 +10,15 @@ use zeroize::Zeroizing;
 
 /// Bytes of plaintext in every chunk but the last.
 pub const CHUNK: usize = 64 * 1024;
-/// Bytes by which a sealed chunk is longer.
+/// How many bytes sealing adds to a chunk.
 pub const TAG: usize = 16;
 /// Bytes of a sealed chunk that is not the last.
 pub const SEALED_CHUNK: usize = CHUNK + TAG;
-/// Bytes of the nonce with which a payload begins. It makes the key: a file key that is used twice seals with two.
+/// Length of the nonce that begins a payload. The payload's key depends on it, so a file key used twice gives two
+/// keys.
 pub const PAYLOAD_NONCE: usize = 16;
 
-/// How many bytes `plaintext` bytes are when they are sealed.
+/// The sealed length of `plaintext` bytes.
 pub fn sealed_length(plaintext: u64) -> u64 {
     plaintext.saturating_add(plaintext.div_ceil(CHUNK as u64).max(1).saturating_mul(TAG as u64))
 }
@@ -26,7 +27,7 @@ pub fn sealed_length(plaintext: u64) -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("chunk {number} (from byte {} of the plaintext) does not open: the file was changed, cut off or put together anew", number * CHUNK as u64)]
 pub struct ChunkError {
-    /// Which, from 0.
+    /// Its number, from 0.
     pub number: u64,
 }
 
@@ -34,17 +35,17 @@ pub struct ChunkError {
 pub struct PayloadKey(LessSafeKey);
 
 impl PayloadKey {
-    /// The key that a file key gives for the payload that begins with `nonce`; none if the cipher refuses it, which it
-    /// does for no key of the right length.
+    /// Derives the key of the payload that begins with `nonce`. `None` if the cipher rejects the key, which it does
+    /// for no key of the right length.
     pub fn new(file_key: &FileKey, nonce: &[u8; PAYLOAD_NONCE]) -> Option<Self> {
         let key = Zeroizing::new(hkdf(nonce, b"payload", file_key.expose_secret()));
         UnboundKey::new(&CHACHA20_POLY1305, key.as_slice()).ok().map(LessSafeKey::new).map(Self)
     }
 
-    /// Seals `text` in place, and its tag into `tag`.
+    /// Seals `text` in place and writes its tag into `tag`.
     ///
     /// # Errors
-    /// When `tag` is not [`TAG`] bytes long, or `text` is longer than the cipher takes.
+    /// When `tag` is not [`TAG`] bytes long, or `text` is too long for the cipher.
     pub fn seal(&self, number: u64, last: bool, text: &mut [u8], tag: &mut [u8]) -> Result<(), ChunkError> {
         let failed = |_| ChunkError { number };
         let made =
@@ -56,7 +57,7 @@ impl PayloadKey {
         Ok(())
     }
 
-    /// Opens a sealed chunk in place and gives its plaintext.
+    /// Opens a sealed chunk in place and returns its plaintext.
     ///
     /// # Errors
     /// When it is not the chunk of that number and place.

@@ -1,4 +1,4 @@
-//! A payload through all cores, in constant memory.
+//! Processes a payload on all cores in constant memory.
 //!
 //! ```text
 //!            ┌─> worker ─┐
@@ -6,9 +6,9 @@
 //!            └─> worker ─┘
 //! ```
 //!
-//! The reader deals batches of 4 chunks to the workers in turn, and the writer takes them back in the same turn: they come
-//! out in order without being sorted. Batches are reused, so a payload of any length takes about 1 MiB a worker. Nothing is
-//! written of a batch in which a chunk did not open, nor of any after it.
+//! The reader deals batches of 4 chunks to the workers in turn, and the writer collects them in the same order, so no
+//! sorting is needed. Batches are reused: a payload of any length takes about 1 MiB per worker. Neither a batch in
+//! which a chunk did not open nor any later one is written.
 
 use std::{
     io::{self, IoSlice, Read, Write},
@@ -21,20 +21,20 @@ use zeroize::Zeroize as _;
 
 use super::payload::{CHUNK, ChunkError, PayloadKey, SEALED_CHUNK, TAG};
 
-/// Chunks of one batch: a quarter of a mebibyte. Handing it over costs little beside the cipher, all batches of a worker stay
-/// in its core's cache, and many small files at once take little memory.
+/// Chunks per batch: 256 KiB. Large enough that passing it on costs little, small enough that all batches of a worker
+/// fit into its core's cache and many small files at once take little memory.
 const CHUNKS: usize = 4;
 
-/// What is done to a payload.
+/// Whether to seal or to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadDirection {
-    /// Plaintext comes in.
+    /// The input is plaintext.
     Seal,
-    /// Sealed chunks come in.
+    /// The input is sealed chunks.
     Open,
 }
 
-/// Why a payload did not come through.
+/// Why a payload could not be processed.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// The input cannot be read.
@@ -43,15 +43,15 @@ pub enum PipelineError {
     /// The output cannot be written.
     #[error("the output cannot be written: {0}")]
     Write(#[source] io::Error),
-    /// What was read is not what was sealed.
+    /// A chunk does not open.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
 }
 
-/// Sends `input` through the cipher into `output` and says how many bytes were written.
+/// Runs `input` through the cipher into `output`; returns the number of bytes written.
 ///
 /// # Errors
-/// When reading, writing or opening fails. What was written before that was whole: opened chunks, in order.
+/// When reading, writing or opening fails. What was written before is correct: opened chunks in order.
 pub fn run(
     direction: PayloadDirection,
     key: &PayloadKey,
@@ -61,14 +61,14 @@ pub fn run(
 ) -> Result<u64, PipelineError> {
     let mut source = Source { direction, input, number: 0, ahead: None };
     let first = source.next(Batch::new()).map_err(PipelineError::Read)?;
-    // A short payload is not worth a thread.
+    // A payload of one batch is not worth a thread.
     if first.ends {
         return write(direction, &transform(direction, key, first)?, output);
     }
     thread::scope(|scope| {
         let workers = workers.get();
         let (spare, spares) = channel();
-        // One in each worker, one waiting before and one behind it, one read and one written.
+        // For each worker one batch in work, one waiting before and one after it, and one being read or written.
         for _ in 0..3 * workers + 1 {
             let _ = spare.send(Batch::new());
         }
@@ -91,7 +91,7 @@ pub fn run(
     })
 }
 
-/// Writes what the workers give back, in turn; says how many bytes that were and whether the last batch was among them.
+/// Writes the workers' results in turn; returns the number of bytes, and whether the last batch was among them.
 fn collect(
     direction: PayloadDirection,
     done: &[Receiver<Result<Batch, ChunkError>>],
@@ -100,7 +100,7 @@ fn collect(
 ) -> Result<(u64, bool), PipelineError> {
     let mut written = 0;
     for lane in done.iter().cycle() {
-        // The reader had to stop.
+        // The reader stopped early.
         let Ok(result) = lane.recv() else { break };
         let batch = result?;
         written += write(direction, &batch, output)?;
@@ -127,12 +127,12 @@ fn work(
     }
 }
 
-/// Chunks one after another in one buffer, with room for the tag behind each.
+/// Consecutive chunks in one buffer, each with room for its tag.
 struct Batch {
     bytes: Vec<u8>,
-    /// How many bytes of it are in use.
+    /// How many bytes are in use.
     used: usize,
-    /// How many bytes of it were ever in use.
+    /// How many bytes were ever in use.
     touched: usize,
     /// The number of its first chunk.
     number: u64,
@@ -148,25 +148,25 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        // Plaintext was in there, of earlier uses beyond what is in use now. What never was in use is not even in memory: of
-        // a short file a page, and not a mebibyte.
+        // Earlier, longer batches left plaintext beyond the bytes in use. Bytes never used are not even mapped, so a
+        // short file costs one page.
         let touched = self.bytes.get_mut(..self.touched).unwrap_or_default();
         touched.zeroize();
     }
 }
 
-/// The input, cut into batches.
+/// The input, split into batches.
 struct Source<R> {
     direction: PayloadDirection,
     input: R,
     /// The number of the next chunk.
     number: u64,
-    /// A byte that was read to see whether more comes.
+    /// A byte that was read to detect the end.
     ahead: Option<u8>,
 }
 
 impl<R: Read> Source<R> {
-    /// Reads the next batch into `batch`, and whether it is the last.
+    /// Reads the next batch into `batch`, and notes whether it is the last.
     fn next(&mut self, mut batch: Batch) -> io::Result<Batch> {
         batch.number = self.number;
         batch.used = 0;
@@ -175,11 +175,11 @@ impl<R: Read> Source<R> {
                 PayloadDirection::Seal => (slot.get_mut(..CHUNK).unwrap_or_default(), TAG),
                 PayloadDirection::Open => (slot, 0),
             };
-            // Before it is read: a reader that fails may have begun.
+            // Set before reading, because a failing read may have written some bytes.
             batch.touched = batch.touched.max(batch.used + SEALED_CHUNK);
             let ahead = self.ahead.take();
             let read = read_full(&mut ahead.as_slice().chain(&mut self.input), room)?;
-            // A payload without a byte is one empty chunk.
+            // An empty payload is one empty chunk.
             if read > 0 || (self.number == 0 && self.direction == PayloadDirection::Seal) {
                 batch.used += read + tag;
                 self.number += 1;
@@ -197,12 +197,12 @@ impl<R: Read> Source<R> {
         Ok(batch)
     }
 
-    /// Deals `first` and every batch after it to the lanes in turn.
+    /// Deals `first` and all later batches to the workers in turn.
     fn deal(mut self, first: Batch, lanes: &[SyncSender<Batch>], spares: &Receiver<Batch>) -> io::Result<()> {
         let mut batch = first;
         for lane in lanes.iter().cycle() {
             let ends = batch.ends;
-            // Who takes nothing any more has stopped: the writer says why.
+            // A closed lane means that the worker stopped; the writer returns the reason.
             if lane.send(batch).is_err() || ends {
                 return Ok(());
             }
@@ -213,7 +213,7 @@ impl<R: Read> Source<R> {
     }
 }
 
-/// Reads until `room` is full or the input ends, and says how much that was.
+/// Reads until `room` is full or the input ends; returns the number of bytes.
 fn read_full(input: &mut impl Read, mut room: &mut [u8]) -> io::Result<usize> {
     let mut total = 0;
     while !room.is_empty() {
@@ -246,7 +246,7 @@ fn transform(direction: PayloadDirection, key: &PayloadKey, mut batch: Batch) ->
                     chunk.split_at_mut_checked(chunk.len().wrapping_sub(TAG)).ok_or(ChunkError { number })?;
                 key.seal(number, last, text, tag)?;
             }
-            // Only a payload that is empty altogether has an empty chunk.
+            // Only an empty payload has an empty chunk.
             PayloadDirection::Open if key.open(number, last, chunk)?.is_empty() && number > 0 => {
                 return Err(ChunkError { number });
             }
@@ -256,7 +256,7 @@ fn transform(direction: PayloadDirection, key: &PayloadKey, mut batch: Batch) ->
     Ok(batch)
 }
 
-/// Writes what a batch holds now.
+/// Writes the content of a batch.
 fn write(direction: PayloadDirection, batch: &Batch, output: &mut impl Write) -> Result<u64, PipelineError> {
     let used = batch.bytes.get(..batch.used).unwrap_or_default();
     match direction {
@@ -277,7 +277,7 @@ fn write(direction: PayloadDirection, batch: &Batch, output: &mut impl Write) ->
     }
 }
 
-/// Writes all pieces, as many at once as the output takes.
+/// Writes all pieces, as many at once as the output accepts.
 fn write_all_vectored(output: &mut impl Write, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
     IoSlice::advance_slices(&mut pieces, 0);
     while !pieces.is_empty() {

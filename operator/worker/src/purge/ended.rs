@@ -1,7 +1,8 @@
-//! Which keys were destroyed on purpose, as the records of Destructions say.
+//! The keys that were destroyed on purpose, by the records of Destructions.
 //!
-//! Such a record stands in the cluster and not in Vault: the destroyer alone writes it, and nobody deletes it. So a Vault that
-//! was restored, moved or mistyped says nothing here. Each key of a list is judged by itself, since a list may wait for others.
+//! These records are in the cluster and not in Vault; only the destroyer writes them, and nobody deletes them. So a
+//! Vault that was restored, moved or mistyped cannot contradict them. Each key of a list is judged separately,
+//! because a list may wait for other keys.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef, DataKeyName},
 };
 
-/// What records say of the keys of one Channel, and of earlier ones of its name: it may have adopted these.
+/// The recorded destruction of keys of one Channel, and of earlier Channels of its name, whose keys it may have
+/// adopted.
 #[derive(Clone, Debug)]
 pub struct DestroyedKeys {
     id: ChannelId,
@@ -20,34 +22,34 @@ pub struct DestroyedKeys {
     keys: BTreeMap<DataKeyName, DestroyedKey>,
 }
 
-/// What records say of a key that was destroyed once.
+/// The recorded destruction of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestroyedKey {
     /// The Destruction that destroyed it last.
     pub destruction: String,
-    /// When it was gone first: what was written later was never sealed with it.
+    /// When it was first destroyed; files written later were not sealed with it.
     pub destroyed: Timestamp,
-    /// Since when it is gone.
+    /// When it was last destroyed.
     pub gone: Timestamp,
-    /// When the last snapshot of Vault that may hold it is gone; none where nobody declared how long they are kept.
+    /// When the last snapshot of Vault that may contain it is deleted; `None` where that was not declared.
     pub effective: Option<Timestamp>,
-    /// Whether it was seen to be back, and not to be gone again.
+    /// Whether it came back and was not destroyed again.
     pub is_back: bool,
 }
 
 impl DestroyedKeys {
-    /// Of the keys of the Channel of this identity and name, none yet.
+    /// Without any key yet, for the Channel of this identity and name.
     pub fn of(id: ChannelId, name: ChannelRef) -> Self {
         Self { id, name, keys: BTreeMap::new() }
     }
 
-    /// With these.
+    /// With these keys, for tests.
     #[cfg(test)]
     pub(super) fn with(id: ChannelId, keys: BTreeMap<DataKeyName, DestroyedKey>) -> Self {
         Self { id, name: ChannelRef::new("cc-front", "voice"), keys }
     }
 
-    /// What is said of a key.
+    /// The destruction of a key, if recorded.
     pub fn get(&self, key: &DataKeyName) -> Option<&DestroyedKey> {
         self.keys.get(key)
     }
@@ -62,10 +64,11 @@ impl DestroyedKeys {
         self.keys.is_empty()
     }
 
-    /// Takes what a record says. `snapshots_kept` is for how long its TrustDomain keeps snapshots of Vault, where that is known.
+    /// Adds a Destruction's record. `snapshots_kept` is how long its TrustDomain keeps snapshots of Vault, where
+    /// known.
     ///
     /// # Errors
-    /// What is wrong with the record: then nothing of it counts.
+    /// What is wrong with the record; then none of it counts.
     pub fn take(
         &mut self,
         record: &Destruction,
@@ -86,7 +89,7 @@ impl DestroyedKeys {
             let listed = spec.keys.iter().find(|key| {
                 (&key.id, &key.data_class, &key.cohort) == (&outcome.id, &outcome.data_class, &outcome.cohort)
             });
-            // A Channel adopts from its own name only.
+            // A Channel adopts keys only from its own name.
             if outcome.id != self.id.as_str() && listed.is_none_or(|key| key.channel != self.name) {
                 continue;
             }
@@ -110,12 +113,12 @@ impl DestroyedKeys {
 }
 
 impl DestroyedKey {
-    /// Together with what another list says of it, which destroyed it before or after.
+    /// Merges the record of another list that destroyed the key earlier or later.
     fn join(&mut self, other: Self) {
         let later = other.gone > self.gone;
         self.destroyed = self.destroyed.min(other.destroyed);
         self.is_back |= other.is_back;
-        // Unknown where one of them does not know it.
+        // Unknown if either is.
         self.effective = self.effective.zip(other.effective).map(|(one, two)| one.max(two));
         if later {
             self.destruction = other.destruction;
@@ -124,7 +127,7 @@ impl DestroyedKey {
     }
 }
 
-/// What a list says of a key that it destroyed; none where it proves nothing.
+/// What a list records about a key; `None` where it proves nothing.
 fn read(
     name: &str,
     key: &KeyOutcome,

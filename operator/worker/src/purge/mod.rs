@@ -1,4 +1,4 @@
-//! Removes sealed files that nothing opens any more: their key was destroyed, and they only take room.
+//! Removes sealed files that cannot be opened any more because their key was destroyed.
 //!
 //! ```text
 //! walk    the sealed files below a directory ─> whose key is it? ─┐
@@ -6,10 +6,10 @@
 //! proof   what Vault says of it now                              ─┘
 //! ```
 //!
-//! A file stays unless all of this is so: its header is ours, with one recipient, a key of this Channel or of an earlier one of
-//! its name that it adopted; a record says that the key
-//! was destroyed, and that no snapshot of Vault holds it any more; it was last written before that; Vault has no such key, and
-//! does have those that the Channel seals with today.
+//! A file is removed only if all of this holds: its header is ours and has one recipient, a key of this Channel or
+//! one that it adopted; a record says that the key was destroyed and that no snapshot of Vault has it any more; the
+//! file was last written before that; Vault does not have the key, but does have the keys that the Channel seals with
+//! today.
 
 mod ended;
 mod proof;
@@ -37,52 +37,53 @@ use crate::{
     stanza::{SealedKey, StanzaError},
 };
 
-/// What is read of a file at once: a header of ours has about 300 bytes.
+/// Bytes of a file to read at once; our headers have about 300.
 const READ: usize = 1024;
 
-/// What is purged.
+/// What to purge.
 #[derive(Clone, Debug)]
 pub struct Purge {
-    /// Where sealed files lie.
+    /// The directories with sealed files.
     pub directories: Vec<PathBuf>,
-    /// Whether subdirectories are looked at as well.
+    /// Whether to include subdirectories.
     pub recursive: bool,
-    /// Whether anything is removed.
+    /// Whether to remove files, or only to report.
     pub apply: bool,
-    /// Whose files.
+    /// The Channel that owns the files.
     pub channel: ChannelId,
     /// The time.
     pub now: Timestamp,
 }
 
-/// Why a file stays.
+/// Why a file is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum WhyKept {
     /// No record says that its key was destroyed.
     NotDestroyed,
-    /// A snapshot of Vault may hold its key still.
+    /// A snapshot of Vault may still contain its key.
     NotEffective,
     /// Nobody declared for how long snapshots of Vault are kept.
     EffectiveUnknown,
-    /// It was written after its key was gone: another key of that name sealed it, or it is a copy that did not keep its time.
+    /// It was written after its key was destroyed: another key of that name sealed it, or it is a copy with a new
+    /// time.
     WrittenAfter,
-    /// Its key is back, by the record or in Vault.
+    /// Its key came back, by the record or in Vault.
     KeyBack,
     /// Its key is set aside in Vault, and may come back.
     KeySetAside,
-    /// Vault does not say it to this identity.
+    /// Vault gives this identity no answer about the key.
     Refused,
-    /// It is another Channel's.
+    /// It belongs to another Channel.
     OtherChannel,
-    /// It is no file of Subrosa, or has another recipient as well.
+    /// It is not a file of Subrosa, or has further recipients.
     Foreign,
-    /// It changed while it was looked at.
+    /// It changed during the check.
     Changed,
 }
 
 impl WhyKept {
-    /// In words, after a count of files.
+    /// The words that follow a count of files.
     pub fn words(self) -> &'static str {
         match self {
             Self::NotDestroyed => "no record says that their key was destroyed",
@@ -103,13 +104,13 @@ impl WhyKept {
         }
     }
 
-    /// Whether somebody should look why.
+    /// Whether a person should look into it.
     pub fn is_odd(self) -> bool {
         matches!(self, Self::KeyBack | Self::KeySetAside | Self::Refused)
     }
 }
 
-/// Dead files of one key.
+/// The dead files of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PurgedKey {
@@ -119,57 +120,57 @@ pub struct PurgedKey {
     pub cohort: String,
     /// The Destruction that destroyed it.
     pub destruction: String,
-    /// When it was gone.
+    /// When the key was destroyed.
     pub destroyed_at: Timestamp,
-    /// How many files.
+    /// The number of files.
     pub files: u64,
-    /// How many bytes they take. A file that has another name elsewhere counts none: it goes on taking them.
+    /// Their size in bytes. A file with further hard links counts as zero, because removing it frees nothing.
     pub bytes: u64,
 }
 
-/// What became of the files.
+/// The result of a purge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PurgeReport {
-    /// Whether the dead ones were removed; else they are there.
+    /// Whether the dead files were removed.
     pub applied: bool,
-    /// Dead files.
+    /// The number of dead files.
     pub files: u64,
-    /// Bytes that they took.
+    /// Their size in bytes.
     pub bytes: u64,
     /// The same by key.
     pub keys: Vec<PurgedKey>,
-    /// How many stay, and why.
+    /// The number of kept files by reason.
     pub kept: BTreeMap<WhyKept, u64>,
-    /// What Vault said where it did not say whether a key is there, first.
+    /// Vault's first answer that did not say whether a key exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
-    /// How many could not be read or removed.
+    /// The number of files that could not be read or removed.
     pub failed: u64,
-    /// Whether there are subdirectories that were left out.
+    /// Whether subdirectories were skipped.
     pub left_out: bool,
 }
 
-/// What is told meanwhile.
+/// Receives the progress.
 pub trait PurgeProgress {
-    /// A file is dead, and was removed where that was asked for.
+    /// A file is dead, and was removed if requested.
     fn dead(&mut self, path: &Path);
     /// A file or a directory cannot be read or removed.
     fn trouble(&mut self, path: &Path, problem: &str);
-    /// A file of so many bytes was looked at.
+    /// A file of this size was checked.
     fn looked(&mut self, bytes: u64);
 }
 
-/// What one file is.
+/// The verdict on one file.
 enum Verdict {
     Dead,
     Kept(WhyKept),
 }
 
-/// Looks at every file, and removes what is dead. What was done before an error is in `report`.
+/// Checks every file and removes the dead ones. `report` has what was done before an error.
 ///
 /// # Errors
-/// When nothing can be proven any more: whatever was not looked at stays.
+/// When nothing can be proven any more: unchecked files stay.
 pub async fn run<W: KeyWitness>(
     purge: &Purge,
     destroyed: &DestroyedKeys,
@@ -194,7 +195,7 @@ pub async fn run<W: KeyWitness>(
             }
             Err(error) => break Err(error),
         }
-        // The login is renewed meanwhile.
+        // Lets the task that renews the login run.
         tokio::task::yield_now().await;
     };
     report.left_out = walk.left_out;
@@ -202,7 +203,7 @@ pub async fn run<W: KeyWitness>(
     ended
 }
 
-/// What cannot be read or removed, and why.
+/// A path and why it cannot be read or removed.
 type FileTrouble = (PathBuf, String);
 
 async fn one<W: KeyWitness>(
@@ -246,7 +247,7 @@ async fn one<W: KeyWitness>(
             KeyPresence::Gone => Verdict::Dead,
             KeyPresence::There => Verdict::Kept(WhyKept::KeyBack),
             KeyPresence::SetAside => Verdict::Kept(WhyKept::KeySetAside),
-            // An earlier one of its name, whose keys it did not adopt.
+            // An earlier Channel of the same name whose keys this one did not adopt.
             KeyPresence::Refused(_) if !is_own => Verdict::Kept(WhyKept::OtherChannel),
             KeyPresence::Refused(said) => {
                 report.refusal.get_or_insert(said);
@@ -286,7 +287,7 @@ fn last_name(metadata: &std::fs::Metadata) -> bool {
     metadata.nlink() < 2
 }
 
-/// The key with which a file was sealed; none where it is no file of ours, or something else opens it as well.
+/// The key that sealed a file; `None` where the file is not ours or has further recipients.
 fn key_of(file: File) -> Result<Option<DataKeyName>, String> {
     let header = match Header::read(&mut BufReader::with_capacity(READ, file)) {
         Ok(header) => header,
@@ -300,7 +301,7 @@ fn key_of(file: File) -> Result<Option<DataKeyName>, String> {
     }
 }
 
-/// Why the record does not let a file go; none where it does.
+/// Why the record requires to keep a file; `None` where it does not.
 fn by_record(record: &DestroyedKey, modified: Option<Timestamp>, now: Timestamp) -> Option<WhyKept> {
     if record.is_back {
         return Some(WhyKept::KeyBack);

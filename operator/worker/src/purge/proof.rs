@@ -1,12 +1,12 @@
-//! What Vault says now of a key that a record calls destroyed.
+//! Vault's current answer about a key that a record calls destroyed.
 //!
-//! The question is for a new file key, which takes the right to seal and tells three things apart: a key that is there, one
-//! that is set aside, and none. That there is none counts only from a Vault which, at the same time, gives the same identity a
-//! file key of a key that this Channel seals with today: so an empty or another Vault, another mount or an identity whose
-//! access was withdrawn proves nothing.
+//! The witness requests a new file key, which needs the right to seal and distinguishes an existing, a soft-deleted
+//! and a missing key. A missing key counts only if the same Vault, at the same time, gives the same identity a file
+//! key of a key that the Channel seals with today. So an empty or wrong Vault, a wrong mount or an identity without
+//! access proves nothing.
 //!
-//! With keys that it adopted a Channel does not seal, so of these it is asked whether they open something that nobody sealed:
-//! that takes the right to open, which people approved.
+//! A Channel does not seal with keys that it adopted. For those the witness tries to open a ciphertext that nobody
+//! sealed, which needs the right to open that people approved.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ use crate::{
     seal::{self, Doing, SealError},
 };
 
-/// For how long an answer counts, as for the destroyer: a key that comes back meanwhile is noticed then.
+/// How long an answer is valid; the destroyer uses the same time. A key that comes back is noticed after it.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// Bytes of a wrapped file key: nonce, key, tag.
@@ -33,20 +33,20 @@ const WRAPPED: usize = 12 + 16 + 16;
 /// What Vault has under a key's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyPresence {
-    /// A key that seals.
+    /// A key in use.
     There,
-    /// One that is set aside, and may come back.
+    /// A soft-deleted key, which may come back.
     SetAside,
-    /// None.
+    /// No key.
     Gone,
-    /// It does not say, for this identity or this key.
+    /// No answer for this identity or this key.
     Refused(String),
 }
 
-/// Why nothing can be proven at all.
+/// Why nothing can be proven.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
-    /// Vault is not there, or cannot answer.
+    /// Vault is unreachable or cannot answer.
     #[error("{0}")]
     Vault(#[source] SealError),
     /// Vault has none of the keys that the Channel seals with today.
@@ -55,30 +55,30 @@ pub enum ProofError {
          nothing. Look whether address, mount and identity are those of the Channel, and whether its keys are there"
     )]
     NoLivingKey {
-        /// Which were asked for.
+        /// The keys that were tried.
         keys: String,
-        /// What was said of the last of them.
+        /// Vault's answer for the last of them.
         why: String,
     },
 }
 
-/// Who is asked for keys.
+/// A source of answers about keys.
 pub trait KeyWitness: Send {
-    /// What there is under this name.
+    /// What exists under this name.
     ///
     /// # Errors
-    /// When there is no answer, for any key.
+    /// When there is no answer about any key.
     fn look(&self, key: &DataKeyName) -> impl Future<Output = Result<KeyPresence, SealError>> + Send;
 }
 
-/// Vault, as the workload of a Channel knows it.
+/// Vault, with the identity of a Channel's workload.
 pub struct VaultWitness {
     keys: SealingKeys,
     channel: ChannelId,
 }
 
 impl VaultWitness {
-    /// Asks by `keys`, for the workload of `channel`.
+    /// Uses `keys` as the workload of `channel`.
     pub fn new(keys: SealingKeys, channel: ChannelId) -> Self {
         Self { keys, channel }
     }
@@ -99,7 +99,7 @@ impl KeyWitness for VaultWitness {
             SealError::KeyDoesNotFit { .. } => Ok(KeyPresence::There),
             SealError::KeySetAside { .. } => Ok(KeyPresence::SetAside),
             SealError::Vault(error) if error.is_transient() => Err(SealError::Vault(error)),
-            // Such as a redirection: it is nobody's answer about this key.
+            // Such as a redirect, which is no answer about the key.
             SealError::Vault(error @ (VaultError::Redirected { .. } | VaultError::Unexpected { .. })) => {
                 Err(SealError::Vault(error))
             }
@@ -108,7 +108,7 @@ impl KeyWitness for VaultWitness {
     }
 }
 
-/// Asks, and remembers for a minute.
+/// Caches answers for a minute.
 pub struct Proofs<W> {
     witness: W,
     living: Vec<DataKeyName>,
@@ -116,15 +116,15 @@ pub struct Proofs<W> {
 }
 
 impl<W: KeyWitness> Proofs<W> {
-    /// Asks `witness`; `living` are the keys that the Channel seals with today, of which one has to be there.
+    /// Asks `witness`. One of the `living` keys, with which the Channel seals today, must exist.
     pub fn new(witness: W, living: Vec<DataKeyName>) -> Self {
         Self { witness, living, said: HashMap::new() }
     }
 
-    /// What there is under this name.
+    /// What exists under this name.
     ///
     /// # Errors
-    /// When nothing can be proven at all.
+    /// When nothing can be proven.
     pub async fn of(&mut self, key: &DataKeyName) -> Result<KeyPresence, ProofError> {
         if let Some((at, said)) = self.said.get(key)
             && at.elapsed() < FRESH
@@ -140,7 +140,7 @@ impl<W: KeyWitness> Proofs<W> {
         Ok(said)
     }
 
-    /// Whether it is the Vault of the Channel, with keys that seal now, to this identity.
+    /// Checks that this Vault lets this identity seal with one of the Channel's current keys.
     async fn is_the_channels(&self) -> Result<(), ProofError> {
         let mut why = "it has no data class".to_owned();
         for key in &self.living {

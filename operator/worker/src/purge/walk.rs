@@ -1,4 +1,4 @@
-//! The sealed files below a directory, one after another: of millions no list is made, and no symbolic link is followed.
+//! Walks the sealed files below a directory one by one, without a list of all and without following symbolic links.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -13,51 +13,51 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat, unli
 
 use crate::{file_state::FileState, seal::SUFFIX};
 
-/// Goes through directories. What cannot be read is told, and the rest goes on.
+/// Walks directories. An unreadable one is reported and skipped.
 pub struct Walk {
-    /// Directories that were given and not begun.
+    /// Given directories that are not begun.
     roots: std::vec::IntoIter<PathBuf>,
     recursive: bool,
-    /// The directory that is read, and those above it.
+    /// The current directory and its ancestors.
     levels: Vec<Level>,
-    /// Whether there are subdirectories that were left out.
+    /// Whether subdirectories were skipped.
     pub left_out: bool,
 }
 
 struct Level {
     handle: Arc<OwnedFd>,
     path: PathBuf,
-    /// None when it is read.
+    /// `None` when it is read.
     entries: Option<Dir>,
-    /// Its subdirectories that were not begun.
+    /// Its subdirectories that are not begun.
     below: Vec<OsString>,
 }
 
-/// A file that is called as sealed files are.
+/// A file with the name of a sealed file.
 pub struct SealedEntry {
     directory: Arc<OwnedFd>,
     name: OsString,
-    /// Where, for people: whoever opens or removes it goes by its directory's handle.
+    /// The path, for messages only: opening and removing use the directory's handle.
     pub path: PathBuf,
 }
 
-/// What could not be looked at, and why.
+/// A path and why it cannot be read.
 pub type WalkTrouble = (PathBuf, io::Error);
 
 impl Walk {
-    /// Through these directories.
+    /// Walks these directories.
     pub fn new(roots: Vec<PathBuf>, recursive: bool) -> Self {
         Self { roots: roots.into_iter(), recursive, levels: Vec::new(), left_out: false }
     }
 
-    /// Opens a directory, which is no link, and reads it next.
+    /// Opens a directory without following links, to be read next.
     fn enter(&mut self, at: &OwnedFd, name: &OsStr, path: PathBuf) -> Result<(), WalkTrouble> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
         let opened = openat(at, name, flags, Mode::empty());
         self.push(opened.map_err(io::Error::from), path)
     }
 
-    /// One that a person named: a link to a directory is meant there.
+    /// A directory that a person named may be a link.
     fn enter_root(&mut self, path: PathBuf) -> Result<(), WalkTrouble> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
         let opened = openat(CWD, &path, flags, Mode::empty());
@@ -71,7 +71,7 @@ impl Walk {
         Ok(())
     }
 
-    /// The next entry of the directory that is read; none when there is no more to it.
+    /// The next entry of the current directory; `None` at its end.
     fn entry(&mut self) -> Option<Result<Option<SealedEntry>, WalkTrouble>> {
         let recursive = self.recursive;
         let level = self.levels.last_mut()?;
@@ -87,7 +87,7 @@ impl Walk {
             return Some(Ok(None));
         }
         let kind = match entry.file_type() {
-            // Some file systems do not tell it here.
+            // Some file systems do not report the type here.
             FileType::Unknown => match statat(&level.handle, &name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                 Err(error) => return Some(Err((level.path.join(name), error.into()))),
@@ -149,7 +149,7 @@ impl Iterator for Walk {
 }
 
 impl SealedEntry {
-    /// Opens it; none where it is no file any more.
+    /// Opens the file; `None` where it is not a regular file any more.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -165,10 +165,10 @@ impl SealedEntry {
         }
     }
 
-    /// Removes it if it is still what `seen` says, and says whether it did.
+    /// Removes the file if it is unchanged since `seen`; returns whether it did.
     ///
     /// # Errors
-    /// When it cannot be looked at or removed.
+    /// When it cannot be checked or removed.
     pub fn remove(&self, seen: FileState) -> io::Result<bool> {
         let Some(file) = self.open()? else { return Ok(false) };
         if FileState::of(&file.metadata()?) != seen {

@@ -1,4 +1,4 @@
-//! What is told of the work: for metrics and readiness.
+//! Counters for metrics and readiness.
 
 use std::{
     sync::{
@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-/// Numbers of one process.
+/// The counters of this process.
 #[derive(Debug, Default)]
 pub struct WatchCounts {
     sealed: AtomicU64,
@@ -24,35 +24,35 @@ struct State {
     looked: bool,
     oldest: Option<SystemTime>,
     trouble: Option<String>,
-    /// Why the directory cannot be looked at.
+    /// Why the directory cannot be read.
     unreadable: Option<String>,
-    /// Why nothing can be written in one of the directories.
+    /// Why one of the directories is not writable.
     unwritable: Option<String>,
 }
 
-/// The same at one moment.
+/// The counters at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchSnapshot {
-    /// Recordings that were sealed and removed.
+    /// Recordings that were sealed and whose plaintext was removed.
     pub sealed: u64,
     /// Bytes of their plaintext.
     pub bytes: u64,
-    /// Tries that failed.
+    /// Failed tries.
     pub failed: u64,
-    /// Recordings whose plaintext is there, those among them that are still being written.
+    /// Recordings that exist as plaintext, including those still being written.
     pub waiting: u64,
-    /// Recordings that are being sealed.
+    /// Recordings that are being sealed now.
     pub under_way: u64,
-    /// For how many seconds the oldest of those that wait has not been written; 0 where none waits.
+    /// Seconds since the oldest waiting recording was last written; 0 without any.
     pub oldest: u64,
-    /// Why nothing can be sealed now; none where it can, or where nobody tried yet.
+    /// Why nothing can be sealed now; `None` where it can or nobody tried yet.
     pub trouble: Option<String>,
-    /// Whether the directory was looked at.
+    /// Whether the directory was read at least once.
     pub looked: bool,
 }
 
 impl WatchCounts {
-    /// As they are at `now`.
+    /// The counters at `now`.
     pub fn snapshot(&self, now: SystemTime) -> WatchSnapshot {
         let State { looked, oldest, trouble, unreadable, unwritable } = self.state().clone();
         let age = oldest.and_then(|oldest| now.duration_since(oldest).ok());
@@ -68,7 +68,7 @@ impl WatchCounts {
         }
     }
 
-    /// The directory was looked at.
+    /// Notes a read of the directory.
     pub(super) fn looked(&self, waiting: usize, oldest: Option<SystemTime>) {
         self.waiting(waiting);
         let mut state = self.state();
@@ -77,12 +77,12 @@ impl WatchCounts {
         state.unreadable = None;
     }
 
-    /// The directory could not be looked at.
+    /// Notes that the directory cannot be read.
     pub(super) fn unreadable(&self, problem: String) {
         self.state().unreadable = Some(problem);
     }
 
-    /// In one of the directories nothing can be written, or in all again.
+    /// Notes that one of the directories is not writable, or `None` when all are again.
     pub(super) fn unwritable(&self, problem: Option<&String>) {
         self.state().unwritable = problem.cloned();
     }

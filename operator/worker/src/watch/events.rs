@@ -1,16 +1,16 @@
-//! What the kernel tells of files in the directories that are watched. It is a help and no more: writers on other machines
-//! are not seen, and events can be lost. Without it, a file that does not change is taken for finished.
+//! The kernel's file events (inotify). They only help: writers on other machines are invisible, and events can be
+//! lost. Without them, a file that does not change counts as finished.
 
 use std::path::{Path, PathBuf};
 
 use super::finished::FileEvent;
 
-/// What was told since the last time.
+/// The events since the last call.
 #[derive(Debug, Default)]
 pub struct FileNews {
-    /// Of which file, in order.
+    /// The events in order, with the file of each.
     pub told: Vec<(PathBuf, FileEvent)>,
-    /// Whether something was lost.
+    /// Whether events were lost.
     pub lost: bool,
 }
 
@@ -34,22 +34,22 @@ mod linux {
 
     use super::*;
 
-    /// Directories that the kernel tells of.
+    /// The watched directories.
     pub struct FileEvents {
         queue: Option<OwnedFd>,
         directories: HashMap<i32, PathBuf>,
-        /// The same by path: of thousands it is asked at every look.
+        /// The same by path, for fast lookup.
         known: HashSet<PathBuf>,
     }
 
     impl FileEvents {
-        /// Tells of nothing yet; of nothing ever where the kernel gives no more queues.
+        /// Watches nothing yet; never does where the kernel grants no inotify instance.
         pub fn new() -> Self {
             let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok();
             Self { queue, directories: HashMap::new(), known: HashSet::new() }
         }
 
-        /// From now on tells of what happens in `directory`.
+        /// Watches `directory`.
         pub fn watch(&mut self, directory: &Path) {
             if self.known.contains(directory) {
                 return;
@@ -65,14 +65,14 @@ mod linux {
             let added = self.queue.as_ref().and_then(|queue| inotify::add_watch(queue, directory, what).ok());
             if let Some(number) = added {
                 self.known.insert(directory.to_owned());
-                // One that was renamed has the number that it had.
+                // A renamed directory keeps its number.
                 if let Some(before) = self.directories.insert(number, directory.to_owned()) {
                     self.known.remove(&before);
                 }
             }
         }
 
-        /// What happened since the last time.
+        /// The events since the last call.
         pub fn news(&mut self) -> FileNews {
             let mut news = FileNews::default();
             let Some(queue) = &self.queue else { return news };
@@ -82,7 +82,7 @@ mod linux {
                 let event = match reader.next() {
                     Ok(event) => event,
                     Err(Errno::INTR) => continue,
-                    // There is no more, for now or for ever.
+                    // No more events, for now or for good.
                     Err(_) => return news,
                 };
                 let flags = event.events();
@@ -112,7 +112,7 @@ mod linux {
     }
 }
 
-/// Elsewhere nothing is told.
+/// Other systems: no events.
 #[cfg(not(target_os = "linux"))]
 pub struct FileEvents;
 

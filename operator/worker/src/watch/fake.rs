@@ -1,4 +1,4 @@
-//! A recorder and a Vault for tests.
+//! A fake recorder and a fake Vault for tests.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ use crate::{
     stanza::SealedKey,
 };
 
-/// Bytes of which no two chunks are alike.
+/// Bytes without two equal chunks.
 pub fn text(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]).collect()
 }
@@ -46,13 +46,13 @@ fn prepared(item: &ItemId) -> Prepared {
     Prepared::with(&the_key(), &sealed)
 }
 
-/// Gives one key to all.
+/// Gives the same key for everything.
 pub struct FakeKeys {
     may_open: bool,
     asked: AtomicUsize,
-    /// How often Vault is away before it answers.
+    /// How often Vault is unavailable before it answers.
     pub away: AtomicUsize,
-    /// What it says then.
+    /// The error meanwhile.
     trouble: fn() -> Trouble,
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -74,7 +74,7 @@ impl FakeKeys {
         Self { may_open: false, ..Self::default() }
     }
 
-    /// Does this while it is asked.
+    /// Runs this while a key is requested.
     pub fn meanwhile(what: impl FnOnce() + Send + 'static) -> Self {
         Self { meanwhile: Mutex::new(Some(Box::new(what))), ..Self::default() }
     }
@@ -83,7 +83,7 @@ impl FakeKeys {
         Self { away: AtomicUsize::new(times), ..Self::default() }
     }
 
-    /// So often the directory takes no file.
+    /// The directory refuses files this many times.
     pub fn in_unwritable(times: usize) -> Self {
         let trouble = || Trouble::Directory {
             path: "/recordings".into(),
@@ -140,7 +140,7 @@ impl Recorder {
         Found { path, state: FileState::of(&metadata), modified: metadata.modified().unwrap() }
     }
 
-    /// What is left when the process is killed after this file was sealed and before its plaintext was removed.
+    /// The state after the process was killed between sealing this file and removing its plaintext.
     pub fn leftover(&self, name: &str) -> Leftover {
         let leftover = Leftover::new(self.0.path(), Id::of_found(&self.found(name)), name);
         let mut file = fs::File::create(&leftover.path).unwrap();
@@ -149,7 +149,7 @@ impl Recorder {
         leftover
     }
 
-    /// Everything that lies there but the lock.
+    /// All names in the directory but the lock.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> =
@@ -159,7 +159,7 @@ impl Recorder {
         names
     }
 
-    /// What a sealed file opens to, as the item that its name says.
+    /// The plaintext of a sealed file, as the item of its name.
     pub fn opened(&self, name: &str) -> Result<Vec<u8>, SealError> {
         let opened = seal::read_file(&self.at(name))?;
         let plain = seal::opened_name(&self.at(name)).unwrap();

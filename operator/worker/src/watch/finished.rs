@@ -1,95 +1,95 @@
-//! When a recording is finished.
+//! Decides when a recording is finished.
 
 use std::time::{Duration, Instant};
 
 use crate::file_state::FileState;
 
-/// How that is known.
+/// The rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishedRule {
-    /// It has not changed for this long. Where the kernel tells who opens and closes it, it is not held open either.
+    /// It has not changed for this long. With kernel events, also nobody holds it open.
     Quiet(Duration),
-    /// Its writer closed it, or it was renamed into the directory. What was there before we looked, or is written where
-    /// the kernel cannot see it, is finished when it has not changed for this long.
+    /// Its writer closed it, or it was renamed into the directory. A file that existed at the start, or whose writer
+    /// the kernel cannot see, must not have changed for this long.
     Closed(Duration),
-    /// It has its name: the recorder writes elsewhere, or under an unfinished name, and renames.
+    /// It has a finished name: the recorder writes elsewhere or under an unfinished name, and renames.
     Named,
 }
 
-/// What the kernel told of a file.
+/// A kernel event for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileEvent {
-    /// It was made, or another name for it.
+    /// The file or a hard link to it was created.
     Created,
-    /// Somebody opened it.
+    /// It was opened.
     Opened,
-    /// Somebody wrote.
+    /// It was written.
     Written,
-    /// Somebody who could write closed it.
+    /// A descriptor opened for writing was closed.
     Closed,
-    /// Somebody who could only read closed it.
+    /// A read-only descriptor was closed.
     ClosedUnwritten,
     /// It was renamed to this name.
     Named,
 }
 
-/// For how long a file that does not change is left alone because nobody was seen to close it. A call on hold ends before;
-/// where the kernel lost what it had to tell, the file is sealed then.
+/// After this long without change a file counts as finished although nobody was seen to close it. Longer than any
+/// call on hold; it matters where events were lost.
 const LONGEST_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Who holds it open to write, as far as we were told. Opens and closes cannot be counted: the kernel joins two of a kind
-/// that follow each other.
+/// Who holds it open for writing, by the events. Opens and closes cannot be counted, because the kernel merges equal
+/// consecutive events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
-    /// Nobody that we know of.
+    /// Nobody known.
     None,
-    /// Who made it, perhaps.
+    /// Perhaps its creator.
     Presumed,
-    /// Somebody who wrote.
+    /// A known writer.
     Known,
 }
 
-/// A file, as it was seen so far.
+/// A file and its history.
 #[derive(Clone, Debug)]
 pub struct SeenFile {
     state: FileState,
-    /// Since when it is like this.
+    /// Since when it has this state.
     since: Instant,
-    /// Whether it was made, and nobody opened it since.
+    /// Whether it was created and not opened since.
     created: bool,
     writer: Writer,
     /// Whether its writer closed it after the last change.
     closed: bool,
-    /// Until when somebody may hold it open who did so before we looked.
+    /// Until when a writer from before the start may hold it open.
     unknown_until: Option<Instant>,
 }
 
 impl SeenFile {
-    /// For the first time.
+    /// A file seen for the first time.
     pub fn new(state: FileState, now: Instant) -> Self {
         Self { state, since: now, created: false, writer: Writer::None, closed: false, unknown_until: None }
     }
 
-    /// It was there before anybody looked: that it is quiet tells nothing before `until`, unless its writer is seen.
+    /// The file existed before the start: being quiet means nothing before `until`, unless its writer is seen.
     #[must_use]
     pub fn of_unknown_writer(self, until: Instant) -> Self {
         Self { unknown_until: Some(until), ..self }
     }
 
-    /// As it was last seen.
+    /// Its last state.
     pub fn state(&self) -> FileState {
         self.state
     }
 
-    /// Takes what the kernel told since the last look.
+    /// Takes in an event since the last look.
     pub fn told(&mut self, what: FileEvent) {
         if matches!(what, FileEvent::Written | FileEvent::Closed | FileEvent::Named) {
-            // Who it is, is known now.
+            // The writer is known now.
             self.unknown_until = None;
         }
         match what {
             FileEvent::Created => self.created = true,
-            // A second name for a file is made without opening it.
+            // Creating a hard link does not open the file.
             FileEvent::Opened if self.created => {
                 self.created = false;
                 self.writer = Writer::Presumed;
@@ -108,12 +108,13 @@ impl SeenFile {
         }
     }
 
-    /// The kernel lost what it had to tell.
+    /// Events were lost.
     pub fn lost(&mut self) {
         self.closed = false;
     }
 
-    /// Takes what it looks like now; to be told first. `just_told` says that it was closed or named since the last look.
+    /// Takes in the current state, after the events. `just_told` says whether it was closed or renamed since the last
+    /// look.
     pub fn look(&mut self, state: FileState, just_told: bool, now: Instant) {
         if state == self.state {
             return;

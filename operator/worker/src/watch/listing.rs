@@ -1,4 +1,4 @@
-//! What lies in the directory that is watched.
+//! Lists the watched directory.
 
 use std::{
     ffi::OsStr,
@@ -10,47 +10,47 @@ use std::{
 use super::pending::{self, Leftover};
 use crate::{file_state::FileState, seal::SUFFIX};
 
-/// A recording: finished, or still being written.
+/// A recording, finished or still being written.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Where.
+    /// Its path.
     pub path: PathBuf,
-    /// As it is now.
+    /// Its current state.
     pub state: FileState,
     /// When it was last written.
     pub modified: SystemTime,
 }
 
-/// What is looked at.
+/// What to watch.
 #[derive(Clone, Debug)]
 pub struct WatchScope {
     /// The directory.
     pub root: PathBuf,
-    /// Whether its subdirectories are looked at as well.
+    /// Whether to include subdirectories.
     pub recursive: bool,
-    /// What the names of files end with that are not finished.
+    /// Suffixes of the names of unfinished files.
     pub unfinished: Vec<String>,
 }
 
-/// What lies there.
+/// The content of the watched directory.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// The directories that were read.
     pub directories: Vec<PathBuf>,
-    /// What is to be sealed, now or later.
+    /// Files to seal, now or later.
     pub recordings: Vec<Found>,
-    /// Sealed files that have not got their names yet.
+    /// Sealed files without their final names.
     pub leftovers: Vec<Leftover>,
-    /// Parts of sealed files that nobody writes any more, if no other process writes here.
+    /// Abandoned parts of sealed files, if no other process writes here.
     pub parts: Vec<PathBuf>,
-    /// What could not be looked at.
+    /// What could not be read.
     pub unreadable: Vec<(PathBuf, io::Error)>,
-    /// Whether there are subdirectories that were left out.
+    /// Whether subdirectories were skipped.
     pub left_out: bool,
 }
 
 impl Listing {
-    /// Lists what lies in `scope`. Symbolic links are not followed, hidden files and sealed ones are not looked at.
+    /// Lists `scope`, without following symbolic links and without hidden or sealed files.
     ///
     /// # Errors
     /// When the directory itself cannot be read.
@@ -93,14 +93,14 @@ impl Listing {
                     false => self.left_out = true,
                 }
             } else if kind.is_file() && !scope.leaves_out(&name) {
-                // Of the entry itself, never of what a link names.
+                // The metadata of the entry itself, not of a link's target.
                 match entry.metadata() {
                     Ok(metadata) => self.recordings.push(Found {
                         path,
                         state: FileState::of(&metadata),
                         modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
                     }),
-                    // Somebody renamed or removed it meanwhile.
+                    // It was renamed or removed meanwhile.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => self.unreadable.push((path, error)),
                 }

@@ -1,4 +1,4 @@
-//! Watches a directory and seals what is finished there.
+//! Watches a directory and seals the finished files in it.
 //!
 //! ```text
 //! listing   what lies there            events   what the kernel tells of it
@@ -6,7 +6,8 @@
 //! recording one of them, sealed        counts   what metrics tell
 //! ```
 //!
-//! However the process ends, a recording is there as plaintext, or sealed whole, or both; the next process goes on.
+//! However the process ends, each recording exists as plaintext, or sealed and complete, or both; the next process
+//! continues.
 
 mod counts;
 mod events;
@@ -51,29 +52,29 @@ use self::{
 };
 use crate::shown;
 
-/// Held by the process that seals in a directory.
+/// The lock of the process that seals in a directory.
 const LOCK: &str = ".subrosa-watch.lock";
 
 /// What is watched, and how.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    /// Which files.
+    /// The files.
     pub scope: WatchScope,
-    /// When they are finished.
+    /// The rule by which they are finished.
     pub rule: FinishedRule,
     /// How many are sealed at once.
     pub jobs: NonZeroUsize,
-    /// On how many cores each.
+    /// Cores for each.
     pub workers: NonZeroUsize,
-    /// How often is looked.
+    /// The interval of looks.
     pub every: Duration,
-    /// How long what is under way may take to end after the signal to stop.
+    /// How long work in progress may take after the signal to stop.
     pub grace: Duration,
-    /// For how long a recording that was there at the start must not have been written, since nobody saw who holds it open.
+    /// How long a file that existed at the start must be unwritten, because its writer was not seen.
     pub quiet_at_start: Duration,
 }
 
-/// Why nothing is watched.
+/// Why nothing can be watched.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The directory cannot be read or written.
@@ -90,10 +91,10 @@ pub enum WatchError {
     Taken(PathBuf),
 }
 
-/// Seals what is finished until `stop`, and then ends what is under way, in bounded time.
+/// Seals finished files until `stop`, then finishes work in progress in bounded time.
 ///
 /// # Errors
-/// When the directory cannot be used, at the start. What goes wrong later is logged and tried again.
+/// When the directory cannot be used at the start. Later failures are logged and retried.
 pub async fn run<K: Keys>(
     watch: Watch,
     keys: Arc<K>,
@@ -104,7 +105,7 @@ pub async fn run<K: Keys>(
     let mut watcher = Watcher::new(watch, keys, counts);
     watcher.events.watch(&watcher.watch.scope.root);
     let (news, first) = watcher.look().await.map_err(|source| watcher.error(source))?;
-    // Nobody else writes parts here while we hold the lock.
+    // Only the holder of the lock writes parts here.
     for part in &first.parts {
         if let Err(error) = std::fs::remove_file(part) {
             tracing::warn!("{}, the rest of an earlier process, cannot be removed: {error}", shown(part));
@@ -149,7 +150,7 @@ fn lock(scope: &WatchScope) -> Result<File, WatchError> {
     }
 }
 
-/// A file, and what is done about it.
+/// A file with its progress.
 struct Tracked {
     found: Found,
     first_seen: SystemTime,
@@ -164,7 +165,7 @@ impl Tracked {
         let seen = SeenFile::new(found.state, now);
         let seen = match quiet_at_start {
             Some(quiet) => {
-                // A time that is to come says nothing.
+                // A time in the future says nothing.
                 let silent = SystemTime::now().duration_since(found.modified).unwrap_or_default();
                 seen.of_unknown_writer(now + quiet.saturating_sub(silent))
             }
@@ -191,7 +192,7 @@ impl Retry {
         Self { at: now, pauses: pauses(longest), told: String::new() }
     }
 
-    /// Waits longer. Several under way that fail of one cause are one failure.
+    /// Waits longer. Simultaneous failures with one cause count once.
     fn wait(&mut self, now: Instant, longest: Duration) {
         if now >= self.at {
             self.at = now + self.pauses.next().unwrap_or(longest);
@@ -199,12 +200,13 @@ impl Retry {
     }
 }
 
-/// How long after the beginning of a look that took so long the next one begins: a tenth of the time is spent with looking at most.
+/// When the next look begins, counted from the start of one that took this long: at most a tenth of the time goes
+/// into looking.
 fn until_next_look(every: Duration, took: Duration) -> Duration {
     every.max(took.saturating_mul(10))
 }
 
-/// How long is waited after one failure more: capped, with jitter.
+/// The pauses after failures: growing, capped, with jitter.
 fn pauses(longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))
@@ -214,9 +216,9 @@ fn pauses(longest: Duration) -> ExponentialBackoff {
         .build()
 }
 
-/// After a failure that is of one file.
+/// The longest pause after a failure of one file.
 const LONGEST_FOR_ONE: Duration = Duration::from_secs(300);
-/// After a failure that is of Vault or of the disk.
+/// The longest pause after a failure of Vault or of the disk.
 const LONGEST_FOR_ALL: Duration = Duration::from_secs(30);
 
 struct Watcher<K> {
@@ -227,18 +229,18 @@ struct Watcher<K> {
     tracked: HashMap<PathBuf, Tracked>,
     leftovers: HashMap<Id, Leftover>,
     jobs: JoinSet<(PathBuf, Result<Done, Trouble>)>,
-    /// What is finished, as of the last look.
+    /// The finished files of the last look.
     queue: VecDeque<PathBuf>,
     stop: Arc<AtomicBool>,
     names: Names,
-    /// Set after a failure that is not of one file.
+    /// Set after a failure that concerns all files.
     paused: Option<Retry>,
     next_look: Instant,
-    /// What was told of files that cannot be looked at.
+    /// What was reported about unreadable files.
     told: HashMap<PathBuf, String>,
-    /// Directories in which nothing can be written, and why.
+    /// Directories that are not writable, and why.
     unwritable: BTreeMap<PathBuf, String>,
-    /// Whether the directory was looked at before.
+    /// Whether the directory was read before.
     begun: bool,
 }
 
@@ -267,18 +269,18 @@ impl<K: Keys> Watcher<K> {
         WatchError::Directory { path: self.watch.scope.root.clone(), source }
     }
 
-    /// What was told, and then what lies there: who closes a file in between is told of the next time.
+    /// Reads the events first, then the directory; a close in between comes with the next events.
     async fn look(&mut self) -> io::Result<(FileNews, Listing)> {
         let begins = Instant::now();
         let news = self.events.news();
         let scope = self.watch.scope.clone();
         let listed = tokio::task::spawn_blocking(move || Listing::read(&scope)).await;
-        // Where millions of sealed files lie, looking must not be all that is done.
+        // With millions of sealed files, looking must not take all the time.
         self.next_look = begins + until_next_look(self.watch.every, begins.elapsed());
         Ok((news, listed.map_err(io::Error::other)??))
     }
 
-    /// Takes in what lies there now.
+    /// Takes in the current files.
     fn take(&mut self, news: FileNews, listing: Listing) {
         let now = Instant::now();
         for directory in &listing.directories {
@@ -294,7 +296,7 @@ impl<K: Keys> Watcher<K> {
             let tracked = before.remove(&found.path).unwrap_or_else(|| Tracked::new(found, now, at_start));
             self.tracked.insert(found.path.clone(), tracked);
         }
-        // What is gone may still be under way: it is removed before its job ends.
+        // A missing file may still be in progress, because its job removes it before the job ends.
         self.tracked.extend(before.into_iter().filter(|(_, tracked)| tracked.under_way));
         let mut just_told = HashSet::new();
         for (path, told) in news.told {
@@ -308,7 +310,7 @@ impl<K: Keys> Watcher<K> {
         for found in listing.recordings {
             let Some(tracked) = self.tracked.get_mut(&found.path) else { continue };
             if tracked.seen.state() != found.state {
-                // What could not be sealed before may be sealed now.
+                // Try again what could not be sealed before.
                 tracked.retry = None;
             }
             tracked.seen.look(found.state, just_told.contains(&found.path), now);
@@ -321,20 +323,20 @@ impl<K: Keys> Watcher<K> {
         troubles.extend(self.take_leftovers(listing.leftovers));
         self.tell(troubles);
         self.queue_finished(now);
-        // A recorder may set the time of a file, also to one that is to come.
+        // A recorder may set a file's time, even to the future.
         let age = |tracked: &Tracked| tracked.found.modified.min(tracked.first_seen);
         let oldest = self.tracked.values().map(age).min();
         self.counts.looked(self.tracked.len(), oldest);
     }
 
-    /// The directory itself cannot be looked at.
+    /// Handles an unreadable root directory.
     fn unreadable(&mut self, error: io::Error) {
         let root = self.watch.scope.root.clone();
         self.counts.unreadable(format!("{}: {error}", shown(&root)));
         self.tell(vec![(root, error)]);
     }
 
-    /// Each is told once, until it is another problem.
+    /// Logs each problem once, until it changes.
     fn tell(&mut self, troubles: Vec<(PathBuf, io::Error)>) {
         let mut told = HashMap::new();
         for (path, error) in troubles {
@@ -347,10 +349,11 @@ impl<K: Keys> Watcher<K> {
         self.told = told;
     }
 
-    /// Sealed files of an earlier life: those whose plaintext is still there wait for it, all others get their names.
+    /// Handles sealed files of an earlier process: those whose plaintext still exists wait for it, the others get
+    /// their names.
     fn take_leftovers(&mut self, leftovers: Vec<Leftover>) -> Vec<(PathBuf, io::Error)> {
         let mut troubles = Vec::new();
-        // One that is being made by a job is no leftover.
+        // During a job, such a file may be its own.
         if !self.jobs.is_empty() || (leftovers.is_empty() && self.leftovers.is_empty()) {
             return troubles;
         }
@@ -366,7 +369,7 @@ impl<K: Keys> Watcher<K> {
         troubles
     }
 
-    /// What is finished, the oldest first.
+    /// Queues the finished files, oldest first.
     fn queue_finished(&mut self, now: Instant) {
         let mut ready: Vec<_> = self
             .tracked
@@ -378,13 +381,13 @@ impl<K: Keys> Watcher<K> {
         self.queue = ready.into_iter().map(|(_, path)| path.clone()).collect();
     }
 
-    /// Begins with what is finished, up to the bound.
+    /// Starts jobs for finished files, up to the limit.
     fn begin(&mut self) {
         let now = Instant::now();
         if self.paused.as_ref().is_some_and(|paused| now < paused.at) {
             return;
         }
-        // After a failure one at a time tries: what has no room together may have it one after the other.
+        // After a failure only one job at a time: what does not fit together may fit one by one.
         let most = if self.paused.is_some() { 1 } else { self.watch.jobs.get() };
         while self.jobs.len() < most {
             let Some(path) = self.queue.pop_front() else { break };
@@ -428,7 +431,7 @@ impl<K: Keys> Watcher<K> {
                 self.counts.sealed(bytes);
             }
             Done::WasSealed => self.counts.sealed(0),
-            // It is looked at before it is tried again.
+            // It is looked at again before the next try.
             Done::Changed => {
                 if let Some(tracked) = self.tracked.get_mut(&path) {
                     tracked.under_way = false;
@@ -454,7 +457,7 @@ impl<K: Keys> Watcher<K> {
         let Some(tracked) = self.tracked.get_mut(&path) else { return };
         tracked.under_way = false;
         if trouble.is_space() {
-            // The next one may be smaller.
+            // The next file may be smaller.
             let mut retry = tracked.retry.take().unwrap_or_else(|| Retry::new(now, LONGEST_FOR_ONE));
             retry.wait(now, LONGEST_FOR_ONE);
             tracked.retry = Some(retry);
@@ -475,7 +478,7 @@ impl<K: Keys> Watcher<K> {
         *slot = Some(retry);
     }
 
-    /// Lets what is under way end; what takes too long is given up, and its part removed.
+    /// Waits for the jobs in progress; aborts those that take too long and removes their parts.
     async fn end(&mut self) {
         let all = async {
             while let Some(ended) = self.jobs.join_next().await {

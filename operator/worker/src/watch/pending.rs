@@ -1,4 +1,4 @@
-//! The names that a sealed file has before its own, and what they say to the next process after one was killed.
+//! The names of a sealed file before its final one, from which the next process sees what a killed one did.
 //!
 //! ```text
 //! (no name; .subrosa-watch-….part)    being written; worth nothing
@@ -6,8 +6,8 @@
 //! 0001.wav.age                        the plaintext is gone
 //! ```
 //!
-//! The id is made of the plaintext's name, inode, length and time. So a process that finds a sealed file beside a plaintext
-//! knows without opening either whether one is of the other; a workload that may only seal could not look.
+//! The id is made of the plaintext's name, inode, length and time. So a process sees whether a sealed file belongs to
+//! a plaintext beside it without opening either, which a workload that may only seal could not.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -27,28 +27,28 @@ use crate::{
     target,
 };
 
-/// How the name of a part begins, where parts have names.
+/// The prefix of a part, where parts have names.
 pub const PART: &str = ".subrosa-watch-";
 const SEALED: &str = ".subrosa-sealed-";
 /// Characters of an id: 80 bits.
 const ID: usize = 16;
 
-/// Which plaintext a sealed file without its name is of.
+/// Identifies the plaintext of a sealed file without its final name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Id(String);
 
 impl Id {
-    /// Of what was found.
+    /// The id of a found file.
     pub fn of_found(found: &Found) -> Self {
         Self::of(&file_name(&found.path), &found.state)
     }
 
-    /// Of the plaintext of this name and content.
+    /// The id of the plaintext with this name and state.
     pub fn of(name: &OsStr, state: &FileState) -> Self {
         let mut hash = Sha256::new();
         hash.update("subrosa plaintext\0");
         hash.update(name.as_encoded_bytes());
-        // Not of `changed`: a backup that reads, or a link, must not make it another recording.
+        // Without `changed`: a backup or a hard link must not change the id.
         let FileState { inode, size, modified: (seconds, nanoseconds), changed: _ } = state;
         hash.update(format!("\0{inode} {size} {seconds} {nanoseconds}"));
         let mut text = BASE32_NOPAD.encode(&hash.finalize()).to_ascii_lowercase();
@@ -57,38 +57,38 @@ impl Id {
     }
 }
 
-/// A sealed file, whole and on the disk, that has not got its name yet.
+/// A complete and synced sealed file without its final name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
-    /// Which plaintext it is of.
+    /// The id of its plaintext.
     pub id: Id,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// The name under which it was sealed: its own will be that and `.age`.
+    /// The name under which it was sealed; its final name adds `.age`.
     pub name: String,
 }
 
 impl Leftover {
-    /// The one of `id` in `directory`, sealed under `name`.
+    /// The leftover of `id` in `directory`, sealed under `name`.
     pub fn new(directory: &Path, id: Id, name: &str) -> Self {
         let path = directory.join(format!("{SEALED}{}-{name}", id.0));
         Self { id, path, name: name.to_owned() }
     }
 
-    /// The one that is called `file` in `directory`; none where that is something else.
+    /// Parses the name `file` in `directory`; `None` where it is no leftover.
     pub fn of(directory: &Path, file: &OsStr) -> Option<Self> {
         let (id, name) = file.to_str()?.strip_prefix(SEALED)?.split_at_checked(ID)?;
         let name = name.strip_prefix('-').filter(|name| !name.is_empty())?;
         Some(Self::new(directory, Id(id.to_owned()), name))
     }
 
-    /// The name that it will have.
+    /// Its final name.
     pub fn target(&self) -> PathBuf {
         seal::sealed_name(&self.path.with_file_name(&self.name))
     }
 
-    /// Whether it can be what it says: our header, of this item, and as long as `plaintext` bytes make it. It was synced
-    /// before it was called so; this finds what became of it since.
+    /// Whether it looks complete: our header, of this item, with the length for `plaintext` bytes. It was synced
+    /// before it got this name, so this only finds later damage.
     pub fn is_whole(&self, plaintext: u64) -> bool {
         let read = || -> Result<bool, SealError> {
             let mut opened = seal::read_regular(&self.path)?;
@@ -98,8 +98,8 @@ impl Leftover {
         read().unwrap_or(false)
     }
 
-    /// Gives it its name and says which. The plaintext is gone, or was another: where another file has the name, it gets
-    /// the next free one, and opens with `--item`.
+    /// Gives it its final name and returns that. Its plaintext is gone or changed. If another file has the name, it
+    /// gets the next free one, and opens with `--item`.
     ///
     /// # Errors
     /// When the directory cannot be written.
@@ -120,7 +120,7 @@ impl Leftover {
     }
 }
 
-/// Whether a file of this name is a part that was being written.
+/// Whether this is the name of a part.
 pub fn is_part(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(PART.as_bytes()) && name.ends_with(target::PART_END.as_bytes())
@@ -137,15 +137,15 @@ pub fn numbered(name: &str, number: u32) -> String {
     }
 }
 
-/// Makes sure that the names in the directory of `path` are on the disk.
+/// Syncs the directory of `path`.
 ///
 /// # Errors
-/// When the disk does not say so.
+/// When syncing fails.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Renames, and never over another file.
+/// Renames without overwriting.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -155,7 +155,7 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         };
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
             Ok(()) => return Ok(()),
-            // The file system cannot do it so.
+            // The file system does not support it.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,4 +1,5 @@
-//! One recording: sealed, synced, its plaintext removed, named. In this order, so that there is never less than one whole copy.
+//! Seals one recording: seal, sync, remove the plaintext, name. In this order at least one complete copy always
+//! exists.
 
 use std::{
     collections::HashSet,
@@ -34,61 +35,61 @@ use crate::{
     target::TargetFile,
 };
 
-/// Bytes of a file's name, on Linux and elsewhere.
+/// The longest file name in bytes, on Linux and elsewhere.
 const LONGEST_NAME: usize = 255;
 
-/// Who asks Vault for keys.
+/// The source of keys.
 pub trait Keys: Send + Sync + 'static {
-    /// A file key to seal `item` with, which was last written at `modified`.
+    /// A file key for sealing `item`, which was last written at `modified`.
     fn prepare(
         &self,
         item: &ItemId,
         modified: SystemTime,
     ) -> impl Future<Output = Result<Prepared, Trouble>> + Send;
 
-    /// The key of a file that was sealed before; none where this identity may not open it.
+    /// The key of a sealed file; `None` where this identity may not open it.
     fn unlock<R: io::BufRead + Send + Sync>(
         &self,
         opened: &Opened<R>,
     ) -> impl Future<Output = Result<Option<PayloadKey>, Trouble>> + Send;
 }
 
-/// Why a recording is not sealed yet. It is there as it was.
+/// Why a recording is not sealed yet. It is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
-    /// Vault, the disk or the file does not do it.
+    /// Vault, the disk or the file caused an error.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// There is no key to seal it with.
+    /// No key can be chosen.
     #[error(transparent)]
     Cohort(#[from] CohortChoiceError),
-    /// The settings cannot be read any more.
+    /// The settings cannot be read.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// Nothing can be written beside it.
+    /// The directory is not writable.
     #[error("{}: no file can be made there: {source}", shown(path))]
     Directory {
-        /// Where.
+        /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The error.
         #[source]
         source: io::Error,
     },
-    /// Its name cannot be given to a sealed file.
+    /// A sealed file cannot have this name.
     #[error("{}: {problem}", shown(path))]
     Name {
-        /// Which.
+        /// The recording.
         path: PathBuf,
-        /// Why.
+        /// The problem.
         problem: &'static str,
     },
-    /// The process ends.
+    /// The process is stopping.
     #[error("the process ends")]
     Stopped,
 }
 
 impl Trouble {
-    /// Whether the disk has no room for it.
+    /// Whether the disk is full.
     pub fn is_space(&self) -> bool {
         let full = |error: &io::Error| {
             matches!(
@@ -103,54 +104,54 @@ impl Trouble {
         }
     }
 
-    /// Whether the next recording would have the same trouble: Vault, or a full disk.
+    /// Whether the next recording would fail too: because of Vault or a full disk.
     pub fn is_general(&self) -> bool {
         match self {
             Self::Seal(error) => match error {
                 SealError::Vault(_) => true,
-                // A key that is missing or refused is that of one cohort: the next recording may be of another.
+                // A missing or refused key concerns one cohort; the next recording may be of another.
                 _ => self.is_space(),
             },
             Self::Settings(_) => true,
-            // Of other directories nothing is known.
+            // Other directories may be writable.
             Self::Directory { .. } => self.is_space(),
             Self::Cohort(_) | Self::Name { .. } | Self::Stopped => false,
         }
     }
 }
 
-/// What became of a recording.
+/// The result for a recording.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Done {
-    /// It is sealed, and its plaintext is gone.
+    /// Sealed, and the plaintext removed.
     Sealed {
-        /// Under which name.
+        /// The sealed file's name.
         to: PathBuf,
-        /// How many bytes of plaintext that were.
+        /// The plaintext's length.
         bytes: u64,
     },
-    /// It was sealed before: the plaintext was removed.
+    /// Already sealed earlier; the plaintext was removed.
     WasSealed,
-    /// It changed meanwhile: it is looked at again later.
+    /// Changed during sealing; look again later.
     Changed,
 }
 
-/// How a recording is sealed.
+/// How to seal.
 #[derive(Clone)]
 pub struct How {
-    /// On how many cores.
+    /// Cores to use.
     pub workers: NonZeroUsize,
-    /// Ends what is under way.
+    /// Aborts work in progress.
     pub stop: Arc<AtomicBool>,
-    /// The names that are being taken.
+    /// The names in use.
     pub names: Names,
 }
 
-/// The sealed files that are being made by this process: two recordings never get one name.
+/// The sealed files that this process is making, so that no two recordings get the same name.
 #[derive(Clone, Debug, Default)]
 pub struct Names(Arc<Mutex<HashSet<PathBuf>>>);
 
-/// A name that nobody else takes while this is kept.
+/// A reserved name.
 struct Taken {
     names: Names,
     path: PathBuf,
@@ -170,10 +171,10 @@ impl Drop for Taken {
     }
 }
 
-/// Seals a finished recording. `leftover` is a sealed file of an earlier life that was made of it as it is now.
+/// Seals a finished recording. `leftover` is a sealed file of an earlier process for its current content.
 ///
 /// # Errors
-/// When it is not sealed. Its plaintext is there then.
+/// When it is not sealed. Its plaintext exists then.
 pub async fn seal<K: Keys>(
     keys: &K,
     found: Found,
@@ -220,7 +221,7 @@ async fn seal_anew<K: Keys>(keys: &K, found: Found, name: &str, how: How) -> Res
     .await?
 }
 
-/// The first name of which there is no sealed file. A recorder may use a name again, and an earlier recording stays.
+/// The first name without a sealed file. A recorder may reuse names, and earlier recordings stay.
 fn free_name(found: &Found, name: &str, names: &Names) -> Option<(Taken, String)> {
     (1..).map(|number| pending::numbered(name, number)).find_map(|name| {
         let taken = names.take(seal::sealed_name(&found.path.with_file_name(&name)))?;
@@ -228,7 +229,8 @@ fn free_name(found: &Found, name: &str, names: &Names) -> Option<(Taken, String)
     })
 }
 
-/// Whether the sealed file of its name holds what it holds, byte for byte. Where this identity may not open, it is another.
+/// Whether the sealed file of its name has the same content, byte for byte. If this identity may not open it, it
+/// counts as different.
 async fn was_sealed<K: Keys>(keys: &K, found: &Found, name: &str, how: &How) -> Result<bool, Trouble> {
     let sealed = seal::sealed_name(&found.path);
     if sealed.symlink_metadata().is_err() {
@@ -253,7 +255,7 @@ async fn was_sealed<K: Keys>(keys: &K, found: &Found, name: &str, how: &How) -> 
     .await?
 }
 
-/// Takes only what a file holds, until the process has to end.
+/// A writer that accepts only the content of a file, and stops when the process does.
 struct Comparing<'a> {
     held: File,
     stop: &'a AtomicBool,
@@ -276,7 +278,7 @@ impl Write for Comparing<'_> {
 
 fn remove_sealed_before(found: &Found) -> Result<Done, Trouble> {
     let sealed = seal::sealed_name(&found.path);
-    // Whoever made it may not have waited for the disk.
+    // Whoever wrote it may not have synced it.
     File::open(&sealed)
         .and_then(|file| file.sync_all())
         .and_then(|()| pending::sync_directory(&sealed))
@@ -284,13 +286,13 @@ fn remove_sealed_before(found: &Found) -> Result<Done, Trouble> {
     Ok(if remove(found)? { Done::WasSealed } else { Done::Changed })
 }
 
-/// Writes the sealed file under the name that says that it is whole. False when the plaintext changed meanwhile: then there
-/// is no such file.
+/// Writes the sealed file under the name that marks it as complete. False when the plaintext changed meanwhile; then
+/// there is no such file.
 fn write(prepared: &Prepared, found: &Found, leftover: &Leftover, how: &How) -> Result<bool, Trouble> {
     let Some(plain) = open_same(found)? else { return Ok(false) };
     let at = |source| SealError::File { path: leftover.target(), source };
     let metadata = plain.metadata().map_err(at)?;
-    // Without the part's name, which is another one each time: a trouble is told once.
+    // Without the part's name, which changes with each try, so that the problem is logged only once.
     let mut part = TargetFile::begin_as(pending::PART, &leftover.path, true).map_err(|error| {
         Trouble::Directory { path: directory(&found.path).to_owned(), source: error.kind().into() }
     })?;
@@ -312,16 +314,16 @@ fn write(prepared: &Prepared, found: &Found, leftover: &Leftover, how: &How) -> 
     Ok(true)
 }
 
-/// The sealed file is whole and on the disk: removes the plaintext, and gives the sealed file its name.
+/// After the sealed file is complete and synced: removes the plaintext, and gives the sealed file its final name.
 fn finish(found: &Found, leftover: &Leftover) -> Result<Done, Trouble> {
     let target = leftover.target();
     let at = |source| SealError::File { path: target.clone(), source };
     if target.symlink_metadata().is_ok() && is_same(found)? {
-        // Somebody took the name meanwhile. The plaintext is here: it is sealed again under another one.
+        // Another file took the name meanwhile. The plaintext still exists and is sealed again under another name.
         fs::remove_file(&leftover.path).map_err(at)?;
         return Ok(Done::Changed);
     }
-    // Where it changed, the sealed file is of what it was before, which is perhaps nowhere else.
+    // If the plaintext changed, the sealed file may be the only copy of its earlier content.
     let removed = remove(found)?;
     let to = leftover.name_it().map_err(at)?;
     match removed {
@@ -330,7 +332,7 @@ fn finish(found: &Found, leftover: &Leftover) -> Result<Done, Trouble> {
     }
 }
 
-/// Removes a plaintext that is still what was sealed.
+/// Removes a plaintext if it is unchanged since it was sealed.
 fn remove(found: &Found) -> Result<bool, SealError> {
     if !is_same(found)? {
         return Ok(false);
@@ -348,7 +350,7 @@ fn is_same(found: &Found) -> Result<bool, SealError> {
     }
 }
 
-/// Opens a file that is still what was found, and follows no link.
+/// Opens a file if it is unchanged since it was found; does not follow links.
 fn open_same(found: &Found) -> Result<Option<File>, SealError> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = OpenOptions::new()
@@ -365,7 +367,7 @@ fn open_same(found: &Found) -> Result<Option<File>, SealError> {
     }
 }
 
-/// Reads until the process has to end.
+/// A reader that stops when the process does.
 struct Stoppable<'a> {
     input: &'a File,
     stop: &'a AtomicBool,
@@ -384,7 +386,7 @@ fn directory(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
-/// Does what waits for the disk on a thread of its own.
+/// Runs disk work on a blocking thread.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Trouble> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Trouble::Stopped)
 }

@@ -15,37 +15,37 @@ use crate::{
     settings,
 };
 
-/// From which date a recording is kept.
+/// The anchor date of recordings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnchorOf {
-    /// The day on which it is sealed; in an open cohort where its class waits for a date.
+    /// The day of sealing; an open cohort where the class waits for a date.
     Today,
-    /// The day on which it was last written.
+    /// The day of the last write.
     Modified,
-    /// This one.
+    /// This date.
     Date(Date),
 }
 
-/// Asks Vault for a key of one class.
+/// Gets keys of one class from Vault.
 #[derive(Clone, Debug)]
 pub struct VaultKeys {
     /// Who asks.
     pub keys: SealingKeys,
-    /// The settings: read again for each recording, since a policy may change.
+    /// The path of the settings, which are read for each recording because a policy may change.
     pub config: PathBuf,
     /// The class of the data.
     pub class: String,
-    /// The date from which it is kept.
+    /// The anchor date.
     pub anchor: AnchorOf,
-    /// Whether a cohort may be due already.
+    /// Whether the cohort may already be due.
     pub already_due: bool,
 }
 
 impl VaultKeys {
-    /// The key for what was last written at `modified`, at `now`.
+    /// The key for a recording that was last written at `modified`, at `now`.
     ///
     /// # Errors
-    /// When the settings have none.
+    /// When the settings allow none.
     pub fn choose(&self, modified: SystemTime, now: Timestamp) -> Result<DataKeyName, Trouble> {
         let sealing = settings::load(&self.config)?;
         let anchor = match self.anchor {
@@ -54,7 +54,7 @@ impl VaultKeys {
             AnchorOf::Modified => {
                 let zone = TimeZone::get(&sealing.time_zone)
                     .map_err(|_| CohortChoiceError::TimeZone(sealing.time_zone.clone()))?;
-                // A clock that was ahead when it was written does not hold it up.
+                // A time from a clock that was ahead counts as now.
                 let written = Timestamp::try_from(modified).unwrap_or(now).min(now);
                 Some(written.to_zoned(zone).date())
             }
@@ -76,7 +76,7 @@ impl Keys for VaultKeys {
         match opened.unlock(&self.keys).await {
             Ok(key) => Ok(Some(key)),
             Err(SealError::Vault(error)) if error.is_transient() => Err(SealError::Vault(error).into()),
-            // It may not open, or the file is another's or damaged: it is not known to be the same.
+            // This identity may not open it, or it is another item or damaged: not known to be the same.
             Err(_) => Ok(None),
         }
     }
