@@ -118,7 +118,7 @@ impl AccessRoleSpec {
         self.subjects.iter().map(|subject| subject.group.to_lowercase()).collect()
     }
 
-    /// SHA-256 of who may open what after which login.
+    /// SHA-256 over the groups, the opened classes and the login.
     pub fn digest(&self, opened: &BTreeSet<ChannelClass>) -> String {
         digest_of(&("access", &self.login, self.groups(), opened))
     }

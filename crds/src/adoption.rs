@@ -1,4 +1,4 @@
-//! `Adoption`: Channels that take over the keys of earlier ones of their names.
+//! `Adoption`: lets Channels adopt the data keys of earlier Channels of their names.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -135,7 +135,7 @@ impl AdoptingChannel {
 }
 
 impl AdoptionSpec {
-    /// What an Approval of it repeats: SHA-256 of all that it asks for.
+    /// The digest that Approvals repeat: SHA-256 of everything in the request.
     pub fn digest(&self) -> String {
         digest_of(&("adoption", &self.trust_domain, &self.requested_by, &self.channels))
     }

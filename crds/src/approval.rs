@@ -1,4 +1,4 @@
-//! `Approval`: what one person decided about a Destruction, the release of a LegalHold, a weaker policy, a freeze, or an
+//! `Approval`: one person's decision about a Destruction, the release of a LegalHold, a weaker policy, a freeze or an
 //! Adoption.
 
 use kube::{CustomResource, KubeSchema};

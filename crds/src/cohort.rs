@@ -1,8 +1,8 @@
-//! Cohorts: the period of the anchor date whose data share a key.
+//! Cohorts: periods of the anchor date whose data share a key.
 //!
-//! A cohort is named after its period: `20261122`, ISO week `2026w47`, `2026m11`, `2026q4`, `2026`.
-//! Data that still waits for its anchor date is sealed into an open cohort, `open-2026m11`, named
-//! after the period in which it was sealed.
+//! A cohort is named after its period: `20261122`, ISO week `2026w47`, `2026m11`, `2026q4`, `2026`. Data that still
+//! waits for its anchor date is sealed into an open cohort such as `open-2026m11`, named after the period in which it
+//! was sealed.
 
 use std::{fmt, str::FromStr};
 
@@ -77,7 +77,7 @@ impl Cohort {
         self.open
     }
 
-    /// Whether `other` is of the same period, and waits for an anchor date or not as this one does.
+    /// Whether `other` has a period of the same kind, and is open as this one is.
     pub fn is_alike(self, other: Self) -> bool {
         self.period == other.period && self.open == other.open
     }
@@ -108,11 +108,11 @@ impl Cohort {
         self.start.checked_add(span).map_err(|_| PeriodError::TooLong(self.to_string()))
     }
 
-    /// From when until when its days are, in a time zone: the first instant, and the first one that is
-    /// no longer of it. Where clocks skip midnight, the day begins at the first hour there is.
+    /// Its first instant in a time zone, and the first instant after it. Where clocks skip midnight, the day begins
+    /// at its first existing hour.
     ///
     /// # Errors
-    /// When it ends beyond the calendar's end.
+    /// When it ends beyond the calendar.
     pub fn window(self, time_zone: &TimeZone) -> Result<(Timestamp, Timestamp), PeriodError> {
         Ok((day_begins(self.start, time_zone)?, day_begins(self.end()?, time_zone)?))
     }
@@ -174,7 +174,7 @@ impl FromStr for Cohort {
     }
 }
 
-// Lenient; the caller compares what comes out with what went in, so only canonical text passes.
+// Lenient: the caller formats the result and compares it with the input, so only canonical text passes.
 fn parse(text: &str) -> Option<Cohort> {
     let (open, rest) = text.strip_prefix("open-").map_or((false, text), |rest| (true, rest));
     let (year, rest) = rest.split_at_checked(4)?;

@@ -1,4 +1,4 @@
-//! Shapes that several kinds share.
+//! Types that several kinds share.
 
 use std::{fmt, str::FromStr};
 
@@ -168,8 +168,8 @@ impl JsonSchema for Port {
         true
     }
 
-    // `pattern` binds only strings and `minimum` only integers, so together they say it all but the
-    // order of a range's ends, which CEL adds.
+    // `pattern` applies only to strings and `minimum` only to integers, so together they cover both types. Only the
+    // order of a range's ends needs CEL.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "x-kubernetes-int-or-string": true,

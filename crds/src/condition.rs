@@ -1,7 +1,7 @@
-//! Conditions: what is so, since when, and why.
+//! Conditions: the state of an object, since when, and why.
 //!
-//! Source: Kubernetes API conventions, "Typical status properties", and kstatus: `Reconciling` and
-//! `Stalled` exist only while they are true.
+//! Source: Kubernetes API conventions, "Typical status properties", and kstatus: `Reconciling` and `Stalled` exist
+//! only while they are true.
 
 use jiff::Timestamp;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -139,7 +139,7 @@ pub fn needs_attention(conditions: &[Condition]) -> bool {
     })
 }
 
-// The API server keeps whole seconds; anything finer would read as a change the next time.
+// The API server stores whole seconds; a fraction would look like a change next time.
 fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }

@@ -1,4 +1,4 @@
-//! `Destruction`: data keys that are due, listed for approval; finished, it is the record of their destruction.
+//! `Destruction`: a list of due data keys for approval; once finished, the record of their destruction.
 
 use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
@@ -220,8 +220,8 @@ impl DestructionSpec {
     }
 }
 
-/// When the last snapshot of Vault is gone that may hold what was `gone` then: by what is declared now, or by what was `written`
-/// before where that is later. None where nobody ever declared for how long snapshots are kept.
+/// When the last snapshot is deleted that may contain a key that was `gone` then: by the current declaration, or by
+/// the date `written` before if that is later. `None` where nobody declared how long snapshots are kept.
 pub fn effective_at(
     gone: Timestamp,
     snapshots_kept: Option<SignedDuration>,
@@ -232,12 +232,12 @@ pub fn effective_at(
 
 /// SHA-256 of a value as JSON, as `sha256:` and lower-case hex. Fields stand in the order in which they are declared.
 pub fn digest_of(value: &impl Serialize) -> String {
-    // What is hashed here is structs of texts and lists, which always have a JSON.
+    // The hashed values are structs of strings and lists, which always serialize.
     let text = serde_json::to_vec(value).unwrap_or_default();
     format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(&text)))
 }
 
-/// The name of a Destruction: its policy, its day, and the first of its digest, with dots between.
+/// The name of a Destruction: its policy, its day and the beginning of its digest, joined by dots.
 pub fn name(policy: &str, due: &str, digest: &str) -> String {
     let first: String = digest.trim_start_matches("sha256:").chars().take(8).collect();
     format!("{policy}.{}.{first}", due.replace('-', ""))

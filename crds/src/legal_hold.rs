@@ -1,4 +1,4 @@
-//! `LegalHold`: data that must not be destroyed, whatever is due.
+//! `LegalHold`: data that must not be destroyed even when it is due.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -122,7 +122,7 @@ impl LegalHoldSpec {
         self.released.unwrap_or(false)
     }
 
-    /// What an Approval of its release repeats: SHA-256 of what is held and why.
+    /// The digest that Approvals of its release repeat: SHA-256 of what is held and why.
     pub fn release_digest(&self) -> String {
         digest_of(&("release", &self.selector, &self.matter))
     }

@@ -18,9 +18,9 @@
 //!  Channel ◀── lets people open data of ── AccessRole ── after a login of ──▶ TrustDomain
 //! ```
 //!
-//! This crate holds what can be said about a resource by looking at that resource alone: its shape,
-//! the rules the API server checks (CEL), its names, and the calendar arithmetic of retention. It
-//! has no client and no clock. What needs a second object is decided in `subrosa-plan`.
+//! This crate has what can be checked by looking at one resource alone: its shape, the rules that the API server
+//! evaluates (CEL), its names, and the calendar arithmetic of retention. It has no client and no clock. What needs a
+//! second object is decided in `subrosa-plan`.
 
 pub mod access_role;
 pub mod adoption;
@@ -69,11 +69,11 @@ pub const TRUST_DOMAIN_LABEL: &str = "subrosa.dev/trust-domain";
 pub const CHANNEL_LABEL: &str = "subrosa.dev/channel";
 /// The annotation with an object's own UID that lets it be deleted past the deletion guard.
 pub const CONFIRM_DELETE_ANNOTATION: &str = "subrosa.dev/confirm-delete";
-/// Consents of a Channel to namespaces that were deleted and made anew: `<namespace>=<UID>`, several with commas between.
+/// The annotation by which a Channel consents to recreated namespaces: `<namespace>=<UID>`, separated by commas.
 pub const CONSENTS_ANNOTATION: &str = "subrosa.dev/consents";
-/// The annotation by which a person has a TrustDomain use a store in Vault as it is; its value is in the condition.
+/// The annotation by which a person lets a TrustDomain adopt a store in Vault; a condition shows the value to write.
 pub const ADOPT_STORE_ANNOTATION: &str = "subrosa.dev/adopt-store";
-/// The only finalizer: a TrustDomain goes when its identities in Vault are withdrawn.
+/// The only finalizer: a TrustDomain is deleted only after the access that it gave in Vault is withdrawn.
 pub const WITHDRAW_ACCESS_FINALIZER: &str = "subrosa.dev/withdraw-access";
 
 /// The CustomResourceDefinitions of every kind, in the order they are documented.

@@ -55,22 +55,22 @@ impl ChannelId {
         &self.0
     }
 
-    /// The key of its certificate authority, on the transit mount for authorities.
+    /// The name of its certificate authority's key, on the transit mount for authorities.
     pub fn authority_key(&self) -> String {
         self.0.clone()
     }
 
-    /// The key of its certificate authority as earlier releases made it, on the transit mount of data keys.
+    /// The name of its certificate authority's key in earlier releases, on the transit mount of data keys.
     pub fn earlier_authority_key(&self) -> String {
         format!("{}.ca", self.0)
     }
 
-    /// The transit key of a class's cohort. Neither holds a dot, so no two keys share a name.
+    /// The name of the transit key of a class and cohort. Neither contains a dot, so names are unique.
     pub fn data_key(&self, class: &str, cohort: &str) -> String {
         format!("{}.{class}.{cohort}", self.0)
     }
 
-    /// Where its record is, below the KV mount.
+    /// The path of its record below the KV mount.
     pub fn record_path(&self) -> String {
         format!("channels/{}", self.0)
     }

@@ -1,8 +1,8 @@
 //! Periods: calendar units for retention, machine units for certificates and rotation.
 //!
-//! A calendar period is one integer with `d`, `w`, `mo` or `y`; adding it clamps to the end of a
-//! month (31 January + 1mo = 28 or 29 February). A machine duration is one integer with `s`, `m`,
-//! `h` or `d` and is a number of seconds, whatever the clocks of a time zone do.
+//! A calendar period is one integer with `d`, `w`, `mo` or `y`; adding it clamps to the end of a month (31 January +
+//! 1mo = 28 or 29 February). A machine duration is one integer with `s`, `m`, `h` or `d` and is a fixed number of
+//! seconds, regardless of time zones.
 
 use std::{fmt, str::FromStr};
 

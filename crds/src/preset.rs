@@ -1,13 +1,13 @@
-//! Presets: servers whose listeners and ways are known.
+//! Presets: servers whose listeners and ways of reloading are known.
 //!
 //! ```text
-//!  table ─ one row a server ─▶ facts ─┬─▶ resolve   a Channel's spec with what its preset gives filled in
-//!                                     ├─▶ guess     which server an image holds
-//!                                     └─▶ page      docs/presets.md
+//!  table ─ one row per server ─▶ facts ─┬─▶ resolve   a Channel's spec with what its preset gives filled in
+//!                                       ├─▶ guess     which server an image contains
+//!                                       └─▶ page      docs/presets.md
 //! ```
 //!
-//! A preset is resolved where a Channel enters: before the watch of a running operator stores it, and where a command reads
-//! a manifest or the cluster. Everything behind reads `plan::world::declaration`. Nothing resolved is ever written back.
+//! A preset is resolved where a Channel enters: before a watch stores it, and where a command reads a manifest or the
+//! cluster. All later code reads `plan::world::declaration`. The resolved spec is never written back.
 
 mod facts;
 mod guess;

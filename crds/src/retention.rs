@@ -1,9 +1,9 @@
-//! What can be judged of a RetentionPolicy by looking at it and at a trust domain's jurisdictions:
-//! defaults, the law's minimums, and whether `max` can hold.
+//! What can be checked in a RetentionPolicy with only a trust domain's jurisdictions: defaults, legal minimums, and
+//! whether `max` can be kept.
 //!
-//! Periods of different units have no fixed order: `365d` is a year, or a day less. They are compared
-//! by the calendar, for every day of the eight years after a reference date. That is long enough for
-//! every month's end and every distance to a leap day, also around 2100, which is none.
+//! Periods of different units have no fixed order: `365d` is a year, or a day less. So they are compared by the
+//! calendar, for every day of the eight years after a reference date. That covers every end of a month and every
+//! distance to a leap day, also around 2100, which is no leap year.
 
 use std::collections::BTreeMap;
 
@@ -125,7 +125,7 @@ impl Check<'_> {
 
     fn period(&mut self, field: &str, text: &str) -> Option<Period> {
         let period = text.parse::<Period>().and_then(|period| {
-            // Every comparison below stays within the calendar then.
+            // Every comparison below then stays within the calendar.
             period.after(years_after(self.reference, 2 * HORIZON_YEARS)?).map(|_| period)
         });
         period.map_err(|error| self.problem(field, text, error.to_string())).ok()
@@ -215,8 +215,8 @@ struct Lifetime {
 }
 
 impl Lifetime {
-    /// The first day of the cohort that exists longest and the day by which its data is gone, if the
-    /// data of any cohort outlives `max`.
+    /// The first day of the cohort whose data lives longest and the day by which that data is gone, if some cohort's
+    /// data outlives `max`.
     fn beyond(self, max: Period, reference: Date) -> Result<Option<(Date, Date)>, PeriodError> {
         let end = years_after(reference, HORIZON_YEARS)?;
         let mut cohort = Cohort::of(reference, self.cohort);

@@ -1,9 +1,9 @@
-//! What a text must look like, and the CEL rules that more than one kind uses.
+//! The forms of texts, and CEL rules that several kinds use.
 //!
-//! A field names its form by `regex(pattern = …)`. The generated schema carries it as a CEL rule in
-//! place of the pattern (see [`crate::schema`]), because a rule's message says what to write and a
-//! pattern's only repeats the pattern. The API server quotes the value of the node a rule stands on;
-//! where that must not be ([`is_unquotable`]), the rule stands on the object around it.
+//! A field names its form by `regex(pattern = …)`. The generated schema has a CEL rule instead of that pattern (see
+//! [`crate::schema`]), because a rule's message can say what to write, while a pattern's error only repeats the
+//! pattern. The API server quotes the value of the node on which a rule stands; where that must not happen
+//! ([`is_unquotable`]), the rule stands on the parent object.
 
 use kube::core::Rule;
 
@@ -145,7 +145,7 @@ pub fn of_form(pattern: &str, subject: &str) -> Option<Vec<Rule>> {
 
 fn cidr(range: &str) -> [Rule; 3] {
     [
-        // The IPv4-mapped form is a second spelling of an IPv4 range; NetworkPolicy refuses it.
+        // NetworkPolicy rejects the IPv4-mapped form, a second spelling of an IPv4 range.
         Rule::new(format!("isCIDR({range}) && !{range}.startsWith('::ffff:')"))
             .message("must be a range of addresses, such as 203.0.113.0/28 or 2001:db8::/48"),
         Rule::new(format!("!isCIDR({range}) || cidr({range}).prefixLength() > 0"))
@@ -178,7 +178,7 @@ pub(crate) fn sole_pattern(rule: &str) -> Option<String> {
     while let Some(letter) = letters.next() {
         match letter {
             '\\' => pattern.push(letters.next()?),
-            // The text ends here: what follows is more of the rule.
+            // The rule has more after this pattern.
             '\'' => return None,
             other => pattern.push(other),
         }
@@ -193,8 +193,7 @@ pub fn object_name(limit: u8, message: &str) -> Rule {
         .field_path(".metadata.name")
 }
 
-// Nine or more digits, however they are grouped, cover phone numbers and Dutch citizen service numbers
-// (BSN).
+// Nine or more digits, in any grouping: phone numbers and Dutch citizen service numbers (BSN).
 fn no_personal_data(text: &str) -> Rule {
     Rule::new(format!(
         "!{} && !{}",
@@ -206,8 +205,8 @@ fn no_personal_data(text: &str) -> Rule {
     )
 }
 
-/// That the machine duration in `field` compares as `comparison` says, as a CEL expression; a field
-/// that is absent or no duration passes, for another rule speaks of that.
+/// A CEL expression: the machine duration in `field` satisfies `comparison`. An absent or invalid value passes,
+/// because another rule rejects it.
 pub fn when_set(field: &str, comparison: &str) -> String {
     format!("!has({field}) || !{} || {} {comparison}", matches(field, DURATION), seconds(field))
 }

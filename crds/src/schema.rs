@@ -1,10 +1,9 @@
-//! The schema of each kind, as the API server gets it.
+//! The schema of each kind, as installed in the API server.
 //!
-//! What the derive macros make is right but for three things, which are settled here for all kinds:
-//! forms become rules with messages ([`rules::of_form`]), label selectors get bounds, and `nullable`
-//! goes. A nullable field keeps an explicit null, and `has()` is true of it, so a rule such as "mode
-//! None needs an exception" would be satisfied by `exception: null`. Without it the API server drops
-//! the null before any rule looks.
+//! The derive macros are right but for three things, which are changed here for all kinds: forms become rules with
+//! messages ([`rules::of_form`]), label selectors get bounds, and `nullable` is removed. A nullable field keeps an
+//! explicit null for which `has()` is true, so `exception: null` would satisfy a rule such as "mode None needs an
+//! exception". Without `nullable` the API server drops the null before any rule runs.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -49,7 +48,7 @@ fn settle(node: &mut JSONSchemaProps) {
     hoist_unquotable(node);
     if let Some(rules) = node.pattern.as_deref().and_then(|form| rules::of_form(form, "self")) {
         node.pattern = None;
-        // The form says how short a text may be, and in words.
+        // The form's message says the minimum length in words.
         node.min_length = None;
         node.x_kubernetes_validations.get_or_insert_default().splice(0..0, rules.into_iter().map(rule));
     }
@@ -58,7 +57,7 @@ fn settle(node: &mut JSONSchemaProps) {
     }
 }
 
-// A rule of the root may speak of `metadata.name` only when the schema does.
+// Root rules may use `metadata.name` only if the schema declares it.
 fn name_metadata(root: &mut JSONSchemaProps) {
     let object = |properties| JSONSchemaProps {
         type_: Some("object".to_owned()),
@@ -111,8 +110,7 @@ fn is_label_selector(node: &JSONSchemaProps) -> bool {
     })
 }
 
-// Kubernetes' own type says nothing of what a selector may hold: NetworkPolicy would refuse it later,
-// when nobody is looking.
+// Kubernetes' own type does not restrict a selector's content, and NetworkPolicy would reject it only later.
 fn bound_selector(node: &mut JSONSchemaProps) {
     let Some(properties) = &mut node.properties else { return };
     if let Some(labels) = properties.get_mut("matchLabels") {
@@ -171,7 +169,7 @@ fn rule(rule: Rule) -> ValidationRule {
         message_expression,
         field_path: rule.field_path,
         optional_old_self: rule.optional_old_self,
-        // The API server's own default; no rule here gives another.
+        // The API server's own default; no rule here sets another.
         reason: None,
     }
 }

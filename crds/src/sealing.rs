@@ -1,8 +1,8 @@
-//! What a workload has to know to seal and open its Channel's data: the contents of ConfigMap `<channel>-sealing`, which
-//! `subrosa seal` and `subrosa unseal` read as a file.
+//! The settings with which a workload seals and opens its Channel's data: the content of the ConfigMap
+//! `<channel>-sealing`, which `subrosa seal` and `subrosa unseal` read as a file.
 //!
-//! The operator writes it and programs of an earlier release may read it: fields that a reader does not know are passed over.
-//! So a new field may not change what the others mean.
+//! The operator writes it and programs of earlier releases may read it, ignoring fields that they do not know. So a
+//! new field must not change the meaning of others.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! `TrustDomain`: one controller organisation, the root of everything.
+//! `TrustDomain`: one controller organisation, to which everything else belongs.
 
 mod access;
 mod status;
@@ -97,8 +97,8 @@ fn mounts(object: &str) -> String {
     )
 }
 
-/// Keys and records stay where they are: what is at other mounts is another store. As long as none is known and no Channel
-/// was ready, nothing was made.
+/// Forbids a change of mounts, because keys and records do not move with it: other mounts are another store. Allowed
+/// while no store is known and no Channel was ready, because nothing was made yet.
 fn mounts_stay() -> Rule {
     let known = "(has(oldSelf.status) && has(oldSelf.status.vault) && has(oldSelf.status.vault.storeId))";
     let ready = "(has(oldSelf.status) && has(oldSelf.status.channels) && oldSelf.status.channels.ready > 0)";

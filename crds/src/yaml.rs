@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions as files.
+//! Writes the CustomResourceDefinitions to files.
 
 use std::error::Error;
 
@@ -37,7 +37,7 @@ fn render(crd: &CustomResourceDefinition) -> Result<String, Box<dyn Error + Send
     Ok(serde_saphyr::to_string(&value)?)
 }
 
-// `minimum` and `maximum` are floating-point in the Kubernetes API; `1` reads better than `1.0`.
+// `minimum` and `maximum` are floating-point in the Kubernetes API, but `1` reads better than `1.0`.
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Object(fields) => fields.values_mut().for_each(whole_numbers),

@@ -1,4 +1,4 @@
-//! What every reconcile is given.
+//! The shared state of all reconciles.
 
 #[cfg(test)]
 pub mod testing;
@@ -26,19 +26,19 @@ use crate::{
     session::Vaults,
 };
 
-/// What every reconcile is given.
+/// The shared state of all reconciles.
 pub struct Context {
     /// The API server.
     pub client: Client,
-    /// The operator's own namespace and ServiceAccount, and what was granted with them.
+    /// The operator's namespace and ServiceAccount, and what they were granted.
     pub installation: Installation,
     /// What the watches see.
     pub cluster: Cluster,
-    /// Where the watches are asked for new lists.
+    /// Requests new lists from the watches.
     pub refresh: Refresh,
-    /// The admission policies and policy engines of the cluster, as they were last asked for.
+    /// The admission policies and policy engines of the cluster, as last checked.
     pub surroundings: Surroundings,
-    /// The definitions that are served.
+    /// The state of the served CRDs.
     pub definitions: Definitions,
     /// The Vaults.
     pub vaults: Vaults,
@@ -46,27 +46,27 @@ pub struct Context {
     pub reporter: Reporter,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// What should be looked at again.
+    /// The objects to reconcile.
     pub woken: Pending<Subject>,
-    /// How often each object failed in a row.
+    /// The number of consecutive failures of each object.
     pub failures: Failures,
-    /// When to look for orphans in the record.
+    /// When to search the records for orphans.
     pub sweeps: Sweeps,
-    /// Which Channels are being worked on.
+    /// The Channels being reconciled.
     pub under_way: UnderWay,
-    /// Where to say what is to be probed.
+    /// Receives the targets of probes.
     pub prober: Prober,
     /// How often all keys in Vault are listed.
     pub keys_listed_every: Duration,
 }
 
 impl Context {
-    /// The time, as the operator's clock has it.
+    /// The operator's clock.
     pub fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 
-    /// Has `subject` looked at again.
+    /// Queues `subject` for a reconcile.
     pub fn wake(&self, subject: Subject) {
         self.woken.put(subject, ());
     }
@@ -80,7 +80,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 pub struct Failures(Mutex<HashMap<Subject, u32>>);
 
 impl Failures {
-    /// Notes a failure of `subject` and says how long to wait before the next try.
+    /// Notes a failure of `subject` and returns the pause before the next try.
     pub fn pause(&self, subject: Subject) -> Duration {
         let mut failures = self.lock();
         let count = failures.entry(subject).or_default();
@@ -89,12 +89,12 @@ impl Failures {
         pause.mul_f64(rand::random_range(0.8..1.2))
     }
 
-    /// What has failed, and not been well since.
+    /// The objects whose last reconcile failed.
     pub fn subjects(&self) -> Vec<Subject> {
         self.lock().keys().cloned().collect()
     }
 
-    /// Notes that `subject` is well.
+    /// Notes a success of `subject`.
     pub fn clear(&self, subject: &Subject) {
         self.lock().remove(subject);
     }
@@ -104,21 +104,21 @@ impl Failures {
     }
 }
 
-/// Which Channels are being worked on, by identity.
+/// The Channels being reconciled, by identity.
 ///
-/// A reconcile that began before its Channel was deleted may still be about to give it access, and one that
-/// begins while an orphan's access is withdrawn would lose what it gives: whoever comes second tries again.
+/// A reconcile that began before its Channel was deleted may still grant access, and one that begins while an
+/// orphan's access is withdrawn would lose what it grants. So the second to come tries again later.
 #[derive(Default)]
 pub struct UnderWay(Mutex<BTreeSet<ChannelId>>);
 
-/// Work on one Channel; it ends with this.
+/// A guard for the reconcile of one Channel.
 pub struct Working<'a> {
     under_way: &'a UnderWay,
     id: &'a ChannelId,
 }
 
 impl UnderWay {
-    /// Begins work on `id`, unless it is being worked on. Whether its Channel is there is to be asked after this.
+    /// Marks `id` as in progress, unless it is already. Check only after this whether its Channel exists.
     #[must_use]
     pub fn begin<'a>(&'a self, id: &'a ChannelId) -> Option<Working<'a>> {
         self.lock().insert(id.clone()).then(|| Working { under_way: self, id })
@@ -135,14 +135,14 @@ impl Drop for Working<'_> {
     }
 }
 
-/// How often the record is searched for Channels that are gone, when no deletion was seen.
+/// How often records are searched for deleted Channels without a deletion being seen.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
-/// How often aliases in Vault are searched for Channels that are on no record: Vault lists those of everybody.
+/// How often aliases are searched for Channels without a record. Rarely, because Vault lists everybody's aliases.
 const ALIASES_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// How often it is searched while a record cannot be read, or a right is missing: somebody may put it right.
+/// How often to search while a record cannot be read or a right is missing, because somebody may repair that.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// When to look for orphans in each trust domain's record: at the start, after a deletion, hourly.
+/// When to search each trust domain for orphans: at the start, after a deletion, and hourly.
 #[derive(Default)]
 pub struct Sweeps {
     asked: AtomicU64,
@@ -154,13 +154,13 @@ pub struct Sweeps {
 /// The last search of a domain.
 struct Search {
     done: Instant,
-    /// How often it had been asked for, and how often a namespace had moved, when it began.
+    /// The counters of requests and of namespace moves when it began.
     began: (u64, u64),
     found: Swept,
 }
 
 impl Sweeps {
-    /// Whether `domain` is due, now that namespaces have `moves` to other trust domains.
+    /// Whether a search of `domain` is due, where namespaces have moved `moves` times.
     pub fn due(&self, domain: &str, moves: u64) -> bool {
         let now = (self.asked(), moves);
         self.searches().get(domain).is_none_or(|search| {
@@ -170,12 +170,12 @@ impl Sweeps {
         })
     }
 
-    /// Whether the aliases of `domain` are due to be searched: after the start, and daily.
+    /// Whether a search of the aliases of `domain` is due: after the start, and daily.
     pub fn aliases_due(&self, domain: &str) -> bool {
         self.aliases().get(domain).is_none_or(|searched| searched.elapsed() > ALIASES_EVERY)
     }
 
-    /// Has `domain` searched again, its aliases too: its Vault was restored.
+    /// Makes searches of `domain` and its aliases due, because its Vault was restored.
     pub fn restored(&self, domain: &str) {
         self.aliases().remove(domain);
         self.ask();
@@ -191,8 +191,8 @@ impl Sweeps {
         self.searches().get(domain).map(|search| search.found.clone()).unwrap_or_default()
     }
 
-    /// How long to wait until `every` has passed since `domain` was last looked at for nothing but its
-    /// counts; not at all for a new generation. Not waiting counts as a look.
+    /// How long to wait until `every` has passed since `domain` was last reconciled only for its counts; zero for a
+    /// new generation. Zero counts as a reconcile.
     pub fn rest(&self, domain: &str, generation: Option<i64>, every: Duration) -> Duration {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, seen)) = looks.get(domain)
@@ -205,25 +205,24 @@ impl Sweeps {
         Duration::ZERO
     }
 
-    /// How often a search was asked for. A search takes this along, from before it looks at what there is.
+    /// The counter of requests. A search reads it before it starts.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Notes a search of `domain`, which began when it had been asked for and namespaces had moved so often: what
-    /// came meanwhile is still due.
+    /// Notes a search of `domain` that began at these counters; later requests are still due.
     pub fn done(&self, domain: &str, began: (u64, u64), found: Swept) {
         self.searches().insert(domain.to_owned(), Search { done: Instant::now(), began, found });
     }
 
-    /// Forgets a domain that is gone.
+    /// Drops a deleted domain.
     pub fn forget(&self, domain: &str) {
         self.searches().remove(domain);
         self.aliases().remove(domain);
         self.looks.lock().unwrap_or_else(PoisonError::into_inner).remove(domain);
     }
 
-    /// Has every domain searched again: something was deleted or came back.
+    /// Requests a search of every domain, because something was deleted or came back.
     pub fn ask(&self) {
         self.asked.fetch_add(1, Ordering::SeqCst);
     }

@@ -1,7 +1,7 @@
-//! What is kept of each object beside the watches' own picture, and when it is dropped.
+//! Drops what is cached for deleted objects.
 //!
-//! Most is dropped when the watch tells that the object is gone. A reconcile under way may put something back after that:
-//! every hundred deletions everything that is kept is compared with the objects there are. So memory stays bounded
+//! Most is dropped when the watch shows the deletion. A reconcile in progress may cache something again after that,
+//! so after every hundred deletions all caches are compared with the existing objects. So memory stays bounded
 //! however many objects come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,15 +14,15 @@ use crate::{
     kinds::{self, Registered, Subject},
 };
 
-/// After how many deletions [`tidy`] is due.
+/// The number of deletions after which [`tidy`] runs.
 const DELETIONS: usize = 100;
 
-/// Counts what is gone, and drops what is kept of it.
+/// Counts deletions, and drops what is cached for them.
 #[derive(Debug, Default)]
 pub struct Deletions(usize);
 
 impl Deletions {
-    /// Looks whether something that was woken is gone.
+    /// Handles a woken object if it was deleted.
     pub fn look(&mut self, ctx: &Context, subject: &Subject) {
         if ctx.cluster.read(|world| subject.is_there(world)) {
             return;
@@ -36,7 +36,7 @@ impl Deletions {
     }
 }
 
-/// Drops what is kept of objects that are gone.
+/// Drops what is cached for deleted objects.
 fn tidy(ctx: &Context) {
     let (uids, ids, domains) =
         ctx.cluster.read(|world| (uids(world), ids(world), world.domains.keys().cloned().collect()));
@@ -49,7 +49,7 @@ fn tidy(ctx: &Context) {
     gone.iter().for_each(|subject| ctx.failures.clear(subject));
 }
 
-/// The UIDs of everything that has a status of ours.
+/// The UIDs of all objects with a status of ours.
 fn uids(world: &World) -> BTreeSet<String> {
     let of_kind = |one: &Registered| {
         let keys = (one.all)(world).into_iter();
@@ -58,14 +58,14 @@ fn uids(world: &World) -> BTreeSet<String> {
     kinds::ALL.iter().flat_map(of_kind).collect()
 }
 
-/// The identities of every Channel there is.
+/// The identities of all Channels.
 pub fn ids(world: &World) -> BTreeSet<ChannelId> {
     let id =
         |name: &ChannelRef| Some(ChannelId::mint(&world.namespaces.get(&name.namespace)?.uid, &name.name));
     world.all_channels().filter_map(|channel| id(channel.name())).collect()
 }
 
-/// How much is kept of what, for the metrics.
+/// The sizes of all caches, for metrics.
 #[must_use]
 pub fn counts(ctx: &Context) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::from([

@@ -1,4 +1,4 @@
-//! Subrosa, the operator: it observes, has `subrosa-plan` decide, carries out and reports.
+//! The Subrosa operator: observes, lets `subrosa-plan` decide, executes and reports.
 //!
 //! ```text
 //!  changes ──▶ controllers ──▶ observe ──▶ (subrosa-plan) ──▶ execute ──▶ report

@@ -8,7 +8,7 @@ use tracing_subscriber::{
     Layer, Registry, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-/// Something else that is told what the log is told.
+/// An additional receiver of log records.
 pub type LogListener = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// How a line of the log looks.
@@ -20,10 +20,10 @@ pub enum Format {
     Text,
 }
 
-/// What is logged, at `level` and above.
+/// The filter for records at `level` and above.
 ///
-/// Libraries never log below `info`: some write requests, answers or tokens at their lower levels, and
-/// two of them are known to write private keys. Whatever level is asked for, only our own modules follow.
+/// Libraries log at `info` at most, whatever the level: some log requests, answers or tokens at lower levels, and two
+/// are known to log private keys. Only our own modules follow `level`.
 pub fn targets(level: LevelFilter) -> Targets {
     Targets::new()
         .with_default(level.min(LevelFilter::INFO))
@@ -32,14 +32,14 @@ pub fn targets(level: LevelFilter) -> Targets {
         .with_target("rustify", LevelFilter::OFF)
 }
 
-/// Starts logging to standard error, and to who else listens; the first call counts.
+/// Starts logging to standard error and to `listener`; only the first call has an effect.
 pub fn start(level: LevelFilter, format: Option<Format>, listener: Option<LogListener>) {
     let format = format.unwrap_or(if std::io::stderr().is_terminal() { Format::Text } else { Format::Json });
     let layer = match format {
         Format::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
         Format::Text => fmt::layer().with_writer(std::io::stderr).boxed(),
     };
-    // Someone who embeds the operator may log already.
+    // A program that embeds the operator may have set up logging already.
     let _ = tracing_subscriber::registry().with(listener).with(layer.with_filter(targets(level))).try_init();
 }
 

@@ -104,10 +104,10 @@ pub async fn process(settings: Settings) -> anyhow::Result<()> {
     run(config, settings, stop).await
 }
 
-/// What is cancelled by SIGTERM or Ctrl-C.
+/// A token that SIGTERM or Ctrl-C cancels.
 ///
 /// # Errors
-/// When this process cannot wait for signals.
+/// When signals cannot be handled.
 pub fn stopped_by_signals() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut terminated = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
@@ -123,21 +123,21 @@ pub fn stopped_by_signals() -> anyhow::Result<CancellationToken> {
 }
 
 impl Settings {
-    /// Whether there may be other replicas.
+    /// Whether to run leader election.
     fn elects(&self) -> bool {
-        // As Kubernetes tells every container where the API server is.
+        // Kubernetes sets this variable in every container.
         self.leader_elect.unwrap_or_else(|| std::env::var_os("KUBERNETES_SERVICE_HOST").is_some())
     }
 }
 
-/// How long a reconcile under way may take to end after the signal to stop.
+/// How long reconciles in progress may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs the operator until `stop`.
 ///
 /// # Errors
-/// When it cannot start: no API server, no address to serve on. When it led and no longer does: the process
-/// has to end then.
+/// When it cannot start: no API server, or no address to serve on. When it lost leadership: the process must end
+/// then.
 pub async fn run(config: kube::Config, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let installation = Installation::new(&settings.namespace, &settings.service_account)
         .context("--namespace and --service-account")?;
@@ -191,7 +191,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     start.related(Api::<Service>::all(client.clone()), related::service);
     start.related(Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone()), related::service_account);
     start.related(Api::<NetworkPolicy>::all(client.clone()), related::network_policy);
-    // By its name alone: what else binds roles is nobody's business here.
+    // Only our own binding, by name: the operator need not see others.
     let binding = watch::config().fields(&format!("metadata.name={}", rbac::NAMESPACE_BINDING));
     start.selected(
         Api::<PartialObjectMeta<RoleBinding>>::all(client.clone()),
@@ -201,7 +201,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     start.related(Api::<ConfigMap>::namespaced(client.clone(), &settings.namespace), related::config_map);
     let synced = std::mem::take(&mut start.synced);
 
-    // Decisions on half a world would close what is open: nothing is decided before everything is seen.
+    // Decisions on a partial view would close open connections, so wait until everything was listed.
     let mut listed = Vec::new();
     for (kind, watch) in synced {
         tokio::select! {
@@ -213,10 +213,10 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         tracing::debug!(kind, "seen");
         listed.push(watch.listed);
     }
-    // A Channel that waits for requests where there are none says so from the start.
+    // A Channel that needs requests which the cluster does not serve reports that from the start.
     pod_certificates::look(&ctx).await;
     tokio::spawn(async move {
-        // Without one of its kinds the operator withdraws and is not ready.
+        // If one of the kinds is missing the operator still withdraws, but is not ready.
         for listed in listed {
             if listed.await.is_err() {
                 return;
@@ -250,12 +250,12 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     tokio::select! {
         () = stop.cancelled() => {}
         () = act => {}
-        // What is under way is not finished: it ends with this process.
+        // Reconciles in progress are aborted with the process.
         ended = &mut election => return Ok(ended.context("the election ended badly")??),
     }
     tracing::info!("stopping: what is under way is finished first");
     finish(tasks, GRACE).await;
-    // Only now, when nothing acts any more, may another replica.
+    // Release the Lease only now, when nothing acts any more.
     quit.cancel();
     if leadership.is_contested() {
         election.await.context("the election ended badly")??;
@@ -263,7 +263,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
     served.await.context("the server ended badly")?
 }
 
-/// Waits until every controller has finished what it has under way; what takes longer than `grace` is cut off.
+/// Waits until every controller has finished its work in progress; aborts what takes longer than `grace`.
 async fn finish(mut controllers: JoinSet<()>, grace: Duration) {
     let ended = tokio::time::timeout(grace, async { while controllers.join_next().await.is_some() {} }).await;
     if ended.is_err() {
@@ -272,16 +272,16 @@ async fn finish(mut controllers: JoinSet<()>, grace: Duration) {
     }
 }
 
-/// Begins a term with what is so now. What the watches have may be minutes old: one can be dead without a word, and
-/// the leader before this one has withdrawn and closed things since. Until every kind was listed again, nothing is done.
+/// Begins a term with a fresh view. The watches may be minutes behind, because one can be dead unnoticed, and the
+/// previous leader has withdrawn and closed things since. Nothing is done before every kind is listed again.
 async fn take_over(ctx: &Context) {
     let begun = Instant::now();
     meanwhile(ctx.refresh.all(), &ctx.woken).await;
     tracing::info!(took = ?begun.elapsed(), "every kind was listed anew");
 }
 
-/// Waits for something with warm caches. What is to be looked at meanwhile is looked at by the leader, and by
-/// this replica once it acts, when it looks at everything.
+/// Waits with warm caches. Woken objects are dropped meanwhile: the leader reconciles them, and this replica
+/// reconciles everything once it leads.
 async fn meanwhile<T>(awaited: impl Future<Output = T>, woken: &Pending<Subject>) {
     let mut awaited = std::pin::pin!(awaited);
     loop {

@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{context::Context, kept};
 
-/// Whether everything that decisions need has been seen.
+/// Whether everything that decisions need was seen.
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// From now on the operator is ready.
+    /// Marks the operator as ready.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -63,7 +63,7 @@ pub async fn serve(
         .context("serving /healthz, /readyz and /metrics")
 }
 
-/// Channels are counted when somebody asks: what is told is true then, whatever else is under way.
+/// Counts the Channels at each scrape, so that the numbers are current.
 fn metrics(ctx: &Context) -> String {
     ctx.metrics.count(&ctx.cluster, ctx.now());
     ctx.metrics.keeps(&kept::counts(ctx));

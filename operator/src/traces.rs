@@ -1,7 +1,7 @@
-//! Traces by OTLP (OpenTelemetry's protocol, over HTTP with protobuf), for whoever has a collector: a span a
-//! reconcile, with what was noted in it and the requests to Vault below it.
+//! Traces by OTLP (OpenTelemetry's protocol, over HTTP with protobuf): a span for each reconcile, with its log
+//! records and the requests to Vault below it.
 //!
-//! They say what the log says and nothing else: the same modules, names of objects and of operations, no content.
+//! Traces contain only what the log contains: the same modules, names of objects and of operations, no content.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use tracing_subscriber::{Layer, registry::LookupSpan};
 
 use crate::logging;
 
-/// How long the collector may take for a batch, and all of what is left at the end.
+/// The deadline for a batch, and for everything left at the end.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Spans on their way to a collector. What has not been sent is sent when this is dropped.
+/// Spans on their way to a collector. Dropping this flushes them.
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// To the collector at this address, such as `http://collector.monitoring:4318`. A collector that does not
-    /// answer holds up nothing: spans are dropped.
+    /// Sends to the collector at this address, such as `http://collector.monitoring:4318`. A collector that does not
+    /// answer delays nothing: spans are dropped.
     ///
     /// # Errors
-    /// When it is no address.
+    /// When the address is invalid.
     pub fn to(collector: &str) -> anyhow::Result<Self> {
         let exporter = SpanExporter::builder()
             .with_http()
@@ -42,7 +42,7 @@ impl Traces {
         Ok(Self(provider))
     }
 
-    /// What brings spans there.
+    /// The tracing layer that records the spans.
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + 'static
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,

@@ -1,4 +1,4 @@
-//! The status of a [`Channel`](super::Channel): what an auditor reads.
+//! The status of a [`Channel`](super::Channel), written for auditors.
 
 use std::collections::BTreeMap;
 

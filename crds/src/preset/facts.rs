@@ -1,4 +1,4 @@
-//! What is known of a server.
+//! The facts of a server.
 
 use crate::{
     channel::{ChannelType, Listener, ListenerTls, Reload},

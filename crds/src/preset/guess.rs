@@ -1,4 +1,4 @@
-//! Which server an image holds, by its name. A guess, for drafts that a person reads.
+//! Guesses the server in an image by the image's name, for drafts that a person reviews.
 
 use super::Preset;
 
@@ -20,8 +20,8 @@ const NAMES: [(&str, Preset); 14] = [
     ("envoy", Preset::Envoy),
 ];
 
-/// The server that `image` holds, where the last part of its name is one by which it goes. An exporter or a tool
-/// for a server has another name and is none.
+/// The server in `image`, if the last part of the image's name is a usual name of it. An exporter or a tool for a
+/// server has another name and does not match.
 pub fn of_image(image: &str) -> Option<Preset> {
     let name = image.split('@').next()?.rsplit('/').next()?;
     let name = name.split(':').next()?;

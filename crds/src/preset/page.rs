@@ -1,4 +1,4 @@
-//! `docs/presets.md`: a section a server, from the table and from the configuration of its example.
+//! Generates `docs/presets.md`: one section per server, from the table and the configuration of its example.
 
 use std::fmt::{self, Write as _};
 

@@ -1,4 +1,4 @@
-//! A Channel's spec with what its preset gives filled in.
+//! Fills a preset's values into a Channel's spec.
 
 use std::{borrow::Cow, sync::Arc};
 

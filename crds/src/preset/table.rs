@@ -1,4 +1,4 @@
-//! The table: one row a server. What stands here is what its own documentation or source says.
+//! The table: one row per server, with what its own documentation or source says.
 
 pub(super) mod data;
 pub(super) mod mail;

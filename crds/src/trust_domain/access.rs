@@ -1,4 +1,4 @@
-//! Who people are, and how they have to log in before an AccessRole gives them anything.
+//! The identity provider and the logins that AccessRoles refer to.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -120,7 +120,7 @@ impl AccessLogin {
         let text = self.ttl();
         let (number, unit) = text.split_at(text.len().saturating_sub(1));
         let minutes = if unit == "h" { 60 } else { 1 };
-        // Admission lets no other form in; what is none lasts a minute.
+        // Admission allows no other form; anything else counts as one minute.
         number.parse::<u16>().map_or(60, |number| u32::from(number) * minutes * 60)
     }
 

@@ -1,7 +1,7 @@
-//! What every Kubernetes object has: `apiVersion`, `kind` and `metadata`.
+//! The fields of every Kubernetes object: `apiVersion`, `kind` and `metadata`.
 //!
-//! A CustomResourceDefinition does not describe them; here they join its schema, so that one walk
-//! checks them as the API server does.
+//! A CustomResourceDefinition does not describe them. Here they are added to its schema, so that one walk checks them
+//! as the API server does.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -23,7 +23,7 @@ pub(super) fn describe(root: &mut Node, api_version: &str, kind: &str) {
     required.extend(["apiVersion", "kind", "metadata"].map(str::to_owned));
 }
 
-/// Names an object that only has a `generateName` as the API server would, for rules read its name.
+/// Gives an object with only a `generateName` a name, as the API server would, because rules read the name.
 pub(super) fn name(object: &mut Map<String, Value>) {
     let Some(Value::Object(metadata)) = object.get_mut("metadata") else { return };
     if metadata.contains_key("name") {

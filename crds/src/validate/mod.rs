@@ -1,9 +1,9 @@
-//! Validates a whole object offline, as the API server would on the way in, but with all errors at
-//! once and unknown fields refused.
+//! Validates a whole object offline, as the API server would on admission, but with all errors at once and unknown
+//! fields rejected.
 //!
-//! One walk: at every node its types, bounds, required and unknown fields and keys of lists, and
-//! then its CEL rules. A rule that cannot be evaluated because something it reads is missing or of
-//! another type is left out, for the walk has already said what is wrong.
+//! One walk checks at each node the types, bounds, required and unknown fields and keys of lists, and then its CEL
+//! rules. A rule that cannot be evaluated because a value is missing or has another type is skipped, because the walk
+//! has reported that already.
 
 mod metadata;
 mod node;
@@ -92,7 +92,8 @@ where
     if !found.is_empty() {
         return Err(found);
     }
-    // The schema is made from the type, so what it takes can be read. Not quoted: serde may repeat a value.
+    // The schema is generated from the type, so a valid object parses. The error is not quoted: serde may repeat a
+    // value.
     let unread = |_| vec![Violation::new("", None, format!("does not read as a {}", kind.name))];
     serde_json::from_value(clean(Some(&kind.schema), object)).map_err(unread)
 }
@@ -115,7 +116,7 @@ pub fn validate_change(kind: &str, old: &Value, object: &Value) -> Option<Vec<Vi
     Some(found)
 }
 
-// Compiling the rules takes longer than checking an object with them.
+// Cached, because compiling the rules takes longer than checking an object.
 static KINDS: LazyLock<BTreeMap<String, Kind>> =
     LazyLock::new(|| crate::all().into_iter().map(Kind::new).map(|kind| (kind.name.clone(), kind)).collect());
 
@@ -149,8 +150,7 @@ impl Kind {
     }
 }
 
-// The API server drops nulls, for no field of this API is nullable. A field it does not know stays, for
-// that is what is wrong with it.
+// The API server drops nulls, because no field of this API is nullable. Unknown fields stay, to be reported.
 fn without_nulls(node: &Node, fields: &Map<String, Value>) -> Map<String, Value> {
     fields
         .iter()

@@ -1,4 +1,4 @@
-//! A schema as a tree whose every node carries its compiled rules.
+//! A schema as a tree whose nodes have their compiled rules.
 
 use std::collections::BTreeMap;
 
@@ -74,12 +74,12 @@ impl Node {
         let Some(rules) = &self.rules else { return };
         let Err(errors) = validate_compiled(rules, value, old) else { return };
         for error in errors {
-            // A rule that reads what is missing or of another type says nothing new. Where all is
-            // there, a rule that does not evaluate is a refusal, as on the API server.
+            // A rule that reads a missing value or another type adds nothing. If everything is there, a rule that
+            // does not evaluate is a rejection, as on the API server.
             if error.kind != ErrorKind::ValidationFailure && !sound {
                 continue;
             }
-            // A rule with a path of its own does not quote: it may stand where it stands for that.
+            // A rule with a `fieldPath` does not quote its value: it may stand on a parent for that reason.
             let quoted = error.field_path.is_empty().then_some(value);
             let field = format!("{path}{}", error.field_path);
             found.push(Violation::new(field.trim_start_matches('.'), quoted, error.message));
@@ -113,8 +113,8 @@ fn take_forms(schema: &mut JSONSchemaProps) -> Vec<Form> {
     forms
 }
 
-// A rule sees the whole value below its node, so the types below are kept; the rules below are not,
-// for each of them runs at its own node.
+// A rule sees the whole value below its node, so the types below are kept. The rules below are dropped, because each
+// runs at its own node.
 fn compile(schema: &JSONSchemaProps) -> Option<CompiledSchema> {
     schema.x_kubernetes_validations.as_ref().filter(|rules| !rules.is_empty())?;
     let mut json = serde_json::to_value(schema).ok()?;

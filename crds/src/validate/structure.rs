@@ -1,4 +1,4 @@
-//! Walks an object and a structural schema side by side.
+//! Walks an object together with a structural schema.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ fn wrong_type(schema: &JSONSchemaProps, value: &Value) -> Option<&'static str> {
 fn check_text(schema: &JSONSchemaProps, text: &str, path: &str, found: &mut Vec<Violation>) {
     // The API server counts characters, not bytes.
     let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-    // Not quoted: too long to read, and its rules have not judged it fit to be repeated.
+    // Not quoted: it is too long, and no rule has checked that it may be repeated.
     if let Some(limit) = schema.max_length.filter(|limit| length > *limit) {
         let message = format!("has {length} characters: at most {limit} are allowed");
         found.push(Violation::new(path, None, message));
@@ -119,7 +119,7 @@ fn check_list(node: &Node, items: &[Value], path: &str, found: &mut Vec<Violatio
     }
 }
 
-// An item without its key is reported as such; it is nobody's duplicate.
+// A missing key is reported separately and makes no duplicate.
 fn check_unique<'a>(
     items: &'a [Value],
     path: &str,
@@ -164,7 +164,7 @@ fn check_object(node: &Node, fields: &Map<String, Value>, path: &str, found: &mu
     for (name, value) in fields {
         match (properties.get(name), &node.entries) {
             (Some(node), _) => check(node, value, &within(name), found),
-            // A map's key is somebody's own word and may hold dots.
+            // The key of a map is free text and may contain dots.
             (None, Some(node)) => check(node, value, &format!("{path}[{name}]"), found),
             (None, None) if schema.x_kubernetes_preserve_unknown_fields == Some(true) => {}
             (None, None) => {
@@ -183,7 +183,7 @@ fn check_object(node: &Node, fields: &Map<String, Value>, path: &str, found: &mu
 
 fn first_sentence(description: &str) -> Option<&str> {
     let paragraph = description.split("\n\n").next()?;
-    // A full stop before a small letter or a digit is an abbreviation's.
+    // A full stop before a lower-case letter or a digit belongs to an abbreviation.
     let end = paragraph
         .match_indices(". ")
         .find(|(end, stop)| {

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use subrosa_crds::{Reason, common::ConfigMapKey};
 use subrosa_plan::{access::store::CLUSTER_NAMESPACE, world::fault::Fault};
 
-/// How long an answer of the API server may take. A watch is asked for less.
+/// The deadline for an answer of the API server; watches have a shorter one.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A client with a deadline on every request, and on every silence of a watch.
+/// A client with a deadline for each request and for each silence of a watch.
 ///
 /// # Errors
-/// When the configuration cannot be used.
+/// When the configuration is invalid.
 pub fn client(mut config: Config, patience: Option<Duration>) -> kube::Result<Client> {
     let patience = patience.unwrap_or(PATIENCE);
     config.connect_timeout = Some(patience);
@@ -39,10 +39,10 @@ pub async fn identity(client: &Client) -> Result<String, Fault> {
     Ok(found.metadata.uid.unwrap_or_default())
 }
 
-/// The text of a CA bundle, a ConfigMap of `namespace`.
+/// The text of a CA bundle in a ConfigMap of `namespace`.
 ///
 /// # Errors
-/// When it is not there.
+/// When it does not exist.
 pub async fn bundle(client: &Client, namespace: &str, key: &ConfigMapKey) -> Result<String, Fault> {
     let missing = || {
         let message = format!(
@@ -56,7 +56,7 @@ pub async fn bundle(client: &Client, namespace: &str, key: &ConfigMapKey) -> Res
     found.and_then(|map| map.data?.remove(&key.key)).ok_or_else(missing)
 }
 
-/// Writes the status of a namespaced object, if nobody wrote the object since it was read. What is the same is not written.
+/// Writes the changed fields of a namespaced object's status, if the object was not changed since it was read.
 ///
 /// # Errors
 /// When the API server refuses.
@@ -76,7 +76,7 @@ where
     }
     let api = Api::<K>::namespaced(client.clone(), &object.namespace().unwrap_or_default());
     let mut fields = serde_json::to_value(status).unwrap_or_default();
-    // A merge patch removes only what it names.
+    // A merge patch removes only fields that it names as null.
     let before = before.map(|before| serde_json::to_value(before).unwrap_or_default());
     if let (Some(Value::Object(before)), Value::Object(fields)) = (before, &mut fields) {
         for name in before.into_iter().map(|(name, _)| name) {
@@ -92,7 +92,7 @@ where
     written.map(drop).map_err(|error| refused(&K::plural(&()), &error))
 }
 
-/// An error of the API server as status says it.
+/// An error of the API server as a fault for status.
 pub fn refused(resource: &str, error: &kube::Error) -> Fault {
     let reason = match error {
         kube::Error::Api(status) if status.code == 403 => Reason::KubernetesForbidden,

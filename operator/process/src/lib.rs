@@ -1,5 +1,5 @@
-//! What the small processes beside the operator share. Each has a ServiceAccount and an identity in Vault of its own, and decides
-//! nothing here: what it may do stands in its rights, what it does in its own crate.
+//! Code shared by the small processes beside the operator. Each has its own ServiceAccount and identity in Vault, and
+//! decides nothing here: its rights are in the grants, its work in its own crate.
 
 pub mod cluster;
 pub mod server;

@@ -7,19 +7,19 @@ use axum::{Router, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Takes the address.
+/// Binds the address.
 ///
 /// # Errors
-/// When it is taken.
+/// When it is in use.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("--listen {address}"))
 }
 
-/// Serves until `stop`. It is ready as soon as it runs: a rollout does not wait for Vault, and what cannot be looked at is in
-/// the metrics and in status.
+/// Serves until `stop`. It is ready at once: a rollout must not wait for Vault, and metrics and status report what
+/// cannot be checked.
 ///
 /// # Errors
-/// When the socket breaks.
+/// When the socket fails.
 pub async fn serve(
     listener: TcpListener,
     metrics: impl Fn() -> String + Clone + Send + Sync + 'static,

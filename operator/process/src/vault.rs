@@ -17,7 +17,7 @@ use subrosa_records::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// What a connection was made from: another one is made when it changes.
+/// The inputs of a connection; a change needs a new connection.
 #[derive(Clone, PartialEq)]
 pub struct Wiring {
     /// The TrustDomain's `spec.vault`.
@@ -26,18 +26,18 @@ pub struct Wiring {
     pub ca_bundle: Option<String>,
 }
 
-/// A process as Vault knows it.
+/// The identity of a process in Vault.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The file with a token of its ServiceAccount, as the kubelet projects it.
     pub token: PathBuf,
     /// The role it logs in with.
     pub role: String,
-    /// What it calls itself in Vault's log.
+    /// Its User-Agent.
     pub user_agent: &'static str,
 }
 
-/// A session that ends with this value.
+/// A session that ends when this is dropped.
 pub struct OwnVault {
     /// The client.
     pub vault: Vault,
@@ -52,7 +52,7 @@ impl OwnVault {
     /// Connects and logs in.
     ///
     /// # Errors
-    /// When a setting cannot be used, or Vault does not let the process in.
+    /// When a setting is invalid, or Vault refuses the login.
     pub async fn new(trust_domain: &TrustDomain, wiring: Wiring, identity: &Identity) -> Result<Self, Fault> {
         if wiring.spec.auth.token.is_some() {
             return Err(Fault::new(
@@ -80,15 +80,16 @@ impl OwnVault {
         Ok(Self { vault, kv, store, wiring, _session: stop.drop_guard() })
     }
 
-    /// Whether it was made from this.
+    /// Whether it was made from these inputs.
     pub fn is_from(&self, wiring: &Wiring) -> bool {
         self.wiring == *wiring
     }
 
-    /// That the store is that of this trust domain in this cluster: a staging cluster from the same Git changes nothing.
+    /// Checks that the store belongs to this trust domain and cluster, so that a staging cluster with the same
+    /// manifests changes nothing.
     ///
     /// # Errors
-    /// When it is another's, was not adopted yet, or Vault does not say.
+    /// When it belongs to another, was not adopted yet, or the request to Vault fails.
     pub async fn is_own(&self, trust_domain: &str, cluster: &str) -> Result<(), Fault> {
         let entry = self.store.read(&RecordPath::domain()).await.map_err(|error| fault(&error))?;
         let Some(record) = entry.record else {
@@ -109,7 +110,7 @@ impl OwnVault {
     }
 }
 
-/// An error of Vault as status says it.
+/// A Vault error as a fault for status.
 pub fn fault(error: &VaultError) -> Fault {
     Fault::new(error.reason(), format!("{error}; next: {}", error.next_step()))
 }

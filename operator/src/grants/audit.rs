@@ -1,23 +1,22 @@
-//! What was done, held against the table, both ways: nothing beyond it, and nothing in it for nothing.
+//! Compares what was done with the table of grants, both ways: nothing beyond it, and nothing unused in it.
 
 use super::{
     Installation,
     table::{AccessRequest, Grant, Verb},
 };
 
-/// How what was done differs from what was granted.
+/// The differences between what was done and what was granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison<'a> {
-    /// What was done and no row allows.
+    /// Requests that no row allows.
     pub beyond: Vec<AccessRequest<'a>>,
-    /// What is granted and was not done.
+    /// Granted verbs that were not used.
     pub unused: Vec<(&'a Grant, Verb)>,
 }
 
-/// Compares requests that succeeded, as an audit log has them, with the table.
+/// Compares successful requests from an audit log with the table.
 ///
-/// Leave out what every ServiceAccount may do: reading what the API server offers, and reviews of
-/// oneself.
+/// Leave out what every ServiceAccount may do: API discovery and self reviews.
 pub fn compare<'a>(
     table: &'a [Grant],
     done: &[AccessRequest<'a>],
@@ -29,7 +28,7 @@ pub fn compare<'a>(
         done.iter().any(|access| access.verb == verb.as_str() && grant.covers(access, installation))
     };
     let rows = table.iter().flat_map(|grant| grant.verbs.iter().map(move |verb| (grant, *verb)));
-    // Binding and signing are checked beside another request and have no log entry of their own.
+    // Binding and signing are checked as part of another request and have no log entry.
     let logged = |verb: Verb| !matches!(verb, Verb::Bind | Verb::Sign);
     let unused = rows.filter(|(grant, verb)| logged(*verb) && !used(grant, *verb)).collect();
     Comparison { beyond, unused }

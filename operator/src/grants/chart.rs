@@ -1,8 +1,7 @@
-//! The templates of the charts that are generated: roles and admission policies from the table, and
-//! the definitions of the API.
+//! Generates the templates of the charts: roles and admission policies from the table, and the CRDs.
 //!
-//! The objects are made for an installation of placeholders, and each placeholder is then replaced by
-//! the template's expression. So the chart grants what `deploy/` grants, under the release's names.
+//! The objects are generated for an installation with placeholder names, which are then replaced by template
+//! expressions. So the chart grants what `deploy/` grants, under the release's names.
 
 use std::error::Error;
 
@@ -16,34 +15,34 @@ use super::{
     manifests::{self, GeneratedManifest, ManifestError},
 };
 
-/// Stand for what a release decides. They are DNS labels, as the real names are.
+/// Placeholders for names that a release chooses. They are DNS labels, as the real names are.
 const NAMESPACE: &str = "placeholder-release-namespace";
 const SERVICE_ACCOUNT: &str = "placeholder-service-account";
 const TOKEN_SECRET: &str = "placeholder-token-secret";
-/// Stands for the labels that every object of a release carries.
+/// The placeholder for the labels of every object of a release.
 const LABELS: &str = "placeholder-labels";
 
 const NAMESPACE_EXPRESSION: &str = ".Release.Namespace";
 const SERVICE_ACCOUNT_EXPRESSION: &str = r#"include "subrosa.serviceAccountName" ."#;
 const TOKEN_SECRETS_VALUE: &str = ".Values.rbac.tokenSecrets";
 
-/// The policies that protect decisions of people beyond what the product promises, and the value that leaves each out.
-/// The others are never left out: they confine the tokens of the operator and of the destroyer, or say who decides that
-/// data ends.
+/// The optional policies, each with the value that enables it. All others are mandatory: they confine the tokens of
+/// the operator and the destroyer, or say who decides that data ends.
 const OPTIONAL: [(&str, &str); 2] = [
     ("subrosa-membership", ".Values.admission.membershipGuard.enabled"),
     ("subrosa-deletion", ".Values.admission.deletionGuard.enabled"),
 ];
 
-/// The policies that say who decides that data ends, or who opens it. They outlive the release, as its LegalHolds and records do.
+/// The policies about decisions on data. They are kept when the release is uninstalled, as LegalHolds and records
+/// are.
 const OF_DECISIONS: [&str; 4] = ["subrosa-adoption", APPROVAL, "subrosa-destruction", "subrosa-legal-hold"];
-/// Whether the release has a destroyer, and a granter. Their roles are there only with them.
+/// The values that enable the destroyer and the granter, for the roles of each.
 const OF_PROCESSES: [(&str, &str); 2] =
     [(DESTROYER_ROLE, ".Values.destroyer.enabled"), (GRANTER_ROLE, ".Values.granter.enabled")];
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-/// The generated templates: path below `charts/`, and text. The same build gives the same bytes.
+/// The generated templates: path below `charts/`, and text. Deterministic for a build.
 ///
 /// # Errors
 /// When an object cannot be written as YAML.
@@ -51,7 +50,7 @@ pub fn files() -> Result<Vec<(String, String)>, Fault> {
     let installation = Installation::new(NAMESPACE, SERVICE_ACCOUNT)?.with_token_secrets(&[TOKEN_SECRET])?;
     let mut files = Vec::new();
     for part in manifests::parts(&installation)? {
-        // The namespace is the release's, and its ServiceAccount is a value.
+        // Helm creates the namespace, and the ServiceAccount is a template of its own.
         if part.file == "namespace.yaml" {
             continue;
         }
@@ -70,7 +69,7 @@ pub fn files() -> Result<Vec<(String, String)>, Fault> {
     Ok(files)
 }
 
-/// One object of the table as a template.
+/// The template of one object.
 fn template(mut manifest: GeneratedManifest) -> Result<String, ManifestError> {
     let name = text_at(&manifest.object, "/metadata/name").to_owned();
     let name = name.as_str();
@@ -81,7 +80,7 @@ fn template(mut manifest: GeneratedManifest) -> Result<String, ManifestError> {
     let only_if = process.or(optional);
     set(&mut manifest.object, "labels", LABELS, "");
     if stays {
-        // What protects decisions outlives the release, as what it protects does.
+        // Policies about decisions are kept with the objects that they protect.
         set(&mut manifest.object, "annotations", "helm.sh/resource-policy", "keep");
     }
     let text = manifest.yaml().map_err(|source| manifest.error(source))?;
@@ -92,7 +91,7 @@ fn template(mut manifest: GeneratedManifest) -> Result<String, ManifestError> {
     })
 }
 
-/// One definition as a template: kept when the release goes, and labelled with its version.
+/// The template of one CRD: kept on uninstallation, and labelled with its version.
 fn definition(text: &str) -> Result<String, Fault> {
     let text = escaped(text);
     let (head, spec) = text.split_once("\nspec:\n").ok_or("a definition has no spec")?;
@@ -123,7 +122,7 @@ fn set(object: &mut Value, field: &str, key: &str, value: &str) {
     }
 }
 
-/// What looks like a template's expression and is none.
+/// Escapes text that looks like a template expression.
 fn escaped(text: &str) -> String {
     text.replace("{{", "{{ \"{{\" }}")
 }
@@ -133,11 +132,11 @@ fn with_labels(text: &str) -> String {
     text.replace(&line, "    {{- include \"subrosa.releaseLabels\" . | nindent 4 }}\n")
 }
 
-/// The rule for named Secrets is there only with names: without any it would hold for every Secret.
+/// The rule for named Secrets is conditional: without names it would apply to every Secret.
 fn with_token_secrets(text: &str) -> String {
     let Some(name) = text.find(TOKEN_SECRET) else { return text.to_owned() };
     let (before, after) = text.split_at(name);
-    // From the comment with the rule's reason to the next one's, or to the end.
+    // From the comment with the rule's reason to the next such comment or the end.
     let begin = before.rfind("\n# ").map_or(0, |at| at + 1);
     let end = after.find("\n# ").map_or(text.len(), |at| name + at + 1);
     let (head, rest) = text.split_at(begin);
@@ -147,8 +146,8 @@ fn with_token_secrets(text: &str) -> String {
     format!("{head}{{{{- with {TOKEN_SECRETS_VALUE} }}}}\n{rule}{{{{- end }}}}\n{tail}")
 }
 
-/// Puts expressions in the places of names: quoted where the name is all there is, because a name of
-/// digits alone would else be read as a number.
+/// Replaces placeholders by expressions. Quotes a value that is nothing but a name, because a name of digits would be
+/// read as a number.
 fn with_expressions(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for line in text.lines() {

@@ -1,5 +1,5 @@
-//! The table of what the destroyer may do in the cluster: read what decides, and write what it found. What it may do to
-//! keys stands in Vault (`operator/records/src/vault/setup/policy.rs`).
+//! The destroyer's rights in the cluster: read what decides, and write what it found. Its rights on keys are in Vault
+//! (`operator/records/src/vault/setup/policy.rs`).
 
 use subrosa_destroyer::cluster::MIRROR;
 
@@ -15,7 +15,7 @@ pub const DESTROYER_ROLE: &str = "subrosa-destroyer";
 
 const READ: &[Verb] = &[List];
 
-/// All the destroyer may do. It follows nothing: it looks at everything anew each time.
+/// All rights of the destroyer. It needs no watch, because it reads everything at each look.
 pub fn table() -> Vec<Grant> {
     let read = |resource, why| Grant::new(GrantScope::Cluster, SUBROSA, resource, READ, why);
     let status = |resource, why| {

@@ -1,5 +1,5 @@
-//! The table of what the granter may do in the cluster: read what AccessRoles name, and write what it found. What it may do in
-//! Vault stands there (`operator/records/src/vault/setup/people.rs`).
+//! The granter's rights in the cluster: read what AccessRoles name, and write what it found. Its rights in Vault are
+//! in `operator/records/src/vault/setup/people.rs`.
 
 use super::table::{CORE, Grant, GrantScope, SUBROSA, Verb};
 
@@ -10,7 +10,7 @@ pub const GRANTER_ROLE: &str = "subrosa-granter";
 
 const FOLLOW: &[Verb] = &[List, Watch];
 
-/// All the granter may do.
+/// All rights of the granter.
 pub fn table() -> Vec<Grant> {
     let follow = |resource, why| Grant::new(GrantScope::Cluster, SUBROSA, resource, FOLLOW, why);
     vec![

@@ -1,19 +1,19 @@
-//! Where Subrosa is installed: what the generated objects are made for.
+//! The installation for which objects are generated.
 
 use std::fmt;
 
 use subrosa_crds::names::{DNS_LABEL_LENGTH, is_dns_label};
 
-/// The destroyer's ServiceAccount, in the operator's namespace. Its name is fixed: admission policies name it, and what
-/// it may do in Vault is bound to it.
+/// The destroyer's ServiceAccount, in the operator's namespace. The name is fixed, because admission policies and the
+/// role in Vault refer to it.
 pub const DESTROYER_ACCOUNT: &str = "subrosa-destroyer";
 
 /// The granter's ServiceAccount, in the operator's namespace. Its name is fixed, as the destroyer's is.
 pub const GRANTER_ACCOUNT: &str = "subrosa-granter";
 
-/// The namespace and the ServiceAccount of the operator, and what an installation may choose.
+/// The operator's namespace and ServiceAccount, and the choices of an installation.
 ///
-/// The names stand inside CEL expressions, so only valid ones are held.
+/// The names are part of CEL expressions, so only valid ones are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installation {
     namespace: String,
@@ -22,7 +22,7 @@ pub struct Installation {
     confirm_deletion: bool,
 }
 
-/// A name that cannot be taken.
+/// A name that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidInstallation {
     /// It is no DNS label.
@@ -31,18 +31,18 @@ pub enum InvalidInstallation {
          not first or last): give the name as the cluster has it"
     )]
     NoLabel {
-        /// What it should name.
+        /// The field.
         field: &'static str,
         /// The text.
         name: String,
     },
-    /// The operator would be the destroyer.
+    /// The operator would have the destroyer's ServiceAccount.
     #[error(
         "service account {DESTROYER_ACCOUNT:?}: it is the destroyer's, and who lists keys for destruction must not be who \
          destroys them: give the operator a ServiceAccount of its own"
     )]
     OfDestroyer,
-    /// The operator would be the granter.
+    /// The operator would have the granter's ServiceAccount.
     #[error(
         "service account {GRANTER_ACCOUNT:?}: it is the granter's, and who says what can be opened must not be who says by \
          whom: give the operator a ServiceAccount of its own"
@@ -70,8 +70,8 @@ impl Installation {
         })
     }
 
-    /// Secrets of the operator's namespace it may read, because a TrustDomain names them in
-    /// `vault.auth.token`. For development: an installation that logs in with its own identity has none.
+    /// Secrets in the operator's namespace that it may read, because a TrustDomain names them in `vault.auth.token`.
+    /// For development: an installation that logs in with its own identity has none.
     ///
     /// # Errors
     /// When a name is no DNS label.
@@ -81,7 +81,7 @@ impl Installation {
         Ok(self)
     }
 
-    /// Without the policy that asks for a confirmation before a deletion.
+    /// Without the policy that requires a confirmation of deletions.
     #[must_use]
     pub fn without_deletion_confirmation(mut self) -> Self {
         self.confirm_deletion = false;
@@ -103,17 +103,17 @@ impl Installation {
         &self.token_secrets
     }
 
-    /// Whether deletions have to be confirmed.
+    /// Whether deletions need a confirmation.
     pub fn confirms_deletion(&self) -> bool {
         self.confirm_deletion
     }
 
-    /// The operator as the API server names it in a request.
+    /// The operator's user name in requests to the API server.
     pub fn user(&self) -> String {
         format!("system:serviceaccount:{}:{}", self.namespace, self.service_account)
     }
 
-    /// The destroyer as the API server names it in a request.
+    /// The destroyer's user name in requests to the API server.
     pub fn destroyer_user(&self) -> String {
         format!("system:serviceaccount:{}:{DESTROYER_ACCOUNT}", self.namespace)
     }

@@ -1,4 +1,4 @@
-//! Everything an installation needs before its Deployment: as objects, and as the files of `deploy/`.
+//! Everything that an installation needs before its Deployment: as objects, and as the files of `deploy/`.
 
 use std::error::Error;
 
@@ -12,7 +12,7 @@ use super::{
     table::{Grant, GrantScope},
 };
 
-/// Why a manifest could not be written. It does not depend on any input, so a test sees it first.
+/// A manifest cannot be written. This depends on no input, so tests would find it.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind} {name} cannot be written: {source}; please report it, it is a fault of Subrosa")]
 pub struct ManifestError {
@@ -30,7 +30,7 @@ pub fn manifests(installation: &Installation) -> Result<Vec<Value>, ManifestErro
     Ok(parts.into_iter().flat_map(|part| part.manifests).map(|manifest| manifest.object).collect())
 }
 
-/// The files: name, such as `rbac.yaml`, and text. The same build gives the same bytes.
+/// The files: name, such as `rbac.yaml`, and text. Deterministic for a build.
 ///
 /// # Errors
 /// When an object cannot be written as YAML.
@@ -55,7 +55,7 @@ pub(super) struct Part {
 
 pub(super) struct GeneratedManifest {
     pub(super) object: Value,
-    /// What each rule of a role is for.
+    /// The reason of each rule of a role.
     reasons: Vec<&'static str>,
 }
 
@@ -110,7 +110,7 @@ fn role<K: Resource + Serialize>(object: &K, grants: &[Grant]) -> Result<Generat
 }
 
 impl GeneratedManifest {
-    /// YAML with the reason of each rule above it.
+    /// YAML with its reason above each rule.
     pub(super) fn yaml(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
         let mut object = self.object.clone();
         let rules = object.as_object_mut().and_then(|fields| fields.remove("rules"));

@@ -1,4 +1,5 @@
-//! What the operator, the destroyer and the granter may do, and what keeps that and the office's decisions in place.
+//! The rights of the operator, the destroyer and the granter, and the policies that limit them and protect the
+//! office's decisions.
 //!
 //! ```text
 //!   table, destroyer, granter ── data: scope, resource, names, verbs, why
@@ -10,12 +11,12 @@
 //!     └── unedited: whether what stands in the cluster is still that (condition Guarded)
 //! ```
 //!
-//! [`chart`] writes the same objects as templates of the Helm chart. [`audit`] holds what the operator did
-//! against the table, both ways.
+//! [`chart`] writes the same objects as Helm templates. [`audit`] compares what the operator did with the table, both
+//! ways.
 //!
-//! RBAC says which verbs on which resources; it knows neither labels nor contents. Whatever the
-//! operator could do beyond its job with a verb it needs is taken away again by a policy that
-//! applies to its ServiceAccount only. All of this is data: nothing here talks to a server.
+//! RBAC controls verbs on resources, but sees neither labels nor contents. What the operator's verbs would allow
+//! beyond its job is forbidden again by policies for its ServiceAccount. All of this is data: nothing here talks to a
+//! server.
 
 pub mod admission;
 pub mod audit;

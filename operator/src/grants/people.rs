@@ -1,4 +1,4 @@
-//! ClusterRoles for the people who work with Subrosa. Nobody is bound by installing them.
+//! ClusterRoles for people who work with Subrosa. Installing them binds nobody.
 
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use subrosa_destroyer::cluster::MIRROR;
@@ -13,15 +13,15 @@ use Verb::{Approve, Create, Delete, DeleteCollection, Get, Govern, List, Patch, 
 const READ: &[Verb] = &[Get, List, Watch];
 const OWN: &[Verb] = &[Get, List, Watch, Create, Update, Patch, Delete];
 
-/// A role, whom it is for, and what it grants.
+/// A role, for whom it is, and its grants.
 pub struct PeopleRole {
     /// The ClusterRole's name.
     pub name: &'static str,
-    /// Whom it is for and what it does not hold.
+    /// For whom it is, and what it does not include.
     pub description: &'static str,
-    /// Kubernetes' own roles that take it in.
+    /// The Kubernetes roles into which it is aggregated.
     pub aggregate_to: &'static [&'static str],
-    /// What it grants.
+    /// Its grants.
     pub grants: Vec<Grant>,
 }
 
@@ -35,7 +35,7 @@ impl PeopleRole {
     }
 }
 
-/// The roles, those with the least first.
+/// The roles, from the least privileged.
 pub fn roles() -> Vec<PeopleRole> {
     vec![
         PeopleRole {

@@ -1,4 +1,4 @@
-//! The roles and bindings of the operator, of the destroyer and of the granter, from their tables.
+//! The roles and bindings of the operator, the destroyer and the granter, generated from their tables.
 
 use std::collections::BTreeMap;
 
@@ -20,16 +20,16 @@ use super::{
 
 /// The name of the operator's ClusterRole, Role and their bindings.
 pub const OPERATOR_ROLE: &str = "subrosa";
-/// The ClusterRole of what the operator may do in a governed namespace.
+/// The ClusterRole with the operator's rights in a governed namespace.
 pub const NAMESPACE_ROLE: &str = "subrosa-namespace";
 /// The RoleBinding to it in each governed namespace.
 pub const NAMESPACE_BINDING: &str = "subrosa";
 
 const API_GROUP: &str = "rbac.authorization.k8s.io";
 
-/// The binding by which the operator reaches into a namespace of `domain`.
+/// The binding that gives the operator its rights in a namespace of `domain`.
 ///
-/// The policy `subrosa-role-binding` admits no other from it.
+/// The policy `subrosa-role-binding` lets the operator create no other.
 pub fn namespace_binding(installation: &Installation, namespace: &str, domain: &str) -> RoleBinding {
     RoleBinding {
         metadata: ObjectMeta {
@@ -43,7 +43,7 @@ pub fn namespace_binding(installation: &Installation, namespace: &str, domain: &
     }
 }
 
-/// The rules of one scope, a rule a row.
+/// The rules of one scope, one for each row.
 pub fn rules(grants: &[Grant]) -> Vec<PolicyRule> {
     let rule = |grant: &Grant| PolicyRule {
         api_groups: Some(vec![grant.group.to_owned()]),
@@ -62,7 +62,7 @@ pub(super) fn namespace(installation: &Installation) -> Namespace {
     Namespace { metadata, ..Namespace::default() }
 }
 
-/// A process with a ServiceAccount, a table and roles of its own.
+/// A process with its own ServiceAccount, table and roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Process {
     /// The operator.
@@ -91,7 +91,7 @@ impl Process {
         }
     }
 
-    /// What it may do in one scope.
+    /// Its grants in one scope.
     pub(super) fn of_scope(self, installation: &Installation, scope: GrantScope) -> Vec<Grant> {
         let rows = match self {
             Self::Operator => table(installation),
@@ -167,7 +167,7 @@ pub(super) fn governed_namespace(grants: &[Grant]) -> ClusterRole {
     }
 }
 
-/// Name, recommended labels and, where it helps a reader, what the object is for.
+/// Metadata with name, recommended labels and, where useful, a description.
 pub(super) fn named(name: &str, description: Option<&str>) -> ObjectMeta {
     let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     ObjectMeta {

@@ -1,5 +1,4 @@
-//! The table of what the operator may do. RBAC is generated from it, and tests hold what the
-//! operator did against it.
+//! The table of the operator's rights. RBAC is generated from it, and tests compare it with what the operator did.
 
 use std::fmt;
 
@@ -8,18 +7,18 @@ use subrosa_plan::pod_certificate::SIGNER;
 use super::{Installation, rbac};
 use crate::lead;
 
-/// Where a grant holds.
+/// Where a grant applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GrantScope {
     /// In the whole cluster.
     Cluster,
     /// In the namespace the operator runs in.
     OperatorNamespace,
-    /// In each namespace of a TrustDomain, by a RoleBinding the operator makes there.
+    /// In each namespace of a TrustDomain, by a RoleBinding that the operator creates there.
     GovernedNamespace,
 }
 
-/// What may be done. There is no "everything": a wildcard cannot be written down.
+/// The verbs. There is no wildcard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
     /// Read one.
@@ -38,14 +37,14 @@ pub enum Verb {
     Delete,
     /// Remove several at once.
     DeleteCollection,
-    /// Refer to a role in a binding without holding all it grants.
+    /// Refer to a role in a binding without having all its rights.
     Bind,
-    /// Decide which namespaces belong to a TrustDomain. Only admission policies ask for it.
+    /// Decide which namespaces belong to a TrustDomain. Checked only by admission policies.
     Govern,
-    /// Decide about a Destruction, the end of a LegalHold, a weaker RetentionPolicy, a freeze or an Adoption. Only the
-    /// policy `subrosa-approval` asks for it.
+    /// Decide about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze or an Adoption.
+    /// Checked only by the policy `subrosa-approval`.
     Approve,
-    /// Answer for a signer. The API server asks for it where a certificate is handed out.
+    /// Issue certificates for a signer. The API server checks it when a certificate is written.
     Sign,
 }
 
@@ -75,10 +74,10 @@ impl fmt::Display for Verb {
     }
 }
 
-/// One row: verbs on a resource, and what they are needed for.
+/// One row: verbs on a resource, and why they are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Where it holds.
+    /// Where it applies.
     pub scope: GrantScope,
     /// The API group; empty for core.
     pub group: &'static str,
@@ -86,11 +85,11 @@ pub struct Grant {
     pub resource: &'static str,
     /// The subresource, if the grant is on one.
     pub subresource: Option<&'static str>,
-    /// The only objects it holds for; all if empty.
+    /// The only objects to which it applies; all if empty.
     pub names: Vec<String>,
-    /// What may be done.
+    /// The verbs.
     pub verbs: &'static [Verb],
-    /// What for.
+    /// Why it is needed.
     pub why: &'static str,
 }
 
@@ -125,7 +124,7 @@ impl Grant {
 
     /// Whether this grant allows `access` to the operator of `installation`.
     ///
-    /// Every namespace but the operator's own counts as governed: which ones are is the cluster's to say.
+    /// Every namespace other than the operator's counts as governed, because only the cluster knows which ones are.
     pub fn covers(&self, access: &AccessRequest<'_>, installation: &Installation) -> bool {
         let here = match self.scope {
             GrantScope::Cluster => true,
@@ -170,8 +169,8 @@ const APPS: &str = "apps";
 const POLICY: &str = "policy";
 const CERTIFICATES: &str = "certificates.k8s.io";
 
-/// All the operator may do. Reading what the API server offers (`/api`, `/apis`) and asking about
-/// its own rights is every ServiceAccount's, by the server's own roles.
+/// All rights of the operator. API discovery (`/api`, `/apis`) and self reviews are allowed to every ServiceAccount
+/// by the server's own roles.
 pub fn table(installation: &Installation) -> Vec<Grant> {
     let mut rows = subrosa_kinds();
     rows.extend(surroundings());
@@ -253,7 +252,7 @@ fn surroundings() -> Vec<Grant> {
     ]
 }
 
-/// Certificates for pods that keep their key on their node.
+/// Certificates for pods whose key stays on their node.
 fn signer() -> Vec<Grant> {
     let requests =
         |verbs, why| Grant::new(GrantScope::Cluster, CERTIFICATES, "podcertificaterequests", verbs, why);
@@ -277,7 +276,7 @@ fn itself(installation: &Installation) -> Vec<Grant> {
         here(COORDINATION, "leases", &[Get, Update], "Be elected, stay it and give it up: one replica acts.")
             .named([lead::LEASE]),
     ];
-    // A rule with no names would hold for every Secret, so without names there is no rule.
+    // A rule without names would apply to every Secret, so without names there is none.
     if !installation.token_secrets().is_empty() {
         rows.push(
             here(CORE, "secrets", &[Get], "The Vault token a TrustDomain names; for development.")
@@ -287,7 +286,7 @@ fn itself(installation: &Installation) -> Vec<Grant> {
     rows
 }
 
-/// How the operator comes by its rights in a governed namespace, and sees that it is watched itself.
+/// How the operator gets its rights in a governed namespace, and checks the policies that limit it.
 fn reach(installation: &Installation) -> Vec<Grant> {
     let guards = || super::admission::names(installation);
     vec![
@@ -353,7 +352,7 @@ fn governed_namespaces() -> Vec<Grant> {
             &[Get, List, Watch, Create, Patch, Delete],
             "What tells workloads how to seal. The policy subrosa-config-map refuses to write any other.",
         ),
-        // Not delete: a Channel's policy goes with its owner, and the default deny stays.
+        // Without delete: a Channel's policy is deleted with its owner, and the default deny stays.
         here(
             NETWORKING,
             "networkpolicies",

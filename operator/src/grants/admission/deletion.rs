@@ -1,15 +1,14 @@
-//! Deleting what protects has to be meant.
+//! Protection against accidental deletion.
 
 use subrosa_crds::{CONFIRM_DELETE_ANNOTATION as CONFIRM, GROUP, TRUST_DOMAIN_LABEL as LABEL, VERSION};
 
 use super::{Draft, Guard, condition, demand, rule};
 
-/// Removes what is in a namespace whose deletion was confirmed.
+/// Deletes the content of a namespace whose deletion was confirmed.
 const NAMESPACE_CONTROLLER: &str = "system:serviceaccount:kube-system:namespace-controller";
 
-/// The garbage collector is asked like everybody: a Channel does not go because something it was
-/// made to depend on went. ExternalParties may go at once: that only closes, and closing has no
-/// time to lose.
+/// The garbage collector needs the confirmation too, so that a Channel is not deleted because an owner that somebody
+/// gave it was. ExternalParties need none: deleting one only closes connections, which must not be delayed.
 pub(super) fn guard() -> Guard {
     Draft {
         name: "subrosa-deletion",
@@ -20,7 +19,7 @@ pub(super) fn guard() -> Guard {
             rule("", "v1", &["namespaces"], &["DELETE"]),
         ],
         conditions: vec![
-            // Confirmed when it began.
+            // It was confirmed when the deletion began.
             condition("not-going-already", "!has(oldObject.metadata.deletionTimestamp)".to_owned()),
             condition(
                 "protects",
@@ -35,8 +34,8 @@ pub(super) fn guard() -> Guard {
         ],
         variables: vec![],
         validations: vec![demand(
-            // Not every cluster gives its controllers names of their own: what goes with its
-            // namespace was confirmed with it, whoever removes it.
+            // Some clusters do not give their controllers separate users. The content of a namespace was confirmed
+            // with it, whoever deletes it.
             format!(
                 "(namespaceObject != null && has(namespaceObject.metadata.deletionTimestamp)) || \
                  oldObject.metadata.?annotations['{CONFIRM}'].orValue('') == oldObject.metadata.uid"

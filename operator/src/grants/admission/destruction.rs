@@ -1,5 +1,5 @@
-//! Who decides that data ends, and what keeps the record of it. RBAC knows neither who is named in an object nor what its
-//! status says.
+//! Who decides that data ends, and who writes the record of it. RBAC can check neither the people named in an object
+//! nor its status.
 
 use kube::Resource;
 use serde::Serialize;
@@ -10,10 +10,10 @@ use subrosa_destroyer::cluster::MIRROR;
 use super::{Draft, Guard, condition, demand, rule, unedited, variable};
 use crate::grants::Installation;
 
-/// The policy that holds an Approval against who makes it. Without it nobody can tell who approved.
+/// The policy that binds an Approval to its author. Without it nobody can tell who approved.
 pub const APPROVAL: &str = "subrosa-approval";
 
-/// What decides and what is decided about; none of it can be left out.
+/// The policies about decisions and their objects; none is optional.
 pub(super) fn guards(installation: &Installation) -> [Guard; 5] {
     [
         approval(),
@@ -24,11 +24,11 @@ pub(super) fn guards(installation: &Installation) -> [Guard; 5] {
     ]
 }
 
-/// Whether the policy `subrosa-approval` and its binding are in force as this build wrote them. The destroyer asks it each
-/// time: what was approved while they were not counts for nothing.
+/// Whether the policy `subrosa-approval` and its binding are unchanged from this build. The destroyer checks that at
+/// each look: Approvals from while they were not do not count.
 ///
-/// Read both as [`DynamicObject`](kube::core::DynamicObject)s where it can be done: a field that this build's types do not
-/// know is then seen.
+/// Pass both as [`DynamicObject`](kube::core::DynamicObject)s where possible, so that fields unknown to this build's
+/// types are compared too.
 pub fn approval_guard_is_unedited<P, B>(policy: &P, binding: &B) -> bool
 where
     P: Resource + Serialize,
@@ -42,15 +42,15 @@ where
         && unedited(binding, &wanted.binding).is_none()
 }
 
-/// That nothing changed but what the API server itself writes. A rewrite of all stored objects, which changes nothing,
-/// comes through.
+/// CEL: nothing changed except what the API server itself writes. So rewriting all stored objects without change is
+/// allowed.
 fn is_same() -> String {
     let same = |field: &str| format!("object.metadata.?{field} == oldObject.metadata.?{field}");
     let metadata = ["labels", "annotations", "ownerReferences", "finalizers"].map(same).join(" && ");
     format!("object.spec == oldObject.spec && {metadata}")
 }
 
-/// What goes with another object, or waits for somebody before it goes, is not its own.
+/// CEL: the object has neither owner references nor finalizers, so that nothing else controls its deletion.
 fn stands_alone(what: &str) -> k8s_openapi::api::admissionregistration::v1::Validation {
     demand(
         "request.operation != 'CREATE' || (size(object.metadata.?ownerReferences.orValue([])) == 0 && \
@@ -63,7 +63,7 @@ fn stands_alone(what: &str) -> k8s_openapi::api::admissionregistration::v1::Vali
     )
 }
 
-/// An Approval is what one person said. The right to say it is the verb `approve`, which only this policy asks for.
+/// An Approval is one person's decision. It needs the verb `approve`, which only this policy checks.
 fn approval() -> Guard {
     let resource = "{'Destruction': 'retentionpolicies', 'LegalHold': 'legalholds', 'RetentionPolicy': \
                     'retentionpolicies', 'TrustDomain': 'trustdomains', 'Adoption': 'adoptions'}[object.spec.target.kind]";
@@ -75,7 +75,7 @@ fn approval() -> Guard {
         conditions: vec![],
         variables: vec![
             variable("resource", resource.to_owned()),
-            // A Destruction is named after its policy, and who may approve is asked of that.
+            // A Destruction is named after its policy, whose approvers may decide about it.
             variable(
                 "of",
                 "object.spec.target.kind == 'Destruction' ? object.spec.target.name.split('.')[0] : \
@@ -134,7 +134,7 @@ fn approval() -> Guard {
     .finish()
 }
 
-/// A Destruction is a list while it is open, and the record when it is done.
+/// A Destruction is a list while it is open, and a record once it is done.
 fn destruction(installation: &Installation) -> Guard {
     let (operator, destroyer) = (installation.user(), installation.destroyer_user());
     Draft {
@@ -193,7 +193,7 @@ fn destruction(installation: &Installation) -> Guard {
     .finish()
 }
 
-/// A LegalHold ends by Approvals. What the destroyer did not see ended cannot be deleted.
+/// A LegalHold ends by Approvals. It cannot be deleted before the destroyer confirmed that.
 fn legal_hold(installation: &Installation) -> Guard {
     let destroyer = installation.destroyer_user();
     Draft {
@@ -234,7 +234,7 @@ fn legal_hold(installation: &Installation) -> Guard {
     .finish()
 }
 
-/// An Adoption is asked for in one's own name, because who asks does not approve; what became of it is the operator's to say.
+/// An Adoption names its author, who may not approve it; only the operator writes its status.
 fn adoption(installation: &Installation) -> Guard {
     let operator = installation.user();
     Draft {
@@ -272,8 +272,8 @@ fn adoption(installation: &Installation) -> Guard {
     .finish()
 }
 
-/// What the cluster remembers of the destroyer's record in Vault: by it a restore of either is seen. `create` cannot be
-/// granted by name, and whoever administrates the namespace may write ConfigMaps.
+/// The cluster's copy of the destroyer's record in Vault, which shows a restore of either. RBAC cannot limit `create`
+/// by name, and administrators of the namespace may write ConfigMaps.
 fn memory(installation: &Installation) -> Guard {
     let (namespace, destroyer) = (installation.namespace(), installation.destroyer_user());
     let name = "(request.operation == 'DELETE' ? oldObject : object).metadata.name";

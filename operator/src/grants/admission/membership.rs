@@ -5,8 +5,8 @@ use subrosa_crds::{GROUP, TRUST_DOMAIN_LABEL as LABEL};
 use super::{Draft, Guard, condition, demand, rule, variable};
 use crate::grants::Installation;
 
-/// Kubernetes' own namespaces: a default deny would cut the cluster off, and a governed namespace's
-/// Secrets are in the operator's reach.
+/// Kubernetes' own namespaces: a default deny would break the cluster, and the operator may read Secrets of governed
+/// namespaces.
 const OF_THE_CLUSTER: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
 pub(super) fn guard(installation: &Installation) -> Guard {
@@ -19,7 +19,7 @@ pub(super) fn guard(installation: &Installation) -> Guard {
     Draft {
         name: "subrosa-membership",
         description: "Only who has the verb govern on a TrustDomain puts a namespace into it or takes one out.",
-        // Labels can be changed through the subresources too.
+        // Labels can also be changed through subresources.
         rules: vec![rule(
             "",
             "v1",

@@ -1,4 +1,4 @@
-//! Admission policies: what RBAC cannot say, because it knows neither labels nor contents.
+//! Admission policies for what RBAC cannot express, because it sees neither labels nor contents.
 //!
 //! | policy | holds |
 //! | --- | --- |
@@ -16,9 +16,9 @@
 //! | `subrosa-trust-domain` | the operator changes its finalizer, not the office's decisions |
 //! | `subrosa-workload` | the operator restarts a workload by one annotation and changes nothing else of it |
 //!
-//! The last six apply to the operator's ServiceAccount alone: its code does not do these things
-//! anyway, and with them a stolen token cannot either. A policy itself is not subject to admission,
-//! so whoever may edit policies can lift them; that is seen ([`unedited`]), not prevented.
+//! The last six apply only to the operator's ServiceAccount: its code does not do these things, and with them a
+//! stolen token cannot either. Policies themselves are not subject to admission, so whoever may edit them can disable
+//! them; that is detected ([`unedited`]), not prevented.
 
 mod deletion;
 mod destruction;
@@ -38,12 +38,12 @@ use super::{Installation, rbac::named};
 pub use destruction::{APPROVAL, approval_guard_is_unedited};
 pub use unedited::{AdmissionObjects, Difference, Gap, RESTORE, gaps, unedited};
 
-/// A policy and the binding that puts it in force. Both have the same name.
+/// A policy and its binding, which have the same name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guard {
-    /// What is asked.
+    /// The policy.
     pub policy: ValidatingAdmissionPolicy,
-    /// That it is asked of everybody, everywhere, and that a refusal refuses.
+    /// The binding, which applies the policy everywhere and denies on violation.
     pub binding: ValidatingAdmissionPolicyBinding,
 }
 
@@ -54,7 +54,7 @@ impl Guard {
     }
 }
 
-/// The policies an installation has.
+/// The policies of an installation.
 pub fn policies(installation: &Installation) -> Vec<Guard> {
     let mut guards = vec![membership::guard(installation)];
     if installation.confirms_deletion() {
@@ -65,7 +65,7 @@ pub fn policies(installation: &Installation) -> Vec<Guard> {
     guards
 }
 
-/// The names of these policies and of their bindings.
+/// The names of these policies and bindings.
 pub fn names(installation: &Installation) -> Vec<String> {
     policies(installation).iter().map(|guard| guard.name().to_owned()).collect()
 }
@@ -83,10 +83,10 @@ struct Draft {
 impl Draft {
     fn finish(self) -> Guard {
         let spec = ValidatingAdmissionPolicySpec {
-            // A policy that cannot be judged refuses.
+            // Deny if the policy cannot be evaluated.
             failure_policy: Some("Fail".to_owned()),
             match_constraints: Some(MatchResources {
-                // A request for another served version of the same resource is the same request.
+                // Also match requests for other served versions of the resource.
                 match_policy: Some("Equivalent".to_owned()),
                 resource_rules: Some(self.rules),
                 ..MatchResources::default()
@@ -131,13 +131,13 @@ fn variable(name: &str, expression: String) -> Variable {
     Variable { name: name.to_owned(), expression }
 }
 
-/// A demand and, as CEL, what the refused reads.
+/// A requirement and its message for rejected requests.
 fn demand(expression: String, message: String) -> Validation {
     Validation {
         expression,
         message: None,
         message_expression: Some(message),
-        // 403, as from RBAC: it is about who and what, not about a malformed object.
+        // 403, as with RBAC, because the object itself is not malformed.
         reason: Some("Forbidden".to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! What the operator could do with the verbs it needs, beyond its job, and therefore may not.
+//! What the operator's verbs would allow beyond its job, and policies forbid.
 
 use subrosa_crds::{
     CHANNEL_LABEL, GROUP, TRUST_DOMAIN_LABEL, VERSION, WITHDRAW_ACCESS_FINALIZER as FINALIZER,
@@ -14,7 +14,7 @@ use crate::grants::{
     rbac::{NAMESPACE_BINDING, NAMESPACE_ROLE},
 };
 
-/// A Secret of trust files: nothing in it is anybody's identity.
+/// A Secret with only trust files, which gives nobody an identity.
 const TRUST_ALONE: &str =
     "(object.type == 'Opaque' && object.?data.orValue({}).all(file, file.endsWith('ca.crt')))";
 
@@ -34,7 +34,7 @@ pub(super) fn guards(installation: &Installation) -> [Guard; 6] {
     })
 }
 
-/// `create` cannot be granted by name, and `bind` says nothing of the subject or the namespace.
+/// RBAC cannot limit `create` by name, and `bind` does not restrict the subject or the namespace.
 fn role_binding(installation: &Installation) -> Draft {
     let (namespace, account) = (installation.namespace(), installation.service_account());
     Draft {
@@ -78,12 +78,12 @@ fn role_binding(installation: &Installation) -> Draft {
     }
 }
 
-/// Whether an object is said to be ours.
+/// CEL: the object has our label.
 fn managed(object: &str) -> String {
     format!("{object}.metadata.?labels['{MANAGED_BY}'].orValue('') == '{MANAGER}'")
 }
 
-/// Whether a Channel owns an object.
+/// CEL: a Channel owns the object.
 fn owned(object: &str) -> String {
     format!(
         "{object}.metadata.?ownerReferences.orValue([]).exists(owner, \
@@ -91,7 +91,7 @@ fn owned(object: &str) -> String {
     )
 }
 
-/// Other ConfigMaps hold how programs are configured, and whom they trust.
+/// Other ConfigMaps contain programs' configuration and trust.
 fn config_map(_: &Installation) -> Draft {
     let suffix = sealing::config_map_name("");
     Draft {
@@ -101,7 +101,7 @@ fn config_map(_: &Installation) -> Draft {
         conditions: vec![],
         variables: vec![],
         validations: vec![
-            // One that lost its labels or its owner, but not both, can still be healed.
+            // An object that lost its labels or its owner, but not both, can still be repaired.
             demand(
                 format!(
                     "request.operation == 'CREATE' || {} || {}",
@@ -127,10 +127,10 @@ fn config_map(_: &Installation) -> Draft {
     }
 }
 
-/// A Secret of another type could hold a token of any ServiceAccount of the namespace, and with it
-/// that workload's identity in Vault.
+/// A Secret of another type could hold a token of any ServiceAccount in the namespace, and with it that workload's
+/// identity in Vault.
 fn secret(_: &Installation) -> Draft {
-    // What a Channel left when it was deleted has no owner any more, and its trust is taken away all the same.
+    // A deleted Channel's Secret has lost its owner, but the operator must still empty its trust files.
     let left = format!(
         "request.operation == 'UPDATE' && !{} && \
          object.?data.orValue({{}}).all(file, file.endsWith('ca.crt') || \
@@ -145,7 +145,7 @@ fn secret(_: &Installation) -> Draft {
         conditions: vec![],
         variables: vec![],
         validations: vec![
-            // One that lost its labels or its owner, but not both, can still be healed.
+            // An object that lost its labels or its owner, but not both, can still be repaired.
             demand(
                 format!(
                     "request.operation == 'CREATE' || {} || {}",
@@ -189,7 +189,7 @@ fn network_policy(_: &Installation) -> Draft {
     }
 }
 
-/// A finalizer is metadata of the object itself: there is no smaller right than to patch all of it.
+/// A finalizer is metadata of the object itself, and no right is smaller than patching all of it.
 fn trust_domain(_: &Installation) -> Draft {
     let same = |field: &str| format!("object.metadata.?{field} == oldObject.metadata.?{field}");
     let others = |object: &str| {

@@ -1,4 +1,4 @@
-//! Whether the policies that stand in the cluster are the ones that were meant.
+//! Compares the policies in the cluster with the wanted ones.
 
 use std::fmt;
 
@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use super::Guard;
 
-/// What an API server writes where nothing was written. None of it changes what a policy asks.
+/// The API server's defaults, which do not change what a policy does.
 const DEFAULTS: [(&str, &str); 3] =
     [("failurePolicy", "Fail"), ("matchPolicy", "Equivalent"), ("scope", "*")];
 
-/// Where two specs part.
+/// A difference between two specs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The field, such as `spec.validations[0].expression`.
     pub field: String,
-    /// What stands there; `nothing` if it is missing.
+    /// The found value; `nothing` if missing.
     pub found: String,
-    /// What should.
+    /// The wanted value.
     pub wanted: String,
 }
 
@@ -29,11 +29,11 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The first difference of `found` from `wanted` that matters, if any: metadata and status do not,
-/// nor what a server fills in; that it is being deleted does.
+/// The first relevant difference of `found` from `wanted`. Metadata, status and defaults are ignored, but a deletion
+/// in progress is not.
 ///
-/// Read `found` as a [`DynamicObject`](kube::core::DynamicObject): a field that this build's types do not know is then
-/// seen as one nobody asked for.
+/// Pass `found` as a [`DynamicObject`](kube::core::DynamicObject), so that a field unknown to this build's types
+/// counts as a difference.
 pub fn unedited<F, W>(found: &F, wanted: &W) -> Option<Difference>
 where
     F: Resource + Serialize,
@@ -49,24 +49,23 @@ where
     let spec = |object: serde_json::Result<Value>| object.map(|mut object| take(&mut object, "spec"));
     match (spec(serde_json::to_value(found)), spec(serde_json::to_value(wanted))) {
         (Ok(found), Ok(wanted)) => differ("spec", &found, &wanted),
-        // What cannot be read was not seen to be in place.
+        // An unreadable object is not proven to be in place.
         _ => Some(difference("spec", &Value::String("unreadable".to_owned()), &Value::Null)),
     }
 }
 
-/// What to do about a gap. Applying writes what is missing but keeps what somebody added; replacing
-/// does not.
+/// The repair. Applying creates what is missing but keeps what somebody added; replacing does not.
 pub const RESTORE: &str = "kubectl apply -f deploy/admission.yaml; kubectl replace -f deploy/admission.yaml \
      (installed by Helm: see \"NotInPlace\" in docs/install.md)";
 
-/// A policy or binding that is not as it should be.
+/// A policy or binding that is missing or edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The object's kind.
     pub kind: &'static str,
     /// The object's name.
     pub name: String,
-    /// Where it differs; nothing if it is missing.
+    /// The difference; `None` if it is missing.
     pub edited: Option<Difference>,
 }
 
@@ -79,7 +78,7 @@ impl fmt::Display for Gap {
     }
 }
 
-/// The policies and bindings as they stand in the cluster.
+/// The policies and bindings in the cluster.
 #[derive(Clone, Debug)]
 pub struct AdmissionObjects<P, B> {
     /// The ValidatingAdmissionPolicies.
@@ -88,7 +87,7 @@ pub struct AdmissionObjects<P, B> {
     pub bindings: Vec<B>,
 }
 
-/// What is missing or edited, in the order of `wanted`: nothing if the guards are in place.
+/// The missing and edited objects, in the order of `wanted`; empty if all are in place.
 pub fn gaps<P, B>(wanted: &[Guard], found: &AdmissionObjects<P, B>) -> Vec<Gap>
 where
     P: Resource + Serialize,

@@ -1,4 +1,4 @@
-//! A restart is a change of one annotation; the verb for it could change all of a workload.
+//! A restart changes one annotation, but its verb would allow changing the whole workload.
 
 use subrosa_plan::restart::ANNOTATION;
 
@@ -6,11 +6,10 @@ use super::{Draft, demand, rule};
 
 /// The policy's name.
 const NAME: &str = "subrosa-workload";
-/// What the API server itself counts up in a DaemonSet's annotations when its template changes.
+/// The annotation that the API server itself increments in a DaemonSet when its template changes.
 const COUNTED: &str = "deprecated.daemonset.template.generation";
 
-/// That two maps say the same, but for one key. What they are is not known before a workload is judged, so
-/// that one expression does for the three kinds.
+/// CEL: two maps are equal except for one key. Untyped, so that one expression serves the three kinds.
 fn same_but(key: &str, path: &str) -> String {
     let (new, old) = (format!("dyn(object).{path}"), format!("dyn(oldObject).{path}"));
     format!(
