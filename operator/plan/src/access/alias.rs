@@ -1,7 +1,7 @@
-//! The metadata of an entity alias in Vault, by owner.
+//! The metadata of an entity alias in Vault, split by owner.
 //!
-//! [`SEAL`], [`OPEN`] and [`ADOPTED`] belong to the workload of a Channel. Every other key belongs to somebody else, such as
-//! the granter of people's rights: it survives whatever is granted to and withdrawn from the workload.
+//! [`SEAL`], [`OPEN`] and [`ADOPTED`] belong to the workload of a Channel. Every other key belongs to somebody else
+//! and is kept whatever is granted to or withdrawn from the workload.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,21 +10,21 @@ use subrosa_crds::names::ChannelId;
 /// The custom metadata of an alias.
 pub type Metadata = BTreeMap<String, String>;
 
-/// What a workload's policy reads to know which keys it may seal with.
+/// The key by which a workload's policy finds the keys it may seal with.
 pub const SEAL: &str = "subrosa";
-/// What it reads to know which it may open.
+/// The key by which it finds the keys it may open with.
 pub const OPEN: &str = "subrosa_open";
 
-/// What it reads to know what else it may open: the keys of earlier Channels of its name that were adopted. The policy has a
-/// line for each, so there are no more.
+/// The keys by which it finds the adopted keys of earlier Channels that it may open with. The policy has one line for
+/// each, so their number is fixed.
 pub const ADOPTED: [&str; 4] =
     ["subrosa_adopted_1", "subrosa_adopted_2", "subrosa_adopted_3", "subrosa_adopted_4"];
 
 /// The keys that name the Channel whose workload it is.
 const OWN: [&str; 2] = [SEAL, OPEN];
 
-/// The workload's part of the metadata: it may seal for the Channel `id`, and where `may_open` says so open what was sealed
-/// for it and for those it `adopted`.
+/// The workload's part of the metadata: it may seal for the Channel `id`, and if `may_open`, open what was sealed for
+/// that Channel and for those it `adopted`.
 pub fn part<'a>(
     id: &ChannelId,
     may_open: bool,
@@ -39,12 +39,12 @@ pub fn part<'a>(
     part
 }
 
-/// Whether the key is the workload's.
+/// Whether the metadata key belongs to the workload.
 fn is_workloads(key: &str) -> bool {
     OWN.contains(&key) || ADOPTED.contains(&key)
 }
 
-/// What the metadata becomes when the workload's part becomes exactly `part`; nothing when it is so already.
+/// The metadata with the workload's part replaced by `part`; `None` when it is so already.
 pub fn granted(found: &Metadata, part: &Metadata) -> Option<Metadata> {
     let mut wanted = others(found);
     wanted.extend(part.iter().map(|(key, value)| (key.clone(), value.clone())));
@@ -54,16 +54,16 @@ pub fn granted(found: &Metadata, part: &Metadata) -> Option<Metadata> {
 /// What a withdrawal does to an alias.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AliasChange {
-    /// Nothing: the workload's part does not name the Channel. It was never granted, or another Channel has
-    /// been granted access since.
+    /// Nothing: the workload's part does not name the Channel. It was never granted, or another Channel was granted
+    /// access since.
     Nothing,
-    /// The alias stays, with this metadata.
+    /// Keep the alias with this metadata.
     Keep(Metadata),
-    /// The alias goes: nothing else is in it.
+    /// Delete the alias, because nothing else is in it.
     Delete,
 }
 
-/// Takes the workload's keys that name the Channel `id` out of the metadata that was `found`, and with them what it adopted.
+/// Removes the workload's keys for the Channel `id`, and what that adopted, from the metadata that was `found`.
 pub fn withdrawn(found: &Metadata, id: &ChannelId) -> AliasChange {
     let names = |key: &str, value: &str| OWN.contains(&key) && value == id.as_str();
     let is_its = found.iter().any(|(key, value)| names(key, value));
@@ -80,8 +80,8 @@ pub fn withdrawn(found: &Metadata, id: &ChannelId) -> AliasChange {
     }
 }
 
-/// The metadata without what the workload of the Channel `id` opens because it adopted the keys of `adopts`; nothing where it
-/// does not, or where the alias is another Channel's.
+/// The metadata without the right of the Channel `id` to open what was sealed for `adopts`; `None` where it has no
+/// such right, or the alias belongs to another Channel.
 pub fn disowned(found: &Metadata, id: &ChannelId, adopts: &ChannelId) -> Option<Metadata> {
     if found.get(OPEN).map(String::as_str) != Some(id.as_str()) {
         return None;
@@ -95,17 +95,17 @@ pub fn disowned(found: &Metadata, id: &ChannelId, adopts: &ChannelId) -> Option<
     (kept.len() < found.len()).then_some(kept)
 }
 
-/// Whether the workload of the Channel `id` opens what was sealed for `adopts`.
+/// Whether the workload of the Channel `id` may open what was sealed for `adopts`.
 pub fn opens_adopted(found: &Metadata, id: &ChannelId, adopts: &ChannelId) -> bool {
     disowned(found, id, adopts).is_some()
 }
 
-/// The Channels for whose workload the metadata gives anything. Those that such a Channel adopted are not among them.
+/// The Channels for whose workload the metadata grants anything, without those that such a Channel adopted.
 pub fn named(found: &Metadata) -> BTreeSet<ChannelId> {
     OWN.iter().filter_map(|key| found.get(*key)?.parse().ok()).collect()
 }
 
-/// What is not the workload's.
+/// The metadata of others.
 fn others(found: &Metadata) -> Metadata {
     let others = found.iter().filter(|(key, _)| !is_workloads(key));
     others.map(|(key, value)| (key.clone(), value.clone())).collect()

@@ -1,4 +1,4 @@
-//! Who may use the keys in Vault, and whose access is withdrawn.
+//! Who may use keys in Vault, and whose access is withdrawn.
 
 pub mod alias;
 pub mod orphans;

@@ -1,4 +1,4 @@
-//! Whose access is withdrawn: records of Channels that no Channel of the trust domain answers to.
+//! Finds records whose Channel does not exist in the trust domain any more, so that their access is withdrawn.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::{
     world::{World, declaration::Declaration},
 };
 
-/// The identities of the Channels that `domain` governs. A namespace without a label is frozen: its Channels stay with
-/// the domain that has their record.
+/// The identities of the Channels that `domain` governs. A namespace without a label is frozen: its Channels stay
+/// with the domain that has their record.
 pub fn known(domain: &str, world: &World) -> BTreeSet<ChannelId> {
     let names = world.all_channels().map(Declaration::name);
     let known = names.filter(|name| may_govern(domain, &name.namespace, world));
@@ -28,24 +28,25 @@ pub fn governed(domain: &str, world: &World) -> BTreeSet<ChannelId> {
     names.filter(is_named).filter_map(|name| id(name, world)).collect()
 }
 
-/// The identities that are on record and have no Channel in `domain`: perhaps orphans. Their records say whose they are.
+/// The recorded identities without a Channel in `domain`, which may be orphans. Their records say which domain they
+/// belong to.
 pub fn candidates<'a>(domain: &str, recorded: &'a [ChannelId], world: &World) -> Vec<&'a ChannelId> {
     let known = known(domain, world);
     recorded.iter().filter(|id| !known.contains(id)).collect()
 }
 
-/// What became of the Channel that a record is of, as `domain` sees it.
+/// What happened to the Channel of a record, as `domain` sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The domain governs it, or its namespace is frozen.
     Stays,
-    /// There is no Channel of this name and identity.
+    /// No Channel has this name and identity.
     Gone,
-    /// It is there, and its namespace belongs to another trust domain.
+    /// The Channel exists, and its namespace belongs to another trust domain.
     Moved,
 }
 
-/// What became of the Channel of a record. One that another trust domain wrote has not moved away from here.
+/// What happened to the Channel of a record. A record that another trust domain wrote never counts as moved.
 pub fn fate(domain: &str, record: &ChannelRecord, world: &World) -> Fate {
     let channel = &record.channel;
     let is_there = world.channel(channel).is_some() && id(channel, world) == Some(record.id());
@@ -56,15 +57,15 @@ pub fn fate(domain: &str, record: &ChannelRecord, world: &World) -> Fate {
     }
 }
 
-/// Whether the deletion of `domain` takes the access of this record: it is the domain's own, and no other trust domain
-/// governs its Channel from the same place in Vault.
+/// Whether the deletion of `domain` withdraws the access of this record: the record is the domain's own, and no other
+/// trust domain governs its Channel with the same mounts in Vault.
 pub fn goes_with(domain: &str, record: &ChannelRecord, world: &World) -> bool {
     record.trust_domain == domain
         && !(fate(domain, record, world) == Fate::Moved && shares(domain, &record.channel.namespace, world))
 }
 
-/// The other trust domains that have a mount in common with `domain`. The Channels of their namespaces keep their access
-/// where no record can be read that says whose it is.
+/// The other trust domains that share a mount with `domain`. Channels in their namespaces keep their access where no
+/// readable record says whose it is.
 pub fn neighbours(domain: &str, world: &World) -> BTreeSet<String> {
     let Some(one) = world.domains.get(domain) else { return BTreeSet::new() };
     let others =
@@ -72,13 +73,13 @@ pub fn neighbours(domain: &str, world: &World) -> BTreeSet<String> {
     others.map(|(name, _)| name.clone()).collect()
 }
 
-/// Whether `domain` may have Channels in `namespace`: the label names it, or there is none.
+/// Whether `domain` may govern Channels in `namespace`: the label names it, or is missing.
 fn may_govern(domain: &str, namespace: &str, world: &World) -> bool {
     let label = world.namespaces.get(namespace).and_then(|facts| facts.trust_domain.as_deref());
     label.is_none_or(|label| label == domain)
 }
 
-/// Whether the trust domain that governs `namespace` has a mount in common with `domain`.
+/// Whether the trust domain that governs `namespace` shares a mount with `domain`.
 fn shares(domain: &str, namespace: &str, world: &World) -> bool {
     let (Some(one), Some(other)) = (world.domains.get(domain), world.domain_of(namespace)) else {
         return false;

@@ -1,10 +1,11 @@
-//! Trust domains that share a mount of one Vault: each would withdraw and overwrite what the other has there.
+//! Detects trust domains that share a mount of one Vault, where each would withdraw and overwrite the other's
+//! objects.
 
 use subrosa_crds::{Reason, TrustDomain};
 
 use crate::world::{World, domain, fault::Fault};
 
-/// The mount that two trust domains have in common, as a path in Vault.
+/// The mount that two trust domains share, as a path in Vault.
 pub fn mount(one: &TrustDomain, other: &TrustDomain) -> Option<String> {
     if address(one) != address(other) {
         return None;
@@ -21,14 +22,14 @@ pub fn mount(one: &TrustDomain, other: &TrustDomain) -> Option<String> {
     mounts(one).into_iter().find(|mount| others.contains(mount))
 }
 
-/// Why nothing is made for `domain`: an older trust domain uses a mount of it.
+/// The fault where an older trust domain uses a mount of `domain`.
 pub fn fault(domain: &TrustDomain, world: &World) -> Option<Fault> {
     let age = |domain: &TrustDomain| {
         (domain.metadata.creation_timestamp.as_ref().map(|time| time.0), domain.metadata.name.clone())
     };
     let others = world.domains.values().filter(|other| other.metadata.name != domain.metadata.name);
     let mut older = others.filter(|other| age(other) < age(domain));
-    // Domains come by name: of several it is the same one each time.
+    // Ordered by name, so that the result is stable.
     let (other, mount) = older.find_map(|other| Some((other, mount(domain, other)?)))?;
     let other = other.metadata.name.as_deref().unwrap_or_default();
     Some(Fault::new(
@@ -40,7 +41,7 @@ pub fn fault(domain: &TrustDomain, world: &World) -> Option<Fault> {
     ))
 }
 
-/// The address as two ways of writing it compare: letters of one case, no slash at the end.
+/// The normalised address: lower case, without a slash at the end.
 fn address(domain: &TrustDomain) -> String {
     domain.spec.vault.address.trim_end_matches('/').to_ascii_lowercase()
 }

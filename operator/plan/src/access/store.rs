@@ -1,5 +1,5 @@
-//! Whether the store in Vault is this trust domain's own. Where it is not, nothing is made and nothing is withdrawn: a
-//! store that was lost or mistaken looks like one in which nobody has anything.
+//! Whether the store in Vault belongs to this trust domain. If not, nothing is made and nothing is withdrawn, because
+//! a lost or wrong store looks like one in which nobody has access.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::{
     world::{World, fault::Fault},
 };
 
-/// The reasons for which a store is not the trust domain's own.
+/// The reasons why a store does not belong to the trust domain.
 pub const REASONS: [Reason; 6] = [
     Reason::RecordsLost,
     Reason::StoreOfAnotherCluster,
@@ -24,7 +24,7 @@ pub const REASONS: [Reason; 6] = [
     Reason::RecordUnreadable,
 ];
 
-/// The namespace whose UID names the cluster.
+/// The namespace whose UID identifies the cluster.
 pub const CLUSTER_NAMESPACE: &str = "kube-system";
 
 /// What was found in Vault.
@@ -32,35 +32,35 @@ pub const CLUSTER_NAMESPACE: &str = "kube-system";
 pub struct FoundStore {
     /// The record of the store.
     pub record: Option<StoreRecord>,
-    /// What puts the record of the store back, where somebody deleted it.
+    /// The command that restores the record of the store, where somebody deleted it.
     pub deleted: Option<String>,
-    /// The identities of Channels on record; needed only where there is no record of the store.
+    /// The recorded identities of Channels; needed only where the store has no record.
     pub recorded: Vec<ChannelId>,
 }
 
-/// Whose a store was found to be.
+/// The result of checking a store.
 #[derive(Clone, Debug)]
 pub enum Ownership {
-    /// The trust domain's own.
+    /// It belongs to the trust domain.
     Own {
         /// Its id.
         store_id: String,
     },
-    /// The policy in Vault is of an earlier release: the record of the store can neither be read nor written.
+    /// Vault's policy is of an earlier release, so that the record of the store can be neither read nor written.
     SetupOutdated(Fault),
-    /// It cannot be told yet: nothing is done in it.
+    /// Not known yet: nothing is done in it.
     Pending(Fault),
-    /// Not its own: nothing is done in it.
+    /// It does not belong to the trust domain: nothing is done in it.
     Not {
         /// Why not.
         fault: Fault,
-        /// What the annotation must say for it to become so; none where that cannot be.
+        /// The annotation value by which a person adopts it; `None` where that is impossible.
         adopt: Option<String>,
     },
 }
 
 impl Ownership {
-    /// The id of the store, where it is the trust domain's own.
+    /// The id of the store, where it belongs to the trust domain.
     #[must_use]
     pub fn store_id(&self) -> Option<&str> {
         match self {
@@ -70,28 +70,28 @@ impl Ownership {
     }
 }
 
-/// What is to be done about a store.
+/// What to do about a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreDecision {
-    /// It is the trust domain's own.
+    /// It belongs to the trust domain.
     Own {
         /// Its id.
         store_id: String,
     },
-    /// It becomes so with this record.
+    /// Write this record, after which it does.
     Write(StoreRecord),
-    /// It cannot be told yet: nothing is done in it.
+    /// Not known yet: nothing is done in it.
     Pending(Fault),
-    /// It is not, and nothing is done in it.
+    /// It does not belong to the trust domain: nothing is done in it.
     Not {
         /// Why not.
         fault: Fault,
-        /// What the annotation must say for it to become so; none where that cannot be.
+        /// The annotation value by which a person adopts it; `None` where that is impossible.
         adopt: Option<String>,
     },
 }
 
-/// What a record that is written now would say beside what is there.
+/// The values for a new record.
 #[derive(Clone, Debug)]
 pub struct New {
     /// A random id.
@@ -100,7 +100,7 @@ pub struct New {
     pub at: Timestamp,
 }
 
-/// Whether the store is the trust domain's own.
+/// Decides whether the store belongs to the trust domain.
 pub fn judge(domain: &TrustDomain, found: &FoundStore, new: &New, world: &World) -> StoreDecision {
     let name = domain.metadata.name.as_deref().unwrap_or_default();
     let uid = domain.metadata.uid.as_deref().unwrap_or_default();
@@ -124,7 +124,7 @@ pub fn judge(domain: &TrustDomain, found: &FoundStore, new: &New, world: &World)
     let Some((reason, what)) = problem else {
         return match &found.record {
             None => StoreDecision::Write(fresh()),
-            // The TrustDomain was made anew.
+            // The TrustDomain was deleted and created again.
             Some(there) if there.trust_domain_uid != uid => {
                 StoreDecision::Write(StoreRecord { trust_domain_uid: uid.to_owned(), ..there.clone() })
             }
@@ -134,7 +134,7 @@ pub fn judge(domain: &TrustDomain, found: &FoundStore, new: &New, world: &World)
     let token = token(found.record.as_ref(), known);
     let adopts = domain.metadata.annotations.as_ref().and_then(|all| all.get(ADOPT_STORE_ANNOTATION));
     if adopts == Some(&token) {
-        // A new id: the annotation, which may stay, names another one from now on.
+        // A new id, so that an annotation that stays does not adopt this store once more.
         return StoreDecision::Write(fresh());
     }
     let fault = Fault::new(
@@ -165,7 +165,7 @@ fn of_record(
         let what = format!("the store in Vault belongs to TrustDomain {}", there.trust_domain);
         return Some((Reason::StoreOfAnotherDomain, what));
     }
-    // Until status has been written it still names the store that this one replaces.
+    // Until the next status is written, it still names the store that this one replaced.
     let own = |known: &&str| *known == there.store_id || there.replaces.as_deref() == Some(*known);
     let known = known.filter(|known| !own(known))?;
     let what = format!("the store was {known}, and Vault has {} in its place: restore it", there.store_id);
@@ -215,8 +215,8 @@ fn without_record(
     }
 }
 
-/// Whether a Channel with this status had a record: nothing is made or opened without one. That status has an id says
-/// nothing, each has one that a trust domain governs; with certificates of others there is no authority.
+/// Whether a Channel with this status ever had a record, without which nothing is made or opened. An id proves
+/// nothing, because every governed Channel has one; with certificates of another issuer there is no authority.
 fn had_record(status: &ChannelStatus) -> bool {
     let ready = condition::find(&status.conditions, condition::READY);
     let told = ready.and_then(Reason::of);
@@ -227,7 +227,7 @@ fn had_record(status: &ChannelStatus) -> bool {
         || told.is_some_and(|told| lost.contains(&told))
 }
 
-/// What the annotation must say for the store to be adopted as it is now.
+/// The annotation value by which the store is adopted in its current state.
 fn token(there: Option<&StoreRecord>, known: Option<&str>) -> String {
     match (there, known) {
         (Some(there), _) => there.store_id.clone(),
@@ -236,7 +236,7 @@ fn token(there: Option<&StoreRecord>, known: Option<&str>) -> String {
     }
 }
 
-/// Whether a Channel that has no record had one under the same trust domain: its status tells of what was made for it.
+/// The fault of a Channel without a record whose status shows that it had one under the same trust domain.
 pub fn lost(channel: &ChannelRef, id: &ChannelId, world: &World) -> Option<Fault> {
     let status = world.channel(channel)?.status()?;
     let label = world.namespaces.get(&channel.namespace)?.trust_domain.as_ref();

@@ -1,4 +1,4 @@
-//! A certificate that somebody else issues: what is found of it, and what that means.
+//! A certificate by another issuer: its facts, and whether pods can use it.
 
 use jiff::Timestamp;
 use subrosa_crds::Reason;
@@ -8,12 +8,12 @@ use super::{CurrentCertificate, Observation};
 use crate::world::certificate::{CLOCK_SKEW, Fingerprint, Validity, after, fraction};
 use crate::world::fault::Fault;
 
-/// What a readable Secret of somebody else says. Never the key.
+/// The facts of a readable Secret of another issuer, without the private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalFacts {
     /// Serial number, lower-case hex.
     pub serial: String,
-    /// Which certificate it is.
+    /// The certificate's fingerprint.
     pub fingerprint: Fingerprint,
     /// The issuer's distinguished name.
     pub issuer: String,
@@ -21,18 +21,18 @@ pub struct ExternalFacts {
     pub spiffe_id: Option<String>,
     /// The leaf's validity.
     pub validity: Validity,
-    /// What keeps `tls.key` from being read, without quoting it.
+    /// Why `tls.key` cannot be read, without quoting it.
     pub key_problem: Option<&'static str>,
     /// `tls.key` is the private key of the leaf.
     pub key_matches: bool,
 }
 
-/// What was found under the name.
+/// What exists under the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObservedExternal {
     /// There is no such Secret.
     Missing,
-    /// There is one, and Subrosa made it.
+    /// A Secret that Subrosa made.
     Ours,
     /// A file of it cannot be read.
     Malformed(Malformed),
@@ -40,8 +40,8 @@ pub enum ObservedExternal {
     Present(ExternalFacts),
 }
 
-/// From when a renewal by somebody else is late: when a sixth of the life is left. cert-manager renews when a
-/// third is left, so that this much time is its own to try again.
+/// When a renewal by another issuer is late: a sixth of the life is left. cert-manager renews when a third is left,
+/// so the time between is for its own retries.
 #[must_use]
 pub fn late(validity: Validity) -> Timestamp {
     after(validity.not_after, -fraction(validity.lifetime(), 1, 6))
@@ -58,10 +58,10 @@ impl From<&ObservedExternal> for Observation {
     }
 }
 
-/// Whether what was found is a certificate that pods can present now.
+/// Whether pods can present the found certificate now.
 ///
 /// # Errors
-/// What is wrong with it, and what whoever issues it should do.
+/// What is wrong with it, and what its issuer should do.
 pub fn judge(found: &ObservedExternal, secret: &str, now: Timestamp) -> Result<(), Fault> {
     let malformed = |Malformed { field, problem }: &Malformed| {
         let what = format!("Secret {secret}: {field}: {problem}; have it issued again");
@@ -105,7 +105,7 @@ pub fn judge(found: &ObservedExternal, secret: &str, now: Timestamp) -> Result<(
     }
 }
 
-/// What is to be said of a certificate that is valid and should have been renewed.
+/// The fault of a certificate that is valid but should have been renewed.
 #[must_use]
 pub fn expiring(facts: &ExternalFacts, secret: &str, now: Timestamp) -> Option<Fault> {
     (late(facts.validity) <= now).then(|| {

@@ -1,4 +1,4 @@
-//! The brake on issuing: what is broken may not spin, what renews normally may not be held up.
+//! The rate limit for issuing: a fault must not cause a loop, and normal renewals must not be delayed.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use super::reissue::Drift;
 use crate::record::issuances::{Issuances, IssuedLeaf, LIMIT, WINDOW};
 use crate::world::certificate::after;
 
-/// How long changed names wait for others that change in the same moment.
+/// How long changed names wait to be issued together with others.
 const TOGETHER: SignedDuration = SignedDuration::from_secs(10);
-/// How long changed names wait after the last issuance when [`LIMIT`] lie in the [`WINDOW`]: each may restart a
-/// workload.
+/// How long changed names wait after the last issuance when there are [`LIMIT`] within the [`WINDOW`], because each
+/// may restart a workload.
 const OFTEN: SignedDuration = SignedDuration::from_mins(10);
-/// How long a missing Secret waits after the last issuance when [`LIMIT`] lie in the [`WINDOW`].
+/// How long a missing Secret waits after the last issuance when there are [`LIMIT`] within the [`WINDOW`].
 const MISSING: SignedDuration = SignedDuration::from_mins(1);
 
-/// Too many issuances: wait.
+/// The rate limit is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuanceLimited {
     /// When the next may be issued.
     pub until: Timestamp,
-    /// What it would be issued for.
+    /// The reason for the next issuance.
     pub reason: Drift,
     /// The issuances of the last hour that were counted, oldest first.
     pub recent: Vec<IssuedLeaf>,
@@ -57,17 +57,18 @@ impl fmt::Display for IssuanceLimited {
 }
 
 impl Issuances {
-    /// Whether one more may be issued now.
+    /// Whether one more leaf may be issued now.
     ///
-    /// - A renewal whose predecessor reached the Secret and lived until it was due is the normal course, however short
-    ///   the lives, and always passes.
+    /// - A renewal whose predecessor reached the Secret and lived until it was due is normal, however short its life,
+    ///   and always allowed.
     /// - Changed names are issued at once, unless the last issuance was for names too: then they wait ten seconds for
-    ///   others that change with them, and ten minutes once [`LIMIT`] issuances lie within the last [`WINDOW`].
-    /// - A Secret that is missing is always made again; from then on a minute after the last issuance.
-    /// - Everything else waits while [`LIMIT`] issuances that were not for names lie within the last [`WINDOW`].
+    ///   further changes, and ten minutes after [`LIMIT`] issuances within the last [`WINDOW`].
+    /// - A missing Secret is always made again; at the limit, a minute after the last issuance.
+    /// - Everything else waits while there are [`LIMIT`] issuances for other reasons than names within the last
+    ///   [`WINDOW`].
     ///
-    /// Refusals are not recorded, so every wait ends by itself. A record from further in the future than the window was
-    /// made by a wrong clock and does not count.
+    /// Refusals are not recorded, so every wait ends by itself. A record from further in the future than the window
+    /// came from a wrong clock and does not count.
     ///
     /// # Errors
     /// Until when to wait.

@@ -1,4 +1,4 @@
-//! The leaf a channel should have: its names, its life, the moment it is renewed.
+//! The leaf that a Channel should have: its names, its lifetime, and when it is renewed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::world::certificate::{CLOCK_SKEW, KeyAlgorithm, Validity, after, fract
 
 /// X.520 upper bound of organisation, unit and common name, in characters.
 const MAX_NAME_CHARS: usize = 64;
-/// How many names of Services that went away a leaf takes over from the one before it.
+/// How many names of deleted Services a leaf takes over from the one before it.
 const MOST_LOST: usize = 32;
 
-/// A leaf as wanted. Strings are validated names; [`LeafSpec::validate`] says what is asked of them.
+/// A wanted leaf. Its strings are validated names; [`LeafSpec::validate`] has the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeafSpec {
     /// The trust domain; also the SPIFFE trust domain.
@@ -35,9 +35,9 @@ pub struct LeafSpec {
     pub renew_before: SignedDuration,
     /// The leaf key's algorithm.
     pub key_algorithm: KeyAlgorithm,
-    /// Services and Channels of the namespace whose names belong to other pods.
+    /// Names that belong to other pods: those of Services and Channels of the namespace.
     pub others: Arc<BTreeSet<String>>,
-    /// Names of Services for which no leaf is issued before the renewal: it would restart the workload.
+    /// Names of Services that wait for the renewal, because issuing a leaf would restart the workload.
     pub for_renewal: Arc<BTreeSet<String>>,
 }
 
@@ -72,10 +72,10 @@ pub(super) fn spiffe_id(trust_domain: &str, namespace: &str, channel: &str) -> S
 }
 
 impl LeafSpec {
-    /// Checks everything a certificate needs of the specification.
+    /// Checks everything that a certificate requires of the specification.
     ///
     /// # Errors
-    /// The first field that cannot stand in a certificate.
+    /// The first field that cannot be used.
     pub fn validate(&self) -> Result<(), LeafSpecError> {
         for (field, value) in
             [("trustDomain", &self.trust_domain), ("namespace", &self.namespace), ("channel", &self.channel)]
@@ -123,11 +123,11 @@ impl LeafSpec {
         }
     }
 
-    /// This specification with only the DNS names that an authority may sign, and the names left out. A
-    /// common name that it may not sign is left out too, and gives way to the channel's name.
+    /// This specification with only the DNS names that an authority may sign, and the names left out. A common name
+    /// that the authority may not sign is replaced by the Channel's name.
     ///
-    /// A name granted after the signing generation was made waits for the next generation; leaving it out
-    /// keeps the leaf renewing instead of failing as a whole.
+    /// A name allowed after the signing generation was made waits for the next generation. Without it the leaf can
+    /// still be renewed.
     #[must_use]
     pub fn permitted_by(&self, permitted: &BTreeSet<String>) -> (Self, BTreeSet<String>) {
         let (inside, mut outside): (BTreeSet<_>, BTreeSet<_>) =
@@ -146,8 +146,8 @@ impl LeafSpec {
             || self.dns_names.iter().any(|name| !name_is_permitted(name, permitted))
     }
 
-    /// This specification with the names and the algorithm that `leaf` has: so it renews while a
-    /// declaration is not in force.
+    /// This specification with the names and the algorithm of `leaf`, for renewals while a declaration is not in
+    /// force.
     #[must_use]
     pub fn named_as(&self, leaf: &LeafFacts) -> Self {
         let subject = leaf.subject.as_ref();
@@ -159,24 +159,24 @@ impl LeafSpec {
         }
     }
 
-    /// Whether `leaf` has every DNS name that is wanted now, and beside them none but names that were lost.
+    /// Whether `leaf` has every wanted DNS name, and beside them only lost names.
     ///
-    /// A name is lost when its Service goes. It stays until the renewal: that a Service goes is no reason to restart
-    /// who is called by another one. It does not stay once the name belongs to other pods.
+    /// A name is lost when its Service is deleted. It stays until the renewal, so that a deleted Service does not
+    /// restart a workload that is reached by others. It does not stay once the name belongs to other pods.
     #[must_use]
     pub fn has_its_names(&self, leaf: &LeafFacts) -> bool {
         self.dns_names.difference(&leaf.dns_names).all(|name| self.for_renewal.contains(name))
             && leaf.dns_names.difference(&self.dns_names).all(|name| self.is_lost(name))
     }
 
-    /// The names that `leaf` gets with its renewal, and not before.
+    /// The names that `leaf` gets only with its renewal.
     pub fn awaits_renewal<'a>(&'a self, leaf: &'a LeafFacts) -> impl Iterator<Item = &'a String> {
         let missing = self.dns_names.difference(&leaf.dns_names);
         missing.filter(|name| self.for_renewal.contains(*name))
     }
 
-    /// This specification for a leaf that takes the place of `leaf` before its time, with the names that `leaf` lost,
-    /// 32 at most: Services that come and go in turn cause no issuance each time.
+    /// This specification for a leaf that replaces `leaf` early, with at most 32 of the names that `leaf` lost, so
+    /// that Services that come and go do not cause an issuance each time.
     #[must_use]
     pub fn with_lost_names(&self, leaf: &LeafFacts) -> Self {
         let mut kept = self.clone();
@@ -185,7 +185,7 @@ impl LeafSpec {
         kept
     }
 
-    /// Whether a DNS name that is not wanted is one that a Service of the namespace had, and nobody has now.
+    /// Whether an unwanted DNS name belonged to a Service of the namespace and belongs to nobody now.
     fn is_lost(&self, name: &str) -> bool {
         let mut labels = name.strip_prefix("*.").unwrap_or(name).split('.');
         let service = labels.next().unwrap_or_default();
@@ -194,18 +194,17 @@ impl LeafSpec {
             && !self.others.contains(service)
     }
 
-    /// Whether the common name may stand under such an authority: one that software may take for a DNS name
-    /// must be a permitted one.
+    /// Whether the common name is allowed under such an authority: if software may take it for a DNS name, it must be
+    /// permitted.
     #[must_use]
     pub fn common_name_permitted(&self, permitted: &BTreeSet<String>) -> bool {
         !reads_as_dns_name(&self.common_name) || name_is_permitted(&self.common_name, permitted)
     }
 
-    /// The validity of a leaf signed now under an authority valid as given.
+    /// The validity of a leaf signed now under an authority with the given validity.
     ///
-    /// It starts [`CLOCK_SKEW`] in the past (a tenth of the life when that is less), never before its
-    /// authority; it lives as long as wanted, at most a quarter of its authority's life, and never
-    /// outlives it.
+    /// It starts [`CLOCK_SKEW`] in the past (or a tenth of its life if that is less), but not before its authority.
+    /// It lasts as long as wanted, but at most a quarter of its authority's life and never beyond its end.
     ///
     /// # Errors
     /// When the authority is not valid now.
@@ -214,7 +213,7 @@ impl LeafSpec {
     }
 }
 
-/// The authority that should sign is not valid at the time of signing.
+/// The authority is not valid at the time of signing.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "the authority is valid from {not_before} to {not_after}, not at {now}: it signs nothing; check the clock, or let the next generation take over"
@@ -246,16 +245,16 @@ pub fn leaf_validity(
     if validity.not_after <= now { Err(refused) } else { Ok(validity) }
 }
 
-/// The start of a certificate of that life made at `now`.
+/// The start of a certificate with that lifetime made at `now`.
 pub(crate) fn backdated(now: Timestamp, life: SignedDuration) -> Timestamp {
     after(whole_seconds(now), -CLOCK_SKEW.min(fraction(life, 1, 10)))
 }
 
-/// When a leaf is renewed: `renew_before` ahead of its end, and up to a tenth of that earlier.
+/// When a leaf is renewed: `renew_before` ahead of its end, minus a jitter of up to a tenth.
 ///
-/// The shift is a hash of `seed` (the leaf's serial or the object's UID), so that leaves made together are
-/// not renewed together, and a restarted operator comes to the same moment. A leaf that got less life than
-/// wanted keeps at least a third of it before renewal, so that renewal cannot spin.
+/// The jitter is a hash of `seed` (the leaf's serial or the object's UID), so that leaves made together are not
+/// renewed together, and a restarted operator computes the same time. A leaf with a shorter life than wanted keeps at
+/// least a third of it before renewal, so that renewals cannot loop.
 #[must_use]
 pub fn renew_at(seed: &str, validity: Validity, renew_before: SignedDuration) -> Timestamp {
     let lead = renew_before.min(fraction(validity.lifetime(), 2, 3)).max(SignedDuration::ZERO);
@@ -265,9 +264,9 @@ pub fn renew_at(seed: &str, validity: Validity, renew_before: SignedDuration) ->
     after(validity.not_after, -lead - earlier)
 }
 
-/// Whether a DNS name lies in one of the permitted subtrees (RFC 5280: the name itself and all below it).
+/// Whether a DNS name is in one of the permitted subtrees (RFC 5280: the name itself and all below it).
 ///
-/// `*.a.b` is inside when `a.b` is, for then everything it can match is.
+/// `*.a.b` is inside if `a.b` is, because then everything that it matches is.
 #[must_use]
 pub fn name_is_permitted(name: &str, permitted: &BTreeSet<String>) -> bool {
     let name = name.strip_prefix("*.").unwrap_or(name);
@@ -277,7 +276,7 @@ pub fn name_is_permitted(name: &str, permitted: &BTreeSet<String>) -> bool {
     })
 }
 
-/// Whether OpenSSL and others may take this common name for a DNS name when the leaf carries none.
+/// Whether OpenSSL and others may take this common name for a DNS name if the leaf has none.
 fn reads_as_dns_name(common_name: &str) -> bool {
     common_name.contains('.') && common_name.is_ascii() && !common_name.contains([' ', '@', '/'])
 }

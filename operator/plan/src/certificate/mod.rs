@@ -1,4 +1,4 @@
-//! What a channel's certificates should be, and when they change.
+//! What a Channel's certificates should be, and when they change.
 //!
 //! ```text
 //!  transit key versions ──▶ authority::step ──▶ generations (record) ──▶ trust::trust_files (peers)
@@ -6,8 +6,8 @@
 //!  LeafSpec + Secret as found ──▶ drift_of ────────┴──▶ issuance limit ──▶ leaf_validity ──▶ sign
 //! ```
 //!
-//! Nothing here touches a key or parses X.509: `subrosa::pki` builds, checks and observes, Vault signs,
-//! and this module decides from plain facts and the time it is given.
+//! Nothing here touches a key or parses X.509: `subrosa::pki` builds, checks and parses, Vault signs, and this module
+//! decides from plain facts and the given time.
 
 pub mod authority;
 pub mod external;
@@ -43,14 +43,14 @@ use crate::world::certificate::{Fingerprint, Validity};
 pub enum CurrentCertificate {
     /// One in the Secret that Subrosa writes.
     Issued(LeafFacts),
-    /// One that somebody else issued.
+    /// One by another issuer.
     External(ExternalFacts),
-    /// One for each, by the Channel's own authority: no Secret has it.
+    /// One for each pod, by the Channel's own authority; no Secret has it.
     OfEach,
 }
 
 impl CurrentCertificate {
-    /// Whether a pod can present it: a good one, though another may be due.
+    /// Whether a pod can present it: it is valid, even if another one is due.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         match self {
@@ -66,7 +66,7 @@ impl CurrentCertificate {
         }
     }
 
-    /// Its serial, lower-case hex; empty where each pod has another.
+    /// Its serial, lower-case hex; empty where each pod has its own.
     #[must_use]
     pub fn serial(&self) -> &str {
         match self {
@@ -76,7 +76,7 @@ impl CurrentCertificate {
         }
     }
 
-    /// Which it is; none where each pod has another.
+    /// Its fingerprint; `None` where each pod has its own.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         match self {
@@ -86,7 +86,7 @@ impl CurrentCertificate {
         }
     }
 
-    /// From when until when it is valid; none where each pod has another.
+    /// Its validity; `None` where each pod has its own.
     #[must_use]
     pub fn validity(&self) -> Option<Validity> {
         match self {
@@ -103,19 +103,19 @@ impl From<LeafFacts> for CurrentCertificate {
     }
 }
 
-/// What was seen of the certificate that pods mount, whatever became of issuing another.
+/// The certificate that pods mount, even if issuing another one fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// It could not be looked at: what status said last is the last that is known.
+    /// Not read: the last one in status counts.
     Unknown,
-    /// There is none, or none that can be read.
+    /// None, or none that can be parsed.
     Nothing,
-    /// This one, good or not.
+    /// This one, valid or not.
     Held(Box<CurrentCertificate>),
 }
 
 impl Observation {
-    /// The certificate, where one was seen.
+    /// The certificate, if one was seen.
     #[must_use]
     pub fn held(&self) -> Option<&CurrentCertificate> {
         match self {

@@ -1,4 +1,4 @@
-//! What was found in a channel's Secret: facts only, never the private key.
+//! The content of a Channel's Secret: only facts, never the private key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::{
 pub enum ObservedSecret {
     /// There is none.
     Missing,
-    /// There is one; whether it is any good its facts say.
+    /// It exists; its facts say whether it is valid.
     Present(Box<SecretFacts>),
 }
 
@@ -36,10 +36,10 @@ impl ObservedSecret {
 /// The facts of an existing Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFacts {
-    /// The leaf, or what cannot be read of `tls.crt`.
+    /// The leaf, or why `tls.crt` cannot be parsed.
     pub leaf: Result<LeafFacts, Malformed>,
-    /// `ca.crt` and every `*-ca.crt`, exactly as found; bytes that are not UTF-8 are replaced, and so differ
-    /// from any file of ours.
+    /// `ca.crt` and every `*-ca.crt`, exactly as found. Bytes that are not UTF-8 are replaced, so that such a file
+    /// differs from ours.
     pub trust: BTreeMap<String, String>,
 }
 
@@ -52,16 +52,16 @@ pub struct Malformed {
     pub problem: &'static str,
 }
 
-/// What a readable `tls.crt` says, and whether `tls.key` is its key.
+/// The facts of a parsed `tls.crt`, and whether `tls.key` is its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeafFacts {
     /// Serial number, lower-case hex.
     pub serial: String,
-    /// Which certificate it is.
+    /// The certificate's fingerprint.
     pub fingerprint: Fingerprint,
-    /// The subject, if it has exactly the three attributes of ours in their order.
+    /// The subject, if it has exactly our three attributes in their order.
     pub subject: Option<SubjectName>,
-    /// The issuer that it names, if it has the form of one of ours. Whether that one signed it, `issuer` says.
+    /// The named issuer, if it has the form of ours. `issuer` says whether that one signed the leaf.
     pub issuer_name: Option<SubjectName>,
     /// URI names.
     pub uris: BTreeSet<String>,
@@ -73,7 +73,7 @@ pub struct LeafFacts {
     pub key_algorithm: Option<KeyAlgorithm>,
     /// Key usage, extended key usage and basic constraints are those of a leaf of ours.
     pub usage_as_built: bool,
-    /// What keeps `tls.key` from being read, without quoting it.
+    /// Why `tls.key` cannot be read, without quoting it.
     pub key_problem: Option<&'static str>,
     /// `tls.key` is the private key of the leaf.
     pub key_matches: bool,

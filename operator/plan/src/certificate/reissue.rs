@@ -1,4 +1,4 @@
-//! Why a channel's Secret is written again: an ordered chain of named reasons.
+//! Why a Channel's Secret is written again: an ordered list of named reasons.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::{
     world::certificate::Validity,
 };
 
-/// Why the Secret is written again. The first that holds is the reason.
+/// Why the Secret is written again. The first that applies is the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drift {
     /// There is no Secret.
@@ -30,19 +30,19 @@ pub enum Drift {
     },
     /// The private key is not the leaf's.
     KeyMismatch,
-    /// No generation that peers are known to trust signed the leaf.
+    /// The leaf was not signed by a generation that peers certainly trust.
     WrongIssuer,
-    /// Subject, names or key algorithm are not those wanted.
+    /// Subject, names or key algorithm differ from the wanted ones.
     NamesChanged {
         /// What differs.
         what: &'static str,
     },
     /// The leaf is due for renewal, or outside its validity.
     Expiring {
-        /// When it fell due.
+        /// When it was due.
         due: Timestamp,
     },
-    /// Only the trust files differ: they are rewritten, key and leaf stay.
+    /// Only the trust files differ: they are rewritten, and key and leaf stay.
     TrustChanged {
         /// The files that differ.
         files: BTreeSet<String>,
@@ -50,7 +50,7 @@ pub enum Drift {
 }
 
 impl Drift {
-    /// The same in one word, for Events, metrics and the record.
+    /// The reason for Events, metrics and the record.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -64,7 +64,7 @@ impl Drift {
         }
     }
 
-    /// Whether a new key and leaf are needed, or only the trust files are rewritten.
+    /// Whether a new key and leaf are needed, not only new trust files.
     #[must_use]
     pub fn needs_new_leaf(&self) -> bool {
         !matches!(self, Self::TrustChanged { .. })
@@ -88,10 +88,10 @@ impl fmt::Display for Drift {
     }
 }
 
-/// What the Secret should hold.
+/// The wanted content of the Secret.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// The leaf, with only names the signing generation may sign ([`LeafSpec::permitted_by`]).
+    /// The leaf, with only names that the signing generation may sign ([`LeafSpec::permitted_by`]).
     pub spec: &'a LeafSpec,
     /// This channel's own authority.
     pub generations: &'a Generations,
@@ -99,11 +99,11 @@ pub struct Wanted<'a> {
     pub trust: &'a TrustFiles,
 }
 
-/// The first reason to write the Secret again, or none.
+/// The first reason to write the Secret again, if any.
 ///
-/// A leaf of a retiring generation is good until its renewal: its peers still trust it, and renewing all
-/// leaves at the moment of a switch would gain nothing. One of a generation that does not sign yet is not:
-/// peers may not have heard of it.
+/// A leaf of a retiring generation is good until its renewal: its peers still trust it, and renewing all leaves at a
+/// switch would gain nothing. A leaf of a generation that does not sign yet is not good, because peers may not have
+/// it.
 #[must_use]
 pub fn drift_of(found: &ObservedSecret, wanted: Wanted<'_>, now: Timestamp) -> Option<Drift> {
     let ObservedSecret::Present(facts) = found else { return Some(Drift::Missing) };
@@ -121,7 +121,7 @@ pub fn drift_of(found: &ObservedSecret, wanted: Wanted<'_>, now: Timestamp) -> O
         .or_else(|| trust_changed(found, wanted.trust))
 }
 
-/// The leaf to be issued for `reason` where `spec` is wanted: one that only changes keeps the names that were lost.
+/// The leaf to issue for `reason` where `spec` is wanted: one that only changes keeps lost names.
 #[must_use]
 pub fn to_issue(spec: &LeafSpec, reason: &Drift, found: &ObservedSecret) -> LeafSpec {
     match (reason, found.leaf()) {
@@ -130,10 +130,10 @@ pub fn to_issue(spec: &LeafSpec, reason: &Drift, found: &ObservedSecret) -> Leaf
     }
 }
 
-/// [`Drift::TrustChanged`] by itself, whatever else is wrong with an existing Secret.
+/// Only [`Drift::TrustChanged`], whatever else is wrong with an existing Secret.
 ///
-/// A withdrawn peer must leave the trust files even while no leaf can be issued: Vault unreachable, or too
-/// many issuances.
+/// A withdrawn peer must leave the trust files even while no leaf can be issued, because Vault is unreachable or the
+/// rate limit is reached.
 #[must_use]
 pub fn trust_changed(found: &ObservedSecret, wanted: &TrustFiles) -> Option<Drift> {
     let ObservedSecret::Present(facts) = found else { return None };
@@ -141,8 +141,7 @@ pub fn trust_changed(found: &ObservedSecret, wanted: &TrustFiles) -> Option<Drif
     (!files.is_empty()).then_some(Drift::TrustChanged { files })
 }
 
-/// When the leaf falls due for renewal. A duration made shorter counts at once, a longer one from the next
-/// leaf on.
+/// When the leaf is due for renewal. A shortened duration takes effect at once, a longer one with the next leaf.
 #[must_use]
 pub fn renewal(leaf: &LeafFacts, spec: &LeafSpec) -> Timestamp {
     let Validity { not_before, not_after } = leaf.validity;
@@ -150,7 +149,7 @@ pub fn renewal(leaf: &LeafFacts, spec: &LeafSpec) -> Timestamp {
     renew_at(&leaf.serial, validity, spec.renew_before)
 }
 
-/// The names that `leaf` gets with its renewal, and when that is.
+/// The names that `leaf` gets only with its renewal, and when.
 #[must_use]
 pub fn awaits_renewal(leaf: &LeafFacts, spec: &LeafSpec) -> Vec<PendingName> {
     let from = renewal(leaf, spec);

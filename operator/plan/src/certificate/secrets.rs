@@ -1,29 +1,29 @@
-//! Which Secrets a Channel has: the one that Subrosa writes, and the one that somebody else does.
+//! The Secrets of a Channel: the one that Subrosa writes, and the one by another issuer.
 
 use subrosa_crds::channel::Delivery;
 
 use crate::world::declaration::Declaration;
 
-/// What stands in the Secret that Subrosa writes.
+/// The content of the Secret that Subrosa writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
-    /// Leaf, key and trust files, to be mounted as one.
+    /// Leaf, private key and trust files, to be mounted together.
     Everything,
-    /// Trust files alone: certificate and key reach the pods another way.
+    /// Only trust files: certificate and private key reach the pods another way.
     Trust,
 }
 
-/// The name of the Secret with the trust files alone.
+/// The name of the Secret with only trust files.
 pub fn trust_name(channel: &str) -> String {
     format!("{channel}-trust")
 }
 
-/// The Secret that Subrosa writes, and what stands in it.
+/// The Secret that Subrosa writes, and its content.
 pub fn written(channel: &Declaration) -> (String, Holds) {
     written_for(channel, channel.delivery())
 }
 
-/// The same while this delivery is in force, which may be another than is declared.
+/// The same while this delivery is in force, which may differ from the declared one.
 pub fn written_for(channel: &Declaration, delivery: Delivery) -> (String, Holds) {
     let name = &channel.name().name;
     if delivery == Delivery::PodCertificate || channel.external_secret().is_some() {
@@ -33,12 +33,12 @@ pub fn written_for(channel: &Declaration, delivery: Delivery) -> (String, Holds)
     (declared.unwrap_or_else(|| format!("{name}-mtls")), Holds::Everything)
 }
 
-/// The Secret that is written for a Channel.
+/// The name of the Secret that Subrosa writes for a Channel.
 pub fn secret_name(channel: &Declaration) -> String {
     written(channel).0
 }
 
-/// What a Secret of the Channel holds, by the name of the Secret.
+/// The content of a Secret of the Channel, by its name.
 pub fn holds(name: &str, channel: &str) -> Holds {
     if name == trust_name(channel) { Holds::Trust } else { Holds::Everything }
 }

@@ -1,5 +1,5 @@
-//! What is remembered of a Secret in which nothing was left to be done: enough to know, without reading it again,
-//! that nothing is to be done still. It holds neither the private key nor the trust files.
+//! A digest of a complete Secret, from which to tell without reading it again that it needs no change. It has neither
+//! the private key nor the trust files.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use super::{
 };
 use crate::world::certificate::{Fingerprint, Validity};
 
-/// A Secret as it was when it held exactly what was wanted.
+/// A Secret at the time when it had exactly the wanted content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     trust: [u8; 32],
     leaf: Option<SettledLeaf>,
 }
 
-/// Its leaf. The names are those of the specification whose digest this is, without those that wait for the renewal, and
-/// with those that were lost since.
+/// Its leaf. `named` is the digest of a specification whose names the leaf has, except those that wait for the
+/// renewal, and in addition to those it lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SettledLeaf {
     named: [u8; 32],
@@ -35,8 +35,8 @@ struct SettledLeaf {
 }
 
 impl Settled {
-    /// Of a Secret with `leaf` and `trust`; nothing unless the leaf is one that `spec` and its issuer, whose
-    /// certificate this is, lead to.
+    /// For a Secret with `leaf` and `trust`; `None` unless `spec` and its issuer, with this certificate, lead to
+    /// exactly that leaf.
     #[must_use]
     pub fn of(leaf: &LeafFacts, spec: &LeafSpec, issuer: &[u8], trust: &TrustFiles) -> Option<Self> {
         let remembered = SettledLeaf {
@@ -53,7 +53,7 @@ impl Settled {
         as_wanted.then(|| Self { trust: files(trust), leaf: Some(remembered) })
     }
 
-    /// Of a Secret that holds trust files alone.
+    /// For a Secret with only trust files.
     #[must_use]
     pub fn trust_alone(trust: &TrustFiles) -> Self {
         Self { trust: files(trust), leaf: None }
@@ -71,9 +71,9 @@ impl Settled {
         self.leaf.as_ref().map(|leaf| leaf.issuer)
     }
 
-    /// The Secret as reading it would show it; nothing where it may differ from what is wanted now.
+    /// The Secret as reading it would show it; `None` where it may differ from what is wanted now.
     ///
-    /// `issuer` is the certificate of the generation that signed its leaf, as that generation is now.
+    /// `issuer` is the current certificate of the generation that signed its leaf.
     #[must_use]
     pub fn observed(
         &self,
@@ -112,7 +112,7 @@ impl SettledLeaf {
     }
 }
 
-/// Everything of a specification that stands in a leaf, and who signs it.
+/// A digest of everything in a specification that a leaf contains, and of its issuer.
 fn names(spec: &LeafSpec, issuer: &[u8]) -> [u8; 32] {
     let algorithm = spec.key_algorithm.to_string();
     let names = [&spec.trust_domain, &spec.namespace, &spec.channel, &spec.common_name, &algorithm];
@@ -124,7 +124,7 @@ fn files(trust: &TrustFiles) -> [u8; 32] {
     digest(trust.files().iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]))
 }
 
-/// Each part with its length, so that no two lists have one digest.
+/// Hashes each part with its length, so that different lists have different digests.
 fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {

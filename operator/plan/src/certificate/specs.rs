@@ -1,4 +1,4 @@
-//! What a Channel's certificate and its authority should say.
+//! The specifications of a Channel's leaf and of its authority.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,11 +18,11 @@ use crate::{
     world::{ServiceFacts, World, declaration::Declaration, domain, selector},
 };
 
-/// How long a leaf is valid unless the Channel says otherwise.
+/// The default lifetime of a leaf.
 const DURATION: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// How long after the creation of a Channel its names are issued at once, whatever that restarts.
+/// How long after a Channel's creation changed names are issued at once, even if that restarts pods.
 const GATHERS: SignedDuration = SignedDuration::from_mins(10);
-/// How long a generation is valid where the domain's own words cannot be counted.
+/// The lifetime of a generation where the domain's setting cannot be parsed.
 const AUTHORITY: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// The leaf that `channel` should have.
@@ -48,9 +48,9 @@ pub fn leaf_spec(channel: &Declaration, domain: &TrustDomain, world: &World) -> 
     }
 }
 
-/// The names of Services that wait for the renewal of the certificate of `channel`, where another one restarts its workload:
-/// who may make a Service may not restart servers by it. None while no pod runs, or the Channel is so young that its
-/// Services are still being made.
+/// The names of Services that wait for the renewal of `channel`'s certificate, where a new certificate restarts its
+/// workload, so that somebody who may create Services cannot restart servers. Empty while no pod runs, or while the
+/// Channel is so new that its Services are still being created.
 pub fn for_renewal(
     channel: &Declaration,
     domain: &TrustDomain,
@@ -71,7 +71,7 @@ pub fn for_renewal(
     names
 }
 
-/// The Services with other pods, and the other Channels, of the namespace.
+/// The names that belong to other pods: those of Services and other Channels of the namespace.
 fn of_others(channel: &Declaration, world: &World) -> BTreeSet<String> {
     let (name, workload) = (channel.name(), channel.selector());
     let services = world.services.get(&name.namespace).into_iter().flatten();
@@ -100,8 +100,8 @@ pub fn authority_spec(
     }
 }
 
-/// The names of the Services whose pods are all this Channel's, a wildcard below headless ones, and
-/// the Channel's own name unless a Service with other pods owns it.
+/// The names of the Services whose pods are all this Channel's, with a wildcard below headless ones, and the
+/// Channel's own name unless a Service with other pods has it.
 fn service_names(channel: &Declaration, domain: &TrustDomain, world: &World) -> BTreeSet<String> {
     let (name, workload) = (channel.name(), channel.selector());
     let mut names = BTreeSet::new();
@@ -126,8 +126,8 @@ fn service_names(channel: &Declaration, domain: &TrustDomain, world: &World) -> 
     names
 }
 
-/// The names of Services that a Channel may declare: those that its certificate has in any case, and those of Services
-/// without a selector, whose pods nobody but the owner of the Channel knows.
+/// The names of Services that a Channel may declare: those that its certificate has anyway, and those of Services
+/// without a selector, whose pods only the Channel's owner knows.
 pub fn may_be_asked_for(channel: &Declaration, domain: &TrustDomain, world: &World) -> BTreeSet<String> {
     let name = channel.name();
     let mut names = service_names(channel, domain, world);

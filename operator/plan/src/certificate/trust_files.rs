@@ -1,6 +1,6 @@
-//! The trust files of a channel, by direction: exactly the authorities of its declared peers.
+//! The trust files of a Channel by direction: exactly the authorities of its declared peers.
 //!
-//! No file mixes who may connect here with whom this channel connects to, or inside with outside.
+//! No file mixes peers that connect here with peers that this Channel connects to, or Channels with external parties.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +11,17 @@ use super::trust_room::{FOR_THE_LEAF, SECRET_LIMIT};
 use crate::record::generations::Generations;
 use crate::world::pem;
 
-/// Who may connect here.
+/// The authorities of the peers that may connect here.
 pub const CLIENTS_FILE: &str = "clients-ca.crt";
-/// Whom this channel connects to.
+/// The authorities of the peers that this Channel connects to.
 pub const SERVERS_FILE: &str = "servers-ca.crt";
-/// The file that software expecting one single bundle reads.
+/// The file for software that reads a single bundle.
 pub const DEFAULT_FILE: &str = "ca.crt";
 
 /// A CA certificate that expired on 2 January 2000 and whose private key was destroyed when it was made.
 ///
-/// Servers refuse to start with an empty CA file, and some read "no CA" as "any CA". A side with nobody in it
-/// holds this certificate instead: it loads everywhere and vouches for nobody.
+/// Servers refuse to start with an empty CA file, and some treat "no CA" as "any CA". A file without authorities has
+/// this certificate instead, which loads everywhere and vouches for nobody.
 pub const NOBODY: &str = include_str!("nobody.pem");
 
 /// The name of the file with an external party's authorities.
@@ -36,10 +36,10 @@ pub fn is_trust_file(key: &str) -> bool {
     key == DEFAULT_FILE || key.ends_with("-ca.crt")
 }
 
-/// What trust files may have together: what a Secret holds, without certificate and key.
+/// The limit for all trust files together: what a Secret holds, without certificate and key.
 const MOST_BYTES: usize = SECRET_LIMIT - FOR_THE_LEAF;
 
-/// Whom a channel trusts, as agreed by both sides.
+/// The authorities that a Channel trusts, as agreed by both sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustSources {
     /// Whether the channel listens; decides what `ca.crt` is.
@@ -56,11 +56,11 @@ pub struct TrustSources {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustFiles(BTreeMap<String, String>);
 
-/// A source that had to be left out; the others are not held up by it.
+/// A source that was left out; the others are not affected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{source_name} is not trusted in {file}: {problem}; {}", .problem.next_step())]
 pub struct TrustProblem {
-    /// The file that goes without it.
+    /// The file that lacks it.
     pub file: String,
     /// The peer or party.
     pub source_name: String,
@@ -71,7 +71,7 @@ pub struct TrustProblem {
 /// Why a source is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WhyLeftOut {
-    /// It is no bundle of certificates.
+    /// It is not a bundle of certificates.
     #[error("{0}")]
     Unreadable(&'static str),
     /// There is no room for it beside the others.
@@ -101,7 +101,7 @@ impl TrustFiles {
         self.0.values().map(String::len).sum()
     }
 
-    /// The files that differ from those found: missing, changed, or found and not wanted.
+    /// The files that differ from the found ones: missing, changed, or surplus.
     #[must_use]
     pub fn differing(&self, found: &BTreeMap<String, String>) -> BTreeSet<String> {
         let wrong =
@@ -111,9 +111,9 @@ impl TrustFiles {
     }
 }
 
-/// The generations of an authority whose certificate stands in every one of the named files, as found in a
-/// peer's Secret: in `clients-ca.crt` of those it connects to, in `servers-ca.crt` of those that connect to
-/// it, in both where both hold.
+/// The generations of an authority whose certificate is in every one of the given files of a peer's Secret: in
+/// `clients-ca.crt` if the authority's Channel connects to the peer, in `servers-ca.crt` if the peer connects to it,
+/// in both if both do.
 #[must_use]
 pub fn held_versions(
     found: &BTreeMap<String, String>,
@@ -135,15 +135,15 @@ pub fn held_versions(
         .collect()
 }
 
-/// Builds the trust files. A source whose certificates cannot be read, or that does not fit into a Secret, is left out
-/// and reported: less is trusted then, never more, and the rest goes on.
+/// Builds the trust files. A source that cannot be parsed or does not fit is left out and reported, which only
+/// reduces trust, and the rest goes on.
 #[must_use]
 pub fn trust_files(sources: &TrustSources) -> (TrustFiles, Vec<TrustProblem>) {
     let (mut files, mut problems) = all_files(sources);
     if files.bytes() <= MOST_BYTES {
         return (files, problems);
     }
-    // Bundles that are too large were refused before: this is for what nobody reckons with, and is slow.
+    // Bundles that are too large were refused before; this is a slow fallback for unforeseen cases.
     let mut fewer = sources.clone();
     while files.bytes() > MOST_BYTES
         && let Some((file, source_name)) = fewer.leave_one_out()
@@ -155,7 +155,7 @@ pub fn trust_files(sources: &TrustSources) -> (TrustFiles, Vec<TrustProblem>) {
 }
 
 impl TrustSources {
-    /// Leaves out the last source: of the parties outside, then of the larger direction.
+    /// Removes the last source: first of the external parties, then of the larger direction.
     fn leave_one_out(&mut self) -> Option<(String, String)> {
         if let Some((party, _)) = self.external.pop_last() {
             return Some((external_file(&party), party));

@@ -1,5 +1,5 @@
-//! Whether everything that a Channel should trust fits into its Secret. What does not fit is refused before anything is
-//! written: a Secret that the API server refuses would be neither renewed nor withdrawn from.
+//! Whether all trusted certificates of a Channel fit into its Secret. What does not fit is refused before anything is
+//! written, because a Secret that the API server rejects could be neither renewed nor narrowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,13 +18,13 @@ use crate::{
     world::{World, bundle, fault::Fault},
 };
 
-/// What all values of a Secret may have together (Kubernetes: `MaxSecretSize`).
+/// The limit for all values of a Secret together (Kubernetes: `MaxSecretSize`).
 pub const SECRET_LIMIT: usize = 1024 * 1024;
-/// Kept free for the certificate, its key and their chain.
+/// Reserved for the certificate chain and its key.
 pub const FOR_THE_LEAF: usize = 32 * 1024;
-/// Kept free for a peer's authority: two generations, in a file of its direction and in `ca.crt`.
+/// Reserved for each peer's authority: two generations, in a file of its direction and in `ca.crt`.
 const FOR_A_PEER: usize = 3 * 1024;
-/// From what part of the limit on people are warned: so many hundredths.
+/// From which percentage of the limit on a warning is given.
 const WARNED_FROM: usize = 70;
 
 /// A bundle that does not fit.
@@ -36,13 +36,13 @@ pub struct Crowded {
     pub message: String,
 }
 
-/// Whether trust files of so many bytes are close to what fits.
+/// Whether trust files of this size are close to the limit.
 #[must_use]
 pub fn is_nearly_full(bytes: usize) -> bool {
     bytes.saturating_mul(100) >= SECRET_LIMIT.saturating_mul(WARNED_FROM)
 }
 
-/// What was in force before: it keeps its place, and what is new has what is left.
+/// What was in force before: it keeps its space, and new bundles get the rest.
 #[derive(Clone, Copy)]
 pub struct Before<'a> {
     /// The connections that were open.
@@ -51,7 +51,7 @@ pub struct Before<'a> {
     pub extra: &'a BTreeSet<ExtraTrustKey>,
 }
 
-/// Refuses what does not fit any more; gives it by name.
+/// Refuses the bundles that do not fit, and returns them.
 pub fn fit(
     connections: &mut [Connection],
     extra: &mut [JudgedExtraTrust],
@@ -107,7 +107,7 @@ pub fn fit(
     crowded
 }
 
-/// The reason of what does not fit.
+/// The reason for bundles that do not fit.
 pub const REASON: Reason = Reason::TrustTooLarge;
 
 fn size(party: &str, world: &World, now: Timestamp) -> Option<usize> {

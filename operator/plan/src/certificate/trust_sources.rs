@@ -1,4 +1,4 @@
-//! Whose certificate authorities a Channel trusts, by direction.
+//! The certificate authorities that a Channel trusts, by direction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,9 +18,8 @@ use crate::{
     world::{World, bundle, declaration::Declaration, pem::certificates},
 };
 
-/// The sources of the trust files: the authorities of the Channels, and the bundles of the parties,
-/// with which `connections` are open, and what of `extra` is in force. `authorities` holds the certificates of
-/// each peer's record.
+/// The sources of the trust files: the authorities of Channels and the bundles of parties with open `connections`,
+/// and the entries of `extra` in force. `authorities` has the certificates from each peer's record.
 pub fn sources<'a>(
     channel: &Declaration,
     connections: impl IntoIterator<Item = &'a Connection>,
@@ -58,7 +57,7 @@ pub fn sources<'a>(
     }
     for entry in extra {
         let TrustState::InForce(bundle) = &entry.state else { continue };
-        // No Channel is called so: its namespace would be no DNS label.
+        // No Channel can have this name, which contains no valid namespace.
         let source = entry.control();
         if entry.key.direction != Some(TrustDirection::Egress) {
             sources.clients.insert(source.clone(), vec![bundle.clone()]);
@@ -70,13 +69,13 @@ pub fn sources<'a>(
     sources
 }
 
-/// Whether a file found trusts a certificate that the same file should not.
+/// Whether a found file trusts a certificate that it should not.
 pub fn exceeds(found: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
     let read =
         |text: &str| -> BTreeSet<Vec<u8>> { certificates(text).unwrap_or_default().into_iter().collect() };
     let nobody = read(NOBODY);
     found.iter().filter(|(name, _)| is_trust_file(name)).any(|(name, text)| {
-        // Software reads what it can of a broken bundle: nobody knows whom it trusts by that.
+        // Software may read part of a broken bundle, so nobody knows what it trusts.
         let Ok(found) = certificates(text) else { return true };
         let allowed = wanted.get(name).map(|text| read(text)).unwrap_or_default();
         found.iter().any(|certificate| !allowed.contains(certificate) && !nobody.contains(certificate))

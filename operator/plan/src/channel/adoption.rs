@@ -1,4 +1,4 @@
-//! When a namespace begins to deny by default: what its Channels declare is allowed first.
+//! When a namespace gets its default deny: only after the connections of its Channels are allowed.
 //!
 //! ```text
 //!   the label is set, or Audit ends ──▶ the policies of the Channels ──▶ the default deny
@@ -6,8 +6,8 @@
 //!                 └────────────── at the latest after 30 seconds ──────────┘
 //! ```
 //!
-//! Nothing here is decided by the status of a Channel: when its namespace is adopted, it still says that no trust
-//! domain governs it.
+//! The status of a Channel does not matter here: when its namespace is adopted, it still says that no trust domain
+//! governs it.
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{TrustDomain, names::ChannelRef, trust_domain::NetworkMode};
@@ -18,25 +18,25 @@ use crate::{
     world::{World, domain},
 };
 
-/// How long the default deny waits at the most.
+/// How long the default deny waits at most.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
-/// What becomes of a namespace's default deny.
+/// What to do about a namespace's default deny.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DefaultDeny {
-    /// None is wanted: policies are only reported here, or the trust domain does without.
+    /// None is wanted: the namespace is only audited, or the trust domain switched it off.
     NotWanted,
     /// It waits until these Channels have their policy.
     Waits(Vec<ChannelRef>),
-    /// It is in its place: only its content is still to be compared.
+    /// It exists; only its content must be compared.
     InPlace,
-    /// It is to be written, once the API server has no Channels here that were not seen: see [`unseen`].
+    /// Write it, once the API server confirms that no Channel here is [`unseen`].
     Due,
-    /// It has waited long enough and is to be written.
+    /// Write it, because it has waited long enough.
     Overdue,
 }
 
-/// Decides on the default deny of `namespace`. `wanted` says since when one is wanted and is not there.
+/// Decides on the default deny of `namespace`. `wanted` is the time since when one has been wanted and missing.
 pub fn default_deny(
     namespace: &str,
     domain: &TrustDomain,
@@ -58,27 +58,27 @@ pub fn default_deny(
     let waits: Vec<_> = world
         .channels_of(namespace)
         .filter(|channel| !has(&network::policy_name(&channel.name().name)))
-        // Nothing is made for one whose declaration cannot be followed.
+        // A Channel with an invalid declaration gets no policy, so it is not waited for.
         .filter(|channel| validate::validate(channel, world, now).is_ok())
         .map(|channel| channel.name().clone())
         .collect();
     if waits.is_empty() { DefaultDeny::Due } else { DefaultDeny::Waits(waits) }
 }
 
-/// A Channel as the API server has it.
+/// A Channel in the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedChannel {
     /// Its name.
     pub name: String,
     /// Its UID.
     pub uid: Option<String>,
-    /// Which of its declarations it is.
+    /// The generation of its declaration.
     pub generation: Option<i64>,
     /// Whether it is being deleted.
     pub terminating: bool,
 }
 
-/// The Channels of `declared` that the watch has not told of yet, or of which it has told something older.
+/// The Channels of `declared` that the watch has not shown yet, or only in an older version.
 pub fn unseen(namespace: &str, declared: &[ListedChannel], world: &World) -> Vec<ChannelRef> {
     let seen = |one: &ListedChannel| {
         let known = world.channels.get(namespace).and_then(|channels| channels.get(&one.name));

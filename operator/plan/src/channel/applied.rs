@@ -1,4 +1,4 @@
-//! What was carried out and seen of a Channel's plan.
+//! The result of carrying out a Channel's plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +12,18 @@ use crate::{
     world::fault::Fault,
 };
 
-/// Something that is put in force for a Channel, in the order in which faults are told: what a fault of an earlier one
-/// holds up comes later.
+/// A control that is applied for a Channel. The order is that in which faults are reported: a control comes after
+/// those whose faults block it.
 ///
-/// A new control gets a line here, one in [`Control::ALL`] and one where the plan is carried out; status and everything
-/// that is said while nothing can be made follow by themselves.
+/// A new control needs a line here, one in [`Control::ALL`] and one where the plan is carried out. Status and the
+/// result without a record follow from that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Control {
     /// The network policy.
     Network,
-    /// The certificate authority: a fault is what it waits for.
+    /// The certificate authority; its fault is what blocks it.
     Authority,
-    /// The certificate that should be in the Secret, or the answers to the pods that ask for theirs.
+    /// The certificate in the Secret, or the answers to pods that request their own.
     Certificate,
     /// The data keys in Vault.
     Keys,
@@ -39,34 +39,34 @@ impl Control {
         [Self::Network, Self::Authority, Self::Certificate, Self::Keys, Self::Access, Self::Settings];
 }
 
-/// What became of each control: in force, or what keeps it from being so.
+/// The result of each control: applied, or its fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Controls(BTreeMap<Control, Result<(), Fault>>);
 
 impl Controls {
-    /// What `became` says of each control.
+    /// Asks `became` for the result of each control.
     pub fn each(mut became: impl FnMut(Control) -> Result<(), Fault>) -> Self {
         Self(Control::ALL.into_iter().map(|control| (control, became(control))).collect())
     }
 
-    /// No control is in force, for one and the same reason.
+    /// Every control with the same fault.
     pub fn none(fault: &Fault) -> Self {
         Self::each(|_| Err(fault.clone()))
     }
 
-    /// The same with what became of `control`.
+    /// The same with the result of `control` replaced.
     #[must_use]
     pub fn with(mut self, control: Control, became: Result<(), Fault>) -> Self {
         self.0.insert(control, became);
         self
     }
 
-    /// What keeps `control` from being in force.
+    /// The fault of `control`, if any.
     pub fn fault(&self, control: Control) -> Option<&Fault> {
         self.0.get(&control)?.as_ref().err()
     }
 
-    /// The first control's fault that has one.
+    /// The fault of the first control with one.
     pub fn first_fault(&self) -> Option<&Fault> {
         self.faults().next()
     }
@@ -76,25 +76,24 @@ impl Controls {
     }
 }
 
-/// What was carried out and seen of a Channel's plan. Only this can make it Ready.
+/// The result of carrying out a Channel's plan. Only this can make it Ready.
 #[derive(Clone)]
 pub struct Applied {
-    /// The record as it was last written.
+    /// The last written record.
     pub record: Result<ChannelRecord, Fault>,
-    /// The certificate that pods mount, as it was seen.
+    /// The certificate that pods mount.
     pub observed: Observation,
-    /// What became of each control.
+    /// The result of each control.
     pub controls: Controls,
-    /// Names that the certificate has only once another generation of the authority signs; nothing where that is not
-    /// known.
+    /// Names that the certificate gets only once another generation of the authority signs; `None` where unknown.
     pub pending: Option<Vec<PendingName>>,
-    /// The keys as Vault has them, by name; empty where that could not be asked.
+    /// The keys in Vault by name; empty where Vault did not answer.
     pub keys: BTreeMap<String, ObservedKey>,
-    /// Whether the network policy is there: it is not written in `Audit`.
+    /// Whether the network policy exists; in `Audit` none is written.
     pub has_policy: bool,
-    /// Whether the namespace denies by default.
+    /// Whether the namespace has a default deny.
     pub default_deny: bool,
-    /// How many bytes the trust files have; nothing where that is not known.
+    /// The size of the trust files in bytes; `None` where unknown.
     pub trust_bytes: Option<usize>,
     /// The peers whose authority is in the trust files.
     pub trusting: BTreeSet<ChannelRef>,
@@ -103,61 +102,60 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// The certificate that pods should present: the one they mount, where it is a good one. Nothing while the record
-    /// is not known, which has the authorities to compare with.
+    /// The certificate that pods should present: the mounted one, if it is valid. `None` without the record, which
+    /// has the authorities to compare with.
     pub fn presented(&self) -> Option<&CurrentCertificate> {
         self.observed.held().filter(|held| self.record.is_ok() && held.is_usable())
     }
 
-    /// The first thing that could not be put in force.
+    /// The first fault.
     pub fn fault(&self) -> Option<&Fault> {
         self.record.as_ref().err().or_else(|| self.controls.first_fault())
     }
 
-    /// Whether the API server has another Channel, or none, where this one was seen: then what was found out here is
-    /// nobody's status.
+    /// Whether the API server has another Channel of this name or none, so that this result belongs to no status.
     pub fn is_outdated(&self) -> bool {
         let faults = self.record.as_ref().err().into_iter().chain(self.controls.faults());
         faults.into_iter().any(|fault| fault.reason == Reason::ViewOutdated)
     }
 
-    /// The keys as Vault has them; none where Vault did not say.
+    /// The keys in Vault; `None` where Vault did not answer.
     pub fn seen_keys(&self) -> Option<&BTreeMap<String, ObservedKey>> {
         self.controls.fault(Control::Keys).is_none().then_some(&self.keys)
     }
 }
 
-/// How far a restart is.
+/// The progress of a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
-    /// None is needed, or none is asked for.
+    /// None is needed or requested.
     #[default]
     NotDue,
-    /// The workload was told; its pods are replaced in turn.
+    /// The workload was changed, and its pods are being replaced.
     UnderWay,
-    /// It waits.
+    /// It must wait.
     Held(RestartHold),
 }
 
 /// Why a restart waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestartHold {
-    /// What for.
+    /// The cause.
     pub by: HeldBy,
-    /// The same as a sentence, with the next step.
+    /// The message with the next step.
     pub message: String,
-    /// When it waits no longer; none where somebody has to do something.
+    /// Until when it waits; `None` where a person must act.
     pub until: Option<Timestamp>,
 }
 
 /// What a restart waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeldBy {
-    /// Something that a person set, or a PodDisruptionBudget; or the API server does not answer.
+    /// A setting by a person, a PodDisruptionBudget, or an API server that does not answer.
     InTheWay,
-    /// A rollout that is under way.
+    /// A rollout in progress.
     Rollout,
-    /// Pods that are not ready, for another reason than a certificate that ended.
+    /// Pods that are not ready for another reason than an expired certificate.
     Unready,
 }
 
@@ -174,7 +172,7 @@ impl HeldBy {
 }
 
 impl RestartHold {
-    /// Held by something that does not end by itself.
+    /// Delayed by something that does not end by itself.
     pub fn in_the_way(message: impl Into<String>) -> Self {
         Self { by: HeldBy::InTheWay, message: message.into(), until: None }
     }

@@ -1,4 +1,4 @@
-//! Connections that were withdrawn, until nothing of them can still run.
+//! Withdrawn connections, until no pod can still use them.
 //!
 //! ```text
 //!   Open ──▶ withdrawn, and still noted as open ──▶ Closing ──▶ Closed
@@ -25,11 +25,11 @@ use crate::{
 };
 
 impl Plan {
-    /// The record with what was withdrawn noted as closing, and what opens noted as open.
+    /// The record with withdrawn connections as closing, and connections about to open as open.
     ///
-    /// Written before anything opens, so that no opening is forgotten by a crash. What is withdrawn stays noted as open
-    /// until policy and trust files have been narrowed: `withdrawn` says that both were. `presented` says when the last
-    /// of the certificates ends that pods may present now; none where that is not known.
+    /// It is written before anything opens, so that a crash loses no opening. A withdrawn connection stays recorded
+    /// as open until policy and trust files are narrowed (`withdrawn`). `presented` is when the last certificate
+    /// expires that pods may present now; `None` where unknown.
     pub(super) fn note_connections(
         &self,
         record: &mut ChannelRecord,
@@ -46,7 +46,7 @@ impl Plan {
             }
         }
         record.closing.retain(|withdrawal| !open.contains(&withdrawal.key));
-        // What was not known then may be now; it only makes the wait longer.
+        // A time that was unknown then may be known now; it can only lengthen the wait.
         for withdrawal in &mut record.closing {
             withdrawal.until = withdrawal.until.or(presented);
         }
@@ -54,14 +54,14 @@ impl Plan {
     }
 }
 
-/// Whether it has to be known which certificates pods may present: something was withdrawn and waits for their end.
+/// Whether the expiry of the pods' certificates is needed, because a withdrawal waits for it.
 pub fn asks_for_certificates(plan: &Plan, record: &ChannelRecord) -> bool {
     record.closing.iter().any(|withdrawal| withdrawal.until.is_none())
         || record.open.difference(&plan.open()).next().is_some()
 }
 
-/// When the last of the certificates of somebody else ends that pods may present: of that in the Secret, and of those
-/// that probes saw. None where that is not known.
+/// When the last certificate of another issuer expires that pods may present: the one in the Secret, and those that
+/// probes saw. `None` where unknown.
 pub fn external_until(found: Option<Validity>, seen: Option<&Seen>) -> Option<Timestamp> {
     let answers = seen.into_iter().flatten().flat_map(|(_, pod)| pod.answers.values());
     let shown = answers.filter_map(|answer| match answer {
@@ -81,7 +81,7 @@ pub enum Proof {
     NoPods,
     /// Every pod of the Channel started after the withdrawal.
     Restarted,
-    /// Every certificate that was in use at the withdrawal has ended.
+    /// Every certificate that was in use at the withdrawal has expired.
     CertificatesEnded,
 }
 
@@ -98,18 +98,18 @@ impl fmt::Display for Proof {
     }
 }
 
-/// What became of withdrawn connections.
+/// The result for withdrawn connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettledWithdrawals {
-    /// Whether connections that were noted as open are so no more: their trust was withdrawn.
+    /// Whether connections were withdrawn that had been recorded as open.
     pub withdrawn: bool,
-    /// Those that are closed now, and what proves it.
+    /// Those that are closed now, with the proof.
     pub closed: Vec<(Withdrawal, Proof)>,
     /// When time alone closes others.
     pub wake_at: Vec<Timestamp>,
 }
 
-/// Takes those out of `record` that are closed. Where policy and trust files were not `withdrawn`, none is.
+/// Removes closed connections from `record`. None counts as closed until policy and trust files are `withdrawn`.
 pub fn settle(
     record: &mut ChannelRecord,
     withdrawn: bool,
@@ -137,8 +137,8 @@ pub fn settle(
     settled
 }
 
-/// When the oldest pod started that may have a connection of the Channel: one that it selects, that its policy protects,
-/// or that mounts one of its Secrets. None where no such pod runs.
+/// When the oldest pod started that may still use a connection: a pod that the Channel selects, that its policy
+/// protects, or that mounts one of its Secrets. `None` where no such pod runs.
 pub fn oldest_pod(
     channel: &Declaration,
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! How certificate and key reach the pods of a Channel: in a Secret, or by a request of each pod.
+//! How certificate and private key reach a Channel's pods: in a Secret, or by a request of each pod.
 
 use subrosa_crds::channel::Delivery;
 
@@ -8,7 +8,7 @@ use crate::{
     world::{World, declaration::Declaration},
 };
 
-/// The delivery in force: a declaration that is not followed changes none.
+/// The delivery in force. An invalid declaration does not change it.
 #[must_use]
 pub fn delivery(channel: &Declaration, scope: &Scope, record: Option<&ChannelRecord>) -> Delivery {
     match (scope, record) {
@@ -20,7 +20,7 @@ pub fn delivery(channel: &Declaration, scope: &Scope, record: Option<&ChannelRec
     }
 }
 
-/// What the record says of pods' certificates before anything is made: which delivery is in force.
+/// The record's entry about pods' certificates before anything is made: which delivery is in force.
 #[must_use]
 pub fn remember(noted: Option<PodCertificates>, plan: &Plan) -> Option<PodCertificates> {
     let so = plan.delivery == Delivery::PodCertificate;
@@ -30,7 +30,7 @@ pub fn remember(noted: Option<PodCertificates>, plan: &Plan) -> Option<PodCertif
     }
 }
 
-/// What cannot be followed in this cluster.
+/// Why this cluster cannot deliver as declared.
 pub(crate) fn unavailable(channel: &Declaration, world: &World) -> Option<&'static str> {
     (channel.delivery() == Delivery::PodCertificate && world.pod_certificates == Some(false)).then_some(
         "this cluster does not serve PodCertificateRequest of certificates.k8s.io/v1 (Kubernetes 1.37 and later do): \

@@ -1,4 +1,4 @@
-//! Which Channels are held: their declaration is not in force, so what was in force before stays.
+//! Which Channels are held: their declaration is not in force, so the earlier state stays.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -8,8 +8,8 @@ use subrosa_crds::names::ChannelRef;
 use super::validate;
 use crate::world::World;
 
-/// Answers for each Channel whether it is held. A Channel is validated when somebody first asks for it: most peers need not
-/// be, since nothing new opens with them and their policy protects the pods that they declare.
+/// Answers whether a Channel is held, validating it on the first question. Most peers need no validation, because
+/// nothing new opens with them and their policy protects the pods that they declare.
 pub(super) struct HeldChannels<'a> {
     world: &'a World,
     now: Timestamp,
@@ -21,7 +21,7 @@ impl<'a> HeldChannels<'a> {
         Self { world, now, known: RefCell::default() }
     }
 
-    /// Notes what is known of a Channel already.
+    /// Notes the known answer for a Channel.
     pub(super) fn note(&self, name: &ChannelRef, held: bool) {
         self.known.borrow_mut().insert(name.clone(), held);
     }

@@ -1,4 +1,4 @@
-//! What is noted before anything is made or opened, and what becomes of the workload's access.
+//! What is recorded before anything is made or opened, and how the workload's access changes.
 
 use std::collections::BTreeSet;
 
@@ -12,27 +12,27 @@ use crate::{
     world::{World, declaration::Declaration, domain, fault::Fault},
 };
 
-/// What is known of withdrawals when the record is written before anything is made or opened.
+/// The progress of withdrawals when the record is written before anything is made or opened.
 #[derive(Clone, Copy, Debug)]
 pub struct WithdrawalProgress {
-    /// Policy, trust files and access hold nothing any more that was withdrawn.
+    /// Whether policy, trust files and access have nothing withdrawn any more.
     pub withdrawn: bool,
-    /// Policy and trust files hold nothing any more that was withdrawn, and no other writer opens the policy again.
+    /// Whether policy and trust files have nothing withdrawn any more, and no other writer can reopen the policy.
     pub closed: bool,
-    /// When the last of the certificates ends that pods may present now; none where that is not known.
+    /// When the last certificate expires that pods may present now; `None` where unknown.
     pub presented_until: Option<Timestamp>,
-    /// When the oldest pod started that may have a connection of the Channel; none where no pod runs.
+    /// When the oldest pod started that may still use a connection; `None` where no pod runs.
     pub oldest_pod: Option<Timestamp>,
 }
 
-/// What becomes of the access that a workload had.
+/// How the access that a workload had changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessChange {
     /// It stays as it is.
     None,
-    /// It may not open any more, and still seals.
+    /// It may not open any more, but still seal.
     Narrow(Access),
-    /// It goes: its ServiceAccount is another one now, or none.
+    /// It is withdrawn, because the ServiceAccount is another one now, or none.
     Withdraw(Access),
 }
 
@@ -45,7 +45,7 @@ impl Plan {
         ChannelRecord::new(name.clone(), uid, domain)
     }
 
-    /// The record as it must be before anything is made or opened, and what became of connections that were withdrawn.
+    /// The record to write before anything is made or opened, and the result for withdrawn connections.
     pub fn intent(
         &self,
         before: ChannelRecord,
@@ -65,8 +65,8 @@ impl Plan {
         (record, settled)
     }
 
-    /// Notes connections, certificates of pods, further trust, and the declarations that they follow. `withdrawn` and
-    /// `presented`: see `note_connections`.
+    /// Records connections, certificates of pods, further trust, and the declarations they follow. For `withdrawn`
+    /// and `presented` see `note_connections`.
     pub fn remember(
         &self,
         mut record: ChannelRecord,
@@ -77,14 +77,14 @@ impl Plan {
         self.note_connections(&mut record, withdrawn, presented, now);
         record.pods = delivery::remember(record.pods, self);
         let in_force = extra_trust::in_force(&self.extra_trust);
-        // What could not be withdrawn must not be forgotten.
+        // Trust that could not be withdrawn must stay recorded.
         let before = if withdrawn { BTreeSet::new() } else { record.extra_trust };
         record.extra_trust = in_force.into_iter().chain(before).collect();
         self.note_views(&mut record);
         record
     }
 
-    /// What could not be withdrawn must not be forgotten, and what is Stalled keeps what it has.
+    /// Access that could not be withdrawn must stay recorded, and a Stalled Channel keeps its access.
     fn note_access(&self, record: &mut ChannelRecord, withdrawn: bool) {
         if !withdrawn && record.access.is_some() {
             return;
@@ -98,9 +98,9 @@ impl Plan {
         }
     }
 
-    /// What becomes of the access that the record has.
+    /// How the recorded access must change.
     pub fn access_change(&self, record: &ChannelRecord) -> AccessChange {
-        // A Stalled Channel may be a bad edit: who has access keeps it.
+        // A Stalled Channel may be a bad edit, so its workload keeps access.
         let Some(had) = record.access.as_ref().filter(|_| !matches!(self.scope, Scope::Stalled(_))) else {
             return AccessChange::None;
         };
@@ -115,7 +115,7 @@ impl Plan {
         }
     }
 
-    /// The access that the workload is to be given now; none where nothing is given.
+    /// The access to give to the workload now; `None` where none is given.
     ///
     /// # Errors
     /// Why it cannot be given yet.
@@ -136,7 +136,7 @@ impl Plan {
                 ),
             ));
         };
-        // Access that nobody would withdraw when the domain goes is not given.
+        // Without the finalizer, nobody would withdraw the access when the domain is deleted.
         if !domain::withdraws_access(&self.domain) {
             let domain = self.domain.metadata.name.as_deref().unwrap_or_default();
             return Err(Fault::new(

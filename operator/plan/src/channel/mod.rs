@@ -1,4 +1,4 @@
-//! A Channel's plan: what should be so, from the Channel, the world and its record.
+//! A Channel's plan: its wanted state, from the Channel, the world and its record.
 
 pub mod adoption;
 pub mod applied;
@@ -54,32 +54,32 @@ use crate::{
 /// Whether new things may be made for a Channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Everything declared.
+    /// Everything that is declared.
     Full,
-    /// Policies are reported, not written; the rest is made.
+    /// Policies are only reported; everything else is made.
     Audit,
-    /// Nothing new opens; renewals and withdrawals go on.
+    /// Nothing new opens; renewals and withdrawals continue.
     Frozen,
-    /// The declaration cannot be followed: what exists stays and the certificate renews.
+    /// The declaration cannot be followed: what exists stays, and the certificate is renewed.
     Stalled(Vec<Problem>),
 }
 
-/// What should be so for a Channel.
+/// The wanted state of a Channel.
 #[derive(Clone)]
 pub struct Plan {
     /// Its identity.
     pub id: ChannelId,
     /// The trust domain.
     pub domain: Arc<TrustDomain>,
-    /// What validation found; none while Stalled or frozen.
+    /// What validation found; `None` while Stalled or frozen.
     pub validated: Option<Validated>,
     /// What may be made.
     pub scope: Scope,
-    /// Every declared connection, judged.
+    /// Every declared connection with its state.
     pub connections: Vec<Connection>,
-    /// The further authorities that it declares, judged.
+    /// Its declared further authorities with their states.
     pub extra_trust: Vec<JudgedExtraTrust>,
-    /// The bundles that were refused because they do not fit into the Secret.
+    /// The bundles that do not fit into the Secret.
     pub crowded: Vec<Crowded>,
     /// Its network policy.
     pub policy: NetworkPolicy,
@@ -91,38 +91,38 @@ pub struct Plan {
     pub secret_name: String,
     /// How certificate and key reach its pods.
     pub delivery: Delivery,
-    /// What stands in that Secret.
+    /// The content of that Secret.
     pub holds: Holds,
-    /// The Secret of somebody else that has certificate and key, where Subrosa does not issue them.
+    /// The Secret with certificate and private key by another issuer, where Subrosa does not issue them.
     pub external: Option<String>,
-    /// Its keys; empty while Stalled or frozen, when none is made and none is closed.
+    /// Its keys; empty while Stalled or frozen, when none is made or closed.
     pub keys: Vec<WantedKey>,
-    /// What its workload is told to seal with.
+    /// The wanted settings for sealing.
     pub settings: WantedSettings,
-    /// Who should have access in Vault; none when it seals nothing or there is no such ServiceAccount.
+    /// Who should have access in Vault; `None` when it seals nothing or the ServiceAccount does not exist.
     pub access: Option<Access>,
-    /// The declarations that this is planned by.
+    /// The versions of declarations that this plan follows.
     pub views: Views,
 }
 
-/// The declarations that a plan follows.
+/// The versions of declarations that a plan follows.
 #[derive(Clone, Debug, Default)]
 pub struct Views {
     /// The Channel's own.
     pub own: View,
     /// Those of the Channels with which connections are open, by namespace and name.
     pub peers: BTreeMap<String, PeerView>,
-    /// Whether a newer one of the Channel itself was recorded: nothing new opens by this one.
+    /// Whether the record follows a newer version of the Channel itself, so that nothing new may open from this one.
     pub outdated: bool,
 }
 
-/// Why nothing at all can be done for a Channel: no trust domain says where its keys are.
+/// Why nothing can be done for a Channel: no trust domain governs it, so the place of its keys is unknown.
 pub type Ungoverned = Problem;
 
-/// Plans `channel`. `remembered` is the domain its record names, for a namespace that lost its label.
+/// Plans `channel`. The domain in its record is used for a namespace that lost its label.
 ///
 /// # Errors
-/// When neither the namespace's label nor the record names a trust domain that exists.
+/// When neither the namespace's label nor the record names an existing trust domain.
 pub fn plan(
     channel: &Declaration,
     world: &World,
@@ -135,19 +135,19 @@ pub fn plan(
     with_open(channel, world, record, Noted { open: &open, extra: Some(&extra), views }, now)
 }
 
-/// Plans `channel` while its record cannot be read: good for taking away, and for nothing else.
+/// Plans `channel` while its record cannot be read; good only for withdrawals.
 ///
-/// What is open is not known then, so everything declared counts as open: an outage must not close
-/// what both ends still declare.
+/// What is open is unknown then, so everything declared counts as open: an outage must not close what both ends still
+/// declare.
 ///
 /// # Errors
-/// When the namespace's label names no trust domain that exists.
+/// When the namespace's label names no existing trust domain.
 pub fn plan_withdrawals(channel: &Declaration, world: &World, now: Timestamp) -> Result<Plan, Ungoverned> {
     let open = connection::declared(channel);
     with_open(channel, world, None, Noted { open: &open, extra: None, views: None }, now)
 }
 
-/// What is noted as open, and as trusted beside it; none where everything declared counts.
+/// What is recorded as open and as trusted; `None` where everything declared counts.
 #[derive(Clone, Copy)]
 struct Noted<'a> {
     open: &'a BTreeSet<ConnectionKey>,
@@ -207,7 +207,7 @@ fn with_open(
             extra_trust::hold_back(&mut extra_trust, noted);
         }
     }
-    // While the record cannot be read nobody knows what was in force, and nothing new is trusted.
+    // Without the record the earlier trust is unknown, so nothing new is trusted.
     let crowded = noted.extra.map_or_else(Vec::new, |extra| {
         let before = trust_room::Before { open: noted.open, extra };
         trust_room::fit(&mut connections, &mut extra_trust, before, world, now)
@@ -219,7 +219,7 @@ fn with_open(
         None => Vec::new(),
     };
     let settings = match &validated {
-        // What is known of the Channel or its record is not what is so now.
+        // The view of the Channel or its record is outdated.
         Some(_) if outdated => WantedSettings::Kept,
         Some(validated) => sealing::settings(channel, &id, &domain, validated.retention.as_deref(), world),
         None => WantedSettings::Kept,
@@ -253,7 +253,7 @@ fn with_open(
     })
 }
 
-/// Why nothing new opens, and the next step.
+/// The message where nothing new opens, and the next step.
 const HELD_BACK: (&str, &str) = (
     "nothing new opens while this Channel is Stalled or its namespace frozen",
     "see the conditions of this Channel",
@@ -278,7 +278,7 @@ fn peer_views(connections: &[Connection], world: &World) -> BTreeMap<String, Pee
     .collect()
 }
 
-/// Where nothing new may open, only what was open stays so.
+/// Where nothing new may open, only connections that were open stay open.
 fn hold_back(connections: &mut [Connection], open: &BTreeSet<ConnectionKey>, why: (&str, &str)) {
     for connection in connections.iter_mut().filter(|connection| connection.is_open()) {
         if !open.contains(&connection.key()) {
@@ -291,7 +291,7 @@ fn hold_back(connections: &mut [Connection], open: &BTreeSet<ConnectionKey>, why
     }
 }
 
-/// Access is for the ServiceAccount as it is now: another of the same name is another identity.
+/// Access is for the ServiceAccount's current UID; another one of the same name is another identity.
 fn access(channel: &Declaration, world: &World) -> Option<Access> {
     if !channel.seals() {
         return None;
@@ -302,12 +302,12 @@ fn access(channel: &Declaration, world: &World) -> Option<Access> {
 }
 
 impl Plan {
-    /// The Secret from which the pods have their certificate.
+    /// The Secret from which pods load their certificate.
     pub fn certificate_secret(&self) -> &str {
         self.external.as_deref().unwrap_or(&self.secret_name)
     }
 
-    /// The open connections, as the record remembers them.
+    /// The open connections, for the record.
     pub fn open(&self) -> BTreeSet<ConnectionKey> {
         self.connections.iter().filter(|connection| connection.is_open()).map(Connection::key).collect()
     }
@@ -323,7 +323,7 @@ impl Plan {
             })
     }
 
-    /// Notes by which declarations connections are open.
+    /// Records the versions of declarations by which connections are open.
     fn note_views(&self, record: &mut ChannelRecord) {
         if !self.views.outdated {
             record.follows = Some(self.views.own.clone());

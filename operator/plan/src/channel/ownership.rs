@@ -1,8 +1,8 @@
-//! Whose an object is that has the name of a Channel's: the Channel's, one that lost its owner, or somebody else's.
+//! Who owns an object with the name of a Channel's: the Channel, nobody any more, or somebody else.
 //!
-//! An object loses its owner when its Channel is deleted with `--cascade=orphan`, or when both come back from a
-//! backup: the Channel has another UID then. What provably was the Channel's is taken back. Somebody else's never is:
-//!
+//! An object loses its owner when its Channel is deleted with `--cascade=orphan`, or when both are restored from a
+//! backup, after which the Channel has another UID. The operator takes back what provably was the Channel's, and
+//! never what is somebody else's:
 //! | object | proof |
 //! | --- | --- |
 //! | NetworkPolicy | the name that is kept for this Channel, and every label of its policy |
@@ -10,7 +10,7 @@
 //! | Secret with trust files alone | the name that is kept for this Channel, every label, and nothing else in it |
 //! | ConfigMap with settings | the name that is kept for this Channel, and every label |
 //!
-//! All but the leaf is written anew from what is declared, so forging one of them gains nothing.
+//! Everything but the leaf is generated again from the declaration, so forging an object gains nothing.
 
 use std::collections::BTreeMap;
 
@@ -37,21 +37,21 @@ use crate::{
 /// Who owns an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The Channel, as it lives.
+    /// The existing Channel.
     Channel,
-    /// Nobody: it has no owner, or only an earlier Channel of the same name.
+    /// Nobody: it has no owner reference, or only to an earlier Channel of the same name.
     Nobody,
     /// Somebody else.
     Other,
 }
 
-/// Who owns an object of the Channel `name` with this UID; no UID where there is no such Channel any more.
+/// Who owns an object of the Channel `name` with this UID; `None` where the Channel does not exist.
 pub fn owner(object: &ObjectMeta, name: &str, uid: Option<&str>) -> Owner {
     let owners = object.owner_references.as_deref().unwrap_or_default();
     if uid.is_some_and(|uid| owners.iter().any(|owner| owner.uid == uid && owner.controller == Some(true))) {
         return Owner::Channel;
     }
-    // A namespace has one Channel of a name: what names another UID is gone.
+    // A namespace has one Channel of a name, so an owner reference with another UID is outdated.
     let gone = |owner: &OwnerReference| is_a_channel(owner) && owner.name == name;
     if owners.iter().all(gone) { Owner::Nobody } else { Owner::Other }
 }
@@ -60,7 +60,7 @@ fn is_a_channel(owner: &OwnerReference) -> bool {
     owner.kind == Channel::kind(&()) && owner.api_version.starts_with(&format!("{GROUP}/"))
 }
 
-/// Whether an object has every label of what Subrosa makes for the Channel `name`.
+/// Whether an object has every label of Subrosa's objects for the Channel `name`.
 fn is_labelled(object: &ObjectMeta, name: &str) -> bool {
     let found = object.labels.as_ref();
     objects::channel_labels(name)
@@ -68,7 +68,7 @@ fn is_labelled(object: &ObjectMeta, name: &str) -> bool {
         .all(|(key, value)| found.and_then(|labels| labels.get(key)) == Some(value))
 }
 
-/// Whether `policy` is that of the Channel `name` and has lost its owner.
+/// Whether `policy` belongs to the Channel `name` and has lost its owner.
 pub fn is_lost_policy(policy: &NetworkPolicy, name: &str, uid: Option<&str>) -> bool {
     policy.metadata.name.as_deref() == Some(network::policy_name(name).as_str())
         && is_labelled(&policy.metadata, name)
@@ -82,8 +82,8 @@ pub fn is_lost_config_map(found: &ConfigMap, name: &str, uid: Option<&str>) -> b
         && owner(&found.metadata, name, uid) == Owner::Nobody
 }
 
-/// Whether `secret` is one of the Channel `name` and has lost its owner. `observed` is what was found in it, judged by
-/// the Channel's own authorities, and `spiffe_id` is the Channel's.
+/// Whether `secret` belongs to the Channel `name` and has lost its owner. `observed` is its content, checked against
+/// the Channel's own authorities; `spiffe_id` is the Channel's.
 pub fn is_lost_secret(
     secret: &Secret,
     observed: &ObservedSecret,
@@ -106,8 +106,8 @@ pub fn is_lost_secret(
     }
 }
 
-/// The Channels of `namespace` that are gone and have left a policy that still opens something, and that policy. Before
-/// it is closed the API server has to be asked whether they are gone.
+/// The deleted Channels of `namespace` whose policies still open something, with the policies. Ask the API server
+/// whether the Channels are gone before closing them.
 pub fn left_open(namespace: &str, world: &World) -> Vec<(ChannelRef, NetworkPolicy)> {
     let channels = world.channels.get(namespace);
     let gone = |name: &str| channels.is_none_or(|channels| !channels.contains_key(name));
@@ -122,7 +122,7 @@ pub fn left_open(namespace: &str, world: &World) -> Vec<(ChannelRef, NetworkPoli
         .collect()
 }
 
-/// A policy of the same pods that opens nothing: deleting a Channel takes away, and never gives.
+/// A policy for the same pods that opens nothing: deleting a Channel must only take away.
 pub fn closed(spec: &NetworkPolicySpec) -> NetworkPolicySpec {
     let nothing = NetworkPolicySpec {
         pod_selector: spec.pod_selector.clone(),
@@ -132,7 +132,7 @@ pub fn closed(spec: &NetworkPolicySpec) -> NetworkPolicySpec {
     if network::same(&nothing, spec) { spec.clone() } else { nothing }
 }
 
-/// Empty trust files in the place of those found.
+/// The found trust files, emptied.
 pub fn trusting_nobody(found: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     found.keys().filter(|file| is_trust_file(file)).map(|file| (file.clone(), NOBODY.to_owned())).collect()
 }

@@ -1,7 +1,6 @@
-//! Validation of a declaration against everything else: what is wrong with a Channel that only the operator can see.
+//! Validates a declaration against other objects, which only the operator can do.
 //!
-//! A Channel with such a problem is Stalled: what protects it stays, nothing new is made, and it waits
-//! for a change.
+//! A Channel with such a problem is Stalled: its protection stays, nothing new is made, and it waits for a change.
 
 mod listeners;
 
@@ -26,7 +25,7 @@ use crate::{
 /// Why a Channel is Stalled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Why, as one word.
+    /// The reason.
     pub reason: Reason,
     /// The field to change, such as `spec.dataClasses`.
     pub field: &'static str,
@@ -40,12 +39,12 @@ impl Problem {
     }
 }
 
-/// What a declaration that can be followed names beside itself.
+/// The other objects that a valid declaration refers to.
 #[derive(Clone)]
 pub struct Validated {
     /// The trust domain of its namespace.
     pub domain: Arc<TrustDomain>,
-    /// The retention policy of its data classes; none when it seals nothing.
+    /// The retention policy of its data classes; `None` when it seals nothing.
     pub retention: Option<Arc<RetentionPolicy>>,
 }
 
@@ -83,10 +82,10 @@ thread_local! {
     pub(crate) static VALIDATED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// Everything that is wrong, or what the declaration names where nothing is.
+/// Validates a declaration, and returns the objects that it refers to.
 ///
 /// # Errors
-/// Every problem found, the most fundamental first.
+/// Every problem, the most fundamental first.
 pub fn validate(channel: &Declaration, world: &World, now: Timestamp) -> Result<Validated, Vec<Problem>> {
     #[cfg(test)]
     VALIDATED.set(VALIDATED.get() + 1);
@@ -188,12 +187,12 @@ fn retention<'a>(
     Ok(Some(policy))
 }
 
-/// What another Channel of the namespace holds already. The older one keeps it.
+/// What an older Channel of the namespace uses already, and keeps.
 fn conflicts(channel: &Declaration, world: &World) -> Vec<Problem> {
     let mut problems = Vec::new();
     let name = channel.name();
     let secret = secret_name(channel);
-    // Read once, not once a sibling: a namespace may have hundreds of each.
+    // Collected once instead of for each sibling, because a namespace may have hundreds of both.
     let pods: OnceCell<Vec<_>> = OnceCell::new();
     let own_pods = || {
         let selected = |(_, pod): &(_, &PodFacts)| selector::matches(channel.selector(), &pod.labels);
@@ -244,7 +243,7 @@ fn shared<'a>(
     both.map(|(name, _)| format!("pod {name}"))
 }
 
-/// DNS names outside what the trust domain allows, that are no names of Services of the Channel either.
+/// DNS names that the trust domain does not allow and that belong to no Service of the Channel.
 fn names(channel: &Declaration, domain: &TrustDomain, world: &World) -> Option<Problem> {
     let allowed = domain::allowed_suffixes(domain);
     let mut outside: Vec<_> =
@@ -267,7 +266,7 @@ fn names(channel: &Declaration, domain: &TrustDomain, world: &World) -> Option<P
     })
 }
 
-/// A common name that software may take for a DNS name outside what the authority may sign.
+/// A common name that software may take for a DNS name, and that the authority may not sign.
 fn common_name(
     channel: &Declaration,
     domain: &TrustDomain,
@@ -301,7 +300,7 @@ fn under(name: &str, suffixes: &[String]) -> bool {
     })
 }
 
-/// A leaf lives at most a quarter of its authority's life.
+/// A leaf may live at most a quarter of its authority's life.
 fn times(channel: &Declaration, domain: &TrustDomain, now: Timestamp) -> Option<Problem> {
     let wanted = channel.duration()?;
     let text = domain::authority_duration(domain);
@@ -320,7 +319,7 @@ fn times(channel: &Declaration, domain: &TrustDomain, now: Timestamp) -> Option<
     })
 }
 
-/// As a duration is written: in the largest unit of which there is one.
+/// A duration in its largest whole unit.
 fn whole_units(seconds: i64) -> String {
     let (unit, length) = [("d", 86_400), ("h", 3_600), ("m", 60)]
         .into_iter()
@@ -329,7 +328,7 @@ fn whole_units(seconds: i64) -> String {
     format!("{}{unit}", seconds / length)
 }
 
-/// A name that the Channel's own Secret with trust files alone may have, now or later.
+/// A name that is reserved for the Channel's own Secret with only trust files.
 fn reserved(channel: &Declaration) -> Option<Problem> {
     let reserved = secrets::trust_name(&channel.name().name);
     (channel.secret_name()? == reserved).then(|| {

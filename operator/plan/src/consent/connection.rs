@@ -1,4 +1,4 @@
-//! Which declared connections are open: those that both ends declare, on the ports that both mean.
+//! Which declared connections are open: those that both ends declare, on the ports that both name.
 //!
 //! ```text
 //!   client.connectsTo ──▶ { server }          server.accepts ──▶ { client }
@@ -7,8 +7,8 @@
 //!                          Open on exactly those ports
 //! ```
 //!
-//! Nothing here looks at what is open now, but for one thing: a connection with a peer that is
-//! Stalled stays as it was, because a bad edit must not change what is in force.
+//! This ignores what is open now, with one exception: a connection with a Stalled peer stays as it was, because a bad
+//! edit must not change what is in force.
 
 mod judge;
 
@@ -32,24 +32,24 @@ use crate::{
     world::{World, declaration::Declaration},
 };
 
-/// How far a connection is.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Both ends declare it.
     Open,
     /// The other end does not declare it yet.
     AwaitingConsent,
-    /// Both declare it, on ports that have nothing in common.
+    /// Both ends declare it, on ports that have nothing in common.
     ListenerMismatch,
     /// There is no such peer.
     NotFound,
-    /// It may not be.
+    /// It is not allowed.
     Refused,
-    /// An agreement with the party has ended.
+    /// An agreement with the party has expired.
     AgreementExpired,
-    /// Withdrawn: new connections are refused, older ones may still run.
+    /// Withdrawn: new connections are refused, existing ones may still run.
     Closing,
-    /// Agreed by both ends and not in force.
+    /// Agreed by both ends, but not in force.
     Closed,
 }
 
@@ -65,12 +65,12 @@ impl State {
         Self::Closed,
     ];
 
-    /// The state that status shows as this word; none where this release does not know it.
+    /// Parses the word in status; `None` where this release does not know it.
     pub fn read(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
-    /// The reason of the condition Connected where this connection is the first that is not open.
+    /// The reason of the condition Connected, if this connection is the first that is not open.
     pub const fn reason(self) -> Reason {
         match self {
             Self::Open => Reason::Open,
@@ -84,18 +84,18 @@ impl State {
         }
     }
 
-    /// As status shows it.
+    /// The word in status.
     pub const fn as_str(self) -> &'static str {
         self.reason().as_str()
     }
 }
 
-/// One declared connection, judged.
+/// One declared connection with its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The entry's name.
     pub name: String,
-    /// Seen from the Channel that declares it.
+    /// The direction, from the Channel that declares it.
     pub direction: Direction,
     /// The other end.
     pub other: Other,
@@ -103,40 +103,40 @@ pub struct Connection {
     pub state: State,
     /// The agreed listeners, by name where they have one.
     pub listeners: Vec<String>,
-    /// The agreed ports; of the listening side.
+    /// The agreed ports of the listening side.
     pub ports: Vec<PortRange>,
-    /// Why it is not open, or what is odd about it.
+    /// Why it is not open, or a remark.
     pub reason: Option<String>,
-    /// What to do next, and who does it.
+    /// The next step, and who takes it.
     pub next_step: Option<String>,
-    /// What the annotation of this Channel must have, where a namespace was made anew and the new one is meant.
+    /// The value for this Channel's annotation, where a namespace was recreated and the new one is meant.
     pub consents: Option<String>,
 }
 
 impl Connection {
-    /// Whether packets may flow.
+    /// Whether it is open.
     pub fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
-    /// What tells this connection from the Channel's others.
+    /// The key that identifies this connection within its Channel.
     pub fn key(&self) -> ConnectionKey {
         ConnectionKey { direction: self.direction, name: self.name.clone(), other: self.other.clone() }
     }
 }
 
-/// What of the past a judgement needs.
+/// The earlier state that a decision needs.
 #[derive(Clone, Copy, Default)]
 pub struct Memory<'a> {
-    /// The connections that are open now, as the record has them.
+    /// The connections that are open now, from the record.
     pub open: Option<&'a BTreeSet<ConnectionKey>>,
-    /// Whether a peer is Stalled: what it declares may be a bad edit.
+    /// Whether a peer is Stalled, so that its declaration may be a bad edit.
     pub held: Option<&'a dyn Fn(&ChannelRef) -> bool>,
-    /// The declarations with which connections were opened before, by the other Channel's namespace and name.
+    /// The versions of declarations with which connections were opened, by the peer's namespace and name.
     pub peers: Option<&'a BTreeMap<String, PeerView>>,
 }
 
-/// Judges every connection that `channel` declares, in the order of accepts, then connectsTo.
+/// The state of every connection that `channel` declares, in the order of accepts, then connectsTo.
 pub fn connections(
     channel: &Declaration,
     domain: &TrustDomain,
@@ -150,7 +150,7 @@ pub fn connections(
     accepts.chain(connects).collect()
 }
 
-/// Every connection that `channel` declares, whatever the other ends say.
+/// Every connection that `channel` declares, regardless of the other ends.
 pub fn declared(channel: &Declaration) -> BTreeSet<ConnectionKey> {
     let key = |entry: &Peer, direction| ConnectionKey {
         direction,
@@ -161,7 +161,7 @@ pub fn declared(channel: &Declaration) -> BTreeSet<ConnectionKey> {
     accepts.chain(channel.connects_to().iter().map(|peer| key(peer, Direction::Egress))).collect()
 }
 
-/// Whom an entry of `channel` names.
+/// The peer of an entry of `channel`.
 fn other_end(channel: &Declaration, entry: &Peer) -> Other {
     match entry.kind() {
         PeerKind::Channel => Other::Channel(channel.peer(entry)),
@@ -170,7 +170,7 @@ fn other_end(channel: &Declaration, entry: &Peer) -> Other {
     }
 }
 
-/// The services that every Channel like `channel` may use without naming them.
+/// The services that Channels like `channel` may use without an entry.
 pub fn implied_services<'a>(
     channel: &'a Declaration,
     domain: &'a TrustDomain,
@@ -191,7 +191,7 @@ pub fn entry_for(from: &ChannelRef, to: &ChannelRef) -> String {
     }
 }
 
-/// Whether `party` checks certificates of the workload, so that its own go into a file.
+/// Whether `party` uses certificates, so that its authorities go into a trust file.
 pub fn party_has_trust(party: &ExternalParty) -> bool {
     party.spec.tls.mode != PartyTlsMode::None && party.spec.tls.ca_bundle.is_some()
 }

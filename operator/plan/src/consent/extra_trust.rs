@@ -1,8 +1,7 @@
-//! Further authorities that a Channel trusts while it is moved: `spec.tls.extraTrust`.
+//! Further authorities that a Channel trusts during a move: `spec.tls.extraTrust`.
 //!
-//! It is a loosening, so it is never more than was consented to: the bundle is a ConfigMap that only the
-//! platform team writes, the last day is named, and nothing of it becomes this Channel's own authority, so no
-//! peer trusts it.
+//! It loosens a control, so it is limited: only the platform team writes the bundle's ConfigMap, the last day is
+//! declared, and nothing of it becomes this Channel's own authority, so no peer trusts it.
 
 use std::collections::BTreeSet;
 
@@ -14,27 +13,27 @@ use crate::{
     world::{World, bundle, declaration::Declaration, domain, fault::Fault},
 };
 
-/// An entry, judged.
+/// An entry with its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JudgedExtraTrust {
-    /// What it has trusted.
+    /// What it lets the Channel trust.
     pub key: ExtraTrustKey,
     /// Its last day, as written.
     pub expires: String,
-    /// What becomes of it today.
+    /// Its state today.
     pub state: TrustState,
 }
 
-/// What becomes of an entry.
+/// The state of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrustState {
     /// Trusted: the bundle's text.
     InForce(String),
-    /// Its last day is past: nothing of it is trusted.
+    /// Its last day is past, so nothing of it is trusted.
     Ended,
-    /// It would be new where nothing new opens: in a Channel that is Stalled or frozen.
+    /// A new entry where nothing new may open: the Channel is Stalled or frozen.
     HeldBack,
-    /// It cannot be trusted as it is written. The others, and everything else, go on.
+    /// It cannot be trusted as written. Other entries are not affected.
     Refused(Fault),
 }
 
@@ -44,13 +43,13 @@ impl JudgedExtraTrust {
         matches!(self.state, TrustState::InForce(_))
     }
 
-    /// How status names the loosened control.
+    /// The name of the loosened control in status.
     pub fn control(&self) -> String {
         format!("extraTrust/{}", self.key.name)
     }
 }
 
-/// Judges every entry of `channel` on the domain's day at `now`.
+/// The state of every entry of `channel` on the domain's day at `now`.
 pub fn judge(
     channel: &Declaration,
     domain: &TrustDomain,
@@ -76,7 +75,7 @@ pub fn judge(
 fn state(key: &ExtraTrustKey, expires: &str, today: Date, world: &World, now: Timestamp) -> TrustState {
     let field = format!("spec.tls.extraTrust[{}]", key.name);
     let refused = |reason, message: String| TrustState::Refused(Fault::new(reason, message));
-    // The schema checks the digits, not the calendar: 2027-02-31 passes it.
+    // The schema checks only digits: 2027-02-31 passes it.
     let Ok(last) = expires.parse::<Date>() else {
         let message = format!("{field}.expires: {expires:?} is no day of the calendar; write YYYY-MM-DD");
         return refused(Reason::InvalidDate, message);
@@ -92,7 +91,7 @@ fn state(key: &ExtraTrustKey, expires: &str, today: Date, world: &World, now: Ti
     }
 }
 
-/// Where nothing new opens, only what was noted as trusted before stays so.
+/// Where nothing new may open, only entries that were trusted stay trusted.
 pub fn hold_back(entries: &mut [JudgedExtraTrust], noted: &BTreeSet<ExtraTrustKey>) {
     for entry in entries.iter_mut().filter(|entry| entry.is_in_force()) {
         if !noted.contains(&entry.key) {
@@ -101,17 +100,17 @@ pub fn hold_back(entries: &mut [JudgedExtraTrust], noted: &BTreeSet<ExtraTrustKe
     }
 }
 
-/// What is trusted now, as the record remembers it.
+/// The entries in force, for the record.
 pub fn in_force(entries: &[JudgedExtraTrust]) -> BTreeSet<ExtraTrustKey> {
     entries.iter().filter(|entry| entry.is_in_force()).map(|entry| entry.key.clone()).collect()
 }
 
-/// When to look again because of the date alone: at the beginning of the next day, as long as anything ends.
+/// When the date alone may change anything: at the start of the next day, while an entry is in force.
 pub fn wake_at(entries: &[JudgedExtraTrust], domain: &TrustDomain, now: Timestamp) -> Option<Timestamp> {
     entries.iter().any(JudgedExtraTrust::is_in_force).then(|| domain::tomorrow(domain, now)).flatten()
 }
 
-/// What holds an entry up, as status says it.
+/// The first fault of an entry, for status.
 pub fn fault(entries: &[JudgedExtraTrust]) -> Option<&Fault> {
     entries.iter().find_map(|entry| match &entry.state {
         TrustState::Refused(fault) => Some(fault),

@@ -1,4 +1,5 @@
-//! What both ends agreed on: connections, external parties, and further authorities that are trusted for a time.
+//! What both ends agreed on: connections, external parties, and further authorities that are trusted for a limited
+//! time.
 
 pub mod connection;
 pub mod extra_trust;
@@ -6,7 +7,7 @@ pub mod party;
 
 use crate::{record::views::View, world::declaration::Declaration};
 
-/// Which declaration of a Channel is seen now.
+/// The current version of a Channel's declaration.
 pub fn view(channel: &Declaration) -> View {
     View {
         uid: channel.uid().unwrap_or_default().to_owned(),

@@ -1,38 +1,38 @@
-//! Whether an external party may be connected with today.
+//! Whether connections with an external party are allowed today.
 
 use jiff::{Timestamp, civil::Date};
 use subrosa_crds::{ExternalParty, Reason, TrustDomain, external_party::PartyRole};
 
 use crate::world::{World, bundle, domain};
 
-/// On how many days before its end an agreement is warned of.
+/// How many days before its end an agreement is warned about.
 pub const WARNING_DAYS: [i32; 3] = [30, 7, 1];
 
-/// What can be said of a party in one trust domain, on one day.
+/// The standing of a party in one trust domain, on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Connections may be open. `expires` is the first day on which something ends.
+    /// Connections are allowed. `expires` is when that ends.
     Valid {
         /// The earliest last valid day, and what ends then.
         expires: Option<(Date, String)>,
     },
-    /// An agreement or exception has ended.
+    /// An agreement or exception has expired.
     Expired {
-        /// What ended.
+        /// What expired.
         what: String,
         /// Its last valid day.
         on: Date,
     },
-    /// An agreement that the law of the domain asks for is not there.
+    /// An agreement that the law requires is missing.
     Missing {
         /// Its type.
         agreement: &'static str,
-        /// Where it is written.
+        /// The legal basis.
         basis: &'static str,
     },
-    /// The party itself is declared wrongly.
+    /// The party's declaration is invalid.
     Invalid {
-        /// Why, as one word.
+        /// The reason.
         reason: Reason,
         /// The field.
         field: String,
@@ -41,7 +41,7 @@ pub enum Standing {
     },
 }
 
-/// Judges `party` for `domain` at `now`. `validUntil` is the last valid day in the domain's time zone.
+/// The standing of `party` in `domain` at `now`. `validUntil` is the last valid day in the domain's time zone.
 pub fn judge(party: &ExternalParty, domain: &TrustDomain, world: &World, now: Timestamp) -> Standing {
     if let Some(invalid) = invalid(party, domain, world, now) {
         return invalid;
@@ -60,7 +60,7 @@ pub fn judge(party: &ExternalParty, domain: &TrustDomain, world: &World, now: Ti
         .map(|exception| (format!("exception for {}", exception.control), &exception.expires));
     let mut first: Option<(Date, String)> = None;
     for (what, until) in agreements.chain(exceptions) {
-        // The schema checks the digits, not the calendar: 2027-02-31 passes it.
+        // The schema checks only digits: 2027-02-31 passes it.
         let Ok(until) = until.parse::<Date>() else {
             return Standing::Invalid {
                 reason: Reason::InvalidDate,
@@ -78,7 +78,7 @@ pub fn judge(party: &ExternalParty, domain: &TrustDomain, world: &World, now: Ti
     }
 }
 
-/// The agreements the law asks for: GDPR Art. 28(3); 45 CFR 164.502(e), 164.504(e).
+/// The agreements that the law requires: GDPR Art. 28(3); 45 CFR 164.502(e), 164.504(e).
 fn missing_agreement(party: &ExternalParty, domain: &TrustDomain) -> Option<Standing> {
     if party.spec.role != PartyRole::Processor {
         return None;
@@ -111,7 +111,7 @@ fn invalid(party: &ExternalParty, domain: &TrustDomain, world: &World, now: Time
     })
 }
 
-/// The first address range that is no party's: the cluster's own, or special by RFC 6890.
+/// The first address range that cannot belong to a party: the cluster's own, or special by RFC 6890.
 fn forbidden_range(party: &ExternalParty, domain: &TrustDomain) -> Option<(String, String)> {
     const SPECIAL: [(&str, &str); 8] = [
         ("127.0.0.0/8", "is loopback (RFC 1122)"),

@@ -1,4 +1,5 @@
-//! What policies say beyond named pods: everybody, whole namespaces, addresses, services of the trust domain.
+//! Rules of policies that name no particular pods: everybody, whole namespaces, addresses, services of the trust
+//! domain.
 
 use ipnet::IpNet;
 use subrosa_crds::{
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::world::selector;
 
-/// Adds to `draft` what is to be said of everything that is no named pod.
+/// Adds remarks to `draft` about rules that name no particular pods.
 pub fn describe(candidate: &Candidate<'_>, all: &[Candidate<'_>], found: &Survey, draft: &mut Draft) {
     let Some(surveyed) = found.surveyed.get(&candidate.name.namespace) else { return };
     let domain = surveyed
@@ -137,7 +138,7 @@ fn remember(lines: &mut Vec<String>, line: String) {
     }
 }
 
-/// Who is behind addresses.
+/// Describes who has these addresses.
 fn addresses(cidr: &str, direction: Direction, domain: Option<&TrustDomain>, found: &Survey) -> String {
     let Ok(wanted) = cidr.parse::<IpNet>() else { return "no address range".to_owned() };
     let within = |texts: &[String]| {
@@ -157,7 +158,7 @@ fn addresses(cidr: &str, direction: Direction, domain: Option<&TrustDomain>, fou
     "if that is outside, ask the compliance office for an ExternalParty with these addresses; else it is a service of the TrustDomain (network.services)".to_owned()
 }
 
-/// The service of the trust domain that a rule means.
+/// The service of the trust domain that a rule refers to.
 fn service<'a>(
     domain: &'a TrustDomain,
     rule: &Rule<'_>,
@@ -171,7 +172,7 @@ fn service<'a>(
             (Some(theirs), Some(named)) => {
                 selector::implies(named, theirs) || selector::implies(theirs, named)
             }
-            // A whole namespace of which the service is a part: that is what the author meant.
+            // The author allowed a whole namespace, but meant the service in it.
             (Some(_), None) => namespace != own,
         };
         service.direction.unwrap_or_default() == direction

@@ -1,4 +1,4 @@
-//! A workload on its way to a Channel: its name, preset and listeners.
+//! A running workload for which a Channel is drafted: its name, preset and listeners.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +14,24 @@ use subrosa_crds::{
 use super::{RunningWorkload, Service, Survey, Surveyed, rules, shortened};
 use crate::world::selector;
 
-/// How long a Channel's name may be.
+/// The longest name of a Channel.
 const LONGEST_NAME: usize = 36;
-/// How many listeners a Channel may have.
+/// The most listeners of a Channel.
 const MOST_LISTENERS: usize = 32;
 
-/// A workload on its way to a Channel.
+/// A running workload for which a Channel is drafted.
 pub struct Candidate<'a> {
-    /// What it is drafted from.
+    /// The workload.
     pub workload: &'a RunningWorkload,
-    /// The name of the Channel.
+    /// The Channel's name.
     pub name: ChannelRef,
-    /// What the Channel selects.
+    /// The Channel's selector.
     pub selector: LabelSelector,
-    /// Its ServiceAccount, where that is nobody else's.
+    /// Its ServiceAccount, if no other workload uses it.
     pub account: Option<String>,
-    /// The server in its image.
+    /// The preset for its image.
     pub preset: Option<Preset>,
-    /// The listeners to write; none where the preset gives them.
+    /// The listeners to write; empty where the preset gives them.
     pub written: Vec<Listener>,
     /// Ports of the preset that stay closed.
     pub closed: Vec<String>,
@@ -42,7 +42,7 @@ pub struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    /// What is known of the workload alone and of the Services before it.
+    /// Drafts from the workload alone and the Services in front of it.
     pub fn of(namespace: &str, workload: &'a RunningWorkload, surveyed: &Surveyed) -> Self {
         let name = shortened(&workload.name, LONGEST_NAME);
         let (mut guessed, mut decide) = (Vec::new(), Vec::new());
@@ -98,7 +98,7 @@ impl<'a> Candidate<'a> {
         candidate
     }
 
-    /// Takes in a port, once.
+    /// Adds a port, once.
     fn listen(&mut self, name: Option<String>, range: PortRange) {
         let facts = self.preset.map(Preset::facts);
         if self.written.iter().any(|listener| listener.range().and_then(|own| own.intersect(range)).is_some())
@@ -140,7 +140,7 @@ impl<'a> Candidate<'a> {
         });
     }
 
-    /// Its listeners as everybody else will see them.
+    /// Its listeners with the preset filled in.
     pub fn listeners(&self) -> Vec<Listener> {
         match self.preset {
             Some(preset) if self.written.is_empty() => {
@@ -150,7 +150,7 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// What runs its pods, where a preset has it restarted.
+    /// The reference to its workload, where the preset needs restarts.
     pub fn reference(&self) -> Option<WorkloadRef> {
         let restarts = self.preset?.facts().reload == Reload::Restart;
         let kind = match self.workload.kind.as_str() {
@@ -162,7 +162,7 @@ impl<'a> Candidate<'a> {
         restarts.then(|| WorkloadRef { kind, name: self.workload.name.clone() })
     }
 
-    /// Leaves out what the preset gives anyway, and says what the rest means.
+    /// Removes what the preset gives anyway, and describes the rest.
     fn settle(&mut self) {
         let offered = self.preset.map(|preset| preset.facts().listeners).unwrap_or_default();
         let given = |listener: &Listener| offered.iter().any(|offer| Some(offer.ports) == listener.range());
@@ -194,13 +194,13 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Whether the workload's pods are behind the Service.
+/// Whether the Service selects the workload's pods.
 fn is_behind(service: &Service, workload: &RunningWorkload) -> bool {
     !service.selector.is_empty()
         && service.selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value))
 }
 
-/// The pods' ports that a Service leads to.
+/// The pods' ports to which a Service forwards.
 fn targets<'a>(
     service: &'a Service,
     workload: &'a RunningWorkload,
@@ -219,7 +219,7 @@ fn targets<'a>(
     })
 }
 
-/// No two select the same pods or have the same name, as far as labels can tell them apart.
+/// Makes names and selectors distinct, as far as labels allow.
 pub fn tell_apart(candidates: &mut [Candidate<'_>]) {
     let labels: Vec<_> =
         candidates.iter().map(|one| (one.name.namespace.clone(), one.workload.labels.clone())).collect();
@@ -255,12 +255,12 @@ pub fn tell_apart(candidates: &mut [Candidate<'_>]) {
     }
 }
 
-/// Ports that only NetworkPolicies name.
+/// Adds ports that only NetworkPolicies name.
 pub fn add_what_policies_name(candidates: &mut [Candidate<'_>], found: &Survey) {
     for candidate in candidates.iter_mut() {
         for (namespace, surveyed) in &found.surveyed {
             let own = namespace == &candidate.name.namespace;
-            // Who lets in, and who says that it connects there.
+            // Rules that admit, and rules that connect there.
             let inward =
                 own.then(|| rules::rules(surveyed, &candidate.workload.labels, Direction::Ingress)).flatten();
             let outward = surveyed

@@ -13,23 +13,23 @@ use crate::world::selector;
 
 /// A connection to draft.
 pub struct Edge {
-    /// The candidate that connects; none for a Channel that there is.
+    /// The connecting candidate; `None` for an existing Channel.
     pub from: Option<usize>,
     /// Its Channel.
     pub from_name: ChannelRef,
-    /// The candidate that listens; none for a Channel that there is.
+    /// The listening candidate; `None` for an existing Channel.
     pub to: Option<usize>,
     /// Its Channel.
     pub to_name: ChannelRef,
-    /// The listeners; none where the policies mean a port that is none.
+    /// The listeners; empty where the policies' port is no listener.
     pub listeners: Vec<String>,
-    /// From which policies, where it is drafted.
+    /// The policies from which it is drafted.
     pub because: Option<String>,
     /// What a person must decide.
     pub decide: Option<String>,
 }
 
-/// One end, drafted or there.
+/// One end, drafted or existing.
 struct End<'a> {
     drafted: Option<usize>,
     name: ChannelRef,
@@ -38,15 +38,15 @@ struct End<'a> {
     listeners: Vec<Listener>,
 }
 
-/// What one side's policies say of the other end.
+/// What one side's policies say about the other end.
 struct Said<'a> {
-    /// The rules that let it; none where no policy governs this side.
+    /// The rules that allow it; `None` where no policy governs this side.
     rules: Option<Vec<Rule<'a>>>,
     /// The policies that name it.
     named: BTreeSet<String>,
 }
 
-/// Every connection that some policy names and no other one refuses, with at least one drafted end.
+/// Every connection that some policy names and no policy refuses, with at least one drafted end.
 pub fn edges(candidates: &[Candidate<'_>], found: &Survey) -> Vec<Edge> {
     let ends = ends(candidates, found);
     let mut edges = Vec::new();
@@ -67,7 +67,7 @@ fn ends<'a>(candidates: &'a [Candidate<'a>], found: &'a Survey) -> Vec<End<'a>> 
         listeners: candidate.listeners(),
     });
     let there = found.channels.iter().map(|(name, channel)| {
-        // Its workload knows more of its pods than its selector does.
+        // The workload has more labels than the Channel's selector.
         let surveyed = found.surveyed.get(&name.namespace);
         let selector = channel.selector();
         let workload = surveyed
@@ -127,7 +127,7 @@ fn edge(from: &End<'_>, to: &End<'_>, found: &Survey) -> Option<Edge> {
     })
 }
 
-/// What the policies of `end` say of `other`; none where they refuse it.
+/// What the policies of `end` say about `other`; `None` where they refuse it.
 fn said<'a>(end: &End<'_>, other: &End<'_>, direction: Direction, found: &'a Survey) -> Option<Said<'a>> {
     let silent = Said { rules: None, named: BTreeSet::new() };
     let Some(surveyed) = found.surveyed.get(&end.name.namespace) else { return Some(silent) };

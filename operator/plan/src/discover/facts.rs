@@ -1,4 +1,4 @@
-//! What was found, as plain facts.
+//! The facts that drafts are based on.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use subrosa_crds::{
 
 use crate::world::declaration::Declaration;
 
-/// Everything that a draft may look at.
+/// Everything that a draft may use.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// The namespaces that were asked for.
+    /// The namespaces to draft for.
     pub surveyed: BTreeMap<String, Surveyed>,
     /// The labels of every namespace, as far as they may be read.
     pub labels: BTreeMap<String, BTreeMap<String, String>>,
-    /// Channels that there are, with their presets filled in.
+    /// Existing Channels, with their presets filled in.
     pub channels: BTreeMap<ChannelRef, Declaration>,
     /// TrustDomains, as far as they may be read.
     pub domains: Vec<TrustDomain>,
@@ -29,12 +29,12 @@ pub struct Survey {
     pub parties: Vec<ExternalParty>,
 }
 
-/// A namespace that was asked for.
+/// A namespace to draft for.
 #[derive(Clone, Debug, Default)]
 pub struct Surveyed {
     /// The value of its trust-domain label.
     pub trust_domain: Option<String>,
-    /// What runs pods.
+    /// The workloads in it.
     pub workloads: Vec<RunningWorkload>,
     /// Its Services.
     pub services: Vec<Service>,
@@ -42,14 +42,14 @@ pub struct Surveyed {
     pub policies: BTreeMap<String, NetworkPolicySpec>,
 }
 
-/// Something that runs pods.
+/// A workload.
 #[derive(Clone, Debug, Default)]
 pub struct RunningWorkload {
-    /// Its kind, such as `Deployment`; `Pod` for a pod that nothing else runs.
+    /// Its kind, such as `Deployment`; `Pod` for a pod without a controller.
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// What it selects its pods by.
+    /// Its pod selector.
     pub selector: LabelSelector,
     /// The labels of its pods.
     pub labels: BTreeMap<String, String>,
@@ -81,7 +81,7 @@ pub struct Service {
     pub selector: BTreeMap<String, String>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
-    /// By what it is reached from outside the cluster, such as `LoadBalancer`.
+    /// How it is reachable from outside the cluster, such as `LoadBalancer`.
     pub outside: Option<String>,
 }
 

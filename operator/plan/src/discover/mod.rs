@@ -1,4 +1,4 @@
-//! Drafts of Channels for workloads that run already: from what is found to what could be written.
+//! Drafts Channels for running workloads.
 //!
 //! ```text
 //!  Survey ─▶ candidate: a workload, its preset and listeners
@@ -7,8 +7,8 @@
 //!              └─▶ around: addresses, whole namespaces, everybody ─▶ remarks, for a person to decide
 //! ```
 //!
-//! A draft is a proposal. What a policy says of named pods is drafted on both sides; what it says of everybody,
-//! of a whole namespace or of addresses is only remarked: nobody consented to that by name.
+//! A draft is a proposal. Rules that name particular pods are drafted on both sides. Rules for everybody, a whole
+//! namespace or addresses become only remarks, because nobody consented to those by name.
 
 mod around;
 mod candidate;
@@ -27,7 +27,7 @@ use subrosa_crds::{
 use candidate::Candidate;
 pub use facts::{ContainerPort, RunningWorkload, Service, ServicePort, Survey, Surveyed};
 
-/// What could be written for a workload.
+/// The draft for a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
     /// The Channel's name.
@@ -42,12 +42,12 @@ pub struct Draft {
     pub decide: Vec<String>,
 }
 
-/// Everything that is drafted.
+/// All drafts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Drafts {
     /// One for each workload without a Channel.
     pub channels: Vec<Draft>,
-    /// What is to be known of the namespaces.
+    /// Remarks about the namespaces.
     pub remarks: Vec<String>,
 }
 
@@ -83,7 +83,8 @@ pub fn draft(found: &Survey) -> Drafts {
             let inward = edges.iter().filter(drafted).filter(|edge| edge.to == Some(index));
             draft.spec.accepts =
                 peers(&candidate.name, inward, |edge| (edge.from_name.clone(), edge.listeners.clone()));
-            // The listeners are the other side's to name: what flows is the intersection. To itself one entry is both.
+            // The listening side names the listeners, because the intersection counts. For a connection to itself one
+            // entry is enough.
             let outward = edges.iter().filter(drafted).filter(|edge| edge.from == Some(index));
             let outward = outward.filter(|edge| edge.to != Some(index));
             draft.spec.connects_to =
@@ -136,7 +137,7 @@ fn of_namespace(namespace: &str, surveyed: &Surveyed, found: &Survey) -> Vec<Str
     remarks
 }
 
-/// The Channel that has the workload's pods.
+/// The existing Channel that selects the workload's pods.
 fn existing<'a>(namespace: &str, workload: &RunningWorkload, found: &'a Survey) -> Option<&'a ChannelRef> {
     let mut channels = found.channels.iter().filter(|(name, _)| name.namespace == namespace);
     channels
@@ -144,7 +145,7 @@ fn existing<'a>(namespace: &str, workload: &RunningWorkload, found: &'a Survey) 
         .map(|(name, _)| name)
 }
 
-/// Entries of one list, each with a name of its own.
+/// The entries of one list, with unique names.
 fn peers<'a>(
     own: &ChannelRef,
     edges: impl Iterator<Item = &'a edges::Edge>,

@@ -1,4 +1,4 @@
-//! What NetworkPolicies say, read as Kubernetes reads them.
+//! Interprets NetworkPolicies as Kubernetes does.
 
 use std::collections::BTreeMap;
 
@@ -15,32 +15,32 @@ use subrosa_crds::{
 use super::{ContainerPort, Survey, Surveyed};
 use crate::world::selector;
 
-/// The label by which every namespace has its name.
+/// The label with the name of every namespace.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// How a rule means a pod.
+/// How a rule matches a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
     /// Not at all.
     Not,
-    /// With everybody, or with a whole namespace.
+    /// As part of everybody or of a whole namespace.
     Broadly,
     /// By its labels.
     ByName,
 }
 
-/// A rule with one of its peers; none for everybody.
+/// A rule with one of its peers; no peer means everybody.
 pub struct Rule<'a> {
     /// The policy.
     pub policy: &'a str,
     /// The peer.
     pub peer: Option<&'a NetworkPolicyPeer>,
-    /// The ports; none for all.
+    /// The ports; `None` for all.
     pub ports: Option<&'a [NetworkPolicyPort]>,
 }
 
-/// The rules in `direction` that hold for pods with `labels`; none when no policy governs them, so that everything
-/// is allowed.
+/// The rules in `direction` for pods with `labels`; `None` when no policy selects them, so that everything is
+/// allowed.
 pub fn rules<'a>(
     surveyed: &'a Surveyed,
     labels: &BTreeMap<String, String>,
@@ -76,7 +76,8 @@ pub fn rules<'a>(
     governed.then_some(found)
 }
 
-/// Whether a policy has a say in `direction`: without `policyTypes` always in ingress, in egress by its rules.
+/// Whether a policy applies in `direction`: without `policyTypes` always for ingress, and for egress if it has egress
+/// rules.
 fn governs(spec: &NetworkPolicySpec, direction: Direction) -> bool {
     match spec.policy_types.as_deref().filter(|types| !types.is_empty()) {
         Some(types) => types.iter().any(|one| one == direction.as_str()),
@@ -85,7 +86,7 @@ fn governs(spec: &NetworkPolicySpec, direction: Direction) -> bool {
 }
 
 impl Rule<'_> {
-    /// How this rule, of a policy in `own`, means pods with `labels` in `namespace`.
+    /// How this rule, of a policy in `own`, matches pods with `labels` in `namespace`.
     pub fn reach(
         &self,
         own: &str,
@@ -109,7 +110,7 @@ impl Rule<'_> {
         }
     }
 
-    /// The pods it names, where it names some.
+    /// The pod selector, if it has one.
     pub fn pods(&self) -> Option<&LabelSelector> {
         let pods = self.peer?.pod_selector.as_ref()?;
         let tidy = selector::tidy(pods);
@@ -117,7 +118,7 @@ impl Rule<'_> {
             .then_some(pods)
     }
 
-    /// The namespaces it means, as people write it.
+    /// The matched namespaces, for people.
     pub fn place(&self, own: &str) -> String {
         match self.peer.and_then(|peer| peer.namespace_selector.as_ref()) {
             None => format!("namespace {own}"),
@@ -129,7 +130,7 @@ impl Rule<'_> {
         }
     }
 
-    /// The only namespace it means, where it says its name.
+    /// The only matched namespace, if the rule names it.
     pub fn namespace<'a>(&'a self, own: &'a str) -> Option<&'a str> {
         match self.peer?.namespace_selector.as_ref() {
             None => Some(own),
@@ -137,14 +138,14 @@ impl Rule<'_> {
         }
     }
 
-    /// Whether it is for DNS alone.
+    /// Whether it is only for DNS.
     pub fn is_dns(&self) -> bool {
         self.ports.is_some_and(|ports| {
             ports.iter().all(|port| port.port == Some(IntOrString::Int(53)) && port.end_port.is_none())
         })
     }
 
-    /// Its ports, as people write them.
+    /// Its ports, for people.
     pub fn ports_text(&self) -> String {
         let Some(ports) = self.ports else { return "every port".to_owned() };
         let text = |port: &NetworkPolicyPort| match (&port.port, range(port)) {
@@ -155,13 +156,13 @@ impl Rule<'_> {
         ports.iter().map(text).collect::<Vec<_>>().join(", ")
     }
 
-    /// The numbers among its ports.
+    /// Its numeric ports.
     pub fn ranges(&self) -> impl Iterator<Item = PortRange> {
         let numbered = |port: &&NetworkPolicyPort| matches!(port.port, Some(IntOrString::Int(_)));
         self.ports.into_iter().flatten().filter(numbered).filter_map(range)
     }
 
-    /// Whether it lets a listener be reached on a pod whose containers declare `ports`.
+    /// Whether it allows a listener on a pod whose containers declare `ports`.
     pub fn allows(&self, listener: &Listener, ports: &[ContainerPort]) -> bool {
         let (Some(rule), Some(wanted)) = (self.ports, listener.range()) else { return self.ports.is_none() };
         rule.iter().any(|port| match &port.port {
@@ -181,7 +182,7 @@ fn named_namespace(wanted: &LabelSelector) -> Option<&str> {
     labels.get(NAME_LABEL).filter(|_| alone).map(String::as_str)
 }
 
-/// A namespace's labels; at least its name, where they may not be read.
+/// A namespace's labels; only its name where they may not be read.
 fn labels_of(namespace: &str, found: &Survey) -> BTreeMap<String, String> {
     let mut labels = found.labels.get(namespace).cloned().unwrap_or_default();
     labels.insert(NAME_LABEL.to_owned(), namespace.to_owned());
@@ -196,7 +197,7 @@ fn protocol(port: &NetworkPolicyPort) -> Option<Protocol> {
     }
 }
 
-/// The port's number or range; every port of its protocol where it says none.
+/// The port's number or range; all ports of its protocol where it has none.
 fn range(port: &NetworkPolicyPort) -> Option<PortRange> {
     let protocol = protocol(port)?;
     match &port.port {

@@ -1,7 +1,7 @@
-//! What others' NetworkPolicies open that no connection covers.
+//! Finds what others' NetworkPolicies open beyond the declared connections.
 //!
-//! Policies add up: one foreign rule makes a Channel wider than both ends declared. A rule that
-//! opens no more than the Channel's own policy does is harmless and not reported.
+//! Policies are additive, so one foreign rule can open a Channel more widely than both ends declared. A rule that
+//! opens no more than the Channel's own policy is harmless and not reported.
 
 use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec};
 
@@ -21,7 +21,7 @@ pub struct Widening {
     pub rule: String,
 }
 
-/// Whether it is the policy of a Channel that there is; what only carries our labels is foreign.
+/// Whether it is the policy of an existing Channel; our labels alone do not make it one.
 fn is_a_channels(name: &str, policy: &PolicyFacts, namespace: &str, world: &World) -> bool {
     let channel = || {
         let channel = name.strip_prefix(&network::policy_name(""))?;
@@ -30,7 +30,7 @@ fn is_a_channels(name: &str, policy: &PolicyFacts, namespace: &str, world: &Worl
     policy.is_ours() && channel().is_some_and(|channel| policy.is_of(channel))
 }
 
-/// The foreign rules that reach pods of `channel` and that `wanted` does not cover.
+/// The foreign rules that apply to pods of `channel` and that `wanted` does not cover.
 pub fn widenings(channel: &Declaration, wanted: &NetworkPolicySpec, world: &World) -> Vec<Widening> {
     let (namespace, workload) = (channel.name().namespace.as_str(), channel.selector());
     let reaches = |policy: &NetworkPolicySpec| {
@@ -47,7 +47,7 @@ pub fn widenings(channel: &Declaration, wanted: &NetworkPolicySpec, world: &Worl
             continue;
         }
         let Some(spec) = policy.spec().filter(&reaches) else { continue };
-        // Rules of a direction that the policy does not govern are not read by anybody.
+        // Rules for a direction that the policy does not govern have no effect.
         let governs = |direction: Direction| {
             let types = spec.policy_types.as_deref().unwrap_or_default();
             types.is_empty() || types.iter().any(|one| one == direction.as_str())
@@ -78,8 +78,8 @@ pub fn widenings(channel: &Declaration, wanted: &NetworkPolicySpec, world: &Worl
 
 type Rule<'a> = (Option<&'a [NetworkPolicyPeer]>, Option<&'a [NetworkPolicyPort]>);
 
-/// Whether every peer and port of a rule is within some rule of ours. No peers means everybody and
-/// no ports every port: our rules never say either, so nothing covers them.
+/// Whether every peer and port of a rule is covered by a rule of ours. No peers means everybody and no ports means
+/// every port; our rules never say either, so they cover neither.
 fn covered(
     peers: Option<&[NetworkPolicyPeer]>,
     ports: Option<&[NetworkPolicyPort]>,

@@ -1,8 +1,8 @@
 //! The network policies of a Channel and of a governed namespace.
 //!
-//! One rule a peer, with namespace and pods in one entry (two entries would mean "either") and
-//! exactly the agreed ports. Source: networking.k8s.io/v1 NetworkPolicy; policies add up, so what
-//! no policy opens stays closed once the namespace denies by default.
+//! One rule for each peer, with namespace and pods in one entry (two entries would mean "either") and exactly the
+//! agreed ports. Source: networking.k8s.io/v1 NetworkPolicy; policies are additive, so what no policy opens stays
+//! closed once the namespace has a default deny.
 
 pub mod coverage;
 mod narrow;
@@ -44,7 +44,7 @@ pub fn policy_name(channel: &str) -> String {
 
 /// Denies what no Channel declares, for every pod of `namespace`.
 ///
-/// It has no owner: deleting a TrustDomain, a CRD or the operator opens nothing.
+/// It has no owner reference, so deleting a TrustDomain, a CRD or the operator opens nothing.
 pub fn default_deny(namespace: &str, domain: &str) -> NetworkPolicy {
     NetworkPolicy {
         metadata: ObjectMeta {
@@ -61,10 +61,10 @@ pub fn default_deny(namespace: &str, domain: &str) -> NetworkPolicy {
     }
 }
 
-/// The policy of `channel`: what its open connections, its services and DNS need, and nothing else.
+/// The policy of `channel`: its open connections, its services and DNS, and nothing else.
 ///
-/// `is_held` says of a Channel, perhaps this one, that its declaration is not in force: its pods are those that its own
-/// policy still protects, not those that a bad edit selects.
+/// `is_held` tells whether a Channel's declaration, perhaps this one's, is not in force: then its pods are those that
+/// its existing policy protects, not those that a bad edit selects.
 pub fn channel_policy(
     channel: &Declaration,
     domain: &TrustDomain,
@@ -77,7 +77,7 @@ pub fn channel_policy(
         let peers = peers(&connection.other, domain, world, is_held);
         rules.add(connection.direction, peers.clone(), &connection.ports);
         if connection.other == Other::Channel(name.clone()) {
-            // Replicas of one Channel are both ends, whichever list names it.
+            // A connection to itself needs both directions, whichever list has the entry.
             let mirrored = if connection.direction == Direction::Ingress {
                 Direction::Egress
             } else {
@@ -99,7 +99,7 @@ pub fn channel_policy(
         );
     }
     if let Some(source) = &world.probes {
-        // The operator alone, and only to where it asks for a certificate.
+        // Only the operator's pods, and only to TLS listeners.
         let selector =
             LabelSelector { match_labels: Some(source.labels.clone()), ..LabelSelector::default() };
         rules.add(Direction::Ingress, vec![pods(&source.namespace, &selector)], &probed(channel));
@@ -121,8 +121,8 @@ pub fn channel_policy(
     }
 }
 
-/// Whether the other end's policy has the connection: our pods, which `workload` selects in
-/// `namespace`, and every agreed port.
+/// Whether the peer's policy allows the connection: it names our pods, selected by `workload` in `namespace`, and
+/// every agreed port.
 pub fn lets_through(
     theirs: &NetworkPolicySpec,
     namespace: &str,
@@ -130,12 +130,12 @@ pub fn lets_through(
     connection: &Connection,
 ) -> bool {
     let us = pods(namespace, workload);
-    // Two entries of theirs for one peer are two rules, of which each may have some of the ports.
+    // Several entries for one peer are several rules, each with some of the ports.
     let has = |peers: &Option<Vec<_>>, open: &Option<Vec<_>>, port: &NetworkPolicyPort| {
         peers.iter().flatten().any(|peer| peer == &us) && open.iter().flatten().any(|one| one == port)
     };
     let mut ports = connection.ports.iter().copied().map(policy_port);
-    // Where we accept, they connect: seen from them it is the other direction.
+    // The peer's policy has the opposite direction.
     match connection.direction {
         Direction::Ingress => {
             ports.all(|port| theirs.egress.iter().flatten().any(|rule| has(&rule.to, &rule.ports, &port)))
@@ -146,7 +146,7 @@ pub fn lets_through(
     }
 }
 
-/// Whether two specs say the same, an absent list being an empty one.
+/// Whether two specs are equal, where an absent list equals an empty one.
 pub fn same(one: &NetworkPolicySpec, other: &NetworkPolicySpec) -> bool {
     fn list<T: Clone>(list: &Option<Vec<T>>) -> Vec<T> {
         list.clone().unwrap_or_default()
@@ -164,7 +164,7 @@ struct Rules {
 }
 
 impl Rules {
-    // A rule without peers would mean everybody, and one without ports every port: neither is written.
+    // No peers would mean everybody, and no ports every port, so such a rule is not written.
     fn add(&mut self, direction: Direction, peers: Vec<NetworkPolicyPeer>, ports: &[PortRange]) {
         if peers.is_empty() || ports.is_empty() {
             return;
@@ -199,7 +199,7 @@ fn policy_port(range: PortRange) -> NetworkPolicyPort {
     }
 }
 
-/// The numbers that an entry of a rule opens; none for a name, or for every port of a protocol.
+/// The numbers that a port entry opens; `None` for a named port or all ports of a protocol.
 pub(crate) fn port_range(port: &NetworkPolicyPort) -> Option<PortRange> {
     let protocol = match port.protocol.as_deref() {
         None | Some("TCP") => Protocol::Tcp,
@@ -237,8 +237,8 @@ fn peers(
     }
 }
 
-/// The pods of a Channel: those it declares or, where its declaration is not in force, those that its
-/// policy protects.
+/// The pods of a Channel: the declared ones or, where its declaration is not in force, those that its policy
+/// protects.
 pub(crate) fn workload(
     channel: &Declaration,
     world: &World,
@@ -251,7 +251,7 @@ pub(crate) fn workload(
     };
     let declared = selector::tidy(channel.selector());
     match in_force() {
-        // Whether it is held takes longer to find out, and where both are the same does not matter.
+        // Computing `is_held` is expensive and unnecessary where both are equal.
         Some(in_force) if in_force != declared && is_held(name) => in_force,
         _ => declared,
     }
@@ -273,7 +273,7 @@ fn located(
 }
 
 fn pods(namespace: &str, selector: &LabelSelector) -> NetworkPolicyPeer {
-    // The API server puts this label on every namespace and nobody can change it.
+    // The API server sets this label on every namespace, and nobody can change it.
     let label = BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), namespace.to_owned())]);
     NetworkPolicyPeer {
         namespace_selector: Some(LabelSelector { match_labels: Some(label), ..LabelSelector::default() }),
@@ -292,7 +292,7 @@ fn blocks(cidrs: &[String]) -> Vec<NetworkPolicyPeer> {
         .collect()
 }
 
-/// The ports that the probes are let in to.
+/// The ports that probes may reach.
 fn probed(channel: &Declaration) -> Vec<PortRange> {
     let one = |port: u16| PortRange { protocol: Protocol::Tcp, start: port, end: port };
     channel.tls_listeners().into_keys().map(one).collect()
@@ -319,7 +319,7 @@ fn dns_servers(domain: &TrustDomain) -> Vec<DnsServer> {
     }]
 }
 
-/// DNS is both protocols (RFC 7766).
+/// DNS uses both protocols (RFC 7766).
 fn dns_ports(server: &DnsServer) -> Vec<PortRange> {
     let ports: &[i32] = if server.ports.is_empty() { &[53] } else { &server.ports };
     [Protocol::Udp, Protocol::Tcp]

@@ -1,4 +1,4 @@
-//! What of an existing policy still holds under a wanted one.
+//! The part of an existing policy that a wanted one still allows.
 
 use k8s_openapi::{
     api::networking::v1::{
@@ -11,10 +11,10 @@ use subrosa_crds::common::PortRange;
 
 use super::{both_directions, policy_port, port_range};
 
-/// What `existing` and `wanted` both open, to the port.
+/// What both `existing` and `wanted` open, down to the port.
 ///
-/// Where nothing new may open (an audited or frozen namespace, or a Channel that is Stalled),
-/// withdrawals are applied by this and nothing else is. A rule that is wanted with more ports than it
+/// Where nothing new may open (an audited or frozen namespace, or a Stalled Channel), this applies withdrawals and
+/// nothing else. A rule that is wanted with more ports keeps its current ones.
 /// has keeps those it has: a widening takes nothing away.
 pub fn narrowed(existing: &NetworkPolicySpec, wanted: &NetworkPolicySpec) -> NetworkPolicySpec {
     let ingress = common(&openings(&existing.ingress), &openings(&wanted.ingress));
@@ -80,7 +80,7 @@ fn common(existing: &[Opening], wanted: &[Opening]) -> Vec<Opening> {
     kept
 }
 
-/// Rules of ours name peers and ports, so a wanted one that does not is none of ours and keeps nothing.
+/// Our rules always name peers and ports, so a wanted rule without them is not ours and keeps nothing.
 fn intersection(existing: &Opening, wanted: &Opening) -> Option<Opening> {
     let named = |peers: &Option<Vec<_>>| peers.clone().filter(|peers| !peers.is_empty());
     let mut peers = named(&wanted.peers)?;
@@ -100,7 +100,7 @@ fn intersection(existing: &Opening, wanted: &Opening) -> Option<Opening> {
     (!peers.is_empty() && !ports.is_empty()).then_some(Opening { peers: Some(peers), ports: Some(ports) })
 }
 
-/// The ports that an entry stands for; one without a number stands for all of its protocol.
+/// The ports of an entry; an entry without a number stands for all of its protocol.
 fn whole_range(port: &NetworkPolicyPort) -> Option<PortRange> {
     if port.port.is_some() {
         return port_range(port);

@@ -1,4 +1,4 @@
-//! Whether a Channel gives a certificate to one of its pods now, and which.
+//! Whether a Channel issues a certificate for one of its pods now, and which.
 
 use std::collections::BTreeSet;
 
@@ -19,28 +19,27 @@ use crate::{
     world::request::{Request, RequestedKey},
 };
 
-/// How far a certificate for a pod is backdated: the API server admits five minutes between its own clock and
-/// the beginning, in either direction.
+/// How far a pod's certificate is backdated: the API server allows a difference of five minutes between its clock and
+/// the start.
 const BACKDATED: SignedDuration = SignedDuration::from_mins(2);
-/// The shortest life that the API server admits.
+/// The shortest lifetime that the API server allows.
 const SHORTEST: SignedDuration = SignedDuration::from_hours(1);
-/// Renewal begins at least this long before the end: the API server asks for ten minutes, and kubelet adds up
-/// to five.
+/// The least time between renewal and end: the API server requires ten minutes, and kubelet adds up to five.
 const LEAST_LEAD: SignedDuration = SignedDuration::from_mins(15);
 
-/// What becomes of a request.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestAnswer {
     /// A certificate as specified, for the key in the request.
     Issue(Box<LeafSpec>),
-    /// None, for the life of the pod.
+    /// Deny, which is final for the pod.
     Deny(Refusal),
-    /// None now. Looked at again when something changes, or then.
+    /// Wait until something changes, or until this time.
     Wait(Option<Timestamp>, Refusal),
 }
 
-/// What `channel` answers to a request of one of its pods. `record` is what its record has, `permitted` the DNS
-/// subtrees of the authority that signs.
+/// The answer of `channel` to a request of one of its pods. `record` is its record, `permitted` are the DNS subtrees
+/// of the signing authority.
 #[must_use]
 pub fn answer(
     request: &Request,
@@ -52,16 +51,16 @@ pub fn answer(
 ) -> RequestAnswer {
     let name = channel.name();
     let knows = record.is_some_and(|record| record.knows(&request.pod_uid));
-    // While the declaration does not count, what is there goes on, with the names it has.
+    // While the declaration is not in force, existing certificates are renewed with their names.
     let held = !matches!(plan.scope, Scope::Full | Scope::Audit);
     let patience = after(request.created, PATIENCE);
-    // What the Channel declares may be about to change, and what is not in force is no ground to deny anything.
+    // The declaration may be about to change, and one that is not in force is no reason to deny.
     let refused = |refusal: Refusal| match now < patience {
         _ if held => RequestAnswer::Wait(None, refusal),
         true => RequestAnswer::Wait(Some(patience), refusal),
         false => RequestAnswer::Deny(refusal),
     };
-    // A pod that has a certificate keeps getting them for its life, whatever new ones get.
+    // A pod with a certificate keeps getting renewals for its life, whatever the delivery for new pods.
     if plan.delivery != Delivery::PodCertificate && !knows {
         let declared = channel.delivery() == Delivery::PodCertificate;
         return refused(if declared { not_in_force(name) } else { in_secret(request, name, plan) });
@@ -73,13 +72,13 @@ pub fn answer(
     if let Some(refusal) = wrong_account(request, channel).filter(|_| !(held && knows)) {
         return refused(refusal);
     }
-    // These are of the pod alone, which cannot be changed.
+    // Annotations belong to the pod, which cannot be changed.
     if !request.annotations.is_empty() {
         return RequestAnswer::Deny(annotated(request));
     }
     let wanted = plan.leaf.key_algorithm;
     let Some(key) = &request.key else { return RequestAnswer::Deny(wrong_key(None, wanted, name)) };
-    // So is the key type: what it began with it keeps.
+    // So does the key type; a pod keeps the one it began with.
     if key.algorithm != wanted && !knows {
         return refused(wrong_key(Some(key), wanted, name));
     }
@@ -94,14 +93,14 @@ pub fn answer(
     RequestAnswer::Issue(Box::new(shortened(&named.permitted_by(permitted).0, request.max_life)))
 }
 
-/// With a life that the pod asked for, renewed after the same share of it.
+/// With the lifetime that the pod requested, and the renewal at the same share of it.
 fn shortened(spec: &LeafSpec, max_life: SignedDuration) -> LeafSpec {
     let duration = spec.duration.min(max_life);
     let renew_before = fraction(duration, spec.renew_before.as_secs(), spec.duration.as_secs());
     LeafSpec { duration, renew_before: renew_before.max(SignedDuration::from_secs(1)), ..spec.clone() }
 }
 
-/// From when until when a certificate made now is valid; as [`LeafSpec::validity`], within the API server's rules.
+/// The validity of a certificate made now: as [`LeafSpec::validity`], within the API server's rules.
 ///
 /// # Errors
 /// When the authority is not valid long enough.
@@ -122,8 +121,8 @@ pub fn validity(spec: &LeafSpec, authority: Validity, now: Timestamp) -> Result<
     Ok(validity)
 }
 
-/// From when kubelet asks for the next one: ahead of the end by the share of its life that `spec` says, but not
-/// in the first third of it.
+/// When kubelet requests the next one: ahead of the end by the share of the lifetime in `spec`, but not in its first
+/// third.
 #[must_use]
 pub fn renewal(spec: &LeafSpec, validity: Validity) -> Timestamp {
     let life = validity.lifetime();
@@ -199,7 +198,7 @@ fn wrong_key(found: Option<&RequestedKey>, wanted: KeyAlgorithm, name: &ChannelR
     )
 }
 
-/// As the pod's source writes it.
+/// The value for the pod's volume source.
 fn key_type(algorithm: KeyAlgorithm) -> &'static str {
     match algorithm {
         KeyAlgorithm::EcdsaP256 => "ECDSAP256",

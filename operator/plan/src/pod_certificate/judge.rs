@@ -1,4 +1,4 @@
-//! All requests of a Channel judged together, so that one note in the record goes before all that is signed.
+//! Decides on all requests of a Channel together, so that one write of the record precedes everything that is signed.
 
 use std::collections::BTreeSet;
 
@@ -16,18 +16,18 @@ use crate::{
     world::{World, certificate::Validity, declaration::Declaration, request::Request},
 };
 
-/// The generation of the authority that signs.
+/// The signing generation of the authority.
 #[derive(Clone, Copy, Debug)]
 pub struct Issuer<'a> {
     /// Its number.
     pub generation: u32,
-    /// When it is valid.
+    /// Its validity.
     pub validity: Validity,
     /// The DNS subtrees that it permits.
     pub permitted: &'a BTreeSet<String>,
 }
 
-/// A certificate that is to be signed for a request.
+/// A certificate to sign for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToIssue<S> {
     /// The request's name.
@@ -40,26 +40,26 @@ pub struct ToIssue<S> {
     pub serial: S,
     /// Its validity.
     pub validity: Validity,
-    /// From when kubelet asks for the next one.
+    /// When kubelet requests the next one.
     pub renew_at: Timestamp,
 }
 
-/// Requests as they were judged.
+/// The decisions on requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JudgedRequests<S> {
-    /// The Channel's record, with what is to be issued noted.
+    /// The Channel's record, with the certificates to issue.
     pub record: ChannelRecord,
-    /// What is to be issued once the record is written.
+    /// The certificates to issue once the record is written.
     pub issue: Vec<ToIssue<S>>,
-    /// What is denied for good, by the request's name.
+    /// The denied requests, by name.
     pub deny: Vec<(String, Request, Refusal)>,
-    /// What waits, by the request's name.
+    /// The waiting requests, by name.
     pub wait: Vec<(String, Request, Refusal)>,
     /// When to look again.
     pub wake_at: Vec<Timestamp>,
 }
 
-/// A Channel whose requests are judged.
+/// A Channel that answers requests.
 #[derive(Clone, Copy)]
 pub struct ChannelSigner<'a> {
     /// The Channel.
@@ -69,8 +69,8 @@ pub struct ChannelSigner<'a> {
 }
 
 impl ChannelSigner<'_> {
-    /// Judges every request of the Channel's pods. Without an `issuer` none is answered. `is_unsigned` says of a serial
-    /// that it was noted and no signature came for it; `serial` makes one up, lower-case hex as text.
+    /// Decides on every request of the Channel's pods. Without an `issuer` none is answered. `is_unsigned` tells
+    /// whether a recorded serial was never signed; `serial` makes a new one, lower-case hex as text.
     pub fn judge<S: ToString>(
         &self,
         before: &ChannelRecord,
@@ -142,7 +142,7 @@ impl ChannelSigner<'_> {
     }
 }
 
-/// Notes in `record` what is about to be signed.
+/// Records a certificate that is about to be signed.
 fn note<S: ToString>(record: &mut ChannelRecord, one: &ToIssue<S>, issuer: Issuer<'_>, now: Timestamp) {
     let issued = IssuedToPod {
         serial: one.serial.to_string(),

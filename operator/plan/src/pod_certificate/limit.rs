@@ -1,4 +1,4 @@
-//! How many certificates a pod is given in an hour, and with which names.
+//! Limits the certificates of a pod to some per hour, and keeps the names of the last one.
 
 use jiff::Timestamp;
 use subrosa_crds::Reason;
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl PodNames {
-    /// Those of `spec`.
+    /// The names in `spec`.
     #[must_use]
     pub fn of(spec: &LeafSpec) -> Self {
         Self { common_name: spec.common_name.clone(), dns_names: spec.dns_names.clone() }
@@ -33,10 +33,11 @@ impl PodNames {
 }
 
 impl PodCertificates {
-    /// Whether the pod may be given one more now: three an hour for each, whatever others of its Channel got.
+    /// Whether the pod may get one more certificate now. The limit of three an hour is per pod, whatever other pods
+    /// of the Channel got.
     ///
-    /// What renews normally is far below that. What is above is a kubelet that starts again and again, or a
-    /// pod with many volumes.
+    /// Normal renewals stay far below. A kubelet that restarts again and again, or a pod with many volumes, may reach
+    /// it.
     ///
     /// # Errors
     /// Until when to wait, and why.
@@ -52,7 +53,7 @@ impl PodCertificates {
                 Err((after(now, WINDOW), Refusal { reason: Reason::IssuanceLimited, message }))
             };
         };
-        // A record from further in the future than the window was made by a wrong clock and does not count.
+        // A record from further in the future than the window came from a wrong clock and does not count.
         let counted = || pod.at.iter().filter(|at| now < after(**at, WINDOW) && **at <= after(now, WINDOW));
         match (counted().count() >= LIMIT, counted().min()) {
             (true, Some(oldest)) => {

@@ -1,15 +1,14 @@
-//! What becomes of a PodCertificateRequest: kubelet made a key for a pod, and asks for a certificate of its
-//! Channel.
+//! Decides on PodCertificateRequests: kubelet made a key for a pod, and requests a certificate of the pod's Channel.
 //!
 //! ```text
 //!  request ─▶ responder: whose pod is it? ─▶ Of(Channel) ─▶ answer: may it have one now? ─▶ Issue, Deny or Wait
 //!                   └─ nobody's, or there is no such pod ─▶ Wait a little, for watches lag, then Deny
 //! ```
 //!
-//! kubelet takes a denial as its last word for the life of the pod, also at a renewal. So only what is wrong
-//! with the pod itself is denied, and only after the API server was asked whether it [still is](stands). Everything
-//! that may pass (Vault is away, the Channel is Stalled) waits: the API server removes a request after a quarter of an
-//! hour, and kubelet asks anew.
+//! kubelet treats a denial as final for the life of the pod, even at a renewal. So only a fault of the pod itself is
+//! denied, and only after the API server confirmed that it [still exists](stands). A temporary problem (Vault is
+//! unreachable, the Channel is Stalled) makes the request wait: the API server deletes it after a quarter of an hour,
+//! and kubelet makes a new one.
 
 mod answer;
 mod judge;
@@ -32,16 +31,16 @@ use crate::{
 /// The signer that pods name in their projected volume.
 pub const SIGNER: &str = "subrosa.dev/channel";
 
-/// How long a pod or a Channel that is not there may still come: it was made at the same time, and a watch
-/// brings it later.
+/// How long to wait for a missing pod or Channel, which may have been created at the same time and be shown by the
+/// watch later.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// Why a request is denied, or waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why, as one word; the API server's own where it has one.
+    /// The reason; the API server's own where it has one.
     pub reason: Reason,
-    /// What is so, and the next step.
+    /// The state, and the next step.
     pub message: String,
 }
 
@@ -54,11 +53,11 @@ impl Refusal {
 /// Who answers a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Responder {
-    /// This Channel: the pod is one of its.
+    /// This Channel, which selects the pod.
     Of(ChannelRef),
-    /// Nobody, for good.
+    /// Nobody: deny.
     Deny(Refusal),
-    /// Nobody yet; to be looked at again then.
+    /// Nobody yet; look again then.
     Wait(Timestamp),
 }
 
@@ -110,7 +109,7 @@ pub fn stands(
     }
 }
 
-/// The Channel that has the pod: where two select it, the older keeps it, as for everything else.
+/// The Channel that selects the pod: of several, the oldest.
 fn owner(namespace: &str, pod: &PodFacts, world: &World) -> Option<ChannelRef> {
     let channels = world.channels_of(namespace);
     let selecting = channels.filter(|channel| selector::matches(channel.selector(), &pod.labels));
@@ -118,7 +117,7 @@ fn owner(namespace: &str, pod: &PodFacts, world: &World) -> Option<ChannelRef> {
     oldest.map(|channel| channel.name().clone())
 }
 
-/// The requests that a Channel is to answer, by name.
+/// The requests that a Channel must answer, by name.
 #[must_use]
 pub fn of_channel(name: &ChannelRef, world: &World, now: Timestamp) -> Vec<(String, Request)> {
     let requests = world.requests.get(&name.namespace).into_iter().flatten();
@@ -128,7 +127,7 @@ pub fn of_channel(name: &ChannelRef, world: &World, now: Timestamp) -> Vec<(Stri
         .collect()
 }
 
-/// What of it is still worth remembering: nothing, once the delivery is another and no pod has anything of it.
+/// The part that must stay recorded: `None` once the delivery changed and no pod has such a certificate.
 #[must_use]
 pub fn tidied(
     noted: Option<PodCertificates>,
@@ -141,7 +140,7 @@ pub fn tidied(
     (tidy.in_force || mounted || !tidy.pods.is_empty()).then_some(tidy)
 }
 
-/// Who a Channel is, for messages.
+/// The Channel's name, for messages.
 fn titled(id: &ChannelRef) -> String {
     format!("Channel {}/{}", id.namespace, id.name)
 }

@@ -1,10 +1,10 @@
-//! What probes ask the pods of a Channel, and what they were answered.
+//! Which pods of a Channel are probed, and how their answers are judged.
 //!
 //! ```text
 //!   plan ── Targets ──▶ a round of handshakes ── Seen ──▶ World::served ──▶ condition Served
 //! ```
 //!
-//! Which address belongs to which pod is the API server's to say, never a tenant's text.
+//! Pod addresses come from the API server, never from a tenant's text.
 
 use std::collections::BTreeMap;
 
@@ -25,14 +25,14 @@ use crate::{
     },
 };
 
-/// What is to be asked for one Channel.
+/// What to probe for one Channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Targets {
-    /// The certificate that is in the Secret; none where each pod has its own.
+    /// The certificate in the Secret; `None` where each pod has its own.
     pub certificate: Option<Fingerprint>,
-    /// Who is to present it.
+    /// Which certificate pods should present.
     pub whose: Whose,
-    /// The name to ask for; none where the certificate has only wildcard names.
+    /// The server name to send; `None` where the certificate has only wildcard names.
     pub server_name: Option<String>,
     /// The certificates of the Channel's own authority, PEM.
     pub authorities: Vec<String>,
@@ -45,16 +45,15 @@ pub struct Targets {
 /// Whose certificate a pod presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// All pods have the one in the Secret, which the Channel's authority signed.
+    /// All pods have the one in the Secret, by the Channel's authority.
     OfAll,
-    /// All pods have the one in the Secret, which somebody else issued.
+    /// All pods have the one in the Secret, by another issuer.
     External,
-    /// Each pod has one of its own, whose key never left its node.
+    /// Each pod has its own, whose key never leaves its node.
     OfEach,
 }
 
-/// What is to be asked; nothing where there are no probes, no listener that speaks TLS, or no certificate
-/// to compare with.
+/// What to probe; `None` where probes are off, no listener speaks TLS, or there is no certificate to compare with.
 pub fn targets(channel: &Declaration, plan: &Plan, applied: &Applied, world: &World) -> Option<Targets> {
     world.probes.as_ref()?;
     let listeners = channel.tls_listeners();
@@ -89,8 +88,8 @@ pub fn whose(channel: &Declaration) -> Whose {
     }
 }
 
-/// The pods of `channel` that have not ended. Of one that is Stalled those that its policy protects: a bad
-/// edit may select the pods of others.
+/// The running pods of `channel`; for a Stalled Channel those that its policy protects, because a bad edit may select
+/// the pods of others.
 pub fn pods<'a>(
     channel: &Declaration,
     plan: &Plan,
@@ -104,7 +103,7 @@ pub fn pods<'a>(
 }
 
 impl Targets {
-    /// Whether every pod that is to be asked was seen as it is now.
+    /// Whether every target pod was probed in its current run.
     pub fn answered(&self, seen: &Seen) -> bool {
         self.pods.iter().all(|(name, target)| self.answers(name, target, seen).is_some())
     }
@@ -122,18 +121,18 @@ impl Targets {
         matches!(answer, Some(Answer::Certificate(shown)) if self.accepts(shown))
     }
 
-    /// Whether it is the certificate that a pod should present. Where each pod has its own, any of the
-    /// Channel's authority is: which of them is the newest, only its node knows.
+    /// Whether it is the certificate that a pod should present. Where each pod has its own, any by the Channel's
+    /// authority counts, because only the node knows the newest.
     pub fn accepts(&self, shown: &Presented) -> bool {
         self.certificate == Some(shown.fingerprint) || (self.whose == Whose::OfEach && shown.ours)
     }
 
-    /// Whether it is one that was right before: of the Channel's authority, or of whoever issues.
+    /// Whether it was right before: by the Channel's authority, or by the other issuer.
     pub fn was_right(&self, shown: &Presented) -> bool {
         shown.ours || self.whose == Whose::External
     }
 
-    /// What this life of a pod answered, where every listener was asked.
+    /// The answers of this run of a pod, if every listener was probed.
     pub fn answers<'a>(
         &self,
         name: &str,

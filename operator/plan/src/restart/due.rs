@@ -1,4 +1,4 @@
-//! Whether pods run that have not taken the certificate that is in the Secret.
+//! Whether running pods have not loaded the certificate in the Secret.
 
 use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::{
@@ -18,28 +18,28 @@ use crate::{
     },
 };
 
-/// How long a restart waits at most for pods that are not ready, or for a rollout that is under way.
+/// How long a restart waits at most for unready pods or a rollout in progress.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// A restart that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due<'a> {
-    /// What is to be restarted.
+    /// The workload to restart.
     pub named: &'a WorkloadRef,
-    /// The certificate that it is to take, as the annotation has it: the serial. For one of another issuer with the
-    /// beginning of its fingerprint, since the next issuer may give the same serial.
+    /// The value of the annotation: the certificate's serial. For another issuer also the beginning of its
+    /// fingerprint, because a later issuer may use the same serial.
     pub mark: String,
-    /// Since when that is in the Secret.
+    /// Since when the certificate is in the Secret.
     pub since: Timestamp,
-    /// Until when the one before it is valid, where that is on record.
+    /// When the previous certificate expires, if recorded.
     pub before_ends: Option<Timestamp>,
-    /// Whether pods are not ready, and each of these runs with a certificate that has ended.
+    /// Whether pods are not ready, each with an expired certificate.
     pub ended: bool,
 }
 
 impl Due<'_> {
-    /// Until when it waits for pods and rollouts: an hour, and at most half of the time that is left to the certificate
-    /// before. What has not become ready by then does not become so by waiting.
+    /// Until when it waits for pods and rollouts: an hour, and at most half of the time left to the previous
+    /// certificate. Longer waiting would not help.
     #[must_use]
     pub fn waits_until(&self) -> Timestamp {
         let left = self.before_ends.map(|ends| ends.duration_since(self.since).max(SignedDuration::ZERO));
@@ -48,10 +48,9 @@ impl Due<'_> {
     }
 }
 
-/// What is to be restarted; nothing where every pod has the certificate, as far as probes or the start of its
-/// containers tell.
+/// The restart that is due; `None` where every pod has the certificate, by probes or by the start of its containers.
 ///
-/// No restart is due for the first certificate: a pod that mounts the Secret cannot have started without it.
+/// The first certificate needs no restart, because a pod that mounts the Secret cannot have started without it.
 pub fn due<'a>(
     channel: &'a Declaration,
     plan: &Plan,
@@ -68,9 +67,9 @@ pub fn due<'a>(
     let issuances = &record.issuances;
     let (since, before_ends) = match probe::whose(channel) {
         Whose::OfAll => (changed_at(&serial, record)?, before(&serial, record).and_then(|one| one.not_after)),
-        // Somebody else's is on no record here, and no pod can have started with it before it was valid.
+        // Another issuer's certificate is not recorded, but no pod can have loaded it before it was valid.
         Whose::External => (held.validity()?.not_before, None),
-        // Each begins and ends at another time; who renews it is the node.
+        // Each has its own times and is renewed by its node.
         Whose::OfEach => return None,
     };
     let pods: Vec<_> = probe::pods(channel, plan, world).map(|(_, pod)| pod).collect();
@@ -82,7 +81,7 @@ pub fn due<'a>(
     let unready = || pods.iter().copied().filter(|pod| !pod.ready);
     let late = match probed(channel, plan, applied, world) {
         Some(true) => true,
-        // Only ready pods were asked.
+        // Only ready pods were probed.
         Some(false) => unready().any(|pod| is_over(&pod)),
         None => pods.iter().any(|pod| pod.running_since.is_some_and(|started| started < since)),
     };
@@ -94,7 +93,7 @@ pub fn due<'a>(
     late.then_some(Due { named, mark, since, before_ends, ended })
 }
 
-/// Whether another Channel has the pods: then it is not this one's to restart them.
+/// Whether another Channel selects the pods, so that this one must not restart them.
 fn contested(plan: &Plan) -> bool {
     match &plan.scope {
         Scope::Stalled(problems) => problems.iter().any(|problem| problem.reason == Reason::WorkloadConflict),
@@ -102,27 +101,27 @@ fn contested(plan: &Plan) -> bool {
     }
 }
 
-/// When the certificate took the place of another one; nothing for the first, and for one of another issuer.
+/// When the certificate replaced another one; `None` for the first one, and for another issuer's.
 fn changed_at(serial: &str, record: &ChannelRecord) -> Option<Timestamp> {
     let issued = record.issuances.recorded();
     let this = issued.iter().position(|one| one.serial == serial);
     match (this, this.and_then(|at| issued.get(at))) {
-        // A Secret that was missing had no predecessor, unless one is on record.
+        // A Secret that was missing had no predecessor, unless one is recorded.
         (Some(0), Some(first)) if Reason::read(&first.reason) == Some(Reason::Missing) => None,
         (_, Some(issuance)) => Some(issuance.at),
-        // It is older than the record, so others came after it and never reached the Secret.
+        // It is older than the record, so later ones never reached the Secret.
         (_, None) => None,
     }
 }
 
-/// The one that was issued before that of this serial, where it is on record.
+/// The issuance before that of this serial, if recorded.
 fn before<'a>(serial: &str, record: &'a ChannelRecord) -> Option<&'a IssuedLeaf> {
     let issued = record.issuances.recorded();
     let this = issued.iter().position(|one| one.serial == serial)?;
     issued.get(this.checked_sub(1)?)
 }
 
-/// Whether probes saw a pod with an older certificate of ours; nothing while not every pod was seen.
+/// Whether probes saw a pod with an older certificate of ours; `None` until every pod was probed.
 fn probed(channel: &Declaration, plan: &Plan, applied: &Applied, world: &World) -> Option<bool> {
     let targets = probe::targets(channel, plan, applied, world)?;
     let seen =
@@ -131,7 +130,7 @@ fn probed(channel: &Declaration, plan: &Plan, applied: &Applied, world: &World) 
         return Some(false);
     }
     let stale = |answer: &Answer| matches!(answer, Answer::Certificate(shown) if targets.was_right(shown) && !targets.accepts(shown));
-    // What was not understood leaves the question to the start of the containers.
+    // An unclear answer leaves the decision to the start of the containers.
     let of = |(pod, target): (&String, &_)| targets.answers(pod, target, seen);
     targets.pods.iter().filter_map(of).flat_map(|answers| answers.values()).any(stale).then_some(true)
 }

@@ -1,8 +1,8 @@
-//! Whether a workload is restarted for its renewed certificate, and what holds that back.
+//! Whether a workload is restarted for its renewed certificate, and what delays that.
 //!
-//! The memory is an annotation of the pod template: a serial is restarted for once, wherever the operator
-//! crashes. How many pods go at once is the workload's own strategy; a PodDisruptionBudget, which no
-//! controller asks when it rolls out, is asked here before. What is only awaited ends by itself.
+//! The state is an annotation of the pod template, so that a restart happens once per serial even if the operator
+//! crashes. The workload's own strategy decides how many pods are replaced at once. PodDisruptionBudgets are checked
+//! here first, because no controller checks them in a rollout. A wait ends by itself.
 
 mod due;
 mod strategy;
@@ -24,12 +24,12 @@ use crate::{
 /// The annotation of the pod template: the certificate for which the workload was last restarted.
 pub const ANNOTATION: &str = "subrosa.dev/restarted-for";
 
-/// A Deployment, StatefulSet or DaemonSet, as far as a restart goes.
+/// The facts about a Deployment, StatefulSet or DaemonSet that a restart needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadFacts {
     /// Its UID.
     pub uid: String,
-    /// The version that was looked at.
+    /// The resource version.
     pub version: String,
     /// The labels that its pods get.
     pub labels: BTreeMap<String, String>,
@@ -39,22 +39,22 @@ pub struct WorkloadFacts {
     pub paused: bool,
     /// How its pods are replaced.
     pub strategy: Strategy,
-    /// How many pods it should have.
+    /// The wanted number of pods.
     pub wanted: i32,
-    /// How far it is.
+    /// The progress of its rollout.
     pub progress: Rollout,
 }
 
-/// How far a workload is with what it was last told.
+/// The progress of a workload's rollout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rollout {
-    /// Whether its controller has seen its newest generation.
+    /// Whether its controller has seen the newest generation.
     pub observed: bool,
-    /// How many pods it has.
+    /// The number of pods.
     pub pods: i32,
-    /// How many of them are of the newest template.
+    /// The number of pods with the newest template.
     pub updated: i32,
-    /// How many are ready.
+    /// The number of ready pods.
     pub ready: i32,
 }
 
@@ -63,15 +63,15 @@ pub struct Rollout {
 pub struct BudgetFacts {
     /// Its name.
     pub name: String,
-    /// The pods it is about; none selects nothing.
+    /// The pods to which it applies; `None` selects nothing.
     pub selector: Option<LabelSelector>,
-    /// Whether its status speaks of its newest generation.
+    /// Whether its status is for its newest generation.
     pub observed: bool,
-    /// How many pods may go now.
+    /// How many pods may be disrupted now.
     pub allowed: i32,
 }
 
-/// What is to be done.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestartStep {
     /// Nothing: it was restarted for this certificate.
@@ -82,7 +82,7 @@ pub enum RestartStep {
     Restart,
 }
 
-/// What is to be done with the workload of `due`, of which pods run without the certificate in the Secret.
+/// The next step for the workload of `due`, some of whose pods lack the certificate in the Secret.
 pub fn step(
     channel: &Declaration,
     due: &Due<'_>,
@@ -99,7 +99,7 @@ pub fn step(
     if workload.restarted_for.as_deref() == Some(due.mark.as_str()) {
         return RestartStep::Done;
     }
-    // Who may edit a Channel must not restart by it what is not its own.
+    // An editor of a Channel must not be able to restart a workload that is not the Channel's.
     if !selector::matches(channel.selector(), &workload.labels) {
         return RestartStep::Hold(RestartHold::in_the_way(format!(
             "the pods of {what} are not selected by this Channel ({}): correct spec.workload.ref",
@@ -132,10 +132,10 @@ fn never(what: &str, workload: &WorkloadFacts) -> Option<RestartHold> {
     workload.strategy.never().map(|why| RestartHold::in_the_way(format!("{what} {why}")))
 }
 
-/// What is waited for, as long as that may help.
+/// What to wait for, as long as waiting may help.
 ///
-/// Pods are not waited for whose certificate has ended: only a restart makes them ready. Nor are they where none is
-/// ready: nothing that serves is taken down then, and each has to start once more for the certificate anyway.
+/// Not for pods with an expired certificate, which only a restart makes ready. Not if no pod is ready: a restart then
+/// takes down nothing that serves, and each pod must start again anyway.
 fn awaited(what: &str, workload: &WorkloadFacts, due: &Due<'_>, now: Timestamp) -> Option<RestartHold> {
     let Rollout { observed, pods, updated, ready } = workload.progress;
     let (wanted, until) = (workload.wanted, due.waits_until());
@@ -156,8 +156,8 @@ fn awaited(what: &str, workload: &WorkloadFacts, due: &Due<'_>, now: Timestamp) 
     })
 }
 
-/// Which PodDisruptionBudget does not allow what the strategy takes down at once. A budget is about pods that are
-/// ready: to replace others takes nothing from it.
+/// The PodDisruptionBudget that forbids as many disruptions as the strategy makes at once. A budget counts ready
+/// pods, so replacing others needs none.
 fn over_budget(
     what: &str,
     kind: WorkloadKind,
@@ -167,10 +167,10 @@ fn over_budget(
     let (wanted, ready) = (workload.wanted, workload.progress.ready);
     let at_once = workload.strategy.down_at_once(wanted);
     let down = match (kind, &workload.strategy) {
-        // The last ordinal goes first, ready or not.
+        // The last ordinal is replaced first, ready or not.
         (WorkloadKind::StatefulSet, _) => at_once.min(ready),
         (_, Strategy::Recreate | Strategy::OnDelete) => ready,
-        // The others leave as many ready as the strategy says, and replace first what is not.
+        // The others keep as many ready as the strategy says, and replace unready pods first.
         (_, Strategy::Rolling { .. }) => {
             at_once.saturating_sub(wanted.saturating_sub(ready)).clamp(0, ready.max(0))
         }

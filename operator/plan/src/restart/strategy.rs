@@ -1,4 +1,4 @@
-//! How a workload replaces its pods, and how many are gone at once meanwhile.
+//! How a workload replaces its pods, and how many are unavailable meanwhile.
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -7,13 +7,13 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub enum Strategy {
     /// All at once.
     Recreate,
-    /// By whoever deletes them.
+    /// When somebody deletes them.
     OnDelete,
     /// Some at a time.
     Rolling {
-        /// How many may be gone.
+        /// How many may be unavailable.
         unavailable: Amount,
-        /// How many may be there besides.
+        /// How many may be added.
         surge: Amount,
         /// Pods below this ordinal stay as they are (StatefulSet).
         partition: i32,
@@ -29,25 +29,25 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// Exactly so many.
+    /// Exactly this many.
     pub const fn exactly(value: i32) -> Self {
         Self { value, percent: false, round_up: false }
     }
 
-    /// What is written, or `default`; a share is rounded up or down as the kind's controller does it.
+    /// The written value, or `default`; a percentage is rounded as the kind's controller does.
     pub fn of(written: Option<&IntOrString>, default: i32, round_up: bool) -> Self {
         match written {
             None => Self::exactly(default),
             Some(IntOrString::Int(value)) => Self::exactly(*value),
             Some(IntOrString::String(text)) => match text.strip_suffix('%').map(str::parse) {
                 Some(Ok(value)) => Self { value, percent: true, round_up },
-                // The API server admits nothing else.
+                // The API server allows nothing else.
                 _ => Self::exactly(default),
             },
         }
     }
 
-    /// A share of 25 %, which a Deployment has unless it says otherwise.
+    /// 25 %, the default of a Deployment.
     pub const fn quarter(round_up: bool) -> Self {
         Self { value: 25, percent: true, round_up }
     }
@@ -63,12 +63,12 @@ impl Amount {
 }
 
 impl Strategy {
-    /// How many of `pods` may be gone at once.
+    /// How many of `pods` may be unavailable at once.
     pub fn down_at_once(&self, pods: i32) -> i32 {
         match self {
             Self::Recreate | Self::OnDelete => pods,
             Self::Rolling { unavailable, surge, .. } => match unavailable.resolved(pods) {
-                // Neither would mean that nothing ever moves: controllers take one down then.
+                // If both are zero, controllers take one down, because nothing could move otherwise.
                 0 if surge.resolved(pods) == 0 => pods.min(1),
                 down => down.min(pods),
             },

@@ -1,8 +1,8 @@
-//! Which key a generation is the certificate of.
+//! The key to which a generation's certificate belongs.
 //!
-//! An authority's key is on a mount of its own, which the destroyer of data keys has no right on. Earlier releases made it
-//! on the mount of data keys. Those generations stay there until they are retired; the next one gets its key on the mount
-//! for authorities, where versions begin at 1 again.
+//! An authority's key is on a mount of its own, on which the destroyer of data keys has no right. Earlier releases
+//! made it on the mount of data keys; those generations stay there until they are retired. The next generation gets
+//! its key on the mount for authorities, where versions begin with 1 again.
 
 use super::AuthorityKeyState;
 use crate::record::generations::Generations;
@@ -32,7 +32,7 @@ impl AuthorityKey {
         key_version.map_or(Self::Earlier(version), Self::Own)
     }
 
-    /// What the record notes of it beside the generation's number.
+    /// The value for the generation's record.
     #[must_use]
     pub fn key_version(self) -> Option<u32> {
         match self {
@@ -42,21 +42,21 @@ impl AuthorityKey {
     }
 }
 
-/// How the next version of an authority's key comes to be.
+/// How to make the next version of an authority's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextKey {
-    /// A key is created on the mount for authorities.
+    /// Create a key on the mount for authorities.
     CreateOwn,
-    /// The key there is rotated; its latest version now.
+    /// Rotate the key there, whose latest version is this.
     RotateOwn(u32),
-    /// A key is created on the mount of data keys: there is no other.
+    /// Create a key on the mount of data keys, because there is no other.
     CreateEarlier,
-    /// The key there is rotated; its latest version now.
+    /// Rotate the key there, whose latest version is this.
     RotateEarlier(u32),
 }
 
 impl AuthorityKeys {
-    /// How the next version is made; `has_mount` says whether the mount for authorities is set up.
+    /// How to make the next version; `has_mount` says whether the mount for authorities is set up.
     #[must_use]
     pub fn next(&self, has_mount: bool) -> NextKey {
         match (self.own, self.earlier) {
@@ -67,20 +67,20 @@ impl AuthorityKeys {
         }
     }
 
-    /// The key, as generations are numbered: its latest version is the newest generation that it can be the key of.
+    /// The key's latest version, as the number of the newest generation that it can belong to.
     #[must_use]
     pub fn as_generations(&self, generations: &Generations) -> AuthorityKeyState {
         let before = before_own(generations);
         let latest = match (self.own, self.earlier) {
             (Some(own), _) => Some(before.saturating_add(own)),
-            // What somebody else made there after the change of mounts is no key of a generation.
+            // Versions that somebody made there after the change of mounts belong to no generation.
             (None, Some(earlier)) if is_own(generations) => Some(earlier.min(before)),
             (None, earlier) => earlier,
         };
         latest.map_or(AuthorityKeyState::Absent, |latest| AuthorityKeyState::Present { latest })
     }
 
-    /// The key of a generation that is recorded, or that is made next.
+    /// The key of a recorded generation, or of the next one.
     #[must_use]
     pub fn of(&self, generations: &Generations, version: u32) -> AuthorityKey {
         if let Some(known) = generations.get(version) {
@@ -93,8 +93,8 @@ impl AuthorityKeys {
     }
 }
 
-/// How many generations came before those whose keys are on the mount for authorities. Before the first of these is
-/// recorded: all that are.
+/// How many generations precede those with keys on the mount for authorities; all recorded ones, if there is none of
+/// the latter yet.
 fn before_own(generations: &Generations) -> u32 {
     let own = generations.iter().find_map(|one| Some(one.version.saturating_sub(one.key_version?)));
     own.or(generations.newest()).unwrap_or_default()

@@ -1,7 +1,7 @@
 //! A channel's certificate authority: generations, and how one takes over from another.
 //!
-//! Each generation has a version of the authority's key of its own ([`keys`] says which), so Vault's counter is the truth
-//! about which generations can exist, and the record about what was made of them.
+//! Each generation has its own version of the authority's key ([`keys`] says which). So Vault's version counter says
+//! which generations can exist, and the record says what was made of them.
 //!
 //! ```text
 //!   (rotate transit key) ─▶ sign certificate ─▶ Published ─▶ Signing ─▶ Retiring ─▶ (removed)
@@ -10,9 +10,9 @@
 //!                    every peer holds it and every leaf they had then has expired, or the deadline
 //! ```
 //!
-//! A workload reads its files at least once per leaf: who holds a new generation in its Secret has certainly
-//! loaded it when every leaf it had at that moment has expired. The moments are noted in the record, so the
-//! wait survives a restart.
+//! A workload reads its files at least once per leaf. So a peer with a new generation in its Secret has certainly
+//! loaded it when every leaf that it had at that moment has expired. The record has these moments, so the wait
+//! survives a restart.
 
 pub mod keys;
 mod outlook;
@@ -37,7 +37,7 @@ use crate::{
     world::certificate::Validity,
 };
 
-/// What a channel's authority should be.
+/// The specification of a Channel's authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthoritySpec {
     /// The trust domain.
@@ -50,7 +50,7 @@ pub struct AuthoritySpec {
     pub id: String,
     /// The life of a generation.
     pub duration: SignedDuration,
-    /// DNS subtrees its leaves may be named in.
+    /// The DNS subtrees in which its leaves may have names.
     pub permitted_dns: BTreeSet<String>,
 }
 
@@ -65,8 +65,8 @@ pub struct AuthoritySpecError {
     expected: &'static str,
 }
 
-/// The Channel that the common name of a generation speaks of ([`AuthoritySpec::subject`]). Only a check
-/// against the transit key says whether it is true.
+/// The Channel named by the common name of a generation ([`AuthoritySpec::subject`]). Only a check against the
+/// transit key proves it.
 #[must_use]
 pub fn channel_named(common_name: &str) -> Option<ChannelId> {
     let (_, generation) = common_name.rsplit_once(" CA ")?;
@@ -121,7 +121,7 @@ impl AuthoritySpec {
         spiffe_id(&self.trust_domain, &self.namespace, &self.channel)
     }
 
-    /// The subject of a generation, unlike that of any other of this or another channel.
+    /// The subject of a generation, unique among all Channels and generations.
     #[must_use]
     pub fn subject(&self, version: u32) -> SubjectName {
         SubjectName {

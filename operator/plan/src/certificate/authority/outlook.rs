@@ -1,4 +1,4 @@
-//! When a generation signs that may sign a given name: until then the certificate lacks the name.
+//! When a generation will sign that may sign a given name, which the certificate lacks until then.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +14,12 @@ use crate::{
     world::certificate::{CLOCK_SKEW, after, fraction},
 };
 
-/// A name that no certificate has before another generation signs.
+/// A name that no certificate can have before another generation signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingName {
     /// The name: a DNS name, or the common name.
     pub name: String,
-    /// When it can be in the certificate at the latest, as far as is known.
+    /// The latest time by which the certificate can have it, as far as known.
     pub from: Timestamp,
 }
 
@@ -42,11 +42,11 @@ pub fn pending_names(
     withheld.into_iter().map(when).collect()
 }
 
-/// When the published generation gives way to one with other name constraints, before it ever signed; nothing where no
-/// name needs that, or there is no time for it.
+/// When the published generation, which has never signed, gets a certificate with other name constraints; `None`
+/// where no name needs that, or there is no time for it.
 ///
-/// It is safe as long as every peer has certainly loaded the new certificate before the signing generation must be
-/// replaced in any case.
+/// That is safe as long as every peer has certainly loaded the new certificate before the signing generation must be
+/// replaced.
 pub(super) fn superseded_at(
     published: &Generation,
     signing: Option<&Generation>,
@@ -60,7 +60,7 @@ pub(super) fn superseded_at(
     facts.needed.iter().any(lacks).then(|| supersedes_at(published, signing, facts, now)).flatten()
 }
 
-/// When a published generation can be superseded; nothing where there is no time for that.
+/// When a published generation can be superseded; `None` where there is no time.
 fn supersedes_at(
     published: &Generation,
     signing: Option<&Generation>,
@@ -69,13 +69,13 @@ fn supersedes_at(
 ) -> Option<Timestamp> {
     let begins = now.max(after(published.published_at, ROTATION_PAUSE));
     let loaded = loaded_at(facts.peers.values(), begins)?;
-    // A day for peers whose Secrets are not written at once. One that renews its leaf within it is waited for until the
-    // deadline: it has the new certificate with that leaf, which is not known here.
+    // One day for peers whose Secrets are not written at once. A peer that renews its leaf within that day is waited
+    // for until the deadline: it then has the new certificate with that leaf, which is not known here.
     let loaded = after(loaded, SignedDuration::from_hours(24));
     signing.is_none_or(|signing| loaded <= latest_switch(signing)).then_some(begins)
 }
 
-/// When every peer has loaded what its Secret holds at `begins`; nothing where that is not known of one.
+/// When every peer has loaded what its Secret has at `begins`; `None` where unknown for one of them.
 fn loaded_at<'a>(peers: impl IntoIterator<Item = &'a PeerFacts>, begins: Timestamp) -> Option<Timestamp> {
     peers.into_iter().try_fold(begins, |latest, peer| match peer.leaves {
         Leaves::Never => Some(latest),
@@ -84,7 +84,7 @@ fn loaded_at<'a>(peers: impl IntoIterator<Item = &'a PeerFacts>, begins: Timesta
     })
 }
 
-/// When the signing generation is replaced in any case.
+/// When the signing generation must be replaced.
 fn latest_switch(signing: &Generation) -> Timestamp {
     after(signing.not_before, fraction(signing.validity().lifetime(), 7, 8))
 }
@@ -107,7 +107,7 @@ fn signs_at(
         }
         Some(published) => match supersedes_at(published, Some(signing), facts, now) {
             Some(_) => begun(after(published.published_at, ROTATION_PAUSE)),
-            // The one that is published signs first, and is followed by another.
+            // The published generation signs first, and another one follows.
             None => {
                 let first = switches_at(published, signing, facts, now);
                 after(first, fraction(spec.duration, 3, 8))
@@ -118,7 +118,7 @@ fn signs_at(
     settled(at, now)
 }
 
-/// When the published generation signs at the latest.
+/// The latest time at which the published generation begins to sign.
 fn switches_at(
     published: &Generation,
     signing: &Generation,
@@ -137,7 +137,7 @@ fn switches_at(
     all.map_or(deadline, |all| all.min(deadline))
 }
 
-/// What is due waits for no more than the next look: the next full hour then, so that it is not another time with each
+/// A time in the past means the next step; rounded up to the next full hour, so that it does not change with each
 /// look.
 fn settled(at: Timestamp, now: Timestamp) -> Timestamp {
     if at > now {
@@ -148,7 +148,7 @@ fn settled(at: Timestamp, now: Timestamp) -> Timestamp {
     Timestamp::from_second(next).unwrap_or(now)
 }
 
-/// The names that a certificate of `leaf` needs of its authority.
+/// The names that a certificate of `leaf` needs its authority to permit.
 #[must_use]
 pub fn needed(leaf: &LeafSpec) -> BTreeSet<String> {
     leaf.permitted_by(&BTreeSet::new()).1

@@ -1,4 +1,4 @@
-//! The next thing to do for an authority. One thing at a time, and the same again after a crash.
+//! The next step for an authority: one at a time, and the same again after a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,44 +12,44 @@ use crate::{
     record::generations::{Generation, GenerationState, Generations},
 };
 
-/// How long a generation signs at least before changed name constraints replace it: constraints that flap
-/// must not make a generation each time.
+/// How long a generation signs at least before changed name constraints replace it, so that flapping constraints do
+/// not create a generation each time.
 pub(super) const ROTATION_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
-/// The key as Vault shows it, its versions numbered as generations are ([`AuthorityKeys::as_generations`]).
+/// The key in Vault, with its versions numbered as generations ([`AuthorityKeys::as_generations`]).
 ///
 /// [`AuthorityKeys::as_generations`]: super::keys::AuthorityKeys::as_generations
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthorityKeyState {
-    /// There is no such key.
+    /// The key does not exist.
     Absent,
     /// The key exists.
     Present {
-        /// Its latest version, as the number of the generation that it is the key of.
+        /// The number of the generation to which its latest version belongs.
         latest: u32,
     },
 }
 
-/// When the last of the leaves ends that the pods of a peer may have: by then each has read its files again.
+/// When the last leaf expires that a peer's pods may have; by then each has read its files again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Leaves {
-    /// It never had one: who starts finds the files as they are now.
+    /// It never had one: a pod that starts reads the current files.
     #[default]
     Never,
-    /// Then.
+    /// At this time.
     Until(Timestamp),
-    /// Somebody else issues them, and none was seen.
+    /// Another issuer issues them, and none was seen.
     Unknown,
 }
 
 impl Leaves {
-    /// Of leaves of the peer's own authority ([`Generations::leaves_until`]).
+    /// For leaves of the peer's own authority ([`Generations::leaves_until`]).
     #[must_use]
     pub fn of(until: Option<Timestamp>) -> Self {
         until.map_or(Self::Never, Self::Until)
     }
 
-    /// The same where somebody else issues what the pods present `until` then, or nobody knows when.
+    /// Extended by certificates of another issuer that the pods present `until` then, or for an unknown time.
     #[must_use]
     pub fn and_external(self, until: Option<Timestamp>) -> Self {
         match (self, until) {
@@ -60,33 +60,33 @@ impl Leaves {
     }
 }
 
-/// What is known of one declared peer, in either direction.
+/// The facts about one declared peer, in either direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerFacts {
-    /// The versions whose certificate the peer's Secret holds now in the file it belongs in.
+    /// The versions whose certificates the peer's Secret has in the right files.
     pub holds: BTreeSet<u32>,
-    /// When the last of the leaves ends that the peer's pods may have.
+    /// When the last leaf expires that the peer's pods may have.
     pub leaves: Leaves,
     /// The versions that probes saw loaded on every ready pod of the peer; empty without probes.
     pub loaded: BTreeSet<u32>,
 }
 
-/// Everything observed that an authority's next step depends on.
+/// Everything that an authority's next step depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorityFacts {
     /// The transit key.
     pub key: AuthorityKeyState,
-    /// Generations whose certificate did not pass the check against the transit key.
+    /// Generations whose certificate failed the check against the transit key.
     pub unusable: BTreeSet<u32>,
-    /// Generations of whose key Vault has nothing any more.
+    /// Generations whose key Vault does not have any more.
     pub without_key: BTreeSet<u32>,
     /// The peers that are to trust this authority, by name.
     pub peers: BTreeMap<String, PeerFacts>,
-    /// The names that the leaf should have, as far as an authority must permit them ([`needed`](super::needed)).
+    /// The names of the wanted leaf that an authority must permit ([`needed`](super::needed)).
     pub needed: BTreeSet<String>,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorityAction {
     /// Create the transit key.
@@ -99,7 +99,7 @@ pub enum AuthorityAction {
         /// The generation.
         version: u32,
     },
-    /// Note in the record who holds the published generation ([`Generations::with_peers`]).
+    /// Record which peers have the published generation ([`Generations::with_peers`]).
     NotePeers {
         /// The published generation.
         version: u32,
@@ -110,7 +110,7 @@ pub enum AuthorityAction {
     SwitchSigning {
         /// The generation to sign from now on.
         version: u32,
-        /// Peers not known to have loaded it: not empty when the deadline forced the switch.
+        /// Peers that may not have loaded it; not empty only when the deadline forced the switch.
         laggards: Vec<String>,
     },
     /// Remove a generation whose leaves have all expired ([`Generations::without`]).
@@ -118,21 +118,21 @@ pub enum AuthorityAction {
         /// The generation.
         version: u32,
     },
-    /// Nothing can be done without a person.
+    /// A person must act.
     Blocked(Blocked),
-    /// Nothing to do before the moment given.
+    /// Nothing before the given time.
     Nothing {
         /// When to look again, if time alone changes anything.
         wake_at: Option<Timestamp>,
     },
 }
 
-/// Vault and record contradict each other in a way that only a person can judge.
+/// Vault and the record contradict each other, and only a person can decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
-    /// The record knows generations, Vault has no key.
+    /// The record has generations, but Vault has no key.
     KeyMissing,
-    /// The record knows a newer version than Vault has.
+    /// The record has a newer version than Vault.
     RecordAhead {
         /// Newest in the record.
         record: u32,
@@ -155,10 +155,10 @@ impl fmt::Display for Blocked {
     }
 }
 
-/// The next action, from the record's generations, the facts and the time alone.
+/// The next step, from the record's generations, the facts and the time alone.
 ///
-/// Every action leaves a trace that this function reads: carried out twice or cut off in the middle, the next
-/// call goes on from what is there.
+/// Every step leaves a trace that this function reads. So a step may be repeated or interrupted, and the next call
+/// continues.
 #[must_use]
 pub fn step(
     generations: &Generations,
@@ -177,7 +177,8 @@ pub fn step(
         }
         (AuthorityKeyState::Present { latest }, Some(_)) => latest,
     };
-    // A retiring one signs nothing again: without its key it is trusted until its time has come, and holds up no other.
+    // A retiring generation never signs again, so without its key it is still trusted until its time has come and
+    // blocks nothing.
     let is_past =
         |one: &Generation| one.state == GenerationState::Retiring && facts.without_key.contains(&one.version);
     let broken = |one: &&Generation| facts.unusable.contains(&one.version) && !is_past(one);
@@ -201,8 +202,8 @@ pub fn step(
     }
 }
 
-/// When a generation is of no more use: for a retiring one when its last leaf has expired, for one never put
-/// to use when it has itself. The signing one is never taken away, only replaced.
+/// When a generation can be removed: a retiring one when its last leaf has expired, an unused one when it expires
+/// itself. The signing one is never removed, only replaced.
 fn retires_at(generation: &Generation) -> Option<Timestamp> {
     match generation.state {
         GenerationState::Signing => None,
@@ -216,7 +217,7 @@ fn retires_at(generation: &Generation) -> Option<Timestamp> {
     }
 }
 
-/// A published generation that may not sign a name that is needed gives way, unless it can sign now.
+/// A published generation that may not sign a needed name is superseded, unless it can sign now.
 fn supersede_or_introduce(
     published: &Generation,
     signing: Option<&Generation>,
@@ -269,8 +270,8 @@ fn introduce(
     AuthorityAction::Nothing { wake_at: all_loaded.into_iter().chain([deadline]).min() }
 }
 
-/// Who holds the generation now. The moment of a peer that was noted before stays; one that lost the
-/// certificate starts anew, for its workload may have loaded its files without it.
+/// The peers that have the generation now. A recorded time stays; a peer that lost the certificate starts again,
+/// because its workload may have loaded its files without it.
 pub(super) fn holders(
     published: &Generation,
     facts: &AuthorityFacts,
@@ -293,8 +294,8 @@ pub(super) fn holders(
         .collect()
 }
 
-/// A rotation begins at half the life of the signing generation, so peers have until seven eighths of it: the
-/// rest is still enough for a leaf of an eighth of that life.
+/// A rotation begins at half the life of the signing generation and must end at seven eighths, which leaves enough
+/// for a leaf of an eighth of that life.
 pub(super) fn switch_deadline(published: &Generation, signing: Option<&Generation>) -> Timestamp {
     let patience = after(published.published_at, fraction(published.validity().lifetime(), 3, 8));
     signing.map_or(published.published_at, |signing| {
@@ -310,7 +311,7 @@ fn rotate_when_due(
 ) -> AuthorityAction {
     let due = generations.signing().map(|signing| {
         if signing.permitted_dns == spec.permitted_dns {
-            // A duration made shorter counts at once, a longer one from the next generation on.
+            // A shortened duration takes effect at once, a longer one with the next generation.
             let life = signing.validity().lifetime().min(spec.duration);
             after(signing.not_before, fraction(life, 1, 2))
         } else {
@@ -319,8 +320,8 @@ fn rotate_when_due(
     });
     match due {
         Some(due) if now < due => AuthorityAction::Nothing { wake_at: Some(due) },
-        // A version without a generation is what a crash after the rotation leaves. (One that somebody else
-        // made is used when it is time, and not before.)
+        // A key version without a generation is left by a crash after the rotation. (A version that somebody else
+        // made is used in its turn.)
         _ if generations.newest() < Some(latest) => AuthorityAction::SignCertificate { version: latest },
         _ => AuthorityAction::RotateKey,
     }

@@ -1,17 +1,17 @@
-//! What is wrong with a Channel's listeners once its preset is filled in.
+//! Problems of a Channel's listeners once its preset is filled in.
 
 use jiff::civil::Date;
 use subrosa_crds::{Reason, preset::PLAINTEXT_CONTROL};
 
 use crate::{channel::validate::Problem, world::declaration::Declaration};
 
-/// Every problem of the listeners, and of the entries that name one.
+/// Every problem of the listeners, and of entries that name one.
 pub fn check(channel: &Declaration, today: Date) -> impl Iterator<Item = Problem> {
     unknown(channel).into_iter().chain(plaintext(channel, today))
 }
 
-/// An entry of accepts that names a listener the Channel does not have. Where a preset gives the listeners, the API server does
-/// not see them.
+/// An entry of accepts that names an unknown listener. The API server cannot check that where a preset gives the
+/// listeners.
 fn unknown(channel: &Declaration) -> Option<Problem> {
     let (entry, name) = channel
         .accepts()
@@ -31,7 +31,7 @@ fn unknown(channel: &Declaration) -> Option<Problem> {
     ))
 }
 
-/// A port on which the preset's server speaks plain text, opened without an exception that is in force.
+/// A port on which the preset's server speaks plain text, opened without a valid exception.
 fn plaintext(channel: &Declaration, today: Date) -> Option<Problem> {
     if excepted(channel, today) {
         return None;
@@ -52,7 +52,7 @@ fn plaintext(channel: &Declaration, today: Date) -> Option<Problem> {
     ))
 }
 
-/// Whether plain text is loosened, until the exception's last day.
+/// Whether an exception for plain text is in force.
 fn excepted(channel: &Declaration, today: Date) -> bool {
     channel
         .exceptions()

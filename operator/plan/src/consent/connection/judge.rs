@@ -1,4 +1,4 @@
-//! Judging one declared connection: by what it is with, and by what the other end says.
+//! Decides the state of one declared connection, by its kind of peer and the other end's declaration.
 
 use jiff::Timestamp;
 use subrosa_crds::{
@@ -26,7 +26,7 @@ pub(super) struct Judge<'a> {
     pub(super) now: Timestamp,
 }
 
-/// What becomes of a connection: its state, and the ports that go with it.
+/// The state of a connection with its ports.
 struct Verdict {
     state: State,
     listeners: Vec<String>,
@@ -68,7 +68,7 @@ impl Judge<'_> {
 
     fn channel(&self, mine: &Peer, direction: Direction, other: &ChannelRef) -> Verdict {
         if other == self.channel.name() {
-            // Both ends are this Channel: one declaration is the consent of both.
+            // Both ends are this Channel, so one entry is the consent of both.
             return agreed(self.channel, mine, mine, other);
         }
         let Some(peer) = self.world.channel(other) else {
@@ -83,7 +83,7 @@ impl Judge<'_> {
         let was_open = self.memory.open.is_some_and(|open| open.contains(&key));
         match self.world.namespaces.get(&other.namespace).and_then(|facts| facts.trust_domain.as_deref()) {
             Some(theirs) if theirs == mine_domain => {}
-            // A namespace that lost its label is frozen: what was open stays so until someone withdraws it.
+            // A namespace that lost its label is frozen: what was open stays open until somebody withdraws it.
             None if was_open => {}
             Some(theirs) => {
                 return Verdict::not_open(
@@ -150,8 +150,8 @@ impl Judge<'_> {
             })
     }
 
-    /// Consent is to a namespace as it was, and not to another that got its name later: whoever may make namespaces could
-    /// take the place of one that was deleted.
+    /// Consent is bound to the namespace's UID: otherwise somebody who may create namespaces could take the place of
+    /// a deleted one.
     fn recreated(&self, other: &ChannelRef) -> Option<Verdict> {
         let now = &self.world.namespaces.get(&other.namespace)?.uid;
         let recorded = self.memory.peers?.iter().find_map(|(peer, seen)| {
@@ -175,7 +175,7 @@ impl Judge<'_> {
         Some(Verdict { consents: Some(consents), ..verdict })
     }
 
-    /// A declaration that is older than the one by which a connection was opened before opens nothing.
+    /// A declaration older than the recorded one opens nothing.
     fn outdated(&self, peer: &Declaration, other: &ChannelRef, was_open: bool) -> Option<Verdict> {
         let recorded = self.memory.peers?.get(&other.to_string())?;
         if was_open || !crate::consent::view(peer).is_older_than(&recorded.view) {
@@ -326,7 +326,7 @@ impl Judge<'_> {
     }
 }
 
-/// What both entries mean of the listening side's listeners.
+/// The listeners of the listening side that both entries name.
 fn agreed(listening: &Declaration, one: &Peer, other: &Peer, peer: &ChannelRef) -> Verdict {
     let both: Vec<&Listener> = listening
         .listeners()
@@ -356,7 +356,7 @@ fn agreed(listening: &Declaration, one: &Peer, other: &Peer, peer: &ChannelRef) 
     verdict
 }
 
-/// Ports of the other end, which listens.
+/// The ports of the other end, which listens.
 fn reached(ports: Vec<PortRange>, whose: &str) -> Verdict {
     if ports.is_empty() {
         return Verdict::not_open(
@@ -383,7 +383,7 @@ fn open_listeners(listeners: Vec<&Listener>) -> Verdict {
     Verdict::open(names, ports)
 }
 
-/// Two entries of one side that name the same peer open what either opens.
+/// Two entries for the same peer open what either opens.
 fn union(one: Verdict, other: Verdict) -> Verdict {
     match (one.state == State::Open, other.state == State::Open) {
         (true, true) => {
@@ -411,7 +411,7 @@ fn chosen(peer: &Peer) -> String {
 }
 
 fn ranges<'a>(ports: impl IntoIterator<Item = &'a Port>) -> Vec<PortRange> {
-    // What is no port was refused at admission; here it only never opens anything.
+    // Admission rejects what is no port; here it opens nothing.
     let mut ranges: Vec<_> = ports.into_iter().filter_map(|port| port.range().ok()).collect();
     ranges.sort();
     ranges.dedup();
