@@ -3,6 +3,7 @@
 //! An object loses its owner when its Channel is deleted with `--cascade=orphan`, or when both are restored from a
 //! backup, after which the Channel has another UID. The operator takes back what provably was the Channel's, and
 //! never what is somebody else's:
+//!
 //! | object | proof |
 //! | --- | --- |
 //! | NetworkPolicy | the name that is kept for this Channel, and every label of its policy |
