@@ -1,35 +1,35 @@
-//! Subrosa's decisions: from a resource, observed facts and the time to what should be so.
+//! Subrosa's decisions: what should exist and what status says, from a resource, observed facts and the time.
 //!
-//! Nothing here touches the world: no I/O, no clock, no randomness, no environment. The operator
-//! observes, asks this crate, and carries out what it says; `subrosa render` asks the same of files.
+//! Nothing here does I/O or reads a clock, randomness or the environment. The operator observes, asks this crate and
+//! carries out the answer; `subrosa render` asks it about files.
 //!
-//! Each directory is a room. A room imports only rooms that stand below it in this drawing:
+//! Each directory is a room. A room imports only rooms below it in this drawing:
 //!
 //! ```text
 //!   status             what the status of each kind says             discover
 //!      │                                                             drafts of Channels for
-//!   pod_certificate    what a pod's request is answered              workloads that run already
+//!   pod_certificate    how pods' requests are answered               workloads that run already
 //!   restart            whether a workload is restarted                  │
-//!   probe              which pods are asked for their certificate       │
+//!   probe              which pods are probed                            │
 //!      │                                                                │
-//!   channel            what should be so for one Channel                │
+//!   channel            the plan of one Channel                          │
 //!      │                                                                │
-//!   adoption           Channels that take over keys of earlier ones     │
+//!   adoption           Channels that adopt keys of earlier ones         │
 //!   roles              what people may open                             │
-//!   access             who may use keys in Vault, and whose access goes │
-//!   sealing            what a workload is told to seal with             │
+//!   access             who may use keys in Vault, and who loses access  │
+//!   sealing            the settings with which a workload seals         │
 //!   destruction        what is due, held, approved, destroyed           │
 //!   keys               data keys by class and cohort                    │
 //!   network            network policies, and what others open           │
 //!   certificate        authority, leaf, trust files, Secrets            │
 //!   consent            connections, parties, further authorities        │
 //!      │                                                                │
-//!   record             what must be remembered                          │
+//!   record             the records in Vault                             │
 //!      │                                                                │
-//!   world              what was seen; it asks no other room  ◀──────────┘
+//!   world              what was observed; imports no room    ◀──────────┘
 //! ```
 //!
-//! `tests/rooms.rs` reads the imports and fails where one leads upwards.
+//! `tests/rooms.rs` reads the imports and fails on one that leads upwards.
 
 pub mod access;
 pub mod adoption;

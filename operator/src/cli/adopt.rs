@@ -1,5 +1,5 @@
-//! `subrosa adopt`: what to write where a person has to say that something is meant: a store in Vault that is another's or
-//! new, namespaces that were deleted and made anew, and the keys that were left in them.
+//! `subrosa adopt`: prints what a person must write to confirm a choice: another or new store in Vault, recreated
+//! namespaces, and the keys that deleted ones left.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ fn stores(seen: &ClusterObjects, only: Option<&str>) -> String {
     seen.domains.iter().filter(asked).filter_map(store).collect()
 }
 
-/// What a person reads and runs for one TrustDomain.
+/// The text for one TrustDomain's store.
 fn store(domain: &TrustDomain) -> Option<String> {
     let status = domain.status.as_ref()?;
     let wanted = status.vault.as_ref()?.adopt_store.as_ref()?;
@@ -112,8 +112,8 @@ fn consents(seen: &ClusterObjects) -> String {
     all.collect()
 }
 
-/// The Adoptions with which `user` asks that Channels take over the keys that earlier ones of their names left: of each trust
-/// domain, at most [`MOST_CHANNELS`] each.
+/// The Adoptions with which `user` requests the keys of earlier Channels: for each trust domain, with at most
+/// [`MOST_CHANNELS`] Channels each.
 fn keys(
     seen: &ClusterObjects,
     only: Option<&str>,
@@ -150,8 +150,8 @@ fn keys(
     Ok(made)
 }
 
-/// The annotation with which `channel` consents to the namespaces that were made anew and satisfy `wanted`, with what it
-/// consents to already; none where it waits for no such consent.
+/// The annotation with which `channel` consents to the recreated namespaces that satisfy `wanted`, merged with its
+/// existing consents; `None` where it waits for no such consent.
 pub fn annotation(channel: &Channel, wanted: impl Fn(&str) -> bool) -> Option<String> {
     let connections = &channel.status.as_ref()?.connections;
     let mut anew: Vec<(&str, &str)> = connections

@@ -1,4 +1,4 @@
-//! `age-plugin-subrosa`: this program under that name, such as by a symbolic link. age and rage start it with
+//! `age-plugin-subrosa`: this program under that name, for example by a symbolic link. age and rage start it with
 //! `--age-plugin=…`; started by a person, it prints a recipient or an identity.
 
 use std::{
@@ -51,19 +51,19 @@ enum Command {
     },
 }
 
-/// Whether this process was started as the plugin: under its name, or by rage, which starts what a link leads to.
+/// Whether this process was started as the plugin: by its name, or by rage, which resolves links.
 pub fn is_meant(arguments: &[OsString]) -> bool {
     let name = arguments.first().map(Path::new).and_then(Path::file_name);
     let asked = arguments.get(1).and_then(|argument| argument.to_str());
     name == Some(OsStr::new(plugin::PROGRAM)) || asked.is_some_and(|asked| asked.starts_with("--age-plugin="))
 }
 
-/// Runs it.
+/// Runs the plugin.
 pub fn main(arguments: &[OsString]) -> ExitCode {
     let parsed = match Arguments::try_parse_from(arguments) {
         Ok(parsed) => parsed,
         Err(error) => {
-            // A closed standard error leaves nowhere to say it.
+            // With standard error closed there is nowhere to report it.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }

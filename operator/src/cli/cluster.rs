@@ -1,4 +1,4 @@
-//! Reading a cluster, as whoever the kubeconfig says.
+//! Reads a cluster with the kubeconfig's user.
 
 use std::{fmt::Debug, path::PathBuf};
 
@@ -15,7 +15,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 
-/// How many objects are asked for at once.
+/// The page size.
 const PAGE: u32 = 500;
 
 /// Which cluster.
@@ -46,7 +46,7 @@ pub struct ClusterObjects {
     pub policies: Vec<RetentionPolicy>,
     /// Channels, by namespace and name.
     pub channels: Vec<Channel>,
-    /// Kinds that this user may not read: what is above a team's namespaces often is.
+    /// Kinds that this user may not read, such as those above a team's namespaces.
     pub hidden: Vec<&'static str>,
 }
 
@@ -144,7 +144,7 @@ impl ClusterClient {
         list(Api::<K>::namespaced(self.client.clone(), namespace)).await.map_err(explained::<K>)
     }
 
-    /// Everything of a kind, so many at a time: what is large is not kept whole.
+    /// All objects of a kind, in pages of `most`, so that they need not fit into memory together.
     ///
     /// # Errors
     /// When the API server does not answer, refuses, or does not know the kind.
@@ -164,10 +164,10 @@ impl ClusterClient {
         }
     }
 
-    /// Everything of a kind; none where the user may not list it, or the cluster does not know it.
+    /// All objects of a kind; `None` where the user may not list it, or the cluster does not know it.
     ///
     /// # Errors
-    /// When the API server does not answer or refuses otherwise.
+    /// When the API server does not answer or refuses for another reason.
     pub async fn list_known<K>(&self) -> Result<Option<Vec<K>>>
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
@@ -179,10 +179,10 @@ impl ClusterClient {
         }
     }
 
-    /// One object of a namespace, or that there is none; none at all where the user may not read it.
+    /// One object of a namespace, if it exists; `None` where the user may not read it.
     ///
     /// # Errors
-    /// When the API server does not answer or refuses otherwise.
+    /// When the API server does not answer or refuses for another reason.
     pub async fn get_if_allowed<K>(&self, namespace: &str, name: &str) -> Result<Option<Option<K>>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
@@ -194,7 +194,7 @@ impl ClusterClient {
         }
     }
 
-    /// The user whom the API server takes us for.
+    /// The name of the current user.
     ///
     /// # Errors
     /// When the request to the API server fails.
@@ -207,10 +207,10 @@ impl ClusterClient {
         user.filter(|name| !name.is_empty()).context("the API server does not know who you are: log in")
     }
 
-    /// Makes an object of the cluster.
+    /// Creates a cluster-scoped object.
     ///
     /// # Errors
-    /// When the API server does not take it, with what it says.
+    /// When the API server refuses, with its message.
     pub async fn make<K>(&self, object: &K) -> Result<K, kube::Error>
     where
         K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>
@@ -223,7 +223,7 @@ impl ClusterClient {
         Api::<K>::all(self.client.clone()).create(&params, object).await
     }
 
-    /// Says, without end, that something that [`see`](Self::see) reads has changed.
+    /// An endless stream of notifications that something in [`see`](Self::see) changed.
     pub fn changes(&self, namespace: Option<&str>) -> BoxStream<'static, ()> {
         let client = || self.client.clone();
         futures::stream::select_all([
@@ -243,7 +243,7 @@ impl ClusterClient {
     }
 }
 
-/// None where the user may not list that kind.
+/// `None` where the user may not list that kind.
 async fn list_if_allowed<K>(api: Api<K>) -> Result<Option<Vec<K>>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
@@ -276,7 +276,7 @@ where
     Ok(found)
 }
 
-// What the watch says is read again as a whole; its errors show there.
+// A notification causes a full read, so errors of the watch need no handling here.
 fn changes<K>(api: Api<K>) -> BoxStream<'static, ()>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,

@@ -1,4 +1,4 @@
-//! `subrosa cohorts`: into which cohorts a workload seals today, and when they are due. It asks nobody.
+//! `subrosa cohorts`: the cohorts into which a workload seals today, and when they are due. Needs no server.
 
 use std::path::PathBuf;
 

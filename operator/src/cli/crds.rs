@@ -56,7 +56,7 @@ fn write(files: &[(String, String)], directory: &Path, screen: &mut Screen) -> R
     fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
     for (name, text) in files {
         let path = directory.join(name);
-        // An unchanged file keeps its time, so that nothing builds again.
+        // An unchanged file keeps its modification time, so that nothing is rebuilt.
         if found(&path)?.as_ref() != Some(text) {
             fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
             screen.say(&format!("{}: written", path.display()))?;
@@ -79,7 +79,7 @@ fn check(files: &[(String, String)], directory: &Path, screen: &mut Screen) -> R
             Some(_) => {}
         }
     }
-    // A file of a kind that was removed would be applied for ever.
+    // Otherwise the file of a removed kind would be applied for ever.
     let known: BTreeMap<_, _> = files.iter().map(|(name, text)| (name.as_str(), text)).collect();
     let prefix = format!("{}_", subrosa_crds::GROUP);
     for entry in fs::read_dir(directory).with_context(|| format!("{} cannot be read", directory.display()))? {

@@ -1,4 +1,4 @@
-//! `subrosa destroyer`: the process that destroys keys that people approved, and keeps those that are held.
+//! `subrosa destroyer`: the process that destroys approved keys and protects those under LegalHold.
 
 use anyhow::{Context as _, Result};
 use subrosa_destroyer::GuardCheck;
@@ -38,7 +38,7 @@ pub async fn run(args: Args) -> Result<Exit> {
         .await
         .context("no API server: neither a pod's ServiceAccount nor a kubeconfig")?;
     let stop = run::stopped_by_signals()?;
-    // What was approved counts only under the admission policy of this release.
+    // Approvals count only under the admission policy of this release.
     let guard = GuardCheck::new(approval_guard_is_unedited);
     subrosa_destroyer::run(config, args.settings, guard, stop).await?;
     Ok(Exit::Done)

@@ -1,4 +1,4 @@
-//! What decides about the end of data, read at once: for those who approve, and for those who look.
+//! Reads everything that decides about the end of data, for `approve` and for `status`.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use subrosa_plan::{
 
 use super::{OPERATOR_ACCOUNT, cluster::ClusterClient};
 
-/// What stands in a cluster about the end of data.
+/// The objects about the end of data in a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct EndObjects {
     /// TrustDomains, by name.
@@ -46,10 +46,10 @@ pub struct EndObjects {
 }
 
 impl EndObjects {
-    /// Reads all of it; what the destroyer told, from `namespace`.
+    /// Reads all of them, with the destroyer's ConfigMap in `namespace`.
     ///
     /// # Errors
-    /// When the API server does not answer, or the destroyer's ConfigMap cannot be understood.
+    /// When the API server does not answer, or the destroyer's ConfigMap cannot be parsed.
     pub async fn read(cluster: &ClusterClient, namespace: &str) -> Result<Self> {
         let (domains, policies, holds, destructions, adoptions, approvals, told) = futures::try_join!(
             cluster.list_known::<TrustDomain>(),
@@ -91,12 +91,12 @@ impl EndObjects {
         self.policies.iter().find(|policy| policy.name_any() == name)
     }
 
-    /// What the destroyer told of that trust domain.
+    /// What the destroyer published about that trust domain.
     pub fn told_of(&self, domain: &str) -> Option<&Told> {
         self.told.as_ref()?.get(domain)
     }
 
-    /// The LegalHolds that were not seen to have ended.
+    /// The LegalHolds that have not ended.
     pub fn holding(&self) -> impl Iterator<Item = &LegalHold> {
         self.holds.iter().filter(|hold| {
             let conditions = hold.status.as_ref().map(|status| status.conditions.as_slice());
@@ -105,8 +105,9 @@ impl EndObjects {
         })
     }
 
-    /// What Approvals say about `target`, in `domain` or in all, counted as the destroyer counts: it told since when the admission
-    /// policy of Approvals is as it is. To who may not read that, every Approval is from after.
+    /// The Approvals of `target`, in `domain` or in all, counted as the destroyer does, which publishes since when
+    /// the admission policy for Approvals is unchanged. For a user who may not read that, every Approval counts as
+    /// later.
     pub fn tally(&self, target: &Target<'_>, domain: Option<&str>, now: Timestamp) -> Tally {
         let told: Vec<_> = self.told_in(domain).filter(|told| !told.requester.is_empty()).collect();
         let guarded_since = told.iter().map(|told| told.guarded_since).collect::<Option<Vec<_>>>();
@@ -122,20 +123,20 @@ impl EndObjects {
         tally::count(&self.approvals, target, guarded_since, &requester, now)
     }
 
-    /// What the destroyer told of `domain`, or of all.
+    /// What the destroyer published about `domain`, or about all.
     fn told_in(&self, domain: Option<&str>) -> impl Iterator<Item = &Told> {
         let of = move |name: &String| domain.is_none_or(|domain| domain == name);
         self.told.iter().flatten().filter(move |(name, _)| of(name)).map(|(_, told)| told)
     }
 
-    /// The rules of a RetentionPolicy that bind, as the destroyer told, by trust domain.
+    /// The binding rules of a RetentionPolicy, as published by the destroyer, by trust domain.
     pub fn binding(&self, policy: &str) -> impl Iterator<Item = (&str, &BindingRules)> {
         let told = self.told.iter().flatten();
         told.filter_map(move |(domain, told)| Some((domain.as_str(), told.rules.get(policy)?)))
     }
 
-    /// How many people approve by the strictest of the policies, of `domain` or of all: of those that bind where the
-    /// destroyer told, else as they are declared.
+    /// The strictest number of approvals of the policies, of `domain` or of all: by the binding rules where
+    /// published, else by the declared ones.
     pub fn strictest(&self, domain: Option<&TrustDomain>) -> i32 {
         let name = domain.map(|domain| domain.name_any());
         let mut binding = self.told_in(name.as_deref()).flat_map(|told| told.rules.values()).peekable();
@@ -163,7 +164,7 @@ fn told_of(map: Option<ConfigMap>, namespace: &str) -> Result<BTreeMap<String, T
     read.collect()
 }
 
-/// The day it is at `now` in the trust domain, in UTC where nobody says.
+/// The day at `now` in the trust domain; in UTC without one.
 pub fn today(domain: Option<&TrustDomain>, now: Timestamp) -> Date {
     let zone = domain.and_then(|domain| domain::time_zone(domain).ok()).unwrap_or(TimeZone::UTC);
     now.to_zoned(zone).date()

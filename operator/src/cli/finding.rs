@@ -1,4 +1,4 @@
-//! What is to be said about a manifest: where, of which object and field, and what to do.
+//! A finding about a manifest: place, object, field, and what to do.
 
 use std::{fmt, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! `subrosa granter`: the process that says in Vault who may open what AccessRoles name.
+//! `subrosa granter`: the process that writes to Vault who may open what AccessRoles name.
 
 use anyhow::{Context as _, Result};
 use tracing::level_filters::LevelFilter;

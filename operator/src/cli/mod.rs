@@ -1,7 +1,8 @@
 //! The command `subrosa`: for people, and to start the operator.
 //!
-//! Nothing here changes a cluster but `approve` and `deny`, which make one Approval in the user's name. `vault-setup --apply`
-//! changes Vault and says each change; `seal`, `unseal` and `reseal` write files, and `purge --apply` removes some.
+//! Only `approve` and `deny` change a cluster, by creating one Approval in the user's name. `vault-setup --apply`
+//! changes Vault and reports each change; `seal`, `unseal` and `reseal` write files, and `purge --apply` removes
+//! some.
 
 mod adopt;
 mod age_plugin;
@@ -53,9 +54,9 @@ Examples:
   subrosa run                                      # in a pod, as its ServiceAccount
   SUBROSA_LOG=debug subrosa run --log-format text  # elsewhere, with the kubeconfig's rights";
 
-/// Where the operator runs unless it is said otherwise.
+/// The operator's default namespace.
 const OPERATOR_NAMESPACE: &str = "subrosa-system";
-/// The ServiceAccount it runs as.
+/// The operator's default ServiceAccount.
 const OPERATOR_ACCOUNT: &str = "subrosa";
 
 /// Enforces confidentiality for contact-center workloads on Kubernetes
@@ -96,7 +97,7 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    // Whoever opened a connection before us chose; an earlier choice stands.
+    // An embedding program may have installed a provider; that one stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if age_plugin::is_meant(&arguments) {
@@ -105,7 +106,7 @@ pub fn main() -> ExitCode {
     let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed standard error leaves nowhere to say it.
+            // With standard error closed there is nowhere to report it.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -135,19 +136,19 @@ fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
         Command::Deny(args) => wait(approve::deny(args, screen)),
         Command::Verify(args) => wait(verify::run(args, screen)),
         Command::Discover(args) => wait(discover::run(args, screen)),
-        // As many files at once as are asked for.
+        // Several files are sealed at once.
         Command::Seal(args) => cores()?.block_on(seal::seal(args, screen)),
         Command::Unseal(args) => wait(seal::unseal(args, screen)),
         Command::Reseal(args) => wait(seal::reseal(args, screen)),
         Command::Cohorts(args) => cohorts::run(args, screen),
-        // The login is renewed while files are looked at.
+        // The login is renewed while files are checked.
         Command::Purge(args) => cores()?.block_on(purge::run(args, screen)),
         Command::VaultSetup(args) => wait(vault_setup::run(args, screen)),
         Command::Crds(args) => crds::run(args, screen),
     }
 }
 
-/// The operator uses every core.
+/// Runs the operator on all cores.
 fn operate(settings: Settings) -> Result<Exit> {
     cores()?.block_on(run::process(settings)).map(|()| Exit::Done)
 }
@@ -160,7 +161,7 @@ fn wait(command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
-/// Parses a command line; as `kubectl-subrosa` the help speaks of `kubectl subrosa`.
+/// Parses a command line; called as `kubectl-subrosa`, the help says `kubectl subrosa`.
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let args: Vec<OsString> = args.into_iter().collect();
     let name = args.first().map(Path::new).and_then(Path::file_stem).and_then(OsStr::to_str);
@@ -172,7 +173,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches)
 }
 
-/// Whether somebody stopped reading, such as `head`: no failure of ours.
+/// Whether the reader closed the pipe, such as `head`, which is no failure.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
@@ -180,7 +181,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// An error with its causes, each once: many libraries repeat the cause in the error.
+/// An error with its causes, each once, because many libraries repeat the cause in the error.
 fn told(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
@@ -217,7 +218,7 @@ impl Serialize for AsWritten<'_> {
     }
 }
 
-/// A text of somebody else, without what would steer a terminal.
+/// Text from others without control characters, which could control the terminal.
 fn harmless(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

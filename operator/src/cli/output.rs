@@ -1,4 +1,4 @@
-//! The one place that prints: what was asked for goes to standard output, all else to standard error.
+//! The only place that prints: results go to standard output, everything else to standard error.
 
 use std::io::{self, IsTerminal as _, Write};
 
@@ -45,7 +45,7 @@ impl Screen {
         }
     }
 
-    /// A screen whose texts can be read back.
+    /// A screen whose output can be read back, for tests.
     #[cfg(test)]
     pub fn captured() -> (Self, Captured) {
         let captured = Captured::default();
@@ -59,42 +59,42 @@ impl Screen {
         (screen, captured)
     }
 
-    /// Writes what was asked for.
+    /// Writes a result.
     ///
     /// # Errors
-    /// When standard output does not take it, such as a closed pipe.
+    /// When standard output cannot be written, for example because the pipe is closed.
     pub fn print(&mut self, text: &str) -> io::Result<()> {
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }
 
-    /// Says something beside what was asked for, on a line of its own.
+    /// Writes a message on a line of its own.
     ///
     /// # Errors
-    /// When standard error does not take it.
+    /// When standard error cannot be written.
     pub fn say(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.err, "{text}")
     }
 
-    /// How standard output is coloured.
+    /// The colours of standard output.
     pub fn paint(&self) -> Paint {
         self.out_paint
     }
 
-    /// How standard error is coloured.
+    /// The colours of standard error.
     pub fn paint_said(&self) -> Paint {
         self.err_paint
     }
 
-    /// Whether a new picture takes the place of the old one.
+    /// Whether new output replaces the old one on the screen.
     pub fn redraws(&self) -> bool {
         self.redraws
     }
 
-    /// Begins a new picture: on a terminal the old one goes.
+    /// Begins new output; on a terminal the old one is cleared.
     ///
     /// # Errors
-    /// When standard output does not take it.
+    /// When standard output cannot be written.
     pub fn clear(&mut self) -> io::Result<()> {
         if self.redraws { self.print("\x1b[H\x1b[2J\x1b[3J") } else { self.print("\n") }
     }
@@ -105,17 +105,17 @@ impl Screen {
 pub struct Paint(pub bool);
 
 impl Paint {
-    /// As it should be.
+    /// A good value.
     pub fn good(self, text: &str) -> String {
         if self.0 { text.green().to_string() } else { text.to_owned() }
     }
 
-    /// Not as it should be.
+    /// A bad value.
     pub fn bad(self, text: &str) -> String {
         if self.0 { text.red().to_string() } else { text.to_owned() }
     }
 
-    /// Unknown, waiting or soon.
+    /// An unknown, waiting or approaching value.
     pub fn odd(self, text: &str) -> String {
         if self.0 { text.yellow().to_string() } else { text.to_owned() }
     }
@@ -125,7 +125,7 @@ impl Paint {
         if self.0 { text.bold().to_string() } else { text.to_owned() }
     }
 
-    /// What can be skipped.
+    /// Less important text.
     pub fn faint(self, text: &str) -> String {
         if self.0 { text.dimmed().to_string() } else { text.to_owned() }
     }

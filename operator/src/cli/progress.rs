@@ -1,4 +1,4 @@
-//! How far long work is, as one line on the terminal: only there, and only of work that takes longer than a second.
+//! A progress line on the terminal, for work that takes longer than a second.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often the line is drawn.
+/// How often it is drawn.
 const EVERY: Duration = Duration::from_millis(250);
-/// Work that is done before needs no line.
+/// Shorter work shows no line.
 const AFTER: Duration = Duration::from_secs(1);
 
 /// A line that says how much of so many bytes is done. Dropped, it goes.
@@ -29,7 +29,7 @@ struct Shared {
 }
 
 impl Progress {
-    /// Of `total` bytes; none is drawn where standard error is no terminal.
+    /// For `total` bytes; not drawn where standard error is no terminal.
     pub fn of(total: u64) -> Self {
         let (done, shared) = (Arc::<AtomicU64>::default(), Arc::<Shared>::default());
         let drawing = io::stderr().is_terminal().then(|| {
@@ -39,12 +39,12 @@ impl Progress {
         Self { done, shared, drawing }
     }
 
-    /// Where who works counts.
+    /// The counter of bytes done.
     pub fn counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.done)
     }
 
-    /// Says something without the line in its way.
+    /// Prints something without disturbing the line.
     pub fn aside<T>(&self, say: impl FnOnce() -> T) -> T {
         let _held = self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if self.drawing.is_some() {
@@ -59,7 +59,7 @@ impl Drop for Progress {
         *self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.shared.wake.notify_all();
         if let Some(drawing) = self.drawing.take() {
-            // It draws nothing more.
+            // Waits until it draws nothing more.
             let _ = drawing.join();
             erase();
         }
@@ -74,7 +74,7 @@ fn draw(total: u64, done: &AtomicU64, shared: &Shared) {
         ended = waited.unwrap_or_else(PoisonError::into_inner).0;
         if !*ended && began.elapsed() >= AFTER {
             let line = line(done.load(Ordering::Relaxed), total, began.elapsed());
-            // A terminal that is gone is told nothing.
+            // The terminal may be gone.
             let _ = write!(io::stderr(), "\r\x1b[K{line}");
         }
     }
@@ -87,7 +87,7 @@ fn erase() {
 fn line(done: u64, total: u64, took: Duration) -> String {
     let rate = size(u64::try_from(u128::from(done) * 1000 / took.as_millis().max(1)).unwrap_or(u64::MAX));
     match u64::try_from(u128::from(done) * 100 / u128::from(total.max(1))) {
-        // Of a stream nobody knows the end, and a file may have grown.
+        // The length of a stream is unknown, and a file may have grown.
         Ok(percent) if total > 0 => {
             format!("{:3} %  {} of {}, {rate} a second", percent.min(100), size(done), size(total))
         }
@@ -95,7 +95,7 @@ fn line(done: u64, total: u64, took: Duration) -> String {
     }
 }
 
-/// A count of bytes, as people read it: `1.5 KiB`.
+/// A readable number of bytes: `1.5 KiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [(&str, u32); 3] = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     match UNITS.into_iter().find(|(_, power)| bytes >> power > 0) {

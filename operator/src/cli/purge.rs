@@ -1,4 +1,4 @@
-//! `subrosa purge`: removes sealed files that nothing opens any more.
+//! `subrosa purge`: removes sealed files that cannot be opened any more.
 
 use std::path::{Path, PathBuf};
 
@@ -35,9 +35,9 @@ Examples:
 A file is removed when a finished Destruction proves that its key was destroyed, no snapshot of Vault holds that key any more,
 and Vault says now that there is none.";
 
-/// How many Destructions are read at once: each may have a thousand keys.
+/// The page size of Destructions, which may have a thousand keys each.
 const PAGE: u32 = 20;
-/// How many files with trouble are named.
+/// How many files with problems are named.
 const MOST_TOLD: u64 = 100;
 
 /// Removes sealed files whose key was destroyed: nothing opens them, and they take room
@@ -120,7 +120,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     Ok(if wrong { Exit::Wrong } else { Exit::Done })
 }
 
-/// What the records say of this Channel's keys, and whether one of them counts for nothing.
+/// The recorded destruction of this Channel's keys, and whether one of the records is invalid.
 async fn records(args: &Args, sealing: &Sealing, screen: &mut Screen) -> Result<(DestroyedKeys, bool)> {
     let mut destroyed = DestroyedKeys::of(sealing.id.clone(), sealing.channel.clone());
     let mut problems = Vec::new();
@@ -195,7 +195,7 @@ impl PurgeProgress for Telling<'_> {
         if self.told <= MOST_TOLD {
             let screen = &mut *self.screen;
             let label = screen.paint_said().bad("error");
-            // Whoever reads standard output may have closed standard error.
+            // The reader of standard output may have closed standard error.
             let _ = self.progress.aside(|| screen.say(&format!("{label}: {}: {problem}", shown(path))));
         }
     }
@@ -215,7 +215,7 @@ fn table(report: &PurgeReport) -> Table {
     table
 }
 
-/// What is said beside it.
+/// Additional messages.
 fn said(report: &PurgeReport) -> Vec<String> {
     let files = |count: u64| words::counted(usize::try_from(count).unwrap_or(usize::MAX), "file");
     let removed = if report.applied { "removed" } else { "would be removed" };

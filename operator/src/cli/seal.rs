@@ -1,6 +1,7 @@
 //! `subrosa seal` and `subrosa unseal`: files under the keys of a Channel.
 //!
-//! A file is sealed beside the original, which stays; one that cannot be sealed or opened is told, and the others go on.
+//! A file is sealed beside the original, which stays. A file that cannot be sealed or opened is reported, and the
+//! others continue.
 
 mod reseal;
 pub mod watch;
@@ -47,7 +48,7 @@ Examples:
 
 What comes out of a stream before an error is the beginning of what was sealed, and not all of it: look at the exit code.";
 
-/// How many files at once, unless it is said. Each waits for Vault once, and little of that time is the cipher's.
+/// The default number of concurrent files. Each waits for Vault once and needs little CPU time.
 const JOBS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 /// Seals files under a key of the Channel, which Vault keeps
@@ -115,7 +116,7 @@ struct Common {
     cores: Option<NonZeroUsize>,
 }
 
-/// Seals.
+/// Runs `subrosa seal`.
 ///
 /// # Errors
 /// When there is no key to seal with, or a stream fails.
@@ -173,10 +174,10 @@ async fn seal_one(
     Ok(sealed.context("the sealing ended early")??)
 }
 
-/// Opens.
+/// Runs `subrosa unseal`.
 ///
 /// # Errors
-/// When Vault cannot be reached, or a stream does not open whole.
+/// When Vault cannot be reached, or a stream does not open completely.
 pub async fn unseal(args: &UnsealArgs, screen: &mut Screen) -> Result<Exit> {
     let common = &args.common;
     let sealing = settings::load(&common.login.config)?;
@@ -250,12 +251,12 @@ impl Common {
     }
 }
 
-/// How much there is to do; a file that cannot be looked at is told when it is its turn.
+/// The total length; an unreadable file is reported later in its turn.
 fn length_of(files: &[PathBuf]) -> u64 {
     files.iter().filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
-/// Before Vault is asked for a key that nobody would use.
+/// Checked before Vault is asked for a key that would not be used.
 fn not_there(to: &Path, force: bool) -> Result<()> {
     if !force && to.symlink_metadata().is_ok() {
         bail!("{} is there already; --force replaces it", shown(to));
@@ -270,7 +271,7 @@ fn refuse_terminal(terminal: bool) -> Result<()> {
     Ok(())
 }
 
-/// Says what became of one file; whether it went well.
+/// Reports the result of one file; returns whether it succeeded.
 fn told<T>(screen: &mut Screen, from: &Path, to: &Path, result: Result<T>) -> Result<bool> {
     match result {
         Ok(_) => {

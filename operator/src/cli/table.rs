@@ -1,4 +1,4 @@
-//! Tables as kubectl's users know them: columns, no lines.
+//! Tables in the style of kubectl: columns without lines.
 
 /// How a cell is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Table {
         }
     }
 
-    /// The table as text. Widths are counted before colours are put on.
+    /// The table as text. Widths are computed without colours.
     pub fn text(&self, paint: Paint) -> String {
         let mut widths: Vec<usize> = self.head.iter().map(Cell::width).collect();
         for row in &self.rows {

@@ -1,4 +1,4 @@
-//! Objects as a cluster would have them, for the tests of what people read.
+//! Objects of a cluster for tests of text output.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ pub fn voice() -> Channel {
     .unwrap()
 }
 
-/// Everything that a page can show: well, waiting, wrong, not looked at.
+/// Everything that a page can show: good, waiting, bad, not reconciled.
 pub fn seen() -> ClusterObjects {
     let mut stalled = voice();
     stalled.metadata.name = Some("broken\x1b[31m".into());
@@ -148,7 +148,7 @@ pub fn party() -> ExternalParty {
     .unwrap()
 }
 
-/// A retention policy that was changed and not looked at since.
+/// A retention policy that was changed and not reconciled since.
 pub fn policy() -> RetentionPolicy {
     serde_json::from_value(json!({
         "apiVersion": "subrosa.dev/v1alpha1", "kind": "RetentionPolicy",

@@ -113,7 +113,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When a file cannot be read, a parameter would not do, or Vault refuses.
+/// When a file cannot be read, a parameter is invalid, or Vault refuses.
 pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     let domain =
         args.file.as_deref().map(|path| trust_domain(path, args.trust_domain.as_deref())).transpose()?;
@@ -157,7 +157,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The TrustDomain of the file; the one of that name where there are several.
+/// The TrustDomain in the file; the one with that name if there are several.
 fn trust_domain(path: &Path, name: Option<&str>) -> Result<TrustDomain> {
     let sources = Sources { files: vec![path.to_owned()], recursive: false };
     let (manifests, findings) = manifest::read(&sources)?;
@@ -190,7 +190,7 @@ fn params(args: &Args, domain: Option<&TrustDomain>) -> Result<SetupParams> {
     let read = |path: &Option<PathBuf>| path.as_deref().map(text).transpose();
     let transit =
         chosen(&args.transit_mount, domain.map(|one| domain::transit_mount(one).to_owned()), "transit");
-    // The default follows the mount of data keys, also where that is given here.
+    // The default is derived from the mount of data keys, even if that is given here.
     let declared = domain.and_then(|domain| domain.spec.vault.mounts.as_ref()?.authorities.clone());
     let authorities = chosen(&args.authorities_mount, declared, &format!("{transit}-ca"));
     Ok(SetupParams {
@@ -219,7 +219,7 @@ fn params(args: &Args, domain: Option<&TrustDomain>) -> Result<SetupParams> {
     })
 }
 
-/// How people log in, where the TrustDomain says so.
+/// The login of people, where the TrustDomain has one.
 fn people(args: &Args, domain: Option<&TrustDomain>) -> Result<Option<PeopleParams>> {
     let Some(access) = domain.and_then(|domain| domain.spec.access.clone()) else { return Ok(None) };
     let read = |path: &Option<PathBuf>| path.as_deref().map(text).transpose();
@@ -276,7 +276,7 @@ fn secret(path: &Path) -> Result<SecretString> {
     Ok(SecretString::from(text.trim()))
 }
 
-// The error first, then what to do about it.
+// The error with its next step.
 fn explained(error: VaultError) -> anyhow::Error {
     anyhow!("{error}: {}", error.next_step())
 }

@@ -1,4 +1,4 @@
-//! Times in words.
+//! Relative times in words.
 
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
@@ -13,12 +13,12 @@ pub fn when(at: Timestamp, now: Timestamp) -> String {
     if away.is_positive() { format!("in {length}") } else { format!("{length} ago") }
 }
 
-/// How long ago `at` was, as a length: `2 days`.
+/// The time since `at`: `2 days`.
 pub fn age(at: Timestamp, now: Timestamp) -> String {
     length(now.duration_since(at).unsigned_abs().as_secs())
 }
 
-/// [`when`] for a time as status writes it; the text itself where it is none.
+/// [`when`] for a timestamp in status; the text itself if it does not parse.
 pub fn when_text(at: &str, now: Timestamp) -> String {
     at.parse().map_or_else(|_| at.to_owned(), |at| when(at, now))
 }
@@ -34,13 +34,13 @@ pub fn days(today: Date, at: Date) -> String {
     }
 }
 
-/// A certificate's end: `in 29 days`, `expired 2 days ago`.
+/// The end of a certificate: `in 29 days`, `expired 2 days ago`.
 pub fn ends(at: Timestamp, now: Timestamp) -> String {
     let words = when(at, now);
     if at <= now { format!("expired {words}") } else { words }
 }
 
-// Two units apart nobody minds the rest: 29 days, not 29 days 4 hours.
+// Two units are precise enough: 29 days, not 29 days 4 hours.
 fn length(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..MINUTE => (seconds, "second"),

@@ -1,4 +1,4 @@
-//! An Adoption, shown before anybody decides.
+//! Shows an Adoption before a decision.
 
 use subrosa_crds::{
     Adoption, Reason,
@@ -12,7 +12,7 @@ use crate::cli::{
     explain::{adoption as told, page::Page},
 };
 
-/// Shows `object` on `page`: which Channels would open what earlier ones of their names sealed.
+/// Shows `object` on `page`: which Channels would open what earlier Channels of their names sealed.
 pub fn scope(object: &Adoption, seen: &EndObjects, by: Decider<'_>, page: &mut Page) -> ApprovalScope {
     let spec = &object.spec;
     let conditions = object.status.as_ref().map(|status| status.conditions.as_slice());

@@ -1,4 +1,4 @@
-//! The Approval that is made.
+//! Builds the Approval.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -8,11 +8,11 @@ use subrosa_crds::{
     period::Period,
 };
 
-/// The longest part of a name that tells the target, and the longest that tells the user.
+/// The longest parts of its name for the target and for the user.
 const TARGET_LENGTH: usize = 31;
 const USER_LENGTH: usize = 14;
 
-/// The Approval with which `user` decides about `target` until `expires`. `nonce` tells it from another one of theirs.
+/// The Approval of `user` for `target` until `expires`. `nonce` makes its name unique.
 pub fn approval(
     target: ApprovalTarget,
     decision: Decision,
@@ -33,7 +33,7 @@ fn name(target: &str, decision: Decision, user: &str, nonce: u32) -> String {
         Decision::Approve => "approve",
         Decision::Deny => "deny",
     };
-    // Of an address of electronic mail the person.
+    // Of an e-mail address only the local part.
     let user = user.split('@').next().unwrap_or_default();
     let parts = [slug(target, TARGET_LENGTH), slug(user, USER_LENGTH)];
     let told: String =
@@ -54,7 +54,7 @@ fn slug(text: &str, most: usize) -> String {
     slug.trim_end_matches('-').to_owned()
 }
 
-/// The instant that `text` means: a period from `now` such as `14d`, or an instant such as `2027-02-14T17:00:00Z`.
+/// Parses `text`: a period from `now` such as `14d`, or an instant such as `2027-02-14T17:00:00Z`.
 ///
 /// # Errors
 /// When it is neither, or not after `now`.
@@ -72,7 +72,7 @@ pub fn expiry(text: &str, now: Timestamp) -> Result<Timestamp, String> {
             at.map_err(|error| format!("--expires {text}: {error}"))?.timestamp()
         }
     };
-    // Whole seconds: what people read, and what fits the field.
+    // Whole seconds, which are readable and fit the field.
     let at = at.round(jiff::Unit::Second).map_err(|error| format!("--expires {text}: {error}"))?;
     if at <= now {
         return Err(format!("--expires {text}: that is past; write an instant after {now}"));

@@ -1,4 +1,4 @@
-//! `subrosa approve` and `subrosa deny`: shows what is decided about, asks, and makes an Approval in the user's own name.
+//! `subrosa approve` and `subrosa deny`: show the object, ask, and create an Approval in the user's own name.
 
 mod adoption;
 mod made;
@@ -101,7 +101,7 @@ enum Format {
 /// Runs `subrosa approve`.
 ///
 /// # Errors
-/// When the cluster cannot be read or does not take the Approval.
+/// When the cluster cannot be read or refuses the Approval.
 pub async fn approve(args: &ApproveArgs, screen: &mut Screen) -> Result<Exit> {
     run(&args.common, Decision::Approve, screen).await
 }
@@ -109,7 +109,7 @@ pub async fn approve(args: &ApproveArgs, screen: &mut Screen) -> Result<Exit> {
 /// Runs `subrosa deny`.
 ///
 /// # Errors
-/// When the cluster cannot be read or does not take the Approval.
+/// When the cluster cannot be read or refuses the Approval.
 pub async fn deny(args: &DenyArgs, screen: &mut Screen) -> Result<Exit> {
     run(&args.common, Decision::Deny, screen).await
 }
@@ -191,12 +191,12 @@ fn question(scope: &ApprovalScope, by: Decider<'_>) -> String {
     format!("{verb} {what} as {}, until {}?", harmless(by.user), by.expires)
 }
 
-/// Whether somebody reads the question and can answer it.
+/// Whether a person can read and answer the question.
 fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Whether the answer is yes, in full: no key that somebody leans on.
+/// Whether the answer is a full yes, which no accidental key press gives.
 fn agreed(question: &str, answers: &mut impl BufRead, screen: &mut Screen) -> Result<bool> {
     screen.say(&format!("{question} Write yes, or anything else to make nothing:"))?;
     let mut answer = String::new();
@@ -219,7 +219,7 @@ async fn make(cluster: &ClusterClient, approval: &Approval) -> Result<()> {
     }
 }
 
-/// What is so after the Approval was made, and what comes next.
+/// The state after the Approval, and the next step.
 fn after(approval: &Approval, scope: &ApprovalScope, seen: &EndObjects, by: Decider<'_>) -> String {
     let name = approval.name_any();
     let what = format!("{}/{}", scope.target.kind.as_str(), scope.target.name);

@@ -1,4 +1,4 @@
-//! What is decided about, shown before anybody decides.
+//! Shows what is decided about, before a decision.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ use crate::cli::{
     words,
 };
 
-/// Somebody who decides.
+/// The deciding user.
 #[derive(Clone, Copy, Debug)]
 pub struct Decider<'a> {
     /// The user, as the API server knows them.
@@ -59,7 +59,7 @@ pub struct ApprovalScope {
 }
 
 impl ApprovalScope {
-    /// As those who count Approvals see it.
+    /// The target as Approvals are counted.
     pub fn counted(&self) -> Target<'_> {
         let ApprovalTarget { kind, name, uid, digest } = &self.target;
         Target { kind: *kind, name, uid, digest }
@@ -69,7 +69,7 @@ impl ApprovalScope {
 /// Shows `named` on `page`.
 ///
 /// # Errors
-/// When there is no such object, or nothing of it to decide about.
+/// When the object does not exist, or there is nothing to decide about it.
 pub fn of(named: &Named, seen: &EndObjects, by: Decider<'_>, page: &mut Page) -> Result<ApprovalScope> {
     let Named { kind, name } = named;
     let hidden = |kinds| match seen.hidden.contains(&kinds) {
@@ -211,7 +211,8 @@ fn destruction(object: &Destruction, seen: &EndObjects, by: Decider<'_>, page: &
     scope
 }
 
-/// The rules that bind for this list, as the destroyer told of them: those of its policy, or the strictest where that is gone.
+/// The binding rules for this list, as published by the destroyer: those of its policy, or the strictest where the
+/// policy is gone.
 fn binding(object: &Destruction, seen: &EndObjects, today: Date) -> Option<BindingRules> {
     let (domain, policy) = (&object.spec.trust_domain, &object.spec.retention_policy.name);
     let told = seen.told_of(domain)?;
@@ -222,13 +223,13 @@ fn binding(object: &Destruction, seen: &EndObjects, today: Date) -> Option<Bindi
     }
 }
 
-/// The grace that binds, or the declared one where the destroyer has not told yet.
+/// The binding grace, or the declared one where the destroyer has not published it yet.
 fn grace(binding: Option<&BindingRules>, declared: Option<&DestructionRules>) -> Option<Period> {
     let binding = binding.and_then(|rules| rules.grace.parse().ok());
     binding.or_else(|| declared?.grace().ok())
 }
 
-/// Why nothing would come of approving under this policy.
+/// Why approving would have no effect under this policy.
 fn changed(object: &Destruction, policy: &RetentionPolicy) -> Option<String> {
     let listed = &object.spec.retention_policy;
     let same = policy.uid().as_deref() == Some(&listed.uid) && rules::digest(policy) == listed.digest;
@@ -245,7 +246,7 @@ fn held(object: &Destruction, seen: &EndObjects) -> Vec<String> {
     let mut lines = Vec::new();
     for hold in seen.holding() {
         let names = |key: &&subrosa_crds::destruction::ListedKey| {
-            // A cohort that cannot be read is held: more, never less.
+            // A hold with an unreadable cohort covers every key.
             key.cohort.parse().map_or(true, |cohort| {
                 let key = Selected { channel: &key.channel, class: &key.data_class, cohort };
                 covers(&hold.spec.selector, key)
@@ -361,7 +362,7 @@ fn retention_policy(
     let scope = ApprovalScope {
         target: target(TargetKind::RetentionPolicy, object, digest),
         domain: None,
-        // By the rules that bind until now, in each trust domain.
+        // By the rules that have bound so far, in each trust domain.
         needed: binding.iter().map(|(_, rules)| rules.approvals).max(),
         outcome: match by.decision {
             Decision::Approve => {
@@ -379,7 +380,7 @@ fn retention_policy(
     scope
 }
 
-/// For how long data of a class is kept, and from when on.
+/// How long data of a class is kept, and from when.
 fn kept(class: &DataClass) -> String {
     let mut text = format!("keep {} from {:?}", class.keep, class.anchor.unwrap_or_default());
     if let Some(open_for) = &class.open_for {
@@ -449,7 +450,7 @@ fn frozen_line(frozen: Option<&Frozen>, page: &mut Page) {
     }
 }
 
-/// Who decided already.
+/// Shows who has decided already.
 pub(super) fn decided(scope: &ApprovalScope, seen: &EndObjects, by: Decider<'_>, page: &mut Page) {
     let tally = seen.tally(&scope.counted(), scope.domain.as_deref(), by.now);
     page.section("Who decided");

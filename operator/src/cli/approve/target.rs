@@ -1,4 +1,4 @@
-//! What is decided about, as people and kubectl name it.
+//! The object of a decision, in the notation of people and kubectl.
 
 use std::str::FromStr;
 
@@ -24,7 +24,7 @@ impl FromStr for Named {
             .filter(|(_, name)| !name.is_empty() && !name.contains('/'))
             .ok_or_else(|| expected.to_owned())?;
         let kind = kind.to_ascii_lowercase();
-        // As kubectl prints it: destruction.subrosa.dev, or with the version.
+        // As kubectl prints it: destruction.subrosa.dev, or with a version.
         let kind = match kind.split_once('.') {
             None => kind.as_str(),
             Some((kind, rest)) if rest == GROUP || rest == format!("{VERSION}.{GROUP}") => kind,

@@ -1,4 +1,4 @@
-//! The ends of a connection, as they are named on the command line.
+//! The ends of a connection on the command line.
 
 use std::{fmt, str::FromStr};
 
@@ -16,7 +16,7 @@ pub enum End {
 }
 
 impl End {
-    /// The same, in `namespace` where it names none.
+    /// The same, in `namespace` where none is given.
     pub fn within(self, namespace: &str) -> Self {
         match self {
             Self::Channel(name) if name.namespace.is_empty() => {
@@ -40,7 +40,7 @@ impl fmt::Display for End {
 impl FromStr for End {
     type Err = String;
 
-    // A namespace has no capital letters, so a kind is none.
+    // Namespaces have no capital letters, so a kind cannot be mistaken for one.
     fn from_str(text: &str) -> Result<Self, String> {
         let (before, name) = text.split_once('/').unwrap_or(("", text));
         let label = |text: &str| {

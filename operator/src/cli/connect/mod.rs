@@ -119,7 +119,7 @@ fn of_files(manifests: &[Manifest], namespace: &str) -> Known {
     known
 }
 
-/// What the cluster has of both ends; nothing, with a word about it, where it cannot be read.
+/// What the cluster knows of both ends; nothing, with a message, where it cannot be read.
 async fn of_cluster(
     request: &ConnectRequest,
     cluster: Option<&ClusterClient>,

@@ -1,4 +1,4 @@
-//! Decides what each end has to write.
+//! Decides what each end must write.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use subrosa_plan::world::declaration::Declaration;
 use super::ends::End;
 use crate::cli::adopt;
 
-/// What is asked for.
+/// The requested connection.
 pub struct ConnectRequest {
     /// Who connects.
     pub from: End,
@@ -52,7 +52,7 @@ pub struct Proposal {
 /// Proposes what both ends write.
 ///
 /// # Errors
-/// When two such ends cannot be connected, with what to do instead.
+/// When two such ends cannot be connected, with an alternative.
 pub fn propose(request: &ConnectRequest, known: &Known) -> Result<Vec<Proposal>, String> {
     match (&request.from, &request.to) {
         (End::Channel(from), End::Channel(to)) if from == to => {
@@ -96,7 +96,7 @@ pub fn propose(request: &ConnectRequest, known: &Known) -> Result<Vec<Proposal>,
 }
 
 impl Known {
-    /// What Channel `own` writes where the namespace of `other` was deleted and made anew.
+    /// What Channel `own` writes where the namespace of `other` was recreated.
     fn consent(&self, own: &ChannelRef, other: &ChannelRef) -> Option<Proposal> {
         let consents =
             adopt::annotation(self.channels.get(own)?.object(), |namespace| namespace == other.namespace)?;
@@ -165,7 +165,7 @@ impl Known {
         })
     }
 
-    /// What party `name` consents to.
+    /// The consent of party `name`.
     fn party(&self, name: &str, channel: &ChannelRef, direction: Direction, ports: &[PortRange]) -> Proposal {
         let party = self.parties.get(name);
         let present = party.into_iter().flat_map(|party| &party.spec.channels).find(|entry| {
@@ -195,7 +195,7 @@ impl Known {
         Proposal { title, addition: Some(json!({"channels": [entry]})), hint }
     }
 
-    /// The ports on which a party connects to Channel `to`: those asked for, or those of its listeners.
+    /// The ports on which a party connects to Channel `to`: the requested ones, or those of its listeners.
     fn agreed(&self, to: &ChannelRef, request: &ConnectRequest) -> Result<Vec<PortRange>, String> {
         if !request.ports.is_empty() {
             return Ok(request.ports.clone());
@@ -214,7 +214,7 @@ impl Known {
     }
 }
 
-/// Whether `entry`, of Channel `own`, names `other`.
+/// Whether `entry` of Channel `own` names `other`.
 fn names(entry: &Peer, other: &End, own: &ChannelRef) -> bool {
     match (entry.kind(), other) {
         (PeerKind::Channel, End::Channel(name)) => {
@@ -227,7 +227,7 @@ fn names(entry: &Peer, other: &End, own: &ChannelRef) -> bool {
     }
 }
 
-/// Whether `entry` allows `listeners`. Where none are asked for, an entry is never widened.
+/// Whether `entry` allows `listeners`. Without requested listeners an entry is never widened.
 fn covers(entry: &Peer, listeners: &[String]) -> bool {
     entry.listeners.is_empty() || listeners.iter().all(|name| entry.listeners.contains(name))
 }
@@ -244,7 +244,7 @@ fn new_entry(entries: &[Peer], other: &End, own: &ChannelRef, listeners: &[Strin
     let mut entry = Map::new();
     match other {
         End::Channel(name) => {
-            // An entry's name is its key in the list: another peer of that name may hold it.
+            // An entry's name is its key in the list, so another peer may have taken it.
             let taken = |wanted: &str| entries.iter().any(|entry| entry.name == wanted);
             if taken(&name.name) {
                 entry.insert("name".into(), json!(format!("{}-{}", name.namespace, name.name)));
@@ -271,7 +271,7 @@ fn new_entry(entries: &[Peer], other: &End, own: &ChannelRef, listeners: &[Strin
     Value::Object(entry)
 }
 
-/// A port as a manifest has it.
+/// A port in the notation of manifests.
 fn written(port: PortRange) -> Value {
     if port.protocol == Protocol::Tcp && port.start == port.end {
         json!(port.start)

@@ -1,8 +1,8 @@
-//! `subrosa discover`: drafts Channels for what runs already.
+//! `subrosa discover`: drafts Channels for running workloads.
 //!
 //! ```text
 //!  cluster ──▶ read::found ──▶ subrosa_plan::discover::draft ──▶ write::stream ──▶ standard output
-//!              (only reads)     (decides)                        (YAML with what is to be decided)
+//!              (only reads)     (decides)                        (YAML with open decisions)
 //! ```
 
 mod read;
@@ -39,7 +39,7 @@ pub struct Args {
     target: ClusterTarget,
 }
 
-// JSON would have no room for what is to be decided.
+// No JSON, which has no comments for open decisions.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Format {
     Yaml,

@@ -1,4 +1,4 @@
-//! What stands in the cluster, as plain facts. Only reads.
+//! Reads the facts for drafts from the cluster.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +29,7 @@ use subrosa_plan::{
 
 use crate::cli::cluster::ClusterClient;
 
-/// Labels that controllers put on pods: another pod of the same workload has others.
+/// Labels that controllers add to pods, which differ between pods of one workload.
 const GENERATED: [&str; 9] = [
     "pod-template-hash",
     "pod-template-generation",
@@ -59,10 +59,10 @@ pub struct Objects {
     pub policies: Vec<NetworkPolicy>,
 }
 
-/// Everything that a draft may look at, and the kinds that are not known.
+/// Everything that drafts need, and the kinds that could not be read.
 ///
 /// # Errors
-/// When a namespace is not there, or what is in it cannot be read.
+/// When a namespace does not exist, or its content cannot be read.
 pub async fn found(cluster: &ClusterClient, namespaces: &[String]) -> Result<(Survey, Vec<&'static str>)> {
     let mut hidden = Vec::new();
     let mut found = Survey::default();
@@ -168,7 +168,7 @@ fn of_pod(spec: &PodSpec) -> RunningWorkload {
     }
 }
 
-/// Pods that none of `known` runs, those of one owner together.
+/// Pods that none of the `known` workloads runs, grouped by owner.
 fn lone_pods(pods: Vec<Pod>, known: &[RunningWorkload]) -> Vec<RunningWorkload> {
     let mut owned: BTreeMap<(String, String), RunningWorkload> = BTreeMap::new();
     for pod in pods {
@@ -184,7 +184,7 @@ fn lone_pods(pods: Vec<Pod>, known: &[RunningWorkload]) -> Vec<RunningWorkload> 
         let controller = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
         let owner = match controller {
             None => ("Pod".to_owned(), pod.name_any()),
-            // A CronJob's Jobs are called after it and the minute.
+            // A CronJob's Jobs have its name with a suffix for the minute.
             Some(owner) if owner.kind == "Job" => {
                 let name = owner.name.trim_end_matches(|letter: char| letter.is_ascii_digit());
                 (owner.kind.clone(), name.trim_end_matches('-').to_owned())
@@ -199,7 +199,7 @@ fn lone_pods(pods: Vec<Pod>, known: &[RunningWorkload]) -> Vec<RunningWorkload> 
             labels: labels.clone(),
             ..of_pod(&pod.spec.unwrap_or_default())
         });
-        // What all of them carry.
+        // Only the labels that all of them have.
         workload.labels.retain(|key, value| labels.get(key) == Some(value));
         workload.selector =
             LabelSelector { match_labels: Some(workload.labels.clone()), match_expressions: None };

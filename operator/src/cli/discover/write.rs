@@ -1,4 +1,4 @@
-//! Drafts as YAML that a person reads before it is applied.
+//! Writes drafts as YAML, for review before they are applied.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -7,13 +7,13 @@ use subrosa_plan::discover::{Draft, Drafts};
 
 use crate::cli::harmless;
 
-/// How long a line of a comment may be.
+/// The longest line of a comment.
 const WIDTH: usize = 110;
 
-/// The stream: what holds for all of it, then a document a Channel.
+/// The stream: a comment for all of it, then one document per Channel.
 ///
 /// # Errors
-/// Where a Channel cannot be written as YAML.
+/// When a Channel cannot be written as YAML.
 pub fn stream(namespaces: &[String], drafts: &Drafts) -> Result<String> {
     let mut text = String::new();
     let from = format!(
@@ -51,7 +51,7 @@ fn document(text: &mut String, draft: &Draft) -> Result<()> {
     Ok(())
 }
 
-/// Without fields that hold nothing, which the API server would not keep either.
+/// Removes empty fields, which the API server would not store either.
 fn without_nothing(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields
@@ -64,7 +64,7 @@ fn without_nothing(value: Value) -> Value {
     }
 }
 
-/// A comment, broken at words. What others wrote cannot end it.
+/// Writes a comment, wrapped at words. Text from others cannot end it.
 fn comment(text: &mut String, mark: &str, line: &str) {
     let mut current = format!("# {mark}");
     let start = current.len();

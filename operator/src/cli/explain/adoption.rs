@@ -1,4 +1,4 @@
-//! Adoptions in words.
+//! Describes Adoptions.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use subrosa_crds::{Adoption, Reason, condition};
 use super::{conditions, ends, page::Page};
 use crate::cli::{table::Tone, words};
 
-/// How many Channels of a namespace are shown.
+/// How many Channels of a namespace are listed.
 const MOST: usize = 200;
 
 /// Describes an Adoption.
@@ -50,7 +50,7 @@ pub fn describe(object: &Adoption, now: Timestamp, page: &mut Page) {
     conditions::describe(&status.conditions, now, page);
 }
 
-/// What an Adoption asks for, and what became of each Channel of it.
+/// The request of an Adoption, and the state of each of its Channels.
 pub fn listed(object: &Adoption, page: &mut Page) {
     let (spec, status) = (&object.spec, object.status.clone().unwrap_or_default());
     let ready = condition::find(&status.conditions, condition::READY);

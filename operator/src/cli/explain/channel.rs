@@ -1,4 +1,4 @@
-//! A Channel in words.
+//! Describes Channels.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Conditions in words.
+//! Describes conditions.
 
 use jiff::Timestamp;
 use subrosa_crds::{
@@ -9,7 +9,7 @@ use subrosa_crds::{
 use super::page::{Page, tone_of};
 use crate::cli::words;
 
-/// Every condition: what it says, since when, and what it means.
+/// Every condition: its message, since when, and what it means.
 pub fn describe(conditions: &[Condition], now: Timestamp, page: &mut Page) {
     page.section("Why it is so");
     if conditions.is_empty() {
@@ -44,7 +44,7 @@ pub fn describe(conditions: &[Condition], now: Timestamp, page: &mut Page) {
     }
 }
 
-/// What a condition means beyond its own message.
+/// The meaning of a condition beyond its message.
 fn meaning(one: &Condition) -> Option<&'static str> {
     Some(match (one.type_.as_str(), one.status.as_str()) {
         (condition::READY, "True") if Reason::of(one) == Some(Reason::InForceUnproven) => {

@@ -1,4 +1,4 @@
-//! Destructions and LegalHolds in words.
+//! Describes Destructions and LegalHolds.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ pub fn destruction(object: &Destruction, now: Timestamp, page: &mut Page) {
     conditions::describe(&status.conditions, now, page);
 }
 
-/// What a Destruction lists: under which policy, and which keys of which Channels.
+/// The content of a Destruction's list: the policy, and which keys of which Channels.
 pub fn listed(object: &Destruction, today: Date, page: &mut Page) {
     let spec = &object.spec;
     page.section("What it lists");
@@ -116,7 +116,7 @@ pub fn legal_hold(object: &LegalHold, now: Timestamp, page: &mut Page) {
     conditions::describe(&status.conditions, now, page);
 }
 
-/// What a LegalHold keeps, and why.
+/// What a LegalHold protects, and why.
 pub fn held(object: &LegalHold, page: &mut Page) {
     let (spec, status) = (&object.spec, object.status.clone().unwrap_or_default());
     page.section("What it holds");
@@ -139,7 +139,7 @@ pub fn held(object: &LegalHold, page: &mut Page) {
     }
 }
 
-/// The lists of a selector that are given.
+/// The lists of a selector that are not empty.
 pub fn selected(selector: &HoldSelector) -> Vec<(&'static str, &[String])> {
     let lists = [
         ("Namespaces", selector.namespaces.as_slice()),

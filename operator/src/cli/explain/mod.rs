@@ -1,4 +1,4 @@
-//! `subrosa explain`: what an object became, why it is as it is, and what to do next.
+//! `subrosa explain`: what was made for an object, why it is in its state, and the next step.
 
 pub(super) mod adoption;
 mod channel;

@@ -1,4 +1,4 @@
-//! Trust domains, external parties and retention policies in words.
+//! Describes TrustDomains, ExternalParties and RetentionPolicies.
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;

@@ -1,10 +1,10 @@
-//! A text with headings, for people.
+//! A text with headings.
 
 use subrosa_crds::Reason;
 
 use crate::cli::{harmless, output::Paint, table::Tone};
 
-/// What is being written.
+/// The text in progress.
 pub struct Page {
     paint: Paint,
     text: String,
@@ -26,7 +26,7 @@ impl Page {
         self.text.push_str(&format!("{object}: {state}\n"));
     }
 
-    /// The title of what has no conditions.
+    /// The title of an object without conditions.
     pub fn heading(&mut self, text: &str) {
         self.text.push_str(&format!("{}\n", self.paint.bold(&harmless(text))));
     }
@@ -53,7 +53,7 @@ impl Page {
         self.text.push_str(&format!("  {name:<14}{}\n", harmless(value)));
     }
 
-    /// Something to do, shown at the end.
+    /// A next step, shown at the end.
     pub fn next_step(&mut self, step: &str) {
         let step = harmless(step);
         if !self.next_steps.contains(&step) {
@@ -73,13 +73,13 @@ impl Page {
     }
 }
 
-/// How a condition's status is shown: of some, True is the bad one.
+/// The tone for a condition's status; for some conditions True is bad.
 pub fn tone_of(condition: &str, status: &str) -> Tone {
     match (condition, status) {
         ("Stalled", "True") => Tone::Bad,
         ("Reconciling", "True") => Tone::Odd,
         (_, "True") => Tone::Good,
-        // Somebody else's consent is waited for; nothing of one's own is broken.
+        // It waits for somebody else's consent; nothing here is broken.
         ("Connected", _) => Tone::Odd,
         (_, "False") => Tone::Bad,
         _ => Tone::Odd,

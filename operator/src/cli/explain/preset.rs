@@ -1,4 +1,4 @@
-//! What a preset gives, to a Channel and by itself.
+//! Describes presets, and what one gave to a Channel.
 
 use subrosa_crds::{
     ChannelSpec,
@@ -9,7 +9,7 @@ use subrosa_crds::{
 use super::page::Page;
 use crate::cli::table::Tone;
 
-/// What the preset of a Channel's `spec`, as it was written, gave it.
+/// What the preset of a Channel's written `spec` added to it.
 pub fn given(spec: &ChannelSpec, page: &mut Page) {
     let Some(preset) = spec.preset else { return };
     let facts = preset.facts();
@@ -85,7 +85,7 @@ pub fn describe(preset: Preset, page: &mut Page) {
     }
 }
 
-/// Without the marks of a page.
+/// Removes Markdown.
 fn bare(text: &str) -> String {
     text.replace('`', "")
 }

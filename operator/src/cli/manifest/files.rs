@@ -1,4 +1,4 @@
-//! Which files are read.
+//! Selects and reads the files.
 
 use std::{
     ffi::OsStr,
@@ -24,10 +24,10 @@ pub struct Sources {
     pub recursive: bool,
 }
 
-/// The manifests of `sources`, in their order, and what is wrong with them as YAML.
+/// The manifests of `sources` in order, and YAML errors.
 ///
 /// # Errors
-/// When a file or directory cannot be read, or a directory holds no manifest.
+/// When a file or directory cannot be read, or a directory has no manifest.
 pub fn read(sources: &Sources) -> Result<(Vec<Manifest>, Vec<Finding>)> {
     let (mut manifests, mut findings) = (Vec::new(), Vec::new());
     let mut paths = Vec::new();
@@ -64,7 +64,7 @@ fn load(path: &Path) -> Result<(Arc<str>, String)> {
     Ok((Arc::from(path.display().to_string()), text))
 }
 
-/// By name, so that the same directory reads the same everywhere.
+/// Sorted by name, so that the order is the same everywhere.
 fn list(directory: &Path, recursive: bool, paths: &mut Vec<PathBuf>) -> Result<()> {
     let unreadable = || format!("{} cannot be read", directory.display());
     let mut entries: Vec<PathBuf> = Vec::new();

@@ -34,21 +34,21 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The object as its own type.
+    /// Parses the object as its own type.
     ///
     /// # Errors
-    /// When it is another, or misses something, with the place.
+    /// When it is of another type or incomplete, with the place.
     pub fn read<K: DeserializeOwned>(&self) -> Result<K> {
         serde_json::from_value(self.value.clone())
             .with_context(|| format!("{}: {} cannot be read", self.place("spec"), self.title()))
     }
 
-    /// Where `field` stands.
+    /// The place of `field`.
     pub fn place(&self, field: &str) -> Place {
         Place { order: self.order, line: self.node.line_of(field), file: Arc::clone(&self.file) }
     }
 
-    /// As findings name it, such as `Channel cc-front/voice`.
+    /// The name in findings, such as `Channel cc-front/voice`.
     pub fn title(&self) -> String {
         match &self.namespace {
             Some(namespace) => format!("{} {namespace}/{}", self.kind, self.name),
@@ -56,17 +56,17 @@ impl Manifest {
         }
     }
 
-    /// What is wrong with `field`.
+    /// An error about `field`.
     pub fn error(&self, field: &str, message: impl Into<String>) -> Finding {
         self.finding(Severity::Error, field, message)
     }
 
-    /// What is wrong with the value of `field`, which is quoted.
+    /// An error about the value of `field`, which is quoted.
     pub fn error_at(&self, field: &str, message: impl Into<String>) -> Finding {
         Finding { value: self.node.find(field).and_then(quoted), ..self.error(field, message) }
     }
 
-    /// What is worth knowing about `field`.
+    /// A note about `field`.
     pub fn note(&self, field: &str, message: impl Into<String>) -> Finding {
         self.finding(Severity::Note, field, message)
     }
@@ -82,7 +82,7 @@ impl Manifest {
         }
     }
 
-    /// Puts it into `namespace`, as `kubectl apply` does with what names none.
+    /// Sets the namespace of an object without one, as `kubectl apply` does.
     pub fn settle(&mut self, namespace: &str) {
         self.namespace = Some(namespace.to_owned());
         if let Some(metadata) = self.value.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -90,12 +90,12 @@ impl Manifest {
         }
     }
 
-    /// Whether it is of this API's group.
+    /// Whether it belongs to this API's group.
     pub fn is_ours(&self) -> bool {
         self.api_version.split_once('/').is_some_and(|(group, _)| group == subrosa_crds::GROUP)
     }
 
-    /// The namespaced name, with `default` for objects that name no namespace.
+    /// The namespaced name, with `default` for objects without a namespace.
     pub fn name_in(&self, default: &str) -> ChannelRef {
         ChannelRef::new(self.namespace.as_deref().unwrap_or(default), &self.name)
     }
@@ -106,7 +106,7 @@ impl Manifest {
     }
 }
 
-/// A scalar, or a list of few, as it may stand in a line.
+/// A scalar or a short list, in the notation of one line.
 fn quoted(node: &Node) -> Option<String> {
     const LIMIT: usize = 64;
     let value = node.value();
@@ -118,7 +118,7 @@ fn quoted(node: &Node) -> Option<String> {
     Some(value.to_string()).filter(|text| short && text.chars().count() <= LIMIT)
 }
 
-/// The manifests of one file's text, and what is wrong with it as YAML.
+/// The manifests in one file's text, and YAML errors.
 fn parse(file: &Arc<str>, order: usize, text: &str) -> (Vec<Manifest>, Vec<Finding>) {
     let place = |line| Place { order, line, file: Arc::clone(file) };
     let error = |line, message: String| Finding {
@@ -129,7 +129,7 @@ fn parse(file: &Arc<str>, order: usize, text: &str) -> (Vec<Manifest>, Vec<Findi
         value: None,
         message,
     };
-    // No snippet: a line of a Secret must not be repeated.
+    // Without snippet, because a line of a Secret must not be repeated.
     let options = serde_saphyr::options! { with_snippet: false };
     let documents: Vec<Node> = match serde_saphyr::from_multiple_with_options(text, options) {
         Ok(documents) => documents,

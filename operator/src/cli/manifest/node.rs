@@ -1,4 +1,4 @@
-//! A YAML document that remembers on which line each field stands.
+//! A YAML document with the line of each field.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl Node {
         self.line
     }
 
-    /// Whether there is nothing in it: an empty document.
+    /// Whether the document is empty.
     pub fn is_null(&self) -> bool {
         matches!(self.content, Content::Scalar(Value::Null))
     }
@@ -54,7 +54,7 @@ impl Node {
         }
     }
 
-    /// What stands at `key` of a map.
+    /// The value at `key` of a map.
     pub fn take(self, key: &str) -> Option<Self> {
         match self.content {
             Content::Map(fields) => {
@@ -64,19 +64,19 @@ impl Node {
         }
     }
 
-    /// The line of the field at `path`, such as `spec.listeners[0].port`; of what holds it where it
-    /// is not written.
+    /// The line of the field at `path`, such as `spec.listeners[0].port`; of its closest existing parent if it is
+    /// missing.
     pub fn line_of(&self, path: &str) -> u64 {
         self.walk(path, self.line).0
     }
 
-    /// What is written at `path`.
+    /// The value at `path`.
     pub fn find(&self, path: &str) -> Option<&Self> {
         self.walk(path, self.line).1
     }
 
-    /// As far as `path` leads: the line, and the node where it leads to one. `here` is the line of what
-    /// is called this, which for a map is above its first field.
+    /// Follows `path` as far as possible: the line, and the node if it exists. `here` is the line of this node's own
+    /// name, which for a map is above its first field.
     fn walk(&self, path: &str, here: u64) -> (u64, Option<&Self>) {
         let path = path.strip_prefix('.').unwrap_or(path);
         if path.is_empty() {
@@ -84,7 +84,7 @@ impl Node {
         }
         match &self.content {
             Content::Map(fields) => {
-                // Keys of labels hold dots themselves: the longest key that the path begins with is meant.
+                // Keys of labels contain dots, so take the longest key that is a prefix of the path.
                 let found = fields
                     .iter()
                     .filter_map(|(key, node)| Some((key, node, after(path, &key.value)?)))
@@ -102,7 +102,7 @@ impl Node {
     }
 }
 
-/// What of `path` comes after `key`, where it begins with that key.
+/// The rest of `path` after `key`, if it begins with that key.
 fn after<'a>(path: &'a str, key: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(key)?;
     (rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)

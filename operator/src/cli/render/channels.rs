@@ -1,4 +1,4 @@
-//! Plans every given Channel, and says what keeps it or its connections from being in force.
+//! Plans every given Channel, and reports what prevents it or its connections from being in force.
 
 use jiff::Timestamp;
 use subrosa_crds::{Reason, names::ChannelRef, trust_domain::Direction};
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::cli::finding::Finding;
 
-/// A Channel and what it becomes.
+/// A Channel with its plan.
 pub struct Planned {
     /// Its name.
     pub name: ChannelRef,
@@ -31,7 +31,7 @@ pub struct Planned {
     pub plan: Plan,
 }
 
-/// Plans every sound Channel.
+/// Plans every valid Channel.
 pub fn plan(given: &Given, imagined: &Imagined, now: Timestamp, findings: &mut Vec<Finding>) -> Vec<Planned> {
     let mut planned = Vec::new();
     for (name, declared) in given.channels.iter().filter(|(_, declared)| declared.sound) {
@@ -51,7 +51,7 @@ impl Planned {
     fn check(&self, given: &Given, imagined: &Imagined, now: Timestamp, findings: &mut Vec<Finding>) {
         let manifest = &self.declared.manifest;
         if let Scope::Stalled(problems) = &self.plan.scope {
-            // A wrong time zone is the trust domain's error, and said there.
+            // A wrong time zone is reported at the trust domain.
             let own = problems.iter().filter(|problem| problem.field != "spec.timeZone");
             findings.extend(own.map(|problem| manifest.error_at(problem.field, problem.message.clone())));
         }
@@ -88,7 +88,7 @@ impl Planned {
         }
     }
 
-    /// Names under a suffix of the TrustDomain, which an authority that is there already may not sign yet.
+    /// A note about names under a suffix that an existing authority may not sign yet.
     fn later_names(&self) -> Option<Finding> {
         let allowed = domain::allowed_suffixes(&self.plan.domain).iter().cloned().collect();
         let names = self.declared.object.dns_names();
@@ -102,7 +102,7 @@ impl Planned {
         Some(self.declared.manifest.note("spec.tls.dnsNames", message))
     }
 
-    /// What was not given is a note; what can never be trusted as it is written is an error.
+    /// A missing bundle is a note; an entry that can never be trusted as written is an error.
     fn extra_trust(&self, extra: &JudgedExtraTrust, field: &str) -> Option<Finding> {
         let manifest = &self.declared.manifest;
         match &extra.state {
@@ -121,8 +121,8 @@ impl Planned {
         }
     }
 
-    /// A connection that can never open as it is written is an error; one that waits for somebody, or
-    /// for what was not given, is a note.
+    /// A connection that can never open as written is an error; one that waits for somebody, or for an object that
+    /// was not given, is a note.
     fn judge(
         &self,
         connection: &Connection,
@@ -151,8 +151,7 @@ impl Planned {
         }
     }
 
-    /// Why a peer was not found, where that is no more than that it was not given; nothing to say
-    /// when it was given and cannot be read.
+    /// Why a peer was not found, if it was only not given; `None` if it was given but cannot be parsed.
     fn not_found(&self, other: &Other, given: &Given, imagined: &Imagined) -> Option<Option<String>> {
         let unreadable = |kind: &str, name: ChannelRef| given.unreadable.contains(&(kind.to_owned(), name));
         match other {
@@ -170,8 +169,8 @@ impl Planned {
         self.plan.domain.metadata.name.as_deref().unwrap_or_default()
     }
 
-    /// Whether a refusal is said elsewhere (what is wrong with a party, at that party), or rests on a
-    /// trust domain that is only assumed.
+    /// Whether a refusal is reported elsewhere (a problem of a party, at that party), or depends on an assumed trust
+    /// domain.
     fn may_be_otherwise(&self, other: &Other, imagined: &Imagined) -> bool {
         match other {
             Other::Party(_) => true,
@@ -188,7 +187,7 @@ impl Planned {
         }
     }
 
-    /// What given workloads and policies would make of it.
+    /// Findings from the given workloads and policies.
     fn surroundings(&self, imagined: &Imagined, findings: &mut Vec<Finding>) {
         let (manifest, world) = (&self.declared.manifest, &imagined.world);
         let workload = self.declared.object.selector();
@@ -214,7 +213,7 @@ impl Planned {
         }
     }
 
-    /// Whether its policies are only reported.
+    /// Whether its namespace is audited.
     pub fn is_audited(&self) -> bool {
         self.plan.scope == Scope::Audit
     }

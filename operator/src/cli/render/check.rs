@@ -1,4 +1,4 @@
-//! Checks across objects: what would be Stalled, and what is worth knowing.
+//! Checks across objects: what would be Stalled, and notes.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::cli::finding::Finding;
 
-/// What is to be said of trust domains and external parties.
+/// Findings about trust domains and external parties.
 pub fn check(given: &Given, imagined: &Imagined, now: Timestamp, findings: &mut Vec<Finding>) {
     for domain in given.domains.values().filter(|domain| domain.sound) {
         check_domain(domain, imagined, now, findings);
@@ -85,7 +85,7 @@ fn check_policy(
         .map(|domain| (domain.object.spec.jurisdictions.clone(), domain::today(&domain.object, now)))
         .collect();
     if laws.is_empty() {
-        // Whose law it is does not stand in the files: its own words must hold.
+        // The files do not say which law applies, so check only the policy itself.
         let own =
             spec.classes.iter().flat_map(|class| &class.minimums).map(|minimum| minimum.jurisdiction.clone());
         laws.push((own.collect(), now.to_zoned(TimeZone::UTC).date()));
@@ -109,7 +109,7 @@ fn bundle_problem(text: Option<&str>) -> Option<&'static str> {
     }
 }
 
-/// Whether the day of `until` is behind `today`.
+/// Whether the day `until` is before `today`.
 pub fn past(until: &str, today: Date) -> bool {
     until.parse::<Date>().is_ok_and(|until| until < today)
 }

@@ -1,4 +1,4 @@
-//! What the given files hold: the objects of this API, each checked by itself, and the facts of others.
+//! The content of the given files: objects of this API, each validated by itself, and facts about others.
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
@@ -19,7 +19,7 @@ use crate::cli::{
     manifest::Manifest,
 };
 
-/// An object of this API and where it was written.
+/// An object of this API and its place in a file.
 #[derive(Clone)]
 pub struct FromFile<T> {
     /// The object.
@@ -57,7 +57,7 @@ pub struct Given {
     pub config_maps: BTreeMap<ChannelRef, BTreeMap<String, String>>,
 }
 
-/// Sorts `manifests` by what they are; `namespace` is for those that name none.
+/// Sorts `manifests` by kind; `namespace` is for those without one.
 pub fn sort(manifests: Vec<Manifest>, namespace: &str, findings: &mut Vec<Finding>) -> Given {
     let mut given = Given::default();
     let mut seen: BTreeMap<(String, String, ChannelRef), Arc<Manifest>> = BTreeMap::new();
@@ -85,7 +85,7 @@ pub fn sort(manifests: Vec<Manifest>, namespace: &str, findings: &mut Vec<Findin
     given
 }
 
-// Of kinds that are not known here the namespace does not matter.
+// For unknown kinds the namespace does not matter.
 fn is_cluster_wide(manifest: &Manifest) -> bool {
     match manifest.kind.as_str() {
         "Namespace" => manifest.api_version == "v1",
@@ -142,7 +142,7 @@ impl Given {
             host_network: host_network.and_then(Value::as_bool).unwrap_or_default(),
             ..PodFacts::default()
         };
-        // Two workloads of different kinds may share a name.
+        // Two workloads of different kinds may have the same name.
         let name = ChannelRef::new(name.namespace, format!("of {} {}", manifest.kind, name.name));
         self.pods.insert(name, facts);
     }
@@ -182,7 +182,7 @@ fn store<K: Ord, T>(place: &mut BTreeMap<K, FromFile<T>>, key: K, found: Option<
     found.map(|found| place.insert(key, found)).is_some()
 }
 
-/// Checks one object as the API server would; none when it is so wrong that it cannot be read.
+/// Validates one object as the API server would; `None` when it cannot be parsed.
 fn declare<T: DeserializeOwned>(
     manifest: &Arc<Manifest>,
     findings: &mut Vec<Finding>,

@@ -1,4 +1,4 @@
-//! The Kubernetes objects that would be made. Of Secrets only what would stand in them.
+//! The Kubernetes objects that would be made. For Secrets only descriptions of their values.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::{
     grants::{Installation, rbac::namespace_binding},
 };
 
-/// What every governed namespace gets.
+/// The objects of every governed namespace.
 pub fn of_namespace(
     namespace: &str,
     label: &str,
@@ -41,7 +41,7 @@ pub fn of_namespace(
     Ok(made)
 }
 
-/// What a Channel gets.
+/// The objects of a Channel.
 pub fn of_channel(planned: &Planned, imagined: &Imagined, now: Timestamp) -> serde_json::Result<Vec<Value>> {
     let mut made = Vec::new();
     if !planned.is_audited() {
@@ -54,7 +54,7 @@ pub fn of_channel(planned: &Planned, imagined: &Imagined, now: Timestamp) -> ser
     Ok(made)
 }
 
-/// The Secret, with what each value would be in its place.
+/// The Secret, with a description in place of each value.
 fn secret(planned: &Planned, imagined: &Imagined, now: Timestamp) -> serde_json::Result<Value> {
     let metadata = ObjectMeta {
         name: Some(planned.plan.secret_name.clone()),
@@ -112,7 +112,7 @@ fn contents(planned: &Planned, imagined: &Imagined, now: Timestamp) -> BTreeMap<
     files
 }
 
-/// Whom the Channel would trust, each peer's CA standing for its certificates.
+/// The authorities that the Channel would trust, with a placeholder for each peer's certificates.
 fn sources(planned: &Planned, imagined: &Imagined, now: Timestamp) -> TrustSources {
     let connections = &planned.plan.connections;
     let authorities = connections

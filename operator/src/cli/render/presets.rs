@@ -1,4 +1,4 @@
-//! What is worth knowing of a Channel with a preset.
+//! Notes about Channels with presets.
 
 use subrosa_crds::channel::{Reload, WorkloadKind};
 use subrosa_plan::world::declaration::Declaration;
@@ -6,7 +6,7 @@ use subrosa_plan::world::declaration::Declaration;
 use super::given::FromFile;
 use crate::cli::finding::Finding;
 
-/// A server that has to be restarted, with nothing named to restart.
+/// The server needs restarts, but no workload to restart is named.
 pub fn note(declared: &FromFile<Declaration>) -> Option<Finding> {
     let channel = &declared.object;
     let preset = channel.preset().filter(|preset| preset.facts().reload == Reload::Restart)?;

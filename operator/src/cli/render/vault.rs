@@ -1,4 +1,4 @@
-//! What would be written into Vault, as documents of the kind `VaultChange`.
+//! The writes to Vault, as documents of the kind `VaultChange`.
 
 use serde_json::{Value, json};
 use subrosa_crds::{GROUP, RetentionPolicy, VERSION};
@@ -7,7 +7,7 @@ use subrosa_plan::{keys::WantedKey, world::domain};
 use super::{channels::Planned, world::Imagined};
 use crate::cli::words;
 
-/// What a Channel becomes in Vault, in the order in which it is written.
+/// A Channel's writes to Vault, in order.
 pub fn changes(planned: &Planned, imagined: &Imagined) -> Vec<Value> {
     let change = Change { planned, id: identity(planned, imagined) };
     let mut changes = vec![change.record(), change.authority()];
@@ -24,7 +24,7 @@ pub fn changes(planned: &Planned, imagined: &Imagined) -> Vec<Value> {
     changes
 }
 
-/// The identity, or what stands for it where the namespace's UID is not known.
+/// The identity, or a placeholder where the namespace's UID is unknown.
 fn identity(planned: &Planned, imagined: &Imagined) -> String {
     let uid = imagined.world.namespaces.get(&planned.name.namespace).map(|facts| facts.uid.as_str());
     if uid.unwrap_or_default().is_empty() {
@@ -89,7 +89,7 @@ impl Change<'_> {
         )
     }
 
-    // Which cohorts there are is the retention policy's to say.
+    // The cohorts depend on the retention policy, which is unknown.
     fn keys_of_unknown_cohorts(&self) -> Vec<Value> {
         let Some(first) = self.planned.plan.keys.first() else { return Vec::new() };
         let rotation = first.rotate_every.map_or_else(|| "0".to_owned(), words::duration);

@@ -1,4 +1,4 @@
-//! The world that the given files describe. What they leave out is assumed, and every assumption said.
+//! The world described by the given files. Missing objects are assumed, and every assumption is reported.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,9 +15,9 @@ use subrosa_plan::{
 use super::given::Given;
 use crate::{cli::finding::Finding, pki};
 
-/// Stands for the name of a trust domain that no file tells.
+/// The placeholder for the name of an unknown trust domain.
 pub const UNKNOWN_DOMAIN: &str = "<trust-domain>";
-/// Stands for the retention policy that such a trust domain lists first.
+/// The placeholder for the retention policy of an unknown trust domain.
 pub const UNKNOWN_POLICY: &str = "<retention-policy>";
 
 /// A world, and what of it was not given.
@@ -74,7 +74,7 @@ fn put<T>(place: &mut BTreeMap<String, BTreeMap<String, T>>, name: &ChannelRef, 
 }
 
 impl Imagined {
-    /// A namespace that was not given belongs to the only trust domain there is.
+    /// A namespace that was not given belongs to the only given trust domain.
     fn namespaces(&mut self, given: &Given, findings: &mut Vec<Finding>) {
         let domain = match given.domains.keys().collect::<Vec<_>>().as_slice() {
             [only] => (*only).clone(),
@@ -166,7 +166,7 @@ impl Imagined {
         }
     }
 
-    /// A bundle that was not given is taken to hold a certificate.
+    /// A bundle that was not given is assumed to contain a certificate.
     fn bundles(&mut self, given: &Given, operator: &str, findings: &mut Vec<Finding>) {
         let domains = given.domains.values().filter_map(|domain| {
             Some((&domain.manifest, "spec.vault.caBundle", domain.object.spec.vault.ca_bundle.as_ref()?))
@@ -197,7 +197,7 @@ impl Imagined {
         }
     }
 
-    /// The UID of a ServiceAccount, which names its alias in Vault, is the cluster's to give.
+    /// Only the cluster knows the UID of a ServiceAccount, which names its alias in Vault.
     fn service_accounts(&mut self, given: &Given, findings: &mut Vec<Finding>) {
         for (name, uid) in &given.service_accounts {
             let uid = uid.clone().unwrap_or_else(|| placeholder(name));
@@ -220,7 +220,7 @@ fn placeholder(account: &ChannelRef) -> String {
     format!("<uid of ServiceAccount {account}>")
 }
 
-/// Whether an object of that name was given and cannot be read; what is wrong with it has been said.
+/// Whether an object of that name was given but cannot be parsed, which was reported already.
 fn is_unreadable(given: &Given, kind: &str, name: &str) -> bool {
     given.unreadable.contains(&(kind.to_owned(), ChannelRef::new("", name)))
 }
@@ -238,7 +238,7 @@ fn empty_domain(name: &str) -> Option<TrustDomain> {
     Some(TrustDomain::new(name, serde_json::from_value(spec).ok()?))
 }
 
-/// A retention policy of which only its classes are known: whatever is made from its periods must not be shown.
+/// A retention policy of which only the classes are known; nothing derived from its periods may be shown.
 fn policy_of(name: &str, classes: &BTreeSet<&String>) -> Option<RetentionPolicy> {
     let classes: Vec<_> = classes.iter().map(|class| json!({"name": class, "keep": "1d"})).collect();
     Some(RetentionPolicy::new(name, serde_json::from_value(json!({ "classes": classes })).ok()?))

@@ -43,7 +43,7 @@ pub struct ResealArgs {
     common: Common,
 }
 
-/// Reseals.
+/// Runs `subrosa reseal`.
 ///
 /// # Errors
 /// When Vault cannot be reached.
@@ -84,7 +84,7 @@ async fn reseal_one(
     Ok(reseal::reseal(keys, opened, file, &key, args.common.cores(), progress.counter()).await?)
 }
 
-/// The key to which what is sealed with `old` moves.
+/// The new key for data sealed with `old`.
 fn target(sealing: &Sealing, old: &DataKeyName, args: &ResealArgs, now: Timestamp) -> Result<DataKeyName> {
     let Some(date) = args.anchor else { return Ok(old.clone()) };
     let key = cohort::choose(sealing, &old.class, Some(date), args.already_due, now)?;

@@ -1,4 +1,5 @@
-//! `subrosa seal --watch DIR`: beside a recorder, until it is told to end. It answers `/healthz`, `/readyz` and `/metrics`.
+//! `subrosa seal --watch DIR`: runs beside a recorder until it is stopped. Serves `/healthz`, `/readyz` and
+//! `/metrics`.
 
 use std::{
     net::SocketAddr,
@@ -87,7 +88,7 @@ pub struct WatchArgs {
     log_format: Option<logging::Format>,
 }
 
-/// What was asked for, else what the Channel's preset says of its recorder.
+/// The requested rule, else the one of the Channel's preset.
 fn finished(asked: Option<Finished>, of_preset: Option<sealing::Finished>) -> Finished {
     asked.unwrap_or(match of_preset.unwrap_or_default() {
         sealing::Finished::Quiet => Finished::Quiet,
@@ -96,10 +97,10 @@ fn finished(asked: Option<Finished>, of_preset: Option<sealing::Finished>) -> Fi
     })
 }
 
-/// Seals what is finished in `directory` until it is told to end.
+/// Seals finished files in `directory` until it is stopped.
 ///
 /// # Errors
-/// When the settings cannot be used, or nothing can be served or watched.
+/// When the settings are invalid, or nothing can be served or watched.
 pub async fn run(directory: &Path, args: &SealArgs) -> Result<Exit> {
     let (common, asked) = (&args.common, &args.watch);
     logging::start(asked.log, asked.log_format, None);
@@ -117,7 +118,7 @@ pub async fn run(directory: &Path, args: &SealArgs) -> Result<Exit> {
         anchor,
         already_due: args.already_due,
     };
-    // A class that is not there is said now, and not with the first recording.
+    // Reports an unknown class now, not at the first recording.
     keys.choose(SystemTime::now(), Timestamp::now())?;
     let quiet = Duration::from_secs(asked.quiet_for);
     let jobs = args.jobs.unwrap_or(JOBS);
@@ -145,19 +146,19 @@ pub async fn run(directory: &Path, args: &SealArgs) -> Result<Exit> {
     let serving = tokio::spawn(serve(listener, Arc::clone(&counts), session.state(), stop.clone()));
     let (stopping, mut state) = (stop.clone(), session.state());
     tokio::spawn(async move { session.run(stopping).await });
-    // The first recording is no failure only because the first login takes a moment.
+    // Waits for the first login, so that the first recording does not fail.
     let first = state.wait_for(|state| !matches!(state, SessionState::Starting));
     let _ = stop.run_until_cancelled(first).await;
     tracing::info!("sealing what is finished in {}", shown(directory));
     let ended = watch::run(watch, Arc::new(keys), counts, stop.clone()).await;
     stop.cancel();
     ended?;
-    // Whoever asks for metrics meanwhile holds up nothing.
+    // An open request for metrics must not delay the exit.
     let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
     Ok(Exit::Done)
 }
 
-/// Cancelled by SIGTERM or Ctrl-C.
+/// A token that SIGTERM or Ctrl-C cancels.
 fn stopped() -> Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut terminated = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
@@ -188,7 +189,7 @@ async fn serve(
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-/// Ready is who can seal: logged in, the directory looked at, and the last try did not fail for a reason that all share.
+/// Ready means able to seal: logged in, the directory was read, and the last try did not fail for a general reason.
 fn readiness(now: &WatchSnapshot, session: &SessionState) -> (StatusCode, String) {
     let not = |text: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"));
     match (session, &now.trouble) {
@@ -200,7 +201,7 @@ fn readiness(now: &WatchSnapshot, session: &SessionState) -> (StatusCode, String
     }
 }
 
-/// What `/metrics` answers.
+/// The content of `/metrics`.
 #[must_use]
 pub fn metrics(now: &WatchSnapshot) -> String {
     let mut registry = Registry::with_prefix("subrosa_sealing");
@@ -220,7 +221,7 @@ pub fn metrics(now: &WatchSnapshot) -> String {
     registry.register("plaintext_bytes", "Bytes of their plaintext", ConstCounter::new(now.bytes));
     registry.register("failures", "Tries to seal a recording that failed", ConstCounter::new(now.failed));
     let mut text = String::new();
-    // A string takes everything.
+    // Writing into a String cannot fail.
     let _ = encode(&mut text, &registry);
     text
 }

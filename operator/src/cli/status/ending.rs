@@ -1,6 +1,7 @@
-//! `subrosa status --destruction`: what waits for people before data ends, what is held, and why nothing is destroyed.
+//! `subrosa status --destruction`: what waits for people before data ends, what is held, and why nothing is
+//! destroyed.
 //!
-//! Destructions that are finished are counted; what is open, held or frozen is shown.
+//! Finished Destructions are only counted; open, held and frozen ones are shown.
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -15,7 +16,7 @@ use crate::cli::{
     words,
 };
 
-/// What a compliance officer looks at.
+/// The report for a compliance officer.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ending {
@@ -106,7 +107,7 @@ pub struct HoldRow {
 }
 
 impl Ending {
-    /// What is to be said of what was seen at `now`.
+    /// The report on the objects at `now`.
     pub fn of(seen: &EndObjects, now: Timestamp) -> Self {
         let told = || seen.told.iter().flatten();
         let frozen = told().filter_map(|(domain, told)| {
@@ -179,7 +180,7 @@ fn held(hold: &LegalHold, now: Timestamp) -> HoldRow {
     }
 }
 
-/// The report as people read it.
+/// The report as text.
 pub fn drawn(report: &Ending, paint: Paint) -> String {
     let mut parts = Vec::new();
     if !report.hidden.is_empty() {

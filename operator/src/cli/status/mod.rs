@@ -1,4 +1,4 @@
-//! `subrosa status`: how every Channel is, and what to do next.
+//! `subrosa status`: the state of every Channel, and the next step.
 
 mod ending;
 mod report;
@@ -23,7 +23,7 @@ use ending::Ending;
 use report::Report;
 use timeline::Timeline;
 
-/// Changes that come within this time are shown together.
+/// Changes within this time are shown together.
 const SETTLE: Duration = Duration::from_millis(300);
 
 const EXAMPLES: &str = "\
@@ -98,7 +98,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     let mut shown = String::new();
     loop {
         match draw(&cluster, namespace, args, screen).await {
-            // An API server that restarts must not end what somebody is watching.
+            // A restart of the API server must not end a watch.
             Err(error) if !shown.is_empty() => {
                 screen.say(&format!("{}; trying again", super::told(&error)))?
             }
@@ -107,7 +107,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
             _ = changes.next() => {}
-            // Times in words grow old by themselves.
+            // Relative times become outdated.
             () = tokio::time::sleep(Duration::from_secs(60)) => {}
         }
         let settled = tokio::time::sleep(SETTLE);

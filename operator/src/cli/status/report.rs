@@ -1,4 +1,4 @@
-//! What `status` shows, as data: a stable shape for scripts.
+//! The data of `subrosa status`, in a stable form for scripts.
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -118,7 +118,7 @@ impl Attention {
 }
 
 impl Report {
-    /// What is to be said of what was seen at `now`.
+    /// The report on the objects at `now`.
     pub fn of(seen: &ClusterObjects, namespace: Option<&str>, now: Timestamp) -> Self {
         let parties = seen
             .parties
@@ -191,7 +191,7 @@ fn channel(channel: &Channel, now: Timestamp) -> ChannelRow {
     }
 }
 
-/// The worst first: what is not in force, what cannot go on, who is waited for.
+/// The worst problem first: not in force, stalled, waiting for somebody.
 fn channel_problem(channel: &Channel, ends: Option<Timestamp>, now: Timestamp) -> Option<Attention> {
     let status = channel.status.clone().unwrap_or_default();
     let generations = (channel.metadata.generation, status.observed_generation);
@@ -236,7 +236,7 @@ fn waiting(status: &ChannelStatus) -> Option<Attention> {
     })
 }
 
-/// What the conditions that every kind has say is wrong.
+/// The problem in the conditions that every kind has.
 fn of_conditions(
     conditions: &[Condition],
     (wanted, observed): (Option<i64>, Option<i64>),

@@ -10,7 +10,7 @@ use crate::cli::{
     words,
 };
 
-/// The report as people read it.
+/// The report as text.
 pub fn table(report: &Report, paint: Paint) -> String {
     let mut parts = Vec::new();
     let mut said = Said::default();
@@ -19,7 +19,7 @@ pub fn table(report: &Report, paint: Paint) -> String {
         parts.push(format!("{}\n", paint.odd(&text)));
     }
     if report.hidden.contains(&"TrustDomains") {
-        // Said above.
+        // Reported above.
     } else if report.trust_domains.is_empty() {
         parts.push(
             "No TrustDomain: the compliance office applies one, and its namespaces get its label.\n"

@@ -1,6 +1,6 @@
-//! `subrosa status --retention`: the keys of every Channel by class, and when their data falls due, drawn over time.
+//! `subrosa status --retention`: the keys of every Channel by class, and when their data is due, drawn on a timeline.
 //!
-//! It rests on `status.keys` alone: keys in use, those with a fault, and what falls due within 90 days.
+//! It uses only `status.keys`: keys in use, those with a fault, and those due within 90 days.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ use crate::cli::{
     words,
 };
 
-/// How many characters a line of time has.
+/// The width of a timeline, in characters.
 const WIDTH: i32 = 40;
-/// What the characters of a line mean.
+/// The meaning of its characters.
 const LEGEND: &str = "# dates of the cohort   - kept   X due   ? its data waits for a date   | today; each class has a scale of its own\n";
 
 /// The keys of the Channels.
@@ -54,7 +54,7 @@ pub struct Kept {
 }
 
 impl Timeline {
-    /// What is to be said of what was seen at `now`.
+    /// The timeline of the objects at `now`.
     pub fn of(seen: &ClusterObjects, namespace: Option<&str>, now: Timestamp) -> Self {
         let channels = seen.channels.iter().filter_map(|channel| kept(channel, seen, now)).collect();
         Self { namespace: namespace.map(str::to_owned), channels }
@@ -86,7 +86,7 @@ fn kept(channel: &Channel, seen: &ClusterObjects, now: Timestamp) -> Option<Kept
     })
 }
 
-/// The timeline as people read it.
+/// The timeline as text.
 pub fn drawn(timeline: &Timeline, paint: Paint) -> String {
     if timeline.channels.is_empty() {
         return match &timeline.namespace {
@@ -141,7 +141,7 @@ fn tone(state: &str) -> Tone {
     match state {
         "Current" | "Next" | "Closed" => Tone::Plain,
         "Due" | "Pending" | "Unknown" | "NotPlanned" | "RotationLate" => Tone::Odd,
-        // What is late, and what is wrong with a key.
+        // Late data, and keys with faults.
         _ => Tone::Bad,
     }
 }
@@ -169,7 +169,7 @@ impl Scale {
         Some(Self { first, days: (last - first).get_days().max(1) })
     }
 
-    /// The place of a day, from 0 to [`WIDTH`] − 1.
+    /// The position of a day, from 0 to [`WIDTH`] − 1.
     fn place(self, day: Date) -> i32 {
         let days = i64::from((day - self.first).get_days());
         i32::try_from(days * i64::from(WIDTH - 1) / i64::from(self.days)).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! The checks of a record.
+//! Checks a record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use subrosa_plan::world::domain;
 
 use crate::cli::ends;
 
-/// The earliest begin of a day anywhere is so long before that of UTC.
+/// How much earlier than in UTC a day begins in the easternmost time zone.
 const EASTERNMOST: SignedDuration = SignedDuration::from_hours(14);
 
 /// What a record is compared with.
@@ -26,7 +26,7 @@ pub struct Beside<'a> {
     pub domain: Option<&'a TrustDomain>,
 }
 
-/// What is wrong with a record, or does not agree with what is beside it; empty where nothing is.
+/// The problems of a record, by itself and compared with other objects; empty if there are none.
 pub fn problems(record: &Destruction, beside: Beside<'_>) -> Vec<String> {
     let Some(status) = &record.status else {
         return vec!["it has no status: the destroyer has not looked at it yet".to_owned()];
@@ -125,7 +125,7 @@ fn one(name: &str, key: &KeyOutcome, times: &mut Times, found: &mut Vec<String>)
     if key.state != destroyed {
         found.push(format!("key {name}: state is {}, expected {destroyed}", key.state));
     }
-    // As Vault writes what it sealed: the version of the key, then the text.
+    // Vault's format: the key version, then the ciphertext.
     let sealed = |canary: &&str| canary.strip_prefix("vault:v").is_some_and(|rest| rest.contains(':'));
     if key.canary.as_deref().filter(sealed).is_none() {
         found.push(format!("key {name}: it has no canary, such as vault:v1:…"));
@@ -271,7 +271,7 @@ fn end(status: &DestructionStatus, times: &Times, domain: Option<&TrustDomain>, 
         found.push("status.effectiveAt: it is before status.destroyedAt".to_owned());
     }
     let Some(domain) = domain else { return };
-    // Snapshots of the time in which a key was back hold it too.
+    // Snapshots from the time when a key was back contain it too.
     let gone = destroyed.max(times.last_gone_again);
     let expected = gone.zip(snapshots_kept(domain)).and_then(|(at, kept)| at.checked_add(kept).ok());
     if effective != expected {

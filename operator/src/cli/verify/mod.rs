@@ -1,4 +1,4 @@
-//! `subrosa verify`: whether the record of a Destruction is whole and agrees with itself.
+//! `subrosa verify`: checks that the record of a Destruction is complete and consistent.
 
 mod check;
 #[cfg(test)]
@@ -26,7 +26,7 @@ Examples:
   kubectl get approvals -o yaml > approvals.yaml
   subrosa verify -f record.yaml -f approvals.yaml              # offline, years later";
 
-/// What no file tells.
+/// What files alone cannot prove.
 const UNKNOWN: &str = "\
 Not looked at, for no record tells it: that the canaries do not open (ask Vault: it has no such key), that snapshots of Vault
 and copies of its disk are gone when they are declared to be, and that nobody who may write to the cluster's own store wrote
@@ -49,7 +49,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When files or the cluster cannot be read, or hold no Destruction.
+/// When files or the cluster cannot be read, or have no Destruction.
 pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     if args.object.as_ref().is_some_and(|named| named.kind != TargetKind::Destruction) {
         bail!("a Destruction has a record: expected destruction/NAME");
