@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use subrosa_crds::Reason;
-use subrosa_records::vault::setup::VaultSetup;
 use subrosa_records::vault::setup::apply::{StepOutcome, apply};
+use subrosa_records::vault::setup::{SetupParams, VaultSetup};
 
 use crate::support::Bao;
 
@@ -156,6 +156,65 @@ async fn a_transit_mount_with_keys_of_others_is_not_taken() {
     apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
     let config = bao.admin("GET", "transit/config/keys", json!(null)).await;
     assert_eq!(config["data"]["disable_upsert"], json!(true));
+}
+
+/// Others may make keys there, though they have made none yet: nothing is written until their policy is narrower.
+#[tokio::test]
+async fn a_transit_mount_on_which_others_may_make_keys_is_not_taken() {
+    let bao = Bao::start().await;
+    let write = async |policy: &str, text: &str| {
+        let body = json!({"policy": text});
+        bao.admin("POST", &format!("sys/policies/acl/{policy}"), body).await;
+    };
+    write("of-administrators", r#"path "*" { capabilities = ["create", "read", "update", "sudo"] }"#).await;
+    write("of-a-team", r#"path "transit/encrypt/team" { capabilities = ["create", "update"] }"#).await;
+    let mut params = bao.params();
+    let refused = async |params: &SetupParams| {
+        let error = apply(&bao.root(), &VaultSetup::new(params).unwrap()).await.unwrap_err();
+        assert_eq!(error.reason(), Reason::VaultPathOccupied);
+        for path in ["sys/mounts/transit", "sys/policies/acl/subrosa-operator", "auth/kubernetes/config"] {
+            let status = bao.raw(bao.root_token(), "GET", path, json!(null)).await.0;
+            assert!(status >= 400, "{path} was written");
+        }
+        format!("{error}; {}", error.next_step())
+    };
+    for (policy, rule) in [
+        ("team", r#"path "transit/keys/team-*" { capabilities = ["update"] }"#),
+        ("team", r#"{"path": {"+/restore/*": {"capabilities": ["update"]}}}"#),
+        ("default", r#"path "transit/*" { capabilities = ["create", "read"] }"#),
+    ] {
+        let before = bao.raw(bao.root_token(), "GET", "sys/policies/acl/default", json!(null)).await.1;
+        write(policy, rule).await;
+        let told = refused(&params).await;
+        let path = rule.split('"').find(|part| part.contains('/')).unwrap();
+        assert!(told.contains(&format!("policy {policy} in Vault gives")) && told.contains(path), "{told}");
+        assert!(told.contains("--shared-transit"), "{told}");
+        write("default", before["data"]["policy"].as_str().unwrap()).await;
+        write("team", "# nothing").await;
+    }
+    write("team", r#"path "transit-ca/encrypt/*" { capabilities = ["create", "update"] }"#).await;
+    params.shared_transit = true;
+    let told = refused(&params).await;
+    assert!(told.contains("transit mount transit-ca") && !told.contains("--shared"), "{told}");
+
+    write("team", r#"path "transit/*" { capabilities = ["create", "update"] }"#).await;
+    apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
+    params.shared_transit = false;
+    apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap_err();
+    let narrowed = r#"
+        path "transit/*" { capabilities = ["create", "update"] }
+        path "transit/keys/*" { capabilities = ["deny"] }
+        path "transit/restore*" { capabilities = ["deny"] }
+    "#;
+    write("team", narrowed).await;
+    apply(&bao.root(), &VaultSetup::new(&params).unwrap()).await.unwrap();
+    // What the matcher takes for no right is none.
+    let wanted = json!({"policies": ["team"], "no_default_policy": true});
+    let answer = bao.admin("POST", "auth/token/create", wanted).await;
+    let token = answer["auth"]["client_token"].as_str().unwrap();
+    for path in ["transit/keys/team", "transit/keys/team/import", "transit/restore", "transit/restore/team"] {
+        assert_eq!(bao.raw(token, "POST", path, json!({})).await.0, 403, "{path}");
+    }
 }
 
 /// An administrator's own request, which may make keys, makes none by sealing.

@@ -203,6 +203,34 @@ pub enum VaultError {
         /// Some of their names, shortened.
         examples: Vec<String>,
     },
+    /// A foreign policy allows its holders to create keys on one of Subrosa's transit mounts.
+    #[error(
+        "policy {policy} in Vault gives {} on {rule}, with which keys can be made on Subrosa's transit mount {mount}: who has it \
+         could bring back the name of a destroyed key",
+        .capabilities.join(", ")
+    )]
+    SharedByPolicy {
+        /// The mount.
+        mount: String,
+        /// The policy, shortened.
+        policy: String,
+        /// The path of its rule, shortened.
+        rule: String,
+        /// The capabilities it grants.
+        capabilities: Vec<String>,
+        /// Whether the parameters may declare this mount shared.
+        may_be_shared: bool,
+    },
+    /// A foreign policy could not be parsed, so what it allows is unknown.
+    #[error(
+        "policy {policy} in Vault cannot be read ({problem}), so whether it makes keys on Subrosa's mounts is not known"
+    )]
+    UnreadablePolicy {
+        /// The policy, shortened.
+        policy: String,
+        /// What is not understood.
+        problem: String,
+    },
     /// The key-value mount has the records of another trust domain.
     #[error(
         "the key-value mount {path} has the records of trust domain {trust_domain}, expected those of {wanted}"
@@ -254,9 +282,11 @@ impl VaultError {
             Self::NewerRecord { .. } => Reason::RecordNewer,
             Self::RoleOfAnother { .. } => Reason::VaultRoleTaken,
             Self::StoreOfAnother { .. } => Reason::StoreOfAnotherDomain,
-            Self::SharedMount { .. } | Self::SharedAuthorities { .. } | Self::Occupied { .. } => {
-                Reason::VaultPathOccupied
-            }
+            Self::SharedMount { .. }
+            | Self::SharedAuthorities { .. }
+            | Self::SharedByPolicy { .. }
+            | Self::UnreadablePolicy { .. }
+            | Self::Occupied { .. } => Reason::VaultPathOccupied,
         }
     }
 
@@ -320,6 +350,21 @@ impl VaultError {
             ),
             Self::SharedAuthorities { .. } => {
                 "give the keys of authorities a transit mount of their own (spec.vault.mounts.authorities)".into()
+            }
+            Self::SharedByPolicy { mount, policy, rule, may_be_shared, .. } => {
+                let otherwise = if *may_be_shared {
+                    "; or, if it is shared on purpose, give --shared-transit: then nothing is destroyed there, and retention is \
+                     only reported"
+                } else {
+                    ""
+                };
+                format!(
+                    "narrow {rule} in policy {policy} so that it does not reach {mount}/keys/ and {mount}/restore, or give Subrosa \
+                     another mount (spec.vault.mounts){otherwise}"
+                )
+            }
+            Self::UnreadablePolicy { policy, .. } => {
+                format!("write policy {policy} again as path \"…\" {{ capabilities = […] }}, or delete it if nobody has it")
             }
             Self::StoreOfAnother { wanted, .. } => format!(
                 "give trust domain {wanted} a key-value mount of its own (spec.vault.mounts.kv, or --kv-mount)"

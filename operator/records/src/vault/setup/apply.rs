@@ -58,7 +58,8 @@ pub(super) const ADMIN: &[Capability] =
 
 /// Brings Vault to the described setup with an administrator's token. A second run writes nothing, except for a
 /// reviewer's JWT that is given again. Writes nothing where a role or the records belong to somebody else, or where
-/// others have keys on the transit mount and the setup does not say that this is intended.
+/// others have keys on the transit mount, or policies that can create some there, and the setup does not say that this
+/// is intended.
 pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>, VaultError> {
     for owner in &setup.owners {
         let op = Op::new("setup.read", owner.path.as_str(), ADMIN);
@@ -68,6 +69,7 @@ pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>,
         }
     }
     shared::check(vault, setup).await?;
+    shared::check_policies(vault, setup).await?;
     shared::check_store(vault, setup).await?;
     let mut report = Vec::new();
     let mut known = Vec::new();

@@ -4,10 +4,12 @@
 //! [`VaultSetup::new`] is pure: the same parameters give the same [steps](SetupStep) in the same order. They can be
 //! [printed](VaultSetup::print) for somebody else to apply, or [applied](apply::apply) with an administrator's token.
 
+mod acl;
 pub mod apply;
 mod people;
 mod policy;
 mod print;
+mod reach;
 mod roles;
 mod shared;
 

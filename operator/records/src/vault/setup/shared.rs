@@ -1,13 +1,13 @@
 //! Detects keys of others on Subrosa's transit mounts, and records of another trust domain on its key-value mount.
 //!
 //! The destroyer's rights cover every key of its mount, and anybody who may make keys there could reuse a destroyed
-//! key's name. So a mount with keys of others is refused, unless the parameters say that it is shared on purpose;
+//! key's name. So a mount with keys of others, or with policies of others that can create keys, is refused, unless the parameters say that it is shared on purpose;
 //! then nothing is destroyed there.
 
 use subrosa_crds::names::ChannelId;
 
-use super::VaultSetup;
 use super::apply::{ADMIN, read};
+use super::{VaultSetup, acl, reach};
 use crate::vault::client::Vault;
 use crate::vault::endpoint::{Call, Capability, Op};
 use crate::vault::error::VaultError;
@@ -18,6 +18,10 @@ use crate::vault::transit::KeyNames;
 const EXAMPLES: usize = 3;
 /// How much of each name.
 const MAX_NAME: usize = 64;
+/// The path of ACL policies.
+const POLICIES: &str = "sys/policies/acl";
+/// Built in; it allows everything and has no text.
+const ROOT: &str = "root";
 
 /// Refuses existing transit mounts with keys that Subrosa did not make.
 pub(super) async fn check(vault: &Vault, setup: &VaultSetup) -> Result<(), VaultError> {
@@ -42,6 +46,46 @@ pub(super) async fn check(vault: &Vault, setup: &VaultSetup) -> Result<(), Vault
             count,
             examples,
         });
+    }
+    Ok(())
+}
+
+/// Refuses foreign policies that can create keys on the transit mounts, whether or not the mounts exist yet. A policy that can
+/// write policies belongs to an administrator and is skipped: its holder can grant itself any right.
+pub(super) async fn check_policies(vault: &Vault, setup: &VaultSetup) -> Result<(), VaultError> {
+    let op = Op::new("setup.read", POLICIES, &[Capability::List]);
+    let listed = vault.exec(&op, &Call::<(), KeyNames>::list(POLICIES)).await?;
+    for policy in listed.and_then(|envelope| envelope.data).map(|data| data.keys).unwrap_or_default() {
+        let path = format!("{POLICIES}/{policy}");
+        if policy == ROOT || setup.steps().iter().any(|step| step.path == path) {
+            continue;
+        }
+        let op = Op::new("setup.read", path.as_str(), ADMIN);
+        // Deleted since it was listed.
+        let Some(found) = read(vault, &op, &path).await? else { continue };
+        let text = found.get("policy").and_then(|text| text.as_str()).unwrap_or_default();
+        let rules = acl::rules(text).map_err(|problem| VaultError::UnreadablePolicy {
+            policy: policy.chars().take(MAX_NAME).collect(),
+            problem,
+        })?;
+        if reach::administers(&rules) {
+            continue;
+        }
+        let of_data = Some(&setup.transit_mount).filter(|_| !setup.shared_transit);
+        // Upsert is disabled on the mount of data keys only.
+        let mounts =
+            of_data.map(|mount| (mount, false)).into_iter().chain([(&setup.authorities_mount, true)]);
+        for (mount, by_sealing) in mounts {
+            if let Some(rule) = reach::makes_keys(&rules, mount, by_sealing) {
+                return Err(VaultError::SharedByPolicy {
+                    mount: mount.to_string(),
+                    policy: policy.chars().take(MAX_NAME).collect(),
+                    rule: rule.path.chars().take(MAX_NAME).collect(),
+                    capabilities: rule.capabilities.clone(),
+                    may_be_shared: *mount == setup.transit_mount,
+                });
+            }
+        }
     }
     Ok(())
 }
