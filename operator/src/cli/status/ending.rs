@@ -16,6 +16,9 @@ use crate::cli::{
     words,
 };
 
+/// The most key names in a line.
+const MOST_KEYS: usize = 3;
+
 /// The report for a compliance officer.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +27,8 @@ pub struct Ending {
     pub frozen: Vec<FrozenRow>,
     /// Rules of RetentionPolicies that wait for Approvals.
     pub waiting: Vec<WaitingRow>,
+    /// Destructions whose trust domain is gone while keys of theirs are set aside.
+    pub stranded: Vec<StrandedRow>,
     /// Destructions that are not finished.
     pub open: Vec<OrderRow>,
     /// How many are finished.
@@ -47,6 +52,20 @@ pub struct FrozenRow {
     pub since: Timestamp,
     /// What was seen.
     pub message: String,
+}
+
+/// A Destruction whose TrustDomain was deleted while keys of it are set aside: nobody destroys or restores them.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StrandedRow {
+    /// Its name.
+    pub destruction: String,
+    /// The trust domain that is gone.
+    pub trust_domain: String,
+    /// How many keys are set aside.
+    pub set_aside: usize,
+    /// The keys, by their names in Vault.
+    pub keys: Vec<String>,
 }
 
 /// A policy with rules that are weaker than what binds.
@@ -134,6 +153,7 @@ impl Ending {
         Self {
             frozen: frozen.collect(),
             waiting: waiting.collect(),
+            stranded: stranded(seen),
             open: open.into_iter().map(order).collect(),
             finished: done.len(),
             holds: seen.holding().map(|hold| held(hold, now)).collect(),
@@ -145,6 +165,28 @@ impl Ending {
 fn is_finished(one: &Destruction) -> bool {
     let state = one.status.as_ref().and_then(|status| status.state.as_deref());
     [Reason::Destroyed, Reason::Voided].iter().any(|done| state == Some(done.as_str()))
+}
+
+/// Keys set aside under deleted TrustDomains, by the last status of their Destructions. Empty where TrustDomains may not be read.
+fn stranded(seen: &EndObjects) -> Vec<StrandedRow> {
+    if seen.hidden.contains(&"TrustDomains") {
+        return Vec::new();
+    }
+    let rows = seen.destructions.iter().filter(|one| seen.domain(&one.spec.trust_domain).is_none());
+    let rows = rows.filter_map(|one| {
+        let keys = one.status.iter().flat_map(|status| &status.keys);
+        let keys: Vec<_> = keys
+            .filter(|key| key.set_aside_at.is_some() && key.destroyed_at.is_none())
+            .map(|key| format!("{}.{}.{}", key.id, key.data_class, key.cohort))
+            .collect();
+        (!keys.is_empty()).then(|| StrandedRow {
+            destruction: one.name_any(),
+            trust_domain: one.spec.trust_domain.clone(),
+            set_aside: keys.len(),
+            keys,
+        })
+    });
+    rows.collect()
 }
 
 fn order(one: &Destruction) -> OrderRow {
@@ -190,6 +232,9 @@ pub fn drawn(report: &Ending, paint: Paint) -> String {
     if !report.frozen.is_empty() {
         parts.push(frozen(report).text(paint));
     }
+    if !report.stranded.is_empty() {
+        parts.push(set_aside_for_nobody(report).text(paint));
+    }
     if report.open.is_empty() {
         parts.push("No Destruction is open.\n".to_owned());
     } else {
@@ -220,6 +265,27 @@ fn frozen(report: &Ending) -> Table {
         table.below(Cell::new(harmless(&row.message), Tone::Bad));
         table
             .below(Cell::new(format!("next: subrosa approve trustdomain/{name}, after a look"), Tone::Faint));
+    }
+    table
+}
+
+fn set_aside_for_nobody(report: &Ending) -> Table {
+    let mut table = Table::new(["SET ASIDE, AND NOBODY LOOKS", "KEYS", "TRUST DOMAIN"]);
+    for row in &report.stranded {
+        let (name, domain) = (harmless(&row.destruction), harmless(&row.trust_domain));
+        table.row([
+            name.clone().into(),
+            Cell::new(row.set_aside.to_string(), Tone::Bad),
+            Cell::new(format!("{domain} (gone)"), Tone::Bad),
+        ]);
+        let first: Vec<_> = row.keys.iter().take(MOST_KEYS).map(|key| harmless(key)).collect();
+        let more = row.keys.len().saturating_sub(first.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        table.below(Cell::new(format!("nothing opens with {}{more}", first.join(", ")), Tone::Odd));
+        let next = format!(
+            "next: apply TrustDomain {domain} again as it was; to have them back, subrosa deny destruction/{name} first"
+        );
+        table.below(Cell::new(next, Tone::Faint));
     }
     table
 }
@@ -286,8 +352,45 @@ fn approvals(text: &str) -> Cell {
 
 #[cfg(test)]
 mod tests {
+    use subrosa_crds::destruction::KeyOutcome;
+
     use super::*;
     use crate::cli::testing;
+
+    /// Nothing watches these keys any more, so this report is where people find them.
+    #[test]
+    fn what_is_set_aside_under_a_trust_domain_that_is_gone_is_told() {
+        let key = |cohort: &str, set_aside: bool, destroyed: bool| {
+            let at = |there: bool| there.then(|| "2026-11-20T00:00:00Z".to_owned());
+            KeyOutcome {
+                id: "abcdefgh234567ab".into(),
+                data_class: "call".into(),
+                cohort: cohort.into(),
+                set_aside_at: at(set_aside),
+                destroyed_at: at(destroyed),
+                ..KeyOutcome::default()
+            }
+        };
+        let mut one = testing::destruction();
+        let status = one.status.as_mut().unwrap();
+        status.keys =
+            vec![key("2026w01", true, true), key("2026w02", true, false), key("2026w03", false, false)];
+        let (name, domain) = (one.name_any(), testing::domain());
+        assert_eq!(one.spec.trust_domain, domain.name_any());
+        let mut seen = EndObjects { destructions: vec![one], domains: vec![domain], ..EndObjects::default() };
+        assert!(Ending::of(&seen, testing::now()).stranded.is_empty(), "the destroyer looks after it");
+        seen.domains.clear();
+        let report = Ending::of(&seen, testing::now());
+        assert_eq!(report.stranded[0].keys, ["abcdefgh234567ab.call.2026w02"]);
+        let text = drawn(&report, Paint(false));
+        assert!(
+            text.contains("oosterlinde (gone)") && text.contains("abcdefgh234567ab.call.2026w02"),
+            "{text}"
+        );
+        assert!(text.contains(&format!("subrosa deny destruction/{name} first")), "{text}");
+        seen.hidden = vec!["TrustDomains"];
+        assert!(Ending::of(&seen, testing::now()).stranded.is_empty(), "nobody knows whether it is gone");
+    }
 
     #[test]
     fn one_screen_tells_what_waits_what_is_held_and_what_is_frozen() {
@@ -304,6 +407,7 @@ mod tests {
             "waiting": {"contactcenter": ["approvals: 1 (2 bind)", "grace: 1d (14d binds)"]},
         });
         let seen = EndObjects {
+            domains: vec![testing::domain()],
             destructions: vec![testing::destruction(), done],
             holds: vec![testing::hold(), late, ended],
             told: Some([("oosterlinde".to_owned(), serde_json::from_value(told).unwrap())].into()),
