@@ -126,6 +126,11 @@ async fn what_is_no_answer_about_the_key_proves_nothing() {
     let answer = operator.open_canary(&name, &canary).await.unwrap();
     let CanaryAnswer::NoRight { line } = answer else { panic!("{answer:?}") };
     assert!(line.contains("transit/decrypt/+"), "{line}");
+    // The right is judged before a key is looked for: a right that was lost is never taken for a lost key.
+    let absent: DataKeyName = "abcdefghijklmnop.call-recording.2027w01".parse().unwrap();
+    let answer = operator.open_canary(&absent, &canary).await.unwrap();
+    assert!(matches!(answer, CanaryAnswer::NoRight { .. }), "{answer:?}");
+    assert_eq!(keys.open_canary(&absent, &canary).await.unwrap(), CanaryAnswer::KeyNotFound);
     let elsewhere = DestroyableKeys::new(bao.root(), mount("nowhere"));
     let answer = elsewhere.open_canary(&name, &canary).await.unwrap();
     assert!(matches!(answer, CanaryAnswer::Otherwise { .. }), "{answer:?}");
