@@ -237,3 +237,103 @@ fn runtime() -> io::Result<Runtime> {
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use age_core::{plugin, secrecy::SecretString};
+    use identity::IdentityPluginV1 as _;
+
+    use super::*;
+    use crate::stanza::TAG;
+
+    /// Nobody is asked and nothing is shown.
+    struct Silent;
+
+    impl Callbacks<identity::Error> for Silent {
+        fn message(&mut self, message: &str) -> plugin::Result<()> {
+            panic!("it shows {message}")
+        }
+
+        fn confirm(&mut self, message: &str, _: &str, _: Option<&str>) -> plugin::Result<bool> {
+            panic!("it asks {message}")
+        }
+
+        fn request_public(&mut self, message: &str) -> plugin::Result<String> {
+            panic!("it asks {message}")
+        }
+
+        fn request_secret(&mut self, message: &str) -> plugin::Result<SecretString> {
+            panic!("it asks {message}")
+        }
+
+        fn error(&mut self, _: identity::Error) -> plugin::Result<()> {
+            panic!("it tells of an error")
+        }
+    }
+
+    fn stanza(tag: &str, args: &[&str]) -> Stanza {
+        let args = args.iter().map(|one| (*one).to_owned()).collect();
+        Stanza { tag: tag.to_owned(), args, body: vec![7; 32] }
+    }
+
+    /// The number of files of which anything is said, and what is said of each.
+    fn said(files: Vec<Vec<Stanza>>) -> HashMap<usize, Vec<String>> {
+        let mut identities = Identities::default();
+        assert!(identities.add_identity(0, NAME, b"/no/such/sealing.yaml").is_ok());
+        let found = identities.unwrap_file_keys(files, Silent).unwrap();
+        let told = |errors: Vec<identity::Error>| {
+            let message = |error| match error {
+                identity::Error::Stanza { file_index, stanza_index, message } => {
+                    format!("{file_index}/{stanza_index}: {message}")
+                }
+                _ => panic!("another error"),
+            };
+            errors.into_iter().map(message).collect()
+        };
+        found
+            .into_iter()
+            .map(|(index, file)| (index, file.map(drop).map_or_else(told, |()| Vec::new())))
+            .collect()
+    }
+
+    #[test]
+    fn not_a_word_is_said_about_what_others_sealed() {
+        let foreign = || {
+            vec![
+                stanza("X25519", &["TEiF0ypqr+bpvcqXNyCVJpL7OuwPdVwPL7KQEbFDOCc"]),
+                stanza("scrypt", &["bBjlhJVYZeE4aqUdmtRHfw", "18"]),
+                stanza("piv-p256", &["ayNjcA", "A0cY"]),
+                stanza("Gq7-grease", &["k", "v"]),
+                stanza("", &[]),
+                // Not even about what is called nearly as ours is.
+                stanza("Subrosa", &["x"]),
+                stanza("subrosa2", &["x"]),
+                stanza("subrosa-grease", &[]),
+            ]
+        };
+        assert!(said(vec![foreign(), Vec::new()]).is_empty());
+        // Of ours it says what is wrong, of that alone, and of the file that has it.
+        let damaged = foreign().into_iter().chain([stanza(TAG, &["x"])]).collect();
+        let found = said(vec![foreign(), damaged]);
+        assert_eq!(found.keys().collect::<Vec<_>>(), [&1]);
+        assert_eq!(found[&1].len(), 1, "{found:?}");
+        assert!(found[&1][0].starts_with("1/8: its recipient is damaged"), "{found:?}");
+        let ours = stanza(TAG, &["abcdefghijklmnop.call.2026m11", "1", "0001.wav"]);
+        let found = said(vec![vec![stanza("X25519", &["k"]), ours]]);
+        assert!(found[&0][0].starts_with("0/1: ") && found[&0].len() == 1, "{found:?}");
+    }
+
+    #[test]
+    fn identities_and_recipients_of_others_are_refused() {
+        let mut identities = Identities::default();
+        for (name, bytes) in [("yubikey", &b"/a"[..]), (NAME, b""), (NAME, b"\xff")] {
+            assert!(identities.add_identity(0, name, bytes).is_err(), "{name}");
+        }
+        let mut recipients = Recipients::default();
+        for (name, bytes) in
+            [("yubikey", &b"/a\ncall"[..]), (NAME, b"/a"), (NAME, b"/a\n"), (NAME, b"\xff\ncall")]
+        {
+            assert!(recipient::RecipientPluginV1::add_recipient(&mut recipients, 0, name, bytes).is_err());
+        }
+    }
+}
