@@ -13,6 +13,7 @@ mod faults;
 mod files;
 mod foreign;
 mod forgotten;
+mod full;
 mod generations;
 mod gone;
 mod handshake;

@@ -12,7 +12,7 @@ use serde_json::json;
 use subrosa_e2e::{installation::AUDIENCE, operator, tools};
 
 use crate::{
-    resealing, settings, watching,
+    full, resealing, settings, watching,
     world::{World, channel},
 };
 
@@ -110,6 +110,7 @@ async fn a_workload_seals_and_who_may_opens() {
     resealing::sealed_files_move(&recorder, &writer, &id, bao).await;
     watching::recordings_survive_kills(&writer, bao.root_token()).await;
     watching::a_sidecar_without_a_key_removes_nothing(&recorder).await;
+    full::nothing_is_lost(&recorder).await;
 }
 
 fn sealed_and_opened(pod: &Pod) {
