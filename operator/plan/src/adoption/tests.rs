@@ -199,6 +199,33 @@ fn what_is_not_the_channels_own_past_is_refused() {
 }
 
 #[test]
+fn a_channel_of_another_trust_domain_adopts_nothing_here() {
+    let anew = Anew::new();
+    let facts = AdoptionFacts {
+        domain: DOMAIN,
+        uid: "u",
+        pair: &anew.pair,
+        earlier: Ok(Some(&anew.earlier)),
+        own: Some(&anew.own),
+        known: &BTreeSet::new(),
+    };
+    let AdoptionStep::Refuse(fault) = step(&facts, &anew.scene.world) else { panic!() };
+    assert_eq!(fault.reason, Reason::OtherTrustDomain);
+}
+
+#[test]
+fn no_more_than_fit_are_taken_also_where_another_adoption_was_quicker() {
+    let mut anew = Anew::new();
+    for number in 0..alias::ADOPTED.len() {
+        let id = ChannelId::mint(&number.to_string(), "voice");
+        anew.own = taken(anew.own.clone(), &Anew::mark(&id)).unwrap();
+    }
+    assert_eq!(taken(anew.own.clone(), &Anew::mark(&anew.earlier.id())), None);
+    let first = Anew::mark(&ChannelId::mint("0", "voice"));
+    assert_eq!(taken(anew.own.clone(), &first), Some(anew.own), "what it has it keeps");
+}
+
+#[test]
 fn a_key_of_an_ended_cohort_is_something_to_adopt() {
     let mut anew = Anew::new();
     anew.earlier.keys.clear();
