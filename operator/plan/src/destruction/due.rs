@@ -126,6 +126,40 @@ mod tests {
         assert_eq!(due(&approved, "20261122").as_deref(), Some("2027-02-21"));
     }
 
+    /// Counted by hand with a printed calendar. Week 47 of 2026 is Monday 16 to Sunday 22 November, and ends where 23 November
+    /// begins; the policy is changed on Thursday 19 November. From 23 November it is 8 days to 1 December, 39 to 1 January, 70 to
+    /// 1 February and 98 to 1 March 2027: after 30 days it is 23 December, after 90 days 21 February, after 120 days 23 March. What
+    /// was sealed on Monday and what is sealed on Friday have one key, and one day.
+    #[test]
+    fn a_policy_that_is_changed_in_the_middle_of_a_cohort_has_one_day_for_all_of_it() {
+        let policy = |keep: &str, cohort: &str| -> RetentionPolicy {
+            read(json!({
+                "apiVersion": "subrosa.dev/v1alpha1", "kind": "RetentionPolicy", "metadata": {"name": "p"},
+                "spec": {"classes": [{"name": "call", "keep": keep, "cohort": cohort}]},
+            }))
+        };
+        let (monday, thursday) = ("2026-11-16".parse().unwrap(), "2026-11-19".parse().unwrap());
+        let before = policy("90d", "Week");
+        let bound = rules::bind(&before, None, false, monday).rules;
+        let week: Cohort = "2026w47".parse().unwrap();
+        // What the operator wrote down on Monday, when it made the key.
+        let first = Deadlines::of(week, &before.spec.classes[0]).due;
+        assert_eq!(first, Some("2027-02-21".parse().unwrap()));
+        let due = |after: &RetentionPolicy, approved: bool, cohort: Cohort, first: Option<Date>| {
+            let rules = rules::bind(after, Some(&bound), approved, thursday).rules;
+            of(first, "call", cohort, after, &rules::digest(after), Some(&rules)).unwrap().to_string()
+        };
+        assert_eq!(due(&before, false, week, first), "2027-02-21", "unchanged");
+        assert_eq!(due(&policy("120d", "Week"), false, week, first), "2027-03-23", "longer, at once");
+        assert_eq!(due(&policy("30d", "Week"), false, week, first), "2027-02-21", "shorter, not approved");
+        assert_eq!(due(&policy("30d", "Week"), true, week, first), "2026-12-23", "shorter, approved");
+        // Months from Thursday on: the week keeps its own day; November ends where 1 December begins, and 31 + 31 + 28 days
+        // later it is 1 March.
+        let months = policy("90d", "Month");
+        assert_eq!(due(&months, false, week, first), "2027-02-21");
+        assert_eq!(due(&months, false, "2026m11".parse().unwrap(), None), "2027-03-01");
+    }
+
     #[test]
     fn a_class_that_was_dropped_keeps_the_day_it_had() {
         assert_eq!(due(Some("2027-02-21"), "90d", None, "mail", "20261122").as_deref(), Some("2027-02-21"));

@@ -384,7 +384,7 @@ fn a_policy_that_contradicts_itself_destroys_nothing() {
 
 /// Every list that is open is judged at every look, and each key asked for the one that lists it.
 #[test]
-fn a_hundred_thousand_keys_are_planned_in_seconds() {
+fn a_hundred_thousand_keys_are_planned_within_a_second() {
     let (policies, rules, lists) = (policies(), binding(), lists(100, 1000));
     let record = record(json!({}));
     let began = Instant::now();
@@ -412,5 +412,7 @@ fn a_hundred_thousand_keys_are_planned_in_seconds() {
     let took = began.elapsed();
     println!("planning 100,000 keys took {took:?}");
     assert_eq!((waiting, known), (100_000, 100_000));
-    assert!(took.as_secs() < 30, "planning 100,000 keys took {took:?}");
+    // The goal is a second, of what is built for speed.
+    let most = if cfg!(debug_assertions) { 30 } else { 1 };
+    assert!(took.as_secs() < most, "planning 100,000 keys took {took:?}");
 }
