@@ -149,8 +149,8 @@ pub struct DestructionStatus {
     /// When the last key of the list was gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destroyed_at: Option<String>,
-    /// When the last snapshot of Vault that may hold a key of the list is gone; none while a key of it is back. By the TrustDomain's
-    /// `spec.vault.snapshots.retain`, which is declared and not seen.
+    /// When the last snapshot of Vault or copy of its disks that may hold a key of the list is gone; none while a key of it is back.
+    /// By the TrustDomain's `spec.vault.snapshots`, `retain` or `diskRetain`, whichever is longer: declared, and not seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_at: Option<String>,
     /// How the data was made unreadable.
@@ -220,8 +220,8 @@ impl DestructionSpec {
     }
 }
 
-/// When the last snapshot is deleted that may contain a key that was `gone` then: by the current declaration, or by
-/// the date `written` before if that is later. `None` where nobody declared how long snapshots are kept.
+/// When the last snapshot or disk copy is deleted that may contain a key that was `gone` then: by the current
+/// declaration, or by the date `written` before if that is later. `None` where nobody declared how long snapshots are kept.
 pub fn effective_at(
     gone: Timestamp,
     snapshots_kept: Option<SignedDuration>,

@@ -233,6 +233,11 @@ pub struct VaultSnapshots {
     /// How long each is kept, such as `30d`. A destroyed key is gone everywhere when the last snapshot is.
     #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
     pub retain: String,
+    /// How long copies of the disks of Vault are kept, such as `45d`: images, volume snapshots and backups of its machines, which
+    /// hold a key as snapshots of Vault do. Left out: not longer than `retain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
+    pub disk_retain: Option<String>,
 }
 
 /// Every Channel's own certificate authority.

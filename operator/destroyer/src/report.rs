@@ -110,9 +110,18 @@ impl Reporter {
     }
 }
 
-/// How long snapshots of Vault are declared to be kept, in days of 24 hours; `None` where nothing is declared.
+/// How long snapshots of Vault and copies of its disks are declared to be kept, whichever is longer, in days of 24 hours;
+/// `None` where nothing is declared, or one of them is no period.
 pub fn snapshots_kept(domain: &TrustDomain) -> Option<SignedDuration> {
-    let retain = &domain.spec.vault.snapshots.as_ref()?.retain;
+    let snapshots = domain.spec.vault.snapshots.as_ref()?;
+    let kept = longest(&snapshots.retain)?;
+    match &snapshots.disk_retain {
+        Some(retain) => Some(kept.max(longest(retain)?)),
+        None => Some(kept),
+    }
+}
+
+fn longest(retain: &str) -> Option<SignedDuration> {
     if let Ok(duration) = subrosa_crds::period::duration(retain) {
         return Some(duration);
     }
@@ -144,5 +153,35 @@ pub fn log(domain: &str, destruction: &str, key: &ListedKey, settled: &Settled) 
             "destroyed: {}",
             settled.is.message
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn kept(snapshots: serde_json::Value) -> Option<i64> {
+        let domain = json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "TrustDomain", "metadata": {"name": "oosterlinde"},
+            "spec": {
+                "organisation": {"name": "Ziekenhuis Oosterlinde", "country": "NL"}, "jurisdictions": ["NL"],
+                "vault": {"address": "https://vault:8200", "auth": {"kubernetes": {}}, "snapshots": snapshots},
+                "retentionPolicies": [], "network": {"clusterCIDRs": ["10.0.0.0/8"]},
+            },
+        });
+        snapshots_kept(&serde_json::from_value(domain).unwrap()).map(|kept| kept.as_hours() / 24)
+    }
+
+    #[test]
+    fn the_longer_one_of_snapshots_and_copies_of_disks_counts() {
+        assert_eq!(kept(json!(null)), None);
+        assert_eq!(kept(json!({"maxAge": "24h", "retain": "30d"})), Some(30));
+        assert_eq!(kept(json!({"maxAge": "24h", "retain": "30d", "diskRetain": "45d"})), Some(45));
+        assert_eq!(kept(json!({"maxAge": "24h", "retain": "30d", "diskRetain": "7d"})), Some(30));
+        // The longest month and year there are, from 1 January 2024.
+        assert_eq!(kept(json!({"maxAge": "24h", "retain": "1mo", "diskRetain": "1y"})), Some(366));
+        assert_eq!(kept(json!({"maxAge": "24h", "retain": "30d", "diskRetain": "long"})), None, "not known");
     }
 }

@@ -269,7 +269,10 @@ fn everywhere(domain: Option<&TrustDomain>, destroyed: Date) -> String {
     let day = kept.and_then(|kept| destroyed.checked_add(kept).ok());
     match day.zip(kept) {
         Some((day, kept)) => {
-            format!("from {day} on: snapshots of Vault are declared to be kept for {}", words::duration(kept))
+            format!(
+                "from {day} on: snapshots of Vault, and copies of its disks, are declared to be kept for {}",
+                words::duration(kept)
+            )
         }
         None => "not known: the TrustDomain declares no spec.vault.snapshots.retain".to_owned(),
     }

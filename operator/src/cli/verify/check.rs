@@ -277,7 +277,7 @@ fn end(status: &DestructionStatus, times: &Times, domain: Option<&TrustDomain>, 
     if effective != expected {
         let shown = |at: Option<Timestamp>| at.map_or("none".to_owned(), |at| at.to_string());
         found.push(format!(
-            "status.effectiveAt: {}, and spec.vault.snapshots.retain of TrustDomain {} leads to {}; was it changed since?",
+            "status.effectiveAt: {}, and spec.vault.snapshots of TrustDomain {} leads to {}; was it changed since?",
             shown(effective),
             domain.name_any(),
             shown(expected)

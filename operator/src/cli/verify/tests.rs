@@ -26,7 +26,7 @@ fn whole() -> Value {
         "method": "cryptographic erase", "keys": keys,
     });
     let mut domain = serde_json::to_value(testing::domain()).unwrap();
-    domain["spec"]["vault"]["snapshots"] = json!({"maxAge": "24h", "retain": "30d"});
+    domain["spec"]["vault"]["snapshots"] = json!({"maxAge": "24h", "retain": "10d", "diskRetain": "30d"});
     json!({"record": record, "domain": domain, "approvals": [approval("anna", "Approve"), approval("bas", "Approve")]})
 }
 
@@ -95,6 +95,7 @@ fn every_change_is_found() {
         ("/record/status/effectiveAt", json!("2027-01-06T12:00:03Z"), "leads to 2027-01-05"),
         ("/record/status/effectiveAt", json!(null), "leads to 2027-01-05"),
         ("/domain/spec/vault/snapshots/retain", json!("40d"), "was it changed since?"),
+        ("/domain/spec/vault/snapshots/diskRetain", json!("40d"), "was it changed since?"),
         ("/approvals/0/metadata/name", json!("other"), "Approval a-anna of anna is not there"),
         ("/approvals/0/metadata/uid", json!("other"), "its UID is another"),
         ("/approvals/0/metadata/creationTimestamp", json!("2026-11-21T10:00:00Z"), "was not made at"),
