@@ -214,6 +214,7 @@ reasons! {
     TimeZoneUnknown
     TooLate
     TooManyAdopted
+    TooMuchDue
     TrustChanged
     TrustDomainNotFound
     TrustDomainPending

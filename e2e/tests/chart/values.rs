@@ -84,6 +84,7 @@ fn wrong_values_are_refused_with_their_place() -> Result<()> {
         ("serviceAccount.name=subrosa-destroyer", "'/serviceAccount/name'"),
         ("destroyer.interval=0", "'/destroyer/interval'"),
         ("destroyer.mostPercent=101", "'/destroyer/mostPercent'"),
+        ("destroyer.breakerPercent=0", "'/destroyer/breakerPercent'"),
         ("destroyer.replicas=2", "'/destroyer'"),
         ("admission.approvalGuard.enabled=false", "'/admission'"),
         ("rbac.tokenSecrets={a/b}", "'/rbac/tokenSecrets/0'"),

@@ -3,16 +3,26 @@
 
 #![allow(clippy::print_stdout)] // What was measured.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::date};
 use kube::{
-    Api,
+    Api, ResourceExt as _,
     api::{ListParams, PostParams},
 };
 use serde_json::{Value, json};
-use subrosa_crds::{Approval, cohort::Cohort, names::ChannelId, retention_policy::DataClass};
+use subrosa_crds::destruction::MOST_KEYS;
+use subrosa_crds::{
+    Approval, DestructionStatus,
+    cohort::Cohort,
+    destruction::ListedKey,
+    names::{ChannelId, ChannelRef},
+    retention_policy::DataClass,
+};
 use subrosa_e2e::audit::{ApiAuditEntry, BaoAuditEntry};
 
 use crate::world::{CLASS, NS, World};
@@ -39,7 +49,7 @@ async fn look(world: &World, what: &str) -> Duration {
 }
 
 /// Makes so many keys of past days, a thousand for each of some Channels that are gone, with their records.
-async fn keys(world: &World, count: usize) -> Vec<(ChannelId, Cohort)> {
+pub async fn keys(world: &World, count: usize) -> Vec<(ChannelId, Cohort)> {
     let class: DataClass =
         serde_json::from_value(json!({"name": CLASS, "keep": "1d", "cohort": "Day"})).unwrap();
     let mut all = Vec::new();
@@ -75,6 +85,20 @@ async fn keys(world: &World, count: usize) -> Vec<(ChannelId, Cohort)> {
         bao.request("POST", &path, Some(body)).await.unwrap();
     }
     all
+}
+
+/// One of these keys, as a Destruction lists it.
+pub fn listed((id, cohort): &(ChannelId, Cohort)) -> ListedKey {
+    let name = (0..)
+        .map(|channel| format!("c-{channel}"))
+        .find(|name| ChannelId::mint("the namespace before", name) == *id)
+        .unwrap();
+    ListedKey {
+        channel: ChannelRef::new(NS, name),
+        id: id.to_string(),
+        data_class: CLASS.into(),
+        cohort: cohort.to_string(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,6 +139,47 @@ async fn many_keys() {
         look(&world, &format!("{count} keys, listed: first look")).await;
         look(&world, &format!("{count} keys, listed: a look between")).await;
     }
+}
+
+/// The longest list there is, from its Approvals to its record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_a_thousand_keys_is_carried_out_whole() {
+    let mut world = World::start(&[]).await;
+    world.stop_operator();
+    let all: Vec<_> = keys(&world, MOST_KEYS).await.iter().map(listed).collect();
+    world.restart().await;
+    look(&world, "1,000 keys, never seen before").await;
+    let order = world.list_keys(all.clone()).await;
+    for who in ["anna", "bas"] {
+        world.approve(who, &order).await;
+    }
+    let (name, total) = (order.name_any(), i64::try_from(all.len()).unwrap());
+    let began = Instant::now();
+    let until = async |world: &World, what: &str, holds: &dyn Fn(&DestructionStatus) -> bool| loop {
+        look(world, what).await;
+        let status = world.destruction(&name).await.status.unwrap();
+        if holds(&status) {
+            return status;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(600),
+            "{what}: {:?} {:?}",
+            status.state,
+            status.conditions
+        );
+    };
+    until(&world, "1,000 keys, set aside", &|status| status.set_aside == Some(total)).await;
+    world.days_on(3).await;
+    let status = until(&world, "1,000 keys, destroyed", &|status| status.destroyed_at.is_some()).await;
+    println!("1,000 keys from their Approvals to their record: {:.1?}", began.elapsed());
+    assert_eq!((status.state.as_deref(), status.destroyed), (Some("Destroyed"), Some(total)));
+    let canaries: BTreeSet<_> = status.keys.iter().filter_map(|key| key.canary.as_ref()).collect();
+    assert_eq!(canaries.len(), all.len(), "each has a proof of its own");
+    let left = world.env.openbao().request("LIST", "transit/keys", None).await.unwrap_or_default();
+    let left: Vec<_> = left["data"]["keys"].as_array().cloned().unwrap_or_default();
+    assert!(all.iter().all(|key| !left.contains(&json!(key.key_name()))), "{left:?}");
+    let record = serde_json::to_vec(&world.destruction(&name).await).unwrap();
+    println!("its record has {} KiB", record.len() / 1024);
 }
 
 #[tokio::test(flavor = "multi_thread")]

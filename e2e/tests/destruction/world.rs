@@ -47,6 +47,8 @@ pub struct World {
     pub keys: BTreeMap<String, ListedKey>,
     /// How many Destructions are begun in an hour, from the next restart on.
     pub most_batches: usize,
+    /// How many percent of all keys may be due and approved at once, from the next restart on.
+    pub breaker_percent: u64,
     operator: Option<Operator>,
     directory: tempfile::TempDir,
     count: AtomicU32,
@@ -99,10 +101,21 @@ impl World {
             apply_object(&admin, &binding).await.unwrap();
         }
         let directory = tempfile::tempdir().unwrap();
-        let most_batches = 100;
-        let destroyer = destroyer(&env, &installed, directory.path(), most_batches).await;
+        let (most_batches, breaker_percent) = (100, 100);
+        let destroyer = destroyer(&env, &installed, directory.path(), (most_batches, breaker_percent)).await;
         let (operator, count) = (Some(operator), AtomicU32::default());
-        let world = Self { env, installed, admin, destroyer, keys, most_batches, operator, directory, count };
+        let world = Self {
+            env,
+            installed,
+            admin,
+            destroyer,
+            keys,
+            most_batches,
+            breaker_percent,
+            operator,
+            directory,
+            count,
+        };
         world.guarded_again(60).await;
         world
     }
@@ -127,7 +140,7 @@ impl World {
     /// A destroyer that knows nothing but what stands in the cluster and in Vault, with its clocks where they were.
     pub async fn restart(&mut self) {
         let moved = self.destroyer.clocks().local().duration_since(Timestamp::now());
-        let (directory, most) = (self.directory.path(), self.most_batches);
+        let (directory, most) = (self.directory.path(), (self.most_batches, self.breaker_percent));
         self.destroyer = destroyer(&self.env, &self.installed, directory, most).await;
         self.destroyer.clocks().moves(moved.round(jiff::Unit::Second).unwrap());
     }
@@ -212,12 +225,17 @@ impl World {
 
     /// Lists these Channels' keys, as the operator does.
     pub async fn list(&self, channels: &[&str]) -> Destruction {
+        let keys = channels.iter().map(|name| self.keys[*name].clone()).collect();
+        self.list_keys(keys).await
+    }
+
+    /// Lists these keys, as the operator does.
+    pub async fn list_keys(&self, keys: Vec<ListedKey>) -> Destruction {
         let policies: Api<RetentionPolicy> = Api::all(self.admin.clone());
         let policy = policies.get("contactcenter").await.unwrap();
         let due = jiff::civil::date(2026, 1, 1);
         let of = policy.name_any();
-        let keys =
-            channels.iter().map(|name| DueKey { key: self.keys[*name].clone(), policy: of.clone(), due });
+        let keys = keys.into_iter().map(|key| DueKey { key, policy: of.clone(), due });
         let nonce = format!("{:016x}", self.count.fetch_add(1, Ordering::Relaxed));
         let made = listing::wanted(DOMAIN, &[(of.clone(), policy)].into(), keys, || nonce.clone());
         let operator = self.env.client_for_token(&self.installed.token).unwrap();
@@ -369,7 +387,7 @@ async fn destroyer(
     env: &Environment,
     installed: &Installation,
     directory: &std::path::Path,
-    most_batches: usize,
+    (most_batches, breaker_percent): (usize, u64),
 ) -> Destroyer {
     let namespace = installed.names.namespace();
     let token = env.service_account_token(namespace, "subrosa-destroyer", AUDIENCE).await.unwrap();
@@ -383,6 +401,7 @@ async fn destroyer(
         interval: 30,
         most_batches,
         most_percent: 100,
+        breaker_percent,
         listen: "127.0.0.1:0".parse().unwrap(),
         pod: None,
     };

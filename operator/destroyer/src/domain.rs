@@ -1,6 +1,10 @@
 //! One trust domain: the binding rules, the freeze, and the state kept between looks.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use kube::ResourceExt as _;
@@ -12,7 +16,7 @@ use subrosa_plan::{
         status::Release,
         tally::{self, Tally, Target},
     },
-    record::destroyer::{DestroyerRecord, SeenGuard},
+    record::destroyer::{DestroyerRecord, Frozen, SeenGuard},
     world::fault::Fault,
 };
 use subrosa_records::{store::Entry, vault::RecordPath};
@@ -123,6 +127,8 @@ impl Kept {
             if let Some(frozen) = freeze::found(&before, counts, told_freeze, self.drift(), at) {
                 tracing::error!(domain = name, reason = frozen.reason, "{}", frozen.message);
                 record.frozen = Some(frozen);
+                // Approving the end of this freeze says nothing about lists that a restored record names.
+                record.asked.clear();
                 // After a restore of Vault the cluster's copy is the evidence, until people have decided.
                 self.survey = None;
             }
@@ -237,6 +243,10 @@ impl Kept {
         if record.frozen.is_some() {
             return BTreeMap::new();
         }
+        let is_open = |uid: &String| {
+            asks.seen.destructions.iter().any(|one| one.metadata.uid.as_deref() == Some(uid.as_str()))
+        };
+        record.asked.retain(is_open);
         let mut waiting = BTreeMap::new();
         let today = now.to_zoned(zone.clone()).date();
         for policy in domain.spec.retention_policies.iter().filter_map(|name| asks.seen.policies.get(name)) {
@@ -313,6 +323,27 @@ pub async fn change(
     }
     let entry = vault.own.put(&path, record, read.version).await.map_err(|error| vault::fault(&error))?;
     cluster.tell(domain, &Told { version: entry.version, ..told }).await
+}
+
+/// Freezes destruction because the breaker tripped for the lists in `asked`, and tells the cluster at once.
+///
+/// # Errors
+/// When Vault or the API server does not take it: this look stops then.
+pub async fn trip(
+    cluster: &Cluster,
+    vault: &Connection,
+    domain: &str,
+    frozen: &Frozen,
+    asked: &BTreeSet<String>,
+) -> Result<(), Fault> {
+    let trip = |mut record: DestroyerRecord| {
+        record.frozen.get_or_insert_with(|| frozen.clone());
+        record.asked.extend(asked.iter().cloned());
+        record
+    };
+    change(cluster, vault, domain, trip).await?;
+    let told = cluster.told(domain).await?.unwrap_or_default();
+    cluster.tell(domain, &Told { frozen: Some(frozen.clone()), ..told }).await
 }
 
 /// Writes the record once more after decisions were made, so that the cluster knows a later version than every

@@ -11,6 +11,7 @@
 //! do little else. `subrosa_plan::destruction` decides everything and is asked again after each step. The operator's
 //! list is only a proposal: due day, holds, Approvals and clocks are checked again here.
 
+mod breaker;
 pub mod clocks;
 pub mod cluster;
 pub mod domain;

@@ -21,7 +21,7 @@ const LONGEST_NOTE: usize = 1000;
 /// The name of the controller in Events.
 const CONTROLLER: &str = "subrosa.dev/destroyer";
 /// Reasons that need a person.
-const WARNINGS: [Reason; 9] = [
+const WARNINGS: [Reason; 10] = [
     Reason::ClockJumped,
     Reason::DigestMismatch,
     Reason::GuardsEdited,
@@ -31,6 +31,7 @@ const WARNINGS: [Reason; 9] = [
     Reason::Resurrected,
     Reason::StateRestored,
     Reason::StoreRestored,
+    Reason::TooMuchDue,
 ];
 
 /// Writes status.

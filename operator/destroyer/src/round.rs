@@ -11,6 +11,7 @@ use kube::ResourceExt as _;
 use subrosa_crds::{Destruction, LegalHold, Reason, TrustDomain};
 use subrosa_plan::{
     destruction::{
+        freeze,
         order::{Judged, Order, Orders},
         pace, settled,
         status::{self, HeldKeys, Outcome, Release},
@@ -22,6 +23,7 @@ use subrosa_plan::{
 use tokio::sync::Mutex;
 
 use crate::{
+    breaker,
     clocks::Watchmaker,
     cluster::{Cluster, GuardCheck, Seen},
     domain::{self, Asks, Bound, Kept},
@@ -161,9 +163,8 @@ impl Destroyer {
         let clocks = self.clocks.read(self.cluster.client(), &vault.vault).await?;
         let requester = self.settings.requester();
         let asks = Asks { seen, requester: &requester };
-        let bound =
+        let mut bound =
             kept.bind(&self.cluster, &vault, domain, asks, clocks.agreed(), self.clocks.local()).await?;
-        self.metrics.frozen(&domain.name_any(), bound.frozen.as_ref());
         let began = Instant::now();
         if kept.survey.as_ref().is_none_or(Survey::is_due) {
             let taken = Survey::take(&vault, kept.survey.as_ref(), &seen.policies).await;
@@ -189,6 +190,17 @@ impl Destroyer {
         }
         let contradictions = kept.contradictions(domain, seen, bound.today());
         let Some(survey) = &mut kept.survey else { return Ok(BTreeMap::new()) };
+        if bound.frozen.is_none() {
+            let orders = orders(domain, seen, &bound, &requester, &contradictions);
+            let percent = self.settings.breaker_percent;
+            if let Some((frozen, asked)) = breaker::trips(&orders, &bound, survey, percent) {
+                tracing::error!(domain = domain.name_any(), reason = frozen.reason, "{}", frozen.message);
+                domain::trip(&self.cluster, &vault, &domain.name_any(), &frozen, &asked).await?;
+                bound.frozen = Some(freeze::told(&frozen));
+                bound.record.frozen = Some(frozen);
+            }
+        }
+        self.metrics.frozen(&domain.name_any(), bound.frozen.as_ref());
         let releases: BTreeMap<_, _> =
             seen.holds.iter().map(|hold| (hold.name_any(), domain::release(hold, asks, &bound))).collect();
         // An untrusted clock or store never ends a hold.
@@ -325,7 +337,7 @@ impl Destroyer {
         survey: &Survey,
     ) -> Result<u64, Fault> {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        let all = count(survey.keys.values().filter(|key| key.destroyed.is_none()).count());
+        let all = survey.count();
         let (now, limits) = (look.now(), self.settings.limits());
         let mut room = 0;
         let change = |mut record: DestroyerRecord| {

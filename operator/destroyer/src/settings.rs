@@ -33,6 +33,10 @@ pub struct Settings {
     /// How many percent of all data keys are set aside in an hour at the most; at least one key.
     #[arg(long, env = "SUBROSA_MOST_PERCENT", default_value_t = 5, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub most_percent: u64,
+    /// Where more percent of all data keys, ten at least, are due and approved at once, nothing is destroyed until people approve
+    /// the TrustDomain; 100 never asks.
+    #[arg(long, env = "SUBROSA_BREAKER_PERCENT", default_value_t = 50, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub breaker_percent: u64,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "SUBROSA_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

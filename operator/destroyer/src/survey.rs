@@ -50,6 +50,13 @@ pub struct KnownKey {
     pub is_made: bool,
 }
 
+impl KnownKey {
+    /// Whether it could be set aside if that is due and approved.
+    pub fn may_begin(&self) -> bool {
+        self.holds.is_empty() && self.under_way.is_none() && !self.is_condemned && self.destroyed.is_none()
+    }
+}
+
 /// How soon the keys are listed again after a Destruction named an unknown one.
 const LIST_AGAIN: Duration = Duration::from_secs(60);
 
@@ -79,6 +86,12 @@ impl Survey {
     pub fn is_due(&self) -> bool {
         let every = if self.lacks { LIST_AGAIN } else { LIST_EVERY };
         self.at.elapsed() >= every
+    }
+
+    /// How many known keys are not destroyed.
+    pub fn count(&self) -> u64 {
+        let there = self.keys.values().filter(|key| key.destroyed.is_none()).count();
+        u64::try_from(there).unwrap_or(u64::MAX)
     }
 
     /// Notes that a Destruction named an unknown key.

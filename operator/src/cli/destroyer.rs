@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   subrosa destroyer                                # in a pod, as its own ServiceAccount
   subrosa destroyer --most-batches 1 --interval 60 # slower
+  subrosa destroyer --breaker-percent 20           # asks people sooner
 
 It is a process of its own, beside subrosa run: see docs/destruction.md.";
 

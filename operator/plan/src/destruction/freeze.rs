@@ -1,4 +1,5 @@
 //! Reasons to destroy nothing at all: clocks that disagree or jumped, a restored Vault, a restored cluster.
+//! The [`breaker`](super::breaker) freezes too.
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 //! ```text
 //!  operator:   listing ── keys that are due ──▶ Destruction (object)
 //!
-//!  destroyer:  freeze (clocks, store)   rules (what binds)   tally (Approvals)   holds
+//!  destroyer:  freeze (clocks, store), breaker   rules (what binds)   tally (Approvals)   holds
 //!                   └──────────────────────┴──────┬─────────────┴──────────────────┘
 //!                                               order ── one Destruction, judged
 //!                                                 │
@@ -13,6 +13,7 @@
 //! After each step the destroyer reads everything again and asks [`step::next`]. A process that dies at any point is
 //! continued from the record in Vault.
 
+pub mod breaker;
 pub mod due;
 pub mod freeze;
 pub mod holds;

@@ -54,7 +54,7 @@ pub fn with(done: &[Begun], destruction: &str, keys: u64, now: Timestamp) -> Vec
 }
 
 // Entries in the future come from a wrong clock. They count, until the clocks are trusted again.
-fn recent(begun: &[Begun], now: Timestamp) -> impl Iterator<Item = &Begun> {
+pub(super) fn recent(begun: &[Begun], now: Timestamp) -> impl Iterator<Item = &Begun> {
     begun.iter().filter(move |begun| now.duration_since(begun.at) < HOUR)
 }
 

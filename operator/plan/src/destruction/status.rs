@@ -33,7 +33,7 @@ const ENDS: [Reason; 6] = [
     Reason::Voided,
 ];
 /// Reasons that need a person, the worst first.
-const WORST: [Reason; 8] = [
+const WORST: [Reason; 9] = [
     Reason::Resurrected,
     Reason::ProofFailed,
     Reason::KeyReplaced,
@@ -42,6 +42,7 @@ const WORST: [Reason; 8] = [
     Reason::StoreRestored,
     Reason::StateRestored,
     Reason::ClockJumped,
+    Reason::TooMuchDue,
 ];
 /// How many names of LegalHolds or keys a message holds.
 const MOST_NAMES: usize = 50;

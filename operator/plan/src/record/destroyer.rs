@@ -1,6 +1,6 @@
 //! The destroyer's record of itself, beside its decisions about keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub struct DestroyerRecord {
     /// What was condemned in the last hour. It has a limit of its own, because many graces may end together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub condemned: Vec<Begun>,
+    /// The UIDs of open lists for which the breaker tripped: people were asked about them, so it does not count them again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub asked: BTreeSet<String>,
     /// The freeze that stops all destruction until people approve going on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Frozen>,
