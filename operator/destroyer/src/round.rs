@@ -296,8 +296,8 @@ impl Destroyer {
         // Only now is it known how many keys would begin, and how many have passed their grace.
         let mut is_whole = true;
         for act in [Act::Begin, Act::Condemn] {
-            let mut room = match settled.iter().filter(|one| act.waits(one)).count() {
-                0 => 0,
+            let (mut room, at) = match settled.iter().filter(|one| act.waits(one)).count() {
+                0 => continue,
                 waiting => self.reserve(domain, look, order, (act, waiting), survey).await?,
             };
             for (listed, one) in keys.iter().zip(&mut settled).filter(|(_, one)| act.waits(one)) {
@@ -310,6 +310,9 @@ impl Destroyer {
                 }
                 room -= 1;
                 *one = look.listed(order, listed, true, survey).await;
+            }
+            if room > 0 {
+                self.give_back(domain, look, order, act, (room, at)).await?;
             }
         }
         for (listed, one) in keys.iter().zip(&settled) {
@@ -335,7 +338,7 @@ impl Destroyer {
         order: &Order<'_>,
         (act, waiting): (Act, usize),
         survey: &Survey,
-    ) -> Result<u64, Fault> {
+    ) -> Result<(u64, Timestamp), Fault> {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let all = survey.count();
         let (now, limits) = (look.now(), self.settings.limits());
@@ -349,7 +352,24 @@ impl Destroyer {
             record
         };
         domain::change(&self.cluster, look.vault, &domain.name_any(), change).await?;
-        Ok(room)
+        Ok((room, now))
+    }
+
+    /// Gives back what was reserved at `at` and not used, since the look ended before.
+    async fn give_back(
+        &self,
+        domain: &TrustDomain,
+        look: &Look<'_>,
+        order: &Order<'_>,
+        act: Act,
+        (unused, at): (u64, Timestamp),
+    ) -> Result<(), Fault> {
+        let change = |mut record: DestroyerRecord| {
+            let done = act.done(&mut record);
+            *done = pace::without(done, order.uid(), unused, at);
+            record
+        };
+        domain::change(&self.cluster, look.vault, &domain.name_any(), change).await
     }
 }
 

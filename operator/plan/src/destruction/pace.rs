@@ -53,6 +53,19 @@ pub fn with(done: &[Begun], destruction: &str, keys: u64, now: Timestamp) -> Vec
     recent(done, now).cloned().chain([more]).collect()
 }
 
+/// The entries without the `unused` keys of what was reserved for `destruction` at `at`: a look may end before it has set aside
+/// or condemned as many as it reserved.
+#[must_use]
+pub fn without(done: &[Begun], destruction: &str, unused: u64, at: Timestamp) -> Vec<Begun> {
+    let left = done.iter().cloned().filter_map(|mut begun| {
+        if begun.at == at && begun.destruction == destruction {
+            begun.keys = begun.keys.saturating_sub(unused);
+        }
+        (begun.keys > 0).then_some(begun)
+    });
+    left.collect()
+}
+
 // Entries in the future come from a wrong clock. They count, until the clocks are trusted again.
 pub(super) fn recent(begun: &[Begun], now: Timestamp) -> impl Iterator<Item = &Begun> {
     begun.iter().filter(move |begun| now.duration_since(begun.at) < HOUR)
@@ -79,6 +92,21 @@ mod tests {
         // Each key has an hour of its own: what came late in it does not double the next one.
         let done = with(&with(&[], "a", 1, now()), "a", 9, after(59));
         assert_eq!(allowance(&done, limits, "a", 9, 200, after(60)), 1);
+    }
+
+    #[test]
+    fn what_was_reserved_and_not_used_is_given_back() {
+        let limits = Limits { batches: 1, percent: 50 };
+        let reserved = with(&with(&[], "a", 3, now()), "a", 97, after(1));
+        assert_eq!(allowance(&reserved, limits, "a", 60, 200, after(2)), 0);
+        let left = without(&reserved, "a", 60, after(1));
+        assert_eq!(allowance(&left, limits, "a", 100, 200, after(2)), 60);
+        for other in [without(&reserved, "b", 60, after(1)), without(&reserved, "a", 60, after(2))] {
+            assert_eq!(other, reserved, "another reservation");
+        }
+        // Nothing was used: it is no batch of this hour either.
+        let none = without(&with(&[], "a", 5, now()), "a", 5, now());
+        assert_eq!(allowance(&none, limits, "b", 5, 200, after(1)), 5);
     }
 
     #[test]
