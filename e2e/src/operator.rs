@@ -196,7 +196,7 @@ pub fn binary() -> Result<PathBuf> {
     static BUILT: Mutex<Option<PathBuf>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     if built.is_none() {
-        *built = Some(build("subrosa", "subrosa", &[], "debug")?);
+        *built = Some(build(like_this_program(), "debug")?);
     }
     built.clone().context("subrosa was not built")
 }
@@ -222,10 +222,21 @@ pub fn age_plugin() -> Result<PathBuf> {
 /// # Errors
 /// When it does not build.
 pub fn release_binary() -> Result<PathBuf> {
-    build("subrosa", "subrosa", &["--release"], "release")
+    build(&["--package", "subrosa", "--release"], "release")
 }
 
-fn build(package: &str, binary: &str, flags: &[&str], profile: &str) -> Result<PathBuf> {
+/// What cargo has to be told so that it compiles nothing again that is compiled for this program.
+///
+/// Cargo compiles a library once for each set of features that a command asks for. A test runs by `cargo test`, which asks for
+/// those of every crate and of what its tests need: a build of one package alone would compile half of the workspace anew. It
+/// takes a test to be built, beside the operator, to ask for the same.
+fn like_this_program() -> &'static [&'static str] {
+    let program = std::env::current_exe().unwrap_or_default();
+    let is_test = program.parent().and_then(Path::file_name).is_some_and(|directory| directory == "deps");
+    if is_test { &["--workspace", "--test", "memory"] } else { &["--package", "subrosa"] }
+}
+
+fn build(flags: &[&str], profile: &str) -> Result<PathBuf> {
     let workspace = crate::tools::workspace()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
@@ -245,14 +256,14 @@ fn build(package: &str, binary: &str, flags: &[&str], profile: &str) -> Result<P
     }
     let status = build
         .current_dir(&workspace)
-        .args(["build", "--locked", "--package", package, "--bin", binary])
+        .args(["build", "--locked", "--bin", "subrosa"])
         .args(flags)
         .status()
         .context("cargo does not start")?;
     if !status.success() {
-        bail!("{binary} does not build");
+        bail!("subrosa does not build");
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-    let program = Path::new(&target).join(profile).join(binary);
+    let program = Path::new(&target).join(profile).join("subrosa");
     Ok(program)
 }
