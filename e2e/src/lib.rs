@@ -35,6 +35,7 @@ pub mod directory;
 pub mod environment;
 pub mod helm;
 pub mod installation;
+pub mod keycloak;
 pub mod kubeconfig;
 pub mod node;
 pub mod openbao;
