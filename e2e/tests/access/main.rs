@@ -1,9 +1,10 @@
 //! Who may open what: people with tokens of an identity provider, a real OpenBao, the operator and the granter with identities of
-//! their own. The provider is a key of this test: its tokens have the claims that a real one would give.
+//! their own. The provider is a key of this test: its tokens have the claims that a real one would give. `keycloak` is a real one.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
 mod attempts;
+mod keycloak;
 mod provider;
 mod thread;
 mod told;

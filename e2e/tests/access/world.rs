@@ -41,13 +41,18 @@ impl World {
     /// With Channels `voice` and `video`, and the logins `strong` (mfa, hwk) and `night` (otp).
     pub async fn start() -> Self {
         let env = Environment::builder().local().start().await.unwrap();
+        let provider = Provider::new();
+        let keys = ProviderKeys::Given(vec![provider.public_key()]);
+        Self::of(env, access(), keys, provider).await
+    }
+
+    /// The same two Channels for people who log in in these ways, with tokens of whoever has these keys.
+    pub async fn of(env: Environment, access: Value, keys: ProviderKeys, provider: Provider) -> Self {
         let installed = Installation::install(&env, DOMAIN).await.unwrap();
         let admin = env.admin().unwrap();
-        let provider = Provider::new();
-        let access = access();
         let people = PeopleParams {
             access: serde_json::from_value::<AccessSpec>(access.clone()).unwrap(),
-            keys: ProviderKeys::Given(vec![provider.public_key()]),
+            keys,
             granter_service_account: "subrosa-granter".into(),
         };
         installed.set_up_people(&env, people.clone()).await.unwrap();
@@ -110,7 +115,12 @@ impl World {
 
     /// A session of a person, by a token with these claims; else what OpenBao says.
     pub async fn login(&self, login: &str, subject: &str, claims: Value) -> Result<String, String> {
-        let body = json!({"role": login, "jwt": self.provider.token(subject, claims)});
+        self.login_with(login, &self.provider.token(subject, claims)).await
+    }
+
+    /// A session by this token; else what OpenBao says.
+    pub async fn login_with(&self, login: &str, jwt: &str) -> Result<String, String> {
+        let body = json!({"role": login, "jwt": jwt});
         let (status, answer) =
             self.env.openbao().request_as("", "POST", "auth/subrosa-people/login", Some(body)).await.unwrap();
         match answer["auth"]["client_token"].as_str() {
