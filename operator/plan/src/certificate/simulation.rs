@@ -135,11 +135,7 @@ impl Channel {
         };
         PeerView {
             trusted: self.generations.trusted(),
-            facts: PeerFacts {
-                holds,
-                leaves: Leaves::of(self.generations.leaves_until()),
-                loaded: BTreeSet::new(),
-            },
+            facts: PeerFacts { holds, leaves: Leaves::of(self.generations.leaves_until()) },
         }
     }
 

@@ -42,11 +42,7 @@ impl Side {
             ObservedSecret::Present(facts) => held_versions(&facts.trust, &[file], &other.party.generations),
             ObservedSecret::Missing => BTreeSet::new(),
         };
-        PeerFacts {
-            holds,
-            leaves: Leaves::of(self.party.generations.leaves_until()),
-            loaded: BTreeSet::new(),
-        }
+        PeerFacts { holds, leaves: Leaves::of(self.party.generations.leaves_until()) }
     }
 
     fn reconcile(&mut self, peer: PeerFacts, peer_trusted: Vec<String>, now: Timestamp) {

@@ -127,7 +127,6 @@ fn switches_at(
 ) -> Timestamp {
     let noted = holders(published, facts, now);
     let by_then = |(name, peer): (&String, &PeerFacts)| match noted.get(name) {
-        _ if peer.loaded.contains(&published.version) => Some(published.published_at),
         Some(by) => Some(after(*by, CLOCK_SKEW)),
         None => loaded_at([peer], published.published_at),
     };

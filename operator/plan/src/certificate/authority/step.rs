@@ -67,8 +67,6 @@ pub struct PeerFacts {
     pub holds: BTreeSet<u32>,
     /// When the last leaf expires that the peer's pods may have.
     pub leaves: Leaves,
-    /// The versions that probes saw loaded on every ready pod of the peer; empty without probes.
-    pub loaded: BTreeSet<u32>,
 }
 
 /// Everything that an authority's next step depends on.
@@ -246,16 +244,8 @@ fn introduce(
 ) -> AuthorityAction {
     let version = published.version;
     let loaded_by = holders(published, facts, now);
-    let waiting_for = |name: &String, peer: &PeerFacts| {
-        let loaded = loaded_by.get(name).is_some_and(|by| after(*by, CLOCK_SKEW) <= now);
-        !loaded && !peer.loaded.contains(&version)
-    };
-    let laggards: Vec<String> = facts
-        .peers
-        .iter()
-        .filter(|(name, peer)| waiting_for(name, peer))
-        .map(|(name, _)| name.clone())
-        .collect();
+    let has_loaded = |name: &String| loaded_by.get(name).is_some_and(|by| after(*by, CLOCK_SKEW) <= now);
+    let laggards: Vec<String> = facts.peers.keys().filter(|name| !has_loaded(name)).cloned().collect();
     let deadline = switch_deadline(published, signing);
     if laggards.is_empty() || deadline <= now {
         return AuthorityAction::SwitchSigning { version, laggards };
