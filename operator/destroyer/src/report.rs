@@ -72,7 +72,7 @@ impl Reporter {
         else {
             return;
         };
-        let warning = WARNINGS.iter().any(|reason| reason.as_str() == found.reason);
+        let warning = Reason::of(found).is_some_and(|reason| WARNINGS.contains(&reason));
         let event = Event {
             metadata: ObjectMeta {
                 generate_name: Some(format!("{}-", object.name_any())),

@@ -21,7 +21,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use secrecy::ExposeSecret as _;
 use subrosa_crds::names::DataKeyName;
 use subrosa_records::vault::{
-    TransitKeyName, VaultError,
+    KeyRefusal, TransitKeyName, VaultError,
     sealing::{FileKeyBytes, SealingKeys},
 };
 
@@ -431,23 +431,17 @@ pub(crate) fn transit_name(key: &DataKeyName) -> Result<TransitKeyName, SealErro
         .map_err(|_| SealError::Internal("a data key's name is none of transit's"))
 }
 
-/// Interprets a refusal by transit, from the texts of OpenBao (2.7.2) and HashiCorp Vault.
+/// Interprets a refusal by transit.
 pub(crate) fn refused(error: VaultError, key: &DataKeyName, doing: Doing) -> SealError {
-    let says = |text: &str| match &error {
-        VaultError::Invalid { messages, .. } => messages.iter().any(|message| message.contains(text)),
-        _ => false,
-    };
     let key = || key.clone();
-    if says("message authentication failed") || says("invalid ciphertext") {
-        SealError::KeyDoesNotFit { key: key() }
-    } else if says("encryption key not found") {
-        SealError::KeyGone { doing, key: key() }
-    } else if says("soft-deleted key") {
-        SealError::KeySetAside { key: key() }
-    } else if matches!(error, VaultError::PermissionDenied { .. }) {
-        SealError::MayNot { doing, key: key(), source: Box::new(error) }
-    } else {
-        SealError::Vault(error)
+    match KeyRefusal::of(&error) {
+        Some(KeyRefusal::DoesNotFit) => SealError::KeyDoesNotFit { key: key() },
+        Some(KeyRefusal::NotFound) => SealError::KeyGone { doing, key: key() },
+        Some(KeyRefusal::SoftDeleted) => SealError::KeySetAside { key: key() },
+        None if matches!(error, VaultError::PermissionDenied { .. }) => {
+            SealError::MayNot { doing, key: key(), source: Box::new(error) }
+        }
+        None => SealError::Vault(error),
     }
 }
 

@@ -59,8 +59,7 @@ pub fn outcome(
     now: Timestamp,
 ) -> AdoptionOutcome {
     let told = before.into_iter().flat_map(|status| &status.channels).find(|one| one.adopts == adopts);
-    let had = [Reason::Adopted, Reason::AdoptionLost];
-    let had = told.is_some_and(|told| had.iter().any(|reason| reason.as_str() == told.state));
+    let had = matches!(told.and_then(reason_of), Some(Reason::Adopted | Reason::AdoptionLost));
     let (reason, message) = match step {
         AdoptionStep::Done => (Reason::Adopted, None),
         AdoptionStep::DoneBy(other) => {
@@ -86,11 +85,18 @@ pub fn outcome(
     AdoptionOutcome { adopts: adopts.to_owned(), state: reason.as_str().to_owned(), message }
 }
 
+/// The reason of a Channel's entry. `None` where this release does not know it.
+fn reason_of(outcome: &AdoptionOutcome) -> Option<Reason> {
+    Reason::read(&outcome.state)
+}
+
 /// Whether the Channel's entry is final: it has the keys, or cannot have them.
 fn is_settled(outcome: &AdoptionOutcome) -> bool {
-    let waits =
-        [Reason::WorkUnderWay, Reason::AwaitingApproval, Reason::ApprovalDenied, Reason::AdoptionLost];
-    !waits.iter().any(|reason| reason.as_str() == outcome.state)
+    let waits = matches!(
+        reason_of(outcome),
+        Some(Reason::WorkUnderWay | Reason::AwaitingApproval | Reason::ApprovalDenied | Reason::AdoptionLost)
+    );
+    !waits
 }
 
 /// The status of `adoption` with these entries of `channels`; `None` where they were not read this time.
@@ -103,7 +109,7 @@ pub fn status(
     let before = adoption.status.as_ref();
     let channels = channels.or_else(|| Some(before?.channels.clone())).unwrap_or_default();
     let total = adoption.spec.channels.len();
-    let count = |reason: Reason| channels.iter().filter(|one| one.state == reason.as_str()).count();
+    let count = |reason: Reason| channels.iter().filter(|one| reason_of(one) == Some(reason)).count();
     let adopted = count(Reason::Adopted);
     let old = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let kept = Kept::of(before, adopted == total && !decided.is_denied());
@@ -175,7 +181,7 @@ fn verdict(
     decided: &AdoptionDecision,
     now: Timestamp,
 ) -> Verdict {
-    let refused = channels.iter().find(|one| is_settled(one) && one.state != Reason::Adopted.as_str());
+    let refused = channels.iter().find(|one| is_settled(one) && reason_of(one) != Some(Reason::Adopted));
     let why = refused
         .map(|one| format!("; {}: {} {}", one.adopts, one.state, one.message.as_deref().unwrap_or_default()));
     let settled = channels.len() == total && channels.iter().all(is_settled);
@@ -184,7 +190,7 @@ fn verdict(
         return Verdict::new(READY, Truth::True, Reason::Adopted, message);
     }
     let why = why.unwrap_or_default();
-    let lost: Vec<_> = channels.iter().filter(|one| one.state == Reason::AdoptionLost.as_str()).collect();
+    let lost: Vec<_> = channels.iter().filter(|one| reason_of(one) == Some(Reason::AdoptionLost)).collect();
     if let Some(one) = lost.first() {
         let message = format!(
             "{adopted} of {total} are adopted, and {} were, {}: {}{why}",
@@ -202,8 +208,8 @@ fn verdict(
         return Verdict::new(READY, Truth::False, reason, message);
     }
     // A repeated adoption needs no new Approval, unless it was lost.
-    let asks = [Reason::AwaitingApproval, Reason::ApprovalDenied];
-    let asks = channels.iter().any(|one| asks.iter().any(|reason| reason.as_str() == one.state));
+    let asks = |one| matches!(reason_of(one), Some(Reason::AwaitingApproval | Reason::ApprovalDenied));
+    let asks = channels.iter().any(asks);
     if approved.truth != Truth::True && (asks || !was_adopted) {
         let message = format!("{}; {adopted} of {total} are adopted{why}", approved.message);
         return Verdict::new(READY, Truth::False, approved.reason, message);

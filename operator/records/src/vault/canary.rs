@@ -11,6 +11,7 @@ use subrosa_crds::names::DataKeyName;
 use super::destroy::{DestroyableKeys, checked};
 use super::endpoint::{Capability, Op};
 use super::error::VaultError;
+use super::refusal::{KEY_NOT_FOUND, NOT_AUTHENTIC, SOFT_DELETED};
 use super::sealing::ask;
 
 /// The associated data of canaries. It never belongs to an item of data, whose associated data begins with
@@ -19,12 +20,8 @@ pub const ASSOCIATED_DATA: &str = "subrosa/v1 canary";
 /// The plaintext of canaries, which is of no interest to anybody.
 pub const PLAINTEXT: &str = "subrosa canary";
 
-/// Transit's message where the key does not exist (OpenBao 2.7.2, HashiCorp Vault).
-const KEY_NOT_FOUND: &str = "encryption key not found";
-/// OpenBao 2.7.2's message for a soft-deleted key.
-const SOFT_DELETED: &str = "refusing to use soft-deleted key";
 /// Transit's messages where the key of this name did not seal the ciphertext.
-const DOES_NOT_FIT: [&str; 2] = ["message authentication failed", "version is too new"];
+const DOES_NOT_FIT: [&str; 2] = [NOT_AUTHENTIC, "version is too new"];
 
 /// Vault's answer to opening a canary.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,6 +29,7 @@ mod health;
 pub mod identity;
 pub mod kv;
 pub mod name;
+mod refusal;
 pub mod sealing;
 pub mod setup;
 pub mod transit;
@@ -39,3 +40,4 @@ pub use name::{
     AliasId, AliasName, ClassName, Folder, GroupName, MonthName, MountAccessor, MountPath, RecordPath,
     RoleName, TransitKeyName,
 };
+pub use refusal::KeyRefusal;
