@@ -4,6 +4,7 @@
 //! listing   what lies there            events   what the kernel tells of it
 //! finished  which of it is finished    pending  the names a sealed file has before its own
 //! recording one of them, sealed        counts   what metrics tell
+//! tracked   when each is tried
 //! ```
 //!
 //! However the process ends, each recording exists as plaintext, or sealed and complete, or both; the next process
@@ -17,6 +18,7 @@ mod finished;
 mod listing;
 mod pending;
 mod recording;
+mod tracked;
 mod vault;
 
 use std::{
@@ -29,10 +31,9 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -45,10 +46,11 @@ pub use self::{
 };
 use self::{
     events::{FileEvents, FileNews},
-    finished::{FileEvent, SeenFile},
-    listing::{Found, Listing},
+    finished::FileEvent,
+    listing::Listing,
     pending::{Id, Leftover},
     recording::{Done, How, Names},
+    tracked::{LONGEST_FOR_ALL, LONGEST_FOR_ONE, Retry, Tracked, until_next_look},
 };
 use crate::shown;
 
@@ -149,77 +151,6 @@ fn lock(scope: &WatchScope) -> Result<File, WatchError> {
         }
     }
 }
-
-/// A file with its progress.
-struct Tracked {
-    found: Found,
-    first_seen: SystemTime,
-    seen: SeenFile,
-    under_way: bool,
-    /// Set after a failure.
-    retry: Option<Retry>,
-}
-
-impl Tracked {
-    fn new(found: &Found, now: Instant, quiet_at_start: Option<Duration>) -> Self {
-        let seen = SeenFile::new(found.state, now);
-        let seen = match quiet_at_start {
-            Some(quiet) => {
-                // A time in the future says nothing.
-                let silent = SystemTime::now().duration_since(found.modified).unwrap_or_default();
-                seen.of_unknown_writer(now + quiet.saturating_sub(silent))
-            }
-            None => seen,
-        };
-        Self { found: found.clone(), first_seen: SystemTime::now(), seen, under_way: false, retry: None }
-    }
-
-    fn is_ready(&self, rule: FinishedRule, now: Instant) -> bool {
-        !self.under_way
-            && self.retry.as_ref().is_none_or(|retry| now >= retry.at)
-            && self.seen.is_finished(rule, now)
-    }
-}
-
-struct Retry {
-    at: Instant,
-    pauses: ExponentialBackoff,
-    told: String,
-}
-
-impl Retry {
-    fn new(now: Instant, longest: Duration) -> Self {
-        Self { at: now, pauses: pauses(longest), told: String::new() }
-    }
-
-    /// Waits longer. Simultaneous failures with one cause count once.
-    fn wait(&mut self, now: Instant, longest: Duration) {
-        if now >= self.at {
-            self.at = now + self.pauses.next().unwrap_or(longest);
-        }
-    }
-}
-
-/// When the next look begins, counted from the start of one that took this long: at most a tenth of the time goes
-/// into looking.
-fn until_next_look(every: Duration, took: Duration) -> Duration {
-    every.max(took.saturating_mul(10))
-}
-
-/// The pauses after failures: growing, capped, with jitter.
-fn pauses(longest: Duration) -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(longest)
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
-
-/// The longest pause after a failure of one file.
-const LONGEST_FOR_ONE: Duration = Duration::from_secs(300);
-/// The longest pause after a failure of Vault or of the disk.
-const LONGEST_FOR_ALL: Duration = Duration::from_secs(30);
 
 struct Watcher<K> {
     watch: Watch,

@@ -1,4 +1,4 @@
-use std::{fs, io::Write as _};
+use std::{fs, io::Write as _, time::SystemTime};
 
 use super::{
     fake::{FakeKeys, Recorder, text},
