@@ -233,10 +233,9 @@ fn with_open(
         secret_name,
         holds,
         external: channel.external_secret().map(str::to_owned),
-        access: if outdated {
-            record.and_then(|record| record.access.clone())
-        } else {
-            access(channel, world)
+        access: match outdated {
+            true => record.and_then(|record| kept_access(name, record, world)),
+            false => access(channel, world),
         },
         settings,
         delivery,
@@ -299,6 +298,13 @@ fn access(channel: &Declaration, world: &World) -> Option<Access> {
     let account = channel.service_account()?;
     let uid = world.service_accounts.get(&channel.name().namespace)?.get(account)?;
     Some(Access { service_account_uid: uid.clone(), may_open: channel.may_open() })
+}
+
+/// The access that was recorded, as long as its ServiceAccount is there: that one is gone is known whatever the view.
+fn kept_access(name: &ChannelRef, record: &ChannelRecord, world: &World) -> Option<Access> {
+    let accounts = world.service_accounts.get(&name.namespace)?;
+    let is_there = |had: &Access| accounts.values().any(|uid| *uid == had.service_account_uid);
+    record.access.clone().filter(is_there)
 }
 
 impl Plan {
