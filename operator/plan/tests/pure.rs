@@ -3,9 +3,14 @@
 //! A feature that one crate of the workspace asks for is easily written where all have it; then a decision could
 //! read the API server, and nobody would see it in a review.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // A test may fail so.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
-use std::process::Command;
+#[allow(dead_code)] // Another test reads more of them.
+mod source;
+
+use std::{fs, path::Path, process::Command};
+
+use source::{shipped, shipped_files};
 
 /// What brings a network, a runtime or randomness.
 const IMPURE: [&str; 12] = [
@@ -79,4 +84,36 @@ fn the_destroyer_links_neither_the_operator_nor_what_opens_data() {
     let foreign = ["subrosa", "subrosa-worker", "age-core", "age-plugin", "rcgen", "kube-runtime"];
     let found: Vec<_> = linked.iter().filter(|name| foreign.contains(&name.as_str())).collect();
     assert!(found.is_empty(), "{found:?}");
+}
+
+/// How a clock is read.
+const CLOCKS: [&str; 5] = ["Timestamp::now", "Zoned::now", "SystemTime", "Instant", "Utc::now"];
+
+/// The clocks that a source reads.
+fn clocks(text: &str) -> Vec<&'static str> {
+    let words = shipped(text);
+    CLOCKS.into_iter().filter(|clock| words.contains(clock)).collect()
+}
+
+/// Time is an argument of every decision: what is decided today is decided the same way in a test of the year 2100.
+#[test]
+fn the_crates_that_decide_read_no_clock() {
+    let places = ["src", "../../crds/src"].map(|place| Path::new(env!("CARGO_MANIFEST_DIR")).join(place));
+    let files = shipped_files(&places);
+    assert!(files.len() > 150, "only {} files were found", files.len());
+    let wrong: Vec<_> = files
+        .iter()
+        .map(|file| (file, clocks(&fs::read_to_string(file).unwrap())))
+        .filter(|(_, clocks)| !clocks.is_empty())
+        .collect();
+    assert!(wrong.is_empty(), "take the time as an argument: {wrong:#?}");
+}
+
+#[test]
+fn a_clock_is_seen_where_it_ships() {
+    let ships = "fn f() -> Timestamp {\n    Timestamp::now()\n}\n";
+    assert_eq!(clocks(ships), ["Timestamp::now"]);
+    assert_eq!(clocks("use std::time::{Duration, Instant};\n"), ["Instant"]);
+    assert!(clocks("/// Not `Timestamp::now`.\nfn f() {}\n").is_empty());
+    assert!(clocks("fn f() {}\n#[cfg(test)]\nmod tests {\n    use std::time::SystemTime;\n}\n").is_empty());
 }
