@@ -18,13 +18,12 @@ use subrosa_crds::{
     Channel,
     names::{ChannelId, ChannelRef},
 };
-use subrosa_plan::{channel::adoption::ListedChannel, world::World};
-
-use super::{
-    convert,
-    watch::{Change, ObjectKey},
+use subrosa_plan::{
+    channel::adoption::ListedChannel,
+    world::{PodFacts, World, declaration::Declaration},
 };
-use crate::changes::Watched as _;
+
+use super::convert;
 
 fn named(name: &str) -> ListParams {
     ListParams::default().fields(&format!("metadata.name={name}"))
@@ -123,9 +122,11 @@ pub async fn requested(client: &Client, namespace: &str, pods: &[&str]) -> kube:
     let mut world = World::default();
     let channels: Api<Channel> = Api::namespaced(client.clone(), namespace);
     for channel in channels.list(&ListParams::default()).await?.items {
-        let name = channel.metadata.name.clone().unwrap_or_default();
-        let key = ObjectKey { namespace: namespace.to_owned(), name };
-        let _ = Channel::seen(&mut world, Change::Applied(key, Arc::new(channel)));
+        // What is to be deleted counts for nothing any more, whoever holds it back.
+        if channel.metadata.deletion_timestamp.is_none() {
+            let declared = Declaration::of(Arc::new(channel));
+            world.put_channel(&declared.name().clone(), Some(declared.packed()));
+        }
     }
     let all: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let facts = world.pods.entry(namespace.to_owned()).or_default();
@@ -134,6 +135,16 @@ pub async fn requested(client: &Client, namespace: &str, pods: &[&str]) -> kube:
         facts.extend(found.map(|pod| ((*name).to_owned(), convert::pod(pod))));
     }
     Ok(world)
+}
+
+/// The pods of a namespace, by name.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn pods(client: &Client, namespace: &str) -> kube::Result<BTreeMap<String, PodFacts>> {
+    let all: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let found = all.list(&ListParams::default()).await?.items;
+    Ok(found.into_iter().map(|pod| (pod.name_any(), convert::pod(pod))).collect())
 }
 
 #[cfg(test)]

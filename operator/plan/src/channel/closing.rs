@@ -16,7 +16,7 @@ use crate::{
     network,
     record::channel::{ChannelRecord, Withdrawal},
     world::{
-        World,
+        PodFacts, World,
         answers::{Answer, Seen},
         certificate::Validity,
         declaration::Declaration,
@@ -137,28 +137,34 @@ pub fn settle(
     settled
 }
 
+/// Whether a withdrawn connection would count as closed because the oldest pod started then, or none runs. A watch that
+/// is behind must not be the proof of that.
+pub fn rests_on_pods(plan: &Plan, record: &ChannelRecord, oldest: Option<Timestamp>, now: Timestamp) -> bool {
+    let is_later = |since: Timestamp| oldest.is_none_or(|oldest| oldest > since);
+    let withdrawn_now = (!record.open.is_subset(&plan.open())).then_some(now);
+    record.closing.iter().map(|one| one.since).chain(withdrawn_now).any(is_later)
+}
+
 /// When the oldest pod started that may still use a connection: a pod that the Channel selects, that its policy
-/// protects, or that mounts one of its Secrets. `None` where no such pod runs.
-pub fn oldest_pod(
+/// protects, or that mounts one of its Secrets. `pods` are those of its namespace. `None` where no such pod runs.
+pub fn oldest_pod<'p>(
     channel: &Declaration,
     plan: &Plan,
     secrets: &[String],
     world: &World,
+    pods: impl IntoIterator<Item = &'p PodFacts>,
 ) -> Option<Timestamp> {
-    let name = channel.name();
     let is_held = |_: &ChannelRef| matches!(plan.scope, Scope::Stalled(_));
     let protected = network::workload(channel, world, &is_held);
     let declared = channel.selector();
-    world
-        .running_pods(&name.namespace)
-        .filter(|(_, pod)| {
-            selector::matches(declared, &pod.labels)
-                || selector::matches(&protected, &pod.labels)
-                || pod.mounts(plan.certificate_secret())
-                || secrets.iter().any(|secret| pod.mounts(secret))
-        })
-        .map(|(_, pod)| pod.started.unwrap_or(Timestamp::MIN))
-        .min()
+    let may_have = |pod: &&PodFacts| {
+        selector::matches(declared, &pod.labels)
+            || selector::matches(&protected, &pod.labels)
+            || pod.mounts(plan.certificate_secret())
+            || secrets.iter().any(|secret| pod.mounts(secret))
+    };
+    let running = pods.into_iter().filter(|pod| !pod.finished).filter(may_have);
+    running.map(|pod| pod.started.unwrap_or(Timestamp::MIN)).min()
 }
 
 #[cfg(test)]
@@ -172,10 +178,7 @@ mod tests {
     use crate::{
         record::connection::{ConnectionKey, Other},
         testing::{Scene, at, labels, named, now},
-        world::{
-            PodFacts,
-            answers::{PodSeen, PodTarget, Presented},
-        },
+        world::answers::{PodSeen, PodTarget, Presented},
     };
 
     fn scene() -> Scene {
@@ -255,6 +258,21 @@ mod tests {
     }
 
     #[test]
+    fn it_rests_on_the_pods_where_none_is_as_old_as_a_withdrawal() {
+        let rests = |record: &ChannelRecord, scene: &Scene, oldest: Option<&str>| {
+            rests_on_pods(&scene.plan("cc-front/voice"), record, oldest.map(at), now())
+        };
+        let (before, after) = (Some("2026-11-22T12:00:00Z"), Some("2026-11-22T12:00:01Z"));
+        let open = scene().record("cc-front/voice");
+        assert!(!rests(&open, &scene(), None), "nothing was withdrawn");
+        let less = scene().channel("cc-front/ivr", json!({}));
+        for record in [&open, &noted(true, None)] {
+            let asked = [None, after, before].map(|oldest| rests(record, &less, oldest));
+            assert_eq!(asked, [true, true, false], "{:?}", record.closing);
+        }
+    }
+
+    #[test]
     fn a_certificate_of_somebody_else_counts_as_it_is_presented() {
         let found = Validity { not_before: now(), not_after: at("2027-02-01T00:00:00Z") };
         let shown = |not_after: Option<Timestamp>| {
@@ -290,7 +308,8 @@ mod tests {
         };
         let oldest = |scene: &Scene| {
             let plan = scene.plan("cc-front/voice");
-            oldest_pod(scene.get("cc-front/voice"), &plan, &["voice-old".into()], scene)
+            let pods = scene.pods.get("cc-front").into_iter().flat_map(BTreeMap::values);
+            oldest_pod(scene.get("cc-front/voice"), &plan, &["voice-old".into()], scene, pods)
         };
         assert_eq!(oldest(&scene()), None);
         let scene = scene().pod_with("cc-front/new", pod("voice", "x", "2026-11-22T00:00:00Z"));

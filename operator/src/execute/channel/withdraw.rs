@@ -1,5 +1,8 @@
 //! Withdraws trust and access, closes connections, and prunes objects under former names.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use subrosa_crds::Reason;
@@ -11,15 +14,18 @@ use subrosa_plan::{
     },
     consent::{connection::Connection, extra_trust::JudgedExtraTrust},
     record::channel::ChannelRecord,
-    world::fault::Fault,
+    world::{PodFacts, World, fault::Fault},
 };
 use subrosa_records::channels::ChannelEntry;
 
 use super::{Authorities, Work, look::Look, peers};
-use crate::execute::{
-    access,
-    certificate::{self, Leaf, Slot},
-    objects,
+use crate::{
+    execute::{
+        access,
+        certificate::{self, Leaf, Slot},
+        objects,
+    },
+    observe::asked,
 };
 
 /// The reason of the Event.
@@ -141,14 +147,32 @@ impl Work<'_> {
         withdrawn: bool,
         closed: bool,
     ) -> WithdrawalProgress {
-        let secrets = self.ctx.cluster.secrets.of(self.name());
-        let oldest_pod =
-            self.ctx.cluster.read(|world| closing::oldest_pod(self.channel, self.plan, &secrets, world));
         WithdrawalProgress {
             withdrawn,
             closed,
             presented_until: self.presented_until(record).await,
-            oldest_pod,
+            oldest_pod: self.oldest_pod(record).await,
+        }
+    }
+
+    /// When the oldest pod started that may have a connection of the Channel. Where that would have one told closed, the
+    /// API server is asked: the watch may not have shown a pod yet. While it does not say, there may be one of any age.
+    async fn oldest_pod(&self, record: &ChannelRecord) -> Option<Timestamp> {
+        let (cluster, namespace) = (&self.ctx.cluster, &self.name().namespace);
+        let secrets = cluster.secrets.of(self.name());
+        let oldest = |world: &World, pods: &BTreeMap<String, PodFacts>| {
+            closing::oldest_pod(self.channel, self.plan, &secrets, world, pods.values())
+        };
+        let watched = cluster.read(|world| world.pods.get(namespace).and_then(|pods| oldest(world, pods)));
+        if !closing::rests_on_pods(self.plan, record, watched, self.now) {
+            return watched;
+        }
+        match asked::pods(&self.ctx.client, namespace).await {
+            Ok(pods) => cluster.read(|world| oldest(world, &pods)),
+            Err(error) => {
+                self.warn(&objects::fault(&format!("listing the pods of namespace {namespace}"), &error));
+                Some(Timestamp::MIN)
+            }
         }
     }
 
