@@ -19,11 +19,11 @@ use subrosa_plan::status::trust_domain::Swept;
 
 use crate::{
     grants::Installation,
-    kinds::Subject,
     observe::{Cluster, Surroundings, definitions::Definitions, probe::Prober, watch::Refresh},
     pending::Pending,
     report::{Reporter, metrics::Metrics},
     session::Vaults,
+    subject::Subject,
 };
 
 /// The shared state of all reconciles.

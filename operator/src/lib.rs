@@ -12,7 +12,6 @@ pub mod context;
 pub mod controllers;
 pub mod execute;
 pub mod grants;
-pub mod kept;
 pub mod kinds;
 pub mod lead;
 pub mod logging;
@@ -23,5 +22,7 @@ pub mod report;
 pub mod run;
 pub mod server;
 pub mod session;
+pub mod settings;
+pub mod subject;
 #[cfg(feature = "otlp")]
 pub mod traces;

@@ -1,88 +1,35 @@
 //! The operator: watches, queues, controllers and the small server beside them.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use k8s_openapi::api::{
-    core::v1::{ConfigMap, Pod, Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
-    rbac::v1::RoleBinding,
-};
-use kube::{Api, api::PartialObjectMeta};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::level_filters::LevelFilter;
 
 use crate::{
-    changes::related,
     context::{Context, Failures, Sweeps, UnderWay},
-    grants::{Installation, rbac},
-    kinds::{self, Subject, start::Start},
+    grants::Installation,
+    kinds::{self, start::Start},
     lead::{self, Campaign, Leadership, TokenAccessors},
     logging,
     observe::{
         Cluster, Surroundings,
         definitions::{self, Definitions},
-        guards, key_watch, pod_certificates,
-        probe::{self, PodLabels},
-        watch,
+        pod_certificates, probe, watch,
     },
     pending::Pending,
     report::{Reporter, metrics::Metrics},
     server::{self, Readiness},
     session::{Lead, Vaults},
+    settings::Settings,
+    subject::Subject,
 };
-
-/// How the operator is set up.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Settings {
-    /// The namespace the operator runs in; CA bundles are ConfigMaps of it.
-    #[arg(long, env = "SUBROSA_NAMESPACE", default_value = "subrosa-system")]
-    pub namespace: String,
-    /// The ServiceAccount the operator runs as, by which it logs in to Vault.
-    #[arg(long, env = "SUBROSA_SERVICE_ACCOUNT", default_value = "subrosa")]
-    pub service_account: String,
-    /// Where /healthz, /readyz and /metrics are served.
-    #[arg(long, env = "SUBROSA_LISTEN", default_value = "0.0.0.0:8080")]
-    pub listen: SocketAddr,
-    /// How many Channels are worked on at once.
-    #[arg(long, env = "SUBROSA_CONCURRENCY", default_value_t = 16)]
-    pub concurrency: u16,
-    /// The pod's name, for Events and the Lease.
-    #[arg(long, env = "POD_NAME")]
-    pub pod: Option<String>,
-    /// Whether to act only while holding the Lease `subrosa`, so that several replicas may run: true or
-    /// false; true in a pod where absent, else false.
-    #[arg(long, env = "SUBROSA_LEADER_ELECT", num_args = 0..=1, default_missing_value = "true")]
-    pub leader_elect: Option<bool>,
-    /// Labels of the operator's own pods, as key=value,…: the pods of Channels are probed, and their policies let
-    /// these in; no probes where absent.
-    #[arg(long, env = "SUBROSA_PROBE_FROM_LABELS", value_name = "LABELS")]
-    pub probe_from_labels: Option<PodLabels>,
-    /// Guards that this installation does without by choice: membership, deletion. Status shows it.
-    #[arg(long, env = "SUBROSA_GUARDS_OFF", value_enum, value_delimiter = ',')]
-    pub guards_off: Vec<guards::Optional>,
-    /// How often all keys in Vault are listed, in seconds: tests do not wait for an hour.
-    #[arg(long, env = "SUBROSA_KEYS_LISTED_EVERY", default_value_t = key_watch::LIST_EVERY.as_secs(), hide = true)]
-    pub keys_listed_every: u64,
-    /// The least that is logged: off, error, warn, info, debug or trace.
-    #[arg(long, env = "SUBROSA_LOG", default_value = "info")]
-    pub log: LevelFilter,
-    /// How a line of the log looks; text on a terminal, else json.
-    #[arg(long, env = "SUBROSA_LOG_FORMAT", value_enum)]
-    pub log_format: Option<logging::Format>,
-    /// Where to send traces by OTLP over HTTP, such as http://collector.monitoring:4318; nowhere where absent.
-    #[cfg(feature = "otlp")]
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "ADDRESS")]
-    pub otlp_endpoint: Option<String>,
-}
 
 /// Runs the operator as a process: logs, connects to the API server of the pod or of the kubeconfig, and
 /// stops on SIGTERM or Ctrl-C.
@@ -120,14 +67,6 @@ pub fn stopped_by_signals() -> anyhow::Result<CancellationToken> {
         stopping.cancel();
     });
     Ok(stop)
-}
-
-impl Settings {
-    /// Whether to run leader election.
-    fn elects(&self) -> bool {
-        // Kubernetes sets this variable in every container.
-        self.leader_elect.unwrap_or_else(|| std::env::var_os("KUBERNETES_SERVICE_HOST").is_some())
-    }
 }
 
 /// How long reconciles in progress may take after the signal to stop.
@@ -186,19 +125,7 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
 
     let mut tasks = JoinSet::new();
     let mut start = Start::new(&ctx, &stop, &mut tasks);
-    let queues = start.every_kind(&settings);
-    start.related(Api::<Pod>::all(client.clone()), related::pod);
-    start.related(Api::<Service>::all(client.clone()), related::service);
-    start.related(Api::<PartialObjectMeta<ServiceAccount>>::all(client.clone()), related::service_account);
-    start.related(Api::<NetworkPolicy>::all(client.clone()), related::network_policy);
-    // Only our own binding, by name: the operator need not see others.
-    let binding = watch::config().fields(&format!("metadata.name={}", rbac::NAMESPACE_BINDING));
-    start.selected(
-        Api::<PartialObjectMeta<RoleBinding>>::all(client.clone()),
-        binding,
-        related::role_binding,
-    );
-    start.related(Api::<ConfigMap>::namespaced(client.clone(), &settings.namespace), related::config_map);
+    let queues = start.every_watch(&settings);
     let synced = std::mem::take(&mut start.synced);
 
     // Decisions on a partial view would close open connections, so wait until everything was listed.

@@ -10,7 +10,7 @@ use axum::{Router, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{context::Context, kept};
+use crate::{context::Context, kinds::kept};
 
 /// Whether everything that decisions need was seen.
 #[derive(Clone, Default)]

@@ -12,11 +12,12 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use subrosa::{
     changes::{Watched as _, related},
     kinds::{
-        Kind, Subject,
+        Kind,
         turns::{self, Again},
     },
     observe::watch::{Change, ObjectKey},
     pending::Pending,
+    subject::Subject,
 };
 use subrosa_crds::{Channel, names::ChannelRef};
 use subrosa_plan::world::World;

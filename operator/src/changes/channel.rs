@@ -16,8 +16,8 @@ use subrosa_plan::{
 
 use super::Watched;
 use crate::{
-    kinds::{NamespaceMeta, Subject},
     observe::watch::Change,
+    subject::{NamespaceMeta, Subject},
 };
 
 impl Watched for Channel {

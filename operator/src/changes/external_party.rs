@@ -6,7 +6,7 @@ use subrosa_crds::{Channel, ExternalParty, names::ChannelRef};
 use subrosa_plan::world::World;
 
 use super::Watched;
-use crate::{kinds::Subject, observe::watch::Change};
+use crate::{observe::watch::Change, subject::Subject};
 
 impl Watched for ExternalParty {
     fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {

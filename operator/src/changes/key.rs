@@ -10,7 +10,7 @@ use subrosa_plan::world::{
     key_findings::{KeyFindings, KeyLook},
 };
 
-use crate::kinds::Subject;
+use crate::subject::Subject;
 
 /// Takes in results for keys of `domain`, and whether they complete a round; wakes the Channels for which something
 /// changed.

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use subrosa_plan::world::World;
 
-use crate::{kinds::Subject, observe::watch::Change};
+use crate::{observe::watch::Change, subject::Subject};
 
 pub mod channel;
 pub mod external_party;

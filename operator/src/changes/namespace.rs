@@ -7,8 +7,8 @@ use subrosa_plan::world::{NamespaceFacts, World};
 
 use super::Watched;
 use crate::{
-    kinds::{NamespaceMeta, Subject},
     observe::{convert, watch::Change},
+    subject::{NamespaceMeta, Subject},
 };
 
 impl Watched for NamespaceMeta {

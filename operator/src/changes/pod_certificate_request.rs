@@ -7,8 +7,8 @@ use subrosa_plan::world::World;
 
 use super::Watched;
 use crate::{
-    kinds::Subject,
     observe::{convert, watch::Change},
+    subject::Subject,
 };
 
 impl Watched for PodCertificateRequest {

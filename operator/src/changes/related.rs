@@ -18,7 +18,6 @@ use subrosa_plan::{
 
 use super::channel::audited;
 use crate::{
-    kinds::{NamespaceMeta, Subject},
     observe::{
         Cluster,
         children::Children,
@@ -26,6 +25,7 @@ use crate::{
         watch::{Change, ObjectKey},
     },
     pki,
+    subject::{NamespaceMeta, Subject},
 };
 
 /// Sets or removes a fact; returns the old and the new one.

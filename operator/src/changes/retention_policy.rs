@@ -6,7 +6,7 @@ use subrosa_crds::{Channel, RetentionPolicy};
 use subrosa_plan::world::World;
 
 use super::Watched;
-use crate::{kinds::Subject, observe::watch::Change};
+use crate::{observe::watch::Change, subject::Subject};
 
 impl Watched for RetentionPolicy {
     fn seen(world: &mut World, change: Change<Arc<Self>>) -> BTreeSet<Subject> {

@@ -47,7 +47,7 @@ use serde_json::Value;
 use exit::Exit;
 use output::{Colour, Screen};
 
-use crate::run::{self, Settings};
+use crate::{run, settings::Settings};
 
 const RUN_EXAMPLES: &str = "\
 Examples:

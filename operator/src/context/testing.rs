@@ -20,7 +20,11 @@ pub fn context() -> Context {
         let taken = json!({"metadata": {"resourceVersion": "7"}}).to_string();
         Ok::<_, Infallible>(http::Response::new(Body::from(taken.into_bytes())))
     };
-    let client = Client::new(tower::service_fn(answer), "default");
+    context_before(Client::new(tower::service_fn(answer), "default"))
+}
+
+/// Before this API server.
+pub fn context_before(client: Client) -> Context {
     Context {
         installation: Installation::default(),
         cluster: Cluster::default(),

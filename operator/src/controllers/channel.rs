@@ -21,12 +21,13 @@ use crate::{
         channel as execute,
         store::{self, Barred},
     },
-    kinds::{Kind, Subject, queues::ChildWatches, turns::Again},
+    kinds::{Kind, queues::ChildWatches, turns::Again},
     observe::{
         DomainVault,
         watch::{self, ObjectKey},
     },
-    run::Settings,
+    settings::Settings,
+    subject::Subject,
 };
 
 /// How long to wait while the same Channel is worked on elsewhere.
@@ -36,8 +37,6 @@ const MOMENT: Duration = Duration::from_millis(250);
 const HELD: Duration = Duration::from_secs(2);
 
 impl Kind for Channel {
-    const KIND: &'static str = "Channel";
-
     fn concurrency(settings: &Settings) -> u16 {
         settings.concurrency
     }

@@ -15,13 +15,12 @@ use super::again;
 use crate::{
     changes::external_party::naming,
     context::Context,
-    kinds::{Kind, Subject, turns::Again},
+    kinds::{Kind, turns::Again},
     observe::watch::ObjectKey,
+    subject::Subject,
 };
 
 impl Kind for ExternalParty {
-    const KIND: &'static str = "ExternalParty";
-
     // Only writes the party's status; Channels open and close the connections.
     fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
         async move {

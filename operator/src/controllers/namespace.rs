@@ -14,17 +14,16 @@ use super::again;
 use crate::{
     context::Context,
     execute::{left, namespace as execute, objects},
-    kinds::{Kind, NamespaceMeta, Subject, queues::ChildWatches, turns::Again},
+    kinds::{Kind, queues::ChildWatches, turns::Again},
     observe::{Binding, asked, watch::ObjectKey},
-    run::Settings,
+    settings::Settings,
+    subject::{NamespaceMeta, Subject},
 };
 
 /// How soon to look again while Channels still have no policy.
 const MEANWHILE: Duration = Duration::from_secs(2);
 
 impl Kind for NamespaceMeta {
-    const KIND: &'static str = "Namespace";
-
     fn concurrency(_settings: &Settings) -> u16 {
         8
     }

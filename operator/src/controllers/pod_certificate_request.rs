@@ -15,8 +15,9 @@ use super::again;
 use crate::{
     context::Context,
     execute::pod_certificate::{Denied, confirmed, deny},
-    kinds::{Kind, Subject, start::Start, turns::Again},
+    kinds::{Kind, start::Start, turns::Again},
     observe::watch::ObjectKey,
+    subject::Subject,
 };
 
 /// How often a Channel is woken for a request that it has not answered.
@@ -26,8 +27,6 @@ const REMINDER: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(2);
 
 impl Kind for PodCertificateRequest {
-    const KIND: &'static str = "PodCertificateRequest";
-
     fn watch(start: &mut Start<'_>) {
         start.watch_requests();
     }

@@ -10,13 +10,12 @@ use subrosa_plan::{status::retention_policy, world::World};
 use super::again;
 use crate::{
     context::Context,
-    kinds::{Kind, Subject, turns::Again},
+    kinds::{Kind, turns::Again},
     observe::watch::ObjectKey,
+    subject::Subject,
 };
 
 impl Kind for RetentionPolicy {
-    const KIND: &'static str = "RetentionPolicy";
-
     // Only writes the policy's status.
     fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
         async move {

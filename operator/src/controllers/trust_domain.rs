@@ -16,8 +16,9 @@ use super::again;
 use crate::{
     context::Context,
     execute::{adoptions, destructions, finalizer, restored, slots, store, sweep, withdraw},
-    kinds::{Kind, Subject, turns::Again},
+    kinds::{Kind, turns::Again},
     observe::{health, watch::ObjectKey},
+    subject::Subject,
 };
 
 /// How often Vault's health is read.
@@ -26,8 +27,6 @@ const PULSE: Duration = Duration::from_secs(15);
 const SETTLE: Duration = Duration::from_secs(2);
 
 impl Kind for TrustDomain {
-    const KIND: &'static str = "TrustDomain";
-
     fn reconcile(key: ObjectKey, ctx: Arc<Context>) -> BoxFuture<'static, Again> {
         async move {
             let name = key.name;
@@ -141,7 +140,8 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
     }
     let (key_faults, keys_seen) =
         ctx.cluster.read(|world| trust_domain::key_faults_of_none(&name, world, ctx.now()));
-    let guarded = ctx.surroundings.look(ctx).await;
+    let (guarded, woken) = ctx.surroundings.look(&ctx.client, &ctx.installation, &ctx.cluster).await;
+    woken.into_iter().for_each(|one| ctx.wake(one));
     if let (Ok(vault), Ok(()), Ok(Some(_)), None) = (&vault, &reachable, &store, &shared)
         && let Err(fault) = adoptions::look(ctx, domain, vault, &guarded).await
     {

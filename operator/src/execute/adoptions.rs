@@ -40,11 +40,11 @@ use super::{
 };
 use crate::{
     context::Context,
-    kinds::Subject,
     observe::{
         DomainVault, asked, due_keys,
         vaults::{self, AdoptionLooks},
     },
+    subject::Subject,
 };
 
 /// How often open Adoptions and Approvals of them are read.

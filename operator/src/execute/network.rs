@@ -14,8 +14,8 @@ use super::{live, objects};
 use crate::{
     changes::related,
     context::Context,
-    kinds::Subject,
     observe::watch::{Change, ObjectKey},
+    subject::Subject,
 };
 
 /// The Channel's own policy from the watch; `None` where it is missing or foreign.

@@ -5,8 +5,8 @@ use subrosa_destroyer::cluster::Told;
 
 use crate::{
     context::Context,
-    kinds::Subject,
     observe::{DomainVault, due_keys},
+    subject::Subject,
 };
 
 /// Repeats every withdrawal of trust domain `domain`, once for each restore that the destroyer reported: clears the

@@ -9,8 +9,8 @@ use subrosa_records::vault::VaultError;
 use super::withdraw::{self, Held, Orphan};
 use crate::{
     context::Context,
-    kinds::Subject,
     observe::{DomainVault, vaults},
+    subject::Subject,
 };
 
 /// Withdraws access from records without a Channel in `domain`. Keys stay. A failure does not stop the others: the

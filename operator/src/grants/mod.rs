@@ -29,5 +29,8 @@ pub mod people;
 pub mod rbac;
 pub mod table;
 
+/// The name of the Lease in the operator's namespace.
+pub const LEASE: &str = "subrosa";
+
 pub use installation::{DESTROYER_ACCOUNT, GRANTER_ACCOUNT, Installation, InvalidInstallation};
 pub use manifests::{files, manifests};

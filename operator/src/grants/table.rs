@@ -4,8 +4,7 @@ use std::fmt;
 
 use subrosa_plan::pod_certificate::SIGNER;
 
-use super::{Installation, rbac};
-use crate::lead;
+use super::{Installation, LEASE, rbac};
 
 /// Where a grant applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -274,7 +273,7 @@ fn itself(installation: &Installation) -> Vec<Grant> {
             .named([installation.service_account()]),
         here(COORDINATION, "leases", &[Create], "Stand for election; RBAC grants no create by name."),
         here(COORDINATION, "leases", &[Get, Update], "Be elected, stay it and give it up: one replica acts.")
-            .named([lead::LEASE]),
+            .named([LEASE]),
     ];
     // A rule without names would apply to every Secret, so without names there is none.
     if !installation.token_secrets().is_empty() {

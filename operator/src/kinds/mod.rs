@@ -1,19 +1,21 @@
 //! The reconciled kinds. A new kind implements [`Kind`] beside its controller and gets a line in [`ALL`]; its watch,
 //! queue and controller follow from that.
 
+pub mod kept;
 pub(crate) mod queues;
 pub(crate) mod start;
 mod subject;
 pub mod turns;
+mod watches;
+mod work;
 
 use std::{fmt::Debug, sync::Arc};
 
 use futures::future::BoxFuture;
 use k8s_openapi::{
-    api::{certificates::v1::PodCertificateRequest, core::v1::Namespace},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    api::certificates::v1::PodCertificateRequest, apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{Resource, api::PartialObjectMeta};
+use kube::Resource;
 use serde::de::DeserializeOwned;
 use subrosa_crds::{Channel, ExternalParty, RetentionPolicy, TrustDomain};
 use subrosa_plan::world::World;
@@ -24,21 +26,14 @@ use crate::{
     context::Context,
     observe::watch::{self, ObjectKey},
     pending::Pending,
-    run::Settings,
+    settings::Settings,
+    subject::{NamedKind, NamespaceMeta, Subject},
 };
-
-pub use self::subject::Subject;
-
-/// Namespaces, of which only metadata is needed.
-pub type NamespaceMeta = PartialObjectMeta<Namespace>;
 
 /// A kind whose objects are reconciled.
 pub trait Kind:
-    Watched + Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+    NamedKind + Watched + Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
 {
-    /// Its name in manifests.
-    const KIND: &'static str;
-
     /// How many of its objects are reconciled at once.
     fn concurrency(_settings: &Settings) -> u16 {
         4

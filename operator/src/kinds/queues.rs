@@ -11,16 +11,16 @@ use subrosa_crds::{ChannelStatus, names::ChannelRef};
 use subrosa_plan::world::{World, objects};
 use tokio_util::sync::CancellationToken;
 
-use super::Subject;
+use super::kept::Deletions;
 use crate::{
     changes::related,
     context::Context,
-    kept::Deletions,
     observe::{
         Cluster,
         watch::{self, Change},
     },
     pending::Pending,
+    subject::Subject,
 };
 
 /// The queue of each kind, by its name in manifests.
@@ -51,7 +51,7 @@ pub struct ChildWatches {
 }
 
 impl ChildWatches {
-    fn new(stop: CancellationToken) -> Self {
+    pub(super) fn new(stop: CancellationToken) -> Self {
         Self { secrets: BTreeMap::new(), settings: BTreeMap::new(), stop }
     }
 

@@ -3,22 +3,22 @@
 use std::{any::type_name, collections::BTreeSet, fmt::Debug, sync::Arc};
 
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
-use kube::{Api, Resource, runtime::watcher};
+use kube::{Api, Client, Resource, runtime::watcher};
 use serde::de::DeserializeOwned;
 use subrosa_plan::world::World;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{ALL, Kind, Subject, queues::Queues};
+use super::{ALL, Kind, queues::Queues, work};
 use crate::{
     context::Context,
-    controllers,
     observe::{
         pod_certificates,
         watch::{self, Announced, Change},
     },
     pending::Pending,
-    run::Settings,
+    settings::Settings,
+    subject::Subject,
 };
 
 /// Starts watches and controllers, and collects the first lists to wait for.
@@ -42,8 +42,13 @@ impl<'a> Start<'a> {
         Self { ctx, stop, tasks, synced: Vec::new() }
     }
 
+    /// The connection to the API server.
+    pub(super) fn client(&self) -> &Client {
+        &self.ctx.client
+    }
+
     /// Starts every reconciled kind.
-    pub(crate) fn every_kind(&mut self, settings: &Settings) -> Queues {
+    pub(super) fn every_kind(&mut self, settings: &Settings) -> Queues {
         Queues(ALL.iter().map(|one| (one.kind, (one.start)(self, settings))).collect())
     }
 
@@ -105,6 +110,6 @@ pub(super) fn reconciled<K: Kind>(start: &mut Start<'_>, settings: &Settings) ->
     K::watch(start);
     let (queue, ctx) = (Pending::default(), Arc::clone(start.ctx));
     let at_once = K::concurrency(settings).into();
-    start.tasks.spawn(controllers::run::<K>(queue.clone(), ctx, at_once, start.stop.clone()));
+    start.tasks.spawn(work::run::<K>(queue.clone(), ctx, at_once, start.stop.clone()));
     queue
 }

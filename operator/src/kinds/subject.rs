@@ -1,27 +1,11 @@
-use super::{ALL, Kind, Registered};
-use crate::{context::Context, observe::watch::ObjectKey};
+//! What the kind of a subject knows of it.
+
 use subrosa_plan::world::World;
 
-/// An object to reconcile.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Subject {
-    /// Its kind, as in manifests.
-    pub kind: &'static str,
-    /// Where it is.
-    pub key: ObjectKey,
-}
+use super::{ALL, Registered};
+use crate::{context::Context, subject::Subject};
 
 impl Subject {
-    /// The object of kind `K` with this key.
-    pub fn of<K: Kind>(key: impl Into<ObjectKey>) -> Self {
-        Self { kind: K::KIND, key: key.into() }
-    }
-
-    /// Whether it is of kind `K`.
-    pub fn is<K: Kind>(&self) -> bool {
-        self.kind == K::KIND
-    }
-
     /// Whether the watches show the object.
     pub fn is_there(&self, world: &World) -> bool {
         self.registered().is_some_and(|kind| (kind.is_there)(world, &self.key))

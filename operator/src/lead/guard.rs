@@ -19,7 +19,7 @@ use tower::{BoxError, Layer, Service};
 use subrosa_records::gate::Closed;
 
 use super::Leadership;
-use crate::observe::streams::{Streams, is_watch};
+use super::streams::{Streams, is_watch};
 
 /// A client whose writes need leadership and are aborted with it. Reads and watches are exempt.
 ///

@@ -21,6 +21,7 @@ pub mod elect;
 mod guard;
 mod leadership;
 mod store;
+pub mod streams;
 pub mod tokens;
 mod watchdog;
 
@@ -32,9 +33,6 @@ pub use guard::client;
 pub use leadership::Leadership;
 pub use tokens::TokenAccessors;
 pub use watchdog::watch_over;
-
-/// The name of the Lease in the operator's namespace.
-pub const LEASE: &str = "subrosa";
 
 /// The unique name of this process. A restarted container has the same pod name, so the pod name alone would let it
 /// take over its predecessor's term.

@@ -11,10 +11,8 @@ use kube::{
 };
 use subrosa_crds::FIELD_MANAGER;
 
-use super::{
-    LEASE,
-    elect::{Bid, LeaseRecord},
-};
+use super::elect::{Bid, LeaseRecord};
+use crate::grants::LEASE;
 
 /// The annotation of the Lease with the accessors of Vault tokens.
 const ACCESSORS: &str = "subrosa.dev/vault-accessors";

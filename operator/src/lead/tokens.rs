@@ -100,7 +100,7 @@ impl TokenAccessors {
             Ok(Ok(_)) => Ok(inherited),
             Ok(Err(_)) | Err(_) => Err(format!(
                 "the Lease {} could not be written, where the token's accessor has to stand first",
-                super::LEASE
+                crate::grants::LEASE
             )),
         }
     }

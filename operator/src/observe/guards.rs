@@ -4,15 +4,15 @@ use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use kube::{
-    Api, Resource,
+    Api, Client, Resource,
     core::{ApiResource, DynamicObject},
 };
 
 use subrosa_plan::status::trust_domain::Guards;
 
-use crate::{
-    context::Context,
-    grants::admission::{AdmissionObjects, Gap, RESTORE, gaps, names, policies},
+use crate::grants::{
+    Installation,
+    admission::{AdmissionObjects, Gap, RESTORE, gaps, names, policies},
 };
 
 /// An admission policy that an installation may switch off.
@@ -48,10 +48,10 @@ impl Optional {
 }
 
 /// The state of the admission policies, where those in `off` are switched off. What cannot be read counts as wrong.
-pub async fn look(ctx: &Context, off: &[Optional]) -> Guards {
-    match found(ctx).await {
+pub async fn look(client: &Client, installation: &Installation, off: &[Optional]) -> Guards {
+    match found(client, installation).await {
         Err(error) => Guards::NotInPlace(format!("the admission policies cannot be read: {error}")),
-        Ok(found) => judge(&gaps(&policies(&ctx.installation), &found), off),
+        Ok(found) => judge(&gaps(&policies(installation), &found), off),
     }
 }
 
@@ -77,19 +77,22 @@ fn judge(gaps: &[Gap], off: &[Optional]) -> Guards {
 }
 
 /// Read as untyped objects, so that fields unknown to this build are compared too.
-async fn found(ctx: &Context) -> kube::Result<AdmissionObjects<DynamicObject, DynamicObject>> {
-    let policies = api::<ValidatingAdmissionPolicy>(ctx);
-    let bindings = api::<ValidatingAdmissionPolicyBinding>(ctx);
+async fn found(
+    client: &Client,
+    installation: &Installation,
+) -> kube::Result<AdmissionObjects<DynamicObject, DynamicObject>> {
+    let policies = api::<ValidatingAdmissionPolicy>(client);
+    let bindings = api::<ValidatingAdmissionPolicyBinding>(client);
     let mut found = AdmissionObjects { policies: Vec::new(), bindings: Vec::new() };
-    for name in names(&ctx.installation) {
+    for name in names(installation) {
         found.policies.extend(policies.get_opt(&name).await?);
         found.bindings.extend(bindings.get_opt(&name).await?);
     }
     Ok(found)
 }
 
-fn api<K: Resource<DynamicType = ()>>(ctx: &Context) -> Api<DynamicObject> {
-    Api::all_with(ctx.client.clone(), &ApiResource::erase::<K>(&()))
+fn api<K: Resource<DynamicType = ()>>(client: &Client) -> Api<DynamicObject> {
+    Api::all_with(client.clone(), &ApiResource::erase::<K>(&()))
 }
 
 #[cfg(test)]

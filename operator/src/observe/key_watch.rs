@@ -35,7 +35,7 @@ use self::{
     list::list,
 };
 use super::{Cluster, DomainVault, vaults};
-use crate::{changes::key, kinds::Subject};
+use crate::{changes::key, subject::Subject};
 
 /// How often all keys are listed.
 pub const LIST_EVERY: Duration = Duration::from_secs(3600);

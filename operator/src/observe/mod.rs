@@ -13,7 +13,6 @@ pub mod health;
 pub mod key_watch;
 pub mod pod_certificates;
 pub mod probe;
-pub mod streams;
 pub mod surroundings;
 pub mod vaults;
 pub mod watch;

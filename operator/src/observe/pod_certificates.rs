@@ -9,7 +9,7 @@ use subrosa_plan::pod_certificate::SIGNER;
 use tokio_util::sync::CancellationToken;
 
 use super::watch::{self, Change};
-use crate::{context::Context, kinds::Subject};
+use crate::{context::Context, subject::Subject};
 
 /// How often to check, because the cluster may be upgraded.
 const PAUSE: Duration = Duration::from_secs(30);

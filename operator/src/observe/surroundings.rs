@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use kube::Client;
 use subrosa_plan::status::trust_domain::Guards;
 use tokio::sync::Mutex;
 
-use super::{engines, guards};
-use crate::context::Context;
+use super::{Cluster, engines, guards};
+use crate::{grants::Installation, subject::Subject};
 
 /// How long an answer is cached, because trust domains are reconciled more often while their Channels change.
 const GOOD: Duration = Duration::from_secs(10);
@@ -23,17 +24,23 @@ impl Surroundings {
         Self { off, last: Mutex::default() }
     }
 
-    /// The state of the admission policies; also updates the other policy engines in the world.
-    pub async fn look(&self, ctx: &Context) -> Guards {
+    /// The state of the admission policies; also updates the other policy engines in the world, and returns the objects to
+    /// reconcile because of them.
+    pub async fn look(
+        &self,
+        client: &Client,
+        installation: &Installation,
+        cluster: &Cluster,
+    ) -> (Guards, Vec<Subject>) {
         let mut last = self.last.lock().await;
         if let Some((at, found)) = last.as_ref()
             && at.elapsed() < GOOD
         {
-            return found.clone();
+            return (found.clone(), Vec::new());
         }
-        engines::look(ctx).await;
-        let found = guards::look(ctx, &self.off).await;
+        let woken = engines::look(client, cluster).await;
+        let found = guards::look(client, installation, &self.off).await;
         *last = Some((Instant::now(), found.clone()));
-        found
+        (found, woken)
     }
 }

@@ -16,13 +16,14 @@ use std::{
 
 use futures::{Stream, StreamExt as _, stream};
 use kube::{
-    Api, Resource, ResourceExt as _,
+    Api, Resource,
     runtime::{WatchStreamExt as _, watcher},
 };
 use serde::de::DeserializeOwned;
-use subrosa_crds::names::ChannelRef;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
+
+pub use crate::subject::ObjectKey;
 
 /// One change of one object.
 pub enum Change<T> {
@@ -39,40 +40,6 @@ impl<T> Change<T> {
             Self::Applied(key, object) => Change::Applied(key, make(object)),
             Self::Gone(key) => Change::Gone(key),
         }
-    }
-}
-
-/// Namespace (empty for cluster-scoped kinds) and name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectKey {
-    /// The namespace.
-    pub namespace: String,
-    /// The name.
-    pub name: String,
-}
-
-impl From<ChannelRef> for ObjectKey {
-    fn from(channel: ChannelRef) -> Self {
-        Self { namespace: channel.namespace, name: channel.name }
-    }
-}
-
-/// The key of a cluster-scoped object.
-impl From<String> for ObjectKey {
-    fn from(name: String) -> Self {
-        Self { namespace: String::new(), name }
-    }
-}
-
-impl ObjectKey {
-    /// The key as the name of a Channel.
-    #[must_use]
-    pub fn channel(&self) -> ChannelRef {
-        ChannelRef::new(&self.namespace, &self.name)
-    }
-
-    fn of<K: Resource>(object: &K) -> Self {
-        Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
     }
 }
 

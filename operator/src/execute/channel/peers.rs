@@ -12,15 +12,15 @@ use subrosa_crds::{
 use subrosa_plan::{
     access::store,
     certificate::{
-        TrustFiles,
+        ObservedSecret, TrustFiles,
         authority::{Leaves, PeerFacts},
         secrets, trust_files,
-        trust_files::TrustProblem,
+        trust_files::{CLIENTS_FILE, SERVERS_FILE, TrustProblem, held_versions},
         trust_sources,
     },
     channel::Plan,
     consent::{connection::Connection, extra_trust::JudgedExtraTrust},
-    record::channel::ChannelRecord,
+    record::{channel::ChannelRecord, generations::Generations},
     world::{
         fault::Fault,
         pem::{certificates, encode},
@@ -28,7 +28,13 @@ use subrosa_plan::{
 };
 
 use super::{Authorities, Work, external};
-use crate::{context::Context, execute::objects, kinds::Subject, observe::DomainVault, pki};
+use crate::{
+    context::Context,
+    execute::{certificate, objects},
+    observe::DomainVault,
+    pki,
+    subject::Subject,
+};
 
 /// The CA certificates of the Channels with open connections, from their records.
 ///
@@ -149,10 +155,8 @@ impl Work<'_> {
                     known.leaves = known.leaves.and_external(until);
                 }
             }
-            if let Some(published) = published
-                && self.holds(peer, &published.certificate_pem).await
-            {
-                known.holds.insert(published.version);
+            if published.is_some() {
+                known.holds = self.held(peer, &record.authority).await;
             }
             facts.insert(peer.to_string(), known);
         }
@@ -172,19 +176,20 @@ impl Work<'_> {
         }
     }
 
-    /// Whether the peer's Secret has our certificate in the files for the open directions.
-    async fn holds(&self, peer: &ChannelRef, certificate: &str) -> bool {
+    /// The generations of our authority that the peer's Secret has in the files for the open directions.
+    async fn held(&self, peer: &ChannelRef, authority: &Generations) -> BTreeSet<u32> {
         let name = self.ctx.cluster.read(|world| world.channel(peer).map(secrets::secret_name));
-        let Some(name) = name else { return false };
+        let Some(name) = name else { return BTreeSet::new() };
         let api: Api<Secret> = objects::namespaced(&self.ctx.client, &peer.namespace);
-        let Ok(Some(secret)) = api.get_opt(&name).await else { return false };
-        let in_file = |file: &str| {
-            let found = secret.data.as_ref().and_then(|data| data.get(file));
-            found.is_some_and(|found| String::from_utf8_lossy(&found.0).contains(certificate.trim()))
+        let Ok(Some(secret)) = api.get_opt(&name).await else { return BTreeSet::new() };
+        let ObservedSecret::Present(found) = certificate::observe(&secret, &[]) else {
+            return BTreeSet::new();
         };
         let open = |direction| self.plan.open_channels(direction).any(|name| name == peer);
         // A peer that connects here trusts us as a server, and a peer that we connect to trusts us as a client.
-        (!open(Direction::Ingress) || in_file("servers-ca.crt"))
-            && (!open(Direction::Egress) || in_file("clients-ca.crt"))
+        let files = [(Direction::Ingress, SERVERS_FILE), (Direction::Egress, CLIENTS_FILE)];
+        let files: Vec<_> =
+            files.into_iter().filter(|(direction, _)| open(*direction)).map(|(_, file)| file).collect();
+        held_versions(&found.trust, &files, authority)
     }
 }

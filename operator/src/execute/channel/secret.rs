@@ -30,9 +30,9 @@ use crate::{
         authority::{self, Authority},
         certificate::{self, Leaf, Slot, random_serial},
     },
-    kinds::Subject,
     observe::watch::ObjectKey,
     pki::{AuthorityCertificate, Serial},
+    subject::Subject,
 };
 
 /// The result for the authority and the leaf.

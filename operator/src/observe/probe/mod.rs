@@ -27,7 +27,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::agenda::Agenda;
-use crate::{context::Context, kinds::Subject, pending::Pending};
+use crate::{context::Context, pending::Pending, subject::Subject};
 
 pub use dial::ask;
 pub use source::PodLabels;

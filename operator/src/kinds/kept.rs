@@ -11,7 +11,8 @@ use subrosa_plan::world::World;
 
 use crate::{
     context::Context,
-    kinds::{self, Registered, Subject},
+    kinds::{self, Registered},
+    subject::Subject,
 };
 
 /// The number of deletions after which [`tidy`] runs.
@@ -91,11 +92,11 @@ mod tests {
     use crate::{
         changes::Watched as _,
         context::testing::context,
-        kinds::NamespaceMeta,
         observe::{
             Binding,
             watch::{Change, ObjectKey},
         },
+        subject::NamespaceMeta,
     };
 
     fn channel(namespace: &str, name: &str, uid: &str) -> Arc<Channel> {
