@@ -8,6 +8,7 @@ mod keycloak;
 mod provider;
 mod thread;
 mod told;
+mod undeclared;
 mod world;
 
 use world::World;
@@ -20,4 +21,5 @@ async fn people_open_what_an_access_role_names() {
     told::what_is_not_given_is_told_with_the_next_step(&world).await;
     attempts::neither_writer_can_do_the_other_ones_part_nor_more(&world).await;
     thread::what_a_role_no_longer_says_ends(&mut world).await;
+    undeclared::what_a_login_gave_ends_with_the_login(&mut world).await;
 }

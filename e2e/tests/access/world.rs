@@ -93,6 +93,14 @@ impl World {
         self.operator.stop();
     }
 
+    pub async fn start_operator(&mut self) {
+        self.operator = Operator::start(&self.installed).await.unwrap();
+    }
+
+    pub fn operator_log(&self) -> String {
+        self.operator.log().unwrap_or_default()
+    }
+
     /// Looks until the status of a role holds; shows it where it does not.
     pub async fn role(&self, name: &str, holds: impl Fn(&AccessRoleStatus) -> bool) -> AccessRoleStatus {
         let roles: Api<AccessRole> = Api::namespaced(self.admin.clone(), NS);

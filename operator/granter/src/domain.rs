@@ -26,7 +26,25 @@ use subrosa_records::vault::{
     name::MountAccessor,
 };
 
-/// What a role opens, and why some of it cannot be opened.
+/// Takes the members out of the slots that no login of the TrustDomain declares: of one that is being deleted out of all.
+///
+/// # Errors
+/// When Vault does not say, or refuses.
+pub async fn empty_undeclared(domain: &TrustDomain, own: &OwnVault) -> Result<(), Fault> {
+    let groups = Groups::new(own.vault.clone());
+    let name = domain.name_any();
+    let found = groups.names(&names::slot_prefix(&name)).await.map_err(|error| fault(&error))?;
+    for slot in names::undeclared(domain, found) {
+        let found = groups.slot(&slot).await.map_err(|error| fault(&error))?;
+        for (slot, ids) in members::changes(found.as_slice(), &BTreeMap::new()) {
+            groups.set_members(&slot, &ids).await.map_err(|error| fault(&error))?;
+            tracing::info!(domain = name, slot, "a slot that no login declares has no members any more");
+        }
+    }
+    Ok(())
+}
+
+/// What a role opens, and why a part of it cannot be opened at all.
 pub type OpenedByPair = BTreeMap<ChannelClass, Result<OpenedClass, Right>>;
 
 /// The Vault of a trust domain during one look.
@@ -61,11 +79,13 @@ impl<'a> DomainLook<'a> {
         let roles_in_vault = groups::roles(&own.vault, &mount).await.map_err(vault_fault)?;
         let known = |name: &&String| access.logins.iter().any(|login| login.name == **name);
         let foreign: Vec<_> = roles_in_vault.iter().filter(|name| !known(name)).map(String::as_str).collect();
-        let gives_nothing = (!foreign.is_empty()).then(|| {
+        let mut gives_nothing = (!foreign.is_empty()).then(|| {
             let message = format!(
                 "auth/{mount} in Vault has roles that are no login of the TrustDomain ({}): their tokens could outlive what a \
-                 login takes away; next: delete them, or mount JWT auth for Subrosa alone (spec.access.provider.mount)",
-                foreign.join(", ")
+                 login takes away, so nothing new is given; next: delete them (bao delete auth/{mount}/role/{}), also those of \
+                 logins that the TrustDomain had once, or mount JWT auth for Subrosa alone (spec.access.provider.mount)",
+                foreign.join(", "),
+                foreign.first().copied().unwrap_or_default(),
             );
             Fault::new(Reason::ForeignLogin, message)
         });
@@ -73,7 +93,12 @@ impl<'a> DomainLook<'a> {
         let mut provider_groups = Vec::new();
         for one in names::groups(&name, access.provider.groups()) {
             let found = groups.provider_group(&one, &accessor).await.map_err(vault_fault)?;
-            provider_groups.push(found.ok_or_else(|| setup(format!("there is no group {one}")))?);
+            match found {
+                Some(found) => provider_groups.push(found),
+                None => {
+                    gives_nothing = gives_nothing.or_else(|| Some(setup(format!("there is no group {one}"))))
+                }
+            }
         }
         Ok(Self { name, access, groups, accessor, roles_in_vault, provider_groups, gives_nothing })
     }
@@ -124,10 +149,13 @@ impl<'a> DomainLook<'a> {
             )
         };
         let is_there = self.roles_in_vault.contains(&login.name);
-        let mut slots = Vec::new();
+        let (mut slots, mut lacking) = (Vec::new(), None);
         for name in names::slots(&self.name, &login.name, login.slots()) {
-            let found = self.groups.slot(&name).await.map_err(vault_fault)?;
-            slots.push(found.ok_or_else(|| missing(format!("slot {name} of login {}", login.name)))?);
+            match self.groups.slot(&name).await.map_err(vault_fault)? {
+                Some(found) => slots.push(found),
+                // What is taken away is taken out of those that are there all the same.
+                None => lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name)))),
+            }
         }
         for (slot, mut ids) in members::changes(&slots, &self.wanted(roles)) {
             if self.gives_nothing.is_some() {
@@ -147,8 +175,8 @@ impl<'a> DomainLook<'a> {
             }
             tracing::info!(domain = self.name, slot, groups = ids.len(), "a slot has other members");
         }
-        if let Some(fault) = &self.gives_nothing {
-            return Err(fault.clone());
+        if let Some(fault) = self.gives_nothing.clone().or(lacking) {
+            return Err(fault);
         }
         if !is_there {
             return Err(missing(format!(

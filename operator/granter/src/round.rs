@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{Client, ResourceExt as _};
+use kube::{Client, Resource as _, ResourceExt as _};
 use subrosa_crds::{
     AccessRole, AccessRoleStatus, Reason, TrustDomain,
     condition::{self, READY},
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     FIELD_MANAGER,
-    domain::{DomainLook, OpenedByPair},
+    domain::{self, DomainLook, OpenedByPair},
     metrics::GranterMetrics,
     settings::GranterSettings,
     view::ClusterView,
@@ -33,6 +33,10 @@ use crate::{
 
 /// How long a watch may be silent. The API server ends each watch earlier.
 const WATCH_PATIENCE: Duration = Duration::from_secs(295);
+
+/// What is said of the roles of a trust domain in which nobody logs in.
+const NO_ACCESS: &str = "the TrustDomain has no spec.access, or is being deleted: nothing is given, and slots of logins that it had \
+                         are emptied; next: write spec.access, and run subrosa vault-setup";
 
 /// The granter.
 pub struct Granter {
@@ -124,14 +128,33 @@ impl Granter {
             }
             vec![nothing(fault); roles.len()]
         };
-        let Some(access) = &domain.spec.access else {
-            let message = "the TrustDomain has no spec.access: nothing new is given, and what was given before stays in Vault; next: write it, or delete the logins in Vault";
-            return vec![nothing(Fault::new(Reason::LoginMissing, message)); roles.len()];
+        let own = self.vault(domain, vaults).await;
+        let emptied = match &own {
+            Ok(own) => domain::empty_undeclared(domain, own).await,
+            Err(fault) => Err(fault.clone()),
         };
-        let own = match self.vault(domain, vaults).await {
+        let Some(access) = domain.spec.access.as_ref().filter(|_| domain.meta().deletion_timestamp.is_none())
+        else {
+            // Vault knows no granter of a trust domain in which nobody ever logged in.
+            let never_set_up =
+                [Reason::VaultLoginRefused, Reason::VaultPermissionDenied, Reason::VaultConfigInvalid];
+            return match emptied {
+                Err(fault) if !never_set_up.contains(&fault.reason) => of_all(fault),
+                _ => vec![nothing(Fault::new(Reason::LoginMissing, NO_ACCESS)); roles.len()],
+            };
+        };
+        let own = match own {
             Ok(own) => own,
             Err(fault) => return of_all(fault),
         };
+        if let Err(fault) = emptied {
+            tracing::warn!(
+                domain = domain.name_any(),
+                reason = fault.reason.as_str(),
+                "slots of no login: {}",
+                fault.message
+            );
+        }
         let mut look = match DomainLook::new(domain, access, &own).await {
             Ok(look) => look,
             Err(fault) => return of_all(fault),

@@ -196,9 +196,7 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
             withdraw::by_effect(ctx, &vault, &own, &BTreeSet::new()).await?;
         }
         Ownership::Own { .. } | Ownership::SetupOutdated(_) => {
-            if domain.spec.access.is_some() {
-                slots::empty(ctx, domain, &vault).await?;
-            }
+            slots::empty_undeclared(ctx, domain, &vault).await?;
             sweep::all_of(ctx, &name, &vault).await?;
         }
     }

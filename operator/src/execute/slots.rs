@@ -1,17 +1,20 @@
 //! Writes what the slots of a trust domain's logins open. The granter writes their members.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
 use kube::{Api, ResourceExt as _, api::ListParams};
 use subrosa_crds::{AccessRole, Reason, TrustDomain};
 use subrosa_plan::{
-    roles::{self, names, slots},
+    roles::{
+        self, OpenedClass, names,
+        slots::{self, SlotChange},
+    },
     world::fault::Fault,
 };
-use subrosa_records::vault::groups::Groups;
+use subrosa_records::vault::{VaultError, groups::Groups};
 
 use super::objects::{self, fault};
 use crate::{context::Context, observe::DomainVault};
@@ -21,19 +24,21 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The page size.
 const PAGE: u32 = 200;
 
-/// Makes the slots of each login open what AccessRoles name, and nothing else.
+/// Has the slots of each login open what AccessRoles name, and nothing else; those that no login declares any more open nothing.
 ///
 /// # Errors
 /// When a request to Vault or the API server fails.
 pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
-    if domain.spec.access.is_none() {
-        return Ok(());
-    }
     let mut looked = vault.slots.lock().await;
-    if looked.is_some_and(|last| last.elapsed() < LOOK_EVERY) {
+    let generation = domain.metadata.generation;
+    if looked.is_some_and(|(last, of)| last.elapsed() < LOOK_EVERY && of == generation) {
         return Ok(());
     }
-    *looked = Some(Instant::now());
+    *looked = Some((Instant::now(), generation));
+    let emptied = empty_undeclared(ctx, domain, vault).await;
+    if domain.spec.access.is_none() {
+        return emptied;
+    }
     let roles = match objects::pages(&Api::all(ctx.client.clone()), ListParams::default().limit(PAGE)).await {
         Ok(roles) => roles,
         // The CRD is not installed yet, so there are none.
@@ -42,42 +47,63 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
     };
     let name = domain.name_any();
     let wanted = ctx.cluster.read(|world| roles::wanted(&name, &roles, world));
-    write(ctx, domain, vault, &wanted).await
+    // One login that is not set up holds up no other.
+    let mut found = emptied;
+    for (login, names) in names::logins(domain) {
+        let opened = wanted.get(&login).cloned().unwrap_or_default();
+        found = found.and(of_login(ctx, vault, &login, &names, &opened).await);
+    }
+    found
 }
 
-/// Empties the slots of every login, because the TrustDomain is deleted.
+/// Empties the slots that no login of the TrustDomain declares: of one that is being deleted all of them.
 ///
 /// # Errors
-/// When the request to Vault fails.
-pub async fn empty(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
-    write(ctx, domain, vault, &BTreeMap::new()).await
+/// When Vault does not say, or refuses.
+pub async fn empty_undeclared(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
+    let groups = Groups::new(vault.vault.clone());
+    let found = match groups.names(&names::slot_prefix(&domain.name_any())).await {
+        Ok(found) => found,
+        // Vault was set up by an earlier release, in which nobody logs in.
+        Err(VaultError::PermissionDenied { .. }) if domain.spec.access.is_none() => return Ok(()),
+        Err(error) => return Err(vault.fault(&error)),
+    };
+    for name in names::undeclared(domain, found) {
+        let slot = groups.slot(&name).await.map_err(|error| vault.fault(&error))?;
+        write(vault, &slots::changes(&BTreeSet::new(), slot.as_slice(), ctx.now())).await?;
+    }
+    Ok(())
 }
 
-async fn write(
+async fn of_login(
     ctx: &Context,
-    domain: &TrustDomain,
     vault: &DomainVault,
-    wanted: &roles::WantedSlots,
+    login: &str,
+    names: &[String],
+    opened: &BTreeSet<OpenedClass>,
 ) -> Result<(), Fault> {
     let groups = Groups::new(vault.vault.clone());
-    for (login, names) in names::logins(domain) {
-        let mut found = Vec::with_capacity(names.len());
-        for name in &names {
-            found.extend(groups.slot(name).await.map_err(|error| vault.fault(&error))?);
-        }
-        if found.len() < names.len() {
-            let message = format!(
-                "spec.access: {} of the {} slots of login {login} are not in Vault; next: run subrosa vault-setup for it",
-                names.len() - found.len(),
-                names.len()
-            );
-            return Err(Fault::new(Reason::SetupOutdated, message));
-        }
-        let opened = wanted.get(&login).cloned().unwrap_or_default();
-        for change in slots::changes(&opened, &found, ctx.now()) {
-            groups.set_metadata(&change.slot, &change.metadata).await.map_err(|error| vault.fault(&error))?;
-            tracing::info!(domain = domain.name_any(), slot = change.slot, "a slot changes what it opens");
-        }
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        found.extend(groups.slot(name).await.map_err(|error| vault.fault(&error))?);
+    }
+    write(vault, &slots::changes(opened, &found, ctx.now())).await?;
+    if found.len() == names.len() {
+        return Ok(());
+    }
+    let message = format!(
+        "spec.access: {} of the {} slots of login {login} are not in Vault; next: run subrosa vault-setup for it",
+        names.len() - found.len(),
+        names.len()
+    );
+    Err(Fault::new(Reason::SetupOutdated, message))
+}
+
+async fn write(vault: &DomainVault, changes: &[SlotChange]) -> Result<(), Fault> {
+    let groups = Groups::new(vault.vault.clone());
+    for change in changes {
+        groups.set_metadata(&change.slot, &change.metadata).await.map_err(|error| vault.fault(&error))?;
+        tracing::info!(slot = change.slot, "a slot changes what it opens");
     }
     Ok(())
 }

@@ -72,8 +72,8 @@ pub struct DomainVault {
     pub due_keys: tokio::sync::Mutex<Option<Instant>>,
     /// When Adoptions were last checked.
     pub adoptions: tokio::sync::Mutex<AdoptionLooks>,
-    /// When the slots of logins were last checked.
-    pub slots: tokio::sync::Mutex<Option<Instant>>,
+    /// When the slots of logins were looked at last, and by which generation of the TrustDomain.
+    pub slots: tokio::sync::Mutex<Option<(Instant, Option<i64>)>>,
     /// The record of the store itself.
     pub stores: Store<StoreRecord>,
     /// The last check of the store, and when.

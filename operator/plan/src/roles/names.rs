@@ -3,6 +3,8 @@
 //! Group names share one case-insensitive space for a whole Vault, and a policy template splits them at dots. So the
 //! parts are joined by underscores, which the DNS labels that they consist of cannot contain.
 
+use std::collections::BTreeSet;
+
 use subrosa_crds::TrustDomain;
 
 /// The metadata key for what a slot opens: a prefix of key names, without its final dot.
@@ -10,15 +12,15 @@ pub const OPEN: &str = "open";
 /// The metadata key for when a slot was emptied, in seconds of Unix time.
 pub const FREED: &str = "freed";
 
-/// The prefix of the names of a login's slots.
-pub fn slot_prefix(domain: &str, login: &str) -> String {
-    format!("subrosa_{domain}_open_{login}_")
+/// How the names of the slots of all logins of a trust domain begin.
+pub fn slot_prefix(domain: &str) -> String {
+    format!("subrosa_{domain}_open_")
 }
 
 /// The slots of a login.
 pub fn slots(domain: &str, login: &str, count: i32) -> Vec<String> {
-    let prefix = slot_prefix(domain, login);
-    (0..count).map(|number| format!("{prefix}{number:03}")).collect()
+    let prefix = slot_prefix(domain);
+    (0..count).map(|number| format!("{prefix}{login}_{number:03}")).collect()
 }
 
 /// The prefix of the names of groups that represent groups of the provider.
@@ -32,9 +34,53 @@ pub fn groups(domain: &str, count: i32) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number:03}")).collect()
 }
 
-/// Each login of a trust domain with its slots.
+/// Each login of a trust domain with its slots; none of one that is being deleted.
 pub fn logins(domain: &TrustDomain) -> Vec<(String, Vec<String>)> {
     let name = domain.metadata.name.as_deref().unwrap_or_default();
-    let logins = domain.spec.access.iter().flat_map(|access| &access.logins);
+    let is_there = domain.metadata.deletion_timestamp.is_none();
+    let logins = domain.spec.access.iter().filter(|_| is_there).flat_map(|access| &access.logins);
     logins.map(|login| (login.name.clone(), slots(name, &login.name, login.slots()))).collect()
+}
+
+/// The slots among `found` that a trust domain does not declare any more: nobody opens anything by them.
+pub fn undeclared(domain: &TrustDomain, found: BTreeSet<String>) -> BTreeSet<String> {
+    let declared: BTreeSet<String> = logins(domain).into_iter().flat_map(|(_, slots)| slots).collect();
+    found.difference(&declared).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{domain, merge};
+
+    #[test]
+    fn slots_of_a_login_that_went_and_beyond_a_lowered_number_are_undeclared() {
+        let found = || {
+            ["strong_000", "strong_001", "night_000"].map(|slot| format!("subrosa_oosterlinde_open_{slot}"))
+        };
+        let undeclared = |patch| {
+            super::undeclared(&domain("oosterlinde", patch), found().into())
+                .into_iter()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let access = |slots: i32| {
+            json!({"spec": {"access": {
+                "provider": {"issuer": "https://login.example"},
+                "logins": [{"name": "strong", "acceptedAmr": ["mfa"], "slots": slots}],
+            }}})
+        };
+        let all = "subrosa_oosterlinde_open_night_000 subrosa_oosterlinde_open_strong_000 subrosa_oosterlinde_open_strong_001";
+        assert_eq!(undeclared(access(2)), "subrosa_oosterlinde_open_night_000");
+        assert_eq!(
+            undeclared(access(1)),
+            "subrosa_oosterlinde_open_night_000 subrosa_oosterlinde_open_strong_001"
+        );
+        assert_eq!(undeclared(json!({})), all);
+        let mut leaving = access(2);
+        merge(&mut leaving, json!({"metadata": {"deletionTimestamp": "2026-11-22T10:00:00Z"}}));
+        assert_eq!(undeclared(leaving), all);
+    }
 }

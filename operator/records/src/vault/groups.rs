@@ -34,8 +34,16 @@ impl Groups {
         }))
     }
 
-    /// A group that can represent a group of the provider at the auth mount with `accessor`; `None` where
-    /// `vault-setup` did not make it.
+    /// The names of the groups that begin with `prefix`, in lower case, as Vault compares them.
+    pub async fn names(&self, prefix: &str) -> Result<BTreeSet<String>, VaultError> {
+        let path = "identity/group/name";
+        let op = Op::new("identity.groups", path, &[Capability::List]);
+        let names = list(&self.vault, &op, path).await?;
+        Ok(names.iter().map(|name| name.to_lowercase()).filter(|name| name.starts_with(prefix)).collect())
+    }
+
+    /// A group that can stand for one of the provider at the auth mount with `accessor`; none where `vault-setup` did not make
+    /// it.
     pub async fn provider_group(
         &self,
         name: &str,
@@ -88,8 +96,12 @@ impl Groups {
 /// The roles of an auth mount; empty where the mount does not exist or has none.
 pub async fn roles(vault: &Vault, mount: &MountPath) -> Result<BTreeSet<String>, VaultError> {
     let path = format!("auth/{mount}/role");
-    let op = Op::new("auth.roles", path.as_str(), &[Capability::List]);
-    match vault.exec(&op, &Call::<(), RolesAnswer>::list(path.as_str())).await {
+    list(vault, &Op::new("auth.roles", path.as_str(), &[Capability::List]), &path).await
+}
+
+/// What stands below `path`; nothing where there is no such path.
+async fn list(vault: &Vault, op: &Op, path: &str) -> Result<BTreeSet<String>, VaultError> {
+    match vault.exec(op, &Call::<(), ListAnswer>::list(path)).await {
         Ok(answer) => Ok(answer.and_then(|envelope| envelope.data).map(|data| data.keys).unwrap_or_default()),
         Err(VaultError::NotFound { .. }) => Ok(BTreeSet::new()),
         Err(error) => Err(error),
@@ -115,7 +127,7 @@ struct Alias<'a> {
 }
 
 #[derive(Deserialize)]
-struct RolesAnswer {
+struct ListAnswer {
     #[serde(default)]
     keys: BTreeSet<String>,
 }

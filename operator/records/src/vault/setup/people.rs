@@ -88,7 +88,7 @@ pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<S
     }
     steps.push(policy(
         &policy::name(GRANTER_POLICY, &params.kubernetes_mount),
-        granter(params, people, &mount),
+        granter(params, &mount),
         "the granter says who is a member of a slot; it cannot say what a slot opens, and reads no slot itself",
     ));
     steps.push(object(
@@ -155,46 +155,42 @@ fn role(people: &PeopleParams, login: &AccessLogin, policy: &str) -> Value {
     })
 }
 
-/// The operator's additional right: write what slots open, but not their members.
-pub(super) fn operator(params: &SetupParams, people: &PeopleParams) -> String {
-    let lines = people.access.logins.iter().map(|login| {
-        let prefix = names::slot_prefix(&params.trust_domain, &login.name);
-        format!(
-            r#"path "identity/group/name/{prefix}*" {{
+/// What the operator may do beside its other rights: say what slots open. Not who is a member. It may so also where nobody logs
+/// in, since the slots of a login that went are emptied.
+pub(super) fn operator(params: &SetupParams) -> String {
+    format!(
+        r#"# What people may open: what stands in a slot, and not who is a member of it. Which slots there are.
+path "identity/group/name" {{
+  capabilities = ["list"]
+}}
+path "identity/group/name/{prefix}*" {{
   capabilities = ["read", "update"]
   allowed_parameters = {{
     "metadata" = []
   }}
 }}
-"#
-        )
-    });
-    format!(
-        "# What people may open: what stands in a slot, and not who is a member of it.\n{}",
-        lines.collect::<String>()
+"#,
+        prefix = names::slot_prefix(&params.trust_domain),
     )
 }
 
-/// The granter's rights: write the members of slots, and which group of the provider a prepared group represents. The
-/// ids are listed one by one, because an alias of another group would give people that group's policies.
-fn granter(params: &SetupParams, people: &PeopleParams, mount: &MountPath) -> String {
+/// What the granter may do: say who is a member of a slot, and for which group of the provider one of the groups made for that
+/// stands. The ids are named one by one: an alias of another group would give people that group's policies.
+fn granter(params: &SetupParams, mount: &MountPath) -> String {
     let domain = &params.trust_domain;
-    let slots = people.access.logins.iter().map(|login| {
-        let prefix = names::slot_prefix(domain, &login.name);
-        format!(
-            r#"path "identity/group/name/{prefix}*" {{
+    format!(
+        r#"# Who is a member of a slot: groups of the provider, never a person. Which slots there are.
+path "identity/group/name" {{
+  capabilities = ["list"]
+}}
+path "identity/group/name/{slots}*" {{
   capabilities = ["read", "update"]
   allowed_parameters = {{
     "member_group_ids" = []
     "member_entity_ids" = [[]]
   }}
 }}
-"#
-        )
-    });
-    format!(
-        r#"# Who is a member of a slot: groups of the provider, never a person.
-{slots}# For which group of the provider a group stands, once and for all.
+# For which group of the provider a group stands, once and for all.
 path "identity/group/name/{groups}*" {{
   capabilities = ["read"]
 }}
@@ -230,7 +226,7 @@ path "auth/token/renew-self" {{
   capabilities = ["update"]
 }}
 "#,
-        slots = slots.collect::<String>(),
+        slots = names::slot_prefix(domain),
         groups = names::group_prefix(domain),
         kv = params.kv_mount,
         kubernetes = params.kubernetes_mount,

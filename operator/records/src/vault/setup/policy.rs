@@ -30,7 +30,7 @@ pub(super) fn operator(params: &SetupParams, accessor: &str) -> String {
         kubernetes_mount: kubernetes,
         ..
     } = params;
-    let people = params.people.as_ref().map(|people| people::operator(params, people)).unwrap_or_default();
+    let people = people::operator(params);
     let authority = TransitKeyType::EcdsaP256;
     let (signs_there, signs_here) = (signing(authorities), signing(transit));
     let types = TransitKeyType::ALL.map(|key_type| format!("\"{key_type}\"")).join(", ");
