@@ -43,6 +43,12 @@ pub struct AccessRoleSpec {
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub allow: Vec<Allowance>,
+    /// AccessRoles of the namespace that no group may have beside this one. Where both name a group, the younger of the two gives
+    /// nothing. Who is a member of two groups is not seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub conflicts_with: Vec<String>,
 }
 
 /// People.

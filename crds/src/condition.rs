@@ -49,6 +49,9 @@ pub const HELD: &str = "Held";
 /// Every key that a LegalHold names is kept from destruction.
 pub const EFFECTIVE: &str = "Effective";
 
+/// The groups of an AccessRole may read the Channels that it names, in Kubernetes.
+pub const BOUND: &str = "Bound";
+
 /// A condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {

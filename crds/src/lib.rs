@@ -67,6 +67,8 @@ pub const FIELD_MANAGER: &str = "subrosa";
 pub const TRUST_DOMAIN_LABEL: &str = "subrosa.dev/trust-domain";
 /// The label that names the Channel an object was made for.
 pub const CHANNEL_LABEL: &str = "subrosa.dev/channel";
+/// The label of what an AccessRole becomes in Kubernetes, with its name.
+pub const ACCESS_ROLE_LABEL: &str = "subrosa.dev/access-role";
 /// The annotation with an object's own UID that lets it be deleted past the deletion guard.
 pub const CONFIRM_DELETE_ANNOTATION: &str = "subrosa.dev/confirm-delete";
 /// The annotation by which a Channel consents to recreated namespaces: `<namespace>=<UID>`, separated by commas.

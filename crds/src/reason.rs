@@ -67,6 +67,7 @@ reasons! {
     Closed
     Closing
     CommonNameNotAllowed
+    ConflictingRoles
     ConnectionClosed
     Consistent
     Contradictory
@@ -140,6 +141,7 @@ reasons! {
     NamespacePending
     NoChannel
     NoDefaultDeny
+    NoGroupsPrefix
     NoTLSListener
     NoTrustDomain
     NoneNeeded
@@ -156,6 +158,7 @@ reasons! {
     NotProbed
     NotReconciled
     NothingDeclared
+    NothingGiven
     NothingKept
     NothingSealed
     NothingToAdopt

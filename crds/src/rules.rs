@@ -55,6 +55,8 @@ pub const ISSUER: &str = r"^https://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?
 pub const CLAIM: &str = "^[A-Za-z_][A-Za-z0-9_-]*$";
 /// The value of a claim such as `aud` or `amr`.
 pub const CLAIM_VALUE: &str = "^[A-Za-z0-9][-A-Za-z0-9._:/]*$";
+/// What an API server writes before a group of an identity provider: it ends in a sign that sets it off.
+pub const GROUPS_PREFIX: &str = "^[A-Za-z0-9][-A-Za-z0-9._]*[:/#]$";
 /// A group, as an identity provider names it.
 pub const GROUP_NAME: &str = "^[A-Za-z0-9/]([-A-Za-z0-9 ._:/@]*[-A-Za-z0-9._:@])?$";
 /// A range of addresses. The rule parses it; the expression is only how a field asks for that.
@@ -126,6 +128,7 @@ pub fn of_form(pattern: &str, subject: &str) -> Option<Vec<Rule>> {
         }
         CLAIM => "must be the name of a claim, such as sub or groups: letters, digits, _ and -",
         CLAIM_VALUE => "must be letters, digits, dots, -, _, : and /, such as mfa or urn:example:subrosa",
+        GROUPS_PREFIX => "must be letters, digits, dots, - and _ that end in :, / or #, such as oidc:",
         GROUP_NAME => {
             "must be a group as the identity provider's tokens name it, such as cc-quality or /staff/cc-quality: letters, digits, inner spaces, dots, -, _, :, @ and /"
         }

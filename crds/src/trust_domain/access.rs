@@ -51,6 +51,13 @@ pub struct IdentityProvider {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub groups: Option<i32>,
+    /// What the API server writes before a group of the provider, such as `oidc:` (`--oidc-groups-prefix`): then the groups of an
+    /// AccessRole may get the Channels that it names. Left out, an AccessRole gives nothing in Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = rules::GROUPS_PREFIX))]
+    #[x_kube(validation = Rule::new("self != 'system:'")
+        .message("groups that begin with system: are the API server's own: write what --oidc-groups-prefix says, such as oidc:"))]
+    pub kubernetes_groups_prefix: Option<String>,
 }
 
 /// A way to log in.

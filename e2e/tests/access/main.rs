@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
 mod attempts;
-mod keycloak;
+mod kubernetes;
 mod provider;
 mod thread;
 mod told;
@@ -18,6 +18,9 @@ use world::World;
 async fn people_open_what_an_access_role_names() {
     let mut world = World::start().await;
     thread::who_is_in_the_group_opens_after_the_right_login_and_nobody_else(&world).await;
+    kubernetes::groups_get_the_named_channels_and_nothing_else(&world).await;
+    kubernetes::what_somebody_changes_is_put_right(&world).await;
+    kubernetes::a_role_that_an_older_one_excludes_gives_nothing(&world).await;
     told::what_is_not_given_is_told_with_the_next_step(&world).await;
     attempts::neither_writer_can_do_the_other_ones_part_nor_more(&world).await;
     thread::what_a_role_no_longer_says_ends(&mut world).await;

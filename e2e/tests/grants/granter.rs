@@ -8,11 +8,11 @@ use crate::{
     operator::secret,
     request::{
         Case,
-        Expected::{self, Allowed, Forbidden},
+        Expected::{self, Allowed, Denied, Forbidden},
         RBAC, Request, delete, get, merge, post,
     },
     world::{
-        APPROVER, AUDITOR, DESTROYER, ENGINEER, GRANTER, OFFICER, OPERATOR, World, admission, channel,
+        ADMIN, APPROVER, AUDITOR, DESTROYER, ENGINEER, GRANTER, OFFICER, OPERATOR, World, admission, channel,
         channels, cluster_rbac, core, operator_binding, role_bindings, subrosa,
     },
 };
@@ -118,7 +118,11 @@ pub async fn cannot_escalate(world: &World) -> Result<()> {
             .dry(),
             RBAC,
         ),
-        tries("binds a role", post(role_bindings("cc-front"), operator_binding()).dry(), RBAC),
+        tries(
+            "binds the operator's role",
+            post(role_bindings("cc-front"), operator_binding()).dry(),
+            Forbidden("attempting to grant"),
+        ),
         tries("makes a Channel", post(channels("cc-front", ""), channel("mine")).dry(), RBAC),
         tries(
             "says of a Channel what is not so",
@@ -138,4 +142,209 @@ pub async fn cannot_escalate(world: &World) -> Result<()> {
         ),
     ];
     world.try_all("the granter", cases).await
+}
+
+fn of_role(kind: &str, patch: Value) -> Value {
+    let mut object = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
+        "metadata": {
+            "name": "subrosa-access-reviewer", "labels": { "subrosa.dev/access-role": "reviewer" },
+            "ownerReferences": [{
+                "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole", "name": "reviewer",
+                "uid": "0a1b2c3d-0000-4000-8000-aabbccddeeff",
+            }],
+        },
+    });
+    let more = if kind == "Role" {
+        json!({ "rules": [rule("get", "channels", &["voice"])] })
+    } else {
+        json!({
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "subrosa-access-reviewer" },
+            "subjects": [group("oidc:cc-quality")],
+        })
+    };
+    for part in [more, patch] {
+        for (field, value) in part.as_object().into_iter().flatten() {
+            match (field.as_str(), value.as_object()) {
+                ("metadata", Some(fields)) => {
+                    for (field, value) in fields {
+                        object["metadata"][field] = value.clone();
+                    }
+                }
+                _ => object[field] = value.clone(),
+            }
+        }
+    }
+    object
+}
+
+fn rule(verb: &str, resource: &str, names: &[&str]) -> Value {
+    json!({ "apiGroups": ["subrosa.dev"], "resources": [resource], "resourceNames": names, "verbs": [verb] })
+}
+
+fn group(name: &str) -> Value {
+    json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name })
+}
+
+/// Roles and bindings it makes: only those that let groups of people get named Channels.
+pub async fn binds_groups_to_named_channels_only(world: &World) -> Result<()> {
+    let api = |namespace: &str, resource: &str| {
+        format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/{resource}")
+    };
+    let makes = |what, namespace: &str, kind: &str, patch: Value, expected| {
+        let resource = if kind == "Role" { "roles" } else { "rolebindings" };
+        tries(what, post(api(namespace, resource), of_role(kind, patch)).dry(), expected)
+    };
+    let in_front = |what, kind: &str, patch, expected| makes(what, "cc-front", kind, patch, expected);
+    let (role, binding) = ("subrosa-access-role", "subrosa-access-binding");
+    let of = |kind: &str| if kind == "Role" { role } else { binding };
+    let more = Denied(role, "the verb get on channels.subrosa.dev");
+    let people = Denied(binding, "binds groups of people only");
+    let not_held = Forbidden("attempting to grant");
+    let named = |what, kind: &str, metadata: Value| {
+        in_front(what, kind, json!({ "metadata": metadata }), Denied(of(kind), "subrosa-access-<AccessRole>"))
+    };
+    let other = |name: &str, kind: &str| json!({ "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name } });
+    let foreign = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": { "name": "of-others", "namespace": "cc-front" }, "rules": [rule("get", "channels", &["voice"])],
+    });
+    let foreign_binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": "of-others", "namespace": "cc-front" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "of-others" },
+    });
+    // Without an owner, since that of the others is nowhere. Whoever binds a role that is not there is told just that.
+    let bound = |namespace: &str| {
+        post(api(namespace, "roles"), of_role("Role", json!({ "metadata": { "ownerReferences": [] } })))
+    };
+    for request in [post(api("cc-front", "roles"), foreign), bound("cc-front"), bound("plain")] {
+        world.must(ADMIN, request).await?;
+    }
+    world.must(ADMIN, post(api("cc-front", "rolebindings"), foreign_binding)).await?;
+    let at = |resource: &str| format!("{}/of-others", api("cc-front", resource));
+    let not_ours = |policy| Denied(policy, "subrosa-access-<AccessRole>");
+    let cases = vec![
+        in_front(
+            "gives get on a Channel",
+            "Role",
+            json!({ "metadata": {
+                "name": "subrosa-access-second", "labels": { "subrosa.dev/access-role": "second" },
+                "ownerReferences": [{
+                    "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole", "name": "second", "uid": "u",
+                }],
+            } }),
+            Allowed,
+        ),
+        in_front("binds a group", "RoleBinding", json!({}), Allowed),
+        in_front(
+            "lists every Channel",
+            "Role",
+            json!({ "rules": [rule("list", "channels", &["voice"])] }),
+            more,
+        ),
+        in_front("gives all names", "Role", json!({ "rules": [rule("get", "channels", &[])] }), more),
+        in_front(
+            "gives a status",
+            "Role",
+            json!({ "rules": [rule("patch", "accessroles/status", &["x"])] }),
+            more,
+        ),
+        in_front(
+            "gives AccessRoles",
+            "Role",
+            json!({ "rules": [rule("list", "accessroles", &["x"])] }),
+            more,
+        ),
+        in_front(
+            "gives what it does not have",
+            "Role",
+            json!({ "rules": [{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] }] }),
+            not_held,
+        ),
+        in_front(
+            "hides a rule behind a good one",
+            "Role",
+            json!({ "rules": [
+            rule("get", "channels", &["voice"]), rule("list", "accessroles", &[]),
+        ] }),
+            more,
+        ),
+        makes("gives elsewhere", "plain", "Role", json!({}), Denied(role, "belongs to no TrustDomain")),
+        makes(
+            "binds elsewhere",
+            "plain",
+            "RoleBinding",
+            json!({}),
+            Denied(binding, "belongs to no TrustDomain"),
+        ),
+        named("makes another Role", "Role", json!({ "name": "mine" })),
+        named("makes one without the label", "Role", json!({ "labels": {} })),
+        named("makes another RoleBinding", "RoleBinding", json!({ "name": "mine" })),
+        named(
+            "makes one of another AccessRole",
+            "RoleBinding",
+            json!({ "labels": { "subrosa.dev/access-role": "x" } }),
+        ),
+        in_front(
+            "makes one that stays",
+            "RoleBinding",
+            json!({ "metadata": { "ownerReferences": [] } }),
+            Denied(binding, "has to go with its AccessRole"),
+        ),
+        in_front(
+            "makes one of another owner",
+            "Role",
+            json!({ "metadata": { "ownerReferences": [{
+                "apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel", "name": "reviewer", "uid": "u",
+            }] } }),
+            Denied(role, "has to go with its AccessRole"),
+        ),
+        in_front("binds a ClusterRole", "RoleBinding", other("view", "ClusterRole"), not_held),
+        in_front(
+            "binds another Role",
+            "RoleBinding",
+            other("of-others", "Role"),
+            Denied(binding, "of the same name only"),
+        ),
+        in_front(
+            "binds everybody",
+            "RoleBinding",
+            json!({ "subjects": [group("system:authenticated")] }),
+            people,
+        ),
+        in_front(
+            "binds a user",
+            "RoleBinding",
+            json!({ "subjects": [
+            { "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "anna" },
+        ] }),
+            people,
+        ),
+        in_front(
+            "binds itself",
+            "RoleBinding",
+            json!({ "subjects": [
+            { "kind": "ServiceAccount", "name": NAME, "namespace": HOME },
+        ] }),
+            people,
+        ),
+        tries(
+            "changes another Role",
+            merge(at("roles"), json!({ "metadata": { "labels": { "a": "b" } } })).dry(),
+            not_ours(role),
+        ),
+        tries(
+            "takes another Role over",
+            merge(
+                at("roles"),
+                json!({ "metadata": { "labels": { "subrosa.dev/access-role": "of-others" } } }),
+            )
+            .dry(),
+            not_ours(role),
+        ),
+        tries("deletes another Role", delete(at("roles")).dry(), not_ours(role)),
+        tries("deletes another RoleBinding", delete(at("rolebindings")).dry(), not_ours(binding)),
+    ];
+    world.try_all("what the granter binds", cases).await
 }

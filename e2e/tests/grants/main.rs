@@ -38,6 +38,7 @@ async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
     destroyer::cannot_escalate(&world).await?;
     granter::writes_status_and_the_office_writes_roles(&world).await?;
     granter::cannot_escalate(&world).await?;
+    granter::binds_groups_to_named_channels_only(&world).await?;
     membership::is_decided_by_who_governs(&world).await?;
     operator::binds_itself_where_it_governs(&world).await?;
     operator::writes_its_own_objects_only(&world).await?;

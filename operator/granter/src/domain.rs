@@ -11,6 +11,7 @@ use subrosa_crds::{
 use subrosa_plan::{
     roles::{
         self, OpenedClass,
+        conflicts::{self, RoleName},
         members::{self, ProviderGroup},
         names,
         slots::AccessSlot,
@@ -43,6 +44,9 @@ pub async fn empty_undeclared(domain: &TrustDomain, own: &OwnVault) -> Result<()
     }
     Ok(())
 }
+
+/// The roles that give nothing, and why.
+pub type Withheld = BTreeMap<RoleName, Fault>;
 
 /// What a role opens, and why a part of it cannot be opened at all.
 pub type OpenedByPair = BTreeMap<ChannelClass, Result<OpenedClass, Right>>;
@@ -136,6 +140,7 @@ impl<'a> DomainLook<'a> {
         &self,
         login: &AccessLogin,
         roles: &[(&AccessRole, OpenedByPair)],
+        withheld: &Withheld,
         left_out: &BTreeSet<String>,
     ) -> Result<Vec<RoleFacts>, Fault> {
         let vault_fault = |error: VaultError| fault(&error);
@@ -157,7 +162,7 @@ impl<'a> DomainLook<'a> {
                 None => lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name)))),
             }
         }
-        for (slot, mut ids) in members::changes(&slots, &self.wanted(roles)) {
+        for (slot, mut ids) in members::changes(&slots, &self.wanted(roles, withheld)) {
             if self.gives_nothing.is_some() {
                 ids.retain(|id| slots.iter().any(|one| one.name == slot && one.groups.contains(id)));
             }
@@ -185,13 +190,26 @@ impl<'a> DomainLook<'a> {
                 self.access.provider.mount()
             )));
         }
-        Ok(roles.iter().map(|(role, opened)| self.facts(login, role, opened, &slots, left_out)).collect())
+        let facts = roles.iter().map(|(role, opened)| {
+            let withheld = withheld.get(&conflicts::name(role));
+            RoleFacts {
+                withheld: withheld.cloned(),
+                ..self.facts(login, role, opened, &slots, withheld.is_some(), left_out)
+            }
+        });
+        Ok(facts.collect())
     }
 
-    /// For each class to open, the ids of the groups that may.
-    fn wanted(&self, roles: &[(&AccessRole, OpenedByPair)]) -> BTreeMap<String, BTreeSet<String>> {
+    /// The ids of the groups that may open what a slot opens.
+    fn wanted(
+        &self,
+        roles: &[(&AccessRole, OpenedByPair)],
+        withheld: &Withheld,
+    ) -> BTreeMap<String, BTreeSet<String>> {
         let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (role, opened) in roles.iter().filter(|(role, _)| roles::is_there(role)) {
+        let gives =
+            |role: &AccessRole| roles::is_there(role) && !withheld.contains_key(&conflicts::name(role));
+        for (role, opened) in roles.iter().filter(|(role, _)| gives(role)) {
             let ids = self.ids(role);
             for opened in opened.values().flatten() {
                 wanted.entry(opened.to_string()).or_default().extend(ids.iter().cloned());
@@ -213,12 +231,14 @@ impl<'a> DomainLook<'a> {
         role: &AccessRole,
         opened: &OpenedByPair,
         slots: &[AccessSlot],
+        is_withheld: bool,
         left_out: &BTreeSet<String>,
     ) -> RoleFacts {
         let ids = self.ids(role);
         let is_full = slots.iter().all(|slot| slot.opens().is_some());
         let right = |opened: &Result<OpenedClass, Right>| match opened {
             Err(right) => *right,
+            Ok(_) if is_withheld => Right::Withheld,
             Ok(opened) => {
                 let text = opened.to_string();
                 let slot = slots.iter().find(|slot| slot.opens() == Some(text.as_str()));
@@ -231,6 +251,7 @@ impl<'a> DomainLook<'a> {
         };
         RoleFacts {
             fault: None,
+            withheld: None,
             rights: opened.iter().map(|(pair, opened)| (pair.clone(), right(opened))).collect(),
             groups_left_out: role.spec.groups().intersection(left_out).cloned().collect(),
             ttl: login.ttl().to_owned(),

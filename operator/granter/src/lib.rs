@@ -3,6 +3,7 @@
 //! ```text
 //!   run ─▶ view (watches: TrustDomains, AccessRoles, Channels, namespaces) ─▶ Granter::round, after each change and every minute
 //!                 │
+//!                 ├─ bindings ─▶ Role and RoleBinding of each AccessRole, by plan::roles::rbac
 //!                 ├─ domain ─▶ Vault: logins, groups of the provider, slots ─▶ plan::roles ─▶ members
 //!                 └─ status of each AccessRole
 //! ```
@@ -10,6 +11,7 @@
 //! A separate process with its own ServiceAccount and its own identity in Vault. It cannot write what a slot opens;
 //! the operator does that and cannot write members. `subrosa_plan::roles` decides everything.
 
+mod bindings;
 mod domain;
 mod metrics;
 mod round;

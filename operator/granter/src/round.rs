@@ -13,7 +13,10 @@ use subrosa_crds::{
     condition::{self, READY},
 };
 use subrosa_plan::{
-    roles::status::{self, RoleFacts},
+    roles::{
+        conflicts,
+        status::{self, BoundFacts, RoleFacts},
+    },
     world::fault::Fault,
 };
 use subrosa_process::{
@@ -24,8 +27,8 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    FIELD_MANAGER,
-    domain::{self, DomainLook, OpenedByPair},
+    FIELD_MANAGER, bindings,
+    domain::{self, DomainLook, OpenedByPair, Withheld},
     metrics::GranterMetrics,
     settings::GranterSettings,
     view::ClusterView,
@@ -95,18 +98,26 @@ impl Granter {
         for domain in &domains {
             let name = domain.name_any();
             let roles = self.view.roles_of(&name);
-            let facts = self.domain(domain, &roles, &mut vaults).await;
+            let withheld = conflicts::conflicting(roles.iter().map(AsRef::as_ref));
+            // What Kubernetes gives waits for no Vault.
+            let mut bound = Vec::with_capacity(roles.len());
+            for role in &roles {
+                let withheld = withheld.contains_key(&conflicts::name(role));
+                bound.push(bindings::write(&self.client, &self.view, domain, role, withheld).await);
+            }
+            let facts = self.domain(domain, &roles, &withheld, &mut vaults).await;
             let succeeded = facts.iter().all(|facts| facts.fault.is_none());
             let mut ready = 0;
-            for (role, facts) in roles.iter().zip(&facts) {
-                ready += usize::from(self.tell(role, facts).await);
+            for ((role, facts), bound) in roles.iter().zip(&facts).zip(&bound) {
+                ready += usize::from(self.tell(role, facts, bound).await);
             }
             self.metrics.looked(&name, succeeded, ready, roles.len());
         }
         for role in self.view.roles_of_none() {
             let message = "the namespace belongs to no TrustDomain, so nothing is given; next: label it";
             let facts = nothing(Fault::new(Reason::NamespaceNotGoverned, message));
-            self.tell(&role, &facts).await;
+            let bound = bindings::remove(&self.client, &self.view, &role).await;
+            self.tell(&role, &facts, &bound).await;
         }
     }
 
@@ -115,6 +126,7 @@ impl Granter {
         &self,
         domain: &TrustDomain,
         roles: &[Arc<AccessRole>],
+        withheld: &Withheld,
         vaults: &mut BTreeMap<String, Arc<OwnVault>>,
     ) -> Vec<RoleFacts> {
         let of_all = |fault: Fault| {
@@ -172,7 +184,7 @@ impl Granter {
                 .filter(|(_, role)| role.spec.login == login.name)
                 .map(|(place, role)| (place, (*role, self.view.opened(role))))
                 .unzip();
-            let found = match look.login(login, &of_login, &left_out).await {
+            let found = match look.login(login, &of_login, withheld, &left_out).await {
                 Ok(found) => found,
                 Err(fault) => {
                     tracing::warn!(
@@ -231,9 +243,9 @@ impl Granter {
         Ok(own)
     }
 
-    /// Writes the status of a role; returns whether it is ready.
-    async fn tell(&self, role: &AccessRole, facts: &RoleFacts) -> bool {
-        let status: AccessRoleStatus = status::status(role, facts, Timestamp::now());
+    /// Writes what is so of a role; says whether it is ready.
+    async fn tell(&self, role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> bool {
+        let status: AccessRoleStatus = status::status(role, facts, bound, Timestamp::now());
         let ready = condition::is_true(&status.conditions, READY);
         let written =
             cluster::write_status(&self.client, FIELD_MANAGER, role, role.status.as_ref(), &status).await;
@@ -252,6 +264,7 @@ impl Granter {
 fn nothing(fault: Fault) -> RoleFacts {
     RoleFacts {
         fault: Some(fault),
+        withheld: None,
         rights: BTreeMap::new(),
         groups_left_out: BTreeSet::new(),
         ttl: String::new(),

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::{
+    core::v1::Namespace,
+    rbac::v1::{Role, RoleBinding},
+};
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     runtime::{
@@ -14,7 +17,8 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use subrosa_crds::{
-    AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain, access_role::ChannelClass, names::ChannelId,
+    ACCESS_ROLE_LABEL, AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain, access_role::ChannelClass,
+    names::ChannelId,
 };
 use subrosa_plan::roles::{OpenedClass, status::Right};
 use tokio::sync::Notify;
@@ -31,6 +35,10 @@ pub struct ClusterView {
     pub domains: Store<TrustDomain>,
     /// The AccessRoles.
     pub roles: Store<AccessRole>,
+    /// The Roles that say that they are AccessRoles'.
+    pub kubernetes_roles: Store<Role>,
+    /// The RoleBindings that say so.
+    pub bindings: Store<RoleBinding>,
     channels: Store<Channel>,
     namespaces: Store<Namespace>,
     changed: Arc<Notify>,
@@ -41,10 +49,12 @@ impl ClusterView {
     pub fn new(client: &Client, stop: &CancellationToken) -> Self {
         let changed = Arc::new(Notify::new());
         Self {
-            domains: follow(client, &changed, stop, |_| {}),
-            roles: follow(client, &changed, stop, |_| {}),
-            channels: follow(client, &changed, stop, |channel: &mut Channel| channel.status = None),
-            namespaces: follow(client, &changed, stop, |namespace: &mut Namespace| {
+            domains: follow(client, &changed, stop, all(), |_| {}),
+            roles: follow(client, &changed, stop, all(), |_| {}),
+            kubernetes_roles: follow(client, &changed, stop, ours(), |_| {}),
+            bindings: follow(client, &changed, stop, ours(), |_| {}),
+            channels: follow(client, &changed, stop, all(), |channel: &mut Channel| channel.status = None),
+            namespaces: follow(client, &changed, stop, all(), |namespace: &mut Namespace| {
                 namespace.spec = None;
                 namespace.status = None;
             }),
@@ -62,6 +72,8 @@ impl ClusterView {
         let all = async {
             self.domains.wait_until_ready().await.is_ok()
                 && self.roles.wait_until_ready().await.is_ok()
+                && self.kubernetes_roles.wait_until_ready().await.is_ok()
+                && self.bindings.wait_until_ready().await.is_ok()
                 && self.channels.wait_until_ready().await.is_ok()
                 && self.namespaces.wait_until_ready().await.is_ok()
         };
@@ -110,13 +122,27 @@ impl ClusterView {
     }
 }
 
-/// Watches a kind until `stop`, without managed fields and without what `strip` removes.
-fn follow<K>(client: &Client, changed: &Arc<Notify>, stop: &CancellationToken, strip: fn(&mut K)) -> Store<K>
+fn all() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
+/// What is labelled as an AccessRole's.
+fn ours() -> watcher::Config {
+    all().labels(ACCESS_ROLE_LABEL)
+}
+
+/// Watches a kind until `stop`: its objects as they are, without who wrote which field and without what `strip` takes away.
+fn follow<K>(
+    client: &Client,
+    changed: &Arc<Notify>,
+    stop: &CancellationToken,
+    config: watcher::Config,
+    strip: fn(&mut K),
+) -> Store<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let (reader, writer) = reflector::store();
-    let config = watcher::Config::default().page_size(PAGE);
     let events = watcher(Api::<K>::all(client.clone()), config)
         .default_backoff()
         .modify(move |object| {

@@ -1,9 +1,9 @@
 //! The granter's rights in the cluster: read what AccessRoles name, and write what it found. Its rights in Vault are
 //! in `operator/records/src/vault/setup/people.rs`.
 
-use super::table::{CORE, Grant, GrantScope, SUBROSA, Verb};
+use super::table::{CORE, Grant, GrantScope, RBAC, SUBROSA, Verb};
 
-use Verb::{Get, List, Patch, Watch};
+use Verb::{Create, Delete, Get, List, Patch, Watch};
 
 /// The name of the granter's ClusterRole, Role and their bindings.
 pub const GRANTER_ROLE: &str = "subrosa-granter";
@@ -13,10 +13,23 @@ const FOLLOW: &[Verb] = &[List, Watch];
 /// All rights of the granter.
 pub fn table() -> Vec<Grant> {
     let follow = |resource, why| Grant::new(GrantScope::Cluster, SUBROSA, resource, FOLLOW, why);
+    // Neither labels nor contents can be named here: the policy subrosa-access-binding narrows it.
+    let of_access = |resource, why| {
+        Grant::new(GrantScope::Cluster, RBAC, resource, &[Create, Delete, List, Patch, Watch], why)
+    };
     vec![
         follow("trustdomains", "Where the Vaults are, and how people log in."),
         follow("accessroles", "Who may open what."),
         follow("channels", "Whether the Channels that they name declare the classes that they name."),
+        Grant::new(
+            GrantScope::Cluster,
+            SUBROSA,
+            "channels",
+            &[Get],
+            "Nobody can give in a Role what they may not do themselves.",
+        ),
+        of_access("roles", "What the groups of an AccessRole may read."),
+        of_access("rolebindings", "That they may."),
         Grant::new(GrantScope::Cluster, SUBROSA, "accessroles", &[Patch], "What was made of each role.")
             .subresource("status"),
         Grant::new(
@@ -41,15 +54,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_writes_the_status_of_roles_and_nothing_else() {
+    fn it_writes_the_status_of_access_roles_and_what_they_become_and_nothing_else() {
         for row in table() {
             assert!(!row.verbs.is_empty() && row.why.ends_with('.'), "{row:?}");
-            assert!(!["secrets", "pods", "serviceaccounts", "rolebindings"].contains(&row.resource));
+            assert!(
+                !["secrets", "pods", "serviceaccounts", "clusterroles", "clusterrolebindings"]
+                    .contains(&row.resource)
+            );
             let writes = row.verbs.iter().any(|verb| ![Get, List, Watch].contains(verb));
             assert!(
-                !writes || (row.resource == "accessroles" && row.subresource == Some("status")),
+                !writes
+                    || (row.resource == "accessroles" && row.subresource == Some("status"))
+                    || (row.group == RBAC && ["roles", "rolebindings"].contains(&row.resource)),
                 "{row:?}"
             );
+            assert!(row.verbs.iter().all(|verb| ![Verb::Bind, Verb::Update].contains(verb)), "{row:?}");
         }
     }
 }

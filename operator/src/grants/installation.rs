@@ -117,6 +117,11 @@ impl Installation {
     pub fn destroyer_user(&self) -> String {
         format!("system:serviceaccount:{}:{DESTROYER_ACCOUNT}", self.namespace)
     }
+
+    /// The granter as the API server names it in a request.
+    pub fn granter_user(&self) -> String {
+        format!("system:serviceaccount:{}:{GRANTER_ACCOUNT}", self.namespace)
+    }
 }
 
 /// `subrosa-system/subrosa`, as in `deploy/`.

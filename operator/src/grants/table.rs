@@ -160,7 +160,7 @@ const FOLLOW: &[Verb] = &[List, Watch];
 
 pub(super) const SUBROSA: &str = subrosa_crds::GROUP;
 pub(super) const CORE: &str = "";
-const RBAC: &str = "rbac.authorization.k8s.io";
+pub(super) const RBAC: &str = "rbac.authorization.k8s.io";
 const NETWORKING: &str = "networking.k8s.io";
 pub(super) const ADMISSION: &str = "admissionregistration.k8s.io";
 const COORDINATION: &str = "coordination.k8s.io";

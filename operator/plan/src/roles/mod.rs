@@ -6,13 +6,16 @@
 //!       └───── subjects ──▶ group of the provider ── is member of ───────┘ (granter writes)
 //! ```
 //!
-//! A slot is a group in Vault without policies, made by `subrosa vault-setup`. A login's policy lets the members of
-//! each of its slots open what that slot's metadata names. Two writers are needed for any access: the operator, which
-//! mints the identities of Channels, writes what a slot opens ([`slots`]), and the granter writes its members
-//! ([`members`]). Neither may do the other's part. Live sessions follow both writes at once.
+//! A slot is a group in Vault without policies, made by `subrosa vault-setup`. The policy of a login opens what the metadata of
+//! its own slots name, for the members of each; so the login decides, and who has it, and neither writer can do the other's part.
+//! The operator, which mints the identities of Channels, writes what a slot opens ([`slots`]); the granter writes who is a member
+//! ([`members`]). Live sessions follow both at once. In Kubernetes the granter writes which Channels the groups may read ([`rbac`]).
+//! Both leave out a role that an older one excludes ([`conflicts`]).
 
+pub mod conflicts;
 pub mod members;
 pub mod names;
+pub mod rbac;
 pub mod slots;
 pub mod status;
 
@@ -47,10 +50,12 @@ impl fmt::Display for OpenedClass {
 /// What the slots of each login must open.
 pub type WantedSlots = BTreeMap<String, BTreeSet<OpenedClass>>;
 
-/// What the roles in the namespaces of `domain` open, limited to classes that Channels declare.
+/// What the roles in the namespaces of `domain` open: classes that Channels declare. A role that an older one excludes opens nothing.
 pub fn wanted(domain: &str, roles: &[AccessRole], world: &World) -> WantedSlots {
     let mut wanted = WantedSlots::new();
-    for role in roles.iter().filter(|role| is_there(role)) {
+    let withheld = conflicts::conflicting(roles);
+    let gives = |role: &&AccessRole| is_there(role) && !withheld.contains_key(&conflicts::name(role));
+    for role in roles.iter().filter(gives) {
         let namespace = role.namespace().unwrap_or_default();
         let facts = world.namespaces.get(&namespace);
         let Some(facts) = facts.filter(|facts| facts.trust_domain.as_deref() == Some(domain)) else {
@@ -73,4 +78,36 @@ pub fn is_there(role: &AccessRole) -> bool {
 
 fn counted(count: usize, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{DOMAIN, Scene, read};
+
+    fn role(name: &str, day: u8, conflicts: &[&str]) -> AccessRole {
+        read(json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole",
+            "metadata": {
+                "name": name, "namespace": "cc-front", "creationTimestamp": format!("2026-11-{day:02}T10:00:00Z"),
+            },
+            "spec": {
+                "login": name, "subjects": [{"group": "quality"}], "conflictsWith": conflicts,
+                "allow": [{"channels": ["voice"], "dataClasses": ["call-recording", "fax"], "actions": ["Open"]}],
+            },
+        }))
+    }
+
+    #[test]
+    fn slots_are_wanted_for_declared_classes_of_roles_that_no_older_one_excludes() {
+        let scene = Scene::new().channel("cc-front/voice", json!({"dataClasses": ["call-recording"]}));
+        let wanted = |roles: &[AccessRole]| {
+            let wanted = wanted(DOMAIN, roles, &scene);
+            wanted.into_iter().map(|(login, opened)| format!("{login} {}", opened.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(wanted(&[role("old", 1, &[]), role("young", 2, &[])]), ["old 1", "young 1"]);
+        assert_eq!(wanted(&[role("old", 1, &[]), role("young", 2, &["old"])]), ["old 1"]);
+    }
 }

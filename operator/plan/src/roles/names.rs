@@ -52,7 +52,6 @@ pub fn undeclared(domain: &TrustDomain, found: BTreeSet<String>) -> BTreeSet<Str
 mod tests {
     use serde_json::json;
 
-    use super::*;
     use crate::testing::{domain, merge};
 
     #[test]

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use subrosa_crds::{
     AccessRole, AccessRoleStatus, Reason,
     access_role::ChannelClass,
-    condition::{self, READY, STALLED, Truth, Verdict},
+    condition::{self, BOUND, READY, STALLED, Truth, Verdict},
 };
 
+use super::rbac;
 use crate::world::fault::Fault;
 
 /// The state of one class of one Channel.
@@ -24,6 +25,21 @@ pub enum Right {
     NoChannel,
     /// The Channel does not declare the class.
     NoClass,
+    /// The role gives nothing now.
+    Withheld,
+}
+
+/// How it is with what the groups may read in Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BoundFacts {
+    /// They may get so many Channels.
+    InForce(usize),
+    /// The role gives nothing now, or names no Channel that is there.
+    Nothing,
+    /// The TrustDomain does not say what the API server calls the provider's groups.
+    NoPrefix,
+    /// It could not be written.
+    Fault(Fault),
 }
 
 /// What was found and done for a role.
@@ -31,7 +47,9 @@ pub enum Right {
 pub struct RoleFacts {
     /// Why nothing could be done; then the other fields are empty.
     pub fault: Option<Fault>,
-    /// What the role opens, and the state of each.
+    /// Why it gives nothing, though everything could be looked at.
+    pub withheld: Option<Fault>,
+    /// What it opens, and how it is with each.
     pub rights: BTreeMap<ChannelClass, Right>,
     /// Groups of the provider for which Vault has no group left.
     pub groups_left_out: BTreeSet<String>,
@@ -40,12 +58,14 @@ pub struct RoleFacts {
 }
 
 /// The status of `role`.
-pub fn status(role: &AccessRole, facts: &RoleFacts, now: Timestamp) -> AccessRoleStatus {
+pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Timestamp) -> AccessRoleStatus {
     let before = role.status.as_ref();
     let old = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let ready = ready(role, facts);
-    let mut verdicts = vec![ready.clone()];
+    let ready = ready(role, facts, bound);
+    let mut verdicts = vec![ready.clone(), self::bound(role, bound)];
     let waits_for_people = [
+        Reason::ConflictingRoles,
+        Reason::ForeignObject,
         Reason::LoginMissing,
         Reason::ForeignLogin,
         Reason::NotFound,
@@ -77,10 +97,13 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, now: Timestamp) -> AccessRol
     }
 }
 
-fn ready(role: &AccessRole, facts: &RoleFacts) -> Verdict {
+fn ready(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> Verdict {
     let no = |reason, message: String| Verdict::new(READY, Truth::False, reason, message);
     if let Some(fault) = &facts.fault {
         return Verdict::new(READY, unknown_or_false(fault.reason), fault.reason, fault.message.clone());
+    }
+    if let Some(fault) = &facts.withheld {
+        return no(fault.reason, fault.message.clone());
     }
     let login = &role.spec.login;
     let those = |right: Right| {
@@ -128,6 +151,9 @@ fn ready(role: &AccessRole, facts: &RoleFacts) -> Verdict {
             format!("not open yet: {}; the operator makes a slot for it", of(pending)),
         );
     }
+    if let BoundFacts::Fault(fault) = bound {
+        return Verdict::new(READY, unknown_or_false(fault.reason), fault.reason, fault.message.clone());
+    }
     let message = format!(
         "{} after login {login}; a session lasts {} and follows every change at once, but a group that the provider takes from a \
          person is gone only with the next login or the end of the session",
@@ -137,7 +163,33 @@ fn ready(role: &AccessRole, facts: &RoleFacts) -> Verdict {
     Verdict::new(READY, Truth::True, Reason::InForce, message)
 }
 
-/// While Vault or the API server does not answer, what was granted may still be in effect.
+fn bound(role: &AccessRole, bound: &BoundFacts) -> Verdict {
+    let object = rbac::object_name(role.metadata.name.as_deref().unwrap_or_default());
+    let no = |reason, message: String| Verdict::new(BOUND, Truth::False, reason, message);
+    match bound {
+        BoundFacts::InForce(count) => {
+            let message = format!(
+                "Role and RoleBinding {object} let its groups get {}",
+                crate::roles::counted(*count, "Channel", "Channels")
+            );
+            Verdict::new(BOUND, Truth::True, Reason::InForce, message)
+        }
+        BoundFacts::Nothing => {
+            no(Reason::NothingGiven, "it gives nothing now, so nothing is written in Kubernetes".to_owned())
+        }
+        BoundFacts::NoPrefix => no(
+            Reason::NoGroupsPrefix,
+            "the TrustDomain does not say what the API server writes before a group of the provider, so nothing is written in \
+             Kubernetes; next: spec.access.provider.kubernetesGroupsPrefix, such as oidc:"
+                .to_owned(),
+        ),
+        BoundFacts::Fault(fault) => {
+            Verdict::new(BOUND, unknown_or_false(fault.reason), fault.reason, fault.message.clone())
+        }
+    }
+}
+
+/// While Vault or the API server does not answer, what was granted may still be so.
 fn unknown_or_false(reason: Reason) -> Truth {
     let silent = [
         Reason::VaultUnreachable,
@@ -170,6 +222,7 @@ mod tests {
         let class = |channel: &str| (channel.to_owned(), "call-recording".to_owned());
         RoleFacts {
             fault: None,
+            withheld: None,
             rights: [(class("chat"), rights[0]), (class("voice"), rights[1])].into(),
             groups_left_out: BTreeSet::new(),
             ttl: "15m".to_owned(),
@@ -177,7 +230,7 @@ mod tests {
     }
 
     fn told(facts: &RoleFacts) -> (String, String, Option<String>, bool) {
-        let status = status(&role(), facts, Timestamp::UNIX_EPOCH);
+        let status = status(&role(), facts, &BoundFacts::NoPrefix, Timestamp::UNIX_EPOCH);
         let ready = condition::find(&status.conditions, READY).unwrap();
         let stalled = condition::is_true(&status.conditions, STALLED);
         (ready.status.clone(), ready.reason.clone(), status.rights, stalled)
@@ -213,7 +266,41 @@ mod tests {
 
     #[test]
     fn the_digest_is_of_what_can_be_opened_by_whom() {
-        let digest = |rights| status(&role(), &facts(rights), Timestamp::UNIX_EPOCH).digest;
+        let digest =
+            |rights| status(&role(), &facts(rights), &BoundFacts::NoPrefix, Timestamp::UNIX_EPOCH).digest;
         assert_ne!(digest([Right::Granted, Right::Granted]), digest([Right::Granted, Right::Pending]));
+    }
+
+    #[test]
+    fn what_is_withheld_is_told_before_anything_else() {
+        let mut seen = facts([Right::Withheld, Right::NoChannel]);
+        seen.withheld = Some(Fault::new(Reason::ConflictingRoles, "an older one"));
+        let expected = ("False".to_owned(), "ConflictingRoles".to_owned(), Some("0/2".to_owned()), true);
+        assert_eq!(told(&seen), expected);
+    }
+
+    #[test]
+    fn what_kubernetes_gives_is_a_condition_of_its_own_and_only_a_fault_of_it_is_none_of_ready() {
+        let all = facts([Right::Granted, Right::Granted]);
+        let foreign = Fault::new(Reason::ForeignObject, "somebody else's");
+        let unreachable = Fault::new(Reason::KubernetesUnreachable, "no answer");
+        for (facts, bound_is, ready_is) in [
+            (BoundFacts::InForce(2), "True InForce", "True InForce"),
+            (BoundFacts::NoPrefix, "False NoGroupsPrefix", "True InForce"),
+            (BoundFacts::Nothing, "False NothingGiven", "True InForce"),
+            (BoundFacts::Fault(foreign), "False ForeignObject", "False ForeignObject"),
+            (
+                BoundFacts::Fault(unreachable),
+                "Unknown KubernetesUnreachable",
+                "Unknown KubernetesUnreachable",
+            ),
+        ] {
+            let status = status(&role(), &all, &facts, Timestamp::UNIX_EPOCH);
+            let told = |kind| {
+                let found = condition::find(&status.conditions, kind).unwrap();
+                format!("{} {}", found.status, found.reason)
+            };
+            assert_eq!((told(BOUND).as_str(), told(READY).as_str()), (bound_is, ready_is));
+        }
     }
 }

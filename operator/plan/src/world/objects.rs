@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{api::networking::v1::NetworkPolicy, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::Resource;
-use subrosa_crds::{CHANNEL_LABEL, Channel, TRUST_DOMAIN_LABEL};
+use subrosa_crds::{ACCESS_ROLE_LABEL, CHANNEL_LABEL, Channel, TRUST_DOMAIN_LABEL};
 
 use super::declaration::Declaration;
 
@@ -24,6 +24,11 @@ pub fn channel_labels(channel: &str) -> BTreeMap<String, String> {
 /// The labels of objects in a governed namespace.
 pub fn domain_labels(domain: &str) -> BTreeMap<String, String> {
     labels([("app.kubernetes.io/component", "namespace"), (TRUST_DOMAIN_LABEL, domain)])
+}
+
+/// The labels of what an AccessRole becomes.
+pub fn access_role_labels(role: &str) -> BTreeMap<String, String> {
+    labels([("app.kubernetes.io/component", "access"), (ACCESS_ROLE_LABEL, role)])
 }
 
 fn labels<const N: usize>(more: [(&str, &str); N]) -> BTreeMap<String, String> {

@@ -15,13 +15,16 @@
 //! | `subrosa-network-policy` | the operator writes its own NetworkPolicies, no other |
 //! | `subrosa-trust-domain` | the operator changes its finalizer, not the office's decisions |
 //! | `subrosa-workload` | the operator restarts a workload by one annotation and changes nothing else of it |
+//! | `subrosa-access-role` | the granter writes Roles that give `get` on named Channels, no other Role |
+//! | `subrosa-access-binding` | the granter binds those to groups of people, and nothing else to anybody |
 //!
-//! The last six apply only to the operator's ServiceAccount: its code does not do these things, and with them a
-//! stolen token cannot either. Policies themselves are not subject to admission, so whoever may edit them can disable
-//! them; that is detected ([`unedited`]), not prevented.
+//! The last eight apply to the ServiceAccounts of the operator and of the granter alone: their code does not do these things
+//! anyway, and with them a stolen token cannot either. A policy itself is not subject to admission,
+//! so whoever may edit policies can lift them; that is seen ([`unedited`]), not prevented.
 
 mod deletion;
 mod destruction;
+mod granter;
 mod membership;
 mod operator;
 mod unedited;
@@ -62,6 +65,7 @@ pub fn policies(installation: &Installation) -> Vec<Guard> {
     }
     guards.extend(destruction::guards(installation));
     guards.extend(operator::guards(installation));
+    guards.extend(granter::guards(installation));
     guards
 }
 

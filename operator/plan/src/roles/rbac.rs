@@ -1,0 +1,215 @@
+//! What an AccessRole becomes in Kubernetes: its groups may read the Channels that it names, one by one.
+//!
+//! `list` and `watch` cannot be narrowed to names, so only `get` is given. Role and RoleBinding have one name, which follows from
+//! the AccessRole's, so that a binding never has to refer to another role.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::{
+    api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+use kube::{Resource, ResourceExt as _};
+use subrosa_crds::{ACCESS_ROLE_LABEL, AccessRole, GROUP};
+
+use crate::world::objects;
+
+/// The API group of roles.
+pub const API_GROUP: &str = "rbac.authorization.k8s.io";
+/// How the names of these objects begin.
+pub const PREFIX: &str = "subrosa-access-";
+/// Groups that begin so are the API server's own, and never a provider's.
+const RESERVED: &str = "system:";
+
+/// The name of the Role and of the RoleBinding of an AccessRole.
+pub fn object_name(role: &str) -> String {
+    format!("{PREFIX}{role}")
+}
+
+/// Both objects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoleObjects {
+    /// What may be read.
+    pub role: Role,
+    /// By whom.
+    pub binding: RoleBinding,
+}
+
+/// What lets the groups of `role` read `channels`, where the API server calls a group of the provider `groups_prefix` and its
+/// name. None while there is nobody or nothing.
+pub fn wanted(role: &AccessRole, groups_prefix: &str, channels: &BTreeSet<String>) -> Option<RoleObjects> {
+    let subjects: BTreeSet<String> = role
+        .spec
+        .subjects
+        .iter()
+        .map(|subject| format!("{groups_prefix}{}", subject.group))
+        .filter(|name| !name.starts_with(RESERVED))
+        .collect();
+    if subjects.is_empty() || channels.is_empty() {
+        return None;
+    }
+    let name = object_name(&role.name_any());
+    let metadata = ObjectMeta {
+        name: Some(name.clone()),
+        namespace: role.namespace(),
+        labels: Some(objects::access_role_labels(&role.name_any())),
+        owner_references: Some(vec![owner(role)?]),
+        ..ObjectMeta::default()
+    };
+    let rule = PolicyRule {
+        api_groups: Some(vec![GROUP.to_owned()]),
+        resources: Some(vec!["channels".to_owned()]),
+        resource_names: Some(channels.iter().cloned().collect()),
+        verbs: vec!["get".to_owned()],
+        non_resource_urls: None,
+    };
+    let subject = |name: String| Subject {
+        api_group: Some(API_GROUP.to_owned()),
+        kind: "Group".to_owned(),
+        name,
+        namespace: None,
+    };
+    Some(RoleObjects {
+        role: Role { metadata: metadata.clone(), rules: Some(vec![rule]) },
+        binding: RoleBinding {
+            metadata,
+            role_ref: RoleRef { api_group: Some(API_GROUP.to_owned()), kind: "Role".to_owned(), name },
+            subjects: Some(subjects.into_iter().map(subject).collect()),
+        },
+    })
+}
+
+fn owner(role: &AccessRole) -> Option<OwnerReference> {
+    Some(OwnerReference {
+        api_version: AccessRole::api_version(&()).into_owned(),
+        kind: AccessRole::kind(&()).into_owned(),
+        name: role.name_any(),
+        uid: role.uid()?,
+        controller: Some(true),
+        block_owner_deletion: Some(false),
+    })
+}
+
+/// What has to be done with an object of the name that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectStep {
+    /// Nothing.
+    Keep,
+    /// Make it.
+    Create,
+    /// Change it.
+    Patch,
+    /// Delete it, and make it anew where it is wanted.
+    Delete,
+    /// It is somebody else's.
+    Leave,
+}
+
+/// What has to be done with a Role.
+pub fn role_step(found: Option<&Role>, wanted: Option<&Role>) -> ObjectStep {
+    let is_same = |found: &Role, wanted: &Role| found.rules == wanted.rules;
+    step(found.map(Role::meta), wanted.map(Role::meta), || {
+        found.zip(wanted).is_some_and(|(found, wanted)| is_same(found, wanted))
+    })
+}
+
+/// What has to be done with a RoleBinding. To which role it refers cannot be changed.
+pub fn binding_step(found: Option<&RoleBinding>, wanted: Option<&RoleBinding>) -> ObjectStep {
+    let refers_elsewhere = found.zip(wanted).is_some_and(|(found, wanted)| found.role_ref != wanted.role_ref);
+    let step = step(found.map(RoleBinding::meta), wanted.map(RoleBinding::meta), || {
+        found.zip(wanted).is_some_and(|(found, wanted)| found.subjects == wanted.subjects)
+    });
+    if refers_elsewhere && step != ObjectStep::Leave { ObjectStep::Delete } else { step }
+}
+
+fn step(found: Option<&ObjectMeta>, wanted: Option<&ObjectMeta>, is_same: impl Fn() -> bool) -> ObjectStep {
+    match (found, wanted) {
+        (None, None) => ObjectStep::Keep,
+        (None, Some(_)) => ObjectStep::Create,
+        (Some(found), _) if !is_ours(found) => ObjectStep::Leave,
+        (Some(_), None) => ObjectStep::Delete,
+        // Of an AccessRole that was made anew: the earlier one's object goes with it.
+        (Some(found), Some(wanted)) if found.owner_references != wanted.owner_references => {
+            ObjectStep::Delete
+        }
+        (Some(found), Some(wanted)) if is_same() && has_labels(found, wanted) => ObjectStep::Keep,
+        (Some(_), Some(_)) => ObjectStep::Patch,
+    }
+}
+
+fn has_labels(found: &ObjectMeta, wanted: &ObjectMeta) -> bool {
+    let found = found.labels.as_ref();
+    wanted.labels.iter().flatten().all(|(key, value)| found.and_then(|found| found.get(key)) == Some(value))
+}
+
+/// Whether an object says that it is an AccessRole's, and is named after it.
+pub fn is_ours(object: &ObjectMeta) -> bool {
+    let role = object.labels.as_ref().and_then(|labels| labels.get(ACCESS_ROLE_LABEL));
+    role.zip(object.name.as_ref()).is_some_and(|(role, name)| *name == object_name(role))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::read;
+
+    fn access_role(groups: &[&str]) -> AccessRole {
+        read(json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole",
+            "metadata": {"name": "reviewer", "namespace": "cc-front", "uid": "u"},
+            "spec": {
+                "login": "strong",
+                "subjects": groups.iter().map(|group| json!({"group": group})).collect::<Vec<_>>(),
+                "allow": [{"channels": ["voice"], "dataClasses": ["call-recording"], "actions": ["Open"]}],
+            },
+        }))
+    }
+
+    fn channels(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn groups_may_get_exactly_the_named_channels() {
+        let made =
+            wanted(&access_role(&["CC-Quality", "all"]), "oidc:", &channels(&["voice", "chat"])).unwrap();
+        let rules = serde_json::to_value(&made.role.rules).unwrap();
+        let only = json!([{
+            "apiGroups": ["subrosa.dev"], "resources": ["channels"], "resourceNames": ["chat", "voice"], "verbs": ["get"],
+        }]);
+        assert_eq!(rules, only);
+        let who: Vec<_> = made.binding.subjects.iter().flatten().map(|one| one.name.as_str()).collect();
+        assert_eq!(who, ["oidc:CC-Quality", "oidc:all"]);
+        assert_eq!(made.binding.role_ref.name, "subrosa-access-reviewer");
+        assert!(is_ours(&made.role.metadata));
+    }
+
+    #[test]
+    fn nothing_is_made_for_nobody_or_nothing_or_a_group_of_the_api_server() {
+        assert_eq!(wanted(&access_role(&["a"]), "oidc:", &channels(&[])), None);
+        assert_eq!(wanted(&access_role(&["ystem:masters"]), "s", &channels(&["voice"])), None);
+    }
+
+    #[test]
+    fn what_differs_is_changed_and_what_cannot_be_is_made_anew() {
+        let made = wanted(&access_role(&["a"]), "oidc:", &channels(&["voice"])).unwrap();
+        let other = wanted(&access_role(&["b"]), "oidc:", &channels(&["chat"])).unwrap();
+        assert_eq!(role_step(Some(&made.role), Some(&made.role)), ObjectStep::Keep);
+        assert_eq!(role_step(None, Some(&made.role)), ObjectStep::Create);
+        assert_eq!(role_step(Some(&other.role), Some(&made.role)), ObjectStep::Patch);
+        assert_eq!(role_step(Some(&made.role), None), ObjectStep::Delete);
+        assert_eq!(binding_step(Some(&made.binding), Some(&made.binding)), ObjectStep::Keep);
+        assert_eq!(binding_step(Some(&other.binding), Some(&made.binding)), ObjectStep::Patch);
+        let mut elsewhere = made.binding.clone();
+        elsewhere.role_ref.name = "admin".to_owned();
+        assert_eq!(binding_step(Some(&elsewhere), Some(&made.binding)), ObjectStep::Delete);
+        elsewhere.metadata.labels = None;
+        assert_eq!(binding_step(Some(&elsewhere), Some(&made.binding)), ObjectStep::Leave);
+        assert_eq!(binding_step(Some(&elsewhere), None), ObjectStep::Leave);
+        let mut earlier = made.role.clone();
+        earlier.metadata.owner_references.as_mut().unwrap()[0].uid = "before".to_owned();
+        assert_eq!(role_step(Some(&earlier), Some(&made.role)), ObjectStep::Delete);
+    }
+}
