@@ -7,7 +7,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{destruction::digest_of, rules};
+use crate::{
+    destruction::{Approver, digest_of},
+    rules,
+};
 
 /// Lets people open data of Channels of its namespace, after a login that the TrustDomain has.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -27,6 +30,7 @@ use crate::{destruction::digest_of, rules};
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Rights", type_ = "string", json_path = ".status.rights"),
+    printcolumn(name = "Review Due", type_ = "string", json_path = ".status.reviewDue"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = rules::object_name(63, "an AccessRole's name is a DNS label of at most 63 characters: shorten it and leave out dots")
 )]
@@ -49,6 +53,35 @@ pub struct AccessRoleSpec {
     #[schemars(length(max = 16), inner(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub conflicts_with: Vec<String>,
+    /// How often somebody looks whether it is still right. Left out, nobody has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<RoleReview>,
+}
+
+/// A look at a role by somebody who did not write it: an Approval of the AccessRole (`subrosa approve`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleReview {
+    /// How often, such as `90d`, counted from when the role was made or reviewed last.
+    #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
+    pub every: String,
+    /// Who wrote the role, exactly as the API server knows them: `kubectl auth whoami`. Their own Approval is no review. Who changes
+    /// the role writes their own name; a ServiceAccount such as Argo CD's brings the name that stands in Git.
+    #[schemars(length(min = 1, max = 256))]
+    pub author: String,
+    /// What happens when a review is overdue; `Suspend` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_overdue: Option<OverdueAction>,
+}
+
+/// What happens when a review is overdue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OverdueAction {
+    /// The role gives nothing until it is reviewed.
+    #[default]
+    Suspend,
+    /// It is told, and the role gives what it says all the same.
+    Warn,
 }
 
 /// People.
@@ -95,10 +128,16 @@ pub struct AccessRoleStatus {
     /// How many pairs of a Channel and a class can be opened, of how many that it names, such as `2/3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rights: Option<String>,
-    /// SHA-256 of who may open what by it now, for a review.
+    /// SHA-256 of who may open what by it while it is in force: what an Approval of a review repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Ready; Stalled while true.
+    /// By when it has to be reviewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_due: Option<String>,
+    /// The last review that counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewed: Option<Approver>,
+    /// Ready, Bound; Stalled and Suspended while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -1,5 +1,5 @@
-//! `Approval`: one person's decision about a Destruction, the release of a LegalHold, a weaker policy, a freeze or an
-//! Adoption.
+//! `Approval`: one person's decision about a Destruction, the release of a LegalHold, a weaker policy, a freeze, an
+//! Adoption or an AccessRole.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -19,7 +19,7 @@ use crate::rules;
     category = "subrosa",
     derive = "PartialEq",
     cel,
-    doc = "What one person decided about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, or an Adoption.",
+    doc = "What one person decided about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, an Adoption, or an AccessRole.",
     selectable = ".spec.target.name",
     selectable = ".spec.target.kind",
     selectable = ".spec.decision",
@@ -52,9 +52,15 @@ pub struct ApprovalSpec {
 /// What is decided about: one object in one state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(self.kind == 'AccessRole') == has(self.__namespace__)")
+    .message("an AccessRole has a namespace, and no other of these kinds has one: write namespace for an AccessRole only"))]
 pub struct ApprovalTarget {
     /// The kind.
     pub kind: TargetKind,
+    /// The namespace of an AccessRole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub namespace: Option<String>,
     /// The object's name.
     #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]
     pub name: String,
@@ -79,6 +85,8 @@ pub enum TargetKind {
     TrustDomain,
     /// That its Channels may open what earlier ones of their names sealed.
     Adoption,
+    /// That who may open what by it is still right: a review.
+    AccessRole,
 }
 
 impl TargetKind {
@@ -90,6 +98,7 @@ impl TargetKind {
             Self::RetentionPolicy => "RetentionPolicy",
             Self::TrustDomain => "TrustDomain",
             Self::Adoption => "Adoption",
+            Self::AccessRole => "AccessRole",
         }
     }
 }

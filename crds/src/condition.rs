@@ -52,6 +52,9 @@ pub const EFFECTIVE: &str = "Effective";
 /// The groups of an AccessRole may read the Channels that it names, in Kubernetes.
 pub const BOUND: &str = "Bound";
 
+/// An AccessRole gives nothing until somebody reviews it; only while true.
+pub const SUSPENDED: &str = "Suspended";
+
 /// A condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {

@@ -190,6 +190,8 @@ reasons! {
     RetentionPolicyForbidden
     RetentionPolicyNotFound
     Retrying
+    ReviewDue
+    ReviewOverdue
     RightsPending
     RotationNotSet
     Scheduled

@@ -4,8 +4,10 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 
 mod attempts;
+mod keycloak;
 mod kubernetes;
 mod provider;
+mod reviews;
 mod thread;
 mod told;
 mod undeclared;
@@ -21,6 +23,7 @@ async fn people_open_what_an_access_role_names() {
     kubernetes::groups_get_the_named_channels_and_nothing_else(&world).await;
     kubernetes::what_somebody_changes_is_put_right(&world).await;
     kubernetes::a_role_that_an_older_one_excludes_gives_nothing(&world).await;
+    reviews::an_overdue_role_gives_nothing_until_it_is_reviewed(&world).await;
     told::what_is_not_given_is_told_with_the_next_step(&world).await;
     attempts::neither_writer_can_do_the_other_ones_part_nor_more(&world).await;
     thread::what_a_role_no_longer_says_ends(&mut world).await;

@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use kube::{Api, Client, api::DeleteParams};
 use serde_json::{Value, json};
+use subrosa::grants::admission::approval_guard_is_unedited;
 use subrosa_crds::{
     AccessRole, AccessRoleStatus,
     condition::{self, READY},
@@ -14,15 +15,20 @@ use subrosa_e2e::{
     installation::{AUDIENCE, apply_object, governed_namespace, retention_policy},
     wait,
 };
-use subrosa_granter::{Granter, GranterSettings};
+use subrosa_granter::{Granter, GranterSettings, GuardCheck};
 use subrosa_records::vault::setup::{PeopleParams, ProviderKeys};
 use tokio_util::sync::CancellationToken;
 
-use super::provider::{ISSUER, Provider};
+use super::{
+    provider::{ISSUER, Provider},
+    reviews::clock,
+};
 
 pub const DOMAIN: &str = "oosterlinde";
 pub const NS: &str = "cc-front";
 pub const RECORDING: &str = "call-recording";
+/// Somebody who may approve.
+pub const REVIEWER: &str = "petra";
 pub const CHAT: &str = "chat-log";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,6 +36,7 @@ pub struct World {
     pub env: Environment,
     pub installed: Installation,
     pub admin: Client,
+    pub reviewer: Client,
     pub provider: Provider,
     pub granter: Granter,
     operator: Operator,
@@ -43,13 +50,21 @@ impl World {
         let env = Environment::builder().local().start().await.unwrap();
         let provider = Provider::new();
         let keys = ProviderKeys::Given(vec![provider.public_key()]);
-        Self::of(env, access(), keys, provider).await
+        let world = Self::of(env, access(), keys, provider).await;
+        Self { granter: world.granter.with_clock(clock), ..world }
     }
 
     /// The same two Channels for people who log in in these ways, with tokens of whoever has these keys.
     pub async fn of(env: Environment, access: Value, keys: ProviderKeys, provider: Provider) -> Self {
         let installed = Installation::install(&env, DOMAIN).await.unwrap();
         let admin = env.admin().unwrap();
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "reviewers"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "subrosa-approver"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": REVIEWER}],
+        });
+        apply_object(&admin, &binding).await.unwrap();
+        let reviewer = env.client_as(REVIEWER, &["system:authenticated"]).unwrap();
         let people = PeopleParams {
             access: serde_json::from_value::<AccessSpec>(access.clone()).unwrap(),
             keys,
@@ -77,6 +92,7 @@ impl World {
             env,
             installed,
             admin,
+            reviewer,
             provider,
             granter,
             operator,
@@ -176,7 +192,7 @@ pub fn access() -> Value {
         "provider": {"issuer": ISSUER, "groups": 3, "kubernetesGroupsPrefix": "oidc:"},
         "logins": [
             {"name": "strong", "acceptedAmr": ["mfa", "hwk"], "slots": 3},
-            {"name": "night", "acceptedAmr": ["otp"], "ttl": "1h", "slots": 2},
+            {"name": "night", "acceptedAmr": ["otp"], "ttl": "1h", "slots": 6},
         ],
     })
 }
@@ -226,5 +242,6 @@ async fn granter(
         listen: "127.0.0.1:0".parse().unwrap(),
     };
     let api = env.service_account_token(namespace, "subrosa-granter", "").await.unwrap();
-    Granter::new(env.api().kube_config(&api).unwrap(), settings, stop).unwrap()
+    let guard = GuardCheck::new(approval_guard_is_unedited);
+    Granter::new(env.api().kube_config(&api).unwrap(), settings, guard, stop).unwrap()
 }

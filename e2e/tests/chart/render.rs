@@ -158,6 +158,9 @@ fn the_guards_of_decisions_can_be_left_out_and_no_other_policy() -> Result<()> {
         Ok(names)
     };
     let confined = [
+        "subrosa-access-author",
+        "subrosa-access-binding",
+        "subrosa-access-role",
         "subrosa-adoption",
         "subrosa-approval",
         "subrosa-config-map",

@@ -88,7 +88,12 @@ pub async fn cannot_escalate(world: &World) -> Result<()> {
         refused("reads a Secret at home", core(HOME, "secrets", "any")),
         refused("lists ConfigMaps at home", core(HOME, "configmaps", "")),
         refused("reads a ConfigMap of a Channel", core("cc-front", "configmaps", "voice-sealing")),
-        refused("lists Approvals", subrosa("approvals", "")),
+        allowed("lists Approvals", subrosa("approvals", "")),
+        tries("approves", post(subrosa("approvals", ""), json!({})).dry(), RBAC),
+        allowed(
+            "reads the policy of Approvals",
+            admission("validatingadmissionpolicies", "subrosa-approval"),
+        ),
         refused("lists RetentionPolicies", subrosa("retentionpolicies", "")),
         refused("lists pods", "/api/v1/pods".into()),
         refused("reads roles", cluster_rbac("clusterroles", "")),
@@ -116,7 +121,16 @@ pub async fn cannot_escalate(world: &World) -> Result<()> {
                 everything,
             )
             .dry(),
-            RBAC,
+            Forbidden("attempting to grant"),
+        ),
+        tries(
+            "empties its Role",
+            merge(
+                "/apis/rbac.authorization.k8s.io/v1/namespaces/subrosa-system/roles/subrosa-granter",
+                json!({ "rules": [] }),
+            )
+            .dry(),
+            Denied("subrosa-access-role", "subrosa-access-<AccessRole>"),
         ),
         tries(
             "binds the operator's role",

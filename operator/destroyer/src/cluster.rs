@@ -3,18 +3,14 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
-    core::v1::{ConfigMap, Namespace},
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
     Api, Client, Config, Resource, ResourceExt as _,
-    api::{ApiResource, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
+    api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -26,9 +22,8 @@ use subrosa_plan::{
     record::destroyer::{BindingRules, Frozen},
     world::fault::Fault,
 };
+pub use subrosa_process::guard::{APPROVAL_GUARD, GuardCheck};
 
-/// The admission policy that binds an Approval to its author, and its binding.
-pub const APPROVAL_GUARD: &str = "subrosa-approval";
 /// The ConfigMap with the cluster's copy of the destroyer's record. Comparing both shows a restore of either.
 pub const MIRROR: &str = "subrosa-destroyer";
 /// The field manager of what the destroyer writes.
@@ -51,26 +46,6 @@ const PAGE: u32 = 50;
 const APPROVALS_PAGE: u32 = 500;
 /// With at most this many open Destructions, the Approvals are listed for each of them.
 const MOST_ASKED: usize = 20;
-
-/// Checks that an admission policy and its binding are those of this release.
-#[derive(Clone)]
-pub struct GuardCheck(Arc<Check>);
-
-type Check = dyn Fn(&DynamicObject, &DynamicObject) -> bool + Send + Sync;
-
-impl GuardCheck {
-    /// Uses `check`, which gets policy and binding as the API server has them, including fields that this build does
-    /// not know.
-    pub fn new(check: impl Fn(&DynamicObject, &DynamicObject) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(check))
-    }
-}
-
-impl fmt::Debug for GuardCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GuardCheck")
-    }
-}
 
 /// The connection to the API server.
 #[derive(Clone)]
@@ -161,7 +136,7 @@ impl Cluster {
             approvals: self.approvals(&destructions).await?,
             destructions,
             holds: self.all().await?,
-            guard: self.guard(guard).await?,
+            guard: guard.version(&self.client).await?,
             cluster: self.cluster().await?,
         })
     }
@@ -263,24 +238,6 @@ impl Cluster {
             other => other,
         };
         page.map_err(|error| refused("destructions", &error))
-    }
-
-    async fn guard(&self, check: &GuardCheck) -> Result<Option<String>, Fault> {
-        let policies = self.dynamic::<ValidatingAdmissionPolicy>();
-        let bindings = self.dynamic::<ValidatingAdmissionPolicyBinding>();
-        let kind = "validatingadmissionpolicies";
-        let policy = policies.get_opt(APPROVAL_GUARD).await.map_err(|error| refused(kind, &error))?;
-        let binding = bindings.get_opt(APPROVAL_GUARD).await.map_err(|error| refused(kind, &error))?;
-        let (Some(policy), Some(binding)) = (policy, binding) else { return Ok(None) };
-        let version = |meta: &ObjectMeta| {
-            format!("{}/{}", meta.uid.as_deref().unwrap_or_default(), meta.generation.unwrap_or_default())
-        };
-        let version = format!("{} {}", version(&policy.metadata), version(&binding.metadata));
-        Ok((check.0)(&policy, &binding).then_some(version))
-    }
-
-    fn dynamic<K: Resource<DynamicType = ()>>(&self) -> Api<DynamicObject> {
-        Api::all_with(self.client.clone(), &ApiResource::erase::<K>(&()))
     }
 
     async fn cluster(&self) -> Result<String, Fault> {

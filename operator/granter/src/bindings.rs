@@ -22,7 +22,7 @@ use subrosa_process::cluster::refused;
 
 use crate::{FIELD_MANAGER, view::ClusterView};
 
-/// Has the groups of `role` read the Channels that it names, or nothing where it gives nothing; says how it is then.
+/// Writes the Role and the RoleBinding of `role`, or deletes them if it gives nothing. Returns the resulting state.
 pub async fn write(
     client: &Client,
     view: &ClusterView,
@@ -44,7 +44,7 @@ pub async fn write(
     }
 }
 
-/// Takes away what `role` became.
+/// Deletes the Role and the RoleBinding of `role`.
 pub async fn remove(client: &Client, view: &ClusterView, role: &AccessRole) -> BoundFacts {
     match settle(client, view, role, None).await {
         Ok(()) => BoundFacts::Nothing,
@@ -52,7 +52,7 @@ pub async fn remove(client: &Client, view: &ClusterView, role: &AccessRole) -> B
     }
 }
 
-/// The binding first where something goes, the role first where something comes: what is bound never is more than is wanted.
+/// Deletes the RoleBinding before the Role and creates it after the Role, so it never refers to a wider or missing Role.
 async fn settle(
     client: &Client,
     view: &ClusterView,
@@ -116,7 +116,7 @@ impl One<'_> {
             (ObjectStep::Leave, _) => return Err(foreign()),
             (ObjectStep::Create, None) | (ObjectStep::Patch, None) => return Ok(()),
             (ObjectStep::Create, Some(wanted)) => match api.create(&post, wanted).await {
-                // The watch may be behind: what is ours is looked at again then.
+                // The watch may be behind. Our own object is checked again with its event.
                 Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
                     let named = ListParams::default().fields(&format!("metadata.name={}", self.name));
                     let found = api.list(&named).await.map_err(|error| refused(&K::plural(&()), &error))?;

@@ -27,10 +27,10 @@ use subrosa_records::vault::{
     name::MountAccessor,
 };
 
-/// Takes the members out of the slots that no login of the TrustDomain declares: of one that is being deleted out of all.
+/// Removes the members of slots that no login of the TrustDomain declares; of all slots if it is being deleted.
 ///
 /// # Errors
-/// When Vault does not say, or refuses.
+/// When a request to Vault fails.
 pub async fn empty_undeclared(domain: &TrustDomain, own: &OwnVault) -> Result<(), Fault> {
     let groups = Groups::new(own.vault.clone());
     let name = domain.name_any();
@@ -48,7 +48,7 @@ pub async fn empty_undeclared(domain: &TrustDomain, own: &OwnVault) -> Result<()
 /// The roles that give nothing, and why.
 pub type Withheld = BTreeMap<RoleName, Fault>;
 
-/// What a role opens, and why a part of it cannot be opened at all.
+/// What a role opens, and why some of it cannot be opened.
 pub type OpenedByPair = BTreeMap<ChannelClass, Result<OpenedClass, Right>>;
 
 /// The Vault of a trust domain during one look.
@@ -158,7 +158,7 @@ impl<'a> DomainLook<'a> {
         for name in names::slots(&self.name, &login.name, login.slots()) {
             match self.groups.slot(&name).await.map_err(vault_fault)? {
                 Some(found) => slots.push(found),
-                // What is taken away is taken out of those that are there all the same.
+                // Withdrawals from the existing slots continue.
                 None => lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name)))),
             }
         }
@@ -200,7 +200,7 @@ impl<'a> DomainLook<'a> {
         Ok(facts.collect())
     }
 
-    /// The ids of the groups that may open what a slot opens.
+    /// For each class to open, the ids of the groups that may.
     fn wanted(
         &self,
         roles: &[(&AccessRole, OpenedByPair)],
@@ -255,6 +255,7 @@ impl<'a> DomainLook<'a> {
             rights: opened.iter().map(|(pair, opened)| (pair.clone(), right(opened))).collect(),
             groups_left_out: role.spec.groups().intersection(left_out).cloned().collect(),
             ttl: login.ttl().to_owned(),
+            review: None,
         }
     }
 }

@@ -14,12 +14,16 @@
 mod bindings;
 mod domain;
 mod metrics;
+mod reminders;
+mod reviews;
 mod round;
 mod settings;
 mod view;
 
+pub use metrics::GranterMetrics;
 pub use round::Granter;
 pub use settings::GranterSettings;
+pub use subrosa_process::guard::GuardCheck;
 
 use std::time::Duration;
 
@@ -39,11 +43,12 @@ const SETTLE: Duration = Duration::from_millis(200);
 pub async fn run(
     config: kube::Config,
     settings: GranterSettings,
+    guard: GuardCheck,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = server::bind(settings.listen).await?;
     let interval = settings.interval();
-    let granter = Granter::new(config, settings, stop.clone())?;
+    let granter = Granter::new(config, settings, guard, stop.clone())?;
     let metrics = granter.metrics();
     let served = tokio::spawn(server::serve(listener, move || metrics.text(), stop.clone()));
     while !stop.is_cancelled() {

@@ -1,6 +1,9 @@
 //! The granter's metrics.
 
-use std::sync::{Mutex, PoisonError, atomic::AtomicI64};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError, atomic::AtomicI64},
+};
 
 use jiff::Timestamp;
 use prometheus_client::{
@@ -8,6 +11,7 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
+use subrosa_plan::roles::conflicts::RoleName;
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -17,24 +21,33 @@ pub struct GranterMetrics {
     registry: Mutex<Registry>,
     success: Family<Labels, Gauge<i64, AtomicI64>>,
     roles: Family<Labels, Gauge<i64, AtomicI64>>,
+    review_due: Family<Labels, Gauge<i64, AtomicI64>>,
+    /// The series of `review_due` that stand there, by trust domain.
+    reviewed: Mutex<BTreeMap<String, BTreeSet<Labels>>>,
 }
 
 impl Default for GranterMetrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("subrosa_granter");
+        let mut registry = Registry::with_prefix("subrosa");
         let success = Family::default();
         registry.register(
-            "last_success_timestamp_seconds",
+            "granter_last_success_timestamp_seconds",
             "When the granter last looked at every slot of a trust domain; 0 until it did",
             success.clone(),
         );
         let roles = Family::default();
         registry.register(
-            "access_roles",
+            "granter_access_roles",
             "AccessRoles of a trust domain, by whether they are ready",
             roles.clone(),
         );
-        Self { registry: Mutex::new(registry), success, roles }
+        let review_due = Family::default();
+        registry.register(
+            "accessrole_review_due_timestamp_seconds",
+            "By when an AccessRole has to be reviewed",
+            review_due.clone(),
+        );
+        Self { registry: Mutex::new(registry), success, roles, review_due, reviewed: Mutex::default() }
     }
 }
 
@@ -60,8 +73,29 @@ impl GranterMetrics {
         }
     }
 
+    /// By when each role of a trust domain has to be reviewed.
+    pub fn reviews(&self, domain: &str, due: &BTreeMap<RoleName, Timestamp>) {
+        let labels = |(namespace, name): &RoleName| {
+            vec![
+                ("trust_domain", domain.to_owned()),
+                ("role_namespace", namespace.clone()),
+                ("role", name.clone()),
+            ]
+        };
+        let mut reviewed = self.reviewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: BTreeSet<Labels> = due.keys().map(labels).collect();
+        for gone in reviewed.get(domain).into_iter().flatten().filter(|one| !now.contains(*one)) {
+            self.review_due.remove(gone);
+        }
+        for (role, due) in due {
+            self.review_due.get_or_create(&labels(role)).set(due.as_second());
+        }
+        reviewed.insert(domain.to_owned(), now);
+    }
+
     /// Drops a deleted trust domain.
     pub fn forget(&self, domain: &str) {
+        self.reviews(domain, &BTreeMap::new());
         self.success.remove(&vec![("trust_domain", domain.to_owned())]);
         for is_ready in ["true", "false"] {
             self.roles.remove(&vec![("trust_domain", domain.to_owned()), ("ready", is_ready.to_owned())]);

@@ -15,12 +15,14 @@ use subrosa_crds::{
 use subrosa_plan::{
     roles::{
         conflicts,
+        review::{self, ReviewFacts},
         status::{self, BoundFacts, RoleFacts},
     },
     world::fault::Fault,
 };
 use subrosa_process::{
     cluster,
+    guard::GuardCheck,
     vault::{Identity, OwnVault, Wiring},
 };
 use tokio::sync::Mutex;
@@ -30,6 +32,8 @@ use crate::{
     FIELD_MANAGER, bindings,
     domain::{self, DomainLook, OpenedByPair, Withheld},
     metrics::GranterMetrics,
+    reminders::Reminders,
+    reviews::{self, Noted},
     settings::GranterSettings,
     view::ClusterView,
 };
@@ -37,7 +41,7 @@ use crate::{
 /// How long a watch may be silent. The API server ends each watch earlier.
 const WATCH_PATIENCE: Duration = Duration::from_secs(295);
 
-/// What is said of the roles of a trust domain in which nobody logs in.
+/// The message for roles of a trust domain without logins.
 const NO_ACCESS: &str = "the TrustDomain has no spec.access, or is being deleted: nothing is given, and slots of logins that it had \
                          are emptied; next: write spec.access, and run subrosa vault-setup";
 
@@ -46,6 +50,9 @@ pub struct Granter {
     client: Client,
     settings: GranterSettings,
     view: ClusterView,
+    guard: GuardCheck,
+    clock: fn() -> Timestamp,
+    reminders: Reminders,
     vaults: Mutex<BTreeMap<String, Arc<OwnVault>>>,
     metrics: Arc<GranterMetrics>,
 }
@@ -58,6 +65,7 @@ impl Granter {
     pub fn new(
         config: kube::Config,
         settings: GranterSettings,
+        guard: GuardCheck,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let watching = cluster::client(config.clone(), Some(WATCH_PATIENCE))?;
@@ -65,9 +73,18 @@ impl Granter {
             client: cluster::client(config, None)?,
             settings,
             view: ClusterView::new(&watching, &stop),
+            guard,
+            clock: Timestamp::now,
+            reminders: Reminders::default(),
             vaults: Mutex::default(),
             metrics: Arc::default(),
         })
+    }
+
+    /// Uses another clock for reviews.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
+        Self { clock, ..self }
     }
 
     /// The metrics.
@@ -98,18 +115,34 @@ impl Granter {
         for domain in &domains {
             let name = domain.name_any();
             let roles = self.view.roles_of(&name);
-            let withheld = conflicts::conflicting(roles.iter().map(AsRef::as_ref));
-            // What Kubernetes gives waits for no Vault.
-            let mut bound = Vec::with_capacity(roles.len());
-            for role in &roles {
-                let withheld = withheld.contains_key(&conflicts::name(role));
-                bound.push(bindings::write(&self.client, &self.view, domain, role, withheld).await);
+            let now = (self.clock)();
+            let own = self.vault(domain, &mut vaults).await;
+            let noted = match &own {
+                Ok(own) => {
+                    reviews::look(&self.client, &self.guard, &self.view, domain, own, &roles, now).await
+                }
+                Err(fault) => Err(fault.clone()),
+            };
+            let withheld = withheld(&roles, noted.as_ref().ok(), now);
+            let bound = self.bind(domain, &roles, &withheld, noted.as_ref().err()).await;
+            let mut facts = self.domain(domain, own, &roles, &withheld, noted.as_ref().err()).await;
+            if let Ok(noted) = &noted {
+                for (role, facts) in roles.iter().zip(&mut facts) {
+                    facts.review = ReviewFacts::of(role, &noted.record, &noted.zone);
+                    let reminder = facts.review.as_ref().and_then(|review| review.reminder(role, now));
+                    self.reminders.tell(&self.client, role, reminder.as_ref()).await;
+                }
             }
-            let facts = self.domain(domain, &roles, &withheld, &mut vaults).await;
             let succeeded = facts.iter().all(|facts| facts.fault.is_none());
             let mut ready = 0;
             for ((role, facts), bound) in roles.iter().zip(&facts).zip(&bound) {
                 ready += usize::from(self.tell(role, facts, bound).await);
+            }
+            if noted.is_ok() {
+                let due = roles.iter().zip(&facts);
+                let due =
+                    due.filter_map(|(role, facts)| Some((conflicts::name(role), facts.review.as_ref()?.due)));
+                self.metrics.reviews(&name, &due.collect());
             }
             self.metrics.looked(&name, succeeded, ready, roles.len());
         }
@@ -121,13 +154,33 @@ impl Granter {
         }
     }
 
-    /// The state of each role of a trust domain, in the order of the roles.
-    async fn domain(
+    /// Writes the Kubernetes objects of each role. This needs no Vault, except the record of reviews.
+    async fn bind(
         &self,
         domain: &TrustDomain,
         roles: &[Arc<AccessRole>],
         withheld: &Withheld,
-        vaults: &mut BTreeMap<String, Arc<OwnVault>>,
+        unknown: Option<&Fault>,
+    ) -> Vec<BoundFacts> {
+        let mut bound = Vec::with_capacity(roles.len());
+        for role in roles {
+            let withheld = withheld.contains_key(&conflicts::name(role));
+            bound.push(match unknown {
+                Some(fault) if role.spec.review.is_some() && !withheld => BoundFacts::Fault(fault.clone()),
+                _ => bindings::write(&self.client, &self.view, domain, role, withheld).await,
+            });
+        }
+        bound
+    }
+
+    /// The state of each role of a trust domain, in the order of the roles.
+    async fn domain(
+        &self,
+        domain: &TrustDomain,
+        own: Result<Arc<OwnVault>, Fault>,
+        roles: &[Arc<AccessRole>],
+        withheld: &Withheld,
+        unknown: Option<&Fault>,
     ) -> Vec<RoleFacts> {
         let of_all = |fault: Fault| {
             if !roles.is_empty() || fault.reason != Reason::LoginMissing {
@@ -140,14 +193,13 @@ impl Granter {
             }
             vec![nothing(fault); roles.len()]
         };
-        let own = self.vault(domain, vaults).await;
         let emptied = match &own {
             Ok(own) => domain::empty_undeclared(domain, own).await,
             Err(fault) => Err(fault.clone()),
         };
         let Some(access) = domain.spec.access.as_ref().filter(|_| domain.meta().deletion_timestamp.is_none())
         else {
-            // Vault knows no granter of a trust domain in which nobody ever logged in.
+            // Without spec.access Vault may never have been set up for the granter.
             let never_set_up =
                 [Reason::VaultLoginRefused, Reason::VaultPermissionDenied, Reason::VaultConfigInvalid];
             return match emptied {
@@ -166,6 +218,10 @@ impl Granter {
                 "slots of no login: {}",
                 fault.message
             );
+        }
+        // Without the reviews no members are written.
+        if let Some(fault) = unknown {
+            return of_all(fault.clone());
         }
         let mut look = match DomainLook::new(domain, access, &own).await {
             Ok(look) => look,
@@ -243,9 +299,9 @@ impl Granter {
         Ok(own)
     }
 
-    /// Writes what is so of a role; says whether it is ready.
+    /// Writes the status of a role; returns whether it is ready.
     async fn tell(&self, role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> bool {
-        let status: AccessRoleStatus = status::status(role, facts, bound, Timestamp::now());
+        let status: AccessRoleStatus = status::status(role, facts, bound, (self.clock)());
         let ready = condition::is_true(&status.conditions, READY);
         let written =
             cluster::write_status(&self.client, FIELD_MANAGER, role, role.status.as_ref(), &status).await;
@@ -261,6 +317,17 @@ impl Granter {
     }
 }
 
+/// The roles that give nothing at `now` because of a conflict or an overdue review.
+fn withheld(roles: &[Arc<AccessRole>], noted: Option<&Noted>, now: Timestamp) -> Withheld {
+    let roles = || roles.iter().map(AsRef::as_ref);
+    let mut withheld = match noted {
+        Some(noted) => review::suspended(roles(), &noted.record, &noted.zone, now),
+        None => Withheld::new(),
+    };
+    withheld.extend(conflicts::conflicting(roles()));
+    withheld
+}
+
 fn nothing(fault: Fault) -> RoleFacts {
     RoleFacts {
         fault: Some(fault),
@@ -268,5 +335,6 @@ fn nothing(fault: Fault) -> RoleFacts {
         rights: BTreeMap::new(),
         groups_left_out: BTreeSet::new(),
         ttl: String::new(),
+        review: None,
     }
 }

@@ -17,8 +17,8 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use subrosa_crds::{
-    ACCESS_ROLE_LABEL, AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain, access_role::ChannelClass,
-    names::ChannelId,
+    ACCESS_ROLE_LABEL, AccessRole, Approval, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
+    access_role::ChannelClass, names::ChannelId,
 };
 use subrosa_plan::roles::{OpenedClass, status::Right};
 use tokio::sync::Notify;
@@ -35,6 +35,8 @@ pub struct ClusterView {
     pub domains: Store<TrustDomain>,
     /// The AccessRoles.
     pub roles: Store<AccessRole>,
+    /// The Approvals of AccessRoles.
+    pub approvals: Store<Approval>,
     /// The Roles that say that they are AccessRoles'.
     pub kubernetes_roles: Store<Role>,
     /// The RoleBindings that say so.
@@ -51,6 +53,7 @@ impl ClusterView {
         Self {
             domains: follow(client, &changed, stop, all(), |_| {}),
             roles: follow(client, &changed, stop, all(), |_| {}),
+            approvals: follow(client, &changed, stop, all().fields("spec.target.kind=AccessRole"), |_| {}),
             kubernetes_roles: follow(client, &changed, stop, ours(), |_| {}),
             bindings: follow(client, &changed, stop, ours(), |_| {}),
             channels: follow(client, &changed, stop, all(), |channel: &mut Channel| channel.status = None),
@@ -72,6 +75,7 @@ impl ClusterView {
         let all = async {
             self.domains.wait_until_ready().await.is_ok()
                 && self.roles.wait_until_ready().await.is_ok()
+                && self.approvals.wait_until_ready().await.is_ok()
                 && self.kubernetes_roles.wait_until_ready().await.is_ok()
                 && self.bindings.wait_until_ready().await.is_ok()
                 && self.channels.wait_until_ready().await.is_ok()
@@ -131,7 +135,7 @@ fn ours() -> watcher::Config {
     all().labels(ACCESS_ROLE_LABEL)
 }
 
-/// Watches a kind until `stop`: its objects as they are, without who wrote which field and without what `strip` takes away.
+/// Watches a kind until `stop`, without managed fields and without what `strip` removes.
 fn follow<K>(
     client: &Client,
     changed: &Arc<Notify>,

@@ -25,7 +25,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("destruction", &["world", "record", "keys"]),
     ("sealing", &["world", "keys"]),
     ("access", &["world", "record"]),
-    ("roles", &["world"]),
+    ("roles", &["world", "record"]),
     ("adoption", &["world", "record", "destruction", "access"]),
     ("channel", &["world", "record", "consent", "certificate", "network", "keys", "sealing"]),
     ("probe", &["world", "network", "channel"]),

@@ -2,5 +2,6 @@
 //! decides nothing here: its rights are in the grants, its work in its own crate.
 
 pub mod cluster;
+pub mod guard;
 pub mod server;
 pub mod vault;

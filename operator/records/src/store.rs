@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use subrosa_plan::{
     record::{
         channel::ChannelRecord, decision::DecisionRecord, destroyer::DestroyerRecord, keys::KeysOfMonth,
-        store::StoreRecord,
+        reviews::ReviewsRecord, store::StoreRecord,
     },
     world::{key_findings::KeyFindings, packed::Packed},
 };
@@ -55,6 +55,8 @@ impl Record for StoreRecord {}
 impl Record for DecisionRecord {}
 
 impl Record for DestroyerRecord {}
+
+impl Record for ReviewsRecord {}
 
 /// A record and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,8 +7,8 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    Adoption, Approval, Destruction, LegalHold, Reason, RetentionPolicy, TrustDomain, approval::TargetKind,
-    condition,
+    AccessRole, Adoption, Approval, Destruction, LegalHold, Reason, RetentionPolicy, TrustDomain,
+    approval::TargetKind, condition,
 };
 use subrosa_destroyer::cluster::{MIRROR, Told};
 use subrosa_plan::{
@@ -35,6 +35,8 @@ pub struct EndObjects {
     pub destructions: Vec<Destruction>,
     /// Adoptions, by name.
     pub adoptions: Vec<Adoption>,
+    /// AccessRoles, by namespace and name.
+    pub roles: Vec<AccessRole>,
     /// Approvals, by name.
     pub approvals: Vec<Approval>,
     /// What the destroyer told of each trust domain; none where this user may not read it.
@@ -51,12 +53,13 @@ impl EndObjects {
     /// # Errors
     /// When the API server does not answer, or the destroyer's ConfigMap cannot be parsed.
     pub async fn read(cluster: &ClusterClient, namespace: &str) -> Result<Self> {
-        let (domains, policies, holds, destructions, adoptions, approvals, told) = futures::try_join!(
+        let (domains, policies, holds, destructions, adoptions, roles, approvals, told) = futures::try_join!(
             cluster.list_known::<TrustDomain>(),
             cluster.list_known::<RetentionPolicy>(),
             cluster.list_known::<LegalHold>(),
             cluster.list_known::<Destruction>(),
             cluster.list_known::<Adoption>(),
+            cluster.list_known::<AccessRole>(),
             cluster.list_known::<Approval>(),
             cluster.get_if_allowed::<ConfigMap>(namespace, MIRROR),
         )?;
@@ -66,6 +69,7 @@ impl EndObjects {
             ("LegalHolds", holds.is_none()),
             ("Destructions", destructions.is_none()),
             ("Adoptions", adoptions.is_none()),
+            ("AccessRoles", roles.is_none()),
             ("Approvals", approvals.is_none()),
         ];
         Ok(Self {
@@ -74,6 +78,7 @@ impl EndObjects {
             holds: holds.unwrap_or_default(),
             destructions: destructions.unwrap_or_default(),
             adoptions: adoptions.unwrap_or_default(),
+            roles: roles.unwrap_or_default(),
             approvals: approvals.unwrap_or_default(),
             told: told.map(|map| told_of(map, namespace)).transpose()?,
             namespace: namespace.to_owned(),
@@ -116,6 +121,11 @@ impl EndObjects {
         let requester = match (target.kind, told.first()) {
             (TargetKind::Adoption, _) => {
                 adoption().map(|one| one.spec.requested_by.clone()).unwrap_or_default()
+            }
+            (TargetKind::AccessRole, _) => {
+                let uid = |role: &&AccessRole| role.uid().as_deref() == Some(target.uid);
+                let author = |role: &AccessRole| Some(role.spec.review.as_ref()?.author.clone());
+                self.roles.iter().find(uid).and_then(author).unwrap_or_default()
             }
             (_, Some(told)) => told.requester.clone(),
             (_, None) => format!("system:serviceaccount:{}:{OPERATOR_ACCOUNT}", self.namespace),

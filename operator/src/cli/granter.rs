@@ -1,10 +1,11 @@
 //! `subrosa granter`: the process that writes to Vault who may open what AccessRoles name.
 
 use anyhow::{Context as _, Result};
+use subrosa_granter::GuardCheck;
 use tracing::level_filters::LevelFilter;
 
 use super::exit::Exit;
-use crate::{logging, run};
+use crate::{grants::admission::approval_guard_is_unedited, logging, run};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,6 +37,8 @@ pub async fn run(args: Args) -> Result<Exit> {
         .await
         .context("no API server: neither a pod's ServiceAccount nor a kubeconfig")?;
     let stop = run::stopped_by_signals()?;
-    subrosa_granter::run(config, args.settings, stop).await?;
+    // A review counts only under the admission policy of this release.
+    let guard = GuardCheck::new(approval_guard_is_unedited);
+    subrosa_granter::run(config, args.settings, guard, stop).await?;
     Ok(Exit::Done)
 }

@@ -1,20 +1,24 @@
 //! Writes what the slots of a trust domain's logins open. The granter writes their members.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
+use jiff::tz::TimeZone;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use subrosa_crds::{AccessRole, Reason, TrustDomain};
 use subrosa_plan::{
+    record::reviews::ReviewsRecord,
     roles::{
-        self, OpenedClass, names,
+        self, OpenedClass,
+        conflicts::RoleName,
+        names, review,
         slots::{self, SlotChange},
     },
-    world::fault::Fault,
+    world::{domain, fault::Fault},
 };
-use subrosa_records::vault::{VaultError, groups::Groups};
+use subrosa_records::vault::{RecordPath, VaultError, groups::Groups};
 
 use super::objects::{self, fault};
 use crate::{context::Context, observe::DomainVault};
@@ -24,7 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The page size.
 const PAGE: u32 = 200;
 
-/// Has the slots of each login open what AccessRoles name, and nothing else; those that no login declares any more open nothing.
+/// Makes the slots of each login open what AccessRoles name, and nothing else. Slots that no login declares any more open
+/// nothing.
 ///
 /// # Errors
 /// When a request to Vault or the API server fails.
@@ -46,8 +51,9 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
         Err(error) => return Err(fault("listing AccessRoles", &error)),
     };
     let name = domain.name_any();
-    let wanted = ctx.cluster.read(|world| roles::wanted(&name, &roles, world));
-    // One login that is not set up holds up no other.
+    let suspended = suspended(ctx, domain, vault, &roles).await?;
+    let wanted = ctx.cluster.read(|world| roles::wanted(&name, &roles, &suspended, world));
+    // A login that is not set up does not delay the others.
     let mut found = emptied;
     for (login, names) in names::logins(domain) {
         let opened = wanted.get(&login).cloned().unwrap_or_default();
@@ -56,15 +62,37 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
     found
 }
 
-/// Empties the slots that no login of the TrustDomain declares: of one that is being deleted all of them.
+/// The roles with an overdue review, by the granter's record. An unreadable record, or one that an earlier setup of Vault
+/// does not let the operator read, counts as empty.
+async fn suspended(
+    ctx: &Context,
+    domain: &TrustDomain,
+    vault: &DomainVault,
+    roles: &[AccessRole],
+) -> Result<BTreeMap<RoleName, Fault>, Fault> {
+    if roles.iter().all(|role| role.spec.review.is_none()) {
+        return Ok(BTreeMap::new());
+    }
+    let record = match vault.reviews.read(&RecordPath::reviews()).await {
+        Ok(entry) => entry.record.unwrap_or_default(),
+        Err(error) if error.is_unreadable() || matches!(error, VaultError::PermissionDenied { .. }) => {
+            ReviewsRecord::default()
+        }
+        Err(error) => return Err(vault.fault(&error)),
+    };
+    let zone = domain::time_zone(domain).unwrap_or(TimeZone::UTC);
+    Ok(review::suspended(roles, &record, &zone, ctx.now()))
+}
+
+/// Empties the slots that no login of the TrustDomain declares; all slots if it is being deleted.
 ///
 /// # Errors
-/// When Vault does not say, or refuses.
+/// When a request to Vault fails.
 pub async fn empty_undeclared(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
     let groups = Groups::new(vault.vault.clone());
     let found = match groups.names(&names::slot_prefix(&domain.name_any())).await {
         Ok(found) => found,
-        // Vault was set up by an earlier release, in which nobody logs in.
+        // Vault was set up by an earlier release, without this right.
         Err(VaultError::PermissionDenied { .. }) if domain.spec.access.is_none() => return Ok(()),
         Err(error) => return Err(vault.fault(&error)),
     };

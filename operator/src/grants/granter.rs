@@ -1,7 +1,10 @@
 //! The granter's rights in the cluster: read what AccessRoles name, and write what it found. Its rights in Vault are
 //! in `operator/records/src/vault/setup/people.rs`.
 
-use super::table::{CORE, Grant, GrantScope, RBAC, SUBROSA, Verb};
+use super::{
+    admission::APPROVAL,
+    table::{ADMISSION, CORE, Grant, GrantScope, RBAC, SUBROSA, Verb},
+};
 
 use Verb::{Create, Delete, Get, List, Patch, Watch};
 
@@ -13,10 +16,12 @@ const FOLLOW: &[Verb] = &[List, Watch];
 /// All rights of the granter.
 pub fn table() -> Vec<Grant> {
     let follow = |resource, why| Grant::new(GrantScope::Cluster, SUBROSA, resource, FOLLOW, why);
-    // Neither labels nor contents can be named here: the policy subrosa-access-binding narrows it.
+    // The policies subrosa-access-role and subrosa-access-binding limit these rights by label and content.
     let of_access = |resource, why| {
         Grant::new(GrantScope::Cluster, RBAC, resource, &[Create, Delete, List, Patch, Watch], why)
     };
+    let guard =
+        |resource, why| Grant::new(GrantScope::Cluster, ADMISSION, resource, &[Get], why).named([APPROVAL]);
     vec![
         follow("trustdomains", "Where the Vaults are, and how people log in."),
         follow("accessroles", "Who may open what."),
@@ -27,6 +32,19 @@ pub fn table() -> Vec<Grant> {
             "channels",
             &[Get],
             "Nobody can give in a Role what they may not do themselves.",
+        ),
+        follow("approvals", "Who reviewed an AccessRole."),
+        guard(
+            "validatingadmissionpolicies",
+            "See that the policy by which Approvals can be trusted is there and unedited.",
+        ),
+        guard("validatingadmissionpolicybindings", "See that it is in force."),
+        Grant::new(
+            GrantScope::Cluster,
+            "events.k8s.io",
+            "events",
+            &[Create],
+            "Remind of reviews, beside the AccessRole.",
         ),
         of_access("roles", "What the groups of an AccessRole may read."),
         of_access("rolebindings", "That they may."),
@@ -65,6 +83,7 @@ mod tests {
             assert!(
                 !writes
                     || (row.resource == "accessroles" && row.subresource == Some("status"))
+                    || (row.resource == "events" && row.verbs == [Create])
                     || (row.group == RBAC && ["roles", "rolebindings"].contains(&row.resource)),
                 "{row:?}"
             );

@@ -117,6 +117,8 @@ pub fn roles() -> Vec<PeopleRole> {
                     "That destruction goes on after a restore or a changed clock.",
                 ),
                 subrosa("adoptions", &[Approve], "That Channels take over the keys of earlier ones."),
+                subrosa("accessroles", &[Approve], "That who may open what by it is still right: a review."),
+                subrosa("accessroles", READ, "Who may open what."),
                 subrosa("adoptions", READ, "Which would."),
                 subrosa("destructions", READ, "What would be destroyed."),
                 subrosa("legalholds", READ, "What would be held no more."),

@@ -40,8 +40,8 @@ pub enum Verb {
     Bind,
     /// Decide which namespaces belong to a TrustDomain. Checked only by admission policies.
     Govern,
-    /// Decide about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze or an Adoption.
-    /// Checked only by the policy `subrosa-approval`.
+    /// Decide about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, an Adoption or an
+    /// AccessRole. Checked only by the policy `subrosa-approval`.
     Approve,
     /// Issue certificates for a signer. The API server checks it when a certificate is written.
     Sign,

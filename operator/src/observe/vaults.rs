@@ -20,7 +20,7 @@ use subrosa_plan::{
     access::store::Ownership,
     record::issuances,
     record::store::StoreRecord,
-    record::{decision::DecisionRecord, keys::KeysOfMonth},
+    record::{decision::DecisionRecord, keys::KeysOfMonth, reviews::ReviewsRecord},
     world::{fault::Fault, key_fault::KeyFault, key_findings::KeyFindings},
 };
 use tokio::sync::OnceCell;
@@ -66,13 +66,15 @@ pub struct DomainVault {
     pub key_findings: Store<KeyFindings>,
     /// The destroyer's decisions about keys, which are only read.
     pub decisions: Store<DecisionRecord>,
+    /// Which AccessRoles were reviewed: read, never written.
+    pub reviews: Store<ReviewsRecord>,
     /// The checks of all keys.
     pub key_watch: KeyWatch,
     /// When due keys were last searched for.
     pub due_keys: tokio::sync::Mutex<Option<Instant>>,
     /// When Adoptions were last checked.
     pub adoptions: tokio::sync::Mutex<AdoptionLooks>,
-    /// When the slots of logins were looked at last, and by which generation of the TrustDomain.
+    /// When the slots of logins were last checked, and the generation of the TrustDomain then.
     pub slots: tokio::sync::Mutex<Option<(Instant, Option<i64>)>>,
     /// The record of the store itself.
     pub stores: Store<StoreRecord>,
@@ -139,6 +141,7 @@ impl DomainVault {
             key_records: Store::new(kv.clone()),
             key_findings: Store::new(kv.clone()),
             decisions: Store::new(kv.clone()),
+            reviews: Store::new(kv.clone()),
             key_watch: KeyWatch::default(),
             due_keys: tokio::sync::Mutex::default(),
             adoptions: tokio::sync::Mutex::default(),

@@ -24,7 +24,8 @@ pub mod rules;
 pub mod settled;
 pub mod status;
 pub mod step;
-pub mod tally;
+
+pub use crate::world::tally;
 
 #[cfg(test)]
 mod tests;

@@ -12,5 +12,6 @@ pub mod issuances;
 pub mod keys;
 pub mod news;
 pub mod pods;
+pub mod reviews;
 pub mod store;
 pub mod views;

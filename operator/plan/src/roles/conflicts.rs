@@ -1,4 +1,4 @@
-//! Separation of duties: roles that may not be given to the same group.
+//! Separation of duties: roles that the same group may not have together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,10 +16,11 @@ pub fn name(role: &AccessRole) -> RoleName {
     (role.namespace().unwrap_or_default(), role.name_any())
 }
 
-/// The roles that give nothing because an older one excludes them: one of the two names the other in `conflictsWith`, and both
-/// name a group. Whether the older one gives anything itself plays no part, so nothing begins when that one ends for a while.
+/// The roles that give nothing because of a conflict with an older role: one of the two lists the other in
+/// `conflictsWith`, and both name the same group. It does not matter whether the older role gives anything itself, so a
+/// suspension of the older role does not activate the younger one.
 ///
-/// Who is a member of two groups is known to the identity provider alone, and is not seen.
+/// Only group names are compared: who is a member of two groups is known only to the identity provider.
 pub fn conflicting<'a>(roles: impl IntoIterator<Item = &'a AccessRole>) -> BTreeMap<RoleName, Fault> {
     let there: BTreeMap<RoleName, &AccessRole> =
         roles.into_iter().filter(|role| is_there(role)).map(|role| (name(role), role)).collect();
@@ -41,7 +42,7 @@ pub fn conflicting<'a>(roles: impl IntoIterator<Item = &'a AccessRole>) -> BTree
     overlaps.into_iter().map(|(role, with)| (role, fault(&with))).collect()
 }
 
-/// What is less was made earlier.
+/// Sorts older roles first.
 fn age(role: &AccessRole) -> (Option<jiff::Timestamp>, String, String) {
     let made = role.creation_timestamp().map(|time| time.0);
     (made, role.name_any(), role.uid().unwrap_or_default())

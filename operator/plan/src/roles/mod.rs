@@ -6,16 +6,19 @@
 //!       └───── subjects ──▶ group of the provider ── is member of ───────┘ (granter writes)
 //! ```
 //!
-//! A slot is a group in Vault without policies, made by `subrosa vault-setup`. The policy of a login opens what the metadata of
-//! its own slots name, for the members of each; so the login decides, and who has it, and neither writer can do the other's part.
-//! The operator, which mints the identities of Channels, writes what a slot opens ([`slots`]); the granter writes who is a member
-//! ([`members`]). Live sessions follow both at once. In Kubernetes the granter writes which Channels the groups may read ([`rbac`]).
-//! Both leave out a role that an older one excludes ([`conflicts`]).
+//! A slot is a group in Vault without policies, made by `subrosa vault-setup`. A login's policy lets the members of
+//! each of its slots open what that slot's metadata names. Two writers are needed for any access: the operator, which
+//! mints the identities of Channels, writes what a slot opens ([`slots`]), and the granter writes its members
+//! ([`members`]). Neither may do the other's part. Live sessions follow both writes at once. In Kubernetes the granter
+//! writes which Channels the groups may read ([`rbac`]).
+//!
+//! Both leave out a role that an older one excludes ([`conflicts`]), or whose review is overdue ([`review`]).
 
 pub mod conflicts;
 pub mod members;
 pub mod names;
 pub mod rbac;
+pub mod review;
 pub mod slots;
 pub mod status;
 
@@ -30,7 +33,8 @@ use subrosa_crds::{
     names::{ChannelId, ChannelRef},
 };
 
-use crate::world::World;
+use self::conflicts::RoleName;
+use crate::world::{World, fault::Fault};
 
 /// The keys of one class of one Channel, as a prefix of key names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,11 +54,18 @@ impl fmt::Display for OpenedClass {
 /// What the slots of each login must open.
 pub type WantedSlots = BTreeMap<String, BTreeSet<OpenedClass>>;
 
-/// What the roles in the namespaces of `domain` open: classes that Channels declare. A role that an older one excludes opens nothing.
-pub fn wanted(domain: &str, roles: &[AccessRole], world: &World) -> WantedSlots {
+/// What the roles in the namespaces of `domain` open, limited to classes that Channels declare. Roles that an older one
+/// excludes, and those that are `suspended`, open nothing.
+pub fn wanted(
+    domain: &str,
+    roles: &[AccessRole],
+    suspended: &BTreeMap<RoleName, Fault>,
+    world: &World,
+) -> WantedSlots {
     let mut wanted = WantedSlots::new();
-    let withheld = conflicts::conflicting(roles);
-    let gives = |role: &&AccessRole| is_there(role) && !withheld.contains_key(&conflicts::name(role));
+    let excluded = conflicts::conflicting(roles);
+    let withheld = |name: RoleName| excluded.contains_key(&name) || suspended.contains_key(&name);
+    let gives = |role: &&AccessRole| is_there(role) && !withheld(conflicts::name(role));
     for role in roles.iter().filter(gives) {
         let namespace = role.namespace().unwrap_or_default();
         let facts = world.namespaces.get(&namespace);
@@ -103,11 +114,15 @@ mod tests {
     #[test]
     fn slots_are_wanted_for_declared_classes_of_roles_that_no_older_one_excludes() {
         let scene = Scene::new().channel("cc-front/voice", json!({"dataClasses": ["call-recording"]}));
-        let wanted = |roles: &[AccessRole]| {
-            let wanted = wanted(DOMAIN, roles, &scene);
+        let suspended = |roles: &[AccessRole], suspended: &BTreeMap<RoleName, Fault>| {
+            let wanted = wanted(DOMAIN, roles, suspended, &scene);
             wanted.into_iter().map(|(login, opened)| format!("{login} {}", opened.len())).collect::<Vec<_>>()
         };
+        let wanted = |roles: &[AccessRole]| suspended(roles, &BTreeMap::new());
         assert_eq!(wanted(&[role("old", 1, &[]), role("young", 2, &[])]), ["old 1", "young 1"]);
         assert_eq!(wanted(&[role("old", 1, &[]), role("young", 2, &["old"])]), ["old 1"]);
+        let overdue = Fault::new(subrosa_crds::Reason::ReviewOverdue, "overdue");
+        let of_old = [(("cc-front".to_owned(), "old".to_owned()), overdue)].into();
+        assert_eq!(suspended(&[role("old", 1, &[]), role("young", 2, &["old"])], &of_old), [""; 0]);
     }
 }

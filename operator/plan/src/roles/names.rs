@@ -12,7 +12,7 @@ pub const OPEN: &str = "open";
 /// The metadata key for when a slot was emptied, in seconds of Unix time.
 pub const FREED: &str = "freed";
 
-/// How the names of the slots of all logins of a trust domain begin.
+/// The prefix of the names of all slots of a trust domain.
 pub fn slot_prefix(domain: &str) -> String {
     format!("subrosa_{domain}_open_")
 }
@@ -34,7 +34,7 @@ pub fn groups(domain: &str, count: i32) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number:03}")).collect()
 }
 
-/// Each login of a trust domain with its slots; none of one that is being deleted.
+/// Each login of a trust domain with its slots; none if the trust domain is being deleted.
 pub fn logins(domain: &TrustDomain) -> Vec<(String, Vec<String>)> {
     let name = domain.metadata.name.as_deref().unwrap_or_default();
     let is_there = domain.metadata.deletion_timestamp.is_none();
@@ -42,7 +42,7 @@ pub fn logins(domain: &TrustDomain) -> Vec<(String, Vec<String>)> {
     logins.map(|login| (login.name.clone(), slots(name, &login.name, login.slots()))).collect()
 }
 
-/// The slots among `found` that a trust domain does not declare any more: nobody opens anything by them.
+/// The slots among `found` that no login of the trust domain declares any more. They are to be emptied.
 pub fn undeclared(domain: &TrustDomain, found: BTreeSet<String>) -> BTreeSet<String> {
     let declared: BTreeSet<String> = logins(domain).into_iter().flat_map(|(_, slots)| slots).collect();
     found.difference(&declared).cloned().collect()
@@ -50,36 +50,32 @@ pub fn undeclared(domain: &TrustDomain, found: BTreeSet<String>) -> BTreeSet<Str
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::{Value, json};
 
-    use crate::testing::{domain, merge};
+    use crate::testing::{domain, now};
 
     #[test]
     fn slots_of_a_login_that_went_and_beyond_a_lowered_number_are_undeclared() {
         let found = || {
             ["strong_000", "strong_001", "night_000"].map(|slot| format!("subrosa_oosterlinde_open_{slot}"))
         };
-        let undeclared = |patch| {
-            super::undeclared(&domain("oosterlinde", patch), found().into())
-                .into_iter()
-                .collect::<Vec<_>>()
-                .join(" ")
+        let undeclared = |spec: Value, deleted: bool| {
+            let mut domain = domain("oosterlinde", spec);
+            domain.metadata.deletion_timestamp = deleted.then(|| Time(now()));
+            let slots = super::undeclared(&domain, found().into()).into_iter();
+            slots.map(|slot| slot.replace("subrosa_oosterlinde_open_", "")).collect::<Vec<_>>()
         };
         let access = |slots: i32| {
-            json!({"spec": {"access": {
+            json!({"access": {
                 "provider": {"issuer": "https://login.example"},
                 "logins": [{"name": "strong", "acceptedAmr": ["mfa"], "slots": slots}],
-            }}})
+            }})
         };
-        let all = "subrosa_oosterlinde_open_night_000 subrosa_oosterlinde_open_strong_000 subrosa_oosterlinde_open_strong_001";
-        assert_eq!(undeclared(access(2)), "subrosa_oosterlinde_open_night_000");
-        assert_eq!(
-            undeclared(access(1)),
-            "subrosa_oosterlinde_open_night_000 subrosa_oosterlinde_open_strong_001"
-        );
-        assert_eq!(undeclared(json!({})), all);
-        let mut leaving = access(2);
-        merge(&mut leaving, json!({"metadata": {"deletionTimestamp": "2026-11-22T10:00:00Z"}}));
-        assert_eq!(undeclared(leaving), all);
+        let all = ["night_000", "strong_000", "strong_001"];
+        assert_eq!(undeclared(access(2), false), ["night_000"]);
+        assert_eq!(undeclared(access(1), false), ["night_000", "strong_001"]);
+        assert_eq!(undeclared(json!({}), false), all);
+        assert_eq!(undeclared(access(2), true), all);
     }
 }

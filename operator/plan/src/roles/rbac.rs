@@ -1,7 +1,7 @@
-//! What an AccessRole becomes in Kubernetes: its groups may read the Channels that it names, one by one.
+//! The Role and the RoleBinding of an AccessRole: its groups may read the Channels that it names.
 //!
-//! `list` and `watch` cannot be narrowed to names, so only `get` is given. Role and RoleBinding have one name, which follows from
-//! the AccessRole's, so that a binding never has to refer to another role.
+//! `list` and `watch` cannot be limited to names, so only `get` is given. Role and RoleBinding have the same name, derived
+//! from the AccessRole's, so a RoleBinding never needs another `roleRef`.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::world::objects;
 pub const API_GROUP: &str = "rbac.authorization.k8s.io";
 /// How the names of these objects begin.
 pub const PREFIX: &str = "subrosa-access-";
-/// Groups that begin so are the API server's own, and never a provider's.
+/// The prefix of the API server's own groups, which no identity provider may use.
 const RESERVED: &str = "system:";
 
 /// The name of the Role and of the RoleBinding of an AccessRole.
@@ -35,8 +35,8 @@ pub struct RoleObjects {
     pub binding: RoleBinding,
 }
 
-/// What lets the groups of `role` read `channels`, where the API server calls a group of the provider `groups_prefix` and its
-/// name. None while there is nobody or nothing.
+/// The objects that let the groups of `role` read `channels`. `groups_prefix` is what the API server writes before a group
+/// of the provider. `None` without groups or Channels.
 pub fn wanted(role: &AccessRole, groups_prefix: &str, channels: &BTreeSet<String>) -> Option<RoleObjects> {
     let subjects: BTreeSet<String> = role
         .spec
@@ -90,22 +90,22 @@ fn owner(role: &AccessRole) -> Option<OwnerReference> {
     })
 }
 
-/// What has to be done with an object of the name that is wanted.
+/// The next step for an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectStep {
-    /// Nothing.
+    /// Nothing to do.
     Keep,
-    /// Make it.
+    /// Create it.
     Create,
-    /// Change it.
+    /// Patch it.
     Patch,
-    /// Delete it, and make it anew where it is wanted.
+    /// Delete it, then create it again if it is wanted.
     Delete,
-    /// It is somebody else's.
+    /// Leave it: it belongs to somebody else.
     Leave,
 }
 
-/// What has to be done with a Role.
+/// The next step for a Role.
 pub fn role_step(found: Option<&Role>, wanted: Option<&Role>) -> ObjectStep {
     let is_same = |found: &Role, wanted: &Role| found.rules == wanted.rules;
     step(found.map(Role::meta), wanted.map(Role::meta), || {
@@ -113,7 +113,7 @@ pub fn role_step(found: Option<&Role>, wanted: Option<&Role>) -> ObjectStep {
     })
 }
 
-/// What has to be done with a RoleBinding. To which role it refers cannot be changed.
+/// The next step for a RoleBinding, whose `roleRef` cannot be changed.
 pub fn binding_step(found: Option<&RoleBinding>, wanted: Option<&RoleBinding>) -> ObjectStep {
     let refers_elsewhere = found.zip(wanted).is_some_and(|(found, wanted)| found.role_ref != wanted.role_ref);
     let step = step(found.map(RoleBinding::meta), wanted.map(RoleBinding::meta), || {
@@ -128,7 +128,7 @@ fn step(found: Option<&ObjectMeta>, wanted: Option<&ObjectMeta>, is_same: impl F
         (None, Some(_)) => ObjectStep::Create,
         (Some(found), _) if !is_ours(found) => ObjectStep::Leave,
         (Some(_), None) => ObjectStep::Delete,
-        // Of an AccessRole that was made anew: the earlier one's object goes with it.
+        // The garbage collector deletes objects of an earlier AccessRole of that name.
         (Some(found), Some(wanted)) if found.owner_references != wanted.owner_references => {
             ObjectStep::Delete
         }
@@ -142,7 +142,7 @@ fn has_labels(found: &ObjectMeta, wanted: &ObjectMeta) -> bool {
     wanted.labels.iter().flatten().all(|(key, value)| found.and_then(|found| found.get(key)) == Some(value))
 }
 
-/// Whether an object says that it is an AccessRole's, and is named after it.
+/// Whether an object has the label of an AccessRole and is named after it.
 pub fn is_ours(object: &ObjectMeta) -> bool {
     let role = object.labels.as_ref().and_then(|labels| labels.get(ACCESS_ROLE_LABEL));
     role.zip(object.name.as_ref()).is_some_and(|(role, name)| *name == object_name(role))

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use subrosa_crds::{
     AccessRole, AccessRoleStatus, Reason,
     access_role::ChannelClass,
-    condition::{self, BOUND, READY, STALLED, Truth, Verdict},
+    condition::{self, BOUND, READY, STALLED, SUSPENDED, Truth, Verdict},
+    destruction::Approver,
 };
 
-use super::rbac;
-use crate::world::fault::Fault;
+use super::{rbac, review::ReviewFacts};
+use crate::{record::reviews::ReviewMark, world::fault::Fault};
 
 /// The state of one class of one Channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,20 +26,20 @@ pub enum Right {
     NoChannel,
     /// The Channel does not declare the class.
     NoClass,
-    /// The role gives nothing now.
+    /// The role gives nothing now: a conflict or an overdue review.
     Withheld,
 }
 
-/// How it is with what the groups may read in Kubernetes.
+/// The state of the role in Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BoundFacts {
-    /// They may get so many Channels.
+    /// The groups may get this many Channels.
     InForce(usize),
-    /// The role gives nothing now, or names no Channel that is there.
+    /// The role gives nothing now, or names no existing Channel.
     Nothing,
-    /// The TrustDomain does not say what the API server calls the provider's groups.
+    /// The TrustDomain has no `kubernetesGroupsPrefix`.
     NoPrefix,
-    /// It could not be written.
+    /// The objects could not be written.
     Fault(Fault),
 }
 
@@ -47,14 +48,23 @@ pub enum BoundFacts {
 pub struct RoleFacts {
     /// Why nothing could be done; then the other fields are empty.
     pub fault: Option<Fault>,
-    /// Why it gives nothing, though everything could be looked at.
+    /// Why the role gives nothing although everything could be read.
     pub withheld: Option<Fault>,
-    /// What it opens, and how it is with each.
+    /// What the role opens, and the state of each.
     pub rights: BTreeMap<ChannelClass, Right>,
     /// Groups of the provider for which Vault has no group left.
     pub groups_left_out: BTreeSet<String>,
     /// How long a session lasts.
     pub ttl: String,
+    /// The state of its reviews; `None` without `spec.review`, or if it could not be read.
+    pub review: Option<ReviewFacts>,
+}
+
+/// The digest of who may open what while `role` is in force, over the classes that exist.
+pub fn digest(role: &AccessRole, rights: &BTreeMap<ChannelClass, Right>) -> String {
+    let is_there = |right: &Right| !matches!(right, Right::NoChannel | Right::NoClass);
+    let opened = rights.iter().filter(|(_, right)| is_there(right)).map(|(pair, _)| pair.clone());
+    role.spec.digest(&opened.collect())
 }
 
 /// The status of `role`.
@@ -73,27 +83,46 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Tim
         Reason::SlotsExhausted,
         Reason::GroupsExhausted,
         Reason::NamespaceNotGoverned,
+        Reason::ReviewOverdue,
     ];
     if waits_for_people.contains(&ready.reason) {
-        verdicts.push(Verdict { kind: STALLED, truth: Truth::True, ..ready });
+        verdicts.push(Verdict { kind: STALLED, truth: Truth::True, ..ready.clone() });
     }
     let (rights, digest) = if facts.fault.is_some() {
         // Unknown: no number is shown.
         (None, None)
     } else {
-        let granted: BTreeSet<_> = facts
-            .rights
-            .iter()
-            .filter(|(_, right)| **right == Right::Granted)
-            .map(|(pair, _)| pair.clone())
-            .collect();
-        (Some(format!("{}/{}", granted.len(), facts.rights.len())), Some(role.spec.digest(&granted)))
+        let granted = facts.rights.values().filter(|right| **right == Right::Granted).count();
+        (Some(format!("{granted}/{}", facts.rights.len())), Some(digest(role, &facts.rights)))
     };
+    if ready.reason == Reason::ReviewOverdue {
+        verdicts.push(Verdict { kind: SUSPENDED, truth: Truth::True, ..ready });
+    }
+    let (review_due, reviewed) = reviews(role, facts);
     AccessRoleStatus {
         observed_generation: role.metadata.generation,
         rights,
         digest,
+        review_due,
+        reviewed,
         conditions: condition::conditions(verdicts, old, role.metadata.generation, now),
+    }
+}
+
+/// When the next review is due, and the last one. During a fault both stay as they were.
+fn reviews(role: &AccessRole, facts: &RoleFacts) -> (Option<String>, Option<Approver>) {
+    let approver = |last: &ReviewMark| Approver {
+        approver: last.approver.clone(),
+        approval: last.approval.clone(),
+        uid: last.uid.clone(),
+        at: last.at.to_string(),
+    };
+    match (&facts.review, &facts.fault, &role.status) {
+        (Some(review), _, _) => (Some(review.due.to_string()), review.last.as_ref().map(approver)),
+        (None, Some(_), Some(before)) if role.spec.review.is_some() => {
+            (before.review_due.clone(), before.reviewed.clone())
+        }
+        (None, _, _) => (None, None),
     }
 }
 
@@ -189,7 +218,7 @@ fn bound(role: &AccessRole, bound: &BoundFacts) -> Verdict {
     }
 }
 
-/// While Vault or the API server does not answer, what was granted may still be so.
+/// While Vault or the API server does not answer, what was granted may still be in effect.
 fn unknown_or_false(reason: Reason) -> Truth {
     let silent = [
         Reason::VaultUnreachable,
@@ -226,6 +255,7 @@ mod tests {
             rights: [(class("chat"), rights[0]), (class("voice"), rights[1])].into(),
             groups_left_out: BTreeSet::new(),
             ttl: "15m".to_owned(),
+            review: None,
         }
     }
 
@@ -268,7 +298,9 @@ mod tests {
     fn the_digest_is_of_what_can_be_opened_by_whom() {
         let digest =
             |rights| status(&role(), &facts(rights), &BoundFacts::NoPrefix, Timestamp::UNIX_EPOCH).digest;
-        assert_ne!(digest([Right::Granted, Right::Granted]), digest([Right::Granted, Right::Pending]));
+        assert_ne!(digest([Right::Granted, Right::Granted]), digest([Right::Granted, Right::NoClass]));
+        // What is not open yet, or not now, is what somebody reviews all the same.
+        assert_eq!(digest([Right::Granted, Right::Granted]), digest([Right::Withheld, Right::Pending]));
     }
 
     #[test]
@@ -302,5 +334,17 @@ mod tests {
             };
             assert_eq!((told(BOUND).as_str(), told(READY).as_str()), (bound_is, ready_is));
         }
+    }
+
+    #[test]
+    fn an_overdue_review_suspends() {
+        let mut seen = facts([Right::Withheld, Right::Withheld]);
+        seen.withheld = Some(Fault::new(Reason::ReviewOverdue, "overdue"));
+        let due = Timestamp::UNIX_EPOCH;
+        seen.review = Some(ReviewFacts { due, last: None });
+        let status = status(&role(), &seen, &BoundFacts::Nothing, due);
+        assert!(condition::is_true(&status.conditions, SUSPENDED));
+        assert!(condition::is_true(&status.conditions, STALLED));
+        assert_eq!(status.review_due.as_deref(), Some("1970-01-01T00:00:00Z"));
     }
 }

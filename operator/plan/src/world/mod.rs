@@ -17,6 +17,7 @@ pub mod pem;
 pub mod policy;
 pub mod request;
 pub mod selector;
+pub mod tally;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

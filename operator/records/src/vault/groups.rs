@@ -42,8 +42,8 @@ impl Groups {
         Ok(names.iter().map(|name| name.to_lowercase()).filter(|name| name.starts_with(prefix)).collect())
     }
 
-    /// A group that can stand for one of the provider at the auth mount with `accessor`; none where `vault-setup` did not make
-    /// it.
+    /// A group that can represent a group of the provider at the auth mount with `accessor`; `None` where
+    /// `vault-setup` did not make it.
     pub async fn provider_group(
         &self,
         name: &str,

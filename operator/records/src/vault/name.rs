@@ -250,6 +250,11 @@ impl RecordPath {
         Self { path: "destroyer".to_owned(), pattern: "destroyer" }
     }
 
+    /// Which AccessRoles were reviewed, `reviews`. The granter alone writes it.
+    pub fn reviews() -> Self {
+        Self { path: "reviews".to_owned(), pattern: "reviews" }
+    }
+
     /// The identity of the Channel that the record belongs to, if any.
     pub fn identity(&self) -> Option<&str> {
         self.path.split('/').nth(1)

@@ -1,5 +1,6 @@
 //! `subrosa approve` and `subrosa deny`: show the object, ask, and create an Approval in the user's own name.
 
+mod access_role;
 mod adoption;
 mod made;
 mod scope;
@@ -34,6 +35,7 @@ Examples:
   subrosa approve retentionpolicy/contactcenter                # that its weaker rules bind
   subrosa approve trustdomain/oosterlinde                      # that destruction goes on after a restore
   subrosa approve adoption/cc-front                            # that Channels open what earlier ones sealed
+  subrosa approve accessrole/cc-front/recording-reviewer       # that who may open what is still right
   subrosa approve dst/contactcenter.20270201.1a2b3c4d -o yaml  # prints the Approval and makes nothing
 
 An Approval is in your own name, is never edited and never stands in Git.";
@@ -47,7 +49,7 @@ Examples:
 
 One denial that has not expired stops what others approved.";
 
-/// Approves, in your own name: a Destruction, the end of a LegalHold, a RetentionPolicy, the end of a freeze or an Adoption
+/// Approves, in your own name: a Destruction, the end of a LegalHold, a RetentionPolicy, the end of a freeze, an Adoption or an AccessRole
 #[derive(Debug, clap::Args)]
 #[command(after_help = APPROVE_EXAMPLES)]
 pub struct ApproveArgs {
@@ -65,7 +67,7 @@ pub struct DenyArgs {
 
 #[derive(Debug, clap::Args)]
 struct Args {
-    /// What: destruction/NAME, legalhold/NAME, retentionpolicy/NAME, trustdomain/NAME or adoption/NAME
+    /// What: destruction/NAME, legalhold/NAME, retentionpolicy/NAME, trustdomain/NAME, adoption/NAME or accessrole/NAMESPACE/NAME
     #[arg(value_name = "KIND/NAME")]
     object: Named,
     /// Until when it counts: a period such as 14d, or an instant such as 2027-02-14T17:00:00Z
@@ -222,7 +224,9 @@ async fn make(cluster: &ClusterClient, approval: &Approval) -> Result<()> {
 /// The state after the Approval, and the next step.
 fn after(approval: &Approval, scope: &ApprovalScope, seen: &EndObjects, by: Decider<'_>) -> String {
     let name = approval.name_any();
-    let what = format!("{}/{}", scope.target.kind.as_str(), scope.target.name);
+    let namespace = scope.target.namespace.iter().map(|namespace| format!("{namespace}/"));
+    let namespace: String = namespace.collect();
+    let what = format!("{}/{namespace}{}", scope.target.kind.as_str(), scope.target.name);
     let mut text = format!("\nApproval {name} is made; it counts until {}.\n", by.expires);
     if by.decision == Decision::Approve {
         let tally = seen.tally(&scope.counted(), scope.domain.as_deref(), by.now);

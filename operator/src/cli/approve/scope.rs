@@ -22,7 +22,7 @@ use subrosa_plan::{
     record::destroyer::{BindingRules, Frozen},
 };
 
-use super::{adoption, target::Named};
+use super::{access_role, adoption, target::Named};
 use crate::cli::{
     ends::{self, EndObjects},
     explain::{ends as told, page::Page},
@@ -61,7 +61,7 @@ pub struct ApprovalScope {
 impl ApprovalScope {
     /// The target as Approvals are counted.
     pub fn counted(&self) -> Target<'_> {
-        let ApprovalTarget { kind, name, uid, digest } = &self.target;
+        let ApprovalTarget { kind, namespace: _, name, uid, digest } = &self.target;
         Target { kind: *kind, name, uid, digest }
     }
 }
@@ -71,7 +71,7 @@ impl ApprovalScope {
 /// # Errors
 /// When the object does not exist, or there is nothing to decide about it.
 pub fn of(named: &Named, seen: &EndObjects, by: Decider<'_>, page: &mut Page) -> Result<ApprovalScope> {
-    let Named { kind, name } = named;
+    let Named { kind, namespace, name } = named;
     let hidden = |kinds| match seen.hidden.contains(&kinds) {
         true => {
             format!("{kinds} cannot be read: ask for ClusterRole subrosa-view, or install the definitions")
@@ -99,6 +99,11 @@ pub fn of(named: &Named, seen: &EndObjects, by: Decider<'_>, page: &mut Page) ->
             let found = seen.adoptions.iter().find(|one| one.name_any() == *name);
             Ok(adoption::scope(found.with_context(|| hidden("Adoptions"))?, seen, by, page))
         }
+        TargetKind::AccessRole => {
+            let mut roles = seen.roles.iter();
+            let found = roles.find(|one| one.namespace() == *namespace && one.name_any() == *name);
+            access_role::scope(found.with_context(|| hidden("AccessRoles"))?, seen, by, page)
+        }
     }
 }
 
@@ -107,7 +112,8 @@ pub(super) fn target<K: kube::Resource<DynamicType = ()>>(
     object: &K,
     digest: String,
 ) -> ApprovalTarget {
-    ApprovalTarget { kind, name: object.name_any(), uid: object.uid().unwrap_or_default(), digest }
+    let namespace = object.namespace();
+    ApprovalTarget { kind, namespace, name: object.name_any(), uid: object.uid().unwrap_or_default(), digest }
 }
 
 fn destruction(object: &Destruction, seen: &EndObjects, by: Decider<'_>, page: &mut Page) -> ApprovalScope {

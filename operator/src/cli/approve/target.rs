@@ -9,6 +9,8 @@ use subrosa_crds::{GROUP, VERSION, approval::TargetKind};
 pub struct Named {
     /// Its kind.
     pub kind: TargetKind,
+    /// The namespace of an AccessRole.
+    pub namespace: Option<String>,
     /// Its name.
     pub name: String,
 }
@@ -18,11 +20,9 @@ impl FromStr for Named {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = "expected KIND/NAME, such as destruction/contactcenter.20270201.1a2b3c4d, legalhold/matter-2026-114, \
-                        retentionpolicy/contactcenter, trustdomain/oosterlinde or adoption/cc-front";
-        let (kind, name) = text
-            .split_once('/')
-            .filter(|(_, name)| !name.is_empty() && !name.contains('/'))
-            .ok_or_else(|| expected.to_owned())?;
+                        retentionpolicy/contactcenter, trustdomain/oosterlinde, adoption/cc-front or \
+                        accessrole/cc-front/recording-reviewer";
+        let (kind, name) = text.split_once('/').ok_or_else(|| expected.to_owned())?;
         let kind = kind.to_ascii_lowercase();
         // As kubectl prints it: destruction.subrosa.dev, or with a version.
         let kind = match kind.split_once('.') {
@@ -36,9 +36,20 @@ impl FromStr for Named {
             "retentionpolicy" | "retentionpolicies" | "rtp" => TargetKind::RetentionPolicy,
             "trustdomain" | "trustdomains" | "td" => TargetKind::TrustDomain,
             "adoption" | "adoptions" | "adopt" => TargetKind::Adoption,
+            "accessrole" | "accessroles" | "arole" => TargetKind::AccessRole,
             _ => return Err(format!("nobody decides about that kind: {expected}")),
         };
-        Ok(Self { kind, name: name.to_owned() })
+        let (namespace, name) = match (kind, name.split_once('/')) {
+            (TargetKind::AccessRole, Some((namespace, name))) => (Some(namespace.to_owned()), name),
+            (TargetKind::AccessRole, None) => {
+                return Err(format!("an AccessRole has a namespace: accessrole/NAMESPACE/NAME; {expected}"));
+            }
+            (_, _) => (None, name),
+        };
+        if name.is_empty() || name.contains('/') || namespace.as_deref() == Some("") {
+            return Err(expected.to_owned());
+        }
+        Ok(Self { kind, namespace, name: name.to_owned() })
     }
 }
 
@@ -62,7 +73,19 @@ mod tests {
         assert_eq!(parsed("rtp/m").unwrap().0, TargetKind::RetentionPolicy);
         assert_eq!(parsed("td/m").unwrap().0, TargetKind::TrustDomain);
         assert_eq!(parsed("adoption/m").unwrap().0, TargetKind::Adoption);
-        for wrong in ["p.1.a", "Destruction/", "Destruction/a/b", "channel/x", "destruction.example.org/x"] {
+        let role: Named = "arole/cc-front/reviewer".parse().unwrap();
+        assert_eq!((role.kind, role.namespace.as_deref()), (TargetKind::AccessRole, Some("cc-front")));
+        for wrong in [
+            "accessrole/reviewer",
+            "accessrole//reviewer",
+            "accessrole/a/b/c",
+            "accessrole/a/",
+            "p.1.a",
+            "Destruction/",
+            "Destruction/a/b",
+            "channel/x",
+            "destruction.example.org/x",
+        ] {
             assert!(parsed(wrong).unwrap_err().contains("KIND/NAME"), "{wrong}");
         }
     }

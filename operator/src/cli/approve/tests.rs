@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use subrosa_crds::{
-    Adoption, Approval,
+    AccessRole, Adoption, Approval,
     approval::{ApprovalTarget, TargetKind},
 };
 use subrosa_destroyer::cluster::Told;
@@ -28,6 +28,7 @@ fn seen() -> EndObjects {
         holds: vec![testing::hold()],
         destructions: vec![testing::destruction()],
         adoptions: vec![adoption()],
+        roles: vec![access_role(json!({}))],
         approvals: vec![
             approval("bas", json!({})),
             approval("cor", json!({"expires": "2026-11-22T11:00:00Z"})),
@@ -70,6 +71,26 @@ fn adoption() -> Adoption {
     .unwrap()
 }
 
+fn access_role(spec: Value) -> AccessRole {
+    let mut role = json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole",
+        "metadata": {"name": "reviewer", "namespace": "cc-front", "uid": "u-role", "generation": 2},
+        "spec": {
+            "login": "strong", "subjects": [{"group": "cc-quality"}],
+            "allow": [{"channels": ["voice"], "dataClasses": ["call-recording"], "actions": ["Open"]}],
+            "review": {"every": "90d", "author": "Dirk"},
+        },
+        "status": {
+            "observedGeneration": 2, "rights": "0/1", "digest": format!("sha256:{}", "b".repeat(64)),
+            "reviewDue": "2026-11-20T10:00:00Z",
+        },
+    });
+    for (field, value) in spec.as_object().unwrap() {
+        role["spec"][field] = value.clone();
+    }
+    serde_json::from_value(role).unwrap()
+}
+
 fn by(decision: Decision) -> Decider<'static> {
     Decider { user: "anna", decision, expires: "2026-12-06T12:00:00Z".parse().unwrap(), now: testing::now() }
 }
@@ -95,6 +116,29 @@ fn what_would_be_destroyed_is_shown_before_anybody_decides() {
     let ApprovalTarget { uid, digest, .. } = &scope.target;
     assert_eq!((uid.as_str(), digest), ("u-order", &testing::destruction().spec.digest));
     assert!(!text.contains('\x1b'), "{text:?}");
+}
+
+#[test]
+fn a_review_shows_who_may_open_what_and_the_author_makes_none() {
+    let role = "accessrole/cc-front/reviewer";
+    let mut seen = seen();
+    let (scope, text) = page(role, &seen, Decision::Approve);
+    for part in ["cc-quality", "call-recording of Channel voice", "strong", "90d", "2026-11-20T10:00:00Z"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!((scope.needed, scope.refusal), (Some(1), None));
+    assert_eq!(scope.target.namespace.as_deref(), Some("cc-front"));
+    assert_eq!(Some(&scope.target.digest), seen.roles[0].status.as_ref().unwrap().digest.as_ref());
+    let refusal = |seen: &EndObjects| page(role, seen, Decision::Approve).0.refusal.unwrap_or_default();
+    seen.roles = vec![access_role(json!({"review": {"every": "90d", "author": "ANNA"}}))];
+    assert!(refusal(&seen).contains("you wrote it"));
+    seen.roles = vec![access_role(json!({"review": null}))];
+    assert!(refusal(&seen).contains("no spec.review"));
+    // What the granter did not look at yet is not what would be approved.
+    seen.roles[0].metadata.generation = Some(3);
+    let (screen, _) = Screen::captured();
+    let error = shown(&named(role), &seen, by(Decision::Approve), &screen).unwrap_err();
+    assert!(error.to_string().contains("did not look"), "{error}");
 }
 
 #[test]

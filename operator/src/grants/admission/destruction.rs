@@ -66,7 +66,7 @@ fn stands_alone(what: &str) -> k8s_openapi::api::admissionregistration::v1::Vali
 /// An Approval is one person's decision. It needs the verb `approve`, which only this policy checks.
 fn approval() -> Guard {
     let resource = "{'Destruction': 'retentionpolicies', 'LegalHold': 'legalholds', 'RetentionPolicy': \
-                    'retentionpolicies', 'TrustDomain': 'trustdomains', 'Adoption': 'adoptions'}[object.spec.target.kind]";
+                    'retentionpolicies', 'TrustDomain': 'trustdomains', 'Adoption': 'adoptions', 'AccessRole': 'accessroles'}[object.spec.target.kind]";
     let change = "request.operation != 'CREATE'";
     Draft {
         name: APPROVAL,
@@ -119,8 +119,8 @@ fn approval() -> Guard {
             ),
             demand(
                 format!(
-                    "{change} || authorizer.group('{GROUP}').resource(variables.resource).name(variables.of)\
-                     .check('approve').allowed()"
+                    "{change} || authorizer.group('{GROUP}').resource(variables.resource)\
+                     .namespace(object.spec.target.?namespace.orValue('')).name(variables.of).check('approve').allowed()"
                 ),
                 format!(
                     "'to decide about ' + object.spec.target.kind + ' ' + object.spec.target.name + ' takes the verb \

@@ -17,10 +17,11 @@
 //! | `subrosa-workload` | the operator restarts a workload by one annotation and changes nothing else of it |
 //! | `subrosa-access-role` | the granter writes Roles that give `get` on named Channels, no other Role |
 //! | `subrosa-access-binding` | the granter binds those to groups of people, and nothing else to anybody |
+//! | `subrosa-access-author` | who writes an AccessRole that has to be reviewed is named in it |
 //!
-//! The last eight apply to the ServiceAccounts of the operator and of the granter alone: their code does not do these things
-//! anyway, and with them a stolen token cannot either. A policy itself is not subject to admission,
-//! so whoever may edit policies can lift them; that is seen ([`unedited`]), not prevented.
+//! The eight before the last apply only to the ServiceAccounts of the operator and the granter: their code does not do
+//! these things, and with them a stolen token cannot either. Policies themselves are not subject to admission, so
+//! whoever may edit them can disable them; that is detected ([`unedited`]), not prevented.
 
 mod deletion;
 mod destruction;

@@ -263,7 +263,13 @@ impl Life {
         let name = policy_name(policy).to_owned();
         let Some(policy) = self.cluster.policies.get(&name) else { return };
         let digest = rules::digest(policy);
-        let target = ApprovalTarget { kind: TargetKind::RetentionPolicy, uid: name.clone(), name, digest };
+        let target = ApprovalTarget {
+            kind: TargetKind::RetentionPolicy,
+            namespace: None,
+            uid: name.clone(),
+            name,
+            digest,
+        };
         self.say(Decision::Approve, ["anna", "bas", "cees"][usize::from(who % 3)], WEEK, target, |_| {});
     }
 
@@ -279,6 +285,7 @@ impl Life {
         let Some(one) = self.cluster.destructions.iter().rev().nth(usize::from(list)) else { return };
         let target = ApprovalTarget {
             kind: TargetKind::Destruction,
+            namespace: None,
             name: one.metadata.name.clone().unwrap(),
             uid: one.metadata.uid.clone().unwrap(),
             digest: one.spec.digest.clone(),

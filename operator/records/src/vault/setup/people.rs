@@ -155,8 +155,8 @@ fn role(people: &PeopleParams, login: &AccessLogin, policy: &str) -> Value {
     })
 }
 
-/// What the operator may do beside its other rights: say what slots open. Not who is a member. It may so also where nobody logs
-/// in, since the slots of a login that went are emptied.
+/// The operator's additional right: write what slots open, but not their members. It has it also where nobody logs in,
+/// because the slots of a removed login are emptied.
 pub(super) fn operator(params: &SetupParams) -> String {
     format!(
         r#"# What people may open: what stands in a slot, and not who is a member of it. Which slots there are.
@@ -169,13 +169,18 @@ path "identity/group/name/{prefix}*" {{
     "metadata" = []
   }}
 }}
+# Which AccessRoles were reviewed.
+path "{kv}/data/reviews" {{
+  capabilities = ["read"]
+}}
 "#,
+        kv = params.kv_mount,
         prefix = names::slot_prefix(&params.trust_domain),
     )
 }
 
-/// What the granter may do: say who is a member of a slot, and for which group of the provider one of the groups made for that
-/// stands. The ids are named one by one: an alias of another group would give people that group's policies.
+/// The granter's rights: write the members of slots, and which group of the provider a prepared group represents. The
+/// ids are listed one by one, because an alias of another group would give people that group's policies.
 fn granter(params: &SetupParams, mount: &MountPath) -> String {
     let domain = &params.trust_domain;
     format!(
@@ -210,6 +215,10 @@ path "auth/{mount}/role" {{
 # Anyone may log in there; named here so that the mount's accessor may be read.
 path "auth/{mount}/login" {{
   capabilities = ["update"]
+}}
+# Which AccessRoles were reviewed. Nobody else writes it.
+path "{kv}/data/reviews" {{
+  capabilities = ["create", "read", "update"]
 }}
 # Whose the store is.
 path "{kv}/data/domain" {{

@@ -1,0 +1,66 @@
+//! Events about reviews that are due.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::events::v1::Event,
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use kube::{Api, Client, Resource as _, ResourceExt as _, api::PostParams};
+use subrosa_crds::{AccessRole, Reason};
+use subrosa_plan::world::fault::Fault;
+use tokio::{sync::Mutex, time::Instant};
+
+/// The name of the controller in Events.
+const CONTROLLER: &str = "subrosa.dev/granter";
+/// The longest note an Event may carry (events.k8s.io/v1).
+const LONGEST_NOTE: usize = 1000;
+/// How often an Event is repeated.
+const AGAIN: Duration = Duration::from_secs(24 * 3600);
+
+/// The last Event of each role, by its UID.
+#[derive(Debug, Default)]
+pub struct Reminders {
+    told: Mutex<BTreeMap<String, (Reason, Instant)>>,
+}
+
+impl Reminders {
+    /// Writes an Event about a role, at most once a day. A refused Event is lost: status and a metric say the same.
+    pub async fn tell(&self, client: &Client, role: &AccessRole, reminder: Option<&Fault>) {
+        let uid = role.uid().unwrap_or_default();
+        let mut told = self.told.lock().await;
+        let Some(reminder) = reminder else {
+            told.remove(&uid);
+            return;
+        };
+        if told.get(&uid).is_some_and(|(reason, at)| *reason == reminder.reason && at.elapsed() < AGAIN) {
+            return;
+        }
+        told.insert(uid, (reminder.reason, Instant::now()));
+        drop(told);
+        let namespace = role.namespace().unwrap_or_default();
+        let event = Event {
+            metadata: ObjectMeta {
+                generate_name: Some(format!("{}-", role.name_any())),
+                namespace: Some(namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            action: Some("Review".to_owned()),
+            event_time: Some(MicroTime(Timestamp::now())),
+            reason: Some(reminder.reason.as_str().to_owned()),
+            note: Some(reminder.message.chars().take(LONGEST_NOTE).collect()),
+            regarding: Some(role.object_ref(&())),
+            reporting_controller: Some(CONTROLLER.to_owned()),
+            reporting_instance: Some(CONTROLLER.to_owned()),
+            type_: Some(
+                if reminder.reason == Reason::ReviewOverdue { "Warning" } else { "Normal" }.to_owned(),
+            ),
+            ..Event::default()
+        };
+        let events = Api::<Event>::namespaced(client.clone(), &namespace);
+        if let Err(error) = events.create(&PostParams::default(), &event).await {
+            tracing::warn!(role = role.name_any(), %error, "an Event was not taken");
+        }
+    }
+}
