@@ -4,6 +4,7 @@
 //! changes Vault and reports each change; `seal`, `unseal` and `reseal` write files, and `purge --apply` removes
 //! some.
 
+mod access;
 mod adopt;
 mod age_plugin;
 mod approve;
@@ -79,6 +80,7 @@ enum Command {
     Granter(granter::Args),
     Status(status::Args),
     Explain(explain::Args),
+    Access(access::Args),
     Render(render::Args),
     Connect(connect::Args),
     Adopt(adopt::Args),
@@ -129,6 +131,7 @@ fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
         Command::Granter(args) => cores()?.block_on(granter::run(args.clone())),
         Command::Status(args) => wait(status::run(args, screen)),
         Command::Explain(args) => wait(explain::run(args, screen)),
+        Command::Access(args) => wait(access::run(args, screen)),
         Command::Render(args) => render::run(args, screen),
         Command::Connect(args) => wait(connect::run(args, screen)),
         Command::Adopt(args) => wait(adopt::run(args, screen)),

@@ -1,0 +1,185 @@
+//! `subrosa access`: who can open what by AccessRoles, in a cluster or in files.
+
+mod openings;
+mod seen;
+#[cfg(test)]
+mod tests;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use super::{
+    cluster::ClusterTarget,
+    exit::Exit,
+    harmless,
+    manifest::{self, Sources},
+    output::{Paint, Screen},
+    table::{Cell, Table, Tone},
+};
+use openings::{Asked, Openings};
+use seen::AccessObjects;
+
+const EXAMPLES: &str = "\
+Examples:
+  subrosa access who voice -n cc-front                 # who can open data of this Channel
+  subrosa access who cc-front/voice call-recording     # who can open this class of it
+  subrosa access what cc-quality                       # what this group of the identity provider can open
+  subrosa access what cc-quality -f deploy/ -o json    # the same, of manifests
+
+Groups are compared without upper and lower case, as Vault does it. STATE is the reason of condition Ready, or
+what files say of it.";
+
+/// Shows who can open what by AccessRoles
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Question {
+    /// Who can open data of a Channel
+    #[command(after_help = EXAMPLES)]
+    Who(WhoArgs),
+    /// What a group of the identity provider can open
+    #[command(after_help = EXAMPLES)]
+    What(WhatArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct WhoArgs {
+    /// The Channel: NAME or NAMESPACE/NAME
+    #[arg(value_name = "CHANNEL")]
+    channel: String,
+    /// One of its data classes [default: each]
+    #[arg(value_name = "CLASS")]
+    class: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct WhatArgs {
+    /// The group, as the identity provider's tokens name it
+    #[arg(value_name = "GROUP")]
+    group: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    #[command(flatten)]
+    target: ClusterTarget,
+    #[command(flatten)]
+    sources: Sources,
+    /// The Channel's namespace, and that of manifests that name none [default: that of the kubeconfig's context; of files: default]
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// The format
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the cluster or a file cannot be read, or there is no such Channel.
+pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
+    let common = match &args.question {
+        Question::Who(who) => &who.common,
+        Question::What(what) => &what.common,
+    };
+    let (seen, namespace) = read(common).await?;
+    for kinds in &seen.hidden {
+        screen.say(&format!(
+            "{kinds} cannot be read: ask for ClusterRole subrosa-view, or install the definitions"
+        ))?;
+    }
+    let asked = match &args.question {
+        Question::Who(who) => {
+            let (namespace, name) = match who.channel.split_once('/') {
+                Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
+                None => (namespace, who.channel.clone()),
+            };
+            Asked::Channel { namespace, name, class: who.class.clone() }
+        }
+        Question::What(what) => Asked::Group { name: what.group.clone() },
+    };
+    let openings = Openings::of(&seen, asked);
+    if let Some(missing) = openings.missing(&seen) {
+        bail!("{missing}");
+    }
+    screen.print(&written(&openings, common.output, screen.paint())?)?;
+    if common.output != Format::Table {
+        for note in &openings.notes {
+            screen.say(note)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn read(common: &Common) -> Result<(AccessObjects, String)> {
+    if common.sources.files.is_empty() {
+        let cluster = common.target.connect().await?;
+        let namespace = common.namespace.clone().unwrap_or_else(|| cluster.namespace().to_owned());
+        return Ok((AccessObjects::of_cluster(&cluster).await?, namespace));
+    }
+    let namespace = common.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let (manifests, findings) = manifest::read(&common.sources)?;
+    if let Some(first) = findings.first() {
+        bail!("{}", first.text(Paint(false)));
+    }
+    Ok((AccessObjects::of_files(manifests, &namespace)?, namespace))
+}
+
+fn written(openings: &Openings, format: Format, paint: Paint) -> Result<String> {
+    Ok(match format {
+        Format::Table => drawn(openings, paint),
+        Format::Json => format!("{}\n", serde_json::to_string_pretty(openings)?),
+        Format::Yaml => super::stream(&[serde_json::to_value(openings)?])?,
+    })
+}
+
+fn drawn(openings: &Openings, paint: Paint) -> String {
+    let mut text = String::new();
+    if openings.openings.is_empty() {
+        text.push_str(&harmless(&openings.nobody()));
+        text.push('\n');
+    } else {
+        let mut table =
+            Table::new(["GROUP", "CHANNEL", "CLASS", "LOGIN", "SECOND FACTOR", "SESSION", "ROLE", "STATE"]);
+        for one in &openings.openings {
+            let tone = if one.gives { Tone::Good } else { Tone::Odd };
+            table.row([
+                Cell::from(harmless(&one.group)),
+                format!("{}/{}", one.namespace, one.channel).into(),
+                one.data_class.as_str().into(),
+                one.login.as_str().into(),
+                one.accepted_amr.join(", ").into(),
+                one.session.as_deref().unwrap_or("?").into(),
+                one.role.as_str().into(),
+                Cell::new(one.state.as_str(), tone),
+            ]);
+        }
+        text.push_str(&table.text(paint));
+    }
+    for note in &openings.notes {
+        text.push_str(&harmless(note));
+        text.push('\n');
+    }
+    text
+}
+
+/// Whether a value is left out of what is printed.
+fn is_none<T: Serialize>(value: &Option<T>) -> bool {
+    value.is_none()
+}

@@ -1,0 +1,192 @@
+//! The answer: each group, what it can open, and by which role.
+
+use kube::ResourceExt as _;
+use serde::Serialize;
+use subrosa_crds::{
+    AccessRole, Reason,
+    channel::WorkloadAction,
+    condition::{self, READY},
+};
+use subrosa_plan::roles::conflicts;
+
+use super::{is_none, seen::AccessObjects};
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "question")]
+pub enum Asked {
+    /// Who can open data of a Channel.
+    #[serde(rename = "who")]
+    Channel {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// One of its classes.
+        #[serde(skip_serializing_if = "is_none")]
+        class: Option<String>,
+    },
+    /// What a group can open.
+    #[serde(rename = "what")]
+    Group {
+        /// As it was written.
+        name: String,
+    },
+}
+
+/// A group that can open a class of a Channel.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Opening {
+    /// The group.
+    pub group: String,
+    /// The namespace of Channel and role.
+    pub namespace: String,
+    /// The Channel.
+    pub channel: String,
+    /// The class.
+    pub data_class: String,
+    /// After which login.
+    pub login: String,
+    /// With one of these second factors; none where the login is not known.
+    pub accepted_amr: Vec<String>,
+    /// How long a session lasts.
+    pub session: Option<String>,
+    /// The AccessRole.
+    pub role: String,
+    /// Why it is so, as one word.
+    pub state: String,
+    /// Whether the role gives this now, or would as it is written.
+    pub gives: bool,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Openings {
+    /// What was asked.
+    pub asked: Asked,
+    /// Each group, class and role.
+    pub openings: Vec<Opening>,
+    /// What this does not say.
+    pub notes: Vec<String>,
+}
+
+impl Openings {
+    /// The answer to `asked`.
+    pub fn of(seen: &AccessObjects, asked: Asked) -> Self {
+        let excluded = conflicts::conflicting(&seen.roles);
+        let mut openings = Vec::new();
+        for role in &seen.roles {
+            let namespace = role.namespace().unwrap_or_default();
+            let login = seen.login(&namespace, &role.spec.login);
+            for (channel, class) in role.spec.opens() {
+                if !is_asked(&asked, &namespace, &channel, &class) {
+                    continue;
+                }
+                let (state, gives) =
+                    state(role, seen, &channel, &class, excluded.contains_key(&conflicts::name(role)));
+                for subject in &role.spec.subjects {
+                    if matches!(&asked, Asked::Group { name } if subject.group.to_lowercase() != name.to_lowercase())
+                    {
+                        continue;
+                    }
+                    openings.push(Opening {
+                        group: subject.group.clone(),
+                        namespace: namespace.clone(),
+                        channel: channel.clone(),
+                        data_class: class.clone(),
+                        login: role.spec.login.clone(),
+                        accepted_amr: login.map(|login| login.accepted_amr.clone()).unwrap_or_default(),
+                        session: login.map(|login| login.ttl().to_owned()),
+                        role: role.name_any(),
+                        state: state.clone(),
+                        gives,
+                    });
+                }
+            }
+        }
+        openings.sort();
+        let notes = notes(seen, &asked);
+        Self { asked, openings, notes }
+    }
+
+    /// That there is no such Channel or class.
+    pub fn missing(&self, seen: &AccessObjects) -> Option<String> {
+        let Asked::Channel { namespace, name, class } = &self.asked else { return None };
+        if seen.hidden.contains(&"Channels") {
+            return None;
+        }
+        let Some(channel) = seen.channel(namespace, name) else {
+            return Some(format!("there is no Channel {namespace}/{name}; give its namespace with -n"));
+        };
+        let class = class.as_ref().filter(|class| !channel.spec.data_classes.contains(class))?;
+        let declared = &channel.spec.data_classes;
+        let declared = if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
+        Some(format!("Channel {namespace}/{name} declares no data class {class}, but {declared}"))
+    }
+
+    /// What is said where nobody can.
+    pub fn nobody(&self) -> String {
+        match &self.asked {
+            Asked::Channel { namespace, name, class } => {
+                let class = class.as_ref().map_or_else(|| "data".to_owned(), Clone::clone);
+                format!("No AccessRole lets anybody open {class} of Channel {namespace}/{name}.")
+            }
+            Asked::Group { name } => format!("No AccessRole names group {name}."),
+        }
+    }
+}
+
+fn is_asked(asked: &Asked, namespace: &str, channel: &str, class: &str) -> bool {
+    match asked {
+        Asked::Channel { namespace: in_namespace, name, class: of } => {
+            in_namespace == namespace && name == channel && of.as_ref().is_none_or(|of| of == class)
+        }
+        Asked::Group { .. } => true,
+    }
+}
+
+fn state(
+    role: &AccessRole,
+    seen: &AccessObjects,
+    channel: &str,
+    class: &str,
+    is_excluded: bool,
+) -> (String, bool) {
+    let namespace = role.namespace().unwrap_or_default();
+    if seen.is_live {
+        let conditions = role.status.as_ref().map(|status| status.conditions.as_slice());
+        let is_current =
+            role.status.as_ref().is_some_and(|status| status.observed_generation == role.metadata.generation);
+        return match condition::find(conditions.unwrap_or_default(), READY) {
+            Some(ready) if is_current => (ready.reason.clone(), ready.status == "True"),
+            Some(_) | None => (Reason::WorkUnderWay.as_str().to_owned(), false),
+        };
+    }
+    let reason = match seen.channel(&namespace, channel) {
+        _ if is_excluded => Reason::ConflictingRoles,
+        None => Reason::NotFound,
+        Some(found) if !found.spec.data_classes.iter().any(|one| one == class) => Reason::UnknownDataClass,
+        Some(_) if seen.login(&namespace, &role.spec.login).is_none() => Reason::LoginMissing,
+        Some(_) => return ("Declared".to_owned(), true),
+    };
+    (reason.as_str().to_owned(), false)
+}
+
+fn notes(seen: &AccessObjects, asked: &Asked) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Asked::Channel { namespace, name, .. } = asked
+        && let Some(channel) = seen.channel(namespace, name)
+        && let Some(encryption) = &channel.spec.encryption
+        && encryption.workload_may.iter().flatten().any(|action| *action == WorkloadAction::Open)
+    {
+        notes.push(format!(
+            "The workload of Channel {namespace}/{name} opens its data too: encryption.workloadMay has Open."
+        ));
+    }
+    notes.push(
+        "Who is a member of a group is known to the identity provider alone. Administrators of Vault are not listed.".to_owned(),
+    );
+    notes
+}

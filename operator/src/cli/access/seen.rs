@@ -1,0 +1,107 @@
+//! What decides who can open what, from a cluster or from files.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt as _;
+use subrosa_crds::{AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain, trust_domain::AccessLogin};
+
+use crate::cli::{cluster::ClusterClient, manifest::Manifest};
+
+/// What decides.
+#[derive(Clone, Debug, Default)]
+pub struct AccessObjects {
+    /// TrustDomains.
+    pub domains: Vec<TrustDomain>,
+    /// AccessRoles.
+    pub roles: Vec<AccessRole>,
+    /// Channels.
+    pub channels: Vec<Channel>,
+    /// The trust domain of each namespace that has one.
+    pub governed: BTreeMap<String, String>,
+    /// Kinds that cannot be read.
+    pub hidden: Vec<&'static str>,
+    /// Whether status says what is in force; files do not.
+    pub is_live: bool,
+}
+
+impl AccessObjects {
+    /// As a cluster has it.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn of_cluster(cluster: &ClusterClient) -> Result<Self> {
+        let (domains, roles, channels, namespaces) = futures::try_join!(
+            cluster.list_known::<TrustDomain>(),
+            cluster.list_known::<AccessRole>(),
+            cluster.list_known::<Channel>(),
+            cluster.list_known::<Namespace>(),
+        )?;
+        let hidden = [
+            ("TrustDomains", domains.is_none()),
+            ("AccessRoles", roles.is_none()),
+            ("Channels", channels.is_none()),
+            ("Namespaces", namespaces.is_none()),
+        ];
+        let namespaces = namespaces.unwrap_or_default().into_iter();
+        let governed = namespaces.filter_map(|namespace| {
+            Some((namespace.name_any(), namespace.labels().get(TRUST_DOMAIN_LABEL)?.clone()))
+        });
+        Ok(Self {
+            domains: domains.unwrap_or_default(),
+            roles: roles.unwrap_or_default(),
+            channels: channels.unwrap_or_default(),
+            governed: governed.collect(),
+            hidden: hidden.into_iter().filter(|(_, hidden)| *hidden).map(|(kinds, _)| kinds).collect(),
+            is_live: true,
+        })
+    }
+
+    /// As files have it; `namespace` is for what names none.
+    ///
+    /// # Errors
+    /// When an object cannot be read.
+    pub fn of_files(manifests: Vec<Manifest>, namespace: &str) -> Result<Self> {
+        let mut found = Self::default();
+        for mut manifest in manifests {
+            match (manifest.is_ours(), manifest.kind.as_str()) {
+                (true, "TrustDomain") => found.domains.push(manifest.read()?),
+                (true, "AccessRole" | "Channel") => {
+                    if manifest.namespace.is_none() {
+                        manifest.settle(namespace);
+                    }
+                    if manifest.kind == "Channel" {
+                        found.channels.push(manifest.read()?);
+                    } else {
+                        found.roles.push(manifest.read()?);
+                    }
+                }
+                (false, "Namespace") if manifest.api_version == "v1" => {
+                    let one: Namespace = manifest.read()?;
+                    if let Some(domain) = one.labels().get(TRUST_DOMAIN_LABEL) {
+                        found.governed.insert(one.name_any(), domain.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// The Channel of that name.
+    pub fn channel(&self, namespace: &str, name: &str) -> Option<&Channel> {
+        let mut channels = self.channels.iter();
+        channels.find(|one| one.namespace().as_deref() == Some(namespace) && one.name_any() == name)
+    }
+
+    /// The login of that name that counts in `namespace`. Where nobody says to which trust domain it belongs, that of the only one.
+    pub fn login(&self, namespace: &str, login: &str) -> Option<&AccessLogin> {
+        let domain = match (self.governed.get(namespace), self.domains.as_slice()) {
+            (Some(name), domains) => domains.iter().find(|domain| domain.name_any() == *name),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        };
+        domain?.spec.access.as_ref()?.logins.iter().find(|one| one.name == login)
+    }
+}

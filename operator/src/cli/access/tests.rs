@@ -1,0 +1,145 @@
+use serde_json::json;
+
+use super::*;
+
+const FILES: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: cc-front, labels: {subrosa.dev/trust-domain: oosterlinde}}
+---
+apiVersion: subrosa.dev/v1alpha1
+kind: TrustDomain
+metadata: {name: oosterlinde}
+spec:
+  organisation: {name: Ziekenhuis Oosterlinde, country: NL, privacyContact: privacy-office}
+  jurisdictions: [NL]
+  timeZone: Europe/Amsterdam
+  vault: {address: "https://openbao.security.svc:8200", auth: {kubernetes: {mount: kubernetes, role: subrosa, audience: vault}}}
+  retentionPolicies: [contactcenter]
+  network: {clusterCIDRs: [10.244.0.0/16]}
+  access:
+    provider: {issuer: "https://login.oosterlinde.example/realms/staff"}
+    logins: [{name: strong, acceptedAmr: [mfa, hwk]}]
+---
+apiVersion: subrosa.dev/v1alpha1
+kind: Channel
+metadata: {name: voice, namespace: cc-front}
+spec:
+  workload: {selector: {matchLabels: {app: sbc}}, serviceAccountName: sbc}
+  dataClasses: [call-recording, transcript]
+  encryption: {workloadMay: [Seal, Open]}
+---
+apiVersion: subrosa.dev/v1alpha1
+kind: AccessRole
+metadata: {name: reviewer, namespace: cc-front, creationTimestamp: "2026-11-01T10:00:00Z"}
+spec:
+  login: strong
+  subjects: [{group: CC-Quality}, {group: complaints}]
+  allow: [{channels: [voice], dataClasses: [call-recording], actions: [Open]}]
+---
+apiVersion: subrosa.dev/v1alpha1
+kind: AccessRole
+metadata: {name: billing, creationTimestamp: "2026-11-02T10:00:00Z"}
+spec:
+  login: weak
+  subjects: [{group: complaints}]
+  conflictsWith: [reviewer]
+  allow: [{channels: [voice, fax], dataClasses: [transcript], actions: [Open]}]
+"#;
+
+fn seen() -> AccessObjects {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("all.yaml");
+    std::fs::write(&file, FILES).unwrap();
+    let (manifests, findings) = manifest::read(&Sources { files: vec![file], recursive: false }).unwrap();
+    assert!(findings.is_empty());
+    AccessObjects::of_files(manifests, "cc-front").unwrap()
+}
+
+fn who(seen: &AccessObjects, class: Option<&str>) -> Openings {
+    let class = class.map(str::to_owned);
+    Openings::of(seen, Asked::Channel { namespace: "cc-front".to_owned(), name: "voice".to_owned(), class })
+}
+
+fn rows(openings: &Openings) -> Vec<String> {
+    let row = |one: &openings::Opening| {
+        format!("{} {}/{} {} {}", one.group, one.channel, one.data_class, one.role, one.state)
+    };
+    openings.openings.iter().map(row).collect()
+}
+
+#[test]
+fn who_can_open_a_class_of_a_channel() {
+    let answer = who(&seen(), Some("call-recording"));
+    assert_eq!(
+        rows(&answer),
+        [
+            "CC-Quality voice/call-recording reviewer Declared",
+            "complaints voice/call-recording reviewer Declared",
+        ]
+    );
+    let table = drawn(&answer, Paint(false));
+    assert!(table.contains("mfa, hwk") && table.contains("15m"), "{table}");
+    assert!(table.contains("The workload of Channel cc-front/voice opens its data too"), "{table}");
+    let value = serde_json::to_value(&answer).unwrap();
+    assert_eq!(
+        value["asked"],
+        json!({"question": "who", "namespace": "cc-front", "name": "voice", "class": "call-recording"})
+    );
+    assert_eq!(
+        (&value["openings"][0]["gives"], &value["openings"][0]["session"]),
+        (&json!(true), &json!("15m"))
+    );
+}
+
+#[test]
+fn what_a_group_can_open_in_whatever_case_and_why_not() {
+    let ask = |group: &str| rows(&Openings::of(&seen(), Asked::Group { name: group.to_owned() }));
+    assert_eq!(ask("cc-QUALITY"), ["CC-Quality voice/call-recording reviewer Declared"]);
+    assert_eq!(
+        ask("complaints"),
+        [
+            "complaints fax/transcript billing ConflictingRoles",
+            "complaints voice/call-recording reviewer Declared",
+            "complaints voice/transcript billing ConflictingRoles",
+        ]
+    );
+    let nobody = Openings::of(&seen(), Asked::Group { name: "nobody".to_owned() });
+    assert!(drawn(&nobody, Paint(false)).starts_with("No AccessRole names group nobody."));
+}
+
+#[test]
+fn what_files_lack_is_told() {
+    let mut seen = seen();
+    let of_billing = |seen: &AccessObjects| {
+        let rows = rows(&Openings::of(seen, Asked::Group { name: "complaints".to_owned() }));
+        rows.into_iter().filter(|row| row.contains("billing")).collect::<Vec<_>>().join("; ")
+    };
+    seen.roles.retain(|role| role.metadata.name.as_deref() == Some("billing"));
+    let found = of_billing(&seen);
+    assert_eq!(
+        found,
+        "complaints fax/transcript billing NotFound; complaints voice/transcript billing LoginMissing"
+    );
+    seen.channels[0].spec.data_classes.pop();
+    assert!(of_billing(&seen).ends_with("UnknownDataClass"));
+    assert!(who(&seen, Some("transcript")).missing(&seen).unwrap().contains("declares no data class"));
+    seen.channels.clear();
+    assert!(who(&seen, None).missing(&seen).unwrap().contains("there is no Channel cc-front/voice"));
+}
+
+#[test]
+fn in_a_cluster_the_state_is_what_the_granter_found() {
+    let mut seen = seen();
+    seen.is_live = true;
+    assert!(rows(&who(&seen, None)).iter().all(|row| row.ends_with("WorkUnderWay")));
+    let status = json!({"observedGeneration": 1, "conditions": [{
+        "type": "Ready", "status": "False", "reason": "ReviewOverdue", "message": "m", "lastTransitionTime": "2026-11-22T10:00:00Z",
+    }]});
+    seen.roles[0].metadata.generation = Some(1);
+    seen.roles[0].status = Some(serde_json::from_value(status).unwrap());
+    let answer = who(&seen, Some("call-recording"));
+    assert!(answer.openings.iter().all(|one| one.state == "ReviewOverdue" && !one.gives));
+    seen.roles[0].metadata.generation = Some(2);
+    assert!(rows(&who(&seen, Some("call-recording"))).iter().all(|row| row.ends_with("WorkUnderWay")));
+}
