@@ -40,7 +40,8 @@ pub fn trips(
     let begun = pace::recent(&record.begun, now).filter(|begun| !is_asked(&begun.destruction));
     let begun: u64 = begun.map(|begun| begun.keys).sum();
     let keys = begun + waiting.iter().map(|one| one.keys).sum::<u64>();
-    let is_too_much = keys >= FEWEST && keys.saturating_mul(100) > all.saturating_mul(percent);
+    let is_too_much =
+        percent < 100 && keys >= FEWEST && keys.saturating_mul(100) > all.saturating_mul(percent);
     if waiting.is_empty() || !is_too_much {
         return None;
     }
@@ -86,6 +87,9 @@ mod tests {
         assert_eq!(tripped(&none, &[list("a", 9)], 9), None, "so few are never too much");
         assert_eq!(tripped(&none, &[list("a", 10)], 10), Some(vec!["a".into()]));
         assert!(trips(&none, &[list("a", 100)], 100, 100, now()).is_none(), "switched off");
+        // Keys that were reserved in this hour and could not be set aside are ready again.
+        let again = DestroyerRecord { begun: pace::with(&[], "a", 100, now()), ..none };
+        assert!(trips(&again, &[list("a", 100)], 100, 100, now()).is_none(), "switched off");
     }
 
     #[test]
