@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use subrosa_e2e::operator;
+use subrosa_e2e::{operator, tools};
 
 use crate::{
     resealing,
@@ -78,7 +78,7 @@ fn may_mount(pod: &Pod) -> bool {
 
 pub async fn nothing_is_lost(pod: &Pod) {
     if !may_mount(pod) {
-        println!("a full disk: not tested, for this machine lets nobody mount one");
+        tools::say("a full disk: not tested, for this machine lets nobody mount one");
         return;
     }
     fs::write(pod.at("call.wav"), recording(LENGTH)).unwrap();
