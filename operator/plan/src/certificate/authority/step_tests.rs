@@ -151,7 +151,7 @@ fn a_peer_whose_certificates_are_not_known_is_waited_for_until_the_deadline() {
     let mut world = World::new();
     world.settle(start());
     let half = after(start(), days(200));
-    let holding = |leaves| PeerFacts { holds: [1, 2].into(), leaves, ..PeerFacts::default() };
+    let holding = |leaves| PeerFacts { holds: [1, 2].into(), leaves };
     world.peers.insert("cc-data/db".into(), holding(Leaves::Unknown));
     let (done, wake) = world.settle(half);
     assert_eq!(done, ["RotateKey", "SignCertificate"]);

@@ -107,11 +107,11 @@ fn long(number: usize, length: usize) -> String {
 }
 
 fn other(number: usize) -> ChannelRef {
-    ChannelRef::new(&long(number, 63), &long(number, 63))
+    ChannelRef::new(long(number, 63), long(number, 63))
 }
 
 fn connection(number: usize) -> ConnectionKey {
-    let direction = if number % 2 == 0 { Direction::Egress } else { Direction::Ingress };
+    let direction = if number.is_multiple_of(2) { Direction::Egress } else { Direction::Ingress };
     ConnectionKey { direction, name: long(number, 63), other: Other::Channel(other(number)) }
 }
 

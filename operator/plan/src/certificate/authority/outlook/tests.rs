@@ -38,7 +38,7 @@ const BEFORE: [&str; 2] = ["cc-front.svc", "cc-front.svc.cluster.local"];
 const AFTER: [&str; 3] = ["cc-front.svc", "cc-front.svc.cluster.local", "calls.example"];
 
 fn facts(latest: u32, holds: &[u32], leaves: Leaves) -> AuthorityFacts {
-    let peer = PeerFacts { holds: holds.iter().copied().collect(), leaves, ..PeerFacts::default() };
+    let peer = PeerFacts { holds: holds.iter().copied().collect(), leaves };
     AuthorityFacts {
         key: AuthorityKeyState::Present { latest },
         unusable: BTreeSet::new(),
