@@ -1,6 +1,6 @@
 //! The breaker: freezes destruction when too large a share of all keys is due and approved at once, until people approve again.
 //!
-//! The rate limit ([`pace`](super::pace)) spreads destruction over hours and continues by itself; the breaker does not.
+//! The rate limit ([`pace`]) spreads destruction over hours and continues by itself; the breaker does not.
 
 use std::collections::BTreeSet;
 
