@@ -1,9 +1,17 @@
 //! What only the operator can see to be wrong: a stable reason, the next step, nothing lost, and healed by
 //! putting it right.
 
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
-use subrosa_crds::{TRUST_DOMAIN_LABEL, condition};
+use subrosa::execute::certificate::{self, Leaf};
+use subrosa_crds::{Channel, Reason, TRUST_DOMAIN_LABEL, condition};
 use subrosa_e2e::{installation::retention_policy, wait};
+use subrosa_plan::{
+    certificate::{TrustSources, trust_files},
+    world::declaration::Declaration,
+};
 
 use crate::{
     openssl,
@@ -105,7 +113,9 @@ async fn a_bad_edit_loses_nothing(world: &World) {
     world.opens(NS, "chat", &[]).await;
 
     // While Stalled the leaf is kept alive.
+    let deleted = world.secret(NS, "voice-mtls").await.unwrap();
     world.delete_secret(NS, "voice-mtls").await;
+    its_private_key_does_not_come_back(world, &deleted).await;
     world
         .files_where(NS, "voice", |now| {
             now.authority() == files.authority() && now.get("tls.crt") != files.get("tls.crt")
@@ -116,6 +126,17 @@ async fn a_bad_edit_loses_nothing(world: &World) {
     world.apply(&voice(json!({}))).await;
     world.whole(NS, "voice").await;
     world.whole(NS, "ivr").await;
+}
+
+/// A reconcile that read a Secret before somebody deleted it writes its trust files a moment later.
+async fn its_private_key_does_not_come_back(world: &World, deleted: &Secret) {
+    let channel = world.api::<Channel>(NS).get("voice").await.unwrap();
+    let (declared, secrets) = (Declaration::of(Arc::new(channel)), world.api(NS));
+    let (files, _) = trust_files(&TrustSources::default());
+    let written = certificate::write(&secrets, &declared, "voice-mtls", Leaf::Kept(deleted), &files).await;
+    assert_eq!(written.err().expect("nothing is written").reason, Reason::KubernetesConflict);
+    let now = world.secret(NS, "voice-mtls").await;
+    assert_ne!(now.and_then(|now| now.metadata.uid), deleted.metadata.uid);
 }
 
 async fn retention_has_to_be_allowed_and_there(world: &World) {

@@ -142,6 +142,9 @@ pub async fn write(
         .map(|(file, text)| (file.clone(), ByteString(text.clone().into_bytes())))
         .collect();
     let mut type_ = TLS;
+    // A leaf that is kept is written into its own Secret only. Applied to one that was deleted meanwhile, it would make it
+    // again with the same private key, and who deletes a Secret may do so because that key leaked.
+    let mut only_to = None;
     let exists = match leaf {
         Leaf::New(issued, slot) => {
             data.insert(CERTIFICATE.into(), ByteString(issued.chain.clone().into_bytes()));
@@ -149,6 +152,7 @@ pub async fn write(
             !matches!(slot, Slot::Empty)
         }
         Leaf::Kept(secret) => {
+            only_to.clone_from(&secret.metadata.uid);
             // The type of a Secret is immutable.
             if secret.type_.as_deref() == Some(OPAQUE) {
                 type_ = OPAQUE;
@@ -171,6 +175,7 @@ pub async fn write(
             namespace: Some(name.namespace.clone()),
             labels: Some(labels::channel_labels(&name.name)),
             owner_references: labels::owner(channel).map(|owner| vec![owner]),
+            uid: only_to,
             ..ObjectMeta::default()
         },
         type_: Some(type_.into()),
