@@ -31,3 +31,6 @@ impl Start<'_> {
         queues
     }
 }
+
+#[cfg(test)]
+mod tests;
