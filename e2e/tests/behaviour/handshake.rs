@@ -1,14 +1,79 @@
 //! A handshake between two rustls endpoints in memory, with the files of two Channels.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
 
-use crate::files::Files;
+use tokio::task::JoinHandle;
+
+use crate::{
+    files::{Files, files},
+    world::World,
+};
+
+/// How often the ends of [`Connecting`] connect.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Two workloads that connect all the time, while something happens to what protects them.
+pub struct Connecting {
+    enough: Arc<AtomicBool>,
+    connecting: JoinHandle<Result<usize, String>>,
+}
+
+impl Connecting {
+    /// Has `client` connect to `server` by `name` from now on: with what their Secrets have at each moment, and each of them
+    /// also with the files that it has now, as a pod that has not read them again.
+    pub async fn begin(
+        world: &World,
+        namespace: &str,
+        client: &'static str,
+        server: &'static str,
+        name: &'static str,
+    ) -> Self {
+        let before = (world.files(namespace, client).await, world.files(namespace, server).await);
+        let api: Api<Secret> = world.api(namespace);
+        let enough = Arc::new(AtomicBool::default());
+        let ends = Arc::clone(&enough);
+        let connecting = tokio::spawn(async move {
+            let mut handshakes = 0;
+            while !ends.load(Ordering::SeqCst) {
+                let (client, server) = (mounted(&api, client).await?, mounted(&api, server).await?);
+                for (client, server) in [(&client, &server), (&before.0, &server), (&client, &before.1)] {
+                    between(client, server, name)
+                        .map_err(|refused| format!("after {handshakes}: {refused}"))?;
+                    handshakes += 1;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            Ok(handshakes)
+        });
+        Self { enough, connecting }
+    }
+
+    /// Ends it, and says how often they connected: every time that they tried.
+    pub async fn end(self) -> usize {
+        self.enough.store(true, Ordering::SeqCst);
+        self.connecting.await.expect("it runs to its end").expect("every handshake succeeds")
+    }
+}
+
+/// What a pod of the Channel has in its files now.
+async fn mounted(secrets: &Api<Secret>, channel: &str) -> Result<Files, String> {
+    let secret = secrets.get(&format!("{channel}-mtls")).await;
+    secret.map(|secret| files(&secret)).map_err(|error| format!("{channel}: {error}"))
+}
 
 /// Lets `client` connect to `server` by `name`; both check the other with their own files.
 ///

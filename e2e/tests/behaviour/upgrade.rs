@@ -14,11 +14,14 @@ use subrosa_e2e::{Environment, openbao::key_path, recorded, wait};
 use subrosa_records::vault::setup::OPERATOR_POLICY;
 
 use crate::{
-    handshake, identity,
+    handshake::{self, Connecting},
+    identity,
     world::{World, channel, says},
 };
 
 const NS: &str = "cc-front";
+/// The name by which sbc connects to the recorder.
+const SERVER: &str = "recorder.cc-front.svc";
 /// The binary of an earlier release, such as 2c2fa99 built with `cargo build --bin subrosa`.
 const EARLIER: &str = "SUBROSA_E2E_EARLIER";
 /// Set where what it leaves is to be written to files.
@@ -101,7 +104,7 @@ async fn first_versions(world: &World, name: &str) -> BTreeMap<String, Value> {
 
 async fn they_connect(world: &World) {
     let (client, server) = (world.files(NS, "sbc").await, world.files(NS, "recorder").await);
-    handshake::between(&client, &server, "recorder.cc-front.svc").unwrap();
+    handshake::between(&client, &server, SERVER).unwrap();
 }
 
 /// Waits until the recorder's record is one of today's.
@@ -177,6 +180,7 @@ async fn what_an_earlier_release_left_is_gone_on_with() {
     assert!(keys.len() >= 3, "an authority's and two of a class: {keys:?}");
     assert!(world.record(NS, "recorder").await.get("schema").is_none(), "it is an earlier release's");
 
+    let connecting = Connecting::begin(&world, NS, "sbc", "recorder", SERVER).await;
     world.start_operator().await;
     taken_over(&world).await;
     for (name, before, files) in [("sbc", &sbc, &files.0), ("recorder", &recorder, &files.1)] {
@@ -195,9 +199,11 @@ async fn what_an_earlier_release_left_is_gone_on_with() {
     for (key, made) in &keys {
         assert_eq!(found.get(key), Some(made), "{key}");
     }
-    // A pod that has not read its files again since, with one that has.
-    handshake::between(&files.0, &world.files(NS, "recorder").await, "recorder.cc-front.svc").unwrap();
-    handshake::between(&world.files(NS, "sbc").await, &files.1, "recorder.cc-front.svc").unwrap();
+    // As a rollout goes on: the next process finds what this one wrote.
+    world.restart_operator().await;
+    world.whole(NS, "recorder").await;
+    let handshakes = connecting.end().await;
+    assert!(handshakes > 30, "only {handshakes} handshakes");
     // The workload's access is the one of then: its alias has the same ServiceAccount.
     let status = world.whole(NS, "recorder").await;
     let cohort = &status.keys.iter().find(|key| key.state == "Current").unwrap().cohort;
@@ -227,9 +233,11 @@ async fn an_installation_is_upgraded_rolled_back_and_upgraded_again() {
     assert!(world.record(NS, "recorder").await.get("schema").is_none(), "it is an earlier release");
 
     for round in 0..2 {
+        let connecting = Connecting::begin(&world, NS, "sbc", "recorder", SERVER).await;
         world.restart_operator().await;
         taken_over(&world).await;
         assert_eq!(what_there_is(&world).await, begun, "round {round}: new");
+        connecting.end().await;
         they_connect(&world).await;
         if round == 1 {
             break;
