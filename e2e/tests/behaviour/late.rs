@@ -111,3 +111,36 @@ async fn nothing_is_made_again_for_a_channel_that_is_gone() {
     world.metrics_with("\nsubrosa_channels 0\n").await;
     assert!(world.secret(NS, "voice-mtls").await.is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_not_told_closed_while_a_pod_has_it_that_no_watch_has_shown() {
+    let tap = Tap::new();
+    let world = World::start_behind(&tap).await;
+    world.governed(NS).await;
+    let listens = json!({"listeners": [{"name": "sips", "port": 5061}], "accepts": [{"name": "desk"}]});
+    world.apply(&channel(NS, "voice", listens)).await;
+    world.apply(&channel(NS, "desk", json!({"connectsTo": [{"name": "voice"}]}))).await;
+    world.whole(NS, "voice").await;
+    world.whole(NS, "desk").await;
+
+    tap.hold_back(Some("pods"));
+    world.service_account(NS, "default").await;
+    world
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "voice-0", "namespace": NS, "labels": {"app": "voice"}},
+            "spec": {"containers": [{"name": "main", "image": "none"}]},
+        }))
+        .await;
+    world.apply(&channel(NS, "desk", json!({}))).await;
+    world.connection(NS, "voice", "desk", "Closing").await;
+    world.opens(NS, "voice", &[]).await;
+    let record = world.record(NS, "voice").await;
+    assert_eq!(record["closing"].as_array().map(Vec::len), Some(1), "{record:#}");
+
+    // Once it has ended, no pod has it.
+    tap.hold_back(None);
+    world.api::<Pod>(NS).delete("voice-0", &DeleteParams::default().grace_period(0)).await.unwrap();
+    let note = world.event(NS, "voice", "ConnectionClosed").await;
+    assert!(note.contains("no pod of this Channel runs"), "{note}");
+}
