@@ -13,6 +13,7 @@ mod dashboard;
 mod install;
 mod protect;
 mod render;
+mod rendered;
 mod rules;
 mod support;
 mod values;

@@ -21,9 +21,9 @@ const RULES: &str = "charts/subrosa/files/rules.yaml";
 
 /// Metrics that an alert asks for and the operator does not have yet. A name leaves this list when it
 /// has; the test below says so.
-const PLANNED: [&str; 2] = ["subrosa_backups_overdue", "subrosa_restore_drills_overdue"];
+pub const PLANNED: [&str; 2] = ["subrosa_backups_overdue", "subrosa_restore_drills_overdue"];
 
-fn alerts() -> Vec<Value> {
+pub fn alerts() -> Vec<Value> {
     let file: Value = serde_saphyr::from_str(&read(RULES)).unwrap();
     let groups = file["groups"].as_array().unwrap();
     groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()

@@ -7,8 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, api::DeleteParams};
+use kube::api::DeleteParams;
 use rustix::process::{Pid, Signal, kill_process};
 use subrosa_e2e::{Mode, Operator, Tap, wait};
 
@@ -59,8 +58,7 @@ async fn a_killed_leader_is_replaced() -> Result<()> {
     stage.timeline()?.never_both(OLD, NEW)?;
 
     // Somebody deletes the Lease: its holder cannot renew what is not there, and ends.
-    let leases: Api<Lease> = Api::namespaced(stage.admin.clone(), stage.installed.names.namespace());
-    leases.delete("subrosa", &DeleteParams::default()).await?;
+    stage.leases().delete("subrosa", &DeleteParams::default()).await?;
     ends_itself(&mut new).await
 }
 

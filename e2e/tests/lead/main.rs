@@ -9,6 +9,7 @@
 )]
 
 mod failover;
+mod nobody;
 mod stage;
 mod stale;
 mod timeline;

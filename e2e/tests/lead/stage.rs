@@ -4,7 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
-use kube::Client;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, Client};
 use serde_json::json;
 use subrosa_e2e::{
     Environment, Installation, Operator,
@@ -63,6 +64,11 @@ impl Stage {
             ..Options::default()
         };
         Operator::start_with(&self.installed, options).await
+    }
+
+    /// Where the Lease is.
+    pub fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.admin.clone(), self.installed.names.namespace())
     }
 
     /// A leader and a replica that stands by, both ready, with the leader at work.

@@ -6,12 +6,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::json;
 use subrosa_crds::{Channel, condition};
-use subrosa_e2e::wait;
+use subrosa_e2e::{alerts::History, wait};
 
 use crate::{
     server::Server,
     stage::{Mount, NS, Stage, presented, serial, served},
 };
+
+const ALERT: &str = "SubrosaCertificateNotServed";
 
 fn ip(number: u8) -> IpAddr {
     [127, 0, 7, number].into()
@@ -33,6 +35,7 @@ async fn what_pods_serve_is_seen_and_said() {
     assert!(served(&before).message.contains("no pod of this Channel is ready"), "{before:?}");
     the_policy_lets_the_operator_in(&stage, port).await;
 
+    let mut history = History::begin().unwrap();
     // Two pods with the issued files.
     let started = Timestamp::now();
     for (number, server) in [(1, &first), (2, &second)] {
@@ -48,11 +51,13 @@ async fn what_pods_serve_is_seen_and_said() {
     assert_eq!(ready.reason, "InForceUnproven", "nobody has seen that packets are blocked");
     assert!(ready.message.contains("probes saw the certificate on every ready pod"), "{ready:?}");
     nothing_is_written_for_what_is_known(&mut stage).await;
+    told_by_the_alert(&stage, &mut history, "status=\"True\",reason=\"CurrentEverywhere\"", false).await;
 
     // A renewal that nobody took yet, then one of two.
     stage.channel("db", spec("sql")).await;
     let renewed = stage.files("db", Some(&issued)).await;
     let stale = stage.served("db", "False", "StaleCertificate").await;
+    told_by_the_alert(&stage, &mut history, "status=\"False\",reason=\"StaleCertificate\"", true).await;
     let message = served(&stale).message;
     assert!(
         message.contains("db-1") && message.contains("db-2") && message.contains("within two minutes"),
@@ -67,6 +72,10 @@ async fn what_pods_serve_is_seen_and_said() {
     assert!(!served(&half).message.contains("db-1"), "{half:?}");
     second.load(&renewed);
     let done = stage.served("db", "True", "CurrentEverywhere").await;
+    // A look that is missed in between starts no new hour, so it stays true for some minutes.
+    let minutes = Duration::from_secs(6 * 60);
+    history.scrape(async || stage.metrics_with("status=\"True\",reason=\"CurrentEverywhere\"").await).await;
+    assert!(!history.is_true(ALERT, minutes).unwrap());
     assert_eq!(presented(&done), Some((two, "2/2".into())));
 
     // A third pod that is otherwise in each way.
@@ -100,6 +109,12 @@ async fn what_pods_serve_is_seen_and_said() {
     stage.served("db", "False", "NotListening").await;
     stage.delete_pod("db-5").await;
     stage.served("db", "True", "CurrentEverywhere").await;
+}
+
+/// What the alert says once the metrics have these labels.
+async fn told_by_the_alert(stage: &Stage, history: &mut History, labels: &str, expected: bool) {
+    history.scrape(async || stage.metrics_with(labels).await).await;
+    assert_eq!(history.is_true(ALERT, Duration::ZERO).unwrap(), expected, "{labels}");
 }
 
 async fn the_policy_lets_the_operator_in(stage: &Stage, port: u16) {

@@ -64,6 +64,16 @@ impl Stage {
         self.operator.take().unwrap().kill();
     }
 
+    /// The operator's metrics, once they have a condition `Served` with these labels.
+    pub async fn metrics_with(&self, labels: &str) -> Option<String> {
+        let series = format!("condition=\"Served\",{labels}}}");
+        let metrics = self.until(&series, || async {
+            let text = self.operator.as_ref().unwrap().metrics().await.map_err(|error| error.to_string())?;
+            if text.contains(&series) { Ok(text) } else { Err(text) }
+        });
+        Some(metrics.await)
+    }
+
     pub async fn apply(&self, object: &Value) {
         apply_object(&self.admin, object).await.unwrap();
     }
