@@ -156,3 +156,23 @@ fn slug(heading: &str) -> String {
     let kept = text.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
     kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
 }
+
+/// A first build takes minutes: whoever runs a command that the README names sees that it goes on.
+#[test]
+fn the_commands_of_the_readme_hide_no_progress() {
+    let config = fs::read_to_string(root().join(".cargo/config.toml")).unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let is_command = |line: &&str| line.trim_start().starts_with("cargo ");
+    let aliases = config.lines().filter(|line| line.contains(" = \""));
+    let commands: Vec<_> = aliases.chain(readme.lines().filter(is_command)).collect();
+    assert!(commands.iter().any(|line| line.starts_with("demo = ")), "{commands:?}");
+    assert!(commands.iter().any(|line| line.starts_with("cargo demo")), "{commands:?}");
+    let hides = |word: &str| {
+        ["-q", "--quiet", "-qq", ">/dev/null", "2>/dev/null", "CARGO_TERM_QUIET"].contains(&word)
+    };
+    for line in commands {
+        let words = line.split(|one: char| one.is_whitespace() || one == '"');
+        assert!(!words.into_iter().any(hides), "{line}");
+    }
+    assert!(!config.contains("quiet"), "[term] quiet hides it too");
+}
