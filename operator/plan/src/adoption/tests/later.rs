@@ -70,6 +70,34 @@ fn what_was_adopted_and_is_not_any_more_is_told_until_it_is_again() {
     assert_eq!((other.state.as_deref(), other.channels[0].state.as_str()), (Some("Refused"), "NotFound"));
 }
 
+/// One Adoption lists several Channels: what is taken back of one pair is not another's.
+#[test]
+fn what_is_taken_back_is_that_of_the_pair() {
+    let mut anew = Anew::new();
+    anew.adopt(false);
+    let (id, adopts) = (anew.own.id(), anew.earlier.id());
+    let other = ChannelId::mint("the namespace between", "voice");
+    anew.own = taken(anew.own.clone(), &Anew::mark(&other)).unwrap();
+    let left = taken_back(anew.own.clone(), &adopts, "u", now());
+    assert_eq!(left.adopted().collect::<Vec<_>>(), [&other]);
+    assert_eq!(unmarked(anew.earlier.clone(), &other, "u"), anew.earlier, "another Channel has it");
+    assert_eq!(unmarked(anew.earlier.clone(), &id, "u").adopted_by, None);
+    let pair = AdoptingChannel { adopts: ChannelId::mint("never", "voice").to_string(), ..anew.pair.clone() };
+    let known = orphans::known(DOMAIN, &anew.scene.world);
+    let (earlier, own) = (Ok(None), Some(&anew.own));
+    assert!(!stands(&AdoptionFacts { domain: DOMAIN, uid: "u", pair: &pair, earlier, own, known: &known }));
+}
+
+/// A denial made while nobody knows who decided takes nothing back.
+#[test]
+fn a_denial_counts_only_under_the_guard() {
+    let asked = adoption(vec![&Anew::new().pair]);
+    let denied = decided(&asked, &["!daan"], json!({}));
+    assert!(denied.is_denied());
+    let unguarded = Some(Fault::new(Reason::GuardsEdited, "edited"));
+    assert!(!AdoptionDecision { unguarded, ..denied }.is_denied());
+}
+
 #[test]
 fn a_denial_takes_back_what_its_adoption_gave_and_no_other() {
     let mut anew = Anew::new();
