@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout)] // What was measured.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -24,8 +24,9 @@ use subrosa_crds::{
     retention_policy::DataClass,
 };
 use subrosa_e2e::audit::{ApiAuditEntry, BaoAuditEntry};
+use subrosa_plan::record::ended::Ended;
 
-use crate::world::{CLASS, NS, World};
+use crate::world::{CLASS, DOMAIN, NS, World};
 
 /// How many requests are made at once to prepare.
 const AT_ONCE: usize = 16;
@@ -66,7 +67,7 @@ pub async fn keys(world: &World, count: usize) -> Vec<(ChannelId, Cohort)> {
         bao.request("POST", &path, Some(json!({"type": "aes256-gcm96"}))).await.unwrap();
     });
     made.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
-    let mut months = std::collections::BTreeMap::<_, serde_json::Map<String, Value>>::new();
+    let mut months = BTreeMap::<_, serde_json::Map<String, Value>>::new();
     for (id, cohort) in &all {
         let record = json!({
             "versions": {"1": "2022-01-01T08:00:00Z"}, "anchor": "CreatedAt", "closed": "2022-01-02T08:00:00Z", "due": "2022-02-02",
@@ -87,6 +88,26 @@ pub async fn keys(world: &World, count: usize) -> Vec<(ChannelId, Cohort)> {
     all
 }
 
+/// Writes the records of their Channels, in which the operator looks for cohorts that have ended.
+async fn ended(world: &World, all: &[(ChannelId, Cohort)]) {
+    let mut channels = BTreeMap::<_, (String, Ended)>::new();
+    for one in all {
+        let key = listed(one);
+        let (name, cohorts) = channels.entry(key.id).or_default();
+        *name = key.channel.name;
+        *cohorts = std::mem::take(cohorts).with(CLASS, one.1);
+    }
+    for (id, (name, cohorts)) in channels {
+        let record = json!({
+            "schema": 1, "channel": {"namespace": NS, "name": name}, "namespaceUid": "the namespace before",
+            "trustDomain": DOMAIN, "keys": {}, "ended": cohorts,
+        });
+        let path = format!("subrosa/data/channels/{id}");
+        let body = json!({"data": record, "options": {"cas": 0}});
+        world.env.openbao().request("POST", &path, Some(body)).await.unwrap();
+    }
+}
+
 /// One of these keys, as a Destruction lists it.
 pub fn listed((id, cohort): &(ChannelId, Cohort)) -> ListedKey {
     let name = (0..)
@@ -105,10 +126,12 @@ pub fn listed((id, cohort): &(ChannelId, Cohort)) -> ListedKey {
 #[ignore = "measures"]
 async fn many_keys() {
     for count in [2_000, 10_000] {
-        let mut world = World::start(&[]).await;
+        // With a Channel that is Ready the store has its owner.
+        let mut world = World::start(&["portal"]).await;
         world.stop_operator();
         let began = Instant::now();
-        keys(&world, count).await;
+        let all = keys(&world, count).await;
+        ended(&world, &all).await;
         println!("{count} keys made in {:.1?}", began.elapsed());
         world.restart().await;
         look(&world, &format!("{count} keys, never seen before")).await;
@@ -155,7 +178,8 @@ async fn a_list_of_a_thousand_keys_is_carried_out_whole() {
 
 /// A list of so many keys, from its Approvals to its record.
 async fn carried_out(count: usize) {
-    let mut world = World::start(&[]).await;
+    // With a Channel that is Ready the store has its owner.
+    let mut world = World::start(&["portal"]).await;
     world.stop_operator();
     let all: Vec<_> = keys(&world, count).await.iter().map(listed).collect();
     world.restart().await;
