@@ -256,7 +256,8 @@ async fn fifty_lives_end_as_people_decided_wherever_the_process_ends() {
                 life.channel
             );
         }
-        gone += usize::from(is_gone);
+        // Where the clocks jumped between snapshot and restore, all that went was brought back.
+        gone += usize::from(is_gone || state == Reason::Resurrected.as_str());
     }
     assert!(told.is_empty(), "seed {seed}:\n{}", told.join("\n"));
     assert!((3..LIVES).contains(&gone), "{gone} keys went with seed {seed}");
