@@ -134,7 +134,7 @@ async fn its_private_key_does_not_come_back(world: &World, deleted: &Secret) {
     let (declared, secrets) = (Declaration::of(Arc::new(channel)), world.api(NS));
     let (files, _) = trust_files(&TrustSources::default());
     let written = certificate::write(&secrets, &declared, "voice-mtls", Leaf::Kept(deleted), &files).await;
-    assert_eq!(written.err().expect("nothing is written").reason, Reason::KubernetesConflict);
+    assert_eq!(written.map(drop).unwrap_err().reason, Reason::KubernetesConflict);
     let now = world.secret(NS, "voice-mtls").await;
     assert_ne!(now.and_then(|now| now.metadata.uid), deleted.metadata.uid);
 }
