@@ -1,12 +1,6 @@
 //! A handshake between two rustls endpoints in memory, with the files of two Channels.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -15,8 +9,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
-
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     files::{Files, files},
@@ -28,12 +21,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Two workloads that connect all the time, while something happens to what protects them.
 pub struct Connecting {
-    enough: Arc<AtomicBool>,
-    connecting: JoinHandle<Result<usize, String>>,
+    /// The rounds that succeeded: each is three handshakes.
+    rounds: watch::Receiver<usize>,
+    /// Ends when nobody looks at the rounds any more.
+    connecting: JoinHandle<Result<(), String>>,
 }
 
 impl Connecting {
-    /// Has `client` connect to `server` by `name` from now on: with what their Secrets have at each moment, and each of them
+    /// Has `client` connect to `server` by `name` from now on: with what their Secrets have at each moment, and each of the
     /// also with the files that it has now, as a pod that has not read them again.
     pub async fn begin(
         world: &World,
@@ -44,28 +39,41 @@ impl Connecting {
     ) -> Self {
         let before = (world.files(namespace, client).await, world.files(namespace, server).await);
         let api: Api<Secret> = world.api(namespace);
-        let enough = Arc::new(AtomicBool::default());
-        let ends = Arc::clone(&enough);
+        let (counted, rounds) = watch::channel(0_usize);
         let connecting = tokio::spawn(async move {
-            let mut handshakes = 0;
-            while !ends.load(Ordering::SeqCst) {
+            while !counted.is_closed() {
                 let (client, server) = (mounted(&api, client).await?, mounted(&api, server).await?);
                 for (client, server) in [(&client, &server), (&before.0, &server), (&client, &before.1)] {
                     between(client, server, name)
-                        .map_err(|refused| format!("after {handshakes}: {refused}"))?;
-                    handshakes += 1;
+                        .map_err(|refused| format!("after {} rounds: {refused}", *counted.borrow()))?;
                 }
+                counted.send_modify(|rounds| *rounds += 1);
                 tokio::time::sleep(PAUSE).await;
             }
-            Ok(handshakes)
+            Ok(())
         });
-        Self { enough, connecting }
+        Self { rounds, connecting }
     }
 
-    /// Ends it, and says how often they connected: every time that they tried.
-    pub async fn end(self) -> usize {
-        self.enough.store(true, Ordering::SeqCst);
-        self.connecting.await.expect("it runs to its end").expect("every handshake succeeds")
+    /// Waits until a round that began after this call has succeeded: a count that a slow machine reaches as well.
+    ///
+    /// # Panics
+    /// When a handshake was refused.
+    pub async fn once_more(&mut self) {
+        let next = *self.rounds.borrow() + 2;
+        if self.rounds.wait_for(|rounds| *rounds >= next).await.is_err() {
+            let ended = (&mut self.connecting).await.expect("it runs to its end");
+            ended.expect("every handshake succeeds");
+        }
+    }
+
+    /// Ends it: every handshake until now succeeded.
+    ///
+    /// # Panics
+    /// When one was refused.
+    pub async fn end(self) {
+        drop(self.rounds);
+        self.connecting.await.expect("it runs to its end").expect("every handshake succeeds");
     }
 }
 
