@@ -182,7 +182,7 @@ fn granters() -> String {
 
 /// What the destroyer tells.
 fn destroyers() -> String {
-    let metrics = subrosa_destroyer::Metrics::default();
+    let metrics = subrosa_destroyer::DestroyerMetrics::default();
     let fault = Fault::new(Reason::VaultSealed, "sealed");
     metrics.looked("oosterlinde", Some(&fault));
     metrics.frozen("oosterlinde", Some(&fault));

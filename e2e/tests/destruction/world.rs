@@ -18,7 +18,7 @@ use subrosa_crds::{
     Approval, ChannelStatus, Destruction, LegalHold, RetentionPolicy, TrustDomain, approval::TargetKind,
     condition, destruction::ListedKey, names::ChannelRef,
 };
-use subrosa_destroyer::{Destroyer, GuardCheck, Settings};
+use subrosa_destroyer::{Destroyer, DestroyerSettings, GuardCheck};
 use subrosa_e2e::{
     Environment, Installation, Operator,
     installation::{AUDIENCE, apply_object, governed_namespace},
@@ -393,7 +393,7 @@ async fn destroyer(
     let token = env.service_account_token(namespace, "subrosa-destroyer", AUDIENCE).await.unwrap();
     let file = directory.join("vault-token");
     std::fs::write(&file, token).unwrap();
-    let settings = Settings {
+    let settings = DestroyerSettings {
         namespace: namespace.to_owned(),
         operator_service_account: installed.names.service_account().to_owned(),
         vault_token_file: file,

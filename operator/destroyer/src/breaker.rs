@@ -13,15 +13,15 @@ use subrosa_plan::{
 };
 
 use crate::{
-    domain::Bound,
-    survey::{KnownKey, Survey},
+    domain::LookTerms,
+    survey::{KeySurvey, KnownKey},
 };
 
 /// The freeze, and the UIDs of the lists that caused it, where more than `percent` of all keys could be set aside now.
 pub fn trips(
     orders: &Orders<'_>,
-    bound: &Bound,
-    survey: &Survey,
+    bound: &LookTerms,
+    survey: &KeySurvey,
     percent: u64,
 ) -> Option<(Frozen, BTreeSet<String>)> {
     let may_begin = |key: &&ListedKey| {

@@ -1,27 +1,23 @@
 //! Reads everything from the API server for each look, so that nothing is older than the look.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fmt, time::Instant};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client, Config, Resource, ResourceExt as _,
     api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::json;
 use subrosa_crds::{
     Approval, Destruction, LegalHold, Reason, RetentionPolicy, TrustDomain, common::ConfigMapKey,
 };
 use subrosa_plan::{
-    access::store::CLUSTER_NAMESPACE,
     record::destroyer::{BindingRules, Frozen},
     world::fault::Fault,
 };
+use subrosa_process::cluster::{self, refused};
 pub use subrosa_process::guard::{APPROVAL_GUARD, GuardCheck};
 
 /// The ConfigMap with the cluster's copy of the destroyer's record. Comparing both shows a restore of either.
@@ -38,8 +34,6 @@ pub fn is_done(destruction: &Destruction) -> bool {
     DONE.iter().any(|done| Some(done.as_str()) == state)
 }
 
-/// The deadline for an answer of the API server.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// The page size.
 const PAGE: u32 = 50;
 /// The page size for Approvals, which are small.
@@ -49,14 +43,14 @@ const MOST_ASKED: usize = 20;
 
 /// The connection to the API server.
 #[derive(Clone)]
-pub struct Cluster {
+pub struct ClusterApi {
     client: Client,
     namespace: String,
 }
 
 /// The input of one look.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct LookInput {
     /// When reading began.
     pub read_at: Instant,
     /// The TrustDomains.
@@ -103,16 +97,13 @@ pub struct Told {
     pub requester: String,
 }
 
-impl Cluster {
+impl ClusterApi {
     /// A connection with a deadline on every request.
     ///
     /// # Errors
     /// When the configuration cannot be used.
-    pub fn new(mut config: Config, namespace: &str) -> kube::Result<Self> {
-        config.connect_timeout = Some(PATIENCE);
-        config.read_timeout = Some(PATIENCE);
-        config.write_timeout = Some(PATIENCE);
-        Ok(Self { client: Client::try_from(config)?, namespace: namespace.to_owned() })
+    pub fn new(config: Config, namespace: &str) -> kube::Result<Self> {
+        Ok(Self { client: cluster::client(config, None)?, namespace: namespace.to_owned() })
     }
 
     /// The client.
@@ -124,11 +115,11 @@ impl Cluster {
     ///
     /// # Errors
     /// When any kind cannot be read, because incomplete input decides nothing.
-    pub async fn look(&self, guard: &GuardCheck) -> Result<Seen, Fault> {
+    pub async fn look(&self, guard: &GuardCheck) -> Result<LookInput, Fault> {
         let read_at = Instant::now();
         let policies = self.all::<RetentionPolicy>().await?;
         let destructions = self.open_destructions().await?;
-        Ok(Seen {
+        Ok(LookInput {
             read_at,
             domains: self.all().await?,
             policies: policies.into_iter().map(|policy| (policy.name_any(), policy)).collect(),
@@ -137,7 +128,7 @@ impl Cluster {
             destructions,
             holds: self.all().await?,
             guard: guard.version(&self.client).await?,
-            cluster: self.cluster().await?,
+            cluster: cluster::identity(&self.client).await?,
         })
     }
 
@@ -240,32 +231,12 @@ impl Cluster {
         page.map_err(|error| refused("destructions", &error))
     }
 
-    async fn cluster(&self) -> Result<String, Fault> {
-        let namespaces = Api::<Namespace>::all(self.client.clone());
-        let found = namespaces
-            .get_metadata(CLUSTER_NAMESPACE)
-            .await
-            .map_err(|error| refused("namespaces", &error))?;
-        Ok(found.metadata.uid.unwrap_or_default())
-    }
-
     /// The text of a CA bundle.
     ///
     /// # Errors
     /// When it is not there.
     pub async fn bundle(&self, key: &ConfigMapKey) -> Result<String, Fault> {
-        let missing = || {
-            Fault::new(
-                Reason::CABundleNotFound,
-                format!(
-                    "spec.vault.caBundle: ConfigMap {} has no key {} in namespace {}",
-                    key.config_map, key.key, self.namespace
-                ),
-            )
-        };
-        let found = self.config_maps().get_opt(&key.config_map).await;
-        let found = found.map_err(|error| refused("configmaps", &error))?;
-        found.and_then(|map| map.data?.remove(&key.key)).ok_or_else(missing)
+        cluster::bundle(&self.client, &self.namespace, key).await
     }
 
     /// The cluster's copy for trust domain `domain`.
@@ -319,23 +290,9 @@ impl Cluster {
     pub async fn write_status<K, S>(&self, object: &K, before: Option<&S>, status: &S) -> Result<(), Fault>
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
-        S: Serialize,
+        S: Serialize + PartialEq,
     {
-        let api = Api::<K>::all(self.client.clone());
-        let mut status = serde_json::to_value(status).unwrap_or_default();
-        // A merge patch removes only fields that it names as null.
-        let before = before.map(|before| serde_json::to_value(before).unwrap_or_default());
-        if let (Some(Value::Object(before)), Value::Object(fields)) = (before, &mut status) {
-            for name in before.into_iter().map(|(name, _)| name) {
-                fields.entry(name).or_insert(Value::Null);
-            }
-        }
-        let patch = json!({
-            "metadata": { "resourceVersion": object.resource_version(), "uid": object.uid() },
-            "status": status,
-        });
-        let written = api.patch_status(&object.name_any(), &params(), &Patch::Merge(&patch)).await;
-        written.map(drop).map_err(|error| refused(&K::plural(&()), &error))
+        cluster::write_status(&Api::all(self.client.clone()), FIELD_MANAGER, object, before, status).await
     }
 
     fn config_maps(&self) -> Api<ConfigMap> {
@@ -345,14 +302,4 @@ impl Cluster {
 
 fn params() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
-}
-
-fn refused(resource: &str, error: &kube::Error) -> Fault {
-    let reason = match error {
-        kube::Error::Api(status) if status.code == 403 => Reason::KubernetesForbidden,
-        kube::Error::Api(status) if status.code == 409 => Reason::KubernetesConflict,
-        kube::Error::Api(_) => Reason::KubernetesRefused,
-        _ => Reason::KubernetesUnreachable,
-    };
-    Fault::new(reason, format!("the API server does not serve {resource}: {error}"))
 }

@@ -22,11 +22,11 @@ use subrosa_plan::{
 use subrosa_records::{store::Entry, vault::RecordPath};
 
 use crate::{
-    cluster::{Cluster, Seen, Told},
-    resurrected::Walk,
-    survey::Survey,
+    cluster::{ClusterApi, LookInput, Told},
+    resurrected::FinishedWalk,
+    survey::KeySurvey,
     vault,
-    vault::Connection,
+    vault::DestroyerVault,
 };
 
 /// How often the record is written even without changes, so that its version shows a restore of either side.
@@ -37,13 +37,13 @@ const GUARD_DELAY: SignedDuration = SignedDuration::from_secs(freeze::MOST_SKEW.
 
 /// The state of a trust domain that is kept between looks.
 #[derive(Default)]
-pub struct Kept {
+pub struct DomainState {
     /// The connection to its Vault.
-    pub connection: Option<Arc<Connection>>,
+    pub connection: Option<Arc<DestroyerVault>>,
     /// Its keys.
-    pub survey: Option<Survey>,
+    pub survey: Option<KeySurvey>,
     /// The progress through the finished lists since the keys were listed, in search of keys that came back.
-    pub walk: Walk,
+    pub walk: FinishedWalk,
     /// The UID of the Destruction at which the next look continues.
     pub cursor: Option<String>,
     /// A cache: why each policy cannot be kept, where it cannot; by its digest, the jurisdictions and the day.
@@ -57,7 +57,7 @@ pub struct Kept {
 
 /// What binds in a trust domain during one look.
 #[derive(Clone, Debug)]
-pub struct Bound {
+pub struct LookTerms {
     /// The destroyer's current record.
     pub record: DestroyerRecord,
     /// Since when the admission policy for Approvals is unchanged; `None` while it is missing or edited.
@@ -70,7 +70,7 @@ pub struct Bound {
     pub now: Timestamp,
 }
 
-impl Bound {
+impl LookTerms {
     /// The day in the trust domain.
     pub fn today(&self) -> Date {
         self.now.to_zoned(self.zone.clone()).date()
@@ -81,7 +81,7 @@ impl Bound {
 #[derive(Clone, Copy, Debug)]
 pub struct Asks<'a> {
     /// What was read from the API server.
-    pub seen: &'a Seen,
+    pub seen: &'a LookInput,
     /// The user who lists what is due.
     pub requester: &'a str,
 }
@@ -92,7 +92,7 @@ impl Asks<'_> {
     }
 }
 
-impl Kept {
+impl DomainState {
     /// Reads the destroyer's record and writes what changed: binding rules, the admission policy that was seen, a
     /// freeze or its end, the time. The cluster gets the version of one write before the next write happens.
     ///
@@ -101,13 +101,13 @@ impl Kept {
     /// When Vault or the API server does not say: nothing is done then.
     pub async fn bind(
         &mut self,
-        cluster: &Cluster,
-        vault: &Connection,
+        cluster: &ClusterApi,
+        vault: &DestroyerVault,
         domain: &TrustDomain,
         asks: Asks<'_>,
         now: Result<Timestamp, Fault>,
         local: Timestamp,
-    ) -> Result<Bound, Fault> {
+    ) -> Result<LookTerms, Fault> {
         let name = domain.name_any();
         let read = vault.own.read(&RecordPath::destroyer()).await.map_err(|error| vault::fault(&error))?;
         let told = cluster.told(&name).await?;
@@ -172,14 +172,14 @@ impl Kept {
             cluster.tell(&name, &tells).await?;
         }
         let frozen = clocks.or_else(|| record.frozen.as_ref().map(freeze::told));
-        Ok(Bound { record, guarded_since, frozen, zone, now: at })
+        Ok(LookTerms { record, guarded_since, frozen, zone, now: at })
     }
 
     /// Why each policy that `domain` allows cannot be kept on `today`, by name; only those that cannot.
     pub fn contradictions(
         &mut self,
         domain: &TrustDomain,
-        seen: &Seen,
+        seen: &LookInput,
         today: Date,
     ) -> BTreeMap<String, Fault> {
         let mut before = std::mem::take(&mut self.contradictions);
@@ -268,7 +268,7 @@ impl Kept {
 
     async fn write(
         &self,
-        vault: &Connection,
+        vault: &DestroyerVault,
         read: Entry<DestroyerRecord>,
         mut record: DestroyerRecord,
         clocks_agree: bool,
@@ -300,8 +300,8 @@ fn approved(record: &DestroyerRecord) -> BTreeMap<String, String> {
 /// # Errors
 /// When Vault or the API server refuses.
 pub async fn change(
-    cluster: &Cluster,
-    vault: &Connection,
+    cluster: &ClusterApi,
+    vault: &DestroyerVault,
     domain: &str,
     change: impl FnOnce(DestroyerRecord) -> DestroyerRecord,
 ) -> Result<(), Fault> {
@@ -330,8 +330,8 @@ pub async fn change(
 /// # Errors
 /// When Vault or the API server does not take it: this look stops then.
 pub async fn trip(
-    cluster: &Cluster,
-    vault: &Connection,
+    cluster: &ClusterApi,
+    vault: &DestroyerVault,
     domain: &str,
     frozen: &Frozen,
     asked: &BTreeSet<String>,
@@ -352,10 +352,10 @@ pub async fn trip(
 /// # Errors
 /// When Vault or the API server refuses: the next look tries again.
 pub async fn count(
-    cluster: &Cluster,
-    vault: &Connection,
+    cluster: &ClusterApi,
+    vault: &DestroyerVault,
     domain: &str,
-    bound: &Bound,
+    bound: &LookTerms,
     now: Timestamp,
 ) -> Result<(), Fault> {
     if bound.frozen.is_some() || !vault.take_decided() {
@@ -370,7 +370,7 @@ pub async fn count(
 }
 
 /// The Approvals for the release of a LegalHold; `None` while no release is requested.
-pub fn release(hold: &LegalHold, asks: Asks<'_>, bound: &Bound) -> Option<Release> {
+pub fn release(hold: &LegalHold, asks: Asks<'_>, bound: &LookTerms) -> Option<Release> {
     if !hold.spec.is_released() {
         return None;
     }
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_wall_clock_that_goes_away_from_the_time_that_has_passed_is_seen() {
-        let mut kept = Kept::default();
+        let mut kept = DomainState::default();
         assert_eq!(kept.drift(), SignedDuration::ZERO, "nothing to compare with");
         assert!(kept.drift().abs() < SignedDuration::from_secs(10));
         for hours in [2, -2] {

@@ -13,7 +13,7 @@ use subrosa_plan::{
 };
 use subrosa_records::vault::{RecordPath, VaultError, canary::CanaryAnswer};
 
-use crate::{survey, vault, vault::Connection};
+use crate::{survey, vault, vault::DestroyerVault};
 
 /// The most steps of one key in one look. A whole destruction needs fewer.
 const MOST_STEPS: usize = 16;
@@ -39,7 +39,7 @@ pub struct Decides<'a> {
 
 /// The result of this look for a key.
 #[derive(Clone, Debug)]
-pub struct Settled {
+pub struct KeyStep {
     /// The key's record; `None` where there is none.
     pub record: Option<DecisionRecord>,
     /// The state of the key.
@@ -54,7 +54,7 @@ pub struct Settled {
 ///
 /// # Errors
 /// When Vault does not answer or refuses: the next look continues.
-pub async fn settle(vault: &Connection, name: &DataKeyName, by: &Decides<'_>) -> Result<Settled, Fault> {
+pub async fn settle(vault: &DestroyerVault, name: &DataKeyName, by: &Decides<'_>) -> Result<KeyStep, Fault> {
     let path = survey::path(name).map_err(|error| vault::fault(&error))?;
     let settled = steps(vault, name, &path, by).await;
     // It had to be cached until now, because a write keeps fields that this binary does not know.
@@ -63,17 +63,17 @@ pub async fn settle(vault: &Connection, name: &DataKeyName, by: &Decides<'_>) ->
 }
 
 async fn steps(
-    vault: &Connection,
+    vault: &DestroyerVault,
     name: &DataKeyName,
     path: &RecordPath,
     by: &Decides<'_>,
-) -> Result<Settled, Fault> {
+) -> Result<KeyStep, Fault> {
     let (mut begun, mut ended) = (false, false);
     for _ in 0..MOST_STEPS {
         let entry = vault.decisions.read(path).await.map_err(|error| vault::fault(&error))?;
         let Some(record) = entry.record else {
             let is = Fault::new(Reason::KeyUnrecorded, "there is no record of decisions about it yet");
-            return Ok(Settled { record: None, is, begun, ended });
+            return Ok(KeyStep { record: None, is, begun, ended });
         };
         let holds = holding(by, &record, name);
         // A hold is recorded whatever the state of the key in Vault.
@@ -89,7 +89,7 @@ async fn steps(
         let facts = facts(by, &record, seen, order, name, &holds);
         let (next, room) = (step::next(&facts), facts.key);
         let written = match (next, order, room) {
-            (Next::Stay(is), ..) => return Ok(Settled { record: Some(record), is, begun, ended }),
+            (Next::Stay(is), ..) => return Ok(KeyStep { record: Some(record), is, begun, ended }),
             (Next::Write(record), ..) => Some(*record),
             (Next::Begin, Some(order), Some(key)) => {
                 begun = true;
@@ -97,7 +97,7 @@ async fn steps(
             }
             (Next::Begin, ..) => {
                 let is = Fault::new(Reason::NotListed, "no Destruction lists it");
-                return Ok(Settled { record: Some(record), is, begun, ended });
+                return Ok(KeyStep { record: Some(record), is, begun, ended });
             }
             (Next::SetAside, ..) => {
                 vault.keys.soft_delete(name).await.map_err(|error| vault::fault(&error))?;
@@ -117,7 +117,7 @@ async fn steps(
                     ended = true;
                     Some(step::proven(&record, by.now))
                 }
-                Err(is) => return Ok(Settled { record: Some(record), is, begun, ended }),
+                Err(is) => return Ok(KeyStep { record: Some(record), is, begun, ended }),
             },
         };
         if let Some(record) = written {
@@ -169,7 +169,7 @@ fn grace_ends(grace: &str, today: Date, zone: &TimeZone) -> Option<Timestamp> {
     Some(last.tomorrow().ok()?.to_zoned(zone.clone()).ok()?.timestamp())
 }
 
-async fn seen(vault: &Connection, name: &DataKeyName) -> Result<Option<KeySeen>, Fault> {
+async fn seen(vault: &DestroyerVault, name: &DataKeyName) -> Result<Option<KeySeen>, Fault> {
     let Some(key) = vault.keys.read_key(name).await.map_err(|error| vault::fault(&error))? else {
         return Ok(None);
     };
@@ -184,7 +184,7 @@ async fn seen(vault: &Connection, name: &DataKeyName) -> Result<Option<KeySeen>,
 }
 
 /// Seals a canary and opens it: a canary that never opened would prove nothing later.
-async fn canary(vault: &Connection, name: &DataKeyName) -> Result<String, Fault> {
+async fn canary(vault: &DestroyerVault, name: &DataKeyName) -> Result<String, Fault> {
     let canary = vault.keys.seal_canary(name).await.map_err(|error| vault::fault(&error))?;
     match vault.keys.open_canary(name, &canary).await.map_err(|error| vault::fault(&error))? {
         CanaryAnswer::Opened => Ok(canary),
@@ -195,7 +195,7 @@ async fn canary(vault: &Connection, name: &DataKeyName) -> Result<String, Fault>
     }
 }
 
-async fn delete(vault: &Connection, name: &DataKeyName) -> Result<(), Fault> {
+async fn delete(vault: &DestroyerVault, name: &DataKeyName) -> Result<(), Fault> {
     tracing::warn!(key = %name, "deleting");
     vault.keys.allow_deletion(name).await.map_err(|error| vault::fault(&error))?;
     match vault.keys.delete(name).await {
@@ -205,7 +205,7 @@ async fn delete(vault: &Connection, name: &DataKeyName) -> Result<(), Fault> {
 }
 
 async fn prove(
-    vault: &Connection,
+    vault: &DestroyerVault,
     name: &DataKeyName,
     record: &DecisionRecord,
 ) -> Result<Result<(), Fault>, Fault> {

@@ -26,10 +26,10 @@ mod survey;
 pub mod vault;
 
 pub use cluster::GuardCheck;
-pub use metrics::Metrics;
+pub use metrics::DestroyerMetrics;
 pub use report::snapshots_kept;
 pub use round::Destroyer;
-pub use settings::Settings;
+pub use settings::DestroyerSettings;
 
 use subrosa_process::server;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 /// When it cannot start: no API server, or no address to serve on.
 pub async fn run(
     config: kube::Config,
-    settings: Settings,
+    settings: DestroyerSettings,
     guard: GuardCheck,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {

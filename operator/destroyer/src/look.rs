@@ -24,12 +24,12 @@ use subrosa_plan::{
 };
 
 use crate::{
-    cluster::Seen,
-    domain::Bound,
-    key::{self, Decides, Settled},
+    cluster::LookInput,
+    domain::LookTerms,
+    key::{self, Decides, KeyStep},
     resurrected,
-    survey::{self, Survey, UnderWay},
-    vault::Connection,
+    survey::{self, DestructionUnderWay, KeySurvey},
+    vault::DestroyerVault,
 };
 
 /// How long input may be used for decisions. A later hold or denial is seen by the next look.
@@ -49,9 +49,9 @@ const OUT_OF_REACH: [Reason; 5] = [
 
 /// The input that is the same for every key of a trust domain in one look.
 pub struct Look<'a> {
-    pub vault: &'a Connection,
-    seen: &'a Seen,
-    bound: &'a Bound,
+    pub vault: &'a DestroyerVault,
+    seen: &'a LookInput,
+    bound: &'a LookTerms,
     orders: &'a Orders<'a>,
     released: &'a [Released],
     began: Instant,
@@ -62,9 +62,9 @@ pub struct Look<'a> {
 impl<'a> Look<'a> {
     /// Begins a look.
     pub fn new(
-        vault: &'a Connection,
-        seen: &'a Seen,
-        bound: &'a Bound,
+        vault: &'a DestroyerVault,
+        seen: &'a LookInput,
+        bound: &'a LookTerms,
         orders: &'a Orders<'a>,
         released: &'a [Released],
     ) -> Self {
@@ -87,7 +87,7 @@ impl<'a> Look<'a> {
     pub async fn still_back<'s>(
         &self,
         status: &'s DestructionStatus,
-        survey: &mut Survey,
+        survey: &mut KeySurvey,
     ) -> Result<Option<Vec<&'s KeyOutcome>>, Fault> {
         let mut back = Vec::new();
         for key in status.keys.iter().filter(|key| key.state == Reason::Resurrected.as_str()) {
@@ -107,10 +107,10 @@ impl<'a> Look<'a> {
 
     /// Settles keys that no list leads to: keys that a LegalHold matches but does not hold yet, keys whose hold was
     /// released, keys in progress whose Destruction is gone, and keys that were called off recently.
-    pub async fn settle_unlisted(&mut self, survey: &mut Survey) -> Result<(), Fault> {
+    pub async fn settle_unlisted(&mut self, survey: &mut KeySurvey) -> Result<(), Fault> {
         let (mut to_settle, mut fresh) = (BTreeSet::new(), Vec::new());
         for (name, known) in &survey.keys {
-            let is_gone = |one: &UnderWay| self.orders.with_uid(&one.uid).is_none();
+            let is_gone = |one: &DestructionUnderWay| self.orders.with_uid(&one.uid).is_none();
             if known.under_way.as_ref().is_some_and(is_gone) {
                 to_settle.insert(name.clone());
             } else if known.called_off.is_some_and(|off| off.is_fresh(self.now())) {
@@ -150,7 +150,7 @@ impl<'a> Look<'a> {
 
     /// Checks keys that were called off within the last hour, because a late request may have set them aside all the
     /// same: a few in each look, after the keys of LegalHolds.
-    async fn bring_back_late(&self, called_off: &[DataKeyName], survey: &mut Survey) {
+    async fn bring_back_late(&self, called_off: &[DataKeyName], survey: &mut KeySurvey) {
         let turn = usize::try_from(self.bound.now.as_second().unsigned_abs() / TURN).unwrap_or_default();
         let from = (turn * MOST_LATE).checked_rem(called_off.len()).unwrap_or_default();
         for name in called_off.iter().cycle().skip(from).take(MOST_LATE.min(called_off.len())) {
@@ -177,13 +177,13 @@ impl<'a> Look<'a> {
         order: &Order<'_>,
         listed: &ListedKey,
         has_room: bool,
-        survey: &mut Survey,
-    ) -> Settled {
+        survey: &mut KeySurvey,
+    ) -> KeyStep {
         let settled = match listed.key_name().parse::<DataKeyName>() {
             Ok(name) => self.settle(&name, has_room, survey).await,
             Err(error) => Err(Fault::new(Reason::Malformed, error.to_string())),
         };
-        let settled = settled.unwrap_or_else(|is| Settled { record: None, is, begun: false, ended: false });
+        let settled = settled.unwrap_or_else(|is| KeyStep { record: None, is, begun: false, ended: false });
         let mark = settled.record.as_ref().and_then(|record| record.destruction.as_ref());
         match mark.filter(|mark| mark.uid != order.uid()) {
             None => settled,
@@ -196,7 +196,7 @@ impl<'a> Look<'a> {
                     ),
                     _ => Fault::new(Reason::NotListed, format!("Destruction {} has it", mark.name)),
                 };
-                Settled { record: None, is, ..settled }
+                KeyStep { record: None, is, ..settled }
             }
         }
     }
@@ -205,8 +205,8 @@ impl<'a> Look<'a> {
         &self,
         name: &DataKeyName,
         has_room: bool,
-        survey: &mut Survey,
-    ) -> Result<Settled, Fault> {
+        survey: &mut KeySurvey,
+    ) -> Result<KeyStep, Fault> {
         let by = Decides {
             holds: &self.seen.holds,
             released: self.released,
@@ -224,7 +224,7 @@ impl<'a> Look<'a> {
     }
 
     /// The survey's counts of the keys that a LegalHold matches.
-    pub fn held(&self, hold: &LegalHold, survey: &Survey) -> HeldKeys {
+    pub fn held(&self, hold: &LegalHold, survey: &KeySurvey) -> HeldKeys {
         let mut keys = HeldKeys { fault: self.fault.clone(), ..HeldKeys::default() };
         let name = hold.name_any();
         let is_released = self.is_released(&name);

@@ -17,13 +17,13 @@ use prometheus_client::{
 use subrosa_crds::{Destruction, LegalHold, Reason};
 use subrosa_plan::{destruction::status, world::fault::Fault};
 
-use crate::key::Settled;
+use crate::key::KeyStep;
 
 type Labels = Vec<(&'static str, String)>;
 
 /// The metrics of the destroyer.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct DestroyerMetrics {
     registry: Mutex<Registry>,
     round: Gauge<i64, AtomicI64>,
     success: Family<Labels, Gauge<i64, AtomicI64>>,
@@ -37,7 +37,7 @@ pub struct Metrics {
     destroyed: Counter<u64, AtomicU64>,
 }
 
-impl Default for Metrics {
+impl Default for DestroyerMetrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("subrosa_destroyer");
         let round = Gauge::default();
@@ -108,7 +108,7 @@ impl Default for Metrics {
     }
 }
 
-impl Metrics {
+impl DestroyerMetrics {
     /// Notes the end of a round.
     pub fn round(&self) {
         self.round.set(Timestamp::now().as_second());
@@ -181,7 +181,7 @@ impl Metrics {
     }
 
     /// Notes the result for a key.
-    pub fn settled(&self, settled: &Settled) {
+    pub fn settled(&self, settled: &KeyStep) {
         self.begun.inc_by(u64::from(settled.begun));
         self.destroyed.inc_by(u64::from(settled.ended));
     }

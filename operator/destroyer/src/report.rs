@@ -14,7 +14,7 @@ use subrosa_crds::{
     period::Period,
 };
 
-use crate::{cluster::Cluster, key::Settled};
+use crate::{cluster::ClusterApi, key::KeyStep};
 
 /// The longest note an Event may carry (events.k8s.io/v1).
 const LONGEST_NOTE: usize = 1000;
@@ -35,14 +35,14 @@ const WARNINGS: [Reason; 10] = [
 ];
 
 /// Writes status.
-pub struct Reporter {
-    cluster: Cluster,
+pub struct StatusReporter {
+    cluster: ClusterApi,
     pod: Option<String>,
 }
 
-impl Reporter {
+impl StatusReporter {
     /// A reporter for this pod.
-    pub fn new(cluster: Cluster, pod: Option<String>) -> Self {
+    pub fn new(cluster: ClusterApi, pod: Option<String>) -> Self {
         Self { cluster, pod }
     }
 
@@ -133,7 +133,7 @@ fn longest(retain: &str) -> Option<SignedDuration> {
 }
 
 /// Logs each destructive step for a key.
-pub fn log(domain: &str, destruction: &str, key: &ListedKey, settled: &Settled) {
+pub fn log(domain: &str, destruction: &str, key: &ListedKey, settled: &KeyStep) {
     let key = key.key_name();
     if settled.begun {
         tracing::info!(

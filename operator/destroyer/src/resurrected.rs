@@ -17,9 +17,9 @@ use subrosa_plan::{
 };
 
 use crate::{
-    cluster::Cluster,
-    report::{self, Reporter},
-    vault::{self, Connection},
+    cluster::ClusterApi,
+    report::{self, StatusReporter},
+    vault::{self, DestroyerVault},
 };
 
 /// How long one look reads finished lists.
@@ -27,7 +27,7 @@ const MOST_TIME: Duration = Duration::from_secs(10);
 
 /// The progress through the finished lists since the keys were listed.
 #[derive(Debug, Default)]
-pub enum Walk {
+pub enum FinishedWalk {
     /// The next page to read.
     From {
         /// Its token; `None` for the first page.
@@ -46,15 +46,15 @@ pub enum Walk {
 /// # Errors
 /// When Vault does not answer: the same page is read again. When the API server does not: the walk restarts.
 pub async fn look(
-    cluster: &Cluster,
-    reporter: &Reporter,
-    vault: &Connection,
+    cluster: &ClusterApi,
+    reporter: &StatusReporter,
+    vault: &DestroyerVault,
     domain: &TrustDomain,
-    walk: &mut Walk,
+    walk: &mut FinishedWalk,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let began = Instant::now();
-    while let Walk::From { page: token, there } = walk {
+    while let FinishedWalk::From { page: token, there } = walk {
         let read = cluster.destructions_page(token.clone()).await;
         // A rejected token is not used again.
         let (page, next) = read.inspect_err(|_| *token = None)?;
@@ -76,7 +76,7 @@ pub async fn look(
         }
         match next {
             Some(next) => *token = Some(next),
-            None => *walk = Walk::Done,
+            None => *walk = FinishedWalk::Done,
         }
         if began.elapsed() > MOST_TIME {
             break;
@@ -91,7 +91,7 @@ pub fn named(key: &KeyOutcome) -> Option<DataKeyName> {
 }
 
 /// Whether Vault has the destroyed key itself: its first version has the same creation time, or does not show it.
-pub async fn is_back(vault: &Connection, name: &DataKeyName, key: &KeyOutcome) -> Result<bool, Fault> {
+pub async fn is_back(vault: &DestroyerVault, name: &DataKeyName, key: &KeyOutcome) -> Result<bool, Fault> {
     let seen = vault.keys.read_key(name).await.map_err(|error| vault::fault(&error))?;
     Ok(seen.is_some_and(|seen| match seen.versions.get(&1) {
         Some(first) => key.created_at.as_deref() == Some(first.created.to_string().as_str()),

@@ -20,22 +20,23 @@ use subrosa_plan::{
     record::destroyer::{Begun, DestroyerRecord},
     world::fault::Fault,
 };
+use subrosa_process::vault::{Identity, Wiring};
 use tokio::sync::Mutex;
 
 use crate::{
     breaker,
     clocks::Watchmaker,
-    cluster::{Cluster, GuardCheck, Seen},
-    domain::{self, Asks, Bound, Kept},
-    key::Settled,
+    cluster::{ClusterApi, GuardCheck, LookInput},
+    domain::{self, Asks, DomainState, LookTerms},
+    key::KeyStep,
     look::Look,
-    metrics::Metrics,
-    report::{self, Reporter},
-    resurrected::{self, Walk},
-    settings::Settings,
-    survey::{Survey, UnderWay},
+    metrics::DestroyerMetrics,
+    report::{self, StatusReporter},
+    resurrected::{self, FinishedWalk},
+    settings::DestroyerSettings,
+    survey::{DestructionUnderWay, KeySurvey},
     vault,
-    vault::{Connection, Wiring},
+    vault::DestroyerVault,
 };
 
 /// The maximum age of the input when a trust domain begins.
@@ -46,13 +47,13 @@ const REST: SignedDuration = SignedDuration::from_mins(10);
 
 /// The destroyer.
 pub struct Destroyer {
-    cluster: Cluster,
-    settings: Settings,
+    cluster: ClusterApi,
+    settings: DestroyerSettings,
     guard: GuardCheck,
     clocks: Watchmaker,
-    kept: Mutex<BTreeMap<String, Kept>>,
-    reporter: Reporter,
-    metrics: Arc<Metrics>,
+    kept: Mutex<BTreeMap<String, DomainState>>,
+    reporter: StatusReporter,
+    metrics: Arc<DestroyerMetrics>,
 }
 
 impl Destroyer {
@@ -60,10 +61,10 @@ impl Destroyer {
     ///
     /// # Errors
     /// When the connection to the API server cannot be set up.
-    pub fn new(config: kube::Config, settings: Settings, guard: GuardCheck) -> anyhow::Result<Self> {
-        let cluster = Cluster::new(config, &settings.namespace)?;
-        let metrics = Arc::new(Metrics::default());
-        let reporter = Reporter::new(cluster.clone(), settings.pod.clone());
+    pub fn new(config: kube::Config, settings: DestroyerSettings, guard: GuardCheck) -> anyhow::Result<Self> {
+        let cluster = ClusterApi::new(config, &settings.namespace)?;
+        let metrics = Arc::new(DestroyerMetrics::default());
+        let reporter = StatusReporter::new(cluster.clone(), settings.pod.clone());
         let (clocks, kept) = Default::default();
         Ok(Self { cluster, settings, guard, clocks, kept, reporter, metrics })
     }
@@ -74,7 +75,7 @@ impl Destroyer {
     }
 
     /// The metrics.
-    pub fn metrics(&self) -> Arc<Metrics> {
+    pub fn metrics(&self) -> Arc<DestroyerMetrics> {
         Arc::clone(&self.metrics)
     }
 
@@ -155,8 +156,8 @@ impl Destroyer {
     async fn domain(
         &self,
         domain: &TrustDomain,
-        seen: &Seen,
-        kept: &mut Kept,
+        seen: &LookInput,
+        kept: &mut DomainState,
     ) -> Result<BTreeMap<String, (HeldKeys, Option<Release>)>, Fault> {
         let vault = self.connected(domain, kept).await?;
         vault.is_own(&domain.name_any(), &seen.cluster).await?;
@@ -166,11 +167,11 @@ impl Destroyer {
         let mut bound =
             kept.bind(&self.cluster, &vault, domain, asks, clocks.agreed(), self.clocks.local()).await?;
         let began = Instant::now();
-        if kept.survey.as_ref().is_none_or(Survey::is_due) {
-            let taken = Survey::take(&vault, kept.survey.as_ref(), &seen.policies).await;
+        if kept.survey.as_ref().is_none_or(KeySurvey::is_due) {
+            let taken = KeySurvey::take(&vault, kept.survey.as_ref(), &seen.policies).await;
             let (survey, there) = taken.map_err(|error| vault::fault(&error))?;
             kept.survey = Some(survey);
-            kept.walk = Walk::From { page: None, there };
+            kept.walk = FinishedWalk::From { page: None, there };
         }
         // A failure here stops nothing: LegalHolds still apply, and the next look tries again.
         let walked =
@@ -248,7 +249,11 @@ impl Destroyer {
         Ok(held)
     }
 
-    async fn connected(&self, domain: &TrustDomain, kept: &mut Kept) -> Result<Arc<Connection>, Fault> {
+    async fn connected(
+        &self,
+        domain: &TrustDomain,
+        kept: &mut DomainState,
+    ) -> Result<Arc<DestroyerVault>, Fault> {
         let spec = domain.spec.vault.clone();
         let ca_bundle = match &spec.ca_bundle {
             Some(key) => Some(self.cluster.bundle(key).await?),
@@ -258,8 +263,12 @@ impl Destroyer {
         if let Some(connection) = kept.connection.as_ref().filter(|connection| connection.is_from(&wiring)) {
             return Ok(Arc::clone(connection));
         }
-        let token = self.settings.vault_token_file.clone();
-        let connection = Arc::new(Connection::new(domain, wiring, token, &self.settings.vault_role).await?);
+        let identity = Identity {
+            token: self.settings.vault_token_file.clone(),
+            role: self.settings.vault_role.clone(),
+            user_agent: concat!("subrosa-destroyer/", env!("CARGO_PKG_VERSION")),
+        };
+        let connection = Arc::new(DestroyerVault::new(domain, wiring, &identity).await?);
         kept.connection = Some(Arc::clone(&connection));
         kept.survey = None;
         Ok(connection)
@@ -272,7 +281,7 @@ impl Destroyer {
         domain: &TrustDomain,
         order: &Order<'_>,
         look: &Look<'_>,
-        survey: &mut Survey,
+        survey: &mut KeySurvey,
     ) -> Result<Option<(Reason, usize)>, Fault> {
         let before = order.destruction.status.as_ref();
         if let Some(before) = before.filter(|before| status::is_settled(before)) {
@@ -337,7 +346,7 @@ impl Destroyer {
         look: &Look<'_>,
         order: &Order<'_>,
         (act, waiting): (Act, usize),
-        survey: &Survey,
+        survey: &KeySurvey,
     ) -> Result<(u64, Timestamp), Fault> {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let all = survey.count();
@@ -382,7 +391,7 @@ enum Act {
 
 impl Act {
     /// Whether the key waits for this act.
-    fn waits(self, one: &Settled) -> bool {
+    fn waits(self, one: &KeyStep) -> bool {
         let mark = one.record.as_ref().and_then(|record| record.destruction.as_ref());
         one.is.reason == Reason::RateLimited
             && match self {
@@ -402,8 +411,8 @@ impl Act {
 /// The unfinished Destructions of the trust domain, judged.
 fn orders<'a>(
     domain: &TrustDomain,
-    seen: &'a Seen,
-    bound: &'a Bound,
+    seen: &'a LookInput,
+    bound: &'a LookTerms,
     requester: &'a str,
     contradictions: &'a BTreeMap<String, Fault>,
 ) -> Orders<'a> {
@@ -433,7 +442,7 @@ fn rests(
     order: &Order<'_>,
     rested: &BTreeMap<String, (Timestamp, Reason, usize)>,
     now: Timestamp,
-    survey: &Survey,
+    survey: &KeySurvey,
 ) -> bool {
     let Some((at, reason, people)) = rested.get(order.uid()) else { return false };
     let known =
@@ -442,7 +451,8 @@ fn rests(
     for key in known {
         under_way |= key.under_way.is_some();
         // A key in its grace needs no check: holds and denials are seen without it.
-        let in_grace = |one: &UnderWay| order.still_stands() && one.until.is_some_and(|until| now < until);
+        let in_grace =
+            |one: &DestructionUnderWay| order.still_stands() && one.until.is_some_and(|until| now < until);
         waits &= key.under_way.as_ref().is_none_or(in_grace);
     }
     if !waits || now.duration_since(*at).abs() >= REST {

@@ -6,7 +6,7 @@ use subrosa_plan::destruction::pace::Limits;
 
 /// How the destroyer is set up.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Settings {
+pub struct DestroyerSettings {
     /// The namespace that the operator and the destroyer run in; CA bundles are ConfigMaps of it.
     #[arg(long, env = "SUBROSA_NAMESPACE", default_value = "subrosa-system")]
     pub namespace: String,
@@ -45,7 +45,7 @@ pub struct Settings {
     pub pod: Option<String>,
 }
 
-impl Settings {
+impl DestroyerSettings {
     /// The time between two looks.
     pub fn interval(&self) -> Duration {
         Duration::from_secs(self.interval)

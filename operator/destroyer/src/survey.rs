@@ -23,7 +23,7 @@ use subrosa_plan::{
 };
 use subrosa_records::vault::{ClassName, Folder, MonthName, RecordPath, VaultError};
 
-use crate::vault::Connection;
+use crate::vault::DestroyerVault;
 
 /// How often the keys are listed. Rarely suffices, because a new key is due only after months.
 const LIST_EVERY: Duration = Duration::from_secs(3600);
@@ -39,7 +39,7 @@ pub struct KnownKey {
     /// The LegalHolds in its record, by name.
     pub holds: BTreeMap<String, HoldMark>,
     /// The destruction in progress, if any.
-    pub under_way: Option<UnderWay>,
+    pub under_way: Option<DestructionUnderWay>,
     /// Whether it is condemned.
     pub is_condemned: bool,
     /// When it was confirmed gone.
@@ -62,7 +62,7 @@ const LIST_AGAIN: Duration = Duration::from_secs(60);
 
 /// A destruction in progress.
 #[derive(Clone, Debug)]
-pub struct UnderWay {
+pub struct DestructionUnderWay {
     /// The UID of the Destruction.
     pub uid: String,
     /// When the grace ends.
@@ -71,7 +71,7 @@ pub struct UnderWay {
 
 /// The keys of a trust domain.
 #[derive(Debug)]
-pub struct Survey {
+pub struct KeySurvey {
     /// By name.
     pub keys: BTreeMap<DataKeyName, KnownKey>,
     /// Keys that were made and are missing in Vault, though the destroyer did not destroy them.
@@ -81,7 +81,7 @@ pub struct Survey {
     lacks: bool,
 }
 
-impl Survey {
+impl KeySurvey {
     /// Whether the keys must be listed again.
     pub fn is_due(&self) -> bool {
         let every = if self.lacks { LIST_AGAIN } else { LIST_EVERY };
@@ -112,7 +112,7 @@ impl Survey {
     /// When Vault cannot be read.
     /// When the request to Vault fails.
     pub async fn take(
-        vault: &Connection,
+        vault: &DestroyerVault,
         before: Option<&Self>,
         policies: &BTreeMap<String, RetentionPolicy>,
     ) -> Result<(Self, HashSet<String>), VaultError> {
@@ -189,7 +189,7 @@ pub fn path(name: &DataKeyName) -> Result<RecordPath, VaultError> {
 
 /// Adds keys that have a decision but are missing in the operator's records.
 async fn decided_alone(
-    vault: &Connection,
+    vault: &DestroyerVault,
     keys: &mut BTreeMap<DataKeyName, KnownKey>,
 ) -> Result<(), VaultError> {
     for id in vault.kv.list(&Folder::Decisions).await? {
@@ -212,7 +212,7 @@ async fn decided_alone(
 
 /// The cohorts of a class that have decisions.
 async fn decided(
-    vault: &Connection,
+    vault: &DestroyerVault,
     id: &ChannelId,
     class: &ClassName,
 ) -> Result<BTreeSet<String>, VaultError> {
@@ -221,7 +221,7 @@ async fn decided(
 }
 
 async fn month_of(
-    vault: &Connection,
+    vault: &DestroyerVault,
     id: &ChannelId,
     class: &ClassName,
     month: MonthName,
@@ -240,7 +240,7 @@ async fn month_of(
 /// Begins the decision record of a new key; `None` where an existing one cannot be read. Such a key is not destroyed,
 /// and the log says so.
 async fn begin(
-    vault: &Connection,
+    vault: &DestroyerVault,
     name: &DataKeyName,
     channel: &ChannelRef,
     key: &KeyRecord,
@@ -277,7 +277,7 @@ async fn begin(
 }
 
 /// The decision about a key; `None` where its record cannot be read.
-async fn readable(vault: &Connection, path: &RecordPath) -> Result<Option<DecisionRecord>, VaultError> {
+async fn readable(vault: &DestroyerVault, path: &RecordPath) -> Result<Option<DecisionRecord>, VaultError> {
     let read = vault.decisions.read(path).await;
     vault.decisions.forget(path);
     match read {
@@ -294,9 +294,11 @@ fn known(record: &DecisionRecord) -> KnownKey {
     KnownKey {
         channel: record.channel.clone(),
         holds: record.holds.clone(),
-        under_way: record.destruction.as_ref().filter(|mark| mark.destroyed.is_none()).map(|mark| UnderWay {
-            uid: mark.uid.clone(),
-            until: mark.set_aside.filter(|_| mark.condemned.is_none()).map(|set_aside| set_aside.until),
+        under_way: record.destruction.as_ref().filter(|mark| mark.destroyed.is_none()).map(|mark| {
+            DestructionUnderWay {
+                uid: mark.uid.clone(),
+                until: mark.set_aside.filter(|_| mark.condemned.is_none()).map(|set_aside| set_aside.until),
+            }
         }),
         is_condemned: record.is_condemned(),
         destroyed: record.destroyed(),

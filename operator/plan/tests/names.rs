@@ -11,12 +11,13 @@ use std::{
 };
 
 /// The sources of each crate, from this one's directory.
-const CRATES: [&str; 7] = [
+const CRATES: [&str; 8] = [
     "src",
     "../records/src",
     "../worker/src",
     "../process/src",
     "../granter/src",
+    "../destroyer/src",
     "../src",
     "../../crds/src",
 ];

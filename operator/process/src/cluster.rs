@@ -6,7 +6,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::{
     Api, Client, Config, Resource, ResourceExt as _,
     api::{Patch, PatchParams},
-    core::NamespaceResourceScope,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -56,25 +55,25 @@ pub async fn bundle(client: &Client, namespace: &str, key: &ConfigMapKey) -> Res
     found.and_then(|map| map.data?.remove(&key.key)).ok_or_else(missing)
 }
 
-/// Writes the changed fields of a namespaced object's status, if the object was not changed since it was read.
+/// Writes the changed fields of an object's status, if the object was not changed since it was read. `api` is that of the
+/// object's namespace.
 ///
 /// # Errors
 /// When the API server refuses.
 pub async fn write_status<K, S>(
-    client: &Client,
+    api: &Api<K>,
     manager: &str,
     object: &K,
     before: Option<&S>,
     status: &S,
 ) -> Result<(), Fault>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + fmt::Debug,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
     S: Serialize + PartialEq,
 {
     if before == Some(status) {
         return Ok(());
     }
-    let api = Api::<K>::namespaced(client.clone(), &object.namespace().unwrap_or_default());
     let mut fields = serde_json::to_value(status).unwrap_or_default();
     // A merge patch removes only fields that it names as null.
     let before = before.map(|before| serde_json::to_value(before).unwrap_or_default());

@@ -20,7 +20,7 @@ It is a process of its own, beside subrosa run: see docs/destruction.md.";
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    settings: subrosa_destroyer::Settings,
+    settings: subrosa_destroyer::DestroyerSettings,
     /// The least that is logged: off, error, warn, info, debug or trace
     #[arg(long, env = "SUBROSA_LOG", default_value = "info")]
     log: LevelFilter,
