@@ -182,6 +182,7 @@ reasons! {
     Refused
     Released
     ReportOnly
+    ReservedGroup
     RestartAwaitsPods
     RestartAwaitsRollout
     RestartHeld

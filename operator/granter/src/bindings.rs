@@ -36,8 +36,10 @@ pub async fn write(
     let opened = view.opened(role).into_iter().filter(|(_, opened)| gives && opened.is_ok());
     let channels: BTreeSet<String> = opened.map(|((channel, _), _)| channel).collect();
     let wanted = prefix.and_then(|prefix| rbac::wanted(role, prefix, &channels));
+    let reserved = prefix.map(|prefix| rbac::reserved(role, prefix)).unwrap_or_default();
     match (settle(client, view, role, wanted.as_ref()).await, &wanted) {
         (Err(fault), _) => BoundFacts::Fault(fault),
+        (Ok(()), _) if gives && !reserved.is_empty() => BoundFacts::ReservedGroups(reserved),
         (Ok(()), Some(_)) => BoundFacts::InForce(channels.len()),
         (Ok(()), None) if prefix.is_none() && gives => BoundFacts::NoPrefix,
         (Ok(()), None) => BoundFacts::Nothing,

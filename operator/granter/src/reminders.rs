@@ -1,6 +1,10 @@
 //! Events about reviews that are due.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -26,6 +30,12 @@ pub struct Reminders {
 }
 
 impl Reminders {
+    /// Forgets the roles that are gone.
+    pub async fn keep(&self, roles: &[Arc<AccessRole>]) {
+        let there: BTreeSet<_> = roles.iter().filter_map(|role| role.uid()).collect();
+        self.told.lock().await.retain(|uid, _| there.contains(uid));
+    }
+
     /// Writes an Event about a role, at most once a day. A refused Event is lost: status and a metric say the same.
     pub async fn tell(&self, client: &Client, role: &AccessRole, reminder: Option<&Fault>) {
         let uid = role.uid().unwrap_or_default();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{Client, Resource as _, ResourceExt as _};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
 use subrosa_crds::{
     AccessRole, AccessRoleStatus, Reason, TrustDomain,
     condition::{self, READY},
@@ -112,6 +112,7 @@ impl Granter {
             }
             is_there
         });
+        self.reminders.keep(&self.view.roles.state()).await;
         for domain in &domains {
             let name = domain.name_any();
             let roles = self.view.roles_of(&name);
@@ -303,8 +304,8 @@ impl Granter {
     async fn tell(&self, role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> bool {
         let status: AccessRoleStatus = status::status(role, facts, bound, (self.clock)());
         let ready = condition::is_true(&status.conditions, READY);
-        let written =
-            cluster::write_status(&self.client, FIELD_MANAGER, role, role.status.as_ref(), &status).await;
+        let api = Api::namespaced(self.client.clone(), &role.namespace().unwrap_or_default());
+        let written = cluster::write_status(&api, FIELD_MANAGER, role, role.status.as_ref(), &status).await;
         if let Err(fault) = written {
             tracing::warn!(
                 role = format!("{}/{}", role.namespace().unwrap_or_default(), role.name_any()),

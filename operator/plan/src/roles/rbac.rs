@@ -38,13 +38,9 @@ pub struct RoleObjects {
 /// The objects that let the groups of `role` read `channels`. `groups_prefix` is what the API server writes before a group
 /// of the provider. `None` without groups or Channels.
 pub fn wanted(role: &AccessRole, groups_prefix: &str, channels: &BTreeSet<String>) -> Option<RoleObjects> {
-    let subjects: BTreeSet<String> = role
-        .spec
-        .subjects
-        .iter()
-        .map(|subject| format!("{groups_prefix}{}", subject.group))
-        .filter(|name| !name.starts_with(RESERVED))
-        .collect();
+    let reserved = reserved(role, groups_prefix);
+    let subjects: BTreeSet<String> =
+        names(role, groups_prefix).filter(|name| !reserved.contains(name)).collect();
     if subjects.is_empty() || channels.is_empty() {
         return None;
     }
@@ -77,6 +73,15 @@ pub fn wanted(role: &AccessRole, groups_prefix: &str, channels: &BTreeSet<String
             subjects: Some(subjects.into_iter().map(subject).collect()),
         },
     })
+}
+
+/// The groups of `role`, as the API server would write them, for which nothing is written: their names are its own.
+pub fn reserved(role: &AccessRole, groups_prefix: &str) -> BTreeSet<String> {
+    names(role, groups_prefix).filter(|name| name.starts_with(RESERVED)).collect()
+}
+
+fn names(role: &AccessRole, groups_prefix: &str) -> impl Iterator<Item = String> {
+    role.spec.subjects.iter().map(move |subject| format!("{groups_prefix}{}", subject.group))
 }
 
 fn owner(role: &AccessRole) -> Option<OwnerReference> {
@@ -189,6 +194,11 @@ mod tests {
     #[test]
     fn nothing_is_made_for_nobody_or_nothing_or_a_group_of_the_api_server() {
         assert_eq!(wanted(&access_role(&["a"]), "oidc:", &channels(&[])), None);
+        let masters = access_role(&["ystem:masters", "a"]);
+        let made = wanted(&masters, "s", &channels(&["voice"])).unwrap();
+        let who: Vec<_> = made.binding.subjects.iter().flatten().map(|one| one.name.as_str()).collect();
+        assert_eq!(who, ["sa"]);
+        assert_eq!(reserved(&masters, "s"), ["system:masters".to_owned()].into());
         assert_eq!(wanted(&access_role(&["ystem:masters"]), "s", &channels(&["voice"])), None);
     }
 

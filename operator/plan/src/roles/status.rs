@@ -35,6 +35,8 @@ pub enum Right {
 pub enum BoundFacts {
     /// The groups may get this many Channels.
     InForce(usize),
+    /// The groups may get what they should, but these names are the API server's own, so nothing is written for them.
+    ReservedGroups(BTreeSet<String>),
     /// The role gives nothing now, or names no existing Channel.
     Nothing,
     /// The TrustDomain has no `kubernetesGroupsPrefix`.
@@ -203,6 +205,16 @@ fn bound(role: &AccessRole, bound: &BoundFacts) -> Verdict {
             );
             Verdict::new(BOUND, Truth::True, Reason::InForce, message)
         }
+        BoundFacts::ReservedGroups(groups) => {
+            let groups: Vec<_> = groups.iter().map(String::as_str).collect();
+            let message = format!(
+                "spec.subjects: {} as the API server writes it: names that begin with system: are its own, so no RoleBinding names \
+                 them; next: rename the group at the provider, or change spec.access.provider.kubernetesGroupsPrefix of the \
+                 TrustDomain",
+                groups.join(", ")
+            );
+            no(Reason::ReservedGroup, message)
+        }
         BoundFacts::Nothing => {
             no(Reason::NothingGiven, "it gives nothing now, so nothing is written in Kubernetes".to_owned())
         }
@@ -319,6 +331,11 @@ mod tests {
         for (facts, bound_is, ready_is) in [
             (BoundFacts::InForce(2), "True InForce", "True InForce"),
             (BoundFacts::NoPrefix, "False NoGroupsPrefix", "True InForce"),
+            (
+                BoundFacts::ReservedGroups(["system:a".to_owned()].into()),
+                "False ReservedGroup",
+                "True InForce",
+            ),
             (BoundFacts::Nothing, "False NothingGiven", "True InForce"),
             (BoundFacts::Fault(foreign), "False ForeignObject", "False ForeignObject"),
             (
