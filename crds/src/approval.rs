@@ -1,5 +1,5 @@
 //! `Approval`: one person's decision about a Destruction, the release of a LegalHold, a weaker policy, a freeze, an
-//! Adoption or an AccessRole.
+//! Adoption, an AccessRole or the release of an AccessRevocation.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -19,7 +19,7 @@ use crate::rules;
     category = "subrosa",
     derive = "PartialEq",
     cel,
-    doc = "What one person decided about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, an Adoption, or an AccessRole.",
+    doc = "What one person decided about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, an Adoption, an AccessRole, or the release of an AccessRevocation.",
     selectable = ".spec.target.name",
     selectable = ".spec.target.kind",
     selectable = ".spec.decision",
@@ -87,6 +87,8 @@ pub enum TargetKind {
     Adoption,
     /// That who may open what by it is still right: a review.
     AccessRole,
+    /// That it ends.
+    AccessRevocation,
 }
 
 impl TargetKind {
@@ -99,6 +101,7 @@ impl TargetKind {
             Self::TrustDomain => "TrustDomain",
             Self::Adoption => "Adoption",
             Self::AccessRole => "AccessRole",
+            Self::AccessRevocation => "AccessRevocation",
         }
     }
 }

@@ -16,12 +16,15 @@
 //!  Channel ◀── takes over the keys of an earlier one ── Adoption ◀── approves ──┘
 //!
 //!  Channel ◀── lets people open data of ── AccessRole ── after a login of ──▶ TrustDomain
+//!                                              ▲
+//!                                              └── ends what a person, a group or a role was given ── AccessRevocation
 //! ```
 //!
 //! This crate has what can be checked by looking at one resource alone: its shape, the rules that the API server
 //! evaluates (CEL), its names, and the calendar arithmetic of retention. It has no client and no clock. What needs a
 //! second object is decided in `subrosa-plan`.
 
+pub mod access_revocation;
 pub mod access_role;
 pub mod adoption;
 pub mod approval;
@@ -45,6 +48,7 @@ pub mod trust_domain;
 pub mod validate;
 pub mod yaml;
 
+pub use access_revocation::{AccessRevocation, AccessRevocationSpec, AccessRevocationStatus};
 pub use access_role::{AccessRole, AccessRoleSpec, AccessRoleStatus};
 pub use adoption::{Adoption, AdoptionSpec, AdoptionStatus};
 pub use approval::{Approval, ApprovalSpec};
@@ -88,6 +92,7 @@ pub fn all()
         definition::<RetentionPolicy>(),
         definition::<Channel>(),
         definition::<AccessRole>(),
+        definition::<AccessRevocation>(),
         definition::<LegalHold>(),
         definition::<Destruction>(),
         definition::<Adoption>(),

@@ -193,6 +193,8 @@ reasons! {
     Retrying
     ReviewDue
     ReviewOverdue
+    Revoked
+    Revoking
     RightsPending
     RotationNotSet
     Scheduled

@@ -72,6 +72,29 @@ pub async fn neither_writer_can_do_the_other_ones_part_nor_more(world: &World) {
         ),
         ("POST", "identity/entity/merge".into(), json!({"from_entity_ids": [anna], "to_entity_id": anna})),
         ("GET", format!("identity/entity/id/{anna}"), Value::Null),
+        // Of an entity it may change whether it is disabled, and nothing beside that in the same request.
+        ("POST", format!("identity/entity/id/{anna}"), json!({"disabled": false, "policies": ["of-others"]})),
+        ("POST", format!("identity/entity/id/{anna}"), json!({"disabled": false, "metadata": {"a": "b"}})),
+        ("POST", format!("identity/entity/id/{anna}"), json!({"disabled": false, "name": "mine"})),
+        ("POST", format!("identity/entity/id/{anna}"), json!({"disabled": false, "id": others})),
+        ("POST", format!("identity/entity/id/{anna}"), json!({})),
+        ("DELETE", format!("identity/entity/id/{anna}"), Value::Null),
+        ("POST", "identity/entity".into(), json!({"name": "mine", "disabled": false})),
+        ("POST", "identity/entity".into(), json!({"id": anna, "disabled": true})),
+        ("POST", "identity/entity/name/mine".into(), json!({"disabled": false})),
+        ("POST", "identity/entity/batch-delete".into(), json!({"entity_ids": [anna]})),
+        ("GET", "identity/entity/id".into(), Value::Null),
+        ("GET", "identity/entity/name".into(), Value::Null),
+        ("GET", "identity/entity-alias/id".into(), Value::Null),
+        ("POST", "identity/lookup/entity".into(), json!({"id": anna})),
+        ("POST", "identity/lookup/entity".into(), json!({"name": "admin"})),
+        ("POST", "identity/lookup/entity".into(), json!({"alias_name": "anna"})),
+        (
+            "POST",
+            "identity/lookup/entity".into(),
+            json!({"alias_name": "a.jansen", "alias_mount_accessor": of("ldap")}),
+        ),
+        ("POST", "subrosa/data/revocations-of-others".into(), json!({"data": {}, "options": {"cas": 0}})),
         ("POST", "auth/subrosa-people/role/strong".into(), json!({"bound_claims": {}})),
         ("POST", "auth/subrosa-people/role/mine".into(), json!({"user_claim": "sub"})),
         ("GET", "auth/subrosa-people/role/strong".into(), Value::Null),
@@ -102,6 +125,14 @@ pub async fn neither_writer_can_do_the_other_ones_part_nor_more(world: &World) {
     // What it may, so that the refusals mean something.
     let (status, _) = bao.request_as(&granter, "GET", &strong, None).await.unwrap();
     assert_eq!(status, 200);
+    let enabled = Some(json!({"disabled": false}));
+    let path = format!("identity/entity/id/{anna}");
+    let (status, answer) = bao.request_as(&granter, "POST", &path, enabled.clone()).await.unwrap();
+    assert!([200, 204].contains(&status), "{status} {answer}");
+    // An id that nobody has makes no entity.
+    let path = "identity/entity/id/0a1b2c3d-0000-4000-8000-aabbccddeeff";
+    let (status, answer) = bao.request_as(&granter, "POST", path, enabled.clone()).await.unwrap();
+    assert!(status >= 400, "{status} {answer}");
 
     // The operator says what a slot opens, and not for whom.
     for (method, path, body) in [
@@ -111,6 +142,8 @@ pub async fn neither_writer_can_do_the_other_ones_part_nor_more(world: &World) {
         ("DELETE", strong.clone(), Value::Null),
         ("POST", name("subrosa_oosterlinde_group_000"), json!({"metadata": {"open": key}})),
         ("POST", alias, json!({"name": "all", "mount_accessor": people, "canonical_id": others})),
+        ("POST", format!("identity/entity/id/{anna}"), json!({"disabled": false})),
+        ("POST", "subrosa/data/revocations".into(), json!({"data": {}, "options": {"cas": 0}})),
         ("POST", "auth/subrosa-people/role/strong".into(), json!({"bound_claims": {}})),
         ("GET", "auth/subrosa-people/role".into(), Value::Null),
         ("POST", format!("transit/decrypt/{key}"), json!({"ciphertext": ciphertext})),

@@ -2,10 +2,12 @@
 //! their own. The provider is a key of this test: its tokens have the claims that a real one would give. `keycloak` is a real one.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
+#![allow(clippy::print_stdout, reason = "what was measured")]
 
 mod attempts;
 mod keycloak;
 mod kubernetes;
+mod leavers;
 mod provider;
 mod reviews;
 mod thread;
@@ -24,6 +26,8 @@ async fn people_open_what_an_access_role_names() {
     kubernetes::what_somebody_changes_is_put_right(&world).await;
     kubernetes::a_role_that_an_older_one_excludes_gives_nothing(&world).await;
     reviews::an_overdue_role_gives_nothing_until_it_is_reviewed(&world).await;
+    leavers::who_leaves_opens_nothing_from_the_next_request_on(&world).await;
+    leavers::a_revocation_waits_for_no_role(&world).await;
     told::what_is_not_given_is_told_with_the_next_step(&world).await;
     attempts::neither_writer_can_do_the_other_ones_part_nor_more(&world).await;
     thread::what_a_role_no_longer_says_ends(&mut world).await;

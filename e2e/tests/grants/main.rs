@@ -16,6 +16,7 @@ mod membership;
 mod operator;
 mod people;
 mod request;
+mod revocation;
 mod rights;
 mod workload;
 mod world;
@@ -39,6 +40,7 @@ async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
     granter::writes_status_and_the_office_writes_roles(&world).await?;
     granter::cannot_escalate(&world).await?;
     granter::binds_groups_to_named_channels_only(&world).await?;
+    revocation::stands_until_its_release_is_approved(&world).await?;
     membership::is_decided_by_who_governs(&world).await?;
     operator::binds_itself_where_it_governs(&world).await?;
     operator::writes_its_own_objects_only(&world).await?;

@@ -11,10 +11,12 @@ use kube::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 use subrosa_crds::{
-    Approval, Destruction, LegalHold, Reason, RetentionPolicy, TrustDomain, common::ConfigMapKey,
+    AccessRevocation, Approval, Destruction, LegalHold, Reason, RetentionPolicy, TrustDomain,
+    common::ConfigMapKey,
 };
 use subrosa_plan::{
     record::destroyer::{BindingRules, Frozen},
+    roles::revoked::RevokedPeople,
     world::fault::Fault,
 };
 use subrosa_process::cluster::{self, refused};
@@ -206,7 +208,23 @@ impl ClusterApi {
                 }
             }
         }
-        if found.len() == asked.len() { Ok(found.concat()) } else { self.select(all).await.map_err(refused) }
+        let mut found = if found.len() == asked.len() {
+            found.concat()
+        } else {
+            self.select(all).await.map_err(refused)?
+        };
+        let people = RevokedPeople::of(&self.revocations().await?);
+        found.retain(|one: &Approval| people.lets_count(one));
+        Ok(found)
+    }
+
+    /// The AccessRevocations, whose people approve nothing.
+    async fn revocations(&self) -> Result<Vec<AccessRevocation>, Fault> {
+        match self.select(ListParams::default()).await {
+            // The CRD is not installed yet, so there are none.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+            found => found.map_err(|error| refused("accessrevocations", &error)),
+        }
     }
 
     /// A page of all Destructions, and the token of the next. If the token expired because the walk took longer than

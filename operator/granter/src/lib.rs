@@ -5,7 +5,8 @@
 //!                 │
 //!                 ├─ bindings ─▶ Role and RoleBinding of each AccessRole, by plan::roles::rbac
 //!                 ├─ domain ─▶ Vault: logins, groups of the provider, slots ─▶ plan::roles ─▶ members
-//!                 └─ status of each AccessRole
+//!                 ├─ status of each AccessRole
+//!                 └─ revocations, in a loop of their own ─▶ entities of people in Vault, status of each AccessRevocation
 //! ```
 //!
 //! A separate process with its own ServiceAccount and its own identity in Vault. It cannot write what a slot opens;
@@ -16,8 +17,10 @@ mod domain;
 mod metrics;
 mod reminders;
 mod reviews;
+mod revocations;
 mod round;
 mod settings;
+mod vaults;
 mod view;
 
 pub use metrics::GranterMetrics;
@@ -25,13 +28,16 @@ pub use round::Granter;
 pub use settings::GranterSettings;
 pub use subrosa_process::guard::GuardCheck;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use subrosa_process::server;
 use tokio_util::sync::CancellationToken;
 
 /// The field manager of what the granter writes.
 pub const FIELD_MANAGER: &str = "subrosa-granter";
+
+/// How often people whom an AccessRevocation names are looked for at the least: an entity may be made by a later login.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// How long to collect changes that come together.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -51,6 +57,9 @@ pub async fn run(
     let granter = Granter::new(config, settings, guard, stop.clone())?;
     let metrics = granter.metrics();
     let served = tokio::spawn(server::serve(listener, move || metrics.text(), stop.clone()));
+    let granter = Arc::new(granter);
+    let (revoking, ended) = (Arc::clone(&granter), stop.clone());
+    let revoked = tokio::spawn(async move { revoking.revoke_until(ended, interval).await });
     while !stop.is_cancelled() {
         granter.round().await;
         tokio::select! {
@@ -59,5 +68,6 @@ pub async fn run(
             () = tokio::time::sleep(interval) => {}
         }
     }
+    revoked.await?;
     served.await?
 }

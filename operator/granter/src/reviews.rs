@@ -15,6 +15,7 @@ use subrosa_plan::{
     },
     roles::{
         review,
+        revoked::RevokedPeople,
         status::{self, Right},
     },
     world::{domain, fault::Fault},
@@ -81,11 +82,13 @@ pub async fn look(
         tracing::warn!(domain = domain.name_any(), "no review is recorded: {}", fault.message);
         None
     });
-    let approvals = view.approvals.state();
+    let mut approvals = view.approvals.state();
+    let people = RevokedPeople::of(view.revocations.state().iter().map(AsRef::as_ref));
+    approvals.retain(|one| people.lets_count(one));
     let is_there: BTreeSet<_> = roles.iter().filter_map(|role| role.uid()).collect();
     let decide = |record: Option<ReviewsRecord>| {
         let mut record = record.unwrap_or_default();
-        let guarded_since = seen(&mut record, version.as_deref(), now);
+        let guarded_since = seen(&mut record.guard, version.as_deref(), now);
         let marks = marks(view, &reviewed, &approvals, &record, guarded_since, now);
         if !marks.is_empty() {
             record.roles.retain(|uid, _| is_there.contains(uid));
@@ -108,13 +111,13 @@ pub async fn look(
 
 /// Records the admission policy of Approvals; returns since when it is as it is now, or `None` while it is missing or
 /// edited.
-fn seen(record: &mut ReviewsRecord, version: Option<&str>, now: Timestamp) -> Option<Timestamp> {
+pub fn seen(guard: &mut Option<SeenGuard>, version: Option<&str>, now: Timestamp) -> Option<Timestamp> {
     let version = version?;
-    if record.guard.as_ref().map(|guard| guard.version.as_str()) != Some(version) {
+    if guard.as_ref().map(|guard| guard.version.as_str()) != Some(version) {
         let since = now.saturating_add(CLOCKS).unwrap_or(now);
-        record.guard = Some(SeenGuard { version: version.to_owned(), since });
+        *guard = Some(SeenGuard { version: version.to_owned(), since });
     }
-    record.guard.as_ref().map(|guard| guard.since)
+    guard.as_ref().map(|guard| guard.since)
 }
 
 fn marks(

@@ -13,28 +13,28 @@ use subrosa_crds::{
     condition::{self, READY},
 };
 use subrosa_plan::{
+    record::revocations::RevocationsRecord,
     roles::{
         conflicts,
         review::{self, ReviewFacts},
+        revoked::StandingRevocations,
         status::{self, BoundFacts, RoleFacts},
     },
     world::fault::Fault,
 };
-use subrosa_process::{
-    cluster,
-    guard::GuardCheck,
-    vault::{Identity, OwnVault, Wiring},
-};
-use tokio::sync::Mutex;
+use subrosa_process::{cluster, guard::GuardCheck, vault::OwnVault};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    FIELD_MANAGER, bindings,
+    FIELD_MANAGER, SWEEP, bindings,
     domain::{self, DomainLook, OpenedByPair, Withheld},
     metrics::GranterMetrics,
     reminders::Reminders,
     reviews::{self, Noted},
+    revocations::{NEVER_SET_UP, RevocationInputs, Revocations},
     settings::GranterSettings,
+    vaults::OpenVaults,
     view::ClusterView,
 };
 
@@ -48,12 +48,12 @@ const NO_ACCESS: &str = "the TrustDomain has no spec.access, or is being deleted
 /// The granter.
 pub struct Granter {
     client: Client,
-    settings: GranterSettings,
     view: ClusterView,
     guard: GuardCheck,
     clock: fn() -> Timestamp,
     reminders: Reminders,
-    vaults: Mutex<BTreeMap<String, Arc<OwnVault>>>,
+    vaults: OpenVaults,
+    revocations: Revocations,
     metrics: Arc<GranterMetrics>,
 }
 
@@ -69,14 +69,15 @@ impl Granter {
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let watching = cluster::client(config.clone(), Some(WATCH_PATIENCE))?;
+        let client = cluster::client(config, None)?;
         Ok(Self {
-            client: cluster::client(config, None)?,
-            settings,
+            vaults: OpenVaults::new(client.clone(), settings),
+            client,
             view: ClusterView::new(&watching, &stop),
             guard,
             clock: Timestamp::now,
             reminders: Reminders::default(),
-            vaults: Mutex::default(),
+            revocations: Revocations::default(),
             metrics: Arc::default(),
         })
     }
@@ -97,36 +98,73 @@ impl Granter {
         self.view.changed().await;
     }
 
+    /// Looks at every AccessRevocation that is not done, and where `all` says so at those that stand.
+    pub async fn revoke(&self, all: bool) {
+        if !self.view.are_revocations_known().await {
+            tracing::warn!("the API server has not listed AccessRevocations yet");
+            return;
+        }
+        let (client, view, vaults, guard) = (&self.client, &self.view, &self.vaults, &self.guard);
+        let with = RevocationInputs { client, view, vaults, guard, now: (self.clock)() };
+        self.revocations.look(&with, all).await;
+    }
+
+    /// Looks at every AccessRevocation after each change and at least every minute, until `stop`.
+    pub async fn revoke_until(&self, stop: CancellationToken, interval: Duration) {
+        let mut all = true;
+        let mut due = Instant::now();
+        while !stop.is_cancelled() {
+            self.revoke(all).await;
+            if all {
+                due = Instant::now() + interval.min(SWEEP);
+            }
+            all = tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.view.revoked() => Instant::now() >= due,
+                () = self.view.decided() => true,
+                () = self.revocations.told() => true,
+                () = tokio::time::sleep_until(due) => true,
+            };
+        }
+    }
+
     /// Runs one round over everything.
     pub async fn round(&self) {
         if !self.view.is_known().await {
             tracing::warn!("the API server has not listed everything yet: nothing is granted or taken away");
             return;
         }
-        let mut vaults = self.vaults.lock().await;
         let domains = self.view.domains.state();
-        vaults.retain(|name, _| {
-            let is_there = domains.iter().any(|domain| domain.name_any() == *name);
-            if !is_there {
-                self.metrics.forget(name);
-            }
-            is_there
-        });
+        for gone in self.vaults.retain(&domains) {
+            self.metrics.forget(&gone);
+        }
         self.reminders.keep(&self.view.roles.state()).await;
         for domain in &domains {
             let name = domain.name_any();
             let roles = self.view.roles_of(&name);
             let now = (self.clock)();
-            let own = self.vault(domain, &mut vaults).await;
+            let own = self.vaults.of(domain).await;
+            let revocations = self.view.revocations.state();
+            let record = match revocations.is_empty() {
+                true => RevocationsRecord::default(),
+                false => self.revocations.record(&name, own.as_ref().ok().map(AsRef::as_ref)).await,
+            };
+            let standing = StandingRevocations::of(&name, revocations.iter().map(AsRef::as_ref), &record);
             let noted = match &own {
                 Ok(own) => {
                     reviews::look(&self.client, &self.guard, &self.view, domain, own, &roles, now).await
                 }
                 Err(fault) => Err(fault.clone()),
             };
-            let withheld = withheld(&roles, noted.as_ref().ok(), now);
-            let bound = self.bind(domain, &roles, &withheld, noted.as_ref().err()).await;
-            let mut facts = self.domain(domain, own, &roles, &withheld, noted.as_ref().err()).await;
+            let mut withheld = withheld(&roles, noted.as_ref().ok(), now);
+            withheld.extend(standing.withheld(roles.iter().map(AsRef::as_ref)));
+            // What is written is without the groups that are revoked; what is told and reviewed is the role as it is.
+            let without =
+                |role: &Arc<AccessRole>| standing.without(role).map_or_else(|| Arc::clone(role), Arc::new);
+            let given: Vec<_> = roles.iter().map(without).collect();
+            let bound = self.bind(domain, &given, &withheld, noted.as_ref().err()).await;
+            let mut facts = self.domain(domain, own, &given, &withheld, noted.as_ref().err()).await;
+            self.revocations.note(&name, &standing, &roles, &facts, &bound);
             if let Ok(noted) = &noted {
                 for (role, facts) in roles.iter().zip(&mut facts) {
                     facts.review = ReviewFacts::of(role, &noted.record, &noted.zone);
@@ -200,11 +238,8 @@ impl Granter {
         };
         let Some(access) = domain.spec.access.as_ref().filter(|_| domain.meta().deletion_timestamp.is_none())
         else {
-            // Without spec.access Vault may never have been set up for the granter.
-            let never_set_up =
-                [Reason::VaultLoginRefused, Reason::VaultPermissionDenied, Reason::VaultConfigInvalid];
             return match emptied {
-                Err(fault) if !never_set_up.contains(&fault.reason) => of_all(fault),
+                Err(fault) if !NEVER_SET_UP.contains(&fault.reason) => of_all(fault),
                 _ => vec![nothing(Fault::new(Reason::LoginMissing, NO_ACCESS)); roles.len()],
             };
         };
@@ -270,34 +305,6 @@ impl Granter {
             .enumerate()
             .map(|(place, role)| facts.remove(&place).unwrap_or_else(|| without(role)))
             .collect()
-    }
-
-    async fn vault(
-        &self,
-        domain: &TrustDomain,
-        vaults: &mut BTreeMap<String, Arc<OwnVault>>,
-    ) -> Result<Arc<OwnVault>, Fault> {
-        let name = domain.name_any();
-        let ca_bundle = match &domain.spec.vault.ca_bundle {
-            Some(key) => Some(cluster::bundle(&self.client, &self.settings.namespace, key).await?),
-            None => None,
-        };
-        let wiring = Wiring { spec: domain.spec.vault.clone(), ca_bundle };
-        let own = match vaults.get(&name).filter(|own| own.is_from(&wiring)) {
-            Some(own) => Arc::clone(own),
-            None => {
-                let identity = Identity {
-                    token: self.settings.vault_token_file.clone(),
-                    role: self.settings.vault_role.clone(),
-                    user_agent: concat!("subrosa-granter/", env!("CARGO_PKG_VERSION")),
-                };
-                let own = Arc::new(OwnVault::new(domain, wiring, &identity).await?);
-                vaults.insert(name.clone(), Arc::clone(&own));
-                own
-            }
-        };
-        own.is_own(&name, &cluster::identity(&self.client).await?).await?;
-        Ok(own)
     }
 
     /// Writes the status of a role; returns whether it is ready.

@@ -17,7 +17,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use subrosa_crds::{
-    ACCESS_ROLE_LABEL, AccessRole, Approval, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
+    ACCESS_ROLE_LABEL, AccessRevocation, AccessRole, Approval, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
     access_role::ChannelClass, names::ChannelId,
 };
 use subrosa_plan::roles::{OpenedClass, status::Right};
@@ -35,7 +35,9 @@ pub struct ClusterView {
     pub domains: Store<TrustDomain>,
     /// The AccessRoles.
     pub roles: Store<AccessRole>,
-    /// The Approvals of AccessRoles.
+    /// The AccessRevocations.
+    pub revocations: Store<AccessRevocation>,
+    /// The Approvals, of whatever: how many of a leaver's do not count is told.
     pub approvals: Store<Approval>,
     /// The Roles that say that they are AccessRoles'.
     pub kubernetes_roles: Store<Role>,
@@ -44,24 +46,34 @@ pub struct ClusterView {
     channels: Store<Channel>,
     namespaces: Store<Namespace>,
     changed: Arc<Notify>,
+    revoked: Arc<Notify>,
+    decided: Arc<Notify>,
 }
 
 impl ClusterView {
     /// Watches until `stop`.
     pub fn new(client: &Client, stop: &CancellationToken) -> Self {
-        let changed = Arc::new(Notify::new());
+        let (changed, revoked) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let decided = Arc::new(Notify::new());
+        let both = [Arc::clone(&changed), Arc::clone(&revoked)];
+        let deciding = [Arc::clone(&changed), Arc::clone(&decided)];
+        let changed_alone = [Arc::clone(&changed)];
+        let changes = changed_alone.as_slice();
         Self {
-            domains: follow(client, &changed, stop, all(), |_| {}),
-            roles: follow(client, &changed, stop, all(), |_| {}),
-            approvals: follow(client, &changed, stop, all().fields("spec.target.kind=AccessRole"), |_| {}),
-            kubernetes_roles: follow(client, &changed, stop, ours(), |_| {}),
-            bindings: follow(client, &changed, stop, ours(), |_| {}),
-            channels: follow(client, &changed, stop, all(), |channel: &mut Channel| channel.status = None),
-            namespaces: follow(client, &changed, stop, all(), |namespace: &mut Namespace| {
+            domains: follow(client, &deciding, stop, all(), |_| {}),
+            roles: follow(client, changes, stop, all(), |_| {}),
+            revocations: follow(client, &both, stop, all(), |_| {}),
+            approvals: follow(client, &deciding, stop, all(), |_| {}),
+            kubernetes_roles: follow(client, changes, stop, ours(), |_| {}),
+            bindings: follow(client, changes, stop, ours(), |_| {}),
+            channels: follow(client, changes, stop, all(), |channel: &mut Channel| channel.status = None),
+            namespaces: follow(client, changes, stop, all(), |namespace: &mut Namespace| {
                 namespace.spec = None;
                 namespace.status = None;
             }),
             changed,
+            revoked,
+            decided,
         }
     }
 
@@ -70,11 +82,30 @@ impl ClusterView {
         self.changed.notified().await;
     }
 
+    /// Waits until an AccessRevocation changes.
+    pub async fn revoked(&self) {
+        self.revoked.notified().await;
+    }
+
+    /// Waits until an Approval or a TrustDomain changes, which may concern every AccessRevocation.
+    pub async fn decided(&self) {
+        self.decided.notified().await;
+    }
+
+    /// Whether the AccessRevocations and TrustDomains were listed once; waits a while for that.
+    pub async fn are_revocations_known(&self) -> bool {
+        let both = async {
+            self.domains.wait_until_ready().await.is_ok() && self.revocations.wait_until_ready().await.is_ok()
+        };
+        tokio::time::timeout(PATIENCE, both).await.unwrap_or(false)
+    }
+
     /// Whether each kind was listed once; waits a while for that.
     pub async fn is_known(&self) -> bool {
         let all = async {
             self.domains.wait_until_ready().await.is_ok()
                 && self.roles.wait_until_ready().await.is_ok()
+                && self.revocations.wait_until_ready().await.is_ok()
                 && self.approvals.wait_until_ready().await.is_ok()
                 && self.kubernetes_roles.wait_until_ready().await.is_ok()
                 && self.bindings.wait_until_ready().await.is_ok()
@@ -138,7 +169,7 @@ fn ours() -> watcher::Config {
 /// Watches a kind until `stop`, without managed fields and without what `strip` removes.
 fn follow<K>(
     client: &Client,
-    changed: &Arc<Notify>,
+    bells: &[Arc<Notify>],
     stop: &CancellationToken,
     config: watcher::Config,
     strip: fn(&mut K),
@@ -154,13 +185,13 @@ where
             strip(object);
         })
         .reflect(writer);
-    let (changed, stop) = (Arc::clone(changed), stop.clone());
+    let (bells, stop) = (bells.to_vec(), stop.clone());
     tokio::spawn(async move {
         let mut events = std::pin::pin!(events);
         while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
             match event {
                 Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => {
-                    changed.notify_one();
+                    bells.iter().for_each(|bell| bell.notify_one());
                 }
                 Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
                 Err(error) => tracing::warn!(kind = %K::kind(&()), "the watch is begun again: {error}"),

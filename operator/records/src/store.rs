@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use subrosa_plan::{
     record::{
         channel::ChannelRecord, decision::DecisionRecord, destroyer::DestroyerRecord, keys::KeysOfMonth,
-        reviews::ReviewsRecord, store::StoreRecord,
+        reviews::ReviewsRecord, revocations::RevocationsRecord, store::StoreRecord,
     },
     world::{key_findings::KeyFindings, packed::Packed},
 };
@@ -57,6 +57,8 @@ impl Record for DecisionRecord {}
 impl Record for DestroyerRecord {}
 
 impl Record for ReviewsRecord {}
+
+impl Record for RevocationsRecord {}
 
 /// A record and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, PartialEq)]

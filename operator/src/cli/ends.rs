@@ -7,8 +7,8 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    AccessRole, Adoption, Approval, Destruction, LegalHold, Reason, RetentionPolicy, TrustDomain,
-    approval::TargetKind, condition,
+    AccessRevocation, AccessRole, Adoption, Approval, Destruction, LegalHold, Reason, RetentionPolicy,
+    TrustDomain, approval::TargetKind, condition,
 };
 use subrosa_destroyer::cluster::{MIRROR, Told};
 use subrosa_plan::{
@@ -17,6 +17,7 @@ use subrosa_plan::{
         tally::{self, Tally, Target},
     },
     record::destroyer::BindingRules,
+    roles::revoked::RevokedPeople,
     world::domain,
 };
 
@@ -37,6 +38,8 @@ pub struct EndObjects {
     pub adoptions: Vec<Adoption>,
     /// AccessRoles, by namespace and name.
     pub roles: Vec<AccessRole>,
+    /// AccessRevocations, by name.
+    pub revocations: Vec<AccessRevocation>,
     /// Approvals, by name.
     pub approvals: Vec<Approval>,
     /// What the destroyer told of each trust domain; none where this user may not read it.
@@ -53,13 +56,14 @@ impl EndObjects {
     /// # Errors
     /// When the API server does not answer, or the destroyer's ConfigMap cannot be parsed.
     pub async fn read(cluster: &ClusterClient, namespace: &str) -> Result<Self> {
-        let (domains, policies, holds, destructions, adoptions, roles, approvals, told) = futures::try_join!(
+        let (domains, policies, holds, destructions, adoptions, roles, revocations, approvals, told) = futures::try_join!(
             cluster.list_known::<TrustDomain>(),
             cluster.list_known::<RetentionPolicy>(),
             cluster.list_known::<LegalHold>(),
             cluster.list_known::<Destruction>(),
             cluster.list_known::<Adoption>(),
             cluster.list_known::<AccessRole>(),
+            cluster.list_known::<AccessRevocation>(),
             cluster.list_known::<Approval>(),
             cluster.get_if_allowed::<ConfigMap>(namespace, MIRROR),
         )?;
@@ -70,6 +74,7 @@ impl EndObjects {
             ("Destructions", destructions.is_none()),
             ("Adoptions", adoptions.is_none()),
             ("AccessRoles", roles.is_none()),
+            ("AccessRevocations", revocations.is_none()),
             ("Approvals", approvals.is_none()),
         ];
         Ok(Self {
@@ -79,6 +84,7 @@ impl EndObjects {
             destructions: destructions.unwrap_or_default(),
             adoptions: adoptions.unwrap_or_default(),
             roles: roles.unwrap_or_default(),
+            revocations: revocations.unwrap_or_default(),
             approvals: approvals.unwrap_or_default(),
             told: told.map(|map| told_of(map, namespace)).transpose()?,
             namespace: namespace.to_owned(),
@@ -130,7 +136,9 @@ impl EndObjects {
             (_, Some(told)) => told.requester.clone(),
             (_, None) => format!("system:serviceaccount:{}:{OPERATOR_ACCOUNT}", self.namespace),
         };
-        tally::count(&self.approvals, target, guarded_since, &requester, now)
+        let people = RevokedPeople::of(&self.revocations);
+        let approvals = self.approvals.iter().filter(|one| people.lets_count(one));
+        tally::count(approvals, target, guarded_since, &requester, now)
     }
 
     /// What the destroyer published about `domain`, or about all.

@@ -29,6 +29,7 @@ use subrosa_plan::{
         tally::{self, Target},
     },
     record::{adoption::AdoptionMark, channel::Access},
+    roles::revoked::RevokedPeople,
     status::trust_domain::Guards,
     world::fault::Fault,
 };
@@ -36,7 +37,7 @@ use subrosa_plan::{
 use super::{
     access,
     objects::{self, fault},
-    withdraw,
+    slots, withdraw,
 };
 use crate::{
     context::Context,
@@ -172,7 +173,11 @@ async fn decided(
     let (name, uid) = (adoption.name_any(), adoption.uid().unwrap_or_default());
     let about = format!("spec.target.name={name}");
     let approvals = objects::selected(&Api::<Approval>::all(ctx.client.clone()), &about).await;
-    let approvals = approvals.map_err(|error| fault("listing Approvals", &error))?;
+    let mut approvals = approvals.map_err(|error| fault("listing Approvals", &error))?;
+    if !approvals.is_empty() {
+        let people = RevokedPeople::of(&slots::revocations(ctx).await?);
+        approvals.retain(|one| people.lets_count(one));
+    }
     let told = ctx.cluster.read(|world| due_keys::told(domain, world));
     let unguarded = match guarded {
         Guards::InPlace | Guards::SwitchedOff(_) => None,

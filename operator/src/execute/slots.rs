@@ -7,13 +7,14 @@ use std::{
 
 use jiff::tz::TimeZone;
 use kube::{Api, ResourceExt as _, api::ListParams};
-use subrosa_crds::{AccessRole, Reason, TrustDomain};
+use subrosa_crds::{AccessRevocation, AccessRole, Reason, TrustDomain};
 use subrosa_plan::{
-    record::reviews::ReviewsRecord,
+    record::{reviews::ReviewsRecord, revocations::RevocationsRecord},
     roles::{
         self, OpenedClass,
         conflicts::RoleName,
         names, review,
+        revoked::StandingRevocations,
         slots::{self, SlotChange},
     },
     world::{domain, fault::Fault},
@@ -51,8 +52,9 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
         Err(error) => return Err(fault("listing AccessRoles", &error)),
     };
     let name = domain.name_any();
-    let suspended = suspended(ctx, domain, vault, &roles).await?;
-    let wanted = ctx.cluster.read(|world| roles::wanted(&name, &roles, &suspended, world));
+    let mut withheld = revoked(ctx, &name, vault, &roles).await?;
+    withheld.extend(suspended(ctx, domain, vault, &roles).await?);
+    let wanted = ctx.cluster.read(|world| roles::wanted(&name, &roles, &withheld, world));
     // A login that is not set up does not delay the others.
     let mut found = emptied;
     for (login, names) in names::logins(domain) {
@@ -60,6 +62,42 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
         found = found.and(of_login(ctx, vault, &login, &names, &opened).await);
     }
     found
+}
+
+/// All AccessRevocations.
+///
+/// # Errors
+/// When the request to the API server fails.
+pub async fn revocations(ctx: &Context) -> Result<Vec<AccessRevocation>, Fault> {
+    let api = Api::<AccessRevocation>::all(ctx.client.clone());
+    match objects::pages(&api, ListParams::default().limit(PAGE)).await {
+        Ok(revocations) => Ok(revocations),
+        // The CRD is not installed yet, so there are none.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+        Err(error) => Err(fault("listing AccessRevocations", &error)),
+    }
+}
+
+/// The roles that give nothing because of AccessRevocations that the granter's record does not release. An unreadable record,
+/// or one that an earlier setup of Vault does not let the operator read, counts as empty: nothing is released.
+async fn revoked(
+    ctx: &Context,
+    domain: &str,
+    vault: &DomainVault,
+    roles: &[AccessRole],
+) -> Result<BTreeMap<RoleName, Fault>, Fault> {
+    let revocations = revocations(ctx).await?;
+    if revocations.iter().all(|one| one.spec.subject.user.is_some()) {
+        return Ok(BTreeMap::new());
+    }
+    let record = match vault.revocations.read(&RecordPath::revocations()).await {
+        Ok(entry) => entry.record.unwrap_or_default(),
+        Err(error) if error.is_unreadable() || matches!(error, VaultError::PermissionDenied { .. }) => {
+            RevocationsRecord::default()
+        }
+        Err(error) => return Err(vault.fault(&error)),
+    };
+    Ok(StandingRevocations::of(domain, &revocations, &record).withheld(roles))
 }
 
 /// The roles with an overdue review, by the granter's record. An unreadable record, or one that an earlier setup of Vault

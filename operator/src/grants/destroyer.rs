@@ -33,6 +33,7 @@ pub fn table() -> Vec<Grant> {
         read("destructions", "Which keys are listed for destruction."),
         status("destructions", "What became of each key."),
         read("approvals", "Who approved what."),
+        read("accessrevocations", "Whose Approvals do not count any more."),
         named(
             ADMISSION,
             "validatingadmissionpolicies",

@@ -33,7 +33,11 @@ pub fn table() -> Vec<Grant> {
             &[Get],
             "Nobody can give in a Role what they may not do themselves.",
         ),
-        follow("approvals", "Who reviewed an AccessRole."),
+        follow("accessrevocations", "What was revoked."),
+        follow(
+            "approvals",
+            "Who reviewed an AccessRole or released an AccessRevocation, and what a leaver approved.",
+        ),
         guard(
             "validatingadmissionpolicies",
             "See that the policy by which Approvals can be trusted is there and unedited.",
@@ -50,6 +54,14 @@ pub fn table() -> Vec<Grant> {
         of_access("rolebindings", "That they may."),
         Grant::new(GrantScope::Cluster, SUBROSA, "accessroles", &[Patch], "What was made of each role.")
             .subresource("status"),
+        Grant::new(
+            GrantScope::Cluster,
+            SUBROSA,
+            "accessrevocations",
+            &[Patch],
+            "What ended by each revocation.",
+        )
+        .subresource("status"),
         Grant::new(
             GrantScope::Cluster,
             CORE,
@@ -82,7 +94,7 @@ mod tests {
             let writes = row.verbs.iter().any(|verb| ![Get, List, Watch].contains(verb));
             assert!(
                 !writes
-                    || (row.resource == "accessroles" && row.subresource == Some("status"))
+                    || (row.resource.starts_with("access") && row.subresource == Some("status"))
                     || (row.resource == "events" && row.verbs == [Create])
                     || (row.group == RBAC && ["roles", "rolebindings"].contains(&row.resource)),
                 "{row:?}"

@@ -40,8 +40,8 @@ pub enum Verb {
     Bind,
     /// Decide which namespaces belong to a TrustDomain. Checked only by admission policies.
     Govern,
-    /// Decide about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, an Adoption or an
-    /// AccessRole. Checked only by the policy `subrosa-approval`.
+    /// Decide about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, an Adoption, an
+    /// AccessRole or the release of an AccessRevocation. Checked only by the policy `subrosa-approval`.
     Approve,
     /// Issue certificates for a signer. The API server checks it when a certificate is written.
     Sign,
@@ -221,6 +221,13 @@ fn subrosa_kinds() -> Vec<Grant> {
             "accessroles",
             &[List],
             "What people are to open: the operator says in Vault what that is, and not who they are.",
+        ),
+        Grant::new(
+            GrantScope::Cluster,
+            SUBROSA,
+            "accessrevocations",
+            &[List],
+            "Which roles give nothing, and whose Approvals do not count.",
         ),
         status("adoptions", "Who approved, and what the operator did then."),
         Grant::new(

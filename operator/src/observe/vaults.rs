@@ -20,7 +20,9 @@ use subrosa_plan::{
     access::store::Ownership,
     record::issuances,
     record::store::StoreRecord,
-    record::{decision::DecisionRecord, keys::KeysOfMonth, reviews::ReviewsRecord},
+    record::{
+        decision::DecisionRecord, keys::KeysOfMonth, reviews::ReviewsRecord, revocations::RevocationsRecord,
+    },
     world::{fault::Fault, key_fault::KeyFault, key_findings::KeyFindings},
 };
 use tokio::sync::OnceCell;
@@ -68,6 +70,8 @@ pub struct DomainVault {
     pub decisions: Store<DecisionRecord>,
     /// Which AccessRoles were reviewed: read, never written.
     pub reviews: Store<ReviewsRecord>,
+    /// Which AccessRevocations were released: read, never written.
+    pub revocations: Store<RevocationsRecord>,
     /// The checks of all keys.
     pub key_watch: KeyWatch,
     /// When due keys were last searched for.
@@ -142,6 +146,7 @@ impl DomainVault {
             key_findings: Store::new(kv.clone()),
             decisions: Store::new(kv.clone()),
             reviews: Store::new(kv.clone()),
+            revocations: Store::new(kv.clone()),
             key_watch: KeyWatch::default(),
             due_keys: tokio::sync::Mutex::default(),
             adoptions: tokio::sync::Mutex::default(),

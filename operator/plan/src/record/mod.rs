@@ -13,5 +13,6 @@ pub mod keys;
 pub mod news;
 pub mod pods;
 pub mod reviews;
+pub mod revocations;
 pub mod store;
 pub mod views;

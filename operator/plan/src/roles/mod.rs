@@ -12,13 +12,15 @@
 //! ([`members`]). Neither may do the other's part. Live sessions follow both writes at once. In Kubernetes the granter
 //! writes which Channels the groups may read ([`rbac`]).
 //!
-//! Both leave out a role that an older one excludes ([`conflicts`]), or whose review is overdue ([`review`]).
+//! Both leave out a role that an older one excludes ([`conflicts`]), whose review is overdue ([`review`]), or that an
+//! AccessRevocation names ([`revoked`]).
 
 pub mod conflicts;
 pub mod members;
 pub mod names;
 pub mod rbac;
 pub mod review;
+pub mod revoked;
 pub mod slots;
 pub mod status;
 

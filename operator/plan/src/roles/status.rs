@@ -86,6 +86,7 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Tim
         Reason::GroupsExhausted,
         Reason::NamespaceNotGoverned,
         Reason::ReviewOverdue,
+        Reason::Revoked,
     ];
     if waits_for_people.contains(&ready.reason) {
         verdicts.push(Verdict { kind: STALLED, truth: Truth::True, ..ready.clone() });
@@ -231,7 +232,7 @@ fn bound(role: &AccessRole, bound: &BoundFacts) -> Verdict {
 }
 
 /// While Vault or the API server does not answer, what was granted may still be in effect.
-fn unknown_or_false(reason: Reason) -> Truth {
+pub(super) fn unknown_or_false(reason: Reason) -> Truth {
     let silent = [
         Reason::VaultUnreachable,
         Reason::VaultTimeout,

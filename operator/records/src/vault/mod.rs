@@ -7,6 +7,7 @@
 //!          kv      ├──> client ──> one HTTP connection pool, one token, one limit on concurrency
 //!          identity│       ▲
 //!          groups  │       │
+//!          entities│       │
 //!          setup   ┘      auth (logs in, renews, notices a dead token)
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod client;
 mod config;
 pub mod destroy;
 mod endpoint;
+pub mod entities;
 pub mod error;
 pub mod groups;
 mod health;
@@ -37,7 +39,7 @@ pub mod transit;
 pub use client::{Health, RequestObserver, RequestSample, Vault, VaultAddress, VaultConfig};
 pub use error::VaultError;
 pub use name::{
-    AliasId, AliasName, ClassName, Folder, GroupName, MonthName, MountAccessor, MountPath, RecordPath,
-    RoleName, TransitKeyName,
+    AliasId, AliasName, ClassName, EntityId, Folder, GroupName, MonthName, MountAccessor, MountPath,
+    RecordPath, RoleName, TransitKeyName,
 };
 pub use refusal::KeyRefusal;

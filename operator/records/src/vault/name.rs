@@ -147,6 +147,14 @@ name!(
 );
 
 name!(
+    /// The id Vault gave an entity.
+    EntityId,
+    "entity id",
+    "letters, digits and '-', at most 128 characters",
+    |value| is_identifier(value, |c| c == '-')
+);
+
+name!(
     /// The name of a data class.
     ClassName,
     "data class",
@@ -253,6 +261,11 @@ impl RecordPath {
     /// Which AccessRoles were reviewed, `reviews`. The granter alone writes it.
     pub fn reviews() -> Self {
         Self { path: "reviews".to_owned(), pattern: "reviews" }
+    }
+
+    /// Which AccessRevocations were released, and which entities they disabled, `revocations`. The granter alone writes it.
+    pub fn revocations() -> Self {
+        Self { path: "revocations".to_owned(), pattern: "revocations" }
     }
 
     /// The identity of the Channel that the record belongs to, if any.

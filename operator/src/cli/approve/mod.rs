@@ -1,5 +1,6 @@
 //! `subrosa approve` and `subrosa deny`: show the object, ask, and create an Approval in the user's own name.
 
+mod access_revocation;
 mod access_role;
 mod adoption;
 mod made;
@@ -36,6 +37,7 @@ Examples:
   subrosa approve trustdomain/oosterlinde                      # that destruction goes on after a restore
   subrosa approve adoption/cc-front                            # that Channels open what earlier ones sealed
   subrosa approve accessrole/cc-front/recording-reviewer       # that who may open what is still right
+  subrosa approve accessrevocation/leaver-2026-114             # that what was revoked is given again
   subrosa approve dst/contactcenter.20270201.1a2b3c4d -o yaml  # prints the Approval and makes nothing
 
 An Approval is in your own name, is never edited and never stands in Git.";
@@ -49,7 +51,7 @@ Examples:
 
 One denial that has not expired stops what others approved.";
 
-/// Approves, in your own name: a Destruction, the end of a LegalHold, a RetentionPolicy, the end of a freeze, an Adoption or an AccessRole
+/// Approves, in your own name: a Destruction, the end of a LegalHold, a RetentionPolicy, the end of a freeze, an Adoption, an AccessRole or the end of an AccessRevocation
 #[derive(Debug, clap::Args)]
 #[command(after_help = APPROVE_EXAMPLES)]
 pub struct ApproveArgs {
@@ -67,7 +69,7 @@ pub struct DenyArgs {
 
 #[derive(Debug, clap::Args)]
 struct Args {
-    /// What: destruction/NAME, legalhold/NAME, retentionpolicy/NAME, trustdomain/NAME, adoption/NAME or accessrole/NAMESPACE/NAME
+    /// What: destruction/NAME, legalhold/NAME, retentionpolicy/NAME, trustdomain/NAME, adoption/NAME, accessrole/NAMESPACE/NAME or accessrevocation/NAME
     #[arg(value_name = "KIND/NAME")]
     object: Named,
     /// Until when it counts: a period such as 14d, or an instant such as 2027-02-14T17:00:00Z

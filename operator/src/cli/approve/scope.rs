@@ -22,7 +22,7 @@ use subrosa_plan::{
     record::destroyer::{BindingRules, Frozen},
 };
 
-use super::{access_role, adoption, target::Named};
+use super::{access_revocation, access_role, adoption, target::Named};
 use crate::cli::{
     ends::{self, EndObjects},
     explain::{ends as told, page::Page},
@@ -103,6 +103,10 @@ pub fn of(named: &Named, seen: &EndObjects, by: Decider<'_>, page: &mut Page) ->
             let mut roles = seen.roles.iter();
             let found = roles.find(|one| one.namespace() == *namespace && one.name_any() == *name);
             access_role::scope(found.with_context(|| hidden("AccessRoles"))?, seen, by, page)
+        }
+        TargetKind::AccessRevocation => {
+            let found = seen.revocations.iter().find(|one| one.name_any() == *name);
+            Ok(access_revocation::scope(found.with_context(|| hidden("AccessRevocations"))?, seen, by, page))
         }
     }
 }

@@ -20,8 +20,8 @@ impl FromStr for Named {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = "expected KIND/NAME, such as destruction/contactcenter.20270201.1a2b3c4d, legalhold/matter-2026-114, \
-                        retentionpolicy/contactcenter, trustdomain/oosterlinde, adoption/cc-front or \
-                        accessrole/cc-front/recording-reviewer";
+                        retentionpolicy/contactcenter, trustdomain/oosterlinde, adoption/cc-front, \
+                        accessrole/cc-front/recording-reviewer or accessrevocation/leaver-2026-114";
         let (kind, name) = text.split_once('/').ok_or_else(|| expected.to_owned())?;
         let kind = kind.to_ascii_lowercase();
         // As kubectl prints it: destruction.subrosa.dev, or with a version.
@@ -36,6 +36,7 @@ impl FromStr for Named {
             "retentionpolicy" | "retentionpolicies" | "rtp" => TargetKind::RetentionPolicy,
             "trustdomain" | "trustdomains" | "td" => TargetKind::TrustDomain,
             "adoption" | "adoptions" | "adopt" => TargetKind::Adoption,
+            "accessrevocation" | "accessrevocations" | "arev" => TargetKind::AccessRevocation,
             "accessrole" | "accessroles" | "arole" => TargetKind::AccessRole,
             _ => return Err(format!("nobody decides about that kind: {expected}")),
         };
@@ -73,6 +74,7 @@ mod tests {
         assert_eq!(parsed("rtp/m").unwrap().0, TargetKind::RetentionPolicy);
         assert_eq!(parsed("td/m").unwrap().0, TargetKind::TrustDomain);
         assert_eq!(parsed("adoption/m").unwrap().0, TargetKind::Adoption);
+        assert_eq!(parsed("arev/m").unwrap().0, TargetKind::AccessRevocation);
         let role: Named = "arole/cc-front/reviewer".parse().unwrap();
         assert_eq!((role.kind, role.namespace.as_deref()), (TargetKind::AccessRole, Some("cc-front")));
         for wrong in [

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use subrosa_crds::{
-    AccessRole, Adoption, Approval,
+    AccessRevocation, AccessRole, Adoption, Approval,
     approval::{ApprovalTarget, TargetKind},
 };
 use subrosa_destroyer::cluster::Told;
@@ -29,6 +29,7 @@ fn seen() -> EndObjects {
         destructions: vec![testing::destruction()],
         adoptions: vec![adoption()],
         roles: vec![access_role(json!({}))],
+        revocations: Vec::new(),
         approvals: vec![
             approval("bas", json!({})),
             approval("cor", json!({"expires": "2026-11-22T11:00:00Z"})),
@@ -116,6 +117,38 @@ fn what_would_be_destroyed_is_shown_before_anybody_decides() {
     let ApprovalTarget { uid, digest, .. } = &scope.target;
     assert_eq!((uid.as_str(), digest), ("u-order", &testing::destruction().spec.digest));
     assert!(!text.contains('\x1b'), "{text:?}");
+}
+
+fn revocation(subject: Value, reason: &str) -> AccessRevocation {
+    serde_json::from_value(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRevocation", "metadata": {"name": "leaver", "uid": "u-leaver"},
+        "spec": {"subject": subject, "reason": "Exit", "note": "File 115"},
+        "status": {
+            "trustDomains": [{"name": "oosterlinde", "state": "Revoked", "entities": 1, "alsoHits": ["auth/ldap/"]}],
+            "conditions": [{
+                "type": "Ready", "status": "True", "reason": reason, "message": "1 entity is disabled",
+                "lastTransitionTime": "2026-11-21T09:00:00Z",
+            }],
+        },
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_release_shows_what_was_revoked_and_no_leaver_makes_one() {
+    let mut seen = seen();
+    let refusal = |seen: &EndObjects| page("accessrevocation/leaver", seen, Decision::Approve).0.refusal;
+    seen.revocations = vec![revocation(json!({"user": "4f1c"}), "Revoked")];
+    let (scope, text) = page("accessrevocation/leaver", &seen, Decision::Approve);
+    for part in ["4f1c", "Exit", "File 115", "oosterlinde: Revoked", "auth/ldap/"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!((scope.needed, scope.refusal), (Some(1), None));
+    assert_eq!(scope.target.digest, seen.revocations[0].spec.release_digest());
+    seen.revocations = vec![revocation(json!({"user": "4f1c", "kubernetesUser": "ANNA"}), "Revoked")];
+    assert!(refusal(&seen).unwrap().contains("names you"));
+    seen.revocations = vec![revocation(json!({"user": "4f1c"}), "Released")];
+    assert!(refusal(&seen).unwrap().contains("nothing left"));
 }
 
 #[test]

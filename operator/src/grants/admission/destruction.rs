@@ -66,7 +66,8 @@ fn stands_alone(what: &str) -> k8s_openapi::api::admissionregistration::v1::Vali
 /// An Approval is one person's decision. It needs the verb `approve`, which only this policy checks.
 fn approval() -> Guard {
     let resource = "{'Destruction': 'retentionpolicies', 'LegalHold': 'legalholds', 'RetentionPolicy': \
-                    'retentionpolicies', 'TrustDomain': 'trustdomains', 'Adoption': 'adoptions', 'AccessRole': 'accessroles'}[object.spec.target.kind]";
+                    'retentionpolicies', 'TrustDomain': 'trustdomains', 'Adoption': 'adoptions', 'AccessRole': 'accessroles', \
+                    'AccessRevocation': 'accessrevocations'}[object.spec.target.kind]";
     let change = "request.operation != 'CREATE'";
     Draft {
         name: APPROVAL,

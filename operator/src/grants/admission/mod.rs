@@ -18,8 +18,9 @@
 //! | `subrosa-access-role` | the granter writes Roles that give `get` on named Channels, no other Role |
 //! | `subrosa-access-binding` | the granter binds those to groups of people, and nothing else to anybody |
 //! | `subrosa-access-author` | who writes an AccessRole that has to be reviewed is named in it |
+//! | `subrosa-access-revocation` | an AccessRevocation is deleted only after its release was approved |
 //!
-//! The eight before the last apply only to the ServiceAccounts of the operator and the granter: their code does not do
+//! The eight before the last two apply only to the ServiceAccounts of the operator and the granter: their code does not do
 //! these things, and with them a stolen token cannot either. Policies themselves are not subject to admission, so
 //! whoever may edit them can disable them; that is detected ([`unedited`]), not prevented.
 
@@ -28,6 +29,7 @@ mod destruction;
 mod granter;
 mod membership;
 mod operator;
+mod revocation;
 mod unedited;
 mod workload;
 
@@ -40,6 +42,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 use super::{Installation, rbac::named};
 
 pub use destruction::{APPROVAL, approval_guard_is_unedited};
+pub use revocation::REVOCATION;
 pub use unedited::{AdmissionObjects, Difference, Gap, RESTORE, gaps, unedited};
 
 /// A policy and its binding, which have the same name.
@@ -67,6 +70,7 @@ pub fn policies(installation: &Installation) -> Vec<Guard> {
     guards.extend(destruction::guards(installation));
     guards.extend(operator::guards(installation));
     guards.extend(granter::guards(installation));
+    guards.push(revocation::guard(installation));
     guards
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use subrosa_crds::trust_domain::{AccessLogin, AccessSpec};
 use subrosa_plan::roles::names;
 
-use super::{GRANTER_POLICY, GRANTER_ROLE, SetupParams, SetupStep, StepKind, policy, roles};
+use super::{ACCESSOR, GRANTER_POLICY, GRANTER_ROLE, SetupParams, SetupStep, StepKind, policy, roles};
 use crate::vault::error::VaultError;
 use crate::vault::name::MountPath;
 
@@ -89,7 +89,7 @@ pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<S
     steps.push(policy(
         &policy::name(GRANTER_POLICY, &params.kubernetes_mount),
         granter(params, &mount),
-        "the granter says who is a member of a slot; it cannot say what a slot opens, and reads no slot itself",
+        "the granter says who is a member of a slot, and disables the entities of who leaves; it cannot say what a slot opens, and reads no slot itself",
     ));
     steps.push(object(
         format!("auth/{}/role/{GRANTER_ROLE}", params.kubernetes_mount),
@@ -169,8 +169,11 @@ path "identity/group/name/{prefix}*" {{
     "metadata" = []
   }}
 }}
-# Which AccessRoles were reviewed.
+# Which AccessRoles were reviewed, and which AccessRevocations were released.
 path "{kv}/data/reviews" {{
+  capabilities = ["read"]
+}}
+path "{kv}/data/revocations" {{
   capabilities = ["read"]
 }}
 "#,
@@ -179,7 +182,8 @@ path "{kv}/data/reviews" {{
     )
 }
 
-/// The granter's rights: write the members of slots, and which group of the provider a prepared group represents. The
+/// The granter's rights: write the members of slots, which group of the provider a prepared group represents, and whether an
+/// entity is disabled, of any entity, since a policy cannot tell them apart. The
 /// ids are listed one by one, because an alias of another group would give people that group's policies.
 fn granter(params: &SetupParams, mount: &MountPath) -> String {
     let domain = &params.trust_domain;
@@ -216,8 +220,28 @@ path "auth/{mount}/role" {{
 path "auth/{mount}/login" {{
   capabilities = ["update"]
 }}
-# Which AccessRoles were reviewed. Nobody else writes it.
+# Who leaves: whose entity an alias of these mounts is, and that it is disabled or enabled; nothing else of an entity.
+path "identity/lookup/entity" {{
+  capabilities = ["update"]
+  allowed_parameters = {{
+    "alias_name" = []
+    "alias_mount_accessor" = ["{PEOPLE_ACCESSOR}", "{ACCESSOR}"]
+  }}
+  required_parameters = ["alias_name", "alias_mount_accessor"]
+}}
+path "identity/entity/id/+" {{
+  capabilities = ["update"]
+  allowed_parameters = {{
+    "disabled" = []
+  }}
+  required_parameters = ["disabled"]
+}}
+# Which AccessRoles were reviewed, which AccessRevocations were released, and which entities they disabled. Nobody else
+# writes it.
 path "{kv}/data/reviews" {{
+  capabilities = ["create", "read", "update"]
+}}
+path "{kv}/data/revocations" {{
   capabilities = ["create", "read", "update"]
 }}
 # Whose the store is.

@@ -1,0 +1,259 @@
+//! Somebody leaves: an AccessRevocation ends what they were given with their next request, and keeps it ended.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, PostParams},
+};
+use serde_json::{Value, json};
+use subrosa_crds::{
+    AccessRevocation, AccessRevocationStatus, AccessRole, Approval,
+    condition::{self, READY},
+};
+use subrosa_e2e::wait;
+use tokio_util::sync::CancellationToken;
+
+use super::world::{CHAT, NS, RECORDING, REVIEWER, World, ready, reason, role};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the granter looks for entities that were made later, here.
+const SWEEP: Duration = Duration::from_secs(3);
+
+/// Role `reviewer` lets group `cc-quality` open recordings of `voice`, and does again afterwards.
+pub async fn who_leaves_opens_nothing_from_the_next_request_on(world: &World) {
+    tokio::select! {
+        () = world.granter.revoke_until(CancellationToken::new(), SWEEP) => {}
+        () = leavers(world) => {}
+    }
+}
+
+async fn leavers(world: &World) {
+    let recording = world.sealed("voice", RECORDING).await;
+    let claims = || json!({"amr": ["mfa"], "groups": ["cc-quality"]});
+    let anna = world.login("strong", "anna", claims()).await.unwrap();
+    let zoe = world.login("strong", "zoe", claims()).await.unwrap();
+    assert!(world.opens(&anna, &recording).await && world.opens(&zoe, &recording).await);
+    another_login_of_the_same_entity(world, &anna).await;
+
+    // In another case, and with nothing but an object.
+    let began = Instant::now();
+    world.apply(&revocation("anna", json!({"user": "ANNA"}))).await;
+    until(|| async { !world.opens(&anna, &recording).await }).await;
+    println!("from kubectl apply to the first refusal: {:?}", began.elapsed());
+    assert!(world.login("strong", "anna", claims()).await.is_err(), "nor does she come in again");
+    assert!(world.opens(&zoe, &recording).await, "others go on");
+    let status = told(world, "anna", "Revoked").await;
+    let domain = &status.trust_domains[0];
+    assert_eq!(
+        (domain.entities, domain.also_hits.as_slice()),
+        (Some(1), ["auth/ldap/".to_owned()].as_slice())
+    );
+    assert!(status.latency_milliseconds.is_some_and(|took| took < 60_000), "{status:?}");
+    assert!(!format!("{:?}", status.conditions).to_lowercase().contains("anna"), "{status:?}");
+
+    // Who never logged in: the entity that the first login makes is disabled.
+    world.apply(&revocation("newcomer", json!({"user": "nadia"}))).await;
+    let status = told(world, "newcomer", "Revoked").await;
+    assert_eq!(status.trust_domains[0].entities, Some(0));
+    let nadia = world.login("strong", "Nadia", claims()).await.unwrap();
+    until(|| async { !world.opens(&nadia, &recording).await }).await;
+    assert!(world.login("strong", "nadia", claims()).await.is_err());
+
+    // It is neither taken back by who may write it nor released by who leaves.
+    let all: Api<AccessRevocation> = Api::all(world.admin.clone());
+    let refused = all.delete("anna", &DeleteParams::default()).await.unwrap_err();
+    assert!(refused.to_string().contains("subrosa approve"), "{refused}");
+    world.apply(&revocation("petra", json!({"user": "p-1", "kubernetesUser": "PETRA"}))).await;
+    let voided = told(world, "petra", "Revoked").await.approvals_voided.unwrap();
+    approve(world, &world.reviewer, REVIEWER, "anna", "by-petra").await;
+    until(|| async {
+        let status = all.get("petra").await.unwrap().status.unwrap_or_default();
+        status.approvals_voided == Some(voided + 1)
+    })
+    .await;
+    told(world, "anna", "Revoked").await;
+    assert!(!world.opens(&anna, &recording).await);
+
+    // Two that name the same person: she is back when both are released.
+    world.apply(&revocation("anna-again", json!({"user": "anna"}))).await;
+    told(world, "anna-again", "Revoked").await;
+    release(world, &world.admin, "e2e-admin", "petra").await;
+    release(world, &world.reviewer, REVIEWER, "anna").await;
+    assert!(!world.opens(&anna, &recording).await, "the other one stands");
+    release(world, &world.reviewer, REVIEWER, "anna-again").await;
+    until(|| async { world.opens(&anna, &recording).await }).await;
+    release(world, &world.reviewer, REVIEWER, "newcomer").await;
+    assert!(world.login("strong", "nadia", claims()).await.is_ok());
+
+    groups_and_namespaces(world).await;
+}
+
+/// While a round goes over five hundred roles of which none is in force, who leaves waits for none of them.
+pub async fn a_revocation_waits_for_no_role(world: &World) {
+    let rounds = async {
+        loop {
+            world.granter.round().await;
+        }
+    };
+    tokio::select! {
+        () = world.granter.revoke_until(CancellationToken::new(), SWEEP) => {}
+        () = rounds => {}
+        () = crowd(world) => {}
+    }
+}
+
+async fn crowd(world: &World) {
+    const ROLES: usize = 500;
+    const LEAVERS: usize = 40;
+    let recording = world.sealed("voice", RECORDING).await;
+    let roles: Api<AccessRole> = Api::namespaced(world.admin.clone(), NS);
+    for number in 0..ROLES {
+        let (login, channel) = if number % 10 == 0 { ("weak", "voice") } else { ("strong", "nowhere") };
+        let one = role(&format!("crowd-{number}"), login, &["cc-quality"], &[(channel, RECORDING)]);
+        roles.create(&PostParams::default(), &serde_json::from_value(one).unwrap()).await.unwrap();
+    }
+    let mut took = Vec::new();
+    for number in 0..LEAVERS {
+        let name = format!("leaver-{number}");
+        let claims = json!({"amr": ["mfa"], "groups": ["cc-quality"]});
+        let session = world.login("strong", &name, claims).await.unwrap();
+        assert!(world.opens(&session, &recording).await);
+        let began = Instant::now();
+        world.apply(&revocation(&name, json!({"user": name}))).await;
+        until(|| async { !world.opens(&session, &recording).await }).await;
+        took.push(began.elapsed());
+    }
+    took.sort();
+    println!(
+        "{LEAVERS} revocations beside {ROLES} roles: p50 {:?}, p99 {:?}",
+        took[LEAVERS / 2],
+        took[LEAVERS - 1]
+    );
+    assert!(took[LEAVERS - 1] < Duration::from_secs(5), "{took:?}");
+    let all = roles.list(&ListParams::default()).await.unwrap();
+    for one in all
+        .items
+        .iter()
+        .filter_map(|one| one.metadata.name.as_ref())
+        .filter(|name| name.starts_with("crowd-"))
+    {
+        roles.delete(one, &DeleteParams::default()).await.unwrap();
+    }
+}
+
+/// Of login `night`, whose slots nobody else needs.
+async fn groups_and_namespaces(world: &World) {
+    let chat = world.sealed("video", CHAT).await;
+    world.apply(&role("leaving", "night", &["A", "cc-quality"], &[("video", CHAT)])).await;
+    world.role("leaving", ready).await;
+    let login = async |who: &str, group: &str| {
+        world.login("night", who, json!({"amr": ["otp"], "groups": [group]})).await.unwrap()
+    };
+    let (rob, sam) = (login("rob", "a").await, login("sam", "cc-quality").await);
+    assert!(world.opens(&rob, &chat).await && world.opens(&sam, &chat).await);
+
+    world.apply(&revocation("group-a", json!({"group": "a"}))).await;
+    until(|| async {
+        world.granter.round().await;
+        !world.opens(&rob, &chat).await
+    })
+    .await;
+    assert!(world.opens(&sam, &chat).await, "the other group goes on");
+    let status = told(world, "group-a", "Revoked").await;
+    assert!(status.trust_domains[0].roles.contains(&format!("{NS}/leaving")), "{status:?}");
+    world.role("leaving", ready).await;
+
+    world.apply(&revocation("all-of-front", json!({"namespace": NS}))).await;
+    let status = world.role("leaving", |status| reason(status).0 == "Revoked").await;
+    assert!(reason(&status).1.contains("AccessRevocation all-of-front"), "{status:?}");
+    assert!(!world.opens(&sam, &chat).await);
+    told(world, "all-of-front", "Revoked").await;
+    for name in ["all-of-front", "group-a"] {
+        release(world, &world.reviewer, REVIEWER, name).await;
+    }
+    world.role("leaving", ready).await;
+    world.role("reviewer", ready).await;
+    assert!(world.opens(&rob, &chat).await && world.opens(&sam, &chat).await);
+    world.delete("leaving").await;
+    world.granter.round().await;
+}
+
+/// An administrator gave the entity of a session an alias of another auth mount.
+async fn another_login_of_the_same_entity(world: &World, session: &str) {
+    let bao = world.env.openbao();
+    bao.request("POST", "sys/auth/ldap", Some(json!({"type": "userpass"}))).await.unwrap();
+    let mounts = bao.request("GET", "sys/auth", None).await.unwrap();
+    let own = bao.request_as(session, "GET", "auth/token/lookup-self", None).await.unwrap().1;
+    let alias = json!({
+        "name": "a.jansen", "mount_accessor": mounts["data"]["ldap/"]["accessor"],
+        "canonical_id": own["data"]["entity_id"],
+    });
+    bao.request("POST", "identity/entity-alias", Some(alias)).await.unwrap();
+}
+
+pub fn revocation(name: &str, subject: Value) -> Value {
+    json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRevocation", "metadata": {"name": name},
+        "spec": {"subject": subject, "reason": "Exit"},
+    })
+}
+
+/// Waits until an AccessRevocation is Ready with this reason.
+pub async fn told(world: &World, name: &str, word: &str) -> AccessRevocationStatus {
+    let all: Api<AccessRevocation> = Api::all(world.admin.clone());
+    let found = wait::until(PATIENCE, || async {
+        if word == "Revoked" {
+            world.granter.round().await;
+        }
+        let status = all.get(name).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+        let is_so = condition::find(&status.conditions, READY)
+            .is_some_and(|ready| ready.status == "True" && ready.reason == word);
+        if is_so { Ok(status) } else { Err(format!("{status:?}")) }
+    });
+    found.await.unwrap_or_else(|error| panic!("AccessRevocation {name}: {error:#}"))
+}
+
+/// Has it released by `who`, and deletes it. An Approval counts that is younger than the first look at the admission policy.
+async fn release(world: &World, client: &Client, who: &str, name: &str) {
+    let all: Api<AccessRevocation> = Api::all(world.admin.clone());
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let found = wait::until(PATIENCE, || async {
+        let count = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        approve(world, client, who, name, &format!("{name}-{count}")).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let status = all.get(name).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+        let ready = condition::find(&status.conditions, READY);
+        if ready.is_some_and(|ready| ready.reason == "Released") {
+            Ok(status)
+        } else {
+            Err(format!("{status:?}"))
+        }
+    });
+    let status = found.await.unwrap_or_else(|error| panic!("AccessRevocation {name}: {error:#}"));
+    assert_eq!(status.released.map(|one| one.approver).as_deref(), Some(who));
+    all.delete(name, &DeleteParams::default()).await.unwrap();
+}
+
+async fn approve(world: &World, client: &Client, who: &str, name: &str, approval: &str) {
+    let one = Api::<AccessRevocation>::all(world.admin.clone()).get(name).await.unwrap();
+    let expires = (Timestamp::now() + SignedDuration::from_hours(24)).to_string();
+    let made: Approval = serde_json::from_value(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "Approval", "metadata": {"name": format!("release-{approval}")},
+        "spec": {
+            "target": {
+                "kind": "AccessRevocation", "name": name, "uid": one.metadata.uid, "digest": one.spec.release_digest(),
+            },
+            "decision": "Approve", "approver": who, "expires": expires,
+        },
+    }))
+    .unwrap();
+    Api::all(client.clone()).create(&Default::default(), &made).await.unwrap();
+}
+
+async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
+    let found =
+        wait::until(PATIENCE, || async { if holds().await { Ok(()) } else { Err("it does not hold yet") } });
+    found.await.unwrap();
+}
