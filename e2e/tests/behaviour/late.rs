@@ -1,12 +1,17 @@
 //! Watches that lag behind others: what cannot be taken back does not rest on what they have not told yet.
 
 use k8s_openapi::api::{
-    core::v1::{Pod, Secret},
+    core::v1::{ConfigMap, Pod, Secret},
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };
-use kube::api::{DeleteParams, ListParams};
+use kube::{
+    ResourceExt as _,
+    api::{DeleteParams, ListParams},
+};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use subrosa_crds::Channel;
 use subrosa_e2e::Tap;
 
 use crate::world::{World, channel};
@@ -143,4 +148,53 @@ async fn a_connection_is_not_told_closed_while_a_pod_has_it_that_no_watch_has_sh
     world.api::<Pod>(NS).delete("voice-0", &DeleteParams::default().grace_period(0)).await.unwrap();
     let note = world.event(NS, "voice", "ConnectionClosed").await;
     assert!(note.contains("no pod of this Channel runs"), "{note}");
+}
+
+/// The garbage collector comes late, and finds that what the Channel that is gone left is the new one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_channel_left_is_taken_back_before_the_garbage_collector_comes() {
+    let world = World::start().await;
+    world.governed(NS).await;
+    world.service_account(NS, "voice").await;
+    let sealing = json!({"workload": {"serviceAccountName": "voice"}, "dataClasses": ["call-recording"]});
+    let voice = channel(NS, "voice", sealing);
+    world.apply(&voice).await;
+    world.whole(NS, "voice").await;
+    let before = (world.files(NS, "voice").await, world.api::<Channel>(NS).get("voice").await.unwrap().uid());
+
+    let collector = world.env.control_plane().unwrap().pids()["kube-controller-manager"];
+    let collector = Pid::from_raw(i32::try_from(collector).unwrap()).unwrap();
+    kill_process(collector, Signal::STOP).unwrap();
+    world.delete_channel(NS, "voice").await;
+    world.apply(&voice).await;
+    world.whole(NS, "voice").await;
+    let uid = world.api::<Channel>(NS).get("voice").await.unwrap().uid().unwrap();
+    assert_ne!(Some(&uid), before.1.as_ref());
+    let secret = world.api::<Secret>(NS).get("voice-mtls").await.unwrap();
+    let settings = world.api::<ConfigMap>(NS).get("voice-sealing").await.unwrap();
+    let policy = world.api::<NetworkPolicy>(NS).get("subrosa-channel-voice").await.unwrap();
+    for owners in [secret.owner_references(), settings.owner_references(), policy.owner_references()] {
+        assert!(matches!(owners, [owner] if owner.uid == uid), "Ready, and it is another's: {owners:?}");
+    }
+
+    kill_process(collector, Signal::CONT).unwrap();
+    // It deletes what it would, as it does with an object whose owner never was.
+    let orphan = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": "of-nobody", "namespace": NS,
+            "ownerReferences": [{"apiVersion": "subrosa.dev/v1alpha1", "kind": "Channel", "name": "voice", "uid": before.1}],
+        },
+    });
+    world.apply(&orphan).await;
+    world
+        .until("the garbage collector has come", || async {
+            let found = world.api::<ConfigMap>(NS).get_opt("of-nobody").await.unwrap();
+            found.map_or(Ok(()), |_| Err("it is there".to_owned()))
+        })
+        .await;
+    world.whole(NS, "voice").await;
+    let after = world.api::<Secret>(NS).get("voice-mtls").await.unwrap();
+    assert_eq!(after.uid(), secret.uid(), "it was not made again");
+    assert_eq!(world.files(NS, "voice").await.get("tls.crt"), before.0.get("tls.crt"));
 }

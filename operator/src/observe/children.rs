@@ -28,8 +28,8 @@ struct Seen<S> {
     told: u64,
     /// The version that the operator read or wrote last, and when.
     read: Option<(u64, Instant)>,
-    /// The summary of that version, where it needed no change.
-    settled: Option<S>,
+    /// The summary of that version, where it needed no change, and the UID of the Channel that owns it.
+    settled: Option<(Box<str>, S)>,
     /// Whether it was here at the last clean-up, so that the watch has had time to show it.
     old: bool,
 }
@@ -83,20 +83,23 @@ impl<S: Clone> Children<S> {
         (seen.settled, seen.old) = (None, false);
     }
 
-    /// Stores the summary of the version that was read last, unless the watch showed a newer one.
-    pub fn settle(&self, key: &ObjectKey, settled: S) {
+    /// Stores the summary of the version that was read last, unless the watch showed a newer one. `uid` is that of the
+    /// Channel that owns it.
+    pub fn settle(&self, key: &ObjectKey, uid: &str, settled: S) {
         if let Some(seen) = self.lock().get_mut(key)
             && seen.read.is_some_and(|(read, _)| seen.told <= read)
         {
-            seen.settled = Some(settled);
+            seen.settled = Some((uid.into(), settled));
         }
     }
 
-    /// The summary of an object; `None` where unknown or outdated.
-    pub fn settled(&self, key: &ObjectKey) -> Option<S> {
+    /// The summary of an object that the Channel with this UID owns; `None` where unknown or outdated. What an earlier
+    /// Channel of the name left is read, and taken back, before the garbage collector deletes it.
+    pub fn settled(&self, key: &ObjectKey, uid: &str) -> Option<S> {
         let secrets = self.lock();
         let seen = secrets.get(key)?;
-        seen.read.filter(|(_, at)| at.elapsed() < MEMORY).and_then(|_| seen.settled.clone())
+        seen.read.filter(|(_, at)| at.elapsed() < MEMORY)?;
+        seen.settled.as_ref().filter(|(of, _)| **of == *uid).map(|(_, settled)| settled.clone())
     }
 
     /// Whether the object was seen.
@@ -158,6 +161,8 @@ mod tests {
 
     use super::*;
 
+    const UID: &str = "5b1a";
+
     fn key() -> ObjectKey {
         ObjectKey { namespace: "cc-front".into(), name: "voice-mtls".into() }
     }
@@ -180,18 +185,22 @@ mod tests {
     fn what_was_read_is_believed_until_there_is_a_newer_version() {
         let secrets = Children::<Settled>::default();
         secrets.told(key(), "voice", Some("12"));
-        assert!(secrets.settled(&key()).is_none(), "it was never read");
-        secrets.settle(&key(), settled());
-        assert!(secrets.settled(&key()).is_none(), "nor is what was not read settled");
+        assert!(secrets.settled(&key(), UID).is_none(), "it was never read");
+        secrets.settle(&key(), UID, settled());
+        assert!(secrets.settled(&key(), UID).is_none(), "nor is what was not read settled");
         secrets.read(key(), "voice", Some("12"));
-        secrets.settle(&key(), settled());
-        assert!(secrets.settled(&key()).is_some());
+        secrets.settle(&key(), UID, settled());
+        assert!(secrets.settled(&key(), UID).is_some());
         secrets.told(key(), "voice", Some("12"));
-        assert!(secrets.settled(&key()).is_some());
+        assert!(secrets.settled(&key(), UID).is_some());
+        assert!(secrets.settled(&key(), "another").is_none(), "a Channel made anew does not own it");
         secrets.told(key(), "voice", Some("13"));
-        assert!(secrets.settled(&key()).is_none());
-        secrets.settle(&key(), settled());
-        assert!(secrets.settled(&key()).is_none(), "the newer version came while the older one was judged");
+        assert!(secrets.settled(&key(), UID).is_none());
+        secrets.settle(&key(), UID, settled());
+        assert!(
+            secrets.settled(&key(), UID).is_none(),
+            "the newer version came while the older one was judged"
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Work<'_> {
     /// # Errors
     /// When it belongs to somebody else, or the request to the API server fails.
     pub(super) async fn slot(&mut self, record: Option<&ChannelRecord>) -> Result<Slot, Fault> {
-        let (name, uid) = (&self.plan.secret_name, self.channel.uid().unwrap_or_default().to_owned());
+        let (name, uid) = (&self.plan.secret_name, self.uid().to_owned());
         match objects::find(&self.secrets, name, |secret| objects::owned_by(secret, &uid)).await? {
             FoundObject::None => Ok(Slot::Empty),
             FoundObject::Ours(secret) => Ok(Slot::Ours(secret)),

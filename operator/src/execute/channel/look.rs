@@ -51,7 +51,7 @@ impl Work<'_> {
         }
         // A Stalled Channel keeps the names in its leaf, so the leaf must be read.
         if !matches!(self.plan.scope, Scope::Stalled(_))
-            && let Some(settled) = secrets.settled(&key)
+            && let Some(settled) = secrets.settled(&key, self.uid())
             && settled.trusts(&self.trust(&self.plan.connections, &self.plan.extra_trust, authorities))
         {
             return Ok(Look::Settled(Box::new(settled)));
@@ -128,7 +128,7 @@ impl Work<'_> {
             CurrentCertificate::External(_) | CurrentCertificate::OfEach => Some(Settled::trust_alone(files)),
         };
         if let Some(settled) = settled {
-            self.ctx.cluster.secrets.settle(&self.secret_key(), settled);
+            self.ctx.cluster.secrets.settle(&self.secret_key(), self.uid(), settled);
         }
     }
 

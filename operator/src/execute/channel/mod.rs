@@ -220,6 +220,11 @@ impl Work<'_> {
         self.channel.name()
     }
 
+    /// The Channel's UID.
+    fn uid(&self) -> &str {
+        self.channel.uid().unwrap_or_default()
+    }
+
     async fn all(
         &mut self,
         entry: ChannelEntry,

@@ -53,7 +53,7 @@ impl Work<'_> {
 
     async fn write_settings(&mut self, wanted: &ConfigMap, first: bool) -> Result<(), Fault> {
         let (key, known) = (self.settings_key(), &self.ctx.cluster.settings);
-        if known.settled(&key) == Some(SettingsFingerprint::of(wanted)) {
+        if known.settled(&key, self.uid()) == Some(SettingsFingerprint::of(wanted)) {
             return Ok(());
         }
         // Without a record, or after the watch showed a deletion, the Channel has no ConfigMap. If somebody else took
@@ -79,7 +79,7 @@ impl Work<'_> {
                 }
             },
         };
-        let uid = self.channel.uid().unwrap_or_default().to_owned();
+        let uid = self.uid().to_owned();
         let ours = |found: &ConfigMap| objects::owned_by(found, &uid);
         let same = |found: &ConfigMap| sealing::same(found, wanted);
         let written = objects::put(&api, wanted, exists, "/data", ours, same).await?;
@@ -108,7 +108,7 @@ impl Work<'_> {
     /// When it belongs to somebody else, or the request to the API server fails.
     async fn own_settings(&mut self) -> Result<Option<ConfigMap>, Fault> {
         let (api, name) = (self.config_maps(), self.settings_key().name);
-        let uid = self.channel.uid().unwrap_or_default();
+        let uid = self.uid();
         let lost = match objects::find(&api, &name, |found| objects::owned_by(found, uid)).await? {
             FoundObject::None => return Ok(None),
             FoundObject::Ours(found) => return Ok(Some(*found)),
@@ -131,7 +131,7 @@ impl Work<'_> {
         if found.labels().get(CHANNEL_LABEL) == Some(&self.name().name) && sealing::same(found, wanted) {
             let (key, version) = (self.settings_key(), found.metadata.resource_version.as_deref());
             self.ctx.cluster.settings.read(key.clone(), &self.name().name, version);
-            self.ctx.cluster.settings.settle(&key, SettingsFingerprint::of(wanted));
+            self.ctx.cluster.settings.settle(&key, self.uid(), SettingsFingerprint::of(wanted));
         }
     }
 
