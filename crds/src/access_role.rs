@@ -1,5 +1,7 @@
 //! `AccessRole`: which people may open which data of the Channels of a namespace.
 
+mod break_glass;
+
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -7,6 +9,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::break_glass::{
+    BreakGlassStatus, BreakGlassUse, MAX_LISTED, RoleBreakGlass, digest as uses_digest,
+};
 use crate::{
     destruction::{Approver, digest_of},
     rules,
@@ -56,6 +61,9 @@ pub struct AccessRoleSpec {
     /// How often somebody looks whether it is still right. Left out, nobody has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<RoleReview>,
+    /// Who may open the same in an emergency, by a login that needs neither the operator nor the API server. Left out, nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<RoleBreakGlass>,
 }
 
 /// A look at a role by somebody who did not write it: an Approval of the AccessRole (`subrosa approve`).
@@ -137,7 +145,10 @@ pub struct AccessRoleStatus {
     /// The last review that counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reviewed: Option<Approver>,
-    /// Ready, Bound; Stalled and Suspended while true.
+    /// Who used break-glass; only where the role has `spec.breakGlass`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlassStatus>,
+    /// Ready, Bound; BreakGlass where the role has `spec.breakGlass`; Stalled and Suspended while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

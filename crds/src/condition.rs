@@ -55,6 +55,9 @@ pub const BOUND: &str = "Bound";
 /// An AccessRole gives nothing until somebody reviews it; only while true.
 pub const SUSPENDED: &str = "Suspended";
 
+/// Break-glass of an AccessRole is prepared, and every use that was seen is reviewed.
+pub const BREAK_GLASS: &str = "BreakGlass";
+
 /// A condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {

@@ -52,6 +52,7 @@ reasons! {
     AwaitingApproval
     AwaitingConsent
     AwaitingRelease
+    BreakGlassUsed
     CABundleExpired
     CABundleMalformed
     CABundleNotFound
@@ -95,6 +96,7 @@ reasons! {
     ForeignLogin
     ForeignObject
     ForeignPolicy
+    GroupNotEnrolled
     GroupsExhausted
     GuardsEdited
     HandshakeFailed
@@ -233,6 +235,8 @@ reasons! {
     UnknownDataClass
     UnknownListener
     UnsupportedKeyType
+    UseNotReviewed
+    UsesNotSeen
     VaultAnswerUnexpected
     VaultConfigInvalid
     VaultConflict

@@ -1,6 +1,7 @@
 //! `TrustDomain`: one controller organisation, to which everything else belongs.
 
 mod access;
+mod break_glass;
 mod status;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -9,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use access::{AccessLogin, AccessSpec, IdentityProvider};
+pub use break_glass::{BreakGlassLogin, DEFAULT_USE_REVIEW};
 pub use status::{ChannelCount, Orphans, TrustDomainStatus, VaultStatus};
 
 use crate::{

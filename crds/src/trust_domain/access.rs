@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::break_glass::BreakGlassLogin;
 use crate::rules;
 
 /// How many slots a login has unless said otherwise.
@@ -15,6 +16,8 @@ pub const DEFAULT_TTL: &str = "15m";
 /// How people log in to Vault. `subrosa vault-setup` writes it there; run it again after each change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.breakGlass) || !self.logins.exists(login, login.name == 'break-glass')")
+    .message("break-glass is the name of the login of breakGlass: name this login otherwise"))]
 pub struct AccessSpec {
     /// Who says who people are.
     pub provider: IdentityProvider,
@@ -22,6 +25,9 @@ pub struct AccessSpec {
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub logins: Vec<AccessLogin>,
+    /// A login for emergencies, by AccessRoles that have `spec.breakGlass`. Left out, there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlassLogin>,
 }
 
 /// A provider of OpenID Connect, such as Keycloak.

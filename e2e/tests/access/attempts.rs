@@ -35,6 +35,8 @@ pub async fn neither_writer_can_do_the_other_ones_part_nor_more(world: &World) {
     let (people, kubernetes) = (of("subrosa-people"), of("kubernetes"));
     let anna = world.login("strong", "anna", json!({"amr": ["mfa"], "groups": []})).await.unwrap();
     let anna = bao.request_as(&anna, "GET", "auth/token/lookup-self", None).await.unwrap().1;
+    let aliases = bao.request("LIST", "identity/entity-alias/id", None).await.unwrap();
+    let alias_id = aliases["data"]["keys"][0].as_str().unwrap().to_owned();
     let anna = anna["data"]["entity_id"].as_str().unwrap().to_owned();
 
     let name = |slot: &str| format!("identity/group/name/{slot}");
@@ -70,6 +72,18 @@ pub async fn neither_writer_can_do_the_other_ones_part_nor_more(world: &World) {
             "identity/entity-alias".into(),
             json!({"name": "x", "mount_accessor": people, "canonical_id": anna}),
         ),
+        (
+            "POST",
+            "identity/entity-alias".into(),
+            json!({"name": "x", "mount_accessor": people, "custom_metadata": {}}),
+        ),
+        ("DELETE", format!("identity/entity-alias/id/{alias_id}"), Value::Null),
+        ("POST", format!("identity/entity-alias/id/{alias_id}"), json!({"name": "x"})),
+        ("POST", "auth/subrosa-people-break-glass/role/break-glass".into(), json!({"bound_claims": {}})),
+        ("GET", "auth/subrosa-people-break-glass/role/break-glass".into(), Value::Null),
+        ("POST", "sys/policies/acl/subrosa-login.oosterlinde.break-glass".into(), json!({"policy": ""})),
+        ("POST", "subrosa/delete/break-glass".into(), json!({"versions": [1]})),
+        ("DELETE", "subrosa/metadata/break-glass".into(), Value::Null),
         ("POST", "identity/entity/merge".into(), json!({"from_entity_ids": [anna], "to_entity_id": anna})),
         ("GET", format!("identity/entity/id/{anna}"), Value::Null),
         // Of an entity it may change whether it is disabled, and nothing beside that in the same request.
@@ -122,6 +136,8 @@ pub async fn neither_writer_can_do_the_other_ones_part_nor_more(world: &World) {
         let (status, answer) = bao.request_as(&granter, method, &path, body.clone()).await.unwrap();
         assert_eq!(status, 403, "the granter: {method} {path} {body:?}: {answer}");
     }
+    let (status, _) = bao.request_as(&operator, "GET", "subrosa/data/break-glass", None).await.unwrap();
+    assert_eq!(status, 403, "who used break-glass is the granter's to know");
     // What it may, so that the refusals mean something.
     let (status, _) = bao.request_as(&granter, "GET", &strong, None).await.unwrap();
     assert_eq!(status, 200);

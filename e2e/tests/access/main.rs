@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "what was measured")]
 
 mod attempts;
+mod break_glass;
 mod keycloak;
 mod kubernetes;
 mod leavers;
@@ -28,6 +29,7 @@ async fn people_open_what_an_access_role_names() {
     reviews::an_overdue_role_gives_nothing_until_it_is_reviewed(&world).await;
     leavers::who_leaves_opens_nothing_from_the_next_request_on(&world).await;
     leavers::a_revocation_waits_for_no_role(&world).await;
+    break_glass::it_opens_while_nothing_else_runs_and_is_told_until_it_is_reviewed(&mut world).await;
     told::what_is_not_given_is_told_with_the_next_step(&world).await;
     attempts::neither_writer_can_do_the_other_ones_part_nor_more(&world).await;
     thread::what_a_role_no_longer_says_ends(&mut world).await;

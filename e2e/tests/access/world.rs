@@ -194,6 +194,7 @@ pub fn access() -> Value {
             {"name": "strong", "acceptedAmr": ["mfa", "hwk"], "slots": 3},
             {"name": "night", "acceptedAmr": ["otp"], "ttl": "1h", "slots": 6},
         ],
+        "breakGlass": {"groups": ["on-call", "night-duty"], "acceptedAmr": ["hwk"], "slots": 3},
     })
 }
 

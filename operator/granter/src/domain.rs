@@ -64,12 +64,17 @@ pub struct DomainLook<'a> {
 }
 
 impl<'a> DomainLook<'a> {
-    /// Reads the state. Nothing new is granted while the mount has a login that `vault-setup` did not make, because
+    /// Reads the state, with the groups of these names for those of the provider. Nothing new is granted while the mount has a login that `vault-setup` did not make, because
     /// its tokens would get the groups too.
     ///
     /// # Errors
     /// When `vault-setup` was not run for it, or Vault does not answer.
-    pub async fn new(domain: &TrustDomain, access: &'a AccessSpec, own: &OwnVault) -> Result<Self, Fault> {
+    pub async fn new(
+        domain: &TrustDomain,
+        access: &'a AccessSpec,
+        group_names: Vec<String>,
+        own: &OwnVault,
+    ) -> Result<Self, Fault> {
         let vault_fault = |error: VaultError| fault(&error);
         let mount = MountPath::new(access.provider.mount()).map_err(|error| fault(&error.into()))?;
         let setup = |what: String| {
@@ -95,7 +100,7 @@ impl<'a> DomainLook<'a> {
         });
         let (name, groups) = (domain.name_any(), Groups::new(own.vault.clone()));
         let mut provider_groups = Vec::new();
-        for one in names::groups(&name, access.provider.groups()) {
+        for one in group_names {
             let found = groups.provider_group(&one, &accessor).await.map_err(vault_fault)?;
             match found {
                 Some(found) => provider_groups.push(found),
@@ -105,6 +110,18 @@ impl<'a> DomainLook<'a> {
             }
         }
         Ok(Self { name, access, groups, accessor, roles_in_vault, provider_groups, gives_nothing })
+    }
+
+    /// The auth mount.
+    pub fn accessor(&self) -> &MountAccessor {
+        &self.accessor
+    }
+
+    /// The entities of who logged in as one of `group` of the provider.
+    pub fn people_of(&self, group: &str) -> BTreeSet<String> {
+        let group = group.to_lowercase();
+        let found = self.provider_groups.iter().filter(|one| one.stands_for.as_ref() == Some(&group));
+        found.flat_map(|one| one.people.iter().cloned()).collect()
     }
 
     /// Lets groups in Vault represent the provider groups that roles name; returns those for which no group was left.
@@ -256,6 +273,7 @@ impl<'a> DomainLook<'a> {
             groups_left_out: role.spec.groups().intersection(left_out).cloned().collect(),
             ttl: login.ttl().to_owned(),
             review: None,
+            glass: None,
         }
     }
 }

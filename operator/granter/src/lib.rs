@@ -4,6 +4,7 @@
 //!   run ─▶ view (watches: TrustDomains, AccessRoles, Channels, namespaces) ─▶ Granter::round, after each change and every minute
 //!                 │
 //!                 ├─ bindings ─▶ Role and RoleBinding of each AccessRole, by plan::roles::rbac
+//!                 ├─ break_glass ─▶ the same for the login for emergencies, and who used it
 //!                 ├─ domain ─▶ Vault: logins, groups of the provider, slots ─▶ plan::roles ─▶ members
 //!                 ├─ status of each AccessRole
 //!                 └─ revocations, in a loop of their own ─▶ entities of people in Vault, status of each AccessRevocation
@@ -13,6 +14,7 @@
 //! the operator does that and cannot write members. `subrosa_plan::roles` decides everything.
 
 mod bindings;
+mod break_glass;
 mod domain;
 mod metrics;
 mod reminders;

@@ -24,6 +24,10 @@ pub struct GranterMetrics {
     review_due: Family<Labels, Gauge<i64, AtomicI64>>,
     /// The series of `review_due` that stand there, by trust domain.
     reviewed: Mutex<BTreeMap<String, BTreeSet<Labels>>>,
+    glass_used: Family<Labels, Gauge<i64, AtomicI64>>,
+    glass_due: Family<Labels, Gauge<i64, AtomicI64>>,
+    /// The series of the two that stand there, by trust domain.
+    glass: Mutex<BTreeMap<String, BTreeSet<Labels>>>,
 }
 
 impl Default for GranterMetrics {
@@ -47,7 +51,28 @@ impl Default for GranterMetrics {
             "By when an AccessRole has to be reviewed",
             review_due.clone(),
         );
-        Self { registry: Mutex::new(registry), success, roles, review_due, reviewed: Mutex::default() }
+        let glass_used = Family::default();
+        registry.register(
+            "break_glass_last_use_timestamp_seconds",
+            "When somebody last logged in by break-glass of an AccessRole; only until that is reviewed",
+            glass_used.clone(),
+        );
+        let glass_due = Family::default();
+        registry.register(
+            "break_glass_review_due_timestamp_seconds",
+            "By when uses of break-glass of an AccessRole have to be reviewed",
+            glass_due.clone(),
+        );
+        Self {
+            registry: Mutex::new(registry),
+            success,
+            roles,
+            review_due,
+            reviewed: Mutex::default(),
+            glass_used,
+            glass_due,
+            glass: Mutex::default(),
+        }
     }
 }
 
@@ -73,15 +98,25 @@ impl GranterMetrics {
         }
     }
 
+    /// When break-glass of each role of a trust domain was used last, and by when that has to be reviewed. Uses of no role
+    /// have an empty name.
+    pub fn break_glass(&self, domain: &str, told: &BTreeMap<RoleName, (Timestamp, Timestamp)>) {
+        let mut glass = self.glass.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: BTreeSet<Labels> = told.keys().map(|role| of_role(domain, role)).collect();
+        for gone in glass.get(domain).into_iter().flatten().filter(|one| !now.contains(*one)) {
+            self.glass_used.remove(gone);
+            self.glass_due.remove(gone);
+        }
+        for (role, (used, due)) in told {
+            self.glass_used.get_or_create(&of_role(domain, role)).set(used.as_second());
+            self.glass_due.get_or_create(&of_role(domain, role)).set(due.as_second());
+        }
+        glass.insert(domain.to_owned(), now);
+    }
+
     /// By when each role of a trust domain has to be reviewed.
     pub fn reviews(&self, domain: &str, due: &BTreeMap<RoleName, Timestamp>) {
-        let labels = |(namespace, name): &RoleName| {
-            vec![
-                ("trust_domain", domain.to_owned()),
-                ("role_namespace", namespace.clone()),
-                ("role", name.clone()),
-            ]
-        };
+        let labels = |role: &RoleName| of_role(domain, role);
         let mut reviewed = self.reviewed.lock().unwrap_or_else(PoisonError::into_inner);
         let now: BTreeSet<Labels> = due.keys().map(labels).collect();
         for gone in reviewed.get(domain).into_iter().flatten().filter(|one| !now.contains(*one)) {
@@ -96,9 +131,14 @@ impl GranterMetrics {
     /// Drops a deleted trust domain.
     pub fn forget(&self, domain: &str) {
         self.reviews(domain, &BTreeMap::new());
+        self.break_glass(domain, &BTreeMap::new());
         self.success.remove(&vec![("trust_domain", domain.to_owned())]);
         for is_ready in ["true", "false"] {
             self.roles.remove(&vec![("trust_domain", domain.to_owned()), ("ready", is_ready.to_owned())]);
         }
     }
+}
+
+fn of_role(domain: &str, (namespace, name): &RoleName) -> Labels {
+    vec![("trust_domain", domain.to_owned()), ("role_namespace", namespace.clone()), ("role", name.clone())]
 }

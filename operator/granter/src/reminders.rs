@@ -1,4 +1,4 @@
-//! Events about reviews that are due.
+//! Events about reviews that are due, and about uses of break-glass.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,22 +23,45 @@ const LONGEST_NOTE: usize = 1000;
 /// How often an Event is repeated.
 const AGAIN: Duration = Duration::from_secs(24 * 3600);
 
+/// What an Event asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    /// A review of the role.
+    Role,
+    /// A review of who used its break-glass.
+    Uses,
+}
+
 /// The last Event of each role, by its UID.
 #[derive(Debug, Default)]
 pub struct Reminders {
-    told: Mutex<BTreeMap<String, (Reason, Instant)>>,
+    told: Mutex<BTreeMap<(String, About), (Reason, Instant)>>,
 }
 
 impl Reminders {
     /// Forgets the roles that are gone.
     pub async fn keep(&self, roles: &[Arc<AccessRole>]) {
         let there: BTreeSet<_> = roles.iter().filter_map(|role| role.uid()).collect();
-        self.told.lock().await.retain(|uid, _| there.contains(uid));
+        self.told.lock().await.retain(|(uid, _), _| there.contains(uid));
     }
 
-    /// Writes an Event about a role, at most once a day. A refused Event is lost: status and a metric say the same.
+    /// Writes an Event about the review of a role, at most once a day. A refused Event is lost: status and a metric say the same.
     pub async fn tell(&self, client: &Client, role: &AccessRole, reminder: Option<&Fault>) {
-        let uid = role.uid().unwrap_or_default();
+        self.daily(client, role, About::Role, reminder).await;
+    }
+
+    /// The same about uses of its break-glass.
+    pub async fn tell_uses(&self, client: &Client, role: &AccessRole, reminder: Option<&Fault>) {
+        self.daily(client, role, About::Uses, reminder).await;
+    }
+
+    /// Writes an Event about a role.
+    pub async fn tell_now(&self, client: &Client, role: &AccessRole, what: &Fault) {
+        write(client, role, what).await;
+    }
+
+    async fn daily(&self, client: &Client, role: &AccessRole, about: About, reminder: Option<&Fault>) {
+        let uid = (role.uid().unwrap_or_default(), about);
         let mut told = self.told.lock().await;
         let Some(reminder) = reminder else {
             told.remove(&uid);
@@ -49,28 +72,30 @@ impl Reminders {
         }
         told.insert(uid, (reminder.reason, Instant::now()));
         drop(told);
-        let namespace = role.namespace().unwrap_or_default();
-        let event = Event {
-            metadata: ObjectMeta {
-                generate_name: Some(format!("{}-", role.name_any())),
-                namespace: Some(namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            action: Some("Review".to_owned()),
-            event_time: Some(MicroTime(Timestamp::now())),
-            reason: Some(reminder.reason.as_str().to_owned()),
-            note: Some(reminder.message.chars().take(LONGEST_NOTE).collect()),
-            regarding: Some(role.object_ref(&())),
-            reporting_controller: Some(CONTROLLER.to_owned()),
-            reporting_instance: Some(CONTROLLER.to_owned()),
-            type_: Some(
-                if reminder.reason == Reason::ReviewOverdue { "Warning" } else { "Normal" }.to_owned(),
-            ),
-            ..Event::default()
-        };
-        let events = Api::<Event>::namespaced(client.clone(), &namespace);
-        if let Err(error) = events.create(&PostParams::default(), &event).await {
-            tracing::warn!(role = role.name_any(), %error, "an Event was not taken");
-        }
+        write(client, role, reminder).await;
+    }
+}
+
+async fn write(client: &Client, role: &AccessRole, what: &Fault) {
+    let namespace = role.namespace().unwrap_or_default();
+    let event = Event {
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{}-", role.name_any())),
+            namespace: Some(namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        action: Some("Review".to_owned()),
+        event_time: Some(MicroTime(Timestamp::now())),
+        reason: Some(what.reason.as_str().to_owned()),
+        note: Some(what.message.chars().take(LONGEST_NOTE).collect()),
+        regarding: Some(role.object_ref(&())),
+        reporting_controller: Some(CONTROLLER.to_owned()),
+        reporting_instance: Some(CONTROLLER.to_owned()),
+        type_: Some(if what.reason == Reason::ReviewDue { "Normal" } else { "Warning" }.to_owned()),
+        ..Event::default()
+    };
+    let events = Api::<Event>::namespaced(client.clone(), &namespace);
+    if let Err(error) = events.create(&PostParams::default(), &event).await {
+        tracing::warn!(role = role.name_any(), %error, "an Event was not taken");
     }
 }

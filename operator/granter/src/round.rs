@@ -15,7 +15,8 @@ use subrosa_crds::{
 use subrosa_plan::{
     record::revocations::RevocationsRecord,
     roles::{
-        conflicts,
+        break_glass::unreviewed,
+        conflicts, names,
         review::{self, ReviewFacts},
         revoked::StandingRevocations,
         status::{self, BoundFacts, RoleFacts},
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     FIELD_MANAGER, SWEEP, bindings,
+    break_glass::{self, GlassLook, GlassScope},
     domain::{self, DomainLook, OpenedByPair, Withheld},
     metrics::GranterMetrics,
     reminders::Reminders,
@@ -163,7 +165,23 @@ impl Granter {
                 |role: &Arc<AccessRole>| standing.without(role).map_or_else(|| Arc::clone(role), Arc::new);
             let given: Vec<_> = roles.iter().map(without).collect();
             let bound = self.bind(domain, &given, &withheld, noted.as_ref().err()).await;
+            let scope = GlassScope {
+                client: &self.client,
+                guard: &self.guard,
+                view: &self.view,
+                domain,
+                roles: &roles,
+                withheld: &withheld,
+                standing: &standing,
+                unknown: noted.as_ref().err(),
+                now,
+            };
+            let mut glass = break_glass::look(&scope, &own).await;
+            self.tell_uses(&name, &roles, &glass).await;
             let mut facts = self.domain(domain, own, &given, &withheld, noted.as_ref().err()).await;
+            for (role, facts) in roles.iter().zip(&mut facts) {
+                facts.glass = glass.facts.remove(&conflicts::name(role));
+            }
             self.revocations.note(&name, &standing, &roles, &facts, &bound);
             if let Ok(noted) = &noted {
                 for (role, facts) in roles.iter().zip(&mut facts) {
@@ -172,7 +190,8 @@ impl Granter {
                     self.reminders.tell(&self.client, role, reminder.as_ref()).await;
                 }
             }
-            let succeeded = facts.iter().all(|facts| facts.fault.is_none());
+            let sees = |facts: &RoleFacts| facts.glass.as_ref().is_none_or(|glass| glass.unseen.is_none());
+            let succeeded = facts.iter().all(|facts| facts.fault.is_none() && sees(facts));
             let mut ready = 0;
             for ((role, facts), bound) in roles.iter().zip(&facts).zip(&bound) {
                 ready += usize::from(self.tell(role, facts, bound).await);
@@ -190,6 +209,29 @@ impl Granter {
             let facts = nothing(Fault::new(Reason::NamespaceNotGoverned, message));
             let bound = bindings::remove(&self.client, &self.view, &role).await;
             self.tell(&role, &facts, &bound).await;
+        }
+    }
+
+    /// Tells of each use of break-glass: at once, and each day while nobody reviewed it.
+    async fn tell_uses(&self, domain: &str, roles: &[Arc<AccessRole>], glass: &GlassLook) {
+        for news in &glass.news {
+            tracing::warn!(domain, person = news.person, at = %news.at, "break-glass was used");
+            let note = break_glass::told_once(news);
+            for role in roles.iter().filter(|role| role.uid().as_deref() == Some(news.role.as_str())) {
+                self.reminders.tell_now(&self.client, role, &note).await;
+            }
+        }
+        let of = |role: &Arc<AccessRole>| glass.facts.get(&conflicts::name(role))?.uses.as_ref();
+        let mut told = BTreeMap::new();
+        for role in roles {
+            let Some(uses) = of(role) else { continue };
+            self.reminders.tell_uses(&self.client, role, unreviewed(role, uses).as_ref()).await;
+            told.extend(uses.last.zip(uses.due).map(|both| (conflicts::name(role), both)));
+        }
+        let of_no_role = glass.of_no_role.last.zip(glass.of_no_role.due);
+        told.extend(of_no_role.map(|both| ((String::new(), String::new()), both)));
+        if glass.is_known {
+            self.metrics.break_glass(domain, &told);
         }
     }
 
@@ -259,7 +301,8 @@ impl Granter {
         if let Some(fault) = unknown {
             return of_all(fault.clone());
         }
-        let mut look = match DomainLook::new(domain, access, &own).await {
+        let groups = names::groups(&domain.name_any(), access.provider.groups());
+        let mut look = match DomainLook::new(domain, access, groups, &own).await {
             Ok(look) => look,
             Err(fault) => return of_all(fault),
         };
@@ -336,7 +379,7 @@ fn withheld(roles: &[Arc<AccessRole>], noted: Option<&Noted>, now: Timestamp) ->
     withheld
 }
 
-fn nothing(fault: Fault) -> RoleFacts {
+pub fn nothing(fault: Fault) -> RoleFacts {
     RoleFacts {
         fault: Some(fault),
         withheld: None,
@@ -344,5 +387,6 @@ fn nothing(fault: Fault) -> RoleFacts {
         groups_left_out: BTreeSet::new(),
         ttl: String::new(),
         review: None,
+        glass: None,
     }
 }

@@ -11,8 +11,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use subrosa_plan::{
     record::{
-        channel::ChannelRecord, decision::DecisionRecord, destroyer::DestroyerRecord, keys::KeysOfMonth,
-        reviews::ReviewsRecord, revocations::RevocationsRecord, store::StoreRecord,
+        break_glass::BreakGlassRecord, channel::ChannelRecord, decision::DecisionRecord,
+        destroyer::DestroyerRecord, keys::KeysOfMonth, reviews::ReviewsRecord,
+        revocations::RevocationsRecord, store::StoreRecord,
     },
     world::{key_findings::KeyFindings, packed::Packed},
 };
@@ -59,6 +60,8 @@ impl Record for DestroyerRecord {}
 impl Record for ReviewsRecord {}
 
 impl Record for RevocationsRecord {}
+
+impl Record for BreakGlassRecord {}
 
 /// A record and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, PartialEq)]

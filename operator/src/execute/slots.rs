@@ -11,7 +11,7 @@ use subrosa_crds::{AccessRevocation, AccessRole, Reason, TrustDomain};
 use subrosa_plan::{
     record::{reviews::ReviewsRecord, revocations::RevocationsRecord},
     roles::{
-        self, OpenedClass,
+        self, OpenedClass, break_glass,
         conflicts::RoleName,
         names, review,
         revoked::StandingRevocations,
@@ -42,15 +42,20 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
     }
     *looked = Some((Instant::now(), generation));
     let emptied = empty_undeclared(ctx, domain, vault).await;
-    if domain.spec.access.is_none() {
-        return emptied;
+    let Some(access) = &domain.spec.access else { return emptied };
+    let mut roles =
+        match objects::pages(&Api::all(ctx.client.clone()), ListParams::default().limit(PAGE)).await {
+            Ok(roles) => roles,
+            // The CRD is not installed yet, so there are none.
+            Err(kube::Error::Api(status)) if status.code == 404 => Vec::<AccessRole>::new(),
+            Err(error) => return Err(fault("listing AccessRoles", &error)),
+        };
+    // A group that may not use break-glass takes no slot of it.
+    for role in &mut roles {
+        if break_glass::role(access, role).is_none() {
+            role.spec.break_glass = None;
+        }
     }
-    let roles = match objects::pages(&Api::all(ctx.client.clone()), ListParams::default().limit(PAGE)).await {
-        Ok(roles) => roles,
-        // The CRD is not installed yet, so there are none.
-        Err(kube::Error::Api(status)) if status.code == 404 => Vec::<AccessRole>::new(),
-        Err(error) => return Err(fault("listing AccessRoles", &error)),
-    };
     let name = domain.name_any();
     let mut withheld = revoked(ctx, &name, vault, &roles).await?;
     withheld.extend(suspended(ctx, domain, vault, &roles).await?);

@@ -6,11 +6,14 @@ use kube::ResourceExt as _;
 use subrosa_crds::{AccessRevocation, Reason, TrustDomain};
 use subrosa_plan::{
     record::revocations::RevocationsRecord,
-    roles::revoked::{
-        RevokedPeople, StandingRevocations,
-        entities::{self, FoundEntity},
-        release,
-        status::RevocationOutcome,
+    roles::{
+        break_glass,
+        revoked::{
+            RevokedPeople, StandingRevocations,
+            entities::{self, FoundEntity},
+            release,
+            status::RevocationOutcome,
+        },
     },
     world::{domain as trust_domain, fault::Fault},
 };
@@ -25,15 +28,25 @@ use subrosa_records::{
 use super::{RevocationInputs, Uid};
 use crate::reviews;
 
-/// The auth mounts of a trust domain: that of people, and that of ServiceAccounts.
+/// The auth mounts of a trust domain: that of people, that of ServiceAccounts, and that of break-glass.
 struct Mounts(Vec<MountAccessor>);
 
 impl Mounts {
     async fn read(domain: &TrustDomain, own: &OwnVault) -> Result<Self, VaultError> {
-        let people = domain.spec.access.as_ref().map(|access| access.provider.mount());
+        let access = domain.spec.access.as_ref();
+        let people = access.map(|access| access.provider.mount());
+        let glass = access.and_then(break_glass::access).map(|access| access.provider.mount().to_owned());
         let mut accessors = Vec::new();
         for mount in people.into_iter().chain([trust_domain::auth_mount(domain)]) {
             accessors.extend(auth_accessor(&own.vault, &MountPath::new(mount)?).await?);
+        }
+        if let Some(mount) = glass {
+            match auth_accessor(&own.vault, &MountPath::new(mount)?).await {
+                Ok(accessor) => accessors.extend(accessor),
+                // vault-setup makes the mount together with this right, so there is none yet.
+                Err(VaultError::PermissionDenied { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(Self(accessors))
     }

@@ -13,6 +13,8 @@ pub struct ProviderGroup {
     pub id: String,
     /// The provider's name of the group, in lower case; `None` while the group is unassigned.
     pub stands_for: Option<String>,
+    /// The ids of the entities of its people: who logged in as one of the group last.
+    pub people: BTreeSet<String>,
 }
 
 /// Assigns an unassigned group of Vault to each provider group in `named` that has none yet. Left out are those for
@@ -82,6 +84,7 @@ mod tests {
             name: name.to_owned(),
             id: format!("id-{name}"),
             stands_for: stands_for.map(str::to_owned),
+            people: BTreeSet::new(),
         };
         let groups = [group("g0", Some("quality")), group("g1", None), group("g2", None)];
         let named = ["billing".to_owned(), "quality".to_owned(), "billing".to_owned()];

@@ -14,7 +14,11 @@
 //!
 //! Both leave out a role that an older one excludes ([`conflicts`]), whose review is overdue ([`review`]), or that an
 //! AccessRevocation names ([`revoked`]).
+//!
+//! What a role opens in an emergency goes the same way, as a login of its own ([`break_glass`]); who used that is told and
+//! reviewed ([`uses`]).
 
+pub mod break_glass;
 pub mod conflicts;
 pub mod members;
 pub mod names;
@@ -23,6 +27,7 @@ pub mod review;
 pub mod revoked;
 pub mod slots;
 pub mod status;
+pub mod uses;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -79,6 +84,10 @@ pub fn wanted(
             let declares = world.channel(&name)?.data_classes().contains(&class);
             declares.then(|| OpenedClass { id: ChannelId::mint(&facts.uid, &name.name), class })
         });
+        let opened: BTreeSet<OpenedClass> = opened.collect();
+        if role.spec.break_glass.is_some() {
+            wanted.entry(break_glass::LOGIN.to_owned()).or_default().extend(opened.iter().cloned());
+        }
         wanted.entry(role.spec.login.clone()).or_default().extend(opened);
     }
     wanted

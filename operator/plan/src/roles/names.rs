@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use subrosa_crds::TrustDomain;
 
+use super::break_glass;
+
 /// The metadata key for what a slot opens: a prefix of key names, without its final dot.
 pub const OPEN: &str = "open";
 /// The metadata key for when a slot was emptied, in seconds of Unix time.
@@ -34,11 +36,21 @@ pub fn groups(domain: &str, count: i32) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number:03}")).collect()
 }
 
+/// The groups that can represent groups of the provider that may use break-glass.
+pub fn break_glass_groups(domain: &str, count: i32) -> Vec<String> {
+    let prefix = group_prefix(domain);
+    (0..count).map(|number| format!("{prefix}{}_{number:03}", break_glass::LOGIN)).collect()
+}
+
 /// Each login of a trust domain with its slots; none if the trust domain is being deleted.
 pub fn logins(domain: &TrustDomain) -> Vec<(String, Vec<String>)> {
     let name = domain.metadata.name.as_deref().unwrap_or_default();
     let is_there = domain.metadata.deletion_timestamp.is_none();
-    let logins = domain.spec.access.iter().filter(|_| is_there).flat_map(|access| &access.logins);
+    let access = domain.spec.access.iter().filter(|_| is_there);
+    let logins = access.flat_map(|access| {
+        let for_emergencies = break_glass::access(access).into_iter().flat_map(|access| access.logins);
+        access.logins.iter().cloned().chain(for_emergencies)
+    });
     logins.map(|login| (login.name.clone(), slots(name, &login.name, login.slots()))).collect()
 }
 

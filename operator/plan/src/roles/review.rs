@@ -61,7 +61,7 @@ impl ReviewFacts {
     }
 }
 
-fn after(every: &str, from: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+pub(super) fn after(every: &str, from: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let (period, from) = (every.parse::<Period>().ok()?, zone.to_datetime(from));
     let day = period.after(from.date()).ok()?;
     Some(day.to_datetime(from.time()).to_zoned(zone.clone()).ok()?.timestamp())

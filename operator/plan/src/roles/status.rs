@@ -10,7 +10,11 @@ use subrosa_crds::{
     destruction::Approver,
 };
 
-use super::{rbac, review::ReviewFacts};
+use super::{
+    break_glass::{self, GlassFacts},
+    rbac,
+    review::ReviewFacts,
+};
 use crate::{record::reviews::ReviewMark, world::fault::Fault};
 
 /// The state of one class of one Channel.
@@ -60,6 +64,8 @@ pub struct RoleFacts {
     pub ttl: String,
     /// The state of its reviews; `None` without `spec.review`, or if it could not be read.
     pub review: Option<ReviewFacts>,
+    /// The state of its break-glass; `None` without `spec.breakGlass`, or if nothing could be looked at.
+    pub glass: Option<GlassFacts>,
 }
 
 /// The digest of who may open what while `role` is in force, over the classes that exist.
@@ -75,6 +81,7 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Tim
     let old = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let ready = ready(role, facts, bound);
     let mut verdicts = vec![ready.clone(), self::bound(role, bound)];
+    verdicts.extend(break_glass::verdict(role, facts));
     let waits_for_people = [
         Reason::ConflictingRoles,
         Reason::ForeignObject,
@@ -108,6 +115,7 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Tim
         digest,
         review_due,
         reviewed,
+        break_glass: break_glass::status(role, facts),
         conditions: condition::conditions(verdicts, old, role.metadata.generation, now),
     }
 }
@@ -269,6 +277,7 @@ mod tests {
             groups_left_out: BTreeSet::new(),
             ttl: "15m".to_owned(),
             review: None,
+            glass: None,
         }
     }
 

@@ -52,7 +52,8 @@ impl Groups {
         let Some(group) = self.read(name).await? else { return Ok(None) };
         let alias = group.alias.filter(|alias| alias.mount_accessor == accessor.as_str());
         let stands_for = alias.map(|alias| alias.name.to_lowercase());
-        Ok(Some(ProviderGroup { name: name.to_owned(), id: group.id, stands_for }))
+        let people = group.member_entity_ids.unwrap_or_default();
+        Ok(Some(ProviderGroup { name: name.to_owned(), id: group.id, stands_for, people }))
     }
 
     /// Writes what a slot opens and keeps its members.

@@ -30,6 +30,7 @@ pub mod groups;
 mod health;
 pub mod identity;
 pub mod kv;
+pub mod logins;
 pub mod name;
 mod refusal;
 pub mod sealing;

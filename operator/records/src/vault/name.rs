@@ -268,6 +268,11 @@ impl RecordPath {
         Self { path: "revocations".to_owned(), pattern: "revocations" }
     }
 
+    /// Who used break-glass, `break-glass`. The granter alone writes it, and nobody else reads it.
+    pub fn break_glass() -> Self {
+        Self { path: "break-glass".to_owned(), pattern: "break-glass" }
+    }
+
     /// The identity of the Channel that the record belongs to, if any.
     pub fn identity(&self) -> Option<&str> {
         self.path.split('/').nth(1)

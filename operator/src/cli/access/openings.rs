@@ -5,9 +5,9 @@ use serde::Serialize;
 use subrosa_crds::{
     AccessRole, Reason,
     channel::WorkloadAction,
-    condition::{self, READY},
+    condition::{self, BREAK_GLASS, READY},
 };
-use subrosa_plan::roles::conflicts;
+use subrosa_plan::roles::{break_glass, conflicts};
 
 use super::{is_none, seen::AccessObjects};
 
@@ -84,6 +84,7 @@ impl Openings {
                 if !is_asked(&asked, &namespace, &channel, &class) {
                     continue;
                 }
+                openings.extend(in_an_emergency(seen, role, &asked, &channel, &class));
                 let (state, gives) =
                     state(role, seen, &channel, &class, excluded.contains_key(&conflicts::name(role)));
                 for subject in &role.spec.subjects {
@@ -138,6 +139,57 @@ impl Openings {
     }
 }
 
+/// Who opens it by break-glass.
+fn in_an_emergency(
+    seen: &AccessObjects,
+    role: &AccessRole,
+    asked: &Asked,
+    channel: &str,
+    class: &str,
+) -> Option<Opening> {
+    let group = &role.spec.break_glass.as_ref()?.group;
+    if matches!(asked, Asked::Group { name } if group.to_lowercase() != name.to_lowercase()) {
+        return None;
+    }
+    let namespace = role.namespace().unwrap_or_default();
+    let login = seen.access(&namespace).and_then(|access| access.break_glass.as_ref());
+    let enrolled = login.filter(|login| login.is_for(group));
+    let (state, gives) = if seen.is_live {
+        condition_of(role, BREAK_GLASS)
+    } else if login.is_none() {
+        (Reason::LoginMissing.as_str().to_owned(), false)
+    } else if enrolled.is_none() {
+        (Reason::GroupNotEnrolled.as_str().to_owned(), false)
+    } else {
+        ("Declared".to_owned(), true)
+    };
+    // A use that waits for its review takes nothing away.
+    let gives = gives || state == Reason::UseNotReviewed.as_str();
+    Some(Opening {
+        group: group.clone(),
+        namespace,
+        channel: channel.to_owned(),
+        data_class: class.to_owned(),
+        login: break_glass::LOGIN.to_owned(),
+        accepted_amr: login.map(|login| login.accepted_amr.clone()).unwrap_or_default(),
+        session: login.map(|login| login.ttl().to_owned()),
+        role: role.name_any(),
+        state,
+        gives,
+    })
+}
+
+/// The reason of a condition of the role as it is now, and whether it is true.
+fn condition_of(role: &AccessRole, kind: &str) -> (String, bool) {
+    let conditions = role.status.as_ref().map(|status| status.conditions.as_slice());
+    let is_current =
+        role.status.as_ref().is_some_and(|status| status.observed_generation == role.metadata.generation);
+    match condition::find(conditions.unwrap_or_default(), kind) {
+        Some(found) if is_current => (found.reason.clone(), found.status == "True"),
+        Some(_) | None => (Reason::WorkUnderWay.as_str().to_owned(), false),
+    }
+}
+
 fn is_asked(asked: &Asked, namespace: &str, channel: &str, class: &str) -> bool {
     match asked {
         Asked::Channel { namespace: in_namespace, name, class: of } => {
@@ -156,13 +208,7 @@ fn state(
 ) -> (String, bool) {
     let namespace = role.namespace().unwrap_or_default();
     if seen.is_live {
-        let conditions = role.status.as_ref().map(|status| status.conditions.as_slice());
-        let is_current =
-            role.status.as_ref().is_some_and(|status| status.observed_generation == role.metadata.generation);
-        return match condition::find(conditions.unwrap_or_default(), READY) {
-            Some(ready) if is_current => (ready.reason.clone(), ready.status == "True"),
-            Some(_) | None => (Reason::WorkUnderWay.as_str().to_owned(), false),
-        };
+        return condition_of(role, READY);
     }
     let reason = match seen.channel(&namespace, channel) {
         _ if is_excluded => Reason::ConflictingRoles,

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
-use subrosa_crds::{AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain, trust_domain::AccessLogin};
+use subrosa_crds::{
+    AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
+    trust_domain::{AccessLogin, AccessSpec},
+};
 
 use crate::cli::{cluster::ClusterClient, manifest::Manifest};
 
@@ -97,11 +100,16 @@ impl AccessObjects {
 
     /// The login of that name that counts in `namespace`. Where nobody says to which trust domain it belongs, that of the only one.
     pub fn login(&self, namespace: &str, login: &str) -> Option<&AccessLogin> {
+        self.access(namespace)?.logins.iter().find(|one| one.name == login)
+    }
+
+    /// How people log in in the trust domain of a namespace.
+    pub fn access(&self, namespace: &str) -> Option<&AccessSpec> {
         let domain = match (self.governed.get(namespace), self.domains.as_slice()) {
             (Some(name), domains) => domains.iter().find(|domain| domain.name_any() == *name),
             (None, [only]) => Some(only),
             (None, _) => None,
         };
-        domain?.spec.access.as_ref()?.logins.iter().find(|one| one.name == login)
+        domain?.spec.access.as_ref()
     }
 }

@@ -48,12 +48,37 @@ spec:
 "#;
 
 fn seen() -> AccessObjects {
+    seen_of(FILES)
+}
+
+fn seen_of(files: &str) -> AccessObjects {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("all.yaml");
-    std::fs::write(&file, FILES).unwrap();
+    std::fs::write(&file, files).unwrap();
     let (manifests, findings) = manifest::read(&Sources { files: vec![file], recursive: false }).unwrap();
     assert!(findings.is_empty());
     AccessObjects::of_files(manifests, "cc-front").unwrap()
+}
+
+#[test]
+fn who_can_open_it_in_an_emergency_is_told_too() {
+    let login = "    breakGlass: {groups: [On-Call], acceptedAmr: [hwk]}\n";
+    let with = |login: &str, group: &str| {
+        let logins = "    logins: [{name: strong, acceptedAmr: [mfa, hwk]}]\n";
+        let role = format!("  login: strong\n  breakGlass: {{group: {group}}}\n");
+        FILES.replace(logins, &format!("{logins}{login}")).replace("  login: strong\n", &role)
+    };
+    let told = |files: &str| {
+        let openings = who(&seen_of(files), Some("call-recording")).openings.into_iter();
+        let of_glass = openings.filter(|one| one.login == "break-glass");
+        of_glass
+            .map(|one| format!("{} {} {} {}", one.group, one.state, one.gives, one.session.is_some()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&with(login, "on-call")), ["on-call Declared true true"]);
+    assert_eq!(told(&with(login, "others")), ["others GroupNotEnrolled false true"]);
+    assert_eq!(told(&with("", "on-call")), ["on-call LoginMissing false false"]);
+    assert!(told(FILES).is_empty());
 }
 
 fn who(seen: &AccessObjects, class: Option<&str>) -> Openings {

@@ -22,7 +22,7 @@ use subrosa_plan::{
     record::destroyer::{BindingRules, Frozen},
 };
 
-use super::{access_revocation, access_role, adoption, target::Named};
+use super::{access_revocation, access_role, adoption, break_glass, target::Named};
 use crate::cli::{
     ends::{self, EndObjects},
     explain::{ends as told, page::Page},
@@ -71,7 +71,7 @@ impl ApprovalScope {
 /// # Errors
 /// When the object does not exist, or there is nothing to decide about it.
 pub fn of(named: &Named, seen: &EndObjects, by: Decider<'_>, page: &mut Page) -> Result<ApprovalScope> {
-    let Named { kind, namespace, name } = named;
+    let Named { kind, uses, namespace, name } = named;
     let hidden = |kinds| match seen.hidden.contains(&kinds) {
         true => {
             format!("{kinds} cannot be read: ask for ClusterRole subrosa-view, or install the definitions")
@@ -102,7 +102,12 @@ pub fn of(named: &Named, seen: &EndObjects, by: Decider<'_>, page: &mut Page) ->
         TargetKind::AccessRole => {
             let mut roles = seen.roles.iter();
             let found = roles.find(|one| one.namespace() == *namespace && one.name_any() == *name);
-            access_role::scope(found.with_context(|| hidden("AccessRoles"))?, seen, by, page)
+            let found = found.with_context(|| hidden("AccessRoles"))?;
+            if *uses {
+                break_glass::scope(found, seen, by, page)
+            } else {
+                access_role::scope(found, seen, by, page)
+            }
         }
         TargetKind::AccessRevocation => {
             let found = seen.revocations.iter().find(|one| one.name_any() == *name);

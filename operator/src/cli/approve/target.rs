@@ -9,6 +9,8 @@ use subrosa_crds::{GROUP, VERSION, approval::TargetKind};
 pub struct Named {
     /// Its kind.
     pub kind: TargetKind,
+    /// Whether uses of an AccessRole's break-glass are meant, and not the role itself.
+    pub uses: bool,
     /// The namespace of an AccessRole.
     pub namespace: Option<String>,
     /// Its name.
@@ -21,7 +23,8 @@ impl FromStr for Named {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = "expected KIND/NAME, such as destruction/contactcenter.20270201.1a2b3c4d, legalhold/matter-2026-114, \
                         retentionpolicy/contactcenter, trustdomain/oosterlinde, adoption/cc-front, \
-                        accessrole/cc-front/recording-reviewer or accessrevocation/leaver-2026-114";
+                        accessrole/cc-front/recording-reviewer, breakglass/cc-front/recording-reviewer or \
+                        accessrevocation/leaver-2026-114";
         let (kind, name) = text.split_once('/').ok_or_else(|| expected.to_owned())?;
         let kind = kind.to_ascii_lowercase();
         // As kubectl prints it: destruction.subrosa.dev, or with a version.
@@ -30,6 +33,7 @@ impl FromStr for Named {
             Some((kind, rest)) if rest == GROUP || rest == format!("{VERSION}.{GROUP}") => kind,
             Some(_) => return Err(format!("no kind of {GROUP}: {expected}")),
         };
+        let uses = kind == "breakglass";
         let kind = match kind {
             "destruction" | "destructions" | "dst" => TargetKind::Destruction,
             "legalhold" | "legalholds" | "hold" => TargetKind::LegalHold,
@@ -37,7 +41,7 @@ impl FromStr for Named {
             "trustdomain" | "trustdomains" | "td" => TargetKind::TrustDomain,
             "adoption" | "adoptions" | "adopt" => TargetKind::Adoption,
             "accessrevocation" | "accessrevocations" | "arev" => TargetKind::AccessRevocation,
-            "accessrole" | "accessroles" | "arole" => TargetKind::AccessRole,
+            "accessrole" | "accessroles" | "arole" | "breakglass" => TargetKind::AccessRole,
             _ => return Err(format!("nobody decides about that kind: {expected}")),
         };
         let (namespace, name) = match (kind, name.split_once('/')) {
@@ -50,7 +54,7 @@ impl FromStr for Named {
         if name.is_empty() || name.contains('/') || namespace.as_deref() == Some("") {
             return Err(expected.to_owned());
         }
-        Ok(Self { kind, namespace, name: name.to_owned() })
+        Ok(Self { kind, uses, namespace, name: name.to_owned() })
     }
 }
 
@@ -77,7 +81,10 @@ mod tests {
         assert_eq!(parsed("arev/m").unwrap().0, TargetKind::AccessRevocation);
         let role: Named = "arole/cc-front/reviewer".parse().unwrap();
         assert_eq!((role.kind, role.namespace.as_deref()), (TargetKind::AccessRole, Some("cc-front")));
+        let uses: Named = "breakglass/cc-front/reviewer".parse().unwrap();
+        assert!(uses.uses && !role.uses && uses.kind == TargetKind::AccessRole);
         for wrong in [
+            "breakglass/reviewer",
             "accessrole/reviewer",
             "accessrole//reviewer",
             "accessrole/a/b/c",

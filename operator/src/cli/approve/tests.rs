@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 use subrosa_crds::{
     AccessRevocation, AccessRole, Adoption, Approval,
+    access_role::{BreakGlassStatus, BreakGlassUse, uses_digest},
     approval::{ApprovalTarget, TargetKind},
 };
 use subrosa_destroyer::cluster::Told;
@@ -172,6 +173,43 @@ fn a_review_shows_who_may_open_what_and_the_author_makes_none() {
     let (screen, _) = Screen::captured();
     let error = shown(&named(role), &seen, by(Decision::Approve), &screen).unwrap_err();
     assert!(error.to_string().contains("did not look"), "{error}");
+}
+
+#[test]
+fn uses_of_break_glass_are_shown_and_who_used_it_reviews_none() {
+    let object = "breakglass/cc-front/reviewer";
+    let mut seen = seen();
+    let (screen, _) = Screen::captured();
+    let error = shown(&named(object), &seen, by(Decision::Approve), &screen).unwrap_err();
+    assert!(error.to_string().contains("no use of break-glass"), "{error}");
+    let used = |person: &str| BreakGlassUse {
+        first: "2026-11-22T09:00:00Z".to_owned(),
+        last: "2026-11-22T10:00:00Z".to_owned(),
+        person: person.to_owned(),
+        logins: 2,
+    };
+    let told = |seen: &mut EndObjects, person: &str| {
+        let mut role = access_role(json!({"breakGlass": {"group": "on-call"}}));
+        let uses = vec![used(person)];
+        role.status.as_mut().unwrap().break_glass = Some(BreakGlassStatus {
+            digest: Some(uses_digest(&uses)),
+            people: Some(1),
+            uses,
+            ..Default::default()
+        });
+        seen.roles = vec![role];
+    };
+    told(&mut seen, "ivo");
+    let (scope, text) = page(object, &seen, Decision::Approve);
+    for part in ["ivo", "2026-11-22T10:00:00Z", "on-call", "call-recording of Channel voice"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!((scope.refusal, scope.target.kind), (None, TargetKind::AccessRole));
+    assert_eq!(scope.target.digest, uses_digest(&[used("ivo")]));
+    told(&mut seen, "Anna");
+    assert!(page(object, &seen, Decision::Approve).0.refusal.unwrap().contains("you used it"));
+    seen.roles[0].status.as_mut().unwrap().break_glass.as_mut().unwrap().uses.push(used("zoe"));
+    assert!(page(object, &seen, Decision::Deny).0.refusal.unwrap().contains("did not write it"));
 }
 
 #[test]

@@ -77,6 +77,11 @@ impl<'a> StandingRevocations<'a> {
         Some(role)
     }
 
+    /// Whether `group` is named.
+    pub fn has_group(&self, group: &str) -> bool {
+        self.groups().contains(&group.to_lowercase())
+    }
+
     /// The groups that are named, in lower case.
     fn groups(&self) -> BTreeSet<String> {
         self.iter().filter_map(group).collect()

@@ -5,15 +5,18 @@
 //! what requires a stronger one. The policy of a login reads only that login's slots.
 
 use serde_json::{Value, json};
-use subrosa_crds::trust_domain::{AccessLogin, AccessSpec};
-use subrosa_plan::roles::names;
+use subrosa_crds::trust_domain::{AccessLogin, AccessSpec, IdentityProvider};
+use subrosa_plan::roles::{break_glass, names};
 
 use super::{ACCESSOR, GRANTER_POLICY, GRANTER_ROLE, SetupParams, SetupStep, StepKind, policy, roles};
 use crate::vault::error::VaultError;
+use crate::vault::logins::TOKEN_ID;
 use crate::vault::name::MountPath;
 
 /// Placeholder for the accessor of the JWT auth mount, which exists only once the mount does.
 pub(super) const PEOPLE_ACCESSOR: &str = "<accessor of the JWT auth mount>";
+/// Placeholder for the accessor of the auth mount of break-glass.
+pub(super) const GLASS_ACCESSOR: &str = "<accessor of the JWT auth mount of break-glass>";
 /// Placeholder for the ids of the groups that represent groups of the provider, which Vault chooses.
 pub(super) const GROUP_IDS: &str = "<ids of the groups of the provider>";
 
@@ -46,14 +49,17 @@ impl PeopleParams {
         Ok(MountPath::new(self.access.provider.mount())?)
     }
 
-    fn policy(&self, domain: &str, login: &AccessLogin) -> String {
-        format!("subrosa-login.{domain}.{}", login.name)
+    /// The mount of JWT auth for emergencies, if there is one.
+    pub fn break_glass_mount(&self) -> Result<Option<MountPath>, VaultError> {
+        let glass = break_glass::access(&self.access);
+        Ok(glass.map(|access| MountPath::new(access.provider.mount())).transpose()?)
     }
 }
 
 /// The steps in order: objects before the policies that name them.
 pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<SetupStep>, VaultError> {
     let (mount, domain) = (people.mount()?, params.trust_domain.as_str());
+    let glass = break_glass::access(&people.access).zip(people.break_glass_mount()?);
     let object = |path: String, body: Value, why| SetupStep::new(StepKind::Object, path, body, why);
     let group = |name: String, kind: &str, why| {
         object(format!("identity/group/name/{name}"), json!({ "type": kind }), why)
@@ -81,14 +87,37 @@ pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<S
             "can stand for a group of the provider: a login says who is in it",
         ));
     }
-    for login in &people.access.logins {
+    if let Some((access, mount)) = &glass {
+        steps.extend([
+            SetupStep::new(
+                StepKind::Mount { index: "sys/auth" },
+                format!("sys/auth/{mount}"),
+                json!({ "type": "jwt", "description": "Subrosa: people in an emergency" }),
+                "break-glass has a mount of its own: who has an alias there used it",
+            ),
+            object(
+                format!("auth/{mount}/config"),
+                config(people),
+                "the same provider's tokens: Vault and the provider are all that break-glass needs",
+            ),
+        ]);
+        for name in names::break_glass_groups(domain, access.provider.groups()) {
+            steps.push(group(
+                name,
+                "external",
+                "can stand for a group of the provider that may use break-glass",
+            ));
+        }
+    }
+    let of_break_glass = glass.iter().flat_map(|(access, _)| &access.logins);
+    for login in people.access.logins.iter().chain(of_break_glass) {
         for name in names::slots(domain, &login.name, login.slots()) {
             steps.push(group(name, "internal", "a slot: one data class of one Channel, and who may open it"));
         }
     }
     steps.push(policy(
         &policy::name(GRANTER_POLICY, &params.kubernetes_mount),
-        granter(params, &mount),
+        granter(params, &mount, glass.as_ref().map(|(_, mount)| mount)),
         "the granter says who is a member of a slot, and disables the entities of who leaves; it cannot say what a slot opens, and reads no slot itself",
     ));
     steps.push(object(
@@ -96,18 +125,26 @@ pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<S
         roles::granter(params, people),
         "the granter's ServiceAccount, and no other, gets the granter's policy",
     ));
-    for login in &people.access.logins {
-        let name = people.policy(domain, login);
+    let mut may_log_in = |mount: &MountPath, login: &AccessLogin, role: Value, why| {
         steps.push(policy(
-            &name,
+            &policy_name(domain, login),
             of_login(params, login),
             "what who logged in so may open: what the slots of this login name, where the person is a member",
         ));
-        steps.push(object(
-            format!("auth/{mount}/role/{}", login.name),
-            role(people, login, &name),
-            "who shows one of these second factors may log in; without a slot that opens nothing",
-        ));
+        steps.push(object(format!("auth/{mount}/role/{}", login.name), role, why));
+    };
+    for login in &people.access.logins {
+        let role = role(&people.access.provider, login, &policy_name(domain, login));
+        let why = "who shows one of these second factors may log in; without a slot that opens nothing";
+        may_log_in(&mount, login, role, why);
+    }
+    for (mount, login) in
+        glass.iter().flat_map(|(access, mount)| access.logins.iter().map(move |one| (mount, one)))
+    {
+        let role = break_glass_role(people, login, &policy_name(domain, login));
+        let why =
+            "who is in one of these groups and shows one of these second factors may log in in an emergency";
+        may_log_in(mount, login, role, why);
     }
     Ok(steps)
 }
@@ -131,8 +168,7 @@ fn config(people: &PeopleParams) -> Value {
 }
 
 /// Batch tokens cannot be renewed, so nobody regains by a renewal what a later login took away.
-fn role(people: &PeopleParams, login: &AccessLogin, policy: &str) -> Value {
-    let provider = &people.access.provider;
+fn role(provider: &IdentityProvider, login: &AccessLogin, policy: &str) -> Value {
     let ttl = login.ttl_seconds();
     json!({
         "role_type": "jwt",
@@ -153,6 +189,26 @@ fn role(people: &PeopleParams, login: &AccessLogin, policy: &str) -> Value {
         "token_period": 0,
         "token_num_uses": 0,
     })
+}
+
+/// The role of break-glass. It leaves the id of the provider's token in the metadata of the alias, so that another login is
+/// seen; a token without one is refused. OpenBao 2.7 takes no numbers for that, such as `iat`. No group and no second factor
+/// can have a `*`, so as globs they mean what they say.
+fn break_glass_role(people: &PeopleParams, login: &AccessLogin, policy: &str) -> Value {
+    let provider = &people.access.provider;
+    let groups = people.access.break_glass.as_ref().map(|glass| glass.groups.as_slice()).unwrap_or_default();
+    let mut role = role(provider, login, policy);
+    let bound = json!({ "amr": login.accepted_amr, (provider.groups_claim()): groups, (TOKEN_ID): "*" });
+    if let Value::Object(role) = &mut role {
+        role.insert("bound_claims_type".to_owned(), "glob".into());
+        role.insert("bound_claims".to_owned(), bound);
+        role.insert("claim_mappings".to_owned(), json!({ (TOKEN_ID): TOKEN_ID }));
+    }
+    role
+}
+
+fn policy_name(domain: &str, login: &AccessLogin) -> String {
+    format!("subrosa-login.{domain}.{}", login.name)
 }
 
 /// The operator's additional right: write what slots open, but not their members. It has it also where nobody logs in,
@@ -185,8 +241,13 @@ path "{kv}/data/revocations" {{
 /// The granter's rights: write the members of slots, which group of the provider a prepared group represents, and whether an
 /// entity is disabled, of any entity, since a policy cannot tell them apart. The
 /// ids are listed one by one, because an alias of another group would give people that group's policies.
-fn granter(params: &SetupParams, mount: &MountPath) -> String {
+fn granter(params: &SetupParams, mount: &MountPath, glass: Option<&MountPath>) -> String {
     let domain = &params.trust_domain;
+    let accessors = match glass {
+        Some(_) => format!("\"{PEOPLE_ACCESSOR}\", \"{GLASS_ACCESSOR}\""),
+        None => format!("\"{PEOPLE_ACCESSOR}\""),
+    };
+    let glass = glass.map(|glass| on_break_glass(params, glass)).unwrap_or_default();
     format!(
         r#"# Who is a member of a slot: groups of the provider, never a person. Which slots there are.
 path "identity/group/name" {{
@@ -207,7 +268,7 @@ path "identity/group-alias" {{
   capabilities = ["create", "update"]
   allowed_parameters = {{
     "name" = []
-    "mount_accessor" = ["{PEOPLE_ACCESSOR}"]
+    "mount_accessor" = [{accessors}]
     "canonical_id" = ["{GROUP_IDS}"]
   }}
   required_parameters = ["name", "mount_accessor", "canonical_id"]
@@ -225,7 +286,7 @@ path "identity/lookup/entity" {{
   capabilities = ["update"]
   allowed_parameters = {{
     "alias_name" = []
-    "alias_mount_accessor" = ["{PEOPLE_ACCESSOR}", "{ACCESSOR}"]
+    "alias_mount_accessor" = [{accessors}, "{ACCESSOR}"]
   }}
   required_parameters = ["alias_name", "alias_mount_accessor"]
 }}
@@ -244,7 +305,7 @@ path "{kv}/data/reviews" {{
 path "{kv}/data/revocations" {{
   capabilities = ["create", "read", "update"]
 }}
-# Whose the store is.
+{glass}# Whose the store is.
 path "{kv}/data/domain" {{
   capabilities = ["read"]
 }}
@@ -263,6 +324,32 @@ path "auth/token/renew-self" {{
         groups = names::group_prefix(domain),
         kv = params.kv_mount,
         kubernetes = params.kubernetes_mount,
+    )
+}
+
+/// What the granter needs for break-glass beside that: it sees who used it, and keeps what was reviewed.
+fn on_break_glass(params: &SetupParams, mount: &MountPath) -> String {
+    format!(
+        r#"# Break-glass: whether its login is there, and its mount's accessor.
+path "auth/{mount}/role" {{
+  capabilities = ["list"]
+}}
+path "auth/{mount}/login" {{
+  capabilities = ["update"]
+}}
+# Who used it: aliases cannot be listed for one mount only. It writes and deletes none.
+path "identity/entity-alias/id" {{
+  capabilities = ["list"]
+}}
+path "identity/entity-alias/id/+" {{
+  capabilities = ["read"]
+}}
+# Which uses were told and reviewed. Nobody else reads or writes it.
+path "{kv}/data/break-glass" {{
+  capabilities = ["create", "read", "update"]
+}}
+"#,
+        kv = params.kv_mount,
     )
 }
 

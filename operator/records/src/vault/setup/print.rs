@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::people::{GROUP_IDS, PEOPLE_ACCESSOR};
+use super::people::{GLASS_ACCESSOR, GROUP_IDS, PEOPLE_ACCESSOR};
 use super::{ACCESSOR, VaultSetup, resolved};
 use crate::vault::error::VaultError;
 use crate::vault::name::MountAccessor;
@@ -32,6 +32,12 @@ pub(super) fn print(setup: &VaultSetup, accessor: Option<&MountAccessor>) -> Res
             &mut text,
             format_args!("# Replace {PEOPLE_ACCESSOR}: read it at sys/auth once auth/{mount} is mounted."),
         );
+        if let Some(mount) = people.break_glass_mount()? {
+            write_line(
+                &mut text,
+                format_args!("# Replace {GLASS_ACCESSOR}: read it at sys/auth once auth/{mount} is mounted."),
+            );
+        }
         write_line(
             &mut text,
             format_args!(

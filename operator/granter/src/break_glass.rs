@@ -1,0 +1,366 @@
+//! Break-glass: its slots, who used it, and the reviews of that. The decisions are in [`break_glass`] and [`uses`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use kube::{Client, ResourceExt as _};
+use subrosa_crds::{
+    AccessRole, Reason, TrustDomain,
+    trust_domain::{AccessSpec, DEFAULT_USE_REVIEW},
+};
+use subrosa_plan::{
+    record::break_glass::BreakGlassRecord,
+    roles::{
+        break_glass::{self, GlassFacts, UnreviewedUses},
+        conflicts::{self, RoleName},
+        names,
+        revoked::{RevokedPeople, StandingRevocations},
+        status::RoleFacts,
+        uses::{self, GlassLogin, UseNews},
+    },
+    world::{domain, fault::Fault},
+};
+use subrosa_process::{
+    guard::GuardCheck,
+    vault::{OwnVault, fault},
+};
+use subrosa_records::{
+    store::Store,
+    vault::{RecordPath, VaultError, logins, name::MountAccessor},
+};
+
+use crate::{
+    domain::{DomainLook, OpenedByPair, Withheld},
+    reviews::seen,
+    round::nothing,
+    view::ClusterView,
+};
+
+/// What one look needs beside Vault.
+pub struct GlassScope<'a> {
+    /// The API server.
+    pub client: &'a Client,
+    /// The admission policy of Approvals.
+    pub guard: &'a GuardCheck,
+    /// What is watched.
+    pub view: &'a ClusterView,
+    /// The trust domain.
+    pub domain: &'a TrustDomain,
+    /// Its roles.
+    pub roles: &'a [Arc<AccessRole>],
+    /// The roles that give nothing.
+    pub withheld: &'a Withheld,
+    /// The AccessRevocations that stand.
+    pub standing: &'a StandingRevocations<'a>,
+    /// Why it is not known which roles give nothing.
+    pub unknown: Option<&'a Fault>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What was found.
+#[derive(Default)]
+pub struct GlassLook {
+    /// Whether the record could be read.
+    pub is_known: bool,
+    /// The state of each role with `spec.breakGlass`.
+    pub facts: BTreeMap<RoleName, GlassFacts>,
+    /// The uses of no role that there is, while no role has `spec.breakGlass`.
+    pub of_no_role: UnreviewedUses,
+    /// What was not told yet.
+    pub news: Vec<UseNews>,
+}
+
+/// Brings the slots of break-glass to what the roles say, and notes who used it and what was reviewed.
+pub async fn look(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) -> GlassLook {
+    let with_glass = |role: &&Arc<AccessRole>| role.spec.break_glass.is_some();
+    let roles: Vec<&AccessRole> = scope.roles.iter().filter(with_glass).map(AsRef::as_ref).collect();
+    let is_there = scope.domain.metadata.deletion_timestamp.is_none();
+    let access = scope.domain.spec.access.as_ref().filter(|_| is_there);
+    let glass = access.and_then(break_glass::access);
+    if roles.is_empty() && glass.is_none() {
+        return left(scope, own).await;
+    }
+    let within = access.and_then(|access| access.break_glass.as_ref());
+    let within = within.map_or(DEFAULT_USE_REVIEW, |glass| glass.review_within());
+    let ttl = glass.iter().flat_map(|glass| &glass.logins).next();
+    let (ttl, seconds) = ttl.map(|login| (login.ttl().to_owned(), login.ttl_seconds())).unwrap_or_default();
+    let of_all = |fault: &Fault| {
+        let facts = |role: &&AccessRole| {
+            let (prepared, ttl) = (Err(fault.clone()), ttl.clone());
+            (conflicts::name(role), GlassFacts { prepared, unseen: None, uses: None, ttl })
+        };
+        GlassLook { facts: roles.iter().map(facts).collect(), ..GlassLook::default() }
+    };
+    let own = match own {
+        Ok(own) => own,
+        Err(fault) => return of_all(fault),
+    };
+    let (mut prepared, mut people, mut accessor) = (BTreeMap::new(), BTreeMap::new(), None);
+    let mut unseen = None;
+    if let Some((access, glass)) = access.zip(glass.as_ref()) {
+        match prepare(scope, access, glass, own).await {
+            Ok(done) => (prepared, people, accessor) = (done.prepared, done.people, Some(done.accessor)),
+            Err(fault) => unseen = Some(fault),
+        }
+    }
+    let found = match accessor {
+        Some(accessor) => told(scope, own, &accessor, &people, seconds).await,
+        // Without the login nobody uses it: what was seen waits for its review all the same.
+        None => told_without(scope, own, &people).await,
+    };
+    let (record, not_seen, news) = match found {
+        Ok((record, not_seen, news)) => (Some(record), not_seen, news),
+        Err(fault) => (None, Some(fault), Vec::new()),
+    };
+    let unseen_now = not_seen.or_else(|| unseen.clone());
+    let zone = domain::time_zone(scope.domain).unwrap_or(TimeZone::UTC);
+    let uses_of = |uid: &str| record.as_ref().map(|record| uses::unreviewed(record, uid, within, &zone));
+    let facts = roles.iter().map(|role| {
+        let name = conflicts::name(role);
+        let group = role.spec.break_glass.as_ref().map(|glass| glass.group.as_str()).unwrap_or_default();
+        let why_not = || match &unseen {
+            Some(fault) => fault.clone(),
+            None if scope.standing.has_group(group) => break_glass::revoked(group),
+            None => break_glass::not_derived(access, role),
+        };
+        let prepared = prepared.remove(&name).unwrap_or_else(|| Err(why_not()));
+        let uses = uses_of(&role.uid().unwrap_or_default());
+        (name, GlassFacts { prepared, unseen: unseen_now.clone(), uses, ttl: ttl.clone() })
+    });
+    let is_known = record.is_some();
+    GlassLook {
+        is_known,
+        facts: facts.collect(),
+        of_no_role: uses_of(uses::OF_NO_ROLE).unwrap_or_default(),
+        news,
+    }
+}
+
+/// What waits for a review where nothing has break-glass any more.
+async fn left(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) -> GlassLook {
+    let Ok(own) = own else { return GlassLook::default() };
+    // An earlier setup of Vault does not let the granter read it; then there is none.
+    let Ok(entry) = Store::<BreakGlassRecord>::new(own.kv.clone()).read(&RecordPath::break_glass()).await
+    else {
+        return GlassLook::default();
+    };
+    let mut record = entry.record.unwrap_or_default();
+    uses::pass_on(&mut record, []);
+    let zone = domain::time_zone(scope.domain).unwrap_or(TimeZone::UTC);
+    let of_no_role = uses::unreviewed(&record, uses::OF_NO_ROLE, DEFAULT_USE_REVIEW, &zone);
+    GlassLook { is_known: true, of_no_role, ..GlassLook::default() }
+}
+
+/// The content of the Event about a use.
+pub fn told_once(news: &UseNews) -> Fault {
+    let message = format!(
+        "{} logged in by break-glass at {}, and can open what this role names until the session ends; next: find out why",
+        news.person, news.at
+    );
+    Fault::new(Reason::BreakGlassUsed, message)
+}
+
+/// The slots of break-glass after they were brought to what the roles say.
+struct Prepared {
+    prepared: BTreeMap<RoleName, Result<usize, Fault>>,
+    /// The entities of the people of each role's group, by the role's UID.
+    people: BTreeMap<String, BTreeSet<String>>,
+    accessor: MountAccessor,
+}
+
+async fn prepare(
+    scope: &GlassScope<'_>,
+    access: &AccessSpec,
+    glass: &AccessSpec,
+    own: &OwnVault,
+) -> Result<Prepared, Fault> {
+    let names = names::break_glass_groups(&scope.domain.name_any(), glass.provider.groups());
+    let mut look = DomainLook::new(scope.domain, glass, names, own).await?;
+    let stays = |role: &AccessRole| !role.spec.groups().iter().any(|group| scope.standing.has_group(group));
+    let derived: Vec<AccessRole> =
+        scope.roles.iter().filter_map(|role| break_glass::role(access, role)).filter(stays).collect();
+    let mut facts: Vec<RoleFacts> = Vec::new();
+    if let Some(fault) = scope.unknown {
+        // Without the reviews no members are written.
+        facts = derived.iter().map(|_| nothing(fault.clone())).collect();
+    } else {
+        let left_out = look.bind(&derived.iter().collect::<Vec<_>>()).await?;
+        let opened: Vec<(&AccessRole, OpenedByPair)> =
+            derived.iter().map(|role| (role, scope.view.opened(role))).collect();
+        for login in &glass.logins {
+            facts = look.login(login, &opened, scope.withheld, &left_out).await.unwrap_or_else(|fault| {
+                tracing::warn!(
+                    domain = scope.domain.name_any(),
+                    login = login.name,
+                    reason = fault.reason.as_str(),
+                    "{}",
+                    fault.message
+                );
+                derived.iter().map(|_| nothing(fault.clone())).collect()
+            });
+        }
+    }
+    let prepared = derived.iter().zip(&facts);
+    let prepared = prepared.map(|(role, facts)| (conflicts::name(role), break_glass::prepared(facts)));
+    let people = scope.roles.iter().filter_map(|role| {
+        let group = &role.spec.break_glass.as_ref()?.group;
+        Some((role.uid()?, look.people_of(group)))
+    });
+    Ok(Prepared { prepared: prepared.collect(), people: people.collect(), accessor: look.accessor().clone() })
+}
+
+type Told = (BreakGlassRecord, Option<Fault>, Vec<UseNews>);
+
+/// Notes who used it; also returns why somebody may not be seen.
+async fn told(
+    scope: &GlassScope<'_>,
+    own: &OwnVault,
+    accessor: &MountAccessor,
+    people: &BTreeMap<String, BTreeSet<String>>,
+    ttl: u32,
+) -> Result<Told, Fault> {
+    let store = Store::<BreakGlassRecord>::new(own.kv.clone());
+    let record = read(scope, &store).await?;
+    let (logins, not_seen) = match seen_logins(own, accessor, &record, scope.now).await {
+        Ok(logins) => (Some(logins), None),
+        Err(VaultError::PermissionDenied { .. }) => {
+            (None, Some(forbidden("list who logged in by break-glass")))
+        }
+        Err(error) => (None, Some(fault(&error))),
+    };
+    let ttl = SignedDuration::from_secs(i64::from(ttl));
+    let (record, failed, news) = note(scope, &store, record, people, logins.as_deref(), ttl).await;
+    Ok((record, not_seen.or(failed), news))
+}
+
+async fn told_without(
+    scope: &GlassScope<'_>,
+    own: &OwnVault,
+    people: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<Told, Fault> {
+    let store = Store::<BreakGlassRecord>::new(own.kv.clone());
+    let record = read(scope, &store).await?;
+    Ok(note(scope, &store, record, people, None, SignedDuration::ZERO).await)
+}
+
+/// The record. One that cannot be understood counts as empty: then every use is told once more.
+async fn read(scope: &GlassScope<'_>, store: &Store<BreakGlassRecord>) -> Result<BreakGlassRecord, Fault> {
+    match store.read(&RecordPath::break_glass()).await {
+        Ok(entry) => Ok(entry.record.unwrap_or_default()),
+        Err(error) if error.is_unreadable() => {
+            let name = scope.domain.name_any();
+            tracing::warn!(domain = name, "the record of break-glass counts as empty: {error}");
+            Ok(BreakGlassRecord::default())
+        }
+        Err(VaultError::PermissionDenied { .. }) => Err(forbidden("read its record of break-glass")),
+        Err(error) => Err(fault(&error)),
+    }
+}
+
+fn forbidden(what: &str) -> Fault {
+    let message = format!(
+        "spec.breakGlass: the granter may not {what} in Vault, so nobody sees whether somebody used it; next: run subrosa \
+         vault-setup for the TrustDomain with spec.access.breakGlass"
+    );
+    Fault::new(Reason::UsesNotSeen, message)
+}
+
+/// Everybody who used it. When they did is asked of those with another token than before.
+async fn seen_logins(
+    own: &OwnVault,
+    accessor: &MountAccessor,
+    record: &BreakGlassRecord,
+    now: Timestamp,
+) -> Result<Vec<GlassLogin>, VaultError> {
+    let mut found = Vec::new();
+    for alias in logins::logins(&own.vault, accessor).await? {
+        let known = record.seen.get(alias.id.as_str()).filter(|seen| seen.token == alias.token);
+        let at = match known {
+            Some(seen) => seen.at,
+            None => logins::last_login(&own.vault, &alias.id).await?.unwrap_or(now),
+        };
+        found.push(GlassLogin {
+            alias: alias.id.to_string(),
+            person: alias.person,
+            entity: alias.entity,
+            token: alias.token,
+            at,
+        });
+    }
+    Ok(found)
+}
+
+/// Writes the record where it changed. What cannot be written is shown, and told at the next look.
+async fn note(
+    scope: &GlassScope<'_>,
+    store: &Store<BreakGlassRecord>,
+    before: BreakGlassRecord,
+    people: &BTreeMap<String, BTreeSet<String>>,
+    logins: Option<&[GlassLogin]>,
+    ttl: SignedDuration,
+) -> Told {
+    let name = scope.domain.name_any();
+    // Without the admission policy no Approval counts.
+    let version = match before.uses.is_empty() && before.guard.is_some() {
+        true => before.guard.as_ref().map(|guard| guard.version.clone()),
+        false => scope.guard.version(scope.client).await.unwrap_or_else(|fault| {
+            tracing::warn!(domain = name, "no review of break-glass is noted: {}", fault.message);
+            None
+        }),
+    };
+    let with_glass: Vec<_> = scope.roles.iter().filter(|role| role.spec.break_glass.is_some()).collect();
+    let uids: BTreeSet<String> = with_glass.iter().filter_map(|role| role.uid()).collect();
+    let roles = uids.iter().map(|uid| (uid.clone(), people.get(uid).cloned().unwrap_or_default())).collect();
+    let mut approvals = scope.view.approvals.state();
+    let revocations = scope.view.revocations.state();
+    let people = RevokedPeople::of(revocations.iter().map(AsRef::as_ref));
+    approvals.retain(|one| people.lets_count(one));
+    let decide = |record: Option<BreakGlassRecord>| {
+        let mut record = record.unwrap_or_default();
+        let guarded_since = seen(&mut record.guard, version.as_deref(), scope.now);
+        uses::pass_on(&mut record, &uids);
+        let mut news = Vec::new();
+        if let Some(logins) = logins {
+            news = uses::observe(&mut record, logins, &roles, ttl, scope.now);
+            uses::forget(&mut record, logins);
+        }
+        for role in &with_glass {
+            let all = approvals.iter().map(AsRef::as_ref);
+            if let Some(mark) = uses::review(&mut record, role, all, guarded_since, scope.now) {
+                tracing::info!(
+                    domain = name,
+                    role = role.name_any(),
+                    approval = mark.approval,
+                    "a use was reviewed"
+                );
+            }
+        }
+        (record, news)
+    };
+    let (wanted, news) = decide(Some(before.clone()));
+    if wanted == before {
+        return (before, None, Vec::new());
+    }
+    let mut told = Vec::new();
+    let path = RecordPath::break_glass();
+    let written = store.transaction(&path, |record| {
+        let (record, news) = decide(record);
+        told = news;
+        Some(record)
+    });
+    match written.await {
+        Ok(entry) => (entry.record.unwrap_or_default(), None, told),
+        Err(error) => {
+            tracing::warn!(
+                domain = name,
+                uses = news.len(),
+                "the record of break-glass was not written: {error}"
+            );
+            (wanted, Some(fault(&error)), Vec::new())
+        }
+    }
+}
