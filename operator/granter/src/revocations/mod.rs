@@ -17,6 +17,7 @@ use subrosa_crds::{AccessRevocation, AccessRole, Reason, TrustDomain, approval::
 use subrosa_plan::{
     record::revocations::RevocationsRecord,
     roles::{
+        break_glass::GlassFacts,
         conflicts,
         revoked::{self, RevokedPeople, StandingRevocations, entities, status::RevocationOutcome},
         status::{BoundFacts, RoleFacts},
@@ -94,14 +95,20 @@ impl Revocations {
     ) {
         let of_roles = standing.iter().filter(|one| one.spec.subject.user.is_none());
         let outcomes = of_roles.map(|one| {
-            let touched = revoked::touched(one, roles.iter().map(AsRef::as_ref));
+            let mut touched = revoked::touched(one, roles.iter().map(AsRef::as_ref));
+            let named = one.spec.subject.group.as_ref().map(|group| group.to_lowercase());
+            let by_glass = roles.iter().filter(|role| {
+                let group = role.spec.break_glass.as_ref().map(|glass| glass.group.to_lowercase());
+                group.is_some() && group == named
+            });
+            touched.extend(by_glass.map(|role| conflicts::name(role)));
             let mut found = roles.iter().zip(facts).zip(bound);
             let fault = found.find_map(|((role, facts), bound)| {
                 let fault = match (&facts.fault, bound) {
                     // Withdrawals happen all the same.
                     (Some(fault), _) if !GIVES_NOTHING.contains(&fault.reason) => fault,
                     (_, BoundFacts::Fault(fault)) => fault,
-                    _ => return None,
+                    _ => facts.glass.as_ref().and_then(not_withdrawn)?,
                 };
                 touched.contains(&conflicts::name(role)).then(|| fault.clone())
             });
@@ -268,6 +275,24 @@ const GIVES_NOTHING: [Reason; 2] = [Reason::LoginMissing, Reason::ForeignLogin];
 /// Without `spec.access` Vault may never have been set up for the granter.
 pub const NEVER_SET_UP: [Reason; 3] =
     [Reason::VaultLoginRefused, Reason::VaultPermissionDenied, Reason::VaultConfigInvalid];
+
+/// Why it is not known that break-glass of a role opens no more than it should.
+fn not_withdrawn(glass: &GlassFacts) -> Option<&Fault> {
+    let fault = glass.prepared.as_ref().err()?;
+    let is_withdrawn = [
+        Reason::ConflictingRoles,
+        Reason::GroupNotEnrolled,
+        Reason::GroupsExhausted,
+        Reason::NotFound,
+        Reason::ReviewOverdue,
+        Reason::Revoked,
+        Reason::RightsPending,
+        Reason::SlotsExhausted,
+        Reason::UnknownDataClass,
+    ];
+    let known = [&is_withdrawn[..], &GIVES_NOTHING, &NEVER_SET_UP].concat();
+    (!known.contains(&fault.reason)).then_some(fault)
+}
 
 fn is_new(revocation: &AccessRevocation) -> bool {
     revocation.status.as_ref().is_none_or(|status| status.done_at.is_none())
