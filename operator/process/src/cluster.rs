@@ -75,12 +75,8 @@ where
         return Ok(());
     }
     let mut fields = serde_json::to_value(status).unwrap_or_default();
-    // A merge patch removes only fields that it names as null.
-    let before = before.map(|before| serde_json::to_value(before).unwrap_or_default());
-    if let (Some(Value::Object(before)), Value::Object(fields)) = (before, &mut fields) {
-        for name in before.into_iter().map(|(name, _)| name) {
-            fields.entry(name).or_insert(Value::Null);
-        }
+    if let Some(before) = before {
+        remove_fields(&serde_json::to_value(before).unwrap_or_default(), &mut fields);
     }
     let patch = json!({
         "metadata": { "resourceVersion": object.resource_version(), "uid": object.uid() },
@@ -89,6 +85,18 @@ where
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
     let written = api.patch_status(&object.name_any(), &params, &Patch::Merge(&patch)).await;
     written.map(drop).map_err(|error| refused(&K::plural(&()), &error))
+}
+
+/// Names the fields of `before` that are gone, at any depth, as null: a merge patch (RFC 7396) removes no others.
+fn remove_fields(before: &Value, fields: &mut Value) {
+    if let (Value::Object(before), Value::Object(fields)) = (before, fields) {
+        for (name, before) in before {
+            match fields.get_mut(name) {
+                Some(field) => remove_fields(before, field),
+                None => drop(fields.insert(name.clone(), Value::Null)),
+            }
+        }
+    }
 }
 
 /// An error of the API server as a fault for status.
@@ -100,4 +108,17 @@ pub fn refused(resource: &str, error: &kube::Error) -> Fault {
         _ => Reason::KubernetesUnreachable,
     };
     Fault::new(reason, format!("the API server does not serve {resource}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_named_as_null_at_any_depth() {
+        let before = json!({"a": {"b": 1, "c": {"d": [1], "e": 2}}, "f": 3, "g": [{"h": 1}]});
+        let mut fields = json!({"a": {"b": 2, "c": {"e": 2}}, "g": [{}]});
+        remove_fields(&before, &mut fields);
+        assert_eq!(fields, json!({"a": {"b": 2, "c": {"d": null, "e": 2}}, "f": null, "g": [{}]}));
+    }
 }
