@@ -176,7 +176,9 @@ fn granters() -> String {
     let metrics = subrosa_granter::GranterMetrics::default();
     metrics.looked("oosterlinde", true, 1, 1);
     let role = ("cc-front".to_owned(), "reviewer".to_owned());
-    metrics.reviews("oosterlinde", &[(role, jiff::Timestamp::UNIX_EPOCH)].into());
+    let then = jiff::Timestamp::UNIX_EPOCH;
+    metrics.reviews("oosterlinde", &[(role.clone(), then)].into());
+    metrics.break_glass("oosterlinde", &[(role, (then, then))].into());
     metrics.text()
 }
 

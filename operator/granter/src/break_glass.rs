@@ -155,15 +155,6 @@ async fn left(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) -> Gla
     GlassLook { is_known: true, of_no_role, ..GlassLook::default() }
 }
 
-/// The content of the Event about a use.
-pub fn told_once(news: &UseNews) -> Fault {
-    let message = format!(
-        "{} logged in by break-glass at {}, and can open what this role names until the session ends; next: find out why",
-        news.person, news.at
-    );
-    Fault::new(Reason::BreakGlassUsed, message)
-}
-
 /// The slots of break-glass after they were brought to what the roles say.
 struct Prepared {
     prepared: BTreeMap<RoleName, Result<usize, Fault>>,

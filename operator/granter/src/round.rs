@@ -216,7 +216,7 @@ impl Granter {
     async fn tell_uses(&self, domain: &str, roles: &[Arc<AccessRole>], glass: &GlassLook) {
         for news in &glass.news {
             tracing::warn!(domain, person = news.person, at = %news.at, "break-glass was used");
-            let note = break_glass::told_once(news);
+            let note = news.event();
             for role in roles.iter().filter(|role| role.uid().as_deref() == Some(news.role.as_str())) {
                 self.reminders.tell_now(&self.client, role, &note).await;
             }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    AccessRole, Approval,
+    AccessRole, Approval, Reason,
     access_role::{BreakGlassUse, MAX_LISTED, uses_digest},
     approval::TargetKind,
     destruction::Approver,
@@ -21,7 +21,10 @@ use crate::{
         break_glass::{BreakGlassRecord, OpenUse, SeenLogin},
         reviews::ReviewMark,
     },
-    world::tally::{self, Target},
+    world::{
+        fault::Fault,
+        tally::{self, Target},
+    },
 };
 
 /// The UID under which uses of no role stand.
@@ -51,6 +54,17 @@ pub struct UseNews {
     pub person: String,
     /// When.
     pub at: Timestamp,
+}
+
+impl UseNews {
+    /// The content of the Event about it.
+    pub fn event(&self) -> Fault {
+        let message = format!(
+            "{} logged in by break-glass at {}, and can open what this role names until the session ends; next: find out why",
+            self.person, self.at
+        );
+        Fault::new(Reason::BreakGlassUsed, message)
+    }
 }
 
 /// Notes `logins` in `record`; returns what is new. `roles` are the UIDs of the roles with break-glass, with the entities of
