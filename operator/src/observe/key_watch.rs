@@ -47,13 +47,25 @@ const AGAIN: usize = 32;
 const MOST_TIME: Duration = Duration::from_secs(5);
 
 /// The checks of the keys of one trust domain.
-#[derive(Default)]
 pub struct KeyWatch {
+    /// The time limit of one look.
+    most_time: Duration,
     recalled: OnceCell<()>,
     /// Why the record of findings cannot be used. Findings are still reported, but the next leader starts without
     /// them.
     forgets: std::sync::Mutex<Option<Fault>>,
     progress: Mutex<Option<Progress>>,
+}
+
+impl Default for KeyWatch {
+    fn default() -> Self {
+        Self {
+            most_time: MOST_TIME,
+            recalled: OnceCell::default(),
+            forgets: std::sync::Mutex::default(),
+            progress: Mutex::default(),
+        }
+    }
 }
 
 /// The progress of the checks.
@@ -293,7 +305,7 @@ async fn read(vault: &DomainVault, progress: &mut Progress, seen: &mut Seen) -> 
     let mut left = round.due(progress.looked.elapsed().as_secs_f64() / ROUND.as_secs_f64());
     progress.looked = begun;
     for _ in 0..=round.identities() {
-        if left == 0 || begun.elapsed() > MOST_TIME {
+        if left == 0 || begun.elapsed() > vault.key_watch.most_time {
             break;
         }
         let Some((id, from)) = round.place() else { break };
