@@ -4,6 +4,7 @@ mod access_revocation;
 mod access_role;
 mod adoption;
 mod break_glass;
+mod destruction;
 mod made;
 mod scope;
 mod target;
