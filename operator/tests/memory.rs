@@ -20,7 +20,14 @@ use subrosa::{
     subject::Subject,
 };
 use subrosa_crds::{Channel, names::ChannelRef};
-use subrosa_plan::world::World;
+use subrosa_plan::{
+    keys::inventory::Inventory,
+    record::channel::ChannelRecord,
+    world::{
+        World,
+        packed::{self, Packed},
+    },
+};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -122,6 +129,23 @@ fn policy(number: usize) -> Value {
     })
 }
 
+/// Its record in Vault, whose identities, times and certificate are another's.
+fn record(number: usize) -> Value {
+    let mut record: Value = serde_json::from_str(packed::RECORD).unwrap();
+    let ObjectKey { namespace, name } = key(number);
+    let random = |length: usize| (0..length).map(|_| rand::random_range('a'..='z')).collect::<String>();
+    record["channel"] = json!({"name": name, "namespace": namespace});
+    record["access"]["serviceAccountUid"] = format!("{number:08}-cba6-427e-a6de-{}", random(12)).into();
+    record["follows"]["uid"] = format!("{number:08}-118e-4dec-90c3-{}", random(12)).into();
+    record["issuances"][0]["serial"] = random(40).into();
+    record["authority"][0]["fingerprint"] = random(64).into();
+    let pem = record["authority"][0]["certificatePem"].as_str().unwrap().to_owned();
+    // Serial number, subject, key and signature are about half of it.
+    let half = pem.len() / 2;
+    record["authority"][0]["certificatePem"] = format!("{}{}", &pem[..half], random(half)).into();
+    record
+}
+
 fn told<K: Resource + DeserializeOwned>(object: Value) -> Change<K> {
     let object: K = serde_json::from_value(object).unwrap();
     let meta = object.meta();
@@ -180,7 +204,20 @@ fn what_is_kept_of_a_channel_is_little() {
         }
     });
 
-    println!("bytes for each Channel: {declared} declared, {policies} policy, {turns} turns");
-    assert_eq!(world.all_channels().count(), CHANNELS);
-    assert!(declared < 3000 && policies < 450 && turns < 300, "{declared}, {policies}, {turns}");
+    let written: Vec<Value> = (0..CHANNELS).map(record).collect();
+    let region = Region::new(ALLOCATOR);
+    let kept: Vec<Packed> = written.iter().map(|record| Packed::like(packed::RECORD, record)).collect();
+    let records = bytes_each(&region);
+    // While all keys are listed: what each record names, and not the record.
+    let region = Region::new(ALLOCATOR);
+    let named: Vec<Inventory> =
+        kept.iter().map(|record| Inventory::of(&record.read::<ChannelRecord>().unwrap())).collect();
+    let inventories = bytes_each(&region);
+
+    println!(
+        "bytes for each Channel: {declared} declared, {policies} policy, {turns} turns, {records} record, {inventories} keys by name"
+    );
+    assert_eq!((world.all_channels().count(), named.len()), (CHANNELS, CHANNELS));
+    assert!(declared < 2400 && policies < 450 && turns < 300, "{declared}, {policies}, {turns}");
+    assert!(records < 1300 && inventories < 700, "{records}, {inventories}");
 }

@@ -116,7 +116,7 @@ pub fn channel(name: &str, spec: Value) -> Declaration {
 
 /// The Channel with what `edit` changes of its object.
 pub fn edited(channel: &Declaration, edit: impl FnOnce(&mut Channel)) -> Declaration {
-    let mut object = channel.object().clone();
+    let mut object = channel.object();
     edit(&mut object);
     Declaration::of(Arc::new(object))
 }

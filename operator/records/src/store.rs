@@ -15,7 +15,10 @@ use subrosa_plan::{
         destroyer::DestroyerRecord, keys::KeysOfMonth, reviews::ReviewsRecord,
         revocations::RevocationsRecord, store::StoreRecord,
     },
-    world::{key_findings::KeyFindings, packed::Packed},
+    world::{
+        key_findings::KeyFindings,
+        packed::{self, Packed},
+    },
 };
 
 use crate::{
@@ -39,10 +42,13 @@ const MOST_TRIES: usize = 4;
 pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync {
     /// The folder that lists the identities with records; `None` where each record is read.
     const IDENTITIES: Option<Folder> = None;
+    /// What records of this type look like, beside which those in memory are packed.
+    const EXAMPLE: &'static str = "";
 }
 
 impl Record for ChannelRecord {
     const IDENTITIES: Option<Folder> = Some(Folder::Channels);
+    const EXAMPLE: &'static str = packed::RECORD;
 }
 
 impl Record for KeysOfMonth {
@@ -277,7 +283,7 @@ impl<R: Record> Store<R> {
     }
 
     fn remember(&self, path: &RecordPath, value: Option<&Value>, version: u64) {
-        let value = value.map(Packed::of);
+        let value = value.map(|value| Packed::like(R::EXAMPLE, value));
         self.cache().insert(path.clone(), Known { value, version, certain: true });
     }
 

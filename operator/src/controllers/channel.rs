@@ -66,7 +66,7 @@ impl Kind for Channel {
     }
 
     fn meta_of<'a>(world: &'a World, key: &ObjectKey) -> Option<&'a ObjectMeta> {
-        Some(&world.channel(&key.channel())?.object().metadata)
+        Some(world.channel(&key.channel())?.metadata())
     }
 
     fn woken(ctx: &Arc<Context>, watches: &mut ChildWatches, key: &ObjectKey) {
@@ -156,7 +156,7 @@ async fn reconcile_one(channel: &Declaration, ctx: &Context) -> Again {
     }
     let untold = report(ctx, channel, &status, outcome.as_ref().ok()).await;
     let wake_at = wake_at.into_iter().chain(untold.and_then(|pause| now.checked_add(pause).ok())).min();
-    let written = ctx.reporter.status(channel.object(), channel.status().as_deref(), &status).await;
+    let written = ctx.reporter.status(&channel.object(), channel.status().as_deref(), &status).await;
     if let Err(error) = &written {
         tracing::warn!(channel = %name, %error, "status could not be written");
     }
@@ -186,7 +186,7 @@ async fn report(
 ) -> Option<SignedDuration> {
     let record = outcome.and_then(|outcome| outcome.applied.record.as_ref().ok());
     let untold = match record {
-        Some(record) => ctx.reporter.kept_news(channel.object(), &record.tell).await,
+        Some(record) => ctx.reporter.kept_news(&channel.object(), &record.tell).await,
         None => None,
     };
     for (reason, note) in outcome.map(|outcome| outcome.news.as_slice()).unwrap_or_default() {
@@ -196,20 +196,20 @@ async fn report(
             reason = reason.as_str(),
             note
         );
-        ctx.reporter.event(channel.object(), false, reason.as_str(), note).await;
+        ctx.reporter.event(&channel.object(), false, reason.as_str(), note).await;
     }
     let before = channel.status();
     let exceptions = before.as_ref().map(|before| before.exceptions.as_slice()).unwrap_or_default();
     for (reason, note) in status::exception_news(exceptions, &status.exceptions) {
-        ctx.reporter.event(channel.object(), true, reason.as_str(), &note).await;
+        ctx.reporter.event(&channel.object(), true, reason.as_str(), &note).await;
     }
     for (reason, note) in status::earlier_news(before.as_deref(), status) {
         let warning = reason == Reason::KeysOrphaned;
-        ctx.reporter.event(channel.object(), warning, reason.as_str(), &note).await;
+        ctx.reporter.event(&channel.object(), warning, reason.as_str(), &note).await;
     }
     let before = before.as_ref().map(|before| before.conditions.as_slice()).unwrap_or_default();
     for condition in status::turned_bad(before, &status.conditions) {
-        ctx.reporter.event(channel.object(), true, &condition.reason, &condition.message).await;
+        ctx.reporter.event(&channel.object(), true, &condition.reason, &condition.message).await;
     }
     untold
 }

@@ -49,7 +49,7 @@ async fn take_back(ctx: &Context, channel: &Declaration) -> Result<(), Fault> {
     let policy = objects::take_back(&api, &lost, owner).await?;
     seen(ctx, name, policy);
     let note = format!("NetworkPolicy {} had lost its owner and is this Channel's again", lost.name_any());
-    ctx.reporter.event(channel.object(), false, Reason::TakenBack.as_str(), &note).await;
+    ctx.reporter.event(&channel.object(), false, Reason::TakenBack.as_str(), &note).await;
     Ok(())
 }
 

@@ -276,8 +276,10 @@ async fn again(
             Err(error) if is_lasting(&error) => continue,
             Err(error) => return Err(error),
         };
-        let key =
-            record.as_ref().and_then(|record| inventory::made(record).find(|key| key.name(record) == *name));
+        let key = record.as_ref().and_then(|record| {
+            let own = record.id();
+            inventory::made(record).find(|key| key.name(&own) == *name)
+        });
         // No generation uses it any more.
         let key_is_unnamed = key.is_none();
         let is_retired = key_is_unnamed && *name == id.earlier_authority_key();

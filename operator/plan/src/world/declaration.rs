@@ -8,7 +8,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use subrosa_crds::{
     CONSENTS_ANNOTATION, Channel, ChannelSpec, ChannelStatus,
     channel::{
@@ -33,15 +33,17 @@ pub struct Declaration(Arc<Declared>);
 #[derive(Debug)]
 struct Declared {
     name: ChannelRef,
-    channel: Channel,
-    /// Its packed status; then `channel` has none.
-    status: Option<PackedStatus>,
+    metadata: ObjectMeta,
+    spec: ChannelSpec,
+    status: Reported,
 }
 
+/// The status that was last reported. Thousands of Channels are kept: it takes no room where it is packed or missing.
 #[derive(Debug)]
-struct PackedStatus {
-    whole: Packed,
-    summary: ConditionSummary,
+enum Reported {
+    Nothing,
+    Open(Box<ChannelStatus>),
+    Packed(Packed, ConditionSummary),
 }
 
 /// What the counters of a trust domain need of a Channel's conditions.
@@ -63,42 +65,49 @@ impl ConditionSummary {
     }
 }
 
+impl Reported {
+    fn open(status: Option<ChannelStatus>) -> Self {
+        status.map_or(Self::Nothing, |status| Self::Open(Box::new(status)))
+    }
+}
+
 impl Declaration {
     /// What `channel` declares.
     pub fn of(channel: Arc<Channel>) -> Self {
         let metadata = &channel.metadata;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let name = ChannelRef::new(text(&metadata.namespace), text(&metadata.name));
-        let channel = Arc::unwrap_or_clone(preset::resolved(channel));
-        Self(Arc::new(Declared { name, channel, status: None }))
+        let Channel { metadata, spec, status } = Arc::unwrap_or_clone(preset::resolved(channel));
+        Self(Arc::new(Declared { name, metadata, spec, status: Reported::open(status) }))
     }
 
     /// The same with its status packed: status is most of the memory of thousands of Channels.
     pub fn packed(&self) -> Self {
-        let Some(status) = &self.0.channel.status else { return self.clone() };
-        let status = PackedStatus {
-            whole: Packed::like(packed::STATUS, status),
-            summary: ConditionSummary::of(&status.conditions),
-        };
-        self.with(None, Some(status))
+        match &self.0.status {
+            Reported::Open(status) => {
+                let summary = ConditionSummary::of(&status.conditions);
+                self.with(Reported::Packed(Packed::like(packed::STATUS, status), summary))
+            }
+            Reported::Nothing | Reported::Packed(..) => self.clone(),
+        }
     }
 
     /// The same with its status unpacked, for several reads.
     pub fn opened(&self) -> Self {
         match &self.0.status {
-            Some(packed) => self.with(packed.whole.read(), None),
-            None => self.clone(),
+            Reported::Packed(packed, _) => self.with(Reported::open(packed.read())),
+            Reported::Nothing | Reported::Open(_) => self.clone(),
         }
     }
 
-    fn with(&self, open: Option<ChannelStatus>, status: Option<PackedStatus>) -> Self {
-        let Channel { metadata, spec, .. } = &self.0.channel;
-        let channel = Channel { metadata: metadata.clone(), spec: spec.clone(), status: open };
-        Self(Arc::new(Declared { name: self.0.name.clone(), channel, status }))
+    fn with(&self, status: Reported) -> Self {
+        let Declared { name, metadata, spec, .. } = &*self.0;
+        let (name, metadata, spec) = (name.clone(), metadata.clone(), spec.clone());
+        Self(Arc::new(Declared { name, metadata, spec, status }))
     }
 
     fn spec(&self) -> &ChannelSpec {
-        &self.0.channel.spec
+        &self.0.spec
     }
 
     fn tls(&self) -> Option<&Tls> {
@@ -111,36 +120,47 @@ impl Declaration {
     }
 
     /// The object, for Events about it and for writing its status. While packed, its status is missing here.
-    pub fn object(&self) -> &Channel {
-        &self.0.channel
+    pub fn object(&self) -> Channel {
+        let Declared { metadata, spec, status, .. } = &*self.0;
+        let status = match status {
+            Reported::Open(status) => Some((**status).clone()),
+            Reported::Nothing | Reported::Packed(..) => None,
+        };
+        Channel { metadata: metadata.clone(), spec: spec.clone(), status }
+    }
+
+    /// The object's metadata.
+    pub fn metadata(&self) -> &ObjectMeta {
+        &self.0.metadata
     }
 
     /// Its UID; none before the API server gave it one.
     pub fn uid(&self) -> Option<&str> {
-        self.0.channel.metadata.uid.as_deref()
+        self.metadata().uid.as_deref()
     }
 
     /// The generation of its spec.
     pub fn generation(&self) -> Option<i64> {
-        self.0.channel.metadata.generation
+        self.metadata().generation
     }
 
     /// When it was created; `None` before the API server has it.
     pub fn created(&self) -> Option<Timestamp> {
-        self.0.channel.metadata.creation_timestamp.as_ref().map(|created| created.0)
+        self.metadata().creation_timestamp.as_ref().map(|created| created.0)
     }
 
     /// The last reported status.
     pub fn status(&self) -> Option<Cow<'_, ChannelStatus>> {
         match &self.0.status {
-            Some(packed) => packed.whole.read().map(Cow::Owned),
-            None => self.0.channel.status.as_ref().map(Cow::Borrowed),
+            Reported::Nothing => None,
+            Reported::Open(status) => Some(Cow::Borrowed(status)),
+            Reported::Packed(packed, _) => packed.read().map(Cow::Owned),
         }
     }
 
     /// Whether a status was ever reported.
     pub fn has_status(&self) -> bool {
-        self.0.channel.status.is_some() || self.0.status.is_some()
+        !matches!(self.0.status, Reported::Nothing)
     }
 
     /// The last reported conditions.
@@ -150,10 +170,10 @@ impl Declaration {
 
     /// The summary of its conditions, without unpacking the status.
     pub fn summary(&self) -> ConditionSummary {
-        match (&self.0.status, &self.0.channel.status) {
-            (Some(packed), _) => packed.summary,
-            (None, Some(status)) => ConditionSummary::of(&status.conditions),
-            (None, None) => ConditionSummary::default(),
+        match &self.0.status {
+            Reported::Nothing => ConditionSummary::default(),
+            Reported::Open(status) => ConditionSummary::of(&status.conditions),
+            Reported::Packed(_, summary) => *summary,
         }
     }
 
@@ -177,7 +197,7 @@ impl Declaration {
 
     /// The annotation by which it consents to recreated namespaces.
     pub fn consents(&self) -> Option<&String> {
-        self.0.channel.metadata.annotations.as_ref()?.get(CONSENTS_ANNOTATION)
+        self.metadata().annotations.as_ref()?.get(CONSENTS_ANNOTATION)
     }
 
     /// Whether that annotation names this namespace with this UID.

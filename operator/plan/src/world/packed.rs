@@ -12,6 +12,9 @@ pub const STATUS: &str = include_str!("packed/status.json");
 /// The example of a Channel's network policy.
 pub const POLICY: &str = include_str!("packed/policy.json");
 
+/// The example of a Channel's record in Vault.
+pub const RECORD: &str = include_str!("packed/record.json");
+
 /// A value as compressed JSON. Equal values with the same example have equal bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packed {
@@ -52,6 +55,7 @@ mod tests {
     use subrosa_crds::ChannelStatus;
 
     use super::*;
+    use crate::record::channel::ChannelRecord;
 
     #[test]
     fn what_is_read_is_what_was_packed() {
@@ -84,7 +88,17 @@ mod tests {
         let policy: NetworkPolicy = serde_json::from_str(POLICY).unwrap();
         let text = json!({"metadata": policy.metadata, "spec": policy.spec}).to_string();
         assert_eq!(text, POLICY.trim());
-        for (packed, most) in [(Packed::like(STATUS, &status), 40), (Packed::like(POLICY, &policy), 120)] {
+        let (kept, record): (Value, ChannelRecord) =
+            (serde_json::from_str(RECORD).unwrap(), serde_json::from_str(RECORD).unwrap());
+        assert_eq!(kept.to_string(), RECORD.trim());
+        let mut written = serde_json::to_value(&record).unwrap();
+        written["schema"] = kept["schema"].clone();
+        assert_eq!(written, kept);
+        for (packed, most) in [
+            (Packed::like(STATUS, &status), 40),
+            (Packed::like(POLICY, &policy), 120),
+            (Packed::like(RECORD, &kept), 40),
+        ] {
             assert!(packed.bytes() < most, "{}", packed.bytes());
         }
     }

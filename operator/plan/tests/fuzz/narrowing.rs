@@ -182,7 +182,7 @@ fn in_force(world: &mut World) -> BTreeMap<ChannelRef, Before> {
 }
 
 fn change(world: &mut World, name: &ChannelRef, edit: impl FnOnce(&mut Channel)) {
-    let mut channel = world.channel(name).unwrap().object().clone();
+    let mut channel = world.channel(name).unwrap().object();
     edit(&mut channel);
     town::put(world, channel);
 }
@@ -191,7 +191,7 @@ fn change(world: &mut World, name: &ChannelRef, edit: impl FnOnce(&mut Channel))
 fn narrow(way: &str, world: &mut World, random: &mut Random, now: &mut Timestamp, calm: bool) -> bool {
     let names: Vec<_> = world.all_channels().map(Declaration::name).cloned().collect();
     let Some(name) = names.get(random.below(names.len())).cloned() else { return false };
-    let channel = world.channel(&name).unwrap().object().clone();
+    let channel = world.channel(&name).unwrap().object();
     let (accepts, connects) = (channel.spec.accepts.len(), channel.spec.connects_to.len());
     match way {
         "an entry is removed" if accepts + connects > 0 => {

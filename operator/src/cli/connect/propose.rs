@@ -99,7 +99,7 @@ impl Known {
     /// What Channel `own` writes where the namespace of `other` was recreated.
     fn consent(&self, own: &ChannelRef, other: &ChannelRef) -> Option<Proposal> {
         let consents =
-            adopt::annotation(self.channels.get(own)?.object(), |namespace| namespace == other.namespace)?;
+            adopt::annotation(&self.channels.get(own)?.object(), |namespace| namespace == other.namespace)?;
         let title = format!(
             "Channel {own}: namespace {} was deleted and made anew; if the new one is meant, write under metadata",
             other.namespace

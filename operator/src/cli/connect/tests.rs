@@ -92,7 +92,7 @@ fn consent_to_a_namespace_that_was_made_anew_is_an_annotation() {
         {"name": "recorder", "direction": "Egress", "state": "AwaitingConsent", "consents": "cc-records=new"},
     ]});
     let voice = known.channels.get_mut(&ChannelRef::new("cc-front", "voice")).unwrap();
-    let mut object = voice.object().clone();
+    let mut object = voice.object();
     object.status = Some(serde_json::from_value(status).unwrap());
     *voice = Declaration::of(Arc::new(object));
     let proposals = shown(propose(&request("voice", "cc-records/recorder"), &known).unwrap());

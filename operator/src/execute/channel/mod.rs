@@ -306,7 +306,7 @@ impl Work<'_> {
 
     /// Moves the Events about this change into `record`, which is about to replace `before`.
     fn keep_news(&mut self, before: Option<&ChannelRecord>, record: &mut ChannelRecord) {
-        let told = self.ctx.reporter.told(self.channel.object());
+        let told = self.ctx.reporter.told(&self.channel.object());
         record.keep_news(before, &mut self.news, &told, self.now);
     }
 

@@ -70,6 +70,7 @@ pub(super) async fn made(
     record: &ChannelRecord,
     keys: &[MadeKey],
 ) -> Result<Made, VaultError> {
+    let id = record.id();
     let mut months: BTreeMap<(&str, String), Option<KeysOfMonth>> = BTreeMap::new();
     let mut made = Vec::with_capacity(keys.len());
     for key in keys {
@@ -82,12 +83,12 @@ pub(super) async fn made(
             MadeKey::Ended { class, cohort } => {
                 let at = (class.as_str(), cohort.month());
                 if !months.contains_key(&at) {
-                    months.insert(at.clone(), month(vault, (&record.id(), class, *cohort)).await?);
+                    months.insert(at.clone(), month(vault, (&id, class, *cohort)).await?);
                 }
                 first_of(months.get(&at).and_then(Option::as_ref), *cohort)
             }
         };
-        made.push((key.name(record), first));
+        made.push((key.name(&id), first));
     }
     Ok(made)
 }

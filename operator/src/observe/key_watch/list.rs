@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use subrosa_crds::names::DataKeyName;
 use subrosa_plan::{
     keys::{
-        inventory::{self, MadeKey},
+        inventory::{Inventory, MadeKey},
         round::Round,
     },
     world::{
@@ -42,7 +42,7 @@ pub(super) async fn list(
     let (mut made, mut unreadable) = (Vec::new(), BTreeSet::new());
     for id in ids {
         match vault.channel_records.get(&id).await {
-            Ok(entry) => made.extend(entry.record.map(|record| (id, record))),
+            Ok(entry) => made.extend(entry.record.map(|record| (id, Inventory::of(&record)))),
             Err(error) if is_lasting(&error) => drop(unreadable.insert(id)),
             Err(error) => return Err(vault.fault(&error)),
         }
@@ -52,29 +52,28 @@ pub(super) async fn list(
     // The policy of an earlier release does not allow listing that mount, so nothing counts as missing there.
     let unseen = authorities.is_none();
     let present: BTreeSet<_> = data.into_iter().chain(authorities.unwrap_or_default()).collect();
+    let there = |name: &str| TransitKeyName::new(name).ok().and_then(|name| present.get(&name));
     let (mut keys, mut recorded) = (0, BTreeSet::new());
-    for (id, record) in &made {
-        for key in inventory::made(record) {
+    for (id, inventory) in &made {
+        for (key, name) in inventory.made() {
             keys += 1;
             if unseen && key == MadeKey::Authority {
                 continue;
             }
-            let name = key.name(record);
-            let there = TransitKeyName::new(name.as_str()).is_ok_and(|name| present.contains(&name));
-            if !there {
-                let look = unexplained(vault, id, name, Some(KeyFault::Missing), None).await;
-                seen.looks.push(look.map_err(|error| vault.fault(&error))?);
-            } else if name.contains('.') {
-                recorded.insert(name);
+            match there(&name) {
+                Some(found) => drop(recorded.insert(found)),
+                None => {
+                    let look = unexplained(vault, id, name, Some(KeyFault::Missing), None).await;
+                    seen.looks.push(look.map_err(|error| vault.fault(&error))?);
+                }
             }
         }
-        recorded.extend(inventory::intended(record));
+        recorded.extend(inventory.may_be_missing().filter_map(|name| there(&name)));
     }
     let unrecorded = present
         .iter()
-        .map(TransitKeyName::as_str)
-        .filter(|name| !recorded.contains(*name))
-        .filter_map(|name| name.parse::<DataKeyName>().ok())
+        .filter(|name| !recorded.contains(name))
+        .filter_map(|name| name.as_str().parse::<DataKeyName>().ok())
         // Without the Channel's record, which is reported itself, its keys cannot be judged. Known faults are checked
         // anyway.
         .filter(|name| !unreadable.contains(&name.id) && !known.has(&name.id, &name.to_string()));
