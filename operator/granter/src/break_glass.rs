@@ -35,6 +35,7 @@ use subrosa_records::{
 use crate::{
     domain::{DomainLook, OpenedByPair, Withheld},
     reviews::seen,
+    revocations::GIVES_NOTHING,
     round::nothing,
     view::ClusterView,
 };
@@ -100,10 +101,13 @@ pub async fn look(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) ->
         Err(fault) => return of_all(fault),
     };
     let (mut prepared, mut people, mut accessor) = (BTreeMap::new(), BTreeMap::new(), None);
-    let mut unseen = None;
+    let (mut unseen, mut left) = (None, None);
     if let Some((access, glass)) = access.zip(glass.as_ref()) {
         match prepare(scope, access, glass, own).await {
-            Ok(done) => (prepared, people, accessor) = (done.prepared, done.people, Some(done.accessor)),
+            Ok(done) => {
+                (prepared, people, accessor) = (done.prepared, done.people, Some(done.accessor));
+                left = done.left;
+            }
             Err(fault) => unseen = Some(fault),
         }
     }
@@ -122,7 +126,7 @@ pub async fn look(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) ->
     let facts = roles.iter().map(|role| {
         let name = conflicts::name(role);
         let group = role.spec.break_glass.as_ref().map(|glass| glass.group.as_str()).unwrap_or_default();
-        let why_not = || match &unseen {
+        let why_not = || match unseen.as_ref().or(left.as_ref()) {
             Some(fault) => fault.clone(),
             None if scope.standing.has_group(group) => break_glass::revoked(group),
             None => break_glass::not_derived(access, role),
@@ -161,6 +165,8 @@ struct Prepared {
     /// The entities of the people of each role's group, by the role's UID.
     people: BTreeMap<String, BTreeSet<String>>,
     accessor: MountAccessor,
+    /// Why somebody may still be a member of a slot that no role needs.
+    left: Option<Fault>,
 }
 
 async fn prepare(
@@ -174,7 +180,7 @@ async fn prepare(
     let stays = |role: &AccessRole| !role.spec.groups().iter().any(|group| scope.standing.has_group(group));
     let derived: Vec<AccessRole> =
         scope.roles.iter().filter_map(|role| break_glass::role(access, role)).filter(stays).collect();
-    let mut facts: Vec<RoleFacts> = Vec::new();
+    let (mut facts, mut left): (Vec<RoleFacts>, Option<Fault>) = (Vec::new(), None);
     if let Some(fault) = scope.unknown {
         // Without the reviews no members are written.
         facts = derived.iter().map(|_| nothing(fault.clone())).collect();
@@ -183,16 +189,21 @@ async fn prepare(
         let opened: Vec<(&AccessRole, OpenedByPair)> =
             derived.iter().map(|role| (role, scope.view.opened(role))).collect();
         for login in &glass.logins {
-            facts = look.login(login, &opened, scope.withheld, &left_out).await.unwrap_or_else(|fault| {
-                tracing::warn!(
-                    domain = scope.domain.name_any(),
-                    login = login.name,
-                    reason = fault.reason.as_str(),
-                    "{}",
-                    fault.message
-                );
-                derived.iter().map(|_| nothing(fault.clone())).collect()
-            });
+            match look.login(login, &opened, scope.withheld, &left_out).await {
+                Ok(done) => (facts, left) = (done.roles, done.left),
+                Err(fault) => {
+                    tracing::warn!(
+                        domain = scope.domain.name_any(),
+                        login = login.name,
+                        reason = fault.reason.as_str(),
+                        "{}",
+                        fault.message
+                    );
+                    facts = derived.iter().map(|_| nothing(fault.clone())).collect();
+                    // Without the login, members are taken out all the same.
+                    left = Some(fault).filter(|fault| !GIVES_NOTHING.contains(&fault.reason));
+                }
+            }
         }
     }
     let prepared = derived.iter().zip(&facts);
@@ -201,7 +212,8 @@ async fn prepare(
         let group = &role.spec.break_glass.as_ref()?.group;
         Some((role.uid()?, look.people_of(group)))
     });
-    Ok(Prepared { prepared: prepared.collect(), people: people.collect(), accessor: look.accessor().clone() })
+    let (prepared, people, accessor) = (prepared.collect(), people.collect(), look.accessor().clone());
+    Ok(Prepared { prepared, people, accessor, left })
 }
 
 type Told = (BreakGlassRecord, Option<Fault>, Vec<UseNews>);

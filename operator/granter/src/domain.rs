@@ -27,7 +27,10 @@ use subrosa_records::vault::{
     name::MountAccessor,
 };
 
-/// Removes the members of slots that no login of the TrustDomain declares; of all slots if it is being deleted.
+use crate::round::nothing;
+
+/// Removes the members of slots that no login of the TrustDomain declares; of all slots if it is being deleted. One that Vault
+/// refuses to change stops no other.
 ///
 /// # Errors
 /// When a request to Vault fails.
@@ -35,14 +38,32 @@ pub async fn empty_undeclared(domain: &TrustDomain, own: &OwnVault) -> Result<()
     let groups = Groups::new(own.vault.clone());
     let name = domain.name_any();
     let found = groups.names(&names::slot_prefix(&name)).await.map_err(|error| fault(&error))?;
+    let mut failed = None;
     for slot in names::undeclared(domain, found) {
         let found = groups.slot(&slot).await.map_err(|error| fault(&error))?;
         for (slot, ids) in members::changes(found.as_slice(), &BTreeMap::new()) {
-            groups.set_members(&slot, &ids).await.map_err(|error| fault(&error))?;
-            tracing::info!(domain = name, slot, "a slot that no login declares has no members any more");
+            match groups.set_members(&slot, &ids).await {
+                Ok(()) => {
+                    tracing::info!(
+                        domain = name,
+                        slot,
+                        "a slot that no login declares has no members any more"
+                    );
+                }
+                Err(error) if error.is_of_one_request() => failed = failed.or_else(|| Some(fault(&error))),
+                Err(error) => return Err(fault(&error)),
+            }
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
+}
+
+/// What a login came to.
+pub struct LoginLook {
+    /// The state of each role.
+    pub roles: Vec<RoleFacts>,
+    /// Why the members of a slot that no role needs are still there.
+    pub left: Option<Fault>,
 }
 
 /// The roles that give nothing, and why.
@@ -59,6 +80,8 @@ pub struct DomainLook<'a> {
     accessor: MountAccessor,
     roles_in_vault: BTreeSet<String>,
     provider_groups: Vec<ProviderGroup>,
+    /// The groups of the provider for which Vault let none stand, and why.
+    unbound: BTreeMap<String, Fault>,
     /// Why nothing new may be granted. Removals still happen.
     gives_nothing: Option<Fault>,
 }
@@ -109,7 +132,8 @@ impl<'a> DomainLook<'a> {
                 }
             }
         }
-        Ok(Self { name, access, groups, accessor, roles_in_vault, provider_groups, gives_nothing })
+        let unbound = BTreeMap::new();
+        Ok(Self { name, access, groups, accessor, roles_in_vault, provider_groups, unbound, gives_nothing })
     }
 
     /// The auth mount.
@@ -124,10 +148,11 @@ impl<'a> DomainLook<'a> {
         found.flat_map(|one| one.people.iter().cloned()).collect()
     }
 
-    /// Lets groups in Vault represent the provider groups that roles name; returns those for which no group was left.
+    /// Lets groups in Vault represent the provider groups that roles name; returns those for which no group was left. One that
+    /// Vault refuses stops no other.
     ///
     /// # Errors
-    /// When Vault refuses.
+    /// When Vault does not answer.
     pub async fn bind(&mut self, roles: &[&AccessRole]) -> Result<BTreeSet<String>, Fault> {
         if self.gives_nothing.is_some() {
             return Ok(BTreeSet::new());
@@ -138,7 +163,14 @@ impl<'a> DomainLook<'a> {
             .map(|(name, group)| (name.clone(), group.name.clone(), group.id.clone()))
             .collect();
         for (name, group, id) in bound {
-            self.groups.bind(&id, &name, &self.accessor).await.map_err(|error| fault(&error))?;
+            match self.groups.bind(&id, &name, &self.accessor).await {
+                Ok(()) => {}
+                Err(error) if error.is_of_one_request() => {
+                    self.unbound.insert(name, fault(&error));
+                    continue;
+                }
+                Err(error) => return Err(fault(&error)),
+            }
             tracing::info!(domain = self.name, group, "a group of Vault stands for one of the provider");
             for one in self.provider_groups.iter_mut().filter(|one| one.id == id) {
                 one.stands_for = Some(name.clone());
@@ -146,20 +178,22 @@ impl<'a> DomainLook<'a> {
         }
         let standing: BTreeSet<_> =
             self.provider_groups.iter().filter_map(|one| one.stands_for.clone()).collect();
-        Ok(named.into_iter().filter(|name| !standing.contains(name)).collect())
+        let is_left_out = |name: &String| !standing.contains(name) && !self.unbound.contains_key(name);
+        Ok(named.into_iter().filter(is_left_out).collect())
     }
 
-    /// Writes the members of each slot of a login; returns the state of each role afterwards.
+    /// Writes the members of each slot of a login; returns the state of each role afterwards. A slot that Vault refuses to change
+    /// stops no other.
     ///
     /// # Errors
-    /// When the login is not in Vault, or Vault refuses a change.
+    /// When the login is not in Vault, or Vault does not answer.
     pub async fn login(
         &self,
         login: &AccessLogin,
         roles: &[(&AccessRole, OpenedByPair)],
         withheld: &Withheld,
         left_out: &BTreeSet<String>,
-    ) -> Result<Vec<RoleFacts>, Fault> {
+    ) -> Result<LoginLook, Fault> {
         let vault_fault = |error: VaultError| fault(&error);
         let missing = |what: String| {
             Fault::new(
@@ -179,23 +213,16 @@ impl<'a> DomainLook<'a> {
                 None => lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name)))),
             }
         }
-        for (slot, mut ids) in members::changes(&slots, &self.wanted(roles, withheld)) {
-            if self.gives_nothing.is_some() {
-                ids.retain(|id| slots.iter().any(|one| one.name == slot && one.groups.contains(id)));
-            }
-            self.groups.set_members(&slot, &ids).await.map_err(vault_fault)?;
-            // Read back: members are written without compare-and-set, and what the slot opens may have changed
-            // meanwhile.
-            let now = self.groups.slot(&slot).await.map_err(vault_fault)?;
-            if let (Some(now), Some(before)) = (now, slots.iter_mut().find(|one| one.name == slot)) {
-                if now.opens() != before.opens() && !now.groups.is_empty() {
-                    self.groups.set_members(&slot, &BTreeSet::new()).await.map_err(vault_fault)?;
-                    *before = AccessSlot { groups: BTreeSet::new(), ..now };
-                } else {
-                    *before = now;
+        let mut failed_slots: BTreeMap<String, Fault> = BTreeMap::new();
+        for (slot, ids) in members::changes(&slots, &self.wanted(roles, withheld)) {
+            match self.change(&slot, ids, &mut slots).await {
+                Ok(()) => {}
+                Err(error) if error.is_of_one_request() => {
+                    tracing::warn!(domain = self.name, slot, "its members were not changed: {error}");
+                    failed_slots.insert(slot, fault(&error));
                 }
+                Err(error) => return Err(fault(&error)),
             }
-            tracing::info!(domain = self.name, slot, groups = ids.len(), "a slot has other members");
         }
         if let Some(fault) = self.gives_nothing.clone().or(lacking) {
             return Err(fault);
@@ -207,14 +234,53 @@ impl<'a> DomainLook<'a> {
                 self.access.provider.mount()
             )));
         }
+        let mut left = failed_slots.clone();
         let facts = roles.iter().map(|(role, opened)| {
             let withheld = withheld.get(&conflicts::name(role));
+            let needed = |slot: &AccessSlot| {
+                let opens = slot.opens();
+                opened.values().flatten().any(|opened| opens == Some(opened.to_string().as_str()))
+            };
+            let failed = slots.iter().filter(|slot| needed(slot));
+            let failed =
+                failed.filter_map(|slot| left.remove(&slot.name).or(failed_slots.get(&slot.name).cloned()));
+            let of_slots: Vec<Fault> = failed.collect();
+            let unbound = role.spec.groups().iter().find_map(|group| self.unbound.get(group).cloned());
+            if let Some(fault) = of_slots.into_iter().next().or(unbound) {
+                return RoleFacts { withheld: withheld.cloned(), ..nothing(fault) };
+            }
             RoleFacts {
                 withheld: withheld.cloned(),
                 ..self.facts(login, role, opened, &slots, withheld.is_some(), left_out)
             }
         });
-        Ok(facts.collect())
+        let roles = facts.collect();
+        Ok(LoginLook { roles, left: left.into_values().next() })
+    }
+
+    /// Writes the members of a slot, and reads them back: they are written without compare-and-set, and what the slot opens may
+    /// have changed meanwhile.
+    async fn change(
+        &self,
+        slot: &str,
+        mut ids: BTreeSet<String>,
+        slots: &mut [AccessSlot],
+    ) -> Result<(), VaultError> {
+        if self.gives_nothing.is_some() {
+            ids.retain(|id| slots.iter().any(|one| one.name == slot && one.groups.contains(id)));
+        }
+        self.groups.set_members(slot, &ids).await?;
+        let now = self.groups.slot(slot).await?;
+        if let (Some(now), Some(before)) = (now, slots.iter_mut().find(|one| one.name == slot)) {
+            if now.opens() != before.opens() && !now.groups.is_empty() {
+                self.groups.set_members(slot, &BTreeSet::new()).await?;
+                *before = AccessSlot { groups: BTreeSet::new(), ..now };
+            } else {
+                *before = now;
+            }
+        }
+        tracing::info!(domain = self.name, slot, groups = ids.len(), "a slot has other members");
+        Ok(())
     }
 
     /// For each class to open, the ids of the groups that may.

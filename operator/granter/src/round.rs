@@ -178,7 +178,7 @@ impl Granter {
             };
             let mut glass = break_glass::look(&scope, &own).await;
             self.tell_uses(&name, &roles, &glass).await;
-            let mut facts = self.domain(domain, own, &given, &withheld, noted.as_ref().err()).await;
+            let (mut facts, left) = self.domain(domain, own, &given, &withheld, noted.as_ref().err()).await;
             for (role, facts) in roles.iter().zip(&mut facts) {
                 facts.glass = glass.facts.remove(&conflicts::name(role));
             }
@@ -191,7 +191,7 @@ impl Granter {
                 }
             }
             let sees = |facts: &RoleFacts| facts.glass.as_ref().is_none_or(|glass| glass.unseen.is_none());
-            let succeeded = facts.iter().all(|facts| facts.fault.is_none() && sees(facts));
+            let succeeded = left.is_none() && facts.iter().all(|facts| facts.fault.is_none() && sees(facts));
             let mut ready = 0;
             for ((role, facts), bound) in roles.iter().zip(&facts).zip(&bound) {
                 ready += usize::from(self.tell(role, facts, bound).await);
@@ -254,7 +254,7 @@ impl Granter {
         bound
     }
 
-    /// The state of each role of a trust domain, in the order of the roles.
+    /// The state of each role of a trust domain, in the order of the roles, and why members of slots that no role needs are left.
     async fn domain(
         &self,
         domain: &TrustDomain,
@@ -262,7 +262,7 @@ impl Granter {
         roles: &[Arc<AccessRole>],
         withheld: &Withheld,
         unknown: Option<&Fault>,
-    ) -> Vec<RoleFacts> {
+    ) -> (Vec<RoleFacts>, Option<Fault>) {
         let of_all = |fault: Fault| {
             if !roles.is_empty() || fault.reason != Reason::LoginMissing {
                 tracing::warn!(
@@ -272,7 +272,7 @@ impl Granter {
                     fault.message
                 );
             }
-            vec![nothing(fault); roles.len()]
+            (vec![nothing(fault); roles.len()], None)
         };
         let emptied = match &own {
             Ok(own) => domain::empty_undeclared(domain, own).await,
@@ -282,14 +282,15 @@ impl Granter {
         else {
             return match emptied {
                 Err(fault) if !NEVER_SET_UP.contains(&fault.reason) => of_all(fault),
-                _ => vec![nothing(Fault::new(Reason::LoginMissing, NO_ACCESS)); roles.len()],
+                _ => (vec![nothing(Fault::new(Reason::LoginMissing, NO_ACCESS)); roles.len()], None),
             };
         };
         let own = match own {
             Ok(own) => own,
             Err(fault) => return of_all(fault),
         };
-        if let Err(fault) = emptied {
+        let mut left = emptied.err();
+        if let Some(fault) = &left {
             tracing::warn!(
                 domain = domain.name_any(),
                 reason = fault.reason.as_str(),
@@ -320,7 +321,10 @@ impl Granter {
                 .map(|(place, role)| (place, (*role, self.view.opened(role))))
                 .unzip();
             let found = match look.login(login, &of_login, withheld, &left_out).await {
-                Ok(found) => found,
+                Ok(found) => {
+                    left = left.or(found.left);
+                    found.roles
+                }
                 Err(fault) => {
                     tracing::warn!(
                         domain = domain.name_any(),
@@ -344,10 +348,8 @@ impl Granter {
             );
             nothing(Fault::new(Reason::LoginMissing, message))
         };
-        all.iter()
-            .enumerate()
-            .map(|(place, role)| facts.remove(&place).unwrap_or_else(|| without(role)))
-            .collect()
+        let of = |(place, role): (usize, &&AccessRole)| facts.remove(&place).unwrap_or_else(|| without(role));
+        (all.iter().enumerate().map(of).collect(), left)
     }
 
     /// Writes the status of a role; returns whether it is ready.

@@ -139,11 +139,12 @@ pub async fn empty_undeclared(ctx: &Context, domain: &TrustDomain, vault: &Domai
         Err(VaultError::PermissionDenied { .. }) if domain.spec.access.is_none() => return Ok(()),
         Err(error) => return Err(vault.fault(&error)),
     };
+    let mut emptied = Vec::new();
     for name in names::undeclared(domain, found) {
         let slot = groups.slot(&name).await.map_err(|error| vault.fault(&error))?;
-        write(vault, &slots::changes(&BTreeSet::new(), slot.as_slice(), ctx.now())).await?;
+        emptied.extend(slots::changes(&BTreeSet::new(), slot.as_slice(), ctx.now()));
     }
-    Ok(())
+    write(vault, &emptied).await
 }
 
 async fn of_login(
@@ -170,11 +171,16 @@ async fn of_login(
     Err(Fault::new(Reason::SetupOutdated, message))
 }
 
+/// Writes what slots open. One that Vault refuses to change stops no other.
 async fn write(vault: &DomainVault, changes: &[SlotChange]) -> Result<(), Fault> {
     let groups = Groups::new(vault.vault.clone());
+    let mut done = Ok(());
     for change in changes {
-        groups.set_metadata(&change.slot, &change.metadata).await.map_err(|error| vault.fault(&error))?;
-        tracing::info!(slot = change.slot, "a slot changes what it opens");
+        match groups.set_metadata(&change.slot, &change.metadata).await {
+            Ok(()) => tracing::info!(slot = change.slot, "a slot changes what it opens"),
+            Err(error) if error.is_of_one_request() => done = done.and(Err(vault.fault(&error))),
+            Err(error) => return Err(vault.fault(&error)),
+        }
     }
-    Ok(())
+    done
 }

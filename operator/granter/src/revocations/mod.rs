@@ -271,7 +271,7 @@ const AT_ONCE: usize = 8;
 const NOT_ENABLED: &str = "it was released, and an entity is not enabled again yet; the granter tries again";
 
 /// Faults with which what a role gave is taken away all the same.
-const GIVES_NOTHING: [Reason; 2] = [Reason::LoginMissing, Reason::ForeignLogin];
+pub const GIVES_NOTHING: [Reason; 2] = [Reason::LoginMissing, Reason::ForeignLogin];
 /// Without `spec.access` Vault may never have been set up for the granter.
 pub const NEVER_SET_UP: [Reason; 3] =
     [Reason::VaultLoginRefused, Reason::VaultPermissionDenied, Reason::VaultConfigInvalid];

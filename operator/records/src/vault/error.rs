@@ -375,6 +375,12 @@ impl VaultError {
         }
     }
 
+    /// Whether Vault refused this one request, so that it may take others.
+    pub fn is_of_one_request(&self) -> bool {
+        use VaultError::{Fault, Invalid, NotFound, PermissionDenied};
+        matches!(self, Invalid { .. } | Fault { .. } | NotFound { .. } | PermissionDenied { .. })
+    }
+
     /// Whether Vault answered but the entry is not a record that this release can use.
     pub fn is_unreadable(&self) -> bool {
         matches!(
