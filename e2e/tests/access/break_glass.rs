@@ -16,7 +16,10 @@ use subrosa_crds::{
 };
 use subrosa_e2e::{alerts::History, wait};
 
-use super::world::{CHAT, NS, RECORDING, REVIEWER, World, ready, role};
+use super::{
+    lasting::cannot_be_renewed,
+    world::{CHAT, NS, RECORDING, REVIEWER, World, ready, role},
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const MOUNT: &str = "subrosa-people-break-glass";
@@ -47,6 +50,7 @@ pub async fn it_opens_while_nothing_else_runs_and_is_told_until_it_is_reviewed(w
     assert!(opens, "{ivo:?}");
     assert!(!other, "another class");
     let ivo = ivo.unwrap();
+    cannot_be_renewed(world, &ivo).await;
     for (why, claims) in [
         ("a weaker second factor", json!({"jti": "x", "amr": ["otp"]})),
         ("none", json!({"jti": "x", "amr": ["pwd"]})),

@@ -195,10 +195,11 @@ fn ready(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> Verdict {
         return Verdict::new(READY, unknown_or_false(fault.reason), fault.reason, fault.message.clone());
     }
     let message = format!(
-        "{} after login {login}; a session lasts {} and follows every change at once, but a group that the provider takes from a \
-         person is gone only with the next login or the end of the session",
+        "{} after login {login}; a session lasts {ttl} and follows every change at once, but a group that the provider takes from a \
+         person is gone only with the next login, or {ttl} after the person's last token of the provider has expired, which only \
+         the provider sees",
         crate::roles::counted(facts.rights.len(), "data class can be opened", "data classes can be opened"),
-        facts.ttl
+        ttl = facts.ttl
     );
     Verdict::new(READY, Truth::True, Reason::InForce, message)
 }

@@ -167,7 +167,14 @@ fn config(people: &PeopleParams) -> Value {
     }
 }
 
-/// Batch tokens cannot be renewed, so nobody regains by a renewal what a later login took away.
+/// How long a token of the provider is taken that does not say when it ends, in seconds after its `iat` or `nbf`; and how long
+/// before its end one that says nothing else.
+const LIFE_NOT_SAID: u32 = 150;
+/// How far the clocks of Vault and of the provider may differ, in seconds.
+const CLOCK_SKEW: u32 = 60;
+
+/// Batch tokens cannot be renewed, so nobody regains by a renewal what a later login took away. The three leeways are what
+/// OpenBao does by itself; a role is merged when it is written, so wider ones would stay.
 fn role(provider: &IdentityProvider, login: &AccessLogin, policy: &str) -> Value {
     let ttl = login.ttl_seconds();
     json!({
@@ -180,6 +187,9 @@ fn role(provider: &IdentityProvider, login: &AccessLogin, policy: &str) -> Value
         "bound_subject": "",
         "bound_claims_type": "string",
         "bound_claims": { "amr": login.accepted_amr },
+        "expiration_leeway": LIFE_NOT_SAID,
+        "not_before_leeway": LIFE_NOT_SAID,
+        "clock_skew_leeway": CLOCK_SKEW,
         "token_policies": [policy],
         "token_no_default_policy": true,
         "token_type": "batch",
