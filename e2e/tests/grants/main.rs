@@ -21,8 +21,8 @@ mod rights;
 mod workload;
 mod world;
 
-use anyhow::Result;
-use world::World;
+use anyhow::{Result, ensure};
+use world::{DESTROYER, GRANTER, OPERATOR, World};
 
 /// One cluster for all: what a part leaves behind is in namespaces of its own.
 #[tokio::test(flavor = "multi_thread")]
@@ -49,5 +49,10 @@ async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
     deletion::has_to_be_confirmed(&world).await?;
     deletion::goes_with_a_confirmed_namespace(&world).await?;
     deletion::is_asked_of_the_garbage_collector(&world).await?;
+    for who in [OPERATOR, GRANTER, DESTROYER] {
+        let refused = world.refusals(who);
+        eprintln!("{who}: {refused} different requests refused");
+        ensure!(refused >= 40, "{who}: only {refused} different requests refused");
+    }
     rights::cover_what_was_done(&world)
 }

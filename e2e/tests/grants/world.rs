@@ -1,9 +1,10 @@
 //! A hospital with two TrustDomains, its people, and the operator's ServiceAccount.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use subrosa::grants::{DESTROYER_ACCOUNT, GRANTER_ACCOUNT, Installation};
 use subrosa_e2e::Environment;
 
-use crate::request::{Answer, Case, Request, apply, get, merge, post};
+use crate::request::{Answer, Case, Expected, Request, apply, get, merge, post};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -46,6 +47,8 @@ pub struct World {
     pub env: Environment,
     pub installation: Installation,
     tokens: BTreeMap<&'static str, String>,
+    /// How many different requests of each were refused as they should.
+    refused: Mutex<BTreeMap<&'static str, BTreeSet<String>>>,
 }
 
 impl World {
@@ -66,7 +69,8 @@ impl World {
         for person in [OFFICER, OFFICER_WEST, ENGINEER, AUDITOR, APPROVER, APPROVER_OF_ONE, MEDDLER] {
             tokens.insert(person, env.user_token(person)?.to_owned());
         }
-        let mut world = Self { env, installation: Installation::default(), tokens };
+        let (installation, refused) = (Installation::default(), Mutex::default());
+        let mut world = Self { env, installation, tokens, refused };
         world.install().await?;
         let (namespace, account) = (world.installation.namespace(), world.installation.service_account());
         for (who, account) in
@@ -261,13 +265,25 @@ impl World {
         let mut faults = Vec::new();
         let total = cases.len();
         for Case { who, what, request, expected } in cases {
-            if let Some(fault) = self.call(who, request).await?.fault(expected) {
-                faults.push(format!("{who} {what}: {fault}"));
+            let name = format!("{} {} {:?}", request.method, request.path, request.body);
+            match self.call(who, request).await?.fault(expected) {
+                Some(fault) => faults.push(format!("{who} {what}: {fault}")),
+                None if matches!(expected, Expected::Allowed) => {}
+                None => drop(self.refused().entry(who).or_default().insert(name)),
             }
         }
         eprintln!("{about}: {total} tries");
         ensure!(faults.is_empty(), "{about}\n{}", faults.join("\n"));
         Ok(())
+    }
+
+    /// How many different requests of somebody were refused.
+    pub fn refusals(&self, who: &str) -> usize {
+        self.refused().get(who).map_or(0, BTreeSet::len)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, BTreeMap<&'static str, BTreeSet<String>>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub async fn eventually(&self, what: &str, probe: impl AsyncFn() -> Result<bool>) -> Result<()> {
