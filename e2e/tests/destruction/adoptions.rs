@@ -18,6 +18,7 @@ use subrosa_e2e::{installation::AUDIENCE, wait};
 
 use crate::{
     adoption::{bind, until},
+    people::leaver,
     world::{CLASS, DOMAIN, NS, World},
 };
 
@@ -169,6 +170,7 @@ async fn many_adopt_at_once_and_what_cannot_be_adopted_opens_for_nobody() {
     pairs.extend(ancestors.iter().map(|one| ("heir", ids["heir"].as_str(), one.id.as_str())));
     let mixed = asked(&world, "mixed", &pairs).await;
     let saved = [record(&world, &ids[&many[0]]).await, record(&world, &earlier[0].id).await];
+    leavers_approval_does_not_count(&world, &bulk).await;
     for adoption in [&bulk, &mixed] {
         approve(&world, adoption).await;
     }
@@ -203,6 +205,19 @@ async fn many_adopt_at_once_and_what_cannot_be_adopted_opens_for_nobody() {
         assert_eq!(opens(&world, "heir", one).await, number < 4, "{number}");
     }
     told_as_lost(&mut world, &bulk, (&ids[&many[0]], &many[0]), &earlier[0], saved).await;
+}
+
+/// Somebody who left and one more approve: that is one.
+async fn leavers_approval_does_not_count(world: &World, adoption: &Adoption) {
+    world.apply(&leaver("CEES")).await;
+    let (name, uid, digest) = (adoption.name_any(), adoption.uid().unwrap(), adoption.spec.digest());
+    for who in ["cees", "daan"] {
+        world.decide("Approve", who, TargetKind::Adoption, &name, &uid, &digest).await;
+    }
+    let status = until(world, &name, |status| !status.approved_by.is_empty()).await;
+    let by: Vec<_> = status.approved_by.iter().map(|one| one.approver.as_str()).collect();
+    assert_eq!((by, status.approvals.as_deref()), (vec!["daan"], Some("1/2")), "{status:#?}");
+    assert_eq!(status.state.as_deref(), Some("AwaitingApproval"));
 }
 
 /// Vault loses what was noted of one Channel, and the Approvals count no more.

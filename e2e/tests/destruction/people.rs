@@ -7,7 +7,7 @@ use std::{
 
 use jiff::SignedDuration;
 use kube::{Api, ResourceExt as _, api::ListParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use subrosa_crds::Approval;
 use subrosa_e2e::operator;
 
@@ -53,6 +53,14 @@ async fn approvals(world: &World) -> Vec<Approval> {
     all.list(&ListParams::default()).await.unwrap().items
 }
 
+/// Somebody leaves.
+pub fn leaver(user: &str) -> Value {
+    json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRevocation", "metadata": {"name": "leaver"},
+        "spec": {"subject": {"user": user}, "reason": "Exit"},
+    })
+}
+
 /// A user who may make Approvals, and has the verb `approve` on nothing.
 async fn may_write_only(world: &World, user: &str) {
     let (group, name) = ("rbac.authorization.k8s.io", format!("{user}-writes"));
@@ -82,6 +90,9 @@ async fn people_approve_and_deny_by_the_command_line_and_keep_the_record() {
         (Person::new(&world, "anna"), Person::new(&world, "bas"), Person::new(&world, "eva"));
     may_write_only(&world, "eva").await;
     refused(&world, &eva, &anna, &name).await;
+    // Who left approved it before: that counts nowhere.
+    world.apply(&leaver("CEES")).await;
+    world.approve("cees", &order).await;
 
     let open = anna.well("status --destruction");
     assert!(open.contains(&name) && open.contains("AwaitingApproval") && open.contains("0/2"), "{open}");
