@@ -6,6 +6,7 @@
 
 mod attempts;
 mod break_glass;
+mod crash;
 mod keycloak;
 mod kubernetes;
 mod lasting;
@@ -38,6 +39,7 @@ async fn people_open_what_an_access_role_names() {
     break_glass::it_opens_while_nothing_else_runs_and_is_told_until_it_is_reviewed(&mut world).await;
     told::what_is_not_given_is_told_with_the_next_step(&world).await;
     attempts::neither_writer_can_do_the_other_ones_part_nor_more(&world).await;
+    crash::a_crash_after_any_write_of_the_granter_hurts_nothing(&mut world).await;
     thread::what_a_role_no_longer_says_ends(&mut world).await;
     undeclared::what_a_login_gave_ends_with_the_login(&mut world).await;
 }

@@ -13,6 +13,7 @@ use subrosa_crds::{
 use subrosa_e2e::{
     Environment, Installation, Operator,
     installation::{AUDIENCE, apply_object, governed_namespace, retention_policy},
+    kubeconfig::Endpoint,
     wait,
 };
 use subrosa_granter::{Granter, GranterSettings, GuardCheck};
@@ -41,7 +42,13 @@ pub struct World {
     pub granter: Granter,
     operator: Operator,
     _stop: tokio_util::sync::DropGuard,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
+}
+
+/// A granter of its own, which ends when this is dropped.
+pub struct AnotherGranter {
+    pub granter: Granter,
+    _stop: tokio_util::sync::DropGuard,
 }
 
 impl World {
@@ -87,7 +94,7 @@ impl World {
         }
         let directory = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
-        let granter = granter(&env, &installed, directory.path(), stop.clone()).await;
+        let granter = granter(&env, &installed, directory.path(), env.api(), stop.clone()).await;
         Self {
             env,
             installed,
@@ -97,8 +104,15 @@ impl World {
             granter,
             operator,
             _stop: stop.drop_guard(),
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// A further granter, which reaches the API server there.
+    pub async fn another_granter(&self, api: &Endpoint) -> AnotherGranter {
+        let stop = CancellationToken::new();
+        let granter = granter(&self.env, &self.installed, self.directory.path(), api, stop.clone()).await;
+        AnotherGranter { granter: granter.with_clock(clock), _stop: stop.drop_guard() }
     }
 
     pub async fn apply(&self, object: &Value) {
@@ -229,6 +243,7 @@ async fn granter(
     env: &Environment,
     installed: &Installation,
     directory: &Path,
+    api: &Endpoint,
     stop: CancellationToken,
 ) -> Granter {
     let namespace = installed.names.namespace();
@@ -242,7 +257,7 @@ async fn granter(
         interval: 60,
         listen: "127.0.0.1:0".parse().unwrap(),
     };
-    let api = env.service_account_token(namespace, "subrosa-granter", "").await.unwrap();
+    let token = env.service_account_token(namespace, "subrosa-granter", "").await.unwrap();
     let guard = GuardCheck::new(approval_guard_is_unedited);
-    Granter::new(env.api().kube_config(&api).unwrap(), settings, guard, stop).unwrap()
+    Granter::new(api.kube_config(&token).unwrap(), settings, guard, stop).unwrap()
 }
