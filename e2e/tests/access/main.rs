@@ -15,6 +15,7 @@ mod operations;
 mod provider;
 mod replayed;
 mod reviews;
+mod scale;
 mod thread;
 mod told;
 mod undeclared;
@@ -42,4 +43,10 @@ async fn people_open_what_an_access_role_names() {
     crash::a_crash_after_any_write_of_the_granter_hurts_nothing(&mut world).await;
     thread::what_a_role_no_longer_says_ends(&mut world).await;
     undeclared::what_a_login_gave_ends_with_the_login(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures"]
+async fn a_thousand_roles_are_ready_as_fast_as_they_are_written() {
+    scale::a_thousand_roles().await;
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use subrosa_crds::{
@@ -42,6 +43,9 @@ use crate::{
 
 /// How long a watch may be silent. The API server ends each watch earlier.
 const WATCH_PATIENCE: Duration = Duration::from_secs(295);
+
+/// How many roles are written at once in the API server.
+const AT_ONCE: usize = 8;
 
 /// The message for roles of a trust domain without logins.
 const NO_ACCESS: &str = "the TrustDomain has no spec.access, or is being deleted: nothing is given, and slots of logins that it had \
@@ -192,10 +196,10 @@ impl Granter {
             }
             let sees = |facts: &RoleFacts| facts.glass.as_ref().is_none_or(|glass| glass.unseen.is_none());
             let succeeded = left.is_none() && facts.iter().all(|facts| facts.fault.is_none() && sees(facts));
-            let mut ready = 0;
-            for ((role, facts), bound) in roles.iter().zip(&facts).zip(&bound) {
-                ready += usize::from(self.tell(role, facts, bound).await);
-            }
+            let told = roles.iter().zip(&facts).zip(&bound);
+            let told = told.map(|((role, facts), bound)| self.tell(role, facts, bound));
+            let told: Vec<bool> = stream::iter(told).buffered(AT_ONCE).collect().await;
+            let ready = told.into_iter().filter(|is_ready| *is_ready).count();
             if noted.is_ok() {
                 let due = roles.iter().zip(&facts);
                 let due =
@@ -243,15 +247,14 @@ impl Granter {
         withheld: &Withheld,
         unknown: Option<&Fault>,
     ) -> Vec<BoundFacts> {
-        let mut bound = Vec::with_capacity(roles.len());
-        for role in roles {
+        let writes = roles.iter().map(|role| async move {
             let withheld = withheld.contains_key(&conflicts::name(role));
-            bound.push(match unknown {
+            match unknown {
                 Some(fault) if role.spec.review.is_some() && !withheld => BoundFacts::Fault(fault.clone()),
                 _ => bindings::write(&self.client, &self.view, domain, role, withheld).await,
-            });
-        }
-        bound
+            }
+        });
+        stream::iter(writes).buffered(AT_ONCE).collect().await
     }
 
     /// The state of each role of a trust domain, in the order of the roles, and why members of slots that no role needs are left.
