@@ -1,21 +1,20 @@
 //! `AccessRole`: which people may open which data of the Channels of a namespace.
 
 mod break_glass;
+mod effective;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::break_glass::{
-    BreakGlassStatus, BreakGlassUse, MAX_LISTED, RoleBreakGlass, digest as uses_digest,
+pub use self::{
+    break_glass::{BreakGlassStatus, BreakGlassUse, MAX_LISTED, RoleBreakGlass, digest as uses_digest},
+    effective::{AccessRule, EffectiveRules, MAX_RULES, SessionStatus, rules_digest},
 };
-use crate::{
-    destruction::{Approver, digest_of},
-    rules,
-};
+use crate::{destruction::Approver, rules, trust_domain::BREAK_GLASS_LOGIN};
 
 /// Lets people open data of Channels of its namespace, after a login that the TrustDomain has.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -35,6 +34,8 @@ use crate::{
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Rights", type_ = "string", json_path = ".status.rights"),
+    printcolumn(name = "Rules", type_ = "integer", json_path = ".status.effective.count"),
+    printcolumn(name = "Outlives", type_ = "string", json_path = ".status.session.outlives"),
     printcolumn(name = "Review Due", type_ = "string", json_path = ".status.reviewDue"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = rules::object_name(63, "an AccessRole's name is a DNS label of at most 63 characters: shorten it and leave out dots")
@@ -136,9 +137,15 @@ pub struct AccessRoleStatus {
     /// How many pairs of a Channel and a class can be opened, of how many that it names, such as `2/3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rights: Option<String>,
-    /// SHA-256 of who may open what by it while it is in force: what an Approval of a review repeats.
+    /// SHA-256 of every rule that it names, whether that is in force or not: what an Approval of a review repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// What exactly may be done by it as it stands; absent while nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveRules>,
+    /// How long a session lasts, and a right after its reason is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionStatus>,
     /// By when it has to be reviewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review_due: Option<String>,
@@ -174,8 +181,28 @@ impl AccessRoleSpec {
         self.subjects.iter().map(|subject| subject.group.to_lowercase()).collect()
     }
 
-    /// SHA-256 over the groups, the opened classes and the login.
+    /// What it names, of what is in `opened`: each group, class and login, in an emergency too. Sorted.
+    pub fn rules(&self, opened: &BTreeSet<ChannelClass>) -> impl Iterator<Item = AccessRule> {
+        let mut logins = BTreeMap::from([(self.login.clone(), self.groups())]);
+        if let Some(glass) = &self.break_glass {
+            logins.entry(BREAK_GLASS_LOGIN.to_owned()).or_default().insert(glass.group.to_lowercase());
+        }
+        logins.into_iter().flat_map(move |(login, groups)| {
+            groups.into_iter().flat_map(move |group| {
+                let login = login.clone();
+                opened.iter().map(move |(channel, class)| AccessRule {
+                    login: login.clone(),
+                    group: group.clone(),
+                    channel: channel.clone(),
+                    data_class: class.clone(),
+                    action: AccessAction::Open,
+                })
+            })
+        })
+    }
+
+    /// SHA-256 over [`rules`](Self::rules).
     pub fn digest(&self, opened: &BTreeSet<ChannelClass>) -> String {
-        digest_of(&("access", &self.login, self.groups(), opened))
+        rules_digest(self.rules(opened))
     }
 }

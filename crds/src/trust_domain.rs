@@ -9,8 +9,8 @@ use kube::{CustomResource, KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use access::{AccessLogin, AccessSpec, IdentityProvider};
-pub use break_glass::{BreakGlassLogin, DEFAULT_USE_REVIEW};
+pub use access::{AccessLogin, AccessSpec, IdentityProvider, seconds_of};
+pub use break_glass::{BREAK_GLASS_LOGIN, BreakGlassLogin, DEFAULT_USE_REVIEW};
 pub use status::{ChannelCount, Orphans, TrustDomainStatus, VaultStatus};
 
 use crate::{

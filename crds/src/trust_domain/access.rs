@@ -53,6 +53,13 @@ pub struct IdentityProvider {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = rules::CLAIM))]
     pub groups_claim: Option<String>,
+    /// How long a token of the provider logs in after it was made (`exp`, less `iat`), such as `5m`: 1m to 99m, or 1h to 24h. Nobody
+    /// checks it. With it AccessRoles tell how long a right lasts after the provider took a group away; left out, that is Unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 3))]
+    #[x_kube(validation = Rule::new("self.matches('^([1-9]|[1-9][0-9])m$') || self.matches('^([1-9]|1[0-9]|2[0-4])h$')")
+        .message("must be 1m to 99m or 1h to 24h, such as 5m"))]
+    pub token_life: Option<String>,
     /// How many different groups AccessRoles can name; 32 unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
@@ -130,17 +137,21 @@ impl AccessLogin {
 
     /// How many seconds a session lasts.
     pub fn ttl_seconds(&self) -> u32 {
-        let text = self.ttl();
-        let (number, unit) = text.split_at(text.len().saturating_sub(1));
-        let minutes = if unit == "h" { 60 } else { 1 };
-        // Admission allows no other form; anything else counts as one minute.
-        number.parse::<u16>().map_or(60, |number| u32::from(number) * minutes * 60)
+        seconds_of(self.ttl())
     }
 
     /// How many pairs of a Channel and a data class can be opened with it.
     pub fn slots(&self) -> i32 {
         self.slots.unwrap_or(DEFAULT_SLOTS)
     }
+}
+
+/// The seconds of a ttl or a token's life.
+pub fn seconds_of(text: &str) -> u32 {
+    let digits = text.trim_end_matches(['m', 'h']);
+    let minutes = if text.ends_with('h') { 60 } else { 1 };
+    // Admission allows no other form; anything else counts as one minute.
+    digits.parse::<u16>().map_or(60, |number| u32::from(number) * minutes * 60)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules;
 
+/// The name of the login, and of its role in Vault.
+pub const BREAK_GLASS_LOGIN: &str = "break-glass";
 /// How many pairs of a Channel and a data class break-glass can open unless said otherwise.
 const DEFAULT_SLOTS: i32 = 8;
 /// How long a session lasts unless said otherwise.

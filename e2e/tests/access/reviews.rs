@@ -60,6 +60,9 @@ pub async fn an_overdue_role_gives_nothing_until_it_is_reviewed(world: &World) {
         Some(digest.as_str()),
         "what would be given again is what is reviewed"
     );
+    let effective = status.effective.unwrap();
+    assert_eq!((effective.count, effective.rules.len()), (0, 0));
+    assert_ne!(effective.digest, digest, "nothing of that is in force");
     event(world, "ReviewOverdue").await;
     told_when_it_is_late(world).await;
 

@@ -1,5 +1,6 @@
 //! From an AccessRole to somebody who opens a recording, and back.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::world::{CHAT, RECORDING, World, ready, role};
@@ -14,6 +15,14 @@ pub async fn who_is_in_the_group_opens_after_the_right_login_and_nobody_else(wor
     world.apply(&role("reviewer", "strong", &["CC-Quality"], &[("voice", RECORDING)])).await;
     let status = world.role("reviewer", ready).await;
     assert_eq!(status.rights.as_deref(), Some("1/1"));
+    let effective = status.effective.unwrap();
+    let rule = json!({
+        "login": "strong", "group": "cc-quality", "channel": "voice", "dataClass": RECORDING, "action": "Open",
+    });
+    assert_eq!((effective.count, serde_json::to_value(&effective.rules).unwrap()), (1, json!([rule])));
+    assert_eq!(Some(effective.digest), status.digest, "all that it names is in force");
+    let session = status.session.unwrap();
+    assert_eq!((session.ttl.as_str(), session.outlives.as_str()), ("15m", "21m"));
     let anna = world.login("strong", "anna", quality.clone()).await.unwrap();
     assert!(world.opens(&anna, &recording).await);
     assert!(world.opens(&early, &recording).await, "the earlier session of the same person follows");
@@ -41,6 +50,7 @@ pub async fn who_is_in_the_group_opens_after_the_right_login_and_nobody_else(wor
     ] {
         assert!(world.login("strong", "anna", claims.clone()).await.is_err(), "{claims}");
     }
+    a_token_logs_in_until_a_minute_after_its_end(world).await;
 
     // The session cannot be renewed, and a group that is gone is gone with the next login, in every session.
     let (status, _) = world
@@ -54,6 +64,21 @@ pub async fn who_is_in_the_group_opens_after_the_right_login_and_nobody_else(wor
     assert!(!world.opens(&anna, &recording).await);
     let anna = world.login("strong", "anna", quality.clone()).await.unwrap();
     assert!(world.opens(&anna, &recording).await);
+}
+
+/// What `status.session.outlives` counts with: the token's life and a minute. A token without an end lives for 150 seconds.
+async fn a_token_logs_in_until_a_minute_after_its_end(world: &World) {
+    let now = Timestamp::now().as_second();
+    for (made, ends, is_taken) in [
+        (now - 300, json!(now - 20), true),
+        (now - 300, json!(now - 90), false),
+        (now - 60, json!(null), true),
+        (now - 240, json!(null), false),
+    ] {
+        let claims = json!({"amr": ["mfa"], "groups": ["all"], "iat": made, "exp": ends});
+        let taken = world.login("strong", "zoe", claims.clone()).await;
+        assert_eq!(taken.is_ok(), is_taken, "{claims}: {taken:?}");
+    }
 }
 
 /// What a role no longer says ends in the sessions that there are, also while the operator stands still.

@@ -203,7 +203,7 @@ pub fn reason(status: &AccessRoleStatus) -> (String, String) {
 
 pub fn access() -> Value {
     json!({
-        "provider": {"issuer": ISSUER, "groups": 3, "kubernetesGroupsPrefix": "oidc:"},
+        "provider": {"issuer": ISSUER, "groups": 3, "tokenLife": "5m", "kubernetesGroupsPrefix": "oidc:"},
         "logins": [
             {"name": "strong", "acceptedAmr": ["mfa", "hwk"], "slots": 3},
             {"name": "night", "acceptedAmr": ["otp"], "ttl": "1h", "slots": 6},

@@ -16,6 +16,7 @@ use subrosa_plan::{
     roles::{
         break_glass::{self, GlassFacts, UnreviewedUses},
         conflicts::{self, RoleName},
+        effective::GroupRight,
         names,
         revoked::{RevokedPeople, StandingRevocations},
         status::RoleFacts,
@@ -92,7 +93,7 @@ pub async fn look(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) ->
     let of_all = |fault: &Fault| {
         let facts = |role: &&AccessRole| {
             let (prepared, ttl) = (Err(fault.clone()), ttl.clone());
-            (conflicts::name(role), GlassFacts { prepared, unseen: None, uses: None, ttl })
+            (conflicts::name(role), GlassFacts { prepared, effective: None, unseen: None, uses: None, ttl })
         };
         GlassLook { facts: roles.iter().map(facts).collect(), ..GlassLook::default() }
     };
@@ -131,9 +132,11 @@ pub async fn look(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) ->
             None if scope.standing.has_group(group) => break_glass::revoked(group),
             None => break_glass::not_derived(access, role),
         };
-        let prepared = prepared.remove(&name).unwrap_or_else(|| Err(why_not()));
+        // A role that was not derived gives nothing, if the slots could be brought to that.
+        let nothing = unseen.is_none().then(BTreeSet::new);
+        let (prepared, effective) = prepared.remove(&name).unwrap_or_else(|| (Err(why_not()), nothing));
         let uses = uses_of(&role.uid().unwrap_or_default());
-        (name, GlassFacts { prepared, unseen: unseen_now.clone(), uses, ttl: ttl.clone() })
+        (name, GlassFacts { prepared, effective, unseen: unseen_now.clone(), uses, ttl: ttl.clone() })
     });
     let is_known = record.is_some();
     GlassLook {
@@ -161,7 +164,7 @@ async fn left(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) -> Gla
 
 /// The slots of break-glass after they were brought to what the roles say.
 struct Prepared {
-    prepared: BTreeMap<RoleName, Result<usize, Fault>>,
+    prepared: BTreeMap<RoleName, (Result<usize, Fault>, Option<BTreeSet<GroupRight>>)>,
     /// The entities of the people of each role's group, by the role's UID.
     people: BTreeMap<String, BTreeSet<String>>,
     accessor: MountAccessor,
@@ -207,7 +210,10 @@ async fn prepare(
         }
     }
     let prepared = derived.iter().zip(&facts);
-    let prepared = prepared.map(|(role, facts)| (conflicts::name(role), break_glass::prepared(facts)));
+    let prepared = prepared.map(|(role, facts)| {
+        let effective = facts.fault.is_none().then(|| facts.effective.clone());
+        (conflicts::name(role), (break_glass::prepared(facts), effective))
+    });
     let people = scope.roles.iter().filter_map(|role| {
         let group = &role.spec.break_glass.as_ref()?.group;
         Some((role.uid()?, look.people_of(group)))

@@ -12,6 +12,7 @@ use subrosa_plan::{
     roles::{
         self, OpenedClass,
         conflicts::{self, RoleName},
+        effective::GroupRight,
         members::{self, ProviderGroup},
         names,
         slots::AccessSlot,
@@ -332,14 +333,30 @@ impl<'a> DomainLook<'a> {
                 }
             }
         };
+        let gives = roles::is_there(role) && !is_withheld;
         RoleFacts {
-            fault: None,
-            withheld: None,
             rights: opened.iter().map(|(pair, opened)| (pair.clone(), right(opened))).collect(),
+            effective: if gives { self.effective(role, opened, slots) } else { BTreeSet::new() },
             groups_left_out: role.spec.groups().intersection(left_out).cloned().collect(),
             ttl: login.ttl().to_owned(),
-            review: None,
-            glass: None,
+            ..RoleFacts::default()
         }
+    }
+
+    /// Which groups of a role can open what, by the members that its slots have.
+    fn effective(&self, role: &AccessRole, opened: &OpenedByPair, slots: &[AccessSlot]) -> BTreeSet<GroupRight> {
+        let named = role.spec.groups();
+        let mut effective = BTreeSet::new();
+        for (pair, opened) in opened.iter().filter_map(|(pair, opened)| Some((pair, opened.as_ref().ok()?))) {
+            let text = opened.to_string();
+            for slot in slots.iter().filter(|slot| slot.opens() == Some(text.as_str())) {
+                let members = self.provider_groups.iter().filter(|group| slot.groups.contains(&group.id));
+                let groups = members.filter_map(|group| group.stands_for.clone());
+                effective.extend(
+                    groups.filter(|group| named.contains(group)).map(|group| (group, pair.clone())),
+                );
+            }
+        }
+        effective
     }
 }

@@ -20,6 +20,7 @@ use subrosa_plan::{
         conflicts, names,
         review::{self, ReviewFacts},
         revoked::StandingRevocations,
+        session,
         status::{self, BoundFacts, RoleFacts},
     },
     world::fault::Fault,
@@ -185,6 +186,8 @@ impl Granter {
             let (mut facts, left) = self.domain(domain, own, &given, &withheld, noted.as_ref().err()).await;
             for (role, facts) in roles.iter().zip(&mut facts) {
                 facts.glass = glass.facts.remove(&conflicts::name(role));
+                facts.session =
+                    domain.spec.access.as_ref().and_then(|access| session::session(access, &role.spec.login));
             }
             self.revocations.note(&name, &standing, &roles, &facts, &bound);
             if let Ok(noted) = &noted {
@@ -385,13 +388,5 @@ fn withheld(roles: &[Arc<AccessRole>], noted: Option<&Noted>, now: Timestamp) ->
 }
 
 pub fn nothing(fault: Fault) -> RoleFacts {
-    RoleFacts {
-        fault: Some(fault),
-        withheld: None,
-        rights: BTreeMap::new(),
-        groups_left_out: BTreeSet::new(),
-        ttl: String::new(),
-        review: None,
-        glass: None,
-    }
+    RoleFacts { fault: Some(fault), ..RoleFacts::default() }
 }

@@ -4,20 +4,25 @@
 //! [`access`] and [`role`] derive a login and a role for it. The login has an auth mount of its own, so each alias there
 //! belongs to somebody who used it ([`uses`](super::uses)).
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use subrosa_crds::{
     AccessRole, Reason,
     access_role::{BreakGlassStatus, BreakGlassUse, RoleSubject, uses_digest},
     condition::{BREAK_GLASS, Truth, Verdict},
     destruction::Approver,
-    trust_domain::{AccessLogin, AccessSpec, IdentityProvider},
+    trust_domain::{AccessLogin, AccessSpec, BREAK_GLASS_LOGIN, IdentityProvider},
 };
 
-use super::status::{Right, RoleFacts, unknown_or_false};
+use super::{
+    effective::GroupRight,
+    status::{Right, RoleFacts, unknown_or_false},
+};
 use crate::{record::reviews::ReviewMark, world::fault::Fault};
 
 /// The name of the login, and of its role in Vault.
-pub const LOGIN: &str = "break-glass";
+pub const LOGIN: &str = BREAK_GLASS_LOGIN;
 /// How many groups of the provider can get it in the course of time.
 const GROUPS: i32 = 16;
 
@@ -87,6 +92,8 @@ pub fn revoked(group: &str) -> Fault {
 pub struct GlassFacts {
     /// How many classes can be opened by it, or why they cannot.
     pub prepared: Result<usize, Fault>,
+    /// What its group may open by it now; `None` where that is not known.
+    pub effective: Option<BTreeSet<GroupRight>>,
     /// Why nobody can tell who used it.
     pub unseen: Option<Fault>,
     /// Who used it and was not reviewed; `None` while the record cannot be read.
@@ -216,8 +223,6 @@ pub(super) fn status(role: &AccessRole, facts: &RoleFacts) -> Option<BreakGlassS
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
     use serde_json::json;
     use subrosa_crds::condition;
 
@@ -248,15 +253,7 @@ mod tests {
     }
 
     fn facts(glass: Option<GlassFacts>, fault: Option<Fault>) -> RoleFacts {
-        RoleFacts {
-            fault,
-            withheld: None,
-            rights: BTreeMap::new(),
-            groups_left_out: BTreeSet::new(),
-            ttl: "15m".to_owned(),
-            review: None,
-            glass,
-        }
+        RoleFacts { fault, ttl: "15m".to_owned(), glass, ..RoleFacts::default() }
     }
 
     fn told(glass: Option<GlassFacts>, fault: Option<Fault>) -> (String, String, String) {
@@ -266,7 +263,7 @@ mod tests {
     }
 
     fn glass(prepared: Result<usize, Fault>, unseen: Option<Fault>, uses: UnreviewedUses) -> GlassFacts {
-        GlassFacts { prepared, unseen, uses: Some(uses), ttl: "1h".to_owned() }
+        GlassFacts { prepared, effective: None, unseen, uses: Some(uses), ttl: "1h".to_owned() }
     }
 
     fn one_use() -> UnreviewedUses {

@@ -20,11 +20,13 @@
 
 pub mod break_glass;
 pub mod conflicts;
+pub mod effective;
 pub mod members;
 pub mod names;
 pub mod rbac;
 pub mod review;
 pub mod revoked;
+pub mod session;
 pub mod slots;
 pub mod status;
 pub mod uses;

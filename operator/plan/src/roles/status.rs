@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use subrosa_crds::{
     AccessRole, AccessRoleStatus, Reason,
-    access_role::ChannelClass,
+    access_role::{ChannelClass, SessionStatus},
     condition::{self, BOUND, READY, STALLED, SUSPENDED, Truth, Verdict},
     destruction::Approver,
 };
 
 use super::{
     break_glass::{self, GlassFacts},
+    effective::{self, GroupRight},
     rbac,
     review::ReviewFacts,
 };
@@ -50,7 +51,7 @@ pub enum BoundFacts {
 }
 
 /// What was found and done for a role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RoleFacts {
     /// Why nothing could be done; then the other fields are empty.
     pub fault: Option<Fault>,
@@ -58,17 +59,21 @@ pub struct RoleFacts {
     pub withheld: Option<Fault>,
     /// What the role opens, and the state of each.
     pub rights: BTreeMap<ChannelClass, Right>,
+    /// Which of its groups can open what of that now.
+    pub effective: BTreeSet<GroupRight>,
     /// Groups of the provider for which Vault has no group left.
     pub groups_left_out: BTreeSet<String>,
     /// How long a session lasts.
     pub ttl: String,
+    /// The same for `status`; `None` without such a login.
+    pub session: Option<SessionStatus>,
     /// The state of its reviews; `None` without `spec.review`, or if it could not be read.
     pub review: Option<ReviewFacts>,
     /// The state of its break-glass; `None` without `spec.breakGlass`, or if nothing could be looked at.
     pub glass: Option<GlassFacts>,
 }
 
-/// The digest of who may open what while `role` is in force, over the classes that exist.
+/// The digest of everything that `role` names, over the classes that exist.
 pub fn digest(role: &AccessRole, rights: &BTreeMap<ChannelClass, Right>) -> String {
     let is_there = |right: &Right| !matches!(right, Right::NoChannel | Right::NoClass);
     let opened = rights.iter().filter(|(_, right)| is_there(right)).map(|(pair, _)| pair.clone());
@@ -113,6 +118,8 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Tim
         observed_generation: role.metadata.generation,
         rights,
         digest,
+        effective: effective::effective(role, facts),
+        session: facts.session.clone(),
         review_due,
         reviewed,
         break_glass: break_glass::status(role, facts),
@@ -272,13 +279,9 @@ mod tests {
     fn facts(rights: [Right; 2]) -> RoleFacts {
         let class = |channel: &str| (channel.to_owned(), "call-recording".to_owned());
         RoleFacts {
-            fault: None,
-            withheld: None,
             rights: [(class("chat"), rights[0]), (class("voice"), rights[1])].into(),
-            groups_left_out: BTreeSet::new(),
             ttl: "15m".to_owned(),
-            review: None,
-            glass: None,
+            ..RoleFacts::default()
         }
     }
 

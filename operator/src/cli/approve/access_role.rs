@@ -45,6 +45,9 @@ pub fn scope(
     for (channel, class) in object.spec.opens() {
         page.fact("Opens", &format!("{class} of Channel {channel}"));
     }
+    if let Some(glass) = &object.spec.break_glass {
+        page.fact("Emergency", &format!("group {} opens the same by break-glass", glass.group));
+    }
     page.fact("Rights", status.rights.as_deref().unwrap_or("not known"));
     page.section("Its review");
     let review = object.spec.review.as_ref();

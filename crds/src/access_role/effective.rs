@@ -1,0 +1,94 @@
+//! What an AccessRole gives as it stands, rule by rule.
+
+use std::borrow::Borrow;
+
+use data_encoding::HEXLOWER;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::AccessAction;
+
+/// How many rules a status lists.
+pub const MAX_RULES: usize = 50;
+
+/// What is in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveRules {
+    /// How many rules there are.
+    pub count: i32,
+    /// SHA-256 of all of them (docs/access.md has the form). It is that of `status.digest` while everything that the role names
+    /// is in force.
+    pub digest: String,
+    /// Each of them, sorted: at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub rules: Vec<AccessRule>,
+}
+
+/// What members of a group may do with a data class of a Channel, after a login. Names only: no part of it stands for several.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessRule {
+    /// The login that they have to use.
+    pub login: String,
+    /// The group of the provider, in lower case, as Vault compares it.
+    pub group: String,
+    /// The Channel, of the AccessRole's namespace.
+    pub channel: String,
+    /// The data class.
+    pub data_class: String,
+    /// What they may do.
+    pub action: AccessAction,
+}
+
+/// How long a session lasts, and what that means for a group that the provider takes from a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionStatus {
+    /// How long a session of the login lasts.
+    pub ttl: String,
+    /// How long a right lasts after the provider took the group away, at most: such as `21m`, or `Unknown`.
+    pub outlives: String,
+    /// Why it is that long, or not known.
+    pub message: String,
+}
+
+/// SHA-256 over `rules`, which are sorted. Each is a line: a JSON array of login, group, channel, data class and action.
+pub fn rules_digest(rules: impl IntoIterator<Item = impl Borrow<AccessRule>>) -> String {
+    let mut hash = Sha256::new();
+    for rule in rules {
+        let AccessRule { login, group, channel, data_class, action } = rule.borrow();
+        // Texts always serialize.
+        hash.update(serde_json::to_vec(&(login, group, channel, data_class, action)).unwrap_or_default());
+        hash.update(b"\n");
+    }
+    format!("sha256:{}", HEXLOWER.encode(&hash.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What docs/access.md says that `jq -c` and `sha256sum` find.
+    #[test]
+    fn anybody_can_compute_the_digest() {
+        let rule = |group: &str| AccessRule {
+            login: "strong".to_owned(),
+            group: group.to_owned(),
+            channel: "voice".to_owned(),
+            data_class: "call-recording".to_owned(),
+            action: AccessAction::Open,
+        };
+        let rules = [rule("/staff/cc quality"), rule("cc-quality")];
+        let text = "[\"strong\",\"/staff/cc quality\",\"voice\",\"call-recording\",\"Open\"]\n\
+                    [\"strong\",\"cc-quality\",\"voice\",\"call-recording\",\"Open\"]\n";
+        let expected = format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(text)));
+        assert_eq!(rules_digest(&rules), expected);
+        assert_ne!(rules_digest(&rules[..1]), expected);
+        let nothing = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(rules_digest(&rules[..0]), nothing);
+    }
+}
