@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use subrosa_crds::{Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain};
+use subrosa_crds::{AccessRole, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain};
 
 use super::cluster::ClusterObjects;
 
@@ -58,6 +58,39 @@ pub fn voice() -> Channel {
                 condition("Connected", "False", "AwaitingConsent", "recorder (AwaitingConsent)"),
                 condition("Served", "Unknown", "NotProbed", "no probe has seen which certificate the pods serve"),
                 condition("Isolated", "Unknown", "PoliciesApplied", "policies are written and computed"),
+            ],
+        },
+    }))
+    .unwrap()
+}
+
+/// An AccessRole that gives what it says, also in an emergency.
+pub fn access_role() -> AccessRole {
+    let rule = |login: &str, group: &str| {
+        json!({
+            "login": login, "group": group, "channel": "voice", "dataClass": "call-recording", "action": "Open",
+        })
+    };
+    serde_json::from_value(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole",
+        "metadata": {"name": "reviewer", "namespace": "cc-front", "generation": 2},
+        "spec": {
+            "login": "strong", "subjects": [{"group": "CC-Quality"}], "conflictsWith": ["billing"],
+            "allow": [{"channels": ["voice"], "dataClasses": ["call-recording"], "actions": ["Open"]}],
+            "breakGlass": {"group": "on-call"}, "review": {"every": "90d", "author": "anna"},
+        },
+        "status": {
+            "observedGeneration": 2, "rights": "1/1", "digest": "sha256:aa", "reviewDue": "2027-02-20T09:00:00Z",
+            "reviewed": {"approver": "bas", "approval": "a-1", "uid": "u", "at": "2026-11-22T09:00:00Z"},
+            "effective": {
+                "count": 52, "digest": "sha256:bb", "rules": [rule("break-glass", "on-call"), rule("strong", "cc-quality")],
+            },
+            "session": {"ttl": "15m", "outlives": "21m", "message": "a session lasts 15m and cannot be renewed."},
+            "breakGlass": {"people": 1, "reviewDue": "2026-11-25T09:00:00Z"},
+            "conditions": [
+                condition("Ready", "True", "InForce", "1 data class can be opened after login strong"),
+                condition("Bound", "False", "NoGroupsPrefix", "nothing is written in Kubernetes"),
+                condition("BreakGlass", "False", "UseNotReviewed", "1 person used break-glass: bas; next: subrosa approve"),
             ],
         },
     }))

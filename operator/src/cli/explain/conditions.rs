@@ -19,6 +19,25 @@ pub fn describe(conditions: &[Condition], now: Timestamp, page: &mut Page) {
             crate::cli::OPERATOR_NAMESPACE
         ));
     }
+    tell(conditions, now, page, meaning);
+}
+
+/// Every condition of an AccessRole, which is the granter's.
+pub fn describe_granted(conditions: &[Condition], now: Timestamp, page: &mut Page) {
+    page.section("Why it is so");
+    if conditions.is_empty() {
+        page.line("The granter has not looked at it yet.", tone_of("Ready", "Unknown"));
+        page.next_step("see whether the granter runs (granter.enabled of the chart)");
+    }
+    tell(conditions, now, page, |_| None);
+}
+
+fn tell(
+    conditions: &[Condition],
+    now: Timestamp,
+    page: &mut Page,
+    meaning: fn(&Condition) -> Option<&'static str>,
+) {
     for one in conditions {
         let age = words::age(one.last_transition_time.0, now);
         page.line(
@@ -36,6 +55,7 @@ pub fn describe(conditions: &[Condition], now: Timestamp, page: &mut Page) {
             | condition::KEYS_INTACT
             | condition::VAULT_REACHABLE
             | condition::AGREEMENTS_VALID => one.status == "False",
+            condition::BREAK_GLASS => one.status != "True",
             _ => false,
         };
         if to_do {

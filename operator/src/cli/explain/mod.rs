@@ -1,5 +1,6 @@
 //! `subrosa explain`: what was made for an object, why it is in its state, and the next step.
 
+mod access;
 pub(super) mod adoption;
 mod channel;
 mod conditions;
@@ -13,7 +14,7 @@ use std::str::FromStr;
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
 use subrosa_crds::{
-    Adoption, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain, preset::Preset,
+    AccessRole, Adoption, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain, preset::Preset,
 };
 
 use super::{
@@ -30,6 +31,7 @@ Examples:
   subrosa explain xp/carrier              # also: rtp/contactcenter, hold/matter-2026-114
   subrosa explain dst/contactcenter.20270201.1a2b3c4d
   subrosa explain adoption/cc-front-rebuilt
+  subrosa explain accessrole/recording-reviewer -n cc-front
   subrosa explain preset/postgresql       # needs no cluster";
 
 /// Tells what an object became, why it is as it is, and the next steps
@@ -37,12 +39,12 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The object: channel/NAME, trustdomain/NAME, externalparty/NAME, retentionpolicy/NAME, legalhold/NAME,
-    /// destruction/NAME, adoption/NAME or preset/NAME
+    /// destruction/NAME, adoption/NAME, accessrole/NAME or preset/NAME
     #[arg(value_name = "KIND/NAME")]
     object: Object,
     #[command(flatten)]
     target: ClusterTarget,
-    /// The Channel's namespace [default: that of the kubeconfig's context]
+    /// The namespace of a Channel or an AccessRole [default: that of the kubeconfig's context]
     #[arg(short, long)]
     namespace: Option<String>,
 }
@@ -63,6 +65,7 @@ enum Kind {
     LegalHold,
     Destruction,
     Adoption,
+    AccessRole,
     Preset(Preset),
 }
 
@@ -81,6 +84,7 @@ impl FromStr for Object {
             "legalhold" | "legalholds" | "hold" => Kind::LegalHold,
             "destruction" | "destructions" | "dst" => Kind::Destruction,
             "adoption" | "adoptions" | "adopt" => Kind::Adoption,
+            "accessrole" | "accessroles" | "arole" => Kind::AccessRole,
             "preset" | "presets" => Kind::Preset(preset_named(name)?),
             _ => return Err(format!("no such kind: {}", expected())),
         };
@@ -126,6 +130,10 @@ fn absent(args: &Args, cluster: &ClusterClient) -> String {
             let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
             format!("Channel in namespace {namespace}; subrosa status -A shows those of all")
         }
+        Kind::AccessRole => {
+            let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
+            format!("AccessRole in namespace {namespace}; kubectl get accessroles -A shows those of all")
+        }
         kind => format!("{kind:?}; subrosa status shows what there is"),
     }
 }
@@ -161,6 +169,11 @@ async fn describe(args: &Args, cluster: &ClusterClient, now: Timestamp, page: &m
         Kind::Adoption => {
             let found = cluster.get::<Adoption>(name).await?;
             found.map(|adoption| adoption::describe(&adoption, now, page)).is_some()
+        }
+        Kind::AccessRole => {
+            let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
+            let found = cluster.get_in::<AccessRole>(namespace, name).await?;
+            found.map(|role| access::role(&role, now, page)).is_some()
         }
         Kind::Preset(preset) => {
             preset::describe(preset, page);
@@ -290,10 +303,21 @@ mod tests {
     }
 
     #[test]
+    fn an_access_role_is_told_in_words() {
+        let text = page(|page| access::role(&testing::access_role(), testing::now(), page));
+        insta::assert_snapshot!("access_role", text);
+        let mut new = testing::access_role();
+        new.status = None;
+        let text = page(|page| access::role(&new, testing::now(), page));
+        assert!(text.contains("the granter has not looked at it yet"), "{text}");
+    }
+
+    #[test]
     fn objects_are_named_as_with_kubectl() {
         let parsed = |text: &str| text.parse::<Object>().map(|object| (object.kind, object.name));
         assert_eq!(parsed("channel/voice"), Ok((Kind::Channel, "voice".into())));
         assert_eq!(parsed("adoptions/rebuilt"), Ok((Kind::Adoption, "rebuilt".into())));
+        assert_eq!(parsed("arole/reviewer"), Ok((Kind::AccessRole, "reviewer".into())));
         assert_eq!(parsed("XP/carrier"), Ok((Kind::ExternalParty, "carrier".into())));
         assert_eq!(parsed("preset/postgresql"), Ok((Kind::Preset(Preset::PostgreSQL), "postgresql".into())));
         assert!(parsed("preset/oracle").unwrap_err().contains("Kamailio, "));

@@ -9,7 +9,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use subrosa_crds::{
-    Channel, ExternalParty, GROUP, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain, VERSION,
+    AccessRole, Channel, ExternalParty, GROUP, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain, VERSION,
     names::ChannelRef,
 };
 use subrosa_plan::world::{NamespaceFacts, PodFacts, ServiceFacts, declaration::Declaration};
@@ -30,6 +30,9 @@ pub struct FromFile<T> {
     pub sound: bool,
 }
 
+/// Kinds of the whole cluster that are only checked.
+const NOT_SHOWN: [&str; 5] = ["AccessRevocation", "LegalHold", "Destruction", "Adoption", "Approval"];
+
 /// Everything that was given.
 #[derive(Default)]
 pub struct Given {
@@ -41,6 +44,8 @@ pub struct Given {
     pub retention: BTreeMap<String, FromFile<RetentionPolicy>>,
     /// Channels.
     pub channels: BTreeMap<ChannelRef, FromFile<Declaration>>,
+    /// AccessRoles.
+    pub roles: BTreeMap<ChannelRef, FromFile<AccessRole>>,
     /// Objects of this API that are so wrong that they cannot be read, by kind and name.
     pub unreadable: BTreeSet<(String, ChannelRef)>,
     /// Namespaces by name, and where they were written.
@@ -90,6 +95,7 @@ fn is_cluster_wide(manifest: &Manifest) -> bool {
     match manifest.kind.as_str() {
         "Namespace" => manifest.api_version == "v1",
         "TrustDomain" | "ExternalParty" | "RetentionPolicy" => manifest.is_ours(),
+        kind if NOT_SHOWN.contains(&kind) => manifest.is_ours(),
         _ => false,
     }
 }
@@ -165,6 +171,12 @@ impl Given {
                     sound: given.sound,
                 });
                 store(&mut self.channels, manifest.name_in(""), declared)
+            }
+            "AccessRole" => store(&mut self.roles, manifest.name_in(""), declare(manifest, findings)),
+            kind if NOT_SHOWN.contains(&kind) => {
+                declare::<Value>(manifest, findings);
+                let message = "it is checked, and what it would do is not shown: that depends on the cluster";
+                return findings.push(manifest.note("", message));
             }
             _ => {
                 let kinds: Vec<_> = subrosa_crds::all().into_iter().map(|crd| crd.spec.names.kind).collect();

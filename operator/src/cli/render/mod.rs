@@ -1,10 +1,10 @@
 //! `subrosa render`: what manifests would become, without a cluster.
 //!
 //! ```text
-//!  files ──▶ manifest::read ──▶ given::sort ──▶ world::imagine ──▶ check, channels::plan
+//!  files ──▶ manifest::read ──▶ given::sort ──▶ world::imagine ──▶ check, roles::check, channels::plan
 //!                 │                 │ schema, CEL      │ assumptions          │ the operator's own decisions
 //!                 └──────── findings: errors and notes, each with file:line ──┘
-//!                                                                      objects, vault ──▶ a stream
+//!                                                              objects, vault, rights ──▶ a stream
 //! ```
 
 mod channels;
@@ -12,6 +12,8 @@ mod check;
 mod given;
 mod objects;
 mod presets;
+mod rights;
+mod roles;
 #[cfg(test)]
 pub(super) mod tests;
 mod vault;
@@ -109,9 +111,11 @@ fn render(
     let probes = args.probe_from_labels.clone().map(|labels| labels.at(&args.operator_namespace));
     imagined.world.probes = probes;
     check::check(&given, &imagined, now, &mut findings);
+    roles::check(&given, &imagined, &mut findings);
     let planned = channels::plan(&given, &imagined, now, &mut findings);
     let installation = Installation::new(&args.operator_namespace, super::OPERATOR_ACCOUNT)?;
     let mut documents = Vec::new();
+    let mut rights = rights::documents(&given, &imagined)?;
     for (namespace, facts) in &imagined.world.namespaces {
         let Some(label) = &facts.trust_domain else { continue };
         documents.extend(objects::of_namespace(namespace, label, &installation, &imagined)?);
@@ -119,6 +123,7 @@ fn render(
             documents.extend(objects::of_channel(one, &imagined, now)?);
             documents.extend(vault::changes(one, &imagined));
         }
+        documents.extend(rights.remove(namespace).unwrap_or_default());
     }
     findings.sort();
     findings.dedup();

@@ -1,7 +1,10 @@
 //! The writes to Vault, as documents of the kind `VaultChange`.
 
 use serde_json::{Value, json};
-use subrosa_crds::{GROUP, RetentionPolicy, VERSION};
+use subrosa_crds::{
+    GROUP, RetentionPolicy, VERSION,
+    names::{ChannelId, ChannelRef},
+};
 use subrosa_plan::{keys::WantedKey, world::domain};
 
 use super::{channels::Planned, world::Imagined};
@@ -9,7 +12,7 @@ use crate::cli::words;
 
 /// A Channel's writes to Vault, in order.
 pub fn changes(planned: &Planned, imagined: &Imagined) -> Vec<Value> {
-    let change = Change { planned, id: identity(planned, imagined) };
+    let change = Change { planned, id: identity(&planned.name, imagined) };
     let mut changes = vec![change.record(), change.authority()];
     let retention = planned.plan.validated.as_ref().and_then(|validated| validated.retention.as_deref());
     if let Some(policy) = retention {
@@ -24,14 +27,34 @@ pub fn changes(planned: &Planned, imagined: &Imagined) -> Vec<Value> {
     changes
 }
 
-/// The identity, or a placeholder where the namespace's UID is unknown.
-fn identity(planned: &Planned, imagined: &Imagined) -> String {
-    let uid = imagined.world.namespaces.get(&planned.name.namespace).map(|facts| facts.uid.as_str());
-    if uid.unwrap_or_default().is_empty() {
-        format!("<id:{}>", planned.name)
-    } else {
-        planned.plan.id.to_string()
+/// The identity of a Channel, or a placeholder where the namespace's UID is unknown.
+pub fn identity(channel: &ChannelRef, imagined: &Imagined) -> String {
+    let uid = imagined.world.namespaces.get(&channel.namespace).map(|facts| facts.uid.as_str());
+    match uid.unwrap_or_default() {
+        "" => format!("<id:{channel}>"),
+        uid => ChannelId::mint(uid, &channel.name).to_string(),
     }
+}
+
+/// A write to Vault for the object `of`.
+pub fn document(
+    of: &ChannelRef,
+    domain: &str,
+    operation: &str,
+    path: String,
+    body: Value,
+    why: &str,
+) -> Value {
+    json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": "VaultChange",
+        "metadata": {"name": of.name, "namespace": of.namespace},
+        "trustDomain": domain,
+        "operation": operation,
+        "path": path,
+        "body": body,
+        "why": why,
+    })
 }
 
 struct Change<'a> {
@@ -41,16 +64,8 @@ struct Change<'a> {
 
 impl Change<'_> {
     fn document(&self, operation: &str, path: String, body: Value, why: &str) -> Value {
-        json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"),
-            "kind": "VaultChange",
-            "metadata": {"name": self.planned.name.name, "namespace": self.planned.name.namespace},
-            "trustDomain": self.planned.plan.domain.metadata.name,
-            "operation": operation,
-            "path": path,
-            "body": body,
-            "why": why,
-        })
+        let domain = self.planned.plan.domain.metadata.name.as_deref().unwrap_or_default();
+        document(&self.planned.name, domain, operation, path, body, why)
     }
 
     fn record(&self) -> Value {

@@ -80,7 +80,9 @@ impl Imagined {
             [only] => (*only).clone(),
             _ => UNKNOWN_DOMAIN.to_owned(),
         };
-        for (name, channel) in &given.channels {
+        let channels = given.channels.iter().map(|(name, channel)| (name, &channel.manifest));
+        let roles = given.roles.iter().map(|(name, role)| (name, &role.manifest));
+        for (name, manifest) in channels.chain(roles) {
             if self.world.namespaces.contains_key(&name.namespace) {
                 continue;
             }
@@ -95,7 +97,7 @@ impl Imagined {
                     name.namespace
                 )
             };
-            findings.push(channel.manifest.note("metadata.namespace", message));
+            findings.push(manifest.note("metadata.namespace", message));
             let facts = NamespaceFacts { trust_domain: Some(domain.clone()), ..NamespaceFacts::default() };
             self.world.namespaces.insert(name.namespace.clone(), facts);
         }
