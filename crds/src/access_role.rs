@@ -14,7 +14,7 @@ pub use self::{
     break_glass::{BreakGlassStatus, BreakGlassUse, MAX_LISTED, RoleBreakGlass, digest as uses_digest},
     effective::{AccessRule, EffectiveRules, MAX_RULES, SessionStatus, rules_digest},
 };
-use crate::{destruction::Approver, rules, trust_domain::BREAK_GLASS_LOGIN};
+use crate::{channel::ExceptionStatus, destruction::Approver, rules, trust_domain::BREAK_GLASS_LOGIN};
 
 /// Lets people open data of Channels of its namespace, after a login that the TrustDomain has.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -146,6 +146,9 @@ pub struct AccessRoleStatus {
     /// How long a session lasts, and a right after its reason is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionStatus>,
+    /// That its login asks for no second factor, and until when; only where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exception: Option<ExceptionStatus>,
     /// By when it has to be reviewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review_due: Option<String>,

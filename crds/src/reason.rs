@@ -82,6 +82,7 @@ reasons! {
     DurationTooLong
     Effective
     ExceptionEnding
+    ExceptionExpired
     ExceptionOverdue
     Expiring
     ExternalCertificateExpired

@@ -208,6 +208,17 @@ fn no_personal_data(text: &str) -> Rule {
     )
 }
 
+/// No level of authentication that somebody reaches with a password alone: 0 and 1 of OpenID Connect Core 1.0 and of Keycloak, and
+/// those of Okta.
+pub fn second_factor_levels() -> Rule {
+    Rule::new(
+        "!self.exists(level, level in ['0', '1'] || level.startsWith('urn:okta:loa:1fa') || level.endsWith(':ifpossible'))",
+    )
+    .message(
+        "0, 1, urn:okta:loa:1fa:… and what ends in :ifpossible are reached with a password alone: name a level that needs a second factor, such as 2, phr or urn:okta:loa:2fa:any",
+    )
+}
+
 /// A CEL expression: the machine duration in `field` satisfies `comparison`. An absent or invalid value passes,
 /// because another rule rejects it.
 pub fn when_set(field: &str, comparison: &str) -> String {

@@ -9,7 +9,7 @@ use kube::{CustomResource, KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use access::{AccessLogin, AccessSpec, IdentityProvider, seconds_of};
+pub use access::{AccessLogin, AccessSpec, AcrClaim, IdentityProvider, LoginException, seconds_of};
 pub use break_glass::{BREAK_GLASS_LOGIN, BreakGlassLogin, DEFAULT_USE_REVIEW};
 pub use status::{ChannelCount, Orphans, TrustDomainStatus, VaultStatus};
 

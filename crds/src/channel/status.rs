@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -217,4 +218,20 @@ pub struct ExceptionStatus {
     /// How many days are left after today; told from 30 days before the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days_left: Option<i64>,
+}
+
+impl ExceptionStatus {
+    /// How many days before its end it is told.
+    pub const TOLD: i64 = 30;
+
+    /// An exception that lasts until the day `expires`, on the day `today`.
+    pub fn on(control: String, expires: &str, today: Date) -> Self {
+        let left = expires.parse::<Date>().ok().map(|last| i64::from((last - today).get_days()));
+        Self {
+            control,
+            expires: expires.to_owned(),
+            overdue: left.is_some_and(|left| left < 0),
+            days_left: left.filter(|left| (0..=Self::TOLD).contains(left)),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The identity provider and the logins that AccessRoles refer to.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::break_glass::BreakGlassLogin;
@@ -52,7 +53,13 @@ pub struct IdentityProvider {
     /// The claim with a person's groups; `groups` unless said otherwise. A token without it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = rules::CLAIM))]
+    #[x_kube(validation = Rule::new("!(self in ['amr', 'acr', 'acrs', 'jti'])")
+        .message("amr, acr, acrs and jti say how a person logged in: name the claim with the groups, such as groups"))]
     pub groups_claim: Option<String>,
+    /// The claim that says how well a person logged in, where logins have `acceptedAcr`: `acr` unless said otherwise, `acrs` for the
+    /// authentication contexts of Entra ID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr_claim: Option<AcrClaim>,
     /// How long a token of the provider logs in after it was made (`exp`, less `iat`), such as `5m`: 1m to 99m, or 1h to 24h. Nobody
     /// checks it. With it AccessRoles tell how long a right lasts after the provider took a group away; left out, that is Unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,14 +80,28 @@ pub struct IdentityProvider {
     pub kubernetes_groups_prefix: Option<String>,
 }
 
-/// A way to log in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+/// The claim that says how well a person logged in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+pub enum AcrClaim {
+    /// Of OpenID Connect Core 1.0: one value.
+    #[default]
+    Acr,
+    /// Of Entra ID: the authentication contexts that were satisfied.
+    Acrs,
+}
+
+/// A way to log in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.acceptedAmr), has(self.acceptedAcr), has(self.exception)].filter(given, given).size() == 1")
+    .message("write exactly one of acceptedAmr, acceptedAcr and exception: one of the first two asks for a second factor, or exception {reason, expires} says why there is none"))]
 pub struct AccessLogin {
     /// How AccessRoles name it; also the role that a person names to Vault.
     #[schemars(length(min = 1, max = 20), regex(pattern = rules::DNS_LABEL))]
     pub name: String,
     /// The second factors that will do: the token's claim `amr` has at least one of them, in exactly this spelling (RFC 8176).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 64), regex(pattern = rules::CLAIM_VALUE)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
@@ -88,6 +109,15 @@ pub struct AccessLogin {
             .message("pwd is a password, and no second factor: name what your provider adds for one, such as mfa, otp or hwk")
     )]
     pub accepted_amr: Vec<String>,
+    /// In place of `acceptedAmr`: the levels that will do, of the claim `acrClaim`, in exactly this spelling. The provider must give none
+    /// of them to who showed a password alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 64), regex(pattern = rules::CLAIM_VALUE)))]
+    #[x_kube(merge_strategy = ListMerge::Set, validation = rules::second_factor_levels())]
+    pub accepted_acr: Vec<String>,
+    /// In place of both: nobody is asked for a second factor. After its last day the login gives nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exception: Option<LoginException>,
     /// How long a session lasts, such as `15m`: 1m to 99m, or 1h to 12h; `15m` unless said otherwise. It cannot be renewed: what is
     /// taken away from a person is gone at once, and what was given by a token ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,6 +130,28 @@ pub struct AccessLogin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub slots: Option<i32>,
+}
+
+/// That a login asks for no second factor: why, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginException {
+    /// Why it is acceptable. Never a person.
+    #[schemars(length(min = 1, max = 512), regex(pattern = rules::FREE_TEXT))]
+    pub reason: String,
+    /// The last valid day.
+    #[schemars(length(max = 10), regex(pattern = rules::DATE))]
+    pub expires: String,
+}
+
+impl AcrClaim {
+    /// The claim's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Acr => "acr",
+            Self::Acrs => "acrs",
+        }
+    }
 }
 
 impl IdentityProvider {
@@ -123,6 +175,11 @@ impl IdentityProvider {
         self.groups_claim.as_deref().unwrap_or("groups")
     }
 
+    /// The claim that says how well a person logged in.
+    pub fn acr_claim(&self) -> &'static str {
+        self.acr_claim.unwrap_or_default().as_str()
+    }
+
     /// How many different groups AccessRoles can name.
     pub fn groups(&self) -> i32 {
         self.groups.unwrap_or(DEFAULT_GROUPS)
@@ -138,6 +195,15 @@ impl AccessLogin {
     /// How many seconds a session lasts.
     pub fn ttl_seconds(&self) -> u32 {
         seconds_of(self.ttl())
+    }
+
+    /// The claim that says that somebody showed a second factor, and the values that will do; `None` where the login asks for none.
+    pub fn second_factor<'a>(&'a self, provider: &IdentityProvider) -> Option<(&'static str, &'a [String])> {
+        match (self.accepted_amr.as_slice(), self.accepted_acr.as_slice()) {
+            ([], []) => None,
+            ([], levels) => Some((provider.acr_claim(), levels)),
+            (methods, _) => Some(("amr", methods)),
+        }
     }
 
     /// How many pairs of a Channel and a data class can be opened with it.
@@ -162,7 +228,7 @@ mod tests {
     fn a_session_lasts_as_long_as_it_says() {
         for (ttl, seconds) in [(None, 900), (Some("1m"), 60), (Some("12h"), 43_200), (Some(""), 60)] {
             let ttl = ttl.map(str::to_owned);
-            let login = AccessLogin { name: "strong".to_owned(), accepted_amr: Vec::new(), ttl, slots: None };
+            let login = AccessLogin { name: "strong".to_owned(), ttl, ..AccessLogin::default() };
             assert_eq!(login.ttl_seconds(), seconds, "{:?}", login.ttl);
         }
     }

@@ -18,12 +18,15 @@ pub const DEFAULT_USE_REVIEW: &str = "3d";
 /// somebody else reviews it. `subrosa vault-setup` writes it; run it again after each change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.acceptedAmr) != has(self.acceptedAcr)")
+    .message("write exactly one of acceptedAmr and acceptedAcr: break-glass needs a second factor, by one claim"))]
 pub struct BreakGlassLogin {
     /// Who may use it: groups in exactly the spelling of the identity provider's tokens. Vault refuses the login of everybody else.
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 128), regex(pattern = rules::GROUP_NAME)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub groups: Vec<String>,
     /// The second factors that will do, as of `spec.access.logins`: choose one that works while much else does not, such as `hwk`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 64), regex(pattern = rules::CLAIM_VALUE)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
@@ -31,6 +34,11 @@ pub struct BreakGlassLogin {
             .message("pwd is a password, and no second factor: name what your provider adds for one, such as hwk")
     )]
     pub accepted_amr: Vec<String>,
+    /// In place of `acceptedAmr`: the levels that will do, as of `spec.access.logins`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 64), regex(pattern = rules::CLAIM_VALUE)))]
+    #[x_kube(merge_strategy = ListMerge::Set, validation = rules::second_factor_levels())]
+    pub accepted_acr: Vec<String>,
     /// How long a session lasts, such as `1h`: 1m to 99m, or 1h to 12h; `1h` unless said otherwise. It cannot be renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 3))]

@@ -7,6 +7,7 @@
 mod attempts;
 mod break_glass;
 mod crash;
+mod factors;
 mod keycloak;
 mod kubernetes;
 mod lasting;
@@ -35,6 +36,8 @@ async fn people_open_what_an_access_role_names() {
     kubernetes::what_somebody_changes_is_put_right(&world).await;
     kubernetes::a_role_that_an_older_one_excludes_gives_nothing(&world).await;
     reviews::an_overdue_role_gives_nothing_until_it_is_reviewed(&world).await;
+    factors::a_level_of_authentication_is_asked_for_in_its_exact_spelling(&world).await;
+    factors::a_login_without_a_second_factor_gives_until_its_last_day(&mut world).await;
     leavers::who_leaves_opens_nothing_from_the_next_request_on(&world).await;
     leavers::a_revocation_waits_for_no_role(&world).await;
     break_glass::it_opens_while_nothing_else_runs_and_is_told_until_it_is_reviewed(&mut world).await;

@@ -52,7 +52,8 @@ pub struct AnotherGranter {
 }
 
 impl World {
-    /// With Channels `voice` and `video`, and the logins `strong` (mfa, hwk) and `night` (otp).
+    /// With Channels `voice` and `video`, and the logins `strong` (mfa, hwk), `night` (otp), `stepped` (level gold) and `old`, which
+    /// asks for no second factor.
     pub async fn start() -> Self {
         let env = Environment::builder().local().start().await.unwrap();
         let provider = Provider::new();
@@ -207,6 +208,11 @@ pub fn access() -> Value {
         "logins": [
             {"name": "strong", "acceptedAmr": ["mfa", "hwk"], "slots": 3},
             {"name": "night", "acceptedAmr": ["otp"], "ttl": "1h", "slots": 6},
+            {"name": "stepped", "acceptedAcr": ["gold", "2"], "slots": 1},
+            {
+                "name": "old", "slots": 1,
+                "exception": {"reason": "the second factor of the old ward is late", "expires": "2099-12-31"},
+            },
         ],
         "breakGlass": {"groups": ["on-call", "night-duty"], "acceptedAmr": ["hwk"], "slots": 3},
     })

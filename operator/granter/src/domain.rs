@@ -344,7 +344,12 @@ impl<'a> DomainLook<'a> {
     }
 
     /// Which groups of a role can open what, by the members that its slots have.
-    fn effective(&self, role: &AccessRole, opened: &OpenedByPair, slots: &[AccessSlot]) -> BTreeSet<GroupRight> {
+    fn effective(
+        &self,
+        role: &AccessRole,
+        opened: &OpenedByPair,
+        slots: &[AccessSlot],
+    ) -> BTreeSet<GroupRight> {
         let named = role.spec.groups();
         let mut effective = BTreeSet::new();
         for (pair, opened) in opened.iter().filter_map(|(pair, opened)| Some((pair, opened.as_ref().ok()?))) {
@@ -352,9 +357,8 @@ impl<'a> DomainLook<'a> {
             for slot in slots.iter().filter(|slot| slot.opens() == Some(text.as_str())) {
                 let members = self.provider_groups.iter().filter(|group| slot.groups.contains(&group.id));
                 let groups = members.filter_map(|group| group.stands_for.clone());
-                effective.extend(
-                    groups.filter(|group| named.contains(group)).map(|group| (group, pair.clone())),
-                );
+                effective
+                    .extend(groups.filter(|group| named.contains(group)).map(|group| (group, pair.clone())));
             }
         }
         effective

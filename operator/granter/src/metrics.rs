@@ -21,6 +21,7 @@ pub struct GranterMetrics {
     registry: Mutex<Registry>,
     success: Family<Labels, Gauge<i64, AtomicI64>>,
     roles: Family<Labels, Gauge<i64, AtomicI64>>,
+    without_second_factor: Family<Labels, Gauge<i64, AtomicI64>>,
     review_due: Family<Labels, Gauge<i64, AtomicI64>>,
     /// The series of `review_due` that stand there, by trust domain.
     reviewed: Mutex<BTreeMap<String, BTreeSet<Labels>>>,
@@ -45,6 +46,12 @@ impl Default for GranterMetrics {
             "AccessRoles of a trust domain, by whether they are ready",
             roles.clone(),
         );
+        let without_second_factor = Family::default();
+        registry.register(
+            "granter_access_roles_without_second_factor",
+            "AccessRoles of a trust domain whose login has an exception from asking for a second factor",
+            without_second_factor.clone(),
+        );
         let review_due = Family::default();
         registry.register(
             "accessrole_review_due_timestamp_seconds",
@@ -67,6 +74,7 @@ impl Default for GranterMetrics {
             registry: Mutex::new(registry),
             success,
             roles,
+            without_second_factor,
             review_due,
             reviewed: Mutex::default(),
             glass_used,
@@ -96,6 +104,12 @@ impl GranterMetrics {
             let labels = vec![("trust_domain", domain.to_owned()), ("ready", is_ready.to_owned())];
             self.roles.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Notes how many AccessRoles of a trust domain have a login that asks for no second factor.
+    pub fn without_second_factor(&self, domain: &str, count: usize) {
+        let labels = vec![("trust_domain", domain.to_owned())];
+        self.without_second_factor.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// When break-glass of each role of a trust domain was used last, and by when that has to be reviewed. Uses of no role
@@ -133,6 +147,7 @@ impl GranterMetrics {
         self.reviews(domain, &BTreeMap::new());
         self.break_glass(domain, &BTreeMap::new());
         self.success.remove(&vec![("trust_domain", domain.to_owned())]);
+        self.without_second_factor.remove(&vec![("trust_domain", domain.to_owned())]);
         for is_ready in ["true", "false"] {
             self.roles.remove(&vec![("trust_domain", domain.to_owned()), ("ready", is_ready.to_owned())]);
         }

@@ -1,4 +1,4 @@
-//! Events about reviews that are due, and about uses of break-glass.
+//! Events about reviews that are due, about uses of break-glass, and about exceptions that end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,6 +30,8 @@ enum About {
     Role,
     /// A review of who used its break-glass.
     Uses,
+    /// A second factor for its login.
+    Exception,
 }
 
 /// The last Event of each role, by its UID.
@@ -53,6 +55,11 @@ impl Reminders {
     /// The same about uses of its break-glass.
     pub async fn tell_uses(&self, client: &Client, role: &AccessRole, reminder: Option<&Fault>) {
         self.daily(client, role, About::Uses, reminder).await;
+    }
+
+    /// The same about the exception by which its login asks for no second factor.
+    pub async fn tell_exception(&self, client: &Client, role: &AccessRole, reminder: Option<&Fault>) {
+        self.daily(client, role, About::Exception, reminder).await;
     }
 
     /// Writes an Event about a role.

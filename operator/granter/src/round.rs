@@ -17,7 +17,7 @@ use subrosa_plan::{
     record::revocations::RevocationsRecord,
     roles::{
         break_glass::unreviewed,
-        conflicts, names,
+        conflicts, exceptions, names,
         review::{self, ReviewFacts},
         revoked::StandingRevocations,
         session,
@@ -169,7 +169,13 @@ impl Granter {
             let without =
                 |role: &Arc<AccessRole>| standing.without(role).map_or_else(|| Arc::clone(role), Arc::new);
             let given: Vec<_> = roles.iter().map(without).collect();
-            let bound = self.bind(domain, &given, &withheld, noted.as_ref().err()).await;
+            // What the login itself withholds is given by break-glass all the same.
+            let ended = exceptions::ended(domain, now);
+            let mut without_login = withheld.clone();
+            for (role, fault) in exceptions::withheld(roles.iter().map(AsRef::as_ref), &ended) {
+                without_login.entry(role).or_insert(fault);
+            }
+            let bound = self.bind(domain, &given, &without_login, noted.as_ref().err()).await;
             let scope = GlassScope {
                 client: &self.client,
                 guard: &self.guard,
@@ -183,11 +189,16 @@ impl Granter {
             };
             let mut glass = break_glass::look(&scope, &own).await;
             self.tell_uses(&name, &roles, &glass).await;
-            let (mut facts, left) = self.domain(domain, own, &given, &withheld, noted.as_ref().err()).await;
+            let (mut facts, left) =
+                self.domain(domain, own, &given, &without_login, noted.as_ref().err()).await;
             for (role, facts) in roles.iter().zip(&mut facts) {
                 facts.glass = glass.facts.remove(&conflicts::name(role));
                 facts.session =
                     domain.spec.access.as_ref().and_then(|access| session::session(access, &role.spec.login));
+                facts.exception = exceptions::exception(domain, &role.spec.login, now);
+                let ending = facts.exception.as_ref();
+                let ending = ending.and_then(|exception| exceptions::reminder(&role.spec.login, exception));
+                self.reminders.tell_exception(&self.client, role, ending.as_ref()).await;
             }
             self.revocations.note(&name, &standing, &roles, &facts, &bound);
             if let Ok(noted) = &noted {
@@ -209,7 +220,9 @@ impl Granter {
                     due.filter_map(|(role, facts)| Some((conflicts::name(role), facts.review.as_ref()?.due)));
                 self.metrics.reviews(&name, &due.collect());
             }
+            let excepted = facts.iter().filter(|facts| facts.exception.is_some()).count();
             self.metrics.looked(&name, succeeded, ready, roles.len());
+            self.metrics.without_second_factor(&name, excepted);
         }
         for role in self.view.roles_of_none() {
             let message = "the namespace belongs to no TrustDomain, so nothing is given; next: label it";

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use subrosa_crds::{AccessRole, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain};
+use subrosa_crds::{
+    AccessRole, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain,
+};
 
 use super::cluster::ClusterObjects;
 

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use subrosa_crds::TrustDomain;
-use subrosa_plan::world::domain;
+use subrosa_plan::{roles::providers, world::domain};
 use zeroize::Zeroizing;
 
 use super::{
@@ -118,6 +118,10 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     let domain =
         args.file.as_deref().map(|path| trust_domain(path, args.trust_domain.as_deref())).transpose()?;
     let setup = VaultSetup::new(&params(args, domain.as_ref())?).map_err(explained)?;
+    let access = domain.as_ref().and_then(|domain| domain.spec.access.as_ref());
+    for warning in access.map(providers::warnings).unwrap_or_default() {
+        screen.say(&format!("spec.access: {warning}"))?;
+    }
     if !args.apply {
         screen.print(&setup.print(None).map_err(explained)?)?;
         return Ok(Exit::Done);

@@ -13,7 +13,7 @@ use subrosa_plan::{
     roles::{
         self, OpenedClass, break_glass,
         conflicts::RoleName,
-        names, review,
+        exceptions, names, review,
         revoked::StandingRevocations,
         slots::{self, SlotChange},
     },
@@ -60,10 +60,11 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
     let mut withheld = revoked(ctx, &name, vault, &roles).await?;
     withheld.extend(suspended(ctx, domain, vault, &roles).await?);
     let wanted = ctx.cluster.read(|world| roles::wanted(&name, &roles, &withheld, world));
+    let ended = exceptions::ended(domain, ctx.now());
     // A login that is not set up does not delay the others.
     let mut found = emptied;
     for (login, names) in names::logins(domain) {
-        let opened = wanted.get(&login).cloned().unwrap_or_default();
+        let opened = wanted.get(&login).filter(|_| !ended.contains_key(&login)).cloned().unwrap_or_default();
         found = found.and(of_login(ctx, vault, &login, &names, &opened).await);
     }
     found

@@ -38,8 +38,10 @@ pub fn access(access: &AccessSpec) -> Option<AccessSpec> {
     let login = AccessLogin {
         name: LOGIN.to_owned(),
         accepted_amr: glass.accepted_amr.clone(),
+        accepted_acr: glass.accepted_acr.clone(),
         ttl: Some(glass.ttl().to_owned()),
         slots: Some(glass.slots()),
+        ..AccessLogin::default()
     };
     Some(AccessSpec { provider, logins: vec![login], break_glass: None })
 }

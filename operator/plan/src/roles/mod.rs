@@ -13,7 +13,8 @@
 //! writes which Channels the groups may read ([`rbac`]).
 //!
 //! Both leave out a role that an older one excludes ([`conflicts`]), whose review is overdue ([`review`]), or that an
-//! AccessRevocation names ([`revoked`]).
+//! AccessRevocation names ([`revoked`]), and everything of a login without a second factor whose exception has ended
+//! ([`exceptions`]).
 //!
 //! What a role opens in an emergency goes the same way, as a login of its own ([`break_glass`]); who used that is told and
 //! reviewed ([`uses`]).
@@ -21,8 +22,10 @@
 pub mod break_glass;
 pub mod conflicts;
 pub mod effective;
+pub mod exceptions;
 pub mod members;
 pub mod names;
+pub mod providers;
 pub mod rbac;
 pub mod review;
 pub mod revoked;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use subrosa_crds::{
     AccessRole, AccessRoleStatus, Reason,
     access_role::{ChannelClass, SessionStatus},
+    channel::ExceptionStatus,
     condition::{self, BOUND, READY, STALLED, SUSPENDED, Truth, Verdict},
     destruction::Approver,
 };
@@ -67,6 +68,8 @@ pub struct RoleFacts {
     pub ttl: String,
     /// The same for `status`; `None` without such a login.
     pub session: Option<SessionStatus>,
+    /// The exception by which its login asks for no second factor.
+    pub exception: Option<ExceptionStatus>,
     /// The state of its reviews; `None` without `spec.review`, or if it could not be read.
     pub review: Option<ReviewFacts>,
     /// The state of its break-glass; `None` without `spec.breakGlass`, or if nothing could be looked at.
@@ -89,6 +92,7 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Tim
     verdicts.extend(break_glass::verdict(role, facts));
     let waits_for_people = [
         Reason::ConflictingRoles,
+        Reason::ExceptionExpired,
         Reason::ForeignObject,
         Reason::LoginMissing,
         Reason::ForeignLogin,
@@ -120,6 +124,7 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Tim
         digest,
         effective: effective::effective(role, facts),
         session: facts.session.clone(),
+        exception: facts.exception.clone(),
         review_due,
         reviewed,
         break_glass: break_glass::status(role, facts),

@@ -164,7 +164,7 @@ fn drawn(openings: &Openings, paint: Paint) -> String {
                 format!("{}/{}", one.namespace, one.channel).into(),
                 one.data_class.as_str().into(),
                 one.login.as_str().into(),
-                one.accepted_amr.join(", ").into(),
+                one.second_factor().into(),
                 one.session.as_deref().unwrap_or("?").into(),
                 one.role.as_str().into(),
                 Cell::new(one.state.as_str(), tone),

@@ -48,8 +48,14 @@ pub struct Opening {
     pub data_class: String,
     /// After which login.
     pub login: String,
-    /// With one of these second factors; none where the login is not known.
+    /// With one of these second factors; none where the login is not known, or asks for one in another way.
     pub accepted_amr: Vec<String>,
+    /// With one of these levels of authentication.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accepted_acr: Vec<String>,
+    /// The last day on which no second factor is asked for.
+    #[serde(skip_serializing_if = "is_none")]
+    pub no_second_factor_until: Option<String>,
     /// How long a session lasts.
     pub session: Option<String>,
     /// The AccessRole.
@@ -58,6 +64,17 @@ pub struct Opening {
     pub state: String,
     /// Whether the role gives this now, or would as it is written.
     pub gives: bool,
+}
+
+impl Opening {
+    /// What is asked for beside a password, in words.
+    pub fn second_factor(&self) -> String {
+        match &self.no_second_factor_until {
+            Some(until) => format!("none, until {until}"),
+            None if self.accepted_acr.is_empty() => self.accepted_amr.join(", "),
+            None => format!("level {}", self.accepted_acr.join(", ")),
+        }
+    }
 }
 
 /// The answer.
@@ -99,6 +116,10 @@ impl Openings {
                         data_class: class.clone(),
                         login: role.spec.login.clone(),
                         accepted_amr: login.map(|login| login.accepted_amr.clone()).unwrap_or_default(),
+                        accepted_acr: login.map(|login| login.accepted_acr.clone()).unwrap_or_default(),
+                        no_second_factor_until: login
+                            .and_then(|login| login.exception.as_ref())
+                            .map(|exception| exception.expires.clone()),
                         session: login.map(|login| login.ttl().to_owned()),
                         role: role.name_any(),
                         state: state.clone(),
@@ -172,6 +193,8 @@ fn in_an_emergency(
         data_class: class.to_owned(),
         login: break_glass::LOGIN.to_owned(),
         accepted_amr: login.map(|login| login.accepted_amr.clone()).unwrap_or_default(),
+        accepted_acr: login.map(|login| login.accepted_acr.clone()).unwrap_or_default(),
+        no_second_factor_until: None,
         session: login.map(|login| login.ttl().to_owned()),
         role: role.name_any(),
         state,
@@ -215,6 +238,7 @@ fn state(
         None => Reason::NotFound,
         Some(found) if !found.spec.data_classes.iter().any(|one| one == class) => Reason::UnknownDataClass,
         Some(_) if seen.login(&namespace, &role.spec.login).is_none() => Reason::LoginMissing,
+        Some(_) if seen.has_ended(&namespace, &role.spec.login) => Reason::ExceptionExpired,
         Some(_) => return ("Declared".to_owned(), true),
     };
     (reason.as_str().to_owned(), false)

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use subrosa_crds::{
     AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
     trust_domain::{AccessLogin, AccessSpec},
 };
+use subrosa_plan::roles::exceptions;
 
 use crate::cli::{cluster::ClusterClient, manifest::Manifest};
 
@@ -105,11 +107,21 @@ impl AccessObjects {
 
     /// How people log in in the trust domain of a namespace.
     pub fn access(&self, namespace: &str) -> Option<&AccessSpec> {
-        let domain = match (self.governed.get(namespace), self.domains.as_slice()) {
+        self.domain(namespace)?.spec.access.as_ref()
+    }
+
+    /// Whether the login asks for no second factor, and its exception has ended.
+    pub fn has_ended(&self, namespace: &str, login: &str) -> bool {
+        let domain = self.domain(namespace);
+        domain.is_some_and(|domain| exceptions::ended(domain, Timestamp::now()).contains_key(login))
+    }
+
+    /// The trust domain of a namespace.
+    pub fn domain(&self, namespace: &str) -> Option<&TrustDomain> {
+        match (self.governed.get(namespace), self.domains.as_slice()) {
             (Some(name), domains) => domains.iter().find(|domain| domain.name_any() == *name),
             (None, [only]) => Some(only),
             (None, _) => None,
-        };
-        domain?.spec.access.as_ref()
+        }
     }
 }

@@ -20,6 +20,16 @@ pub fn role(object: &AccessRole, now: Timestamp, page: &mut Page) {
     page.title(&name, ready.map(|one| (one.status.as_str(), one.reason.as_str())));
     page.section("What it names");
     page.fact("Login", &spec.login);
+    if let Some(exception) = &status.exception {
+        let ended = if exception.overdue { "ended with" } else { "until" };
+        page.fact(
+            "",
+            &format!(
+                "asks for no second factor: exception for {} {ended} {}",
+                exception.control, exception.expires
+            ),
+        );
+    }
     for subject in &spec.subjects {
         page.fact("Group", &subject.group);
     }
@@ -27,7 +37,10 @@ pub fn role(object: &AccessRole, now: Timestamp, page: &mut Page) {
         page.fact("Opens", &format!("{class} of Channel {channel}"));
     }
     if let Some(glass) = &spec.break_glass {
-        page.fact("Emergency", &format!("group {} opens the same, after login {}", glass.group, break_glass::LOGIN));
+        page.fact(
+            "Emergency",
+            &format!("group {} opens the same, after login {}", glass.group, break_glass::LOGIN),
+        );
     }
     if !spec.conflicts_with.is_empty() {
         page.fact("Never beside", &spec.conflicts_with.join(", "));
@@ -42,7 +55,10 @@ pub fn role(object: &AccessRole, now: Timestamp, page: &mut Page) {
             }
             let count = usize::try_from(effective.count).unwrap_or_default();
             if count > effective.rules.len() {
-                page.fact("", &format!("and {} more, which status does not list", count - effective.rules.len()));
+                page.fact(
+                    "",
+                    &format!("and {} more, which status does not list", count - effective.rules.len()),
+                );
             }
             page.fact("Rules", &format!("{count}, {}", effective.digest));
             if status.digest.as_ref() != Some(&effective.digest) {
@@ -52,7 +68,10 @@ pub fn role(object: &AccessRole, now: Timestamp, page: &mut Page) {
         None => page.fact("Rules", not_yet),
     }
     if let Some(session) = &status.session {
-        page.fact("Session", &format!("{}; a right outlives its reason by {}", session.ttl, session.outlives));
+        page.fact(
+            "Session",
+            &format!("{}; a right outlives its reason by {}", session.ttl, session.outlives),
+        );
         page.below(&session.message);
     }
     page.section("Who looks at it");
@@ -62,7 +81,10 @@ pub fn role(object: &AccessRole, now: Timestamp, page: &mut Page) {
                 OverdueAction::Suspend => "it gives nothing when it is late",
                 OverdueAction::Warn => "it gives all the same when it is late",
             };
-            page.fact("Review", &format!("every {}, by others than {}; {overdue}", review.every, review.author));
+            page.fact(
+                "Review",
+                &format!("every {}, by others than {}; {overdue}", review.every, review.author),
+            );
             let due = status.review_due.as_deref();
             let due = due.map(|due| format!("{due}, {}", words::when_text(due, now)));
             page.fact("Due", &due.unwrap_or_else(|| "not known".to_owned()));
@@ -72,7 +94,9 @@ pub fn role(object: &AccessRole, now: Timestamp, page: &mut Page) {
         }
         None => page.line("Nobody has to: it has no spec.review.", Tone::Odd),
     }
-    if let Some(uses) = status.break_glass.as_ref().and_then(|glass| glass.people).filter(|people| *people > 0) {
+    if let Some(uses) =
+        status.break_glass.as_ref().and_then(|glass| glass.people).filter(|people| *people > 0)
+    {
         let people = usize::try_from(uses).unwrap_or_default();
         page.fact("Emergency", &format!("{} to review", words::counted(people, "use")));
     }

@@ -14,7 +14,8 @@ use std::str::FromStr;
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
 use subrosa_crds::{
-    AccessRole, Adoption, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain, preset::Preset,
+    AccessRole, Adoption, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain,
+    preset::Preset,
 };
 
 use super::{

@@ -111,7 +111,7 @@ fn render(
     let probes = args.probe_from_labels.clone().map(|labels| labels.at(&args.operator_namespace));
     imagined.world.probes = probes;
     check::check(&given, &imagined, now, &mut findings);
-    roles::check(&given, &imagined, &mut findings);
+    roles::check(&given, &imagined, now, &mut findings);
     let planned = channels::plan(&given, &imagined, now, &mut findings);
     let installation = Installation::new(&args.operator_namespace, super::OPERATOR_ACCOUNT)?;
     let mut documents = Vec::new();

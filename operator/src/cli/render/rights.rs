@@ -19,8 +19,10 @@ pub fn documents(given: &Given, imagined: &Imagined) -> serde_json::Result<BTree
     let mut documents: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (name, role) in &given.roles {
         let Some(domain) = imagined.world.domain_of(&name.namespace) else { continue };
-        let prefix = domain.spec.access.as_ref().and_then(|access| access.provider.kubernetes_groups_prefix.as_ref());
-        let channels: BTreeSet<String> = role.object.spec.opens().into_iter().map(|(channel, _)| channel).collect();
+        let prefix =
+            domain.spec.access.as_ref().and_then(|access| access.provider.kubernetes_groups_prefix.as_ref());
+        let channels: BTreeSet<String> =
+            role.object.spec.opens().into_iter().map(|(channel, _)| channel).collect();
         // Only the API server knows the UID of a role.
         let mut known = role.object.as_ref().clone();
         let is_new = known.uid().is_none();
@@ -88,7 +90,9 @@ impl Slot<'_> {
             "mount_accessor": format!("<accessor of auth/{}>", self.mount()),
             "canonical_id": format!("<id of a free {prefix}{glass}NNN>"),
         });
-        let why = format!("the granter lets a group of Vault stand for group {group} of the provider, once and for all");
+        let why = format!(
+            "the granter lets a group of Vault stand for group {group} of the provider, once and for all"
+        );
         self.document("BindGroup", "identity/group-alias".to_owned(), body, &why)
     }
 
@@ -103,8 +107,12 @@ impl Slot<'_> {
     }
 
     fn members(&self) -> Value {
-        let groups: Vec<_> =
-            self.opened.groups.iter().map(|group| format!("<id of the group that stands for {group}>")).collect();
+        let groups: Vec<_> = self
+            .opened
+            .groups
+            .iter()
+            .map(|group| format!("<id of the group that stands for {group}>"))
+            .collect();
         let body = json!({"member_group_ids": groups, "member_entity_ids": []});
         let roles: Vec<_> = self.opened.roles.iter().map(String::as_str).collect();
         let named: Vec<_> = self.opened.groups.iter().map(String::as_str).collect();

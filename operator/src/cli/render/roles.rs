@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 use subrosa_crds::{AccessRole, Reason, TrustDomain, names::ChannelRef, trust_domain::AccessSpec};
-use subrosa_plan::roles::{break_glass, rbac};
+use subrosa_plan::{
+    roles::{break_glass, exceptions, providers, rbac},
+    world::declaration::Declaration,
+};
 
 use super::{
     given::{FromFile, Given},
@@ -52,18 +56,20 @@ pub fn opened(given: &Given, imagined: &Imagined) -> OpenedByLogin {
     opened
 }
 
-fn declares(channel: &FromFile<subrosa_plan::world::declaration::Declaration>, class: &str) -> bool {
+fn declares(channel: &FromFile<Declaration>, class: &str) -> bool {
     channel.object.data_classes().iter().any(|one| one == class)
 }
 
 /// Findings about AccessRoles, and about trust domains that have no room for them.
-pub fn check(given: &Given, imagined: &Imagined, findings: &mut Vec<Finding>) {
+pub fn check(given: &Given, imagined: &Imagined, now: Timestamp, findings: &mut Vec<Finding>) {
     for (name, role) in given.roles.iter().filter(|(_, role)| role.sound) {
-        check_role(name, role, given, imagined, findings);
+        check_role(name, role, given, imagined, now, findings);
     }
     let opened = opened(given, imagined);
     for (name, domain) in given.domains.iter().filter(|(_, domain)| domain.sound) {
         if let Some(access) = &domain.object.spec.access {
+            let notes = providers::warnings(access).into_iter();
+            findings.extend(notes.map(|note| domain.manifest.note("spec.access", note)));
             exhausted(name, domain, access, &opened, findings);
         }
     }
@@ -74,6 +80,7 @@ fn check_role(
     role: &FromFile<AccessRole>,
     given: &Given,
     imagined: &Imagined,
+    now: Timestamp,
     findings: &mut Vec<Finding>,
 ) {
     let manifest = &role.manifest;
@@ -92,7 +99,7 @@ fn check_role(
         );
         findings.push(manifest.note("spec.login", message));
     } else {
-        findings.extend(login(role, domain));
+        findings.extend(login(role, domain, now));
         findings.extend(glass(role, domain.spec.access.as_ref()));
         findings.extend(reserved(role, domain.spec.access.as_ref()));
     }
@@ -106,7 +113,8 @@ fn check_role(
                 }
                 continue;
             };
-            let undeclared = allow.data_classes.iter().enumerate().filter(|(_, class)| !declares(found, class));
+            let undeclared =
+                allow.data_classes.iter().enumerate().filter(|(_, class)| !declares(found, class));
             for (place, class) in undeclared {
                 let declared = found.object.data_classes();
                 let message = format!(
@@ -114,15 +122,20 @@ fn check_role(
                     Reason::UnknownDataClass.as_str(),
                     if declared.is_empty() { "none".to_owned() } else { declared.join(", ") }
                 );
-                findings.push(manifest.error_at(&format!("spec.allow[{index}].dataClasses[{place}]"), message));
+                findings
+                    .push(manifest.error_at(&format!("spec.allow[{index}].dataClasses[{place}]"), message));
             }
         }
     }
     conflicts(name, role, given, findings);
 }
 
-fn login(role: &FromFile<AccessRole>, domain: &TrustDomain) -> Option<Finding> {
+fn login(role: &FromFile<AccessRole>, domain: &TrustDomain, now: Timestamp) -> Option<Finding> {
     let (login, name) = (&role.object.spec.login, domain.name_any());
+    if let Some(fault) = exceptions::ended(domain, now).remove(login) {
+        let message = fault.message.split_once(": ").map_or(fault.message.as_str(), |(_, message)| message);
+        return Some(role.manifest.error_at("spec.login", format!("{}: {message}", fault.reason.as_str())));
+    }
     let message = match &domain.spec.access {
         None => format!("TrustDomain {name} has no spec.access: write it, and run subrosa vault-setup"),
         Some(access) if access.logins.iter().any(|one| one.name == *login) => return None,
@@ -185,11 +198,16 @@ fn exhausted(
     findings: &mut Vec<Finding>,
 ) {
     let for_emergencies = break_glass::access(access);
-    let places = access.logins.iter().enumerate().map(|(index, login)| (format!("spec.access.logins[{index}].slots"), login));
+    let places = access
+        .logins
+        .iter()
+        .enumerate()
+        .map(|(index, login)| (format!("spec.access.logins[{index}].slots"), login));
     let of_glass = for_emergencies.iter().flat_map(|access| &access.logins);
     let places = places.chain(of_glass.map(|login| ("spec.access.breakGlass.slots".to_owned(), login)));
     for (field, login) in places {
-        let wanted = opened.get(&(name.to_owned(), login.name.clone())).map(BTreeMap::len).unwrap_or_default();
+        let wanted =
+            opened.get(&(name.to_owned(), login.name.clone())).map(BTreeMap::len).unwrap_or_default();
         if wanted > usize::try_from(login.slots()).unwrap_or_default() {
             let message = format!(
                 "{}: AccessRoles among the files open {wanted} pairs of a Channel and a class by login {}, which has {} slots: raise \
@@ -201,7 +219,8 @@ fn exhausted(
             findings.push(domain.manifest.error_at(&field, message));
         }
     }
-    let of_domain = opened.iter().filter(|((domain, login), _)| domain == name && login != break_glass::LOGIN);
+    let of_domain =
+        opened.iter().filter(|((domain, login), _)| domain == name && login != break_glass::LOGIN);
     let groups: BTreeSet<&String> =
         of_domain.flat_map(|(_, slots)| slots.values()).flat_map(|slot| &slot.groups).collect();
     if groups.len() > usize::try_from(access.provider.groups()).unwrap_or_default() {

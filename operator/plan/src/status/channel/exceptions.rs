@@ -20,18 +20,7 @@ pub(super) fn exceptions(channel: &Declaration, plan: &Plan, today: Date) -> Vec
         .iter()
         .filter(|one| matches!(one.state, TrustState::InForce(_) | TrustState::Ended))
         .map(|one| (one.control(), &one.expires));
-    declared
-        .chain(extra)
-        .map(|(control, expires)| {
-            let left = expires.parse::<Date>().ok().map(|last| i64::from((last - today).get_days()));
-            ExceptionStatus {
-                control,
-                expires: expires.clone(),
-                overdue: left.is_some_and(|left| left < 0),
-                days_left: left.filter(|left| (0..=i64::from(WARNING_DAYS[0])).contains(left)),
-            }
-        })
-        .collect()
+    declared.chain(extra).map(|(control, expires)| ExceptionStatus::on(control, expires, today)).collect()
 }
 
 /// An Event: reason and sentence.

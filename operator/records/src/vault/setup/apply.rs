@@ -226,6 +226,7 @@ fn normal(value: &Value) -> Value {
         Value::String(text) if text.trim().is_empty() => Value::Null,
         Value::String(text) => Value::String(text.trim().to_owned()),
         Value::Array(values) if values.is_empty() => Value::Null,
+        Value::Object(fields) if fields.is_empty() => Value::Null,
         other => other.clone(),
     }
 }
@@ -238,9 +239,9 @@ mod tests {
 
     #[test]
     fn only_fields_that_are_wanted_and_different_count() {
-        let present = json!({"a": 1, "b": null, "c": "text\n", "d": ["x"], "extra": true});
+        let present = json!({"a": 1, "b": null, "c": "text\n", "d": ["x"], "e": null, "extra": true});
         let Value::Object(present) = present else { panic!("no object") };
-        let wanted = json!({"a": 1, "b": [], "c": "text", "d": ["x"], "absent": ""});
+        let wanted = json!({"a": 1, "b": [], "c": "text", "d": ["x"], "e": {}, "absent": ""});
         assert!(differences(&wanted, &present).is_empty());
         let wanted = json!({"a": 2, "b": ["y"], "c": "other", "d": []});
         assert_eq!(differences(&wanted, &present), ["a", "b", "c", "d"]);

@@ -4,7 +4,7 @@
 //! Groups have no policies. A group's policy would follow a person into every token, so a weaker login would open
 //! what requires a stronger one. The policy of a login reads only that login's slots.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use subrosa_crds::trust_domain::{AccessLogin, AccessSpec, IdentityProvider};
 use subrosa_plan::roles::{break_glass, names};
 
@@ -186,7 +186,7 @@ fn role(provider: &IdentityProvider, login: &AccessLogin, policy: &str) -> Value
         "bound_audiences": [provider.audience()],
         "bound_subject": "",
         "bound_claims_type": "string",
-        "bound_claims": { "amr": login.accepted_amr },
+        "bound_claims": second_factor(provider, login),
         "expiration_leeway": LIFE_NOT_SAID,
         "not_before_leeway": LIFE_NOT_SAID,
         "clock_skew_leeway": CLOCK_SKEW,
@@ -208,13 +208,24 @@ fn break_glass_role(people: &PeopleParams, login: &AccessLogin, policy: &str) ->
     let provider = &people.access.provider;
     let groups = people.access.break_glass.as_ref().map(|glass| glass.groups.as_slice()).unwrap_or_default();
     let mut role = role(provider, login, policy);
-    let bound = json!({ "amr": login.accepted_amr, (provider.groups_claim()): groups, (TOKEN_ID): "*" });
+    let mut bound = second_factor(provider, login);
+    bound.insert(provider.groups_claim().to_owned(), json!(groups));
+    bound.insert(TOKEN_ID.to_owned(), "*".into());
     if let Value::Object(role) = &mut role {
         role.insert("bound_claims_type".to_owned(), "glob".into());
-        role.insert("bound_claims".to_owned(), bound);
+        role.insert("bound_claims".to_owned(), bound.into());
         role.insert("claim_mappings".to_owned(), json!({ (TOKEN_ID): TOKEN_ID }));
     }
     role
+}
+
+/// The claim that must have one of these values; none where the login asks for no second factor.
+fn second_factor(provider: &IdentityProvider, login: &AccessLogin) -> Map<String, Value> {
+    login
+        .second_factor(provider)
+        .map(|(claim, values)| (claim.to_owned(), json!(values)))
+        .into_iter()
+        .collect()
 }
 
 fn policy_name(domain: &str, login: &AccessLogin) -> String {
