@@ -162,9 +162,12 @@ async fn left(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) -> Gla
     GlassLook { is_known: true, of_no_role, ..GlassLook::default() }
 }
 
+/// How many classes can be opened by a role's break-glass, or why they cannot; and what its group may open now, where that is known.
+type PreparedRole = (Result<usize, Fault>, Option<BTreeSet<GroupRight>>);
+
 /// The slots of break-glass after they were brought to what the roles say.
 struct Prepared {
-    prepared: BTreeMap<RoleName, (Result<usize, Fault>, Option<BTreeSet<GroupRight>>)>,
+    prepared: BTreeMap<RoleName, PreparedRole>,
     /// The entities of the people of each role's group, by the role's UID.
     people: BTreeMap<String, BTreeSet<String>>,
     accessor: MountAccessor,

@@ -101,10 +101,10 @@ mod tests {
             let withheld = withheld(&roles, &ended(&hospital(), at(now)));
             withheld.into_iter().map(|((_, name), fault)| (name, fault.reason)).collect::<Vec<_>>()
         };
-        let never = ("never".to_owned(), Reason::ExceptionExpired);
+        let ended = |login: &str| (login.to_owned(), Reason::ExceptionExpired);
         // 22 November ends at 23:00 UTC in Amsterdam.
-        assert_eq!(withheld("2026-11-22T22:59:59Z"), [never.clone()]);
-        assert_eq!(withheld("2026-11-22T23:00:00Z"), [never, ("old".to_owned(), Reason::ExceptionExpired)]);
+        assert_eq!(withheld("2026-11-22T22:59:59Z"), [ended("never")]);
+        assert_eq!(withheld("2026-11-22T23:00:00Z"), [ended("never"), ended("old")]);
     }
 
     #[test]

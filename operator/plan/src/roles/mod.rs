@@ -17,7 +17,8 @@
 //! ([`exceptions`]).
 //!
 //! What a role opens in an emergency goes the same way, as a login of its own ([`break_glass`]); who used that is told and
-//! reviewed ([`uses`]).
+//! reviewed ([`uses`]). What a login asks of a token is told of one that a person has ([`token`]), and what a provider is known not
+//! to send ([`providers`]).
 
 pub mod break_glass;
 pub mod conflicts;
@@ -32,6 +33,7 @@ pub mod revoked;
 pub mod session;
 pub mod slots;
 pub mod status;
+pub mod token;
 pub mod uses;
 
 use std::{

@@ -1,9 +1,10 @@
-//! `subrosa access`: who can open what by AccessRoles, in a cluster or in files.
+//! `subrosa access`: who can open what by AccessRoles, in a cluster or in files, and why a login would be refused.
 
 mod openings;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -25,11 +26,13 @@ Examples:
   subrosa access who cc-front/voice call-recording     # who can open this class of it
   subrosa access what cc-quality                       # what this group of the identity provider can open
   subrosa access what cc-quality -f deploy/ -o json    # the same, of manifests
+  subrosa access token id-token.jwt -f deploy/         # why a login with this token would be refused, offline
+  subrosa access token - --login strong <id-token.jwt  # the same of one login, by the cluster's TrustDomain
 
 Groups are compared without upper and lower case, as Vault does it. STATE is the reason of condition Ready, or
 what files say of it.";
 
-/// Shows who can open what by AccessRoles
+/// Shows who can open what by AccessRoles, and why a login would be refused
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -45,6 +48,9 @@ enum Question {
     /// What a group of the identity provider can open
     #[command(after_help = EXAMPLES)]
     What(WhatArgs),
+    /// Why a login with a token of the identity provider would be refused; reads it, never verifies, shows or sends it
+    #[command(after_help = EXAMPLES)]
+    Token(token::TokenArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -69,7 +75,7 @@ struct WhatArgs {
 }
 
 #[derive(Debug, clap::Args)]
-struct Common {
+pub struct Common {
     #[command(flatten)]
     target: ClusterTarget,
     #[command(flatten)]
@@ -97,6 +103,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     let common = match &args.question {
         Question::Who(who) => &who.common,
         Question::What(what) => &what.common,
+        Question::Token(token) => &token.common,
     };
     let (seen, namespace) = read(common).await?;
     for kinds in &seen.hidden {
@@ -105,6 +112,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
         ))?;
     }
     let asked = match &args.question {
+        Question::Token(args) => return token::run(args, &seen, screen),
         Question::Who(who) => {
             let (namespace, name) = match who.channel.split_once('/') {
                 Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),

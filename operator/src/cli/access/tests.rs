@@ -47,7 +47,7 @@ spec:
   allow: [{channels: [voice, fax], dataClasses: [transcript], actions: [Open]}]
 "#;
 
-fn seen() -> AccessObjects {
+pub fn seen() -> AccessObjects {
     seen_of(FILES)
 }
 

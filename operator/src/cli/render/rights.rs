@@ -9,7 +9,7 @@ use subrosa_plan::roles::{break_glass, names, rbac};
 
 use super::{
     given::Given,
-    roles::{self, Opened},
+    roles::{self, RenderedSlot},
     vault,
     world::Imagined,
 };
@@ -59,7 +59,7 @@ struct Slot<'a> {
     login: &'a str,
     channel: &'a ChannelRef,
     class: &'a str,
-    opened: &'a Opened,
+    opened: &'a RenderedSlot,
 }
 
 impl Slot<'_> {

@@ -23,7 +23,7 @@ pub type ClassOf = (ChannelRef, String);
 
 /// Who can open a class of a Channel by a login.
 #[derive(Default)]
-pub struct Opened {
+pub struct RenderedSlot {
     /// The groups, in lower case.
     pub groups: BTreeSet<String>,
     /// The AccessRoles that say so.
@@ -31,7 +31,7 @@ pub struct Opened {
 }
 
 /// What the slots of each login would open.
-pub type OpenedByLogin = BTreeMap<LoginOf, BTreeMap<ClassOf, Opened>>;
+pub type OpenedByLogin = BTreeMap<LoginOf, BTreeMap<ClassOf, RenderedSlot>>;
 
 /// What the given roles open, of Channels that declare it or were not given.
 pub fn opened(given: &Given, imagined: &Imagined) -> OpenedByLogin {

@@ -147,9 +147,8 @@ fn a_role_outside_of_a_trust_domain_or_without_a_login_at_all_is_an_error() {
 
 #[test]
 fn more_than_vault_has_room_for_is_an_error_of_the_trust_domain() {
-    let more = REVIEWER
-        .replace("[call-recording, transcript]", "[call-recording, transcript]")
-        .replace("channels: [voice]\n    dataClasses", "channels: [voice, chat]\n    dataClasses");
+    let more =
+        REVIEWER.replace("channels: [voice]\n    dataClasses", "channels: [voice, chat]\n    dataClasses");
     let (exit, found) = findings(&more);
     assert_eq!(exit, Exit::Wrong, "{found:?}");
     let of_domain = found.iter().find(|line| line.contains("SlotsExhausted")).unwrap();
