@@ -190,6 +190,7 @@ async fn a_role_is_revoked(world: &World, recording: &(String, String)) {
 /// Of login `night`, whose slots nobody else needs.
 async fn groups_and_namespaces(world: &World) {
     let chat = world.sealed("video", CHAT).await;
+    the_first_slot_rests(world).await;
     world.apply(&role("leaving", "night", &["A", "cc-quality"], &[("video", CHAT)])).await;
     world.role("leaving", ready).await;
     let login = async |who: &str, group: &str| {
@@ -236,25 +237,35 @@ async fn groups_and_namespaces(world: &World) {
     world.granter.round().await;
 }
 
+/// The first slot of login `night`, which nobody needs now, rests for ten minutes from now on: roles get later ones.
+async fn the_first_slot_rests(world: &World) {
+    let rests = json!({"metadata": {"freed": Timestamp::now().as_second().to_string()}});
+    world.env.openbao().request("POST", &slot(0), Some(rests)).await.unwrap();
+}
+
+/// A slot of login `night`.
+fn slot(number: usize) -> String {
+    format!("identity/group/name/subrosa_oosterlinde_open_night_{number:03}")
+}
+
 /// Makes another kind of group of the first slot of login `night`, with a person in it: members of such a group are written by
 /// logins alone.
 async fn a_broken_slot(world: &World, key: &str) -> String {
     let bao = world.env.openbao();
-    let path = |number: usize| format!("identity/group/name/subrosa_oosterlinde_open_night_{number:03}");
     let mut used = None;
     for number in 0..6 {
-        let slot = bao.request("GET", &path(number), None).await.unwrap();
-        let opens = slot["data"]["metadata"]["open"].as_str().map(|opened| format!("{opened}."));
+        let found = bao.request("GET", &slot(number), None).await.unwrap();
+        let opens = found["data"]["metadata"]["open"].as_str().map(|opened| format!("{opened}."));
         if opens.is_some_and(|opened| key.starts_with(&opened)) {
             used = Some(number);
         }
     }
     assert!(used.is_some_and(|used| used > 0), "the broken one comes first: {used:?}");
-    bao.request("DELETE", &path(0), None).await.unwrap();
-    let made = bao.request("POST", &path(0), Some(json!({"type": "external"}))).await.unwrap();
+    bao.request("DELETE", &slot(0), None).await.unwrap();
+    let made = bao.request("POST", &slot(0), Some(json!({"type": "external"}))).await.unwrap();
     stands_for(world, &made, "strays").await;
     world.login("night", "stray", json!({"amr": ["otp"], "groups": ["strays"]})).await.unwrap();
-    path(0)
+    slot(0)
 }
 
 /// An administrator's group that stands for `cc-hr`, which a role names.
