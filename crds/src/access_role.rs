@@ -14,7 +14,10 @@ pub use self::{
     break_glass::{BreakGlassStatus, BreakGlassUse, MAX_LISTED, RoleBreakGlass, digest as uses_digest},
     effective::{AccessRule, EffectiveRules, MAX_RULES, SessionStatus, rules_digest},
 };
-use crate::{channel::ExceptionStatus, destruction::Approver, rules, trust_domain::BREAK_GLASS_LOGIN};
+use crate::{
+    access_grant::RoleGrants, channel::ExceptionStatus, destruction::Approver, rules,
+    trust_domain::BREAK_GLASS_LOGIN,
+};
 
 /// Lets people open data of Channels of its namespace, after a login that the TrustDomain has.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -65,6 +68,9 @@ pub struct AccessRoleSpec {
     /// Who may open the same in an emergency, by a login that needs neither the operator nor the API server. Left out, nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<RoleBreakGlass>,
+    /// That single persons may get it for a time, by AccessGrants that others approve. Left out, nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<RoleGrants>,
 }
 
 /// A look at a role by somebody who did not write it: an Approval of the AccessRole (`subrosa approve`).

@@ -1,5 +1,5 @@
 //! `Approval`: one person's decision about a Destruction, the release of a LegalHold, a weaker policy, a freeze, an
-//! Adoption, an AccessRole or the release of an AccessRevocation.
+//! Adoption, an AccessRole, an AccessGrant or the release of an AccessRevocation.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -19,7 +19,7 @@ use crate::rules;
     category = "subrosa",
     derive = "PartialEq",
     cel,
-    doc = "What one person decided about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, an Adoption, an AccessRole, or the release of an AccessRevocation.",
+    doc = "What one person decided about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, an Adoption, an AccessRole, an AccessGrant, or the release of an AccessRevocation.",
     selectable = ".spec.target.name",
     selectable = ".spec.target.kind",
     selectable = ".spec.decision",
@@ -52,12 +52,12 @@ pub struct ApprovalSpec {
 /// What is decided about: one object in one state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(self.kind == 'AccessRole') == has(self.__namespace__)")
-    .message("an AccessRole has a namespace, and no other of these kinds has one: write namespace for an AccessRole only"))]
+#[x_kube(validation = Rule::new("(self.kind in ['AccessRole', 'AccessGrant']) == has(self.__namespace__)")
+    .message("an AccessRole and an AccessGrant have a namespace, and no other of these kinds has one: write namespace for these two only"))]
 pub struct ApprovalTarget {
     /// The kind.
     pub kind: TargetKind,
-    /// The namespace of an AccessRole.
+    /// The namespace of an AccessRole or AccessGrant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
     pub namespace: Option<String>,
@@ -87,6 +87,8 @@ pub enum TargetKind {
     Adoption,
     /// That who may open what by it is still right: a review.
     AccessRole,
+    /// That the person gets it.
+    AccessGrant,
     /// That it ends.
     AccessRevocation,
 }
@@ -101,6 +103,7 @@ impl TargetKind {
             Self::TrustDomain => "TrustDomain",
             Self::Adoption => "Adoption",
             Self::AccessRole => "AccessRole",
+            Self::AccessGrant => "AccessGrant",
             Self::AccessRevocation => "AccessRevocation",
         }
     }

@@ -17,6 +17,7 @@
 //!
 //!  Channel ◀── lets people open data of ── AccessRole ── after a login of ──▶ TrustDomain
 //!                                              ▲
+//!                                              ├── is given to one person for a time by ── AccessGrant ◀── approves ── Approval
 //!                                              └── ends what a person, a group or a role was given ── AccessRevocation
 //! ```
 //!
@@ -24,6 +25,7 @@
 //! evaluates (CEL), its names, and the calendar arithmetic of retention. It has no client and no clock. What needs a
 //! second object is decided in `subrosa-plan`.
 
+pub mod access_grant;
 pub mod access_revocation;
 pub mod access_role;
 pub mod adoption;
@@ -48,6 +50,7 @@ pub mod trust_domain;
 pub mod validate;
 pub mod yaml;
 
+pub use access_grant::{AccessGrant, AccessGrantSpec, AccessGrantStatus};
 pub use access_revocation::{AccessRevocation, AccessRevocationSpec, AccessRevocationStatus};
 pub use access_role::{AccessRole, AccessRoleSpec, AccessRoleStatus};
 pub use adoption::{Adoption, AdoptionSpec, AdoptionStatus};
@@ -92,6 +95,7 @@ pub fn all()
         definition::<RetentionPolicy>(),
         definition::<Channel>(),
         definition::<AccessRole>(),
+        definition::<AccessGrant>(),
         definition::<AccessRevocation>(),
         definition::<LegalHold>(),
         definition::<Destruction>(),

@@ -97,6 +97,7 @@ reasons! {
     ForeignLogin
     ForeignObject
     ForeignPolicy
+    GrantExpired
     GroupNotEnrolled
     GroupsExhausted
     GuardsEdited
@@ -150,6 +151,7 @@ reasons! {
     NoneNeeded
     NotDue
     NotFound
+    NotGrantable
     NotInPlace
     NotJudged
     NotLeading
@@ -170,6 +172,7 @@ reasons! {
     OtherPolicyEngine
     OtherTrustDomain
     PartlyAdopted
+    PersonUnknown
     PlaintextListener
     PodCertificatesUnavailable
     PodNotFound

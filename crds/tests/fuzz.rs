@@ -11,8 +11,8 @@ use cases::Case;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use subrosa_crds::{
-    AccessRevocation, AccessRole, Adoption, Approval, Channel, Destruction, ExternalParty, LegalHold,
-    RetentionPolicy, TrustDomain, Violation, retention,
+    AccessGrant, AccessRevocation, AccessRole, Adoption, Approval, Channel, Destruction, ExternalParty,
+    LegalHold, RetentionPolicy, TrustDomain, Violation, retention,
     validate::{parse, validate_kind},
 };
 
@@ -127,6 +127,8 @@ fn read(kind: &str, manifest: &Value) -> Result<(), Vec<Violation>> {
         "LegalHold" => parse::<LegalHold>(manifest).map(|hold| drop(hold.spec.release_digest())),
         "Destruction" => parse::<Destruction>(manifest).map(|one| drop(one.spec.computed_digest())),
         "AccessRole" => parse::<AccessRole>(manifest).map(|role| drop(role.spec.digest(&role.spec.opens()))),
+        "AccessGrant" => parse::<AccessGrant>(manifest)
+            .map(|one| drop(one.spec.digest("u", "strong", &Default::default()))),
         "AccessRevocation" => parse::<AccessRevocation>(manifest).map(|one| drop(one.spec.release_digest())),
         "Adoption" => parse::<Adoption>(manifest).map(|one| drop(one.spec.digest())),
         "Approval" => parse::<Approval>(manifest).map(drop),

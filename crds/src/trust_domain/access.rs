@@ -9,6 +9,8 @@ use crate::rules;
 
 /// How many slots a login has unless said otherwise.
 pub const DEFAULT_SLOTS: i32 = 32;
+/// How many pairs of a Channel and a data class AccessGrants can open by a login unless said otherwise.
+pub const DEFAULT_GRANT_SLOTS: i32 = 8;
 /// How many groups of the provider AccessRoles can name unless said otherwise.
 pub const DEFAULT_GROUPS: i32 = 32;
 /// How long a session lasts unless said otherwise.
@@ -130,6 +132,11 @@ pub struct AccessLogin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub slots: Option<i32>,
+    /// How many pairs of a Channel and a data class AccessGrants of roles with this login can open at the same time; 8 unless said
+    /// otherwise, and none with 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 32))]
+    pub grant_slots: Option<i32>,
 }
 
 /// That a login asks for no second factor: why, and until when.
@@ -209,6 +216,11 @@ impl AccessLogin {
     /// How many pairs of a Channel and a data class can be opened with it.
     pub fn slots(&self) -> i32 {
         self.slots.unwrap_or(DEFAULT_SLOTS)
+    }
+
+    /// How many pairs of a Channel and a data class AccessGrants can open with it at the same time.
+    pub fn grant_slots(&self) -> i32 {
+        self.grant_slots.unwrap_or(DEFAULT_GRANT_SLOTS)
     }
 }
 

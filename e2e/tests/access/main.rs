@@ -8,6 +8,7 @@ mod attempts;
 mod break_glass;
 mod crash;
 mod factors;
+mod grants;
 mod keycloak;
 mod kubernetes;
 mod lasting;
@@ -41,6 +42,7 @@ async fn people_open_what_an_access_role_names() {
     leavers::who_leaves_opens_nothing_from_the_next_request_on(&world).await;
     leavers::a_revocation_waits_for_no_role(&world).await;
     break_glass::it_opens_while_nothing_else_runs_and_is_told_until_it_is_reviewed(&mut world).await;
+    grants::one_person_opens_it_until_vault_ends_it(&mut world).await;
     told::what_is_not_given_is_told_with_the_next_step(&world).await;
     attempts::neither_writer_can_do_the_other_ones_part_nor_more(&world).await;
     crash::a_crash_after_any_write_of_the_granter_hurts_nothing(&mut world).await;

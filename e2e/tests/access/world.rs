@@ -206,8 +206,8 @@ pub fn access() -> Value {
     json!({
         "provider": {"issuer": ISSUER, "groups": 3, "tokenLife": "5m", "kubernetesGroupsPrefix": "oidc:"},
         "logins": [
-            {"name": "strong", "acceptedAmr": ["mfa", "hwk"], "slots": 3},
-            {"name": "night", "acceptedAmr": ["otp"], "ttl": "1h", "slots": 6},
+            {"name": "strong", "acceptedAmr": ["mfa", "hwk"], "slots": 3, "grantSlots": 4},
+            {"name": "night", "acceptedAmr": ["otp"], "ttl": "1h", "slots": 6, "grantSlots": 1},
             {"name": "stepped", "acceptedAcr": ["gold", "2"], "slots": 1},
             {
                 "name": "old", "slots": 1,

@@ -31,6 +31,7 @@ const UNEXERCISED: &[(&str, &str, &str)] = &[
     ("adoptions/status", "patch", ADOPTING),
     ("approvals", "list", ADOPTING),
     ("accessrevocations", "list", "e2e/tests/access revokes; here no TrustDomain says how people log in"),
+    ("accessgrants", "list", "e2e/tests/access grants; here no TrustDomain says how people log in"),
     ("accessroles", "list", "e2e/tests/access lets people open; here no TrustDomain says how they log in"),
 ];
 const ADOPTING: &str = "e2e/tests/destruction adopts keys of an earlier Channel; here nobody asks";

@@ -160,6 +160,7 @@ fn the_guards_of_decisions_can_be_left_out_and_no_other_policy() -> Result<()> {
     let confined = [
         "subrosa-access-author",
         "subrosa-access-binding",
+        "subrosa-access-grant",
         "subrosa-access-revocation",
         "subrosa-access-role",
         "subrosa-adoption",

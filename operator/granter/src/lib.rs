@@ -1,9 +1,10 @@
 //! The granter: it writes the members of the slots that AccessRoles use in Vault.
 //!
 //! ```text
-//!   run ─▶ view (watches: TrustDomains, AccessRoles, Channels, namespaces) ─▶ Granter::round, after each change and every minute
+//!   run ─▶ view (watches: TrustDomains, AccessRoles, AccessGrants, …) ─▶ Granter::round, after each change and every minute
 //!                 │
 //!                 ├─ bindings ─▶ Role and RoleBinding of each AccessRole, by plan::roles::rbac
+//!                 ├─ grants ─▶ single persons in grant slots for a time, status of each AccessGrant
 //!                 ├─ break_glass ─▶ the same for the login for emergencies, and who used it
 //!                 ├─ domain ─▶ Vault: logins, groups of the provider, slots ─▶ plan::roles ─▶ members
 //!                 ├─ status of each AccessRole
@@ -16,6 +17,7 @@
 mod bindings;
 mod break_glass;
 mod domain;
+mod grants;
 mod metrics;
 mod reminders;
 mod reviews;
@@ -40,6 +42,9 @@ pub const FIELD_MANAGER: &str = "subrosa-granter";
 
 /// How often people whom an AccessRevocation names are looked for at the least: an entity may be made by a later login.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// How soon the granter looks again while a grant waits for the operator.
+const SOON: Duration = Duration::from_secs(3);
 
 /// How long to collect changes that come together.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -67,7 +72,7 @@ pub async fn run(
         tokio::select! {
             () = stop.cancelled() => break,
             () = granter.changed() => tokio::time::sleep(SETTLE).await,
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(if granter.waits() { SOON.min(interval) } else { interval }) => {}
         }
     }
     revoked.await?;

@@ -15,6 +15,9 @@ use subrosa_plan::roles::conflicts::RoleName;
 
 type Labels = Vec<(&'static str, String)>;
 
+/// The states of AccessGrants.
+pub const GRANT_STATES: [&str; 4] = ["waiting", "in_force", "over", "unknown"];
+
 /// The metrics of the granter.
 #[derive(Debug)]
 pub struct GranterMetrics {
@@ -22,6 +25,7 @@ pub struct GranterMetrics {
     success: Family<Labels, Gauge<i64, AtomicI64>>,
     roles: Family<Labels, Gauge<i64, AtomicI64>>,
     without_second_factor: Family<Labels, Gauge<i64, AtomicI64>>,
+    grants: Family<Labels, Gauge<i64, AtomicI64>>,
     review_due: Family<Labels, Gauge<i64, AtomicI64>>,
     /// The series of `review_due` that stand there, by trust domain.
     reviewed: Mutex<BTreeMap<String, BTreeSet<Labels>>>,
@@ -52,6 +56,12 @@ impl Default for GranterMetrics {
             "AccessRoles of a trust domain whose login has an exception from asking for a second factor",
             without_second_factor.clone(),
         );
+        let grants = Family::default();
+        registry.register(
+            "granter_access_grants",
+            "AccessGrants of a trust domain, by whether they wait, are in force, are over, or nobody knows",
+            grants.clone(),
+        );
         let review_due = Family::default();
         registry.register(
             "accessrole_review_due_timestamp_seconds",
@@ -75,6 +85,7 @@ impl Default for GranterMetrics {
             success,
             roles,
             without_second_factor,
+            grants,
             review_due,
             reviewed: Mutex::default(),
             glass_used,
@@ -110,6 +121,14 @@ impl GranterMetrics {
     pub fn without_second_factor(&self, domain: &str, count: usize) {
         let labels = vec![("trust_domain", domain.to_owned())];
         self.without_second_factor.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// How many AccessGrants of a trust domain are in each state.
+    pub fn granted(&self, domain: &str, states: &[(&'static str, usize)]) {
+        for (state, count) in states {
+            let labels = vec![("trust_domain", domain.to_owned()), ("state", (*state).to_owned())];
+            self.grants.get_or_create(&labels).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
     }
 
     /// When break-glass of each role of a trust domain was used last, and by when that has to be reviewed. Uses of no role
@@ -148,6 +167,9 @@ impl GranterMetrics {
         self.break_glass(domain, &BTreeMap::new());
         self.success.remove(&vec![("trust_domain", domain.to_owned())]);
         self.without_second_factor.remove(&vec![("trust_domain", domain.to_owned())]);
+        for state in GRANT_STATES {
+            self.grants.remove(&vec![("trust_domain", domain.to_owned()), ("state", state.to_owned())]);
+        }
         for is_ready in ["true", "false"] {
             self.roles.remove(&vec![("trust_domain", domain.to_owned()), ("ready", is_ready.to_owned())]);
         }

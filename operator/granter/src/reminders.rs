@@ -1,4 +1,4 @@
-//! Events about reviews that are due, about uses of break-glass, and about exceptions that end.
+//! Events about reviews that are due, uses of break-glass, exceptions that end, and what became of grants.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,8 +11,8 @@ use k8s_openapi::{
     api::events::v1::Event,
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
-use kube::{Api, Client, Resource as _, ResourceExt as _, api::PostParams};
-use subrosa_crds::{AccessRole, Reason};
+use kube::{Api, Client, Resource, ResourceExt as _, api::PostParams};
+use subrosa_crds::{AccessGrant, AccessRole, Reason};
 use subrosa_plan::world::fault::Fault;
 use tokio::{sync::Mutex, time::Instant};
 
@@ -64,7 +64,12 @@ impl Reminders {
 
     /// Writes an Event about a role.
     pub async fn tell_now(&self, client: &Client, role: &AccessRole, what: &Fault) {
-        write(client, role, what).await;
+        write(client, role, "Review", what).await;
+    }
+
+    /// Writes an Event about a grant.
+    pub async fn tell_grant(&self, client: &Client, grant: &AccessGrant, what: &Fault) {
+        write(client, grant, "Grant", what).await;
     }
 
     async fn daily(&self, client: &Client, role: &AccessRole, about: About, reminder: Option<&Fault>) {
@@ -79,30 +84,44 @@ impl Reminders {
         }
         told.insert(uid, (reminder.reason, Instant::now()));
         drop(told);
-        write(client, role, reminder).await;
+        write(client, role, "Review", reminder).await;
     }
 }
 
-async fn write(client: &Client, role: &AccessRole, what: &Fault) {
-    let namespace = role.namespace().unwrap_or_default();
+async fn write<K>(client: &Client, object: &K, action: &str, what: &Fault)
+where
+    K: Resource<DynamicType = ()>,
+{
+    let namespace = object.namespace().unwrap_or_default();
     let event = Event {
         metadata: ObjectMeta {
-            generate_name: Some(format!("{}-", role.name_any())),
+            generate_name: Some(format!("{}-", object.name_any())),
             namespace: Some(namespace.clone()),
             ..ObjectMeta::default()
         },
-        action: Some("Review".to_owned()),
+        action: Some(action.to_owned()),
         event_time: Some(MicroTime(Timestamp::now())),
         reason: Some(what.reason.as_str().to_owned()),
         note: Some(what.message.chars().take(LONGEST_NOTE).collect()),
-        regarding: Some(role.object_ref(&())),
+        regarding: Some(object.object_ref(&())),
         reporting_controller: Some(CONTROLLER.to_owned()),
         reporting_instance: Some(CONTROLLER.to_owned()),
-        type_: Some(if what.reason == Reason::ReviewDue { "Normal" } else { "Warning" }.to_owned()),
+        type_: Some(if is_normal(what.reason) { "Normal" } else { "Warning" }.to_owned()),
         ..Event::default()
     };
     let events = Api::<Event>::namespaced(client.clone(), &namespace);
     if let Err(error) = events.create(&PostParams::default(), &event).await {
-        tracing::warn!(role = role.name_any(), %error, "an Event was not taken");
+        tracing::warn!(object = object.name_any(), %error, "an Event was not taken");
     }
+}
+
+fn is_normal(reason: Reason) -> bool {
+    let normal = [
+        Reason::AwaitingApproval,
+        Reason::GrantExpired,
+        Reason::InForce,
+        Reason::ReviewDue,
+        Reason::RightsPending,
+    ];
+    normal.contains(&reason)
 }

@@ -33,6 +33,7 @@ use crate::{
     FIELD_MANAGER, SWEEP, bindings,
     break_glass::{self, GlassLook, GlassScope},
     domain::{self, DomainLook, OpenedByPair, Withheld},
+    grants::{GrantRound, Grants},
     metrics::GranterMetrics,
     reminders::Reminders,
     reviews::{self, Noted},
@@ -61,6 +62,7 @@ pub struct Granter {
     reminders: Reminders,
     vaults: OpenVaults,
     revocations: Revocations,
+    grants: Grants,
     metrics: Arc<GranterMetrics>,
 }
 
@@ -85,6 +87,7 @@ impl Granter {
             clock: Timestamp::now,
             reminders: Reminders::default(),
             revocations: Revocations::default(),
+            grants: Grants::default(),
             metrics: Arc::default(),
         })
     }
@@ -98,6 +101,11 @@ impl Granter {
     /// The metrics.
     pub fn metrics(&self) -> Arc<GranterMetrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// Whether a grant waits for the operator, which does not tell when it is done.
+    pub fn waits(&self) -> bool {
+        self.grants.waits()
     }
 
     /// Waits until something changes in the cluster.
@@ -175,6 +183,18 @@ impl Granter {
             for (role, fault) in exceptions::withheld(roles.iter().map(AsRef::as_ref), &ended) {
                 without_login.entry(role).or_insert(fault);
             }
+            let scope = GrantRound {
+                client: &self.client,
+                guard: &self.guard,
+                view: &self.view,
+                domain,
+                roles: &roles,
+                withheld: &without_login,
+                standing: &standing,
+                unknown: noted.as_ref().err(),
+                now,
+            };
+            self.grants.run(&scope, &own, &self.reminders, &self.metrics).await;
             let bound = self.bind(domain, &given, &without_login, noted.as_ref().err()).await;
             let scope = GlassScope {
                 client: &self.client,
@@ -224,6 +244,7 @@ impl Granter {
             self.metrics.looked(&name, succeeded, ready, roles.len());
             self.metrics.without_second_factor(&name, excepted);
         }
+        self.grants.refuse(&self.client, self.view.grants_of_none(), (self.clock)()).await;
         for role in self.view.roles_of_none() {
             let message = "the namespace belongs to no TrustDomain, so nothing is given; next: label it";
             let facts = nothing(Fault::new(Reason::NamespaceNotGoverned, message));

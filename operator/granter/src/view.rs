@@ -17,8 +17,8 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use subrosa_crds::{
-    ACCESS_ROLE_LABEL, AccessRevocation, AccessRole, Approval, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
-    access_role::ChannelClass, names::ChannelId,
+    ACCESS_ROLE_LABEL, AccessGrant, AccessRevocation, AccessRole, Approval, Channel, TRUST_DOMAIN_LABEL,
+    TrustDomain, access_role::ChannelClass, names::ChannelId,
 };
 use subrosa_plan::roles::{OpenedClass, status::Right};
 use tokio::sync::Notify;
@@ -35,6 +35,8 @@ pub struct ClusterView {
     pub domains: Store<TrustDomain>,
     /// The AccessRoles.
     pub roles: Store<AccessRole>,
+    /// The AccessGrants.
+    grants: Store<AccessGrant>,
     /// The AccessRevocations.
     pub revocations: Store<AccessRevocation>,
     /// The Approvals, of whatever: how many of a leaver's do not count is told.
@@ -62,6 +64,7 @@ impl ClusterView {
         Self {
             domains: follow(client, &deciding, stop, all(), |_| {}),
             roles: follow(client, changes, stop, all(), |_| {}),
+            grants: follow(client, changes, stop, all(), |_| {}),
             revocations: follow(client, &both, stop, all(), |_| {}),
             approvals: follow(client, &deciding, stop, all(), |_| {}),
             kubernetes_roles: follow(client, changes, stop, ours(), |_| {}),
@@ -105,6 +108,7 @@ impl ClusterView {
         let all = async {
             self.domains.wait_until_ready().await.is_ok()
                 && self.roles.wait_until_ready().await.is_ok()
+                && self.grants.wait_until_ready().await.is_ok()
                 && self.revocations.wait_until_ready().await.is_ok()
                 && self.approvals.wait_until_ready().await.is_ok()
                 && self.kubernetes_roles.wait_until_ready().await.is_ok()
@@ -121,6 +125,24 @@ impl ClusterView {
         roles.retain(|role| self.domain_of(&role.namespace().unwrap_or_default()).as_deref() == Some(domain));
         roles.sort_by_key(|role| (role.namespace(), role.name_any()));
         roles
+    }
+
+    /// The grants in the namespaces of `domain`, the oldest first.
+    pub fn grants_of(&self, domain: &str) -> Vec<Arc<AccessGrant>> {
+        let mut grants = self.grants.state();
+        grants.retain(|one| self.domain_of(&one.namespace().unwrap_or_default()).as_deref() == Some(domain));
+        grants.sort_by_key(|one| {
+            (one.creation_timestamp().map(|time| time.0), one.namespace(), one.name_any())
+        });
+        grants
+    }
+
+    /// The grants in namespaces of no trust domain.
+    pub fn grants_of_none(&self) -> Vec<Arc<AccessGrant>> {
+        let known = |name: String| self.domains.get(&ObjectRef::new(&name)).is_some();
+        let mut grants = self.grants.state();
+        grants.retain(|one| !self.domain_of(&one.namespace().unwrap_or_default()).is_some_and(known));
+        grants
     }
 
     /// The roles in namespaces of no trust domain.

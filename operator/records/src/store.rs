@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use subrosa_plan::{
     record::{
         break_glass::BreakGlassRecord, channel::ChannelRecord, decision::DecisionRecord,
-        destroyer::DestroyerRecord, keys::KeysOfMonth, reviews::ReviewsRecord,
+        destroyer::DestroyerRecord, grants::GrantsRecord, keys::KeysOfMonth, reviews::ReviewsRecord,
         revocations::RevocationsRecord, store::StoreRecord,
     },
     world::{
@@ -68,6 +68,8 @@ impl Record for ReviewsRecord {}
 impl Record for RevocationsRecord {}
 
 impl Record for BreakGlassRecord {}
+
+impl Record for GrantsRecord {}
 
 /// A record and its version in Vault's KV; version 0 where there is none yet.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,8 +7,10 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    AccessRevocation, AccessRole, Adoption, Approval, Destruction, LegalHold, Reason, RetentionPolicy,
-    TrustDomain, approval::TargetKind, condition,
+    AccessGrant, AccessRevocation, AccessRole, Adoption, Approval, Destruction, LegalHold, Reason,
+    RetentionPolicy, TrustDomain,
+    approval::{Decision, TargetKind},
+    condition,
 };
 use subrosa_destroyer::cluster::{MIRROR, Told};
 use subrosa_plan::{
@@ -17,7 +19,7 @@ use subrosa_plan::{
         tally::{self, Tally, Target},
     },
     record::destroyer::BindingRules,
-    roles::revoked::RevokedPeople,
+    roles::{grants::decision::is_other, revoked::RevokedPeople},
     world::domain,
 };
 
@@ -38,6 +40,8 @@ pub struct EndObjects {
     pub adoptions: Vec<Adoption>,
     /// AccessRoles, by namespace and name.
     pub roles: Vec<AccessRole>,
+    /// AccessGrants, by namespace and name.
+    pub grants: Vec<AccessGrant>,
     /// AccessRevocations, by name.
     pub revocations: Vec<AccessRevocation>,
     /// Approvals, by name.
@@ -56,17 +60,19 @@ impl EndObjects {
     /// # Errors
     /// When the API server does not answer, or the destroyer's ConfigMap cannot be parsed.
     pub async fn read(cluster: &ClusterClient, namespace: &str) -> Result<Self> {
-        let (domains, policies, holds, destructions, adoptions, roles, revocations, approvals, told) = futures::try_join!(
-            cluster.list_known::<TrustDomain>(),
-            cluster.list_known::<RetentionPolicy>(),
-            cluster.list_known::<LegalHold>(),
-            cluster.list_known::<Destruction>(),
-            cluster.list_known::<Adoption>(),
-            cluster.list_known::<AccessRole>(),
-            cluster.list_known::<AccessRevocation>(),
-            cluster.list_known::<Approval>(),
-            cluster.get_if_allowed::<ConfigMap>(namespace, MIRROR),
-        )?;
+        let (domains, policies, holds, destructions, adoptions, roles, grants, revocations, approvals, told) =
+            futures::try_join!(
+                cluster.list_known::<TrustDomain>(),
+                cluster.list_known::<RetentionPolicy>(),
+                cluster.list_known::<LegalHold>(),
+                cluster.list_known::<Destruction>(),
+                cluster.list_known::<Adoption>(),
+                cluster.list_known::<AccessRole>(),
+                cluster.list_known::<AccessGrant>(),
+                cluster.list_known::<AccessRevocation>(),
+                cluster.list_known::<Approval>(),
+                cluster.get_if_allowed::<ConfigMap>(namespace, MIRROR),
+            )?;
         let hidden = [
             ("TrustDomains", domains.is_none()),
             ("RetentionPolicies", policies.is_none()),
@@ -74,6 +80,7 @@ impl EndObjects {
             ("Destructions", destructions.is_none()),
             ("Adoptions", adoptions.is_none()),
             ("AccessRoles", roles.is_none()),
+            ("AccessGrants", grants.is_none()),
             ("AccessRevocations", revocations.is_none()),
             ("Approvals", approvals.is_none()),
         ];
@@ -84,6 +91,7 @@ impl EndObjects {
             destructions: destructions.unwrap_or_default(),
             adoptions: adoptions.unwrap_or_default(),
             roles: roles.unwrap_or_default(),
+            grants: grants.unwrap_or_default(),
             revocations: revocations.unwrap_or_default(),
             approvals: approvals.unwrap_or_default(),
             told: told.map(|map| told_of(map, namespace)).transpose()?,
@@ -133,11 +141,23 @@ impl EndObjects {
                 let author = |role: &AccessRole| Some(role.spec.review.as_ref()?.author.clone());
                 self.roles.iter().find(uid).and_then(author).unwrap_or_default()
             }
+            (TargetKind::AccessGrant, _) => {
+                let uid = |grant: &&AccessGrant| grant.uid().as_deref() == Some(target.uid);
+                self.grants.iter().find(uid).map(|grant| grant.spec.requested_by.clone()).unwrap_or_default()
+            }
             (_, Some(told)) => told.requester.clone(),
             (_, None) => format!("system:serviceaccount:{}:{OPERATOR_ACCOUNT}", self.namespace),
         };
         let people = RevokedPeople::of(&self.revocations);
-        let approvals = self.approvals.iter().filter(|one| people.lets_count(one));
+        let grant = self
+            .grants
+            .iter()
+            .find(|one| target.kind == TargetKind::AccessGrant && one.uid().as_deref() == Some(target.uid));
+        let counts = |one: &&Approval| {
+            let is_own = grant.is_some_and(|grant| !is_other(grant, &one.spec.approver));
+            people.lets_count(one) && (one.spec.decision == Decision::Deny || !is_own)
+        };
+        let approvals = self.approvals.iter().filter(counts);
         tally::count(approvals, target, guarded_since, &requester, now)
     }
 

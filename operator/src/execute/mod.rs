@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod channel;
 pub mod destructions;
 pub mod finalizer;
+pub mod grant_slots;
 pub mod keys;
 pub mod left;
 pub mod live;

@@ -21,7 +21,10 @@ use subrosa_plan::{
 };
 use subrosa_records::vault::{RecordPath, VaultError, groups::Groups};
 
-use super::objects::{self, fault};
+use super::{
+    grant_slots,
+    objects::{self, fault},
+};
 use crate::{context::Context, observe::DomainVault};
 
 /// How often AccessRoles are read.
@@ -62,7 +65,9 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
     let wanted = ctx.cluster.read(|world| roles::wanted(&name, &roles, &withheld, world));
     let ended = exceptions::ended(domain, ctx.now());
     // A login that is not set up does not delay the others.
-    let mut found = emptied;
+    let mut without_login = withheld;
+    without_login.extend(exceptions::withheld(&roles, &ended));
+    let mut found = emptied.and(grant_slots::look(ctx, domain, vault, &roles, &without_login).await);
     for (login, names) in names::logins(domain) {
         let opened = wanted.get(&login).filter(|_| !ended.contains_key(&login)).cloned().unwrap_or_default();
         found = found.and(of_login(ctx, vault, &login, &names, &opened).await);
@@ -134,18 +139,21 @@ async fn suspended(
 /// When a request to Vault fails.
 pub async fn empty_undeclared(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
     let groups = Groups::new(vault.vault.clone());
-    let found = match groups.names(&names::slot_prefix(&domain.name_any())).await {
+    let prefix = names::slot_prefix(&domain.name_any());
+    let all = match groups.names(&names::prefix(&domain.name_any())).await {
         Ok(found) => found,
         // Vault was set up by an earlier release, without this right.
         Err(VaultError::PermissionDenied { .. }) if domain.spec.access.is_none() => return Ok(()),
         Err(error) => return Err(vault.fault(&error)),
     };
     let mut emptied = Vec::new();
+    let found = all.iter().filter(|name| name.starts_with(&prefix)).cloned().collect();
     for name in names::undeclared(domain, found) {
         let slot = groups.slot(&name).await.map_err(|error| vault.fault(&error))?;
         emptied.extend(slots::changes(&BTreeSet::new(), slot.as_slice(), ctx.now()));
     }
-    write(vault, &emptied).await
+    write(vault, &emptied).await?;
+    grant_slots::empty_undeclared(ctx, domain, vault, &all).await
 }
 
 async fn of_login(

@@ -33,10 +33,11 @@ pub fn table() -> Vec<Grant> {
             &[Get],
             "Nobody can give in a Role what they may not do themselves.",
         ),
+        follow("accessgrants", "Who asked for what, for a time."),
         follow("accessrevocations", "What was revoked."),
         follow(
             "approvals",
-            "Who reviewed an AccessRole or released an AccessRevocation, and what a leaver approved.",
+            "Who reviewed an AccessRole, approved an AccessGrant or released an AccessRevocation, and what a leaver approved.",
         ),
         guard(
             "validatingadmissionpolicies",
@@ -48,11 +49,13 @@ pub fn table() -> Vec<Grant> {
             "events.k8s.io",
             "events",
             &[Create],
-            "Remind of reviews, beside the AccessRole.",
+            "Remind of reviews, and tell what became of grants, beside the AccessRole or AccessGrant.",
         ),
         of_access("roles", "What the groups of an AccessRole may read."),
         of_access("rolebindings", "That they may."),
         Grant::new(GrantScope::Cluster, SUBROSA, "accessroles", &[Patch], "What was made of each role.")
+            .subresource("status"),
+        Grant::new(GrantScope::Cluster, SUBROSA, "accessgrants", &[Patch], "What became of each grant.")
             .subresource("status"),
         Grant::new(
             GrantScope::Cluster,

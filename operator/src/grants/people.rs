@@ -51,9 +51,20 @@ pub fn roles() -> Vec<PeopleRole> {
                 subrosa("destructions", READ, "What is to be destroyed, and was."),
                 subrosa("adoptions", READ, "Which Channels took over the keys of earlier ones."),
                 subrosa("accessroles", READ, "Who may open what."),
+                subrosa("accessgrants", READ, "Who got what for a time."),
                 subrosa("accessrevocations", READ, "What was taken from whom."),
                 subrosa("approvals", READ, "Who decided it."),
                 memory(),
+            ],
+        },
+        PeopleRole {
+            name: "subrosa-requester",
+            description: "For people who may ask for a grant, for themselves or for somebody else. Others approve it. Bind it in the \
+                          namespaces whose AccessRoles they may ask for.",
+            aggregate_to: &[],
+            grants: vec![
+                subrosa("accessgrants", &[Get, List, Watch, Create], "Ask, in your own name."),
+                subrosa("accessroles", READ, "What can be asked for."),
             ],
         },
         PeopleRole {
@@ -98,6 +109,7 @@ pub fn roles() -> Vec<PeopleRole> {
                     OWN,
                     "End at once what somebody was given. One can be deleted after its release was approved.",
                 ),
+                subrosa("accessgrants", OWN, "Who gets what for a time. Deleting one ends it at once."),
                 memory(),
                 subrosa("channels", READ, "What the teams made of it."),
                 core("namespaces", READ, "Which namespaces there are, and whose."),
@@ -124,6 +136,8 @@ pub fn roles() -> Vec<PeopleRole> {
                 ),
                 subrosa("adoptions", &[Approve], "That Channels take over the keys of earlier ones."),
                 subrosa("accessroles", &[Approve], "That who may open what by it is still right: a review."),
+                subrosa("accessgrants", &[Approve], "That somebody gets what a role names for a time."),
+                subrosa("accessgrants", READ, "Who asks for what."),
                 subrosa("accessrevocations", &[Approve], "That what was revoked is given again."),
                 subrosa("accessrevocations", READ, "What was taken from whom."),
                 subrosa("accessroles", READ, "Who may open what."),

@@ -41,7 +41,7 @@ pub enum Verb {
     /// Decide which namespaces belong to a TrustDomain. Checked only by admission policies.
     Govern,
     /// Decide about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, an Adoption, an
-    /// AccessRole or the release of an AccessRevocation. Checked only by the policy `subrosa-approval`.
+    /// AccessRole, an AccessGrant or the release of an AccessRevocation. Checked only by the policy `subrosa-approval`.
     Approve,
     /// Issue certificates for a signer. The API server checks it when a certificate is written.
     Sign,
@@ -228,6 +228,13 @@ fn subrosa_kinds() -> Vec<Grant> {
             "accessrevocations",
             &[List],
             "Which roles give nothing, and whose Approvals do not count.",
+        ),
+        Grant::new(
+            GrantScope::Cluster,
+            SUBROSA,
+            "accessgrants",
+            &[List],
+            "Whether somebody asked for what the granter's record says: only that is opened for a single person.",
         ),
         status("adoptions", "Who approved, and what the operator did then."),
         Grant::new(

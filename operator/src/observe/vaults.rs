@@ -21,7 +21,8 @@ use subrosa_plan::{
     record::issuances,
     record::store::StoreRecord,
     record::{
-        decision::DecisionRecord, keys::KeysOfMonth, reviews::ReviewsRecord, revocations::RevocationsRecord,
+        decision::DecisionRecord, grants::GrantsRecord, keys::KeysOfMonth, reviews::ReviewsRecord,
+        revocations::RevocationsRecord,
     },
     world::{fault::Fault, key_fault::KeyFault, key_findings::KeyFindings},
 };
@@ -72,6 +73,8 @@ pub struct DomainVault {
     pub reviews: Store<ReviewsRecord>,
     /// Which AccessRevocations were released: read, never written.
     pub revocations: Store<RevocationsRecord>,
+    /// Which AccessGrants were given: read, never written.
+    pub grants: Store<GrantsRecord>,
     /// The checks of all keys.
     pub key_watch: KeyWatch,
     /// When due keys were last searched for.
@@ -80,6 +83,8 @@ pub struct DomainVault {
     pub adoptions: tokio::sync::Mutex<AdoptionLooks>,
     /// When the slots of logins were last checked, and the generation of the TrustDomain then.
     pub slots: tokio::sync::Mutex<Option<(Instant, Option<i64>)>>,
+    /// Whether every grant slot was found free since no AccessGrant uses one.
+    pub grants_rest: std::sync::atomic::AtomicBool,
     /// The record of the store itself.
     pub stores: Store<StoreRecord>,
     /// The last check of the store, and when.
@@ -147,10 +152,12 @@ impl DomainVault {
             decisions: Store::new(kv.clone()),
             reviews: Store::new(kv.clone()),
             revocations: Store::new(kv.clone()),
+            grants: Store::new(kv.clone()),
             key_watch: KeyWatch::default(),
             due_keys: tokio::sync::Mutex::default(),
             adoptions: tokio::sync::Mutex::default(),
             slots: tokio::sync::Mutex::default(),
+            grants_rest: Default::default(),
             stores: Store::new(kv.clone()),
             kv,
             store: tokio::sync::Mutex::default(),

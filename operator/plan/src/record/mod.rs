@@ -9,6 +9,7 @@ pub mod destroyer;
 pub mod ended;
 pub mod extra_trust;
 pub mod generations;
+pub mod grants;
 pub mod issuances;
 pub mod keys;
 pub mod news;

@@ -41,6 +41,7 @@ pub fn access(access: &AccessSpec) -> Option<AccessSpec> {
         accepted_acr: glass.accepted_acr.clone(),
         ttl: Some(glass.ttl().to_owned()),
         slots: Some(glass.slots()),
+        grant_slots: Some(0),
         ..AccessLogin::default()
     };
     Some(AccessSpec { provider, logins: vec![login], break_glass: None })

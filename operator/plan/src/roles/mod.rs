@@ -16,6 +16,8 @@
 //! AccessRevocation names ([`revoked`]), and everything of a login without a second factor whose exception has ended
 //! ([`exceptions`]).
 //!
+//! What a single person gets by an AccessGrant goes through slots of its own, whose policies Vault ends ([`grants`]).
+//!
 //! What a role opens in an emergency goes the same way, as a login of its own ([`break_glass`]); who used that is told and
 //! reviewed ([`uses`]). What a login asks of a token is told of one that a person has ([`token`]), and what a provider is known not
 //! to send ([`providers`]).
@@ -24,6 +26,7 @@ pub mod break_glass;
 pub mod conflicts;
 pub mod effective;
 pub mod exceptions;
+pub mod grants;
 pub mod members;
 pub mod names;
 pub mod providers;

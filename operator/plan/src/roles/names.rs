@@ -14,6 +14,11 @@ pub const OPEN: &str = "open";
 /// The metadata key for when a slot was emptied, in seconds of Unix time.
 pub const FREED: &str = "freed";
 
+/// The prefix of the names of all groups that `vault-setup` makes for a trust domain.
+pub fn prefix(domain: &str) -> String {
+    format!("subrosa_{domain}_")
+}
+
 /// The prefix of the names of all slots of a trust domain.
 pub fn slot_prefix(domain: &str) -> String {
     format!("subrosa_{domain}_open_")

@@ -33,12 +33,18 @@ impl AccessSlot {
     }
 
     fn is_usable(&self, now: Timestamp) -> bool {
-        let freed = self.metadata.get(FREED).and_then(|text| text.parse().ok());
-        let freed = freed.and_then(|seconds| Timestamp::from_second(seconds).ok());
-        let rested = !self.metadata.contains_key(FREED)
-            || freed.is_some_and(|freed| now.duration_since(freed) >= REST);
-        self.opens().is_none() && self.groups.is_empty() && !self.has_people && rested
+        self.opens().is_none()
+            && self.groups.is_empty()
+            && !self.has_people
+            && has_rested(&self.metadata, now)
     }
+}
+
+/// Whether a slot with this metadata was never emptied, or long enough ago.
+pub(super) fn has_rested(metadata: &BTreeMap<String, String>, now: Timestamp) -> bool {
+    let freed = metadata.get(FREED).and_then(|text| text.parse().ok());
+    let freed = freed.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    !metadata.contains_key(FREED) || freed.is_some_and(|freed| now.duration_since(freed) >= REST)
 }
 
 /// A slot whose metadata must change.

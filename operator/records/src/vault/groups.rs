@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use subrosa_plan::roles::{members::ProviderGroup, slots::AccessSlot};
+use subrosa_plan::roles::{grants::slots::GrantSlot, members::ProviderGroup, slots::AccessSlot};
 
 use super::client::Vault;
 use super::endpoint::{Call, Capability, Op};
@@ -31,6 +31,16 @@ impl Groups {
             metadata: group.metadata.unwrap_or_default(),
             groups: group.member_group_ids.unwrap_or_default(),
             has_people: group.member_entity_ids.is_some_and(|people| !people.is_empty()),
+        }))
+    }
+
+    /// The state of a grant slot; `None` where `vault-setup` did not make it.
+    pub async fn grant_slot(&self, name: &str) -> Result<Option<GrantSlot>, VaultError> {
+        Ok(self.read(name).await?.map(|group| GrantSlot {
+            name: name.to_owned(),
+            metadata: group.metadata.unwrap_or_default(),
+            people: group.member_entity_ids.unwrap_or_default(),
+            has_groups: group.member_group_ids.is_some_and(|groups| !groups.is_empty()),
         }))
     }
 
@@ -68,6 +78,11 @@ impl Groups {
     /// Replaces the members of a slot by the members of these groups, and keeps what it opens.
     pub async fn set_members(&self, slot: &str, groups: &BTreeSet<String>) -> Result<(), VaultError> {
         self.write(slot, &Members { member_group_ids: groups, member_entity_ids: [] }).await
+    }
+
+    /// Replaces the members of a grant slot by these entities, and keeps what it opens.
+    pub async fn set_people(&self, slot: &str, people: &BTreeSet<String>) -> Result<(), VaultError> {
+        self.write(slot, &People { member_entity_ids: people, member_group_ids: [] }).await
     }
 
     /// Lets the group with `id` represent a group of the provider at the auth mount with `accessor`.
@@ -118,6 +133,12 @@ struct Metadata<'a> {
 struct Members<'a> {
     member_group_ids: &'a BTreeSet<String>,
     member_entity_ids: [String; 0],
+}
+
+#[derive(Serialize)]
+struct People<'a> {
+    member_entity_ids: &'a BTreeSet<String>,
+    member_group_ids: [String; 0],
 }
 
 #[derive(Serialize)]

@@ -7,6 +7,7 @@
 //!          kv      ├──> client ──> one HTTP connection pool, one token, one limit on concurrency
 //!          identity│       ▲
 //!          groups  │       │
+//!          grants  │       │
 //!          entities│       │
 //!          setup   ┘      auth (logs in, renews, notices a dead token)
 //! ```
@@ -26,6 +27,7 @@ pub mod destroy;
 mod endpoint;
 pub mod entities;
 pub mod error;
+pub mod grant_policies;
 pub mod groups;
 mod health;
 pub mod identity;
@@ -41,6 +43,6 @@ pub use client::{Health, RequestObserver, RequestSample, Vault, VaultAddress, Va
 pub use error::VaultError;
 pub use name::{
     AliasId, AliasName, ClassName, EntityId, Folder, GroupName, MonthName, MountAccessor, MountPath,
-    RecordPath, RoleName, TransitKeyName,
+    PolicyName, RecordPath, RoleName, TransitKeyName,
 };
 pub use refusal::KeyRefusal;

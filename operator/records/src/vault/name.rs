@@ -113,6 +113,14 @@ name!(
 );
 
 name!(
+    /// The name of the policy of a grant slot.
+    PolicyName,
+    "policy name",
+    "dot-separated labels of a-z, 0-9 and '-', at most 128 characters",
+    |value| value.len() <= 128 && value.split('.').all(is_dns_label)
+);
+
+name!(
     /// The name of a group that `vault-setup` made.
     GroupName,
     "group name",
@@ -273,6 +281,11 @@ impl RecordPath {
         Self { path: "break-glass".to_owned(), pattern: "break-glass" }
     }
 
+    /// Which AccessGrants were given, `grants`. The granter alone writes it.
+    pub fn grants() -> Self {
+        Self { path: "grants".to_owned(), pattern: "grants" }
+    }
+
     /// The identity of the Channel that the record belongs to, if any.
     pub fn identity(&self) -> Option<&str> {
         self.path.split('/').nth(1)
@@ -345,6 +358,7 @@ mod tests {
             assert!(MountPath::new(text).is_err(), "mount {text:?}");
             assert!(RoleName::new(text).is_err(), "role {text:?}");
             assert!(GroupName::new(text).is_err(), "group {text:?}");
+            assert!(PolicyName::new(text).is_err(), "policy {text:?}");
             assert!(AliasName::new(text).is_err(), "alias {text:?}");
             assert!(AliasId::new(text).is_err(), "alias id {text:?}");
             assert!(MountAccessor::new(text).is_err(), "accessor {text:?}");

@@ -1,5 +1,6 @@
-//! `subrosa access`: who can open what by AccessRoles, in a cluster or in files, and why a login would be refused.
+//! `subrosa access`: who can open what by AccessRoles and AccessGrants, in a cluster or in files, and why a login would be refused.
 
+mod grants;
 mod openings;
 mod seen;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use super::{
     output::{Paint, Screen},
     table::{Cell, Table, Tone},
 };
-use openings::{Asked, Openings};
+use openings::{Asked, Opening, Openings};
 use seen::AccessObjects;
 
 const EXAMPLES: &str = "\
@@ -25,6 +26,7 @@ Examples:
   subrosa access who voice -n cc-front                 # who can open data of this Channel
   subrosa access who cc-front/voice call-recording     # who can open this class of it
   subrosa access what cc-quality                       # what this group of the identity provider can open
+  subrosa access what --user 4f1c7b1e                  # what this person can open by AccessGrants, and until when
   subrosa access what cc-quality -f deploy/ -o json    # the same, of manifests
   subrosa access token id-token.jwt -f deploy/         # why a login with this token would be refused, offline
   subrosa access token - --login strong <id-token.jwt  # the same of one login, by the cluster's TrustDomain
@@ -32,7 +34,7 @@ Examples:
 Groups are compared without upper and lower case, as Vault does it. STATE is the reason of condition Ready, or
 what files say of it.";
 
-/// Shows who can open what by AccessRoles, and why a login would be refused
+/// Shows who can open what by AccessRoles and AccessGrants, and why a login would be refused
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -45,7 +47,7 @@ enum Question {
     /// Who can open data of a Channel
     #[command(after_help = EXAMPLES)]
     Who(WhoArgs),
-    /// What a group of the identity provider can open
+    /// What a group of the identity provider can open, or a single person by AccessGrants
     #[command(after_help = EXAMPLES)]
     What(WhatArgs),
     /// Why a login with a token of the identity provider would be refused; reads it, never verifies, shows or sends it
@@ -68,8 +70,11 @@ struct WhoArgs {
 #[derive(Debug, clap::Args)]
 struct WhatArgs {
     /// The group, as the identity provider's tokens name it
-    #[arg(value_name = "GROUP")]
-    group: String,
+    #[arg(value_name = "GROUP", required_unless_present = "user")]
+    group: Option<String>,
+    /// A single person instead, as the identity provider's tokens have them: what AccessGrants give them
+    #[arg(long, value_name = "NAME", conflicts_with = "group")]
+    user: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -120,7 +125,8 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
             };
             Asked::Channel { namespace, name, class: who.class.clone() }
         }
-        Question::What(what) => Asked::Group { name: what.group.clone() },
+        Question::What(WhatArgs { user: Some(user), .. }) => Asked::User { user: user.clone() },
+        Question::What(what) => Asked::Group { name: what.group.clone().unwrap_or_default() },
     };
     let openings = Openings::of(&seen, asked);
     if let Some(missing) = openings.missing(&seen) {
@@ -164,11 +170,11 @@ fn drawn(openings: &Openings, paint: Paint) -> String {
         text.push('\n');
     } else {
         let mut table =
-            Table::new(["GROUP", "CHANNEL", "CLASS", "LOGIN", "SECOND FACTOR", "SESSION", "ROLE", "STATE"]);
+            Table::new(["WHO", "CHANNEL", "CLASS", "LOGIN", "SECOND FACTOR", "SESSION", "ROLE", "STATE"]);
         for one in &openings.openings {
             let tone = if one.gives { Tone::Good } else { Tone::Odd };
             table.row([
-                Cell::from(harmless(&one.group)),
+                Cell::from(harmless(&who(one))),
                 format!("{}/{}", one.namespace, one.channel).into(),
                 one.data_class.as_str().into(),
                 one.login.as_str().into(),
@@ -185,6 +191,15 @@ fn drawn(openings: &Openings, paint: Paint) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The group, or the person with the time until when.
+fn who(one: &Opening) -> String {
+    match (&one.user, &one.until) {
+        (Some(user), Some(until)) => format!("{user} (until {until})"),
+        (Some(user), None) => format!("{user} (for a time)"),
+        (None, _) => one.group.clone(),
+    }
 }
 
 /// Whether a value is left out of what is printed.

@@ -9,7 +9,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::roles::{break_glass, conflicts};
 
-use super::{is_none, seen::AccessObjects};
+use super::{grants, is_none, seen::AccessObjects};
 
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,14 +32,27 @@ pub enum Asked {
         /// As it was written.
         name: String,
     },
+    /// What a single person can open by AccessGrants.
+    #[serde(rename = "what")]
+    User {
+        /// As it was written.
+        user: String,
+    },
 }
 
 /// A group that can open a class of a Channel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Opening {
-    /// The group.
+    /// The group; empty where it is a single person.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub group: String,
+    /// The single person.
+    #[serde(skip_serializing_if = "is_none")]
+    pub user: Option<String>,
+    /// Until when.
+    #[serde(skip_serializing_if = "is_none")]
+    pub until: Option<String>,
     /// The namespace of Channel and role.
     pub namespace: String,
     /// The Channel.
@@ -98,7 +111,7 @@ impl Openings {
             let namespace = role.namespace().unwrap_or_default();
             let login = seen.login(&namespace, &role.spec.login);
             for (channel, class) in role.spec.opens() {
-                if !is_asked(&asked, &namespace, &channel, &class) {
+                if matches!(asked, Asked::User { .. }) || !is_asked(&asked, &namespace, &channel, &class) {
                     continue;
                 }
                 openings.extend(in_an_emergency(seen, role, &asked, &channel, &class));
@@ -111,6 +124,8 @@ impl Openings {
                     }
                     openings.push(Opening {
                         group: subject.group.clone(),
+                        user: None,
+                        until: None,
                         namespace: namespace.clone(),
                         channel: channel.clone(),
                         data_class: class.clone(),
@@ -128,6 +143,7 @@ impl Openings {
                 }
             }
         }
+        openings.extend(grants::openings(seen, &asked));
         openings.sort();
         let notes = notes(seen, &asked);
         Self { asked, openings, notes }
@@ -156,6 +172,7 @@ impl Openings {
                 format!("No AccessRole lets anybody open {class} of Channel {namespace}/{name}.")
             }
             Asked::Group { name } => format!("No AccessRole names group {name}."),
+            Asked::User { user } => format!("No AccessGrant gives {user} anything now."),
         }
     }
 }
@@ -188,6 +205,8 @@ fn in_an_emergency(
     let gives = gives || state == Reason::UseNotReviewed.as_str();
     Some(Opening {
         group: group.clone(),
+        user: None,
+        until: None,
         namespace,
         channel: channel.to_owned(),
         data_class: class.to_owned(),
@@ -213,12 +232,12 @@ fn condition_of(role: &AccessRole, kind: &str) -> (String, bool) {
     }
 }
 
-fn is_asked(asked: &Asked, namespace: &str, channel: &str, class: &str) -> bool {
+pub(super) fn is_asked(asked: &Asked, namespace: &str, channel: &str, class: &str) -> bool {
     match asked {
         Asked::Channel { namespace: in_namespace, name, class: of } => {
             in_namespace == namespace && name == channel && of.as_ref().is_none_or(|of| of == class)
         }
-        Asked::Group { .. } => true,
+        Asked::Group { .. } | Asked::User { .. } => true,
     }
 }
 
@@ -254,6 +273,11 @@ fn notes(seen: &AccessObjects, asked: &Asked) -> Vec<String> {
         notes.push(format!(
             "The workload of Channel {namespace}/{name} opens its data too: encryption.workloadMay has Open."
         ));
+    }
+    if matches!(asked, Asked::User { .. }) {
+        notes.push(
+            "What they can open as a member of a group is not listed: subrosa access what GROUP.".to_owned(),
+        );
     }
     notes.push(
         "Who is a member of a group is known to the identity provider alone. Administrators of Vault are not listed.".to_owned(),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
+    AccessGrant, AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
     trust_domain::{AccessLogin, AccessSpec},
 };
 use subrosa_plan::roles::exceptions;
@@ -21,6 +21,8 @@ pub struct AccessObjects {
     pub domains: Vec<TrustDomain>,
     /// AccessRoles.
     pub roles: Vec<AccessRole>,
+    /// AccessGrants.
+    pub grants: Vec<AccessGrant>,
     /// Channels.
     pub channels: Vec<Channel>,
     /// The trust domain of each namespace that has one.
@@ -37,15 +39,17 @@ impl AccessObjects {
     /// # Errors
     /// When the API server does not answer.
     pub async fn of_cluster(cluster: &ClusterClient) -> Result<Self> {
-        let (domains, roles, channels, namespaces) = futures::try_join!(
+        let (domains, roles, grants, channels, namespaces) = futures::try_join!(
             cluster.list_known::<TrustDomain>(),
             cluster.list_known::<AccessRole>(),
+            cluster.list_known::<AccessGrant>(),
             cluster.list_known::<Channel>(),
             cluster.list_known::<Namespace>(),
         )?;
         let hidden = [
             ("TrustDomains", domains.is_none()),
             ("AccessRoles", roles.is_none()),
+            ("AccessGrants", grants.is_none()),
             ("Channels", channels.is_none()),
             ("Namespaces", namespaces.is_none()),
         ];
@@ -56,6 +60,7 @@ impl AccessObjects {
         Ok(Self {
             domains: domains.unwrap_or_default(),
             roles: roles.unwrap_or_default(),
+            grants: grants.unwrap_or_default(),
             channels: channels.unwrap_or_default(),
             governed: governed.collect(),
             hidden: hidden.into_iter().filter(|(_, hidden)| *hidden).map(|(kinds, _)| kinds).collect(),
@@ -72,14 +77,14 @@ impl AccessObjects {
         for mut manifest in manifests {
             match (manifest.is_ours(), manifest.kind.as_str()) {
                 (true, "TrustDomain") => found.domains.push(manifest.read()?),
-                (true, "AccessRole" | "Channel") => {
+                (true, "AccessRole" | "AccessGrant" | "Channel") => {
                     if manifest.namespace.is_none() {
                         manifest.settle(namespace);
                     }
-                    if manifest.kind == "Channel" {
-                        found.channels.push(manifest.read()?);
-                    } else {
-                        found.roles.push(manifest.read()?);
+                    match manifest.kind.as_str() {
+                        "Channel" => found.channels.push(manifest.read()?),
+                        "AccessGrant" => found.grants.push(manifest.read()?),
+                        _ => found.roles.push(manifest.read()?),
                     }
                 }
                 (false, "Namespace") if manifest.api_version == "v1" => {

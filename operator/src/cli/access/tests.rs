@@ -87,7 +87,7 @@ fn who(seen: &AccessObjects, class: Option<&str>) -> Openings {
 }
 
 fn rows(openings: &Openings) -> Vec<String> {
-    let row = |one: &openings::Opening| {
+    let row = |one: &Opening| {
         format!("{} {}/{} {} {}", one.group, one.channel, one.data_class, one.role, one.state)
     };
     openings.openings.iter().map(row).collect()
@@ -167,4 +167,43 @@ fn in_a_cluster_the_state_is_what_the_granter_found() {
     assert!(answer.openings.iter().all(|one| one.state == "ReviewOverdue" && !one.gives));
     seen.roles[0].metadata.generation = Some(2);
     assert!(rows(&who(&seen, Some("call-recording"))).iter().all(|row| row.ends_with("WorkUnderWay")));
+}
+
+#[test]
+fn a_single_person_is_told_with_the_time_until_when_while_it_lasts() {
+    let mut seen = seen();
+    let grant = json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessGrant",
+        "metadata": {"name": "inc-4411", "namespace": "cc-front"},
+        "spec": {
+            "role": "reviewer", "subject": {"user": "4F1C"}, "reason": "INC-4411", "duration": "2h", "requestedBy": "anna",
+        },
+    });
+    seen.grants = vec![serde_json::from_value(grant).unwrap()];
+    let what = |seen: &AccessObjects, user: &str| Openings::of(seen, Asked::User { user: user.to_owned() });
+    assert_eq!(rows(&what(&seen, "4f1c")), [" voice/call-recording reviewer AwaitingApproval"]);
+    seen.is_live = true;
+    let status = |seen: &mut AccessObjects, truth: &str, reason: &str| {
+        let status = json!({
+            "endsAt": "2026-11-22T12:00:00Z",
+            "conditions": [{
+                "type": "Ready", "status": truth, "reason": reason, "message": "m", "lastTransitionTime": "2026-11-22T10:00:00Z",
+            }],
+        });
+        seen.grants[0].status = Some(serde_json::from_value(status).unwrap());
+    };
+    status(&mut seen, "True", "InForce");
+    let answer = what(&seen, "4f1c");
+    assert!(answer.openings.iter().all(|one| one.gives && one.session.as_deref() == Some("15m")));
+    assert!(drawn(&answer, Paint(false)).contains("4F1C (until 2026-11-22T12:00:00Z)"));
+    let of_channel = who(&seen, Some("call-recording"));
+    assert!(of_channel.openings.iter().any(|one| one.user.as_deref() == Some("4F1C")));
+    let value = serde_json::to_value(&answer).unwrap();
+    assert_eq!(value["asked"], json!({"question": "what", "user": "4f1c"}));
+    assert!(value["openings"][0].get("group").is_none());
+    assert!(what(&seen, "anna").openings.is_empty());
+    status(&mut seen, "False", "GrantExpired");
+    let over = what(&seen, "4f1c");
+    assert!(drawn(&over, Paint(false)).starts_with("No AccessGrant gives 4f1c anything now."));
+    assert!(who(&seen, None).openings.iter().all(|one| one.user.is_none()));
 }

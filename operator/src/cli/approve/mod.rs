@@ -1,5 +1,6 @@
 //! `subrosa approve` and `subrosa deny`: show the object, ask, and create an Approval in the user's own name.
 
+mod access_grant;
 mod access_revocation;
 mod access_role;
 mod adoption;
@@ -40,6 +41,7 @@ Examples:
   subrosa approve adoption/cc-front                            # that Channels open what earlier ones sealed
   subrosa approve accessrole/cc-front/recording-reviewer       # that who may open what is still right
   subrosa approve breakglass/cc-front/recording-reviewer       # that who opened it in an emergency was right to
+  subrosa approve accessgrant/cc-front/inc-4411                # that somebody gets what they asked for
   subrosa approve accessrevocation/leaver-2026-114             # that what was revoked is given again
   subrosa approve dst/contactcenter.20270201.1a2b3c4d -o yaml  # prints the Approval and makes nothing
 
@@ -54,7 +56,7 @@ Examples:
 
 One denial that has not expired stops what others approved.";
 
-/// Approves, in your own name: a Destruction, the end of a LegalHold, a RetentionPolicy, the end of a freeze, an Adoption, an AccessRole, uses of its break-glass or the end of an AccessRevocation
+/// Approves, in your own name: a Destruction, the end of a LegalHold, a RetentionPolicy, the end of a freeze, an Adoption, an AccessRole, uses of its break-glass, an AccessGrant or the end of an AccessRevocation
 #[derive(Debug, clap::Args)]
 #[command(after_help = APPROVE_EXAMPLES)]
 pub struct ApproveArgs {
@@ -73,7 +75,7 @@ pub struct DenyArgs {
 #[derive(Debug, clap::Args)]
 struct Args {
     /// What: destruction/NAME, legalhold/NAME, retentionpolicy/NAME, trustdomain/NAME, adoption/NAME, accessrole/NAMESPACE/NAME,
-    /// accessrevocation/NAME, or breakglass/NAMESPACE/NAME for uses of break-glass of an AccessRole
+    /// accessgrant/NAMESPACE/NAME, accessrevocation/NAME, or breakglass/NAMESPACE/NAME for uses of break-glass of an AccessRole
     #[arg(value_name = "KIND/NAME")]
     object: Named,
     /// Until when it counts: a period such as 14d, or an instant such as 2027-02-14T17:00:00Z

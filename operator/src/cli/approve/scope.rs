@@ -19,7 +19,9 @@ use subrosa_plan::{
     record::destroyer::{BindingRules, Frozen},
 };
 
-use super::{access_revocation, access_role, adoption, break_glass, destruction, target::Named};
+use super::{
+    access_grant, access_revocation, access_role, adoption, break_glass, destruction, target::Named,
+};
 use crate::cli::{
     ends::{self, EndObjects},
     explain::{ends as told, page::Page},
@@ -105,6 +107,11 @@ pub fn of(named: &Named, seen: &EndObjects, by: Decider<'_>, page: &mut Page) ->
             } else {
                 access_role::scope(found, seen, by, page)
             }
+        }
+        TargetKind::AccessGrant => {
+            let mut grants = seen.grants.iter();
+            let found = grants.find(|one| one.namespace() == *namespace && one.name_any() == *name);
+            access_grant::scope(found.with_context(|| hidden("AccessGrants"))?, seen, by, page)
         }
         TargetKind::AccessRevocation => {
             let found = seen.revocations.iter().find(|one| one.name_any() == *name);

@@ -11,7 +11,7 @@ pub struct Named {
     pub kind: TargetKind,
     /// Whether uses of an AccessRole's break-glass are meant, and not the role itself.
     pub uses: bool,
-    /// The namespace of an AccessRole.
+    /// The namespace of an AccessRole or AccessGrant.
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
@@ -23,8 +23,8 @@ impl FromStr for Named {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = "expected KIND/NAME, such as destruction/contactcenter.20270201.1a2b3c4d, legalhold/matter-2026-114, \
                         retentionpolicy/contactcenter, trustdomain/oosterlinde, adoption/cc-front, \
-                        accessrole/cc-front/recording-reviewer, breakglass/cc-front/recording-reviewer or \
-                        accessrevocation/leaver-2026-114";
+                        accessrole/cc-front/recording-reviewer, breakglass/cc-front/recording-reviewer, \
+                        accessgrant/cc-front/inc-4411 or accessrevocation/leaver-2026-114";
         let (kind, name) = text.split_once('/').ok_or_else(|| expected.to_owned())?;
         let kind = kind.to_ascii_lowercase();
         // As kubectl prints it: destruction.subrosa.dev, or with a version.
@@ -40,14 +40,17 @@ impl FromStr for Named {
             "retentionpolicy" | "retentionpolicies" | "rtp" => TargetKind::RetentionPolicy,
             "trustdomain" | "trustdomains" | "td" => TargetKind::TrustDomain,
             "adoption" | "adoptions" | "adopt" => TargetKind::Adoption,
+            "accessgrant" | "accessgrants" | "agrant" => TargetKind::AccessGrant,
             "accessrevocation" | "accessrevocations" | "arev" => TargetKind::AccessRevocation,
             "accessrole" | "accessroles" | "arole" | "breakglass" => TargetKind::AccessRole,
             _ => return Err(format!("nobody decides about that kind: {expected}")),
         };
         let (namespace, name) = match (kind, name.split_once('/')) {
-            (TargetKind::AccessRole, Some((namespace, name))) => (Some(namespace.to_owned()), name),
-            (TargetKind::AccessRole, None) => {
-                return Err(format!("an AccessRole has a namespace: accessrole/NAMESPACE/NAME; {expected}"));
+            (TargetKind::AccessRole | TargetKind::AccessGrant, Some((namespace, name))) => {
+                (Some(namespace.to_owned()), name)
+            }
+            (TargetKind::AccessRole | TargetKind::AccessGrant, None) => {
+                return Err(format!("an {} has a namespace: KIND/NAMESPACE/NAME; {expected}", kind.as_str()));
             }
             (_, _) => (None, name),
         };
@@ -79,12 +82,15 @@ mod tests {
         assert_eq!(parsed("td/m").unwrap().0, TargetKind::TrustDomain);
         assert_eq!(parsed("adoption/m").unwrap().0, TargetKind::Adoption);
         assert_eq!(parsed("arev/m").unwrap().0, TargetKind::AccessRevocation);
+        let grant: Named = "agrant/cc-front/inc-4411".parse().unwrap();
+        assert_eq!((grant.kind, grant.namespace.as_deref()), (TargetKind::AccessGrant, Some("cc-front")));
         let role: Named = "arole/cc-front/reviewer".parse().unwrap();
         assert_eq!((role.kind, role.namespace.as_deref()), (TargetKind::AccessRole, Some("cc-front")));
         let uses: Named = "breakglass/cc-front/reviewer".parse().unwrap();
         assert!(uses.uses && !role.uses && uses.kind == TargetKind::AccessRole);
         for wrong in [
             "breakglass/reviewer",
+            "accessgrant/inc-4411",
             "accessrole/reviewer",
             "accessrole//reviewer",
             "accessrole/a/b/c",

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use subrosa_crds::{
-    AccessRevocation, AccessRole, Adoption, Approval,
+    AccessGrant, AccessRevocation, AccessRole, Adoption, Approval,
     access_role::{BreakGlassStatus, BreakGlassUse, uses_digest},
     approval::{ApprovalTarget, TargetKind},
 };
@@ -30,6 +30,7 @@ fn seen() -> EndObjects {
         destructions: vec![testing::destruction()],
         adoptions: vec![adoption()],
         roles: vec![access_role(json!({}))],
+        grants: Vec::new(),
         revocations: Vec::new(),
         approvals: vec![
             approval("bas", json!({})),
@@ -172,6 +173,60 @@ fn a_review_shows_who_may_open_what_and_the_author_makes_none() {
     seen.roles[0].metadata.generation = Some(3);
     let (screen, _) = Screen::captured();
     let error = shown(&named(role), &seen, by(Decision::Approve), &screen).unwrap_err();
+    assert!(error.to_string().contains("did not look"), "{error}");
+}
+
+#[test]
+fn a_grant_shows_who_gets_what_and_neither_who_asks_nor_who_gets_it_approves() {
+    let object = "accessgrant/cc-front/inc-4411";
+    let mut seen = seen();
+    let role = access_role(json!({"grants": {"max": "4h"}, "conflictsWith": ["billing"]}));
+    let asked = |user: &str, by: &str, reason: &str| -> AccessGrant {
+        let mut grant: AccessGrant = serde_json::from_value(json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessGrant",
+            "metadata": {"name": "inc-4411", "namespace": "cc-front", "uid": "u-grant"},
+            "spec": {
+                "role": "reviewer", "subject": {"user": user}, "reason": "INC-4411", "duration": "2h", "requestedBy": by,
+            },
+            "status": {
+                "approvals": "0/2",
+                "conditions": [{
+                    "type": "Ready", "status": "False", "reason": reason, "message": "0 people approved of 2",
+                    "lastTransitionTime": "2026-11-21T09:00:00Z",
+                }],
+            },
+        }))
+        .unwrap();
+        let digest = grant.spec.digest(&role.uid().unwrap_or_default(), &role.spec.login, &role.spec.opens());
+        grant.status.as_mut().unwrap().digest = Some(digest);
+        grant
+    };
+    seen.roles = vec![role.clone()];
+    seen.grants = vec![asked("4f1c", "bas", "AwaitingApproval")];
+    let (scope, text) = page(object, &seen, Decision::Approve);
+    for part in ["4f1c", "2h", "INC-4411", "bas", "strong", "call-recording of Channel voice", "billing"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!((scope.needed, scope.refusal), (Some(2), None));
+    assert_eq!(Some(&scope.target.digest), seen.grants[0].status.as_ref().unwrap().digest.as_ref());
+    let refusal = |seen: &EndObjects| page(object, seen, Decision::Approve).0.refusal.unwrap_or_default();
+    for (user, by) in [("Anna", "bas"), ("4f1c", "oidc:ANNA")] {
+        seen.grants = vec![asked(user, by, "AwaitingApproval")];
+        assert!(refusal(&seen).contains("neither approves it"), "{user} {by}");
+    }
+    seen.grants = vec![asked("4f1c", "bas", "InForce")];
+    assert!(refusal(&seen).contains("in force"));
+    assert_eq!(page(object, &seen, Decision::Deny).0.refusal, None);
+    seen.grants = vec![asked("4f1c", "bas", "GrantExpired")];
+    seen.grants[0].status.as_mut().unwrap().ends_at = Some("2026-11-21T09:00:00Z".into());
+    assert!(refusal(&seen).contains("it is over"));
+    // The role is another than the granter looked at.
+    seen.grants = vec![asked("4f1c", "bas", "AwaitingApproval")];
+    seen.roles[0].spec.login = "weak".into();
+    assert!(refusal(&seen).contains("status.digest"));
+    seen.grants[0].status = None;
+    let (screen, _) = Screen::captured();
+    let error = shown(&named(object), &seen, by(Decision::Approve), &screen).unwrap_err();
     assert!(error.to_string().contains("did not look"), "{error}");
 }
 

@@ -67,7 +67,7 @@ fn stands_alone(what: &str) -> k8s_openapi::api::admissionregistration::v1::Vali
 fn approval() -> Guard {
     let resource = "{'Destruction': 'retentionpolicies', 'LegalHold': 'legalholds', 'RetentionPolicy': \
                     'retentionpolicies', 'TrustDomain': 'trustdomains', 'Adoption': 'adoptions', 'AccessRole': 'accessroles', \
-                    'AccessRevocation': 'accessrevocations'}[object.spec.target.kind]";
+                    'AccessGrant': 'accessgrants', 'AccessRevocation': 'accessrevocations'}[object.spec.target.kind]";
     let change = "request.operation != 'CREATE'";
     Draft {
         name: APPROVAL,

@@ -18,12 +18,14 @@
 //! | `subrosa-access-role` | the granter writes Roles that give `get` on named Channels, no other Role |
 //! | `subrosa-access-binding` | the granter binds those to groups of people, and nothing else to anybody |
 //! | `subrosa-access-author` | who writes an AccessRole that has to be reviewed is named in it |
+//! | `subrosa-access-grant` | an AccessGrant names who asks for it, and only the granter says what became of it |
 //! | `subrosa-access-revocation` | an AccessRevocation is deleted only after its release was approved |
 //!
-//! The eight before the last two apply only to the ServiceAccounts of the operator and the granter: their code does not do
+//! The eight before the last three apply only to the ServiceAccounts of the operator and the granter: their code does not do
 //! these things, and with them a stolen token cannot either. Policies themselves are not subject to admission, so
 //! whoever may edit them can disable them; that is detected ([`unedited`]), not prevented.
 
+mod access_grant;
 mod deletion;
 mod destruction;
 mod granter;
@@ -41,6 +43,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 
 use super::{Installation, rbac::named};
 
+pub use access_grant::GRANT;
 pub use destruction::{APPROVAL, approval_guard_is_unedited};
 pub use revocation::REVOCATION;
 pub use unedited::{AdmissionObjects, Difference, Gap, RESTORE, gaps, unedited};
@@ -70,6 +73,7 @@ pub fn policies(installation: &Installation) -> Vec<Guard> {
     guards.extend(destruction::guards(installation));
     guards.extend(operator::guards(installation));
     guards.extend(granter::guards(installation));
+    guards.push(access_grant::guard(installation));
     guards.push(revocation::guard(installation));
     guards
 }

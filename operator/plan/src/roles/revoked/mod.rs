@@ -82,6 +82,15 @@ impl<'a> StandingRevocations<'a> {
         self.groups().contains(&group.to_lowercase())
     }
 
+    /// Whether `user` is named, as the identity provider's tokens have them.
+    pub fn has_person(&self, user: &str) -> bool {
+        let user = user.to_lowercase();
+        let is_named = |one: &AccessRevocation| {
+            one.spec.subject.user.as_ref().is_some_and(|named| named.to_lowercase() == user)
+        };
+        self.iter().any(is_named)
+    }
+
     /// The groups that are named, in lower case.
     fn groups(&self) -> BTreeSet<String> {
         self.iter().filter_map(group).collect()

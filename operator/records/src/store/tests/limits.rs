@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 use subrosa_crds::{
+    access_grant::GrantDuration,
     cohort::Cohort,
     common::ConfigMapKey,
     destruction::Approver,
@@ -21,16 +22,18 @@ use subrosa_plan::{
         channel::{Access, ActiveKey, Withdrawal},
         connection::{ConnectionKey, Other},
         decision::{DestructionMark, HoldMark},
-        destroyer::{Begun, BindingRules, BoundPeriods},
+        destroyer::{Begun, BindingRules, BoundPeriods, SeenGuard},
         ended::Ended,
         extra_trust::ExtraTrustKey,
         generations::{Generation, GenerationState},
+        grants::{GrantEnd, GrantsRecord, OpenGrant, UsedSlot},
         issuances::{self, IssuedLeaf},
         keys::{KeyRecord, Terms},
         news::{self, News},
         pods::{IssuedToPod, MOST_PODS, PodCertificates, PodNames, PodRecord},
         views::{PeerView, View},
     },
+    roles::grants::decision::MOST_OVER,
     world::{
         key_fault::KeyFault,
         key_findings::{FoundFault, MOST_KEPT},
@@ -327,6 +330,37 @@ fn largest_findings() -> KeyFindings {
     all.bounded()
 }
 
+/// Every grant slot of eight logins used by a grant of its own, and as many grants that are over as are kept.
+fn largest_grants() -> GrantsRecord {
+    let end = || GrantEnd { at: at(), reason: "GrantExpired".into(), began: Some(at()) };
+    let open = |number| {
+        let open = OpenGrant {
+            namespace: long(number, 63),
+            name: long(number, 63),
+            login: long(number, 20),
+            digest: format!("sha256:{}", "f".repeat(64)),
+            entity: long(number, 36),
+            duration: GrantDuration::Day,
+            approved_by: (0..5).map(|one| long(one, 256)).collect(),
+            slots: vec![UsedSlot {
+                slot: long(number, 100),
+                channel: long(number, 36),
+                data_class: long(number, 40),
+            }],
+            decided: at(),
+            began: Some(at()),
+            ends: Some(at()),
+            ended: Some(end()),
+        };
+        (long(number, 36), open)
+    };
+    GrantsRecord {
+        guard: Some(SeenGuard { version: long(0, 100), since: at() }),
+        open: (0..8 * 32).map(open).collect(),
+        over: (0..MOST_OVER).map(|number| (long(number, 36), end())).collect(),
+    }
+}
+
 fn store_record() -> StoreRecord {
     StoreRecord {
         store_id: long(0, 36),
@@ -347,18 +381,19 @@ fn every_record_stays_far_below_what_the_servers_take() {
         ("the destroyer's record", body(&largest_destroyer())),
         ("what was found of keys", body(&largest_findings())),
         ("the store's record", body(&store_record())),
+        ("the record of grants", body(&largest_grants())),
     ];
     for (what, body) in bodies {
         Measured::of(&body).is_far_below(what);
     }
 }
 
-/// Eight logins with 256 slots each, and 256 groups of the provider.
+/// Eight logins with 256 slots and 32 grant slots each, and 256 groups of the provider.
 fn largest_setup() -> SetupParams {
     let mount = |number| MountPath::new(long(number, 128)).unwrap();
     let login = |number| {
         json!({
-            "name": long(number, 20), "slots": 256,
+            "name": long(number, 20), "slots": 256, "grantSlots": 32,
             "acceptedAmr": (0..8).map(|amr| long(amr, 64)).collect::<Vec<_>>(),
         })
     };

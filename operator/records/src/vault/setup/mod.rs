@@ -6,6 +6,7 @@
 
 mod acl;
 pub mod apply;
+mod grants;
 mod people;
 mod policy;
 mod print;

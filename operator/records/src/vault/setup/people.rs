@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use subrosa_crds::trust_domain::{AccessLogin, AccessSpec, IdentityProvider};
 use subrosa_plan::roles::{break_glass, names};
 
-use super::{ACCESSOR, GRANTER_POLICY, GRANTER_ROLE, SetupParams, SetupStep, StepKind, policy, roles};
+use super::{
+    ACCESSOR, GRANTER_POLICY, GRANTER_ROLE, SetupParams, SetupStep, StepKind, grants, policy, roles,
+};
 use crate::vault::error::VaultError;
 use crate::vault::logins::TOKEN_ID;
 use crate::vault::name::MountPath;
@@ -114,10 +116,13 @@ pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<S
         for name in names::slots(domain, &login.name, login.slots()) {
             steps.push(group(name, "internal", "a slot: one data class of one Channel, and who may open it"));
         }
+        for place in grants::places(params, login) {
+            steps.push(group(place.slot, "internal", "a grant slot: the same for one person, for a time"));
+        }
     }
     steps.push(policy(
         &policy::name(GRANTER_POLICY, &params.kubernetes_mount),
-        granter(params, &mount, glass.as_ref().map(|(_, mount)| mount)),
+        granter(params, people, &mount, glass.as_ref().map(|(_, mount)| mount)),
         "the granter says who is a member of a slot, and disables the entities of who leaves; it cannot say what a slot opens, and reads no slot itself",
     ));
     steps.push(object(
@@ -134,7 +139,12 @@ pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<S
         steps.push(object(format!("auth/{mount}/role/{}", login.name), role, why));
     };
     for login in &people.access.logins {
-        let role = role(&people.access.provider, login, &policy_name(domain, login));
+        let mut policies = vec![policy_name(domain, login)];
+        // None of these is there: the granter writes one for a time.
+        policies.extend(grants::places(params, login).into_iter().map(|place| place.policy));
+        // As Vault keeps them.
+        policies.sort();
+        let role = role(&people.access.provider, login, &policies);
         let why = "who shows one of these second factors may log in; without a slot that opens nothing";
         may_log_in(&mount, login, role, why);
     }
@@ -175,7 +185,7 @@ const CLOCK_SKEW: u32 = 60;
 
 /// Batch tokens cannot be renewed, so nobody regains by a renewal what a later login took away. The three leeways are what
 /// OpenBao does by itself; a role is merged when it is written, so wider ones would stay.
-fn role(provider: &IdentityProvider, login: &AccessLogin, policy: &str) -> Value {
+fn role(provider: &IdentityProvider, login: &AccessLogin, policies: &[String]) -> Value {
     let ttl = login.ttl_seconds();
     json!({
         "role_type": "jwt",
@@ -190,7 +200,7 @@ fn role(provider: &IdentityProvider, login: &AccessLogin, policy: &str) -> Value
         "expiration_leeway": LIFE_NOT_SAID,
         "not_before_leeway": LIFE_NOT_SAID,
         "clock_skew_leeway": CLOCK_SKEW,
-        "token_policies": [policy],
+        "token_policies": policies,
         "token_no_default_policy": true,
         "token_type": "batch",
         "token_ttl": ttl,
@@ -207,7 +217,7 @@ fn role(provider: &IdentityProvider, login: &AccessLogin, policy: &str) -> Value
 fn break_glass_role(people: &PeopleParams, login: &AccessLogin, policy: &str) -> Value {
     let provider = &people.access.provider;
     let groups = people.access.break_glass.as_ref().map(|glass| glass.groups.as_slice()).unwrap_or_default();
-    let mut role = role(provider, login, policy);
+    let mut role = role(provider, login, &[policy.to_owned()]);
     let mut bound = second_factor(provider, login);
     bound.insert(provider.groups_claim().to_owned(), json!(groups));
     bound.insert(TOKEN_ID.to_owned(), "*".into());
@@ -253,16 +263,22 @@ path "{kv}/data/reviews" {{
 path "{kv}/data/revocations" {{
   capabilities = ["read"]
 }}
-"#,
+{grants}"#,
         kv = params.kv_mount,
         prefix = names::slot_prefix(&params.trust_domain),
+        grants = grants::operator(params),
     )
 }
 
 /// The granter's rights: write the members of slots, which group of the provider a prepared group represents, and whether an
 /// entity is disabled, of any entity, since a policy cannot tell them apart. The
 /// ids are listed one by one, because an alias of another group would give people that group's policies.
-fn granter(params: &SetupParams, mount: &MountPath, glass: Option<&MountPath>) -> String {
+fn granter(
+    params: &SetupParams,
+    people: &PeopleParams,
+    mount: &MountPath,
+    glass: Option<&MountPath>,
+) -> String {
     let domain = &params.trust_domain;
     let accessors = match glass {
         Some(_) => format!("\"{PEOPLE_ACCESSOR}\", \"{GLASS_ACCESSOR}\""),
@@ -326,7 +342,7 @@ path "{kv}/data/reviews" {{
 path "{kv}/data/revocations" {{
   capabilities = ["create", "read", "update"]
 }}
-{glass}# Whose the store is.
+{glass}{grants}# Whose the store is.
 path "{kv}/data/domain" {{
   capabilities = ["read"]
 }}
@@ -341,6 +357,7 @@ path "auth/token/renew-self" {{
   capabilities = ["update"]
 }}
 "#,
+        grants = grants::granter(params, people),
         slots = names::slot_prefix(domain),
         groups = names::group_prefix(domain),
         kv = params.kv_mount,
