@@ -30,6 +30,7 @@ pub async fn who_leaves_opens_nothing_from_the_next_request_on(world: &World) {
 }
 
 async fn leavers(world: &World) {
+    world.slots_have_rested().await;
     let recording = world.sealed("voice", RECORDING).await;
     let claims = || json!({"amr": ["mfa"], "groups": ["cc-quality"]});
     let anna = world.login("strong", "anna", claims()).await.unwrap();
@@ -190,6 +191,7 @@ async fn a_role_is_revoked(world: &World, recording: &(String, String)) {
 /// Of login `night`, whose slots nobody else needs.
 async fn groups_and_namespaces(world: &World) {
     let chat = world.sealed("video", CHAT).await;
+    world.slots_have_rested().await;
     the_first_slot_rests(world).await;
     world.apply(&role("leaving", "night", &["A", "cc-quality"], &[("video", CHAT)])).await;
     world.role("leaving", ready).await;

@@ -10,6 +10,7 @@ use subrosa_crds::AccessRole;
 use super::world::{CHAT, NS, RECORDING, World, ready, reason, role};
 
 pub async fn what_is_not_given_is_told_with_the_next_step(world: &World) {
+    world.slots_have_rested().await;
     let recording = world.sealed("voice", RECORDING).await;
     let told = async |name: &str, word: &str| {
         let status = world.role(name, |status| reason(status).0 == word).await;

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The operator stands still when this begins, and role `reviewer` gives the group `b` a recording.
 pub async fn what_a_login_gave_ends_with_the_login(world: &mut World) {
     let recording = world.sealed("voice", RECORDING).await;
+    world.slots_have_rested().await;
     world.start_operator().await;
     world.apply(&role("night-shift", "night", &["b"], &[("voice", RECORDING)])).await;
     world.role("night-shift", ready).await;

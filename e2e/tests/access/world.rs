@@ -168,6 +168,21 @@ impl World {
         }
     }
 
+    /// Every slot that became free has rested long enough, so that what earlier parts used can be used again. Whether the operator
+    /// emptied a slot that a role needed again soon depends on when it looked.
+    pub async fn slots_have_rested(&self) {
+        let bao = self.env.openbao();
+        for (login, count) in [("strong", 3), ("night", 6)] {
+            for number in 0..count {
+                let path = format!("identity/group/name/subrosa_oosterlinde_open_{login}_{number:03}");
+                let slot = bao.request("GET", &path, None).await.unwrap();
+                if slot["data"]["metadata"].get("freed").is_some() {
+                    bao.request("POST", &path, Some(json!({"metadata": {"freed": "0"}}))).await.unwrap();
+                }
+            }
+        }
+    }
+
     /// Something sealed with the newest key of a class of a Channel: the key's name, and what came of it.
     pub async fn sealed(&self, channel: &str, class: &str) -> (String, String) {
         let status = wait::channel(&self.admin, NS, channel, PATIENCE, |status| wait::is(status, READY))
