@@ -39,7 +39,7 @@ impl Round<'_> {
         if let Some(fault) = self.scope.unknown {
             return waits(fault.clone());
         }
-        let standing = self.ledger.record.open.iter().filter(|(_, open)| open.ended.is_none());
+        let standing = self.kept.record.open.iter().filter(|(_, open)| open.ended.is_none());
         let standing = standing.filter_map(|(uid, _)| {
             let other = self.grants.iter().find(|one| uid_of(one) == *uid)?;
             Some((other.as_ref(), role_of(self.scope, other)?))
@@ -82,9 +82,9 @@ impl Round<'_> {
             ended: None,
         };
         tracing::info!(grant = open.name, namespace = open.namespace, approved_by = ?open.approved_by, "a grant is approved");
-        let mut record = self.ledger.record.clone();
+        let mut record = self.kept.record.clone();
         record.open.insert(uid, open);
-        self.ledger.save(record).await?;
+        self.kept.save(record).await?;
         waits(opening())
     }
 
@@ -143,14 +143,14 @@ impl Round<'_> {
         places: &Places,
     ) -> Result<Vec<String>, Fault> {
         let login = &role.spec.login;
-        if self.ledger.record.over.len() >= MOST_OVER {
+        if self.kept.record.over.len() >= MOST_OVER {
             let message = format!(
                 "the record has {MOST_OVER} grants that are over; next: delete AccessGrants whose time is over"
             );
             return Err(Fault::new(Reason::SlotsExhausted, message));
         }
         let taken: BTreeSet<&String> =
-            self.ledger.record.open.values().flat_map(|open| &open.slots).map(|used| &used.slot).collect();
+            self.kept.record.open.values().flat_map(|open| &open.slots).map(|used| &used.slot).collect();
         let of_login: Vec<_> = places.all.iter().filter(|(_, place)| place.login == *login).collect();
         if of_login.iter().any(|(_, place)| place.slot.is_none()) {
             let message = format!(

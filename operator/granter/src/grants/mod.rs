@@ -34,7 +34,7 @@ use subrosa_process::{
     vault::{OwnVault, fault},
 };
 
-use self::vault::{Ledger, Places, outdated};
+use self::vault::{KeptGrants, Places, outdated};
 use crate::{
     FIELD_MANAGER,
     domain::{OpenedByPair, Withheld},
@@ -162,7 +162,7 @@ impl Grants {
             }
         };
         let is_first = !locked(&self.swept).contains(&name);
-        if grants.is_empty() && round.ledger.record.open.is_empty() && !is_first {
+        if grants.is_empty() && round.kept.record.open.is_empty() && !is_first {
             return Vec::new();
         }
         match round.run(is_first).await {
@@ -223,7 +223,7 @@ struct Round<'a> {
     scope: &'a GrantRound<'a>,
     own: &'a OwnVault,
     grants: &'a [Arc<AccessGrant>],
-    ledger: Ledger,
+    kept: KeptGrants,
     judged: BTreeMap<String, JudgedGrant>,
     outcomes: BTreeMap<String, GrantOutcome>,
 }
@@ -234,8 +234,8 @@ impl<'a> Round<'a> {
         own: &'a OwnVault,
         grants: &'a [Arc<AccessGrant>],
     ) -> Result<Self, Fault> {
-        let ledger = match Ledger::read(own).await {
-            Ok(ledger) => ledger,
+        let kept = match KeptGrants::read(own).await {
+            Ok(kept) => kept,
             Err(error) if error.is_unreadable() => {
                 // Nobody knows who may be in which slot.
                 let mut places = Places::read(scope.domain, own).await?;
@@ -246,7 +246,7 @@ impl<'a> Round<'a> {
             }
             Err(error) => return Err(outdated(&error)),
         };
-        Ok(Self { scope, own, grants, ledger, judged: BTreeMap::new(), outcomes: BTreeMap::new() })
+        Ok(Self { scope, own, grants, kept, judged: BTreeMap::new(), outcomes: BTreeMap::new() })
     }
 
     async fn run(&mut self, is_first: bool) -> Result<(), Fault> {
@@ -255,7 +255,7 @@ impl<'a> Round<'a> {
         self.end_what_may_not_go_on().await?;
         self.close(&mut places, is_first).await?;
         let mut failed = None;
-        for uid in self.ledger.record.open.keys().cloned().collect::<Vec<_>>() {
+        for uid in self.kept.record.open.keys().cloned().collect::<Vec<_>>() {
             // One that fails stops no other.
             if let Err(fault) = self.advance(&uid, &mut places).await {
                 self.outcomes.insert(uid, GrantOutcome::Unknown(fault.clone()));
@@ -281,10 +281,10 @@ impl<'a> Round<'a> {
     /// Judges every grant that is not over.
     async fn judge(&mut self) -> Result<(), Fault> {
         let scope = self.scope;
-        let is_over = |grant: &&Arc<AccessGrant>| !self.ledger.record.over.contains_key(&uid(grant));
+        let is_over = |grant: &&Arc<AccessGrant>| !self.kept.record.over.contains_key(&uid(grant));
         let left: Vec<_> = self.grants.iter().filter(is_over).collect();
         for grant in self.grants {
-            if let Some(end) = self.ledger.record.over.get(&uid(grant)) {
+            if let Some(end) = self.kept.record.over.get(&uid(grant)) {
                 self.outcomes.insert(uid(grant), GrantOutcome::Over(end.clone()));
             }
         }
@@ -296,9 +296,9 @@ impl<'a> Round<'a> {
             tracing::warn!(domain = scope.domain.name_any(), "no grant is approved: {}", fault.message);
             None
         });
-        let mut record = self.ledger.record.clone();
+        let mut record = self.kept.record.clone();
         let guarded_since = seen(&mut record.guard, version.as_deref(), scope.now);
-        self.ledger.save(record).await?;
+        self.kept.save(record).await?;
         let revocations = scope.view.revocations.state();
         let people = RevokedPeople::of(revocations.iter().map(AsRef::as_ref));
         let approvals = scope.view.approvals.state();
@@ -322,7 +322,7 @@ impl<'a> Round<'a> {
 
     /// Notes the end of grants that are deleted, refused, or not what was approved.
     async fn end_what_may_not_go_on(&mut self) -> Result<(), Fault> {
-        let mut record = self.ledger.record.clone();
+        let mut record = self.kept.record.clone();
         for (uid, open) in record.open.iter_mut().filter(|(_, open)| open.ended.is_none()) {
             let is_there =
                 |one: &&Arc<AccessGrant>| self::uid(one) == *uid && one.meta().deletion_timestamp.is_none();
@@ -335,13 +335,13 @@ impl<'a> Round<'a> {
             };
             open.ended = reason.map(|reason| ended(open, reason, self.scope.now));
         }
-        self.ledger.save(record).await
+        self.kept.save(record).await
     }
 
     /// Takes everybody out of slots that no grant uses now, and removes the policies of those that are over. What is empty is
     /// forgotten.
     async fn close(&mut self, places: &mut Places, all: bool) -> Result<(), Fault> {
-        let record = &self.ledger.record;
+        let record = &self.kept.record;
         let of = |is_over: bool| {
             let open = record.open.values().filter(move |open| open.ended.is_some() == is_over);
             open.flat_map(|open| &open.slots).map(|used| used.slot.clone()).collect::<BTreeSet<_>>()
@@ -379,20 +379,20 @@ impl<'a> Round<'a> {
             |grant: &Arc<AccessGrant>| grant.creation_timestamp().map_or(self.scope.now, |time| time.0);
         let there = self.grants.iter().map(|grant| (uid(grant), made(grant))).collect();
         decision::forget(&mut record, &there, self.scope.now);
-        self.ledger.save(record).await
+        self.kept.save(record).await
     }
 
     /// Goes on with a grant that has slots, as far as it comes.
     async fn advance(&mut self, uid: &str, places: &mut Places) -> Result<(), Fault> {
         // Begin, write, note the end, stand.
         for _ in 0..5 {
-            let Some(open) = self.ledger.record.open.get(uid).filter(|open| open.ended.is_none()).cloned()
+            let Some(open) = self.kept.record.open.get(uid).filter(|open| open.ended.is_none()).cloned()
             else {
                 return Ok(());
             };
             let slots: Vec<&str> = open.slots.iter().map(|used| used.slot.as_str()).collect();
             let facts = places.facts(&open, &self.opened(uid)).await?;
-            let mut record = self.ledger.record.clone();
+            let mut record = self.kept.record.clone();
             let Some(noted) = record.open.get_mut(uid) else { return Ok(()) };
             match progress::next(&open, &facts, self.scope.now) {
                 GrantStep::Wait => {
@@ -402,12 +402,12 @@ impl<'a> Round<'a> {
                 GrantStep::Begin => {
                     places.shut(&slots).await?;
                     noted.began = Some(self.scope.now);
-                    self.ledger.save(record).await?;
+                    self.kept.save(record).await?;
                 }
                 GrantStep::Write => places.open(&slots, &facts, open.duration).await?,
                 GrantStep::NoteEnd(ends) => {
                     noted.ends = Some(ends);
-                    self.ledger.save(record).await?;
+                    self.kept.save(record).await?;
                 }
                 GrantStep::Stand => {
                     let person = BTreeSet::from([open.entity.clone()]);
@@ -421,7 +421,7 @@ impl<'a> Round<'a> {
                 }
                 GrantStep::End(reason) => {
                     noted.ended = Some(ended(&open, reason, self.scope.now));
-                    return self.ledger.save(record).await;
+                    return self.kept.save(record).await;
                 }
             }
         }

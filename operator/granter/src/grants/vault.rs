@@ -25,14 +25,14 @@ use subrosa_records::{
 use crate::domain::OpenedByPair;
 
 /// The record, with the version that a write must name.
-pub struct Ledger {
+pub struct KeptGrants {
     store: Store<GrantsRecord>,
     version: u64,
     /// The record as it is in Vault.
     pub record: GrantsRecord,
 }
 
-impl Ledger {
+impl KeptGrants {
     /// Reads it.
     ///
     /// # Errors
