@@ -1,5 +1,8 @@
 //! Finding a secret however it is written.
 
+use std::collections::BTreeSet;
+
+use aho_corasick::AhoCorasick;
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
@@ -96,20 +99,33 @@ fn pieces(encoded: &str) -> Vec<String> {
     [0, last / 2, last].map(|at| letters[at..at + PIECE].iter().collect()).to_vec()
 }
 
-/// Which secrets are in `place`, and how they are written there.
-pub fn found<'a>(canaries: &'a [Canary], place: &str) -> Vec<(&'a str, &'static str)> {
-    let mut found = Vec::new();
-    for canary in canaries {
-        for (how, encode) in ENCODINGS {
+/// Finds secrets in texts, all of them in one pass.
+pub struct Search<'a> {
+    pieces: AhoCorasick,
+    /// For each piece the secret that it is of, and how it is written there.
+    of: Vec<(&'a str, &'static str)>,
+}
+
+impl<'a> Search<'a> {
+    pub fn new(canaries: &'a [Canary]) -> Self {
+        let (mut all, mut of) = (Vec::new(), Vec::new());
+        for canary in canaries {
             // The first line of PEM and the header of a token are the same for everybody.
-            let common = common(&canary.text);
-            let body = &canary.text[common..];
-            if encode(body).iter().flat_map(|text| pieces(text)).any(|piece| place.contains(&piece)) {
-                found.push((canary.name.as_str(), how));
+            let body = &canary.text[common(&canary.text)..];
+            for (how, encode) in ENCODINGS {
+                for piece in encode(body).iter().flat_map(|text| pieces(text)) {
+                    all.push(piece);
+                    of.push((canary.name.as_str(), how));
+                }
             }
         }
+        Self { pieces: AhoCorasick::new(all).unwrap(), of }
     }
-    found
+
+    /// Which secrets are in `place`, and how they are written there.
+    pub fn found(&self, place: &str) -> BTreeSet<(&'a str, &'static str)> {
+        self.pieces.find_overlapping_iter(place).map(|found| self.of[found.pattern().as_usize()]).collect()
+    }
 }
 
 /// How much of a secret is public: the frame and algorithm of a private key, the header of a token.
@@ -129,12 +145,13 @@ fn a_secret_is_found_however_it_is_written() {
     let key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgabcdefghijklmnop\nqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr\n-----END PRIVATE KEY-----\n";
     let canaries = [Canary::new("token", "hvs.CAESIJ~nobody/knows+this=one"), Canary::new("key", key)];
     assert!(ENCODINGS.len() >= 8);
+    let search = Search::new(&canaries);
     for canary in &canaries {
         for (how, encode) in ENCODINGS {
             let public = common(&canary.text);
             for written in encode(&canary.text[public..]) {
                 for place in [written.clone(), format!("{{\"note\":\"it said {written} and went\"}}")] {
-                    let found = found(&canaries, &place);
+                    let found = search.found(&place);
                     assert!(
                         found.iter().any(|(name, _)| *name == canary.name),
                         "{} {how}: {place}",
@@ -151,10 +168,10 @@ fn a_secret_is_found_however_it_is_written() {
                 URL_SAFE_NO_PAD.encode(&whole),
                 STANDARD.encode(STANDARD.encode(&whole)),
             ] {
-                assert!(!found(&canaries, &place).is_empty(), "{} behind {before:?}: {place}", canary.name);
+                assert!(!search.found(&place).is_empty(), "{} behind {before:?}: {place}", canary.name);
             }
         }
     }
     let innocent = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg";
-    assert!(found(&canaries, innocent).is_empty(), "what every key begins with is no secret");
+    assert!(search.found(innocent).is_empty(), "what every key begins with is no secret");
 }

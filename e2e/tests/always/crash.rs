@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use futures::future::try_join_all;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use subrosa_e2e::{Mode, Operator, Proxy, Tap, Write, openbao::key_path, operator::Options, wait};
@@ -28,11 +29,13 @@ use crate::{
 
 /// How many lives are lived by default. In each, every phase is interrupted once.
 const LIVES: usize = 16;
+/// How many clusters they are lived in at once: most of a life is waiting.
+const RIGS: usize = 3;
 /// How long nothing is written before an uninterrupted phase counts as over.
 const CALM: Duration = Duration::from_millis(2500);
 /// How long an Event may be missing once everything else is as it should be.
 const TELLING: Duration = Duration::from_secs(20);
-/// After how many crashes that hurt no further one is tried.
+/// After how many crashes that hurt no further one is tried in a cluster.
 const ENOUGH: usize = 3;
 
 /// What an uninterrupted phase did, and what became of it.
@@ -42,6 +45,15 @@ struct Known {
     writes: usize,
     /// The write right before the first Event: what was noted by then is still to be told.
     before_telling: Option<usize>,
+}
+
+/// What became of some lives.
+#[derive(Default)]
+struct Lived {
+    crashes: usize,
+    /// Crashes that would have come after the last write.
+    missed: usize,
+    failures: Vec<String>,
 }
 
 /// An operator between proxies.
@@ -321,6 +333,49 @@ impl Rig {
         extra.at_most_one(crash).with_context(|| format!("used {used:?} instead of {:?}", known.usage))?;
         Ok(hit)
     }
+
+    /// Lives these lives one after another.
+    async fn live(
+        &mut self,
+        lives: impl Iterator<Item = (usize, &BTreeMap<Phase, Crash>)>,
+        known: &BTreeMap<Phase, Known>,
+    ) -> Result<Lived> {
+        let mut lived = Lived::default();
+        for (number, life) in lives {
+            if lived.failures.len() >= ENOUGH {
+                break;
+            }
+            let scenario = Scenario::found(&self.cluster, &format!("life{number:03}")).await?;
+            for phase in PHASES {
+                let Some(crash) = life.get(&phase).copied() else {
+                    self.learn(&scenario, phase).await?;
+                    continue;
+                };
+                let outcome = match self.prepare(&scenario, phase, crash.concurrency()).await {
+                    Ok(()) => self.interrupted(&scenario, phase, crash, &known[&phase]).await,
+                    Err(error) => Err(error),
+                };
+                match outcome {
+                    Ok(Some(_)) => lived.crashes += 1,
+                    Ok(None) => lived.missed += 1,
+                    Err(error) => {
+                        let log = self.operator.as_ref().map(Operator::log).transpose()?.unwrap_or_default();
+                        let end: Vec<&str> = log.lines().rev().take(15).collect();
+                        let failure = format!(
+                            "life {number}, {phase:?}, {crash:?} of {}: {error:?}\n{}",
+                            known[&phase].writes,
+                            end.into_iter().rev().collect::<Vec<_>>().join("\n")
+                        );
+                        lived.failures.push(failure);
+                        self.tap.set_mode(Mode::Pass);
+                        break;
+                    }
+                }
+            }
+            scenario.raze(&self.cluster).await.ok();
+        }
+        Ok(lived)
+    }
 }
 
 /// The crashes of each life.
@@ -368,48 +423,24 @@ async fn no_crash_hurts() -> Result<()> {
 
     let begun = Instant::now();
     let lives = lives(&known);
-    let (mut crashes, mut missed, mut failures) = (0, 0, Vec::new());
     let planned: usize = lives.iter().map(BTreeMap::len).sum();
-    for (number, life) in lives.into_iter().enumerate() {
-        if failures.len() >= ENOUGH {
-            println!("{ENOUGH} crashes hurt: no further one is tried");
-            break;
-        }
-        let scenario = Scenario::found(&rig.cluster, &format!("life{number:03}")).await?;
-        for phase in PHASES {
-            let Some(crash) = life.get(&phase).copied() else {
-                rig.learn(&scenario, phase).await?;
-                continue;
-            };
-            let outcome = match rig.prepare(&scenario, phase, crash.concurrency()).await {
-                Ok(()) => rig.interrupted(&scenario, phase, crash, &known[&phase]).await,
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(Some(_)) => crashes += 1,
-                Ok(None) => missed += 1,
-                Err(error) => {
-                    let log = rig.operator.as_ref().map(Operator::log).transpose()?.unwrap_or_default();
-                    let end: Vec<&str> = log.lines().rev().take(15).collect();
-                    let failure = format!(
-                        "life {number}, {phase:?}, {crash:?} of {}: {error:?}\n{}",
-                        known[&phase].writes,
-                        end.into_iter().rev().collect::<Vec<_>>().join("\n")
-                    );
-                    eprintln!("{failure}");
-                    failures.push(failure);
-                    rig.tap.set_mode(Mode::Pass);
-                    break;
-                }
-            }
-        }
-        scenario.raze(&rig.cluster).await.ok();
+    let mut rigs = vec![rig];
+    while rigs.len() < RIGS {
+        rigs.push(Rig::build().await?);
     }
+    let mut lived: Vec<Lived> = try_join_all(rigs.into_iter().enumerate().map(|(at, mut rig)| {
+        let (known, lives) = (&known, lives.iter().enumerate().skip(at).step_by(RIGS));
+        async move { rig.live(lives, known).await }
+    }))
+    .await?;
+    let (crashes, missed) = lived.iter().fold((0, 0), |(c, m), one| (c + one.crashes, m + one.missed));
+    let failures: Vec<String> = lived.iter_mut().flat_map(|one| std::mem::take(&mut one.failures)).collect();
     println!(
         "{crashes} crashes of {planned} planned ({missed} came after the last write) in {:.0?}; {} failed",
         begun.elapsed(),
         failures.len()
     );
+    failures.iter().for_each(|failure| eprintln!("{failure}"));
     if !failures.is_empty() {
         bail!("{} of {crashes} crashes hurt; the first: {}", failures.len(), failures[0]);
     }

@@ -20,7 +20,7 @@ use subrosa_e2e::{
 use subrosa_records::vault::setup::OPERATOR_POLICY;
 
 use crate::{
-    canary::{Canary, ENCODINGS, found},
+    canary::{Canary, ENCODINGS, Search},
     cluster::{Cluster, DOMAIN, PATIENCE},
     scenario::Scenario,
 };
@@ -122,9 +122,9 @@ impl Run {
 
     /// What of all that is where it must not be.
     fn leaks(&self) -> Vec<String> {
-        let mut leaks = Vec::new();
+        let (search, mut leaks) = (Search::new(&self.canaries), Vec::new());
         for (place, text) in &self.places {
-            for (secret, how) in found(&self.canaries, text) {
+            for (secret, how) in search.found(text) {
                 leaks.push(format!("{secret}, {how}, in {place}"));
             }
             // Tokens that nobody could note beforehand, by what they look like.

@@ -11,11 +11,11 @@ use k8s_openapi::api::{
 };
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Map, Value, json};
-use subrosa_crds::Channel;
+use subrosa_crds::{Channel, TrustDomain};
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, pem::Pem};
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, DOMAIN},
     scenario::{ACCOUNTS, Scenario, Side},
 };
 
@@ -26,6 +26,9 @@ pub async fn living(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
     let mut secrets = Map::new();
     let mut policies = Map::new();
     let mut settings = Map::new();
+    let domain = Api::<TrustDomain>::all(cluster.admin.clone()).get_opt(DOMAIN).await?;
+    let vault = domain
+        .map_or_else(|| cluster.env.openbao().endpoint().url.clone(), |domain| domain.spec.vault.address);
     for side in [Side::Front, Side::Data] {
         let namespace = scenario.namespace(side);
         for channel in
@@ -38,7 +41,13 @@ pub async fn living(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
             secrets.insert(secret.name_any(), certificates(&secret)?);
         }
         for map in Api::<ConfigMap>::namespaced(cluster.admin.clone(), namespace).list(&ours).await? {
-            settings.insert(map.name_any(), json!([map.data, map.labels(), owners(&map)]));
+            let data: BTreeMap<_, _> = map
+                .data
+                .iter()
+                .flatten()
+                .map(|(file, text)| (file, of_no_server(cluster, &vault, text)))
+                .collect();
+            settings.insert(map.name_any(), json!([data, map.labels(), owners(&map)]));
         }
         for policy in Api::<NetworkPolicy>::namespaced(cluster.admin.clone(), namespace)
             .list(&ListParams::default())
@@ -53,6 +62,13 @@ pub async fn living(cluster: &Cluster, scenario: &Scenario) -> Result<Value> {
     snapshot["policies"] = policies.into();
     snapshot["settings"] = settings.into();
     plain(scenario, &snapshot)
+}
+
+/// A file of settings without the address and the CA of the cluster's own OpenBao, which are others in another cluster.
+fn of_no_server(cluster: &Cluster, vault: &str, text: &str) -> String {
+    let authority: Vec<_> =
+        cluster.env.openbao().endpoint().ca_pem.lines().map(|line| format!("    {line}")).collect();
+    text.replace(vault, "<vault>").replace(&authority.join("\n"), "    <ca>")
 }
 
 fn owners(object: &ConfigMap) -> Vec<String> {
