@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access_role::ChannelClass,
+    access_role::{ChannelClass, SeenUses},
     destruction::{Approver, digest_of},
     rules,
 };
@@ -175,6 +175,9 @@ pub struct AccessGrantStatus {
     /// When Vault ends it, or when it ended before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<String>,
+    /// How often the person opened what it gives while it was in force, by a group of theirs too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<SeenUses>,
     /// Ready; Reconciling and Stalled while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

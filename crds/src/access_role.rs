@@ -2,24 +2,28 @@
 
 mod break_glass;
 mod effective;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use data_encoding::HEXLOWER;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 pub use self::{
     break_glass::{BreakGlassStatus, BreakGlassUse, MAX_LISTED, RoleBreakGlass, digest as uses_digest},
-    effective::{AccessRule, EffectiveRules, MAX_RULES, SessionStatus, rules_digest},
+    effective::{AccessRule, EffectiveGrants, EffectiveRules, MAX_RULES, SessionStatus, rules_digest},
+    uses::SeenUses,
 };
 use crate::{
     access_grant::RoleGrants, channel::ExceptionStatus, destruction::Approver, rules,
     trust_domain::BREAK_GLASS_LOGIN,
 };
 
-/// Lets people open data of Channels of its namespace, after a login that the TrustDomain has.
+/// Lets people open data of Channels of its namespace, or seal it, after a login that the TrustDomain has.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "subrosa.dev",
@@ -44,6 +48,14 @@ use crate::{
     validation = rules::object_name(63, "an AccessRole's name is a DNS label of at most 63 characters: shorten it and leave out dots")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.breakGlass) || self.allow.exists(one, one.actions.exists(action, action in ['Open', 'Reseal']))")
+        .message("break-glass gives what the role opens, and it opens nothing: add Open to actions, or leave breakGlass out")
+        .field_path(".allow"),
+    validation = Rule::new("!has(self.grants) || self.allow.exists(one, one.actions.exists(action, action in ['Open', 'Reseal']))")
+        .message("an AccessGrant gives what the role opens, and it opens nothing: add Open to actions, or leave grants out")
+        .field_path(".allow")
+)]
 pub struct AccessRoleSpec {
     /// The login of the TrustDomain (`spec.access.logins`) that people have to use.
     #[schemars(length(min = 1, max = 20), regex(pattern = rules::DNS_LABEL))]
@@ -52,9 +64,11 @@ pub struct AccessRoleSpec {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub subjects: Vec<RoleSubject>,
-    /// What.
+    /// What: at most 24 Channels altogether, of which one that two entries name counts twice.
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
+    #[x_kube(validation = Rule::new("self.map(one, one.channels.size()).sum() <= 24")
+        .message("names more than 24 Channels altogether, and the API server asks of each whether the author may grant it: write several AccessRoles"))]
     pub allow: Vec<Allowance>,
     /// AccessRoles of the namespace that no group may have beside this one. Where both name a group, the younger of the two gives
     /// nothing. Who is a member of two groups is not seen.
@@ -65,13 +79,24 @@ pub struct AccessRoleSpec {
     /// How often somebody looks whether it is still right. Left out, nobody has to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<RoleReview>,
-    /// Who may open the same in an emergency, by a login that needs neither the operator nor the API server. Left out, nobody.
+    /// Who may open what it opens in an emergency, by a login that needs neither the operator nor the API server. Left out, nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<RoleBreakGlass>,
-    /// That single persons may get it for a time, by AccessGrants that others approve. Left out, nobody.
+    /// That single persons may open the same for a time, by AccessGrants that others approve. Left out, nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants: Option<RoleGrants>,
+    /// Who gives it: the user who writes it, exactly as the API server knows them (`kubectl auth whoami`), who has the verb `grant` on
+    /// each of its Channels. Left out, it gives nothing until somebody who has approves it (`subrosa approve`). A ServiceAccount, such
+    /// as Argo CD's, leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("!self.startsWith('system:')")
+        .message("a person gives it: no user whose name begins with system:, such as a ServiceAccount or a node; leave it out and let a person approve"))]
+    pub granted_by: Option<String>,
 }
+
+/// How many Channels a role names at most.
+pub const MAX_CHANNELS: usize = 24;
 
 /// A look at a role by somebody who did not write it: an Approval of the AccessRole (`subrosa approve`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -120,7 +145,8 @@ pub struct Allowance {
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 40), regex(pattern = rules::DNS_LABEL)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub data_classes: Vec<String>,
-    /// What may be done with them.
+    /// What may be done with them. `Seal` cannot open, and takes a slot of the login's `sealSlots`; who may `Reseal` can open and seal;
+    /// `List` only reads the Channels in Kubernetes.
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub actions: Vec<AccessAction>,
@@ -129,8 +155,14 @@ pub struct Allowance {
 /// What may be done with data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AccessAction {
-    /// Opened.
+    /// Opened: Vault unwraps its file keys.
     Open,
+    /// Sealed: Vault makes and wraps file keys, and unwraps none.
+    Seal,
+    /// Moved to another key. Vault cannot tell that from opening and sealing, so it is Open and Seal, and is shown as these.
+    Reseal,
+    /// Its Channel is read in Kubernetes, and nothing of it opened or sealed.
+    List,
 }
 
 /// What is so, as the granter made it.
@@ -140,10 +172,11 @@ pub struct AccessRoleStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// How many pairs of a Channel and a class can be opened, of how many that it names, such as `2/3`.
+    /// How many of its rights are given, of how many that it names, such as `2/3`: each is one action on one class of one Channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rights: Option<String>,
-    /// SHA-256 of every rule that it names, whether that is in force or not: what an Approval of a review repeats.
+    /// SHA-256 of every rule that it names, in force or not, and of how single persons can get the same for a time: what an Approval
+    /// of a review repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// What exactly may be done by it as it stands; absent while nobody can tell.
@@ -164,7 +197,10 @@ pub struct AccessRoleStatus {
     /// Who used break-glass; only where the role has `spec.breakGlass`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlassStatus>,
-    /// Ready, Bound; BreakGlass where the role has `spec.breakGlass`; Stalled and Suspended while true.
+    /// How often people opened what it names after a login that it names, whichever role let them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<SeenUses>,
+    /// Ready, Given, Bound; BreakGlass where the role has `spec.breakGlass`; Stalled and Suspended while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -172,17 +208,64 @@ pub struct AccessRoleStatus {
 
 /// A Channel's name and one of its data classes.
 pub type ChannelClass = (String, String);
+/// The same, and what may be done with it.
+pub type ClassRight = (String, String, AccessAction);
+
+impl AccessAction {
+    /// What it is in force: `Reseal` is two actions, each other is itself.
+    pub const fn means(self) -> &'static [Self] {
+        match self {
+            Self::Open => &[Self::Open],
+            Self::Seal => &[Self::Seal],
+            Self::Reseal => &[Self::Open, Self::Seal],
+            Self::List => &[Self::List],
+        }
+    }
+}
+
+impl Allowance {
+    /// Whether it lets people open data.
+    pub fn opens(&self) -> bool {
+        self.actions.iter().any(|action| action.means().contains(&AccessAction::Open))
+    }
+}
 
 impl AccessRoleSpec {
-    /// What it lets people open.
-    pub fn opens(&self) -> BTreeSet<ChannelClass> {
-        let opening = self.allow.iter().filter(|one| one.actions.contains(&AccessAction::Open));
-        let pairs = opening.flat_map(|one| {
-            one.channels.iter().flat_map(|channel| {
-                one.data_classes.iter().map(move |class| (channel.clone(), class.clone()))
+    /// What it lets people do. `Reseal` is in it as what it means.
+    pub fn rights(&self) -> BTreeSet<ClassRight> {
+        let rights = self.allow.iter().flat_map(|one| {
+            let actions: BTreeSet<AccessAction> =
+                one.actions.iter().flat_map(|action| action.means().iter().copied()).collect();
+            let pairs = one
+                .channels
+                .iter()
+                .flat_map(|channel| one.data_classes.iter().map(move |class| (channel, class)));
+            pairs.flat_map(move |(channel, class)| {
+                actions.clone().into_iter().map(move |action| (channel.clone(), class.clone(), action))
             })
         });
-        pairs.collect()
+        rights.collect()
+    }
+
+    /// What it lets people open.
+    pub fn opens(&self) -> BTreeSet<ChannelClass> {
+        let opening = self.rights().into_iter().filter(|(_, _, action)| *action == AccessAction::Open);
+        opening.map(|(channel, class, _)| (channel, class)).collect()
+    }
+
+    /// Every Channel that it names.
+    pub fn channels(&self) -> BTreeSet<String> {
+        self.allow.iter().flat_map(|one| one.channels.iter().cloned()).collect()
+    }
+
+    /// SHA-256 of all that it says, except who gives it: what somebody repeats who gives it by an Approval.
+    pub fn scope_digest(&self) -> String {
+        let said = Self { granted_by: None, ..self.clone() };
+        let mut hash = Sha256::new();
+        // It always serializes; an empty text would be no Approval's.
+        hash.update(b"AccessRole\n");
+        hash.update(serde_json::to_vec(&said).unwrap_or_default());
+        format!("sha256:{}", HEXLOWER.encode(&hash.finalize()))
     }
 
     /// The groups that it names, in lower case, as Vault compares them.
@@ -190,28 +273,30 @@ impl AccessRoleSpec {
         self.subjects.iter().map(|subject| subject.group.to_lowercase()).collect()
     }
 
-    /// What it names, of what is in `opened`: each group, class and login, in an emergency too. Sorted.
-    pub fn rules(&self, opened: &BTreeSet<ChannelClass>) -> impl Iterator<Item = AccessRule> {
+    /// What it names, of what is in `rights`: each group, class, action and login; in an emergency what can be opened. Sorted.
+    pub fn rules(&self, rights: &BTreeSet<ClassRight>) -> impl Iterator<Item = AccessRule> {
         let mut logins = BTreeMap::from([(self.login.clone(), self.groups())]);
         if let Some(glass) = &self.break_glass {
             logins.entry(BREAK_GLASS_LOGIN.to_owned()).or_default().insert(glass.group.to_lowercase());
         }
         logins.into_iter().flat_map(move |(login, groups)| {
+            let opens_only = login == BREAK_GLASS_LOGIN;
             groups.into_iter().flat_map(move |group| {
                 let login = login.clone();
-                opened.iter().map(move |(channel, class)| AccessRule {
+                let rights = rights.iter().filter(move |right| !opens_only || right.2 == AccessAction::Open);
+                rights.map(move |(channel, class, action)| AccessRule {
                     login: login.clone(),
                     group: group.clone(),
                     channel: channel.clone(),
                     data_class: class.clone(),
-                    action: AccessAction::Open,
+                    action: *action,
                 })
             })
         })
     }
 
-    /// SHA-256 over [`rules`](Self::rules).
-    pub fn digest(&self, opened: &BTreeSet<ChannelClass>) -> String {
-        rules_digest(self.rules(opened))
+    /// SHA-256 over [`rules`](Self::rules) and how single persons can get them.
+    pub fn digest(&self, rights: &BTreeSet<ClassRight>) -> String {
+        rules_digest(self.rules(rights), self.grants.as_ref().map(EffectiveGrants::from).as_ref())
     }
 }

@@ -54,6 +54,8 @@ pub struct ApprovalSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(self.kind in ['AccessRole', 'AccessGrant']) == has(self.__namespace__)")
     .message("an AccessRole and an AccessGrant have a namespace, and no other of these kinds has one: write namespace for these two only"))]
+#[x_kube(validation = Rule::new("!has(self.channels) || self.kind == 'AccessRole'")
+    .message("only an AccessRole gives Channels: leave channels out for other kinds"))]
 pub struct ApprovalTarget {
     /// The kind.
     pub kind: TargetKind,
@@ -70,6 +72,11 @@ pub struct ApprovalTarget {
     /// What exactly is approved, as the object shows it: `subrosa approve` fills it in.
     #[schemars(length(max = 71), regex(pattern = rules::DIGEST))]
     pub digest: String,
+    /// The Channels of an AccessRole that the approver gives by it: they have the verb `grant` on each. `subrosa approve` fills it in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 24), inner(length(min = 1, max = 36), regex(pattern = rules::DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub channels: Vec<String>,
 }
 
 /// What can be decided about.
@@ -85,7 +92,7 @@ pub enum TargetKind {
     TrustDomain,
     /// That its Channels may open what earlier ones of their names sealed.
     Adoption,
-    /// That who may open what by it is still right: a review.
+    /// That who may open what by it is still right: a review. With `channels`, that the approver gives these by it.
     AccessRole,
     /// That the person gets it.
     AccessGrant,

@@ -52,6 +52,9 @@ pub const EFFECTIVE: &str = "Effective";
 /// The groups of an AccessRole may read the Channels that it names, in Kubernetes.
 pub const BOUND: &str = "Bound";
 
+/// Somebody who may grant each Channel of an AccessRole gives it.
+pub const GIVEN: &str = "Given";
+
 /// An AccessRole gives nothing until somebody reviews it; only while true.
 pub const SUSPENDED: &str = "Suspended";
 

@@ -43,7 +43,10 @@ reasons! {
     AnchorOverdue
     ApprovalDenied
     Approved
+    AuditLogNotGiven
+    AuditLogUnreadable
     AuditMode
+    AuthorMayGrant
     AuthorityBlocked
     AuthorityChanged
     AuthorityKeyUnreadable
@@ -240,6 +243,7 @@ reasons! {
     UnknownListener
     UnsupportedKeyType
     UseNotReviewed
+    UsesCounted
     UsesNotSeen
     VaultAnswerUnexpected
     VaultConfigInvalid

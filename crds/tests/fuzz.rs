@@ -126,7 +126,7 @@ fn read(kind: &str, manifest: &Value) -> Result<(), Vec<Violation>> {
         }),
         "LegalHold" => parse::<LegalHold>(manifest).map(|hold| drop(hold.spec.release_digest())),
         "Destruction" => parse::<Destruction>(manifest).map(|one| drop(one.spec.computed_digest())),
-        "AccessRole" => parse::<AccessRole>(manifest).map(|role| drop(role.spec.digest(&role.spec.opens()))),
+        "AccessRole" => parse::<AccessRole>(manifest).map(|role| drop(role.spec.digest(&role.spec.rights()))),
         "AccessGrant" => parse::<AccessGrant>(manifest)
             .map(|one| drop(one.spec.digest("u", "strong", &Default::default()))),
         "AccessRevocation" => parse::<AccessRevocation>(manifest).map(|one| drop(one.spec.release_digest())),

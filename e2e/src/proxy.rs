@@ -4,8 +4,8 @@ use std::{net::Ipv4Addr, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use futures::stream;
-use http::{HeaderMap, HeaderName, Method, Request, Response, header};
-use http_body_util::{BodyExt as _, StreamBody, combinators::UnsyncBoxBody};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Bytes, Frame, Incoming},
     server::conn::http1,
@@ -136,6 +136,11 @@ impl Relay {
         must_flow(&mut mode).await?;
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
+        if self.tap.fails(&method, &path) {
+            let body = Full::new(Bytes::from_static(b"{\"errors\": [\"a test fails this\"]}"));
+            let body = body.map_err(|never| match never {}).boxed_unsync();
+            return Ok(Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).body(body)?);
+        }
         let watched = request.uri().query().is_some_and(|query| query.contains("watch=true"));
         let watched = watched.then(|| path.rsplit('/').next().unwrap_or_default().to_owned());
         let late = self.tap.late();

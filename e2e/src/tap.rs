@@ -38,6 +38,7 @@ impl fmt::Display for Write {
 
 type Filter = Box<dyn Fn(&Write) -> bool + Send>;
 type Action = Box<dyn FnOnce(&Write) + Send>;
+type Refusal = Box<dyn Fn(&Method, &str) -> bool + Send>;
 
 struct Trip {
     at: usize,
@@ -56,6 +57,7 @@ struct State {
 pub struct Tap {
     mode: watch::Sender<Mode>,
     late: watch::Sender<Option<&'static str>>,
+    failing: Mutex<Option<Refusal>>,
     state: Mutex<State>,
 }
 
@@ -67,6 +69,7 @@ impl Tap {
         Arc::new(Self {
             mode: watch::Sender::new(Mode::Pass),
             late: watch::Sender::new(None),
+            failing: Mutex::default(),
             state: Mutex::new(state),
         })
     }
@@ -120,6 +123,18 @@ impl Tap {
     /// lost. With none, what was held back flows on.
     pub fn hold_back(&self, resource: Option<&'static str>) {
         self.late.send_replace(resource);
+    }
+
+    /// Answers each request for which `which` says so, by method and path, with 503 in the place of the server. It is asked of every
+    /// request, so it can count them too.
+    pub fn fail_where(&self, which: impl Fn(&Method, &str) -> bool + Send + 'static) {
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(which));
+    }
+
+    /// Whether a request is answered with 503.
+    pub(crate) fn fails(&self, method: &Method, path: &str) -> bool {
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.as_ref().is_some_and(|fails| fails(method, path))
     }
 
     pub(crate) fn late(&self) -> watch::Receiver<Option<&'static str>> {

@@ -6,9 +6,11 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use subrosa_crds::Reason;
+use serde_json::json;
+use subrosa_crds::{AccessRole, Reason, access_role::EffectiveRules};
 use subrosa_e2e::tools::workspace;
 
 fn root() -> PathBuf {
@@ -42,8 +44,13 @@ fn code(directory: &str) -> String {
 }
 
 /// Where reasons are given.
-const CODE: [&str; 4] =
-    ["operator/plan/src", "operator/records/src", "operator/destroyer/src", "operator/src"];
+const CODE: [&str; 5] = [
+    "operator/plan/src",
+    "operator/records/src",
+    "operator/destroyer/src",
+    "operator/granter/src",
+    "operator/src",
+];
 
 /// Texts in backticks outside blocks of code.
 fn quoted(page: &str) -> Vec<&str> {
@@ -175,4 +182,43 @@ fn the_commands_of_the_readme_hide_no_progress() {
         assert!(!words.into_iter().any(hides), "{line}");
     }
     assert!(!config.contains("quiet"), "[term] quiet hides it too");
+}
+
+/// The command of docs/access.md finds the digest that a review repeats, also of what can be granted for a time.
+#[test]
+#[allow(clippy::print_stdout, reason = "that it did not run")]
+fn anybody_can_compute_the_digest_of_a_role_with_the_documented_command() {
+    if Command::new("jq").arg("--version").output().is_err() {
+        println!("not run: this machine has no jq");
+        return;
+    }
+    let page = fs::read_to_string(root().join("docs/access.md")).unwrap();
+    let command = page.split("```sh\n").find(|block| block.contains("sha256sum")).unwrap();
+    let command = command.split("```").next().unwrap();
+    let (kubectl, rest) = command.split_once(" |").unwrap();
+    assert!(kubectl.starts_with("kubectl get accessrole"), "{kubectl}");
+    for grants in [json!(null), json!({"max": "8h"}), json!({"max": "30m", "approvals": 3})] {
+        let role: AccessRole = serde_json::from_value(json!({
+            "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole", "metadata": {"name": "reviewer", "namespace": "cc-front"},
+            "spec": {
+                "login": "strong", "subjects": [{"group": "/Staff/CC Quality"}, {"group": "all"}], "grants": grants,
+                "allow": [{"channels": ["voice", "chat"], "dataClasses": ["fax"], "actions": ["Open"]}],
+            },
+        }))
+        .unwrap();
+        let opens = role.spec.rights();
+        let effective = EffectiveRules {
+            count: 4,
+            grants: role.spec.grants.as_ref().map(Into::into),
+            digest: String::new(),
+            rules: role.spec.rules(&opens).collect(),
+        };
+        let shown = tempfile::NamedTempFile::new().unwrap();
+        fs::write(shown.path(), json!({"status": {"effective": effective}}).to_string()).unwrap();
+        let script = format!("cat {} |{rest}", shown.path().display());
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+        let found = String::from_utf8(output.stdout).unwrap();
+        let expected = role.spec.digest(&opens);
+        assert_eq!(found.split_whitespace().next(), expected.strip_prefix("sha256:"), "{script}");
+    }
 }

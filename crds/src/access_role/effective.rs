@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::AccessAction;
+use crate::access_grant::{GrantDuration, RoleGrants};
 
 /// How many rules a status lists.
 pub const MAX_RULES: usize = 50;
@@ -19,13 +20,32 @@ pub const MAX_RULES: usize = 50;
 pub struct EffectiveRules {
     /// How many rules there are.
     pub count: i32,
-    /// SHA-256 of all of them (docs/access.md has the form). It is that of `status.digest` while everything that the role names
+    /// That single persons can get it for a time; absent where nobody can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<EffectiveGrants>,
+    /// SHA-256 of all rules, and of `grants` (docs/access.md has the form). It is that of `status.digest` while everything that the role names
     /// is in force.
     pub digest: String,
     /// Each of them, sorted: at most 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub rules: Vec<AccessRule>,
+}
+
+/// How single persons can get the same for a time, by AccessGrants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveGrants {
+    /// The longest time.
+    pub max: GrantDuration,
+    /// How many other people have to approve each grant.
+    pub approvals: i32,
+}
+
+impl From<&RoleGrants> for EffectiveGrants {
+    fn from(grants: &RoleGrants) -> Self {
+        Self { max: grants.max, approvals: grants.approvals() }
+    }
 }
 
 /// What members of a group may do with a data class of a Channel, after a login. Names only: no part of it stands for several.
@@ -40,7 +60,7 @@ pub struct AccessRule {
     pub channel: String,
     /// The data class.
     pub data_class: String,
-    /// What they may do.
+    /// What they may do: `Open`, `Seal` or `List`.
     pub action: AccessAction,
 }
 
@@ -56,14 +76,24 @@ pub struct SessionStatus {
     pub message: String,
 }
 
-/// SHA-256 over `rules`, which are sorted. Each is a line: a JSON array of login, group, channel, data class and action.
-pub fn rules_digest(rules: impl IntoIterator<Item = impl Borrow<AccessRule>>) -> String {
+/// SHA-256 over `rules`, which are sorted, and `grants`. Each rule is a line: a JSON array of login, group, channel, data class and
+/// action. The last line is that of `grants`, where there are any: the word `grants`, the longest time and how many approve.
+pub fn rules_digest(
+    rules: impl IntoIterator<Item = impl Borrow<AccessRule>>,
+    grants: Option<&EffectiveGrants>,
+) -> String {
     let mut hash = Sha256::new();
+    let mut line = |bytes: Vec<u8>| {
+        hash.update(bytes);
+        hash.update(b"\n");
+    };
     for rule in rules {
         let AccessRule { login, group, channel, data_class, action } = rule.borrow();
-        // Texts always serialize.
-        hash.update(serde_json::to_vec(&(login, group, channel, data_class, action)).unwrap_or_default());
-        hash.update(b"\n");
+        // Texts and numbers always serialize.
+        line(serde_json::to_vec(&(login, group, channel, data_class, action)).unwrap_or_default());
+    }
+    if let Some(EffectiveGrants { max, approvals }) = grants {
+        line(serde_json::to_vec(&("grants", max, approvals)).unwrap_or_default());
     }
     format!("sha256:{}", HEXLOWER.encode(&hash.finalize()))
 }
@@ -85,10 +115,13 @@ mod tests {
         let rules = [rule("/staff/cc quality"), rule("cc-quality")];
         let text = "[\"strong\",\"/staff/cc quality\",\"voice\",\"call-recording\",\"Open\"]\n\
                     [\"strong\",\"cc-quality\",\"voice\",\"call-recording\",\"Open\"]\n";
-        let expected = format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(text)));
-        assert_eq!(rules_digest(&rules), expected);
-        assert_ne!(rules_digest(&rules[..1]), expected);
+        let of = |text: &str| format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(text)));
+        assert_eq!(rules_digest(&rules, None), of(text));
+        assert_ne!(rules_digest(&rules[..1], None), of(text));
         let nothing = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(rules_digest(&rules[..0]), nothing);
+        assert_eq!(rules_digest(&rules[..0], None), nothing);
+        let grants = EffectiveGrants { max: GrantDuration::Eight, approvals: 2 };
+        let with_grants = format!("{text}[\"grants\",\"8h\",2]\n");
+        assert_eq!(rules_digest(&rules, Some(&grants)), of(&with_grants));
     }
 }

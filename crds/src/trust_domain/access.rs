@@ -132,6 +132,11 @@ pub struct AccessLogin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub slots: Option<i32>,
+    /// How many pairs of a Channel and a data class AccessRoles with this login can seal; none unless said otherwise. Each makes a
+    /// request of a person slower, an opening too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 256))]
+    pub seal_slots: Option<i32>,
     /// How many pairs of a Channel and a data class AccessGrants of roles with this login can open at the same time; 8 unless said
     /// otherwise, and none with 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,6 +221,11 @@ impl AccessLogin {
     /// How many pairs of a Channel and a data class can be opened with it.
     pub fn slots(&self) -> i32 {
         self.slots.unwrap_or(DEFAULT_SLOTS)
+    }
+
+    /// How many pairs of a Channel and a data class can be sealed with it.
+    pub fn seal_slots(&self) -> i32 {
+        self.seal_slots.unwrap_or_default()
     }
 
     /// How many pairs of a Channel and a data class AccessGrants can open with it at the same time.

@@ -41,6 +41,7 @@ pub async fn neither_writer_can_do_the_other_ones_part_nor_more(world: &World) {
 
     let name = |slot: &str| format!("identity/group/name/{slot}");
     let strong = name("subrosa_oosterlinde_open_strong_000");
+    let seals = name("subrosa_oosterlinde_seal_clerk_000");
     let alias = "identity/group-alias".to_owned();
     let tries: Vec<(&str, String, Value)> = vec![
         // What a slot opens is the operator's part, and a person is put in by nobody.
@@ -50,6 +51,10 @@ pub async fn neither_writer_can_do_the_other_ones_part_nor_more(world: &World) {
         ("POST", strong.clone(), json!({"name": "of-others"})),
         ("POST", strong.clone(), json!({"type": "external"})),
         ("DELETE", strong.clone(), Value::Null),
+        ("POST", seals.clone(), json!({"metadata": {"seal": key}})),
+        ("POST", seals.clone(), json!({"member_entity_ids": [anna]})),
+        ("POST", seals.clone(), json!({"policies": ["of-others"]})),
+        ("DELETE", seals.clone(), Value::Null),
         ("POST", name("of-others"), json!({"member_group_ids": []})),
         ("POST", name("subrosa_oosterlinde_group_000"), json!({"policies": ["of-others"]})),
         ("POST", name("subrosa_oosterlinde_group_000"), json!({"member_group_ids": []})),
@@ -158,6 +163,10 @@ pub async fn neither_writer_can_do_the_other_ones_part_nor_more(world: &World) {
         ("POST", strong.clone(), json!({"member_entity_ids": [anna]})),
         ("POST", strong.clone(), json!({"policies": ["of-others"]})),
         ("DELETE", strong.clone(), Value::Null),
+        ("POST", seals.clone(), json!({"member_group_ids": [others]})),
+        ("POST", seals.clone(), json!({"member_entity_ids": [anna]})),
+        ("POST", seals.clone(), json!({"policies": ["of-others"]})),
+        ("DELETE", seals.clone(), Value::Null),
         ("POST", name("subrosa_oosterlinde_group_000"), json!({"metadata": {"open": key}})),
         ("POST", alias, json!({"name": "all", "mount_accessor": people, "canonical_id": others})),
         ("POST", format!("identity/entity/id/{anna}"), json!({"disabled": false})),

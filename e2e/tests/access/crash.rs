@@ -12,12 +12,9 @@ use std::{
 };
 
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::{
-    Api, Client, ResourceExt as _,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
-};
+use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
-use subrosa_crds::{AccessRevocation, AccessRole, TrustDomain, condition};
+use subrosa_crds::{AccessRevocation, AccessRole, condition};
 use subrosa_e2e::{Mode, Proxy, Tap, Write, wait};
 use tokio::time::timeout;
 
@@ -49,8 +46,6 @@ struct Rig<'a> {
     tap: Arc<Tap>,
     api: Proxy,
     _bao: Proxy,
-    /// With the granter's token.
-    granter: Client,
     entity: String,
 }
 
@@ -114,23 +109,20 @@ impl<'a> Rig<'a> {
         });
         let (api, bao) =
             (world.env.proxy_api(&tap).await.unwrap(), world.env.proxy_openbao(&tap).await.unwrap());
-        let namespace = world.installed.names.namespace();
-        let token = world.env.service_account_token(namespace, "subrosa-granter", "").await.unwrap();
-        let granter = Client::try_from(world.env.api().kube_config(&token).unwrap()).unwrap();
         let claims = json!({"amr": ["mfa"], "groups": [GROUP]});
         let session = world.login("strong", PERSON, claims).await.unwrap();
         let own =
             world.env.openbao().request_as(&session, "GET", "auth/token/lookup-self", None).await.unwrap().1;
         let entity = own["data"]["entity_id"].as_str().unwrap().to_owned();
-        reach(world, &bao.endpoint().url).await;
-        let rig = Self { world, tap, api, _bao: bao, granter, entity };
+        world.reach(&bao.endpoint().url).await;
+        let rig = Self { world, tap, api, _bao: bao, entity };
         rig.release().await;
         rig
     }
 
     async fn end(&self) {
         self.release().await;
-        reach(self.world, self.world.env.openbao().url()).await;
+        self.world.reach(self.world.env.openbao().url()).await;
     }
 
     /// An uninterrupted phase: how the world looks then, and what was written.
@@ -229,17 +221,7 @@ impl<'a> Rig<'a> {
 
     /// Each AccessRevocation goes as if it had been released, and the person is enabled.
     async fn release(&self) {
-        let all: Api<AccessRevocation> = Api::all(self.world.admin.clone());
-        let as_granter: Api<AccessRevocation> = Api::all(self.granter.clone());
-        for one in all.list(&ListParams::default()).await.unwrap() {
-            let says = json!({"status": {"conditions": [{
-                "type": "Ready", "status": "True", "reason": "Released", "message": "m",
-                "lastTransitionTime": "2026-11-29T21:00:00Z",
-            }]}});
-            let name = one.name_any();
-            as_granter.patch_status(&name, &PatchParams::default(), &Patch::Merge(says)).await.unwrap();
-            all.delete(&name, &DeleteParams::default()).await.unwrap();
-        }
+        self.world.forget_revocations().await;
         self.root("POST", &format!("identity/entity/id/{}", self.entity), json!({"disabled": false})).await;
     }
 
@@ -388,11 +370,4 @@ async fn look(another: &AnotherGranter) {
     another.granter.revoke(true).await;
     another.granter.round().await;
     another.granter.revoke(true).await;
-}
-
-/// Says where Vault is.
-async fn reach(world: &World, address: &str) {
-    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
-    let patch = json!({"spec": {"vault": {"address": address}}});
-    domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
 }

@@ -22,7 +22,7 @@ use super::{
     world::{NS, RECORDING, REVIEWER, World, ready, role},
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 const ROLE: &str = "by-request";
 /// The administrator, who asks for all grants here.
 const ADMIN: &str = "e2e-admin";
@@ -102,8 +102,15 @@ pub async fn one_person_opens_it_until_vault_ends_it(world: &mut World) {
     assert_eq!(status.started_at.map(|at| at.parse::<Timestamp>().unwrap()), Some(began));
     assert!(!world.opens(&now, &recording).await, "it does not begin again");
     assert!(people(world, 0).await.is_empty());
+    wait::until(PATIENCE, || async {
+        world.granter.round().await;
+        if left(world) == 499 { Ok(()) } else { Err(left(world)) }
+    })
+    .await
+    .unwrap();
 
     ends_at_once(world, &recording).await;
+    nobody_has_an_excluded_role_by_a_group_too(world, &recording).await;
     world.delete(ROLE).await;
     let grants: Api<AccessGrant> = Api::namespaced(world.admin.clone(), NS);
     grants.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
@@ -166,6 +173,40 @@ async fn ends_at_once(world: &World, recording: &(String, String)) {
     }
 }
 
+/// Two roles exclude each other: one is given to a group, the other for a time.
+async fn nobody_has_an_excluded_role_by_a_group_too(world: &World, recording: &(String, String)) {
+    const GRANTED: &str = "by-clerks";
+    let mut granted = role(GRANTED, "clerk", &["cc-quality"], &[("voice", RECORDING)]);
+    granted["spec"]["grants"] = json!({"max": "1h"});
+    granted["spec"]["conflictsWith"] = json!(["by-group"]);
+    world.apply(&granted).await;
+    world.apply(&role("by-group", "night", &["a"], &[("voice", RECORDING)])).await;
+    world.role("by-group", ready).await;
+    let login = async |who: &str, group: &str| {
+        world.login("clerk", who, json!({"amr": ["mfa"], "groups": [group]})).await.unwrap()
+    };
+    login("ines", "all").await;
+    login("joost", "A").await;
+    for who in ["ines", "joost"] {
+        ask_for(world, GRANTED, who, who, "1h").await;
+        until(world, who, |status| word(status) == "False AwaitingApproval").await;
+        approve(world, &world.reviewer, REVIEWER, who, "Approve").await;
+    }
+    let status = until(world, "joost", |status| word(status) == "False ConflictingRoles").await;
+    assert!(message(&status).contains("has by-group by group a"), "{status:?}");
+    let status = until(world, "ines", |status| word(status) == "True InForce").await;
+    assert!(message(&status).contains("as their last login showed it"), "{status:?}");
+    let session = login("ines", "all").await;
+    assert!(world.opens(&session, recording).await);
+    // With the next login she has the other role: the grant is over, in every session.
+    login("ines", "a").await;
+    until(world, "ines", |status| word(status) == "False ConflictingRoles").await;
+    assert!(!world.opens(&session, recording).await);
+    for name in [GRANTED, "by-group"] {
+        world.delete(name).await;
+    }
+}
+
 /// An unchanged world is written nothing.
 async fn quiet(world: &World, name: &str) {
     let grants: Api<AccessGrant> = Api::namespaced(world.admin.clone(), NS);
@@ -174,6 +215,8 @@ async fn quiet(world: &World, name: &str) {
         let grant = grants.get(name).await.unwrap();
         (grant.metadata.resource_version, record["data"]["metadata"]["version"].clone())
     };
+    // Uses are told first.
+    world.granter.round().await;
     let before = versions().await;
     world.granter.round().await;
     world.granter.round().await;
@@ -188,6 +231,16 @@ async fn told_nobody_more(world: &World) {
     let metrics = world.granter.metrics().text();
     let told = "subrosa_granter_access_grants{trust_domain=\"oosterlinde\",state=\"in_force\"} 1";
     assert!(metrics.contains(told), "{metrics}");
+    assert_eq!(left(world), 500);
+}
+
+/// How many more grants can be over before none begins any more.
+fn left(world: &World) -> usize {
+    let metrics = world.granter.metrics().text();
+    let line = metrics.lines().find_map(|line| {
+        line.strip_prefix("subrosa_granter_access_grants_left{trust_domain=\"oosterlinde\"} ")
+    });
+    line.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
 }
 
 /// Whatever it tries: each policy has one text, and a time, and no slot of a login takes a person.
@@ -279,18 +332,26 @@ async fn closed(world: &World, session: &str, sealed: &(String, String)) -> Resu
     if world.opens(session, sealed).await { Err("it opens".to_owned()) } else { Ok(()) }
 }
 
-async fn ask(world: &World, name: &str, user: &str, duration: &str) {
+pub async fn ask(world: &World, name: &str, user: &str, duration: &str) {
+    ask_for(world, ROLE, name, user, duration).await;
+}
+
+async fn ask_for(world: &World, role: &str, name: &str, user: &str, duration: &str) {
     let grant = json!({
         "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessGrant", "metadata": {"name": name, "namespace": NS},
         "spec": {
-            "role": ROLE, "subject": {"user": user}, "reason": "INC-4411", "duration": duration, "requestedBy": ADMIN,
+            "role": role, "subject": {"user": user}, "reason": "INC-4411", "duration": duration, "requestedBy": ADMIN,
         },
     });
     world.apply(&grant).await;
 }
 
 /// Looks until the status of a grant holds.
-async fn until(world: &World, name: &str, holds: impl Fn(&AccessGrantStatus) -> bool) -> AccessGrantStatus {
+pub async fn until(
+    world: &World,
+    name: &str,
+    holds: impl Fn(&AccessGrantStatus) -> bool,
+) -> AccessGrantStatus {
     let grants: Api<AccessGrant> = Api::namespaced(world.admin.clone(), NS);
     let found = wait::until(PATIENCE, || async {
         world.granter.round().await;
@@ -304,16 +365,16 @@ async fn until(world: &World, name: &str, holds: impl Fn(&AccessGrantStatus) -> 
     }
 }
 
-fn word(status: &AccessGrantStatus) -> String {
+pub fn word(status: &AccessGrantStatus) -> String {
     let ready = condition::find(&status.conditions, READY);
     ready.map(|ready| format!("{} {}", ready.status, ready.reason)).unwrap_or_default()
 }
 
-fn message(status: &AccessGrantStatus) -> String {
+pub fn message(status: &AccessGrantStatus) -> String {
     condition::find(&status.conditions, READY).map(|ready| ready.message.clone()).unwrap_or_default()
 }
 
-async fn approve(world: &World, client: &Client, who: &str, name: &str, decision: &str) {
+pub async fn approve(world: &World, client: &Client, who: &str, name: &str, decision: &str) {
     static COUNT: AtomicI64 = AtomicI64::new(0);
     let grant = Api::<AccessGrant>::namespaced(world.admin.clone(), NS).get(name).await.unwrap();
     let expires = (Timestamp::now() + SignedDuration::from_hours(24)).to_string();

@@ -7,6 +7,7 @@ mod in_vault;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use subrosa_crds::access_role::AccessAction;
 
 use super::world::World;
 
@@ -29,7 +30,8 @@ impl Operation {
 
 /// Role `reviewer` gives group `CC-Quality` the recordings of Channel `voice`.
 pub async fn a_role_can_do_what_it_says_and_nothing_else(world: &World) {
-    let (vault, kubernetes) = (in_vault::tried(world).await, in_kubernetes::tried(world).await);
+    let opens = Member { login: "strong", group: "cc-quality", actions: &[AccessAction::Open] };
+    let (vault, kubernetes) = (in_vault::tried(world, &opens).await, in_kubernetes::tried(world).await);
     println!(
         "a role: {} operations of {} in Vault, and {} of {} at the API server",
         vault.allowed, vault.all, kubernetes.allowed, kubernetes.all
@@ -37,6 +39,20 @@ pub async fn a_role_can_do_what_it_says_and_nothing_else(world: &World) {
     let refused = |one: &Tried| one.all - one.allowed;
     assert!(refused(&vault) >= 120 && refused(&kubernetes) >= 80);
     assert!(refused(&vault) + refused(&kubernetes) >= 200);
+}
+
+/// Somebody of a group whose role has these actions on the recordings of Channel `voice`.
+pub struct Member<'a> {
+    pub login: &'a str,
+    pub group: &'a str,
+    pub actions: &'a [AccessAction],
+}
+
+/// The same in Vault alone, after another login and for other actions.
+pub async fn a_session_can_do_what_these_actions_say(world: &World, of: &Member<'_>) {
+    let vault = in_vault::tried(world, of).await;
+    println!("{:?}: {} operations of {} in Vault", of.actions, vault.allowed, vault.all);
+    assert!(vault.all - vault.allowed >= 200, "{}", vault.all - vault.allowed);
 }
 
 /// How many were tried, and how many of them went through.

@@ -19,7 +19,7 @@ pub async fn what_is_not_given_is_told_with_the_next_step(world: &World) {
         message
     };
     world.apply(&role("no-login", "weak", &["cc-quality"], &[("voice", RECORDING)])).await;
-    assert!(told("no-login", "LoginMissing").await.contains("only night, old, stepped, strong"));
+    assert!(told("no-login", "LoginMissing").await.contains("only clerk, night, old, stepped, strong"));
     world.apply(&role("no-channel", "strong", &["cc-quality"], &[("fax", RECORDING)])).await;
     assert!(told("no-channel", "NotFound").await.contains("call-recording of fax"));
     world.apply(&role("no-class", "strong", &["cc-quality"], &[("voice", "voicemail")])).await;

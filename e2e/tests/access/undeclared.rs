@@ -32,7 +32,7 @@ pub async fn what_a_login_gave_ends_with_the_login(world: &mut World) {
     let all = access();
     declare(world, without(&all, "strong")).await;
     let status = world.role("reviewer", |status| reason(status).0 == "LoginMissing").await;
-    assert!(reason(&status).1.contains("only night"), "{status:?}");
+    assert!(reason(&status).1.contains("only clerk, night"), "{status:?}");
     assert_eq!(opens(world).await, (false, true));
     declare(world, Value::Null).await;
     world.role("night-shift", |status| reason(status).1.contains("no spec.access")).await;

@@ -1,12 +1,16 @@
 //! A hospital with two Channels that seal, people who can log in, an operator and a granter.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use kube::{Api, Client, api::DeleteParams};
+use jiff::Timestamp;
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
 use serde_json::{Value, json};
-use subrosa::grants::admission::approval_guard_is_unedited;
+use subrosa::grants::admission::guard_is_unedited;
 use subrosa_crds::{
-    AccessRole, AccessRoleStatus,
+    AccessRevocation, AccessRole, AccessRoleStatus, TrustDomain,
     condition::{self, READY},
     trust_domain::AccessSpec,
 };
@@ -25,6 +29,8 @@ use super::{
     reviews::clock,
 };
 
+/// The harness's administrator, who may grant every Channel.
+pub const ADMIN: &str = "e2e-admin";
 pub const DOMAIN: &str = "oosterlinde";
 pub const NS: &str = "cc-front";
 pub const RECORDING: &str = "call-recording";
@@ -39,7 +45,7 @@ pub struct World {
     pub admin: Client,
     pub reviewer: Client,
     pub provider: Provider,
-    pub granter: Granter,
+    pub granter: Arc<Granter>,
     operator: Operator,
     _stop: tokio_util::sync::DropGuard,
     directory: tempfile::TempDir,
@@ -47,19 +53,27 @@ pub struct World {
 
 /// A granter of its own, which ends when this is dropped.
 pub struct AnotherGranter {
-    pub granter: Granter,
+    pub granter: Arc<Granter>,
     _stop: tokio_util::sync::DropGuard,
 }
 
 impl World {
-    /// With Channels `voice` and `video`, and the logins `strong` (mfa, hwk), `night` (otp), `stepped` (level gold) and `old`, which
-    /// asks for no second factor.
+    /// With Channels `voice` and `video`, and the logins `strong` (mfa, hwk), `night` (otp), `stepped` (level gold), `clerk` (mfa, for
+    /// sealing too) and `old`, which asks for no second factor.
     pub async fn start() -> Self {
         let env = Environment::builder().local().start().await.unwrap();
         let provider = Provider::new();
         let keys = ProviderKeys::Given(vec![provider.public_key()]);
         let world = Self::of(env, access(), keys, provider).await;
-        Self { granter: world.granter.with_clock(clock), ..world }
+        let granter = Arc::into_inner(world.granter).unwrap().with_clock(clock);
+        Self { granter: Arc::new(granter), ..world }
+    }
+
+    /// The same with the clock of the machine: other tests of this process move the other one.
+    pub async fn start_by_the_clock() -> Self {
+        let world = Self::start().await;
+        let granter = Arc::into_inner(world.granter).unwrap().with_clock(Timestamp::now);
+        Self { granter: Arc::new(granter), ..world }
     }
 
     /// The same two Channels for people who log in in these ways, with tokens of whoever has these keys.
@@ -102,7 +116,7 @@ impl World {
             admin,
             reviewer,
             provider,
-            granter,
+            granter: Arc::new(granter),
             operator,
             _stop: stop.drop_guard(),
             directory,
@@ -113,7 +127,32 @@ impl World {
     pub async fn another_granter(&self, api: &Endpoint) -> AnotherGranter {
         let stop = CancellationToken::new();
         let granter = granter(&self.env, &self.installed, self.directory.path(), api, stop.clone()).await;
-        AnotherGranter { granter: granter.with_clock(clock), _stop: stop.drop_guard() }
+        AnotherGranter { granter: Arc::new(granter), _stop: stop.drop_guard() }
+    }
+
+    /// Says where Vault is.
+    pub async fn reach(&self, address: &str) {
+        let domains: Api<TrustDomain> = Api::all(self.admin.clone());
+        let patch = json!({"spec": {"vault": {"address": address}}});
+        domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Each AccessRevocation goes as if it had been released.
+    pub async fn forget_revocations(&self) {
+        let namespace = self.installed.names.namespace();
+        let token = self.env.service_account_token(namespace, "subrosa-granter", "").await.unwrap();
+        let granter = Client::try_from(self.env.api().kube_config(&token).unwrap()).unwrap();
+        let (all, as_granter) =
+            (Api::<AccessRevocation>::all(self.admin.clone()), Api::<AccessRevocation>::all(granter));
+        for one in all.list(&ListParams::default()).await.unwrap() {
+            let says = json!({"status": {"conditions": [{
+                "type": "Ready", "status": "True", "reason": "Released", "message": "m",
+                "lastTransitionTime": "2026-11-29T21:00:00Z",
+            }]}});
+            let name = one.name_any();
+            as_granter.patch_status(&name, &PatchParams::default(), &Patch::Merge(says)).await.unwrap();
+            all.delete(&name, &DeleteParams::default()).await.unwrap();
+        }
     }
 
     pub async fn apply(&self, object: &Value) {
@@ -224,6 +263,7 @@ pub fn access() -> Value {
             {"name": "strong", "acceptedAmr": ["mfa", "hwk"], "slots": 3, "grantSlots": 4},
             {"name": "night", "acceptedAmr": ["otp"], "ttl": "1h", "slots": 6, "grantSlots": 1},
             {"name": "stepped", "acceptedAcr": ["gold", "2"], "slots": 1},
+            {"name": "clerk", "acceptedAmr": ["mfa"], "slots": 1, "sealSlots": 1, "grantSlots": 1},
             {
                 "name": "old", "slots": 1,
                 "exception": {"reason": "the second factor of the old ward is late", "expires": "2099-12-31"},
@@ -240,6 +280,7 @@ pub fn role(name: &str, login: &str, groups: &[&str], allow: &[(&str, &str)]) ->
     json!({
         "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole", "metadata": {"name": name, "namespace": NS},
         "spec": {
+            "grantedBy": ADMIN,
             "login": login,
             "subjects": groups.iter().map(|group| json!({"group": group})).collect::<Vec<_>>(),
             "allow": allow.collect::<Vec<_>>(),
@@ -276,9 +317,15 @@ async fn granter(
         vault_token_file: file,
         vault_role: "subrosa-granter".into(),
         interval: 60,
+        vault_audit_log: env
+            .openbao()
+            .audit()
+            .path()
+            .exists()
+            .then(|| env.openbao().audit().path().to_owned()),
         listen: "127.0.0.1:0".parse().unwrap(),
     };
     let token = env.service_account_token(namespace, "subrosa-granter", "").await.unwrap();
-    let guard = GuardCheck::new(approval_guard_is_unedited);
+    let guard = GuardCheck::new(guard_is_unedited);
     Granter::new(api.kube_config(&token).unwrap(), settings, guard, stop).unwrap()
 }

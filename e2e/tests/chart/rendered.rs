@@ -8,6 +8,7 @@ use serde_json::json;
 use subrosa::report::metrics::{Census, Metrics};
 use subrosa_crds::ChannelStatus;
 use subrosa_e2e::{alerts::History, tools::workspace};
+use subrosa_granter::GranterMetrics;
 
 use crate::rules;
 
@@ -32,6 +33,19 @@ async fn a_key_that_is_rotated_late_is_told() {
         let late = SignedDuration::from_hours(hours);
         history.scrape(async || Some(rotation_due_since(late))).await;
         assert_eq!(history.is_true(ALERT, Duration::ZERO).unwrap(), expected, "{late:#}");
+    }
+}
+
+/// Four hundred grants within two weeks are more than a test makes; that each one that is over counts is tested on a real cluster.
+#[tokio::test]
+async fn that_no_access_grant_begins_soon_is_told() {
+    const ALERT: &str = "SubrosaAccessGrantsCrowded";
+    let metrics = GranterMetrics::default();
+    let mut history = History::begin().unwrap();
+    for (left, expected) in [(500, false), (100, false), (99, true), (0, true), (480, false)] {
+        metrics.grants_left("oosterlinde", left);
+        history.scrape(async || Some(metrics.text())).await;
+        assert_eq!(history.is_true(ALERT, Duration::ZERO).unwrap(), expected, "{left} are left");
     }
 }
 

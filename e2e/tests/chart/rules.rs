@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use subrosa::report::metrics::{Census, ConditionLabels, Metrics};
 use subrosa_crds::Reason;
 use subrosa_e2e::helm::promtool;
@@ -177,8 +177,15 @@ fn granters() -> String {
     metrics.looked("oosterlinde", true, 1, 1);
     let role = ("cc-front".to_owned(), "reviewer".to_owned());
     let then = jiff::Timestamp::UNIX_EPOCH;
+    metrics.grants_left("oosterlinde", 500);
     metrics.reviews("oosterlinde", &[(role.clone(), then)].into());
     metrics.break_glass("oosterlinde", &[(role, (then, then))].into());
+    let revocation = json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRevocation",
+        "metadata": {"name": "leaver", "creationTimestamp": "2026-11-22T10:00:00Z"},
+        "spec": {"subject": {"user": "anna"}, "reason": "Exit"},
+    });
+    metrics.revoking(&[std::sync::Arc::new(serde_json::from_value(revocation).unwrap())]);
     metrics.text()
 }
 

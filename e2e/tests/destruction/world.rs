@@ -13,7 +13,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use subrosa::grants::admission::approval_guard_is_unedited;
+use subrosa::grants::admission::guard_is_unedited;
 use subrosa_crds::{
     Approval, ChannelStatus, Destruction, LegalHold, RetentionPolicy, TrustDomain, approval::TargetKind,
     condition, destruction::ListedKey, names::ChannelRef,
@@ -407,5 +407,5 @@ async fn destroyer(
     };
     let api = env.service_account_token(namespace, "subrosa-destroyer", "").await.unwrap();
     let api = env.api().kube_config(&api).unwrap();
-    Destroyer::new(api, settings, GuardCheck::new(approval_guard_is_unedited)).unwrap()
+    Destroyer::new(api, settings, GuardCheck::new(guard_is_unedited)).unwrap()
 }

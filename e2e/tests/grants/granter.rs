@@ -94,6 +94,14 @@ pub async fn cannot_escalate(world: &World) -> Result<()> {
             "reads the policy of Approvals",
             admission("validatingadmissionpolicies", "subrosa-approval"),
         ),
+        allowed(
+            "reads the policy of authors",
+            admission("validatingadmissionpolicies", "subrosa-access-author"),
+        ),
+        allowed(
+            "reads that it is in force",
+            admission("validatingadmissionpolicybindings", "subrosa-access-author"),
+        ),
         refused("lists RetentionPolicies", subrosa("retentionpolicies", "")),
         refused("lists pods", "/api/v1/pods".into()),
         refused("reads roles", cluster_rbac("clusterroles", "")),

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "how much was tried")]
 
 mod adoption;
+mod author;
 mod deletion;
 mod destroyer;
 mod destruction;
@@ -41,6 +42,7 @@ async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
     granter::writes_status_and_the_office_writes_roles(&world).await?;
     granter::cannot_escalate(&world).await?;
     granter::binds_groups_to_named_channels_only(&world).await?;
+    author::gives_no_more_than_they_may(&world).await?;
     grant::is_asked_for_in_ones_own_name_and_approved_by_others(&world).await?;
     revocation::stands_until_its_release_is_approved(&world).await?;
     membership::is_decided_by_who_governs(&world).await?;

@@ -133,6 +133,10 @@ async fn the_policy_lets_the_operator_in(stage: &Stage, port: u16) {
 
 /// Neither while everything is current, nor by an operator that has to look at everything again.
 async fn nothing_is_written_for_what_is_known(stage: &mut Stage) {
+    // The operator looks at the keys of a new trust domain some seconds later, and says so.
+    stage
+        .status("db", |found| wait::is(found, condition::KEYS_READY) && wait::is(found, condition::RETAINED))
+        .await;
     let before = stage.api::<Channel>().get("db").await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(json!(stage.api::<Channel>().get("db").await.unwrap()), json!(before));

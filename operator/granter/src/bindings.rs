@@ -33,8 +33,8 @@ pub async fn write(
     let access = domain.spec.access.as_ref().filter(|_| domain.meta().deletion_timestamp.is_none());
     let prefix = access.and_then(|access| access.provider.kubernetes_groups_prefix.as_deref());
     let gives = roles::is_there(role) && !is_withheld;
-    let opened = view.opened(role).into_iter().filter(|(_, opened)| gives && opened.is_ok());
-    let channels: BTreeSet<String> = opened.map(|((channel, _), _)| channel).collect();
+    let named = view.rights(role).into_iter().filter(|(_, named)| gives && named.is_ok());
+    let channels: BTreeSet<String> = named.map(|((channel, _, _), _)| channel).collect();
     let wanted = prefix.and_then(|prefix| rbac::wanted(role, prefix, &channels));
     let reserved = prefix.map(|prefix| rbac::reserved(role, prefix)).unwrap_or_default();
     match (settle(client, view, role, wanted.as_ref()).await, &wanted) {
@@ -44,6 +44,12 @@ pub async fn write(
         (Ok(()), None) if prefix.is_none() && gives => BoundFacts::NoPrefix,
         (Ok(()), None) => BoundFacts::Nothing,
     }
+}
+
+/// Whether `role` has a RoleBinding.
+pub fn is_bound(view: &ClusterView, role: &AccessRole) -> bool {
+    let name = rbac::object_name(&role.name_any());
+    view.bindings.get(&ObjectRef::new(&name).within(&role.namespace().unwrap_or_default())).is_some()
 }
 
 /// Deletes the Role and the RoleBinding of `role`.

@@ -34,7 +34,8 @@ use subrosa_records::{
 };
 
 use crate::{
-    domain::{DomainLook, OpenedByPair, Withheld},
+    domain::{DomainLook, NamedRights, Withheld},
+    gate::Since,
     reviews::seen,
     revocations::GIVES_NOTHING,
     round::nothing,
@@ -57,6 +58,8 @@ pub struct GlassScope<'a> {
     pub withheld: &'a Withheld,
     /// The AccessRevocations that stand.
     pub standing: &'a StandingRevocations<'a>,
+    /// What was revoked meanwhile.
+    pub since: &'a Since<'a>,
     /// Why it is not known which roles give nothing.
     pub unknown: Option<&'a Fault>,
     /// The time.
@@ -182,7 +185,7 @@ async fn prepare(
     own: &OwnVault,
 ) -> Result<Prepared, Fault> {
     let names = names::break_glass_groups(&scope.domain.name_any(), glass.provider.groups());
-    let mut look = DomainLook::new(scope.domain, glass, names, own).await?;
+    let mut look = DomainLook::new(scope.domain, glass, names, own, scope.since).await?;
     let stays = |role: &AccessRole| !role.spec.groups().iter().any(|group| scope.standing.has_group(group));
     let derived: Vec<AccessRole> =
         scope.roles.iter().filter_map(|role| break_glass::role(access, role)).filter(stays).collect();
@@ -192,8 +195,8 @@ async fn prepare(
         facts = derived.iter().map(|_| nothing(fault.clone())).collect();
     } else {
         let left_out = look.bind(&derived.iter().collect::<Vec<_>>()).await?;
-        let opened: Vec<(&AccessRole, OpenedByPair)> =
-            derived.iter().map(|role| (role, scope.view.opened(role))).collect();
+        let opened: Vec<(&AccessRole, NamedRights)> =
+            derived.iter().map(|role| (role, scope.view.rights(role))).collect();
         for login in &glass.logins {
             match look.login(login, &opened, scope.withheld, &left_out).await {
                 Ok(done) => (facts, left) = (done.roles, done.left),

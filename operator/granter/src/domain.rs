@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::ResourceExt as _;
 use subrosa_crds::{
     AccessRole, Reason, TrustDomain,
-    access_role::ChannelClass,
+    access_role::{AccessAction, ChannelClass, ClassRight},
     trust_domain::{AccessLogin, AccessSpec},
 };
 use subrosa_plan::{
     roles::{
-        self, OpenedClass,
+        self, OpenedClass, SlotUse,
         conflicts::{self, RoleName},
         effective::GroupRight,
-        members::{self, ProviderGroup},
+        members::{self, ProviderGroup, WantedMembers},
         names,
         slots::AccessSlot,
         status::{Right, RoleFacts},
@@ -28,20 +28,27 @@ use subrosa_records::vault::{
     name::MountAccessor,
 };
 
-use crate::round::nothing;
+use crate::{gate::Since, round::nothing};
 
 /// Removes the members of slots that no login of the TrustDomain declares; of all slots if it is being deleted. One that Vault
-/// refuses to change stops no other.
+/// refuses to show or to change stops no other.
 ///
 /// # Errors
 /// When a request to Vault fails.
 pub async fn empty_undeclared(domain: &TrustDomain, own: &OwnVault) -> Result<(), Fault> {
     let groups = Groups::new(own.vault.clone());
     let name = domain.name_any();
-    let found = groups.names(&names::slot_prefix(&name)).await.map_err(|error| fault(&error))?;
+    let found = groups.names(&names::prefix(&name)).await.map_err(|error| fault(&error))?;
     let mut failed = None;
-    for slot in names::undeclared(domain, found) {
-        let found = groups.slot(&slot).await.map_err(|error| fault(&error))?;
+    for (slot, usage) in names::undeclared(domain, names::found(&name, found)) {
+        let found = match groups.slot(&slot, usage).await {
+            Ok(found) => found,
+            Err(error) if error.is_of_one_request() => {
+                failed = failed.or_else(|| Some(fault(&error)));
+                continue;
+            }
+            Err(error) => return Err(fault(&error)),
+        };
         for (slot, ids) in members::changes(found.as_slice(), &BTreeMap::new()) {
             match groups.set_members(&slot, &ids).await {
                 Ok(()) => {
@@ -73,6 +80,9 @@ pub type Withheld = BTreeMap<RoleName, Fault>;
 /// What a role opens, and why some of it cannot be opened.
 pub type OpenedByPair = BTreeMap<ChannelClass, Result<OpenedClass, Right>>;
 
+/// What a role lets people do, and why some of it cannot be done.
+pub type NamedRights = BTreeMap<ClassRight, Result<OpenedClass, Right>>;
+
 /// The Vault of a trust domain during one look.
 pub struct DomainLook<'a> {
     name: String,
@@ -81,10 +91,15 @@ pub struct DomainLook<'a> {
     accessor: MountAccessor,
     roles_in_vault: BTreeSet<String>,
     provider_groups: Vec<ProviderGroup>,
+    /// Whether Vault refused to show a group for one of the provider. Nobody knows then whose a member of a slot is that is none of
+    /// the groups that were shown.
+    is_blind: bool,
     /// The groups of the provider for which Vault let none stand, and why.
     unbound: BTreeMap<String, Fault>,
     /// Why nothing new may be granted. Removals still happen.
     gives_nothing: Option<Fault>,
+    /// What was revoked meanwhile.
+    since: &'a Since<'a>,
 }
 
 impl<'a> DomainLook<'a> {
@@ -98,6 +113,7 @@ impl<'a> DomainLook<'a> {
         access: &'a AccessSpec,
         group_names: Vec<String>,
         own: &OwnVault,
+        since: &'a Since<'a>,
     ) -> Result<Self, Fault> {
         let vault_fault = |error: VaultError| fault(&error);
         let mount = MountPath::new(access.provider.mount()).map_err(|error| fault(&error.into()))?;
@@ -123,18 +139,33 @@ impl<'a> DomainLook<'a> {
             Fault::new(Reason::ForeignLogin, message)
         });
         let (name, groups) = (domain.name_any(), Groups::new(own.vault.clone()));
-        let mut provider_groups = Vec::new();
+        let (mut provider_groups, mut is_blind) = (Vec::new(), false);
         for one in group_names {
-            let found = groups.provider_group(&one, &accessor).await.map_err(vault_fault)?;
-            match found {
-                Some(found) => provider_groups.push(found),
-                None => {
+            match groups.provider_group(&one, &accessor).await {
+                Ok(Some(found)) => provider_groups.push(found),
+                Ok(None) => {
                     gives_nothing = gives_nothing.or_else(|| Some(setup(format!("there is no group {one}"))))
                 }
+                Err(error) if error.is_of_one_request() => {
+                    is_blind = true;
+                    gives_nothing = gives_nothing.or_else(|| Some(fault(&error)));
+                }
+                Err(error) => return Err(fault(&error)),
             }
         }
         let unbound = BTreeMap::new();
-        Ok(Self { name, access, groups, accessor, roles_in_vault, provider_groups, unbound, gives_nothing })
+        Ok(Self {
+            name,
+            access,
+            groups,
+            accessor,
+            roles_in_vault,
+            provider_groups,
+            is_blind,
+            unbound,
+            gives_nothing,
+            since,
+        })
     }
 
     /// The auth mount.
@@ -191,11 +222,10 @@ impl<'a> DomainLook<'a> {
     pub async fn login(
         &self,
         login: &AccessLogin,
-        roles: &[(&AccessRole, OpenedByPair)],
+        roles: &[(&AccessRole, NamedRights)],
         withheld: &Withheld,
         left_out: &BTreeSet<String>,
     ) -> Result<LoginLook, Fault> {
-        let vault_fault = |error: VaultError| fault(&error);
         let missing = |what: String| {
             Fault::new(
                 Reason::LoginMissing,
@@ -207,16 +237,26 @@ impl<'a> DomainLook<'a> {
         };
         let is_there = self.roles_in_vault.contains(&login.name);
         let (mut slots, mut lacking) = (Vec::new(), None);
-        for name in names::slots(&self.name, &login.name, login.slots()) {
-            match self.groups.slot(&name).await.map_err(vault_fault)? {
-                Some(found) => slots.push(found),
-                // Withdrawals from the existing slots continue.
-                None => lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name)))),
+        for usage in SlotUse::ALL {
+            for name in names::slots(&self.name, login, usage) {
+                match self.groups.slot(&name, usage).await {
+                    Ok(Some(found)) => slots.push(found),
+                    // Withdrawals from the existing slots continue.
+                    Ok(None) => {
+                        lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name))));
+                    }
+                    // An earlier setup of Vault knows no slots that seal.
+                    Err(VaultError::PermissionDenied { .. }) if usage == SlotUse::Seal => {
+                        lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name))));
+                    }
+                    Err(error) if error.is_of_one_request() => lacking = lacking.or(Some(fault(&error))),
+                    Err(error) => return Err(fault(&error)),
+                }
             }
         }
         let mut failed_slots: BTreeMap<String, Fault> = BTreeMap::new();
-        for (slot, ids) in members::changes(&slots, &self.wanted(roles, withheld)) {
-            match self.change(&slot, ids, &mut slots).await {
+        for (slot, ids) in members::changes(&slots, &self.wanted(roles, withheld, &slots)) {
+            match self.change(&slot, ids, &mut slots, roles, withheld).await {
                 Ok(()) => {}
                 Err(error) if error.is_of_one_request() => {
                     tracing::warn!(domain = self.name, slot, "its members were not changed: {error}");
@@ -239,8 +279,10 @@ impl<'a> DomainLook<'a> {
         let facts = roles.iter().map(|(role, opened)| {
             let withheld = withheld.get(&conflicts::name(role));
             let needed = |slot: &AccessSlot| {
-                let opens = slot.opens();
-                opened.values().flatten().any(|opened| opens == Some(opened.to_string().as_str()))
+                let is_it = |(usage, named): (SlotUse, &OpenedClass)| {
+                    usage == slot.usage && slot.gives() == Some(named.to_string().as_str())
+                };
+                in_vault(opened).any(is_it)
             };
             let failed = slots.iter().filter(|slot| needed(slot));
             let failed =
@@ -266,14 +308,30 @@ impl<'a> DomainLook<'a> {
         slot: &str,
         mut ids: BTreeSet<String>,
         slots: &mut [AccessSlot],
+        roles: &[(&AccessRole, NamedRights)],
+        withheld: &Withheld,
     ) -> Result<(), VaultError> {
         if self.gives_nothing.is_some() {
             ids.retain(|id| slots.iter().any(|one| one.name == slot && one.groups.contains(id)));
         }
+        let pass = self.since.pass().await;
+        if !pass.is_as_before() {
+            let left: Vec<(AccessRole, NamedRights)> = roles
+                .iter()
+                .filter_map(|(role, opened)| Some((pass.left_of(role)?, opened.clone())))
+                .collect();
+            let left: Vec<_> = left.iter().map(|(role, opened)| (role, opened.clone())).collect();
+            let wanted = self.wanted(&left, withheld, slots);
+            let found = slots.iter().find(|one| one.name == slot);
+            let named = found.and_then(|found| Some((found.usage, found.gives()?.to_owned())));
+            let stays = named.and_then(|named| wanted.get(&named)).cloned().unwrap_or_default();
+            ids.retain(|id| stays.contains(id));
+        }
         self.groups.set_members(slot, &ids).await?;
-        let now = self.groups.slot(slot).await?;
-        if let (Some(now), Some(before)) = (now, slots.iter_mut().find(|one| one.name == slot)) {
-            if now.opens() != before.opens() && !now.groups.is_empty() {
+        drop(pass);
+        let Some(before) = slots.iter_mut().find(|one| one.name == slot) else { return Ok(()) };
+        if let Some(now) = self.groups.slot(slot, before.usage).await? {
+            if now.gives() != before.gives() && !now.groups.is_empty() {
                 self.groups.set_members(slot, &BTreeSet::new()).await?;
                 *before = AccessSlot { groups: BTreeSet::new(), ..now };
             } else {
@@ -284,19 +342,29 @@ impl<'a> DomainLook<'a> {
         Ok(())
     }
 
-    /// For each class to open, the ids of the groups that may.
+    /// For each class to open or to seal, the ids of the groups that may. A member that may be a group that Vault refused to show
+    /// stays while some role names what its slot gives.
     fn wanted(
         &self,
-        roles: &[(&AccessRole, OpenedByPair)],
+        roles: &[(&AccessRole, NamedRights)],
         withheld: &Withheld,
-    ) -> BTreeMap<String, BTreeSet<String>> {
-        let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        slots: &[AccessSlot],
+    ) -> WantedMembers {
+        let mut wanted = WantedMembers::new();
         let gives =
             |role: &AccessRole| roles::is_there(role) && !withheld.contains_key(&conflicts::name(role));
         for (role, opened) in roles.iter().filter(|(role, _)| gives(role)) {
             let ids = self.ids(role);
-            for opened in opened.values().flatten() {
-                wanted.entry(opened.to_string()).or_default().extend(ids.iter().cloned());
+            for (usage, named) in in_vault(opened) {
+                wanted.entry((usage, named.to_string())).or_default().extend(ids.iter().cloned());
+            }
+        }
+        for slot in slots.iter().filter(|_| self.is_blind) {
+            let unknown =
+                slot.groups.iter().filter(|id| self.provider_groups.iter().all(|one| one.id != **id));
+            let named = slot.gives().map(|named| (slot.usage, named.to_owned()));
+            if let Some(ids) = named.and_then(|named| wanted.get_mut(&named)) {
+                ids.extend(unknown.cloned());
             }
         }
         wanted
@@ -313,29 +381,33 @@ impl<'a> DomainLook<'a> {
         &self,
         login: &AccessLogin,
         role: &AccessRole,
-        opened: &OpenedByPair,
+        opened: &NamedRights,
         slots: &[AccessSlot],
         is_withheld: bool,
         left_out: &BTreeSet<String>,
     ) -> RoleFacts {
         let ids = self.ids(role);
-        let is_full = slots.iter().all(|slot| slot.opens().is_some());
-        let right = |opened: &Result<OpenedClass, Right>| match opened {
-            Err(right) => *right,
-            Ok(_) if is_withheld => Right::Withheld,
-            Ok(opened) => {
-                let text = opened.to_string();
-                let slot = slots.iter().find(|slot| slot.opens() == Some(text.as_str()));
-                match slot {
-                    Some(slot) if ids.is_subset(&slot.groups) => Right::Granted,
-                    None if is_full => Right::NoSlot,
-                    _ => Right::Pending,
+        let of = |usage: SlotUse| slots.iter().filter(move |slot| slot.usage == usage);
+        let right =
+            |action: AccessAction, named: &Result<OpenedClass, Right>| match (named, SlotUse::of(action)) {
+                (Err(right), _) => *right,
+                (Ok(_), _) if is_withheld => Right::Withheld,
+                // Vault has no part in it.
+                (Ok(_), None) => Right::Granted,
+                (Ok(named), Some(usage)) => {
+                    let text = named.to_string();
+                    let is_full = of(usage).all(|slot| slot.gives().is_some());
+                    match of(usage).find(|slot| slot.gives() == Some(text.as_str())) {
+                        Some(slot) if ids.is_subset(&slot.groups) => Right::Granted,
+                        None if is_full => Right::NoSlot,
+                        _ => Right::Pending,
+                    }
                 }
-            }
-        };
+            };
         let gives = roles::is_there(role) && !is_withheld;
         RoleFacts {
-            rights: opened.iter().map(|(pair, opened)| (pair.clone(), right(opened))).collect(),
+            rights: opened.iter().map(|(of, named)| (of.clone(), right(of.2, named))).collect(),
+            groups: role.spec.groups(),
             effective: if gives { self.effective(role, opened, slots) } else { BTreeSet::new() },
             groups_left_out: role.spec.groups().intersection(left_out).cloned().collect(),
             ttl: login.ttl().to_owned(),
@@ -343,24 +415,31 @@ impl<'a> DomainLook<'a> {
         }
     }
 
-    /// Which groups of a role can open what, by the members that its slots have.
+    /// Which groups of a role can do what in Vault, by the members that its slots have.
     fn effective(
         &self,
         role: &AccessRole,
-        opened: &OpenedByPair,
+        opened: &NamedRights,
         slots: &[AccessSlot],
     ) -> BTreeSet<GroupRight> {
-        let named = role.spec.groups();
+        let subjects = role.spec.groups();
         let mut effective = BTreeSet::new();
-        for (pair, opened) in opened.iter().filter_map(|(pair, opened)| Some((pair, opened.as_ref().ok()?))) {
-            let text = opened.to_string();
-            for slot in slots.iter().filter(|slot| slot.opens() == Some(text.as_str())) {
+        for (right, named) in opened.iter().filter_map(|(right, named)| Some((right, named.as_ref().ok()?))) {
+            let (text, usage) = (named.to_string(), SlotUse::of(right.2));
+            let is_it = |slot: &&AccessSlot| Some(slot.usage) == usage && slot.gives() == Some(text.as_str());
+            for slot in slots.iter().filter(is_it) {
                 let members = self.provider_groups.iter().filter(|group| slot.groups.contains(&group.id));
                 let groups = members.filter_map(|group| group.stands_for.clone());
-                effective
-                    .extend(groups.filter(|group| named.contains(group)).map(|group| (group, pair.clone())));
+                effective.extend(
+                    groups.filter(|group| subjects.contains(group)).map(|group| (group, right.clone())),
+                );
             }
         }
         effective
     }
+}
+
+/// What of a role's rights Vault has a part in, and by slots for what.
+pub fn in_vault(rights: &NamedRights) -> impl Iterator<Item = (SlotUse, &OpenedClass)> {
+    rights.iter().filter_map(|((_, _, action), named)| Some((SlotUse::of(*action)?, named.as_ref().ok()?)))
 }

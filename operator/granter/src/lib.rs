@@ -8,15 +8,18 @@
 //!                 ├─ break_glass ─▶ the same for the login for emergencies, and who used it
 //!                 ├─ domain ─▶ Vault: logins, groups of the provider, slots ─▶ plan::roles ─▶ members
 //!                 ├─ status of each AccessRole
-//!                 └─ revocations, in a loop of their own ─▶ entities of people in Vault, status of each AccessRevocation
+//!                 └─ revocations, in loops of their own ─▶ entities of people, members of slots, Roles and RoleBindings, status of
+//!                                                          each AccessRevocation; no round gives back what they take (gate)
 //! ```
 //!
 //! A separate process with its own ServiceAccount and its own identity in Vault. It cannot write what a slot opens;
 //! the operator does that and cannot write members. `subrosa_plan::roles` decides everything.
 
+mod audit;
 mod bindings;
 mod break_glass;
 mod domain;
+mod gate;
 mod grants;
 mod metrics;
 mod reminders;
@@ -43,7 +46,7 @@ pub const FIELD_MANAGER: &str = "subrosa-granter";
 /// How often people whom an AccessRevocation names are looked for at the least: an entity may be made by a later login.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// How soon the granter looks again while a grant waits for the operator.
+/// How soon the granter looks again while a grant waits for the operator, or an AccessRevocation is not done.
 const SOON: Duration = Duration::from_secs(3);
 
 /// How long to collect changes that come together.

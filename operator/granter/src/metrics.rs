@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError, atomic::AtomicI64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicI64},
 };
 
 use jiff::Timestamp;
@@ -11,7 +11,8 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
-use subrosa_plan::roles::conflicts::RoleName;
+use subrosa_crds::AccessRevocation;
+use subrosa_plan::roles::{conflicts::RoleName, revoked};
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -26,6 +27,7 @@ pub struct GranterMetrics {
     roles: Family<Labels, Gauge<i64, AtomicI64>>,
     without_second_factor: Family<Labels, Gauge<i64, AtomicI64>>,
     grants: Family<Labels, Gauge<i64, AtomicI64>>,
+    grants_left: Family<Labels, Gauge<i64, AtomicI64>>,
     review_due: Family<Labels, Gauge<i64, AtomicI64>>,
     /// The series of `review_due` that stand there, by trust domain.
     reviewed: Mutex<BTreeMap<String, BTreeSet<Labels>>>,
@@ -33,6 +35,8 @@ pub struct GranterMetrics {
     glass_due: Family<Labels, Gauge<i64, AtomicI64>>,
     /// The series of the two that stand there, by trust domain.
     glass: Mutex<BTreeMap<String, BTreeSet<Labels>>>,
+    revocations: Family<Labels, Gauge<i64, AtomicI64>>,
+    revoking_since: Family<Labels, Gauge<i64, AtomicI64>>,
 }
 
 impl Default for GranterMetrics {
@@ -62,6 +66,12 @@ impl Default for GranterMetrics {
             "AccessGrants of a trust domain, by whether they wait, are in force, are over, or nobody knows",
             grants.clone(),
         );
+        let grants_left = Family::default();
+        registry.register(
+            "granter_access_grants_left",
+            "How many more AccessGrants of a trust domain can be over before none begins any more",
+            grants_left.clone(),
+        );
         let review_due = Family::default();
         registry.register(
             "accessrole_review_due_timestamp_seconds",
@@ -80,17 +90,32 @@ impl Default for GranterMetrics {
             "By when uses of break-glass of an AccessRole have to be reviewed",
             glass_due.clone(),
         );
+        let revocations = Family::default();
+        registry.register(
+            "granter_access_revocations",
+            "AccessRevocations, by whether they are not done yet, stand, or were released",
+            revocations.clone(),
+        );
+        let revoking_since = Family::default();
+        registry.register(
+            "granter_access_revocation_pending_timestamp_seconds",
+            "When the oldest AccessRevocation of a person, or of something else, was made that is not done; only while there is one",
+            revoking_since.clone(),
+        );
         Self {
             registry: Mutex::new(registry),
             success,
             roles,
             without_second_factor,
             grants,
+            grants_left,
             review_due,
             reviewed: Mutex::default(),
             glass_used,
             glass_due,
             glass: Mutex::default(),
+            revocations,
+            revoking_since,
         }
     }
 }
@@ -131,6 +156,40 @@ impl GranterMetrics {
         }
     }
 
+    /// How many more AccessGrants of a trust domain can be over before none begins any more.
+    pub fn grants_left(&self, domain: &str, count: usize) {
+        let labels = vec![("trust_domain", domain.to_owned())];
+        self.grants_left.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// How many AccessRevocations are not done, stand or were released, and how long the oldest has not been done.
+    pub fn revoking(&self, all: &[Arc<AccessRevocation>]) {
+        let mut counts = [("pending", 0_i64), ("standing", 0), ("released", 0)];
+        for one in all {
+            let state = match revoked::is_released(one) {
+                true => "released",
+                false if revoked::is_pending(one) => "pending",
+                false => "standing",
+            };
+            counts.iter_mut().filter(|(of, _)| *of == state).for_each(|(_, count)| *count += 1);
+        }
+        for (state, count) in counts {
+            self.revocations.get_or_create(&vec![("state", state.to_owned())]).set(count);
+        }
+        for (subject, is_person) in [("person", true), ("other", false)] {
+            let pending = all.iter().filter(|one| {
+                let is_of_it = one.spec.subject.user.is_some() == is_person;
+                is_of_it && revoked::is_pending(one) && !revoked::is_released(one)
+            });
+            let made = pending.filter_map(|one| one.metadata.creation_timestamp.as_ref());
+            let labels = vec![("subject", subject.to_owned())];
+            match made.map(|time| time.0).min() {
+                Some(oldest) => drop(self.revoking_since.get_or_create(&labels).set(oldest.as_second())),
+                None => drop(self.revoking_since.remove(&labels)),
+            }
+        }
+    }
+
     /// When break-glass of each role of a trust domain was used last, and by when that has to be reviewed. Uses of no role
     /// have an empty name.
     pub fn break_glass(&self, domain: &str, told: &BTreeMap<RoleName, (Timestamp, Timestamp)>) {
@@ -167,6 +226,7 @@ impl GranterMetrics {
         self.break_glass(domain, &BTreeMap::new());
         self.success.remove(&vec![("trust_domain", domain.to_owned())]);
         self.without_second_factor.remove(&vec![("trust_domain", domain.to_owned())]);
+        self.grants_left.remove(&vec![("trust_domain", domain.to_owned())]);
         for state in GRANT_STATES {
             self.grants.remove(&vec![("trust_domain", domain.to_owned()), ("state", state.to_owned())]);
         }

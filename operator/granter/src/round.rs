@@ -1,5 +1,7 @@
 //! One round over every trust domain, every slot and every AccessRole.
 
+mod revoking;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -17,7 +19,9 @@ use subrosa_plan::{
     record::revocations::RevocationsRecord,
     roles::{
         break_glass::unreviewed,
-        conflicts, exceptions, names,
+        conflicts, exceptions,
+        given::{self, GivenFacts, Giver},
+        names,
         review::{self, ReviewFacts},
         revoked::StandingRevocations,
         session,
@@ -26,18 +30,20 @@ use subrosa_plan::{
     world::fault::Fault,
 };
 use subrosa_process::{cluster, guard::GuardCheck, vault::OwnVault};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    FIELD_MANAGER, SWEEP, bindings,
+    FIELD_MANAGER,
+    audit::VaultAuditLog,
+    bindings,
     break_glass::{self, GlassLook, GlassScope},
-    domain::{self, DomainLook, OpenedByPair, Withheld},
+    domain::{self, DomainLook, NamedRights, Withheld},
+    gate::{GivingGate, Since},
     grants::{GrantRound, Grants},
     metrics::GranterMetrics,
     reminders::Reminders,
     reviews::{self, Noted},
-    revocations::{NEVER_SET_UP, RevocationInputs, Revocations},
+    revocations::{NEVER_SET_UP, Revocations},
     settings::GranterSettings,
     vaults::OpenVaults,
     view::ClusterView,
@@ -53,6 +59,11 @@ const AT_ONCE: usize = 8;
 const NO_ACCESS: &str = "the TrustDomain has no spec.access, or is being deleted: nothing is given, and slots of logins that it had \
                          are emptied; next: write spec.access, and run subrosa vault-setup";
 
+/// The message while nobody checks who gives an AccessRole.
+const UNCHECKED: &str = "nobody checks who stands in spec.grantedBy: the admission policy subrosa-access-author or its binding is \
+                         missing or edited, so whoever may write AccessRoles can give more than they may themselves; next: put \
+                         it back as this release has it";
+
 /// The granter.
 pub struct Granter {
     client: Client,
@@ -62,7 +73,9 @@ pub struct Granter {
     reminders: Reminders,
     vaults: OpenVaults,
     revocations: Revocations,
+    gate: GivingGate,
     grants: Grants,
+    audit: VaultAuditLog,
     metrics: Arc<GranterMetrics>,
 }
 
@@ -80,6 +93,7 @@ impl Granter {
         let watching = cluster::client(config.clone(), Some(WATCH_PATIENCE))?;
         let client = cluster::client(config, None)?;
         Ok(Self {
+            audit: VaultAuditLog::new(settings.vault_audit_log.clone()),
             vaults: OpenVaults::new(client.clone(), settings),
             client,
             view: ClusterView::new(&watching, &stop),
@@ -87,6 +101,7 @@ impl Granter {
             clock: Timestamp::now,
             reminders: Reminders::default(),
             revocations: Revocations::default(),
+            gate: GivingGate::default(),
             grants: Grants::default(),
             metrics: Arc::default(),
         })
@@ -113,36 +128,6 @@ impl Granter {
         self.view.changed().await;
     }
 
-    /// Looks at every AccessRevocation that is not done, and where `all` says so at those that stand.
-    pub async fn revoke(&self, all: bool) {
-        if !self.view.are_revocations_known().await {
-            tracing::warn!("the API server has not listed AccessRevocations yet");
-            return;
-        }
-        let (client, view, vaults, guard) = (&self.client, &self.view, &self.vaults, &self.guard);
-        let with = RevocationInputs { client, view, vaults, guard, now: (self.clock)() };
-        self.revocations.look(&with, all).await;
-    }
-
-    /// Looks at every AccessRevocation after each change and at least every minute, until `stop`.
-    pub async fn revoke_until(&self, stop: CancellationToken, interval: Duration) {
-        let mut all = true;
-        let mut due = Instant::now();
-        while !stop.is_cancelled() {
-            self.revoke(all).await;
-            if all {
-                due = Instant::now() + interval.min(SWEEP);
-            }
-            all = tokio::select! {
-                () = stop.cancelled() => break,
-                () = self.view.revoked() => Instant::now() >= due,
-                () = self.view.decided() => true,
-                () = self.revocations.told() => true,
-                () = tokio::time::sleep_until(due) => true,
-            };
-        }
-    }
-
     /// Runs one round over everything.
     pub async fn round(&self) {
         if !self.view.is_known().await {
@@ -154,6 +139,8 @@ impl Granter {
             self.metrics.forget(&gone);
         }
         self.reminders.keep(&self.view.roles.state()).await;
+        let unchecked = self.unchecked().await;
+        self.audit.read().await;
         for domain in &domains {
             let name = domain.name_any();
             let roles = self.view.roles_of(&name);
@@ -165,6 +152,7 @@ impl Granter {
                 false => self.revocations.record(&name, own.as_ref().ok().map(AsRef::as_ref)).await,
             };
             let standing = StandingRevocations::of(&name, revocations.iter().map(AsRef::as_ref), &record);
+            let since = &Since::new(&self.gate, &self.view, name.clone(), &revocations);
             let noted = match &own {
                 Ok(own) => {
                     reviews::look(&self.client, &self.guard, &self.view, domain, own, &roles, now).await
@@ -184,6 +172,7 @@ impl Granter {
                 without_login.entry(role).or_insert(fault);
             }
             let scope = GrantRound {
+                audit: &self.audit,
                 client: &self.client,
                 guard: &self.guard,
                 view: &self.view,
@@ -191,11 +180,12 @@ impl Granter {
                 roles: &roles,
                 withheld: &without_login,
                 standing: &standing,
+                since,
                 unknown: noted.as_ref().err(),
                 now,
             };
-            self.grants.run(&scope, &own, &self.reminders, &self.metrics).await;
-            let bound = self.bind(domain, &given, &without_login, noted.as_ref().err()).await;
+            let closed = self.grants.run(&scope, &own, &self.reminders, &self.metrics).await;
+            let bound = self.bind(domain, &given, &without_login, noted.as_ref().err(), since).await;
             let scope = GlassScope {
                 client: &self.client,
                 guard: &self.guard,
@@ -204,17 +194,20 @@ impl Granter {
                 roles: &roles,
                 withheld: &withheld,
                 standing: &standing,
+                since,
                 unknown: noted.as_ref().err(),
                 now,
             };
             let mut glass = break_glass::look(&scope, &own).await;
             self.tell_uses(&name, &roles, &glass).await;
             let (mut facts, left) =
-                self.domain(domain, own, &given, &without_login, noted.as_ref().err()).await;
+                self.domain(domain, own, &given, &without_login, noted.as_ref().err(), since).await;
             for (role, facts) in roles.iter().zip(&mut facts) {
                 facts.glass = glass.facts.remove(&conflicts::name(role));
+                facts.uses = Some(self.audit.of_role(domain, role, &self.view.opened(role)));
                 facts.session =
                     domain.spec.access.as_ref().and_then(|access| session::session(access, &role.spec.login));
+                facts.given = given_by(role, noted.as_ref().ok(), &unchecked);
                 facts.exception = exceptions::exception(domain, &role.spec.login, now);
                 let ending = facts.exception.as_ref();
                 let ending = ending.and_then(|exception| exceptions::reminder(&role.spec.login, exception));
@@ -229,7 +222,8 @@ impl Granter {
                 }
             }
             let sees = |facts: &RoleFacts| facts.glass.as_ref().is_none_or(|glass| glass.unseen.is_none());
-            let succeeded = left.is_none() && facts.iter().all(|facts| facts.fault.is_none() && sees(facts));
+            let succeeded =
+                closed && left.is_none() && facts.iter().all(|facts| facts.fault.is_none() && sees(facts));
             let told = roles.iter().zip(&facts).zip(&bound);
             let told = told.map(|((role, facts), bound)| self.tell(role, facts, bound));
             let told: Vec<bool> = stream::iter(told).buffered(AT_ONCE).collect().await;
@@ -250,6 +244,18 @@ impl Granter {
             let facts = nothing(Fault::new(Reason::NamespaceNotGoverned, message));
             let bound = bindings::remove(&self.client, &self.view, &role).await;
             self.tell(&role, &facts, &bound).await;
+        }
+    }
+
+    /// Why nobody can tell that the API server checks who gives an AccessRole.
+    async fn unchecked(&self) -> Option<Fault> {
+        if self.view.roles.state().iter().all(|role| role.spec.granted_by.is_none()) {
+            return None;
+        }
+        match self.guard.checks_authors(&self.client).await {
+            Ok(true) => None,
+            Ok(false) => Some(Fault::new(Reason::NotInPlace, UNCHECKED)),
+            Err(fault) => Some(fault),
         }
     }
 
@@ -276,19 +282,27 @@ impl Granter {
         }
     }
 
-    /// Writes the Kubernetes objects of each role. This needs no Vault, except the record of reviews.
+    /// Writes the Kubernetes objects of each role. This needs no Vault, except the record of Approvals.
     async fn bind(
         &self,
         domain: &TrustDomain,
         roles: &[Arc<AccessRole>],
         withheld: &Withheld,
         unknown: Option<&Fault>,
+        since: &Since<'_>,
     ) -> Vec<BoundFacts> {
         let writes = roles.iter().map(|role| async move {
             let withheld = withheld.contains_key(&conflicts::name(role));
             match unknown {
-                Some(fault) if role.spec.review.is_some() && !withheld => BoundFacts::Fault(fault.clone()),
-                _ => bindings::write(&self.client, &self.view, domain, role, withheld).await,
+                Some(fault) if asks_for_record(role) && !withheld => BoundFacts::Fault(fault.clone()),
+                _ => {
+                    let pass = since.pass().await;
+                    let left =
+                        if pass.is_as_before() { Some(AccessRole::clone(role)) } else { pass.left_of(role) };
+                    let withheld = withheld || left.is_none();
+                    let role = left.as_ref().unwrap_or(role);
+                    bindings::write(&self.client, &self.view, domain, role, withheld).await
+                }
             }
         });
         stream::iter(writes).buffered(AT_ONCE).collect().await
@@ -302,6 +316,7 @@ impl Granter {
         roles: &[Arc<AccessRole>],
         withheld: &Withheld,
         unknown: Option<&Fault>,
+        since: &Since<'_>,
     ) -> (Vec<RoleFacts>, Option<Fault>) {
         let of_all = |fault: Fault| {
             if !roles.is_empty() || fault.reason != Reason::LoginMissing {
@@ -338,12 +353,12 @@ impl Granter {
                 fault.message
             );
         }
-        // Without the reviews no members are written.
+        // Without the record of Approvals no members are written.
         if let Some(fault) = unknown {
             return of_all(fault.clone());
         }
         let groups = names::groups(&domain.name_any(), access.provider.groups());
-        let mut look = match DomainLook::new(domain, access, groups, &own).await {
+        let mut look = match DomainLook::new(domain, access, groups, &own, since).await {
             Ok(look) => look,
             Err(fault) => return of_all(fault),
         };
@@ -354,11 +369,11 @@ impl Granter {
         };
         let mut facts: BTreeMap<usize, RoleFacts> = BTreeMap::new();
         for login in &access.logins {
-            let (places, of_login): (Vec<usize>, Vec<(&AccessRole, OpenedByPair)>) = all
+            let (places, of_login): (Vec<usize>, Vec<(&AccessRole, NamedRights)>) = all
                 .iter()
                 .enumerate()
                 .filter(|(_, role)| role.spec.login == login.name)
-                .map(|(place, role)| (place, (*role, self.view.opened(role))))
+                .map(|(place, role)| (place, (*role, self.view.rights(role))))
                 .unzip();
             let found = match look.login(login, &of_login, withheld, &left_out).await {
                 Ok(found) => {
@@ -410,11 +425,30 @@ impl Granter {
     }
 }
 
-/// The roles that give nothing at `now` because of a conflict or an overdue review.
+/// Whether what a role gives depends on the record of Approvals.
+fn asks_for_record(role: &AccessRole) -> bool {
+    role.spec.review.is_some() || role.spec.granted_by.is_none()
+}
+
+/// Who gives a role, as far as that is known.
+fn given_by(role: &AccessRole, noted: Option<&Noted>, unchecked: &Option<Fault>) -> Option<GivenFacts> {
+    let giver = match (&role.spec.granted_by, noted) {
+        (_, Some(noted)) => Giver::of(role, &noted.record),
+        (Some(author), None) => Giver::Author(author.clone()),
+        (None, None) => return None,
+    };
+    Some(GivenFacts { giver, unchecked: unchecked.clone() })
+}
+
+/// The roles that give nothing at `now` because nobody gives them, a conflict or an overdue review.
 fn withheld(roles: &[Arc<AccessRole>], noted: Option<&Noted>, now: Timestamp) -> Withheld {
     let roles = || roles.iter().map(AsRef::as_ref);
     let mut withheld = match noted {
-        Some(noted) => review::suspended(roles(), &noted.record, &noted.zone, now),
+        Some(noted) => {
+            let mut withheld = given::ungiven(roles(), &noted.record);
+            withheld.extend(review::suspended(roles(), &noted.record, &noted.zone, now));
+            withheld
+        }
         None => Withheld::new(),
     };
     withheld.extend(conflicts::conflicting(roles()));

@@ -22,6 +22,9 @@ pub struct GranterSettings {
     /// How many seconds pass between two looks when nothing changes.
     #[arg(long, env = "SUBROSA_INTERVAL", default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub interval: u64,
+    /// Vault's audit log, as a file that its `file` audit device writes; without it nobody counts uses.
+    #[arg(long, env = "SUBROSA_VAULT_AUDIT_LOG", value_name = "FILE")]
+    pub vault_audit_log: Option<PathBuf>,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "SUBROSA_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

@@ -1,8 +1,8 @@
 //! The granter's watches, by which it reacts to changes at once.
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::{
     core::v1::Namespace,
     rbac::v1::{Role, RoleBinding},
@@ -18,11 +18,16 @@ use kube::{
 use serde::de::DeserializeOwned;
 use subrosa_crds::{
     ACCESS_ROLE_LABEL, AccessGrant, AccessRevocation, AccessRole, Approval, Channel, TRUST_DOMAIN_LABEL,
-    TrustDomain, access_role::ChannelClass, names::ChannelId,
+    TrustDomain, access_role::AccessAction, names::ChannelId,
 };
 use subrosa_plan::roles::{OpenedClass, status::Right};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::{NamedRights, OpenedByPair},
+    revocations::Subjects,
+};
 
 /// How long the first list of a kind may take before the kind counts as unknown.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,24 +53,27 @@ pub struct ClusterView {
     channels: Store<Channel>,
     namespaces: Store<Namespace>,
     changed: Arc<Notify>,
-    revoked: Arc<Notify>,
+    /// For each kind of subject, since each is waited for by itself.
+    revoked: [Arc<Notify>; 2],
     decided: Arc<Notify>,
+    redefined: Arc<Notify>,
 }
 
 impl ClusterView {
     /// Watches until `stop`.
     pub fn new(client: &Client, stop: &CancellationToken) -> Self {
-        let (changed, revoked) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let decided = Arc::new(Notify::new());
-        let both = [Arc::clone(&changed), Arc::clone(&revoked)];
+        let [changed, people, others, decided, redefined] = std::array::from_fn(|_| Arc::new(Notify::new()));
+        let revoked = [Arc::clone(&people), Arc::clone(&others)];
+        let revoking = [Arc::clone(&changed), people, others];
+        let defining = [&revoking[..], &[Arc::clone(&redefined)]].concat();
         let deciding = [Arc::clone(&changed), Arc::clone(&decided)];
         let changed_alone = [Arc::clone(&changed)];
         let changes = changed_alone.as_slice();
         Self {
-            domains: follow(client, &deciding, stop, all(), |_| {}),
+            domains: follow(client, &defining, stop, all(), |_| {}),
             roles: follow(client, changes, stop, all(), |_| {}),
             grants: follow(client, changes, stop, all(), |_| {}),
-            revocations: follow(client, &both, stop, all(), |_| {}),
+            revocations: follow(client, &revoking, stop, all(), |_| {}),
             approvals: follow(client, &deciding, stop, all(), |_| {}),
             kubernetes_roles: follow(client, changes, stop, ours(), |_| {}),
             bindings: follow(client, changes, stop, ours(), |_| {}),
@@ -77,6 +85,7 @@ impl ClusterView {
             changed,
             revoked,
             decided,
+            redefined,
         }
     }
 
@@ -85,14 +94,23 @@ impl ClusterView {
         self.changed.notified().await;
     }
 
-    /// Waits until an AccessRevocation changes.
-    pub async fn revoked(&self) {
-        self.revoked.notified().await;
+    /// Waits until an AccessRevocation or a TrustDomain changes: who looks at people and who looks at the others are each woken.
+    pub async fn revoked(&self, subjects: Subjects) {
+        let [people, others] = &self.revoked;
+        match subjects {
+            Subjects::People => people.notified().await,
+            Subjects::Others => others.notified().await,
+        }
     }
 
-    /// Waits until an Approval or a TrustDomain changes, which may concern every AccessRevocation.
+    /// Waits until an Approval changes, which may release any AccessRevocation.
     pub async fn decided(&self) {
         self.decided.notified().await;
+    }
+
+    /// Waits until a TrustDomain changes, which may concern every AccessRevocation.
+    pub async fn redefined(&self) {
+        self.redefined.notified().await;
     }
 
     /// Whether the AccessRevocations and TrustDomains were listed once; waits a while for that.
@@ -105,18 +123,24 @@ impl ClusterView {
 
     /// Whether each kind was listed once; waits a while for that.
     pub async fn is_known(&self) -> bool {
-        let all = async {
-            self.domains.wait_until_ready().await.is_ok()
-                && self.roles.wait_until_ready().await.is_ok()
-                && self.grants.wait_until_ready().await.is_ok()
-                && self.revocations.wait_until_ready().await.is_ok()
-                && self.approvals.wait_until_ready().await.is_ok()
-                && self.kubernetes_roles.wait_until_ready().await.is_ok()
-                && self.bindings.wait_until_ready().await.is_ok()
-                && self.channels.wait_until_ready().await.is_ok()
-                && self.namespaces.wait_until_ready().await.is_ok()
-        };
-        tokio::time::timeout(PATIENCE, all).await.unwrap_or(false)
+        tokio::time::timeout(PATIENCE, self.listed()).await.unwrap_or(false)
+    }
+
+    /// Whether each kind was listed once.
+    pub fn is_known_by_now(&self) -> bool {
+        self.listed().now_or_never().unwrap_or(false)
+    }
+
+    async fn listed(&self) -> bool {
+        self.domains.wait_until_ready().await.is_ok()
+            && self.roles.wait_until_ready().await.is_ok()
+            && self.grants.wait_until_ready().await.is_ok()
+            && self.revocations.wait_until_ready().await.is_ok()
+            && self.approvals.wait_until_ready().await.is_ok()
+            && self.kubernetes_roles.wait_until_ready().await.is_ok()
+            && self.bindings.wait_until_ready().await.is_ok()
+            && self.channels.wait_until_ready().await.is_ok()
+            && self.namespaces.wait_until_ready().await.is_ok()
     }
 
     /// The roles in the namespaces of `domain`, by namespace and name.
@@ -160,22 +184,29 @@ impl ClusterView {
     }
 
     /// What a role opens, and why some of it cannot be opened.
-    pub fn opened(&self, role: &AccessRole) -> BTreeMap<ChannelClass, Result<OpenedClass, Right>> {
+    pub fn opened(&self, role: &AccessRole) -> OpenedByPair {
+        let opened =
+            self.rights(role).into_iter().filter(|((_, _, action), _)| *action == AccessAction::Open);
+        opened.map(|((channel, class, _), opened)| ((channel, class), opened)).collect()
+    }
+
+    /// What a role lets people do, and why some of it cannot be done.
+    pub fn rights(&self, role: &AccessRole) -> NamedRights {
         let namespace = role.namespace().unwrap_or_default();
         let uid = self.namespaces.get(&ObjectRef::new(&namespace)).and_then(|found| found.uid());
-        let opened = role.spec.opens().into_iter().map(|pair| {
-            let (name, class) = &pair;
+        let rights = role.spec.rights().into_iter().map(|right| {
+            let (name, class, _) = &right;
             let found = self.channels.get(&ObjectRef::new(name).within(&namespace));
-            let opened = match (found, &uid) {
+            let named = match (found, &uid) {
                 (Some(channel), Some(uid)) if channel.spec.data_classes.contains(class) => {
                     Ok(OpenedClass { id: ChannelId::mint(uid, name), class: class.clone() })
                 }
                 (Some(_), Some(_)) => Err(Right::NoClass),
                 _ => Err(Right::NoChannel),
             };
-            (pair, opened)
+            (right, named)
         });
-        opened.collect()
+        rights.collect()
     }
 }
 

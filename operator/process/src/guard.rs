@@ -1,4 +1,4 @@
-//! Whether the admission policy of Approvals is in force.
+//! Whether the admission policies that say who somebody is are in force: of Approvals, and of authors of AccessRoles.
 
 use std::{fmt, sync::Arc};
 
@@ -15,6 +15,8 @@ use crate::cluster::refused;
 
 /// The admission policy that binds an Approval to its author, and its binding.
 pub const APPROVAL_GUARD: &str = "subrosa-approval";
+/// The admission policy that lets nobody give an AccessRole who may not grant its Channels, and its binding.
+pub const AUTHOR_GUARD: &str = "subrosa-access-author";
 
 /// Checks that an admission policy and its binding are those of this release.
 #[derive(Clone)]
@@ -34,11 +36,23 @@ impl GuardCheck {
     /// # Errors
     /// When the API server does not say.
     pub async fn version(&self, client: &Client) -> Result<Option<String>, Fault> {
+        self.of(client, APPROVAL_GUARD).await
+    }
+
+    /// Whether the admission policy of the authors of AccessRoles and its binding are there and unedited.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn checks_authors(&self, client: &Client) -> Result<bool, Fault> {
+        Ok(self.of(client, AUTHOR_GUARD).await?.is_some())
+    }
+
+    async fn of(&self, client: &Client, name: &str) -> Result<Option<String>, Fault> {
         let policies = dynamic::<ValidatingAdmissionPolicy>(client);
         let bindings = dynamic::<ValidatingAdmissionPolicyBinding>(client);
         let kind = "validatingadmissionpolicies";
-        let policy = policies.get_opt(APPROVAL_GUARD).await.map_err(|error| refused(kind, &error))?;
-        let binding = bindings.get_opt(APPROVAL_GUARD).await.map_err(|error| refused(kind, &error))?;
+        let policy = policies.get_opt(name).await.map_err(|error| refused(kind, &error))?;
+        let binding = bindings.get_opt(name).await.map_err(|error| refused(kind, &error))?;
         let (Some(policy), Some(binding)) = (policy, binding) else { return Ok(None) };
         let version = |meta: &ObjectMeta| {
             format!("{}/{}", meta.uid.as_deref().unwrap_or_default(), meta.generation.unwrap_or_default())

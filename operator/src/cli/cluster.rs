@@ -4,7 +4,10 @@ use std::{fmt::Debug, path::PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use futures::{StreamExt as _, stream::BoxStream};
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use k8s_openapi::api::{
+    authentication::v1::SelfSubjectReview,
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+};
 use kube::{
     Api, Client, Config, Resource,
     api::{ListParams, PostParams},
@@ -192,6 +195,30 @@ impl ClusterClient {
             Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
             Err(error) => Err(explained::<K>(error)),
         }
+    }
+
+    /// Whether the current user has `verb` on an object of this API.
+    ///
+    /// # Errors
+    /// When the request to the API server fails.
+    pub async fn may(&self, verb: &str, resource: &str, namespace: &str, name: &str) -> Result<bool> {
+        let attributes = ResourceAttributes {
+            group: Some(subrosa_crds::GROUP.to_owned()),
+            resource: Some(resource.to_owned()),
+            verb: Some(verb.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            name: Some(name.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let review = SelfSubjectAccessReview {
+            spec: SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() },
+            ..SelfSubjectAccessReview::default()
+        };
+        let asked = Api::<SelfSubjectAccessReview>::all(self.client.clone())
+            .create(&PostParams::default(), &review)
+            .await
+            .context("the API server does not say what you may do; see: kubectl auth can-i")?;
+        Ok(asked.status.is_some_and(|status| status.allowed))
     }
 
     /// The name of the current user.

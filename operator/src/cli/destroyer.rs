@@ -5,7 +5,7 @@ use subrosa_destroyer::GuardCheck;
 use tracing::level_filters::LevelFilter;
 
 use super::exit::Exit;
-use crate::{grants::admission::approval_guard_is_unedited, logging, run};
+use crate::{grants::admission::guard_is_unedited, logging, run};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +40,7 @@ pub async fn run(args: Args) -> Result<Exit> {
         .context("no API server: neither a pod's ServiceAccount nor a kubeconfig")?;
     let stop = run::stopped_by_signals()?;
     // Approvals count only under the admission policy of this release.
-    let guard = GuardCheck::new(approval_guard_is_unedited);
+    let guard = GuardCheck::new(guard_is_unedited);
     subrosa_destroyer::run(config, args.settings, guard, stop).await?;
     Ok(Exit::Done)
 }

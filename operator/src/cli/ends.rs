@@ -138,7 +138,12 @@ impl EndObjects {
             }
             (TargetKind::AccessRole, _) => {
                 let uid = |role: &&AccessRole| role.uid().as_deref() == Some(target.uid);
-                let author = |role: &AccessRole| Some(role.spec.review.as_ref()?.author.clone());
+                // Who wrote a role does not review it, but may give it.
+                let author = |role: &AccessRole| {
+                    let review =
+                        role.spec.review.as_ref().filter(|_| target.digest != role.spec.scope_digest())?;
+                    Some(review.author.clone())
+                };
                 self.roles.iter().find(uid).and_then(author).unwrap_or_default()
             }
             (TargetKind::AccessGrant, _) => {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use subrosa_crds::{
-    AccessRole, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain,
+    AccessGrant, AccessRole, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain,
 };
 
 use super::cluster::ClusterObjects;
@@ -77,9 +77,10 @@ pub fn access_role() -> AccessRole {
         "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole",
         "metadata": {"name": "reviewer", "namespace": "cc-front", "generation": 2},
         "spec": {
-            "login": "strong", "subjects": [{"group": "CC-Quality"}], "conflictsWith": ["billing"],
+            "login": "strong", "subjects": [{"group": "CC-Quality"}], "conflictsWith": ["billing"], "grantedBy": "anna",
             "allow": [{"channels": ["voice"], "dataClasses": ["call-recording"], "actions": ["Open"]}],
             "breakGlass": {"group": "on-call"}, "review": {"every": "90d", "author": "anna"},
+            "grants": {"max": "4h", "approvals": 2},
         },
         "status": {
             "observedGeneration": 2, "rights": "1/1", "digest": "sha256:aa", "reviewDue": "2027-02-20T09:00:00Z",
@@ -91,9 +92,30 @@ pub fn access_role() -> AccessRole {
             "breakGlass": {"people": 1, "reviewDue": "2026-11-25T09:00:00Z"},
             "conditions": [
                 condition("Ready", "True", "InForce", "1 data class can be opened after login strong"),
+                condition("Given", "True", "AuthorMayGrant", "anna gives it, who may grant each of its Channels"),
                 condition("Bound", "False", "NoGroupsPrefix", "nothing is written in Kubernetes"),
                 condition("BreakGlass", "False", "UseNotReviewed", "1 person used break-glass: bas; next: subrosa approve"),
             ],
+        },
+    }))
+    .unwrap()
+}
+
+/// An AccessGrant of [`access_role`] that is in force.
+pub fn access_grant() -> AccessGrant {
+    let approver = |name: &str| json!({"approver": name, "approval": format!("of-{name}"), "uid": "u", "at": "2026-11-22T11:10:00Z"});
+    serde_json::from_value(json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessGrant",
+        "metadata": {
+            "name": "inc-4411", "namespace": "cc-front", "generation": 1, "creationTimestamp": "2026-11-22T11:00:00Z",
+        },
+        "spec": {
+            "role": "reviewer", "subject": {"user": "4f1c7b1e"}, "reason": "INC-4411", "duration": "2h", "requestedBy": "anna",
+        },
+        "status": {
+            "observedGeneration": 1, "approvals": "2/2", "approvedBy": [approver("bas"), approver("cor")],
+            "startedAt": "2026-11-22T11:11:00Z", "endsAt": "2026-11-22T13:11:00Z",
+            "conditions": [condition("Ready", "True", "InForce", "Vault ends it at 2026-11-22T13:11:00Z")],
         },
     }))
     .unwrap()

@@ -123,6 +123,8 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         Some(Err(fault)) => (Err(fault), None, None),
         None => (Ok(None), None, None),
     };
+    let (guarded, woken) = ctx.surroundings.look(&ctx.client, &ctx.installation, &ctx.cluster).await;
+    woken.into_iter().for_each(|one| ctx.wake(one));
     // On a mount that belongs to another trust domain, its keys are that one's to check.
     if let (Ok(vault), Ok(()), Ok(_), None) = (&vault, &reachable, &store, &shared) {
         let (woken, looked) =
@@ -134,14 +136,12 @@ async fn reconcile_one(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault>
         if let Err(fault) = destructions::list(ctx, domain, vault).await {
             tracing::warn!(domain = name, reason = fault.reason.as_str(), "due keys: {}", fault.message);
         }
-        if let Err(fault) = slots::look(ctx, domain, vault).await {
+        if let Err(fault) = slots::look(ctx, domain, vault, &guarded).await {
             tracing::warn!(domain = name, reason = fault.reason.as_str(), "slots: {}", fault.message);
         }
     }
     let (key_faults, keys_seen) =
         ctx.cluster.read(|world| trust_domain::key_faults_of_none(&name, world, ctx.now()));
-    let (guarded, woken) = ctx.surroundings.look(&ctx.client, &ctx.installation, &ctx.cluster).await;
-    woken.into_iter().for_each(|one| ctx.wake(one));
     if let (Ok(vault), Ok(()), Ok(Some(_)), None) = (&vault, &reachable, &store, &shared)
         && let Err(fault) = adoptions::look(ctx, domain, vault, &guarded).await
     {
@@ -196,8 +196,9 @@ async fn leave(domain: &TrustDomain, ctx: &Context) -> Result<(), Fault> {
             withdraw::by_effect(ctx, &vault, &own, &BTreeSet::new()).await?;
         }
         Ownership::Own { .. } | Ownership::SetupOutdated(_) => {
-            slots::empty_undeclared(ctx, domain, &vault).await?;
-            sweep::all_of(ctx, &name, &vault).await?;
+            // Neither waits for the other.
+            let emptied = slots::empty_undeclared(ctx, domain, &vault).await;
+            sweep::all_of(ctx, &name, &vault).await.and(emptied)?;
         }
     }
     let_go(domain, ctx).await

@@ -1,4 +1,4 @@
-//! Writes what the slots of a trust domain's logins open. The granter writes their members.
+//! Writes what the slots of a trust domain's logins open and seal. The granter writes their members.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,18 +11,21 @@ use subrosa_crds::{AccessRevocation, AccessRole, Reason, TrustDomain};
 use subrosa_plan::{
     record::{reviews::ReviewsRecord, revocations::RevocationsRecord},
     roles::{
-        self, OpenedClass, break_glass,
+        self, OpenedClass, SlotUse, break_glass,
         conflicts::RoleName,
-        exceptions, names, review,
+        exceptions, given,
+        names::{self, LoginSlots},
+        review,
         revoked::StandingRevocations,
-        slots::{self, SlotChange},
+        slots::{self, AccessSlot, SlotChange},
     },
+    status::trust_domain::Guards,
     world::{domain, fault::Fault},
 };
 use subrosa_records::vault::{RecordPath, VaultError, groups::Groups};
 
 use super::{
-    grant_slots,
+    grant_slots::{self, GrantLook},
     objects::{self, fault},
 };
 use crate::{context::Context, observe::DomainVault};
@@ -37,7 +40,12 @@ const PAGE: u32 = 200;
 ///
 /// # Errors
 /// When a request to Vault or the API server fails.
-pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
+pub async fn look(
+    ctx: &Context,
+    domain: &TrustDomain,
+    vault: &DomainVault,
+    guarded: &Guards,
+) -> Result<(), Fault> {
     let mut looked = vault.slots.lock().await;
     let generation = domain.metadata.generation;
     if looked.is_some_and(|(last, of)| last.elapsed() < LOOK_EVERY && of == generation) {
@@ -53,6 +61,8 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
             Err(kube::Error::Api(status)) if status.code == 404 => Vec::<AccessRole>::new(),
             Err(error) => return Err(fault("listing AccessRoles", &error)),
         };
+    // Who approved a role approved it as it is written.
+    let unapproved = unapproved(ctx, domain, vault, &roles).await;
     // A group that may not use break-glass takes no slot of it.
     for role in &mut roles {
         if break_glass::role(access, role).is_none() {
@@ -60,17 +70,37 @@ pub async fn look(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> R
         }
     }
     let name = domain.name_any();
-    let mut withheld = revoked(ctx, &name, vault, &roles).await?;
-    withheld.extend(suspended(ctx, domain, vault, &roles).await?);
+    // Which roles give nothing may not be known: what no role names is taken away all the same.
+    let mut known = Ok(());
+    let (revocations, released) = revoked(ctx, vault).await.unwrap_or_else(|fault| {
+        known = Err(fault);
+        Default::default()
+    });
+    let mut withheld = StandingRevocations::of(&name, &revocations, &released).withheld(&roles);
+    match unapproved {
+        Ok(unapproved) => withheld.extend(unapproved),
+        Err(fault) => known = known.and(Err(fault)),
+    }
+    let opens_new = known.is_ok();
     let wanted = ctx.cluster.read(|world| roles::wanted(&name, &roles, &withheld, world));
     let ended = exceptions::ended(domain, ctx.now());
     // A login that is not set up does not delay the others.
     let mut without_login = withheld;
     without_login.extend(exceptions::withheld(&roles, &ended));
-    let mut found = emptied.and(grant_slots::look(ctx, domain, vault, &roles, &without_login).await);
-    for (login, names) in names::logins(domain) {
-        let opened = wanted.get(&login).filter(|_| !ended.contains_key(&login)).cloned().unwrap_or_default();
-        found = found.and(of_login(ctx, vault, &login, &names, &opened).await);
+    let scope = GrantLook {
+        roles: &roles,
+        withheld: &without_login,
+        revocations: &revocations,
+        released: &released,
+        guarded: !matches!(guarded, Guards::NotInPlace(_)),
+        opens_new,
+    };
+    let granted = grant_slots::look(ctx, domain, vault, &scope).await;
+    let mut found = emptied.and(known).and(granted);
+    for login in names::logins(domain) {
+        let named = wanted.get(&(login.login.clone(), login.usage));
+        let named = named.filter(|_| !ended.contains_key(&login.login)).cloned().unwrap_or_default();
+        found = found.and(of_login(ctx, vault, &login, &named, opens_new).await);
     }
     found
 }
@@ -89,17 +119,15 @@ pub async fn revocations(ctx: &Context) -> Result<Vec<AccessRevocation>, Fault> 
     }
 }
 
-/// The roles that give nothing because of AccessRevocations that the granter's record does not release. An unreadable record,
-/// or one that an earlier setup of Vault does not let the operator read, counts as empty: nothing is released.
+/// The AccessRevocations, and the granter's record of which are released. An unreadable record, or one that an earlier setup of
+/// Vault does not let the operator read, counts as empty: nothing is released.
 async fn revoked(
     ctx: &Context,
-    domain: &str,
     vault: &DomainVault,
-    roles: &[AccessRole],
-) -> Result<BTreeMap<RoleName, Fault>, Fault> {
+) -> Result<(Vec<AccessRevocation>, RevocationsRecord), Fault> {
     let revocations = revocations(ctx).await?;
-    if revocations.iter().all(|one| one.spec.subject.user.is_some()) {
-        return Ok(BTreeMap::new());
+    if revocations.is_empty() {
+        return Ok((revocations, RevocationsRecord::default()));
     }
     let record = match vault.revocations.read(&RecordPath::revocations()).await {
         Ok(entry) => entry.record.unwrap_or_default(),
@@ -108,18 +136,18 @@ async fn revoked(
         }
         Err(error) => return Err(vault.fault(&error)),
     };
-    Ok(StandingRevocations::of(domain, &revocations, &record).withheld(roles))
+    Ok((revocations, record))
 }
 
-/// The roles with an overdue review, by the granter's record. An unreadable record, or one that an earlier setup of Vault
-/// does not let the operator read, counts as empty.
-async fn suspended(
+/// The roles that nobody gives, or with an overdue review, by the granter's record. An unreadable record, or one that an earlier
+/// setup of Vault does not let the operator read, counts as empty.
+async fn unapproved(
     ctx: &Context,
     domain: &TrustDomain,
     vault: &DomainVault,
     roles: &[AccessRole],
 ) -> Result<BTreeMap<RoleName, Fault>, Fault> {
-    if roles.iter().all(|role| role.spec.review.is_none()) {
+    if roles.iter().all(|role| role.spec.review.is_none() && role.spec.granted_by.is_some()) {
         return Ok(BTreeMap::new());
     }
     let record = match vault.reviews.read(&RecordPath::reviews()).await {
@@ -130,7 +158,9 @@ async fn suspended(
         Err(error) => return Err(vault.fault(&error)),
     };
     let zone = domain::time_zone(domain).unwrap_or(TimeZone::UTC);
-    Ok(review::suspended(roles, &record, &zone, ctx.now()))
+    let mut unapproved = given::ungiven(roles, &record);
+    unapproved.extend(review::suspended(roles, &record, &zone, ctx.now()));
+    Ok(unapproved)
 }
 
 /// Empties the slots that no login of the TrustDomain declares; all slots if it is being deleted.
@@ -139,49 +169,83 @@ async fn suspended(
 /// When a request to Vault fails.
 pub async fn empty_undeclared(ctx: &Context, domain: &TrustDomain, vault: &DomainVault) -> Result<(), Fault> {
     let groups = Groups::new(vault.vault.clone());
-    let prefix = names::slot_prefix(&domain.name_any());
+    let name = domain.name_any();
     let all = match groups.names(&names::prefix(&domain.name_any())).await {
         Ok(found) => found,
         // Vault was set up by an earlier release, without this right.
         Err(VaultError::PermissionDenied { .. }) if domain.spec.access.is_none() => return Ok(()),
         Err(error) => return Err(vault.fault(&error)),
     };
-    let mut emptied = Vec::new();
-    let found = all.iter().filter(|name| name.starts_with(&prefix)).cloned().collect();
-    for name in names::undeclared(domain, found) {
-        let slot = groups.slot(&name).await.map_err(|error| vault.fault(&error))?;
-        emptied.extend(slots::changes(&BTreeSet::new(), slot.as_slice(), ctx.now()));
-    }
-    write(vault, &emptied).await?;
-    grant_slots::empty_undeclared(ctx, domain, vault, &all).await
+    let undeclared = names::undeclared(domain, names::found(&name, all.iter().cloned()));
+    let SlotsRead { found, done } =
+        read(vault, undeclared.iter().map(|(slot, usage)| (slot, *usage))).await?;
+    let done = done.and(write(vault, &slots::changes(&BTreeSet::new(), &found, ctx.now())).await);
+    done.and(grant_slots::empty_undeclared(ctx, domain, vault, &all).await)
 }
 
 async fn of_login(
     ctx: &Context,
     vault: &DomainVault,
-    login: &str,
-    names: &[String],
-    opened: &BTreeSet<OpenedClass>,
+    login: &LoginSlots,
+    named: &BTreeSet<OpenedClass>,
+    opens_new: bool,
 ) -> Result<(), Fault> {
-    let groups = Groups::new(vault.vault.clone());
-    let mut found = Vec::with_capacity(names.len());
-    for name in names {
-        found.extend(groups.slot(name).await.map_err(|error| vault.fault(&error))?);
+    let names = &login.slots;
+    let SlotsRead { found, done } = read(vault, names.iter().map(|name| (name, login.usage))).await?;
+    let mut changes = slots::changes(named, &found, ctx.now());
+    // A slot that is not seen may give the same already.
+    if done.is_err() || !opens_new {
+        changes.retain(|change| !change.gives());
     }
-    write(vault, &slots::changes(opened, &found, ctx.now())).await?;
+    done.and(write(vault, &changes).await)?;
     if found.len() == names.len() {
         return Ok(());
     }
     let message = format!(
-        "spec.access: {} of the {} slots of login {login} are not in Vault; next: run subrosa vault-setup for it",
+        "spec.access: {} of the {} {} of login {} are not in Vault; next: run subrosa vault-setup for it",
         names.len() - found.len(),
-        names.len()
+        names.len(),
+        login.usage.field(),
+        login.login
     );
     Err(Fault::new(Reason::SetupOutdated, message))
 }
 
+/// Slots that Vault shows.
+struct SlotsRead {
+    /// Those that are there.
+    found: Vec<AccessSlot>,
+    /// Why others are not among them.
+    done: Result<(), Fault>,
+}
+
+/// The slots of these names. One that Vault refuses to show stops no other.
+///
+/// # Errors
+/// When Vault does not answer.
+async fn read<'a>(
+    vault: &DomainVault,
+    names: impl Iterator<Item = (&'a String, SlotUse)>,
+) -> Result<SlotsRead, Fault> {
+    let groups = Groups::new(vault.vault.clone());
+    let (mut found, mut done) = (Vec::new(), Ok(()));
+    for (name, usage) in names {
+        match groups.slot(name, usage).await {
+            Ok(slot) => found.extend(slot),
+            // Vault was set up by an earlier release, which knows no slots that seal: they are not there.
+            Err(VaultError::PermissionDenied { .. }) if usage == SlotUse::Seal => {}
+            Err(error) if error.is_of_one_request() => done = done.and(Err(vault.fault(&error))),
+            Err(error) => return Err(vault.fault(&error)),
+        }
+    }
+    Ok(SlotsRead { found, done })
+}
+
 /// Writes what slots open. One that Vault refuses to change stops no other.
-async fn write(vault: &DomainVault, changes: &[SlotChange]) -> Result<(), Fault> {
+///
+/// # Errors
+/// The first fault.
+pub(super) async fn write(vault: &DomainVault, changes: &[SlotChange]) -> Result<(), Fault> {
     let groups = Groups::new(vault.vault.clone());
     let mut done = Ok(());
     for change in changes {

@@ -108,7 +108,7 @@ impl Search<'_> {
                     self.swept.unreadable.insert(id.clone(), problem);
                     self.by_effect.insert(id.clone());
                 }
-                Err(Held::Unasked(fault)) => self.keep(Err(fault)),
+                Err(Held::OfThis(fault)) => self.keep(Err(fault)),
                 Err(Held::Failed(fault)) => {
                     self.outcome = Err(fault);
                     return;
@@ -190,11 +190,14 @@ impl Search<'_> {
 /// policies stay.
 ///
 /// # Errors
-/// When some access could not be withdrawn; try again.
+/// When some access could not be withdrawn: the first fault, which stopped no other; try again.
 pub async fn all_of(ctx: &Context, name: &str, vault: &DomainVault) -> Result<(), Fault> {
-    let mut unreadable = BTreeSet::new();
+    let (mut unreadable, mut done) = (BTreeSet::new(), Ok(()));
     for id in vault.channel_records.list().await.map_err(|error| vaults::fault(&error))? {
-        let Some(_working) = ctx.under_way.begin(&id) else { return Err(withdraw::under_way()) };
+        let Some(_working) = ctx.under_way.begin(&id) else {
+            done = done.and(Err(withdraw::under_way()));
+            continue;
+        };
         let withdrawn = match vault.channel_records.get(&id).await {
             Ok(entry) => match &entry.record {
                 Some(record) if ctx.cluster.read(|world| orphans::goes_with(name, record, world)) => {
@@ -207,13 +210,14 @@ pub async fn all_of(ctx: &Context, name: &str, vault: &DomainVault) -> Result<()
         match withdrawn {
             Ok(()) => {}
             Err(error) if error.is_unreadable() => drop(unreadable.insert(id.clone())),
+            Err(error) if error.is_of_one_request() => done = done.and(Err(vaults::fault(&error))),
             Err(error) => return Err(vaults::fault(&error)),
         }
     }
     if !unreadable.is_empty() {
         let neighbours = ctx.cluster.read(|world| orphans::neighbours(name, world));
         let keep = neighbours.into_iter().map(Some).collect();
-        withdraw::by_effect(ctx, vault, &unreadable, &keep).await?;
+        done = done.and(withdraw::by_effect(ctx, vault, &unreadable, &keep).await);
     }
-    Ok(())
+    done
 }

@@ -23,16 +23,22 @@ use crate::{
 pub enum Held {
     /// The record cannot be read or written: why, and the next step.
     Unreadable(String),
-    /// The API server did not answer whether the Channel is gone. Other Channels can still be checked.
-    Unasked(Fault),
-    /// Vault refused, and may refuse for every Channel.
+    /// The API server did not answer whether the Channel is gone, or Vault refused this one. Other Channels can still be checked.
+    OfThis(Fault),
+    /// Vault does not answer, and would not for any other Channel.
     Failed(Fault),
 }
 
 impl From<VaultError> for Held {
     fn from(error: VaultError) -> Self {
         let fault = vaults::fault(&error);
-        if error.is_unreadable() { Self::Unreadable(fault.message) } else { Self::Failed(fault) }
+        if error.is_unreadable() {
+            Self::Unreadable(fault.message)
+        } else if error.is_of_one_request() {
+            Self::OfThis(fault)
+        } else {
+            Self::Failed(fault)
+        }
     }
 }
 
@@ -59,7 +65,7 @@ pub async fn if_orphan(
 ) -> Result<Option<Orphan>, Held> {
     let Some(record) = vault.channel_records.get(id).await?.record else { return Ok(None) };
     let fate = ctx.cluster.read(|world| orphans::fate(domain, &record, world));
-    if fate == Fate::Stays || !is_orphan(ctx, domain, id, &record).await.map_err(Held::Unasked)? {
+    if fate == Fate::Stays || !is_orphan(ctx, domain, id, &record).await.map_err(Held::OfThis)? {
         return Ok(None);
     }
     if fate == Fate::Gone {
@@ -134,10 +140,10 @@ async fn take_access(
 
 /// Withdraws the access of Channels whose records cannot be read, found by the aliases that name them. An existing
 /// Channel keeps its access if its namespace has one of these values of the trust-domain label; the API server is
-/// asked.
+/// asked. An alias that Vault refuses to change stops no other.
 ///
 /// # Errors
-/// When Vault refuses, or the request to the API server fails.
+/// When Vault refuses, or the request to the API server fails: the first fault.
 pub async fn by_effect(
     ctx: &Context,
     vault: &DomainVault,
@@ -155,13 +161,22 @@ pub async fn by_effect(
             .await
             .map_err(|error| objects::fault("asking which Channels there are", &error))?,
     };
+    let mut done = Ok(());
     for (name, id) in naming.iter().filter(|(_, id)| !kept.contains(id)) {
-        let Some(_working) = ctx.under_way.begin(id) else { return Err(under_way()) };
+        let Some(_working) = ctx.under_way.begin(id) else {
+            done = done.and(Err(under_way()));
+            continue;
+        };
         vault.remember_grant(name, None);
-        aliases.withdraw(name, id).await.map_err(|error| vault.fault(&error))?;
-        tracing::info!(%id, service_account_uid = %name, "its record cannot be read: its access is withdrawn");
+        match aliases.withdraw(name, id).await {
+            Ok(()) => {
+                tracing::info!(%id, service_account_uid = %name, "its record cannot be read: its access is withdrawn");
+            }
+            Err(error) if error.is_of_one_request() => done = done.and(Err(vault.fault(&error))),
+            Err(error) => return Err(vault.fault(&error)),
+        }
     }
-    Ok(())
+    done
 }
 
 /// The fault while a reconcile of the Channel is running, which could grant the access again that is withdrawn here.

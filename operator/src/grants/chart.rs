@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     Installation,
-    admission::{APPROVAL, GRANT, REVOCATION},
+    admission::{APPROVAL, AUTHOR, GRANT, REVOCATION},
     destroyer::DESTROYER_ROLE,
     granter::GRANTER_ROLE,
     manifests::{self, GeneratedManifest, ManifestError},
@@ -33,10 +33,10 @@ const OPTIONAL: [(&str, &str); 2] = [
     ("subrosa-deletion", ".Values.admission.deletionGuard.enabled"),
 ];
 
-/// The policies about decisions on data. They are kept when the release is uninstalled, as LegalHolds and records
+/// The policies about decisions on data and access. They are kept when the release is uninstalled, as LegalHolds and records
 /// are.
-const OF_DECISIONS: [&str; 6] =
-    [GRANT, REVOCATION, "subrosa-adoption", APPROVAL, "subrosa-destruction", "subrosa-legal-hold"];
+const OF_DECISIONS: [&str; 7] =
+    [AUTHOR, GRANT, REVOCATION, "subrosa-adoption", APPROVAL, "subrosa-destruction", "subrosa-legal-hold"];
 /// The values that enable the destroyer and the granter, for the roles of each.
 const OF_PROCESSES: [(&str, &str); 2] =
     [(DESTROYER_ROLE, ".Values.destroyer.enabled"), (GRANTER_ROLE, ".Values.granter.enabled")];

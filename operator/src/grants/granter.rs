@@ -2,7 +2,7 @@
 //! in `operator/records/src/vault/setup/people.rs`.
 
 use super::{
-    admission::APPROVAL,
+    admission::{APPROVAL, AUTHOR},
     table::{ADMISSION, CORE, Grant, GrantScope, RBAC, SUBROSA, Verb},
 };
 
@@ -20,8 +20,9 @@ pub fn table() -> Vec<Grant> {
     let of_access = |resource, why| {
         Grant::new(GrantScope::Cluster, RBAC, resource, &[Create, Delete, List, Patch, Watch], why)
     };
-    let guard =
-        |resource, why| Grant::new(GrantScope::Cluster, ADMISSION, resource, &[Get], why).named([APPROVAL]);
+    let guard = |resource, why| {
+        Grant::new(GrantScope::Cluster, ADMISSION, resource, &[Get], why).named([APPROVAL, AUTHOR])
+    };
     vec![
         follow("trustdomains", "Where the Vaults are, and how people log in."),
         follow("accessroles", "Who may open what."),
@@ -41,9 +42,9 @@ pub fn table() -> Vec<Grant> {
         ),
         guard(
             "validatingadmissionpolicies",
-            "See that the policy by which Approvals can be trusted is there and unedited.",
+            "See that the policies by which Approvals and authors of AccessRoles can be trusted are there and unedited.",
         ),
-        guard("validatingadmissionpolicybindings", "See that it is in force."),
+        guard("validatingadmissionpolicybindings", "See that they are in force."),
         Grant::new(
             GrantScope::Cluster,
             "events.k8s.io",

@@ -150,6 +150,19 @@ pub fn roles() -> Vec<PeopleRole> {
             ],
         },
         PeopleRole {
+            name: "subrosa-channel-granter",
+            description: "For people who may let others open what Channels seal: an AccessRole gives nothing until one of them wrote or \
+                          approved it. Bind it in the namespaces whose Channels they answer for, to users and never to \
+                          ServiceAccounts, or copy it with resourceNames for some Channels. Apart, because who may write \
+                          AccessRoles should not thereby give every Channel. It lets nobody write an AccessRole.",
+            aggregate_to: &[],
+            grants: vec![
+                subrosa("channels", &[Verb::Grant], "Give them by an AccessRole, in your own name."),
+                subrosa("channels", READ, "Which Channels there are."),
+                subrosa("accessroles", READ, "Who would open what."),
+            ],
+        },
+        PeopleRole {
             name: "subrosa-membership",
             description: "For those of the compliance office who label namespaces themselves. Apart, because whoever may \
                           change a namespace may change all its labels; and it does nothing for membership without govern.",
@@ -187,6 +200,8 @@ mod tests {
             assert_eq!(governs, role.name == "subrosa-compliance");
             let approves = |grant: &Grant| grant.verbs.contains(&Approve);
             assert_eq!(role.grants.iter().any(approves), role.name == "subrosa-approver");
+            let gives = |grant: &Grant| grant.verbs.contains(&Verb::Grant);
+            assert_eq!(role.grants.iter().any(gives), role.name == "subrosa-channel-granter");
             for grant in &role.grants {
                 assert!(["subrosa.dev", ""].contains(&grant.group), "{grant:?}");
                 assert!(!["secrets", "serviceaccounts", "pods"].contains(&grant.resource), "{grant:?}");

@@ -43,6 +43,9 @@ pub enum Verb {
     /// Decide about a Destruction, the release of a LegalHold, a weaker RetentionPolicy, a freeze, an Adoption, an
     /// AccessRole, an AccessGrant or the release of an AccessRevocation. Checked only by the policy `subrosa-approval`.
     Approve,
+    /// Give others, by an AccessRole, what its Channels seal. Checked only by the policies `subrosa-access-author` and
+    /// `subrosa-approval`.
+    Grant,
     /// Issue certificates for a signer. The API server checks it when a certificate is written.
     Sign,
 }
@@ -62,6 +65,7 @@ impl Verb {
             Self::Bind => "bind",
             Self::Govern => "govern",
             Self::Approve => "approve",
+            Self::Grant => "grant",
             Self::Sign => "sign",
         }
     }
@@ -242,7 +246,7 @@ fn subrosa_kinds() -> Vec<Grant> {
             SUBROSA,
             "approvals",
             &[List],
-            "Whether people approved an Adoption. The policy subrosa-approval lets no ServiceAccount make one.",
+            "Whether people approved an Adoption or an AccessGrant. The policy subrosa-approval lets no ServiceAccount make one.",
         ),
     ]
 }

@@ -1,10 +1,11 @@
-//! Operations in Vault, with the session of somebody whose role opens the recordings of one Channel.
+//! Operations in Vault, with the session of somebody whose role opens or seals the recordings of one Channel.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use subrosa_crds::access_role::AccessAction;
 
-use super::{Operation, Tried, compare};
+use super::{Member, Operation, Tried, compare};
 use crate::world::{CHAT, RECORDING, World};
 
 /// Something of Vault that the session knows.
@@ -20,8 +21,8 @@ struct Known {
     people: String,
 }
 
-pub async fn tried(world: &World) -> Tried {
-    let known = Known::of(world).await;
+pub async fn tried(world: &World, of: &Member<'_>) -> Tried {
+    let known = Known::of(world, of).await;
     let all: Vec<Operation> = [
         on_keys(&known),
         on_other_names(&known),
@@ -48,11 +49,7 @@ pub async fn tried(world: &World) -> Tried {
         }
     }
     let own = &known.keys[0];
-    let expected = [
-        format!("POST transit/decrypt/{own}"),
-        format!("PUT transit/decrypt/{own}"),
-        // A cohort of the same class that is not there.
-        format!("POST transit/decrypt/{}.{RECORDING}.19990101", known.id),
+    let mut expected = vec![
         "GET auth/token/lookup-self".to_owned(),
         // What OpenBao tells everybody, without a token too.
         "GET sys/health".to_owned(),
@@ -60,16 +57,32 @@ pub async fn tried(world: &World) -> Tried {
         "GET sys/leader".to_owned(),
         "GET sys/init".to_owned(),
     ];
+    if of.actions.contains(&AccessAction::Open) {
+        expected.extend([
+            format!("POST transit/decrypt/{own}"),
+            format!("PUT transit/decrypt/{own}"),
+            // A cohort of the same class that is not there.
+            format!("POST transit/decrypt/{}.{RECORDING}.19990101", known.id),
+        ]);
+    }
+    if of.actions.contains(&AccessAction::Seal) {
+        expected.extend([
+            format!("POST transit/encrypt/{own}"),
+            format!("POST transit/datakey/plaintext/{own}"),
+            format!("POST transit/datakey/plaintext/{}.{RECORDING}.19990101", known.id),
+        ]);
+    }
     compare("Vault", all.len(), allowed, &expected)
 }
 
 impl Known {
-    async fn of(world: &World) -> Self {
+    async fn of(world: &World, of: &Member<'_>) -> Self {
         let (own, ciphertext) = world.sealed("voice", RECORDING).await;
         let keys = [own, world.sealed("voice", CHAT).await.0, world.sealed("video", RECORDING).await.0];
-        let claims = json!({"amr": ["mfa"], "groups": ["cc-quality"]});
-        let session = world.login("strong", "tess", claims).await.unwrap();
-        assert!(world.opens(&session, &(keys[0].clone(), ciphertext.clone())).await);
+        let claims = json!({"amr": ["mfa"], "groups": [of.group]});
+        let session = world.login(of.login, "tess", claims).await.unwrap();
+        let opens = world.opens(&session, &(keys[0].clone(), ciphertext.clone())).await;
+        assert_eq!(opens, of.actions.contains(&AccessAction::Open));
         let bao = world.env.openbao();
         let own = bao.request_as(&session, "GET", "auth/token/lookup-self", None).await.unwrap().1;
         let entity = own["data"]["entity_id"].as_str().unwrap().to_owned();
@@ -146,9 +159,14 @@ fn on_other_names(known: &Known) -> Vec<Operation> {
         format!("{CHAT}.{own}"),
     ];
     let sealed = || json!({"ciphertext": known.ciphertext});
-    let decrypt =
-        names.iter().map(|name| Operation::new("POST", format!("transit/decrypt/{name}"), sealed()));
-    decrypt.chain([Operation::new("POST", "transit/decrypt", sealed())]).collect()
+    let each = names.iter().flat_map(|name| {
+        [
+            Operation::new("POST", format!("transit/decrypt/{name}"), sealed()),
+            Operation::new("POST", format!("transit/encrypt/{name}"), json!({"plaintext": "YQ=="})),
+            Operation::new("POST", format!("transit/datakey/plaintext/{name}"), json!({})),
+        ]
+    });
+    each.chain([Operation::new("POST", "transit/decrypt", sealed())]).collect()
 }
 
 fn on_authorities(known: &Known) -> Vec<Operation> {
@@ -185,14 +203,15 @@ fn on_identities(known: &Known) -> Vec<Operation> {
     let mut slots: Vec<String> =
         (0..3).map(|number| format!("subrosa_oosterlinde_open_strong_00{number}")).collect();
     slots.extend(
-        ["subrosa_oosterlinde_open_break-glass_000", "subrosa_oosterlinde_open_night_000"].map(str::to_owned),
+        ["open_break-glass_000", "open_night_000", "open_clerk_000", "seal_clerk_000"]
+            .map(|slot| format!("subrosa_oosterlinde_{slot}")),
     );
     for slot in &slots {
         let path = format!("identity/group/name/{slot}");
         all.extend([
             Operation::new("GET", path.clone(), Value::Null),
             Operation::new("POST", path.clone(), json!({"member_entity_ids": [entity]})),
-            Operation::new("POST", path, json!({"metadata": {"open": keys[2]}})),
+            Operation::new("POST", path, json!({"metadata": {"open": keys[2], "seal": keys[2]}})),
         ]);
     }
     let group = "identity/group/name/subrosa_oosterlinde_group_000";

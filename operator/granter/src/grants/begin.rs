@@ -18,7 +18,10 @@ use subrosa_plan::{
 use subrosa_process::vault::fault;
 use subrosa_records::vault::{MountPath, VaultError, entities::Entities, groups, identity::auth_accessor};
 
-use super::{Round, not_looked, opening, role_of, uid as uid_of, vault::Places};
+use super::{
+    Round, not_looked, opening, role_of, uid as uid_of,
+    vault::{Places, outdated},
+};
 
 impl Round<'_> {
     /// Gives a grant that has not begun its slots, if it may begin.
@@ -58,6 +61,10 @@ impl Round<'_> {
             Ok(entity) => entity,
             Err(fault) => return waits(fault),
         };
+        let unread = self.seen.unread(self.scope, role).cloned();
+        if let Some(fault) = unread.or_else(|| self.seen.excludes(self.scope, role, &entity)) {
+            return waits(fault);
+        }
         let slots = match self.free(role, &pairs, places) {
             Ok(slots) => slots,
             Err(fault) => return waits(fault),
@@ -84,7 +91,7 @@ impl Round<'_> {
         tracing::info!(grant = open.name, namespace = open.namespace, approved_by = ?open.approved_by, "a grant is approved");
         let mut record = self.kept.record.clone();
         record.open.insert(uid, open);
-        self.kept.save(record).await?;
+        self.kept.save(record).await.map_err(|error| outdated(&error))?;
         waits(opening())
     }
 
@@ -145,14 +152,15 @@ impl Round<'_> {
         let login = &role.spec.login;
         if self.kept.record.over.len() >= MOST_OVER {
             let message = format!(
-                "the record has {MOST_OVER} grants that are over; next: delete AccessGrants whose time is over"
+                "the granter remembers {MOST_OVER} AccessGrants that are over, and no more; next: the compliance office deletes some, \
+                 or wait until the oldest are two weeks old"
             );
             return Err(Fault::new(Reason::SlotsExhausted, message));
         }
         let taken: BTreeSet<&String> =
             self.kept.record.open.values().flat_map(|open| &open.slots).map(|used| &used.slot).collect();
         let of_login: Vec<_> = places.all.iter().filter(|(_, place)| place.login == *login).collect();
-        if of_login.iter().any(|(_, place)| place.slot.is_none()) {
+        if of_login.iter().any(|(_, place)| place.slot.is_none() && place.unread.is_none()) {
             let message = format!(
                 "login {login}: not every grant slot is in Vault; next: run subrosa vault-setup for the TrustDomain"
             );
@@ -164,6 +172,9 @@ impl Round<'_> {
         });
         let free: Vec<String> = usable.map(|(name, _)| (*name).clone()).take(pairs.len()).collect();
         if pairs.is_empty() || free.len() < pairs.len() {
+            if let Some(unread) = of_login.iter().find_map(|(_, place)| place.unread.clone()) {
+                return Err(unread);
+            }
             let message = format!(
                 "login {login} has {} grant slots, and {} of {} that this takes are free; next: wait until a grant is over, or raise \
                  spec.access.logins[].grantSlots and run subrosa vault-setup. A slot that became free rests for ten minutes",

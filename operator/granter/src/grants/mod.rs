@@ -5,6 +5,8 @@
 //! what it speaks of.
 
 mod begin;
+mod close;
+mod people;
 mod vault;
 
 use std::{
@@ -13,8 +15,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{Api, Client, Resource as _, ResourceExt as _};
-use subrosa_crds::{AccessGrant, AccessGrantStatus, AccessRole, Reason, TrustDomain, condition};
+use kube::{Api, Client, ResourceExt as _};
+use subrosa_crds::{
+    AccessGrant, AccessGrantStatus, AccessRole, Reason, TrustDomain, access_role::SeenUses, condition,
+};
 use subrosa_plan::{
     record::grants::{GrantEnd, OpenGrant},
     roles::{
@@ -33,11 +37,17 @@ use subrosa_process::{
     guard::GuardCheck,
     vault::{OwnVault, fault},
 };
+use subrosa_records::vault::VaultError;
 
-use self::vault::{KeptGrants, Places, outdated};
+use self::{
+    people::SeenPeople,
+    vault::{KeptGrants, Places, outdated},
+};
 use crate::{
     FIELD_MANAGER,
+    audit::VaultAuditLog,
     domain::{OpenedByPair, Withheld},
+    gate::{Pass, Since},
     metrics::{GRANT_STATES, GranterMetrics},
     reminders::Reminders,
     reviews::seen,
@@ -69,8 +79,12 @@ pub struct GrantRound<'a> {
     pub withheld: &'a Withheld,
     /// The AccessRevocations that stand.
     pub standing: &'a StandingRevocations<'a>,
+    /// What was revoked meanwhile.
+    pub since: &'a Since<'a>,
     /// Why it is not known which roles give nothing.
     pub unknown: Option<&'a Fault>,
+    /// Vault's audit log.
+    pub audit: &'a VaultAuditLog,
     /// The time.
     pub now: Timestamp,
 }
@@ -81,6 +95,17 @@ struct FoundGrant {
     /// What was decided; none where nobody could.
     judged: Option<JudgedGrant>,
     outcome: GrantOutcome,
+    /// How often the person opened it; none where it did not begin, or was over before.
+    uses: Option<SeenUses>,
+}
+
+/// What one look came to.
+struct Looked {
+    found: Vec<FoundGrant>,
+    /// Whether every slot is as it has to be.
+    is_whole: bool,
+    /// How many more grants can be over before none begins any more; none where the record could not be read.
+    left: Option<usize>,
 }
 
 impl Grants {
@@ -89,16 +114,19 @@ impl Grants {
         !locked(&self.waiting).is_empty()
     }
 
-    /// Brings the grant slots of a trust domain to what its AccessGrants say, and tells it.
+    /// Brings the grant slots of a trust domain to what its AccessGrants say, and tells it. Returns whether every slot is so.
     pub async fn run(
         &self,
         scope: &GrantRound<'_>,
         own: &Result<Arc<OwnVault>, Fault>,
         reminders: &Reminders,
         metrics: &GranterMetrics,
-    ) {
+    ) -> bool {
         let name = scope.domain.name_any();
-        let found = self.look(scope, own).await;
+        let Looked { found, is_whole, left } = self.look(scope, own).await;
+        if let Some(left) = left {
+            metrics.grants_left(&name, left);
+        }
         let is_opening = |one: &FoundGrant| matches!(&one.outcome, GrantOutcome::Waits(fault) if fault.reason == Reason::RightsPending);
         match found.iter().any(is_opening) {
             true => drop(locked(&self.waiting).insert(name.clone())),
@@ -118,6 +146,7 @@ impl Grants {
             }
         }
         metrics.granted(&name, &states);
+        is_whole
     }
 
     /// Tells grants of namespaces of no trust domain that they give nothing.
@@ -131,7 +160,7 @@ impl Grants {
     }
 
     /// Brings the grant slots of a trust domain to what its AccessGrants say.
-    async fn look(&self, scope: &GrantRound<'_>, own: &Result<Arc<OwnVault>, Fault>) -> Vec<FoundGrant> {
+    async fn look(&self, scope: &GrantRound<'_>, own: &Result<Arc<OwnVault>, Fault>) -> Looked {
         let name = scope.domain.name_any();
         let grants = scope.view.grants_of(&name);
         let unknown = |fault: &Fault| {
@@ -139,8 +168,10 @@ impl Grants {
                 grant: Arc::clone(grant),
                 judged: None,
                 outcome: GrantOutcome::Unknown(fault.clone()),
+                uses: None,
             };
-            grants.iter().map(found).collect()
+            let found = grants.iter().map(found).collect();
+            Looked { found, is_whole: grants.is_empty(), left: None }
         };
         let own = match own {
             Ok(own) => own,
@@ -161,11 +192,14 @@ impl Grants {
                 return unknown(&fault);
             }
         };
+        let open_before = round.kept.record.open.clone();
         let is_first = !locked(&self.swept).contains(&name);
         if grants.is_empty() && round.kept.record.open.is_empty() && !is_first {
-            return Vec::new();
+            return Looked { found: Vec::new(), is_whole: true, left: Some(round.left()) };
         }
-        match round.run(is_first).await {
+        let done = round.run(is_first).await;
+        let is_whole = done.is_ok();
+        match done {
             Ok(()) => {
                 locked(&self.swept).insert(name);
             }
@@ -177,22 +211,35 @@ impl Grants {
                 }
             }
         }
+        let left = Some(round.left());
         let found = grants.iter().map(|grant| FoundGrant {
             grant: Arc::clone(grant),
+            uses: {
+                let uid = uid(grant);
+                let open = round.kept.record.open.get(&uid).cloned();
+                let open = open.or_else(|| open_before.get(&uid).cloned());
+                let before = grant.status.as_ref().and_then(|status| status.uses.as_ref());
+                open.and_then(|open| {
+                    scope.audit.of_grant(scope.domain, &uid, &open, &round.opened(&uid), before)
+                })
+            },
             judged: round.judged.remove(&uid(grant)),
             outcome: round
                 .outcomes
                 .remove(&uid(grant))
                 .unwrap_or_else(|| GrantOutcome::Unknown(not_looked())),
         });
-        found.collect()
+        Looked { found: found.collect(), is_whole, left }
     }
 }
 
 /// Writes the status of a grant; returns what an Event says of it, where it is something else than before.
 async fn tell(scope: &GrantRound<'_>, found: &FoundGrant) -> Option<Fault> {
-    let FoundGrant { grant, judged, outcome } = found;
-    let wanted = status::status(grant, role_of(scope, grant), judged.as_ref(), outcome, scope.now);
+    let FoundGrant { grant, judged, outcome, uses } = found;
+    let mut wanted = status::status(grant, role_of(scope, grant), judged.as_ref(), outcome, scope.now);
+    if let Some(uses) = uses {
+        wanted.uses = Some(uses.clone());
+    }
     let ready = |status: &AccessGrantStatus| {
         let ready = condition::find(&status.conditions, condition::READY)?;
         Some(Fault::new(Reason::of(ready)?, ready.message.clone()))
@@ -226,6 +273,11 @@ struct Round<'a> {
     kept: KeptGrants,
     judged: BTreeMap<String, JudgedGrant>,
     outcomes: BTreeMap<String, GrantOutcome>,
+    /// Grants that have to end although the record could not be written.
+    unnoted: BTreeSet<String>,
+    /// The first fault that stopped nothing else.
+    failed: Option<Fault>,
+    seen: SeenPeople,
 }
 
 impl<'a> Round<'a> {
@@ -238,32 +290,47 @@ impl<'a> Round<'a> {
             Ok(kept) => kept,
             Err(error) if error.is_unreadable() => {
                 // Nobody knows who may be in which slot.
-                let mut places = Places::read(scope.domain, own).await?;
+                let mut places = Places::read(scope.domain, own).await.map_err(|error| outdated(&error))?;
                 for slot in places.all.keys().cloned().collect::<Vec<_>>() {
-                    places.admit(&slot, &BTreeSet::new()).await?;
+                    // Without its policy nobody opens anything by it either.
+                    if places.admit(&slot, &BTreeSet::new()).await.is_err() {
+                        places.shut(&[slot.as_str()]).await.map_err(|error| outdated(&error))?;
+                    }
                 }
                 return Err(fault(&error));
             }
             Err(error) => return Err(outdated(&error)),
         };
-        Ok(Self { scope, own, grants, kept, judged: BTreeMap::new(), outcomes: BTreeMap::new() })
+        Ok(Self {
+            scope,
+            own,
+            grants,
+            kept,
+            judged: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            unnoted: BTreeSet::new(),
+            failed: None,
+            seen: SeenPeople::default(),
+        })
     }
 
     async fn run(&mut self, is_first: bool) -> Result<(), Fault> {
-        let mut places = Places::read(self.scope.domain, self.own).await?;
+        let places = Places::read(self.scope.domain, self.own).await;
+        let mut places = places.map_err(|error| outdated(&error))?;
         self.judge().await?;
+        self.seen = SeenPeople::read(self.scope, self.own, self.grants, &self.kept.record).await?;
         self.end_what_may_not_go_on().await?;
         self.close(&mut places, is_first).await?;
-        let mut failed = None;
         for uid in self.kept.record.open.keys().cloned().collect::<Vec<_>>() {
             // One that fails stops no other.
             if let Err(fault) = self.advance(&uid, &mut places).await {
                 self.outcomes.insert(uid, GrantOutcome::Unknown(fault.clone()));
-                failed.get_or_insert(fault);
+                self.failed.get_or_insert(fault);
             }
         }
         self.close(&mut places, false).await?;
-        places.empty_undeclared(self.scope.domain).await?;
+        let emptied = places.empty_undeclared(self.scope.domain).await;
+        self.goes_on(emptied)?;
         for grant in self.grants {
             let uid = uid(grant);
             if self.outcomes.contains_key(&uid) {
@@ -275,7 +342,7 @@ impl<'a> Round<'a> {
             };
             self.outcomes.insert(uid, outcome);
         }
-        failed.map_or(Ok(()), Err)
+        self.failed.take().map_or(Ok(()), Err)
     }
 
     /// Judges every grant that is not over.
@@ -298,7 +365,8 @@ impl<'a> Round<'a> {
         });
         let mut record = self.kept.record.clone();
         let guarded_since = seen(&mut record.guard, version.as_deref(), scope.now);
-        self.kept.save(record).await?;
+        let saved = self.kept.save(record).await;
+        self.goes_on(saved)?;
         let revocations = scope.view.revocations.state();
         let people = RevokedPeople::of(revocations.iter().map(AsRef::as_ref));
         let approvals = scope.view.approvals.state();
@@ -320,78 +388,23 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Notes the end of grants that are deleted, refused, or not what was approved.
-    async fn end_what_may_not_go_on(&mut self) -> Result<(), Fault> {
-        let mut record = self.kept.record.clone();
-        for (uid, open) in record.open.iter_mut().filter(|(_, open)| open.ended.is_none()) {
-            let is_there =
-                |one: &&Arc<AccessGrant>| self::uid(one) == *uid && one.meta().deletion_timestamp.is_none();
-            let judged = self.judged.get(uid).filter(|_| self.grants.iter().any(|one| is_there(&one)));
-            let reason = match judged {
-                None => Some(Reason::NotFound),
-                Some(judged) if judged.refusal.is_some() => judged.refusal.as_ref().map(|fault| fault.reason),
-                Some(judged) if judged.digest.as_ref() != Some(&open.digest) => Some(Reason::NotGrantable),
-                Some(_) => None,
-            };
-            open.ended = reason.map(|reason| ended(open, reason, self.scope.now));
-        }
-        self.kept.save(record).await
-    }
-
-    /// Takes everybody out of slots that no grant uses now, and removes the policies of those that are over. What is empty is
-    /// forgotten.
-    async fn close(&mut self, places: &mut Places, all: bool) -> Result<(), Fault> {
-        let record = &self.kept.record;
-        let of = |is_over: bool| {
-            let open = record.open.values().filter(move |open| open.ended.is_some() == is_over);
-            open.flat_map(|open| &open.slots).map(|used| used.slot.clone()).collect::<BTreeSet<_>>()
-        };
-        let (used, over) = (of(false), of(true));
-        for slot in places.all.keys().cloned().collect::<Vec<_>>() {
-            if used.contains(&slot) {
-                continue;
-            }
-            places.admit(&slot, &BTreeSet::new()).await?;
-            if all || over.contains(&slot) {
-                places.shut(&[slot.as_str()]).await?;
-            }
-        }
-        let mut record = record.clone();
-        let is_free = |open: &OpenGrant| {
-            open.slots.iter().all(|used| {
-                let slot = places.all.get(&used.slot).and_then(|place| place.slot.as_ref());
-                slot.is_none_or(|slot| slot.is_empty() && slot.opens().is_none())
-            })
-        };
-        for (uid, open) in std::mem::take(&mut record.open) {
-            match open.ended.clone() {
-                Some(end) => {
-                    self.outcomes.insert(uid.clone(), GrantOutcome::Over(end.clone()));
-                    match is_free(&open) {
-                        true => drop(record.over.insert(uid, end)),
-                        false => drop(record.open.insert(uid, open)),
-                    }
-                }
-                None => drop(record.open.insert(uid, open)),
-            }
-        }
-        let made =
-            |grant: &Arc<AccessGrant>| grant.creation_timestamp().map_or(self.scope.now, |time| time.0);
-        let there = self.grants.iter().map(|grant| (uid(grant), made(grant))).collect();
-        decision::forget(&mut record, &there, self.scope.now);
-        self.kept.save(record).await
-    }
-
     /// Goes on with a grant that has slots, as far as it comes.
     async fn advance(&mut self, uid: &str, places: &mut Places) -> Result<(), Fault> {
+        let vault_fault = |error: VaultError| outdated(&error);
         // Begin, write, note the end, stand.
         for _ in 0..5 {
             let Some(open) = self.kept.record.open.get(uid).filter(|open| open.ended.is_none()).cloned()
             else {
                 return Ok(());
             };
+            if self.unnoted.contains(uid) {
+                return Ok(());
+            }
             let slots: Vec<&str> = open.slots.iter().map(|used| used.slot.as_str()).collect();
-            let facts = places.facts(&open, &self.opened(uid)).await?;
+            if let Some(fault) = places.unread(&slots) {
+                return Err(fault);
+            }
+            let facts = places.facts(&open, &self.opened(uid)).await.map_err(vault_fault)?;
             let mut record = self.kept.record.clone();
             let Some(noted) = record.open.get_mut(uid) else { return Ok(()) };
             match progress::next(&open, &facts, self.scope.now) {
@@ -400,19 +413,26 @@ impl<'a> Round<'a> {
                     return Ok(());
                 }
                 GrantStep::Begin => {
-                    places.shut(&slots).await?;
+                    places.shut(&slots).await.map_err(vault_fault)?;
                     noted.began = Some(self.scope.now);
-                    self.kept.save(record).await?;
+                    self.kept.save(record).await.map_err(vault_fault)?;
                 }
-                GrantStep::Write => places.open(&slots, &facts, open.duration).await?,
+                GrantStep::Write => {
+                    places.open(&slots, &facts, open.duration).await.map_err(vault_fault)?;
+                }
                 GrantStep::NoteEnd(ends) => {
                     noted.ends = Some(ends);
-                    self.kept.save(record).await?;
+                    self.kept.save(record).await.map_err(vault_fault)?;
                 }
                 GrantStep::Stand => {
                     let person = BTreeSet::from([open.entity.clone()]);
                     for slot in slots {
-                        places.admit(slot, &person).await?;
+                        let pass = self.scope.since.pass().await;
+                        if self.is_revoked_now(uid, &pass) {
+                            self.outcomes.insert(uid.to_owned(), GrantOutcome::Waits(not_looked()));
+                            return Ok(());
+                        }
+                        places.admit(slot, &person).await.map_err(vault_fault)?;
                     }
                     if let Some((began, ends)) = open.began.zip(open.ends) {
                         self.outcomes.insert(uid.to_owned(), GrantOutcome::InForce { began, ends });
@@ -421,12 +441,25 @@ impl<'a> Round<'a> {
                 }
                 GrantStep::End(reason) => {
                     noted.ended = Some(ended(&open, reason, self.scope.now));
-                    return self.kept.save(record).await;
+                    let saved = self.kept.save(record).await.map_err(vault_fault);
+                    if saved.is_err() {
+                        self.unnoted.insert(uid.to_owned());
+                    }
+                    return saved;
                 }
             }
         }
         self.outcomes.insert(uid.to_owned(), GrantOutcome::Waits(opening()));
         Ok(())
+    }
+
+    /// Whether the role of a grant or its person was revoked since the round began: the next one ends the grant.
+    fn is_revoked_now(&self, uid: &str, pass: &Pass<'_>) -> bool {
+        let grant = self.grants.iter().find(|grant| self::uid(grant) == uid);
+        grant.is_some_and(|grant| {
+            let role = role_of(self.scope, grant);
+            pass.has_person(&grant.spec.subject.user) || role.is_some_and(|role| pass.left_of(role).is_none())
+        })
     }
 
     /// What the role of a grant opens.

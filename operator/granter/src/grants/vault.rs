@@ -47,12 +47,11 @@ impl KeptGrants {
     ///
     /// # Errors
     /// When Vault refuses; then the record is as it was.
-    pub async fn save(&mut self, record: GrantsRecord) -> Result<(), Fault> {
+    pub async fn save(&mut self, record: GrantsRecord) -> Result<(), VaultError> {
         if record == self.record {
             return Ok(());
         }
-        let entry = self.store.put(&RecordPath::grants(), record.clone(), self.version).await;
-        let entry = entry.map_err(|error| fault(&error))?;
+        let entry = self.store.put(&RecordPath::grants(), record.clone(), self.version).await?;
         (self.version, self.record) = (entry.version, record);
         Ok(())
     }
@@ -64,8 +63,10 @@ pub struct SlotAndPolicy {
     pub login: String,
     /// The names of the slot and of its policy.
     pub names: GrantPlace,
-    /// The slot; none where `vault-setup` did not make it.
+    /// The slot; none where `vault-setup` did not make it, or Vault refused to show it.
     pub slot: Option<GrantSlot>,
+    /// Why Vault refused to show it: who is in it is not known.
+    pub unread: Option<Fault>,
 }
 
 /// The grant slots of a trust domain.
@@ -79,17 +80,21 @@ pub struct Places {
 }
 
 impl Places {
-    /// Reads every grant slot that a login declares.
+    /// Reads every grant slot that a login declares. One that Vault refuses to show stops no other.
     ///
     /// # Errors
-    /// When a request to Vault fails.
-    pub async fn read(of: &TrustDomain, own: &OwnVault) -> Result<Self, Fault> {
+    /// When Vault does not answer.
+    pub async fn read(of: &TrustDomain, own: &OwnVault) -> Result<Self, VaultError> {
         let groups = Groups::new(own.vault.clone());
         let mut all = BTreeMap::new();
         for (login, names) in names::logins(of) {
             for names in names {
-                let slot = groups.grant_slot(&names.slot).await.map_err(|error| outdated(&error))?;
-                all.insert(names.slot.clone(), SlotAndPolicy { login: login.clone(), names, slot });
+                let (slot, unread) = match groups.grant_slot(&names.slot).await {
+                    Ok(slot) => (slot, None),
+                    Err(error) if error.is_of_one_request() => (None, Some(outdated(&error))),
+                    Err(error) => return Err(error),
+                };
+                all.insert(names.slot.clone(), SlotAndPolicy { login: login.clone(), names, slot, unread });
             }
         }
         Ok(Self {
@@ -101,11 +106,20 @@ impl Places {
         })
     }
 
+    /// Why Vault refused to show one of these slots, if it did.
+    pub fn unread(&self, slots: &[&str]) -> Option<Fault> {
+        slots.iter().find_map(|slot| self.all.get(*slot)?.unread.clone())
+    }
+
     /// What Vault has of the slots of a grant.
     ///
     /// # Errors
     /// When a request to Vault fails.
-    pub async fn facts(&self, open: &OpenGrant, opened: &OpenedByPair) -> Result<Vec<PlaceFacts>, Fault> {
+    pub async fn facts(
+        &self,
+        open: &OpenGrant,
+        opened: &OpenedByPair,
+    ) -> Result<Vec<PlaceFacts>, VaultError> {
         let mut facts = Vec::with_capacity(open.slots.len());
         for used in &open.slots {
             let found = opened.get(&(used.channel.clone(), used.data_class.clone()));
@@ -114,7 +128,7 @@ impl Places {
                 facts.push(PlaceFacts { slot: None, policy: None, opens });
                 continue;
             };
-            let policy = self.policies.read(&place.names.policy).await.map_err(|error| outdated(&error))?;
+            let policy = self.policies.read(&place.names.policy).await?;
             facts.push(PlaceFacts { slot: place.slot.clone(), policy, opens });
         }
         Ok(facts)
@@ -129,14 +143,11 @@ impl Places {
         slots: &[&str],
         facts: &[PlaceFacts],
         duration: GrantDuration,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), VaultError> {
         for (slot, _) in slots.iter().zip(facts).filter(|(_, facts)| facts.policy.is_none()) {
             let Some(place) = self.all.get(*slot) else { continue };
             let text = names::policy_text(&self.transit, &place.names.slot);
-            self.policies
-                .write(&place.names.policy, &text, duration)
-                .await
-                .map_err(|error| outdated(&error))?;
+            self.policies.write(&place.names.policy, &text, duration).await?;
         }
         Ok(())
     }
@@ -145,11 +156,11 @@ impl Places {
     ///
     /// # Errors
     /// When a request to Vault fails.
-    pub async fn shut(&self, slots: &[&str]) -> Result<(), Fault> {
+    pub async fn shut(&self, slots: &[&str]) -> Result<(), VaultError> {
         for place in slots.iter().filter_map(|slot| self.all.get(*slot)) {
             let policy = &place.names.policy;
-            if self.policies.read(policy).await.map_err(|error| outdated(&error))?.is_some() {
-                self.policies.remove(policy).await.map_err(|error| outdated(&error))?;
+            if self.policies.read(policy).await?.is_some() {
+                self.policies.remove(policy).await?;
                 tracing::info!(domain = self.domain, policy, "the policy of a grant slot is removed");
             }
         }
@@ -160,40 +171,48 @@ impl Places {
     ///
     /// # Errors
     /// When a request to Vault fails.
-    pub async fn admit(&mut self, slot: &str, people: &BTreeSet<String>) -> Result<(), Fault> {
+    pub async fn admit(&mut self, slot: &str, people: &BTreeSet<String>) -> Result<(), VaultError> {
         let Some(place) = self.all.get_mut(slot) else { return Ok(()) };
         let Some(before) = &place.slot else { return Ok(()) };
         if before.people == *people && !before.has_groups {
             return Ok(());
         }
-        self.groups.set_people(slot, people).await.map_err(|error| outdated(&error))?;
+        self.groups.set_people(slot, people).await?;
         // Read back: members are written without compare-and-set.
         let opened = before.opens().map(str::to_owned);
-        let now = self.groups.grant_slot(slot).await.map_err(|error| outdated(&error))?;
+        let now = self.groups.grant_slot(slot).await?;
         if !people.is_empty() && now.as_ref().and_then(GrantSlot::opens) != opened.as_deref() {
-            self.groups.set_people(slot, &BTreeSet::new()).await.map_err(|error| outdated(&error))?;
+            self.groups.set_people(slot, &BTreeSet::new()).await?;
         }
-        place.slot = self.groups.grant_slot(slot).await.map_err(|error| outdated(&error))?;
+        place.slot = self.groups.grant_slot(slot).await?;
         tracing::info!(domain = self.domain, slot, people = people.len(), "a grant slot has other members");
         Ok(())
     }
 
-    /// Takes everybody out of grant slots that no login declares.
+    /// Takes everybody out of grant slots that no login declares. One that Vault refuses to show or to change stops no other.
     ///
     /// # Errors
-    /// When a request to Vault fails.
-    pub async fn empty_undeclared(&self, of: &TrustDomain) -> Result<(), Fault> {
-        let found = self.groups.names(&group_names::prefix(&self.domain)).await;
-        let mut found = found.map_err(|error| outdated(&error))?;
+    /// The first fault.
+    pub async fn empty_undeclared(&self, of: &TrustDomain) -> Result<(), VaultError> {
+        let mut found = self.groups.names(&group_names::prefix(&self.domain)).await?;
         let prefix = names::slot_prefix(&self.domain);
         found.retain(|name| name.starts_with(&prefix));
+        let mut done = Ok(());
         for name in names::undeclared(of, found) {
-            let slot = self.groups.grant_slot(&name).await.map_err(|error| outdated(&error))?;
-            if slot.is_some_and(|slot| !slot.is_empty()) {
-                let nobody = BTreeSet::new();
-                self.groups.set_people(&name, &nobody).await.map_err(|error| outdated(&error))?;
-                tracing::info!(domain = self.domain, slot = name, "a grant slot of no login has no members");
+            match self.empty(&name).await {
+                Ok(()) => {}
+                Err(error) if error.is_of_one_request() => done = done.and(Err(error)),
+                Err(error) => return Err(error),
             }
+        }
+        done
+    }
+
+    async fn empty(&self, name: &str) -> Result<(), VaultError> {
+        let slot = self.groups.grant_slot(name).await?;
+        if slot.is_some_and(|slot| !slot.is_empty()) {
+            self.groups.set_people(name, &BTreeSet::new()).await?;
+            tracing::info!(domain = self.domain, slot = name, "a grant slot of no login has no members");
         }
         Ok(())
     }

@@ -1,9 +1,16 @@
-//! AccessRevocations: ends what they name before anything else, in a loop of its own that waits for no role.
+//! AccessRevocations: ends what they name before anything else, in loops of their own that wait for no role.
 //!
-//! The entities of people are disabled here ([`people`]); roles and groups are left out by each round of the granter,
-//! which tells the result here. Releases and the status of every revocation are written here too.
+//! ```text
+//!   new ones ─┬─ people ─▶ [`people`]: their entities are disabled
+//!             └─ others ─▶ [`withdraw`]: slots lose members, Roles and RoleBindings go
+//!   those that stand ─▶ [`people`]: entities that were made later; what each round tells of roles; releases
+//! ```
+//!
+//! Each line is a loop of its own ([`crate::Granter::revoke_until`]), which writes the status of what it looks at.
 
 mod people;
+mod release;
+mod withdraw;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +26,7 @@ use subrosa_plan::{
     roles::{
         break_glass::GlassFacts,
         conflicts,
-        revoked::{self, RevokedPeople, StandingRevocations, entities, status::RevocationOutcome},
+        revoked::{self, RevokedPeople, StandingRevocations, status::RevocationOutcome},
         status::{BoundFacts, RoleFacts},
     },
     world::fault::Fault,
@@ -31,18 +38,40 @@ use subrosa_records::{
 };
 use tokio::sync::Notify;
 
-use crate::{FIELD_MANAGER, vaults::OpenVaults, view::ClusterView};
+use self::people::KnownPeople;
+use crate::{FIELD_MANAGER, gate::GivingGate, vaults::OpenVaults, view::ClusterView};
 
 /// The UID of a revocation.
 type Uid = String;
+/// What became of revocations, by trust domain.
+type Outcomes = BTreeMap<String, BTreeMap<Uid, RevocationOutcome>>;
+
+/// Whose revocations are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subjects {
+    /// Those of people.
+    People,
+    /// Those of groups, roles and namespaces.
+    Others,
+}
+
+impl Subjects {
+    fn has(self, one: &AccessRevocation) -> bool {
+        one.spec.subject.user.is_some() == (self == Self::People)
+    }
+}
 
 /// What the granter knows of revocations.
 #[derive(Default)]
 pub struct Revocations {
     /// The record of each trust domain as it was read last.
     records: Mutex<BTreeMap<String, RevocationsRecord>>,
-    /// What became of the roles that revocations name, by trust domain.
-    withheld: Mutex<BTreeMap<String, BTreeMap<Uid, RevocationOutcome>>>,
+    /// What became of the roles that revocations name, as the last round told.
+    withheld: Mutex<Outcomes>,
+    /// What became of every revocation, as it was seen last.
+    seen: Mutex<Outcomes>,
+    /// The entities of people who are revoked, by trust domain.
+    known: Mutex<BTreeMap<String, KnownPeople>>,
     told: Notify,
 }
 
@@ -56,6 +85,8 @@ pub struct RevocationInputs<'a> {
     pub vaults: &'a OpenVaults,
     /// The admission policy of Approvals.
     pub guard: &'a GuardCheck,
+    /// What rounds write.
+    pub gate: &'a GivingGate,
     /// The time.
     pub now: Timestamp,
 }
@@ -95,13 +126,7 @@ impl Revocations {
     ) {
         let of_roles = standing.iter().filter(|one| one.spec.subject.user.is_none());
         let outcomes = of_roles.map(|one| {
-            let mut touched = revoked::touched(one, roles.iter().map(AsRef::as_ref));
-            let named = one.spec.subject.group.as_ref().map(|group| group.to_lowercase());
-            let by_glass = roles.iter().filter(|role| {
-                let group = role.spec.break_glass.as_ref().map(|glass| glass.group.to_lowercase());
-                group.is_some() && group == named
-            });
-            touched.extend(by_glass.map(|role| conflicts::name(role)));
+            let touched = revoked::touched(one, roles.iter().map(AsRef::as_ref));
             let mut found = roles.iter().zip(facts).zip(bound);
             let fault = found.find_map(|((role, facts), bound)| {
                 let fault = match (&facts.fault, bound) {
@@ -122,138 +147,152 @@ impl Revocations {
         }
     }
 
-    /// Looks at every revocation that is not done, and where `all` says so at those that stand: new ones first, also those that
-    /// come while this goes on.
-    pub async fn look(&self, with: &RevocationInputs<'_>, all: bool) {
-        let mut seen: BTreeSet<Uid> = BTreeSet::new();
-        self.begin(with, &mut seen).await;
-        if !all {
-            return;
-        }
-        let mut standing = with.view.revocations.state();
-        standing.retain(|one| !seen.contains(&one.uid().unwrap_or_default()));
-        standing.sort_by_key(|one| one.name_any());
-        for batch in standing.chunks(AT_ONCE) {
-            self.batch(with, batch).await;
-            self.begin(with, &mut seen).await;
-        }
-    }
-
-    /// Looks at those that are not done and not among `seen`.
-    async fn begin(&self, with: &RevocationInputs<'_>, seen: &mut BTreeSet<Uid>) {
+    /// Looks at every revocation of these subjects that is not done; returns whether all of them are done then.
+    pub async fn begin(&self, with: &RevocationInputs<'_>, subjects: Subjects) -> bool {
         let mut new = with.view.revocations.state();
-        new.retain(|one| is_new(one) && seen.insert(one.uid().unwrap_or_default()));
+        new.retain(|one| revoked::is_pending(one) && subjects.has(one));
+        if new.is_empty() {
+            return true;
+        }
         new.sort_by_key(|one| (one.creation_timestamp().map(|time| time.0), one.name_any()));
-        self.batch(with, &new).await;
-    }
-
-    async fn batch(&self, with: &RevocationInputs<'_>, batch: &[Arc<AccessRevocation>]) {
-        if batch.is_empty() {
-            return;
-        }
         let domains = with.view.domains.state();
-        let people = RevokedPeople::of(with.view.revocations.state().iter().map(AsRef::as_ref));
-        let looks = domains.iter().map(|domain| self.domain(with, domain, batch, &people));
-        let found: BTreeMap<String, BTreeMap<Uid, RevocationOutcome>> =
-            domains.iter().map(|domain| domain.name_any()).zip(join_all(looks).await).collect();
-        for one in batch {
-            self.tell(with, one, &found).await;
+        let looks: Vec<_> =
+            domains.iter().map(|domain| self.begin_in(with, domain, &new, subjects)).collect();
+        join_all(looks).await;
+        let voided = voided(with);
+        let mut is_done = true;
+        for one in &new {
+            is_done &= self.tell(with, one, &domains, &voided).await;
         }
+        is_done
     }
 
-    /// What became of `batch` in one trust domain.
-    async fn domain(
+    async fn begin_in(
         &self,
         with: &RevocationInputs<'_>,
         domain: &TrustDomain,
-        batch: &[Arc<AccessRevocation>],
-        people: &RevokedPeople,
-    ) -> BTreeMap<Uid, RevocationOutcome> {
+        new: &[Arc<AccessRevocation>],
+        subjects: Subjects,
+    ) {
         let name = domain.name_any();
-        let named = || batch.iter().map(AsRef::as_ref).filter(|one| one.spec.names_domain(&name));
+        let named = || new.iter().map(AsRef::as_ref).filter(|one| one.spec.names_domain(&name));
         if named().next().is_none() {
-            return BTreeMap::new();
+            return;
         }
         let own = with.vaults.of(domain).await;
         let record = self.record(&name, own.as_ref().ok().map(AsRef::as_ref)).await;
         let standing = StandingRevocations::of(&name, named(), &record);
+        let mut outcomes = match (subjects, &own) {
+            (Subjects::Others, own) => withdraw::withdraw(with, domain, own.as_deref(), &standing).await,
+            (Subjects::People, Ok(own)) => people::disable(domain, own, &standing, &record).await,
+            (Subjects::People, Err(fault)) => people::unreached(domain, fault, &standing),
+        };
+        outcomes.extend(release::outcomes(named(), &record));
+        locked(&self.seen).entry(name).or_default().extend(outcomes);
+    }
+
+    /// Looks at every revocation that stands, and where `people` says so for entities that were made later; notes releases.
+    pub async fn sweep(&self, with: &RevocationInputs<'_>, people: bool) {
+        let all = with.view.revocations.state();
+        if all.is_empty() {
+            return;
+        }
+        let domains = with.view.domains.state();
+        let looks: Vec<_> = domains.iter().map(|domain| self.sweep_in(with, domain, &all, people)).collect();
+        join_all(looks).await;
+        let voided = voided(with);
+        for one in &all {
+            let is_released = || {
+                let seen = locked(&self.seen);
+                let uid = one.uid().unwrap_or_default();
+                seen.values().any(|seen| matches!(seen.get(&uid), Some(RevocationOutcome::Released(_))))
+            };
+            if !revoked::is_pending(one) || is_released() {
+                self.tell(with, one, &domains, &voided).await;
+            }
+        }
+    }
+
+    async fn sweep_in(
+        &self,
+        with: &RevocationInputs<'_>,
+        domain: &TrustDomain,
+        all: &[Arc<AccessRevocation>],
+        people: bool,
+    ) {
+        let name = domain.name_any();
+        let named = || all.iter().map(AsRef::as_ref).filter(|one| one.spec.names_domain(&name));
+        if named().next().is_none() {
+            return;
+        }
+        let own = with.vaults.of(domain).await;
+        let record = self.record(&name, own.as_ref().ok().map(AsRef::as_ref)).await;
+        let standing =
+            StandingRevocations::of(&name, named().filter(|one| !revoked::is_pending(one)), &record);
         let mut outcomes: BTreeMap<Uid, RevocationOutcome> = {
             let withheld = locked(&self.withheld);
             let seen = withheld.get(&name);
-            let of_roles = standing.iter().filter(|one| one.spec.subject.user.is_none()).map(|one| {
-                let uid = one.uid().unwrap_or_default();
-                let seen = seen.and_then(|seen| seen.get(&uid)).cloned();
-                (uid, seen.unwrap_or(RevocationOutcome::Pending))
+            let of_roles = standing.iter().filter(|one| Subjects::Others.has(one)).filter_map(|one| {
+                let uid = one.uid()?;
+                let seen = seen?.get(&uid)?.clone();
+                Some((uid, seen))
             });
             of_roles.collect()
         };
-        match own {
+        match &own {
             Ok(own) => {
-                outcomes.extend(people::disable(domain, &own, &standing, &record).await);
-                let record = people::release(with, domain, &own, named(), people, record).await;
-                locked(&self.records).insert(name.clone(), record.clone());
-                let released = named().filter_map(|one| {
-                    let uid = one.uid()?;
-                    let mark = record.released.get(&uid)?.clone();
-                    let waits = entities::to_enable(&record)
-                        .iter()
-                        .any(|id| record.entities.get(id).is_some_and(|uids| uids.contains(&uid)));
-                    let outcome = if waits {
-                        RevocationOutcome::Fault(Fault::new(Reason::Revoking, NOT_ENABLED))
-                    } else {
-                        RevocationOutcome::Released(mark)
-                    };
-                    Some((uid, outcome))
-                });
-                outcomes.extend(released);
+                if people {
+                    let known = locked(&self.known).get(&name).cloned().unwrap_or_default();
+                    let (found, known) = people::sweep(domain, own, &standing, &record, known).await;
+                    locked(&self.known).insert(name.clone(), known);
+                    outcomes.extend(found);
+                }
+                let of = RevokedPeople::of(all.iter().map(AsRef::as_ref));
+                let record = release::release(with, domain, own, named(), &of, record).await;
+                outcomes.extend(release::outcomes(named(), &record));
+                locked(&self.records).insert(name.clone(), record);
             }
-            Err(fault) => {
-                let outcome = if domain.spec.access.is_none() && NEVER_SET_UP.contains(&fault.reason) {
-                    // Nobody logs in there.
-                    RevocationOutcome::Disabled { entities: 0, also_hits: BTreeSet::new() }
-                } else {
-                    tracing::warn!(domain = name, reason = fault.reason.as_str(), "{}", fault.message);
-                    RevocationOutcome::Fault(fault)
-                };
-                let of_people = standing.iter().filter(|one| one.spec.subject.user.is_some());
-                outcomes.extend(of_people.map(|one| (one.uid().unwrap_or_default(), outcome.clone())));
-            }
+            Err(fault) => outcomes.extend(people::unreached(domain, fault, &standing)),
         }
-        outcomes
+        let there: BTreeSet<Uid> = with.view.revocations.state().iter().filter_map(|one| one.uid()).collect();
+        let mut seen = locked(&self.seen);
+        let seen = seen.entry(name).or_default();
+        seen.retain(|uid, _| there.contains(uid));
+        seen.extend(outcomes);
     }
 
-    /// Writes the status of a revocation.
+    /// Writes the status of a revocation; returns whether it is done.
     async fn tell(
         &self,
         with: &RevocationInputs<'_>,
         revocation: &AccessRevocation,
-        found: &BTreeMap<String, BTreeMap<Uid, RevocationOutcome>>,
-    ) {
+        domains: &[Arc<TrustDomain>],
+        voided: &BTreeMap<String, usize>,
+    ) -> bool {
         let uid = revocation.uid().unwrap_or_default();
-        let mut outcomes: BTreeMap<String, RevocationOutcome> = found
-            .iter()
-            .filter_map(|(domain, found)| Some((domain.clone(), found.get(&uid)?.clone())))
-            .collect();
-        for missing in revocation.spec.trust_domains.iter().filter(|name| !found.contains_key(*name)) {
+        let mut outcomes: BTreeMap<String, RevocationOutcome> = {
+            let seen = locked(&self.seen);
+            let names = domains.iter().map(|domain| domain.name_any());
+            let named = names.filter(|name| revocation.spec.names_domain(name));
+            let outcome = |name: &String| seen.get(name)?.get(&uid).cloned();
+            named.map(|name| (name.clone(), outcome(&name).unwrap_or(RevocationOutcome::Pending))).collect()
+        };
+        let is_there = |name: &&String| domains.iter().any(|domain| domain.name_any() == **name);
+        for missing in revocation.spec.trust_domains.iter().filter(|name| !is_there(name)) {
             let message = format!(
                 "spec.trustDomains: there is no TrustDomain {missing}; next: make another AccessRevocation that names it rightly"
             );
             let fault = Fault::new(Reason::NotFound, message);
             outcomes.insert(missing.clone(), RevocationOutcome::Fault(fault));
         }
-        let people = RevokedPeople::of([revocation]);
-        let voided = with.view.approvals.state().into_iter().filter(|one| {
-            let expires = one.spec.expires.parse::<Timestamp>();
-            one.spec.decision == Decision::Approve
-                && people.has(&one.spec.approver)
-                && expires.is_ok_and(|expires| expires > with.now)
-        });
+        let approver = revocation.spec.subject.approver();
+        let voided = approver.and_then(|approver| voided.get(&approver)).copied().unwrap_or_default();
         // Measured by the clock of the machine, whatever the clock of reviews says.
-        let status = revoked::status::status(revocation, &outcomes, voided.count(), Timestamp::now());
+        let status = revoked::status::status(revocation, &outcomes, voided, Timestamp::now());
         let before = revocation.status.as_ref();
         let api = Api::<AccessRevocation>::all(with.client.clone());
         let written = cluster::write_status(&api, FIELD_MANAGER, revocation, before, &status).await;
-        if let Err(fault) = written {
+        if let Err(fault) = &written {
             tracing::warn!(
                 revocation = revocation.name_any(),
                 reason = fault.reason.as_str(),
@@ -261,14 +300,21 @@ impl Revocations {
                 fault.message
             );
         }
+        written.is_ok() && status.done_at.is_some()
     }
 }
 
-/// How many that stand are looked at before new ones are looked for.
-const AT_ONCE: usize = 8;
-
-/// Why a release is not done.
-const NOT_ENABLED: &str = "it was released, and an entity is not enabled again yet; the granter tries again";
+/// How many Approvals there are of each person that have not expired, as the API server knows them, in lower case.
+fn voided(with: &RevocationInputs<'_>) -> BTreeMap<String, usize> {
+    let mut counted = BTreeMap::new();
+    for one in with.view.approvals.state() {
+        let expires = one.spec.expires.parse::<Timestamp>();
+        if one.spec.decision == Decision::Approve && expires.is_ok_and(|expires| expires > with.now) {
+            *counted.entry(one.spec.approver.to_lowercase()).or_default() += 1;
+        }
+    }
+    counted
+}
 
 /// Faults with which what a role gave is taken away all the same.
 pub const GIVES_NOTHING: [Reason; 2] = [Reason::LoginMissing, Reason::ForeignLogin];
@@ -292,10 +338,6 @@ fn not_withdrawn(glass: &GlassFacts) -> Option<&Fault> {
     ];
     let known = [&is_withdrawn[..], &GIVES_NOTHING, &NEVER_SET_UP].concat();
     (!known.contains(&fault.reason)).then_some(fault)
-}
-
-fn is_new(revocation: &AccessRevocation) -> bool {
-    revocation.status.as_ref().is_none_or(|status| status.done_at.is_none())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

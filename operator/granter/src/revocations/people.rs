@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt as _, stream};
 use kube::ResourceExt as _;
-use subrosa_crds::{AccessRevocation, Reason, TrustDomain};
+use subrosa_crds::{Reason, TrustDomain};
 use subrosa_plan::{
     record::revocations::RevocationsRecord,
     roles::{
         break_glass,
         revoked::{
-            RevokedPeople, StandingRevocations,
-            entities::{self, FoundEntity},
-            release,
+            StandingRevocations,
+            entities::{self, FoundEntity, ListedAlias, ListedPeople},
             status::RevocationOutcome,
         },
     },
@@ -21,44 +21,99 @@ use subrosa_process::vault::{OwnVault, fault};
 use subrosa_records::{
     store::Store,
     vault::{
-        MountPath, RecordPath, VaultError, entities::Entities, identity::auth_accessor, name::MountAccessor,
+        MountPath, RecordPath, VaultError, entities::Entities, identity::auth_accessor, logins,
+        name::MountAccessor,
     },
 };
 
-use super::{RevocationInputs, Uid};
-use crate::reviews;
+use super::{NEVER_SET_UP, Uid};
+
+/// Up to so many people who stand are each looked for in every sweep.
+const FEW: usize = 16;
+/// How many others are looked at again in each sweep, once a list showed that they have no new entity.
+const IN_TURN: usize = 20;
+/// How many requests are under way at once.
+const AT_ONCE: usize = 8;
+
+/// The entities of people who are revoked, as they were seen since the start.
+#[derive(Clone, Debug, Default)]
+pub struct KnownPeople {
+    /// Those that are disabled.
+    disabled: BTreeSet<String>,
+    /// The revocation that was last in turn.
+    last: Uid,
+}
 
 /// The auth mounts of a trust domain: that of people, that of ServiceAccounts, and that of break-glass.
-struct Mounts(Vec<MountAccessor>);
+struct Mounts {
+    accessors: Vec<MountAccessor>,
+    /// Why one of them is not among those: nobody is looked for there.
+    unread: Option<VaultError>,
+}
+
+/// Entities that were found, and why there may be more.
+struct FoundPeople {
+    entities: Vec<FoundEntity>,
+    unread: Option<VaultError>,
+}
 
 impl Mounts {
+    /// Reads them. One that Vault refuses to show stops no other.
     async fn read(domain: &TrustDomain, own: &OwnVault) -> Result<Self, VaultError> {
         let access = domain.spec.access.as_ref();
         let people = access.map(|access| access.provider.mount());
         let glass = access.and_then(break_glass::access).map(|access| access.provider.mount().to_owned());
-        let mut accessors = Vec::new();
+        let mut mounts = Self { accessors: Vec::new(), unread: None };
         for mount in people.into_iter().chain([trust_domain::auth_mount(domain)]) {
-            accessors.extend(auth_accessor(&own.vault, &MountPath::new(mount)?).await?);
-        }
-        if let Some(mount) = glass {
             match auth_accessor(&own.vault, &MountPath::new(mount)?).await {
-                Ok(accessor) => accessors.extend(accessor),
-                // vault-setup makes the mount together with this right, so there is none yet.
-                Err(VaultError::PermissionDenied { .. }) => {}
+                Ok(accessor) => mounts.accessors.extend(accessor),
+                Err(error) if error.is_of_one_request() => mounts.unread = mounts.unread.or(Some(error)),
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self(accessors))
+        if let Some(mount) = glass {
+            match auth_accessor(&own.vault, &MountPath::new(mount)?).await {
+                Ok(accessor) => mounts.accessors.extend(accessor),
+                // vault-setup makes the mount together with this right, so there is none yet.
+                Err(VaultError::PermissionDenied { .. }) => {}
+                Err(error) if error.is_of_one_request() => mounts.unread = mounts.unread.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(mounts)
     }
 
-    async fn find(&self, entities: &Entities, user: &str) -> Result<Vec<FoundEntity>, VaultError> {
-        let mut found: Vec<FoundEntity> = Vec::new();
-        for accessor in &self.0 {
-            let entity = entities.find(user, accessor).await?;
-            found.extend(entity.filter(|entity| found.iter().all(|one| one.id != entity.id)));
+    /// The entities of a person. A mount for which Vault refuses to say stops no other.
+    async fn find(&self, entities: &Entities, user: &str) -> Result<FoundPeople, VaultError> {
+        let mut people = FoundPeople { entities: Vec::new(), unread: None };
+        for accessor in &self.accessors {
+            match entities.find(user, accessor).await {
+                Ok(Some(entity)) if people.entities.iter().all(|one| one.id != entity.id) => {
+                    people.entities.push(entity);
+                }
+                Ok(_) => {}
+                Err(error) if error.is_of_one_request() => people.unread = people.unread.or(Some(error)),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(found)
+        Ok(people)
     }
+}
+
+/// What becomes of people in a trust domain whose Vault is not to be reached.
+pub fn unreached(
+    domain: &TrustDomain,
+    fault: &Fault,
+    standing: &StandingRevocations<'_>,
+) -> BTreeMap<Uid, RevocationOutcome> {
+    let outcome = if domain.spec.access.is_none() && NEVER_SET_UP.contains(&fault.reason) {
+        // Nobody logs in there.
+        RevocationOutcome::Disabled { entities: 0, also_hits: BTreeSet::new() }
+    } else {
+        tracing::warn!(domain = domain.name_any(), reason = fault.reason.as_str(), "{}", fault.message);
+        RevocationOutcome::Fault(fault.clone())
+    };
+    people_of(standing).into_iter().map(|(uid, _)| (uid, outcome.clone())).collect()
 }
 
 /// Disables the entities of every person that a revocation names. One that fails stops no other.
@@ -68,64 +123,174 @@ pub async fn disable(
     standing: &StandingRevocations<'_>,
     record: &RevocationsRecord,
 ) -> BTreeMap<Uid, RevocationOutcome> {
-    let of_people: Vec<(Uid, &String)> =
-        standing.iter().filter_map(|one| Some((one.uid()?, one.spec.subject.user.as_ref()?))).collect();
-    if of_people.is_empty() {
+    let people = people_of(standing);
+    if people.is_empty() {
         return BTreeMap::new();
     }
-    let failed = |error: &VaultError| RevocationOutcome::Fault(fault(error));
-    let entities = Entities::new(own.vault.clone());
-    let read = async { Ok((Mounts::read(domain, own).await?, entities.own().await?)) };
-    let (mounts, itself) = match read.await {
-        Ok(read) => read,
-        Err(error) => return of_people.into_iter().map(|(uid, _)| (uid, failed(&error))).collect(),
-    };
-    let (mut found, mut outcomes) = (BTreeMap::new(), BTreeMap::new());
-    for (uid, user) in &of_people {
-        match mounts.find(&entities, user).await {
-            Ok(entities) if entities.iter().any(|one| Some(&one.id) == itself.as_ref()) => {
-                outcomes.insert(uid.clone(), RevocationOutcome::Fault(own_identity()));
-            }
-            Ok(entities) => drop(found.insert(uid.clone(), entities)),
-            Err(error) => drop(outcomes.insert(uid.clone(), failed(&error))),
-        }
+    match Look::begin(domain, own).await {
+        Ok(look) => look.disable(people, record).await,
+        Err(error) => failed(people, &error),
     }
-    note(domain, own, record, &found).await;
-    let accessors: BTreeSet<String> = mounts.0.iter().map(ToString::to_string).collect();
-    for (uid, user) in of_people {
-        let Some(before) = found.remove(&uid) else { continue };
-        let ended = end(&entities, &mounts, user, before).await;
-        if let Ok(found) = &ended
-            && !found.1.is_empty()
-        {
-            tracing::info!(
-                domain = domain.name_any(),
-                entities = ?found.1,
-                "entities are disabled, as an AccessRevocation says"
-            );
-        }
-        let outcome = match ended {
-            Ok((found, _)) => match found.iter().find(|one| !one.is_disabled) {
-                None => RevocationOutcome::Disabled {
-                    entities: found.len(),
-                    also_hits: entities::also_hit(&found, &accessors),
-                },
-                Some(one) => RevocationOutcome::Fault(Fault::new(
-                    Reason::Revoking,
-                    format!(
-                        "entity {} is not disabled after it was written so; the granter tries again",
-                        one.id
-                    ),
-                )),
-            },
-            Err(error) => failed(&error),
-        };
-        outcomes.insert(uid, outcome);
-    }
-    outcomes
 }
 
-/// Disables those of `before` that are not, and reads them again. Returns what is there now, and what was disabled.
+/// Disables the entities that were made since. Where more than a few people stand, one list of all aliases shows who has which, and
+/// who has none that is new is looked at in turn.
+pub async fn sweep(
+    domain: &TrustDomain,
+    own: &OwnVault,
+    standing: &StandingRevocations<'_>,
+    record: &RevocationsRecord,
+    known: KnownPeople,
+) -> (BTreeMap<Uid, RevocationOutcome>, KnownPeople) {
+    let people = people_of(standing);
+    if people.is_empty() {
+        return (BTreeMap::new(), KnownPeople::default());
+    }
+    let look = match Look::begin(domain, own).await {
+        Ok(look) => look,
+        Err(error) => return (failed(people, &error), known),
+    };
+    if people.len() <= FEW {
+        return (look.disable(people, record).await, known);
+    }
+    match logins::aliases(&own.vault).await {
+        Ok(aliases) => look.in_turn(people, record, &aliases, known).await,
+        // An earlier setup of Vault does not let the granter list them.
+        Err(error @ VaultError::PermissionDenied { .. }) => {
+            tracing::warn!(
+                domain = domain.name_any(),
+                people = people.len(),
+                "each person who is revoked is looked for one by one: {error}; next: run subrosa vault-setup for the TrustDomain"
+            );
+            (look.disable(people, record).await, known)
+        }
+        Err(error) => (failed(people, &error), known),
+    }
+}
+
+/// The people that revocations name, by the UID of the revocation.
+fn people_of<'a>(standing: &StandingRevocations<'a>) -> Vec<(Uid, &'a String)> {
+    standing.iter().filter_map(|one| Some((one.uid()?, one.spec.subject.user.as_ref()?))).collect()
+}
+
+fn failed(people: Vec<(Uid, &String)>, error: &VaultError) -> BTreeMap<Uid, RevocationOutcome> {
+    people.into_iter().map(|(uid, _)| (uid, RevocationOutcome::Fault(fault(error)))).collect()
+}
+
+/// One look at the entities of a trust domain.
+struct Look<'a> {
+    domain: &'a TrustDomain,
+    own: &'a OwnVault,
+    entities: Entities,
+    mounts: Mounts,
+    /// The granter's own entity.
+    itself: Option<String>,
+}
+
+impl<'a> Look<'a> {
+    async fn begin(domain: &'a TrustDomain, own: &'a OwnVault) -> Result<Self, VaultError> {
+        let entities = Entities::new(own.vault.clone());
+        let (mounts, itself) = (Mounts::read(domain, own).await?, entities.own().await?);
+        Ok(Self { domain, own, entities, mounts, itself })
+    }
+
+    fn accessors(&self) -> BTreeSet<String> {
+        self.mounts.accessors.iter().map(ToString::to_string).collect()
+    }
+
+    async fn disable(
+        &self,
+        people: Vec<(Uid, &String)>,
+        record: &RevocationsRecord,
+    ) -> BTreeMap<Uid, RevocationOutcome> {
+        let (domain, own, entities, mounts) = (self.domain, self.own, &self.entities, &self.mounts);
+        let failed = |error: &VaultError| RevocationOutcome::Fault(fault(error));
+        let (mut found, mut outcomes, mut unread) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let finds: Vec<_> = people.iter().map(|(_, user)| mounts.find(entities, user)).collect();
+        let finds: Vec<_> = stream::iter(finds).buffered(AT_ONCE).collect().await;
+        for ((uid, _), found_now) in people.iter().zip(finds) {
+            match found_now {
+                Ok(people) if people.entities.iter().any(|one| Some(&one.id) == self.itself.as_ref()) => {
+                    outcomes.insert(uid.clone(), RevocationOutcome::Fault(own_identity()));
+                }
+                Ok(people) => {
+                    found.insert(uid.clone(), people.entities);
+                    unread.extend(people.unread.map(|error| (uid.clone(), error)));
+                }
+                Err(error) => drop(outcomes.insert(uid.clone(), failed(&error))),
+            }
+        }
+        note(domain, own, record, &found).await;
+        let accessors = self.accessors();
+        for (uid, user) in people {
+            let Some(before) = found.remove(&uid) else { continue };
+            let ended = end(entities, mounts, user, before).await;
+            if let Ok(found) = &ended
+                && !found.1.is_empty()
+            {
+                tracing::info!(
+                    domain = domain.name_any(),
+                    entities = ?found.1,
+                    "entities are disabled, as an AccessRevocation says"
+                );
+            }
+            // Somebody whom Vault did not show may be left.
+            let unseen = unread.get(&uid).or(mounts.unread.as_ref());
+            let outcome = match (ended, unseen) {
+                (Ok(_), Some(error)) => failed(error),
+                (Ok((found, _)), None) => match found.iter().find(|one| !one.is_disabled) {
+                    None => RevocationOutcome::Disabled {
+                        entities: found.len(),
+                        also_hits: entities::also_hit(&found, &accessors),
+                    },
+                    Some(one) => RevocationOutcome::Fault(Fault::new(
+                        Reason::Revoking,
+                        format!(
+                            "entity {} is not disabled after it was written so; the granter tries again",
+                            one.id
+                        ),
+                    )),
+                },
+                (Err(error), _) => failed(&error),
+            };
+            outcomes.insert(uid, outcome);
+        }
+        outcomes
+    }
+
+    /// The same, of those who are due by a list of `aliases`.
+    async fn in_turn(
+        &self,
+        people: Vec<(Uid, &String)>,
+        record: &RevocationsRecord,
+        aliases: &[ListedAlias],
+        known: KnownPeople,
+    ) -> (BTreeMap<Uid, RevocationOutcome>, KnownPeople) {
+        let accessors = self.accessors();
+        let listed = ListedPeople::of(aliases, &accessors, people.iter().map(|(_, user)| *user));
+        let found: BTreeMap<Uid, BTreeSet<String>> =
+            people.iter().map(|(uid, user)| (uid.clone(), listed.entities(user))).collect();
+        let (due, last) = entities::due(&found, &known.disabled, &known.last, IN_TURN);
+        let (now, rest): (Vec<_>, Vec<_>) = people.into_iter().partition(|(uid, _)| due.contains(uid));
+        let mut outcomes = self.disable(now, record).await;
+        // Whoever could not be looked at is due again.
+        let is_disabled =
+            |uid: &Uid| outcomes.get(uid).is_none_or(|one| matches!(one, RevocationOutcome::Disabled { .. }));
+        let disabled = found.iter().filter(|(uid, _)| is_disabled(uid));
+        let known = KnownPeople { disabled: disabled.flat_map(|(_, ids)| ids.clone()).collect(), last };
+        outcomes.extend(rest.into_iter().map(|(uid, user)| {
+            let entities = listed.entities(user);
+            let also_hits = listed.also_hit(&entities, &accessors);
+            let disabled = || RevocationOutcome::Disabled { entities: entities.len(), also_hits };
+            let unseen = self.mounts.unread.as_ref();
+            (uid, unseen.map_or_else(disabled, |error| RevocationOutcome::Fault(fault(error))))
+        }));
+        (outcomes, known)
+    }
+}
+
+/// Disables those of `before` that are not, and reads them again. One that Vault refuses to disable stops no other. Returns what is
+/// there now, and what was disabled.
 async fn end(
     entities: &Entities,
     mounts: &Mounts,
@@ -137,10 +302,19 @@ async fn end(
     if enabled.is_empty() {
         return Ok((before, enabled));
     }
+    let mut done = Ok(());
     for id in &enabled {
-        entities.set_disabled(id, true).await?;
+        match entities.set_disabled(id, true).await {
+            Err(error) if error.is_of_one_request() => done = done.and(Err(error)),
+            disabled => disabled?,
+        }
     }
-    Ok((mounts.find(entities, user).await?, enabled))
+    done?;
+    let now = mounts.find(entities, user).await?;
+    match now.unread {
+        Some(error) => Err(error),
+        None => Ok((now.entities, enabled)),
+    }
 }
 
 /// Notes which entities are about to be disabled. It is done all the same where that fails: then a release leaves them
@@ -151,7 +325,17 @@ async fn note(
     record: &RevocationsRecord,
     found: &BTreeMap<Uid, Vec<FoundEntity>>,
 ) {
-    if entities::noted(record, found) == record.entities {
+    let wanted = entities::noted(record, found);
+    let is_left_out = |one: &&FoundEntity| !one.is_disabled && !wanted.contains_key(&one.id);
+    for one in found.values().flatten().filter(is_left_out) {
+        tracing::warn!(
+            domain = domain.name_any(),
+            entity = one.id,
+            "it is disabled without a record of it, which has no room, so a release will not enable it; next: delete AccessRevocations \
+             that are Released"
+        );
+    }
+    if wanted == record.entities {
         return;
     }
     let (store, path) = (Store::<RevocationsRecord>::new(own.kv.clone()), RecordPath::revocations());
@@ -165,77 +349,6 @@ async fn note(
             entities = ?found.values().flatten().map(|one| &one.id).collect::<BTreeSet<_>>(),
             "these entities are disabled without a record of it, so a release will not enable them: {error}"
         );
-    }
-}
-
-/// Notes new releases, and enables the entities that no revocation names any more. Returns the record as it is then.
-pub async fn release<'a>(
-    with: &RevocationInputs<'_>,
-    domain: &TrustDomain,
-    own: &OwnVault,
-    revocations: impl Iterator<Item = &'a AccessRevocation> + Clone,
-    people: &RevokedPeople,
-    record: RevocationsRecord,
-) -> RevocationsRecord {
-    let name = domain.name_any();
-    let warn = |error: &str| tracing::warn!(domain = name, "nothing is released: {error}");
-    // Without the admission policy no Approval counts.
-    let version = with.guard.version(with.client).await.unwrap_or_else(|fault| {
-        warn(&fault.message);
-        None
-    });
-    let approvals = with.view.approvals.state();
-    let known: BTreeSet<Uid> = with.view.revocations.state().iter().filter_map(|one| one.uid()).collect();
-    let decide = |record: Option<RevocationsRecord>| {
-        let mut record = record.unwrap_or_default();
-        let guarded_since = reviews::seen(&mut record.guard, version.as_deref(), with.now);
-        for one in revocations.clone() {
-            let Some(uid) = one.uid().filter(|uid| !record.released.contains_key(uid)) else { continue };
-            let approvals = approvals.iter().map(AsRef::as_ref);
-            if let Some(mark) = release::counted(one, approvals, people, guarded_since, with.now) {
-                tracing::info!(revocation = one.name_any(), approval = mark.approval, "it is released");
-                record.released.insert(uid, mark);
-            }
-        }
-        // What is deleted and holds no entity needs no mark any more.
-        let named: BTreeSet<Uid> = record.entities.values().flatten().cloned().collect();
-        record.released.retain(|uid, _| known.contains(uid) || named.contains(uid));
-        record
-    };
-    let store = Store::<RevocationsRecord>::new(own.kv.clone());
-    let path = RecordPath::revocations();
-    let record = match store.transaction(&path, |record| Some(decide(record))).await {
-        Ok(entry) => entry.record.unwrap_or_default(),
-        Err(error) => {
-            warn(&error.to_string());
-            return record;
-        }
-    };
-    let entities = Entities::new(own.vault.clone());
-    let mut enabled = BTreeSet::new();
-    for id in entities::to_enable(&record) {
-        match entities.set_disabled(&id, false).await {
-            Ok(()) => {
-                tracing::info!(domain = name, entity = id, "an entity is enabled again after a release");
-                enabled.insert(id);
-            }
-            Err(error) => warn(&format!("entity {id} stays disabled: {error}")),
-        }
-    }
-    if enabled.is_empty() {
-        return record;
-    }
-    let gone = store.transaction(&path, |record| {
-        let mut record = record.unwrap_or_default();
-        record.entities.retain(|id, _| !enabled.contains(id));
-        Some(record)
-    });
-    match gone.await {
-        Ok(entry) => entry.record.unwrap_or_default(),
-        Err(error) => {
-            warn(&error.to_string());
-            record
-        }
     }
 }
 

@@ -18,3 +18,19 @@ pub mod reviews;
 pub mod revocations;
 pub mod store;
 pub mod views;
+
+use serde::Serialize;
+
+/// How many bytes of JSON a record may have that grows with what people make. An entry of Vault holds 1 MiB, with each quotation mark
+/// written as two bytes.
+pub const MOST_BYTES: usize = 850_000;
+
+/// The bytes of a record as JSON.
+pub fn bytes<R: Serialize>(record: &R) -> usize {
+    serde_json::to_string(record).map_or(usize::MAX, |text| text.len())
+}
+
+/// Whether something may still be added to a record.
+pub fn has_room<R: Serialize>(record: &R) -> bool {
+    bytes(record) < MOST_BYTES
+}

@@ -1,4 +1,4 @@
-//! The granter's record of reviews of AccessRoles.
+//! The granter's record of Approvals of AccessRoles: reviews, and that somebody gives one.
 
 use std::collections::BTreeMap;
 
@@ -18,20 +18,24 @@ pub struct ReviewsRecord {
     /// The last review of each AccessRole, by its UID.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<String, ReviewMark>,
+    /// The Approval by which each AccessRole is given that its author does not give, by its UID. One without a digest gives nothing:
+    /// it was taken back then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub given: BTreeMap<String, ReviewMark>,
 }
 
-/// A review that counted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An Approval that counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReviewMark {
     /// When the Approval was made.
     pub at: Timestamp,
-    /// Who reviewed.
+    /// Who approved.
     pub approver: String,
     /// The name of the Approval.
     pub approval: String,
     /// Its UID.
     pub uid: String,
-    /// What was reviewed.
+    /// What was approved.
     pub digest: String,
 }

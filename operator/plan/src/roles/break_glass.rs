@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use subrosa_crds::{
     AccessRole, Reason,
-    access_role::{BreakGlassStatus, BreakGlassUse, RoleSubject, uses_digest},
+    access_role::{AccessAction, Allowance, BreakGlassStatus, BreakGlassUse, RoleSubject, uses_digest},
     condition::{BREAK_GLASS, Truth, Verdict},
     destruction::Approver,
     trust_domain::{AccessLogin, AccessSpec, BREAK_GLASS_LOGIN, IdentityProvider},
@@ -41,6 +41,7 @@ pub fn access(access: &AccessSpec) -> Option<AccessSpec> {
         accepted_acr: glass.accepted_acr.clone(),
         ttl: Some(glass.ttl().to_owned()),
         slots: Some(glass.slots()),
+        seal_slots: Some(0),
         grant_slots: Some(0),
         ..AccessLogin::default()
     };
@@ -56,6 +57,11 @@ pub fn role(access: &AccessSpec, role: &AccessRole) -> Option<AccessRole> {
     derived.spec.login = LOGIN.to_owned();
     derived.spec.subjects = vec![RoleSubject { group: glass.group.clone() }];
     derived.spec.conflicts_with = Vec::new();
+    // In an emergency data is opened, and nothing else done with it.
+    derived.spec.allow.retain(Allowance::opens);
+    for one in &mut derived.spec.allow {
+        one.actions = vec![AccessAction::Open];
+    }
     derived.spec.review = None;
     derived.spec.break_glass = None;
     Some(derived)
@@ -134,7 +140,7 @@ pub fn prepared(facts: &RoleFacts) -> Result<usize, Fault> {
     }
     let of = |right: Right| {
         let found = facts.rights.iter().filter(|(_, one)| **one == right);
-        found.map(|((channel, class), _)| format!("{class} of {channel}")).collect::<Vec<_>>().join(", ")
+        found.map(|((channel, class, _), _)| format!("{class} of {channel}")).collect::<Vec<_>>().join(", ")
     };
     let why = [
         (Right::NoChannel, Reason::NotFound, "there is no such Channel for", "correct the name"),
@@ -297,6 +303,11 @@ mod tests {
             (LOGIN, ["on-call".to_owned()].into())
         );
         assert!(derived.spec.review.is_none() && derived.spec.conflicts_with.is_empty());
+        let mut seals = glass_role("on-call");
+        seals.spec.allow[0].actions = vec![AccessAction::Reseal, AccessAction::List];
+        let other = Allowance { actions: vec![AccessAction::Seal], ..seals.spec.allow[0].clone() };
+        seals.spec.allow.push(other);
+        assert_eq!(role(&spec(), &seals).unwrap().spec.rights(), derived.spec.rights());
         assert!(role(&spec(), &glass_role("quality")).is_none());
         assert_eq!(not_derived(Some(&spec()), &glass_role("quality")).reason, Reason::GroupNotEnrolled);
         let mut without = spec();
@@ -342,7 +353,7 @@ mod tests {
     #[test]
     fn what_is_not_given_is_not_prepared() {
         let rights = |right: Right| RoleFacts {
-            rights: [(("voice".to_owned(), "fax".to_owned()), right)].into(),
+            rights: [(("voice".to_owned(), "fax".to_owned(), AccessAction::Open), right)].into(),
             ..facts(None, None)
         };
         let reason = |right: Right| prepared(&rights(right)).map_err(|fault| fault.reason);

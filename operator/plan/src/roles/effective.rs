@@ -4,42 +4,57 @@ use std::collections::BTreeSet;
 
 use subrosa_crds::{
     AccessRole,
-    access_role::{AccessAction, AccessRule, ChannelClass, EffectiveRules, MAX_RULES, rules_digest},
+    access_role::{
+        AccessAction, AccessRule, ClassRight, EffectiveGrants, EffectiveRules, MAX_RULES, rules_digest,
+    },
 };
 
-use super::{break_glass, status::RoleFacts};
+use super::{
+    break_glass, is_there,
+    status::{Right, RoleFacts},
+};
 
-/// A group in lower case, and what its members can open.
-pub type GroupRight = (String, ChannelClass);
+/// A group in lower case, and what its members can do.
+pub type GroupRight = (String, ClassRight);
 
 /// What `role` gives; `None` where that is not known.
 pub(super) fn effective(role: &AccessRole, facts: &RoleFacts) -> Option<EffectiveRules> {
     if facts.fault.is_some() {
         return None;
     }
-    let rule = |login: &str, (group, (channel, class)): &GroupRight| AccessRule {
+    let rule = |login: &str, group: &str, (channel, class, action): &ClassRight| AccessRule {
         login: login.to_owned(),
-        group: group.clone(),
+        group: group.to_owned(),
         channel: channel.clone(),
         data_class: class.clone(),
-        action: AccessAction::Open,
+        action: *action,
     };
+    let login = &role.spec.login;
     let mut rules: BTreeSet<AccessRule> =
-        facts.effective.iter().map(|right| rule(&role.spec.login, right)).collect();
+        facts.effective.iter().map(|(group, right)| rule(login, group, right)).collect();
+    // What Kubernetes gives, it gives to all of its groups.
+    let is_listed =
+        |(right, state): &(&ClassRight, &Right)| right.2 == AccessAction::List && **state == Right::Granted;
+    for (right, _) in facts.rights.iter().filter(is_listed) {
+        rules.extend(facts.groups.iter().map(|group| rule(login, group, right)));
+    }
     if role.spec.break_glass.is_some() {
         let by_glass = facts.glass.as_ref()?.effective.as_ref()?;
-        rules.extend(by_glass.iter().map(|right| rule(break_glass::LOGIN, right)));
+        rules.extend(by_glass.iter().map(|(group, right)| rule(break_glass::LOGIN, group, right)));
     }
+    let gives = is_there(role) && facts.withheld.is_none();
+    let grants = role.spec.grants.as_ref().filter(|_| gives).map(EffectiveGrants::from);
     Some(EffectiveRules {
         count: i32::try_from(rules.len()).unwrap_or(i32::MAX),
-        digest: rules_digest(&rules),
+        digest: rules_digest(&rules, grants.as_ref()),
+        grants,
         rules: rules.into_iter().take(MAX_RULES).collect(),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use subrosa_crds::Reason;
 
     use super::*;
@@ -65,11 +80,11 @@ mod tests {
     }
 
     fn right(group: &str, channel: &str) -> GroupRight {
-        (group.to_owned(), (channel.to_owned(), "fax".to_owned()))
+        (group.to_owned(), (channel.to_owned(), "fax".to_owned(), AccessAction::Open))
     }
 
     fn facts(effective: &[GroupRight], by_glass: Option<&[GroupRight]>) -> RoleFacts {
-        let of = |channel: &str| ((channel.to_owned(), "fax".to_owned()), Right::Granted);
+        let of = |channel: &str| ((channel.to_owned(), "fax".to_owned(), AccessAction::Open), Right::Granted);
         let glass = GlassFacts {
             prepared: Ok(2),
             effective: by_glass.map(|rights| rights.iter().cloned().collect()),
@@ -116,6 +131,64 @@ mod tests {
         let mut other_group = role();
         other_group.spec.break_glass = None;
         assert_ne!(digest(&other_group, &all.rights), digest(&role(), &all.rights), "in an emergency too");
+    }
+
+    #[test]
+    fn each_action_is_a_rule_of_its_own_and_what_kubernetes_gives_is_for_all_groups() {
+        let mut role = role();
+        role.spec.break_glass = None;
+        role.spec.allow[0].actions = vec![AccessAction::Reseal, AccessAction::List];
+        role.spec.allow[0].channels = vec!["voice".to_owned()];
+        let granted = role.spec.rights().into_iter().map(|right| (right, Right::Granted));
+        let vault = role.spec.rights().into_iter().filter(|(_, _, action)| *action != AccessAction::List);
+        let vault =
+            vault.flat_map(|right| ["all", "cc-quality"].map(|group| (group.to_owned(), right.clone())));
+        let mut facts = RoleFacts {
+            effective: vault.collect(),
+            groups: role.spec.groups(),
+            rights: granted.collect(),
+            ..RoleFacts::default()
+        };
+        let shown = |facts: &RoleFacts| {
+            let found = effective(&role, facts).unwrap();
+            let rules = found.rules.iter().map(|rule| format!("{} {:?}", rule.group, rule.action));
+            (rules.collect::<Vec<_>>(), found.digest)
+        };
+        let (rules, all) = shown(&facts);
+        assert_eq!(
+            rules,
+            ["all Open", "all Seal", "all List", "cc-quality Open", "cc-quality Seal", "cc-quality List"]
+        );
+        assert_eq!(all, digest(&role, &facts.rights));
+        facts.rights.insert(("voice".to_owned(), "fax".to_owned(), AccessAction::List), Right::NotBound);
+        assert_eq!(shown(&facts).0.len(), 4);
+    }
+
+    #[test]
+    fn what_can_be_granted_is_reviewed_too() {
+        let with = |grants: Value| {
+            let mut patched = serde_json::to_value(role()).unwrap();
+            patched["spec"]["grants"] = grants;
+            read::<AccessRole>(patched)
+        };
+        let all = everything();
+        let seen: BTreeSet<String> =
+            [json!(null), json!({"max": "4h"}), json!({"max": "8h"}), json!({"max": "4h", "approvals": 2})]
+                .into_iter()
+                .map(|grants| {
+                    let role = with(grants.clone());
+                    let found = effective(&role, &all).unwrap();
+                    assert_eq!(found.digest, digest(&role, &all.rights), "{grants}");
+                    assert_eq!(found.grants.is_some(), !grants.is_null());
+                    found.digest
+                })
+                .collect();
+        assert_eq!(seen.len(), 4, "each change needs a review");
+        let one = json!({"max": "4h", "approvals": 1});
+        assert!(seen.contains(&digest(&with(one), &all.rights)), "one approves unless said otherwise");
+        let mut withheld = all;
+        withheld.withheld = Some(Fault::new(Reason::ReviewOverdue, "overdue"));
+        assert_eq!(effective(&with(json!({"max": "4h"})), &withheld).unwrap().grants, None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::slots::AccessSlot;
+use super::{SlotUse, slots::AccessSlot};
 
 /// A group in Vault that represents a group of the identity provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,16 +29,16 @@ pub fn bindings<'a>(
     missing.into_iter().zip(free).collect()
 }
 
-/// The slots whose members must change, with their complete new members; removals come first. `who` gives, for what a
-/// slot opens, the ids of the groups that may open it.
-pub fn changes(
-    slots: &[AccessSlot],
-    who: &BTreeMap<String, BTreeSet<String>>,
-) -> Vec<(String, BTreeSet<String>)> {
+/// For what slots of a use name, the ids of the groups that may do that.
+pub type WantedMembers = BTreeMap<(SlotUse, String), BTreeSet<String>>;
+
+/// The slots whose members must change, with their complete new members; removals come first.
+pub fn changes(slots: &[AccessSlot], who: &WantedMembers) -> Vec<(String, BTreeSet<String>)> {
     let mut changes: Vec<_> = slots
         .iter()
         .filter_map(|slot| {
-            let wanted = slot.opens().and_then(|opened| who.get(opened)).cloned().unwrap_or_default();
+            let named = slot.gives().map(|named| (slot.usage, named.to_owned()));
+            let wanted = named.and_then(|named| who.get(&named)).cloned().unwrap_or_default();
             let loses = slot.has_people || !slot.groups.is_subset(&wanted);
             let is_so = slot.groups == wanted && !slot.has_people;
             (!is_so).then(|| (!loses, slot.name.clone(), wanted))
@@ -58,12 +58,14 @@ mod tests {
 
     fn slot(name: &str, opens: Option<&str>, groups: &[&str]) -> AccessSlot {
         let metadata = opens.map(|opened| ("open".to_owned(), opened.to_owned())).into_iter().collect();
-        AccessSlot { name: name.to_owned(), metadata, groups: set(groups), has_people: false }
+        let usage = SlotUse::Open;
+        AccessSlot { name: name.to_owned(), usage, metadata, groups: set(groups), has_people: false }
     }
 
     #[test]
     fn members_follow_what_a_slot_opens_and_who_loses_comes_first() {
-        let who = [("a.chat".to_owned(), set(&["g1", "g2"])), ("a.mail".to_owned(), set(&["g1"]))].into();
+        let opens = |what: &str| (SlotUse::Open, what.to_owned());
+        let who = [(opens("a.chat"), set(&["g1", "g2"])), (opens("a.mail"), set(&["g1"]))].into();
         let mut strange = slot("s4", Some("a.mail"), &["g1"]);
         strange.has_people = true;
         let slots = [
@@ -73,6 +75,12 @@ mod tests {
             slot("s3", Some("a.gone"), &["g2"]),
             strange,
         ];
+        let seals = AccessSlot {
+            usage: SlotUse::Seal,
+            metadata: [("seal".to_owned(), "a.mail".to_owned())].into(),
+            ..slot("s5", None, &["g1"])
+        };
+        assert_eq!(changes(&[seals], &who), [("s5".to_owned(), set(&[]))], "who opens does not seal");
         let changed = changes(&slots, &who);
         let names: Vec<_> = changed.iter().map(|(name, ids)| (name.as_str(), ids.len())).collect();
         assert_eq!(names, [("s2", 0), ("s3", 0), ("s4", 1), ("s0", 2)]);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    OpenedClass,
-    names::{FREED, OPEN},
+    OpenedClass, SlotUse,
+    names::{FREED, OPEN, SEAL},
 };
 
 /// How long a slot stays unused after it was emptied, so that a granter with an older view cannot add members of the
@@ -18,6 +18,8 @@ pub const REST: SignedDuration = SignedDuration::from_mins(10);
 pub struct AccessSlot {
     /// The name of the group.
     pub name: String,
+    /// What it is for.
+    pub usage: SlotUse,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
     /// The ids of the groups whose members are its members.
@@ -27,13 +29,13 @@ pub struct AccessSlot {
 }
 
 impl AccessSlot {
-    /// What it opens; none while it is free.
-    pub fn opens(&self) -> Option<&str> {
-        self.metadata.get(OPEN).map(String::as_str)
+    /// What its members open or seal; none while it is free.
+    pub fn gives(&self) -> Option<&str> {
+        self.metadata.get(self.usage.key()).map(String::as_str)
     }
 
     fn is_usable(&self, now: Timestamp) -> bool {
-        self.opens().is_none()
+        self.gives().is_none()
             && self.groups.is_empty()
             && !self.has_people
             && has_rested(&self.metadata, now)
@@ -56,14 +58,21 @@ pub struct SlotChange {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The changes after which the slots of a login open what is wanted: removals first, then additions. An addition for
+impl SlotChange {
+    /// Whether its members can do something by it.
+    pub fn gives(&self) -> bool {
+        [OPEN, SEAL].iter().any(|key| self.metadata.contains_key(*key))
+    }
+}
+
+/// The changes after which the slots of a login for one use name what is wanted: removals first, then additions. An addition for
 /// which no slot is free waits.
 pub fn changes(wanted: &BTreeSet<OpenedClass>, slots: &[AccessSlot], now: Timestamp) -> Vec<SlotChange> {
     let mut missing: BTreeSet<String> = wanted.iter().map(OpenedClass::to_string).collect();
     let mut changes = Vec::new();
     for slot in slots {
-        // A second slot that opens the same is emptied.
-        if slot.opens().is_some_and(|opened| !missing.remove(opened)) {
+        // A second slot that names the same is emptied.
+        if slot.gives().is_some_and(|opened| !missing.remove(opened)) {
             let freed = (FREED.to_owned(), now.as_second().to_string());
             changes.push(SlotChange { slot: slot.name.clone(), metadata: [freed].into() });
         }
@@ -71,7 +80,7 @@ pub fn changes(wanted: &BTreeSet<OpenedClass>, slots: &[AccessSlot], now: Timest
     let free = slots.iter().filter(|slot| slot.is_usable(now));
     changes.extend(free.zip(missing).map(|(slot, opened)| SlotChange {
         slot: slot.name.clone(),
-        metadata: [(OPEN.to_owned(), opened)].into(),
+        metadata: [(slot.usage.key().to_owned(), opened)].into(),
     }));
     changes
 }
@@ -85,6 +94,7 @@ mod tests {
     fn slot(number: u8, metadata: &[(&str, &str)], groups: &[&str]) -> AccessSlot {
         AccessSlot {
             name: format!("s{number}"),
+            usage: SlotUse::Open,
             metadata: metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             has_people: false,
@@ -130,6 +140,16 @@ mod tests {
         let mut stranger = slot(0, &[], &[]);
         stranger.has_people = true;
         assert!(changes(&wanted(&["mail"]), &[stranger, slot(1, &[], &["g"])], NOW).is_empty());
+    }
+
+    #[test]
+    fn a_slot_that_seals_says_so_and_nothing_about_opening() {
+        let seals = AccessSlot { usage: SlotUse::Seal, ..slot(0, &[], &[]) };
+        let named = changes(&wanted(&["mail"]), &[seals], NOW);
+        assert_eq!(shown(&named), [r#"s0 {"seal": "abcdefghij234567.mail"}"#]);
+        let other =
+            AccessSlot { usage: SlotUse::Seal, ..slot(0, &[("open", "abcdefghij234567.mail")], &["g"]) };
+        assert_eq!(other.gives(), None);
     }
 
     #[test]

@@ -5,24 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use subrosa_crds::{
     AccessRole, AccessRoleStatus, Reason,
-    access_role::{ChannelClass, SessionStatus},
+    access_role::{AccessAction, ClassRight, SeenUses, SessionStatus},
     channel::ExceptionStatus,
     condition::{self, BOUND, READY, STALLED, SUSPENDED, Truth, Verdict},
     destruction::Approver,
 };
 
 use super::{
+    SlotUse,
     break_glass::{self, GlassFacts},
     effective::{self, GroupRight},
+    given::{self, GivenFacts},
     rbac,
     review::ReviewFacts,
 };
 use crate::{record::reviews::ReviewMark, world::fault::Fault};
 
-/// The state of one class of one Channel.
+/// The state of one action on one class of one Channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// Vault confirmed that every group of the role that Vault knows can open it.
+    /// Vault confirmed that every group of the role that Vault knows can do it; of `List`, that the Channel is there.
     Granted,
     /// It has no slot yet, or the slot's members are not written yet.
     Pending,
@@ -32,8 +34,10 @@ pub enum Right {
     NoChannel,
     /// The Channel does not declare the class.
     NoClass,
-    /// The role gives nothing now: a conflict or an overdue review.
+    /// The role gives nothing now: nobody gives it, a conflict or an overdue review.
     Withheld,
+    /// It is Kubernetes' to give, and no RoleBinding gives it.
+    NotBound,
 }
 
 /// The state of the role in Kubernetes.
@@ -58,9 +62,11 @@ pub struct RoleFacts {
     pub fault: Option<Fault>,
     /// Why the role gives nothing although everything could be read.
     pub withheld: Option<Fault>,
-    /// What the role opens, and the state of each.
-    pub rights: BTreeMap<ChannelClass, Right>,
-    /// Which of its groups can open what of that now.
+    /// What the role lets people do, and the state of each.
+    pub rights: BTreeMap<ClassRight, Right>,
+    /// Its groups that no AccessRevocation names.
+    pub groups: BTreeSet<String>,
+    /// Which of its groups can do what of that in Vault now.
     pub effective: BTreeSet<GroupRight>,
     /// Groups of the provider for which Vault has no group left.
     pub groups_left_out: BTreeSet<String>,
@@ -70,25 +76,45 @@ pub struct RoleFacts {
     pub session: Option<SessionStatus>,
     /// The exception by which its login asks for no second factor.
     pub exception: Option<ExceptionStatus>,
+    /// Who gives it; `None` if that could not be read.
+    pub given: Option<GivenFacts>,
     /// The state of its reviews; `None` without `spec.review`, or if it could not be read.
     pub review: Option<ReviewFacts>,
+    /// How often what it names was opened, as status tells it.
+    pub uses: Option<SeenUses>,
     /// The state of its break-glass; `None` without `spec.breakGlass`, or if nothing could be looked at.
     pub glass: Option<GlassFacts>,
 }
 
 /// The digest of everything that `role` names, over the classes that exist.
-pub fn digest(role: &AccessRole, rights: &BTreeMap<ChannelClass, Right>) -> String {
+pub fn digest(role: &AccessRole, rights: &BTreeMap<ClassRight, Right>) -> String {
     let is_there = |right: &Right| !matches!(right, Right::NoChannel | Right::NoClass);
-    let opened = rights.iter().filter(|(_, right)| is_there(right)).map(|(pair, _)| pair.clone());
-    role.spec.digest(&opened.collect())
+    let named = rights.iter().filter(|(_, right)| is_there(right)).map(|(right, _)| right.clone());
+    role.spec.digest(&named.collect())
+}
+
+/// With what Kubernetes gives, which the Vault of a trust domain does not know.
+fn bound_too(facts: &RoleFacts, bound: &BoundFacts) -> RoleFacts {
+    let mut facts = facts.clone();
+    if matches!(bound, BoundFacts::InForce(_)) {
+        return facts;
+    }
+    let granted = facts.rights.iter_mut().filter(|(_, state)| **state == Right::Granted);
+    for (_, state) in granted.filter(|((_, _, action), _)| *action == AccessAction::List) {
+        *state = Right::NotBound;
+    }
+    facts
 }
 
 /// The status of `role`.
 pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Timestamp) -> AccessRoleStatus {
+    let facts = &bound_too(facts, bound);
     let before = role.status.as_ref();
     let old = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let ready = ready(role, facts, bound);
-    let mut verdicts = vec![ready.clone(), self::bound(role, bound)];
+    let mut verdicts = vec![ready.clone()];
+    verdicts.extend(given::verdict(facts.given.as_ref(), facts.fault.as_ref(), role));
+    verdicts.push(self::bound(role, bound));
     verdicts.extend(break_glass::verdict(role, facts));
     let waits_for_people = [
         Reason::ConflictingRoles,
@@ -101,6 +127,8 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Tim
         Reason::SlotsExhausted,
         Reason::GroupsExhausted,
         Reason::NamespaceNotGoverned,
+        Reason::NoGroupsPrefix,
+        Reason::ReservedGroup,
         Reason::ReviewOverdue,
         Reason::Revoked,
     ];
@@ -128,6 +156,7 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Tim
         review_due,
         reviewed,
         break_glass: break_glass::status(role, facts),
+        uses: facts.uses.clone(),
         conditions: condition::conditions(verdicts, old, role.metadata.generation, now),
     }
 }
@@ -160,7 +189,7 @@ fn ready(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> Verdict {
     let login = &role.spec.login;
     let those = |right: Right| {
         let found = facts.rights.iter().filter(|(_, one)| **one == right);
-        found.map(|((channel, class), _)| format!("{class} of {channel}")).collect::<Vec<_>>()
+        found.map(|(right, _)| named(right)).collect::<Vec<_>>()
     };
     let of = |pairs: Vec<String>| pairs.join(", ");
     let (unknown, undeclared) = (those(Right::NoChannel), those(Right::NoClass));
@@ -180,10 +209,16 @@ fn ready(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> Verdict {
     }
     let crowded = those(Right::NoSlot);
     if !crowded.is_empty() {
+        let uses = facts.rights.iter().filter(|(_, state)| **state == Right::NoSlot);
+        let fields: BTreeSet<_> =
+            uses.filter_map(|((_, _, action), _)| SlotUse::of(*action)).map(SlotUse::field).collect();
+        let fields: Vec<_> =
+            fields.into_iter().map(|field| format!("spec.access.logins[].{field}")).collect();
         let message = format!(
-            "login {login} of the TrustDomain has no slot left for {}; next: raise spec.access.logins[].slots and run \
-             subrosa vault-setup, or remove AccessRoles. A slot that became free rests for ten minutes",
-            of(crowded)
+            "login {login} of the TrustDomain has no slot left for {}; next: raise {} and run subrosa vault-setup, or remove \
+             AccessRoles. A slot that became free rests for ten minutes",
+            of(crowded),
+            fields.join(" and ")
         );
         return no(Reason::SlotsExhausted, message);
     }
@@ -200,20 +235,51 @@ fn ready(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> Verdict {
     if !pending.is_empty() {
         return no(
             Reason::RightsPending,
-            format!("not open yet: {}; the operator makes a slot for it", of(pending)),
+            format!("not given yet: {}; the operator makes a slot for it", of(pending)),
         );
     }
     if let BoundFacts::Fault(fault) = bound {
         return Verdict::new(READY, unknown_or_false(fault.reason), fault.reason, fault.message.clone());
     }
+    let unbound = those(Right::NotBound);
+    if !unbound.is_empty() {
+        let Verdict { reason, message, .. } = self::bound(role, bound);
+        return no(reason, format!("spec.allow: List is given in Kubernetes alone: {message}"));
+    }
     let message = format!(
         "{} after login {login}; a session lasts {ttl} and follows every change at once, but a group that the provider takes from a \
          person is gone only with the next login, or {ttl} after the person's last token of the provider has expired, which only \
          the provider sees",
-        crate::roles::counted(facts.rights.len(), "data class can be opened", "data classes can be opened"),
+        given(facts),
         ttl = facts.ttl
     );
     Verdict::new(READY, Truth::True, Reason::InForce, message)
+}
+
+/// Such as `call-recording of voice`; an action other than Open is named.
+fn named((channel, class, action): &ClassRight) -> String {
+    match action {
+        AccessAction::Open => format!("{class} of {channel}"),
+        other => format!("{class} of {channel} ({other:?})"),
+    }
+}
+
+/// How many data classes can be opened, sealed and listed.
+fn given(facts: &RoleFacts) -> String {
+    let actions = [
+        (AccessAction::Open, "opened"),
+        (AccessAction::Seal, "sealed"),
+        (AccessAction::List, "listed in Kubernetes"),
+    ];
+    let mut parts: Vec<String> = Vec::new();
+    for (action, done) in actions {
+        let count = facts.rights.keys().filter(|(_, _, one)| *one == action).count();
+        if count > 0 || (action == AccessAction::Open && facts.rights.is_empty()) {
+            let what = crate::roles::counted(count, "data class can be", "data classes can be");
+            parts.push(format!("{what} {done}"));
+        }
+    }
+    parts.join(", ")
 }
 
 fn bound(role: &AccessRole, bound: &BoundFacts) -> Verdict {
@@ -282,7 +348,7 @@ mod tests {
     }
 
     fn facts(rights: [Right; 2]) -> RoleFacts {
-        let class = |channel: &str| (channel.to_owned(), "call-recording".to_owned());
+        let class = |channel: &str| (channel.to_owned(), "call-recording".to_owned(), AccessAction::Open);
         RoleFacts {
             rights: [(class("chat"), rights[0]), (class("voice"), rights[1])].into(),
             ttl: "15m".to_owned(),
@@ -313,6 +379,38 @@ mod tests {
         let mut crowded = facts([Right::Granted, Right::Granted]);
         crowded.groups_left_out.insert("cc-quality".to_owned());
         assert_eq!(told(&crowded).1, "GroupsExhausted");
+    }
+
+    #[test]
+    fn a_right_to_list_is_given_by_kubernetes_alone() {
+        let right = |action| ("voice".to_owned(), "call-recording".to_owned(), action);
+        let (open, list) = (right(AccessAction::Open), right(AccessAction::List));
+        let all = RoleFacts {
+            rights: [(open.clone(), Right::Granted), (list, Right::Granted)].into(),
+            ..RoleFacts::default()
+        };
+        let told = |bound: &BoundFacts| {
+            let status = status(&role(), &all, bound, Timestamp::UNIX_EPOCH);
+            let ready = condition::find(&status.conditions, READY).unwrap();
+            let stalled = condition::is_true(&status.conditions, STALLED);
+            (ready.reason.clone(), status.rights.unwrap(), stalled, ready.message.clone())
+        };
+        let (reason, rights, stalled, message) = told(&BoundFacts::InForce(1));
+        assert_eq!((reason.as_str(), rights.as_str(), stalled), ("InForce", "2/2", false));
+        assert!(message.starts_with("1 data class can be opened, 1 data class can be listed in Kubernetes"));
+        let (reason, rights, stalled, message) = told(&BoundFacts::NoPrefix);
+        assert_eq!((reason.as_str(), rights.as_str(), stalled), ("NoGroupsPrefix", "1/2", true));
+        assert!(message.contains("next: spec.access.provider.kubernetesGroupsPrefix"), "{message}");
+        assert_eq!(told(&BoundFacts::Nothing).0, "NothingGiven");
+        let crowded =
+            RoleFacts { rights: [(right(AccessAction::Seal), Right::NoSlot)].into(), ..all.clone() };
+        let status = status(&role(), &crowded, &BoundFacts::InForce(1), Timestamp::UNIX_EPOCH);
+        let ready = condition::find(&status.conditions, READY).unwrap();
+        assert!(
+            ready
+                .message
+                .contains("call-recording of voice (Seal); next: raise spec.access.logins[].sealSlots and")
+        );
     }
 
     #[test]

@@ -86,6 +86,10 @@ pub fn observe(
             None => (BTreeSet::new(), false),
         };
         if is_over {
+            // No role that comes now was open to it.
+            if let Some(seen) = record.seen.get_mut(&login.alias) {
+                seen.roles.clear();
+            }
             continue;
         }
         for role in opened.difference(&told) {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use subrosa_plan::roles::{grants::slots::GrantSlot, members::ProviderGroup, slots::AccessSlot};
+use subrosa_plan::roles::{SlotUse, grants::slots::GrantSlot, members::ProviderGroup, slots::AccessSlot};
 
 use super::client::Vault;
 use super::endpoint::{Call, Capability, Op};
@@ -25,9 +25,10 @@ impl Groups {
     }
 
     /// The state of a slot; `None` where `vault-setup` did not make it.
-    pub async fn slot(&self, name: &str) -> Result<Option<AccessSlot>, VaultError> {
+    pub async fn slot(&self, name: &str, usage: SlotUse) -> Result<Option<AccessSlot>, VaultError> {
         Ok(self.read(name).await?.map(|group| AccessSlot {
             name: name.to_owned(),
+            usage,
             metadata: group.metadata.unwrap_or_default(),
             groups: group.member_group_ids.unwrap_or_default(),
             has_people: group.member_entity_ids.is_some_and(|people| !people.is_empty()),

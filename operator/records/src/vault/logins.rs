@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use subrosa_plan::roles::revoked::entities::ListedAlias;
 
 use super::client::Vault;
 use super::endpoint::{Call, Capability, Op};
@@ -28,16 +29,20 @@ pub struct LoginAlias {
     pub token: String,
 }
 
+/// Every alias of every auth mount.
+pub async fn aliases(vault: &Vault) -> Result<Vec<ListedAlias>, VaultError> {
+    let aliases = list(vault).await?.into_values().map(|alias| ListedAlias {
+        name: alias.name,
+        entity: alias.canonical_id,
+        accessor: alias.mount_accessor,
+        path: alias.mount_path,
+    });
+    Ok(aliases.collect())
+}
+
 /// Everybody who logged in at the mount with that accessor.
 pub async fn logins(vault: &Vault, accessor: &MountAccessor) -> Result<Vec<LoginAlias>, VaultError> {
-    let path = "identity/entity-alias/id";
-    let op = Op::new("identity.logins", path, &[Capability::List]);
-    let answer = match vault.exec(&op, &Call::<(), ListAnswer>::list(path)).await {
-        Ok(answer) => answer.and_then(|envelope| envelope.data),
-        Err(VaultError::NotFound { .. }) => None,
-        Err(error) => return Err(error),
-    };
-    let aliases = answer.map(|answer| answer.key_info).unwrap_or_default().into_iter();
+    let aliases = list(vault).await?.into_iter();
     let of_mount = aliases.filter(|(_, alias)| alias.mount_accessor == accessor.as_str());
     of_mount
         .map(|(id, alias)| {
@@ -50,6 +55,17 @@ pub async fn logins(vault: &Vault, accessor: &MountAccessor) -> Result<Vec<Login
             })
         })
         .collect()
+}
+
+async fn list(vault: &Vault) -> Result<BTreeMap<String, AliasInfo>, VaultError> {
+    let path = "identity/entity-alias/id";
+    let op = Op::new("identity.logins", path, &[Capability::List]);
+    let answer = match vault.exec(&op, &Call::<(), ListAnswer>::list(path)).await {
+        Ok(answer) => answer.and_then(|envelope| envelope.data),
+        Err(VaultError::NotFound { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(answer.map(|answer| answer.key_info).unwrap_or_default())
 }
 
 /// When the last login with another token was, in whole seconds; `None` where the alias is gone.
@@ -70,14 +86,16 @@ pub async fn last_login(vault: &Vault, id: &AliasId) -> Result<Option<Timestamp>
 #[derive(Deserialize)]
 struct ListAnswer {
     #[serde(default)]
-    key_info: BTreeMap<String, ListedAlias>,
+    key_info: BTreeMap<String, AliasInfo>,
 }
 
 #[derive(Deserialize)]
-struct ListedAlias {
+struct AliasInfo {
     name: String,
     canonical_id: String,
     mount_accessor: String,
+    #[serde(default)]
+    mount_path: String,
     /// What logins leave there, and nobody else.
     #[serde(default)]
     metadata: Option<BTreeMap<String, String>>,

@@ -1,7 +1,7 @@
 //! What single persons can open by AccessGrants, for a time.
 
 use kube::ResourceExt as _;
-use subrosa_crds::{AccessGrant, Reason, condition};
+use subrosa_crds::{AccessGrant, Reason, access_role::AccessAction, condition};
 
 use super::{
     openings::{Asked, Opening, is_asked},
@@ -40,6 +40,7 @@ fn of(seen: &AccessObjects, grant: &AccessGrant, asked: &Asked) -> Vec<Opening> 
         namespace: namespace.clone(),
         channel,
         data_class,
+        action: AccessAction::Open,
         login: role.spec.login.clone(),
         accepted_amr: login.map(|login| login.accepted_amr.clone()).unwrap_or_default(),
         accepted_acr: login.map(|login| login.accepted_acr.clone()).unwrap_or_default(),

@@ -1,6 +1,7 @@
-//! `subrosa access`: who can open what by AccessRoles and AccessGrants, in a cluster or in files, and why a login would be refused.
+//! `subrosa access`: who can open and seal what by AccessRoles and AccessGrants, in a cluster or in files, and why a login would be refused.
 
 mod grants;
+mod leaver;
 mod openings;
 mod seen;
 #[cfg(test)]
@@ -23,18 +24,20 @@ use seen::AccessObjects;
 
 const EXAMPLES: &str = "\
 Examples:
-  subrosa access who voice -n cc-front                 # who can open data of this Channel
-  subrosa access who cc-front/voice call-recording     # who can open this class of it
-  subrosa access what cc-quality                       # what this group of the identity provider can open
+  subrosa access who voice -n cc-front                 # who can open or seal data of this Channel
+  subrosa access who cc-front/voice call-recording     # who can open or seal this class of it
+  subrosa access what cc-quality                       # what this group of the identity provider can open or seal
   subrosa access what --user 4f1c7b1e                  # what this person can open by AccessGrants, and until when
   subrosa access what cc-quality -f deploy/ -o json    # the same, of manifests
+  subrosa access leaver 4f1c7b1e --group cc-quality    # what an AccessRevocation of this person would end
+  subrosa access leaver 4f1c7b1e --revoke              # and makes it
   subrosa access token id-token.jwt -f deploy/         # why a login with this token would be refused, offline
   subrosa access token - --login strong <id-token.jwt  # the same of one login, by the cluster's TrustDomain
 
 Groups are compared without upper and lower case, as Vault does it. STATE is the reason of condition Ready, or
 what files say of it.";
 
-/// Shows who can open what by AccessRoles and AccessGrants, and why a login would be refused
+/// Shows who can open what by AccessRoles and AccessGrants, what ends when somebody leaves, and why a login would be refused
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -50,6 +53,9 @@ enum Question {
     /// What a group of the identity provider can open, or a single person by AccessGrants
     #[command(after_help = EXAMPLES)]
     What(WhatArgs),
+    /// What an AccessRevocation of a person would end, and makes it
+    #[command(after_help = EXAMPLES)]
+    Leaver(leaver::LeaverArgs),
     /// Why a login with a token of the identity provider would be refused; reads it, never verifies, shows or sends it
     #[command(after_help = EXAMPLES)]
     Token(token::TokenArgs),
@@ -108,6 +114,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     let common = match &args.question {
         Question::Who(who) => &who.common,
         Question::What(what) => &what.common,
+        Question::Leaver(leaver) => &leaver.common,
         Question::Token(token) => &token.common,
     };
     let (seen, namespace) = read(common).await?;
@@ -118,6 +125,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     }
     let asked = match &args.question {
         Question::Token(args) => return token::run(args, &seen, screen),
+        Question::Leaver(args) => return leaver::run(args, &seen, screen).await,
         Question::Who(who) => {
             let (namespace, name) = match who.channel.split_once('/') {
                 Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
@@ -169,14 +177,24 @@ fn drawn(openings: &Openings, paint: Paint) -> String {
         text.push_str(&harmless(&openings.nobody()));
         text.push('\n');
     } else {
-        let mut table =
-            Table::new(["WHO", "CHANNEL", "CLASS", "LOGIN", "SECOND FACTOR", "SESSION", "ROLE", "STATE"]);
+        let mut table = Table::new([
+            "WHO",
+            "CHANNEL",
+            "CLASS",
+            "ACTION",
+            "LOGIN",
+            "SECOND FACTOR",
+            "SESSION",
+            "ROLE",
+            "STATE",
+        ]);
         for one in &openings.openings {
             let tone = if one.gives { Tone::Good } else { Tone::Odd };
             table.row([
                 Cell::from(harmless(&who(one))),
                 format!("{}/{}", one.namespace, one.channel).into(),
                 one.data_class.as_str().into(),
+                format!("{:?}", one.action).into(),
                 one.login.as_str().into(),
                 one.second_factor().into(),
                 one.session.as_deref().unwrap_or("?").into(),

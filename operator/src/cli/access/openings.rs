@@ -1,9 +1,10 @@
-//! The answer: each group, what it can open, and by which role.
+//! The answer: each group, what it can open, seal and list, and by which role.
 
 use kube::ResourceExt as _;
 use serde::Serialize;
 use subrosa_crds::{
     AccessRole, Reason,
+    access_role::AccessAction,
     channel::WorkloadAction,
     condition::{self, BREAK_GLASS, READY},
 };
@@ -40,7 +41,7 @@ pub enum Asked {
     },
 }
 
-/// A group that can open a class of a Channel.
+/// A group, and what it can do with a class of a Channel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Opening {
@@ -59,6 +60,8 @@ pub struct Opening {
     pub channel: String,
     /// The class.
     pub data_class: String,
+    /// What they can do: `Open`, `Seal` or `List`.
+    pub action: AccessAction,
     /// After which login.
     pub login: String,
     /// With one of these second factors; none where the login is not known, or asks for one in another way.
@@ -110,13 +113,15 @@ impl Openings {
         for role in &seen.roles {
             let namespace = role.namespace().unwrap_or_default();
             let login = seen.login(&namespace, &role.spec.login);
-            for (channel, class) in role.spec.opens() {
+            for (channel, class, action) in role.spec.rights() {
                 if matches!(asked, Asked::User { .. }) || !is_asked(&asked, &namespace, &channel, &class) {
                     continue;
                 }
-                openings.extend(in_an_emergency(seen, role, &asked, &channel, &class));
-                let (state, gives) =
-                    state(role, seen, &channel, &class, excluded.contains_key(&conflicts::name(role)));
+                if action == AccessAction::Open {
+                    openings.extend(in_an_emergency(seen, role, &asked, &channel, &class));
+                }
+                let is_excluded = excluded.contains_key(&conflicts::name(role));
+                let (state, gives) = state(role, seen, &channel, &class, action, is_excluded);
                 for subject in &role.spec.subjects {
                     if matches!(&asked, Asked::Group { name } if subject.group.to_lowercase() != name.to_lowercase())
                     {
@@ -129,6 +134,7 @@ impl Openings {
                         namespace: namespace.clone(),
                         channel: channel.clone(),
                         data_class: class.clone(),
+                        action,
                         login: role.spec.login.clone(),
                         accepted_amr: login.map(|login| login.accepted_amr.clone()).unwrap_or_default(),
                         accepted_acr: login.map(|login| login.accepted_acr.clone()).unwrap_or_default(),
@@ -169,7 +175,7 @@ impl Openings {
         match &self.asked {
             Asked::Channel { namespace, name, class } => {
                 let class = class.as_ref().map_or_else(|| "data".to_owned(), Clone::clone);
-                format!("No AccessRole lets anybody open {class} of Channel {namespace}/{name}.")
+                format!("No AccessRole lets anybody do anything with {class} of Channel {namespace}/{name}.")
             }
             Asked::Group { name } => format!("No AccessRole names group {name}."),
             Asked::User { user } => format!("No AccessGrant gives {user} anything now."),
@@ -198,6 +204,8 @@ fn in_an_emergency(
         (Reason::LoginMissing.as_str().to_owned(), false)
     } else if enrolled.is_none() {
         (Reason::GroupNotEnrolled.as_str().to_owned(), false)
+    } else if role.spec.granted_by.is_none() {
+        (Reason::AwaitingApproval.as_str().to_owned(), false)
     } else {
         ("Declared".to_owned(), true)
     };
@@ -210,6 +218,7 @@ fn in_an_emergency(
         namespace,
         channel: channel.to_owned(),
         data_class: class.to_owned(),
+        action: AccessAction::Open,
         login: break_glass::LOGIN.to_owned(),
         accepted_amr: login.map(|login| login.accepted_amr.clone()).unwrap_or_default(),
         accepted_acr: login.map(|login| login.accepted_acr.clone()).unwrap_or_default(),
@@ -246,6 +255,7 @@ fn state(
     seen: &AccessObjects,
     channel: &str,
     class: &str,
+    action: AccessAction,
     is_excluded: bool,
 ) -> (String, bool) {
     let namespace = role.namespace().unwrap_or_default();
@@ -258,6 +268,11 @@ fn state(
         Some(found) if !found.spec.data_classes.iter().any(|one| one == class) => Reason::UnknownDataClass,
         Some(_) if seen.login(&namespace, &role.spec.login).is_none() => Reason::LoginMissing,
         Some(_) if seen.has_ended(&namespace, &role.spec.login) => Reason::ExceptionExpired,
+        Some(_) if action == AccessAction::List && !seen.has_groups_prefix(&namespace) => {
+            Reason::NoGroupsPrefix
+        }
+        // Whether it was approved stands in the cluster alone.
+        Some(_) if role.spec.granted_by.is_none() => Reason::AwaitingApproval,
         Some(_) => return ("Declared".to_owned(), true),
     };
     (reason.as_str().to_owned(), false)

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    AccessGrant, AccessRole, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
+    AccessGrant, AccessRevocation, AccessRole, Approval, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
     trust_domain::{AccessLogin, AccessSpec},
 };
 use subrosa_plan::roles::exceptions;
@@ -23,6 +23,10 @@ pub struct AccessObjects {
     pub roles: Vec<AccessRole>,
     /// AccessGrants.
     pub grants: Vec<AccessGrant>,
+    /// AccessRevocations.
+    pub revocations: Vec<AccessRevocation>,
+    /// Approvals.
+    pub approvals: Vec<Approval>,
     /// Channels.
     pub channels: Vec<Channel>,
     /// The trust domain of each namespace that has one.
@@ -39,10 +43,12 @@ impl AccessObjects {
     /// # Errors
     /// When the API server does not answer.
     pub async fn of_cluster(cluster: &ClusterClient) -> Result<Self> {
-        let (domains, roles, grants, channels, namespaces) = futures::try_join!(
+        let (domains, roles, grants, revocations, approvals, channels, namespaces) = futures::try_join!(
             cluster.list_known::<TrustDomain>(),
             cluster.list_known::<AccessRole>(),
             cluster.list_known::<AccessGrant>(),
+            cluster.list_known::<AccessRevocation>(),
+            cluster.list_known::<Approval>(),
             cluster.list_known::<Channel>(),
             cluster.list_known::<Namespace>(),
         )?;
@@ -50,6 +56,8 @@ impl AccessObjects {
             ("TrustDomains", domains.is_none()),
             ("AccessRoles", roles.is_none()),
             ("AccessGrants", grants.is_none()),
+            ("AccessRevocations", revocations.is_none()),
+            ("Approvals", approvals.is_none()),
             ("Channels", channels.is_none()),
             ("Namespaces", namespaces.is_none()),
         ];
@@ -61,6 +69,8 @@ impl AccessObjects {
             domains: domains.unwrap_or_default(),
             roles: roles.unwrap_or_default(),
             grants: grants.unwrap_or_default(),
+            revocations: revocations.unwrap_or_default(),
+            approvals: approvals.unwrap_or_default(),
             channels: channels.unwrap_or_default(),
             governed: governed.collect(),
             hidden: hidden.into_iter().filter(|(_, hidden)| *hidden).map(|(kinds, _)| kinds).collect(),
@@ -77,6 +87,7 @@ impl AccessObjects {
         for mut manifest in manifests {
             match (manifest.is_ours(), manifest.kind.as_str()) {
                 (true, "TrustDomain") => found.domains.push(manifest.read()?),
+                (true, "AccessRevocation") => found.revocations.push(manifest.read()?),
                 (true, "AccessRole" | "AccessGrant" | "Channel") => {
                     if manifest.namespace.is_none() {
                         manifest.settle(namespace);
@@ -113,6 +124,11 @@ impl AccessObjects {
     /// How people log in in the trust domain of a namespace.
     pub fn access(&self, namespace: &str) -> Option<&AccessSpec> {
         self.domain(namespace)?.spec.access.as_ref()
+    }
+
+    /// Whether the trust domain says what the API server writes before a group of the provider.
+    pub fn has_groups_prefix(&self, namespace: &str) -> bool {
+        self.access(namespace).is_some_and(|access| access.provider.kubernetes_groups_prefix.is_some())
     }
 
     /// Whether the login asks for no second factor, and its exception has ended.

@@ -34,6 +34,7 @@ kind: AccessRole
 metadata: {name: reviewer, namespace: cc-front, creationTimestamp: "2026-11-01T10:00:00Z"}
 spec:
   login: strong
+  grantedBy: anna
   subjects: [{group: CC-Quality}, {group: complaints}]
   allow: [{channels: [voice], dataClasses: [call-recording], actions: [Open]}]
 ---
@@ -115,6 +116,26 @@ fn who_can_open_a_class_of_a_channel() {
         (&value["openings"][0]["gives"], &value["openings"][0]["session"]),
         (&json!(true), &json!("15m"))
     );
+}
+
+#[test]
+fn each_action_is_a_line_and_resealing_is_told_as_what_it_is() {
+    let told = |actions: &str, provider: &str| {
+        let files = FILES
+            .replacen(
+                "dataClasses: [call-recording], actions: [Open]",
+                &format!("dataClasses: [call-recording], actions: {actions}"),
+                1,
+            )
+            .replace("realms/staff\"}", &format!("realms/staff\"{provider}}}"));
+        let answer = who(&seen_of(&files), Some("call-recording"));
+        let of_one = answer.openings.iter().filter(|one| one.group == "complaints");
+        of_one.map(|one| format!("{:?} {}", one.action, one.state)).collect::<Vec<_>>()
+    };
+    assert_eq!(told("[Seal]", ""), ["Seal Declared"]);
+    assert_eq!(told("[Reseal]", ""), ["Open Declared", "Seal Declared"]);
+    assert_eq!(told("[List]", ""), ["List NoGroupsPrefix"]);
+    assert_eq!(told("[List]", ", kubernetesGroupsPrefix: 'oidc:'"), ["List Declared"]);
 }
 
 #[test]

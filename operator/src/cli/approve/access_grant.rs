@@ -54,7 +54,7 @@ pub fn scope(
         for other in &role.spec.conflicts_with {
             page.fact(
                 "Never with",
-                &format!("{other}; whether the person has it by a group is not known here"),
+                &format!("{other}; whether the person has it by a group is not seen here, but by the granter as far as their last login showed it"),
             );
         }
     }

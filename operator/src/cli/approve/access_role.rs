@@ -1,18 +1,29 @@
-//! An AccessRole, shown before somebody says that it is still right.
+//! An AccessRole, shown before somebody gives it, or says that it is still right.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    AccessRole,
-    access_role::OverdueAction,
-    approval::{Decision, TargetKind},
+    AccessRole, AccessRoleStatus,
+    access_role::{MAX_CHANNELS, OverdueAction},
+    approval::{ApprovalTarget, Decision, TargetKind},
     condition,
 };
 
 use super::scope::{ApprovalScope, Decider, decided, target};
-use crate::cli::{ends::EndObjects, explain::page::Page, table::Tone};
+use crate::cli::{
+    cluster::ClusterClient,
+    ends::EndObjects,
+    explain::{
+        access::{for_a_time, rights, uses},
+        page::Page,
+    },
+    harmless,
+    table::Tone,
+};
 
-/// Shows `object` on `page`: who may open what by it.
+/// Shows `object` on `page`: who may open what by it. Where nobody gives it yet, that is what is decided; else its review.
 ///
 /// # Errors
 /// When the granter did not look at it as it is now.
@@ -24,6 +35,9 @@ pub fn scope(
 ) -> Result<ApprovalScope> {
     let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let status = object.status.clone().unwrap_or_default();
+    if object.spec.granted_by.is_none() && (by.decision == Decision::Deny || !is_given(object)) {
+        return Ok(giving(object, &name, &status, seen, by, page));
+    }
     let Some(digest) =
         status.digest.clone().filter(|_| status.observed_generation == object.metadata.generation)
     else {
@@ -32,21 +46,9 @@ pub fn scope(
              get accessroles, and try again"
         );
     };
-    let ready = condition::find(&status.conditions, condition::READY);
-    page.title(&format!("AccessRole {name}"), ready.map(|one| (one.status.as_str(), one.reason.as_str())));
-    if let Some(ready) = ready {
-        page.below(&ready.message);
-    }
-    page.section("Who may open what");
-    page.fact("Login", &object.spec.login);
-    for subject in &object.spec.subjects {
-        page.fact("Group", &subject.group);
-    }
-    for (channel, class) in object.spec.opens() {
-        page.fact("Opens", &format!("{class} of Channel {channel}"));
-    }
-    if let Some(glass) = &object.spec.break_glass {
-        page.fact("Emergency", &format!("group {} opens the same by break-glass", glass.group));
+    who_opens_what(object, &name, &status, page);
+    for line in uses(status.uses.as_ref()) {
+        page.fact("Uses", &line);
     }
     page.fact("Rights", status.rights.as_deref().unwrap_or("not known"));
     page.section("Its review");
@@ -85,7 +87,7 @@ pub fn scope(
         }
         .to_owned(),
         refusal: if review.is_none() {
-            Some("it has no spec.review, so an Approval changes nothing".to_owned())
+            Some("it is given, and has no spec.review, so an Approval changes nothing".to_owned())
         } else if by.decision == Decision::Approve && is_author {
             Some("you wrote it, and who writes a role does not review it: let others".to_owned())
         } else {
@@ -94,4 +96,102 @@ pub fn scope(
     };
     decided(&scope, seen, by, page);
     Ok(scope)
+}
+
+/// Whether somebody gives `object` as it is now.
+fn is_given(object: &AccessRole) -> bool {
+    let is_current = |status: &&AccessRoleStatus| status.observed_generation == object.metadata.generation;
+    let status = object.status.as_ref().filter(is_current);
+    status.is_some_and(|status| condition::is_true(&status.conditions, condition::GIVEN))
+}
+
+fn who_opens_what(object: &AccessRole, name: &str, status: &AccessRoleStatus, page: &mut Page) {
+    let ready = condition::find(&status.conditions, condition::READY);
+    page.title(&format!("AccessRole {name}"), ready.map(|one| (one.status.as_str(), one.reason.as_str())));
+    if let Some(ready) = ready {
+        page.below(&ready.message);
+    }
+    page.section("Who may open what");
+    page.fact("Login", &object.spec.login);
+    for subject in &object.spec.subjects {
+        page.fact("Group", &subject.group);
+    }
+    rights(&object.spec, page);
+    if let Some(glass) = &object.spec.break_glass {
+        page.fact("Emergency", &format!("group {} opens what it opens by break-glass", glass.group));
+    }
+    if let Some(grants) = &object.spec.grants {
+        page.fact("For a time", &for_a_time(grants));
+    }
+}
+
+/// Shows a role that names nobody who gives it.
+fn giving(
+    object: &AccessRole,
+    name: &str,
+    status: &AccessRoleStatus,
+    seen: &EndObjects,
+    by: Decider<'_>,
+    page: &mut Page,
+) -> ApprovalScope {
+    who_opens_what(object, name, status, page);
+    if let Some(grants) = &object.spec.grants {
+        page.fact(
+            "Grants",
+            &format!("single persons get the same for at most {}, after others approve", grants.max.as_str()),
+        );
+    }
+    if !object.spec.conflicts_with.is_empty() {
+        page.fact("Never beside", &object.spec.conflicts_with.join(", "));
+    }
+    page.section("Who gives it");
+    let channels: BTreeSet<String> = object.spec.channels();
+    let listed = channels.iter().cloned().collect::<Vec<_>>().join(", ");
+    page.line("Nobody: whoever wrote it did not write spec.grantedBy.", Tone::Odd);
+    page.fact("Channels", &format!("{listed}: whoever approves has the verb grant on each"));
+    let digest = object.spec.scope_digest();
+    page.fact("Digest", &digest);
+    let approves = by.decision == Decision::Approve;
+    let scope = ApprovalScope {
+        target: ApprovalTarget {
+            channels: if approves { channels.iter().cloned().collect() } else { Vec::new() },
+            ..target(TargetKind::AccessRole, object, digest)
+        },
+        domain: None,
+        needed: Some(1),
+        outcome: if approves {
+            "The granter notes it at once, and the role gives what it says. Every change of its spec has to be approved anew."
+        } else {
+            "It gives nothing. What was approved before counts no more, also when the denial has expired."
+        }
+        .to_owned(),
+        refusal: (approves && channels.len() > MAX_CHANNELS).then(|| {
+            format!(
+                "it names {} Channels, and at most {MAX_CHANNELS} can be given by one Approval: write several AccessRoles",
+                channels.len()
+            )
+        }),
+    };
+    decided(&scope, seen, by, page);
+    scope
+}
+
+/// Why the current user cannot give what `target` names: they may not grant some of its Channels.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn not_grantable(cluster: &ClusterClient, target: &ApprovalTarget) -> Result<Option<String>> {
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    let asked = target.channels.iter().map(|channel| cluster.may("grant", "channels", namespace, channel));
+    let allowed = futures::future::try_join_all(asked).await?;
+    let refused = target.channels.iter().zip(allowed).filter(|(_, allowed)| !allowed);
+    let refused: Vec<_> = refused.map(|(channel, _)| channel.as_str()).collect();
+    Ok((!refused.is_empty()).then(|| {
+        format!(
+            "you may not grant {} of namespace {}, and nobody gives more than they may: let somebody approve who has the verb \
+             grant on each of its Channels (ClusterRole subrosa-channel-granter)",
+            harmless(&refused.join(", ")),
+            harmless(namespace)
+        )
+    }))
 }

@@ -39,7 +39,7 @@ Examples:
   subrosa approve retentionpolicy/contactcenter                # that its weaker rules bind
   subrosa approve trustdomain/oosterlinde                      # that destruction goes on after a restore
   subrosa approve adoption/cc-front                            # that Channels open what earlier ones sealed
-  subrosa approve accessrole/cc-front/recording-reviewer       # that who may open what is still right
+  subrosa approve accessrole/cc-front/recording-reviewer       # that people may open what it says, or still may
   subrosa approve breakglass/cc-front/recording-reviewer       # that who opened it in an emergency was right to
   subrosa approve accessgrant/cc-front/inc-4411                # that somebody gets what they asked for
   subrosa approve accessrevocation/leaver-2026-114             # that what was revoked is given again
@@ -139,7 +139,10 @@ async fn run(args: &Args, decision: Decision, screen: &mut Screen) -> Result<Exi
     is_person(&user)?;
     let seen = EndObjects::read(&cluster, &args.operator_namespace).await?;
     let by = Decider { user: &user, decision, expires, now };
-    let (scope, page) = shown(&args.object, &seen, by, screen)?;
+    let (mut scope, page) = shown(&args.object, &seen, by, screen)?;
+    if scope.refusal.is_none() {
+        scope.refusal = access_role::not_grantable(&cluster, &scope.target).await?;
+    }
     if prints {
         screen.say(&page)?
     } else {

@@ -60,7 +60,7 @@ pub struct ApprovalScope {
 impl ApprovalScope {
     /// The target as Approvals are counted.
     pub fn counted(&self) -> Target<'_> {
-        let ApprovalTarget { kind, namespace: _, name, uid, digest } = &self.target;
+        let ApprovalTarget { kind, namespace: _, name, uid, digest, channels: _ } = &self.target;
         Target { kind: *kind, name, uid, digest }
     }
 }
@@ -126,7 +126,14 @@ pub(super) fn target<K: kube::Resource<DynamicType = ()>>(
     digest: String,
 ) -> ApprovalTarget {
     let namespace = object.namespace();
-    ApprovalTarget { kind, namespace, name: object.name_any(), uid: object.uid().unwrap_or_default(), digest }
+    ApprovalTarget {
+        kind,
+        namespace,
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        digest,
+        channels: Vec::new(),
+    }
 }
 
 fn legal_hold(object: &LegalHold, seen: &EndObjects, by: Decider<'_>, page: &mut Page) -> ApprovalScope {

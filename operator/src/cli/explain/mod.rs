@@ -1,6 +1,6 @@
 //! `subrosa explain`: what was made for an object, why it is in its state, and the next step.
 
-mod access;
+pub(super) mod access;
 pub(super) mod adoption;
 mod channel;
 mod conditions;
@@ -14,8 +14,8 @@ use std::str::FromStr;
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
 use subrosa_crds::{
-    AccessRole, Adoption, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy, TrustDomain,
-    preset::Preset,
+    AccessGrant, AccessRole, Adoption, Channel, Destruction, ExternalParty, LegalHold, RetentionPolicy,
+    TrustDomain, preset::Preset,
 };
 
 use super::{
@@ -33,6 +33,7 @@ Examples:
   subrosa explain dst/contactcenter.20270201.1a2b3c4d
   subrosa explain adoption/cc-front-rebuilt
   subrosa explain accessrole/recording-reviewer -n cc-front
+  subrosa explain accessgrant/inc-4411 -n cc-front
   subrosa explain preset/postgresql       # needs no cluster";
 
 /// Tells what an object became, why it is as it is, and the next steps
@@ -40,12 +41,12 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The object: channel/NAME, trustdomain/NAME, externalparty/NAME, retentionpolicy/NAME, legalhold/NAME,
-    /// destruction/NAME, adoption/NAME, accessrole/NAME or preset/NAME
+    /// destruction/NAME, adoption/NAME, accessrole/NAME, accessgrant/NAME or preset/NAME
     #[arg(value_name = "KIND/NAME")]
     object: Object,
     #[command(flatten)]
     target: ClusterTarget,
-    /// The namespace of a Channel or an AccessRole [default: that of the kubeconfig's context]
+    /// The namespace of a Channel, an AccessRole or an AccessGrant [default: that of the kubeconfig's context]
     #[arg(short, long)]
     namespace: Option<String>,
 }
@@ -67,6 +68,7 @@ enum Kind {
     Destruction,
     Adoption,
     AccessRole,
+    AccessGrant,
     Preset(Preset),
 }
 
@@ -86,6 +88,7 @@ impl FromStr for Object {
             "destruction" | "destructions" | "dst" => Kind::Destruction,
             "adoption" | "adoptions" | "adopt" => Kind::Adoption,
             "accessrole" | "accessroles" | "arole" => Kind::AccessRole,
+            "accessgrant" | "accessgrants" | "agrant" => Kind::AccessGrant,
             "preset" | "presets" => Kind::Preset(preset_named(name)?),
             _ => return Err(format!("no such kind: {}", expected())),
         };
@@ -131,6 +134,10 @@ fn absent(args: &Args, cluster: &ClusterClient) -> String {
             let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
             format!("Channel in namespace {namespace}; subrosa status -A shows those of all")
         }
+        Kind::AccessGrant => {
+            let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
+            format!("AccessGrant in namespace {namespace}; kubectl get accessgrants -A shows those of all")
+        }
         Kind::AccessRole => {
             let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
             format!("AccessRole in namespace {namespace}; kubectl get accessroles -A shows those of all")
@@ -175,6 +182,17 @@ async fn describe(args: &Args, cluster: &ClusterClient, now: Timestamp, page: &m
             let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
             let found = cluster.get_in::<AccessRole>(namespace, name).await?;
             found.map(|role| access::role(&role, now, page)).is_some()
+        }
+        Kind::AccessGrant => {
+            let namespace = args.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
+            match cluster.get_in::<AccessGrant>(namespace, name).await? {
+                Some(grant) => {
+                    let role = cluster.get_in::<AccessRole>(namespace, &grant.spec.role).await?;
+                    access::grant(&grant, role.as_ref(), now, page);
+                    true
+                }
+                None => false,
+            }
         }
         Kind::Preset(preset) => {
             preset::describe(preset, page);
@@ -314,11 +332,25 @@ mod tests {
     }
 
     #[test]
+    fn an_access_grant_is_told_in_words() {
+        let role = testing::access_role();
+        let told = |grant: &AccessGrant, role: Option<&AccessRole>| {
+            page(|page| access::grant(grant, role, testing::now(), page))
+        };
+        let in_force = told(&testing::access_grant(), Some(&role));
+        let mut new = testing::access_grant();
+        new.status = None;
+        let new = told(&new, None);
+        insta::assert_snapshot!("access_grant", format!("{in_force}\n{new}"));
+    }
+
+    #[test]
     fn objects_are_named_as_with_kubectl() {
         let parsed = |text: &str| text.parse::<Object>().map(|object| (object.kind, object.name));
         assert_eq!(parsed("channel/voice"), Ok((Kind::Channel, "voice".into())));
         assert_eq!(parsed("adoptions/rebuilt"), Ok((Kind::Adoption, "rebuilt".into())));
         assert_eq!(parsed("arole/reviewer"), Ok((Kind::AccessRole, "reviewer".into())));
+        assert_eq!(parsed("agrant/inc-4411"), Ok((Kind::AccessGrant, "inc-4411".into())));
         assert_eq!(parsed("XP/carrier"), Ok((Kind::ExternalParty, "carrier".into())));
         assert_eq!(parsed("preset/postgresql"), Ok((Kind::Preset(Preset::PostgreSQL), "postgresql".into())));
         assert!(parsed("preset/oracle").unwrap_err().contains("Kamailio, "));

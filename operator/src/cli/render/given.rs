@@ -9,8 +9,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use subrosa_crds::{
-    AccessRole, Channel, ExternalParty, GROUP, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain, VERSION,
-    names::ChannelRef,
+    AccessGrant, AccessRole, Channel, ExternalParty, GROUP, RetentionPolicy, TRUST_DOMAIN_LABEL, TrustDomain,
+    VERSION, names::ChannelRef,
 };
 use subrosa_plan::world::{NamespaceFacts, PodFacts, ServiceFacts, declaration::Declaration};
 
@@ -46,6 +46,8 @@ pub struct Given {
     pub channels: BTreeMap<ChannelRef, FromFile<Declaration>>,
     /// AccessRoles.
     pub roles: BTreeMap<ChannelRef, FromFile<AccessRole>>,
+    /// AccessGrants.
+    pub grants: BTreeMap<ChannelRef, FromFile<AccessGrant>>,
     /// Objects of this API that are so wrong that they cannot be read, by kind and name.
     pub unreadable: BTreeSet<(String, ChannelRef)>,
     /// Namespaces by name, and where they were written.
@@ -173,6 +175,7 @@ impl Given {
                 store(&mut self.channels, manifest.name_in(""), declared)
             }
             "AccessRole" => store(&mut self.roles, manifest.name_in(""), declare(manifest, findings)),
+            "AccessGrant" => store(&mut self.grants, manifest.name_in(""), declare(manifest, findings)),
             kind if NOT_SHOWN.contains(&kind) => {
                 declare::<Value>(manifest, findings);
                 let message = "it is checked, and what it would do is not shown: that depends on the cluster";

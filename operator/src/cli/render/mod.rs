@@ -1,7 +1,7 @@
 //! `subrosa render`: what manifests would become, without a cluster.
 //!
 //! ```text
-//!  files ──▶ manifest::read ──▶ given::sort ──▶ world::imagine ──▶ check, roles::check, channels::plan
+//!  files ──▶ manifest::read ──▶ given::sort ──▶ world::imagine ──▶ check, roles::check, grants::check, channels::plan
 //!                 │                 │ schema, CEL      │ assumptions          │ the operator's own decisions
 //!                 └──────── findings: errors and notes, each with file:line ──┘
 //!                                                              objects, vault, rights ──▶ a stream
@@ -10,6 +10,7 @@
 mod channels;
 mod check;
 mod given;
+mod grants;
 mod objects;
 mod presets;
 mod rights;
@@ -112,10 +113,12 @@ fn render(
     imagined.world.probes = probes;
     check::check(&given, &imagined, now, &mut findings);
     roles::check(&given, &imagined, now, &mut findings);
+    grants::check(&given, &imagined, &mut findings);
     let planned = channels::plan(&given, &imagined, now, &mut findings);
     let installation = Installation::new(&args.operator_namespace, super::OPERATOR_ACCOUNT)?;
     let mut documents = Vec::new();
     let mut rights = rights::documents(&given, &imagined)?;
+    let mut granted = grants::documents(&given, &imagined);
     for (namespace, facts) in &imagined.world.namespaces {
         let Some(label) = &facts.trust_domain else { continue };
         documents.extend(objects::of_namespace(namespace, label, &installation, &imagined)?);
@@ -124,6 +127,7 @@ fn render(
             documents.extend(vault::changes(one, &imagined));
         }
         documents.extend(rights.remove(namespace).unwrap_or_default());
+        documents.extend(granted.remove(namespace).unwrap_or_default());
     }
     findings.sort();
     findings.dedup();

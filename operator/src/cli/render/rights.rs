@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use subrosa_crds::{TrustDomain, names::ChannelRef};
-use subrosa_plan::roles::{break_glass, names, rbac};
+use subrosa_plan::roles::{SlotUse, break_glass, names, rbac};
 
 use super::{
     given::Given,
@@ -22,7 +22,7 @@ pub fn documents(given: &Given, imagined: &Imagined) -> serde_json::Result<BTree
         let prefix =
             domain.spec.access.as_ref().and_then(|access| access.provider.kubernetes_groups_prefix.as_ref());
         let channels: BTreeSet<String> =
-            role.object.spec.opens().into_iter().map(|(channel, _)| channel).collect();
+            role.object.spec.rights().into_iter().map(|(channel, _, _)| channel).collect();
         // Only the API server knows the UID of a role.
         let mut known = role.object.as_ref().clone();
         let is_new = known.uid().is_none();
@@ -37,10 +37,11 @@ pub fn documents(given: &Given, imagined: &Imagined) -> serde_json::Result<BTree
         }
     }
     let mut bound = BTreeSet::new();
-    for ((domain, login), slots) in roles::opened(given, imagined) {
+    for ((domain, login, usage), slots) in roles::opened(given, imagined) {
         let Some(of) = imagined.world.domains.get(&domain) else { continue };
         for ((channel, class), opened) in slots {
-            let slot = Slot { domain: of, login: &login, channel: &channel, class: &class, opened: &opened };
+            let slot =
+                Slot { domain: of, login: &login, usage, channel: &channel, class: &class, opened: &opened };
             let of_namespace = documents.entry(channel.namespace.clone()).or_default();
             for group in &opened.groups {
                 if bound.insert((domain.clone(), slot.mount(), group.clone())) {
@@ -57,6 +58,7 @@ pub fn documents(given: &Given, imagined: &Imagined) -> serde_json::Result<BTree
 struct Slot<'a> {
     domain: &'a TrustDomain,
     login: &'a str,
+    usage: SlotUse,
     channel: &'a ChannelRef,
     class: &'a str,
     opened: &'a RenderedSlot,
@@ -78,7 +80,7 @@ impl Slot<'_> {
     }
 
     fn path(&self) -> String {
-        let prefix = names::slot_prefix(&self.domain.name_any());
+        let prefix = names::slot_prefix(&self.domain.name_any(), self.usage);
         format!("identity/group/name/{prefix}{}_<slot for {}.{}>", self.login, self.channel.name, self.class)
     }
 
@@ -98,10 +100,13 @@ impl Slot<'_> {
 
     fn opens(&self, imagined: &Imagined) -> Value {
         let id = vault::identity(self.channel, imagined);
-        let body = json!({ "metadata": { (names::OPEN): format!("{id}.{}", self.class) } });
+        let body = json!({ "metadata": { (self.usage.key()): format!("{id}.{}", self.class) } });
         let why = format!(
-            "the operator says what the slot opens after login {}: {} of Channel {}",
-            self.login, self.class, self.channel
+            "the operator says what the slot {}s after login {}: {} of Channel {}",
+            self.usage.key(),
+            self.login,
+            self.class,
+            self.channel
         );
         self.document("OpenSlot", self.path(), body, &why)
     }
@@ -117,7 +122,8 @@ impl Slot<'_> {
         let roles: Vec<_> = self.opened.roles.iter().map(String::as_str).collect();
         let named: Vec<_> = self.opened.groups.iter().map(String::as_str).collect();
         let why = format!(
-            "the granter says who opens it: members of {}, by AccessRole {}",
+            "the granter says who {}s it: members of {}, by AccessRole {}",
+            self.usage.key(),
             named.join(", "),
             roles.join(", ")
         );

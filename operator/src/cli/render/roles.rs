@@ -4,9 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use subrosa_crds::{AccessRole, Reason, TrustDomain, names::ChannelRef, trust_domain::AccessSpec};
+use subrosa_crds::{
+    AccessRole, Reason, TrustDomain,
+    access_role::{AccessAction, Allowance},
+    names::ChannelRef,
+    trust_domain::AccessSpec,
+};
 use subrosa_plan::{
-    roles::{break_glass, exceptions, providers, rbac},
+    roles::{SlotUse, break_glass, exceptions, providers, rbac},
     world::declaration::Declaration,
 };
 
@@ -16,12 +21,12 @@ use super::{
 };
 use crate::cli::finding::Finding;
 
-/// A trust domain and one of its logins.
-pub type LoginOf = (String, String);
+/// A trust domain, one of its logins, and what its slots are for.
+pub type LoginOf = (String, String, SlotUse);
 /// A Channel and one of its classes.
 pub type ClassOf = (ChannelRef, String);
 
-/// Who can open a class of a Channel by a login.
+/// Who can open or seal a class of a Channel by a login.
 #[derive(Default)]
 pub struct RenderedSlot {
     /// The groups, in lower case.
@@ -30,24 +35,25 @@ pub struct RenderedSlot {
     pub roles: BTreeSet<String>,
 }
 
-/// What the slots of each login would open.
+/// What the slots of each login would open and seal.
 pub type OpenedByLogin = BTreeMap<LoginOf, BTreeMap<ClassOf, RenderedSlot>>;
 
-/// What the given roles open, of Channels that declare it or were not given.
+/// What the given roles open and seal, of Channels that declare it or were not given.
 pub fn opened(given: &Given, imagined: &Imagined) -> OpenedByLogin {
     let mut opened = OpenedByLogin::new();
     for (name, role) in given.roles.iter().filter(|(_, role)| role.sound) {
         let Some(domain) = imagined.world.domain_of(&name.namespace) else { continue };
         let by_glass = domain.spec.access.as_ref().and_then(|access| break_glass::role(access, &role.object));
         for one in [Some(role.object.as_ref()), by_glass.as_ref()].into_iter().flatten() {
-            let slots = opened.entry((domain.name_any(), one.spec.login.clone())).or_default();
-            for (channel, class) in one.spec.opens() {
+            for (channel, class, action) in one.spec.rights() {
+                let Some(usage) = SlotUse::of(action) else { continue };
                 let channel = ChannelRef::new(&name.namespace, channel);
                 let declares = |found: &FromFile<_>| declares(found, &class);
                 if !given.channels.get(&channel).is_none_or(declares) {
                     continue;
                 }
-                let slot = slots.entry((channel, class)).or_default();
+                let login = (domain.name_any(), one.spec.login.clone(), usage);
+                let slot = opened.entry(login).or_default().entry((channel, class)).or_default();
                 slot.groups.extend(one.spec.groups());
                 slot.roles.insert(name.name.clone());
             }
@@ -102,6 +108,7 @@ fn check_role(
         findings.extend(login(role, domain, now));
         findings.extend(glass(role, domain.spec.access.as_ref()));
         findings.extend(reserved(role, domain.spec.access.as_ref()));
+        findings.extend(listed(role, domain.spec.access.as_ref()));
     }
     for (index, allow) in role.object.spec.allow.iter().enumerate() {
         for (place, channel) in allow.channels.iter().enumerate() {
@@ -128,6 +135,21 @@ fn check_role(
         }
     }
     conflicts(name, role, given, findings);
+    findings.extend(ungiven(name, role));
+}
+
+/// That it gives nothing before somebody approved it, which files do not say.
+fn ungiven(name: &ChannelRef, role: &FromFile<AccessRole>) -> Option<Finding> {
+    let channels = || role.object.spec.channels().into_iter().collect::<Vec<_>>().join(", ");
+    role.object.spec.granted_by.is_none().then(|| {
+        let message = format!(
+            "{}: it gives nothing until somebody who may grant {} has run subrosa approve accessrole/{name}, after each change of \
+             its spec",
+            Reason::AwaitingApproval.as_str(),
+            channels()
+        );
+        role.manifest.note("spec.grantedBy", message)
+    })
 }
 
 fn login(role: &FromFile<AccessRole>, domain: &TrustDomain, now: Timestamp) -> Option<Finding> {
@@ -156,6 +178,19 @@ fn glass(role: &FromFile<AccessRole>, access: Option<&AccessSpec>) -> Option<Fin
     let fault = break_glass::not_derived(access, &role.object);
     let message = fault.message.split_once(": ").map_or(fault.message.as_str(), |(_, message)| message);
     Some(role.manifest.note("spec.breakGlass.group", format!("{}: {message}", fault.reason.as_str())))
+}
+
+/// That `List` needs Kubernetes, which has to know the provider's groups.
+fn listed(role: &FromFile<AccessRole>, access: Option<&AccessSpec>) -> Option<Finding> {
+    let is_known = access?.provider.kubernetes_groups_prefix.is_some();
+    let lists = |one: &Allowance| one.actions.contains(&AccessAction::List);
+    let index = role.object.spec.allow.iter().position(lists).filter(|_| !is_known)?;
+    let message = format!(
+        "{}: List is given in Kubernetes alone, and the TrustDomain does not say what the API server writes before a group of the \
+         provider: write spec.access.provider.kubernetesGroupsPrefix, such as oidc:",
+        Reason::NoGroupsPrefix.as_str()
+    );
+    Some(role.manifest.error_at(&format!("spec.allow[{index}].actions"), message))
 }
 
 fn reserved(role: &FromFile<AccessRole>, access: Option<&AccessSpec>) -> Option<Finding> {
@@ -198,29 +233,29 @@ fn exhausted(
     findings: &mut Vec<Finding>,
 ) {
     let for_emergencies = break_glass::access(access);
-    let places = access
-        .logins
-        .iter()
-        .enumerate()
-        .map(|(index, login)| (format!("spec.access.logins[{index}].slots"), login));
+    let places = access.logins.iter().enumerate().flat_map(|(index, login)| {
+        let field = move |usage: SlotUse| format!("spec.access.logins[{index}].{}", usage.field());
+        SlotUse::ALL.map(|usage| (field(usage), login, usage))
+    });
     let of_glass = for_emergencies.iter().flat_map(|access| &access.logins);
-    let places = places.chain(of_glass.map(|login| ("spec.access.breakGlass.slots".to_owned(), login)));
-    for (field, login) in places {
-        let wanted =
-            opened.get(&(name.to_owned(), login.name.clone())).map(BTreeMap::len).unwrap_or_default();
-        if wanted > usize::try_from(login.slots()).unwrap_or_default() {
+    let of_glass = of_glass.map(|login| ("spec.access.breakGlass.slots".to_owned(), login, SlotUse::Open));
+    for (field, login, usage) in places.chain(of_glass) {
+        let of = (name.to_owned(), login.name.clone(), usage);
+        let wanted = opened.get(&of).map(BTreeMap::len).unwrap_or_default();
+        if wanted > usize::try_from(usage.count(login)).unwrap_or_default() {
             let message = format!(
-                "{}: AccessRoles among the files open {wanted} pairs of a Channel and a class by login {}, which has {} slots: raise \
-                 it, and run subrosa vault-setup",
+                "{}: AccessRoles among the files {} {wanted} pairs of a Channel and a class by login {}, which has {} slots for that: \
+                 raise it, and run subrosa vault-setup",
                 Reason::SlotsExhausted.as_str(),
+                usage.key(),
                 login.name,
-                login.slots()
+                usage.count(login)
             );
             findings.push(domain.manifest.error_at(&field, message));
         }
     }
     let of_domain =
-        opened.iter().filter(|((domain, login), _)| domain == name && login != break_glass::LOGIN);
+        opened.iter().filter(|((domain, login, _), _)| domain == name && login != break_glass::LOGIN);
     let groups: BTreeSet<&String> =
         of_domain.flat_map(|(_, slots)| slots.values()).flat_map(|slot| &slot.groups).collect();
     if groups.len() > usize::try_from(access.provider.groups()).unwrap_or_default() {
@@ -236,4 +271,4 @@ fn exhausted(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

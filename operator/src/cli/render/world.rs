@@ -82,7 +82,8 @@ impl Imagined {
         };
         let channels = given.channels.iter().map(|(name, channel)| (name, &channel.manifest));
         let roles = given.roles.iter().map(|(name, role)| (name, &role.manifest));
-        for (name, manifest) in channels.chain(roles) {
+        let grants = given.grants.iter().map(|(name, grant)| (name, &grant.manifest));
+        for (name, manifest) in channels.chain(roles).chain(grants) {
             if self.world.namespaces.contains_key(&name.namespace) {
                 continue;
             }

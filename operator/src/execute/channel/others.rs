@@ -19,20 +19,30 @@ use crate::{
 };
 
 impl Work<'_> {
-    /// The Channel's Secrets other than the declared one.
-    pub(super) async fn others(&mut self, record: Option<&ChannelRecord>) -> Result<Vec<Secret>, Fault> {
-        let mut others = Vec::new();
+    /// The Channel's Secrets other than the declared one, and why one of them could not be read. Such a one stops no other.
+    pub(super) async fn others(
+        &mut self,
+        record: Option<&ChannelRecord>,
+    ) -> (Vec<Secret>, Result<(), Fault>) {
+        let (mut others, mut read) = (Vec::new(), Ok(()));
         for name in self.ctx.cluster.secrets.of(self.name()) {
             if name == self.plan.secret_name {
                 continue;
             }
-            let found = self.secrets.get_opt(&name).await;
-            let found = found.map_err(|error| objects::fault(&format!("reading Secret {name}"), &error))?;
-            if let Some(secret) = found {
-                others.extend(self.claim(secret, record).await?);
+            match self.other(&name, record).await {
+                Ok(found) => others.extend(found),
+                Err(fault) => read = read.and(Err(fault)),
             }
         }
-        Ok(others)
+        (others, read)
+    }
+
+    async fn other(&mut self, name: &str, record: Option<&ChannelRecord>) -> Result<Option<Secret>, Fault> {
+        let found = self.secrets.get_opt(name).await;
+        match found.map_err(|error| objects::fault(&format!("reading Secret {name}"), &error))? {
+            Some(secret) => self.claim(secret, record).await,
+            None => Ok(None),
+        }
     }
 
     /// Withdraws trust from the other Secrets, as from the declared one.
@@ -41,8 +51,8 @@ impl Work<'_> {
         record: &ChannelRecord,
         authorities: &Authorities,
     ) -> Result<(), Fault> {
-        let mut outcome = Ok(());
-        for secret in self.others(Some(record)).await? {
+        let (others, mut outcome) = self.others(Some(record)).await;
+        for secret in others {
             outcome = outcome.and(self.withdraw_trust(Some(record), &secret, authorities).await);
         }
         outcome
@@ -56,10 +66,10 @@ impl Work<'_> {
         authorities: &Authorities,
         may_prune: bool,
     ) {
-        let others = match self.others(record).await {
-            Ok(others) => others,
-            Err(fault) => return self.warn(&fault),
-        };
+        let (others, read) = self.others(record).await;
+        if let Err(fault) = read {
+            self.warn(&fault);
+        }
         for secret in others {
             let name = secret.name_any();
             if may_prune {

@@ -73,9 +73,10 @@ impl Work<'_> {
             Ok(Slot::Empty | Slot::Observed(_)) => {}
             Err(fault) => self.warn(&fault),
         }
-        match self.others(record).await {
-            Ok(others) => held.extend(others),
-            Err(fault) => self.warn(&fault),
+        let (others, read) = self.others(record).await;
+        held.extend(others);
+        if let Err(fault) = read {
+            self.warn(&fault);
         }
         for secret in held {
             if let Err(fault) = self.narrow_trust(record, &secret).await {

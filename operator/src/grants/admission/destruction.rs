@@ -1,13 +1,11 @@
 //! Who decides that data ends, and who writes the record of it. RBAC can check neither the people named in an object
 //! nor its status.
 
-use kube::Resource;
-use serde::Serialize;
 use subrosa_crds::{GROUP, VERSION};
 
 use subrosa_destroyer::cluster::MIRROR;
 
-use super::{Draft, Guard, condition, demand, rule, unedited, variable};
+use super::{Draft, Guard, author, condition, demand, rule, variable};
 use crate::grants::Installation;
 
 /// The policy that binds an Approval to its author. Without it nobody can tell who approved.
@@ -22,24 +20,6 @@ pub(super) fn guards(installation: &Installation) -> [Guard; 5] {
         adoption(installation),
         memory(installation),
     ]
-}
-
-/// Whether the policy `subrosa-approval` and its binding are unchanged from this build. The destroyer checks that at
-/// each look: Approvals from while they were not do not count.
-///
-/// Pass both as [`DynamicObject`](kube::core::DynamicObject)s where possible, so that fields unknown to this build's
-/// types are compared too.
-pub fn approval_guard_is_unedited<P, B>(policy: &P, binding: &B) -> bool
-where
-    P: Resource + Serialize,
-    B: Resource + Serialize,
-{
-    let wanted = approval();
-    let is_named = |meta: &kube::api::ObjectMeta| meta.name.as_deref() == Some(APPROVAL);
-    is_named(policy.meta())
-        && is_named(binding.meta())
-        && unedited(policy, &wanted.policy).is_none()
-        && unedited(binding, &wanted.binding).is_none()
 }
 
 /// CEL: nothing changed except what the API server itself writes. So rewriting all stored objects without change is
@@ -64,14 +44,63 @@ fn stands_alone(what: &str) -> k8s_openapi::api::admissionregistration::v1::Vali
 }
 
 /// An Approval is one person's decision. It needs the verb `approve`, which only this policy checks.
-fn approval() -> Guard {
+pub(super) fn approval() -> Guard {
     let resource = "{'Destruction': 'retentionpolicies', 'LegalHold': 'legalholds', 'RetentionPolicy': \
                     'retentionpolicies', 'TrustDomain': 'trustdomains', 'Adoption': 'adoptions', 'AccessRole': 'accessroles', \
                     'AccessGrant': 'accessgrants', 'AccessRevocation': 'accessrevocations'}[object.spec.target.kind]";
     let change = "request.operation != 'CREATE'";
+    let mut validations = vec![
+        demand(
+            "request.operation != 'DELETE'".to_owned(),
+            "'Approval ' + oldObject.metadata.name + ' stays: if one that denies could be deleted, whoever deletes it \
+             would decide. It counts until its spec.expires; to say otherwise, make another Approval'"
+                .to_owned(),
+        ),
+        demand(
+            format!("request.operation != 'UPDATE' || ({})", is_same()),
+            "'Approval ' + object.metadata.name + ' is never edited, nor its metadata: make another Approval'"
+                .to_owned(),
+        ),
+        demand(
+            format!("{change} || !request.userInfo.username.startsWith('system:')"),
+            "request.userInfo.username + ' cannot approve or deny: a person decides, no ServiceAccount, node or \
+             component of the cluster. Let a person run subrosa approve'"
+                .to_owned(),
+        ),
+        demand(
+            format!("{change} || object.spec.approver == request.userInfo.username"),
+            "'spec.approver is ' + object.spec.approver + ', and the request is made by ' + \
+             request.userInfo.username + ': everybody decides for themselves. Write your own name, as kubectl auth \
+             whoami shows it'"
+                .to_owned(),
+        ),
+        demand(
+            format!(
+                "{change} || object.spec.target.kind != 'Destruction' || object.spec.target.name.matches(\
+                 '^[a-z0-9]([-a-z0-9]*[a-z0-9])?[.][0-9]{{8}}[.][0-9a-f]{{8}}$')"
+            ),
+            "'spec.target.name is ' + object.spec.target.name + ', which is no name of a Destruction: expected \
+             <policy>.<day>.<digest>, as kubectl get destructions shows it'"
+                .to_owned(),
+        ),
+        demand(
+            format!(
+                "{change} || authorizer.group('{GROUP}').resource(variables.resource)\
+                 .namespace(object.spec.target.?namespace.orValue('')).name(variables.of).check('approve').allowed()"
+            ),
+            format!(
+                "'to decide about ' + object.spec.target.kind + ' ' + object.spec.target.name + ' takes the verb \
+                 approve on ' + variables.resource + '.{GROUP} ' + variables.of + ', which ' + \
+                 request.userInfo.username + ' does not have; ask who hands out ClusterRole subrosa-approver'"
+            ),
+        ),
+        stands_alone("Approval"),
+    ];
+    // Who approves a role that names nobody who gives it gives each Channel.
+    validations.extend(author::granted(change, "object.spec.target.namespace", "spec.target.channels"));
     Draft {
         name: APPROVAL,
-        description: "An Approval is made by the person it names, who has the verb approve; it is neither changed nor deleted.",
+        description: "An Approval is made by the person it names, who has the verb approve, and grant on each Channel it gives; it is neither changed nor deleted.",
         rules: vec![rule(GROUP, VERSION, &["approvals"], &["CREATE", "UPDATE", "DELETE"])],
         conditions: vec![],
         variables: vec![
@@ -83,54 +112,9 @@ fn approval() -> Guard {
                  object.spec.target.name"
                     .to_owned(),
             ),
+            variable("channels", "object.spec.target.?channels.orValue([])".to_owned()),
         ],
-        validations: vec![
-            demand(
-                "request.operation != 'DELETE'".to_owned(),
-                "'Approval ' + oldObject.metadata.name + ' stays: if one that denies could be deleted, whoever deletes it \
-                 would decide. It counts until its spec.expires; to say otherwise, make another Approval'"
-                    .to_owned(),
-            ),
-            demand(
-                format!("request.operation != 'UPDATE' || ({})", is_same()),
-                "'Approval ' + object.metadata.name + ' is never edited, nor its metadata: make another Approval'"
-                    .to_owned(),
-            ),
-            demand(
-                format!("{change} || !request.userInfo.username.startsWith('system:')"),
-                "request.userInfo.username + ' cannot approve or deny: a person decides, no ServiceAccount, node or \
-                 component of the cluster. Let a person run subrosa approve'"
-                    .to_owned(),
-            ),
-            demand(
-                format!("{change} || object.spec.approver == request.userInfo.username"),
-                "'spec.approver is ' + object.spec.approver + ', and the request is made by ' + \
-                 request.userInfo.username + ': everybody decides for themselves. Write your own name, as kubectl auth \
-                 whoami shows it'"
-                    .to_owned(),
-            ),
-            demand(
-                format!(
-                    "{change} || object.spec.target.kind != 'Destruction' || object.spec.target.name.matches(\
-                     '^[a-z0-9]([-a-z0-9]*[a-z0-9])?[.][0-9]{{8}}[.][0-9a-f]{{8}}$')"
-                ),
-                "'spec.target.name is ' + object.spec.target.name + ', which is no name of a Destruction: expected \
-                 <policy>.<day>.<digest>, as kubectl get destructions shows it'"
-                    .to_owned(),
-            ),
-            demand(
-                format!(
-                    "{change} || authorizer.group('{GROUP}').resource(variables.resource)\
-                     .namespace(object.spec.target.?namespace.orValue('')).name(variables.of).check('approve').allowed()"
-                ),
-                format!(
-                    "'to decide about ' + object.spec.target.kind + ' ' + object.spec.target.name + ' takes the verb \
-                     approve on ' + variables.resource + '.{GROUP} ' + variables.of + ', which ' + \
-                     request.userInfo.username + ' does not have; ask who hands out ClusterRole subrosa-approver'"
-                ),
-            ),
-            stands_alone("Approval"),
-        ],
+        validations,
     }
     .finish()
 }
@@ -318,6 +302,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::grants::admission::guard_is_unedited;
 
     fn served() -> (Value, Value) {
         let guard = approval();
@@ -329,14 +314,14 @@ mod tests {
         change(&mut policy, &mut binding);
         let policy: DynamicObject = serde_json::from_value(policy).unwrap();
         let binding: DynamicObject = serde_json::from_value(binding).unwrap();
-        approval_guard_is_unedited(&policy, &binding)
+        guard_is_unedited(&policy, &binding)
     }
 
     #[test]
     fn an_approval_counts_only_under_the_policy_of_this_build() {
         let (policy, _) = served();
         let typed: ValidatingAdmissionPolicy = serde_json::from_value(policy).unwrap();
-        assert!(approval_guard_is_unedited(&typed, &approval().binding));
+        assert!(guard_is_unedited(&typed, &approval().binding));
         assert!(judged(|_, _| ()));
         assert!(
             judged(|policy, _| policy["metadata"]["labels"] = json!({"team": "a"})),

@@ -1,41 +1,19 @@
 //! Policies that limit the granter to its job: it lets groups of people get Channels by name, in namespaces of a
-//! TrustDomain, with objects that an AccessRole owns. And who the author of an AccessRole is.
+//! TrustDomain, with objects that an AccessRole owns.
 
 use k8s_openapi::api::admissionregistration::v1::Validation;
-use subrosa_crds::{ACCESS_ROLE_LABEL, GROUP, TRUST_DOMAIN_LABEL, VERSION};
+use subrosa_crds::{ACCESS_ROLE_LABEL, GROUP, TRUST_DOMAIN_LABEL};
 use subrosa_plan::roles::rbac::{API_GROUP, PREFIX};
 
 use super::{Draft, Guard, condition, demand, rule};
 use crate::grants::Installation;
 
-pub(super) fn guards(installation: &Installation) -> [Guard; 3] {
-    let [role, binding] = [role(), binding()].map(|mut draft| {
+pub(super) fn guards(installation: &Installation) -> [Guard; 2] {
+    [role(), binding()].map(|mut draft| {
         let user = installation.granter_user();
         draft.conditions = vec![condition("granter", format!("request.userInfo.username == '{user}'"))];
         draft.finish()
-    });
-    [role, binding, author()]
-}
-
-/// The author of a role does not review it, so people have to name themselves as the author.
-fn author() -> Guard {
-    Draft {
-        name: "subrosa-access-author",
-        description: "Who writes an AccessRole that has to be reviewed is named in it as its author.",
-        rules: vec![rule(GROUP, VERSION, &["accessroles"], &["CREATE", "UPDATE"])],
-        conditions: vec![],
-        variables: vec![],
-        validations: vec![demand(
-            "!has(object.spec.review) || request.userInfo.username.startsWith('system:') || \
-             (request.operation == 'UPDATE' && object.spec == oldObject.spec) || \
-             object.spec.review.author == request.userInfo.username"
-                .to_owned(),
-            "'spec.review.author is ' + object.spec.review.author + ', and the request is made by ' + request.userInfo.username + \
-             ': who writes a role does not review it, so write your own name, as kubectl auth whoami shows it'"
-                .to_owned(),
-        )],
-    }
-    .finish()
+    })
 }
 
 fn role() -> Draft {

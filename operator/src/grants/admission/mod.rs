@@ -17,7 +17,7 @@
 //! | `subrosa-workload` | the operator restarts a workload by one annotation and changes nothing else of it |
 //! | `subrosa-access-role` | the granter writes Roles that give `get` on named Channels, no other Role |
 //! | `subrosa-access-binding` | the granter binds those to groups of people, and nothing else to anybody |
-//! | `subrosa-access-author` | who writes an AccessRole that has to be reviewed is named in it |
+//! | `subrosa-access-author` | who writes an AccessRole that has to be reviewed is named in it, and who gives one may grant its Channels |
 //! | `subrosa-access-grant` | an AccessGrant names who asks for it, and only the granter says what became of it |
 //! | `subrosa-access-revocation` | an AccessRevocation is deleted only after its release was approved |
 //!
@@ -26,6 +26,7 @@
 //! whoever may edit them can disable them; that is detected ([`unedited`]), not prevented.
 
 mod access_grant;
+mod author;
 mod deletion;
 mod destruction;
 mod granter;
@@ -41,10 +42,14 @@ use k8s_openapi::api::admissionregistration::v1::{
     Validation, Variable,
 };
 
+use kube::{Resource, api::ObjectMeta};
+use serde::Serialize;
+
 use super::{Installation, rbac::named};
 
 pub use access_grant::GRANT;
-pub use destruction::{APPROVAL, approval_guard_is_unedited};
+pub use author::AUTHOR;
+pub use destruction::APPROVAL;
 pub use revocation::REVOCATION;
 pub use unedited::{AdmissionObjects, Difference, Gap, RESTORE, gaps, unedited};
 
@@ -73,9 +78,30 @@ pub fn policies(installation: &Installation) -> Vec<Guard> {
     guards.extend(destruction::guards(installation));
     guards.extend(operator::guards(installation));
     guards.extend(granter::guards(installation));
+    guards.push(author::guard());
     guards.push(access_grant::guard(installation));
     guards.push(revocation::guard(installation));
     guards
+}
+
+/// Whether a policy and its binding are unchanged from this build: `subrosa-approval`, without which Approvals do not count, or
+/// `subrosa-access-author`, without which nobody knows who gives an AccessRole. Both name nothing of an installation.
+///
+/// Pass both as [`DynamicObject`](kube::core::DynamicObject)s where possible, so that fields unknown to this build's
+/// types are compared too.
+pub fn guard_is_unedited<P, B>(policy: &P, binding: &B) -> bool
+where
+    P: Resource + Serialize,
+    B: Resource + Serialize,
+{
+    let is_named = |meta: &ObjectMeta, guard: &Guard| meta.name.as_deref() == Some(guard.name());
+    let guards = [destruction::approval(), author::guard()];
+    guards.iter().any(|wanted| {
+        is_named(policy.meta(), wanted)
+            && is_named(binding.meta(), wanted)
+            && unedited(policy, &wanted.policy).is_none()
+            && unedited(binding, &wanted.binding).is_none()
+    })
 }
 
 /// The names of these policies and bindings.

@@ -264,6 +264,7 @@ impl Life {
             uid: name.clone(),
             name,
             digest,
+            channels: Vec::new(),
         };
         self.say(Decision::Approve, ["anna", "bas", "cees"][usize::from(who % 3)], WEEK, target, |_| {});
     }
@@ -284,6 +285,7 @@ impl Life {
             name: one.metadata.name.clone().unwrap(),
             uid: one.metadata.uid.clone().unwrap(),
             digest: one.spec.digest.clone(),
+            channels: Vec::new(),
         };
         self.say(decision, who, hours, target, change);
     }

@@ -1,6 +1,6 @@
 //! Whether a grant may begin, and whether one that began may go on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
@@ -167,13 +167,10 @@ pub fn excluded<'a>(
     standing: impl IntoIterator<Item = (&'a AccessGrant, &'a AccessRole)>,
 ) -> Option<Fault> {
     let person = grant.spec.subject.user.to_lowercase();
-    let excludes = |one: &AccessRole, other: &AccessRole| {
-        one.name_any() != other.name_any() && one.spec.conflicts_with.contains(&other.name_any())
-    };
     let found = standing.into_iter().find(|(other, of)| {
         other.spec.subject.user.to_lowercase() == person
             && other.namespace() == grant.namespace()
-            && (excludes(role, of) || excludes(of, role))
+            && exclude_each_other(role, of)
     });
     found.map(|(other, of)| {
         let message = format!(
@@ -187,17 +184,60 @@ pub fn excluded<'a>(
     })
 }
 
-/// Forgets grants that are over: those whose AccessGrant is gone, and if there are too many, the oldest that can no longer begin.
-/// `there` has the UIDs of the AccessGrants, with when they were made.
+fn exclude_each_other(one: &AccessRole, other: &AccessRole) -> bool {
+    let names = |one: &AccessRole, other: &AccessRole| one.spec.conflicts_with.contains(&other.name_any());
+    one.name_any() != other.name_any() && (names(one, other) || names(other, one))
+}
+
+/// The groups, in lower case, whose people may not have `role` too, each with the AccessRole that names it.
+pub fn excluding_groups<'a>(
+    role: &AccessRole,
+    roles: impl IntoIterator<Item = &'a AccessRole>,
+) -> BTreeMap<String, String> {
+    let there = roles.into_iter().filter(|other| is_there(other) && other.namespace() == role.namespace());
+    let excluding = there.filter(|other| exclude_each_other(role, other));
+    excluding
+        .flat_map(|other| other.spec.groups().into_iter().map(|group| (group, other.name_any())))
+        .collect()
+}
+
+/// Why a person gets nothing by a grant of `role`: Vault saw them in one of `groups` at their last login.
+pub fn excluded_by_group(
+    role: &AccessRole,
+    groups: &BTreeMap<String, String>,
+    is_in: impl Fn(&str) -> bool,
+) -> Option<Fault> {
+    let (group, by) = groups.iter().find(|(group, _)| is_in(group))?;
+    let message = format!(
+        "spec.role: AccessRole {} and {by} exclude each other (spec.conflictsWith), and the person has {by} by group {group}, as their last \
+         login showed; next: have the provider take them out of the group, and they log in once more",
+        role.name_any()
+    );
+    Some(Fault::new(Reason::ConflictingRoles, message))
+}
+
+/// Forgets grants that are over: those whose AccessGrant is gone, and so many of the oldest that can no longer begin that another
+/// one can. `there` has the UIDs of the AccessGrants, with when they were made.
 pub fn forget(record: &mut GrantsRecord, there: &BTreeMap<String, Timestamp>, now: Timestamp) {
     record.over.retain(|uid, _| there.contains_key(uid));
-    let lapsed = |uid: &String| there.get(uid).is_some_and(|made| now.duration_since(*made) > LAPSE * 2);
-    let mut oldest: Vec<_> =
-        record.over.iter().filter(|(uid, _)| lapsed(uid)).map(|(uid, end)| (end.at, uid.clone())).collect();
-    oldest.sort();
-    let surplus = record.over.len().saturating_sub(MOST_OVER);
-    let gone: BTreeSet<_> = oldest.into_iter().take(surplus).map(|(_, uid)| uid).collect();
-    record.over.retain(|uid, _| !gone.contains(uid));
+    let lapsed = |uid: &&String| is_lapsed(there, uid, now);
+    let mut oldest: Vec<_> = record.over.keys().filter(lapsed).cloned().collect();
+    oldest.sort_by_key(|uid| record.over.get(uid).map(|end| end.at));
+    let surplus = (record.over.len() + 1).saturating_sub(MOST_OVER);
+    for uid in oldest.into_iter().take(surplus) {
+        record.over.remove(&uid);
+    }
+}
+
+/// How many more grants can be over before none begins any more.
+pub fn left(record: &GrantsRecord, there: &BTreeMap<String, Timestamp>, now: Timestamp) -> usize {
+    let kept = record.over.keys().filter(|uid| !is_lapsed(there, uid, now)).count();
+    MOST_OVER.saturating_sub(kept)
+}
+
+/// Whether a grant of this UID, if nothing is known of it, does not begin any more, with time to spare for clocks.
+fn is_lapsed(there: &BTreeMap<String, Timestamp>, uid: &str, now: Timestamp) -> bool {
+    there.get(uid).is_some_and(|made| now.duration_since(*made) > LAPSE * 2)
 }
 
 #[cfg(test)]
@@ -209,30 +249,13 @@ mod tests {
         record::grants::GrantEnd,
         record::revocations::RevocationsRecord,
         roles::{
-            grants::testing::{grant, role},
+            grants::testing::{approval, grant, role},
             revoked::tests::revocation,
         },
-        testing::{at, merge, read},
+        testing::at,
     };
 
     const NOW: &str = "2026-11-22T10:00:00Z";
-
-    fn approval(name: &str, approver: &str, grant: &AccessGrant, patch: Value) -> Approval {
-        let role = role("reviewer", json!({}));
-        let digest = grant.spec.digest(&role.uid().unwrap_or_default(), &role.spec.login, &role.spec.opens());
-        let mut approval = json!({
-            "apiVersion": "subrosa.dev/v1alpha1", "kind": "Approval",
-            "metadata": {"name": name, "uid": format!("uid-{name}"), "creationTimestamp": "2026-11-22T09:30:00Z"},
-            "spec": {
-                "target": {
-                    "kind": "AccessGrant", "namespace": "cc-front", "name": grant.name_any(), "uid": grant.uid(), "digest": digest,
-                },
-                "decision": "Approve", "approver": approver, "expires": "2026-11-29T00:00:00Z",
-            },
-        });
-        merge(&mut approval, patch);
-        read(approval)
-    }
 
     fn word(judged: &JudgedGrant) -> &'static str {
         let fault = judged.refusal.as_ref().or(judged.waits.as_ref());
@@ -368,6 +391,26 @@ mod tests {
     }
 
     #[test]
+    fn who_has_a_role_by_a_group_gets_none_that_excludes_it() {
+        let mine = role("billing", json!({"spec": {"conflictsWith": ["reviewer"]}}));
+        let theirs = role("reviewer", json!({"spec": {"subjects": [{"group": "CC-Quality"}]}}));
+        let others =
+            [role("planner", json!({})), role("reviewer", json!({"metadata": {"namespace": "cc-back"}}))];
+        let groups = |role: &AccessRole, other: &AccessRole| {
+            excluding_groups(role, others.iter().chain([role, other]))
+        };
+        for (one, other, group) in [(&mine, &theirs, "cc-quality"), (&theirs, &mine, "quality")] {
+            let found = groups(one, other);
+            assert_eq!(found.keys().collect::<Vec<_>>(), [group]);
+            let told = |of: &str| excluded_by_group(one, &found, |group| group == of);
+            assert!(told(group).is_some_and(|fault| fault.reason == Reason::ConflictingRoles));
+            assert_eq!(told("all"), None);
+        }
+        let going = role("reviewer", json!({"metadata": {"deletionTimestamp": "2026-11-22T10:00:00Z"}}));
+        assert!(groups(&mine, &going).is_empty());
+    }
+
+    #[test]
     fn what_is_over_is_kept_while_it_could_begin_again() {
         let end = |at: Timestamp| GrantEnd { at, reason: "GrantExpired".into(), began: None };
         let mut record = GrantsRecord::default();
@@ -380,11 +423,22 @@ mod tests {
         }
         there.remove("u9");
         forget(&mut record, &there, at(NOW));
-        assert_eq!(record.over.len(), MOST_OVER);
+        // Another one can begin.
+        assert_eq!(record.over.len(), MOST_OVER - 1);
+        assert_eq!(left(&record, &there, at(NOW)), 3, "two of them are old");
         assert!(!record.over.contains_key("u9"), "its AccessGrant is deleted");
-        assert!(!record.over.contains_key("u0") && record.over.contains_key("u3"), "one too many");
+        assert!(!record.over.contains_key("u0") && record.over.contains_key("u3"), "two too many");
         let before = record.clone();
         forget(&mut record, &there, at(NOW));
         assert_eq!(record, before);
+        // None of them is forgotten while it could begin again: then no other begins.
+        for number in 0..MOST_OVER {
+            record.over.insert(format!("v{number}"), end(new));
+            there.insert(format!("v{number}"), new);
+        }
+        forget(&mut record, &there, at(NOW));
+        assert!(record.over.len() > MOST_OVER);
+        assert_eq!(left(&record, &there, at(NOW)), 0);
+        assert_eq!(left(&GrantsRecord::default(), &there, at(NOW)), MOST_OVER);
     }
 }

@@ -5,18 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use subrosa_crds::{
-    AccessGrant, AccessRole,
+    AccessGrant, AccessRole, Approval,
     names::{ChannelId, ChannelRef},
 };
 
-use super::names;
+use super::{
+    decision::{self, GrantInputs},
+    names,
+};
 use crate::{
-    record::grants::GrantsRecord,
+    record::grants::{GrantsRecord, OpenGrant},
     roles::{
         OpenedClass,
         conflicts::{self, RoleName},
-        is_there,
-        names::{FREED, OPEN},
+        names::{FREED, GRANT, OPEN},
+        revoked::{RevokedPeople, StandingRevocations},
         slots::{SlotChange, has_rested},
     },
     world::{World, fault::Fault},
@@ -41,6 +44,11 @@ impl GrantSlot {
         self.metadata.get(OPEN).map(String::as_str)
     }
 
+    /// The UID of the AccessGrant for which the operator opened it; none where an earlier release did.
+    fn opened_for(&self) -> Option<&str> {
+        self.metadata.get(GRANT).map(String::as_str)
+    }
+
     /// Whether nobody is its member.
     pub fn is_empty(&self) -> bool {
         self.people.is_empty() && !self.has_groups
@@ -52,75 +60,131 @@ impl GrantSlot {
     }
 }
 
-/// What each grant slot of `domain` must open, by the granter's record, as far as an AccessGrant and its AccessRole say the
-/// same. A slot that the record names for what no AccessGrant asks for opens nothing. Roles in `withheld` open nothing.
-pub fn wanted(
-    domain: &str,
-    record: &GrantsRecord,
-    grants: &[AccessGrant],
-    roles: &[AccessRole],
-    withheld: &BTreeMap<RoleName, Fault>,
-    world: &World,
-) -> BTreeMap<String, OpenedClass> {
+/// What decides what grant slots open.
+#[derive(Clone, Copy, Debug)]
+pub struct GrantsSeen<'a> {
+    /// The trust domain.
+    pub domain: &'a str,
+    /// The granter's record.
+    pub record: &'a GrantsRecord,
+    /// The AccessGrants.
+    pub grants: &'a [AccessGrant],
+    /// The AccessRoles.
+    pub roles: &'a [AccessRole],
+    /// The roles that give nothing.
+    pub withheld: &'a BTreeMap<RoleName, Fault>,
+    /// The AccessRevocations that stand.
+    pub standing: &'a StandingRevocations<'a>,
+    /// The people that AccessRevocations name.
+    pub people: &'a RevokedPeople,
+    /// The Approvals of AccessGrants.
+    pub approvals: &'a [Approval],
+    /// Since when the admission policy of Approvals is as it is now; none while it is missing or edited.
+    pub guarded_since: Option<Timestamp>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What a grant slot must open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedSlot {
+    /// The class.
+    pub opened: OpenedClass,
+    /// The UID of the AccessGrant.
+    pub grant: String,
+    /// Whether enough people approve that it begins. What was opened for it before stays open without.
+    pub may_begin: bool,
+}
+
+/// What each grant slot of the trust domain must open, by the granter's record, as far as an AccessGrant, its AccessRole and
+/// Approvals say the same. A slot that the record names for what no AccessGrant asks for opens nothing.
+pub fn wanted(seen: GrantsSeen<'_>, world: &World) -> BTreeMap<String, WantedSlot> {
     let mut wanted = BTreeMap::new();
-    let excluded = conflicts::conflicting(roles);
-    for (uid, open) in record.open.iter().filter(|(_, open)| open.ended.is_none()) {
+    let excluded = conflicts::conflicting(seen.roles);
+    for (uid, open) in seen.record.open.iter().filter(|(_, open)| open.ended.is_none()) {
         let is_it = |one: &&AccessGrant| one.uid().as_deref() == Some(uid.as_str());
-        let Some(grant) = grants.iter().find(is_it) else { continue };
-        if grant.meta().deletion_timestamp.is_some() {
-            continue;
-        }
-        let namespace = grant.namespace().unwrap_or_default();
-        let name = (namespace.clone(), grant.spec.role.clone());
-        let gives = |role: &&AccessRole| {
-            conflicts::name(role) == name
-                && is_there(role)
-                && role.spec.grants.is_some()
-                && !withheld.contains_key(&name)
-                && !excluded.contains_key(&name)
+        let is_there = |one: &&AccessGrant| one.meta().deletion_timestamp.is_none();
+        let Some(grant) = seen.grants.iter().find(is_it).filter(is_there) else { continue };
+        let name = (grant.namespace().unwrap_or_default(), grant.spec.role.clone());
+        let Some(role) = seen.roles.iter().find(|role| conflicts::name(role) == name) else { continue };
+        let inputs = GrantInputs {
+            grant,
+            role: Some(role),
+            withheld: seen.withheld.get(&name).or_else(|| excluded.get(&name)),
+            standing: seen.standing,
+            people: seen.people,
+            guarded_since: seen.guarded_since,
+            now: seen.now,
         };
-        let (Some(role), Some(facts)) = (roles.iter().find(gives), world.namespaces.get(&namespace)) else {
-            continue;
-        };
-        if facts.trust_domain.as_deref() != Some(domain) {
-            continue;
-        }
-        let (opens, prefix) =
-            (role.spec.opens(), format!("{}{}_", names::slot_prefix(domain), role.spec.login));
-        for used in &open.slots {
-            let pair = (used.channel.clone(), used.data_class.clone());
-            let channel = ChannelRef::new(namespace.clone(), used.channel.clone());
-            let declares =
-                world.channel(&channel).is_some_and(|one| one.data_classes().contains(&used.data_class));
-            if opens.contains(&pair) && declares && used.slot.starts_with(&prefix) {
-                let opened = OpenedClass { id: ChannelId::mint(&facts.uid, &used.channel), class: pair.1 };
-                wanted.entry(used.slot.clone()).or_insert(opened);
-            }
+        let judged = decision::judge(inputs, seen.approvals);
+        if judged.refusal.is_none() && judged.digest.as_ref() == Some(&open.digest) {
+            let asked = Asked { uid, open, role, may_begin: judged.waits.is_none() };
+            asked.opens(&seen, &name.0, world, &mut wanted);
         }
     }
     wanted
 }
 
-/// The changes after which the grant slots open what is wanted: removals first. A slot with members gets no new meaning.
+/// What one grant asks for.
+struct Asked<'a> {
+    uid: &'a str,
+    open: &'a OpenGrant,
+    role: &'a AccessRole,
+    may_begin: bool,
+}
+
+impl Asked<'_> {
+    fn opens(
+        &self,
+        seen: &GrantsSeen<'_>,
+        namespace: &str,
+        world: &World,
+        wanted: &mut BTreeMap<String, WantedSlot>,
+    ) {
+        let Some(facts) = world.namespaces.get(namespace) else { return };
+        if facts.trust_domain.as_deref() != Some(seen.domain) {
+            return;
+        }
+        let (opens, prefix) =
+            (self.role.spec.opens(), format!("{}{}_", names::slot_prefix(seen.domain), self.role.spec.login));
+        for used in &self.open.slots {
+            let pair = (used.channel.clone(), used.data_class.clone());
+            let channel = ChannelRef::new(namespace, used.channel.clone());
+            let declares =
+                world.channel(&channel).is_some_and(|one| one.data_classes().contains(&used.data_class));
+            if opens.contains(&pair) && declares && used.slot.starts_with(&prefix) {
+                let opened = OpenedClass { id: ChannelId::mint(&facts.uid, &used.channel), class: pair.1 };
+                let slot = WantedSlot { opened, grant: self.uid.to_owned(), may_begin: self.may_begin };
+                wanted.entry(used.slot.clone()).or_insert(slot);
+            }
+        }
+    }
+}
+
+/// The changes after which the grant slots open what is wanted: removals first. A slot with members gets no new meaning, and
+/// stays open for the grant for which it was opened alone.
 pub fn changes(
-    wanted: &BTreeMap<String, OpenedClass>,
+    wanted: &BTreeMap<String, WantedSlot>,
     slots: &[GrantSlot],
     now: Timestamp,
 ) -> Vec<SlotChange> {
     let (mut changes, mut additions) = (Vec::new(), Vec::new());
     for slot in slots {
-        let opened = wanted.get(&slot.name).map(OpenedClass::to_string);
-        match (slot.opens(), opened) {
-            (Some(is), Some(opened)) if is == opened => {}
-            (Some(_), _) => {
-                let freed = (FREED.to_owned(), now.as_second().to_string());
-                changes.push(SlotChange { slot: slot.name.clone(), metadata: [freed].into() });
-            }
-            (None, Some(opened)) if slot.is_usable(now) => {
-                additions.push(SlotChange {
-                    slot: slot.name.clone(),
-                    metadata: [(OPEN.to_owned(), opened)].into(),
-                });
+        let wanted = wanted.get(&slot.name).map(|wanted| (wanted, wanted.opened.to_string()));
+        let opening = |grant: &str, opened: String| {
+            let metadata = [(OPEN.to_owned(), opened), (GRANT.to_owned(), grant.to_owned())];
+            SlotChange { slot: slot.name.clone(), metadata: metadata.into() }
+        };
+        match (slot.opens(), wanted) {
+            (Some(is), Some((wanted, opened))) if is == opened => match slot.opened_for() {
+                Some(grant) if grant == wanted.grant => {}
+                // An earlier release did not count Approvals.
+                None if wanted.may_begin => additions.push(opening(&wanted.grant, opened)),
+                _ => changes.push(freed(slot, now)),
+            },
+            (Some(_), _) => changes.push(freed(slot, now)),
+            (None, Some((wanted, opened))) if wanted.may_begin && slot.is_usable(now) => {
+                additions.push(opening(&wanted.grant, opened));
             }
             (None, _) => {}
         }
@@ -129,100 +193,10 @@ pub fn changes(
     changes
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::{
-        record::grants::{GrantEnd, GrantsRecord},
-        roles::{
-            grants::testing::{grant, open, role},
-            slots::REST,
-        },
-        testing::{DOMAIN, Scene},
-    };
-
-    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
-
-    fn slot(metadata: &[(&str, &str)], people: &[&str]) -> GrantSlot {
-        let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let people = people.iter().map(|id| (*id).to_owned()).collect();
-        GrantSlot { name: "s".to_owned(), metadata, people, has_groups: false }
-    }
-
-    fn told(wanted: Option<&str>, slot: GrantSlot, now: Timestamp) -> String {
-        let id = "abcdefghij234567".parse().unwrap();
-        let wanted = wanted.map(|class| ("s".to_owned(), OpenedClass { id, class: class.to_owned() }));
-        let changes = changes(&wanted.into_iter().collect(), &[slot], now);
-        changes.first().map(|change| format!("{:?}", change.metadata)).unwrap_or_default()
-    }
-
-    #[test]
-    fn a_slot_opens_what_its_grant_asks_for_and_a_slot_with_members_gets_no_new_meaning() {
-        let chat = r#"{"open": "abcdefghij234567.chat"}"#;
-        let opened = ("open", "abcdefghij234567.chat");
-        assert_eq!(told(Some("chat"), slot(&[], &[]), NOW), chat);
-        assert_eq!(told(Some("chat"), slot(&[opened], &["e"]), NOW), "");
-        assert_eq!(told(Some("chat"), slot(&[], &["e"]), NOW), "");
-        assert_eq!(told(None, slot(&[], &["e"]), NOW), "");
-        let freed = r#"{"freed": "1800000000"}"#;
-        assert_eq!(told(None, slot(&[opened], &["e"]), NOW), freed);
-        assert_eq!(told(Some("mail"), slot(&[opened], &[]), NOW), freed);
-        let resting = || slot(&[("freed", "1800000000")], &[]);
-        assert_eq!(told(Some("chat"), resting(), NOW), "");
-        assert_eq!(told(Some("chat"), resting(), NOW + REST), chat);
-        let strange = GrantSlot { has_groups: true, ..slot(&[], &[]) };
-        assert_eq!(told(Some("chat"), strange, NOW), "");
-    }
-
-    #[test]
-    fn only_what_an_access_grant_and_its_role_say_is_opened() {
-        let scene = Scene::new().channel("cc-front/voice", json!({"dataClasses": ["call-recording"]}));
-        let mut record = GrantsRecord::default();
-        record.open.insert("u-inc".to_owned(), open());
-        let count = |record: &GrantsRecord, grant: &AccessGrant, role: &AccessRole, domain: &str| {
-            let (grants, roles) = (std::slice::from_ref(grant), std::slice::from_ref(role));
-            wanted(domain, record, grants, roles, &BTreeMap::new(), &scene).len()
-        };
-        let (asked, reviewer) = (grant("inc", json!({})), role("reviewer", json!({})));
-        assert_eq!(count(&record, &asked, &reviewer, DOMAIN), 1);
-        assert_eq!(count(&record, &asked, &reviewer, "westerlinde"), 0);
-        for patch in [
-            json!({"metadata": {"uid": "u-other"}}),
-            json!({"metadata": {"deletionTimestamp": "2026-11-22T10:00:00Z"}}),
-            json!({"spec": {"role": "other"}}),
-            json!({"metadata": {"namespace": "cc-back"}}),
-        ] {
-            assert_eq!(count(&record, &grant("inc", patch.clone()), &reviewer, DOMAIN), 0, "{patch}");
-        }
-        for patch in [
-            json!({"spec": {"grants": null}}),
-            json!({"spec": {"login": "weak"}}),
-            json!({"spec": {"allow": [{"channels": ["voice"], "dataClasses": ["fax"], "actions": ["Open"]}]}}),
-            json!({"metadata": {"deletionTimestamp": "2026-11-22T10:00:00Z"}}),
-        ] {
-            assert_eq!(count(&record, &asked, &role("reviewer", patch.clone()), DOMAIN), 0, "{patch}");
-        }
-        // Whatever the record says, a slot of another kind or another login opens nothing by it.
-        let used = |patch: Value| {
-            let mut open = open();
-            for used in &mut open.slots {
-                used.slot = patch.as_str().unwrap_or_default().to_owned();
-            }
-            let mut record = GrantsRecord::default();
-            record.open.insert("u-inc".to_owned(), open);
-            count(&record, &asked, &reviewer, DOMAIN)
-        };
-        assert_eq!(used(json!("subrosa_oosterlinde_grant_strong_001")), 1);
-        assert_eq!(used(json!("subrosa_oosterlinde_open_strong_001")), 0);
-        assert_eq!(used(json!("subrosa_oosterlinde_grant_weak_001")), 0);
-        let overdue = Fault::new(subrosa_crds::Reason::ReviewOverdue, "overdue");
-        let withheld = [(conflicts::name(&reviewer), overdue)].into();
-        let (asked, reviewer) = (std::slice::from_ref(&asked), std::slice::from_ref(&reviewer));
-        assert!(wanted(DOMAIN, &record, asked, reviewer, &withheld, &scene).is_empty());
-        let end = GrantEnd { at: NOW, reason: "GrantExpired".into(), began: None };
-        record.open.values_mut().for_each(|open| open.ended = Some(end.clone()));
-        assert!(wanted(DOMAIN, &record, asked, reviewer, &BTreeMap::new(), &scene).is_empty());
-    }
+fn freed(slot: &GrantSlot, now: Timestamp) -> SlotChange {
+    let freed = (FREED.to_owned(), now.as_second().to_string());
+    SlotChange { slot: slot.name.clone(), metadata: [freed].into() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,12 @@ pub fn status(
 ) -> AccessGrantStatus {
     let before = grant.status.clone().unwrap_or_default();
     let generation = grant.metadata.generation;
+    // The record keeps no more than it can: what was told of one that is over stays.
+    if before.ends_at.is_some()
+        && matches!(outcome, GrantOutcome::Waits(fault) if fault.reason == Reason::GrantExpired)
+    {
+        return AccessGrantStatus { observed_generation: generation, ..before };
+    }
     let ready = ready(role, outcome);
     let (started, ends) = match outcome {
         GrantOutcome::Waits(_) => (None, None),
@@ -73,6 +79,7 @@ pub fn status(
         digest,
         started_at: started,
         ends_at: ends,
+        uses: before.uses.clone(),
         conditions: condition::conditions(verdicts, &before.conditions, generation, now),
     }
 }
@@ -127,18 +134,23 @@ pub fn over(end: &GrantEnd) -> (Reason, &'static str) {
             Reason::SetupOutdated,
             "its slots are not in Vault any more; next: run subrosa vault-setup, and make another AccessGrant",
         ),
+        Reason::ConflictingRoles => (
+            Reason::ConflictingRoles,
+            "an AccessRole excludes this one (spec.conflictsWith), and names the same group or one in which the person's last login \
+             showed them; next: look at both, and make another AccessGrant, if it is still needed",
+        ),
         reason => (reason, "the AccessRole gives nothing; next: look at it, and make another AccessGrant"),
     }
 }
 
-/// That nobody compares the grant with what the person has by groups.
+/// From when the grant is compared with what the person has by groups.
 fn not_compared(role: &AccessRole) -> String {
     if role.spec.conflicts_with.is_empty() {
         return String::new();
     }
     format!(
-        "; AccessRole {} excludes others (spec.conflictsWith), and which of them the person has by a group is known to the identity \
-         provider alone",
+        "; AccessRole {} excludes others (spec.conflictsWith), and which of them the person has by a group is seen only as their last \
+         login showed it: a group that the provider gave since is seen with the next one",
         role.name_any()
     )
 }
@@ -224,13 +236,24 @@ mod tests {
     }
 
     #[test]
-    fn that_groups_are_not_compared_is_said_where_it_matters() {
+    fn what_was_given_stays_told_when_the_record_forgot_it() {
+        let mut over = grant("inc", json!({}));
+        over.status = Some(status(&over, None, None, &end("ApprovalDenied", Some(BEGAN)), at(ENDS)));
+        let later = status(&over, None, None, &waits(Reason::GrantExpired), at("2026-12-22T12:00:00Z"));
+        assert_eq!(Some(&later), over.status.as_ref());
+        assert_eq!(told(&later).0, "False ApprovalDenied");
+        let other = status(&over, None, None, &waits(Reason::Revoked), at("2026-12-22T12:00:00Z"));
+        assert_eq!(told(&other).0, "False Revoked");
+    }
+
+    #[test]
+    fn how_far_groups_are_compared_is_said_where_it_matters() {
         let message = |role: &AccessRole| {
             let outcome = GrantOutcome::InForce { began: at(BEGAN), ends: at(ENDS) };
             ready(Some(role), &outcome).message
         };
         assert!(!message(&role("reviewer", json!({}))).contains("conflictsWith"));
         let told = message(&role("reviewer", json!({"spec": {"conflictsWith": ["billing"]}})));
-        assert!(told.contains("known to the identity provider alone"), "{told}");
+        assert!(told.contains("as their last login showed it"), "{told}");
     }
 }

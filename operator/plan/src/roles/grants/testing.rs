@@ -1,7 +1,8 @@
 //! Grants for tests.
 
+use kube::ResourceExt as _;
 use serde_json::{Value, json};
-use subrosa_crds::{AccessGrant, AccessRole};
+use subrosa_crds::{AccessGrant, AccessRole, Approval};
 
 use crate::{
     record::grants::OpenGrant,
@@ -47,4 +48,22 @@ pub fn open() -> OpenGrant {
         }],
         "decided": "2026-11-22T10:00:00Z",
     }))
+}
+
+/// An Approval of `grant` of role `reviewer`.
+pub fn approval(name: &str, approver: &str, grant: &AccessGrant, patch: Value) -> Approval {
+    let role = role("reviewer", json!({}));
+    let digest = grant.spec.digest(&role.uid().unwrap_or_default(), &role.spec.login, &role.spec.opens());
+    let mut approval = json!({
+        "apiVersion": "subrosa.dev/v1alpha1", "kind": "Approval",
+        "metadata": {"name": name, "uid": format!("uid-{name}"), "creationTimestamp": "2026-11-22T09:30:00Z"},
+        "spec": {
+            "target": {
+                "kind": "AccessGrant", "namespace": "cc-front", "name": grant.name_any(), "uid": grant.uid(), "digest": digest,
+            },
+            "decision": "Approve", "approver": approver, "expires": "2026-11-29T00:00:00Z",
+        },
+    });
+    merge(&mut approval, patch);
+    read(approval)
 }

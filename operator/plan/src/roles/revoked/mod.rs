@@ -6,12 +6,14 @@
 pub mod entities;
 pub mod release;
 pub mod status;
+pub mod withdrawn;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;
 use subrosa_crds::{
     AccessRevocation, AccessRole, Approval, Reason, access_revocation::RevokedSubject, approval::Decision,
+    condition::READY,
 };
 
 use super::conflicts::{self, RoleName};
@@ -107,17 +109,34 @@ fn names_role(subject: &RevokedSubject, role: &AccessRole) -> bool {
     by_name || subject.namespace.as_ref() == Some(&namespace)
 }
 
-/// The roles that `revocation` takes something from.
+/// The roles that `revocation` takes something from, by break-glass too.
 pub fn touched<'r>(
     revocation: &AccessRevocation,
     roles: impl IntoIterator<Item = &'r AccessRole>,
 ) -> BTreeSet<RoleName> {
     let named = group(revocation);
+    let has_group = |role: &AccessRole, group: &String| {
+        let glass = role.spec.break_glass.as_ref().map(|glass| glass.group.to_lowercase());
+        role.spec.groups().contains(group) || glass.as_ref() == Some(group)
+    };
     let touches = |role: &&AccessRole| {
         names_role(&revocation.spec.subject, role)
-            || named.as_ref().is_some_and(|group| role.spec.groups().contains(group))
+            || named.as_ref().is_some_and(|group| has_group(role, group))
     };
     roles.into_iter().filter(touches).map(conflicts::name).collect()
+}
+
+/// Whether everything that `revocation` took is given again, in each trust domain that it names, as the granter told.
+pub fn is_released(revocation: &AccessRevocation) -> bool {
+    let conditions = revocation.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .into_iter()
+        .any(|one| one.type_ == READY && one.status == "True" && one.reason == Reason::Released.as_str())
+}
+
+/// Whether something that `revocation` names has not ended yet for the first time.
+pub fn is_pending(revocation: &AccessRevocation) -> bool {
+    revocation.status.as_ref().is_none_or(|status| status.done_at.is_none())
 }
 
 /// A subject in a sentence. A person is not named: messages are read by many.
@@ -130,15 +149,16 @@ pub fn described(subject: &RevokedSubject) -> String {
     }
 }
 
-/// The people named by revocations that are there, as the API server knows them. Their Approvals do not count, in no trust
-/// domain, until the revocation is deleted, which takes its release.
+/// The people named by revocations that were not released in every trust domain, as the API server knows them. Their Approvals do
+/// not count, in no trust domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevokedPeople(BTreeSet<String>);
 
 impl RevokedPeople {
     /// The people that `revocations` name.
     pub fn of<'a>(revocations: impl IntoIterator<Item = &'a AccessRevocation>) -> Self {
-        Self(revocations.into_iter().filter_map(|one| one.spec.subject.approver()).collect())
+        let standing = revocations.into_iter().filter(|one| !is_released(one));
+        Self(standing.filter_map(|one| one.spec.subject.approver()).collect())
     }
 
     /// Whether `user` is one of them; upper and lower case are the same.
@@ -231,6 +251,22 @@ pub(crate) mod tests {
         assert!(effect(std::slice::from_ref(&one), &record, &role).contains("gives nothing"));
         record.released.insert("u-a".into(), mark());
         assert_eq!(effect(&[one], &record, &role), "stays");
+    }
+
+    #[test]
+    fn approvals_count_again_when_every_trust_domain_has_the_release() {
+        let mut one = revocation("a", json!({"user": "Anna"}));
+        let counts = |one: &AccessRevocation| !RevokedPeople::of([one]).has("ANNA");
+        assert!(!counts(&one));
+        for (truth, reason, expected) in
+            [("True", "Revoked", false), ("Unknown", "Released", false), ("True", "Released", true)]
+        {
+            one.status = Some(read(json!({"conditions": [{
+                "type": "Ready", "status": truth, "reason": reason, "message": "m",
+                "lastTransitionTime": "2026-11-29T21:00:00Z",
+            }]})));
+            assert_eq!(counts(&one), expected, "{truth} {reason}");
+        }
     }
 
     #[test]

@@ -68,6 +68,7 @@ pub fn status(
         _ => None,
     });
     let generation = revocation.metadata.generation;
+    let ready_reason = ready.reason;
     let mut verdicts = vec![ready.clone()];
     let follows = match ready.reason {
         _ if is_done => None,
@@ -79,6 +80,8 @@ pub fn status(
     };
     verdicts.extend(follows.map(|kind| Verdict { kind, truth: Truth::True, ..ready }));
     let is_person = revocation.spec.subject.user.is_some();
+    let is_released = is_done && ready_reason == Reason::Released;
+    let approvals_voided = if is_released { 0 } else { approvals_voided };
     AccessRevocationStatus {
         observed_generation: generation,
         trust_domains: domains,
@@ -137,8 +140,8 @@ fn ready(
     }
     let is = |reason: Reason| domains.iter().all(|one| one.state == reason.as_str());
     if !domains.is_empty() && is(Reason::Released) {
-        let message = "it was released, and what it took is given again where an AccessRole gives it; next: delete it, after which \
-                       Approvals of the person count again";
+        let message = "it was released, and what it took is given again where an AccessRole gives it, and Approvals of the person \
+                       count again; next: delete it";
         return Verdict::new(READY, Truth::True, Reason::Released, message.to_owned());
     }
     let waits = domains.iter().any(|one| one.state == Reason::Revoking.as_str());

@@ -5,6 +5,8 @@
 //! (`max_json_object_entry_count` and `max_json_array_element_count`, 10,000 each) and the bytes of a string
 //! (`max_json_string_value_length`, 1 MiB). What is stored by Raft has at most 1 MiB (`max_entry_size`).
 
+mod of_granter;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

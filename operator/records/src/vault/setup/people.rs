@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 use subrosa_crds::trust_domain::{AccessLogin, AccessSpec, IdentityProvider};
-use subrosa_plan::roles::{break_glass, names};
+use subrosa_plan::roles::{SlotUse, break_glass, names};
 
 use super::{
     ACCESSOR, GRANTER_POLICY, GRANTER_ROLE, SetupParams, SetupStep, StepKind, grants, policy, roles,
@@ -113,8 +113,11 @@ pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<S
     }
     let of_break_glass = glass.iter().flat_map(|(access, _)| &access.logins);
     for login in people.access.logins.iter().chain(of_break_glass) {
-        for name in names::slots(domain, &login.name, login.slots()) {
+        for name in names::slots(domain, login, SlotUse::Open) {
             steps.push(group(name, "internal", "a slot: one data class of one Channel, and who may open it"));
+        }
+        for name in names::slots(domain, login, SlotUse::Seal) {
+            steps.push(group(name, "internal", "a slot: one data class of one Channel, and who may seal it"));
         }
         for place in grants::places(params, login) {
             steps.push(group(place.slot, "internal", "a grant slot: the same for one person, for a time"));
@@ -239,7 +242,7 @@ fn second_factor(provider: &IdentityProvider, login: &AccessLogin) -> Map<String
 }
 
 fn policy_name(domain: &str, login: &AccessLogin) -> String {
-    format!("subrosa-login.{domain}.{}", login.name)
+    names::login_policy(domain, &login.name)
 }
 
 /// The operator's additional right: write what slots open, but not their members. It has it also where nobody logs in,
@@ -256,6 +259,13 @@ path "identity/group/name/{prefix}*" {{
     "metadata" = []
   }}
 }}
+# And what they may seal.
+path "identity/group/name/{seals}*" {{
+  capabilities = ["read", "update"]
+  allowed_parameters = {{
+    "metadata" = []
+  }}
+}}
 # Which AccessRoles were reviewed, and which AccessRevocations were released.
 path "{kv}/data/reviews" {{
   capabilities = ["read"]
@@ -265,7 +275,8 @@ path "{kv}/data/revocations" {{
 }}
 {grants}"#,
         kv = params.kv_mount,
-        prefix = names::slot_prefix(&params.trust_domain),
+        prefix = names::slot_prefix(&params.trust_domain, SlotUse::Open),
+        seals = names::slot_prefix(&params.trust_domain, SlotUse::Seal),
         grants = grants::operator(params),
     )
 }
@@ -291,6 +302,13 @@ path "identity/group/name" {{
   capabilities = ["list"]
 }}
 path "identity/group/name/{slots}*" {{
+  capabilities = ["read", "update"]
+  allowed_parameters = {{
+    "member_group_ids" = []
+    "member_entity_ids" = [[]]
+  }}
+}}
+path "identity/group/name/{seals}*" {{
   capabilities = ["read", "update"]
   allowed_parameters = {{
     "member_group_ids" = []
@@ -334,6 +352,11 @@ path "identity/entity/id/+" {{
   }}
   required_parameters = ["disabled"]
 }}
+# Who logged in anywhere: aliases cannot be listed for one mount only. It shows who of all leavers has a new entity, and who used
+# break-glass. It writes and deletes none.
+path "identity/entity-alias/id" {{
+  capabilities = ["list"]
+}}
 # Which AccessRoles were reviewed, which AccessRevocations were released, and which entities they disabled. Nobody else
 # writes it.
 path "{kv}/data/reviews" {{
@@ -358,7 +381,8 @@ path "auth/token/renew-self" {{
 }}
 "#,
         grants = grants::granter(params, people),
-        slots = names::slot_prefix(domain),
+        slots = names::slot_prefix(domain, SlotUse::Open),
+        seals = names::slot_prefix(domain, SlotUse::Seal),
         groups = names::group_prefix(domain),
         kv = params.kv_mount,
         kubernetes = params.kubernetes_mount,
@@ -375,10 +399,7 @@ path "auth/{mount}/role" {{
 path "auth/{mount}/login" {{
   capabilities = ["update"]
 }}
-# Who used it: aliases cannot be listed for one mount only. It writes and deletes none.
-path "identity/entity-alias/id" {{
-  capabilities = ["list"]
-}}
+# When somebody used it.
 path "identity/entity-alias/id/+" {{
   capabilities = ["read"]
 }}
@@ -391,13 +412,24 @@ path "{kv}/data/break-glass" {{
     )
 }
 
-/// The rights of a login. The line of a slot that is empty or of which the person is no member matches nothing.
+/// The rights of a login. The line of a slot that is empty or of which the person is no member matches nothing. Sealing takes what
+/// a workload needs for it, and there is no `create`, so sealing under a missing key does not make one.
 fn of_login(params: &SetupParams, login: &AccessLogin) -> String {
-    let transit = &params.transit_mount;
-    let lines = names::slots(&params.trust_domain, &login.name, login.slots()).into_iter().map(|slot| {
-        let opened = format!("{{{{identity.groups.names.{slot}.metadata.{}}}}}", names::OPEN);
-        format!("path \"{transit}/decrypt/{opened}.*\" {{\n  capabilities = [\"update\"]\n}}\n")
-    });
+    let lines = |usage: SlotUse, requests: &[&str]| {
+        let slots = names::slots(&params.trust_domain, login, usage);
+        let line = |slot: &String, request: &&str| {
+            let named = format!("{{{{identity.groups.names.{slot}.metadata.{}}}}}", usage.key());
+            let transit = &params.transit_mount;
+            format!("path \"{transit}/{request}/{named}.*\" {{\n  capabilities = [\"update\"]\n}}\n")
+        };
+        slots
+            .iter()
+            .flat_map(|slot| requests.iter().map(move |request| line(slot, request)))
+            .collect::<String>()
+    };
+    let opened = lines(SlotUse::Open, &["decrypt"]);
+    let sealed = lines(SlotUse::Seal, &["encrypt", "datakey/plaintext"]);
+    let sealing = if sealed.is_empty() { "" } else { "# Seal what the slots that seal name.\n" };
     let own = "# Its own token.\npath \"auth/token/lookup-self\" {\n  capabilities = [\"read\"]\n}\n";
-    format!("# Open what the slots of this login name.\n{}{own}", lines.collect::<String>())
+    format!("# Open what the slots of this login name.\n{opened}{sealing}{sealed}{own}")
 }

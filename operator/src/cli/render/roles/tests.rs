@@ -1,7 +1,8 @@
 use super::super::tests::render_text;
 use crate::cli::exit::Exit;
 
-const HOSPITAL: &str = r#"
+/// A TrustDomain with a login, and a Channel.
+pub const HOSPITAL: &str = r#"
 apiVersion: v1
 kind: Namespace
 metadata: {name: cc-front, labels: {subrosa.dev/trust-domain: oosterlinde}}
@@ -46,6 +47,7 @@ apiVersion: subrosa.dev/v1alpha1
 kind: AccessRole
 metadata: {name: reviewer, namespace: cc-front}
 spec:
+  grantedBy: anna
   login: strong
   subjects: [{group: CC-Quality}]
   allow: [{channels: [voice], dataClasses: [call-recording], actions: [Open]}]
@@ -55,6 +57,7 @@ apiVersion: subrosa.dev/v1alpha1
 kind: AccessRole
 metadata: {name: complaints, namespace: cc-front}
 spec:
+  grantedBy: anna
   login: strong
   subjects: [{group: complaints}]
   allow:
