@@ -30,6 +30,7 @@ pub mod access_revocation;
 pub mod access_role;
 pub mod adoption;
 pub mod approval;
+pub mod backup;
 pub mod channel;
 pub mod cohort;
 pub mod common;

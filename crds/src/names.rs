@@ -21,6 +21,11 @@ pub fn is_dns_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
+/// The data class of the keys that encrypt backups. No RetentionPolicy may name it.
+pub const BACKUP_CLASS: &str = "subrosa-backup";
+/// What stands behind the identity in the names of these keys, so that no right to data keys reaches them.
+const BACKUP_MARK: char = 'b';
+
 /// Characters of an identity: 16 of base32 are 80 bits.
 const ID_LENGTH: usize = 16;
 
@@ -65,9 +70,14 @@ impl ChannelId {
         format!("{}.ca", self.0)
     }
 
-    /// The name of the transit key of a class and cohort. Neither contains a dot, so names are unique.
+    /// The name of the transit key of a class and cohort. Neither contains a dot, so names are unique. Keys of backups
+    /// ([`BACKUP_CLASS`]) have a prefix of their own, `<id>b.`: a policy that lets somebody use `<id>.*` does not let
+    /// them open backups, and one for `<id>b.*` opens nothing else.
     pub fn data_key(&self, class: &str, cohort: &str) -> String {
-        format!("{}.{class}.{cohort}", self.0)
+        match class {
+            BACKUP_CLASS => format!("{}{BACKUP_MARK}.{class}.{cohort}", self.0),
+            _ => format!("{}.{class}.{cohort}", self.0),
+        }
     }
 
     /// The path of its record below the KV mount.
@@ -112,7 +122,7 @@ impl fmt::Debug for ChannelId {
     }
 }
 
-/// What the name of a data key says: `<id>.<class>.<cohort>`.
+/// What the name of a data key says: `<id>.<class>.<cohort>`, or `<id>b.subrosa-backup.<window>` for one of backups.
 ///
 /// Where such a name comes out of a sealed file it is read by this type before it is part of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,6 +149,7 @@ impl FromStr for DataKeyName {
         let read = || {
             let mut parts = text.split('.');
             let (id, class, cohort) = (parts.next()?, parts.next()?, parts.next()?);
+            let id = if class == BACKUP_CLASS { id.strip_suffix(BACKUP_MARK)? } else { id };
             let key = Self { id: id.parse().ok()?, class: class.to_owned(), cohort: cohort.parse().ok()? };
             (is_dns_label(class) && parts.next().is_none()).then_some(key)
         };
@@ -188,7 +199,11 @@ mod tests {
 
     #[test]
     fn the_name_of_a_data_key_is_read_back() {
-        for name in ["abcdefghijklmnop.call-recording.2026w48", "abcdefghijklmnop.chat.open-2026m11"] {
+        for name in [
+            "abcdefghijklmnop.call-recording.2026w48",
+            "abcdefghijklmnop.chat.open-2026m11",
+            "abcdefghijklmnopb.subrosa-backup.2026m12",
+        ] {
             assert_eq!(name.parse::<DataKeyName>().unwrap().to_string(), name);
         }
         for other in [
@@ -200,6 +215,8 @@ mod tests {
             "abcdefghijklmnop./chat.2026",
             "ABCDEFGHIJKLMNOP.chat.2026",
             "short.chat.2026",
+            "abcdefghijklmnop.subrosa-backup.2026m12",
+            "abcdefghijklmnopb.chat.2026m12",
         ] {
             assert!(other.parse::<DataKeyName>().is_err(), "{other}");
         }

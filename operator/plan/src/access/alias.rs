@@ -1,7 +1,8 @@
 //! The metadata of an entity alias in Vault, split by owner.
 //!
-//! [`SEAL`], [`OPEN`] and [`ADOPTED`] belong to the workload of a Channel. Every other key belongs to somebody else
-//! and is kept whatever is granted to or withdrawn from the workload.
+//! [`SEAL`], [`OPEN`] and [`ADOPTED`] belong to the workload of a Channel, [`BACKUP`] to its backup worker, which is
+//! another ServiceAccount. Every other key belongs to somebody else and is kept whatever is granted to or withdrawn from
+//! these two.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +21,11 @@ pub const OPEN: &str = "subrosa_open";
 pub const ADOPTED: [&str; 4] =
     ["subrosa_adopted_1", "subrosa_adopted_2", "subrosa_adopted_3", "subrosa_adopted_4"];
 
-/// The keys that name the Channel whose workload it is.
-const OWN: [&str; 2] = [SEAL, OPEN];
+/// The key by which a backup worker's policy finds the keys of its Channel's backups.
+pub const BACKUP: &str = "subrosa_backup";
+
+/// The keys that name the Channel whose workload or backup worker it is.
+const OWN: [&str; 3] = [SEAL, OPEN, BACKUP];
 
 /// The workload's part of the metadata: it may seal for the Channel `id`, and if `may_open`, open what was sealed for
 /// that Channel and for those it `adopted`.
@@ -39,7 +43,12 @@ pub fn part<'a>(
     part
 }
 
-/// Whether the metadata key belongs to the workload.
+/// The backup worker's part of the metadata: it may use the keys of the backups of the Channel `id`, and nothing else.
+pub fn backup_part(id: &ChannelId) -> Metadata {
+    Metadata::from([(BACKUP.to_owned(), id.to_string())])
+}
+
+/// Whether the metadata key belongs to the workload or to the backup worker.
 fn is_workloads(key: &str) -> bool {
     OWN.contains(&key) || ADOPTED.contains(&key)
 }

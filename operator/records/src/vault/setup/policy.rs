@@ -170,7 +170,8 @@ fn signing(mount: &MountPath) -> String {
     )
 }
 
-/// A workload's policy: seal with the keys that its alias names, and open with those that its alias may open.
+/// A workload's policy: seal with the keys that its alias names, and open with those that its alias may open. A backup
+/// worker has it too, since its login is the same; its alias names the keys of backups alone.
 ///
 /// A key's name begins with the Channel's id and a dot. An id has no dot, so no id is a prefix of another Channel's
 /// keys. Without the metadata a line matches nothing. There is no `create`, so sealing under a missing key does not
@@ -178,7 +179,7 @@ fn signing(mount: &MountPath) -> String {
 pub(super) fn workload(params: &SetupParams, accessor: &str) -> String {
     let transit = &params.transit_mount;
     let metadata = |key: &str| format!("{{{{identity.entity.aliases.{accessor}.custom_metadata.{key}}}}}");
-    let (seal, open) = (metadata(alias::SEAL), metadata(alias::OPEN));
+    let (seal, open, backup) = (metadata(alias::SEAL), metadata(alias::OPEN), metadata(alias::BACKUP));
     let adopted: String = alias::ADOPTED
         .iter()
         .map(|key| {
@@ -199,7 +200,20 @@ path "{transit}/decrypt/{open}.*" {{
   capabilities = ["update"]
 }}
 # What earlier Channels of its name sealed, where people approved that it adopts their keys.
-{adopted}# Its own token.
+{adopted}# Back up and restore: keys of repositories, and the seals of what was backed up. No right to data keys.
+path "{transit}/datakey/plaintext/{backup}b.*" {{
+  capabilities = ["update"]
+}}
+path "{transit}/decrypt/{backup}b.*" {{
+  capabilities = ["update"]
+}}
+path "{transit}/hmac/{backup}b.*" {{
+  capabilities = ["update"]
+}}
+path "{transit}/verify/{backup}b.*" {{
+  capabilities = ["update"]
+}}
+# Its own token.
 path "auth/token/lookup-self" {{
   capabilities = ["read"]
 }}

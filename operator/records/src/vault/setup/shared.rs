@@ -4,7 +4,7 @@
 //! key's name. So a mount with keys of others, or with policies of others that can create keys, is refused, unless the parameters say that it is shared on purpose;
 //! then nothing is destroyed there.
 
-use subrosa_crds::names::ChannelId;
+use subrosa_crds::names::{ChannelId, DataKeyName};
 
 use super::apply::{ADMIN, read};
 use super::{VaultSetup, acl, reach};
@@ -132,9 +132,11 @@ fn is_folder(name: &str) -> bool {
     name.ends_with('/')
 }
 
-/// Whether a key on the mount for data keys has the form of Subrosa's: `<id>.<rest>`.
+/// Whether a key on the mount for data keys has the form of Subrosa's: `<id>.<rest>`, or that of a key of backups.
 fn is_data_key(name: &str) -> bool {
-    name.split_once('.').is_some_and(|(id, rest)| id.parse::<ChannelId>().is_ok() && !rest.is_empty())
+    let of_channel =
+        name.split_once('.').is_some_and(|(id, rest)| id.parse::<ChannelId>().is_ok() && !rest.is_empty());
+    of_channel || name.parse::<DataKeyName>().is_ok()
 }
 
 /// Whether a key on the mount for authorities has the form of Subrosa's: an identity.
@@ -148,7 +150,11 @@ mod tests {
 
     #[test]
     fn keys_of_others_are_told_by_their_names() {
-        for name in ["abcdefghijklmnop.ca", "abcdefghijklmnop.chat.open-2026m11"] {
+        for name in [
+            "abcdefghijklmnop.ca",
+            "abcdefghijklmnop.chat.open-2026m11",
+            "abcdefghijklmnopb.subrosa-backup.2026m12",
+        ] {
             assert!(is_data_key(name) && !is_authority_key(name), "{name}");
         }
         assert!(is_authority_key("abcdefghijklmnop") && is_folder("import/"));
