@@ -44,6 +44,7 @@ pub mod pki;
 pub mod process;
 pub mod proxy;
 pub mod recorded;
+pub mod s3;
 pub mod tap;
 pub mod tools;
 pub mod wait;

@@ -114,6 +114,18 @@ pub fn age() -> Result<PathBuf> {
     })
 }
 
+/// An S3 server with authentication, versions and object lock.
+pub fn versitygw() -> Result<PathBuf> {
+    go_build(&GoProgram {
+        name: "versitygw",
+        module: "tools/versitygw",
+        package: "github.com/versity/versitygw/cmd/versitygw",
+        tags: "",
+        ldflags: String::new(),
+        first_build: "an S3 server compiles from source, two minutes on two cores",
+    })
+}
+
 /// rage, the age of another house, from its crate: with what opens and seals files, and nothing for keys of SSH.
 pub fn rage() -> Result<PathBuf> {
     let directory = directory()?;

@@ -1,13 +1,14 @@
 //! The command `subrosa`: for people, and to start the operator.
 //!
 //! Only `approve` and `deny` change a cluster, by creating one Approval in the user's name. `vault-setup --apply`
-//! changes Vault and reports each change; `seal`, `unseal` and `reseal` write files, and `purge --apply` removes
-//! some.
+//! changes Vault and reports each change; `seal`, `unseal` and `reseal` write files, `purge --apply` removes some,
+//! `backup run` writes to a store, and `backup restore` writes files.
 
 mod access;
 mod adopt;
 mod age_plugin;
 mod approve;
+mod backup;
 mod cluster;
 mod cohorts;
 mod connect;
@@ -93,6 +94,7 @@ enum Command {
     Reseal(seal::ResealArgs),
     Cohorts(cohorts::Args),
     Purge(purge::Args),
+    Backup(backup::Args),
     VaultSetup(Box<vault_setup::Args>),
     Crds(crds::Args),
 }
@@ -146,6 +148,8 @@ fn execute(command: &Command, screen: &mut Screen) -> Result<Exit> {
         Command::Cohorts(args) => cohorts::run(args, screen),
         // The login is renewed while files are checked.
         Command::Purge(args) => cores()?.block_on(purge::run(args, screen)),
+        // rustic reads and writes on threads of its own, which wait for the store.
+        Command::Backup(args) => cores()?.block_on(backup::run(args, screen)),
         Command::VaultSetup(args) => wait(vault_setup::run(args, screen)),
         Command::Crds(args) => crds::run(args, screen),
     }

@@ -31,10 +31,15 @@ struct Shared {
 impl Progress {
     /// For `total` bytes; not drawn where standard error is no terminal.
     pub fn of(total: u64) -> Self {
-        let (done, shared) = (Arc::<AtomicU64>::default(), Arc::<Shared>::default());
+        Self::watching(Arc::default(), Arc::new(AtomicU64::new(total)))
+    }
+
+    /// The same for numbers that somebody else counts, of which the total may grow.
+    pub fn watching(done: Arc<AtomicU64>, total: Arc<AtomicU64>) -> Self {
+        let shared = Arc::<Shared>::default();
         let drawing = io::stderr().is_terminal().then(|| {
             let (done, shared) = (Arc::clone(&done), Arc::clone(&shared));
-            thread::spawn(move || draw(total, &done, &shared))
+            thread::spawn(move || draw(&total, &done, &shared))
         });
         Self { done, shared, drawing }
     }
@@ -66,14 +71,14 @@ impl Drop for Progress {
     }
 }
 
-fn draw(total: u64, done: &AtomicU64, shared: &Shared) {
+fn draw(total: &AtomicU64, done: &AtomicU64, shared: &Shared) {
     let began = Instant::now();
     let mut ended = shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
     while !*ended {
         let waited = shared.wake.wait_timeout(ended, EVERY);
         ended = waited.unwrap_or_else(PoisonError::into_inner).0;
         if !*ended && began.elapsed() >= AFTER {
-            let line = line(done.load(Ordering::Relaxed), total, began.elapsed());
+            let line = line(done.load(Ordering::Relaxed), total.load(Ordering::Relaxed), began.elapsed());
             // The terminal may be gone.
             let _ = write!(io::stderr(), "\r\x1b[K{line}");
         }

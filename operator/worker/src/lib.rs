@@ -9,12 +9,14 @@
 //!   └─────> settings what the Channel's ConfigMap says
 //!  plugin           the same for stock age and rage
 //!  purge            removes what nothing opens any more
+//!  backup           the backups of a Channel's volumes: runs, restores, checks
 //! ```
 //!
 //! It has no Kubernetes client. Its only authority is a workload's own identity in Vault, with which it seals under
-//! the Channel's keys and opens what the Channel may open.
+//! the Channel's keys and opens what the Channel may open; a backup worker's is another, for the keys of backups alone.
 
 pub mod age;
+pub mod backup;
 pub mod cohort;
 mod file_state;
 pub mod item;

@@ -3,6 +3,7 @@
 //! ```text
 //! name ──> transit ┐
 //!          sealing │
+//!          backup  │
 //!          destroy │
 //!          kv      ├──> client ──> one HTTP connection pool, one token, one limit on concurrency
 //!          identity│       ▲
@@ -20,6 +21,7 @@
 
 mod answer;
 pub mod auth;
+pub mod backup;
 pub mod canary;
 pub mod client;
 mod config;
