@@ -1,5 +1,6 @@
 //! `Channel`: a workload that carries conversations, what it may talk to and what it keeps.
 
+mod backup;
 mod status;
 mod tls;
 mod workload;
@@ -8,6 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use backup::{Backup, BackupStatus};
 pub use status::{
     AdoptedStatus, AuthorityStatus, CertificateStatus, ChannelStatus, ConnectionStatus, ExceptionStatus,
     KeyStatus, PendingNameStatus, ServedStatus,
@@ -109,6 +111,9 @@ pub struct ChannelSpec {
     /// Encryption at rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
+    /// Scheduled backups. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
     /// Loosened controls; shown in status, and alarmed when overdue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

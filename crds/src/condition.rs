@@ -29,6 +29,8 @@ pub const ISOLATED: &str = "Isolated";
 pub const KEYS_READY: &str = "KeysReady";
 /// Every data class has keys, due dates and no conflict.
 pub const RETAINED: &str = "Retained";
+/// Every volume of a Channel with backups was backed up in time, and a restore of that was verified.
+pub const BACKED_UP: &str = "BackedUp";
 /// Vault answers, is unsealed and lets the operator in.
 pub const VAULT_REACHABLE: &str = "VaultReachable";
 /// The admission policies are in place and unedited.
@@ -145,7 +147,7 @@ pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
 /// Whether a condition of `conditions` needs someone's attention.
 pub fn needs_attention(conditions: &[Condition]) -> bool {
     conditions.iter().any(|found| match found.type_.as_str() {
-        READY | CONNECTED | SERVED | ISOLATED | KEYS_READY | RETAINED => found.status == "False",
+        READY | CONNECTED | SERVED | ISOLATED | KEYS_READY | RETAINED | BACKED_UP => found.status == "False",
         STALLED => found.status == "True",
         _ => false,
     })

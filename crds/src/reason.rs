@@ -55,6 +55,11 @@ reasons! {
     AwaitingApproval
     AwaitingConsent
     AwaitingRelease
+    BackupFailed
+    BackupOverdue
+    BackupPending
+    BackupStoreMissing
+    BackupSuspended
     BreakGlassUsed
     CABundleExpired
     CABundleMalformed
@@ -195,6 +200,7 @@ reasons! {
     RestartAwaitsPods
     RestartAwaitsRollout
     RestartHeld
+    RestoreUnproven
     Resurrected
     RetentionConflict
     RetentionPolicyForbidden
@@ -206,6 +212,7 @@ reasons! {
     Revoking
     RightsPending
     RotationNotSet
+    ScheduleInvalid
     Scheduled
     SecretConflict
     SecretKept
@@ -268,6 +275,7 @@ reasons! {
     ViewOutdated
     Voided
     WorkUnderWay
+    WorkerImageUnknown
     WorkloadConflict
     WorkloadRestarted
     WrongIssuer

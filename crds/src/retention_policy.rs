@@ -47,6 +47,8 @@ pub struct RetentionPolicySpec {
 pub struct DataClass {
     /// Its name, such as `call-recording`. It is part of the names of its keys, so it has no dots.
     #[schemars(length(min = 1, max = 40), regex(pattern = rules::DNS_LABEL))]
+    #[x_kube(validation = Rule::new("self != 'subrosa-backup'")
+        .message("subrosa-backup is the class of the keys of backups: name this class otherwise"))]
     pub name: String,
     /// How long data is kept after its anchor date, such as `90d`, `18mo` or `20y`.
     #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]

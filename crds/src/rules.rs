@@ -33,6 +33,8 @@ pub const FRAMEWORK: &str = "^[A-Z][A-Z0-9-]{1,31}$";
 pub const COUNTRY: &str = "^[A-Z]{2}$";
 /// The form of an IANA time zone's name. Whether there is such a zone is the operator's to see.
 pub const TIME_ZONE: &str = "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$";
+/// A schedule in five fields of cron, as a CronJob takes it; no `TZ=`, since the time zone is a field of its own.
+pub const CRON: &str = r"^([0-9*?][0-9*,/?-]*|\*) +([0-9*?][0-9*,/?-]*) +([0-9*?][0-9*,/?-]*) +([0-9A-Za-z*?][0-9A-Za-z*,/?-]*) +([0-9A-Za-z*?][0-9A-Za-z*,/?-]*)$";
 /// A control of the catalogue.
 pub const CONTROL: &str = "^SR-[A-Z]{2,3}-[0-9]{2}$";
 /// A type of agreement.
@@ -110,6 +112,9 @@ pub fn of_form(pattern: &str, subject: &str) -> Option<Vec<Rule>> {
         JURISDICTION => "must be 2 to 8 capital letters, such as NL, EU or US",
         FRAMEWORK => "must be capital letters, digits and hyphens, such as GDPR or NEN7510",
         COUNTRY => "must be a country code of two capital letters (ISO 3166-1 alpha-2), such as NL",
+        CRON => {
+            "must be five fields of cron: minute, hour, day of the month, month and day of the week, such as 15 2 * * *"
+        }
         TIME_ZONE => "must be the name of an IANA time zone, such as Europe/Amsterdam",
         CONTROL => "must be a control as the control catalogue names it, such as SR-NET-01",
         AGREEMENT => {

@@ -1,6 +1,7 @@
 //! `TrustDomain`: one controller organisation, to which everything else belongs.
 
 mod access;
+mod backup;
 mod break_glass;
 mod status;
 
@@ -10,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use access::{AccessLogin, AccessSpec, AcrClaim, IdentityProvider, LoginException, seconds_of};
+pub use backup::{BackupSpec, StoreSpec};
 pub use break_glass::{BREAK_GLASS_LOGIN, BreakGlassLogin, DEFAULT_USE_REVIEW};
 pub use status::{ChannelCount, Orphans, TrustDomainStatus, VaultStatus};
 
@@ -82,6 +84,9 @@ pub struct TrustDomainSpec {
     /// How people log in before an AccessRole lets them open data. Absent: no AccessRole gives anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<AccessSpec>,
+    /// Where backups of Channels are kept. Absent: no Channel can have backups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupSpec>,
 }
 
 /// The paths of the engines and of the auth mount of `object`, as a CEL expression.
@@ -357,7 +362,10 @@ pub struct DnsServer {
     validation = pods_have_a_namespace(),
     validation = Rule::new("(has(self.direction) && self.direction == 'Ingress') || (has(self.ports) && self.ports.size() > 0)")
         .message("a service that Channels connect to needs its ports, such as ports: [443]; only direction: Ingress goes without")
-        .field_path(".ports")
+        .field_path(".ports"),
+    validation = Rule::new("self.__for__ != 'Backup' || !has(self.direction) || self.direction == 'Egress'")
+        .message("the pods that make backups connect to it: leave direction out with for: Backup")
+        .field_path(".direction")
 )]
 pub struct NetworkService {
     /// How Channels name it.
@@ -383,7 +391,8 @@ pub struct NetworkService {
     /// Egress: Channels connect to it. Ingress: it connects to Channels. Egress unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
-    /// Which Channels: All, those with dataClasses (Sealing), or those that name it.
+    /// Which Channels: All, those with dataClasses (Sealing), or those that name it; or the pods that make backups
+    /// (Backup), and then no Channel.
     #[serde(rename = "for")]
     pub for_: ServiceAudience,
 }
@@ -420,4 +429,6 @@ pub enum ServiceAudience {
     Sealing,
     /// Those that name it in accepts or connectsTo.
     Named,
+    /// None; the pods that make backups.
+    Backup,
 }

@@ -31,6 +31,9 @@ pub const OPENBAO_CA: &str = "openbao-ca";
 /// The audience of every token that logs in to OpenBao.
 pub const AUDIENCE: &str = "vault";
 
+/// The image of backup workers, where no pod runs.
+pub const WORKER_IMAGE: &str = "subrosa.invalid/subrosa:test";
+
 /// Subrosa, installed; the operator does not run yet.
 pub struct Installation {
     /// Namespace and ServiceAccount of the operator.
@@ -49,7 +52,7 @@ impl Installation {
     /// # Errors
     /// When the API server or OpenBao refuses.
     pub async fn install(env: &Environment, domain: &str) -> Result<Self> {
-        let names = Names::new("subrosa-system", "subrosa")?;
+        let names = Names::new("subrosa-system", "subrosa")?.with_worker_image(WORKER_IMAGE)?;
         let client = env.admin()?;
         for crd in subrosa_crds::all() {
             apply_object(&client, &serde_json::to_value(crd)?).await?;

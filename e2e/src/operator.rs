@@ -108,10 +108,12 @@ impl Operator {
             ("SUBROSA_LOG_FORMAT", "json".into()),
         ];
         let probes = options.probe_from_labels.map(|labels| ("SUBROSA_PROBE_FROM_LABELS", labels.into()));
+        let image = installed.names.worker_image().map(|image| ("SUBROSA_WORKER_IMAGE", image.into()));
         let listed = options.keys_listed_every.map(|every| ("SUBROSA_KEYS_LISTED_EVERY", every.into()));
         let environment: BTreeMap<_, _> = settings
             .into_iter()
             .chain(probes)
+            .chain(image)
             .chain(listed)
             .map(|(key, value)| (key.to_owned(), value))
             .collect();

@@ -78,8 +78,11 @@ const GRACE: Duration = Duration::from_secs(20);
 /// When it cannot start: no API server, or no address to serve on. When it lost leadership: the process must end
 /// then.
 pub async fn run(config: kube::Config, settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
-    let installation = Installation::new(&settings.namespace, &settings.service_account)
+    let mut installation = Installation::new(&settings.namespace, &settings.service_account)
         .context("--namespace and --service-account")?;
+    if let Some(image) = &settings.worker_image {
+        installation = installation.with_worker_image(image).context("--worker-image")?;
+    }
     let metrics = Arc::new(Metrics::default());
     let observer: Arc<dyn subrosa_records::vault::RequestObserver> = metrics.clone();
     let me = lead::identity(settings.pod.as_deref());
@@ -114,7 +117,10 @@ pub async fn run(config: kube::Config, settings: Settings, stop: CancellationTok
         client: client.clone(),
     });
     let source = settings.probe_from_labels.clone().map(|labels| labels.at(&settings.namespace));
-    ctx.cluster.write(|world| world.probes = source);
+    ctx.cluster.write(|world| {
+        world.probes = source;
+        world.worker_image.clone_from(&settings.worker_image);
+    });
     let readiness = Readiness::default();
     let listener = tokio::net::TcpListener::bind(settings.listen)
         .await

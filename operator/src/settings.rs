@@ -35,6 +35,10 @@ pub struct Settings {
     /// these in; no probes where absent.
     #[arg(long, env = "SUBROSA_PROBE_FROM_LABELS", value_name = "LABELS")]
     pub probe_from_labels: Option<PodLabels>,
+    /// The image of this release, by digest where possible, from which the pods run that make backups; no backups where
+    /// absent.
+    #[arg(long, env = "SUBROSA_WORKER_IMAGE", value_name = "IMAGE")]
+    pub worker_image: Option<String>,
     /// Guards that this installation does without by choice: membership, deletion. Status shows it.
     #[arg(long, env = "SUBROSA_GUARDS_OFF", value_enum, value_delimiter = ',')]
     pub guards_off: Vec<guards::Optional>,

@@ -8,7 +8,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ChannelType;
+use super::{BackupStatus, ChannelType};
 
 /// What an auditor reads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -53,6 +53,9 @@ pub struct ChannelStatus {
     /// How many keys there are in each state that `keys` does not list.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub other_keys: BTreeMap<String, i64>,
+    /// Its backups, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
     /// Every declared connection.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "direction".into()]))]
@@ -65,7 +68,7 @@ pub struct ChannelStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["control".into()]))]
     pub exceptions: Vec<ExceptionStatus>,
     /// Ready, Connected, Served, Isolated, KeysReady, Retained; Issuing, Reconciling and Stalled while true;
-    /// TrustFits once the trust files are nearly as large as may be.
+    /// TrustFits once the trust files are nearly as large as may be; BackedUp with backups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

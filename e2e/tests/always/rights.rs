@@ -26,6 +26,13 @@ const UNEXERCISED: &[(&str, &str, &str)] = &[
     ("daemonsets", "get", RESTARTS),
     ("daemonsets", "patch", RESTARTS),
     ("poddisruptionbudgets", "list", RESTARTS),
+    ("serviceaccounts", "get", BACKUPS),
+    ("serviceaccounts", "create", BACKUPS),
+    ("serviceaccounts", "patch", BACKUPS),
+    ("cronjobs", "get", BACKUPS),
+    ("cronjobs", "create", BACKUPS),
+    ("cronjobs", "patch", BACKUPS),
+    ("cronjobs", "delete", BACKUPS),
     ("podcertificaterequests/status", "patch", "e2e/tests/podcert plays the kubelet; here nobody asks"),
     ("destructions", "create", LISTING),
     ("adoptions/status", "patch", ADOPTING),
@@ -34,6 +41,7 @@ const UNEXERCISED: &[(&str, &str, &str)] = &[
     ("accessgrants", "list", "e2e/tests/access grants; here no TrustDomain says how people log in"),
     ("accessroles", "list", "e2e/tests/access lets people open; here no TrustDomain says how they log in"),
 ];
+const BACKUPS: &str = "e2e/tests/behaviour makes workers for backups; here no Channel has any";
 const ADOPTING: &str = "e2e/tests/destruction adopts keys of an earlier Channel; here nobody asks";
 const LISTING: &str = "e2e/tests/destruction lists keys that are due; here none is";
 const RESTARTS: &str =

@@ -7,6 +7,7 @@ mod admission;
 mod adoption;
 mod alerts;
 mod around;
+mod backups;
 mod clock;
 mod closing;
 mod faults;

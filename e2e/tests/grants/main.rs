@@ -7,6 +7,7 @@
 
 mod adoption;
 mod author;
+mod backup;
 mod deletion;
 mod destroyer;
 mod destruction;
@@ -49,6 +50,7 @@ async fn everybody_may_do_what_was_granted_and_nothing_else() -> Result<()> {
     operator::binds_itself_where_it_governs(&world).await?;
     operator::writes_its_own_objects_only(&world).await?;
     workload::are_restarted_and_nothing_else(&world).await?;
+    backup::workers_have_one_form(&world).await?;
     escalation::cannot_escalate(&world).await?;
     deletion::has_to_be_confirmed(&world).await?;
     deletion::goes_with_a_confirmed_namespace(&world).await?;

@@ -214,8 +214,7 @@ pub async fn writes_its_own_objects_only(world: &World) -> Result<()> {
     token.as_object_mut().unwrap().remove("data");
     let no_other = Denied(SECRET, "that are owned by a Channel and labelled");
     let untouched = Denied(SECRET, "Secret database is not of Subrosa");
-    let own_names =
-        Denied(NETWORK_POLICY, "writes NetworkPolicies subrosa-default-deny and subrosa-channel-*");
+    let own_names = Denied(NETWORK_POLICY, "writes NetworkPolicies subrosa-default-deny, subrosa-channel-*");
     let item = |name: &str| core("cc-front", "secrets", name);
     let heal = |name: &str| apply(item(name), named(name, tls())).dry();
     let cases = vec![

@@ -17,6 +17,7 @@
 //!   adoption           Channels that adopt keys of earlier ones         │
 //!   roles              what people may open                             │
 //!   access             who may use keys in Vault, and who loses access  │
+//!   backup             the worker that makes backups, and its runs      │
 //!   sealing            the settings with which a workload seals         │
 //!   destruction        what is due, held, approved, destroyed           │
 //!   keys               data keys by class and cohort                    │
@@ -33,6 +34,7 @@
 
 pub mod access;
 pub mod adoption;
+pub mod backup;
 pub mod certificate;
 pub mod channel;
 pub mod consent;

@@ -15,7 +15,7 @@ use std::{
 use source::{imports, shipped, shipped_files};
 
 /// Each room and what it may import, from the ground up. A new room gets a line here and in the drawing of `lib.rs`.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("world", &[]),
     ("record", &["world"]),
     ("consent", &["world", "record"]),
@@ -24,16 +24,28 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("keys", &["world", "record"]),
     ("destruction", &["world", "record", "keys"]),
     ("sealing", &["world", "keys"]),
+    ("backup", &["world", "record", "keys", "network", "sealing"]),
     ("access", &["world", "record"]),
     ("roles", &["world", "record"]),
     ("adoption", &["world", "record", "destruction", "access"]),
-    ("channel", &["world", "record", "consent", "certificate", "network", "keys", "sealing"]),
+    ("channel", &["world", "record", "consent", "certificate", "network", "keys", "sealing", "backup"]),
     ("probe", &["world", "network", "channel"]),
     ("restart", &["world", "record", "certificate", "channel", "probe"]),
     ("pod_certificate", &["world", "record", "certificate", "channel"]),
     (
         "status",
-        &["world", "record", "consent", "certificate", "network", "keys", "channel", "probe", "restart"],
+        &[
+            "world",
+            "record",
+            "consent",
+            "certificate",
+            "network",
+            "keys",
+            "backup",
+            "channel",
+            "probe",
+            "restart",
+        ],
     ),
     ("discover", &["world"]),
 ];

@@ -12,7 +12,7 @@ use subrosa_crds::{
     CHANNEL_LABEL, Channel, ExternalParty, TrustDomain, common::ConfigMapKey, names::ChannelRef,
 };
 use subrosa_plan::{
-    network,
+    backup, network,
     world::{Namespaced, World, bundle::Bundle, declaration::Declaration, policy::PolicyFacts, selector},
 };
 
@@ -64,6 +64,12 @@ pub fn pod(world: &mut World, change: Change<Pod>) -> BTreeSet<Subject> {
     if old == new {
         return BTreeSet::new();
     }
+    let mut pods = [&old, &new].into_iter().flatten();
+    if let Some(worker) = pods.find_map(|pod| pod.labels.get(backup::WORKER_LABEL)) {
+        // How a run ended is in the record from then on.
+        let ended = new.as_ref().is_some_and(|pod| pod.run.is_some());
+        return channels_where(world, &key.namespace, |channel| ended && channel.name().name == *worker);
+    }
     let mut woken = channels_where(world, &key.namespace, |channel| {
         let mut pods = [&old, &new].into_iter().flatten();
         pods.any(|pod| selector::matches(channel.selector(), &pod.labels))
@@ -99,7 +105,9 @@ pub fn service_account(
     if old == new {
         return BTreeSet::new();
     }
-    channels_where(world, &key.namespace, |channel| channel.service_account() == Some(key.name.as_str()))
+    channels_where(world, &key.namespace, |channel| {
+        channel.service_account() == Some(key.name.as_str()) || backup::name(&channel.name().name) == key.name
+    })
 }
 
 /// A policy of ours concerns its Channel or the whole namespace; a foreign one concerns all Channels of its
@@ -125,7 +133,8 @@ pub fn network_policy(world: &mut World, change: Change<NetworkPolicy>) -> BTree
     let own = |policy: &Option<PolicyFacts>| policy.as_ref().is_none_or(PolicyFacts::is_ours);
     let mut woken = match own(&old) && own(&new) && key.name != network::DEFAULT_DENY {
         true => channels_where(world, &key.namespace, |channel| {
-            network::policy_name(&channel.name().name) == key.name
+            let name = &channel.name().name;
+            network::policy_name(name) == key.name || backup::name(name) == key.name
         }),
         false => channels_where(world, &key.namespace, |_| true),
     };

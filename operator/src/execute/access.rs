@@ -1,7 +1,11 @@
 //! The workload's access in Vault: an entity alias whose metadata names the Channel's keys.
 
 use subrosa_crds::names::ChannelId;
-use subrosa_plan::{access::alias, record::channel::Access, world::fault::Fault};
+use subrosa_plan::{
+    access::alias::{self, Metadata},
+    record::channel::Access,
+    world::fault::Fault,
+};
 
 use crate::observe::{DomainVault, vaults};
 use subrosa_records::vault::{AliasName, VaultError};
@@ -21,9 +25,7 @@ pub async fn withdraw(vault: &DomainVault, id: &ChannelId, access: &Access) -> R
 /// # Errors
 /// When Vault refuses.
 pub async fn take(vault: &DomainVault, id: &ChannelId, access: &Access) -> Result<(), VaultError> {
-    let name = AliasName::new(access.service_account_uid.as_str())?;
-    vault.remember_grant(&name, None);
-    vault.aliases().await?.withdraw(&name, id).await
+    take_of(vault, id, access.service_account_uid.as_str()).await
 }
 
 /// Withdraws a ServiceAccount's right to open what was sealed for `adopts`; live tokens lose it at once.
@@ -71,9 +73,38 @@ pub async fn grant<'a>(
     access: &Access,
     adopted: impl IntoIterator<Item = &'a ChannelId>,
 ) -> Result<(), Fault> {
-    let wanted = alias::part(id, access.may_open, adopted);
+    set(vault, access.service_account_uid.as_str(), alias::part(id, access.may_open, adopted)).await
+}
+
+/// Lets the ServiceAccount of a backup worker use the keys of the Channel's backups, and nothing else of it.
+///
+/// # Errors
+/// When Vault refuses.
+pub async fn grant_worker(vault: &DomainVault, id: &ChannelId, uid: &str) -> Result<(), Fault> {
+    set(vault, uid, alias::backup_part(id)).await
+}
+
+/// Withdraws what the ServiceAccount of a backup worker may for this Channel; live tokens lose it at once.
+///
+/// # Errors
+/// When Vault refuses.
+pub async fn withdraw_worker(vault: &DomainVault, id: &ChannelId, uid: &str) -> Result<(), Fault> {
+    take_of(vault, id, uid).await.map_err(|error| vaults::fault(&error))
+}
+
+/// As [`withdraw_worker`], for callers that must distinguish Vault's errors.
+///
+/// # Errors
+/// When Vault refuses.
+pub async fn take_of(vault: &DomainVault, id: &ChannelId, uid: &str) -> Result<(), VaultError> {
+    let name = AliasName::new(uid)?;
+    vault.remember_grant(&name, None);
+    vault.aliases().await?.withdraw(&name, id).await
+}
+
+async fn set(vault: &DomainVault, uid: &str, wanted: Metadata) -> Result<(), Fault> {
     let result = async {
-        let name = AliasName::new(access.service_account_uid.as_str())?;
+        let name = AliasName::new(uid)?;
         if vault.is_granted(&name, &wanted) {
             return Ok(());
         }

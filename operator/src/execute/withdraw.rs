@@ -131,6 +131,9 @@ async fn take_access(
     if let Some(access) = record.access.take() {
         access::take(vault, id, &access).await?;
     }
+    if let Some(uid) = record.backup.as_mut().and_then(|backup| backup.worker.take()) {
+        access::take_of(vault, id, &uid).await?;
+    }
     note(&mut record);
     if record != before {
         vault.channel_records.put(id, record, entry.version).await?;

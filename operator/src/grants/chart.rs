@@ -19,11 +19,13 @@ use super::{
 const NAMESPACE: &str = "placeholder-release-namespace";
 const SERVICE_ACCOUNT: &str = "placeholder-service-account";
 const TOKEN_SECRET: &str = "placeholder-token-secret";
+const WORKER_IMAGE: &str = "placeholder-worker-image";
 /// The placeholder for the labels of every object of a release.
 const LABELS: &str = "placeholder-labels";
 
 const NAMESPACE_EXPRESSION: &str = ".Release.Namespace";
 const SERVICE_ACCOUNT_EXPRESSION: &str = r#"include "subrosa.serviceAccountName" ."#;
+const WORKER_IMAGE_EXPRESSION: &str = r#"include "subrosa.image" ."#;
 const TOKEN_SECRETS_VALUE: &str = ".Values.rbac.tokenSecrets";
 
 /// The optional policies, each with the value that enables it. All others are mandatory: they confine the tokens of
@@ -48,7 +50,9 @@ type Fault = Box<dyn Error + Send + Sync>;
 /// # Errors
 /// When an object cannot be written as YAML.
 pub fn files() -> Result<Vec<(String, String)>, Fault> {
-    let installation = Installation::new(NAMESPACE, SERVICE_ACCOUNT)?.with_token_secrets(&[TOKEN_SECRET])?;
+    let installation = Installation::new(NAMESPACE, SERVICE_ACCOUNT)?
+        .with_token_secrets(&[TOKEN_SECRET])?
+        .with_worker_image(WORKER_IMAGE)?;
     let mut files = Vec::new();
     for part in manifests::parts(&installation)? {
         // Helm creates the namespace, and the ServiceAccount is a template of its own.
@@ -153,9 +157,11 @@ fn with_expressions(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for line in text.lines() {
         let mut line = line.to_owned();
-        for (placeholder, expression) in
-            [(NAMESPACE, NAMESPACE_EXPRESSION), (SERVICE_ACCOUNT, SERVICE_ACCOUNT_EXPRESSION)]
-        {
+        for (placeholder, expression) in [
+            (NAMESPACE, NAMESPACE_EXPRESSION),
+            (SERVICE_ACCOUNT, SERVICE_ACCOUNT_EXPRESSION),
+            (WORKER_IMAGE, WORKER_IMAGE_EXPRESSION),
+        ] {
             let alone = [": ", "- "].iter().any(|before| line.ends_with(&format!("{before}{placeholder}")));
             let within = if alone { format!("{expression} | quote") } else { expression.to_owned() };
             line = line.replace(placeholder, &format!("{{{{ {within} }}}}"));

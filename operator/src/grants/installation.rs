@@ -11,6 +11,9 @@ pub const DESTROYER_ACCOUNT: &str = "subrosa-destroyer";
 /// The granter's ServiceAccount, in the operator's namespace. Its name is fixed, as the destroyer's is.
 pub const GRANTER_ACCOUNT: &str = "subrosa-granter";
 
+/// The longest reference of an image that is taken.
+const MAX_IMAGE: usize = 512;
+
 /// The operator's namespace and ServiceAccount, and the choices of an installation.
 ///
 /// The names are part of CEL expressions, so only valid ones are accepted.
@@ -20,6 +23,7 @@ pub struct Installation {
     service_account: String,
     token_secrets: Vec<String>,
     confirm_deletion: bool,
+    worker_image: Option<String>,
 }
 
 /// A name that cannot be used.
@@ -36,6 +40,11 @@ pub enum InvalidInstallation {
         /// The text.
         name: String,
     },
+    /// It is no reference of an image.
+    #[error(
+        "worker image {0:?}: expected a reference such as registry.example/subrosa@sha256:…, without spaces and quotes"
+    )]
+    NoImage(String),
     /// The operator would have the destroyer's ServiceAccount.
     #[error(
         "service account {DESTROYER_ACCOUNT:?}: it is the destroyer's, and who lists keys for destruction must not be who \
@@ -67,7 +76,21 @@ impl Installation {
             service_account: label("service account", service_account)?,
             token_secrets: Vec::new(),
             confirm_deletion: true,
+            worker_image: None,
         })
+    }
+
+    /// The image from which backup workers run: the operator may write no CronJob with another, and none without it.
+    ///
+    /// # Errors
+    /// When it is no reference of an image.
+    pub fn with_worker_image(mut self, image: &str) -> Result<Self, InvalidInstallation> {
+        let valid = |letter: char| letter.is_ascii_alphanumeric() || "._-/:@".contains(letter);
+        if image.is_empty() || image.len() > MAX_IMAGE || !image.chars().all(valid) {
+            return Err(InvalidInstallation::NoImage(image.chars().take(DNS_LABEL_LENGTH).collect()));
+        }
+        self.worker_image = Some(image.to_owned());
+        Ok(self)
     }
 
     /// Secrets in the operator's namespace that it may read, because a TrustDomain names them in `vault.auth.token`.
@@ -103,6 +126,11 @@ impl Installation {
         &self.token_secrets
     }
 
+    /// The image from which backup workers run.
+    pub fn worker_image(&self) -> Option<&str> {
+        self.worker_image.as_deref()
+    }
+
     /// Whether deletions need a confirmation.
     pub fn confirms_deletion(&self) -> bool {
         self.confirm_deletion
@@ -132,6 +160,7 @@ impl Default for Installation {
             service_account: "subrosa".to_owned(),
             token_secrets: Vec::new(),
             confirm_deletion: true,
+            worker_image: None,
         }
     }
 }

@@ -169,6 +169,7 @@ const NETWORKING: &str = "networking.k8s.io";
 pub(super) const ADMISSION: &str = "admissionregistration.k8s.io";
 const COORDINATION: &str = "coordination.k8s.io";
 const APPS: &str = "apps";
+const BATCH: &str = "batch";
 const POLICY: &str = "policy";
 const CERTIFICATES: &str = "certificates.k8s.io";
 
@@ -375,6 +376,18 @@ fn governed_namespaces() -> Vec<Grant> {
             "networkpolicies",
             &[Get, Create, Patch],
             "What is closed and open. The policy subrosa-network-policy refuses to write any other.",
+        ),
+        here(
+            CORE,
+            "serviceaccounts",
+            &[Get, Create, Patch],
+            "The identity of a Channel's backup worker. The policy subrosa-backup-account refuses any other.",
+        ),
+        here(
+            BATCH,
+            "cronjobs",
+            &[Get, Create, Patch, Delete],
+            "When a Channel's backup worker runs. The policy subrosa-backup-form refuses any other form.",
         ),
         here(APPS, "deployments", &[Get, Patch], RESTART),
         here(APPS, "statefulsets", &[Get, Patch], RESTART),

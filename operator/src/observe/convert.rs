@@ -1,6 +1,6 @@
 //! Extracts the facts that decisions need from Kubernetes objects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
@@ -10,10 +10,12 @@ use k8s_openapi::api::{
 use kube::api::PartialObjectMeta;
 use subrosa_crds::TRUST_DOMAIN_LABEL;
 use subrosa_plan::{
+    backup,
     pod_certificate::SIGNER,
     world::{
         NamespaceFacts, PodFacts, ServiceFacts,
         request::{Request, RequestedKey},
+        run::EndedRun,
     },
 };
 
@@ -41,6 +43,7 @@ pub fn pod(pod: Pod) -> PodFacts {
         ip: status.pod_ip.as_ref().and_then(|ip| ip.parse().ok()),
         ready: is_ready(&status) && pod.metadata.deletion_timestamp.is_none(),
         running_since: running_since(&status),
+        run: worker_run(pod.metadata.labels.as_ref(), &status).map(Box::new),
         uid: pod.metadata.uid.unwrap_or_default(),
         secrets,
         labels: pod.metadata.labels.unwrap_or_default(),
@@ -90,6 +93,25 @@ fn is_ready(status: &PodStatus) -> bool {
 fn running_since(status: &PodStatus) -> Option<Timestamp> {
     let containers = status.container_statuses.iter().flatten();
     containers.filter_map(|one| Some(one.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)).min()
+}
+
+/// How the pod of a backup worker ended; `None` for any other pod, and while it runs.
+fn worker_run(labels: Option<&BTreeMap<String, String>>, status: &PodStatus) -> Option<EndedRun> {
+    labels?.get(backup::WORKER_LABEL)?;
+    let ended = status.phase.as_deref().filter(|phase| ["Succeeded", "Failed"].contains(phase))?;
+    let containers = status.container_statuses.iter().flatten();
+    let container = containers.filter(|one| one.name == backup::CONTAINER);
+    let left = container.filter_map(|one| one.state.as_ref()?.terminated.as_ref()).next();
+    let report = left.and_then(|left| serde_json::from_str(left.message.as_deref()?).ok());
+    // A pod that was evicted may have no container.
+    let why = || left.and_then(|left| left.reason.clone()).or_else(|| status.reason.clone());
+    Some(report.map_or_else(
+        || EndedRun::Silent {
+            exit_code: left.map_or(-1, |left| left.exit_code),
+            reason: why().unwrap_or_else(|| ended.to_owned()),
+        },
+        EndedRun::Reported,
+    ))
 }
 
 /// The facts of an unanswered certificate request; `None` for an answered one.

@@ -31,12 +31,21 @@ pub enum Control {
     Access,
     /// The ConfigMap that tells the workload how to seal.
     Settings,
+    /// What makes its backups.
+    Backup,
 }
 
 impl Control {
     /// Every control.
-    pub const ALL: [Self; 6] =
-        [Self::Network, Self::Authority, Self::Certificate, Self::Keys, Self::Access, Self::Settings];
+    pub const ALL: [Self; 7] = [
+        Self::Network,
+        Self::Authority,
+        Self::Certificate,
+        Self::Keys,
+        Self::Access,
+        Self::Settings,
+        Self::Backup,
+    ];
 }
 
 /// The result of each control: applied, or its fault.

@@ -62,6 +62,9 @@ impl Plan {
             }
         }
         self.note_access(&mut record, done.withdrawn);
+        if done.withdrawn {
+            record.backup = self.backed_up.clone().map(Box::new);
+        }
         (record, settled)
     }
 

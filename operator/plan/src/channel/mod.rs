@@ -28,6 +28,7 @@ use self::{
     validate::{Problem, Validated},
 };
 use crate::{
+    backup::{self, WantedBackup},
     certificate::{
         AuthoritySpec, LeafSpec,
         secrets::{self, Holds},
@@ -43,6 +44,7 @@ use crate::{
     network,
     record::{
         self,
+        backup::BackupRecord,
         channel::{Access, ChannelRecord},
         connection::{ConnectionKey, Other},
         views::{PeerView, View},
@@ -99,6 +101,10 @@ pub struct Plan {
     pub keys: Vec<WantedKey>,
     /// The wanted settings for sealing.
     pub settings: WantedSettings,
+    /// What is wanted of its backups.
+    pub backup: WantedBackup,
+    /// What is known of its backups, for the record; `None` where it has none and never had.
+    pub backed_up: Option<BackupRecord>,
     /// Who should have access in Vault; `None` when it seals nothing or the ServiceAccount does not exist.
     pub access: Option<Access>,
     /// The versions of declarations that this plan follows.
@@ -214,9 +220,16 @@ fn with_open(
     });
     let views = Views { own: view, peers: peer_views(&connections, world), outdated };
     let policy = network::channel_policy(channel, &domain, &connections, world, &is_held);
-    let keys = match validated.as_ref().and_then(|validated| validated.retention.as_ref()) {
+    let mut keys = match validated.as_ref().and_then(|validated| validated.retention.as_ref()) {
         Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
         None => Vec::new(),
+    };
+    if validated.is_some() {
+        keys.extend(backup::keys::wanted(channel, &id, &domain, now).unwrap_or_default());
+    }
+    let backup = match &validated {
+        Some(_) if !outdated => backup::wanted(channel, &id, &domain, world),
+        _ => WantedBackup::Kept,
     };
     let settings = match &validated {
         // The view of the Channel or its record is outdated.
@@ -238,6 +251,8 @@ fn with_open(
             false => access(channel, world),
         },
         settings,
+        backed_up: backup::noted(channel, &backup, record, world, now),
+        backup,
         delivery,
         id,
         domain,

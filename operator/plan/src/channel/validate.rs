@@ -15,6 +15,7 @@ use subrosa_crds::{
 
 use super::delivery;
 use crate::{
+    backup::schedule,
     certificate::{
         secrets::{self, secret_name},
         specs,
@@ -122,6 +123,7 @@ pub fn validate(channel: &Declaration, world: &World, now: Timestamp) -> Result<
     if let Some(message) = delivery::unavailable(channel, world) {
         problems.push(Problem::new(Reason::PodCertificatesUnavailable, "spec.tls.delivery", message));
     }
+    problems.extend(backup(channel, domain));
     problems.extend(reserved(channel));
     problems.extend(conflicts(channel, world));
     problems.extend(names(channel, domain, world));
@@ -185,6 +187,29 @@ fn retention<'a>(
         ));
     }
     Ok(Some(policy))
+}
+
+/// Backups that have nowhere to go, or no time that can be read.
+fn backup(channel: &Declaration, domain: &TrustDomain) -> Option<Problem> {
+    channel.backup()?;
+    if domain.spec.backup.is_none() {
+        return Some(Problem::new(
+            Reason::BackupStoreMissing,
+            "spec.backup",
+            format!(
+                "TrustDomain {} keeps no backups: ask who governs it to write spec.backup.store, or leave backup out",
+                object_name(domain)
+            ),
+        ));
+    }
+    let problem = schedule::of(channel, domain).err()?;
+    Some(Problem::new(
+        Reason::ScheduleInvalid,
+        "spec.backup.schedule",
+        format!(
+            "{problem}; write five fields of cron such as 15 2 * * *, and an IANA time zone such as Europe/Amsterdam"
+        ),
+    ))
 }
 
 /// What an older Channel of the namespace uses already, and keeps.

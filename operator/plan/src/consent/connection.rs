@@ -178,7 +178,7 @@ pub fn implied_services<'a>(
     domain.spec.network.services.iter().filter(|service| match service.for_ {
         ServiceAudience::All => true,
         ServiceAudience::Sealing => channel.seals(),
-        ServiceAudience::Named => false,
+        ServiceAudience::Named | ServiceAudience::Backup => false,
     })
 }
 

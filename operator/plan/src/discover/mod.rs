@@ -207,6 +207,7 @@ impl Candidate<'_> {
                 data_classes: Vec::new(),
                 retention_policy: None,
                 encryption: None,
+                backup: None,
                 exception: Vec::new(),
             },
             guessed: self.guessed.clone(),

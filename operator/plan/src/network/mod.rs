@@ -23,7 +23,7 @@ use subrosa_crds::{
     TrustDomain,
     common::{PortRange, Protocol},
     names::ChannelRef,
-    trust_domain::{Direction, DnsServer, NetworkService},
+    trust_domain::{Direction, DnsServer, NetworkService, ServiceAudience},
 };
 
 pub use narrow::narrowed;
@@ -90,14 +90,7 @@ pub fn channel_policy(
         let ports = service_ports(service, channel);
         rules.add(service.direction.unwrap_or_default(), service_peers(service), &ports);
     }
-    for server in dns_servers(domain) {
-        let ports = dns_ports(&server);
-        rules.add(
-            Direction::Egress,
-            located(server.namespace.as_deref(), server.pod_selector.as_ref(), &server.cidrs),
-            &ports,
-        );
-    }
+    rules.dns(domain);
     if let Some(source) = &world.probes {
         // Only the operator's pods, and only to TLS listeners.
         let selector =
@@ -118,6 +111,26 @@ pub fn channel_policy(
             ingress: Some(rules.ingress),
             egress: Some(rules.egress),
         }),
+    }
+}
+
+/// What the pods of backup workers, selected by `workers`, may reach: DNS, and the services that are for whoever seals,
+/// such as Vault, or for backups. Nobody reaches them.
+pub fn of_workers(workers: LabelSelector, domain: &TrustDomain) -> NetworkPolicySpec {
+    let mut rules = Rules::default();
+    for service in &domain.spec.network.services {
+        let is_for = matches!(service.for_, ServiceAudience::Sealing | ServiceAudience::Backup);
+        if is_for && service.direction.unwrap_or_default() == Direction::Egress {
+            let ports: Vec<_> = service.ports.iter().filter_map(|port| port.range().ok()).collect();
+            rules.add(Direction::Egress, service_peers(service), &ports);
+        }
+    }
+    rules.dns(domain);
+    NetworkPolicySpec {
+        pod_selector: Some(workers),
+        policy_types: Some(both_directions()),
+        ingress: Some(rules.ingress),
+        egress: Some(rules.egress),
     }
 }
 
@@ -164,6 +177,15 @@ struct Rules {
 }
 
 impl Rules {
+    /// The trust domain's DNS servers.
+    fn dns(&mut self, domain: &TrustDomain) {
+        for server in dns_servers(domain) {
+            let ports = dns_ports(&server);
+            let servers = located(server.namespace.as_deref(), server.pod_selector.as_ref(), &server.cidrs);
+            self.add(Direction::Egress, servers, &ports);
+        }
+    }
+
     // No peers would mean everybody, and no ports every port, so such a rule is not written.
     fn add(&mut self, direction: Direction, peers: Vec<NetworkPolicyPeer>, ports: &[PortRange]) {
         if peers.is_empty() || ports.is_empty() {

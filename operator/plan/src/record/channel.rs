@@ -16,6 +16,7 @@ use subrosa_crds::{
 
 use crate::record::{
     adoption::AdoptionMark,
+    backup::BackupRecord,
     connection::ConnectionKey,
     ended::Ended,
     extra_trust,
@@ -79,6 +80,9 @@ pub struct ChannelRecord {
     /// The certificates of pods, where delivery is per pod or was recently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodCertificates>,
+    /// Its backups, where it has any or had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Box<BackupRecord>>,
     /// Events about changes of this record that the API server has not accepted yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tell: Vec<News>,
@@ -166,6 +170,7 @@ impl ChannelRecord {
             extra_trust: BTreeSet::new(),
             closing: Vec::new(),
             pods: None,
+            backup: None,
             tell: Vec::new(),
             untold: 0,
         }

@@ -1,6 +1,7 @@
 //! The records in Vault, in the form in which they are stored. Nothing here decides.
 
 pub mod adoption;
+pub mod backup;
 pub mod break_glass;
 pub mod channel;
 pub mod connection;

@@ -9,6 +9,7 @@ use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::O
 use sha2::{Digest as _, Sha256};
 use subrosa_crds::{
     Reason, RetentionPolicy, TrustDomain,
+    common::ConfigMapKey,
     names::ChannelId,
     sealing::{FILE, Sealing, SealingClass, SealingVault, WORKLOAD_ROLE},
 };
@@ -59,7 +60,6 @@ fn sealing(
     retention: &RetentionPolicy,
     world: &World,
 ) -> Result<Sealing, Fault> {
-    let vault = &domain.spec.vault;
     let classes = keys::classes(channel, retention).map(|class| SealingClass {
         name: class.name.clone(),
         cohort: class.cohort.unwrap_or_default(),
@@ -70,28 +70,49 @@ fn sealing(
     Ok(Sealing {
         channel: channel.name().clone(),
         id: id.clone(),
-        vault: SealingVault {
-            address: vault.address.clone(),
-            allow_insecure: vault.allow_insecure,
-            ca_bundle: ca_bundle(domain, world)?,
-            transit: domain::transit_mount(domain).to_owned(),
-            auth: domain::auth_mount(domain).to_owned(),
-            role: WORKLOAD_ROLE.to_owned(),
-            audience: domain::audience(domain).to_owned(),
-        },
+        vault: vault(domain, world)?,
         time_zone: domain.spec.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
         classes: classes.collect(),
         finished: channel.preset().and_then(|preset| preset.facts().recordings).map(|(finished, _)| finished),
     })
 }
 
-/// The certificates by which workloads verify Vault, without anything else in the bundle, because it is copied to
-/// where others read it. Vault's own certificate may be among them, so they need not be CA certificates.
-fn ca_bundle(domain: &TrustDomain, world: &World) -> Result<Option<String>, Fault> {
-    let Some(at) = &domain.spec.vault.ca_bundle else { return Ok(None) };
+/// Where the keys are, and how a workload or a backup worker logs in.
+///
+/// # Errors
+/// When the CA bundle for it cannot be used.
+pub fn vault(domain: &TrustDomain, world: &World) -> Result<SealingVault, Fault> {
+    let vault = &domain.spec.vault;
+    let ca_bundle = match &vault.ca_bundle {
+        Some(at) => Some(authorities(at, "vault.caBundle", domain, world)?),
+        None => None,
+    };
+    Ok(SealingVault {
+        address: vault.address.clone(),
+        allow_insecure: vault.allow_insecure,
+        ca_bundle,
+        transit: domain::transit_mount(domain).to_owned(),
+        auth: domain::auth_mount(domain).to_owned(),
+        role: WORKLOAD_ROLE.to_owned(),
+        audience: domain::audience(domain).to_owned(),
+    })
+}
+
+/// The certificates in the bundle at `at`, which `field` of the TrustDomain names, by which pods verify a server. Nothing
+/// else of the bundle is there, because it is copied to where others read it. The server's own certificate may be among
+/// them, so they need not be CA certificates.
+///
+/// # Errors
+/// When there is no such bundle, or no certificate in it.
+pub fn authorities(
+    at: &ConfigMapKey,
+    field: &str,
+    domain: &TrustDomain,
+    world: &World,
+) -> Result<String, Fault> {
     let unusable = |problem: Unusable| {
         let domain = domain.metadata.name.as_deref().unwrap_or_default();
-        Fault::new(problem.reason(), format!("vault.caBundle of TrustDomain {domain}: {problem}"))
+        Fault::new(problem.reason(), format!("{field} of TrustDomain {domain}: {problem}"))
     };
     let bundle = world.bundles.get(at).ok_or_else(|| unusable(Unusable::NotFound(at.clone())))?;
     let malformed =
@@ -100,7 +121,7 @@ fn ca_bundle(domain: &TrustDomain, world: &World) -> Result<Option<String>, Faul
     if certificates.is_empty() {
         return Err(malformed("no certificate is in it"));
     }
-    Ok(Some(certificates.iter().map(|der| pem::encode(der)).collect()))
+    Ok(certificates.iter().map(|der| pem::encode(der)).collect())
 }
 
 fn config_map(channel: &Declaration, sealing: &Sealing) -> Result<ConfigMap, Fault> {
@@ -156,9 +177,14 @@ pub struct SettingsFingerprint([u8; 16]);
 impl SettingsFingerprint {
     /// The hash of a wanted ConfigMap.
     pub fn of(wanted: &ConfigMap) -> Self {
-        let text =
-            wanted.data.as_ref().and_then(|data| data.get(FILE)).map(String::as_str).unwrap_or_default();
-        let whole = Sha256::digest(text.as_bytes());
+        let mut hash = Sha256::new();
+        for (file, text) in wanted.data.iter().flatten() {
+            hash.update(file.as_bytes());
+            hash.update([0]);
+            hash.update(text.as_bytes());
+            hash.update([0]);
+        }
+        let whole = hash.finalize();
         let mut short = [0; 16];
         short.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
         Self(short)

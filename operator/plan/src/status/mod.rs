@@ -14,4 +14,4 @@ const KEYS_UNSEEN: (Reason, &str) = (
      known once the operator has looked at each",
 );
 
-pub use channel::{channel, earlier_news, exception_news, opens_at_once, turned_bad, ungoverned};
+pub use channel::{channel, earlier_news, exception_news, late_from, opens_at_once, turned_bad, ungoverned};

@@ -12,8 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use subrosa_crds::{
     CONSENTS_ANNOTATION, Channel, ChannelSpec, ChannelStatus,
     channel::{
-        ChannelType, Delivery, ExtraTrust, Issuance, KeyType, Listener, ListenerTls, Peer, PeerKind, Reload,
-        Tls, WorkloadAction, WorkloadRef,
+        Backup, ChannelType, Delivery, ExtraTrust, Issuance, KeyType, Listener, ListenerTls, Peer, PeerKind,
+        Reload, Tls, WorkloadAction, WorkloadRef,
     },
     common::Exception,
     condition::{self, Condition},
@@ -379,6 +379,11 @@ impl Declaration {
     pub fn may_open(&self) -> bool {
         let may = self.spec().encryption.as_ref().and_then(|encryption| encryption.workload_may.as_ref());
         may.is_some_and(|actions| actions.contains(&WorkloadAction::Open))
+    }
+
+    /// Its backups.
+    pub fn backup(&self) -> Option<&Backup> {
+        self.spec().backup.as_ref()
     }
 
     /// The controls from which it is exempt, each with its last day.

@@ -16,6 +16,7 @@ pub mod packed;
 pub mod pem;
 pub mod policy;
 pub mod request;
+pub mod run;
 pub mod selector;
 pub mod tally;
 
@@ -30,7 +31,7 @@ use subrosa_crds::{ExternalParty, RetentionPolicy, TrustDomain, common::ConfigMa
 
 use self::{
     bundle::Bundle, declaration::Declaration, earlier::EarlierChannels, key_findings::KeyFindings,
-    policy::PolicyFacts, request::Request,
+    policy::PolicyFacts, request::Request, run::EndedRun,
 };
 
 /// Objects by namespace, then by name.
@@ -73,6 +74,8 @@ pub struct World {
     pub pod_certificates: Option<bool>,
     /// Where probes come from; `None` where probes are off.
     pub probes: Option<answers::Source>,
+    /// The image of this release, from which backup workers run; `None` where the operator was not told.
+    pub worker_image: Option<String>,
     /// What probes saw at the pods of Channels.
     pub served: BTreeMap<ChannelRef, answers::Seen>,
     /// The known faults of the keys of each trust domain.
@@ -115,6 +118,8 @@ pub struct PodFacts {
     pub ready: bool,
     /// When the container that runs longest was started.
     pub running_since: Option<Timestamp>,
+    /// How it ended, where it is of a backup worker and has.
+    pub run: Option<Box<EndedRun>>,
 }
 
 impl PodFacts {

@@ -21,6 +21,11 @@ pub fn channel_labels(channel: &str) -> BTreeMap<String, String> {
     labels([("app.kubernetes.io/component", "channel"), (CHANNEL_LABEL, channel)])
 }
 
+/// The labels of what is made for the backups of a Channel, with `label` naming the Channel.
+pub fn backup_labels(channel: &str, label: &str) -> BTreeMap<String, String> {
+    labels([("app.kubernetes.io/component", "backup"), (label, channel)])
+}
+
 /// The labels of objects in a governed namespace.
 pub fn domain_labels(domain: &str) -> BTreeMap<String, String> {
     labels([("app.kubernetes.io/component", "namespace"), (TRUST_DOMAIN_LABEL, domain)])

@@ -111,6 +111,7 @@ fn render(
     let mut imagined = world::imagine(&given, &args.operator_namespace, &mut findings);
     let probes = args.probe_from_labels.clone().map(|labels| labels.at(&args.operator_namespace));
     imagined.world.probes = probes;
+    imagined.world.worker_image = Some("<image of the operator>".to_owned());
     check::check(&given, &imagined, now, &mut findings);
     roles::check(&given, &imagined, now, &mut findings);
     grants::check(&given, &imagined, &mut findings);

@@ -7,6 +7,7 @@ use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 use subrosa_crds::trust_domain::NetworkMode;
 use subrosa_plan::{
+    backup::WantedBackup,
     certificate::{
         secrets::Holds,
         trust_files::{CLIENTS_FILE, DEFAULT_FILE, SERVERS_FILE, TrustSources, external_file},
@@ -50,6 +51,14 @@ pub fn of_channel(planned: &Planned, imagined: &Imagined, now: Timestamp) -> ser
     made.push(secret(planned, imagined, now)?);
     if let WantedSettings::Wanted(wanted) = &planned.plan.settings {
         made.push(serde_json::to_value(wanted)?);
+    }
+    if let WantedBackup::Wanted(wanted) = &planned.plan.backup {
+        made.push(serde_json::to_value(&wanted.account)?);
+        if !planned.is_audited() {
+            made.push(serde_json::to_value(&wanted.policy)?);
+        }
+        made.push(serde_json::to_value(&wanted.settings)?);
+        made.push(serde_json::to_value(&wanted.cron_job)?);
     }
     Ok(made)
 }

@@ -3,9 +3,14 @@
 use serde_json::{Value, json};
 use subrosa_crds::{
     GROUP, RetentionPolicy, VERSION,
-    names::{ChannelId, ChannelRef},
+    names::{BACKUP_CLASS, ChannelId, ChannelRef},
 };
-use subrosa_plan::{keys::WantedKey, world::domain};
+use subrosa_plan::{
+    access::alias,
+    backup::{self, WantedBackup},
+    keys::WantedKey,
+    world::domain,
+};
 
 use super::{channels::Planned, world::Imagined};
 use crate::cli::words;
@@ -18,12 +23,16 @@ pub fn changes(planned: &Planned, imagined: &Imagined) -> Vec<Value> {
     if let Some(policy) = retention {
         let known = policy.metadata.name.as_ref().is_none_or(|name| !imagined.policies.contains(name));
         if known {
-            changes.extend(planned.plan.keys.iter().map(|key| change.key(key, policy)));
+            let of_data = planned.plan.keys.iter().filter(|key| key.class != BACKUP_CLASS);
+            changes.extend(of_data.map(|key| change.key(key, policy)));
         } else {
             changes.extend(change.keys_of_unknown_cohorts());
         }
     }
+    let of_backups = planned.plan.keys.iter().filter(|key| key.class == BACKUP_CLASS);
+    changes.extend(of_backups.map(|key| change.backup_key(key)));
     changes.extend(change.access());
+    changes.extend(change.worker());
     changes
 }
 
@@ -106,7 +115,8 @@ impl Change<'_> {
 
     // The cohorts depend on the retention policy, which is unknown.
     fn keys_of_unknown_cohorts(&self) -> Vec<Value> {
-        let Some(first) = self.planned.plan.keys.first() else { return Vec::new() };
+        let mut keys = self.planned.plan.keys.iter().filter(|key| key.class != BACKUP_CLASS);
+        let Some(first) = keys.next() else { return Vec::new() };
         let rotation = first.rotate_every.map_or_else(|| "0".to_owned(), words::duration);
         let classes = self.planned.declared.object.data_classes();
         let key = |class: &String| {
@@ -114,6 +124,31 @@ impl Change<'_> {
             self.create(self.data_key(class, "<cohort>"), first.key_type.as_str(), &rotation, &why)
         };
         classes.iter().map(key).collect()
+    }
+
+    fn backup_key(&self, key: &WantedKey) -> Value {
+        let mount = domain::transit_mount(&self.planned.plan.domain);
+        // The identity may be a placeholder.
+        let path = format!("{mount}/keys/{}b.{}.{}", self.id, key.class, key.cohort);
+        let rotation = key.rotate_every.map_or_else(|| "0".to_owned(), words::duration);
+        let why = format!("encrypts the backups of window {}", key.cohort);
+        self.create(path, key.key_type.as_str(), &rotation, &why)
+    }
+
+    /// What the backup worker may; its ServiceAccount is made with it.
+    fn worker(&self) -> Option<Value> {
+        if !matches!(self.planned.plan.backup, WantedBackup::Wanted(_)) {
+            return None;
+        }
+        let name = &self.planned.name;
+        let account = backup::name(&name.name);
+        let body = json!({
+            "name": format!("<uid of ServiceAccount {}/{account}>", name.namespace),
+            "mount_accessor": format!("<accessor of auth/{}>", domain::auth_mount(&self.planned.plan.domain)),
+            "custom_metadata": {alias::BACKUP: self.id},
+        });
+        let why = "the pods that make backups use the keys of backups, and no other";
+        Some(self.document("GrantAccess", "identity/entity-alias".to_owned(), body, why))
     }
 
     fn data_key(&self, class: &str, cohort: &str) -> String {

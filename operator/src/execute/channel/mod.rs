@@ -7,7 +7,7 @@
 //!    its keys and its authority);
 //! 5. data keys, then the authority, then the leaf (recorded before it is signed);
 //! 6. **grant**: access, then the network policy;
-//! 7. tell the workload how to seal;
+//! 7. tell the workload how to seal, and let the backup worker make backups;
 //! 8. prune the Channel's objects under former names;
 //! 9. restart the workload where it asks for that and its certificate changed since it started.
 //!
@@ -19,6 +19,7 @@
 //! race starts again with a fresh read. Transactions are for changes that depend on the record alone, such as those
 //! of keys.
 
+mod backup;
 mod claimed;
 mod degraded;
 mod external;
@@ -53,6 +54,7 @@ use subrosa_plan::{
     },
     consent::extra_trust,
     record::{channel::ChannelRecord, news},
+    status,
     world::{declaration::Declaration, fault::Fault},
 };
 use subrosa_records::channels::ChannelEntry;
@@ -191,6 +193,7 @@ pub async fn carry_out(
         }
     };
     work.wake.extend(applied.record.as_ref().ok().and_then(|record| news::wake_at(&record.tell)));
+    work.wake.extend(status::late_from(channel, &plan, &applied, now));
     let (wake_at, news) = (work.wake.into_iter().min(), work.news);
     Ok(PlanOutcome { plan, applied, wake_at, news, waits: false })
 }
@@ -275,6 +278,8 @@ impl Work<'_> {
             Ok(()) => network::open(self.ctx, self.channel, plan, first).await,
         };
         let settings = self.settings(first, keys.as_ref().map(|_| ()).map_err(Clone::clone)).await;
+        let made = keys.as_ref().map(|_| ()).map_err(Clone::clone);
+        let backup = self.backup(&withdrawn, &certified.record, made).await;
         let may_prune = network.is_ok() && certified.certificate.is_ok();
         self.keep_or_prune(certified.record.as_ref().ok(), &authorities, may_prune).await;
         let mut applied = Applied {
@@ -288,6 +293,7 @@ impl Work<'_> {
                 Control::Keys => keys.clone().map(|_| ()),
                 Control::Access => access.clone(),
                 Control::Settings => settings.clone(),
+                Control::Backup => backup.clone(),
             }),
             keys: keys.unwrap_or_default(),
             default_deny: self.ctx.cluster.read(|world| degraded::denies(world, &self.name().namespace)),

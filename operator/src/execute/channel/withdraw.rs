@@ -62,7 +62,8 @@ impl Work<'_> {
         };
         let elsewhere = self.withdraw_elsewhere(record, authorities).await;
         let access = self.withdraw_access(record).await;
-        Withdrawn { trust: trust.and(elsewhere), access }
+        let worker = self.withdraw_worker(record).await;
+        Withdrawn { trust: trust.and(elsewhere), access: access.and(worker) }
     }
 
     /// Withdraws trust as far as known while Vault does not answer.

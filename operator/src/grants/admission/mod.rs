@@ -15,6 +15,9 @@
 //! | `subrosa-network-policy` | the operator writes its own NetworkPolicies, no other |
 //! | `subrosa-trust-domain` | the operator changes its finalizer, not the office's decisions |
 //! | `subrosa-workload` | the operator restarts a workload by one annotation and changes nothing else of it |
+//! | `subrosa-backup-account` | the operator writes ServiceAccounts of backup workers, no other |
+//! | `subrosa-backup-form` | the operator writes CronJobs of backup workers in one form, no other |
+//! | `subrosa-backup-identity` | only such a CronJob's pods have a worker's identity, and nobody looks into them |
 //! | `subrosa-access-role` | the granter writes Roles that give `get` on named Channels, no other Role |
 //! | `subrosa-access-binding` | the granter binds those to groups of people, and nothing else to anybody |
 //! | `subrosa-access-author` | who writes an AccessRole that has to be reviewed is named in it, and who gives one may grant its Channels |
@@ -27,6 +30,7 @@
 
 mod access_grant;
 mod author;
+mod backup;
 mod deletion;
 mod destruction;
 mod granter;
@@ -78,6 +82,7 @@ pub fn policies(installation: &Installation) -> Vec<Guard> {
     guards.extend(destruction::guards(installation));
     guards.extend(operator::guards(installation));
     guards.extend(granter::guards(installation));
+    guards.extend(backup::guards(installation));
     guards.push(author::guard());
     guards.push(access_grant::guard(installation));
     guards.push(revocation::guard(installation));
@@ -214,9 +219,9 @@ mod tests {
     fn the_operator_is_the_one_of_the_installation() {
         let text = serde_json::to_string(&all().into_iter().map(|guard| guard.policy).collect::<Vec<_>>());
         let text = text.unwrap();
-        // Six confine it; one says that it makes Destructions and one that it tells of Adoptions, in the expression and in
-        // the message.
-        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 10);
+        // Eight confine it; one says that it makes Destructions and one that it tells of Adoptions, in the expression and in
+        // the message; one that it writes the CronJobs of backup workers.
+        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 13);
         assert!(!text.contains("subrosa-system"));
     }
 

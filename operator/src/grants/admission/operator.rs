@@ -4,7 +4,7 @@ use subrosa_crds::{
     CHANNEL_LABEL, GROUP, TRUST_DOMAIN_LABEL, VERSION, WITHDRAW_ACCESS_FINALIZER as FINALIZER,
 };
 use subrosa_plan::{
-    network, sealing,
+    backup, network, sealing,
     world::objects::{MANAGED_BY, MANAGER},
 };
 
@@ -93,10 +93,14 @@ fn owned(object: &str) -> String {
 
 /// Other ConfigMaps contain programs' configuration and trust.
 fn config_map(_: &Installation) -> Draft {
-    let suffix = sealing::config_map_name("");
+    let suffixes = [sealing::config_map_name(""), backup::config_map_name("")];
+    let suffix = suffixes.join(" and <channel>");
+    let named = suffixes.map(|suffix| {
+        format!("object.metadata.name == object.metadata.labels['{CHANNEL_LABEL}'] + '{suffix}'")
+    });
     Draft {
         name: "subrosa-config-map",
-        description: "The operator writes the ConfigMaps that tell the workloads of Channels how to seal; it neither makes, changes nor deletes another.",
+        description: "The operator writes the ConfigMaps that tell the workloads of Channels how to seal, and backup workers what to do; it neither makes, changes nor deletes another.",
         rules: vec![rule("", "v1", &["configmaps"], &["CREATE", "UPDATE", "DELETE"])],
         conditions: vec![],
         variables: vec![],
@@ -114,7 +118,8 @@ fn config_map(_: &Installation) -> Draft {
             demand(
                 format!(
                     "request.operation == 'DELETE' || ('{CHANNEL_LABEL}' in object.metadata.?labels.orValue({{}}) && \
-                     object.metadata.name == object.metadata.labels['{CHANNEL_LABEL}'] + '{suffix}' && {} && {})",
+                     ({}) && {} && {})",
+                    named.join(" || "),
                     managed("object"),
                     owned("object")
                 ),
@@ -173,6 +178,7 @@ fn secret(_: &Installation) -> Draft {
 
 fn network_policy(_: &Installation) -> Draft {
     let (deny, channel) = (network::DEFAULT_DENY, network::policy_name(""));
+    let worker = backup::PREFIX;
     Draft {
         name: "subrosa-network-policy",
         description: "The operator writes NetworkPolicies by its own names; it neither makes, changes nor deletes another.",
@@ -183,8 +189,13 @@ fn network_policy(_: &Installation) -> Draft {
             "request.operation == 'DELETE' ? oldObject.metadata.name : object.metadata.name".to_owned(),
         )],
         validations: vec![demand(
-            format!("variables.name == '{deny}' || variables.name.startsWith('{channel}')"),
-            format!("'the operator writes NetworkPolicies {deny} and {channel}*, not ' + variables.name"),
+            format!(
+                "variables.name == '{deny}' || variables.name.startsWith('{channel}') || \
+                 variables.name.startsWith('{worker}')"
+            ),
+            format!(
+                "'the operator writes NetworkPolicies {deny}, {channel}* and {worker}*, not ' + variables.name"
+            ),
         )],
     }
 }

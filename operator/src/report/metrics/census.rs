@@ -14,7 +14,7 @@ use subrosa_plan::consent::connection::State;
 const OTHER: &str = "Other";
 
 /// The conditions of a Channel.
-const CONDITIONS: [&str; 8] = [
+const CONDITIONS: [&str; 9] = [
     condition::READY,
     condition::RECONCILING,
     condition::STALLED,
@@ -23,6 +23,7 @@ const CONDITIONS: [&str; 8] = [
     condition::ISOLATED,
     condition::KEYS_READY,
     condition::RETAINED,
+    condition::BACKED_UP,
 ];
 
 /// The labels of a condition.

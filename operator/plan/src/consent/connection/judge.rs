@@ -283,6 +283,13 @@ impl Judge<'_> {
                 "declare the data classes this workload seals, or leave the entry out",
             );
         }
+        if service.for_ == ServiceAudience::Backup {
+            return Verdict::not_open(
+                State::Refused,
+                format!("service {name} is for the pods that make backups"),
+                "leave the entry out: spec.backup needs none",
+            );
+        }
         let ports = ranges(&service.ports);
         match direction {
             Direction::Egress => reached(ports, &format!("service {name}")),

@@ -1,5 +1,6 @@
 //! The status of a Channel: only what was observed or done, with the weakest assurance among it.
 
+mod backup;
 mod connections;
 mod earlier;
 mod exceptions;
@@ -12,6 +13,7 @@ mod served;
 mod soon;
 mod trust;
 
+pub use backup::late_from;
 pub use earlier::news as earlier_news;
 pub use exceptions::news as exception_news;
 pub use news::turned_bad;
@@ -78,6 +80,7 @@ pub fn channel(
         },
         keys,
         other_keys,
+        backup: backup::status(channel, applied),
         connection_summary: Some(summary),
         connections,
         exceptions,
@@ -215,6 +218,7 @@ fn verdicts(
     let reconciling = (ready.truth == Truth::False && stalled.is_none() && applied.fault().is_some())
         .then(|| Verdict::new(condition::RECONCILING, Truth::True, Reason::Retrying, ready.message.clone()));
     let mut verdicts = vec![ready, connected(connections), served, isolated, keys_ready, retained];
+    verdicts.extend(backup::backed_up(channel, plan, applied, now));
     verdicts.extend(pending::issuing(channel, plan, applied));
     verdicts.extend(trust::fits(channel, plan, applied));
     verdicts.extend(reconciling);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use subrosa_plan::{
     record::{
         break_glass::{BreakGlassRecord, OpenUse, SeenLogin},
@@ -39,10 +40,7 @@ fn largest_revocations() -> RevocationsRecord {
         (long(number, 36), vec![one])
     };
     record.entities = entities::noted(&record, &(0..20_000).map(entity).collect());
-    for number in 0.. {
-        if !has_room(&record) {
-            break;
-        }
+    filled(record, |record, number| {
         let mark = ReleaseMark {
             at: at(),
             approver: long(number, 256),
@@ -50,23 +48,36 @@ fn largest_revocations() -> RevocationsRecord {
             uid: long(number, 36),
         };
         record.released.insert(long(number, 36), mark);
+    })
+}
+
+/// Adds to `record` until it has no room, as one after another would. Every look at the room writes the record out, so
+/// it adds many at once first.
+fn filled<R: Serialize + Clone>(mut record: R, add: impl Fn(&mut R, usize)) -> R {
+    let mut number = 0;
+    for block in [256, 16, 1] {
+        while has_room(&record) {
+            let mut more = record.clone();
+            (number..number + block).for_each(|number| add(&mut more, number));
+            if block > 1 && !has_room(&more) {
+                break;
+            }
+            record = more;
+            number += block;
+        }
     }
     record
 }
 
 /// As many reviews as there is room for, with names as long as `length`.
 fn largest_reviews(length: usize) -> ReviewsRecord {
-    let mut record = ReviewsRecord {
+    let record = ReviewsRecord {
         guard: Some(SeenGuard { version: long(0, 100), since: at() }),
         ..ReviewsRecord::default()
     };
-    for number in 0.. {
-        if !has_room(&record) {
-            break;
-        }
+    filled(record, |record, number| {
         record.roles.insert(long(number, 36), review(number, length));
-    }
-    record
+    })
 }
 
 fn review(number: usize, length: usize) -> ReviewMark {

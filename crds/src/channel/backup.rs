@@ -1,0 +1,60 @@
+//! What of a [`Channel`](super::Channel) is backed up, and when.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::rules;
+
+/// Scheduled backups of volumes, encrypted under keys of their own in Vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Backup {
+    /// When, as five fields of cron: minute, hour, day of the month, month, day of the week, such as `15 2 * * *`.
+    #[schemars(length(max = 128), regex(pattern = rules::CRON))]
+    pub schedule: String,
+    /// The IANA time zone of the schedule; the trust domain's unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = rules::TIME_ZONE))]
+    pub time_zone: Option<String>,
+    /// Whether no backup is started for now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspend: bool,
+    /// The PersistentVolumeClaims of this namespace that are backed up; they are mounted read-only.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub volumes: Vec<String>,
+    /// The Secret of this namespace with `accessKeyId` and `secretAccessKey` of the store, of somebody who may write there
+    /// and not delete.
+    #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]
+    pub write_secret: String,
+    /// The user who reads the volumes, as whom their files can be read; 65532 unless said otherwise. Never root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_000_000_000))]
+    pub run_as_user: Option<i32>,
+    /// The group beside that user; 65532 unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_000_000_000))]
+    pub run_as_group: Option<i32>,
+}
+
+/// What became of the backups of a Channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupStatus {
+    /// When the newest run began that backed up every volume (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<String>,
+    /// The number of that run's signed manifest in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<i64>,
+    /// The files in its snapshots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<i64>,
+    /// Their bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<i64>,
+    /// When the newest run began that did not (RFC 3339); absent after a later success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}

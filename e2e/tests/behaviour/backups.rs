@@ -1,0 +1,249 @@
+//! `spec.backup`: the worker that makes backups, whose identity nobody else has, and what status says of its runs.
+
+use k8s_openapi::api::{
+    batch::v1::{CronJob, Job},
+    core::v1::{ConfigMap, Pod, ServiceAccount},
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use subrosa_crds::{TrustDomain, backup::BackupSettings, condition};
+use subrosa_e2e::wait;
+
+use crate::world::{DOMAIN, World, channel};
+
+const NS: &str = "cc-front";
+const WORKER: &str = "subrosa-backup-voice";
+
+fn backup() -> Value {
+    json!({"backup": {"schedule": "15 2 * * *", "volumes": ["recordings"], "writeSecret": "voice-store"}})
+}
+
+async fn with_store() -> World {
+    let world = World::start().await;
+    let store = json!({"spec": {
+        "backup": {"store": {"endpoint": "https://s3.example.org", "region": "eu-1", "bucket": "cc-backups"}},
+        "network": {"services": [{"name": "s3", "cidrs": ["203.0.113.0/28"], "ports": [443], "for": "Backup"}]},
+    }});
+    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
+    domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(store)).await.unwrap();
+    world.governed(NS).await;
+    world
+}
+
+/// The condition BackedUp, as soon as it has this reason; True it never is.
+async fn backed_up(world: &World, reason: &str) -> (String, String) {
+    let status =
+        world.channel(NS, "voice", |status| wait::reason(status, condition::BACKED_UP) == reason).await;
+    let found = condition::find(&status.conditions, condition::BACKED_UP).unwrap();
+    (found.status.clone(), found.message.clone())
+}
+
+/// What the worker's ServiceAccount may in Vault, as the metadata of its alias says.
+async fn rights(world: &World, uid: &str) -> Option<Value> {
+    let bao = world.env.openbao();
+    let auth = bao.request("GET", "sys/auth", None).await.unwrap();
+    let accessor = auth["data"]["kubernetes/"]["accessor"].as_str().unwrap().to_owned();
+    let body = json!({"alias_name": uid, "alias_mount_accessor": accessor});
+    let found = bao.request("POST", "identity/lookup/entity", Some(body)).await.unwrap();
+    let aliases = found["data"]["aliases"].as_array().cloned().unwrap_or_default();
+    aliases.iter().find(|alias| alias["name"] == uid).map(|alias| alias["custom_metadata"].clone())
+}
+
+/// What the controllers of Kubernetes do when the time has come: a Job of the CronJob, and a pod of that.
+async fn run(world: &World, name: &str) -> Pod {
+    let made = world.api::<CronJob>(NS).get(WORKER).await.unwrap();
+    let template = made.spec.job_template;
+    let job: Job = serde_json::from_value(json!({
+        "metadata": {"name": name, "labels": template.metadata.unwrap().labels},
+        "spec": template.spec,
+    }))
+    .unwrap();
+    let controller = as_controller(world, "cronjob-controller");
+    let job = Api::<Job>::namespaced(controller, NS).create(&PostParams::default(), &job).await.unwrap();
+    let template = job.spec.unwrap().template;
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": format!("{name}-abcde"), "labels": template.metadata.unwrap().labels},
+        "spec": template.spec,
+    }))
+    .unwrap();
+    let controller = as_controller(world, "job-controller");
+    Api::<Pod>::namespaced(controller, NS).create(&PostParams::default(), &pod).await.unwrap()
+}
+
+fn as_controller(world: &World, controller: &str) -> Client {
+    let user = format!("system:serviceaccount:kube-system:{controller}");
+    world.env.client_as(&user, &["system:masters"]).unwrap()
+}
+
+/// What the kubelet does when the worker ended.
+async fn ends(world: &World, pod: &Pod, phase: &str, left: &str) {
+    let state =
+        json!({"terminated": {"exitCode": if phase == "Succeeded" { 0 } else { 1 }, "message": left}});
+    let container = json!({
+        "name": "backup", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state,
+    });
+    // Whole seconds, as Kubernetes has them, and after what was reported before.
+    let started = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    let status = json!({"status": {
+        "phase": phase, "startTime": started.to_string(), "containerStatuses": [container],
+    }});
+    let pods = world.api::<Pod>(NS);
+    pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+}
+
+fn report(run: Option<u64>, reason: Option<&str>) -> String {
+    let now = jiff::Timestamp::now();
+    let volume = json!({"name": "recordings", "snapshot": "abc", "files": 7, "bytes": 4096});
+    json!({
+        "started": now, "finished": now, "run": run, "reason": reason, "message": reason.map(|_| "it said no"),
+        "volumes": [volume],
+    })
+    .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_made_and_its_runs_are_told() {
+    let mut world = with_store().await;
+    world.apply(&channel(NS, "voice", backup())).await;
+    world.ready(NS, "voice").await;
+    let (truth, message) = backed_up(&world, "BackupPending").await;
+    assert_eq!(truth, "Unknown", "{message}");
+    let jobs = world.api::<CronJob>(NS);
+    world
+        .until("the CronJob", || async {
+            jobs.get_opt(WORKER).await.unwrap().map(|_| ()).ok_or_else(|| "there is none".to_owned())
+        })
+        .await;
+
+    // Its identity uses the keys of backups, and nothing else.
+    let id = world.id(NS, "voice").await;
+    let account = world.api::<ServiceAccount>(NS).get(WORKER).await.unwrap();
+    let uid = account.uid().unwrap();
+    assert_eq!(rights(&world, &uid).await, Some(json!({"subrosa_backup": id.as_str()})));
+    let keys = world.keys(&id).await;
+    let of_backups = keys.iter().filter(|key| key.starts_with(&format!("{id}b.subrosa-backup."))).count();
+    assert_eq!(of_backups, 2, "of this window and the next: {keys:?}");
+    let settings = world.api::<ConfigMap>(NS).get("voice-backup").await.unwrap().data.unwrap();
+    let told = BackupSettings::from_yaml(&settings["backup.yaml"]).unwrap();
+    assert_eq!((told.id, told.store.bucket.as_str()), (id, "cc-backups"));
+    let policy = world.policy(NS, WORKER).await.unwrap();
+    assert!(policy.ingress.unwrap_or_default().is_empty());
+
+    // A run that failed, one that left nothing, one that worked.
+    let failed = run(&world, "subrosa-backup-voice-1").await;
+    ends(&world, &failed, "Failed", &report(None, Some("StoreRefused"))).await;
+    let (truth, message) = backed_up(&world, "BackupFailed").await;
+    assert!(truth == "False" && message.contains("StoreRefused: it said no"), "{message}");
+    let good = run(&world, "subrosa-backup-voice-2").await;
+    ends(&world, &good, "Succeeded", &report(Some(1), None)).await;
+    let (truth, message) = backed_up(&world, "RestoreUnproven").await;
+    assert_eq!(truth, "Unknown", "no restore was seen: {message}");
+    let killed = run(&world, "subrosa-backup-voice-3").await;
+    ends(&world, &killed, "Failed", "").await;
+    let (_, message) = backed_up(&world, "BackupFailed").await;
+    assert!(message.contains("exit code 1") && message.contains("left no report"), "{message}");
+
+    // What was told stays when pods and operator are gone.
+    for pod in [failed, good, killed] {
+        let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+        world.api::<Pod>(NS).delete(&pod.name_any(), &now).await.unwrap();
+    }
+    world.restart_operator().await;
+    let status = world.ready(NS, "voice").await;
+    let told = status.backup.unwrap();
+    assert_eq!((told.run, told.files, told.bytes), (Some(1), Some(7), Some(4096)));
+    assert!(told.last_failure.is_some() && told.last_success.is_some());
+
+    // Another ServiceAccount of its name is another identity; without backups there is none.
+    world.api::<ServiceAccount>(NS).delete(WORKER, &DeleteParams::default()).await.unwrap();
+    let again = world
+        .until("another ServiceAccount with access", || async {
+            let account = world.api::<ServiceAccount>(NS).get_opt(WORKER).await.unwrap();
+            let again = account.and_then(|account| account.uid()).filter(|again| *again != uid);
+            let Some(again) = again else { return Err("not yet".to_owned()) };
+            rights(&world, &again).await.map(|_| again).ok_or_else(|| "without access".to_owned())
+        })
+        .await;
+    assert_eq!(rights(&world, &uid).await, None);
+    world.apply(&channel(NS, "voice", json!({}))).await;
+    world
+        .until("the end of backups", || async {
+            let left = (jobs.get_opt(WORKER).await.unwrap().is_some(), rights(&world, &again).await);
+            if left == (false, None) { Ok(()) } else { Err(format!("{left:?}")) }
+        })
+        .await;
+    world
+        .channel(NS, "voice", |status| condition::find(&status.conditions, condition::BACKED_UP).is_none())
+        .await;
+}
+
+/// Whoever may make pods in the namespace could read backups with the worker's identity, or tell of runs that never were.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_has_the_identity_of_a_worker() {
+    let world = with_store().await;
+    world.apply(&channel(NS, "voice", backup())).await;
+    let jobs = world.api::<CronJob>(NS);
+    let made = world
+        .until("the CronJob", || async {
+            jobs.get_opt(WORKER).await.unwrap().ok_or_else(|| "there is none".to_owned())
+        })
+        .await;
+    let template = serde_json::to_value(made.spec.job_template.spec.clone().unwrap().template).unwrap();
+    let plain = json!({"containers": [{"name": "a", "image": "example.org/a"}]});
+    let mut with_account = plain.clone();
+    with_account["serviceAccountName"] = json!(WORKER);
+    let labels = json!({"subrosa.dev/backup": "voice"});
+    let refused = async |what: &str, object: Value| {
+        let kind = object["kind"].as_str().unwrap().to_owned();
+        let error = subrosa_e2e::installation::apply_object(&world.admin, &object).await.unwrap_err();
+        assert!(
+            format!("{error:#}").contains("are for the pods that make backups"),
+            "{kind}, {what}: {error:#}"
+        );
+    };
+    for (what, metadata, spec) in [
+        ("with its ServiceAccount", json!({}), with_account.clone()),
+        ("with its label", json!({"labels": labels}), plain.clone()),
+        ("from its template", template["metadata"].clone(), template["spec"].clone()),
+    ] {
+        let named = |kind: &str, api: &str, spec: Value, metadata: &Value| {
+            let mut all = json!({"name": "mine", "namespace": NS});
+            all.as_object_mut().unwrap().extend(metadata.as_object().cloned().unwrap_or_default());
+            json!({"apiVersion": api, "kind": kind, "metadata": all, "spec": spec})
+        };
+        let pod = json!({"metadata": metadata, "spec": {"restartPolicy": "Never"}});
+        let mut pod = pod;
+        pod["spec"].as_object_mut().unwrap().extend(spec.as_object().cloned().unwrap());
+        refused(what, named("Pod", "v1", spec.clone(), &metadata)).await;
+        refused(what, named("Job", "batch/v1", json!({"template": pod}), &json!({}))).await;
+        let cron = json!({"schedule": "0 0 * * *", "jobTemplate": {"spec": {"template": pod}}});
+        refused(what, named("CronJob", "batch/v1", cron, &json!({}))).await;
+    }
+    // Nor by changing what is there.
+    let patched = json!({"spec": {"jobTemplate": {"spec": {"template": {"spec": {"hostNetwork": true}}}}}});
+    let error = jobs.patch(WORKER, &PatchParams::default(), &Patch::Merge(patched)).await.unwrap_err();
+    assert!(error.to_string().contains("only the operator writes such a CronJob"), "{error}");
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mine", "namespace": NS}, "spec": plain});
+    world.service_account(NS, "default").await;
+    subrosa_e2e::installation::apply_object(&world.admin, &pod).await.unwrap();
+    let labelled = json!({"metadata": {"labels": labels}});
+    let pods = world.api::<Pod>(NS);
+    let error = pods.patch("mine", &PatchParams::default(), &Patch::Merge(labelled)).await.unwrap_err();
+    assert!(error.to_string().contains("only the controller of Jobs"), "{error}");
+    // Nor by its token, or by a shell.
+    let of_worker = run(&world, "subrosa-backup-voice-1").await;
+    let asks = async |path: String, body: Value| {
+        let request = http::Request::post(path).body(serde_json::to_vec(&body).unwrap()).unwrap();
+        world.admin.request::<Value>(request).await.unwrap_err().to_string()
+    };
+    let token = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": ["vault"]}});
+    let error = asks(format!("/api/v1/namespaces/{NS}/serviceaccounts/{WORKER}/token"), token).await;
+    assert!(error.contains("only the kubelet asks for such a token"), "{error}");
+    let pod = of_worker.name_any();
+    let error =
+        asks(format!("/api/v1/namespaces/{NS}/pods/{pod}/exec?command=sh&stdout=true"), json!({})).await;
+    assert!(error.contains("nobody looks into such a pod"), "{error}");
+}

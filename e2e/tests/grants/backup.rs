@@ -1,0 +1,177 @@
+//! What the operator may write for backup workers: one form of ServiceAccount and CronJob, and no other.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use subrosa::grants::{Installation, admission};
+
+use crate::{
+    operator::tries,
+    request::{
+        Expected::{Allowed, Denied},
+        apply, delete, post,
+    },
+    world::{ADMIN, OPERATOR, World, core},
+};
+
+const ACCOUNT: &str = "subrosa-backup-account";
+const FORM: &str = "subrosa-backup-form";
+const IMAGE: &str = "registry.example/subrosa@sha256:0000";
+const NAME: &str = "subrosa-backup-voice";
+
+fn jobs(name: &str) -> String {
+    let all = "/apis/batch/v1/namespaces/cc-front/cronjobs";
+    if name.is_empty() { all.to_owned() } else { format!("{all}/{name}") }
+}
+
+/// As the operator writes it.
+fn cron_job() -> Value {
+    let labels = json!({"subrosa.dev/backup": "voice"});
+    let container = json!({
+        "name": "backup", "image": IMAGE, "args": subrosa_plan::backup::arguments(),
+        "securityContext": {
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "data", "mountPath": "/volumes/recordings", "readOnly": true}],
+    });
+    let token = json!({"serviceAccountToken": {"audience": "vault", "path": "token"}});
+    let pod = json!({
+        "serviceAccountName": NAME, "restartPolicy": "Never",
+        "securityContext": {"runAsNonRoot": true},
+        "containers": [container],
+        "volumes": [
+            {"name": "data", "persistentVolumeClaim": {"claimName": "recordings", "readOnly": true}},
+            {"name": "settings", "configMap": {"name": "voice-backup"}},
+            {"name": "vault", "projected": {"sources": [token]}},
+            {"name": "store", "secret": {"secretName": "s", "items": [{"key": "accessKeyId", "path": "accessKeyId"}]}},
+            {"name": "scratch", "emptyDir": {}},
+        ],
+    });
+    json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": NAME, "labels": labels},
+        "spec": {"schedule": "15 2 * * *", "jobTemplate": {"spec": {"template": {"metadata": {"labels": labels}, "spec": pod}}}},
+    })
+}
+
+/// The same with one thing otherwise.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut job = cron_job();
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    let pod = "/spec/jobTemplate/spec/template";
+    let parent = parent.replace("POD", pod);
+    job.pointer_mut(&parent).unwrap()[field] = value;
+    job
+}
+
+fn account(name: &str, mounts: bool) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": mounts,
+        "metadata": {"name": name, "labels": {"subrosa.dev/backup": "voice"}},
+    })
+}
+
+pub async fn workers_have_one_form(world: &World) -> Result<()> {
+    // `deploy/` knows no image, so nothing passes there.
+    let make = |job: Value| post(jobs(""), job).dry();
+    let image = Denied(FORM, "one container of the image of this release");
+    let unknown = vec![tries("makes a CronJob while no image is known", make(cron_job()), image)];
+    world.try_all("backup workers without an image", unknown).await?;
+    let known = Installation::default().with_worker_image(IMAGE)?;
+    for guard in admission::policies(&known).into_iter().filter(|guard| guard.name() == FORM) {
+        let path = format!("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/{FORM}");
+        world.must(ADMIN, apply(path, serde_json::to_value(&guard.policy)?)).await?;
+    }
+    // An API server takes a moment to learn of a policy.
+    world
+        .eventually("the policy with an image", async || {
+            Ok((200..300).contains(&world.call(OPERATOR, make(cron_job())).await?.status))
+        })
+        .await?;
+    let names = Denied(FORM, "writes CronJobs subrosa-backup-<channel>");
+    let accounts_only = Denied(ACCOUNT, "writes ServiceAccounts subrosa-backup-<channel>");
+    let own = Denied(FORM, "they run as the ServiceAccount of the worker");
+    let volumes = Denied(FORM, "claims that are mounted read-only");
+    let privileges = Denied(FORM, "without privileges");
+    let job = |what, pointer: &str, value: Value, expected| tries(what, make(with(pointer, value)), expected);
+    let volume = |value: Value| {
+        let mut all = cron_job()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"].clone();
+        all.as_array_mut().unwrap().push(value);
+        all
+    };
+    let of = |what, value: Value| job(what, "POD/spec/volumes", volume(value), volumes);
+    let key = json!([{"key": "tls.key", "path": "tls.key"}]);
+    let accounts = core("cc-front", "serviceaccounts", "");
+    let mut more = cron_job()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"].clone();
+    more.as_array_mut().unwrap().push(json!({"name": "more", "image": IMAGE}));
+    let cases = vec![
+        tries("makes it", make(cron_job()), Allowed),
+        job("of another name", "/metadata/name", json!("nightly"), names),
+        job("of another Channel", "/metadata/name", json!("subrosa-backup-chat"), names),
+        job("without its label", "/metadata/labels", json!({}), names),
+        job("as a workload", "POD/spec/serviceAccountName", json!("sbc"), own),
+        job("as the default account", "POD/spec/serviceAccountName", json!("default"), own),
+        job("with a pod of another", "POD/metadata/labels", json!({"subrosa.dev/backup": "chat"}), own),
+        job("from another image", "POD/spec/containers/0/image", json!("registry.example/tool"), image),
+        job("by another tag", "POD/spec/containers/0/image", json!("registry.example/subrosa:latest"), image),
+        job("with a command", "POD/spec/containers/0/command", json!(["sh"]), image),
+        job("with other arguments", "POD/spec/containers/0/args", json!(["unseal", "-"]), image),
+        job(
+            "with a variable",
+            "POD/spec/containers/0/env",
+            json!([{"name": "VAULT_TOKEN", "value": "a"}]),
+            image,
+        ),
+        job("with variables", "POD/spec/containers/0/envFrom", json!([{"secretRef": {"name": "s"}}]), image),
+        job(
+            "with a hook",
+            "POD/spec/containers/0/lifecycle",
+            json!({"postStart": {"exec": {"command": ["sh"]}}}),
+            image,
+        ),
+        job("with a second container", "POD/spec/containers", more, image),
+        job("with another first", "POD/spec/initContainers", json!([{"name": "a", "image": IMAGE}]), image),
+        of(
+            "with a volume that it may write",
+            json!({"name": "w", "persistentVolumeClaim": {"claimName": "recordings"}}),
+        ),
+        of("with the node's files", json!({"name": "w", "hostPath": {"path": "/"}})),
+        of("with another ConfigMap", json!({"name": "w", "configMap": {"name": "chat-backup"}})),
+        of("with a whole Secret", json!({"name": "w", "secret": {"secretName": "voice-mtls"}})),
+        of("with a private key", json!({"name": "w", "secret": {"secretName": "voice-mtls", "items": key}})),
+        of(
+            "with a projected Secret",
+            json!({"name": "w", "projected": {"sources": [{"secret": {"name": "voice-mtls"}}]}}),
+        ),
+        of("with an image as a volume", json!({"name": "w", "image": {"reference": IMAGE}})),
+        job("on the node's network", "POD/spec/hostNetwork", json!(true), privileges),
+        job("among the node's processes", "POD/spec/hostPID", json!(true), privileges),
+        job("perhaps as root", "POD/spec/securityContext", json!({}), privileges),
+        job(
+            "with privilege",
+            "POD/spec/containers/0/securityContext",
+            json!({"privileged": true, "capabilities": {"drop": ["ALL"]}}),
+            privileges,
+        ),
+        job(
+            "with a capability",
+            "POD/spec/containers/0/securityContext/capabilities",
+            json!({"drop": ["ALL"], "add": ["SYS_PTRACE"]}),
+            privileges,
+        ),
+        tries("makes the worker's account", post(&accounts, account(NAME, false)).dry(), Allowed),
+        tries("makes another account", post(&accounts, account("voice", false)).dry(), accounts_only),
+        tries(
+            "makes one that mounts a token",
+            post(&accounts, account(NAME, true)).dry(),
+            Denied(ACCOUNT, "mounts no token"),
+        ),
+    ];
+    world.try_all("the form of backup workers", cases).await?;
+    let mut theirs = cron_job();
+    theirs["metadata"] = json!({"name": "nightly"});
+    theirs["spec"]["jobTemplate"]["spec"]["template"] = json!({
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "registry.example/a"}]},
+    });
+    world.must(ADMIN, post(jobs(""), theirs)).await?;
+    let cases = vec![tries("deletes another CronJob", delete(jobs("nightly")).dry(), names)];
+    world.try_all("another CronJob", cases).await
+}

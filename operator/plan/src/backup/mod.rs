@@ -1,0 +1,138 @@
+//! Backups of a Channel: the objects of its worker, which makes them, and what is known of its runs.
+//!
+//! ```text
+//!  spec.backup ──▶ objects   ServiceAccount, NetworkPolicy, ConfigMap, CronJob
+//!        │    └──▶ schedule  when a run is late
+//!        └───────▶ keys      one for each window, as for data (keys::wanted)
+//!  pods ──▶ runs ──▶ record
+//! ```
+//!
+//! The worker has an identity of its own in Vault, which uses the keys of this Channel's backups and nothing else. Its
+//! pods are made by Kubernetes from a CronJob that only the operator writes.
+
+pub mod keys;
+mod objects;
+pub mod runs;
+pub mod schedule;
+mod template;
+
+pub use template::arguments;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    batch::v1::CronJob,
+    core::v1::{ConfigMap, ServiceAccount},
+    networking::v1::NetworkPolicy,
+};
+use subrosa_crds::{Reason, TrustDomain, names::ChannelId};
+
+use crate::{
+    record::{backup::BackupRecord, channel::ChannelRecord},
+    world::{World, declaration::Declaration, fault::Fault},
+};
+
+/// The label of a worker's pods and of what is made for it, with the Channel's name.
+pub const WORKER_LABEL: &str = "subrosa.dev/backup";
+/// What the names of a worker's ServiceAccount, CronJob, Jobs, pods and NetworkPolicy begin with. Admission policies
+/// let nobody else use them.
+pub const PREFIX: &str = "subrosa-backup-";
+/// The worker's container.
+pub const CONTAINER: &str = "backup";
+
+/// The name of a worker's ServiceAccount, CronJob and NetworkPolicy. With a Channel's at most 36 characters it fits the
+/// 52 of a CronJob.
+pub fn name(channel: &str) -> String {
+    format!("{PREFIX}{channel}")
+}
+
+/// The name of the ConfigMap that tells a worker what to do.
+pub fn config_map_name(channel: &str) -> String {
+    format!("{channel}-backup")
+}
+
+/// What is wanted of a Channel's backups.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WantedBackup {
+    /// None: an existing CronJob is removed.
+    None,
+    /// What exists stays, because the declaration is not in force.
+    Kept,
+    /// These objects.
+    Wanted(Box<WorkerObjects>),
+    /// The wanted objects are unknown; existing ones stay.
+    Unknown(Fault),
+}
+
+/// The objects of a worker, in the order in which they are written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerObjects {
+    /// Whom it logs in to Vault as.
+    pub account: ServiceAccount,
+    /// What its pods may reach.
+    pub policy: NetworkPolicy,
+    /// What tells it what to do.
+    pub settings: ConfigMap,
+    /// When it runs.
+    pub cron_job: CronJob,
+}
+
+/// What is wanted of the backups of `channel`, whose declaration is in force.
+pub fn wanted(channel: &Declaration, id: &ChannelId, domain: &TrustDomain, world: &World) -> WantedBackup {
+    let Some(backup) = channel.backup() else { return WantedBackup::None };
+    let Some(store) = &domain.spec.backup else {
+        // Validation tells of it.
+        return WantedBackup::Kept;
+    };
+    let Some(image) = world.worker_image.as_deref() else {
+        return WantedBackup::Unknown(Fault::new(
+            Reason::WorkerImageUnknown,
+            "spec.backup: the operator does not know the image of its own release: set --worker-image, as the chart \
+             subrosa does",
+        ));
+    };
+    match objects::settings(channel, backup, id, domain, &store.store, world) {
+        Ok(settings) => WantedBackup::Wanted(Box::new(WorkerObjects {
+            account: objects::account(channel),
+            policy: objects::policy(channel, domain),
+            cron_job: objects::cron_job(channel, backup, domain, image, &settings),
+            settings,
+        })),
+        Err(fault) => WantedBackup::Unknown(fault),
+    }
+}
+
+/// What is known of the backups of `channel`, which `record` knew before: the worker's ServiceAccount, and its runs.
+pub fn noted(
+    channel: &Declaration,
+    wanted: &WantedBackup,
+    record: Option<&ChannelRecord>,
+    world: &World,
+    now: Timestamp,
+) -> Option<BackupRecord> {
+    let before = record.and_then(|record| record.backup.as_deref());
+    let Some(before) = before.cloned().or_else(|| channel.backup().map(|_| BackupRecord::default())) else {
+        return None;
+    };
+    let owner = channel.name();
+    let (worker, since) = match wanted {
+        // Whoever has access keeps it while the declaration is not in force.
+        WantedBackup::Kept | WantedBackup::Unknown(_) => (before.worker.clone(), before.since),
+        WantedBackup::None => (None, None),
+        WantedBackup::Wanted(_) => {
+            let accounts = world.service_accounts.get(&owner.namespace);
+            let uid = accounts.and_then(|accounts| accounts.get(&name(&owner.name)));
+            (uid.cloned(), before.since.or(Some(now)))
+        }
+    };
+    let noted = runs::noted(BackupRecord { worker, since, ..before }, &owner.namespace, &owner.name, world);
+    (noted != BackupRecord::default()).then_some(noted)
+}
+
+/// The worker whose access is withdrawn: the one that `record` knows, where `noted` has another or none.
+pub fn withdrawn<'a>(record: &'a ChannelRecord, noted: Option<&BackupRecord>) -> Option<&'a str> {
+    let had = record.backup.as_deref()?.worker.as_deref()?;
+    (noted.and_then(|noted| noted.worker.as_deref()) != Some(had)).then_some(had)
+}
+
+#[cfg(test)]
+mod tests;

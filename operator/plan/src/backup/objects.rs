@@ -1,0 +1,159 @@
+//! The objects of a backup worker.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec},
+        core::v1::{ConfigMap, ServiceAccount},
+        networking::v1::NetworkPolicy,
+    },
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
+};
+use sha2::{Digest as _, Sha256};
+use subrosa_crds::{
+    Reason, TrustDomain,
+    backup::{BackupSettings, BackupStore, FILE},
+    channel::Backup,
+    names::ChannelId,
+    trust_domain::StoreSpec,
+};
+
+use super::{WORKER_LABEL, config_map_name, name, template};
+use crate::{
+    network, sealing,
+    world::{World, declaration::Declaration, domain, fault::Fault, objects},
+};
+
+/// How late a run may begin: one that was missed while the controller was down is made up for once.
+const START_WITHIN: i64 = 3600;
+/// How long all tries of a run may take together.
+pub(super) const RUN_WITHIN: i64 = 6 * 3600;
+/// How often a run is tried again.
+const TRIES_AGAIN: i32 = 2;
+/// How many finished Jobs stay, for their logs.
+const HISTORY: i32 = 1;
+
+/// The labels of what is made for a worker, and of its pods.
+fn labels(channel: &str) -> BTreeMap<String, String> {
+    objects::backup_labels(channel, WORKER_LABEL)
+}
+
+fn metadata(channel: &Declaration, name: String) -> ObjectMeta {
+    let owned = channel.name();
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(owned.namespace.clone()),
+        labels: Some(labels(&owned.name)),
+        owner_references: objects::owner(channel).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    }
+}
+
+/// The worker's ServiceAccount. Its pods get a token for Vault alone.
+pub(super) fn account(channel: &Declaration) -> ServiceAccount {
+    ServiceAccount {
+        metadata: metadata(channel, name(&channel.name().name)),
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    }
+}
+
+/// What its pods may reach: DNS, Vault and the store; nobody reaches them.
+pub(super) fn policy(channel: &Declaration, domain: &TrustDomain) -> NetworkPolicy {
+    let pods = BTreeMap::from([(WORKER_LABEL.to_owned(), channel.name().name.clone())]);
+    let selector = LabelSelector { match_labels: Some(pods), ..LabelSelector::default() };
+    NetworkPolicy {
+        metadata: metadata(channel, name(&channel.name().name)),
+        spec: Some(network::of_workers(selector, domain)),
+    }
+}
+
+/// What tells the worker what to do.
+pub(super) fn settings(
+    channel: &Declaration,
+    backup: &Backup,
+    id: &ChannelId,
+    domain: &TrustDomain,
+    store: &StoreSpec,
+    world: &World,
+) -> Result<ConfigMap, Fault> {
+    let told = BackupSettings {
+        channel: channel.name().clone(),
+        id: id.clone(),
+        vault: sealing::vault(domain, world)?,
+        time_zone: domain.spec.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+        store: BackupStore {
+            endpoint: store.endpoint.trim_end_matches('/').to_owned(),
+            allow_insecure: store.allow_insecure,
+            ca_bundle: match &store.ca_bundle {
+                Some(at) => Some(sealing::authorities(at, "spec.backup.store.caBundle", domain, world)?),
+                None => None,
+            },
+            region: store.region.clone(),
+            bucket: store.bucket.clone(),
+            lock: None,
+        },
+        volumes: backup.volumes.clone(),
+    };
+    let text = told.to_yaml().map_err(|error| Fault::new(Reason::Internal, format!("{FILE}: {error}")))?;
+    Ok(ConfigMap {
+        metadata: ObjectMeta {
+            // As the ConfigMap for sealing, so that the watch for those shows it too.
+            labels: Some(objects::channel_labels(&channel.name().name)),
+            ..metadata(channel, config_map_name(&channel.name().name))
+        },
+        data: Some(BTreeMap::from([(FILE.to_owned(), text)])),
+        ..ConfigMap::default()
+    })
+}
+
+/// When and how the worker runs.
+pub(super) fn cron_job(
+    channel: &Declaration,
+    backup: &Backup,
+    domain: &TrustDomain,
+    image: &str,
+    settings: &ConfigMap,
+) -> CronJob {
+    let zone = backup.time_zone.clone().or_else(|| domain.spec.time_zone.clone());
+    CronJob {
+        metadata: metadata(channel, name(&channel.name().name)),
+        spec: CronJobSpec {
+            schedule: backup.schedule.clone(),
+            time_zone: zone,
+            suspend: Some(backup.suspend),
+            concurrency_policy: Some("Forbid".to_owned()),
+            starting_deadline_seconds: Some(START_WITHIN),
+            successful_jobs_history_limit: Some(HISTORY),
+            failed_jobs_history_limit: Some(HISTORY),
+            job_template: JobTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels(&channel.name().name)),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(JobSpec {
+                    backoff_limit: Some(TRIES_AGAIN),
+                    active_deadline_seconds: Some(RUN_WITHIN),
+                    template: template::pod(
+                        channel,
+                        backup,
+                        domain::audience(domain),
+                        image,
+                        labels(&channel.name().name),
+                        digest(settings),
+                    ),
+                    ..JobSpec::default()
+                }),
+            },
+            ..CronJobSpec::default()
+        },
+        ..CronJob::default()
+    }
+}
+
+/// A digest of what the worker is told, so that a change of it is a change of the CronJob.
+fn digest(settings: &ConfigMap) -> String {
+    let text = settings.data.as_ref().and_then(|data| data.get(FILE)).map(String::as_str).unwrap_or_default();
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
+}

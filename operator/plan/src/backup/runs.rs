@@ -1,0 +1,164 @@
+//! What the pods of backup workers tell of their runs.
+
+use jiff::Timestamp;
+use subrosa_crds::backup::BackupReport;
+
+use crate::{
+    record::backup::{BackupRecord, FailedRun, SuccessfulRun},
+    world::{PodFacts, World, run::EndedRun},
+};
+
+/// The most that is kept of a message.
+const MESSAGE: usize = 1024;
+
+/// What `record` says after the runs that pods of `namespace` made for `channel`.
+pub fn noted(mut record: BackupRecord, namespace: &str, channel: &str, world: &World) -> BackupRecord {
+    let mut ended: Vec<_> = world
+        .pods
+        .get(namespace)
+        .into_iter()
+        .flat_map(|pods| pods.values())
+        .filter(|pod| pod.labels.get(super::WORKER_LABEL).is_some_and(|of| of == channel))
+        .filter_map(|pod| Some((began(pod)?, pod.run.as_deref()?)))
+        .collect();
+    ended.sort_by_key(|(began, _)| *began);
+    for (began, run) in ended {
+        match success(run) {
+            Some(success) => note_success(&mut record, success),
+            None => note_failure(&mut record, FailedRun { started: began, message: failure(run) }),
+        }
+    }
+    record
+}
+
+fn began(pod: &PodFacts) -> Option<Timestamp> {
+    match pod.run.as_deref() {
+        Some(EndedRun::Reported(report)) => Some(report.started),
+        _ => pod.started,
+    }
+}
+
+/// A run counts where it wrote a signed manifest, and gives no reason why it does not.
+fn success(run: &EndedRun) -> Option<SuccessfulRun> {
+    let EndedRun::Reported(report) = run else { return None };
+    let number = report.run.filter(|_| report.reason.is_none() && !report.volumes.is_empty())?;
+    let sum = |of: fn(&subrosa_crds::backup::VolumeReport) -> u64| {
+        report.volumes.iter().map(of).fold(0_u64, u64::saturating_add)
+    };
+    Some(SuccessfulRun {
+        started: report.started,
+        run: number,
+        files: sum(|volume| volume.files),
+        bytes: sum(|volume| volume.bytes),
+    })
+}
+
+/// Numbers of manifests only grow, so a pod that is seen again takes nothing back.
+fn note_success(record: &mut BackupRecord, success: SuccessfulRun) {
+    if record.success.as_ref().is_some_and(|known| known.run >= success.run) {
+        return;
+    }
+    if record.failure.as_ref().is_some_and(|failed| failed.started <= success.started) {
+        record.failure = None;
+    }
+    record.success = Some(success);
+}
+
+fn note_failure(record: &mut BackupRecord, failed: FailedRun) {
+    let later = record.success.as_ref().is_some_and(|known| known.started >= failed.started);
+    let known = record.failure.as_ref().is_some_and(|known| known.started >= failed.started);
+    if !later && !known {
+        record.failure = Some(failed);
+    }
+}
+
+fn failure(run: &EndedRun) -> String {
+    let text = match run {
+        EndedRun::Reported(BackupReport { reason, message, .. }) => match (reason, message) {
+            (Some(reason), Some(message)) => format!("{reason}: {message}"),
+            (Some(one), None) | (None, Some(one)) => one.clone(),
+            (None, None) => "it wrote no manifest, and does not say why: read the log of its pod".to_owned(),
+        },
+        EndedRun::Silent { exit_code, reason } => format!(
+            "its container ended with exit code {exit_code} ({reason}) and left no report: read the log of its pod"
+        ),
+    };
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(MESSAGE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scene;
+    use std::collections::BTreeMap;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    fn report(second: i64, run: Option<u64>, reason: Option<&str>) -> EndedRun {
+        let volume = |name: &str| subrosa_crds::backup::VolumeReport {
+            name: name.into(),
+            snapshot: "a".into(),
+            files: 2,
+            bytes: 30,
+            unreadable: 0,
+        };
+        EndedRun::Reported(BackupReport {
+            started: at(second),
+            finished: at(second + 5),
+            run,
+            window: Some("2026m12".into()),
+            reason: reason.map(str::to_owned),
+            message: reason.map(|_| "line\nof text".to_owned()),
+            volumes: vec![volume("one"), volume("two")],
+        })
+    }
+
+    fn seen(before: BackupRecord, runs: Vec<EndedRun>) -> BackupRecord {
+        let mut scene = Scene::new();
+        for (at, run) in runs.into_iter().enumerate() {
+            let labels = BTreeMap::from([(crate::backup::WORKER_LABEL.to_owned(), "voice".to_owned())]);
+            let facts = PodFacts { labels, run: Some(Box::new(run)), finished: true, ..PodFacts::default() };
+            scene = scene.pod_with(&format!("cc-front/run-{at}"), facts);
+        }
+        noted(before, "cc-front", "voice", &scene.world)
+    }
+
+    #[test]
+    fn the_newest_success_counts_and_ends_an_earlier_failure() {
+        let failed = seen(BackupRecord::default(), vec![report(0, None, Some("StoreRefused"))]);
+        assert_eq!(failed.failure.as_ref().unwrap().message, "StoreRefused: line of text");
+        assert!(failed.success.is_none());
+        let good =
+            seen(failed.clone(), vec![report(60, Some(1), None), report(0, None, Some("StoreRefused"))]);
+        assert_eq!((good.success.as_ref().unwrap().files, good.failure.as_ref()), (4, None));
+        // A pod that is still there tells nothing new, and one of before takes nothing back.
+        assert_eq!(seen(good.clone(), vec![report(60, Some(1), None)]), good);
+        assert_eq!(seen(good.clone(), vec![report(10, None, Some("StoreRefused"))]), good);
+        let again = seen(good, vec![report(90, None, Some("StoreRefused"))]);
+        assert!(again.failure.is_some() && again.success.is_some());
+    }
+
+    #[test]
+    fn a_run_without_a_manifest_or_with_a_reason_is_no_backup() {
+        for run in [
+            report(0, None, None),
+            report(0, Some(3), Some("VolumeEmpty")),
+            EndedRun::Silent { exit_code: 137, reason: "OOMKilled".into() },
+        ] {
+            let record = seen(BackupRecord::default(), vec![run.clone()]);
+            assert!(record.success.is_none(), "{run:?}");
+        }
+    }
+
+    #[test]
+    fn pods_of_others_tell_nothing() {
+        let facts = PodFacts { run: Some(Box::new(report(0, Some(1), None))), ..PodFacts::default() };
+        let scene = Scene::new().pod_with("cc-front/other", facts);
+        assert_eq!(
+            noted(BackupRecord::default(), "cc-front", "voice", &scene.world),
+            BackupRecord::default()
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! The pod of a backup worker, which mounts the Channel's volumes and has as little as possible else.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Affinity, Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, KeyToPath,
+        PersistentVolumeClaimVolumeSource, PodAffinity, PodAffinityTerm, PodSecurityContext, PodSpec,
+        PodTemplateSpec, ProjectedVolumeSource, SeccompProfile, SecretVolumeSource, SecurityContext,
+        ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection, WeightedPodAffinityTerm,
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
+use sha2::Digest as _;
+use subrosa_crds::{backup::FILE, channel::Backup};
+
+use super::{CONTAINER, config_map_name, name};
+use crate::world::declaration::Declaration;
+
+/// Where the settings are mounted.
+const SETTINGS: &str = "/etc/subrosa";
+/// Where the token for Vault is mounted.
+const TOKEN: &str = "/var/run/secrets/subrosa";
+/// Where the store's credentials are mounted.
+const STORE: &str = "/var/run/secrets/store";
+/// Where the volumes are mounted, each by the name of its claim.
+const VOLUMES: &str = "/volumes";
+/// Where scratch files may be written.
+const SCRATCH: &str = "/tmp";
+/// Where the kubelet reads what a container left: the default of `terminationMessagePath`.
+const REPORT: &str = "/dev/termination-log";
+/// The user and the group of the image.
+const NOBODY: i32 = 65532;
+/// How long a token for Vault is valid; the kubelet renews it.
+const TOKEN_SECONDS: i64 = 600;
+/// The annotation with the digest of the settings.
+const SETTINGS_DIGEST: &str = "subrosa.dev/settings-sha256";
+
+/// The pod of the worker of `channel`.
+pub(super) fn pod(
+    channel: &Declaration,
+    backup: &Backup,
+    audience: &str,
+    image: &str,
+    labels: BTreeMap<String, String>,
+    settings_digest: String,
+) -> PodTemplateSpec {
+    let (user, group) =
+        (backup.run_as_user.unwrap_or(NOBODY).into(), backup.run_as_group.unwrap_or(NOBODY).into());
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations: Some(BTreeMap::from([(SETTINGS_DIGEST.to_owned(), settings_digest)])),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            service_account_name: Some(name(&channel.name().name)),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            restart_policy: Some("Never".to_owned()),
+            affinity: Some(beside(channel)),
+            security_context: Some(PodSecurityContext {
+                run_as_non_root: Some(true),
+                run_as_user: Some(user),
+                run_as_group: Some(group),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".to_owned(),
+                    ..SeccompProfile::default()
+                }),
+                ..PodSecurityContext::default()
+            }),
+            containers: vec![container(backup, image)],
+            volumes: Some(volumes(channel, backup, audience)),
+            ..PodSpec::default()
+        }),
+    }
+}
+
+fn container(backup: &Backup, image: &str) -> Container {
+    let of_volumes = backup.volumes.iter().map(|volume| VolumeMount {
+        name: volume_name(volume),
+        mount_path: format!("{VOLUMES}/{volume}"),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    });
+    let mount = |name: &str, path: &str| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(name != "scratch"),
+        ..VolumeMount::default()
+    };
+    let own = [
+        mount("settings", SETTINGS),
+        mount("vault", TOKEN),
+        mount("store", STORE),
+        mount("scratch", SCRATCH),
+    ];
+    Container {
+        name: CONTAINER.to_owned(),
+        image: Some(image.to_owned()),
+        args: Some(arguments()),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Capabilities::default()
+            }),
+            ..SecurityContext::default()
+        }),
+        volume_mounts: Some(own.into_iter().chain(of_volumes).collect()),
+        ..Container::default()
+    }
+}
+
+/// The arguments of a worker's container.
+pub fn arguments() -> Vec<String> {
+    let pairs = [
+        ("--config", format!("{SETTINGS}/{FILE}")),
+        ("--token-file", format!("{TOKEN}/token")),
+        ("--credentials", STORE.to_owned()),
+        ("--volumes", VOLUMES.to_owned()),
+        ("--report", REPORT.to_owned()),
+    ];
+    let options = pairs.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
+    ["backup".to_owned(), "run".to_owned()].into_iter().chain(options).collect()
+}
+
+/// No claim's own name: names of volumes share one list with those below.
+fn volume_name(claim: &str) -> String {
+    // A volume's name has at most 63 characters, as a claim's.
+    let digest = sha2::Sha256::digest(claim.as_bytes());
+    format!("data-{}", data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default()))
+}
+
+fn volumes(channel: &Declaration, backup: &Backup, audience: &str) -> Vec<Volume> {
+    let named = |name: &str| Volume { name: name.to_owned(), ..Volume::default() };
+    let token = VolumeProjection {
+        service_account_token: Some(ServiceAccountTokenProjection {
+            audience: Some(audience.to_owned()),
+            expiration_seconds: Some(TOKEN_SECONDS),
+            path: "token".to_owned(),
+            ..ServiceAccountTokenProjection::default()
+        }),
+        ..VolumeProjection::default()
+    };
+    let key = |key: &str| KeyToPath { key: key.to_owned(), path: key.to_owned(), ..KeyToPath::default() };
+    let own = [
+        Volume {
+            config_map: Some(ConfigMapVolumeSource {
+                name: config_map_name(&channel.name().name),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..named("settings")
+        },
+        Volume {
+            projected: Some(ProjectedVolumeSource {
+                sources: Some(vec![token]),
+                ..ProjectedVolumeSource::default()
+            }),
+            ..named("vault")
+        },
+        Volume {
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(backup.write_secret.clone()),
+                items: Some(vec![key("accessKeyId"), key("secretAccessKey")]),
+                ..SecretVolumeSource::default()
+            }),
+            ..named("store")
+        },
+        Volume {
+            empty_dir: Some(EmptyDirVolumeSource {
+                size_limit: Some(Quantity("1Gi".to_owned())),
+                ..EmptyDirVolumeSource::default()
+            }),
+            ..named("scratch")
+        },
+    ];
+    let of_claims = backup.volumes.iter().map(|claim| Volume {
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.clone(),
+            read_only: Some(true),
+        }),
+        ..named(&volume_name(claim))
+    });
+    own.into_iter().chain(of_claims).collect()
+}
+
+/// On the node of the workload's pods, where there are any: a volume that is ReadWriteOnce can be mounted only there.
+fn beside(channel: &Declaration) -> Affinity {
+    let term = PodAffinityTerm {
+        label_selector: Some(channel.selector().clone()),
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        ..PodAffinityTerm::default()
+    };
+    let preferred = WeightedPodAffinityTerm { pod_affinity_term: term, weight: 100 };
+    Affinity {
+        pod_affinity: Some(PodAffinity {
+            preferred_during_scheduling_ignored_during_execution: Some(vec![preferred]),
+            ..PodAffinity::default()
+        }),
+        ..Affinity::default()
+    }
+}

@@ -1,0 +1,127 @@
+use serde_json::{Value, json};
+use subrosa_crds::backup::{BackupSettings, FILE};
+
+use super::*;
+use crate::{
+    channel::{Plan, Scope},
+    testing::{DOMAIN, Scene, certificate, now},
+};
+
+fn store() -> Value {
+    json!({
+        "vault": {"address": "https://openbao.security.svc:8200"},
+        "backup": {"store": {"endpoint": "https://s3.example.org/", "region": "eu-1", "bucket": "cc-backups"}},
+        "network": {"services": [
+            {"name": "vault", "namespace": "security", "ports": [8200], "for": "Sealing"},
+            {"name": "s3", "cidrs": ["203.0.113.0/28"], "ports": [443], "for": "Backup"},
+            {"name": "prometheus", "namespace": "monitoring", "direction": "Ingress", "for": "All"},
+            {"name": "others", "cidrs": ["198.51.100.0/28"], "ports": [443], "for": "Named"},
+        ]},
+    })
+}
+
+fn voice(patch: Value) -> Value {
+    let mut backup =
+        json!({"schedule": "15 2 * * *", "volumes": ["recordings"], "writeSecret": "voice-store"});
+    crate::testing::merge(&mut backup, patch);
+    json!({"backup": backup})
+}
+
+fn scene(patch: Value) -> Scene {
+    let mut scene = Scene::new().domain(DOMAIN, store()).channel("cc-front/voice", voice(patch));
+    scene.world.worker_image = Some("example.org/subrosa@sha256:aa".into());
+    scene
+}
+
+fn objects_of(plan: &Plan) -> WorkerObjects {
+    match &plan.backup {
+        WantedBackup::Wanted(wanted) => (**wanted).clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_worker_has_the_volumes_read_only_and_no_privilege() {
+    let plan = scene(json!({"runAsUser": 1000, "timeZone": "Europe/Lisbon"})).plan("cc-front/voice");
+    let WorkerObjects { account, cron_job, .. } = objects_of(&plan);
+    assert_eq!(account.automount_service_account_token, Some(false));
+    let text = serde_json::to_string_pretty(&cron_job).unwrap();
+    insta::assert_snapshot!(text.replace(plan.id.as_str(), "<id>"));
+}
+
+#[test]
+fn a_worker_reaches_dns_vault_and_the_store_and_nobody_reaches_it() {
+    let plan = scene(json!({})).plan("cc-front/voice");
+    let policy = objects_of(&plan).policy.spec.unwrap();
+    assert!(policy.ingress.unwrap().is_empty());
+    let text = serde_json::to_string(&policy.egress).unwrap();
+    for reached in ["security", "203.0.113.0/28", "kube-dns", "8200", "443"] {
+        assert!(text.contains(reached), "{reached}: {text}");
+    }
+    assert!(!text.contains("198.51.100.0/28") && !text.contains("monitoring"), "{text}");
+    assert_eq!(policy.policy_types.unwrap(), ["Ingress", "Egress"]);
+    let label = policy.pod_selector.unwrap().match_labels.unwrap();
+    assert_eq!(label.get(WORKER_LABEL).map(String::as_str), Some("voice"));
+    // The Channel's own pods do not get to the store by it.
+    assert!(!serde_json::to_string(&plan.policy.spec).unwrap().contains("203.0.113.0/28"));
+}
+
+#[test]
+fn a_worker_is_told_where_store_and_keys_are() {
+    let mut domain = store();
+    domain["backup"]["store"]["caBundle"] = json!({"configMap": "roots", "key": "ca.crt"});
+    let scene =
+        scene(json!({})).domain(DOMAIN, domain).bundle("roots", &format!("# ours\n{}", certificate(1)));
+    let plan = scene.plan("cc-front/voice");
+    let settings = objects_of(&plan).settings;
+    assert_eq!(settings.metadata.name.as_deref(), Some("voice-backup"));
+    let told = BackupSettings::from_yaml(&settings.data.unwrap()[FILE]).unwrap();
+    assert_eq!((told.id, told.store.endpoint.as_str()), (plan.id, "https://s3.example.org"));
+    assert_eq!(told.store.ca_bundle, Some(certificate(1)));
+    assert_eq!((told.volumes, told.time_zone), (vec!["recordings".to_owned()], "Europe/Amsterdam".into()));
+}
+
+#[test]
+fn keys_are_made_for_this_window_and_the_next_under_a_prefix_of_their_own() {
+    let plan = scene(json!({})).plan("cc-front/voice");
+    let names: Vec<_> = plan.keys.iter().map(|key| key.name.replace(plan.id.as_str(), "<id>")).collect();
+    assert_eq!(names, ["<id>b.subrosa-backup.2026m11", "<id>b.subrosa-backup.2026m12"]);
+}
+
+#[test]
+fn without_a_store_a_time_or_an_image_nothing_is_made() {
+    for (scene, reason) in [
+        (scene(json!({})).domain(DOMAIN, json!({})), Reason::BackupStoreMissing),
+        (scene(json!({"schedule": "99 2 * * *"})), Reason::ScheduleInvalid),
+        (scene(json!({"timeZone": "Europe/Atlantis"})), Reason::ScheduleInvalid),
+    ] {
+        let plan = scene.plan("cc-front/voice");
+        let Scope::Stalled(problems) = &plan.scope else { panic!("{reason}") };
+        assert_eq!(problems[0].reason, reason);
+        assert_eq!((&plan.backup, plan.keys.len()), (&WantedBackup::Kept, 0));
+    }
+    let mut without = scene(json!({}));
+    without.world.worker_image = None;
+    let WantedBackup::Unknown(fault) = without.plan("cc-front/voice").backup else { panic!() };
+    assert_eq!(fault.reason, Reason::WorkerImageUnknown);
+}
+
+#[test]
+fn access_is_for_the_account_that_is_there_and_ends_with_the_backups() {
+    let scene = scene(json!({}));
+    assert_eq!(scene.plan("cc-front/voice").backed_up.unwrap().worker, None);
+    let scene = scene.account("cc-front/subrosa-backup-voice", "uid-1");
+    let noted = scene.plan("cc-front/voice").backed_up.unwrap();
+    assert_eq!((noted.worker.as_deref(), noted.since), (Some("uid-1"), Some(now())));
+    let mut record = scene.first_record("cc-front/voice");
+    record.backup = Some(Box::new(noted.clone()));
+    assert_eq!(withdrawn(&record, Some(&noted)), None);
+    // Another ServiceAccount of the same name is another identity.
+    let recreated = scene.account("cc-front/subrosa-backup-voice", "uid-2");
+    let again = recreated.plan_with("cc-front/voice", Some(&record)).backed_up.unwrap();
+    assert_eq!(withdrawn(&record, Some(&again)), Some("uid-1"));
+    let ended = recreated.channel("cc-front/voice", json!({}));
+    let plan = ended.plan_with("cc-front/voice", Some(&record));
+    assert_eq!((&plan.backup, plan.backed_up.as_ref()), (&WantedBackup::None, None));
+    assert_eq!(withdrawn(&record, plan.backed_up.as_ref()), Some("uid-1"));
+}

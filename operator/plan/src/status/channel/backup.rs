@@ -1,0 +1,111 @@
+//! The condition BackedUp and what status says of backups.
+
+use jiff::Timestamp;
+use subrosa_crds::{
+    Reason,
+    channel::BackupStatus,
+    condition::{self, Truth, Verdict},
+};
+
+use crate::{
+    backup::schedule,
+    channel::{
+        Plan, Scope,
+        applied::{Applied, Control},
+    },
+    record::backup::BackupRecord,
+    world::declaration::Declaration,
+};
+
+/// What the record knows; `None` where it has no backups and never had.
+fn known(applied: &Applied) -> Option<&BackupRecord> {
+    applied.record.as_ref().ok()?.backup.as_deref()
+}
+
+/// What status says of runs. While the record cannot be read, the last status stays.
+pub(super) fn status(channel: &Declaration, applied: &Applied) -> Option<BackupStatus> {
+    if applied.record.is_err() {
+        return channel.status().and_then(|status| status.into_owned().backup);
+    }
+    let known = known(applied)?;
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let success = known.success.as_ref();
+    let status = BackupStatus {
+        last_success: success.map(|run| run.started.to_string()),
+        run: success.map(|run| number(run.run)),
+        files: success.map(|run| number(run.files)),
+        bytes: success.map(|run| number(run.bytes)),
+        last_failure: known.failure.as_ref().map(|run| run.started.to_string()),
+    };
+    (status != BackupStatus::default()).then_some(status)
+}
+
+/// Whether it is backed up; `None` where it declares no backups.
+pub(super) fn backed_up(
+    channel: &Declaration,
+    plan: &Plan,
+    applied: &Applied,
+    now: Timestamp,
+) -> Option<Verdict> {
+    let backup = channel.backup()?;
+    let verdict =
+        |truth, reason, message: String| Some(Verdict::new(condition::BACKED_UP, truth, reason, message));
+    let known = match &applied.record {
+        Ok(_) => known(applied),
+        Err(fault) => return verdict(Truth::Unknown, fault.reason, fault.message.clone()),
+    };
+    let last = match known.and_then(|known| known.success.as_ref()) {
+        Some(run) => format!("the last backup of every volume began at {}", run.started),
+        None => "no backup was made yet".to_owned(),
+    };
+    if let Some(late) = late_at(channel, plan, known).filter(|late| *late < now && !backup.suspend) {
+        let failed = known.and_then(|known| known.failure.as_ref());
+        let why = failed.map_or_else(
+            || format!("look at the Jobs of CronJob {}", crate::backup::name(&channel.name().name)),
+            |failed| format!("the last run, of {}, failed: {}", failed.started, failed.message),
+        );
+        return verdict(
+            Truth::False,
+            Reason::BackupOverdue,
+            format!("{last}, and another was due before {late}: {why}"),
+        );
+    }
+    if let Some(failed) = known.and_then(|known| known.failure.as_ref()) {
+        return verdict(
+            Truth::False,
+            Reason::BackupFailed,
+            format!("the run of {} failed: {}; {last}", failed.started, failed.message),
+        );
+    }
+    if let Some(fault) = applied.controls.fault(Control::Backup) {
+        return verdict(Truth::False, fault.reason, format!("{}; {last}", fault.message));
+    }
+    if backup.suspend {
+        let message = format!("spec.backup.suspend: no backup is started; {last}");
+        return verdict(Truth::Unknown, Reason::BackupSuspended, message);
+    }
+    if let Scope::Stalled(_) | Scope::Frozen = plan.scope {
+        let message = format!("backups go on as they were while this Channel is Stalled or frozen; {last}");
+        return verdict(Truth::Unknown, Reason::NotPlanned, message);
+    }
+    if known.is_none_or(|known| known.success.is_none()) {
+        return verdict(Truth::Unknown, Reason::BackupPending, format!("{last}: the schedule starts it"));
+    }
+    verdict(
+        Truth::Unknown,
+        Reason::RestoreUnproven,
+        format!("{last}; nobody has shown that it can be restored: try subrosa backup restore"),
+    )
+}
+
+/// When the next run is late; `None` where no schedule says so.
+fn late_at(channel: &Declaration, plan: &Plan, known: Option<&BackupRecord>) -> Option<Timestamp> {
+    let known = known?;
+    let since = known.success.as_ref().map(|run| run.started).max(known.since)?;
+    schedule::late_at(&schedule::of(channel, &plan.domain).ok()??, since)
+}
+
+/// When to look again whether a run is late.
+pub fn late_from(channel: &Declaration, plan: &Plan, applied: &Applied, now: Timestamp) -> Option<Timestamp> {
+    late_at(channel, plan, known(applied)).filter(|late| *late >= now)
+}
