@@ -5,6 +5,7 @@
 //! [`sealing`](crate::sealing), a new field must not change the meaning of others.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -36,6 +37,13 @@ pub struct BackupSettings {
     pub store: BackupStore,
     /// The volumes, by the name of their claim. Each is mounted, read-only, as a directory of this name.
     pub volumes: Vec<String>,
+    /// The number of the newest manifest that is known: with fewer in the store, some were removed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub at_least: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A bucket of an S3 service.
@@ -70,7 +78,7 @@ pub struct ObjectLock {
 }
 
 /// Whether a lock can be lifted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LockMode {
     /// By who has the right to bypass it.
     Governance,

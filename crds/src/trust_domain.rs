@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use access::{AccessLogin, AccessSpec, AcrClaim, IdentityProvider, LoginException, seconds_of};
-pub use backup::{BackupSpec, StoreSpec};
+pub use backup::{BackupSpec, StoreLock, StoreSpec};
 pub use break_glass::{BREAK_GLASS_LOGIN, BreakGlassLogin, DEFAULT_USE_REVIEW};
 pub use status::{ChannelCount, Orphans, TrustDomainStatus, VaultStatus};
 

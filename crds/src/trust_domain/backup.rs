@@ -1,9 +1,10 @@
 //! Where the backups of Channels are kept.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{common::ConfigMapKey, rules};
+use crate::{backup::LockMode, common::ConfigMapKey, rules};
 
 /// Backups of Channels that have `spec.backup`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -35,4 +36,19 @@ pub struct StoreSpec {
     /// The bucket.
     #[schemars(length(min = 3, max = 63), regex(pattern = rules::DNS_SUBDOMAIN))]
     pub bucket: String,
+    /// How every object is locked, which needs a bucket with object lock; not at all unless said so. The bucket's own default
+    /// is not relied on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<StoreLock>,
+}
+
+/// The lock of every object in the store (S3 Object Lock).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreLock {
+    /// Governance: who has the right to may lift it. Compliance: nobody.
+    pub mode: LockMode,
+    /// For how many days from the run that wrote it.
+    #[schemars(range(min = 1, max = 36500))]
+    pub days: i32,
 }

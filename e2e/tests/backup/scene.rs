@@ -186,6 +186,7 @@ impl Scene {
                 lock,
             },
             volumes: vec!["recordings".into()],
+            at_least: 0,
         }
     }
 

@@ -77,7 +77,13 @@ pub struct WorkerObjects {
 }
 
 /// What is wanted of the backups of `channel`, whose declaration is in force.
-pub fn wanted(channel: &Declaration, id: &ChannelId, domain: &TrustDomain, world: &World) -> WantedBackup {
+pub fn wanted(
+    channel: &Declaration,
+    id: &ChannelId,
+    domain: &TrustDomain,
+    record: Option<&ChannelRecord>,
+    world: &World,
+) -> WantedBackup {
     let Some(backup) = channel.backup() else { return WantedBackup::None };
     let Some(store) = &domain.spec.backup else {
         // Validation tells of it.
@@ -90,11 +96,13 @@ pub fn wanted(channel: &Declaration, id: &ChannelId, domain: &TrustDomain, world
              subrosa does",
         ));
     };
-    match objects::settings(channel, backup, id, domain, &store.store, world) {
+    let known = record.and_then(|record| record.backup.as_deref()).and_then(|known| known.success.as_ref());
+    let newest = known.map_or(0, |known| known.run);
+    match objects::settings(channel, backup, id, domain, (&store.store, newest), world) {
         Ok(settings) => WantedBackup::Wanted(Box::new(WorkerObjects {
             account: objects::account(channel),
             policy: objects::policy(channel, domain),
-            cron_job: objects::cron_job(channel, backup, domain, image, &settings),
+            cron_job: objects::cron_job(channel, backup, domain, image),
             settings,
         })),
         Err(fault) => WantedBackup::Unknown(fault),
@@ -110,9 +118,7 @@ pub fn noted(
     now: Timestamp,
 ) -> Option<BackupRecord> {
     let before = record.and_then(|record| record.backup.as_deref());
-    let Some(before) = before.cloned().or_else(|| channel.backup().map(|_| BackupRecord::default())) else {
-        return None;
-    };
+    let before = before.cloned().or_else(|| channel.backup().map(|_| BackupRecord::default()))?;
     let owner = channel.name();
     let (worker, since) = match wanted {
         // Whoever has access keeps it while the declaration is not in force.

@@ -10,10 +10,9 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
-use sha2::{Digest as _, Sha256};
 use subrosa_crds::{
     Reason, TrustDomain,
-    backup::{BackupSettings, BackupStore, FILE},
+    backup::{BackupSettings, BackupStore, FILE, ObjectLock},
     channel::Backup,
     names::ChannelId,
     trust_domain::StoreSpec,
@@ -75,7 +74,7 @@ pub(super) fn settings(
     backup: &Backup,
     id: &ChannelId,
     domain: &TrustDomain,
-    store: &StoreSpec,
+    (store, at_least): (&StoreSpec, u64),
     world: &World,
 ) -> Result<ConfigMap, Fault> {
     let told = BackupSettings {
@@ -92,9 +91,13 @@ pub(super) fn settings(
             },
             region: store.region.clone(),
             bucket: store.bucket.clone(),
-            lock: None,
+            lock: store.lock.map(|lock| ObjectLock {
+                mode: lock.mode,
+                days: u32::try_from(lock.days).unwrap_or_default(),
+            }),
         },
         volumes: backup.volumes.clone(),
+        at_least,
     };
     let text = told.to_yaml().map_err(|error| Fault::new(Reason::Internal, format!("{FILE}: {error}")))?;
     Ok(ConfigMap {
@@ -109,13 +112,7 @@ pub(super) fn settings(
 }
 
 /// When and how the worker runs.
-pub(super) fn cron_job(
-    channel: &Declaration,
-    backup: &Backup,
-    domain: &TrustDomain,
-    image: &str,
-    settings: &ConfigMap,
-) -> CronJob {
+pub(super) fn cron_job(channel: &Declaration, backup: &Backup, domain: &TrustDomain, image: &str) -> CronJob {
     let zone = backup.time_zone.clone().or_else(|| domain.spec.time_zone.clone());
     CronJob {
         metadata: metadata(channel, name(&channel.name().name)),
@@ -141,19 +138,11 @@ pub(super) fn cron_job(
                         domain::audience(domain),
                         image,
                         labels(&channel.name().name),
-                        digest(settings),
                     ),
                     ..JobSpec::default()
                 }),
             },
-            ..CronJobSpec::default()
         },
         ..CronJob::default()
     }
-}
-
-/// A digest of what the worker is told, so that a change of it is a change of the CronJob.
-fn digest(settings: &ConfigMap) -> String {
-    let text = settings.data.as_ref().and_then(|data| data.get(FILE)).map(String::as_str).unwrap_or_default();
-    data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }

@@ -33,8 +33,6 @@ const REPORT: &str = "/dev/termination-log";
 const NOBODY: i32 = 65532;
 /// How long a token for Vault is valid; the kubelet renews it.
 const TOKEN_SECONDS: i64 = 600;
-/// The annotation with the digest of the settings.
-const SETTINGS_DIGEST: &str = "subrosa.dev/settings-sha256";
 
 /// The pod of the worker of `channel`.
 pub(super) fn pod(
@@ -43,16 +41,11 @@ pub(super) fn pod(
     audience: &str,
     image: &str,
     labels: BTreeMap<String, String>,
-    settings_digest: String,
 ) -> PodTemplateSpec {
     let (user, group) =
         (backup.run_as_user.unwrap_or(NOBODY).into(), backup.run_as_group.unwrap_or(NOBODY).into());
     PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(labels),
-            annotations: Some(BTreeMap::from([(SETTINGS_DIGEST.to_owned(), settings_digest)])),
-            ..ObjectMeta::default()
-        }),
+        metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
         spec: Some(PodSpec {
             service_account_name: Some(name(&channel.name().name)),
             automount_service_account_token: Some(false),
@@ -123,7 +116,8 @@ pub fn arguments() -> Vec<String> {
         ("--report", REPORT.to_owned()),
     ];
     let options = pairs.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
-    ["backup".to_owned(), "run".to_owned()].into_iter().chain(options).collect()
+    // Where a claim is not mounted there is an empty directory, which must not count.
+    ["backup", "run", "--mounted"].map(str::to_owned).into_iter().chain(options).collect()
 }
 
 /// No claim's own name: names of volumes share one list with those below.

@@ -79,6 +79,21 @@ fn a_worker_is_told_where_store_and_keys_are() {
     assert_eq!((told.id, told.store.endpoint.as_str()), (plan.id, "https://s3.example.org"));
     assert_eq!(told.store.ca_bundle, Some(certificate(1)));
     assert_eq!((told.volumes, told.time_zone), (vec!["recordings".to_owned()], "Europe/Amsterdam".into()));
+    assert_eq!((told.store.lock, told.at_least), (None, 0));
+}
+
+#[test]
+fn a_worker_is_told_of_locks_and_of_the_newest_run() {
+    let mut domain = store();
+    domain["backup"]["store"]["lock"] = json!({"mode": "Compliance", "days": 95});
+    let scene = scene(json!({})).domain(DOMAIN, domain);
+    let mut record = scene.first_record("cc-front/voice");
+    let run = crate::record::backup::SuccessfulRun { started: now(), run: 12, files: 1, bytes: 1 };
+    record.backup = Some(Box::new(BackupRecord { success: Some(run), ..BackupRecord::default() }));
+    let settings = objects_of(&scene.plan_with("cc-front/voice", Some(&record))).settings;
+    let told = BackupSettings::from_yaml(&settings.data.unwrap()[FILE]).unwrap();
+    assert_eq!(told.store.lock.map(|lock| (lock.mode.as_str(), lock.days)), Some(("COMPLIANCE", 95)));
+    assert_eq!(told.at_least, 12, "fewer manifests in the store were removed there");
 }
 
 #[test]

@@ -228,7 +228,7 @@ fn with_open(
         keys.extend(backup::keys::wanted(channel, &id, &domain, now).unwrap_or_default());
     }
     let backup = match &validated {
-        Some(_) if !outdated => backup::wanted(channel, &id, &domain, world),
+        Some(_) if !outdated => backup::wanted(channel, &id, &domain, record, world),
         _ => WantedBackup::Kept,
     };
     let settings = match &validated {

@@ -131,6 +131,7 @@ impl ManifestChain {
             }
         }
         let count = numbers.last().copied().unwrap_or_default();
+        let at_least = at_least.max(settings.at_least);
         if count < at_least {
             return Err(forged(format!("the newest manifest is {count}, and {at_least} was written")));
         }
