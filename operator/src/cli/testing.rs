@@ -92,7 +92,7 @@ pub fn access_role() -> AccessRole {
             "breakGlass": {"people": 1, "reviewDue": "2026-11-25T09:00:00Z"},
             "conditions": [
                 condition("Ready", "True", "InForce", "1 data class can be opened after login strong"),
-                condition("Given", "True", "AuthorMayGrant", "anna gives it, who may grant each of its Channels"),
+                condition("Given", "True", "AuthorMayGrant", "anna gives it, who could grant each of its Channels when spec was last written"),
                 condition("Bound", "False", "NoGroupsPrefix", "nothing is written in Kubernetes"),
                 condition("BreakGlass", "False", "UseNotReviewed", "1 person used break-glass: bas; next: subrosa approve"),
             ],

@@ -143,12 +143,12 @@ pub(super) fn verdict(
             Verdict::new(GIVEN, Truth::Unknown, fault.reason, fault.message.clone())
         }
         (Giver::Author(author), None) => {
-            let message = format!("{author} gives it, who may grant each of its Channels");
+            let message = format!("{author} gives it, who could grant each of its Channels when spec was last written");
             Verdict::new(GIVEN, Truth::True, Reason::AuthorMayGrant, message)
         }
         (Giver::Approver(mark), _) => {
             let message = format!(
-                "{} gives it by Approval {}, who may grant each of its Channels; every change of spec has to be approved anew",
+                "{} gives it by Approval {}, and could grant each of its Channels when that was made; every change of spec has to be approved anew",
                 mark.approver, mark.approval
             );
             Verdict::new(GIVEN, Truth::True, Reason::Approved, message)

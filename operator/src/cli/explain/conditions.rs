@@ -11,11 +11,20 @@ use crate::cli::words;
 
 /// Every condition: its message, since when, and what it means.
 pub fn describe(conditions: &[Condition], now: Timestamp, page: &mut Page) {
+    looked_at_by("operator", conditions, now, page);
+}
+
+/// The same of what the destroyer tells: LegalHolds and Destructions.
+pub fn describe_ends(conditions: &[Condition], now: Timestamp, page: &mut Page) {
+    looked_at_by("destroyer", conditions, now, page);
+}
+
+fn looked_at_by(who: &str, conditions: &[Condition], now: Timestamp, page: &mut Page) {
     page.section("Why it is so");
     if conditions.is_empty() {
-        page.line("The operator has not looked at it yet.", tone_of("Ready", "Unknown"));
+        page.line(&format!("The {who} has not looked at it yet."), tone_of("Ready", "Unknown"));
         page.next_step(&format!(
-            "see whether the operator runs: kubectl -n {} get pods",
+            "see whether the {who} runs: kubectl -n {} get pods",
             crate::cli::OPERATOR_NAMESPACE
         ));
     }
@@ -73,7 +82,7 @@ fn meaning(one: &Condition) -> Option<&'static str> {
         (condition::STALLED, "True") => {
             "What protects it stays as it is; nothing new is made until somebody changes the manifest."
         }
-        (condition::RECONCILING, "True") => "The operator goes on by itself.",
+        (condition::RECONCILING, "True") => "It goes on by itself.",
         (condition::ISSUING, "True") => {
             "It does not make the Channel unready: what is in the certificate now works."
         }

@@ -52,7 +52,7 @@ pub fn destruction(object: &Destruction, now: Timestamp, page: &mut Page) {
     if let Some(method) = &status.method {
         page.fact("Method", method);
     }
-    conditions::describe(&status.conditions, now, page);
+    conditions::describe_ends(&status.conditions, now, page);
 }
 
 /// The content of a Destruction's list: the policy, and which keys of which Channels.
@@ -113,7 +113,7 @@ pub fn legal_hold(object: &LegalHold, now: Timestamp, page: &mut Page) {
             &format!("asked for; approved by {}", status.approvals.as_deref().unwrap_or("-")),
         );
     }
-    conditions::describe(&status.conditions, now, page);
+    conditions::describe_ends(&status.conditions, now, page);
 }
 
 /// What a LegalHold protects, and why.

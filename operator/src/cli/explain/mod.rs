@@ -271,6 +271,13 @@ mod tests {
         let hold = page(|page| ends::legal_hold(&testing::hold(), testing::now(), page));
         let order = page(|page| ends::destruction(&testing::destruction(), testing::now(), page));
         insta::assert_snapshot!("ends", format!("{hold}\n{order}"));
+        let (mut hold, mut order) = (testing::hold(), testing::destruction());
+        (hold.status, order.status) = (None, None);
+        let hold = page(|page| ends::legal_hold(&hold, testing::now(), page));
+        let order = page(|page| ends::destruction(&order, testing::now(), page));
+        for new in [hold, order] {
+            assert!(new.contains("see whether the destroyer runs") && !new.contains("operator"), "{new}");
+        }
     }
 
     #[test]
