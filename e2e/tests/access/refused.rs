@@ -49,7 +49,34 @@ pub async fn a_grant_ends_whatever_vault_refuses_of_others(world: &mut World) {
 
     the_operator_goes_on(world, &recording).await;
     without_a_record(world, &recording).await;
+    without_the_groups_of_people(world, &recording).await;
     another_identity_of_who_leaves(world).await;
+}
+
+/// Vault does not show the auth mount of people, by whose groups roles exclude each other: a grant ends all the same, and none begins.
+async fn without_the_groups_of_people(world: &mut World, recording: &(String, String)) {
+    let mut excluding = role("excluding", "strong", &["nobody"], &[("video", RECORDING)]);
+    excluding["spec"]["conflictsWith"] = json!([ROLE]);
+    world.apply(&excluding).await;
+    let session = in_force(world, "five", "gert").await;
+    assert!(world.opens(&session, recording).await);
+    world.stop_operator();
+    // Vault shows a mount to whose policy mentions it.
+    let whole = policy(world, GRANTER).await;
+    let blind = whole.replace("\"auth/subrosa-people/", "\"auth/elsewhere/");
+    assert_ne!(blind, whole);
+    restored(world, GRANTER, &blind).await;
+    let grants: Api<AccessGrant> = Api::namespaced(world.admin.clone(), NS);
+    ask(world, "six", "rob", "1h").await;
+    grants.delete("five", &DeleteParams::default()).await.unwrap();
+    closes(world, &session, recording, true).await;
+    approve(world, &world.reviewer, REVIEWER, "six", "Approve").await;
+    until(world, "six", |status| message(status).contains("subrosa-people")).await;
+    grants.delete("six", &DeleteParams::default()).await.unwrap();
+    restored(world, GRANTER, &whole).await;
+    world.delete("excluding").await;
+    world.granter.round().await;
+    world.start_operator().await;
 }
 
 /// The operator may neither change nor, then, see a slot that opens what nobody asks for any more.

@@ -95,7 +95,7 @@ impl<'a> Look<'a> {
                 return Ok(None);
             }
             let Some(name) = resurrected::named(key) else { continue };
-            if resurrected::is_back(self.vault, &name, key).await? {
+            if resurrected::is_back_or_was(self.vault, &name, key).await? {
                 if let Err(fault) = self.settle(&name, false, survey).await {
                     tracing::warn!(key = %name, reason = fault.reason.as_str(), "a key that is back: {}", fault.message);
                 }

@@ -10,11 +10,12 @@ use std::{
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use subrosa_crds::{TrustDomain, destruction::KeyOutcome, names::DataKeyName};
+use subrosa_crds::{Reason, TrustDomain, destruction::KeyOutcome, names::DataKeyName};
 use subrosa_plan::{
     destruction::{settled, status},
     world::fault::Fault,
 };
+use subrosa_records::vault::VaultError;
 
 use crate::{
     cluster::ClusterApi,
@@ -43,6 +44,8 @@ pub enum FinishedWalk {
 /// Reads the finished lists of `domain` as far as time allows, and notes in their status which keys came back or are
 /// gone again. The next look continues here.
 ///
+/// A key that Vault refuses to show stops no other: it counts as it was told before.
+///
 /// # Errors
 /// When Vault does not answer: the same page is read again. When the API server does not: the walk restarts.
 pub async fn look(
@@ -66,7 +69,7 @@ pub async fn look(
             for key in before.keys.iter().filter(|key| key.destroyed_at.is_some()) {
                 let named = named(key).filter(|name| there.contains(name.to_string().as_str()));
                 if let Some(name) = named
-                    && is_back(vault, &name, key).await?
+                    && is_back_or_was(vault, &name, key).await?
                 {
                     back.push(key);
                 }
@@ -90,9 +93,32 @@ pub fn named(key: &KeyOutcome) -> Option<DataKeyName> {
     format!("{}.{}.{}", key.id, key.data_class, key.cohort).parse().ok()
 }
 
+/// Whether a key is back; whether it was told to be, where Vault refuses to show it.
+///
+/// # Errors
+/// When Vault does not answer.
+pub async fn is_back_or_was(
+    vault: &DestroyerVault,
+    name: &DataKeyName,
+    key: &KeyOutcome,
+) -> Result<bool, Fault> {
+    match is_back(vault, name, key).await {
+        Ok(is_back) => Ok(is_back),
+        Err(error) if error.is_of_one_request() => {
+            tracing::warn!(key = %name, "whether a destroyed key is back is not known: {error}");
+            Ok(key.state == Reason::Resurrected.as_str())
+        }
+        Err(error) => Err(vault::fault(&error)),
+    }
+}
+
 /// Whether Vault has the destroyed key itself: its first version has the same creation time, or does not show it.
-pub async fn is_back(vault: &DestroyerVault, name: &DataKeyName, key: &KeyOutcome) -> Result<bool, Fault> {
-    let seen = vault.keys.read_key(name).await.map_err(|error| vault::fault(&error))?;
+async fn is_back(
+    vault: &DestroyerVault,
+    name: &DataKeyName,
+    key: &KeyOutcome,
+) -> Result<bool, VaultError> {
+    let seen = vault.keys.read_key(name).await?;
     Ok(seen.is_some_and(|seen| match seen.versions.get(&1) {
         Some(first) => key.created_at.as_deref() == Some(first.created.to_string().as_str()),
         // Without a creation time it must be assumed to be the same key.

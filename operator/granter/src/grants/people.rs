@@ -14,7 +14,7 @@ use subrosa_plan::{
     world::fault::Fault,
 };
 use subrosa_process::vault::{OwnVault, fault};
-use subrosa_records::vault::{MountPath, VaultError, groups::Groups, identity::auth_accessor};
+use subrosa_records::vault::{MountPath, groups::Groups, identity::auth_accessor};
 
 use super::{GrantRound, role_of, uid};
 
@@ -44,13 +44,18 @@ impl SeenPeople {
         let Some(access) = scope.domain.spec.access.as_ref().filter(|_| matters) else {
             return Ok(Self::default());
         };
-        let vault_fault = |error: VaultError| fault(&error);
         let mount = MountPath::new(access.provider.mount()).map_err(|error| fault(&error.into()))?;
-        let Some(accessor) = auth_accessor(&own.vault, &mount).await.map_err(vault_fault)? else {
-            return Ok(Self::default());
+        let mut seen = Self::default();
+        let accessor = match auth_accessor(&own.vault, &mount).await {
+            Ok(Some(accessor)) => accessor,
+            Ok(None) => return Ok(seen),
+            Err(error) if error.is_of_one_request() => {
+                seen.unread = Some(fault(&error));
+                return Ok(seen);
+            }
+            Err(error) => return Err(fault(&error)),
         };
         let vault = Groups::new(own.vault.clone());
-        let mut seen = Self::default();
         for name in names::groups(&scope.domain.name_any(), access.provider.groups()) {
             let group = match vault.provider_group(&name, &accessor).await {
                 Ok(group) => group,
