@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    channel::ExceptionStatus,
     destruction::{Approver, digest_of},
     rules,
 };
@@ -41,6 +42,9 @@ pub struct BreakGlassStatus {
     /// The last review that counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reviewed: Option<Approver>,
+    /// The exception by which it opens although nobody can read Vault's audit log; only while nobody can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exception: Option<ExceptionStatus>,
 }
 
 /// Somebody who logged in by break-glass.

@@ -144,7 +144,7 @@ pub struct AccessLogin {
     pub grant_slots: Option<i32>,
 }
 
-/// That a login asks for no second factor: why, and until when.
+/// Why a login asks for less than it should, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginException {

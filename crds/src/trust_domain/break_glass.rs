@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::access::LoginException;
 use crate::rules;
 
 /// The name of the login, and of its role in Vault.
@@ -53,6 +54,10 @@ pub struct BreakGlassLogin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]
     pub review_within: Option<String>,
+    /// Where the granter cannot read Vault's audit log, so that nobody sees what was opened: break-glass opens all the same, until the
+    /// last day. Left out, it opens nothing there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exception: Option<LoginException>,
 }
 
 impl BreakGlassLogin {

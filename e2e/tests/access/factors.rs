@@ -89,7 +89,7 @@ pub async fn a_login_without_a_second_factor_gives_until_its_last_day(world: &mu
     declare(world, access()).await;
 }
 
-async fn declare(world: &World, access: Value) {
+pub async fn declare(world: &World, access: Value) {
     let domains: Api<TrustDomain> = Api::all(world.admin.clone());
     let patch = json!({"spec": {"access": access}});
     domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();

@@ -27,6 +27,7 @@ mod scale;
 mod thread;
 mod told;
 mod undeclared;
+mod unlogged;
 mod uses;
 mod world;
 
@@ -81,6 +82,7 @@ async fn what_vault_refuses_of_one_holds_up_no_other() {
     refused::a_grant_ends_whatever_vault_refuses_of_others(&mut world).await;
     forged::a_forged_record_opens_nothing_that_nobody_approved(&world).await;
     uses::what_was_opened_is_counted_from_the_audit_log(&world).await;
+    unlogged::without_the_audit_log_it_opens_only_by_an_exception(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

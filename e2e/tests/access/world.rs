@@ -1,6 +1,10 @@
 //! A hospital with two Channels that seal, people who can log in, an operator and a granter.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use kube::{
@@ -109,7 +113,8 @@ impl World {
         }
         let directory = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
-        let granter = granter(&env, &installed, directory.path(), env.api(), stop.clone()).await;
+        let log = audit_log(&env);
+        let granter = granter(&env, &installed, directory.path(), env.api(), log, stop.clone()).await;
         Self {
             env,
             installed,
@@ -125,9 +130,23 @@ impl World {
 
     /// A further granter, which reaches the API server there.
     pub async fn another_granter(&self, api: &Endpoint) -> AnotherGranter {
-        let stop = CancellationToken::new();
-        let granter = granter(&self.env, &self.installed, self.directory.path(), api, stop.clone()).await;
-        AnotherGranter { granter: Arc::new(granter), _stop: stop.drop_guard() }
+        self.granter_of(api, audit_log(&self.env), Timestamp::now).await
+    }
+
+    /// A further granter with that audit log of OpenBao and by that clock.
+    pub async fn granter_with(&self, log: Option<PathBuf>, clock: fn() -> Timestamp) -> AnotherGranter {
+        self.granter_of(self.env.api(), log, clock).await
+    }
+
+    async fn granter_of(
+        &self,
+        api: &Endpoint,
+        log: Option<PathBuf>,
+        clock: fn() -> Timestamp,
+    ) -> AnotherGranter {
+        let (stop, directory) = (CancellationToken::new(), self.directory.path());
+        let granter = granter(&self.env, &self.installed, directory, api, log, stop.clone()).await;
+        AnotherGranter { granter: Arc::new(granter.with_clock(clock)), _stop: stop.drop_guard() }
     }
 
     /// Says where Vault is.
@@ -301,11 +320,17 @@ fn channel(name: &str) -> [Value; 2] {
     [account, channel]
 }
 
+fn audit_log(env: &Environment) -> Option<PathBuf> {
+    let log = env.openbao().audit().path();
+    log.exists().then(|| log.to_owned())
+}
+
 async fn granter(
     env: &Environment,
     installed: &Installation,
     directory: &Path,
     api: &Endpoint,
+    log: Option<PathBuf>,
     stop: CancellationToken,
 ) -> Granter {
     let namespace = installed.names.namespace();
@@ -317,12 +342,7 @@ async fn granter(
         vault_token_file: file,
         vault_role: "subrosa-granter".into(),
         interval: 60,
-        vault_audit_log: env
-            .openbao()
-            .audit()
-            .path()
-            .exists()
-            .then(|| env.openbao().audit().path().to_owned()),
+        vault_audit_log: log,
         listen: "127.0.0.1:0".parse().unwrap(),
     };
     let token = env.service_account_token(namespace, "subrosa-granter", "").await.unwrap();

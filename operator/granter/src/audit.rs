@@ -31,7 +31,8 @@ const FIRST: u64 = 256 << 20;
 const AT_ONCE: u64 = 16 << 20;
 /// The longest line that is understood.
 const LONGEST_LINE: u64 = 1 << 20;
-/// How old the newest read of the record may be in the log: the granter itself reads it in each round.
+/// How old the newest read of the record may be in the log at the least: the granter itself reads it in each round, which may be
+/// further apart.
 const ALIVE: SignedDuration = SignedDuration::from_mins(10);
 /// How often the status of an object changes because of uses alone.
 const TOLD_EVERY: Duration = Duration::from_secs(600);
@@ -39,6 +40,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(600);
 /// The log, and what was told of it.
 pub struct VaultAuditLog {
     path: Option<PathBuf>,
+    /// How old the newest read of the record may be in the log.
+    alive: SignedDuration,
     read: Arc<Mutex<LogRead>>,
     /// When uses of each object were told last, by its UID.
     told: Mutex<BTreeMap<String, Instant>>,
@@ -57,9 +60,10 @@ struct LogRead {
 }
 
 impl VaultAuditLog {
-    /// The log in that file, if there is one.
-    pub fn new(path: Option<PathBuf>) -> Self {
-        Self { path, read: Arc::default(), told: Mutex::default() }
+    /// The log in that file, if there is one, of a granter whose rounds are at most that far apart.
+    pub fn new(path: Option<PathBuf>, interval: Duration) -> Self {
+        let two_rounds = SignedDuration::try_from(interval * 2).unwrap_or(SignedDuration::MAX);
+        Self { path, alive: ALIVE.max(two_rounds), read: Arc::default(), told: Mutex::default() }
     }
 
     /// Reads what was added.
@@ -79,7 +83,7 @@ impl VaultAuditLog {
     }
 
     /// Why nobody counts the uses in a trust domain.
-    fn unseen(&self, of: &TrustDomain) -> Option<Fault> {
+    pub fn unseen(&self, of: &TrustDomain) -> Option<Fault> {
         let Some(path) = &self.path else {
             let message = "nobody counts uses: the granter was not given Vault's audit log; next: granter.auditLog of the chart";
             return Some(Fault::new(Reason::AuditLogNotGiven, message));
@@ -92,12 +96,13 @@ impl VaultAuditLog {
         } else {
             let record = format!("{}/data/domain", domain::kv_mount(of));
             let last = read.counts.last_read(&record);
-            if last.is_some_and(|last| Timestamp::now().duration_since(last) <= ALIVE) {
+            if last.is_some_and(|last| Timestamp::now().duration_since(last) <= self.alive) {
                 return None;
             }
             format!(
-                "the granter's own requests to Vault of the last ten minutes ({record}) are not in it; next: give the log of this Vault, \
-                 which is written now"
+                "the granter's own requests to Vault of the last {} minutes ({record}) are not in it; next: give the log of this Vault, \
+                 which is written now",
+                self.alive.as_mins()
             )
         };
         let message = format!("nobody counts uses: Vault's audit log {}: {problem}", path.display());
@@ -278,7 +283,7 @@ mod tests {
 
     #[test]
     fn numbers_alone_are_told_every_ten_minutes() {
-        let (log, now) = (VaultAuditLog::new(None), Instant::now());
+        let (log, now) = (VaultAuditLog::new(None, Duration::ZERO), Instant::now());
         let uses =
             |count| SeenUses { reason: "UsesCounted".to_owned(), count: Some(count), ..SeenUses::default() };
         let told = |before: Option<&SeenUses>, count: i64, now: Instant| {

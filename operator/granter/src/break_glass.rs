@@ -20,6 +20,7 @@ use subrosa_plan::{
         names,
         revoked::{RevokedPeople, StandingRevocations},
         status::RoleFacts,
+        unlogged::{self, UnloggedGlass},
         uses::{self, GlassLogin, UseNews},
     },
     world::{domain, fault::Fault},
@@ -62,6 +63,8 @@ pub struct GlassScope<'a> {
     pub since: &'a Since<'a>,
     /// Why it is not known which roles give nothing.
     pub unknown: Option<&'a Fault>,
+    /// Why nobody sees what is opened.
+    pub unseen: Option<&'a Fault>,
     /// The time.
     pub now: Timestamp,
 }
@@ -96,7 +99,9 @@ pub async fn look(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) ->
     let of_all = |fault: &Fault| {
         let facts = |role: &&AccessRole| {
             let (prepared, ttl) = (Err(fault.clone()), ttl.clone());
-            (conflicts::name(role), GlassFacts { prepared, effective: None, unseen: None, uses: None, ttl })
+            let unlogged = UnloggedGlass::default();
+            let facts = GlassFacts { prepared, effective: None, unseen: None, uses: None, unlogged, ttl };
+            (conflicts::name(role), facts)
         };
         GlassLook { facts: roles.iter().map(facts).collect(), ..GlassLook::default() }
     };
@@ -104,10 +109,16 @@ pub async fn look(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) ->
         Ok(own) => own,
         Err(fault) => return of_all(fault),
     };
+    let store = Store::<BreakGlassRecord>::new(own.kv.clone());
+    let before = read(scope, &store).await;
+    // While the record cannot be read, a log that cannot be read takes nothing away.
+    let since = before.as_ref().ok().and_then(|record| record.log_unread_since);
+    let since = unlogged::unread_since(since, scope.unseen, scope.now);
+    let unlogged = unlogged::judge(scope.domain, scope.unseen, since, scope.now);
     let (mut prepared, mut people, mut accessor) = (BTreeMap::new(), BTreeMap::new(), None);
     let (mut unseen, mut left) = (None, None);
     if let Some((access, glass)) = access.zip(glass.as_ref()) {
-        match prepare(scope, access, glass, own).await {
+        match prepare(scope, access, glass, own, unlogged.closed.as_ref()).await {
             Ok(done) => {
                 (prepared, people, accessor) = (done.prepared, done.people, Some(done.accessor));
                 left = done.left;
@@ -115,15 +126,13 @@ pub async fn look(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) ->
             Err(fault) => unseen = Some(fault),
         }
     }
-    let found = match accessor {
-        Some(accessor) => told(scope, own, &accessor, &people, seconds).await,
+    let found = match (before, accessor) {
+        (Ok(record), Some(accessor)) => told(scope, own, &store, record, &accessor, &people, seconds).await,
         // Without the login nobody uses it: what was seen waits for its review all the same.
-        None => told_without(scope, own, &people).await,
+        (Ok(record), None) => note(scope, &store, record, &people, None, SignedDuration::ZERO).await,
+        (Err(fault), _) => (None, Some(fault), Vec::new()),
     };
-    let (record, not_seen, news) = match found {
-        Ok((record, not_seen, news)) => (Some(record), not_seen, news),
-        Err(fault) => (None, Some(fault), Vec::new()),
-    };
+    let (record, not_seen, news) = found;
     let unseen_now = not_seen.or_else(|| unseen.clone());
     let zone = domain::time_zone(scope.domain).unwrap_or(TimeZone::UTC);
     let uses_of = |uid: &str| record.as_ref().map(|record| uses::unreviewed(record, uid, within, &zone));
@@ -139,7 +148,8 @@ pub async fn look(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) ->
         let nothing = unseen.is_none().then(BTreeSet::new);
         let (prepared, effective) = prepared.remove(&name).unwrap_or_else(|| (Err(why_not()), nothing));
         let uses = uses_of(&role.uid().unwrap_or_default());
-        (name, GlassFacts { prepared, effective, unseen: unseen_now.clone(), uses, ttl: ttl.clone() })
+        let (unseen, unlogged, ttl) = (unseen_now.clone(), unlogged.clone(), ttl.clone());
+        (name, GlassFacts { prepared, effective, unseen, uses, unlogged, ttl })
     });
     let is_known = record.is_some();
     GlassLook {
@@ -183,7 +193,14 @@ async fn prepare(
     access: &AccessSpec,
     glass: &AccessSpec,
     own: &OwnVault,
+    closed: Option<&Fault>,
 ) -> Result<Prepared, Fault> {
+    let mut withheld = scope.withheld.clone();
+    for role in scope.roles {
+        if let Some(fault) = closed {
+            withheld.entry(conflicts::name(role)).or_insert_with(|| fault.clone());
+        }
+    }
     let names = names::break_glass_groups(&scope.domain.name_any(), glass.provider.groups());
     let mut look = DomainLook::new(scope.domain, glass, names, own, scope.since).await?;
     let stays = |role: &AccessRole| !role.spec.groups().iter().any(|group| scope.standing.has_group(group));
@@ -198,7 +215,7 @@ async fn prepare(
         let opened: Vec<(&AccessRole, NamedRights)> =
             derived.iter().map(|role| (role, scope.view.rights(role))).collect();
         for login in &glass.logins {
-            match look.login(login, &opened, scope.withheld, &left_out).await {
+            match look.login(login, &opened, &withheld, &left_out).await {
                 Ok(done) => (facts, left) = (done.roles, done.left),
                 Err(fault) => {
                     tracing::warn!(
@@ -228,18 +245,19 @@ async fn prepare(
     Ok(Prepared { prepared, people, accessor, left })
 }
 
-type Told = (BreakGlassRecord, Option<Fault>, Vec<UseNews>);
+/// The record, where it could be read; why somebody may not be seen; and what was not told yet.
+type Told = (Option<BreakGlassRecord>, Option<Fault>, Vec<UseNews>);
 
-/// Notes who used it; also returns why somebody may not be seen.
+/// Notes who used it.
 async fn told(
     scope: &GlassScope<'_>,
     own: &OwnVault,
+    store: &Store<BreakGlassRecord>,
+    record: BreakGlassRecord,
     accessor: &MountAccessor,
     people: &BTreeMap<String, BTreeSet<String>>,
     ttl: u32,
-) -> Result<Told, Fault> {
-    let store = Store::<BreakGlassRecord>::new(own.kv.clone());
-    let record = read(scope, &store).await?;
+) -> Told {
     let (logins, not_seen) = match seen_logins(own, accessor, &record, scope.now).await {
         Ok(logins) => (Some(logins), None),
         Err(VaultError::PermissionDenied { .. }) => {
@@ -248,18 +266,8 @@ async fn told(
         Err(error) => (None, Some(fault(&error))),
     };
     let ttl = SignedDuration::from_secs(i64::from(ttl));
-    let (record, failed, news) = note(scope, &store, record, people, logins.as_deref(), ttl).await;
-    Ok((record, not_seen.or(failed), news))
-}
-
-async fn told_without(
-    scope: &GlassScope<'_>,
-    own: &OwnVault,
-    people: &BTreeMap<String, BTreeSet<String>>,
-) -> Result<Told, Fault> {
-    let store = Store::<BreakGlassRecord>::new(own.kv.clone());
-    let record = read(scope, &store).await?;
-    Ok(note(scope, &store, record, people, None, SignedDuration::ZERO).await)
+    let (record, failed, news) = note(scope, store, record, people, logins.as_deref(), ttl).await;
+    (record, not_seen.or(failed), news)
 }
 
 /// The record. One that cannot be understood counts as empty: then every use is told once more.
@@ -337,6 +345,7 @@ async fn note(
     let decide = |record: Option<BreakGlassRecord>| {
         let mut record = record.unwrap_or_default();
         let guarded_since = seen(&mut record.guard, version.as_deref(), scope.now);
+        record.log_unread_since = unlogged::unread_since(record.log_unread_since, scope.unseen, scope.now);
         uses::pass_on(&mut record, &uids);
         let mut news = Vec::new();
         if let Some(logins) = logins {
@@ -358,7 +367,7 @@ async fn note(
     };
     let (wanted, news) = decide(Some(before.clone()));
     if wanted == before {
-        return (before, None, Vec::new());
+        return (Some(before), None, Vec::new());
     }
     let mut told = Vec::new();
     let path = RecordPath::break_glass();
@@ -368,14 +377,14 @@ async fn note(
         Some(record)
     });
     match written.await {
-        Ok(entry) => (entry.record.unwrap_or_default(), None, told),
+        Ok(entry) => (Some(entry.record.unwrap_or_default()), None, told),
         Err(error) => {
             tracing::warn!(
                 domain = name,
                 uses = news.len(),
                 "the record of break-glass was not written: {error}"
             );
-            (wanted, Some(fault(&error)), Vec::new())
+            (Some(wanted), Some(fault(&error)), Vec::new())
         }
     }
 }

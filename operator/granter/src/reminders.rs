@@ -32,6 +32,8 @@ enum About {
     Uses,
     /// A second factor for its login.
     Exception,
+    /// Vault's audit log for its break-glass.
+    Log,
 }
 
 /// The last Event of each role, by its UID.
@@ -60,6 +62,11 @@ impl Reminders {
     /// The same about the exception by which its login asks for no second factor.
     pub async fn tell_exception(&self, client: &Client, role: &AccessRole, reminder: Option<&Fault>) {
         self.daily(client, role, About::Exception, reminder).await;
+    }
+
+    /// The same about break-glass while nobody can read Vault's audit log.
+    pub async fn tell_unlogged(&self, client: &Client, role: &AccessRole, reminder: Option<&Fault>) {
+        self.daily(client, role, About::Log, reminder).await;
     }
 
     /// Writes an Event about a role.

@@ -93,7 +93,7 @@ impl Granter {
         let watching = cluster::client(config.clone(), Some(WATCH_PATIENCE))?;
         let client = cluster::client(config, None)?;
         Ok(Self {
-            audit: VaultAuditLog::new(settings.vault_audit_log.clone()),
+            audit: VaultAuditLog::new(settings.vault_audit_log.clone(), settings.interval()),
             vaults: OpenVaults::new(client.clone(), settings),
             client,
             view: ClusterView::new(&watching, &stop),
@@ -196,6 +196,7 @@ impl Granter {
                 standing: &standing,
                 since,
                 unknown: noted.as_ref().err(),
+                unseen: self.audit.unseen(domain).as_ref(),
                 now,
             };
             let mut glass = break_glass::look(&scope, &own).await;
@@ -212,6 +213,8 @@ impl Granter {
                 let ending = facts.exception.as_ref();
                 let ending = ending.and_then(|exception| exceptions::reminder(&role.spec.login, exception));
                 self.reminders.tell_exception(&self.client, role, ending.as_ref()).await;
+                let unlogged = facts.glass.as_ref().and_then(|glass| glass.unlogged.reminder());
+                self.reminders.tell_unlogged(&self.client, role, unlogged.as_ref()).await;
             }
             self.revocations.note(&name, &standing, &roles, &facts, &bound);
             if let Ok(noted) = &noted {

@@ -326,7 +326,10 @@ pub const NEVER_SET_UP: [Reason; 3] =
 fn not_withdrawn(glass: &GlassFacts) -> Option<&Fault> {
     let fault = glass.prepared.as_ref().err()?;
     let is_withdrawn = [
+        Reason::AuditLogNotGiven,
+        Reason::AuditLogUnreadable,
         Reason::ConflictingRoles,
+        Reason::ExceptionExpired,
         Reason::GroupNotEnrolled,
         Reason::GroupsExhausted,
         Reason::NotFound,

@@ -23,6 +23,9 @@ pub struct BreakGlassRecord {
     /// The last review of each AccessRole's uses, by its UID.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reviewed: BTreeMap<String, ReviewMark>,
+    /// Since when Vault's audit log could not be read, where it was given; only while it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_unread_since: Option<Timestamp>,
 }
 
 /// A login that was seen.

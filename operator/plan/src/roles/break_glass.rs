@@ -18,6 +18,7 @@ use subrosa_crds::{
 use super::{
     effective::GroupRight,
     status::{Right, RoleFacts, unknown_or_false},
+    unlogged::UnloggedGlass,
 };
 use crate::{record::reviews::ReviewMark, world::fault::Fault};
 
@@ -107,6 +108,8 @@ pub struct GlassFacts {
     pub unseen: Option<Fault>,
     /// Who used it and was not reviewed; `None` while the record cannot be read.
     pub uses: Option<UnreviewedUses>,
+    /// What it means for it that nobody can read Vault's audit log.
+    pub unlogged: UnloggedGlass,
     /// How long a session lasts.
     pub ttl: String,
 }
@@ -171,7 +174,10 @@ pub(super) fn verdict(role: &AccessRole, facts: &RoleFacts) -> Option<Verdict> {
     };
     let Some(glass) = &facts.glass else { return facts.fault.as_ref().and_then(no) };
     if let Some(fault) = glass.uses.as_ref().and_then(|uses| unreviewed(role, uses)) {
-        return Some(Verdict::new(BREAK_GLASS, Truth::False, fault.reason, fault.message));
+        let closed = glass.unlogged.closed.as_ref();
+        let closed = closed.map(|closed| format!(". {}", closed.message)).unwrap_or_default();
+        let message = format!("{}{closed}", fault.message);
+        return Some(Verdict::new(BREAK_GLASS, Truth::False, fault.reason, message));
     }
     if let Err(fault) = &glass.prepared {
         return no(fault);
@@ -179,16 +185,20 @@ pub(super) fn verdict(role: &AccessRole, facts: &RoleFacts) -> Option<Verdict> {
     if let Some(fault) = &glass.unseen {
         return Some(Verdict::new(BREAK_GLASS, Truth::Unknown, fault.reason, fault.message.clone()));
     }
+    if let Some(fault) = &glass.unlogged.ending {
+        return Some(Verdict::new(BREAK_GLASS, Truth::Unknown, fault.reason, fault.message.clone()));
+    }
     let message = format!(
         "{} by group {} after login {LOGIN}, also while the operator and the API server are down; a session lasts {}; every use that \
-         was seen is reviewed",
+         was seen is reviewed{}",
         super::counted(
             *glass.prepared.as_ref().unwrap_or(&0),
             "data class can be opened",
             "data classes can be opened"
         ),
         role.spec.break_glass.as_ref().map(|glass| glass.group.as_str()).unwrap_or_default(),
-        glass.ttl
+        glass.ttl,
+        glass.unlogged.told()
     );
     Some(Verdict::new(BREAK_GLASS, Truth::True, Reason::InForce, message))
 }
@@ -211,8 +221,11 @@ pub fn unreviewed(role: &AccessRole, uses: &UnreviewedUses) -> Option<Fault> {
 /// What status tells of it. While the record cannot be read it stays as it was.
 pub(super) fn status(role: &AccessRole, facts: &RoleFacts) -> Option<BreakGlassStatus> {
     role.spec.break_glass.as_ref()?;
-    let Some(uses) = facts.glass.as_ref().and_then(|glass| glass.uses.as_ref()) else {
-        return role.status.as_ref()?.break_glass.clone();
+    let before = || role.status.as_ref()?.break_glass.clone();
+    let Some(glass) = &facts.glass else { return before() };
+    let exception = glass.unlogged.exception.clone();
+    let Some(uses) = &glass.uses else {
+        return Some(BreakGlassStatus { exception, ..before()? });
     };
     let reviewed = uses.reviewed.as_ref().map(|last| Approver {
         approver: last.approver.clone(),
@@ -227,6 +240,7 @@ pub(super) fn status(role: &AccessRole, facts: &RoleFacts) -> Option<BreakGlassS
         uses: uses.listed.clone(),
         digest,
         reviewed,
+        exception,
     })
 }
 
@@ -272,7 +286,8 @@ mod tests {
     }
 
     fn glass(prepared: Result<usize, Fault>, unseen: Option<Fault>, uses: UnreviewedUses) -> GlassFacts {
-        GlassFacts { prepared, effective: None, unseen, uses: Some(uses), ttl: "1h".to_owned() }
+        let unlogged = UnloggedGlass::default();
+        GlassFacts { prepared, effective: None, unseen, uses: Some(uses), unlogged, ttl: "1h".to_owned() }
     }
 
     fn one_use() -> UnreviewedUses {

@@ -62,6 +62,7 @@ mod tests {
         roles::{
             break_glass::GlassFacts,
             status::{Right, digest},
+            unlogged::UnloggedGlass,
         },
         testing::read,
         world::fault::Fault,
@@ -90,6 +91,7 @@ mod tests {
             effective: by_glass.map(|rights| rights.iter().cloned().collect()),
             unseen: None,
             uses: None,
+            unlogged: UnloggedGlass::default(),
             ttl: "1h".to_owned(),
         };
         RoleFacts {

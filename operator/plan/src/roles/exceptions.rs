@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{Timestamp, civil::Date};
-use subrosa_crds::{AccessRole, Reason, TrustDomain, channel::ExceptionStatus};
+use subrosa_crds::{AccessRole, Reason, TrustDomain, channel::ExceptionStatus, trust_domain::LoginException};
 
 use super::conflicts::{self, RoleName};
 use crate::world::{domain, fault::Fault};
@@ -11,16 +11,25 @@ use crate::world::{domain, fault::Fault};
 /// The control that is loosened: unique identity and a second factor.
 const CONTROL: &str = "SR-ACC-02";
 /// How many days before its end somebody is reminded.
-const REMIND: i64 = 7;
+pub(super) const REMIND: i64 = 7;
 
 /// The exception of `login` at `now`; `None` for a login that asks for a second factor, or that there is not.
 pub fn exception(domain: &TrustDomain, login: &str, now: Timestamp) -> Option<ExceptionStatus> {
     let logins = domain.spec.access.iter().flat_map(|access| &access.logins);
     let exception = logins.filter(|one| one.name == login).find_map(|one| one.exception.as_ref())?;
-    let status = ExceptionStatus::on(CONTROL.to_owned(), &exception.expires, domain::today(domain, now));
-    // A day that cannot be read is past.
+    Some(until(domain, CONTROL, exception, now))
+}
+
+/// How `exception` stands at `now`. A day that cannot be read is past.
+pub(super) fn until(
+    domain: &TrustDomain,
+    control: &str,
+    exception: &LoginException,
+    now: Timestamp,
+) -> ExceptionStatus {
+    let status = ExceptionStatus::on(control.to_owned(), &exception.expires, domain::today(domain, now));
     let is_day = exception.expires.parse::<Date>().is_ok();
-    Some(ExceptionStatus { overdue: status.overdue || !is_day, ..status })
+    ExceptionStatus { overdue: status.overdue || !is_day, ..status }
 }
 
 /// The logins that give nothing at `now`, because their exception has ended.

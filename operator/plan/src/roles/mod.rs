@@ -20,7 +20,7 @@
 //! What a single person gets by an AccessGrant goes through slots of its own, whose policies Vault ends ([`grants`]).
 //!
 //! What a role opens in an emergency goes the same way, as a login of its own ([`break_glass`]); who used that is told and
-//! reviewed ([`uses`]). How often anything was opened is counted from Vault's audit log where the granter reads it ([`audit`]).
+//! reviewed ([`uses`]), and it opens nothing where nobody could see what was opened ([`unlogged`]). How often anything was opened is counted from Vault's audit log where the granter reads it ([`audit`]).
 //! What a login asks of a token is told of one that a person has ([`token`]), and what a provider is known not
 //! to send ([`providers`]).
 
@@ -41,6 +41,7 @@ pub mod session;
 pub mod slots;
 pub mod status;
 pub mod token;
+pub mod unlogged;
 pub mod uses;
 
 use std::{

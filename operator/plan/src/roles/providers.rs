@@ -2,13 +2,14 @@
 //!
 //! From their documentation (docs/identity-provider.md has the sources), not run.
 
-use subrosa_crds::trust_domain::{AccessLogin, AccessSpec};
+use subrosa_crds::trust_domain::{AccessLogin, AccessSpec, BreakGlassLogin};
 
 use super::break_glass;
 
 /// Why nobody, or nobody by some of the logins, could log in with tokens of the provider, and what else is weak.
 pub fn warnings(access: &AccessSpec) -> Vec<String> {
     let mut found: Vec<String> = access.logins.iter().filter_map(without_second_factor).collect();
+    found.extend(access.break_glass.iter().filter_map(unlogged));
     let issuer = access.provider.issuer.trim_end_matches('/');
     let glass = break_glass::access(access);
     let logins = || access.logins.iter().chain(glass.iter().flat_map(|glass| &glass.logins));
@@ -45,6 +46,14 @@ fn without_second_factor(login: &AccessLogin) -> Option<String> {
         "login {} asks for no second factor until {}: a stolen password is enough. Vault does not know that day: after it AccessRoles with \
          this login give nothing, and it logs in all the same",
         login.name, exception.expires
+    ))
+}
+
+fn unlogged(glass: &BreakGlassLogin) -> Option<String> {
+    let exception = glass.exception.as_ref()?;
+    Some(format!(
+        "break-glass opens until {} also where the granter cannot read Vault's audit log: nobody counts then what was opened",
+        exception.expires
     ))
 }
 
