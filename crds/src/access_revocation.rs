@@ -118,6 +118,11 @@ pub struct AccessRevocationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub trust_domains: Vec<RevokedDomain>,
+    /// TrustDomains that it does not name and in which the person cannot log in either, since they have an auth mount of the same Vault
+    /// in common with one that it names. Told before it is done. At most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub also_trust_domains: Vec<String>,
     /// How many Approvals of the person that have not expired do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals_voided: Option<i64>,

@@ -5,8 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
-use kube::{Api, Client, api::DeleteParams};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, WatchEvent, WatchParams},
+};
 use serde_json::{Value, json};
 use subrosa_crds::{
     AccessRevocation, AccessRevocationStatus, Approval,
@@ -17,7 +21,7 @@ use subrosa_granter::Granter;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{CHAT, NS, RECORDING, REVIEWER, World, ready, reason, role};
+use super::world::{CHAT, DOMAIN, NS, RECORDING, REVIEWER, World, access, ready, reason, role};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the granter looks for entities that were made later, here.
@@ -59,6 +63,42 @@ impl Drop for Looking {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// A TrustDomain with the same auth mounts is named before the person's entity is disabled. It stays.
+pub async fn who_else_is_hit_is_told_before_it_is_done(world: &World) {
+    let mut sister = world.installed.trust_domain(&world.env);
+    sister["metadata"]["name"] = json!("sister");
+    sister["spec"]["access"] = access();
+    world.apply(&sister).await;
+    wait::until(PATIENCE, || async {
+        world.granter.round().await;
+        let domains: Api<subrosa_crds::TrustDomain> = Api::all(world.admin.clone());
+        domains.get("sister").await.map(drop).map_err(|error| error.to_string())
+    })
+    .await
+    .unwrap();
+    let all: Api<AccessRevocation> = Api::all(world.admin.clone());
+    let params = WatchParams::default().fields("metadata.name=shared").timeout(60);
+    let mut seen = Box::pin(all.watch(&params, "0").await.unwrap());
+    let mut shared = revocation("shared", json!({"user": "nobody-yet"}));
+    shared["spec"]["trustDomains"] = json!([DOMAIN]);
+    world.apply(&shared).await;
+    let _looking = Looking::begin(&world.granter, false);
+    let mut told = Vec::new();
+    while let Some(event) = seen.next().await {
+        let (WatchEvent::Added(one) | WatchEvent::Modified(one)) = event.unwrap() else { continue };
+        told.extend(one.status);
+        if told.last().is_some_and(|status| status.done_at.is_some()) {
+            break;
+        }
+    }
+    let first = &told[0];
+    assert!(first.also_trust_domains == ["sister"] && first.done_at.is_none(), "{told:?}");
+    assert_eq!(condition::find(&first.conditions, READY).unwrap().reason, "Revoking");
+    let last = told.last().unwrap();
+    assert_eq!(last.also_trust_domains, ["sister"]);
+    assert!(condition::find(&last.conditions, READY).unwrap().message.contains("sister"), "{last:?}");
 }
 
 async fn leavers(world: &World) {

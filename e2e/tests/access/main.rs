@@ -83,6 +83,7 @@ async fn what_vault_refuses_of_one_holds_up_no_other() {
     forged::a_forged_record_opens_nothing_that_nobody_approved(&world).await;
     uses::what_was_opened_is_counted_from_the_audit_log(&world).await;
     unlogged::without_the_audit_log_it_opens_only_by_an_exception(&world).await;
+    leavers::who_else_is_hit_is_told_before_it_is_done(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

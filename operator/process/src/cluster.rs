@@ -66,13 +66,13 @@ pub async fn write_status<K, S>(
     object: &K,
     before: Option<&S>,
     status: &S,
-) -> Result<(), Fault>
+) -> Result<Option<K>, Fault>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
     S: Serialize + PartialEq,
 {
     if before == Some(status) {
-        return Ok(());
+        return Ok(None);
     }
     let mut fields = serde_json::to_value(status).unwrap_or_default();
     if let Some(before) = before {
@@ -84,7 +84,7 @@ where
     });
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
     let written = api.patch_status(&object.name_any(), &params, &Patch::Merge(&patch)).await;
-    written.map(drop).map_err(|error| refused(&K::plural(&()), &error))
+    written.map(Some).map_err(|error| refused(&K::plural(&()), &error))
 }
 
 /// Names the fields of `before` that are gone, at any depth, as null: a merge patch (RFC 7396) removes no others.

@@ -17,7 +17,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt as _};
 use subrosa_crds::{AccessRevocation, AccessRole, Reason, TrustDomain, approval::Decision};
@@ -26,7 +26,7 @@ use subrosa_plan::{
     roles::{
         break_glass::GlassFacts,
         conflicts,
-        revoked::{self, RevokedPeople, StandingRevocations, status::RevocationOutcome},
+        revoked::{self, RevokedPeople, StandingRevocations, shared, status::RevocationOutcome},
         status::{BoundFacts, RoleFacts},
     },
     world::fault::Fault,
@@ -158,13 +158,40 @@ impl Revocations {
         let domains = with.view.domains.state();
         let looks: Vec<_> =
             domains.iter().map(|domain| self.begin_in(with, domain, &new, subjects)).collect();
-        join_all(looks).await;
         let voided = voided(with);
+        // Who else is hit is told meanwhile: nothing waits for that.
+        let (_, new) = join(join_all(looks), self.name_others(with, new, &domains, &voided)).await;
         let mut is_done = true;
         for one in &new {
             is_done &= self.tell(with, one, &domains, &voided).await;
         }
         is_done
+    }
+
+    /// Tells of `new` revocations which TrustDomains they hit that they do not name, where that is not told yet; returns them as they
+    /// are then.
+    async fn name_others(
+        &self,
+        with: &RevocationInputs<'_>,
+        mut new: Vec<Arc<AccessRevocation>>,
+        domains: &[Arc<TrustDomain>],
+        voided: &BTreeMap<String, usize>,
+    ) -> Vec<Arc<AccessRevocation>> {
+        for one in &mut new {
+            let also = also_in(one, domains);
+            let told = one.status.as_ref().map(|status| status.also_trust_domains.as_slice()).unwrap_or_default();
+            if also.iter().all(|name| told.contains(name)) {
+                continue;
+            }
+            let named = domains.iter().map(|domain| domain.name_any()).filter(|name| one.spec.names_domain(name));
+            let outcomes = named.map(|name| (name, RevocationOutcome::Pending)).collect();
+            match self.write(with, one, &outcomes, domains, voided).await {
+                Ok((written, _)) => *one = written.map_or_else(|| Arc::clone(one), Arc::new),
+                // The others would wait as long.
+                Err(_) => break,
+            }
+        }
+        new
     }
 
     async fn begin_in(
@@ -285,10 +312,24 @@ impl Revocations {
             let fault = Fault::new(Reason::NotFound, message);
             outcomes.insert(missing.clone(), RevocationOutcome::Fault(fault));
         }
+        let written = self.write(with, revocation, &outcomes, domains, voided).await;
+        written.is_ok_and(|(_, is_done)| is_done)
+    }
+
+    /// Writes what became of a revocation; returns it as it is then, where something changed, and whether it is done.
+    async fn write(
+        &self,
+        with: &RevocationInputs<'_>,
+        revocation: &AccessRevocation,
+        outcomes: &BTreeMap<String, RevocationOutcome>,
+        domains: &[Arc<TrustDomain>],
+        voided: &BTreeMap<String, usize>,
+    ) -> Result<(Option<AccessRevocation>, bool), Fault> {
         let approver = revocation.spec.subject.approver();
         let voided = approver.and_then(|approver| voided.get(&approver)).copied().unwrap_or_default();
+        let also = also_in(revocation, domains);
         // Measured by the clock of the machine, whatever the clock of reviews says.
-        let status = revoked::status::status(revocation, &outcomes, voided, Timestamp::now());
+        let status = revoked::status::status(revocation, outcomes, &also, voided, Timestamp::now());
         let before = revocation.status.as_ref();
         let api = Api::<AccessRevocation>::all(with.client.clone());
         let written = cluster::write_status(&api, FIELD_MANAGER, revocation, before, &status).await;
@@ -300,8 +341,12 @@ impl Revocations {
                 fault.message
             );
         }
-        written.is_ok() && status.done_at.is_some()
+        written.map(|written| (written, status.done_at.is_some()))
     }
+}
+
+fn also_in(revocation: &AccessRevocation, domains: &[Arc<TrustDomain>]) -> BTreeSet<String> {
+    shared::also_in(revocation, &domains.iter().map(AsRef::as_ref).collect::<Vec<_>>())
 }
 
 /// How many Approvals there are of each person that have not expired, as the API server knows them, in lower case.

@@ -9,10 +9,7 @@ use subrosa_crds::{
     access_revocation::{RevocationReason, RevokedSubject},
     approval::Decision,
 };
-use subrosa_plan::{
-    roles::{break_glass, revoked},
-    world::domain as trust_domain,
-};
+use subrosa_plan::roles::revoked;
 
 use super::{Common, Format, is_none, seen::AccessObjects};
 use crate::cli::{exit::Exit, harmless, output::Screen};
@@ -156,28 +153,14 @@ impl Leaver {
 
 impl AskedDomain {
     fn of(domain: &TrustDomain, all: &[TrustDomain]) -> Self {
-        let mounts = mounts(domain);
-        let shares = |other: &&TrustDomain| {
-            other.name_any() != domain.name_any()
-                && other.spec.vault.address == domain.spec.vault.address
-                && self::mounts(other).iter().any(|mount| mounts.contains(mount))
-        };
+        let mounts = revoked::shared::auth_mounts(domain);
         Self {
             name: domain.name_any(),
             vault: domain.spec.vault.address.clone(),
-            shared_with: all.iter().filter(shares).map(|other| other.name_any()).collect(),
-            mounts,
+            shared_with: revoked::shared::sharing(domain, all).into_iter().collect(),
+            mounts: mounts.into_iter().map(|mount| format!("auth/{mount}/")).collect(),
         }
     }
-}
-
-/// The auth mounts of a TrustDomain on which an AccessRevocation looks for a person.
-fn mounts(domain: &TrustDomain) -> Vec<String> {
-    let access = domain.spec.access.as_ref();
-    let people = access.map(|access| access.provider.mount().to_owned());
-    let glass = access.and_then(break_glass::access).map(|glass| glass.provider.mount().to_owned());
-    let all = people.into_iter().chain([trust_domain::auth_mount(domain).to_owned()]).chain(glass);
-    all.map(|mount| format!("auth/{mount}/")).collect()
 }
 
 fn notes(no_groups: bool) -> Vec<String> {

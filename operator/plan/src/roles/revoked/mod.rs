@@ -5,6 +5,7 @@
 
 pub mod entities;
 pub mod release;
+pub mod shared;
 pub mod status;
 pub mod withdrawn;
 

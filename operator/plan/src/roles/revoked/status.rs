@@ -39,18 +39,27 @@ pub enum RevocationOutcome {
     Fault(Fault),
 }
 
-/// The status of `revocation` by its outcome in each trust domain that it names, and the number of Approvals that do not
-/// count.
+/// The status of `revocation` by its outcome in each trust domain that it names, those that it hits beside them, and the number of
+/// Approvals that do not count.
 pub fn status(
     revocation: &AccessRevocation,
     outcomes: &BTreeMap<String, RevocationOutcome>,
+    also_in: &BTreeSet<String>,
     approvals_voided: usize,
     now: Timestamp,
 ) -> AccessRevocationStatus {
     let before = revocation.status.clone().unwrap_or_default();
     let domains: Vec<RevokedDomain> =
         outcomes.iter().map(|(name, outcome)| domain(name, outcome, &before)).collect();
-    let ready = ready(revocation, outcomes, &domains);
+    let mut ready = ready(revocation, outcomes, &domains);
+    if !also_in.is_empty() && ready.reason != Reason::Released {
+        let names: Vec<_> = also_in.iter().map(String::as_str).collect();
+        ready.message = format!(
+            "{}; it hits TrustDomain {} too, which has an auth mount of the same Vault in common: the person cannot log in there either",
+            ready.message,
+            names.join(", ")
+        );
+    }
     let is_done = ready.truth == Truth::True;
     let done_at = before.done_at.clone().or_else(|| is_done.then(|| now.to_string()));
     let made = revocation.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -85,6 +94,7 @@ pub fn status(
     AccessRevocationStatus {
         observed_generation: generation,
         trust_domains: domains,
+        also_trust_domains: also_in.iter().take(MOST).cloned().collect(),
         approvals_voided: is_person.then(|| i64::try_from(approvals_voided).unwrap_or(i64::MAX)),
         done_at,
         latency_milliseconds: latency,
@@ -144,8 +154,10 @@ fn ready(
                        count again; next: delete it";
         return Verdict::new(READY, Truth::True, Reason::Released, message.to_owned());
     }
-    let waits = domains.iter().any(|one| one.state == Reason::Revoking.as_str());
-    if domains.is_empty() || waits {
+    let has_ended = |one: &RevokedDomain| {
+        [Reason::Revoked, Reason::Released].iter().any(|reason| one.state == reason.as_str())
+    };
+    if domains.is_empty() || !domains.iter().all(has_ended) {
         let message = "the granter has not looked at every TrustDomain yet".to_owned();
         return Verdict::new(READY, Truth::False, Reason::Revoking, message);
     }
@@ -190,7 +202,7 @@ mod tests {
     fn told(subject: Value, outcomes: &[(&str, RevocationOutcome)]) -> (AccessRevocationStatus, String) {
         let one = revocation("leaver", subject);
         let outcomes = outcomes.iter().map(|(name, outcome)| ((*name).to_owned(), outcome.clone())).collect();
-        let status = status(&one, &outcomes, 2, at("2026-11-22T10:00:01.5Z"));
+        let status = status(&one, &outcomes, &BTreeSet::new(), 2, at("2026-11-22T10:00:01.5Z"));
         let ready = condition::find(&status.conditions, READY).unwrap();
         let told = format!("{} {}", ready.status, ready.reason);
         (status, told)
@@ -246,11 +258,36 @@ mod tests {
         let roles = [("cc-front".to_owned(), "reviewer".to_owned())].into();
         let outcomes = [("a".to_owned(), RevocationOutcome::Withheld(roles))].into();
         let mut one = revocation("night", json!({"group": "g"}));
-        let first = status(&one, &outcomes, 0, at("2026-11-22T10:00:00.2Z"));
+        let none = BTreeSet::new();
+        let first = status(&one, &outcomes, &none, 0, at("2026-11-22T10:00:00.2Z"));
         assert_eq!(first.trust_domains[0].roles, ["cc-front/reviewer"]);
         one.status = Some(first.clone());
-        assert_eq!(status(&one, &outcomes, 0, at("2026-11-23T10:00:00Z")), first, "nothing changed");
+        assert_eq!(status(&one, &outcomes, &none, 0, at("2026-11-23T10:00:00Z")), first, "nothing changed");
         let waits = [("a".to_owned(), RevocationOutcome::Pending)].into();
-        assert_eq!(status(&one, &waits, 0, at("2026-11-23T10:00:00Z")), first, "after a restart");
+        assert_eq!(status(&one, &waits, &none, 0, at("2026-11-23T10:00:00Z")), first, "after a restart");
+    }
+
+    #[test]
+    fn what_was_not_done_before_a_restart_is_not_done_after_it() {
+        let fault = RevocationOutcome::Fault(Fault::new(Reason::VaultPermissionDenied, "next: vault-setup"));
+        let mut one = revocation("leaver", json!({"user": "anna"}));
+        let (none, now) = (BTreeSet::new(), at("2026-11-22T10:00:00Z"));
+        one.status = Some(status(&one, &[("a".to_owned(), fault)].into(), &none, 0, now));
+        let after = status(&one, &[("a".to_owned(), RevocationOutcome::Pending)].into(), &none, 0, now);
+        let ready = condition::find(&after.conditions, READY).unwrap();
+        assert_eq!((ready.reason.as_str(), after.done_at), ("Revoking", None));
+    }
+
+    #[test]
+    fn which_other_trust_domains_it_hits_is_told_while_it_works_and_after() {
+        let one = revocation("leaver", json!({"user": "anna"}));
+        let also = BTreeSet::from(["b".to_owned()]);
+        for (outcome, reason) in [(RevocationOutcome::Pending, "Revoking"), (disabled(1, &[]), "Revoked")] {
+            let outcomes = [("a".to_owned(), outcome)].into();
+            let status = status(&one, &outcomes, &also, 0, at("2026-11-22T10:00:00Z"));
+            let ready = condition::find(&status.conditions, READY).unwrap();
+            assert_eq!((ready.reason.as_str(), status.also_trust_domains.as_slice()), (reason, &["b".to_owned()][..]));
+            assert!(ready.message.contains("TrustDomain b too"), "{}", ready.message);
+        }
     }
 }
