@@ -310,7 +310,9 @@ impl ClusterApi {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + fmt::Debug,
         S: Serialize + PartialEq,
     {
-        cluster::write_status(&Api::all(self.client.clone()), FIELD_MANAGER, object, before, status).await
+        cluster::write_status(&Api::all(self.client.clone()), FIELD_MANAGER, object, before, status)
+            .await
+            .map(drop)
     }
 
     fn config_maps(&self) -> Api<ConfigMap> {

@@ -113,11 +113,7 @@ pub async fn is_back_or_was(
 }
 
 /// Whether Vault has the destroyed key itself: its first version has the same creation time, or does not show it.
-async fn is_back(
-    vault: &DestroyerVault,
-    name: &DataKeyName,
-    key: &KeyOutcome,
-) -> Result<bool, VaultError> {
+async fn is_back(vault: &DestroyerVault, name: &DataKeyName, key: &KeyOutcome) -> Result<bool, VaultError> {
     let seen = vault.keys.read_key(name).await?;
     Ok(seen.is_some_and(|seen| match seen.versions.get(&1) {
         Some(first) => key.created_at.as_deref() == Some(first.created.to_string().as_str()),

@@ -267,7 +267,8 @@ async fn told(
     };
     let ttl = SignedDuration::from_secs(i64::from(ttl));
     let (record, failed, news) = note(scope, store, record, people, logins.as_deref(), ttl).await;
-    (record, not_seen.or(failed), news)
+    let crowded = record.as_ref().zip(logins).and_then(|(record, logins)| uses::crowded(record, &logins));
+    (record, not_seen.or(failed).or(crowded), news)
 }
 
 /// The record. One that cannot be understood counts as empty: then every use is told once more.

@@ -96,10 +96,8 @@ pub async fn look(
         let guarded_since = seen(&mut record.guard, version.as_deref(), now);
         let with = Approved { view, roles, approvals: &approvals, guarded_since, now };
         let (reviews, given) = (with.reviews(&record), with.given(&record));
-        if !reviews.is_empty() {
+        if !reviews.is_empty() || !given.is_empty() {
             record.roles.retain(|uid, _| is_there.contains(uid));
-        }
-        if !given.is_empty() {
             record.given.retain(|uid, _| is_there.contains(uid));
         }
         let full = |approval: &str| {

@@ -186,6 +186,7 @@ impl Granter {
             };
             let closed = self.grants.run(&scope, &own, &self.reminders, &self.metrics).await;
             let bound = self.bind(domain, &given, &without_login, noted.as_ref().err(), since).await;
+            let unseen = self.audit.unseen(domain);
             let scope = GlassScope {
                 client: &self.client,
                 guard: &self.guard,
@@ -196,7 +197,7 @@ impl Granter {
                 standing: &standing,
                 since,
                 unknown: noted.as_ref().err(),
-                unseen: self.audit.unseen(domain).as_ref(),
+                unseen: unseen.as_ref(),
                 now,
             };
             let mut glass = break_glass::look(&scope, &own).await;

@@ -160,9 +160,9 @@ impl Revocations {
             domains.iter().map(|domain| self.begin_in(with, domain, &new, subjects)).collect();
         let voided = voided(with);
         // Who else is hit is told meanwhile: nothing waits for that.
-        let (_, new) = join(join_all(looks), self.name_others(with, new, &domains, &voided)).await;
+        let (_, told) = join(join_all(looks), self.name_others(with, &new, &domains, &voided)).await;
         let mut is_done = true;
-        for one in &new {
+        for one in &told {
             is_done &= self.tell(with, one, &domains, &voided).await;
         }
         is_done
@@ -173,20 +173,24 @@ impl Revocations {
     async fn name_others(
         &self,
         with: &RevocationInputs<'_>,
-        mut new: Vec<Arc<AccessRevocation>>,
+        new: &[Arc<AccessRevocation>],
         domains: &[Arc<TrustDomain>],
         voided: &BTreeMap<String, usize>,
     ) -> Vec<Arc<AccessRevocation>> {
+        let mut new = new.to_vec();
         for one in &mut new {
             let also = also_in(one, domains);
-            let told = one.status.as_ref().map(|status| status.also_trust_domains.as_slice()).unwrap_or_default();
+            let told =
+                one.status.as_ref().map(|status| status.also_trust_domains.as_slice()).unwrap_or_default();
             if also.iter().all(|name| told.contains(name)) {
                 continue;
             }
-            let named = domains.iter().map(|domain| domain.name_any()).filter(|name| one.spec.names_domain(name));
+            let named =
+                domains.iter().map(|domain| domain.name_any()).filter(|name| one.spec.names_domain(name));
             let outcomes = named.map(|name| (name, RevocationOutcome::Pending)).collect();
             match self.write(with, one, &outcomes, domains, voided).await {
-                Ok((written, _)) => *one = written.map_or_else(|| Arc::clone(one), Arc::new),
+                Ok((Some(written), _)) => *one = Arc::new(written),
+                Ok((None, _)) => {}
                 // The others would wait as long.
                 Err(_) => break,
             }

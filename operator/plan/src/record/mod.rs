@@ -31,6 +31,11 @@ pub fn bytes<R: Serialize>(record: &R) -> usize {
     serde_json::to_string(record).map_or(usize::MAX, |text| text.len())
 }
 
+/// How many bytes may still be added to a record.
+pub fn room<R: Serialize>(record: &R) -> usize {
+    MOST_BYTES.saturating_sub(bytes(record))
+}
+
 /// Whether something may still be added to a record.
 pub fn has_room<R: Serialize>(record: &R) -> bool {
     bytes(record) < MOST_BYTES

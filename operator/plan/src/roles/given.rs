@@ -143,7 +143,8 @@ pub(super) fn verdict(
             Verdict::new(GIVEN, Truth::Unknown, fault.reason, fault.message.clone())
         }
         (Giver::Author(author), None) => {
-            let message = format!("{author} gives it, who could grant each of its Channels when spec was last written");
+            let message =
+                format!("{author} gives it, who could grant each of its Channels when spec was last written");
             Verdict::new(GIVEN, Truth::True, Reason::AuthorMayGrant, message)
         }
         (Giver::Approver(mark), _) => {

@@ -29,11 +29,7 @@ pub struct UnloggedGlass {
 }
 
 /// Since when the log cannot be read. While it is not given that does not begin anew.
-pub fn unread_since(
-    before: Option<Timestamp>,
-    unseen: Option<&Fault>,
-    now: Timestamp,
-) -> Option<Timestamp> {
+pub fn unread_since(before: Option<Timestamp>, unseen: Option<&Fault>, now: Timestamp) -> Option<Timestamp> {
     match unseen?.reason {
         Reason::AuditLogNotGiven => before,
         // A clock that was set back prolongs nothing.
@@ -162,7 +158,9 @@ mod tests {
         let found = |now: &str| judge(&without, Some(&unreadable()), since.map(at), at(now));
         assert_eq!(found("2026-11-22T12:29:59Z"), UnloggedGlass::default(), "a start");
         let told = found("2026-11-22T12:30:00Z");
-        assert!(told.closed.is_none() && told.ending.clone().unwrap().message.contains("2026-11-23T12:00:00Z"));
+        assert!(
+            told.closed.is_none() && told.ending.clone().unwrap().message.contains("2026-11-23T12:00:00Z")
+        );
         assert_eq!(told.reminder().map(|one| one.reason), Some(Reason::AuditLogUnreadable));
         let at_end = |now: &str| closed(&without, Some(unreadable()), since, now);
         assert_eq!(at_end("2026-11-23T11:59:59Z"), None);
@@ -178,7 +176,11 @@ mod tests {
         let (first, later) = (at("2026-11-22T12:00:00Z"), at("2026-11-22T13:00:00Z"));
         assert_eq!(unread_since(None, Some(&unreadable()), first), Some(first));
         assert_eq!(unread_since(Some(first), Some(&unreadable()), later), Some(first));
-        assert_eq!(unread_since(Some(later), Some(&unreadable()), first), Some(first), "a clock that was set back");
+        assert_eq!(
+            unread_since(Some(later), Some(&unreadable()), first),
+            Some(first),
+            "a clock that was set back"
+        );
         assert_eq!(unread_since(Some(first), Some(&not_given()), later), Some(first), "is not forgotten");
         assert_eq!(unread_since(None, Some(&not_given()), later), None);
         assert_eq!(unread_since(Some(first), None, later), None);

@@ -18,6 +18,7 @@ use subrosa_crds::{
 use super::{break_glass::UnreviewedUses, review::after};
 use crate::{
     record::{
+        self,
         break_glass::{BreakGlassRecord, OpenUse, SeenLogin},
         reviews::ReviewMark,
     },
@@ -27,6 +28,10 @@ use crate::{
     },
 };
 
+/// What a use takes in the record beside the person's name, at most: its role, its alias, two times and a number.
+const SIZE_OF_USE: usize = 260;
+/// What the id of an alias takes.
+const SIZE_OF_NAME: usize = 50;
 /// The UID under which uses of no role stand.
 pub const OF_NO_ROLE: &str = "";
 
@@ -69,7 +74,8 @@ impl UseNews {
 
 /// Notes `logins` in `record`; returns what is new. `roles` are the UIDs of the roles with break-glass, with the entities of
 /// the people of their group. A login of nobody's group counts for each role, and so do the uses of a role that is gone.
-/// A session that may still last counts for a role that came later, too.
+/// A session that may still last counts for a role that came later, too. A login for which the record has no room is left out as a
+/// whole, and is new again at the next look: see [`crowded`].
 pub fn observe(
     record: &mut BreakGlassRecord,
     logins: &[GlassLogin],
@@ -78,6 +84,7 @@ pub fn observe(
     now: Timestamp,
 ) -> Vec<UseNews> {
     let mut news = Vec::new();
+    let mut room = record::room(record);
     for login in logins {
         let opened = opened(login, roles);
         let seen = record.seen.get(&login.alias).filter(|seen| seen.token == login.token);
@@ -92,6 +99,20 @@ pub fn observe(
             }
             continue;
         }
+        let seen = SeenLogin {
+            token: login.token.clone(),
+            at: login.at,
+            roles: opened.union(&told).cloned().collect(),
+        };
+        let known =
+            |role: &&String| record.uses.get(*role).is_some_and(|uses| uses.contains_key(&login.alias));
+        let new_uses = opened.difference(&told).filter(|role| !known(role)).count();
+        let before = record.seen.get(&login.alias).map_or(0, |seen| record::bytes(seen) + SIZE_OF_NAME);
+        let size = new_uses * size_of(&login.person) + record::bytes(&seen) + SIZE_OF_NAME;
+        match room.checked_sub(size.saturating_sub(before)) {
+            Some(left) => room = left,
+            None => continue,
+        }
         for role in opened.difference(&told) {
             let uses = record.uses.entry(role.clone()).or_default();
             let one = uses.entry(login.alias.clone()).or_insert_with(|| OpenUse {
@@ -104,11 +125,21 @@ pub fn observe(
             one.logins = one.logins.saturating_add(1);
             news.push(UseNews { role: role.clone(), person: login.person.clone(), at: login.at });
         }
-        let roles = opened.union(&told).cloned().collect();
-        let seen = SeenLogin { token: login.token.clone(), at: login.at, roles };
         record.seen.insert(login.alias.clone(), seen);
     }
     news
+}
+
+/// Why some of `logins` are not noted: the record has no room for them.
+pub fn crowded(record: &BreakGlassRecord, logins: &[GlassLogin]) -> Option<Fault> {
+    let is_noted =
+        |login: &&GlassLogin| record.seen.get(&login.alias).is_some_and(|seen| seen.token == login.token);
+    let left = logins.len() - logins.iter().filter(is_noted).count();
+    let message = format!(
+        "spec.breakGlass: the granter's record has no room for {left} more {}, which nobody is told of until it has; next: review those          that are listed, keep fewer people in the groups of break-glass, and delete the entities of who left from Vault",
+        if left == 1 { "login" } else { "logins" }
+    );
+    (left > 0).then(|| Fault::new(Reason::UsesNotSeen, message))
 }
 
 /// Forgets aliases that Vault no longer has: they do not come back.
@@ -118,7 +149,7 @@ pub fn forget(record: &mut BreakGlassRecord, logins: &[GlassLogin]) {
 }
 
 /// Passes the uses of roles that are gone on to every role that there is, so that no deletion hides them; to [`OF_NO_ROLE`]
-/// where there is none.
+/// where there is none, and to one role alone where the record has no room for more.
 pub fn pass_on<'a>(record: &mut BreakGlassRecord, roles: impl IntoIterator<Item = &'a String>) {
     let nobody = OF_NO_ROLE.to_owned();
     let mut roles: BTreeSet<&String> = roles.into_iter().collect();
@@ -128,8 +159,20 @@ pub fn pass_on<'a>(record: &mut BreakGlassRecord, roles: impl IntoIterator<Item 
     }
     let gone: Vec<String> = record.uses.keys().filter(|uid| !roles.contains(uid)).cloned().collect();
     let passed: Vec<_> = gone.iter().filter_map(|uid| record.uses.remove(uid)).flatten().collect();
+    if passed.is_empty() {
+        return;
+    }
+    let mut room = record::room(record);
     for (alias, passed) in passed {
-        for role in &roles {
+        let size = size_of(&passed.person);
+        for (index, role) in roles.iter().enumerate() {
+            let is_there = record.uses.get(*role).is_some_and(|uses| uses.contains_key(&alias));
+            if index > 0 && !is_there && room < size {
+                continue;
+            }
+            if !is_there {
+                room = room.saturating_sub(size);
+            }
             let uses = record.uses.entry((*role).clone()).or_default();
             let one = uses.entry(alias.clone()).or_insert_with(|| passed.clone());
             one.first = one.first.min(passed.first);
@@ -212,7 +255,22 @@ pub fn review<'a>(
     }
     let mark = ReviewMark { at, approver, approval, uid: approval_uid, digest };
     record.reviewed.insert(uid, mark.clone());
+    forget_reviews(record);
     Some(mark)
+}
+
+/// What a use of a person takes in the record.
+fn size_of(person: &str) -> usize {
+    SIZE_OF_USE + record::bytes(&person)
+}
+
+/// Forgets the oldest reviews, of which status tells, where the record has no room: nothing is decided by them.
+fn forget_reviews(record: &mut BreakGlassRecord) {
+    while !record::has_room(record) {
+        let oldest = record.reviewed.iter().min_by_key(|(_, mark)| mark.at).map(|(uid, _)| uid.clone());
+        let Some(oldest) = oldest else { return };
+        record.reviewed.remove(&oldest);
+    }
 }
 
 /// Whether a user of the API server is a person of the provider, as far as names tell: an API server may write something

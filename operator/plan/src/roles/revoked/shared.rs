@@ -16,17 +16,14 @@ pub fn auth_mounts(domain: &TrustDomain) -> Vec<String> {
 }
 
 /// The others among `all` that have the same Vault as `one` and an auth mount in common with it.
-pub fn sharing<'a>(
-    one: &TrustDomain,
-    all: impl IntoIterator<Item = &'a TrustDomain>,
-) -> BTreeSet<String> {
+pub fn sharing<'a>(one: &TrustDomain, all: impl IntoIterator<Item = &'a TrustDomain>) -> BTreeSet<String> {
     let mounts = auth_mounts(one);
     let shares = |other: &&TrustDomain| {
         other.name_any() != one.name_any()
             && other.spec.vault.address == one.spec.vault.address
             && auth_mounts(other).iter().any(|mount| mounts.contains(mount))
     };
-    all.into_iter().filter(shares).map(ResourceExt::name_any).collect()
+    all.into_iter().filter(shares).map(|other| other.name_any()).collect()
 }
 
 /// The TrustDomains among `all` that `revocation` does not name and in which its person cannot log in either.

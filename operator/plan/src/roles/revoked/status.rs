@@ -286,7 +286,10 @@ mod tests {
             let outcomes = [("a".to_owned(), outcome)].into();
             let status = status(&one, &outcomes, &also, 0, at("2026-11-22T10:00:00Z"));
             let ready = condition::find(&status.conditions, READY).unwrap();
-            assert_eq!((ready.reason.as_str(), status.also_trust_domains.as_slice()), (reason, &["b".to_owned()][..]));
+            assert_eq!(
+                (ready.reason.as_str(), status.also_trust_domains.as_slice()),
+                (reason, &["b".to_owned()][..])
+            );
             assert!(ready.message.contains("TrustDomain b too"), "{}", ready.message);
         }
     }

@@ -164,3 +164,33 @@ fn an_alias_that_is_gone_leaves_its_use() {
     assert!(record.seen.is_empty());
     assert_eq!(unreviewed(&record, "u", "3d", &TimeZone::UTC).people, 1);
 }
+
+#[test]
+fn a_login_without_room_is_left_out_as_a_whole_and_told_when_there_is_room() {
+    let (mut record, now) = (BreakGlassRecord::default(), at("2026-11-22T10:00:00Z"));
+    let long = "x".repeat(400_000);
+    let one = |name: &&str| GlassLogin { person: long.clone(), ..login(name, "t", "09:30") };
+    let people: Vec<_> = ["bas", "gert", "rob"].iter().map(one).collect();
+    let both = roles(&[("u", &[]), ("v", &[])]);
+    let told = observe(&mut record, &people, &both, HOUR, now);
+    assert_eq!(told.len(), 2, "one person, of both roles");
+    assert_eq!((record.seen.len(), record.uses["u"].len(), record.uses["v"].len()), (1, 1, 1));
+    assert!(record::bytes(&record) < record::MOST_BYTES);
+    assert!(crowded(&record, &people).is_some_and(|fault| fault.message.contains("2 more logins")));
+    let known = record.clone();
+    assert!(observe(&mut record, &people, &both, HOUR, now).is_empty());
+    assert_eq!(record, known, "quiet");
+    record.uses.clear();
+    assert_eq!(observe(&mut record, &people, &both, HOUR, now).len(), 2, "after a review the next one");
+    assert!(crowded(&record, &people[..2]).is_none(), "{:?}", record.seen.keys());
+}
+
+#[test]
+fn what_is_passed_on_stays_with_one_role_where_there_is_no_room_for_more() {
+    let mut record = BreakGlassRecord::default();
+    let bas = GlassLogin { person: "x".repeat(500_000), ..login("bas", "t", "09:30") };
+    observe(&mut record, &[bas], &roles(&[]), HOUR, at("2026-11-22T10:00:00Z"));
+    pass_on(&mut record, &["u".to_owned(), "v".to_owned()]);
+    assert_eq!(record.uses.keys().collect::<Vec<_>>(), ["u"]);
+    assert!(record::bytes(&record) < record::MOST_BYTES);
+}

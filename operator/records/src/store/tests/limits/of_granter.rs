@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
 use serde::Serialize;
 use subrosa_plan::{
     record::{
-        break_glass::{BreakGlassRecord, OpenUse, SeenLogin},
+        break_glass::BreakGlassRecord,
         destroyer::SeenGuard,
         has_room,
         reviews::{ReviewMark, ReviewsRecord},
         revocations::{ReleaseMark, RevocationsRecord},
     },
-    roles::revoked::entities::{self, FoundEntity},
+    roles::{
+        revoked::entities::{self, FoundEntity},
+        uses::{self, GlassLogin},
+    },
 };
 
 use super::{Measured, at, body, long};
@@ -76,7 +80,8 @@ fn largest_reviews(length: usize) -> ReviewsRecord {
         ..ReviewsRecord::default()
     };
     filled(record, |record, number| {
-        record.roles.insert(long(number, 36), review(number, length));
+        let of = if number % 2 == 0 { &mut record.roles } else { &mut record.given };
+        of.insert(long(number, 36), review(number, length));
     })
 }
 
@@ -90,21 +95,32 @@ fn review(number: usize, length: usize) -> ReviewMark {
     }
 }
 
-/// 500 people who once used break-glass, and thirty on call whose use is reviewed for none of fifty AccessRoles.
+/// As many people as there is room for who used break-glass of as many AccessRoles, none of which was reviewed; and as many reviews of
+/// others as there is room for after that.
 fn largest_break_glass() -> BreakGlassRecord {
-    let seen = |number: usize| {
-        let of_role = |role| long(role, 36);
-        let roles = if number < 30 { (0..50).map(of_role).collect() } else { BTreeSet::new() };
-        (long(number, 36), SeenLogin { token: long(number, 36), at: at(), roles })
-    };
-    let one = |number| {
-        let person = long(number, 128);
-        (long(number, 36), OpenUse { person, first: at(), last: at(), logins: i32::MAX })
-    };
-    BreakGlassRecord {
+    let mut record = BreakGlassRecord {
         guard: Some(SeenGuard { version: long(0, 100), since: at() }),
-        seen: (0..500).map(seen).collect(),
-        uses: (0..50).map(|role| (long(role, 36), (0..30).map(one).collect())).collect(),
-        reviewed: (0..50).map(|role| (long(role, 36), review(role, 253))).collect(),
+        log_unread_since: Some(at()),
+        ..BreakGlassRecord::default()
+    };
+    let login = |number| GlassLogin {
+        alias: long(number, 36),
+        person: long(number, 128),
+        entity: long(number, 36),
+        token: long(number, 36),
+        at: at(),
+    };
+    let roles = (0..200).map(|role| (long(role, 36), BTreeSet::new())).collect();
+    let logins: Vec<_> = (0..500).map(login).collect();
+    uses::observe(&mut record, &logins, &roles, SignedDuration::from_hours(1), at());
+    assert!(uses::crowded(&record, &logins).is_some(), "it is as large as it becomes");
+    // Those of roles that are gone go on to others.
+    uses::pass_on(&mut record, &(0..400).map(|role| long(role * 3, 36)).collect::<Vec<_>>());
+    for number in 0.. {
+        if !has_room(&record) {
+            break;
+        }
+        record.reviewed.insert(long(number, 36), review(number, 253));
     }
+    record
 }
