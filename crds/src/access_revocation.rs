@@ -1,4 +1,4 @@
-//! `AccessRevocation`: ends what somebody, a group, an AccessRole or a namespace was given.
+//! `AccessRevocation`: ends what somebody, a group, a ServiceAccount, an AccessRole or a namespace was given.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -51,12 +51,12 @@ pub struct AccessRevocationSpec {
     pub note: Option<String>,
 }
 
-/// Exactly one of a person, a group, an AccessRole and a namespace.
+/// Exactly one of a person, a group, a ServiceAccount, an AccessRole and a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.user), has(self.group), has(self.role), has(self.__namespace__)].filter(given, given).size() == 1")
-        .message("write exactly one of user, group, role and namespace"),
+    validation = Rule::new("[has(self.user), has(self.group), has(self.serviceAccount), has(self.role), has(self.__namespace__)].filter(given, given).size() == 1")
+        .message("write exactly one of user, group, serviceAccount, role and namespace"),
     validation = Rule::new("!has(self.kubernetesUser) || has(self.user)")
         .message("it is another name of user: write user too, as the tokens of the identity provider have it")
         .field_path(".kubernetesUser")
@@ -75,6 +75,9 @@ pub struct RevokedSubject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = rules::GROUP_NAME))]
     pub group: Option<String>,
+    /// A ServiceAccount: no AccessRole gives it anything, nor one that is made anew under its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<RevokedAccount>,
     /// An AccessRole: it gives nothing to anybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<RevokedRole>,
@@ -93,6 +96,18 @@ pub struct RevokedRole {
     pub namespace: String,
     /// Its name.
     #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub name: String,
+}
+
+/// A ServiceAccount. It need not exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RevokedAccount {
+    /// Its namespace.
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL))]
+    pub namespace: String,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]
     pub name: String,
 }
 

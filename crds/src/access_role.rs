@@ -19,8 +19,11 @@ pub use self::{
     uses::SeenUses,
 };
 use crate::{
-    access_grant::RoleGrants, channel::ExceptionStatus, destruction::Approver, rules,
-    trust_domain::BREAK_GLASS_LOGIN,
+    access_grant::RoleGrants,
+    channel::ExceptionStatus,
+    destruction::Approver,
+    rules,
+    trust_domain::{ACCOUNTS_LOGIN, BREAK_GLASS_LOGIN},
 };
 
 /// Lets people open data of Channels of its namespace, or seal it, after a login that the TrustDomain has.
@@ -54,13 +57,23 @@ use crate::{
         .field_path(".allow"),
     validation = Rule::new("!has(self.grants) || self.allow.exists(one, one.actions.exists(action, action in ['Open', 'Reseal']))")
         .message("an AccessGrant gives what the role opens, and it opens nothing: add Open to actions, or leave grants out")
+        .field_path(".allow"),
+    validation = Rule::new("self.subjects.all(subject, has(subject.serviceAccount) == (self.login == 'service-accounts'))")
+        .message("ServiceAccounts log in by service-accounts, and nobody else does: write login service-accounts for a role of ServiceAccounts alone, and another one for groups")
+        .field_path(".login"),
+    validation = Rule::new("self.login != 'service-accounts' || (!has(self.breakGlass) && !has(self.grants))")
+        .message("break-glass and AccessGrants are for people: leave breakGlass and grants out, and write an AccessRole for people")
+        .field_path(".login"),
+    validation = Rule::new("self.login != 'service-accounts' || !self.allow.exists(one, one.actions.exists(action, action == 'List'))")
+        .message("List reads Channels in Kubernetes: leave it out, and give the ServiceAccount a Role")
         .field_path(".allow")
 )]
 pub struct AccessRoleSpec {
-    /// The login of the TrustDomain (`spec.access.logins`) that people have to use.
+    /// The login of the TrustDomain (`spec.access.logins`) that people have to use; `service-accounts` for ServiceAccounts
+    /// (`spec.access.serviceAccounts`).
     #[schemars(length(min = 1, max = 20), regex(pattern = rules::DNS_LABEL))]
     pub login: String,
-    /// Who.
+    /// Who: groups, or ServiceAccounts.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub subjects: Vec<RoleSubject>,
@@ -70,8 +83,8 @@ pub struct AccessRoleSpec {
     #[x_kube(validation = Rule::new("self.map(one, one.channels.size()).sum() <= 24")
         .message("names more than 24 Channels altogether, and the API server asks of each whether the author may grant it: write several AccessRoles"))]
     pub allow: Vec<Allowance>,
-    /// AccessRoles of the namespace that no group may have beside this one. Where both name a group, the younger of the two gives
-    /// nothing. Who is a member of two groups is not seen.
+    /// AccessRoles of the namespace that no group and no ServiceAccount may have beside this one. Where both name it, the younger of the
+    /// two gives nothing. Who is a member of two groups is not seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -124,13 +137,28 @@ pub enum OverdueAction {
     Warn,
 }
 
-/// People.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+/// People, or a ServiceAccount.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.group) != has(self.serviceAccount)")
+    .message("write exactly one of group and serviceAccount"))]
 pub struct RoleSubject {
     /// A group, as the identity provider's tokens name it. Vault does not tell upper from lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = rules::GROUP_NAME))]
-    pub group: String,
+    pub group: Option<String>,
+    /// A ServiceAccount of the AccessRole's own namespace: whoever may write there can run as it, and nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<SubjectAccount>,
+}
+
+/// A ServiceAccount, by its name. One that is made anew under that name is another one, which is given the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubjectAccount {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]
+    pub name: String,
 }
 
 /// Each class of each Channel.
@@ -270,12 +298,30 @@ impl AccessRoleSpec {
 
     /// The groups that it names, in lower case, as Vault compares them.
     pub fn groups(&self) -> BTreeSet<String> {
-        self.subjects.iter().map(|subject| subject.group.to_lowercase()).collect()
+        self.subjects.iter().filter_map(|subject| Some(subject.group.as_ref()?.to_lowercase())).collect()
     }
 
-    /// What it names, of what is in `rights`: each group, class, action and login; in an emergency what can be opened. Sorted.
+    /// The ServiceAccounts that it names.
+    pub fn accounts(&self) -> BTreeSet<String> {
+        self.subjects
+            .iter()
+            .filter_map(|subject| Some(subject.service_account.as_ref()?.name.clone()))
+            .collect()
+    }
+
+    /// Whether ServiceAccounts log in for it, and no people.
+    pub fn is_for_accounts(&self) -> bool {
+        self.login == ACCOUNTS_LOGIN
+    }
+
+    /// Whom it names: ServiceAccounts where it is for these, otherwise groups.
+    pub fn names(&self) -> BTreeSet<String> {
+        if self.is_for_accounts() { self.accounts() } else { self.groups() }
+    }
+
+    /// What it names, of what is in `rights`: each group or ServiceAccount, class, action and login; in an emergency what can be opened. Sorted.
     pub fn rules(&self, rights: &BTreeSet<ClassRight>) -> impl Iterator<Item = AccessRule> {
-        let mut logins = BTreeMap::from([(self.login.clone(), self.groups())]);
+        let mut logins = BTreeMap::from([(self.login.clone(), self.names())]);
         if let Some(glass) = &self.break_glass {
             logins.entry(BREAK_GLASS_LOGIN.to_owned()).or_default().insert(glass.group.to_lowercase());
         }
@@ -284,13 +330,7 @@ impl AccessRoleSpec {
             groups.into_iter().flat_map(move |group| {
                 let login = login.clone();
                 let rights = rights.iter().filter(move |right| !opens_only || right.2 == AccessAction::Open);
-                rights.map(move |(channel, class, action)| AccessRule {
-                    login: login.clone(),
-                    group: group.clone(),
-                    channel: channel.clone(),
-                    data_class: class.clone(),
-                    action: *action,
-                })
+                rights.map(move |right| AccessRule::new(&login, &group, right))
             })
         })
     }

@@ -3,6 +3,7 @@
 mod access;
 mod backup;
 mod break_glass;
+mod service_accounts;
 mod status;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use access::{AccessLogin, AccessSpec, AcrClaim, IdentityProvider, LoginException, seconds_of};
 pub use backup::{BackupSpec, StoreLock, StoreSpec};
 pub use break_glass::{BREAK_GLASS_LOGIN, BreakGlassLogin, DEFAULT_USE_REVIEW};
+pub use service_accounts::{ACCOUNTS_LOGIN, ServiceAccountsLogin};
 pub use status::{ChannelCount, Orphans, TrustDomainStatus, VaultStatus};
 
 use crate::{

@@ -37,15 +37,18 @@ impl S3Server {
         let identity = servers.server(&[])?;
         write_private(&directory.join("s3.pem"), &identity.certificate_pem)?;
         write_private(&directory.join("s3-key.pem"), &identity.key_pem)?;
-        for name in ["s3", "s3-versions"] {
+        for name in ["s3", "versions"] {
             let path = directory.join(name);
             std::fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
         }
         let port = free_port()?;
         let (access_key_id, secret_access_key) = ("E2EACCESSKEY".to_owned(), secret());
         let mut arguments = vec!["--quiet".into(), "--port".into(), format!("127.0.0.1:{port}").into()];
-        arguments.extend(["--region", REGION, "--cert", "s3.pem", "--key", "s3-key.pem"].map(Into::into));
-        arguments.extend(["posix", "--versioning-dir", "s3-versions", "s3"].map(Into::into));
+        // It changes to the directory of the buckets before it opens the others.
+        let path = |name: &str| directory.join(name).into_os_string();
+        arguments.extend(["--region".into(), REGION.into()]);
+        arguments.extend(["--cert".into(), path("s3.pem"), "--key".into(), path("s3-key.pem")]);
+        arguments.extend(["posix".into(), "--versioning-dir".into(), path("versions"), path("s3")]);
         let environment = BTreeMap::from([
             ("ROOT_ACCESS_KEY_ID".to_owned(), access_key_id.clone().into()),
             ("ROOT_SECRET_ACCESS_KEY".to_owned(), secret_access_key.clone().into()),

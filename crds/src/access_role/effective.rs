@@ -8,8 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::AccessAction;
-use crate::access_grant::{GrantDuration, RoleGrants};
+use super::{AccessAction, ClassRight};
+use crate::{
+    access_grant::{GrantDuration, RoleGrants},
+    trust_domain::ACCOUNTS_LOGIN,
+};
 
 /// How many rules a status lists.
 pub const MAX_RULES: usize = 50;
@@ -48,20 +51,44 @@ impl From<&RoleGrants> for EffectiveGrants {
     }
 }
 
-/// What members of a group may do with a data class of a Channel, after a login. Names only: no part of it stands for several.
+/// What members of a group, or a ServiceAccount, may do with a data class of a Channel, after a login. Names only: no part of it stands for several.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessRule {
     /// The login that they have to use.
     pub login: String,
     /// The group of the provider, in lower case, as Vault compares it.
-    pub group: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// In its place the ServiceAccount of the AccessRole's namespace: a machine, of which no second factor is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<String>,
     /// The Channel, of the AccessRole's namespace.
     pub channel: String,
     /// The data class.
     pub data_class: String,
     /// What they may do: `Open`, `Seal` or `List`.
     pub action: AccessAction,
+}
+
+impl AccessRule {
+    /// What `who` may do after `login`: a ServiceAccount where the login is theirs, otherwise a group.
+    pub fn new(login: &str, who: &str, (channel, class, action): &ClassRight) -> Self {
+        let is_account = login == ACCOUNTS_LOGIN;
+        Self {
+            login: login.to_owned(),
+            group: (!is_account).then(|| who.to_owned()),
+            service_account: is_account.then(|| who.to_owned()),
+            channel: channel.clone(),
+            data_class: class.clone(),
+            action: *action,
+        }
+    }
+
+    /// The group or the ServiceAccount.
+    pub fn who(&self) -> &str {
+        self.group.as_deref().or(self.service_account.as_deref()).unwrap_or_default()
+    }
 }
 
 /// How long a session lasts, and what that means for a group that the provider takes from a person.
@@ -76,8 +103,8 @@ pub struct SessionStatus {
     pub message: String,
 }
 
-/// SHA-256 over `rules`, which are sorted, and `grants`. Each rule is a line: a JSON array of login, group, channel, data class and
-/// action. The last line is that of `grants`, where there are any: the word `grants`, the longest time and how many approve.
+/// SHA-256 over `rules`, which are sorted, and `grants`. Each rule is a line: a JSON array of login, group or ServiceAccount, channel,
+/// data class and action. The last line is that of `grants`, where there are any: the word `grants`, the longest time and how many approve.
 pub fn rules_digest(
     rules: impl IntoIterator<Item = impl Borrow<AccessRule>>,
     grants: Option<&EffectiveGrants>,
@@ -88,9 +115,10 @@ pub fn rules_digest(
         hash.update(b"\n");
     };
     for rule in rules {
-        let AccessRule { login, group, channel, data_class, action } = rule.borrow();
+        let rule = rule.borrow();
+        let AccessRule { login, channel, data_class, action, .. } = rule;
         // Texts and numbers always serialize.
-        line(serde_json::to_vec(&(login, group, channel, data_class, action)).unwrap_or_default());
+        line(serde_json::to_vec(&(login, rule.who(), channel, data_class, action)).unwrap_or_default());
     }
     if let Some(EffectiveGrants { max, approvals }) = grants {
         line(serde_json::to_vec(&("grants", max, approvals)).unwrap_or_default());
@@ -105,13 +133,8 @@ mod tests {
     /// What docs/access.md says that `jq -c` and `sha256sum` find.
     #[test]
     fn anybody_can_compute_the_digest() {
-        let rule = |group: &str| AccessRule {
-            login: "strong".to_owned(),
-            group: group.to_owned(),
-            channel: "voice".to_owned(),
-            data_class: "call-recording".to_owned(),
-            action: AccessAction::Open,
-        };
+        let right = ("voice".to_owned(), "call-recording".to_owned(), AccessAction::Open);
+        let rule = |group: &str| AccessRule::new("strong", group, &right);
         let rules = [rule("/staff/cc quality"), rule("cc-quality")];
         let text = "[\"strong\",\"/staff/cc quality\",\"voice\",\"call-recording\",\"Open\"]\n\
                     [\"strong\",\"cc-quality\",\"voice\",\"call-recording\",\"Open\"]\n";

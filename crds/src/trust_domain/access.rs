@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::break_glass::BreakGlassLogin;
+use super::{break_glass::BreakGlassLogin, service_accounts::ServiceAccountsLogin};
 use crate::rules;
 
 /// How many slots a login has unless said otherwise.
@@ -19,8 +19,12 @@ pub const DEFAULT_TTL: &str = "15m";
 /// How people log in to Vault. `subrosa vault-setup` writes it there; run it again after each change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.breakGlass) || !self.logins.exists(login, login.name == 'break-glass')")
-    .message("break-glass is the name of the login of breakGlass: name this login otherwise"))]
+#[x_kube(
+    validation = Rule::new("!has(self.breakGlass) || !self.logins.exists(login, login.name == 'break-glass')")
+        .message("break-glass is the name of the login of breakGlass: name this login otherwise"),
+    validation = Rule::new("!self.logins.exists(login, login.name == 'service-accounts')")
+        .message("service-accounts is the name of the login of serviceAccounts: name this login otherwise")
+)]
 pub struct AccessSpec {
     /// Who says who people are.
     pub provider: IdentityProvider,
@@ -31,6 +35,9 @@ pub struct AccessSpec {
     /// A login for emergencies, by AccessRoles that have `spec.breakGlass`. Left out, there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlassLogin>,
+    /// A login for ServiceAccounts, by AccessRoles that name them. Left out, there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_accounts: Option<ServiceAccountsLogin>,
 }
 
 /// A provider of OpenID Connect, such as Keycloak.

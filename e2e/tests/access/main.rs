@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)] // A test may fail so.
 #![allow(clippy::print_stdout, reason = "what was measured")]
 
+mod accounts;
 mod actions;
 mod attempts;
 mod authors;
@@ -67,6 +68,12 @@ async fn what_was_given_ends() {
     crash::a_crash_after_any_write_of_the_granter_hurts_nothing(&mut world).await;
     thread::what_a_role_no_longer_says_ends(&mut world).await;
     undeclared::what_a_login_gave_ends_with_the_login(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_accounts_open_what_an_access_role_names() {
+    let mut world = accounts::world().await;
+    accounts::a_service_account_opens_what_its_role_names(&mut world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

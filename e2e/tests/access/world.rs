@@ -98,7 +98,12 @@ impl World {
         };
         installed.set_up_people(&env, people.clone()).await.unwrap();
         let written = installed.set_up_people(&env, people).await.unwrap();
-        assert!(written.iter().all(|path| path.ends_with("kubernetes/config")), "not again: {written:?}");
+        assert!(
+            written
+                .iter()
+                .all(|path| path.ends_with("kubernetes/config") || path.ends_with("service-accounts/config")),
+            "not again: {written:?}"
+        );
         let operator = Operator::start(&installed).await.unwrap();
         let mut domain = installed.trust_domain(&env);
         domain["spec"]["access"] = access;

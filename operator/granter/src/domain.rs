@@ -10,7 +10,7 @@ use subrosa_crds::{
 };
 use subrosa_plan::{
     roles::{
-        self, OpenedClass, SlotUse,
+        self, OpenedClass, SlotUse, accounts,
         conflicts::{self, RoleName},
         effective::GroupRight,
         members::{self, ProviderGroup, WantedMembers},
@@ -28,7 +28,7 @@ use subrosa_records::vault::{
     name::MountAccessor,
 };
 
-use crate::{gate::Since, round::nothing};
+use crate::{accounts::AccountEntities, gate::Since, round::nothing, view::ClusterView};
 
 /// Removes the members of slots that no login of the TrustDomain declares; of all slots if it is being deleted. One that Vault
 /// refuses to show or to change stops no other.
@@ -94,8 +94,10 @@ pub struct DomainLook<'a> {
     /// Whether Vault refused to show a group for one of the provider. Nobody knows then whose a member of a slot is that is none of
     /// the groups that were shown.
     is_blind: bool,
-    /// The groups of the provider for which Vault let none stand, and why.
+    /// The groups of the provider for which Vault let none stand, and ServiceAccounts of which it does not tell, and why.
     unbound: BTreeMap<String, Fault>,
+    /// ServiceAccounts that are not there.
+    missing: BTreeSet<String>,
     /// Why nothing new may be granted. Removals still happen.
     gives_nothing: Option<Fault>,
     /// What was revoked meanwhile.
@@ -115,20 +117,64 @@ impl<'a> DomainLook<'a> {
         own: &OwnVault,
         since: &'a Since<'a>,
     ) -> Result<Self, Fault> {
+        let mut look = Self::begin(domain, access, own, since).await?;
+        for one in group_names {
+            match look.groups.provider_group(&one, &look.accessor).await {
+                Ok(Some(found)) => look.provider_groups.push(found),
+                Ok(None) => {
+                    let setup = setup(format!("there is no group {one}"));
+                    look.gives_nothing.get_or_insert(setup);
+                }
+                Err(error) if error.is_of_one_request() => {
+                    look.is_blind = true;
+                    look.gives_nothing.get_or_insert(fault(&error));
+                }
+                Err(error) => return Err(fault(&error)),
+            }
+        }
+        Ok(look)
+    }
+
+    /// The same of the login of ServiceAccounts: in place of groups the entities of those that `roles` name.
+    ///
+    /// # Errors
+    /// When `vault-setup` was not run for it, or Vault does not answer.
+    pub async fn of_accounts(
+        domain: &TrustDomain,
+        access: &'a AccessSpec,
+        (view, own): (&ClusterView, &OwnVault),
+        roles: &[&AccessRole],
+        since: &'a Since<'a>,
+    ) -> Result<Self, Fault> {
+        let mut look = Self::begin(domain, access, own, since).await?;
+        let named = roles.iter().flat_map(|role| accounts::named(role)).collect();
+        let read = AccountEntities::read(view, own, &look.accessor, named).await;
+        let read = read.map_err(|error| fault(&error))?;
+        look.provider_groups = accounts::members(&read.found);
+        look.missing = read.missing;
+        look.unbound = read.failed;
+        Ok(look)
+    }
+
+    async fn begin(
+        domain: &TrustDomain,
+        access: &'a AccessSpec,
+        own: &OwnVault,
+        since: &'a Since<'a>,
+    ) -> Result<Self, Fault> {
         let vault_fault = |error: VaultError| fault(&error);
         let mount = MountPath::new(access.provider.mount()).map_err(|error| fault(&error.into()))?;
-        let setup = |what: String| {
-            Fault::new(
-                Reason::LoginMissing,
-                format!("{what} in Vault; next: run subrosa vault-setup for the TrustDomain"),
-            )
+        let absent = || setup(format!("there is no login at auth/{mount}"));
+        let accessor = match auth_accessor(&own.vault, &mount).await {
+            Ok(accessor) => accessor.ok_or_else(absent)?,
+            // The right comes with the mount.
+            Err(VaultError::PermissionDenied { .. }) => return Err(absent()),
+            Err(error) => return Err(fault(&error)),
         };
-        let accessor = auth_accessor(&own.vault, &mount).await.map_err(vault_fault)?;
-        let accessor = accessor.ok_or_else(|| setup(format!("there is no JWT auth at auth/{mount}")))?;
         let roles_in_vault = groups::roles(&own.vault, &mount).await.map_err(vault_fault)?;
         let known = |name: &&String| access.logins.iter().any(|login| login.name == **name);
         let foreign: Vec<_> = roles_in_vault.iter().filter(|name| !known(name)).map(String::as_str).collect();
-        let mut gives_nothing = (!foreign.is_empty()).then(|| {
+        let gives_nothing = (!foreign.is_empty()).then(|| {
             let message = format!(
                 "auth/{mount} in Vault has roles that are no login of the TrustDomain ({}): their tokens could outlive what a \
                  login takes away, so nothing new is given; next: delete them (bao delete auth/{mount}/role/{}), also those of \
@@ -138,31 +184,16 @@ impl<'a> DomainLook<'a> {
             );
             Fault::new(Reason::ForeignLogin, message)
         });
-        let (name, groups) = (domain.name_any(), Groups::new(own.vault.clone()));
-        let (mut provider_groups, mut is_blind) = (Vec::new(), false);
-        for one in group_names {
-            match groups.provider_group(&one, &accessor).await {
-                Ok(Some(found)) => provider_groups.push(found),
-                Ok(None) => {
-                    gives_nothing = gives_nothing.or_else(|| Some(setup(format!("there is no group {one}"))))
-                }
-                Err(error) if error.is_of_one_request() => {
-                    is_blind = true;
-                    gives_nothing = gives_nothing.or_else(|| Some(fault(&error)));
-                }
-                Err(error) => return Err(fault(&error)),
-            }
-        }
-        let unbound = BTreeMap::new();
         Ok(Self {
-            name,
+            name: domain.name_any(),
             access,
-            groups,
+            groups: Groups::new(own.vault.clone()),
             accessor,
             roles_in_vault,
-            provider_groups,
-            is_blind,
-            unbound,
+            provider_groups: Vec::new(),
+            is_blind: false,
+            unbound: BTreeMap::new(),
+            missing: BTreeSet::new(),
             gives_nothing,
             since,
         })
@@ -288,7 +319,7 @@ impl<'a> DomainLook<'a> {
             let failed =
                 failed.filter_map(|slot| left.remove(&slot.name).or(failed_slots.get(&slot.name).cloned()));
             let of_slots: Vec<Fault> = failed.collect();
-            let unbound = role.spec.groups().iter().find_map(|group| self.unbound.get(group).cloned());
+            let unbound = accounts::named(role).iter().find_map(|group| self.unbound.get(group).cloned());
             if let Some(fault) = of_slots.into_iter().next().or(unbound) {
                 return RoleFacts { withheld: withheld.cloned(), ..nothing(fault) };
             }
@@ -338,7 +369,7 @@ impl<'a> DomainLook<'a> {
                 *before = now;
             }
         }
-        tracing::info!(domain = self.name, slot, groups = ids.len(), "a slot has other members");
+        tracing::info!(domain = self.name, slot, members = ids.len(), "a slot has other members");
         Ok(())
     }
 
@@ -371,7 +402,7 @@ impl<'a> DomainLook<'a> {
     }
 
     fn ids(&self, role: &AccessRole) -> BTreeSet<String> {
-        let named = role.spec.groups();
+        let named = accounts::named(role);
         let stands =
             |group: &&ProviderGroup| group.stands_for.as_ref().is_some_and(|name| named.contains(name));
         self.provider_groups.iter().filter(stands).map(|group| group.id.clone()).collect()
@@ -410,6 +441,10 @@ impl<'a> DomainLook<'a> {
             groups: role.spec.groups(),
             effective: if gives { self.effective(role, opened, slots) } else { BTreeSet::new() },
             groups_left_out: role.spec.groups().intersection(left_out).cloned().collect(),
+            accounts_missing: accounts::named(role)
+                .intersection(&self.missing)
+                .map(|key| accounts::name_of(key).to_owned())
+                .collect(),
             ttl: login.ttl().to_owned(),
             ..RoleFacts::default()
         }
@@ -422,7 +457,9 @@ impl<'a> DomainLook<'a> {
         opened: &NamedRights,
         slots: &[AccessSlot],
     ) -> BTreeSet<GroupRight> {
-        let subjects = role.spec.groups();
+        let subjects = accounts::named(role);
+        let is_for_accounts = role.spec.is_for_accounts();
+        let shown = |key: String| if is_for_accounts { accounts::name_of(&key).to_owned() } else { key };
         let mut effective = BTreeSet::new();
         for (right, named) in opened.iter().filter_map(|(right, named)| Some((right, named.as_ref().ok()?))) {
             let (text, usage) = (named.to_string(), SlotUse::of(right.2));
@@ -431,12 +468,19 @@ impl<'a> DomainLook<'a> {
                 let members = self.provider_groups.iter().filter(|group| slot.groups.contains(&group.id));
                 let groups = members.filter_map(|group| group.stands_for.clone());
                 effective.extend(
-                    groups.filter(|group| subjects.contains(group)).map(|group| (group, right.clone())),
+                    groups
+                        .filter(|group| subjects.contains(group))
+                        .map(|group| (shown(group), right.clone())),
                 );
             }
         }
         effective
     }
+}
+
+fn setup(what: String) -> Fault {
+    let message = format!("{what} in Vault; next: run subrosa vault-setup for the TrustDomain");
+    Fault::new(Reason::LoginMissing, message)
 }
 
 /// What of a role's rights Vault has a part in, and by slots for what.

@@ -6,6 +6,7 @@
 //!                 ├─ bindings ─▶ Role and RoleBinding of each AccessRole, by plan::roles::rbac
 //!                 ├─ grants ─▶ single persons in grant slots for a time, status of each AccessGrant
 //!                 ├─ break_glass ─▶ the same for the login for emergencies, and who used it
+//!                 ├─ accounts ─▶ the same for the login of ServiceAccounts, whose entities are members one by one
 //!                 ├─ domain ─▶ Vault: logins, groups of the provider, slots ─▶ plan::roles ─▶ members
 //!                 ├─ status of each AccessRole
 //!                 └─ revocations, in loops of their own ─▶ entities of people, members of slots, Roles and RoleBindings, status of
@@ -15,6 +16,7 @@
 //! A separate process with its own ServiceAccount and its own identity in Vault. It cannot write what a slot opens;
 //! the operator does that and cannot write members. `subrosa_plan::roles` decides everything.
 
+mod accounts;
 mod audit;
 mod bindings;
 mod break_glass;

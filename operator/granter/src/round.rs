@@ -33,7 +33,7 @@ use subrosa_process::{cluster, guard::GuardCheck, vault::OwnVault};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    FIELD_MANAGER,
+    FIELD_MANAGER, accounts,
     audit::VaultAuditLog,
     bindings,
     break_glass::{self, GlassLook, GlassScope},
@@ -397,6 +397,17 @@ impl Granter {
             };
             facts.extend(places.into_iter().zip(found));
         }
+        let (places, of_accounts): (Vec<usize>, Vec<&AccessRole>) =
+            all.iter().copied().enumerate().filter(|(_, role)| role.spec.is_for_accounts()).unzip();
+        let found = accounts::look(domain, access, (&self.view, &own), &of_accounts, withheld, since).await;
+        let of_accounts = found.map_or_else(
+            || vec![accounts::no_login(domain); places.len()],
+            |found| {
+                left = left.take().or(found.left);
+                found.roles
+            },
+        );
+        facts.extend(places.into_iter().zip(of_accounts));
         let known: BTreeSet<&str> = access.logins.iter().map(|login| login.name.as_str()).collect();
         let without = |role: &AccessRole| {
             let message = format!(

@@ -4,7 +4,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::{
-    core::v1::Namespace,
+    core::v1::{Namespace, ServiceAccount},
     rbac::v1::{Role, RoleBinding},
 };
 use kube::{
@@ -31,6 +31,8 @@ use crate::{
 
 /// How long the first list of a kind may take before the kind counts as unknown.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long that of ServiceAccounts may take, which an earlier ClusterRole of the granter does not allow: only their roles need it.
+const ACCOUNTS_PATIENCE: Duration = Duration::from_secs(3);
 /// The page size.
 const PAGE: u32 = 200;
 
@@ -50,6 +52,8 @@ pub struct ClusterView {
     pub kubernetes_roles: Store<Role>,
     /// The RoleBindings that say so.
     pub bindings: Store<RoleBinding>,
+    /// The ServiceAccounts: which have the names that AccessRoles name.
+    pub accounts: Store<ServiceAccount>,
     channels: Store<Channel>,
     namespaces: Store<Namespace>,
     changed: Arc<Notify>,
@@ -77,6 +81,12 @@ impl ClusterView {
             approvals: follow(client, &deciding, stop, all(), |_| {}),
             kubernetes_roles: follow(client, changes, stop, ours(), |_| {}),
             bindings: follow(client, changes, stop, ours(), |_| {}),
+            accounts: follow(client, changes, stop, all(), |account: &mut ServiceAccount| {
+                account.secrets = None;
+                account.image_pull_secrets = None;
+                account.metadata.annotations = None;
+                account.metadata.labels = None;
+            }),
             channels: follow(client, changes, stop, all(), |channel: &mut Channel| channel.status = None),
             namespaces: follow(client, changes, stop, all(), |namespace: &mut Namespace| {
                 namespace.spec = None;
@@ -121,9 +131,16 @@ impl ClusterView {
         tokio::time::timeout(PATIENCE, both).await.unwrap_or(false)
     }
 
-    /// Whether each kind was listed once; waits a while for that.
+    /// Whether each kind was listed once; waits a while for that. ServiceAccounts are none of those.
     pub async fn is_known(&self) -> bool {
-        tokio::time::timeout(PATIENCE, self.listed()).await.unwrap_or(false)
+        let is_known = tokio::time::timeout(PATIENCE, self.listed()).await.unwrap_or(false);
+        let _ = tokio::time::timeout(ACCOUNTS_PATIENCE, self.accounts.wait_until_ready()).await;
+        is_known
+    }
+
+    /// Whether the ServiceAccounts were listed once.
+    pub fn are_accounts_known(&self) -> bool {
+        self.accounts.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
     }
 
     /// Whether each kind was listed once.

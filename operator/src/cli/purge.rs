@@ -78,7 +78,7 @@ enum Format {
 /// When settings, records, the cluster or Vault cannot be read, or Vault proves nothing.
 pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     let now = Timestamp::now();
-    let sealing = settings::load(&args.login.config)?;
+    let sealing = args.login.settings()?;
     let (destroyed, mut wrong) = records(args, &sealing, screen).await?;
     let (keys, session) = session::open(&sealing, &settings::identity(&args.login.token_file))?;
     session.login().await.map_err(session::SessionError::from)?;

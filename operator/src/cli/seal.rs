@@ -19,13 +19,15 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures::{StreamExt as _, stream};
 use jiff::{Timestamp, civil::Date};
-use subrosa_crds::names::DataKeyName;
+use subrosa_crds::{names::DataKeyName, sealing::Sealing, trust_domain::ACCOUNTS_LOGIN};
 use subrosa_records::vault::sealing::SealingKeys;
 use subrosa_worker::{
     cohort,
     item::ItemId,
     seal::{self, Counted, Opened},
-    session, settings, shown,
+    session,
+    settings::{self, SettingsError},
+    shown,
 };
 use tokio::task::spawn_blocking;
 
@@ -45,6 +47,7 @@ const UNSEAL_EXAMPLES: &str = "\
 Examples:
   subrosa unseal /recordings/0001.wav.age                       # makes /recordings/0001.wav
   subrosa unseal --item dump-0042 - < dump.age | psql app
+  subrosa unseal --access-mount subrosa-people-service-accounts 0001.wav.age   # as a ServiceAccount that an AccessRole names
 
 What comes out of a stream before an error is the beginning of what was sealed, and not all of it: look at the exit code.";
 
@@ -102,6 +105,24 @@ pub struct WorkloadLogin {
     /// The token of the ServiceAccount that logs in
     #[arg(long, value_name = "FILE", default_value = settings::TOKEN_FILE, env = settings::TOKEN_VARIABLE)]
     pub token_file: PathBuf,
+    /// The auth mount of ServiceAccounts that AccessRoles name, where such a one logs in and not the Channel's workload
+    #[arg(long, value_name = "MOUNT", env = settings::ACCESS_MOUNT_VARIABLE)]
+    pub access_mount: Option<String>,
+}
+
+impl WorkloadLogin {
+    /// The settings, with the login that is meant.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn settings(&self) -> Result<Sealing, SettingsError> {
+        let mut sealing = settings::load(&self.config)?;
+        if let Some(mount) = &self.access_mount {
+            sealing.vault.auth.clone_from(mount);
+            ACCOUNTS_LOGIN.clone_into(&mut sealing.vault.role);
+        }
+        Ok(sealing)
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -125,7 +146,7 @@ pub async fn seal(args: &SealArgs, screen: &mut Screen) -> Result<Exit> {
     if let Some(directory) = &args.watch.watch {
         return watch::run(directory, args).await;
     }
-    let sealing = settings::load(&common.login.config)?;
+    let sealing = common.login.settings()?;
     let key = cohort::choose(&sealing, &args.class, args.anchor, args.already_due, Timestamp::now())?;
     let keys = session::connect(&sealing, &settings::identity(&common.login.token_file)).await?;
     if common.is_stream(&args.files)? {
@@ -180,7 +201,7 @@ async fn seal_one(
 /// When Vault cannot be reached, or a stream does not open completely.
 pub async fn unseal(args: &UnsealArgs, screen: &mut Screen) -> Result<Exit> {
     let common = &args.common;
-    let sealing = settings::load(&common.login.config)?;
+    let sealing = common.login.settings()?;
     let keys = session::connect(&sealing, &settings::identity(&common.login.token_file)).await?;
     if common.is_stream(&args.files)? {
         let item = common.item.as_ref().context("standard input has no name: give --item <ID>")?;

@@ -74,6 +74,13 @@ pub fn table() -> Vec<Grant> {
             "To which TrustDomain a namespace belongs, and the UID by which its Channels and the cluster are told from others.",
         ),
         Grant::new(
+            GrantScope::Cluster,
+            CORE,
+            "serviceaccounts",
+            FOLLOW,
+            "Which ServiceAccount has a name that an AccessRole names: its UID, and that it is gone.",
+        ),
+        Grant::new(
             GrantScope::OperatorNamespace,
             CORE,
             "configmaps",
@@ -91,10 +98,8 @@ mod tests {
     fn it_writes_the_status_of_access_roles_and_what_they_become_and_nothing_else() {
         for row in table() {
             assert!(!row.verbs.is_empty() && row.why.ends_with('.'), "{row:?}");
-            assert!(
-                !["secrets", "pods", "serviceaccounts", "clusterroles", "clusterrolebindings"]
-                    .contains(&row.resource)
-            );
+            assert!(!["secrets", "pods", "clusterroles", "clusterrolebindings"].contains(&row.resource));
+            assert!(row.resource != "serviceaccounts" || (row.verbs == FOLLOW && row.subresource.is_none()));
             let writes = row.verbs.iter().any(|verb| ![Get, List, Watch].contains(verb));
             assert!(
                 !writes

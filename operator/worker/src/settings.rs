@@ -19,6 +19,9 @@ pub const CONFIG_VARIABLE: &str = "SUBROSA_SEALING";
 /// The environment variable for another path of the token.
 pub const TOKEN_VARIABLE: &str = "SUBROSA_TOKEN_FILE";
 
+/// The environment variable for the auth mount of ServiceAccounts that AccessRoles name.
+pub const ACCESS_MOUNT_VARIABLE: &str = "SUBROSA_ACCESS_MOUNT";
+
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {

@@ -51,7 +51,7 @@ type Outcomes = BTreeMap<String, BTreeMap<Uid, RevocationOutcome>>;
 pub enum Subjects {
     /// Those of people.
     People,
-    /// Those of groups, roles and namespaces.
+    /// Those of groups, ServiceAccounts, roles and namespaces.
     Others,
 }
 

@@ -1,4 +1,4 @@
-//! What groups, roles and namespaces lose that revocations name, at once and without a round: members of slots, Roles and
+//! What groups, ServiceAccounts, roles and namespaces lose that revocations name, at once and without a round: members of slots, Roles and
 //! RoleBindings, and who was let into a grant slot. A round takes away the rest, such as the status of AccessRoles and AccessGrants.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use subrosa_crds::{AccessRevocation, AccessRole, Reason, TrustDomain, trust_doma
 use subrosa_plan::{
     record::grants::GrantsRecord,
     roles::{
-        SlotUse, break_glass,
+        SlotUse, accounts, break_glass,
         conflicts::{self, RoleName},
         names::{self, LoginSlots},
         revoked::{
@@ -29,7 +29,7 @@ use subrosa_records::{
 };
 
 use super::{NEVER_SET_UP, RevocationInputs, Uid};
-use crate::{bindings, domain::in_vault};
+use crate::{accounts::AccountEntities, bindings, domain::in_vault};
 
 /// How many requests are under way at once.
 const AT_ONCE: usize = 16;
@@ -79,6 +79,27 @@ pub async fn withdraw(
         (uid(one), fault.map_or(RevocationOutcome::Withheld(touched), RevocationOutcome::Fault))
     });
     outcomes.collect()
+}
+
+/// Whose ids the members of a login's slots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum LoginKind {
+    /// Groups of the provider.
+    People,
+    /// Groups of the provider that may use break-glass.
+    Glass,
+    /// ServiceAccounts.
+    Accounts,
+}
+
+impl LoginKind {
+    fn of(login: &str) -> Self {
+        match login {
+            break_glass::LOGIN => Self::Glass,
+            accounts::LOGIN => Self::Accounts,
+            _ => Self::People,
+        }
+    }
 }
 
 struct Scope<'a> {
@@ -132,7 +153,7 @@ impl Scope<'_> {
         }
     }
 
-    /// Takes out of one slot who may not stay. `ids` has what was read of groups, by login or break-glass.
+    /// Takes out of one slot who may not stay. `ids` has what was read of groups and ServiceAccounts, by kind of login.
     async fn empty(
         &self,
         own: &OwnVault,
@@ -140,20 +161,20 @@ impl Scope<'_> {
         groups: &Groups,
         slot: &AccessSlot,
         place: &NamedSlot,
-        ids: &mut BTreeMap<bool, BTreeMap<String, String>>,
+        ids: &mut BTreeMap<LoginKind, BTreeMap<String, String>>,
     ) -> Result<(), Fault> {
         if slot.groups.is_empty() && !slot.has_people {
             return Ok(());
         }
         let staying = withdrawn::staying(place, self.standing, access, self.roles);
-        let is_glass = place.0 == break_glass::LOGIN;
-        let known = match ids.get(&is_glass) {
+        let kind = LoginKind::of(&place.0);
+        let known = match ids.get(&kind) {
             Some(known) => known.clone(),
             // Nobody has to be known where nobody stays.
             None if staying.is_empty() => BTreeMap::new(),
             None => {
-                let read = self.ids(own, access, groups, is_glass).await.map_err(|error| fault(&error))?;
-                ids.entry(is_glass).or_insert(read).clone()
+                let read = self.ids(own, access, groups, kind).await.map_err(|error| fault(&error))?;
+                ids.entry(kind).or_insert(read).clone()
             }
         };
         let stays = |id: &&String| known.get(*id).is_some_and(|group| staying.contains(group));
@@ -171,30 +192,41 @@ impl Scope<'_> {
         tracing::info!(
             domain = self.domain.name_any(),
             slot = slot.name,
-            groups = left.len(),
+            members = left.len(),
             "a slot lost members, as an AccessRevocation says"
         );
         Ok(())
     }
 
-    /// For which group of the provider each group of Vault stands, by the id of the latter.
+    /// For which group of the provider each group of Vault stands, or each entity for which ServiceAccount, by the id of the latter.
     async fn ids(
         &self,
         own: &OwnVault,
         access: &AccessSpec,
         groups: &Groups,
-        is_glass: bool,
+        kind: LoginKind,
     ) -> Result<BTreeMap<String, String>, VaultError> {
         let domain = self.domain.name_any();
-        let glass = break_glass::access(access).filter(|_| is_glass);
-        let provider = glass.as_ref().map_or(&access.provider, |glass| &glass.provider);
-        let names = match is_glass {
-            true => names::break_glass_groups(&domain, provider.groups()),
-            false => names::groups(&domain, provider.groups()),
+        let derived = match kind {
+            LoginKind::Glass => break_glass::access(access),
+            LoginKind::Accounts => accounts::access(access),
+            LoginKind::People => None,
+        };
+        let provider = derived.as_ref().map_or(&access.provider, |derived| &derived.provider);
+        let names = match kind {
+            LoginKind::Glass => names::break_glass_groups(&domain, provider.groups()),
+            LoginKind::People => names::groups(&domain, provider.groups()),
+            LoginKind::Accounts => Vec::new(),
         };
         let Some(accessor) = auth_accessor(&own.vault, &MountPath::new(provider.mount())?).await? else {
             return Ok(BTreeMap::new());
         };
+        if kind == LoginKind::Accounts {
+            let named = self.roles.iter().filter(|(role, _)| role.spec.is_for_accounts());
+            let named = named.flat_map(|(role, _)| accounts::named(role)).collect();
+            let read = AccountEntities::read(self.with.view, own, &accessor, named).await?;
+            return Ok(read.found.into_iter().map(|(key, (_, entity))| (entity, key)).collect());
+        }
         let reads: Vec<_> = names.iter().map(|name| groups.provider_group(name, &accessor)).collect();
         let mut found = stream::iter(reads).buffer_unordered(AT_ONCE);
         let mut ids = BTreeMap::new();

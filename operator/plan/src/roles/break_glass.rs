@@ -46,7 +46,7 @@ pub fn access(access: &AccessSpec) -> Option<AccessSpec> {
         grant_slots: Some(0),
         ..AccessLogin::default()
     };
-    Some(AccessSpec { provider, logins: vec![login], break_glass: None })
+    Some(AccessSpec { provider, logins: vec![login], break_glass: None, service_accounts: None })
 }
 
 /// What `role` gives in an emergency, as a role of that login; `None` where it gives nothing, or names a group that may not
@@ -56,7 +56,7 @@ pub fn role(access: &AccessSpec, role: &AccessRole) -> Option<AccessRole> {
     access.break_glass.as_ref().filter(|login| login.is_for(&glass.group))?;
     let mut derived = role.clone();
     derived.spec.login = LOGIN.to_owned();
-    derived.spec.subjects = vec![RoleSubject { group: glass.group.clone() }];
+    derived.spec.subjects = vec![RoleSubject { group: Some(glass.group.clone()), ..RoleSubject::default() }];
     derived.spec.conflicts_with = Vec::new();
     // In an emergency data is opened, and nothing else done with it.
     derived.spec.allow.retain(Allowance::opens);

@@ -17,7 +17,7 @@ pub fn name(role: &AccessRole) -> RoleName {
 }
 
 /// The roles that give nothing because of a conflict with an older role: one of the two lists the other in
-/// `conflictsWith`, and both name the same group. It does not matter whether the older role gives anything itself, so a
+/// `conflictsWith`, and both name the same group or ServiceAccount. It does not matter whether the older role gives anything itself, so a
 /// suspension of the older role does not activate the younger one.
 ///
 /// Only group names are compared: who is a member of two groups is known only to the identity provider.
@@ -30,8 +30,7 @@ pub fn conflicting<'a>(roles: impl IntoIterator<Item = &'a AccessRole>) -> BTree
             let Some(other) = there.get(&(role.namespace().unwrap_or_default(), other.clone())) else {
                 continue;
             };
-            let common: BTreeSet<String> =
-                role.spec.groups().intersection(&other.spec.groups()).cloned().collect();
+            let common: BTreeSet<String> = subjects(role).intersection(&subjects(other)).cloned().collect();
             if common.is_empty() || role.name_any() == other.name_any() {
                 continue;
             }
@@ -40,6 +39,12 @@ pub fn conflicting<'a>(roles: impl IntoIterator<Item = &'a AccessRole>) -> BTree
         }
     }
     overlaps.into_iter().map(|(role, with)| (role, fault(&with))).collect()
+}
+
+/// Whom a role names: groups by their names, ServiceAccounts with that word.
+pub fn subjects(role: &AccessRole) -> BTreeSet<String> {
+    let accounts = role.spec.accounts().into_iter().map(|name| format!("ServiceAccount {name}"));
+    role.spec.groups().into_iter().chain(accounts).collect()
 }
 
 /// Sorts older roles first.
@@ -53,8 +58,8 @@ fn fault(with: &BTreeMap<String, BTreeSet<String>>) -> Fault {
     let with: Vec<_> =
         with.iter().map(|(other, groups)| format!("{} in AccessRole {other}", listed(groups))).collect();
     let message = format!(
-        "spec.conflictsWith: this role gives nothing, since an older one that excludes it names the same group: {}; next: take the \
-         group out of one of the two",
+        "spec.conflictsWith: this role gives nothing, since an older one that excludes it names the same: {}; next: take that \
+         out of one of the two",
         with.join("; ")
     );
     Fault::new(Reason::ConflictingRoles, message)
@@ -102,6 +107,23 @@ mod tests {
                 found[0].starts_with("billing: ") && found[0].contains("cc-night in AccessRole reviewer")
             );
         }
+    }
+
+    #[test]
+    fn a_service_account_is_compared_as_a_group_is() {
+        let of = |name: &str, day: u8, account: &str, conflicts: &[&str]| {
+            let spec =
+                json!({"login": "service-accounts", "subjects": [{"serviceAccount": {"name": account}}]});
+            role(name, day, &[], conflicts, json!({"spec": spec}))
+        };
+        let old = of("reader", 1, "worker", &[]);
+        let found = withheld(&[old.clone(), of("writer", 2, "worker", &["reader"])]);
+        assert!(found[0].contains("ServiceAccount worker in AccessRole reader"), "{found:?}");
+        assert!(withheld(&[old.clone(), of("writer", 2, "other", &["reader"])]).is_empty());
+        assert!(
+            withheld(&[old, role("people", 2, &["worker"], &["reader"], json!({}))]).is_empty(),
+            "a group"
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
     status::{Right, RoleFacts},
 };
 
-/// A group in lower case, and what its members can do.
+/// A group in lower case, and what its members can do; or a ServiceAccount of the role's namespace.
 pub type GroupRight = (String, ClassRight);
 
 /// What `role` gives; `None` where that is not known.
@@ -22,13 +22,7 @@ pub(super) fn effective(role: &AccessRole, facts: &RoleFacts) -> Option<Effectiv
     if facts.fault.is_some() {
         return None;
     }
-    let rule = |login: &str, group: &str, (channel, class, action): &ClassRight| AccessRule {
-        login: login.to_owned(),
-        group: group.to_owned(),
-        channel: channel.clone(),
-        data_class: class.clone(),
-        action: *action,
-    };
+    let rule = AccessRule::new;
     let login = &role.spec.login;
     let mut rules: BTreeSet<AccessRule> =
         facts.effective.iter().map(|(group, right)| rule(login, group, right)).collect();
@@ -112,7 +106,7 @@ mod tests {
         let all = everything();
         let found = effective(&role(), &all).unwrap();
         assert_eq!(found.count, 6);
-        let shown = |rule: &AccessRule| format!("{} {} {}", rule.login, rule.group, rule.channel);
+        let shown = |rule: &AccessRule| format!("{} {} {}", rule.login, rule.who(), rule.channel);
         assert_eq!(
             found.rules.iter().map(shown).collect::<Vec<_>>(),
             [
@@ -153,7 +147,7 @@ mod tests {
         };
         let shown = |facts: &RoleFacts| {
             let found = effective(&role, facts).unwrap();
-            let rules = found.rules.iter().map(|rule| format!("{} {:?}", rule.group, rule.action));
+            let rules = found.rules.iter().map(|rule| format!("{} {:?}", rule.who(), rule.action));
             (rules.collect::<Vec<_>>(), found.digest)
         };
         let (rules, all) = shown(&facts);
@@ -164,6 +158,19 @@ mod tests {
         assert_eq!(all, digest(&role, &facts.rights));
         facts.rights.insert(("voice".to_owned(), "fax".to_owned(), AccessAction::List), Right::NotBound);
         assert_eq!(shown(&facts).0.len(), 4);
+    }
+
+    #[test]
+    fn a_service_account_stands_apart_from_a_group() {
+        let mut role = role();
+        role.spec.login = "service-accounts".to_owned();
+        role.spec.break_glass = None;
+        role.spec.subjects = serde_json::from_value(json!([{"serviceAccount": {"name": "worker"}}])).unwrap();
+        let all = facts(&[right("worker", "voice"), right("worker", "chat")], None);
+        let found = effective(&role, &all).unwrap();
+        let rule = &found.rules[0];
+        assert_eq!((rule.group.as_deref(), rule.service_account.as_deref()), (None, Some("worker")));
+        assert_eq!(found.digest, digest(&role, &all.rights));
     }
 
     #[test]

@@ -19,11 +19,14 @@
 //!
 //! What a single person gets by an AccessGrant goes through slots of its own, whose policies Vault ends ([`grants`]).
 //!
+//! ServiceAccounts open after a login of their own, as members of its slots one by one ([`accounts`]).
+//!
 //! What a role opens in an emergency goes the same way, as a login of its own ([`break_glass`]); who used that is told and
 //! reviewed ([`uses`]), and it opens nothing where nobody could see what was opened ([`unlogged`]). How often anything was opened is counted from Vault's audit log where the granter reads it ([`audit`]).
 //! What a login asks of a token is told of one that a person has ([`token`]), and what a provider is known not
 //! to send ([`providers`]).
 
+pub mod accounts;
 pub mod audit;
 pub mod break_glass;
 pub mod conflicts;

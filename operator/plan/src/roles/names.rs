@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use subrosa_crds::{TrustDomain, trust_domain::AccessLogin};
 
-use super::{SlotUse, break_glass};
+use super::{SlotUse, accounts, break_glass};
 
 /// The metadata key for what a slot opens: a prefix of key names, without its final dot.
 pub const OPEN: &str = "open";
@@ -32,6 +32,11 @@ pub fn slot_prefix(domain: &str, usage: SlotUse) -> String {
 pub fn slots(domain: &str, login: &AccessLogin, usage: SlotUse) -> Vec<String> {
     let (prefix, name) = (slot_prefix(domain, usage), &login.name);
     (0..usage.count(login)).map(|number| format!("{prefix}{name}_{number:03}")).collect()
+}
+
+/// Whether the members of a slot are the entities of ServiceAccounts, and not groups. No part of a slot's name has an underscore.
+pub fn is_of_accounts(slot: &str) -> bool {
+    slot.split('_').nth(3) == Some(accounts::LOGIN)
 }
 
 /// Those of `names` that are slots of a trust domain, each with its use.
@@ -84,7 +89,8 @@ pub fn logins(domain: &TrustDomain) -> Vec<LoginSlots> {
     let access = domain.spec.access.iter().filter(|_| is_there);
     let logins = access.flat_map(|access| {
         let for_emergencies = break_glass::access(access).into_iter().flat_map(|access| access.logins);
-        access.logins.iter().cloned().chain(for_emergencies)
+        let of_accounts = accounts::access(access).into_iter().flat_map(|access| access.logins);
+        access.logins.iter().cloned().chain(for_emergencies).chain(of_accounts)
     });
     let of = |login: AccessLogin| {
         SlotUse::ALL.map(|usage| LoginSlots {
@@ -133,6 +139,20 @@ mod tests {
                 "logins": [{"name": "strong", "acceptedAmr": ["mfa"], "slots": slots, "sealSlots": seals}],
             }})
         };
+        let with_accounts = |slots: i32| {
+            let mut spec = access(2, 1);
+            spec["access"]["serviceAccounts"] = json!({"slots": slots});
+            spec
+        };
+        let of_accounts = |spec: Value| {
+            let found = (0..3).map(|number| format!("subrosa_oosterlinde_open_service-accounts_{number:03}"));
+            let undeclared =
+                super::undeclared(&domain("oosterlinde", spec), super::found("oosterlinde", found));
+            assert!(undeclared.keys().all(|slot| super::is_of_accounts(slot)));
+            undeclared.len()
+        };
+        assert_eq!([with_accounts(3), with_accounts(1), access(2, 1)].map(of_accounts), [0, 2, 3]);
+        assert!(!super::is_of_accounts("subrosa_oosterlinde_open_strong_000"));
         let all = ["open_night_000", "open_strong_000", "open_strong_001", "seal_strong_000"];
         assert_eq!(undeclared(access(2, 1), false), ["open_night_000"]);
         assert_eq!(undeclared(access(1, 0), false), ["open_night_000", "open_strong_001", "seal_strong_000"]);

@@ -81,7 +81,8 @@ pub fn reserved(role: &AccessRole, groups_prefix: &str) -> BTreeSet<String> {
 }
 
 fn names(role: &AccessRole, groups_prefix: &str) -> impl Iterator<Item = String> {
-    role.spec.subjects.iter().map(move |subject| format!("{groups_prefix}{}", subject.group))
+    let groups = role.spec.subjects.iter().filter_map(|subject| subject.group.as_ref());
+    groups.map(move |group| format!("{groups_prefix}{group}"))
 }
 
 fn owner(role: &AccessRole) -> Option<OwnerReference> {

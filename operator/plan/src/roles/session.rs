@@ -2,7 +2,7 @@
 
 use subrosa_crds::{
     access_role::SessionStatus,
-    trust_domain::{AccessSpec, seconds_of},
+    trust_domain::{ACCOUNTS_LOGIN, AccessSpec, ServiceAccountsLogin, seconds_of},
 };
 
 /// What is told where it is not known.
@@ -16,6 +16,9 @@ const CLOCKS: u32 = 60;
 /// Everything else that ends a right ends it in every session at once. A group that the provider takes away is gone with
 /// the person's next login, or at the end of the last session that a token from before began.
 pub fn session(access: &AccessSpec, login: &str) -> Option<SessionStatus> {
+    if let Some(accounts) = access.service_accounts.as_ref().filter(|_| login == ACCOUNTS_LOGIN) {
+        return Some(of_accounts(accounts));
+    }
     let ttl = access.logins.iter().find(|one| one.name == login)?;
     let (text, seconds) = (ttl.ttl().to_owned(), ttl.ttl_seconds());
     let begins = format!(
@@ -40,6 +43,18 @@ pub fn session(access: &AccessSpec, login: &str) -> Option<SessionStatus> {
         }
     };
     Some(SessionStatus { ttl: text, outlives, message })
+}
+
+/// The same of a ServiceAccount. While the granter runs, its deletion takes everything from every session at once; else the last
+/// session that one of its tokens began is the bound, and the API server takes a token for some seconds after that.
+fn of_accounts(accounts: &ServiceAccountsLogin) -> SessionStatus {
+    let (ttl, seconds) = (accounts.ttl().to_owned(), accounts.ttl_seconds());
+    let outlives = written(seconds.saturating_add(CLOCKS));
+    let message = format!(
+        "a machine: no second factor is asked of it. A session lasts {ttl} and cannot be renewed. When the ServiceAccount is deleted the \
+         granter takes away at once what it opens; while the granter is down, the last session that it began is the bound"
+    );
+    SessionStatus { ttl, outlives, message }
 }
 
 /// Such as `21m` or `1h30m`.
@@ -82,5 +97,10 @@ mod tests {
             assert_eq!(found.message.contains("next: "), outlives == UNKNOWN, "{}", found.message);
         }
         assert_eq!(of(json!({}), "gone"), None);
+        assert_eq!(of(life("5m"), "service-accounts"), None);
+        let accounts = json!({"provider": {"tokenLife": "5m"}, "serviceAccounts": {"ttl": "30m"}});
+        let found = of(accounts, "service-accounts").unwrap();
+        assert_eq!((found.ttl.as_str(), found.outlives.as_str()), ("30m", "31m"));
+        assert!(found.message.contains("no second factor"), "{}", found.message);
     }
 }

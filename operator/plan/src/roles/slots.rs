@@ -22,9 +22,9 @@ pub struct AccessSlot {
     pub usage: SlotUse,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
-    /// The ids of the groups whose members are its members.
+    /// The ids of the groups whose members are its members; of a slot of ServiceAccounts the ids of their entities.
     pub groups: BTreeSet<String>,
-    /// Whether it has members outside any group, which neither the operator nor the granter writes.
+    /// Whether it has members of the other kind, which neither the operator nor the granter writes.
     pub has_people: bool,
 }
 

@@ -70,6 +70,8 @@ pub struct RoleFacts {
     pub effective: BTreeSet<GroupRight>,
     /// Groups of the provider for which Vault has no group left.
     pub groups_left_out: BTreeSet<String>,
+    /// ServiceAccounts that it names and that are not there.
+    pub accounts_missing: BTreeSet<String>,
     /// How long a session lasts.
     pub ttl: String,
     /// The same for `status`; `None` without such a login.
@@ -131,6 +133,7 @@ pub fn status(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts, now: Tim
         Reason::ReservedGroup,
         Reason::ReviewOverdue,
         Reason::Revoked,
+        Reason::ServiceAccountNotFound,
     ];
     if waits_for_people.contains(&ready.reason) {
         verdicts.push(Verdict { kind: STALLED, truth: Truth::True, ..ready.clone() });
@@ -212,8 +215,8 @@ fn ready(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> Verdict {
         let uses = facts.rights.iter().filter(|(_, state)| **state == Right::NoSlot);
         let fields: BTreeSet<_> =
             uses.filter_map(|((_, _, action), _)| SlotUse::of(*action)).map(SlotUse::field).collect();
-        let fields: Vec<_> =
-            fields.into_iter().map(|field| format!("spec.access.logins[].{field}")).collect();
+        let place = if role.spec.is_for_accounts() { "serviceAccounts" } else { "logins[]" };
+        let fields: Vec<_> = fields.into_iter().map(|field| format!("spec.access.{place}.{field}")).collect();
         let message = format!(
             "login {login} of the TrustDomain has no slot left for {}; next: raise {} and run subrosa vault-setup, or remove \
              AccessRoles. A slot that became free rests for ten minutes",
@@ -231,6 +234,15 @@ fn ready(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> Verdict {
         );
         return no(Reason::GroupsExhausted, message);
     }
+    if !facts.accounts_missing.is_empty() {
+        let accounts: Vec<_> = facts.accounts_missing.iter().map(String::as_str).collect();
+        let message = format!(
+            "spec.subjects: there is no ServiceAccount {} in this namespace, so nothing is given to it; what the role names besides is \
+             given; next: correct the name, or make it",
+            accounts.join(", ")
+        );
+        return no(Reason::ServiceAccountNotFound, message);
+    }
     let pending = those(Right::Pending);
     if !pending.is_empty() {
         return no(
@@ -245,6 +257,14 @@ fn ready(role: &AccessRole, facts: &RoleFacts, bound: &BoundFacts) -> Verdict {
     if !unbound.is_empty() {
         let Verdict { reason, message, .. } = self::bound(role, bound);
         return no(reason, format!("spec.allow: List is given in Kubernetes alone: {message}"));
+    }
+    if role.spec.is_for_accounts() {
+        let message = format!(
+            "{} by ServiceAccounts, without a second factor, after login {login}; a session lasts {} and follows every change at once",
+            given(facts),
+            facts.ttl
+        );
+        return Verdict::new(READY, Truth::True, Reason::InForce, message);
     }
     let message = format!(
         "{} after login {login}; a session lasts {ttl} and follows every change at once, but a group that the provider takes from a \
@@ -286,6 +306,10 @@ fn bound(role: &AccessRole, bound: &BoundFacts) -> Verdict {
     let object = rbac::object_name(role.metadata.name.as_deref().unwrap_or_default());
     let no = |reason, message: String| Verdict::new(BOUND, Truth::False, reason, message);
     match bound {
+        _ if role.spec.is_for_accounts() && !matches!(bound, BoundFacts::Fault(_)) => no(
+            Reason::NothingGiven,
+            "it is for ServiceAccounts, to which nothing is given in Kubernetes: a Role of yours does that".to_owned(),
+        ),
         BoundFacts::InForce(count) => {
             let message = format!(
                 "Role and RoleBinding {object} let its groups get {}",
@@ -330,155 +354,4 @@ pub(super) fn unknown_or_false(reason: Reason) -> Truth {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn role() -> AccessRole {
-        let manifest = json!({
-            "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole",
-            "metadata": {"name": "reviewer", "namespace": "cc-front", "generation": 3},
-            "spec": {
-                "login": "strong", "subjects": [{"group": "CC-Quality"}],
-                "allow": [{"channels": ["voice", "chat"], "dataClasses": ["call-recording"], "actions": ["Open"]}],
-            },
-        });
-        serde_json::from_value(manifest).unwrap()
-    }
-
-    fn facts(rights: [Right; 2]) -> RoleFacts {
-        let class = |channel: &str| (channel.to_owned(), "call-recording".to_owned(), AccessAction::Open);
-        RoleFacts {
-            rights: [(class("chat"), rights[0]), (class("voice"), rights[1])].into(),
-            ttl: "15m".to_owned(),
-            ..RoleFacts::default()
-        }
-    }
-
-    fn told(facts: &RoleFacts) -> (String, String, Option<String>, bool) {
-        let status = status(&role(), facts, &BoundFacts::NoPrefix, Timestamp::UNIX_EPOCH);
-        let ready = condition::find(&status.conditions, READY).unwrap();
-        let stalled = condition::is_true(&status.conditions, STALLED);
-        (ready.status.clone(), ready.reason.clone(), status.rights, stalled)
-    }
-
-    #[test]
-    fn ready_is_only_what_can_be_opened_wholly() {
-        let cases = [
-            ([Right::Granted, Right::Granted], "True", "InForce", "2/2", false),
-            ([Right::Granted, Right::Pending], "False", "RightsPending", "1/2", false),
-            ([Right::NoSlot, Right::Granted], "False", "SlotsExhausted", "1/2", true),
-            ([Right::NoChannel, Right::NoClass], "False", "NotFound", "0/2", true),
-            ([Right::Granted, Right::NoClass], "False", "UnknownDataClass", "1/2", true),
-        ];
-        for (rights, truth, reason, count, stalled) in cases {
-            let expected = (truth.to_owned(), reason.to_owned(), Some(count.to_owned()), stalled);
-            assert_eq!(told(&facts(rights)), expected);
-        }
-        let mut crowded = facts([Right::Granted, Right::Granted]);
-        crowded.groups_left_out.insert("cc-quality".to_owned());
-        assert_eq!(told(&crowded).1, "GroupsExhausted");
-    }
-
-    #[test]
-    fn a_right_to_list_is_given_by_kubernetes_alone() {
-        let right = |action| ("voice".to_owned(), "call-recording".to_owned(), action);
-        let (open, list) = (right(AccessAction::Open), right(AccessAction::List));
-        let all = RoleFacts {
-            rights: [(open.clone(), Right::Granted), (list, Right::Granted)].into(),
-            ..RoleFacts::default()
-        };
-        let told = |bound: &BoundFacts| {
-            let status = status(&role(), &all, bound, Timestamp::UNIX_EPOCH);
-            let ready = condition::find(&status.conditions, READY).unwrap();
-            let stalled = condition::is_true(&status.conditions, STALLED);
-            (ready.reason.clone(), status.rights.unwrap(), stalled, ready.message.clone())
-        };
-        let (reason, rights, stalled, message) = told(&BoundFacts::InForce(1));
-        assert_eq!((reason.as_str(), rights.as_str(), stalled), ("InForce", "2/2", false));
-        assert!(message.starts_with("1 data class can be opened, 1 data class can be listed in Kubernetes"));
-        let (reason, rights, stalled, message) = told(&BoundFacts::NoPrefix);
-        assert_eq!((reason.as_str(), rights.as_str(), stalled), ("NoGroupsPrefix", "1/2", true));
-        assert!(message.contains("next: spec.access.provider.kubernetesGroupsPrefix"), "{message}");
-        assert_eq!(told(&BoundFacts::Nothing).0, "NothingGiven");
-        let crowded =
-            RoleFacts { rights: [(right(AccessAction::Seal), Right::NoSlot)].into(), ..all.clone() };
-        let status = status(&role(), &crowded, &BoundFacts::InForce(1), Timestamp::UNIX_EPOCH);
-        let ready = condition::find(&status.conditions, READY).unwrap();
-        assert!(
-            ready
-                .message
-                .contains("call-recording of voice (Seal); next: raise spec.access.logins[].sealSlots and")
-        );
-    }
-
-    #[test]
-    fn what_nobody_could_look_at_is_not_counted() {
-        for (reason, truth) in [(Reason::VaultUnreachable, "Unknown"), (Reason::LoginMissing, "False")] {
-            let mut seen = facts([Right::Granted, Right::Granted]);
-            seen.fault = Some(Fault::new(reason, "it does not answer"));
-            let (ready, told_reason, rights, _) = told(&seen);
-            assert_eq!((ready.as_str(), told_reason.as_str(), rights), (truth, reason.as_str(), None));
-        }
-    }
-
-    #[test]
-    fn the_digest_is_of_what_can_be_opened_by_whom() {
-        let digest =
-            |rights| status(&role(), &facts(rights), &BoundFacts::NoPrefix, Timestamp::UNIX_EPOCH).digest;
-        assert_ne!(digest([Right::Granted, Right::Granted]), digest([Right::Granted, Right::NoClass]));
-        // What is not open yet, or not now, is what somebody reviews all the same.
-        assert_eq!(digest([Right::Granted, Right::Granted]), digest([Right::Withheld, Right::Pending]));
-    }
-
-    #[test]
-    fn what_is_withheld_is_told_before_anything_else() {
-        let mut seen = facts([Right::Withheld, Right::NoChannel]);
-        seen.withheld = Some(Fault::new(Reason::ConflictingRoles, "an older one"));
-        let expected = ("False".to_owned(), "ConflictingRoles".to_owned(), Some("0/2".to_owned()), true);
-        assert_eq!(told(&seen), expected);
-    }
-
-    #[test]
-    fn what_kubernetes_gives_is_a_condition_of_its_own_and_only_a_fault_of_it_is_none_of_ready() {
-        let all = facts([Right::Granted, Right::Granted]);
-        let foreign = Fault::new(Reason::ForeignObject, "somebody else's");
-        let unreachable = Fault::new(Reason::KubernetesUnreachable, "no answer");
-        for (facts, bound_is, ready_is) in [
-            (BoundFacts::InForce(2), "True InForce", "True InForce"),
-            (BoundFacts::NoPrefix, "False NoGroupsPrefix", "True InForce"),
-            (
-                BoundFacts::ReservedGroups(["system:a".to_owned()].into()),
-                "False ReservedGroup",
-                "True InForce",
-            ),
-            (BoundFacts::Nothing, "False NothingGiven", "True InForce"),
-            (BoundFacts::Fault(foreign), "False ForeignObject", "False ForeignObject"),
-            (
-                BoundFacts::Fault(unreachable),
-                "Unknown KubernetesUnreachable",
-                "Unknown KubernetesUnreachable",
-            ),
-        ] {
-            let status = status(&role(), &all, &facts, Timestamp::UNIX_EPOCH);
-            let told = |kind| {
-                let found = condition::find(&status.conditions, kind).unwrap();
-                format!("{} {}", found.status, found.reason)
-            };
-            assert_eq!((told(BOUND).as_str(), told(READY).as_str()), (bound_is, ready_is));
-        }
-    }
-
-    #[test]
-    fn an_overdue_review_suspends() {
-        let mut seen = facts([Right::Withheld, Right::Withheld]);
-        seen.withheld = Some(Fault::new(Reason::ReviewOverdue, "overdue"));
-        let due = Timestamp::UNIX_EPOCH;
-        seen.review = Some(ReviewFacts { due, last: None });
-        let status = status(&role(), &seen, &BoundFacts::Nothing, due);
-        assert!(condition::is_true(&status.conditions, SUSPENDED));
-        assert!(condition::is_true(&status.conditions, STALLED));
-        assert_eq!(status.review_due.as_deref(), Some("1970-01-01T00:00:00Z"));
-    }
-}
+mod tests;

@@ -1,4 +1,5 @@
-//! Entities of people: found by an alias, disabled and enabled again. Nothing else of them is written, and aliases stay.
+//! Entities of people: found by an alias, disabled and enabled again. Nothing else of them is written, and aliases stay. An entity of a
+//! ServiceAccount is made with its alias, before or by its first login.
 
 use serde::{Deserialize, Serialize};
 use subrosa_plan::roles::revoked::entities::FoundEntity;
@@ -35,6 +36,23 @@ impl Entities {
         Ok(Some(FoundEntity { id: found.id, is_disabled: found.disabled, mounts: mounts.collect() }))
     }
 
+    /// The entity of an alias of this name at the auth mount with `accessor`, made where there is none. No entity is named, so an
+    /// alias never comes to one that is there.
+    pub async fn find_or_make(&self, name: &str, accessor: &MountAccessor) -> Result<String, VaultError> {
+        if let Some(found) = self.find(name, accessor).await? {
+            return Ok(found.id);
+        }
+        let path = "identity/entity-alias";
+        let op = Op::new("identity.enrol", path, &[Capability::Create, Capability::Update]);
+        let body = NewAlias { name, mount_accessor: accessor.as_str() };
+        self.vault.exec(&op, &Call::<_, serde_json::Value>::post(path, body)).await?;
+        let found = self.find(name, accessor).await?;
+        found.map(|entity| entity.id).ok_or_else(|| VaultError::Unexpected {
+            path: path.into(),
+            problem: "the alias is not there after it was written".into(),
+        })
+    }
+
     /// Disables an entity, or enables it. Its live tokens are refused, or taken again, from the next request on.
     pub async fn set_disabled(&self, id: &str, disabled: bool) -> Result<(), VaultError> {
         let path = format!("identity/entity/id/{}", EntityId::new(id)?);
@@ -55,6 +73,12 @@ impl Entities {
 struct Lookup<'a> {
     alias_name: &'a str,
     alias_mount_accessor: &'a str,
+}
+
+#[derive(Serialize)]
+struct NewAlias<'a> {
+    name: &'a str,
+    mount_accessor: &'a str,
 }
 
 #[derive(Serialize)]

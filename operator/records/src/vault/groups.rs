@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use subrosa_plan::roles::{SlotUse, grants::slots::GrantSlot, members::ProviderGroup, slots::AccessSlot};
+use subrosa_plan::roles::{
+    SlotUse, grants::slots::GrantSlot, members::ProviderGroup, names, slots::AccessSlot,
+};
 
 use super::client::Vault;
 use super::endpoint::{Call, Capability, Op};
@@ -26,12 +28,17 @@ impl Groups {
 
     /// The state of a slot; `None` where `vault-setup` did not make it.
     pub async fn slot(&self, name: &str, usage: SlotUse) -> Result<Option<AccessSlot>, VaultError> {
-        Ok(self.read(name).await?.map(|group| AccessSlot {
-            name: name.to_owned(),
-            usage,
-            metadata: group.metadata.unwrap_or_default(),
-            groups: group.member_group_ids.unwrap_or_default(),
-            has_people: group.member_entity_ids.is_some_and(|people| !people.is_empty()),
+        Ok(self.read(name).await?.map(|group| {
+            let (groups, entities) = (group.member_group_ids, group.member_entity_ids);
+            let (members, others) =
+                if names::is_of_accounts(name) { (entities, groups) } else { (groups, entities) };
+            AccessSlot {
+                name: name.to_owned(),
+                usage,
+                metadata: group.metadata.unwrap_or_default(),
+                groups: members.unwrap_or_default(),
+                has_people: others.is_some_and(|others| !others.is_empty()),
+            }
         }))
     }
 
@@ -76,8 +83,12 @@ impl Groups {
         self.write(slot, &Metadata { metadata }).await
     }
 
-    /// Replaces the members of a slot by the members of these groups, and keeps what it opens.
+    /// Replaces the members of a slot by the members of these groups, or of a slot of ServiceAccounts by these entities, and keeps
+    /// what it opens.
     pub async fn set_members(&self, slot: &str, groups: &BTreeSet<String>) -> Result<(), VaultError> {
+        if names::is_of_accounts(slot) {
+            return self.set_people(slot, groups).await;
+        }
         self.write(slot, &Members { member_group_ids: groups, member_entity_ids: [] }).await
     }
 

@@ -16,7 +16,7 @@ pub fn openings(seen: &AccessObjects, asked: &Asked) -> Vec<Opening> {
 fn is_of(grant: &AccessGrant, asked: &Asked) -> bool {
     match asked {
         Asked::Channel { .. } => true,
-        Asked::Group { .. } => false,
+        Asked::Group { .. } | Asked::Account { .. } => false,
         Asked::User { user } => grant.spec.subject.user.to_lowercase() == user.to_lowercase(),
     }
 }
@@ -35,6 +35,7 @@ fn of(seen: &AccessObjects, grant: &AccessGrant, asked: &Asked) -> Vec<Opening> 
     let opens = opens.filter(|(channel, class)| is_asked(asked, &namespace, channel, class));
     let opening = |(channel, data_class)| Opening {
         group: String::new(),
+        service_account: None,
         user: Some(grant.spec.subject.user.clone()),
         until: ends.clone(),
         namespace: namespace.clone(),
@@ -42,12 +43,13 @@ fn of(seen: &AccessObjects, grant: &AccessGrant, asked: &Asked) -> Vec<Opening> 
         data_class,
         action: AccessAction::Open,
         login: role.spec.login.clone(),
-        accepted_amr: login.map(|login| login.accepted_amr.clone()).unwrap_or_default(),
-        accepted_acr: login.map(|login| login.accepted_acr.clone()).unwrap_or_default(),
+        accepted_amr: login.as_ref().map(|login| login.accepted_amr.clone()).unwrap_or_default(),
+        accepted_acr: login.as_ref().map(|login| login.accepted_acr.clone()).unwrap_or_default(),
         no_second_factor_until: login
+            .as_ref()
             .and_then(|login| login.exception.as_ref())
             .map(|exception| exception.expires.clone()),
-        session: login.map(|login| login.ttl().to_owned()),
+        session: login.as_ref().map(|login| login.ttl().to_owned()),
         role: role.name_any(),
         state: state.clone(),
         gives,

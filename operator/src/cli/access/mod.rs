@@ -27,6 +27,7 @@ Examples:
   subrosa access who voice -n cc-front                 # who can open or seal data of this Channel
   subrosa access who cc-front/voice call-recording     # who can open or seal this class of it
   subrosa access what cc-quality                       # what this group of the identity provider can open or seal
+  subrosa access what --service-account cc-front/transcriber   # what this ServiceAccount can open or seal
   subrosa access what --user 4f1c7b1e                  # what this person can open by AccessGrants, and until when
   subrosa access what cc-quality -f deploy/ -o json    # the same, of manifests
   subrosa access leaver 4f1c7b1e --group cc-quality    # what an AccessRevocation of this person would end
@@ -50,7 +51,7 @@ enum Question {
     /// Who can open data of a Channel
     #[command(after_help = EXAMPLES)]
     Who(WhoArgs),
-    /// What a group of the identity provider can open, or a single person by AccessGrants
+    /// What a group of the identity provider or a ServiceAccount can open, or a single person by AccessGrants
     #[command(after_help = EXAMPLES)]
     What(WhatArgs),
     /// What an AccessRevocation of a person would end, and makes it
@@ -76,8 +77,11 @@ struct WhoArgs {
 #[derive(Debug, clap::Args)]
 struct WhatArgs {
     /// The group, as the identity provider's tokens name it
-    #[arg(value_name = "GROUP", required_unless_present = "user")]
+    #[arg(value_name = "GROUP", required_unless_present_any = ["user", "service_account"])]
     group: Option<String>,
+    /// A ServiceAccount instead: NAME or NAMESPACE/NAME
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["group", "user"])]
+    service_account: Option<String>,
     /// A single person instead, as the identity provider's tokens have them: what AccessGrants give them
     #[arg(long, value_name = "NAME", conflicts_with = "group")]
     user: Option<String>,
@@ -134,6 +138,13 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
             Asked::Channel { namespace, name, class: who.class.clone() }
         }
         Question::What(WhatArgs { user: Some(user), .. }) => Asked::User { user: user.clone() },
+        Question::What(WhatArgs { service_account: Some(account), .. }) => {
+            let (namespace, name) = match account.split_once('/') {
+                Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
+                None => (namespace, account.clone()),
+            };
+            Asked::Account { namespace, service_account: name }
+        }
         Question::What(what) => Asked::Group { name: what.group.clone().unwrap_or_default() },
     };
     let openings = Openings::of(&seen, asked);
@@ -211,8 +222,11 @@ fn drawn(openings: &Openings, paint: Paint) -> String {
     text
 }
 
-/// The group, or the person with the time until when.
+/// The group or the ServiceAccount, or the person with the time until when.
 fn who(one: &Opening) -> String {
+    if let Some(account) = &one.service_account {
+        return format!("ServiceAccount {}/{account}", one.namespace);
+    }
     match (&one.user, &one.until) {
         (Some(user), Some(until)) => format!("{user} (until {until})"),
         (Some(user), None) => format!("{user} (for a time)"),

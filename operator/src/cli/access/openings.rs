@@ -1,10 +1,10 @@
-//! The answer: each group, what it can open, seal and list, and by which role.
+//! The answer: each group and ServiceAccount, what it can open, seal and list, and by which role.
 
 use kube::ResourceExt as _;
 use serde::Serialize;
 use subrosa_crds::{
     AccessRole, Reason,
-    access_role::AccessAction,
+    access_role::{AccessAction, RoleSubject},
     channel::WorkloadAction,
     condition::{self, BREAK_GLASS, READY},
 };
@@ -33,6 +33,14 @@ pub enum Asked {
         /// As it was written.
         name: String,
     },
+    /// What a ServiceAccount can open.
+    #[serde(rename = "what", rename_all = "camelCase")]
+    Account {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        service_account: String,
+    },
     /// What a single person can open by AccessGrants.
     #[serde(rename = "what")]
     User {
@@ -41,13 +49,16 @@ pub enum Asked {
     },
 }
 
-/// A group, and what it can do with a class of a Channel.
+/// A group or a ServiceAccount, and what it can do with a class of a Channel.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Opening {
-    /// The group; empty where it is a single person.
+    /// The group; empty where it is a single person or a ServiceAccount.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub group: String,
+    /// The ServiceAccount, of the same namespace.
+    #[serde(skip_serializing_if = "is_none")]
+    pub service_account: Option<String>,
     /// The single person.
     #[serde(skip_serializing_if = "is_none")]
     pub user: Option<String>,
@@ -86,6 +97,7 @@ impl Opening {
     /// What is asked for beside a password, in words.
     pub fn second_factor(&self) -> String {
         match &self.no_second_factor_until {
+            None if self.service_account.is_some() => "none: a machine".to_owned(),
             Some(until) => format!("none, until {until}"),
             None if self.accepted_acr.is_empty() => self.accepted_amr.join(", "),
             None => format!("level {}", self.accepted_acr.join(", ")),
@@ -123,12 +135,13 @@ impl Openings {
                 let is_excluded = excluded.contains_key(&conflicts::name(role));
                 let (state, gives) = state(role, seen, &channel, &class, action, is_excluded);
                 for subject in &role.spec.subjects {
-                    if matches!(&asked, Asked::Group { name } if subject.group.to_lowercase() != name.to_lowercase())
-                    {
+                    if !is_whom(&asked, &namespace, subject) {
                         continue;
                     }
+                    let account = subject.service_account.as_ref().map(|account| account.name.clone());
                     openings.push(Opening {
-                        group: subject.group.clone(),
+                        group: subject.group.clone().unwrap_or_default(),
+                        service_account: account,
                         user: None,
                         until: None,
                         namespace: namespace.clone(),
@@ -136,12 +149,19 @@ impl Openings {
                         data_class: class.clone(),
                         action,
                         login: role.spec.login.clone(),
-                        accepted_amr: login.map(|login| login.accepted_amr.clone()).unwrap_or_default(),
-                        accepted_acr: login.map(|login| login.accepted_acr.clone()).unwrap_or_default(),
+                        accepted_amr: login
+                            .as_ref()
+                            .map(|login| login.accepted_amr.clone())
+                            .unwrap_or_default(),
+                        accepted_acr: login
+                            .as_ref()
+                            .map(|login| login.accepted_acr.clone())
+                            .unwrap_or_default(),
                         no_second_factor_until: login
+                            .as_ref()
                             .and_then(|login| login.exception.as_ref())
                             .map(|exception| exception.expires.clone()),
-                        session: login.map(|login| login.ttl().to_owned()),
+                        session: login.as_ref().map(|login| login.ttl().to_owned()),
                         role: role.name_any(),
                         state: state.clone(),
                         gives,
@@ -178,8 +198,24 @@ impl Openings {
                 format!("No AccessRole lets anybody do anything with {class} of Channel {namespace}/{name}.")
             }
             Asked::Group { name } => format!("No AccessRole names group {name}."),
+            Asked::Account { namespace, service_account } => {
+                format!("No AccessRole names ServiceAccount {namespace}/{service_account}.")
+            }
             Asked::User { user } => format!("No AccessGrant gives {user} anything now."),
         }
+    }
+}
+
+/// Whether `subject` of a role in `namespace` is whom was asked for, if anybody.
+fn is_whom(asked: &Asked, namespace: &str, subject: &RoleSubject) -> bool {
+    match (asked, &subject.group, &subject.service_account) {
+        (Asked::Group { name }, group, _) => {
+            group.as_ref().is_some_and(|group| group.to_lowercase() == name.to_lowercase())
+        }
+        (Asked::Account { namespace: of, service_account }, _, account) => {
+            of == namespace && account.as_ref().is_some_and(|account| account.name == *service_account)
+        }
+        (Asked::Channel { .. } | Asked::User { .. }, _, _) => true,
     }
 }
 
@@ -192,7 +228,9 @@ fn in_an_emergency(
     class: &str,
 ) -> Option<Opening> {
     let group = &role.spec.break_glass.as_ref()?.group;
-    if matches!(asked, Asked::Group { name } if group.to_lowercase() != name.to_lowercase()) {
+    if matches!(asked, Asked::Account { .. })
+        || matches!(asked, Asked::Group { name } if group.to_lowercase() != name.to_lowercase())
+    {
         return None;
     }
     let namespace = role.namespace().unwrap_or_default();
@@ -213,6 +251,7 @@ fn in_an_emergency(
     let gives = gives || state == Reason::UseNotReviewed.as_str();
     Some(Opening {
         group: group.clone(),
+        service_account: None,
         user: None,
         until: None,
         namespace,
@@ -246,7 +285,7 @@ pub(super) fn is_asked(asked: &Asked, namespace: &str, channel: &str, class: &st
         Asked::Channel { namespace: in_namespace, name, class: of } => {
             in_namespace == namespace && name == channel && of.as_ref().is_none_or(|of| of == class)
         }
-        Asked::Group { .. } | Asked::User { .. } => true,
+        Asked::Group { .. } | Asked::Account { .. } | Asked::User { .. } => true,
     }
 }
 

@@ -10,7 +10,7 @@ use subrosa_crds::{
     AccessGrant, AccessRevocation, AccessRole, Approval, Channel, TRUST_DOMAIN_LABEL, TrustDomain,
     trust_domain::{AccessLogin, AccessSpec},
 };
-use subrosa_plan::roles::exceptions;
+use subrosa_plan::roles::{accounts, exceptions};
 
 use crate::cli::{cluster::ClusterClient, manifest::Manifest};
 
@@ -117,8 +117,10 @@ impl AccessObjects {
     }
 
     /// The login of that name that counts in `namespace`. Where nobody says to which trust domain it belongs, that of the only one.
-    pub fn login(&self, namespace: &str, login: &str) -> Option<&AccessLogin> {
-        self.access(namespace)?.logins.iter().find(|one| one.name == login)
+    pub fn login(&self, namespace: &str, login: &str) -> Option<AccessLogin> {
+        let access = self.access(namespace)?;
+        let of_accounts = accounts::access(access).into_iter().flat_map(|access| access.logins);
+        access.logins.iter().cloned().chain(of_accounts).find(|one| one.name == login)
     }
 
     /// How people log in in the trust domain of a namespace.

@@ -82,6 +82,48 @@ fn who_can_open_it_in_an_emergency_is_told_too() {
     assert!(told(FILES).is_empty());
 }
 
+#[test]
+fn a_service_account_is_told_as_a_machine() {
+    let role = "---
+apiVersion: subrosa.dev/v1alpha1
+kind: AccessRole
+metadata: {name: transcriber, namespace: cc-front}
+spec:
+  login: service-accounts
+  grantedBy: anna
+  subjects: [{serviceAccount: {name: transcriber}}]
+  allow: [{channels: [voice], dataClasses: [call-recording], actions: [Open]}]
+";
+    let logins = "    logins: [{name: strong, acceptedAmr: [mfa, hwk]}]\n";
+    let with = |accounts: &str| format!("{}{role}", FILES.replace(logins, &format!("{logins}{accounts}")));
+    let asked = |namespace: &str, service_account: &str| Asked::Account {
+        namespace: namespace.to_owned(),
+        service_account: service_account.to_owned(),
+    };
+    let seen = seen_of(&with("    serviceAccounts: {ttl: 30m}\n"));
+    let answer = Openings::of(&seen, asked("cc-front", "transcriber"));
+    assert_eq!(rows(&answer), [" voice/call-recording transcriber Declared"]);
+    let table = drawn(&answer, Paint(false));
+    for shown in ["ServiceAccount cc-front/transcriber", "none: a machine", "30m", "service-accounts"] {
+        assert!(table.contains(shown), "{shown}: {table}");
+    }
+    let value = serde_json::to_value(&answer).unwrap();
+    assert_eq!(
+        value["asked"],
+        json!({"question": "what", "namespace": "cc-front", "serviceAccount": "transcriber"})
+    );
+    assert_eq!(value["openings"][0]["serviceAccount"], "transcriber");
+    assert!(value["openings"][0].get("group").is_none());
+    let nobody = Openings::of(&seen, asked("cc-back", "transcriber"));
+    assert!(nobody.openings.is_empty() && nobody.nobody().contains("ServiceAccount cc-back/transcriber"));
+    let who_can = who(&seen, Some("call-recording"));
+    assert_eq!(who_can.openings.iter().filter(|one| one.service_account.is_some()).count(), 1);
+    let group = Openings::of(&seen, Asked::Group { name: "transcriber".to_owned() });
+    assert!(group.openings.is_empty(), "a group of that name is another");
+    let without = Openings::of(&seen_of(&with("")), asked("cc-front", "transcriber"));
+    assert_eq!(rows(&without), [" voice/call-recording transcriber LoginMissing"]);
+}
+
 fn who(seen: &AccessObjects, class: Option<&str>) -> Openings {
     let class = class.map(str::to_owned);
     Openings::of(seen, Asked::Channel { namespace: "cc-front".to_owned(), name: "voice".to_owned(), class })

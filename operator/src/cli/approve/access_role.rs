@@ -16,7 +16,7 @@ use crate::cli::{
     cluster::ClusterClient,
     ends::EndObjects,
     explain::{
-        access::{for_a_time, rights, uses},
+        access::{for_a_time, rights, uses, who},
         page::Page,
     },
     harmless,
@@ -113,9 +113,7 @@ fn who_opens_what(object: &AccessRole, name: &str, status: &AccessRoleStatus, pa
     }
     page.section("Who may open what");
     page.fact("Login", &object.spec.login);
-    for subject in &object.spec.subjects {
-        page.fact("Group", &subject.group);
-    }
+    who(&object.spec, page);
     rights(&object.spec, page);
     if let Some(glass) = &object.spec.break_glass {
         page.fact("Emergency", &format!("group {} opens what it opens by break-glass", glass.group));

@@ -31,9 +31,7 @@ pub fn role(object: &AccessRole, now: Timestamp, page: &mut Page) {
             ),
         );
     }
-    for subject in &spec.subjects {
-        page.fact("Group", &subject.group);
-    }
+    who(spec, page);
     rights(spec, page);
     if let Some(glass) = &spec.break_glass {
         page.fact(
@@ -112,6 +110,24 @@ pub fn role(object: &AccessRole, now: Timestamp, page: &mut Page) {
     conditions::describe_granted(&status.conditions, now, page);
 }
 
+/// Whom a role names.
+pub fn who(spec: &AccessRoleSpec, page: &mut Page) {
+    for subject in &spec.subjects {
+        if let Some(group) = &subject.group {
+            page.fact("Group", group);
+        }
+        if let Some(account) = &subject.service_account {
+            page.fact(
+                "Account",
+                &format!(
+                    "ServiceAccount {} of this namespace: a machine, without a second factor",
+                    account.name
+                ),
+            );
+        }
+    }
+}
+
 /// What a role lets people do.
 pub fn rights(spec: &AccessRoleSpec, page: &mut Page) {
     for (channel, class, action) in spec.rights() {
@@ -126,8 +142,12 @@ pub fn rights(spec: &AccessRoleSpec, page: &mut Page) {
 }
 
 fn told(rule: &AccessRule) -> String {
-    let AccessRule { login, group, channel, data_class, action } = rule;
-    format!("{group}: {action:?} {data_class} of Channel {channel}, after login {login}")
+    let AccessRule { login, channel, data_class, action, .. } = rule;
+    let who = match &rule.service_account {
+        Some(account) => format!("ServiceAccount {account}"),
+        None => rule.who().to_owned(),
+    };
+    format!("{who}: {action:?} {data_class} of Channel {channel}, after login {login}")
 }
 
 /// How often it was opened; that nobody is seen to have opened it is never said to be so.

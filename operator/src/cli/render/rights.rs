@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use subrosa_crds::{TrustDomain, names::ChannelRef};
-use subrosa_plan::roles::{SlotUse, break_glass, names, rbac};
+use subrosa_plan::roles::{SlotUse, accounts, break_glass, names, rbac};
 
 use super::{
     given::Given,
@@ -74,8 +74,12 @@ impl Slot<'_> {
     /// Where people of the login have their aliases.
     fn mount(&self) -> String {
         let access = self.domain.spec.access.as_ref();
-        let glass = access.filter(|_| self.login == break_glass::LOGIN).and_then(break_glass::access);
-        let access = glass.as_ref().or(access);
+        let derived = match self.login {
+            break_glass::LOGIN => access.and_then(break_glass::access),
+            accounts::LOGIN => access.and_then(accounts::access),
+            _ => None,
+        };
+        let access = derived.as_ref().or(access);
         access.map_or_else(|| "<mount>".to_owned(), |access| access.provider.mount().to_owned())
     }
 
@@ -84,7 +88,17 @@ impl Slot<'_> {
         format!("identity/group/name/{prefix}{}_<slot for {}.{}>", self.login, self.channel.name, self.class)
     }
 
+    /// The alias of a ServiceAccount, or which group of Vault stands for one of the provider.
     fn stands_for(&self, group: &str) -> Value {
+        if self.login == accounts::LOGIN {
+            let body = json!({
+                "name": format!("<UID of ServiceAccount {group}>"),
+                "mount_accessor": format!("<accessor of auth/{}>", self.mount()),
+            });
+            let why =
+                format!("the granter makes the alias of ServiceAccount {group}, where it did not log in yet");
+            return self.document("EnrolAccount", "identity/entity-alias".to_owned(), body, &why);
+        }
         let glass = if self.login == break_glass::LOGIN { "break-glass_" } else { "" };
         let prefix = names::group_prefix(&self.domain.name_any());
         let body = json!({
@@ -112,17 +126,23 @@ impl Slot<'_> {
     }
 
     fn members(&self) -> Value {
-        let groups: Vec<_> = self
-            .opened
-            .groups
-            .iter()
-            .map(|group| format!("<id of the group that stands for {group}>"))
-            .collect();
-        let body = json!({"member_group_ids": groups, "member_entity_ids": []});
+        let members = |of: &str| -> Vec<String> {
+            self.opened.groups.iter().map(|one| format!("<id of the {of} {one}>")).collect()
+        };
+        let (who, body) = match self.login {
+            accounts::LOGIN => {
+                let entities = members("entity of ServiceAccount");
+                ("ServiceAccount", json!({"member_group_ids": [], "member_entity_ids": entities}))
+            }
+            _ => {
+                let groups = members("group that stands for");
+                ("members of", json!({"member_group_ids": groups, "member_entity_ids": []}))
+            }
+        };
         let roles: Vec<_> = self.opened.roles.iter().map(String::as_str).collect();
         let named: Vec<_> = self.opened.groups.iter().map(String::as_str).collect();
         let why = format!(
-            "the granter says who {}s it: members of {}, by AccessRole {}",
+            "the granter says who {}s it: {who} {}, by AccessRole {}",
             self.usage.key(),
             named.join(", "),
             roles.join(", ")

@@ -11,7 +11,7 @@ use subrosa_crds::{
     trust_domain::AccessSpec,
 };
 use subrosa_plan::{
-    roles::{SlotUse, break_glass, exceptions, providers, rbac},
+    roles::{SlotUse, accounts, break_glass, conflicts, exceptions, providers, rbac},
     world::declaration::Declaration,
 };
 
@@ -29,7 +29,7 @@ pub type ClassOf = (ChannelRef, String);
 /// Who can open or seal a class of a Channel by a login.
 #[derive(Default)]
 pub struct RenderedSlot {
-    /// The groups, in lower case.
+    /// The groups, in lower case; or ServiceAccounts with their namespaces.
     pub groups: BTreeSet<String>,
     /// The AccessRoles that say so.
     pub roles: BTreeSet<String>,
@@ -54,7 +54,7 @@ pub fn opened(given: &Given, imagined: &Imagined) -> OpenedByLogin {
                 }
                 let login = (domain.name_any(), one.spec.login.clone(), usage);
                 let slot = opened.entry(login).or_default().entry((channel, class)).or_default();
-                slot.groups.extend(one.spec.groups());
+                slot.groups.extend(accounts::named(one));
                 slot.roles.insert(name.name.clone());
             }
         }
@@ -160,6 +160,13 @@ fn login(role: &FromFile<AccessRole>, domain: &TrustDomain, now: Timestamp) -> O
     }
     let message = match &domain.spec.access {
         None => format!("TrustDomain {name} has no spec.access: write it, and run subrosa vault-setup"),
+        Some(access) if role.object.spec.is_for_accounts() => match access.service_accounts {
+            Some(_) => return None,
+            None => format!(
+                "TrustDomain {name} has no spec.access.serviceAccounts, so no ServiceAccount logs in: write it, and run subrosa \
+                 vault-setup"
+            ),
+        },
         Some(access) if access.logins.iter().any(|one| one.name == *login) => return None,
         Some(access) => format!(
             "TrustDomain {name} has no login {login}, only {}: correct it, or add the login and run subrosa vault-setup",
@@ -207,15 +214,15 @@ fn reserved(role: &FromFile<AccessRole>, access: Option<&AccessSpec>) -> Option<
 
 /// Which of two is the younger one, the files do not say.
 fn conflicts(name: &ChannelRef, role: &FromFile<AccessRole>, given: &Given, findings: &mut Vec<Finding>) {
-    let groups = role.object.spec.groups();
+    let subjects = conflicts::subjects(&role.object);
     for (index, other) in role.object.spec.conflicts_with.iter().enumerate() {
         let excluded = ChannelRef::new(&name.namespace, other);
         let Some(found) = given.roles.get(&excluded).filter(|_| excluded != *name) else { continue };
-        let theirs = found.object.spec.groups();
-        let common: Vec<_> = groups.intersection(&theirs).map(String::as_str).collect();
+        let theirs = conflicts::subjects(&found.object);
+        let common: Vec<_> = subjects.intersection(&theirs).map(String::as_str).collect();
         if !common.is_empty() {
             let message = format!(
-                "{}: both name {}, and the younger of the two would give nothing: take the group out of one of them",
+                "{}: both name {}, and the younger of the two would give nothing: take that out of one of them",
                 Reason::ConflictingRoles.as_str(),
                 common.join(", ")
             );
@@ -232,14 +239,17 @@ fn exhausted(
     opened: &OpenedByLogin,
     findings: &mut Vec<Finding>,
 ) {
-    let for_emergencies = break_glass::access(access);
+    let (for_emergencies, for_accounts) = (break_glass::access(access), accounts::access(access));
     let places = access.logins.iter().enumerate().flat_map(|(index, login)| {
         let field = move |usage: SlotUse| format!("spec.access.logins[{index}].{}", usage.field());
         SlotUse::ALL.map(|usage| (field(usage), login, usage))
     });
     let of_glass = for_emergencies.iter().flat_map(|access| &access.logins);
     let of_glass = of_glass.map(|login| ("spec.access.breakGlass.slots".to_owned(), login, SlotUse::Open));
-    for (field, login, usage) in places.chain(of_glass) {
+    let of_accounts = for_accounts.iter().flat_map(|access| &access.logins).flat_map(|login| {
+        SlotUse::ALL.map(|usage| (format!("spec.access.serviceAccounts.{}", usage.field()), login, usage))
+    });
+    for (field, login, usage) in places.chain(of_glass).chain(of_accounts) {
         let of = (name.to_owned(), login.name.clone(), usage);
         let wanted = opened.get(&of).map(BTreeMap::len).unwrap_or_default();
         if wanted > usize::try_from(usage.count(login)).unwrap_or_default() {
@@ -254,8 +264,9 @@ fn exhausted(
             findings.push(domain.manifest.error_at(&field, message));
         }
     }
+    let others = [break_glass::LOGIN, accounts::LOGIN];
     let of_domain =
-        opened.iter().filter(|((domain, login, _), _)| domain == name && login != break_glass::LOGIN);
+        opened.iter().filter(|((domain, login, _), _)| domain == name && !others.contains(&login.as_str()));
     let groups: BTreeSet<&String> =
         of_domain.flat_map(|(_, slots)| slots.values()).flat_map(|slot| &slot.groups).collect();
     if groups.len() > usize::try_from(access.provider.groups()).unwrap_or_default() {

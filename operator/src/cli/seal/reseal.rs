@@ -50,7 +50,7 @@ pub struct ResealArgs {
 pub async fn reseal(args: &ResealArgs, screen: &mut Screen) -> Result<Exit> {
     let common = &args.common;
     common.refuse_item_of_several(&args.files)?;
-    let sealing = settings::load(&common.login.config)?;
+    let sealing = common.login.settings()?;
     let keys = session::connect(&sealing, &settings::identity(&common.login.token_file)).await?;
     let progress = Progress::of(length_of(&args.files));
     let (mut results, mut were_there) = (Vec::new(), 0);

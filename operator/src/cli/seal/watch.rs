@@ -104,7 +104,7 @@ fn finished(asked: Option<Finished>, of_preset: Option<sealing::Finished>) -> Fi
 pub async fn run(directory: &Path, args: &SealArgs) -> Result<Exit> {
     let (common, asked) = (&args.common, &args.watch);
     logging::start(asked.log, asked.log_format, None);
-    let sealing = settings::load(&common.login.config)?;
+    let sealing = common.login.settings()?;
     let (keys, session) = session::open(&sealing, &settings::identity(&common.login.token_file))?;
     let anchor = match (args.anchor, asked.anchor_modified) {
         (Some(date), _) => AnchorOf::Date(date),

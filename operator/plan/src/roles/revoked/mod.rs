@@ -13,11 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;
 use subrosa_crds::{
-    AccessRevocation, AccessRole, Approval, Reason, access_revocation::RevokedSubject, approval::Decision,
-    condition::READY,
+    AccessRevocation, AccessRole, Approval, Reason, access_revocation::RevokedSubject,
+    access_role::RoleSubject, approval::Decision, condition::READY,
 };
 
-use super::conflicts::{self, RoleName};
+use super::{
+    accounts,
+    conflicts::{self, RoleName},
+};
 use crate::{record::revocations::RevocationsRecord, world::fault::Fault};
 
 /// The revocations that stand in one trust domain.
@@ -45,16 +48,20 @@ impl<'a> StandingRevocations<'a> {
         self.revocations.iter().copied()
     }
 
-    /// The roles that give nothing, and why: they or their namespace are named, or all their groups are.
+    /// The roles that give nothing, and why: they or their namespace are named, or all their groups or ServiceAccounts are.
     pub fn withheld<'r>(&self, roles: impl IntoIterator<Item = &'r AccessRole>) -> BTreeMap<RoleName, Fault> {
         let withheld = roles.into_iter().filter_map(|role| {
             let whole = self.iter().find(|one| names_role(&one.spec.subject, role));
-            let groups = role.spec.groups();
-            let by_groups =
-                || self.iter().find(|one| group(one).is_some_and(|group| groups.contains(&group)));
+            let subjects = accounts::named(role);
+            let is_for_accounts = role.spec.is_for_accounts();
+            let revoked = if is_for_accounts { self.accounts() } else { self.groups() };
+            let by_subjects = || {
+                let named = |one: &AccessRevocation| if is_for_accounts { account(one) } else { group(one) };
+                self.iter().find(|one| named(one).is_some_and(|named| subjects.contains(&named)))
+            };
             let by = match whole {
                 Some(by) => by,
-                None if groups.is_subset(&self.groups()) => by_groups()?,
+                None if subjects.is_subset(&revoked) => by_subjects()?,
                 None => return None,
             };
             let message = format!(
@@ -68,21 +75,32 @@ impl<'a> StandingRevocations<'a> {
         withheld.collect()
     }
 
-    /// `role` without the groups that are named; `None` where it stays as it is.
+    /// `role` without the groups and ServiceAccounts that are named; `None` where it stays as it is.
     pub fn without(&self, role: &AccessRole) -> Option<AccessRole> {
-        let revoked = self.groups();
-        let stays = |group: &str| !revoked.contains(&group.to_lowercase());
-        if role.spec.subjects.iter().all(|subject| stays(&subject.group)) {
+        let (groups, accounts) = (self.groups(), self.accounts());
+        let namespace = role.namespace().unwrap_or_default();
+        let stays = |subject: &RoleSubject| {
+            let group = subject.group.as_ref().is_some_and(|group| groups.contains(&group.to_lowercase()));
+            let account = subject.service_account.as_ref();
+            let account = account.is_some_and(|one| accounts.contains(&accounts::key(&namespace, &one.name)));
+            !group && !account
+        };
+        if role.spec.subjects.iter().all(stays) {
             return None;
         }
         let mut role = role.clone();
-        role.spec.subjects.retain(|subject| stays(&subject.group));
+        role.spec.subjects.retain(stays);
         Some(role)
     }
 
     /// Whether `group` is named.
     pub fn has_group(&self, group: &str) -> bool {
         self.groups().contains(&group.to_lowercase())
+    }
+
+    /// Whether the ServiceAccount of that [key](accounts::key) is named.
+    pub fn has_account(&self, key: &str) -> bool {
+        self.accounts().contains(key)
     }
 
     /// Whether `user` is named, as the identity provider's tokens have them.
@@ -98,6 +116,16 @@ impl<'a> StandingRevocations<'a> {
     fn groups(&self) -> BTreeSet<String> {
         self.iter().filter_map(group).collect()
     }
+
+    /// The ServiceAccounts that are named, with their namespaces.
+    fn accounts(&self) -> BTreeSet<String> {
+        self.iter().filter_map(account).collect()
+    }
+}
+
+fn account(revocation: &AccessRevocation) -> Option<String> {
+    let account = revocation.spec.subject.service_account.as_ref()?;
+    Some(accounts::key(&account.namespace, &account.name))
 }
 
 fn group(revocation: &AccessRevocation) -> Option<String> {
@@ -116,6 +144,11 @@ pub fn touched<'r>(
     roles: impl IntoIterator<Item = &'r AccessRole>,
 ) -> BTreeSet<RoleName> {
     let named = group(revocation);
+    let account = account(revocation);
+    let has_account = |role: &AccessRole| {
+        let account = account.as_ref().filter(|_| role.spec.is_for_accounts());
+        account.is_some_and(|account| accounts::named(role).contains(account))
+    };
     let has_group = |role: &AccessRole, group: &String| {
         let glass = role.spec.break_glass.as_ref().map(|glass| glass.group.to_lowercase());
         role.spec.groups().contains(group) || glass.as_ref() == Some(group)
@@ -123,6 +156,7 @@ pub fn touched<'r>(
     let touches = |role: &&AccessRole| {
         names_role(&revocation.spec.subject, role)
             || named.as_ref().is_some_and(|group| has_group(role, group))
+            || has_account(role)
     };
     roles.into_iter().filter(touches).map(conflicts::name).collect()
 }
@@ -144,6 +178,9 @@ pub fn is_pending(revocation: &AccessRevocation) -> bool {
 pub fn described(subject: &RevokedSubject) -> String {
     match subject {
         RevokedSubject { group: Some(group), .. } => format!("group {group}"),
+        RevokedSubject { service_account: Some(account), .. } => {
+            format!("ServiceAccount {}/{}", account.namespace, account.name)
+        }
         RevokedSubject { role: Some(role), .. } => format!("AccessRole {}/{}", role.namespace, role.name),
         RevokedSubject { namespace: Some(namespace), .. } => format!("namespace {namespace}"),
         RevokedSubject { .. } => "a person".to_owned(),
@@ -202,6 +239,37 @@ pub(crate) mod tests {
                 "allow": [{"channels": ["voice"], "dataClasses": ["call-recording"], "actions": ["Open"]}],
             },
         }))
+    }
+
+    #[test]
+    fn a_service_account_is_named_with_its_namespace() {
+        let mut both = role("worker", &[]);
+        both.spec.login = "service-accounts".to_owned();
+        let account = |name: &str| json!({"serviceAccount": {"name": name}});
+        both.spec.subjects = read(json!([account("a"), account("b")]));
+        let none = RevocationsRecord::default();
+        let named = |namespace: &str, name: &str| {
+            let subject = json!({"serviceAccount": {"namespace": namespace, "name": name}});
+            revocation(&format!("{namespace}-{name}"), subject)
+        };
+        let left = |revocations: &[AccessRevocation], role: &AccessRole| {
+            let standing = StandingRevocations::of("oosterlinde", revocations, &none);
+            let left = standing.without(role).map(|role| role.spec.names().into_iter().collect::<Vec<_>>());
+            (standing.withheld([role]).into_values().next().map(|fault| fault.message), left)
+        };
+        let (front, back) = (named("cc-front", "a"), named("cc-back", "a"));
+        assert_eq!(
+            left(std::slice::from_ref(&back), &both),
+            (None, None),
+            "one of that name in another namespace"
+        );
+        assert_eq!(left(std::slice::from_ref(&front), &both), (None, Some(vec!["b".to_owned()])));
+        let (withheld, _) = left(&[front.clone(), named("cc-front", "b")], &both);
+        assert!(withheld.is_some_and(|message| message.contains("names ServiceAccount cc-front/")));
+        let people = role("people", &["a"]);
+        assert_eq!(left(std::slice::from_ref(&front), &people), (None, None), "a group of that name");
+        assert_eq!(touched(&front, [&both, &people]).len(), 1);
+        assert!(touched(&back, [&both, &people]).is_empty());
     }
 
     fn effect(revocations: &[AccessRevocation], record: &RevocationsRecord, role: &AccessRole) -> String {

@@ -7,7 +7,7 @@ use subrosa_crds::{AccessRole, trust_domain::AccessSpec};
 
 use super::StandingRevocations;
 use crate::roles::{
-    SlotUse, break_glass,
+    SlotUse, accounts, break_glass,
     conflicts::{self, RoleName},
     is_there,
 };
@@ -41,7 +41,8 @@ pub fn concerned(
     concerned
 }
 
-/// The groups of the provider, in lower case, that may stay members of such a slot.
+/// The groups of the provider, in lower case, that may stay members of such a slot; of that of ServiceAccounts these, with their
+/// namespaces.
 pub fn staying(
     (login, usage, named): &NamedSlot,
     standing: &StandingRevocations<'_>,
@@ -53,11 +54,15 @@ pub fn staying(
     for (role, _) in roles.iter().filter(|(role, named)| is_there(role) && named.contains(&slot)) {
         let groups = match login.as_str() {
             break_glass::LOGIN => break_glass::role(access, role).map(|derived| derived.spec.groups()),
-            login => (role.spec.login == login).then(|| role.spec.groups()),
+            login => (role.spec.login == login).then(|| accounts::named(role)),
         };
         let Some(groups) = groups else { continue };
         if standing.withheld([*role]).is_empty() {
-            staying.extend(groups.into_iter().filter(|group| !standing.has_group(group)));
+            let is_named = |one: &String| match login.as_str() {
+                accounts::LOGIN => standing.has_account(one),
+                _ => standing.has_group(one),
+            };
+            staying.extend(groups.into_iter().filter(|one| !is_named(one)));
         }
     }
     staying
@@ -101,6 +106,28 @@ mod tests {
         concerned(&touched, &roles)
             .contains_key(&slot)
             .then(|| staying(&slot, &standing, &access, &roles).into_iter().collect())
+    }
+
+    #[test]
+    fn the_slot_of_a_service_account_keeps_the_others() {
+        let account = |name: &str| json!({"serviceAccount": {"name": name}});
+        let mut one = role("worker", &[], None);
+        one.spec.login = accounts::LOGIN.to_owned();
+        one.spec.subjects = read(json!([account("a"), account("b")]));
+        let roles: Vec<GivingRole<'_>> = vec![(&one, [(SlotUse::Open, "a.call".to_owned())].into())];
+        let access: AccessSpec = read(json!({
+            "provider": {"issuer": "https://login.example"}, "logins": [], "serviceAccounts": {},
+        }));
+        let slot = (accounts::LOGIN.to_owned(), SlotUse::Open, "a.call".to_owned());
+        for (subject, kept) in [
+            (json!({"serviceAccount": {"namespace": "cc-front", "name": "a"}}), vec!["cc-front/b"]),
+            (json!({"group": "a"}), vec!["cc-front/a", "cc-front/b"]),
+            (json!({"namespace": "cc-front"}), vec![]),
+        ] {
+            let revoked = revocation("a", subject);
+            let standing = StandingRevocations::of("oosterlinde", [&revoked], &RevocationsRecord::default());
+            assert_eq!(staying(&slot, &standing, &access, &roles).into_iter().collect::<Vec<_>>(), kept);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
+use super::accounts::{self, ACCOUNTS_ACCESSOR};
 use super::people::{GLASS_ACCESSOR, GROUP_IDS, PEOPLE_ACCESSOR};
 use super::{ACCESSOR, SetupStep, StepKind, VaultSetup, resolved, shared};
 use crate::vault::answer::{Reply, parse};
@@ -77,7 +78,7 @@ pub async fn apply(vault: &Vault, setup: &VaultSetup) -> Result<Vec<StepReport>,
         let body = match step.kind {
             StepKind::Policy => {
                 // The mounts and groups to look up exist by now: their steps precede the policies that name them.
-                for placeholder in [ACCESSOR, PEOPLE_ACCESSOR, GLASS_ACCESSOR, GROUP_IDS] {
+                for placeholder in [ACCESSOR, PEOPLE_ACCESSOR, GLASS_ACCESSOR, ACCOUNTS_ACCESSOR, GROUP_IDS] {
                     let is_needed = step.body.to_string().contains(placeholder);
                     if is_needed && !known.iter().any(|(found, _)| *found == placeholder) {
                         known.push((placeholder, look_up(vault, setup, placeholder).await?));
@@ -101,6 +102,10 @@ async fn look_up(vault: &Vault, setup: &VaultSetup, placeholder: &str) -> Result
     match (&setup.people, placeholder) {
         (Some(people), PEOPLE_ACCESSOR) => accessor(&people.mount()?).await,
         (Some(people), GLASS_ACCESSOR) => match people.break_glass_mount()? {
+            Some(mount) => accessor(&mount).await,
+            None => Err(VaultError::NotFound { path: format!("auth/{}", people.mount()?) }),
+        },
+        (Some(people), ACCOUNTS_ACCESSOR) => match accounts::mount(people)? {
             Some(mount) => accessor(&mount).await,
             None => Err(VaultError::NotFound { path: format!("auth/{}", people.mount()?) }),
         },

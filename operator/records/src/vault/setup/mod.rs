@@ -4,6 +4,7 @@
 //! [`VaultSetup::new`] is pure: the same parameters give the same [steps](SetupStep) in the same order. They can be
 //! [printed](VaultSetup::print) for somebody else to apply, or [applied](apply::apply) with an administrator's token.
 
+mod accounts;
 mod acl;
 pub mod apply;
 mod grants;

@@ -9,7 +9,7 @@ use subrosa_crds::trust_domain::{AccessLogin, AccessSpec, IdentityProvider};
 use subrosa_plan::roles::{SlotUse, break_glass, names};
 
 use super::{
-    ACCESSOR, GRANTER_POLICY, GRANTER_ROLE, SetupParams, SetupStep, StepKind, grants, policy, roles,
+    ACCESSOR, GRANTER_POLICY, GRANTER_ROLE, SetupParams, SetupStep, StepKind, accounts, grants, policy, roles,
 };
 use crate::vault::error::VaultError;
 use crate::vault::logins::TOKEN_ID;
@@ -111,8 +111,10 @@ pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<S
             ));
         }
     }
+    let of_accounts = accounts::login(people);
+    steps.extend(accounts::mounts(params, people)?);
     let of_break_glass = glass.iter().flat_map(|(access, _)| &access.logins);
-    for login in people.access.logins.iter().chain(of_break_glass) {
+    for login in people.access.logins.iter().chain(of_break_glass).chain(&of_accounts) {
         for name in names::slots(domain, login, SlotUse::Open) {
             steps.push(group(name, "internal", "a slot: one data class of one Channel, and who may open it"));
         }
@@ -125,7 +127,7 @@ pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<S
     }
     steps.push(policy(
         &policy::name(GRANTER_POLICY, &params.kubernetes_mount),
-        granter(params, people, &mount, glass.as_ref().map(|(_, mount)| mount)),
+        granter(params, people, &mount, glass.as_ref().map(|(_, mount)| mount))?,
         "the granter says who is a member of a slot, and disables the entities of who leaves; it cannot say what a slot opens, and reads no slot itself",
     ));
     steps.push(object(
@@ -158,6 +160,11 @@ pub(super) fn steps(params: &SetupParams, people: &PeopleParams) -> Result<Vec<S
         let why =
             "who is in one of these groups and shows one of these second factors may log in in an emergency";
         may_log_in(mount, login, role, why);
+    }
+    if let Some((mount, login)) = accounts::mount(people)?.zip(of_accounts) {
+        let role = accounts::role(params, people, &login, &policy_name(domain, &login));
+        let why = "the trust domain's ServiceAccounts may log in; without a slot that opens nothing";
+        may_log_in(&mount, &login, role, why);
     }
     Ok(steps)
 }
@@ -289,14 +296,15 @@ fn granter(
     people: &PeopleParams,
     mount: &MountPath,
     glass: Option<&MountPath>,
-) -> String {
+) -> Result<String, VaultError> {
     let domain = &params.trust_domain;
     let accessors = match glass {
         Some(_) => format!("\"{PEOPLE_ACCESSOR}\", \"{GLASS_ACCESSOR}\""),
         None => format!("\"{PEOPLE_ACCESSOR}\""),
     };
+    let (of_accounts, their_accessor) = accounts::granter(params, people)?;
     let glass = glass.map(|glass| on_break_glass(params, glass)).unwrap_or_default();
-    format!(
+    Ok(format!(
         r#"# Who is a member of a slot: groups of the provider, never a person. Which slots there are.
 path "identity/group/name" {{
   capabilities = ["list"]
@@ -341,7 +349,7 @@ path "identity/lookup/entity" {{
   capabilities = ["update"]
   allowed_parameters = {{
     "alias_name" = []
-    "alias_mount_accessor" = [{accessors}, "{ACCESSOR}"]
+    "alias_mount_accessor" = [{accessors}, "{ACCESSOR}"{their_accessor}]
   }}
   required_parameters = ["alias_name", "alias_mount_accessor"]
 }}
@@ -365,7 +373,7 @@ path "{kv}/data/reviews" {{
 path "{kv}/data/revocations" {{
   capabilities = ["create", "read", "update"]
 }}
-{glass}{grants}# Whose the store is.
+{glass}{of_accounts}{grants}# Whose the store is.
 path "{kv}/data/domain" {{
   capabilities = ["read"]
 }}
@@ -386,7 +394,7 @@ path "auth/token/renew-self" {{
         groups = names::group_prefix(domain),
         kv = params.kv_mount,
         kubernetes = params.kubernetes_mount,
-    )
+    ))
 }
 
 /// What the granter needs for break-glass beside that: it sees who used it, and keeps what was reviewed.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::accounts::{self, ACCOUNTS_ACCESSOR};
 use super::people::{GLASS_ACCESSOR, GROUP_IDS, PEOPLE_ACCESSOR};
 use super::{ACCESSOR, VaultSetup, resolved};
 use crate::vault::error::VaultError;
@@ -36,6 +37,14 @@ pub(super) fn print(setup: &VaultSetup, accessor: Option<&MountAccessor>) -> Res
             write_line(
                 &mut text,
                 format_args!("# Replace {GLASS_ACCESSOR}: read it at sys/auth once auth/{mount} is mounted."),
+            );
+        }
+        if let Some(mount) = accounts::mount(people)? {
+            write_line(
+                &mut text,
+                format_args!(
+                    "# Replace {ACCOUNTS_ACCESSOR}: read it at sys/auth once auth/{mount} is mounted."
+                ),
             );
         }
         write_line(

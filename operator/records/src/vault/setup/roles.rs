@@ -1,10 +1,11 @@
 //! The roles and the configuration of Kubernetes auth.
 
 use serde_json::{Map, Value, json};
+use subrosa_crds::trust_domain::ACCOUNTS_LOGIN;
 
 use super::{
     DESTROYER_POLICY, DESTROYER_ROLE, GRANTER_POLICY, GRANTER_ROLE, KubernetesApi, MEMBER_LABEL,
-    OPERATOR_POLICY, PeopleParams, SetupParams, WORKLOAD_POLICY, WORKLOAD_ROLE, policy,
+    OPERATOR_POLICY, PeopleParams, SetupParams, WORKLOAD_POLICY, WORKLOAD_ROLE, accounts, policy,
 };
 use crate::vault::error::VaultError;
 
@@ -131,7 +132,13 @@ pub(super) fn owners(params: &SetupParams) -> Vec<RoleOwner> {
             bound_to: account_of,
         },
     ];
-    owners.into_iter().chain(granter).collect()
+    let of_accounts = params.people.as_ref().and_then(|people| accounts::mount(people).ok().flatten());
+    let of_accounts = of_accounts.map(|mount| RoleOwner {
+        path: format!("auth/{mount}/role/{ACCOUNTS_LOGIN}"),
+        wanted: format!("trust domain {}", params.trust_domain),
+        bound_to: workload_of,
+    });
+    owners.into_iter().chain(granter).chain(of_accounts).collect()
 }
 
 /// The trust domain that an existing workload role is bound to, if any.

@@ -73,7 +73,9 @@ fn rendered(roles: &str) -> (Exit, String, String) {
 /// Only what is of AccessRoles.
 fn of_roles(printed: &str) -> String {
     let is_of_a_role = |text: &&str| {
-        ["subrosa-access-", "BindGroup", "OpenSlot", "SetMembers"].iter().any(|word| text.contains(word))
+        ["subrosa-access-", "BindGroup", "EnrolAccount", "OpenSlot", "SetMembers"]
+            .iter()
+            .any(|word| text.contains(word))
     };
     printed.split("---\n").filter(is_of_a_role).collect::<Vec<_>>().join("---\n")
 }
@@ -83,6 +85,32 @@ fn what_a_role_becomes_is_shown_with_its_groups_by_name() {
     let (exit, printed, said) = rendered(REVIEWER);
     assert_eq!(exit, Exit::Done, "{said}");
     insta::assert_snapshot!("roles", of_roles(&printed));
+}
+
+const TRANSCRIBER: &str = "---
+apiVersion: subrosa.dev/v1alpha1
+kind: AccessRole
+metadata: {name: transcriber, namespace: cc-front}
+spec:
+  grantedBy: anna
+  login: service-accounts
+  subjects: [{serviceAccount: {name: transcriber}}]
+  allow: [{channels: [voice], dataClasses: [call-recording], actions: [Open]}]
+";
+
+#[test]
+fn a_role_of_service_accounts_becomes_an_alias_and_a_slot_of_its_own() {
+    let glass = "    breakGlass: {groups";
+    let hospital = HOSPITAL.replace(glass, &format!("    serviceAccounts: {{slots: 1}}\n{glass}"));
+    let (exit, printed, said) = render_text(&format!("{hospital}{TRANSCRIBER}"), "");
+    assert_eq!(exit, Exit::Done, "{said}");
+    insta::assert_snapshot!("accounts", of_roles(&printed));
+    let (exit, _, said) = rendered(TRANSCRIBER);
+    assert_ne!(exit, Exit::Done);
+    assert!(said.contains("spec.login: \"service-accounts\": LoginMissing: TrustDomain oosterlinde has no spec.access.serviceAccounts"), "{said}");
+    let more = TRANSCRIBER.replace("[call-recording]", "[call-recording, transcript]");
+    let (_, _, said) = render_text(&format!("{hospital}{more}"), "");
+    assert!(said.contains("spec.access.serviceAccounts.slots") && said.contains("SlotsExhausted"), "{said}");
 }
 
 /// The line of a finding, and what it says of AccessRoles.
