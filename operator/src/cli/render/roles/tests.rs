@@ -153,7 +153,7 @@ fn what_would_be_stalled_is_an_error_with_its_line_and_value() {
         found,
         [format!(
             "x.yaml:{line}: error: AccessRole cc-front/complaints: spec.conflictsWith[0]: \"reviewer\": ConflictingRoles: both name \
-             cc-quality, and the younger of the two would give nothing: take the group out of one of them"
+             cc-quality, and the younger of the two would give nothing: take that out of one of them"
         )]
     );
 }
