@@ -74,8 +74,11 @@ impl WindowKeys for FakeVault {
     }
 }
 
+/// Whether the write of an object fails, and how.
+pub type Refusal = Arc<dyn Fn(&str) -> Option<BackupError> + Send + Sync>;
+
 /// Fails each write after so many.
-pub fn failing_after(writes: usize) -> Arc<dyn Fn(&str) -> Option<BackupError> + Send + Sync> {
+pub fn failing_after(writes: usize) -> Refusal {
     let count = AtomicUsize::new(0);
     Arc::new(move |name| {
         let failed = count.fetch_add(1, Ordering::Relaxed) >= writes;

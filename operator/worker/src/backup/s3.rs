@@ -48,7 +48,8 @@ pub(super) struct Client {
 /// Prepares the client; nothing is sent yet.
 pub(super) fn connect(settings: &BackupStore, credentials: &StoreCredentials) -> Result<Client, BackupError> {
     let secure = settings.endpoint.starts_with("https://");
-    if !secure && !(settings.allow_insecure && settings.endpoint.starts_with("http://")) {
+    let may_be_plain = settings.allow_insecure && settings.endpoint.starts_with("http://");
+    if !secure && !may_be_plain {
         return Err(invalid("endpoint", "it is not https; write https://<host>, or set allowInsecure"));
     }
     let http = client(settings, secure)?;
