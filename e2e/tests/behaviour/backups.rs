@@ -1,6 +1,9 @@
 //! `spec.backup`: the worker that makes backups, whose identity nobody else has, and what status says of its runs.
 
+use std::{fs, process::Command};
+
 use k8s_openapi::api::{
+    authentication::v1::TokenRequest,
     batch::v1::{CronJob, Job},
     core::v1::{ConfigMap, Pod, ServiceAccount},
 };
@@ -10,7 +13,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use subrosa_crds::{TrustDomain, backup::BackupSettings, condition};
-use subrosa_e2e::wait;
+use subrosa_e2e::{operator, wait};
 
 use crate::world::{DOMAIN, World, channel};
 
@@ -246,4 +249,101 @@ async fn nobody_else_has_the_identity_of_a_worker() {
     let error =
         asks(format!("/api/v1/namespaces/{NS}/pods/{pod}/exec?command=sh&stdout=true"), json!({})).await;
     assert!(error.contains("nobody looks into such a pod"), "{error}");
+}
+
+/// What the pod does, with what the operator made: its settings, its token, its rights in Vault. Only the store is another, a
+/// directory; `e2e/tests/backup` has one that speaks S3.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_operator_makes_is_what_a_run_needs() {
+    let world = with_store().await;
+    world.apply(&channel(NS, "voice", backup())).await;
+    backed_up(&world, "BackupPending").await;
+    let jobs = world.api::<CronJob>(NS);
+    let made = world
+        .until("the CronJob", || async {
+            jobs.get_opt(WORKER).await.unwrap().ok_or_else(|| "there is none".to_owned())
+        })
+        .await;
+    let pod = run(&world, "subrosa-backup-voice-1").await;
+
+    // As the kubelet mounts it.
+    let mounted = tempfile::tempdir().unwrap();
+    let at = |name: &str| mounted.path().join(name);
+    for directory in ["store", "volumes/recordings/2026", "bucket"] {
+        fs::create_dir_all(at(directory)).unwrap();
+    }
+    for (name, text) in [("a.wav", "the first call"), ("2026/b.wav", "the second call")] {
+        fs::write(at("volumes/recordings").join(name), text).unwrap();
+    }
+    let settings = world.api::<ConfigMap>(NS).get("voice-backup").await.unwrap().data.unwrap();
+    let mut told = BackupSettings::from_yaml(&settings["backup.yaml"]).unwrap();
+    told.store.endpoint = format!("file://{}", at("bucket").display());
+    told.store.allow_insecure = true;
+    fs::write(at("backup.yaml"), told.to_yaml().unwrap()).unwrap();
+    let kubelet = world.env.client_as("system:node:one", &["system:nodes", "system:masters"]).unwrap();
+    let asked = json!({"spec": {"audiences": [told.vault.audience], "expirationSeconds": 600}});
+    let asked: TokenRequest = serde_json::from_value(asked).unwrap();
+    let accounts: Api<ServiceAccount> = Api::namespaced(kubelet, NS);
+    let token = accounts.create_token_request(WORKER, &PostParams::default(), &asked).await.unwrap();
+    fs::write(at("token"), token.status.unwrap().token.unwrap()).unwrap();
+
+    // The arguments of the CronJob, with these paths; nothing is mounted on the directories here.
+    let container = &made.spec.job_template.spec.unwrap().template.spec.unwrap().containers[0];
+    let here = |argument: &String| match argument.as_str() {
+        "/etc/subrosa/backup.yaml" => at("backup.yaml").display().to_string(),
+        "/var/run/secrets/subrosa/token" => at("token").display().to_string(),
+        "/var/run/secrets/store" => at("store").display().to_string(),
+        "/volumes" => at("volumes").display().to_string(),
+        "/dev/termination-log" => at("report").display().to_string(),
+        other => other.to_owned(),
+    };
+    let arguments: Vec<_> =
+        container.args.iter().flatten().filter(|one| *one != "--mounted").map(here).collect();
+    let subrosa = |arguments: &[String]| {
+        let mut command = Command::new(operator::binary().unwrap());
+        let output =
+            command.args(arguments).env_remove("VAULT_TOKEN").env_remove("BAO_TOKEN").output().unwrap();
+        (output.status.code(), format!("{output:?}"))
+    };
+    let (code, said) = subrosa(&arguments);
+    assert_eq!(code, Some(0), "{said}");
+    ends(&world, &pod, "Succeeded", &fs::read_to_string(at("report")).unwrap()).await;
+    let (_, message) = backed_up(&world, "RestoreUnproven").await;
+    let status = world.ready(NS, "voice").await.backup.unwrap();
+    assert_eq!((status.run, status.files), (Some(1), Some(2)), "{message}");
+    // From now on fewer manifests than that one are refused.
+    world
+        .until("settings that know the run", || async {
+            let settings = world.api::<ConfigMap>(NS).get("voice-backup").await.unwrap().data.unwrap();
+            let told = BackupSettings::from_yaml(&settings["backup.yaml"]).unwrap();
+            if told.at_least == 1 { Ok(()) } else { Err(format!("{}", told.at_least)) }
+        })
+        .await;
+
+    let login = ["--config", "backup.yaml", "--token-file", "token", "--credentials", "store"];
+    let login =
+        login.map(|one| if one.starts_with("--") { one.to_owned() } else { at(one).display().to_string() });
+    let with_login = |command: &[&str]| {
+        let words = ["backup"].iter().chain(command).map(ToString::to_string);
+        subrosa(&words.chain(login.clone()).collect::<Vec<_>>())
+    };
+    let (code, said) = with_login(&["list"]);
+    assert!(code == Some(0) && said.contains("2026m") | said.contains("2027m"), "{said}");
+    let (code, said) = with_login(&["check", "--read-data", "all"]);
+    assert_eq!(code, Some(0), "{said}");
+    let restored = at("restored").display().to_string();
+    let (code, said) = with_login(&["restore", "--to", &restored]);
+    assert_eq!(code, Some(0), "{said}");
+    for name in ["a.wav", "2026/b.wav"] {
+        let read = |below: &str| fs::read(at(below).join("recordings").join(name)).unwrap();
+        assert_eq!(read("restored"), read("volumes"), "{name}");
+    }
+    // Without backups the same token opens nothing, however long it lives.
+    world.apply(&channel(NS, "voice", json!({}))).await;
+    world
+        .until("the end of the worker's rights", || async {
+            let (code, said) = with_login(&["list"]);
+            if code != Some(0) && said.contains("VaultRefused") { Ok(()) } else { Err(said) }
+        })
+        .await;
 }
