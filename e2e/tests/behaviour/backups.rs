@@ -1,6 +1,6 @@
 //! `spec.backup`: the worker that makes backups, whose identity nobody else has, and what status says of its runs.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
 use k8s_openapi::api::{
     authentication::v1::TokenRequest,
@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use subrosa_crds::{TrustDomain, backup::BackupSettings, condition};
-use subrosa_e2e::{operator, wait};
+use subrosa_e2e::{alerts::History, operator, wait};
 
 use crate::world::{DOMAIN, World, channel};
 
@@ -183,6 +183,35 @@ async fn a_worker_is_made_and_its_runs_are_told() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_never_came_is_told() {
+    let mut world = with_store().await;
+    world.apply(&channel(NS, "voice", backup())).await;
+    backed_up(&world, "BackupPending").await;
+    let mut history = History::begin().unwrap();
+    let kind = "subrosa_channel_conditions{condition=\"BackedUp\"";
+    history.scrape(async || world.metrics_with(kind).await).await;
+    assert!(!history.is_true("SubrosaBackupOverdue", Duration::ZERO).unwrap());
+
+    // As two days later, with no run since.
+    world.stop_operator();
+    let mut record = world.record(NS, "voice").await;
+    let before = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(48);
+    record["backup"]["since"] = json!(before.to_string());
+    let path = format!("subrosa/data/channels/{}", world.id(NS, "voice").await);
+    world.env.openbao().request("POST", &path, Some(json!({"data": record}))).await.unwrap();
+    world.start_operator().await;
+    let (truth, message) = backed_up(&world, "BackupOverdue").await;
+    assert!(truth == "False" && message.contains("look at the Jobs of CronJob"), "{message}");
+    history.scrape(async || world.metrics_with("reason=\"BackupOverdue\"").await).await;
+    assert!(history.is_true("SubrosaBackupOverdue", Duration::ZERO).unwrap());
+    // A run that was suspended is not late.
+    let mut spec = backup();
+    spec["backup"]["suspend"] = json!(true);
+    world.apply(&channel(NS, "voice", spec)).await;
+    backed_up(&world, "BackupSuspended").await;
+}
+
 /// Whoever may make pods in the namespace could read backups with the worker's identity, or tell of runs that never were.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_else_has_the_identity_of_a_worker() {
@@ -280,7 +309,8 @@ async fn what_the_operator_makes_is_what_a_run_needs() {
     told.store.endpoint = format!("file://{}", at("bucket").display());
     told.store.allow_insecure = true;
     fs::write(at("backup.yaml"), told.to_yaml().unwrap()).unwrap();
-    let kubelet = world.env.client_as("system:node:one", &["system:nodes", "system:masters"]).unwrap();
+    // A node itself may ask only for pods that the scheduler gave it.
+    let kubelet = world.env.client_as("kubelet", &["system:nodes", "system:masters"]).unwrap();
     let asked = json!({"spec": {"audiences": [told.vault.audience], "expirationSeconds": 600}});
     let asked: TokenRequest = serde_json::from_value(asked).unwrap();
     let accounts: Api<ServiceAccount> = Api::namespaced(kubelet, NS);

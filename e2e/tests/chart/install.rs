@@ -19,7 +19,7 @@ use subrosa_e2e::{Environment, helm::Helm, installation::apply_object, wait};
 
 use crate::{
     conform::Schemas,
-    support::{EVERYTHING, NAMESPACE, beside, path},
+    support::{EVERYTHING, NAMESPACE, beside, path, released},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -233,7 +233,7 @@ impl Cluster {
 
     /// The admission policies are those that the operator looks for.
     async fn guarded(&self) -> Result<()> {
-        let wanted = admission::policies(&Installation::default());
+        let wanted = admission::policies(&released(Installation::default())?);
         let all = async |kind| {
             let api: Api<DynamicObject> =
                 Api::all_with(self.client.clone(), &resource(ADMISSION, "v1", kind));

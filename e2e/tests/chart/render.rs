@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use subrosa::grants::{Installation, manifests};
 use subrosa_e2e::helm::Helm;
 
-use crate::support::{EVERYTHING, NAMESPACE, name, objects, path, read, rendered};
+use crate::support::{EVERYTHING, NAMESPACE, name, objects, path, read, released, rendered};
 
 /// The labels and annotations that only a release has.
 const OF_THE_RELEASE: [&str; 5] = [
@@ -49,12 +49,12 @@ fn the_chart_grants_exactly_what_the_table_says() -> Result<()> {
         "Pod subrosa-test-status",
     ];
     for (installation, values) in [
-        (Installation::default(), vec![ALL]),
+        (released(Installation::default())?, vec![ALL]),
         (
-            Installation::default().with_token_secrets(&["openbao-token"])?,
+            released(Installation::default().with_token_secrets(&["openbao-token"])?)?,
             vec!["rbac.tokenSecrets={openbao-token}", ALL],
         ),
-        (Installation::new(NAMESPACE, "gardener")?, vec!["serviceAccount.name=gardener", ALL]),
+        (released(Installation::new(NAMESPACE, "gardener")?)?, vec!["serviceAccount.name=gardener", ALL]),
     ] {
         let mut found = by_name(objects(&rendered(&values)?)?);
         found.retain(|name, _| !own.contains(&name.as_str()));
@@ -88,7 +88,7 @@ fn another_namespace_is_followed_everywhere() -> Result<()> {
     assert!(!text.contains(NAMESPACE), "the default namespace is written down somewhere");
     let mut found: BTreeMap<String, Value> =
         objects(&text)?.into_iter().map(|object| (name(&object), without_release(object))).collect();
-    for wanted in manifests(&Installation::new("12345", "subrosa")?)? {
+    for wanted in manifests(&released(Installation::new("12345", "subrosa")?)?)? {
         if wanted["kind"] != "Namespace" {
             assert_eq!(found.remove(&name(&wanted)), Some(wanted));
         }

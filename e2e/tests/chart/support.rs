@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+use subrosa::grants::Installation;
 use subrosa_e2e::helm::{Helm, chart};
 
 pub const NAMESPACE: &str = "subrosa-system";
@@ -55,4 +56,9 @@ pub fn objects(text: &str) -> Result<Vec<Value>> {
 pub fn name(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     format!("{} {}", text(&object["kind"]), text(&object["metadata"]["name"]))
+}
+
+/// An installation whose backup workers run from the image that the chart has unless told otherwise.
+pub fn released(installation: Installation) -> Result<Installation> {
+    Ok(installation.with_worker_image(concat!("subrosa:", env!("CARGO_PKG_VERSION")))?)
 }

@@ -7,7 +7,7 @@ use crate::{
     operator::{secret, tries},
     request::{
         Case,
-        Expected::{Allowed, Forbidden},
+        Expected::{Allowed, Denied, Forbidden},
         RBAC, delete, get, merge, post,
     },
     world::{
@@ -55,6 +55,7 @@ fn reading() -> Vec<Case> {
 }
 
 fn becoming() -> Vec<Case> {
+    let workers_alone = Denied("subrosa-backup-account", "writes ServiceAccounts subrosa-backup-<channel>");
     let token = |namespace: &str, account: &str| {
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
@@ -87,12 +88,17 @@ fn becoming() -> Vec<Case> {
         tries(
             "makes a ServiceAccount",
             post(core("cc-front", "serviceaccounts", ""), json!({ "metadata": { "name": "x" } })).dry(),
-            RBAC,
+            workers_alone,
         ),
         tries(
             "changes a ServiceAccount",
             merge(core("cc-front", "serviceaccounts", "default"), json!({ "metadata": { "labels": {} } }))
                 .dry(),
+            workers_alone,
+        ),
+        tries(
+            "makes a ServiceAccount at home",
+            post(core("subrosa-system", "serviceaccounts", ""), json!({ "metadata": { "name": "x" } })).dry(),
             RBAC,
         ),
         tries(
