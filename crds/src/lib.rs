@@ -50,6 +50,7 @@ pub mod sealing;
 pub mod trust_domain;
 pub mod validate;
 pub mod yaml;
+pub mod zone;
 
 pub use access_grant::{AccessGrant, AccessGrantSpec, AccessGrantStatus};
 pub use access_revocation::{AccessRevocation, AccessRevocationSpec, AccessRevocationStatus};

@@ -199,7 +199,10 @@ async fn a_run_that_never_came_is_told() {
     let before = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(48);
     record["backup"]["since"] = json!(before.to_string());
     let path = format!("subrosa/data/channels/{}", world.id(NS, "voice").await);
-    world.env.openbao().request("POST", &path, Some(json!({"data": record}))).await.unwrap();
+    let bao = world.env.openbao();
+    let known = bao.request("GET", &path, None).await.unwrap()["data"]["metadata"]["version"].clone();
+    let written = json!({"options": {"cas": known}, "data": record});
+    bao.request("POST", &path, Some(written)).await.unwrap();
     world.start_operator().await;
     let (truth, message) = backed_up(&world, "BackupOverdue").await;
     assert!(truth == "False" && message.contains("look at the Jobs of CronJob"), "{message}");
@@ -298,7 +301,7 @@ async fn what_the_operator_makes_is_what_a_run_needs() {
     // As the kubelet mounts it.
     let mounted = tempfile::tempdir().unwrap();
     let at = |name: &str| mounted.path().join(name);
-    for directory in ["store", "volumes/recordings/2026", "bucket"] {
+    for directory in ["store", "volumes/recordings/2026", "bucket/cc-backups"] {
         fs::create_dir_all(at(directory)).unwrap();
     }
     for (name, text) in [("a.wav", "the first call"), ("2026/b.wav", "the second call")] {

@@ -24,7 +24,7 @@ use subrosa_e2e::{
     wait,
 };
 
-use crate::support::{NAMESPACE, objects, path, rendered};
+use crate::support::{NAMESPACE, objects, path, released, rendered};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const DOMAIN: &str = "oosterlinde";
@@ -41,7 +41,7 @@ async fn what_protects_outlives_an_upgrade_and_the_release() -> Result<()> {
 
     run(&["install", "subrosa-crds", &crds, "--create-namespace"])?;
     run(&["install", "subrosa", &chart])?;
-    let installed = Installation::connect(&env, Names::default(), DOMAIN).await?;
+    let installed = Installation::connect(&env, released(Names::default())?, DOMAIN).await?;
     let mut operator = Operator::start(&installed).await?;
     apply_object(&admin, &installed.trust_domain(&env)).await?;
     apply_object(&admin, &retention_policy()).await?;
@@ -73,7 +73,7 @@ async fn what_protects_outlives_an_upgrade_and_the_release() -> Result<()> {
 
     run(&["install", "subrosa-crds", &crds])?;
     run(&["install", "subrosa", &chart])?;
-    let installed = Installation::connect(&env, Names::default(), DOMAIN).await?;
+    let installed = Installation::connect(&env, released(Names::default())?, DOMAIN).await?;
     let operator = Operator::start(&installed).await?;
     // The status of before stands there: what counts is what this operator makes of it.
     for name in ["voice", "db"] {

@@ -1,6 +1,6 @@
 //! Chooses the key for sealing.
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, civil::Date};
 use serde::Serialize;
 use subrosa_crds::{
     cohort::Cohort,
@@ -8,6 +8,7 @@ use subrosa_crds::{
     period::{Period, PeriodError},
     retention_policy::Anchor,
     sealing::{Sealing, SealingClass},
+    zone,
 };
 
 /// Why no key can be chosen.
@@ -124,7 +125,7 @@ pub fn current(sealing: &Sealing, now: Timestamp) -> Result<Vec<Current>, Cohort
 }
 
 fn today(sealing: &Sealing, now: Timestamp) -> Result<Date, CohortChoiceError> {
-    let zone = TimeZone::get(&sealing.time_zone)
+    let zone = zone::named(&sealing.time_zone)
         .map_err(|_| CohortChoiceError::TimeZone(sealing.time_zone.clone()))?;
     Ok(now.to_zoned(zone).date())
 }

@@ -1,7 +1,7 @@
 //! When the next run of a backup is due, and since when it is late.
 //!
 //! Kubernetes starts the runs; this only judges whether they came. Where the two read a schedule differently, as in the
-//! hour that summer time skips, [`GRACE`] covers it.
+//! hour that summer time skips, or with other time zone data (here it is the machine's), [`GRACE`] covers it.
 
 use cronexpr::{Crontab, MakeTimestamp, parse_crontab};
 use jiff::{SignedDuration, Timestamp};

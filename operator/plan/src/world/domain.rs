@@ -5,6 +5,7 @@ use subrosa_crds::{
     Reason, TrustDomain, WITHDRAW_ACCESS_FINALIZER, condition,
     period::Period,
     trust_domain::{NetworkMode, StagedNamespace},
+    zone,
 };
 
 use super::fault::Fault;
@@ -18,7 +19,7 @@ const OUT_OF_REACH: [Reason; 3] = [Reason::VaultSealed, Reason::VaultUnreachable
 /// # Errors
 /// When no such time zone is known.
 pub fn time_zone(domain: &TrustDomain) -> Result<TimeZone, jiff::Error> {
-    TimeZone::get(domain.spec.time_zone.as_deref().unwrap_or("UTC"))
+    zone::named(domain.spec.time_zone.as_deref().unwrap_or("UTC"))
 }
 
 /// The domain's day at `now`; in UTC where its time zone is unknown, which makes the domain Stalled.

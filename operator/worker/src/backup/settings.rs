@@ -11,6 +11,7 @@ use subrosa_crds::{
     backup::{BackupSettings, WINDOW},
     cohort::Cohort,
     names::is_dns_label,
+    zone,
 };
 use subrosa_records::vault::{
     MountPath, RoleName, Vault, VaultAddress, VaultConfig,
@@ -92,7 +93,7 @@ pub fn window(settings: &BackupSettings, now: Timestamp) -> Result<Cohort, Backu
 }
 
 pub(super) fn zone(settings: &BackupSettings) -> Result<TimeZone, BackupError> {
-    TimeZone::get(&settings.time_zone).map_err(|_| {
+    zone::named(&settings.time_zone).map_err(|_| {
         let message =
             format!("timeZone: {:?} is not known; write one such as Europe/Amsterdam", settings.time_zone);
         BackupProblem::ConfigInvalid.with(message)

@@ -2,8 +2,8 @@
 
 use std::{io::BufRead, path::PathBuf, time::SystemTime};
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use subrosa_crds::names::DataKeyName;
+use jiff::{Timestamp, civil::Date};
+use subrosa_crds::{names::DataKeyName, zone};
 use subrosa_records::vault::sealing::SealingKeys;
 
 use super::recording::{Keys, Trouble};
@@ -52,7 +52,7 @@ impl VaultKeys {
             AnchorOf::Today => None,
             AnchorOf::Date(date) => Some(date),
             AnchorOf::Modified => {
-                let zone = TimeZone::get(&sealing.time_zone)
+                let zone = zone::named(&sealing.time_zone)
                     .map_err(|_| CohortChoiceError::TimeZone(sealing.time_zone.clone()))?;
                 // A time from a clock that was ahead counts as now.
                 let written = Timestamp::try_from(modified).unwrap_or(now).min(now);
