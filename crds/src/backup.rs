@@ -40,6 +40,9 @@ pub struct BackupSettings {
     /// The number of the newest manifest that is known: with fewer in the store, some were removed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub at_least: u64,
+    /// The windows whose keys were destroyed, such as `2026m11`: nothing of them is read any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destroyed: Vec<String>,
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -59,8 +59,8 @@ use crate::{common::Exception, preset::name::Preset, rules};
     validation = Rule::new("!has(self.accepts) || !has(self.listeners) || self.accepts.all(a, !has(a.listeners) || a.listeners.all(l, self.listeners.exists(own, own.name == l)))")
         .message("an entry of accepts names a listener that this Channel does not have: name one of spec.listeners")
         .field_path(".accepts"),
-    validation = Rule::new("!has(self.retentionPolicy) || (has(self.dataClasses) && self.dataClasses.size() > 0)")
-        .message("retentionPolicy without dataClasses keeps nothing: list the data classes or leave it out")
+    validation = Rule::new("!has(self.retentionPolicy) || has(self.backup) || (has(self.dataClasses) && self.dataClasses.size() > 0)")
+        .message("retentionPolicy without dataClasses and backup keeps nothing: list the data classes or leave it out")
         .field_path(".retentionPolicy")
 )]
 pub struct ChannelSpec {
@@ -102,7 +102,11 @@ pub struct ChannelSpec {
     /// The classes of data that the workload seals, as its retention policy names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 40), regex(pattern = rules::DNS_LABEL)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("!('subrosa-backup' in self)")
+            .message("workloads do not seal with the keys of backups: leave subrosa-backup out, and write spec.backup")
+    )]
     pub data_classes: Vec<String>,
     /// One of the trust domain's retention policies. Absent: its first.
     #[serde(default, skip_serializing_if = "Option::is_none")]

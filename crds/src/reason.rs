@@ -58,6 +58,7 @@ reasons! {
     BackupFailed
     BackupOverdue
     BackupPending
+    BackupRetentionMissing
     BackupStoreMissing
     BackupSuspended
     BreakGlassUsed

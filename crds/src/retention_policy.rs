@@ -42,13 +42,18 @@ pub struct RetentionPolicySpec {
 #[x_kube(
     validation = Rule::new("(has(self.anchor) && self.anchor != 'CreatedAt') == has(self.openFor)")
         .message("openFor bounds how long data may wait for its anchor date: write it, such as 5y, with every anchor but CreatedAt, and only there")
-        .field_path(".openFor")
+        .field_path(".openFor"),
+    validation = Rule::new("self.name != 'subrosa-backup' || !has(self.cohort) || self.cohort == 'Month'")
+        .message("the keys of backups are of a month each: leave cohort out for class subrosa-backup")
+        .field_path(".cohort"),
+    validation = Rule::new("self.name != 'subrosa-backup' || !has(self.anchor) || self.anchor == 'CreatedAt'")
+        .message("backups are kept from the month in which they were made: leave anchor out for class subrosa-backup")
+        .field_path(".anchor")
 )]
 pub struct DataClass {
-    /// Its name, such as `call-recording`. It is part of the names of its keys, so it has no dots.
+    /// Its name, such as `call-recording`. It is part of the names of its keys, so it has no dots. Class `subrosa-backup` says
+    /// how long backups are kept, of every Channel with this policy.
     #[schemars(length(min = 1, max = 40), regex(pattern = rules::DNS_LABEL))]
-    #[x_kube(validation = Rule::new("self != 'subrosa-backup'")
-        .message("subrosa-backup is the class of the keys of backups: name this class otherwise"))]
     pub name: String,
     /// How long data is kept after its anchor date, such as `90d`, `18mo` or `20y`.
     #[schemars(length(max = 8), regex(pattern = rules::PERIOD))]

@@ -6,6 +6,7 @@
 mod adoption;
 mod adoptions;
 mod alerts;
+mod backups;
 mod breaker;
 mod listed;
 mod people;

@@ -21,9 +21,9 @@ impl Watched for RetentionPolicy {
         if old.as_ref().map(|policy| &policy.spec) == new.as_ref().map(|policy| &policy.spec) {
             return BTreeSet::new();
         }
-        let sealing = world.all_channels().filter(|channel| channel.seals());
+        let keeping = world.all_channels().filter(|channel| channel.seals() || channel.backup().is_some());
         let mut woken: BTreeSet<_> =
-            sealing.map(|channel| Subject::of::<Channel>(channel.name().clone())).collect();
+            keeping.map(|channel| Subject::of::<Channel>(channel.name().clone())).collect();
         woken.insert(Subject::of::<RetentionPolicy>(name));
         woken
     }

@@ -96,9 +96,7 @@ pub fn wanted(
              subrosa does",
         ));
     };
-    let known = record.and_then(|record| record.backup.as_deref()).and_then(|known| known.success.as_ref());
-    let newest = known.map_or(0, |known| known.run);
-    match objects::settings(channel, backup, id, domain, (&store.store, newest), world) {
+    match objects::settings(channel, backup, id, domain, (&store.store, record), world) {
         Ok(settings) => WantedBackup::Wanted(Box::new(WorkerObjects {
             account: objects::account(channel),
             policy: objects::policy(channel, domain),

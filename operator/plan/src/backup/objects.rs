@@ -14,13 +14,15 @@ use subrosa_crds::{
     Reason, TrustDomain,
     backup::{BackupSettings, BackupStore, FILE, ObjectLock},
     channel::Backup,
-    names::ChannelId,
+    names::{BACKUP_CLASS, ChannelId},
     trust_domain::StoreSpec,
 };
 
 use super::{WORKER_LABEL, config_map_name, name, template};
 use crate::{
-    network, sealing,
+    network,
+    record::channel::ChannelRecord,
+    sealing,
     world::{World, declaration::Declaration, domain, fault::Fault, objects},
 };
 
@@ -74,7 +76,7 @@ pub(super) fn settings(
     backup: &Backup,
     id: &ChannelId,
     domain: &TrustDomain,
-    (store, at_least): (&StoreSpec, u64),
+    (store, known): (&StoreSpec, Option<&ChannelRecord>),
     world: &World,
 ) -> Result<ConfigMap, Fault> {
     let told = BackupSettings {
@@ -97,7 +99,8 @@ pub(super) fn settings(
             }),
         },
         volumes: backup.volumes.clone(),
-        at_least,
+        at_least: newest(known),
+        destroyed: destroyed(known),
     };
     let text = told.to_yaml().map_err(|error| Fault::new(Reason::Internal, format!("{FILE}: {error}")))?;
     Ok(ConfigMap {
@@ -109,6 +112,18 @@ pub(super) fn settings(
         data: Some(BTreeMap::from([(FILE.to_owned(), text)])),
         ..ConfigMap::default()
     })
+}
+
+/// The number of the newest run that is known.
+fn newest(record: Option<&ChannelRecord>) -> u64 {
+    let known = record.and_then(|record| record.backup.as_deref()).and_then(|known| known.success.as_ref());
+    known.map_or(0, |known| known.run)
+}
+
+/// The windows whose keys were destroyed.
+fn destroyed(record: Option<&ChannelRecord>) -> Vec<String> {
+    let destroyed = record.into_iter().flat_map(|record| record.destroyed.iter());
+    destroyed.filter(|(class, _)| *class == BACKUP_CLASS).map(|(_, window)| window.to_string()).collect()
 }
 
 /// When and how the worker runs.

@@ -1,9 +1,13 @@
 use serde_json::{Value, json};
-use subrosa_crds::backup::{BackupSettings, FILE};
+use subrosa_crds::{
+    backup::{BackupSettings, FILE},
+    names::BACKUP_CLASS,
+};
 
 use super::*;
 use crate::{
     channel::{Plan, Scope},
+    record::channel::ActiveKey,
     testing::{DOMAIN, Scene, certificate, now},
 };
 
@@ -94,6 +98,53 @@ fn a_worker_is_told_of_locks_and_of_the_newest_run() {
     let told = BackupSettings::from_yaml(&settings.data.unwrap()[FILE]).unwrap();
     assert_eq!(told.store.lock.map(|lock| (lock.mode.as_str(), lock.days)), Some(("COMPLIANCE", 95)));
     assert_eq!(told.at_least, 12, "fewer manifests in the store were removed there");
+}
+
+#[test]
+fn a_worker_is_told_which_windows_were_destroyed() {
+    let scene = scene(json!({}));
+    let mut record = scene.first_record("cc-front/voice");
+    let (old, call) = ("2026m01".parse().unwrap(), "2026w01".parse().unwrap());
+    record.destroyed = record.destroyed.with("subrosa-backup", old).with("call-recording", call);
+    let settings = objects_of(&scene.plan_with("cc-front/voice", Some(&record))).settings;
+    let told = BackupSettings::from_yaml(&settings.data.unwrap()[FILE]).unwrap();
+    assert_eq!(told.destroyed, ["2026m01"]);
+}
+
+/// The policy binds the keys of backups as those of data, also of a Channel that seals nothing.
+#[test]
+fn a_window_is_due_as_the_policy_says() {
+    let with = |classes: Value| {
+        let scene = scene(json!({})).retention("contactcenter", json!({"classes": classes}));
+        let plan = scene.plan("cc-front/voice");
+        let policy = plan.validated.as_ref().unwrap().kept_by();
+        let window = "2026m11".parse().unwrap();
+        crate::keys::key_record(&plan.id, BACKUP_CLASS, window, &ActiveKey::default(), policy, None)
+    };
+    let calls = json!({"name": "call-recording", "keep": "90d"});
+    let known = with(json!([calls, {"name": BACKUP_CLASS, "keep": "35d"}]));
+    assert_eq!((known.due, known.terms.unwrap().keep), (Some("2027-01-05".parse().unwrap()), "35d".into()));
+    // As soon as the policy has the class, it binds what was made before.
+    let known = with(json!([calls]));
+    let terms = known.terms.unwrap();
+    assert_eq!((known.due, terms.policy.as_str(), terms.keep.as_str()), (None, "contactcenter", ""));
+}
+
+#[test]
+fn a_policy_that_is_named_must_be_there_and_another_need_not() {
+    let named = |policy: &str| {
+        let scene = scene(json!({}));
+        let mut channel = voice(json!({}));
+        channel["retentionPolicy"] = json!(policy);
+        scene.channel("cc-front/voice", channel)
+    };
+    assert!(matches!(named("contactcenter").plan("cc-front/voice").scope, Scope::Full));
+    let Scope::Stalled(problems) = named("elsewhere").plan("cc-front/voice").scope else { panic!() };
+    assert_eq!((problems.len(), problems[0].reason), (1, Reason::RetentionPolicyForbidden));
+    let mut without = scene(json!({}));
+    without.world.retention.clear();
+    let plan = without.plan("cc-front/voice");
+    assert!(matches!(plan.scope, Scope::Full) && plan.validated.unwrap().kept_by().is_none());
 }
 
 #[test]

@@ -47,6 +47,15 @@ pub struct Validated {
     pub domain: Arc<TrustDomain>,
     /// The retention policy of its data classes; `None` when it seals nothing.
     pub retention: Option<Arc<RetentionPolicy>>,
+    /// The one that its backups follow, whether it has a class for them or not; `None` when it has no backups.
+    pub backups: Option<Arc<RetentionPolicy>>,
+}
+
+impl Validated {
+    /// The retention policy of all that it keeps: sealed data and backups.
+    pub fn kept_by(&self) -> Option<&RetentionPolicy> {
+        self.retention.as_deref().or(self.backups.as_deref())
+    }
 }
 
 /// The trust domain that governs the Channel's namespace.
@@ -120,6 +129,14 @@ pub fn validate(channel: &Declaration, world: &World, now: Timestamp) -> Result<
             None
         }
     };
+    let backups = match backups(channel, domain, world) {
+        Ok(policy) => policy.cloned(),
+        // Of a Channel that seals too it is told already.
+        Err(problem) => {
+            problems.extend((!channel.seals()).then_some(problem));
+            None
+        }
+    };
     if let Some(message) = delivery::unavailable(channel, world) {
         problems.push(Problem::new(Reason::PodCertificatesUnavailable, "spec.tls.delivery", message));
     }
@@ -130,7 +147,11 @@ pub fn validate(channel: &Declaration, world: &World, now: Timestamp) -> Result<
     problems.extend(common_name(channel, domain, world, now));
     problems.extend(times(channel, domain, now));
     problems.extend(listeners::check(channel, domain::today(domain, now)));
-    if problems.is_empty() { Ok(Validated { domain: Arc::clone(domain), retention }) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(Validated { domain: Arc::clone(domain), retention, backups })
+    } else {
+        Err(problems)
+    }
 }
 
 /// The retention policy the Channel's data classes follow.
@@ -142,9 +163,54 @@ fn retention<'a>(
     if !channel.seals() {
         return Ok(None);
     }
+    let policy = chosen(channel, domain, world)?;
+    let unknown: Vec<_> = channel
+        .data_classes()
+        .iter()
+        .filter(|class| !policy.spec.classes.iter().any(|known| &known.name == *class))
+        .map(String::as_str)
+        .collect();
+    if !unknown.is_empty() {
+        let known: Vec<_> = policy.spec.classes.iter().map(|class| class.name.as_str()).collect();
+        return Err(Problem::new(
+            Reason::UnknownDataClass,
+            "spec.dataClasses",
+            format!(
+                "RetentionPolicy {} has no class {}; it has {}",
+                policy.metadata.name.as_deref().unwrap_or_default(),
+                unknown.join(", "),
+                known.join(", ")
+            ),
+        ));
+    }
+    Ok(Some(policy))
+}
+
+/// The retention policy that the Channel's backups follow. None has to be there: condition Retained tells of what is
+/// kept without end.
+fn backups<'a>(
+    channel: &Declaration,
+    domain: &TrustDomain,
+    world: &'a World,
+) -> Result<Option<&'a Arc<RetentionPolicy>>, Problem> {
+    if channel.backup().is_none() {
+        return Ok(None);
+    }
+    match chosen(channel, domain, world) {
+        Ok(policy) => Ok(Some(policy)),
+        Err(problem) if channel.retention_policy().is_some() => Err(problem),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The retention policy that the Channel names, or else the first of its trust domain.
+fn chosen<'a>(
+    channel: &Declaration,
+    domain: &TrustDomain,
+    world: &'a World,
+) -> Result<&'a Arc<RetentionPolicy>, Problem> {
     let allowed = &domain.spec.retention_policies;
-    let chosen = channel.retention_policy().or_else(|| allowed.first());
-    let Some(chosen) = chosen else {
+    let Some(chosen) = channel.retention_policy().or_else(|| allowed.first()) else {
         return Err(Problem::new(
             Reason::RetentionPolicyNotFound,
             "spec.retentionPolicy",
@@ -161,32 +227,13 @@ fn retention<'a>(
             format!("TrustDomain {} allows {}, not {chosen}", object_name(domain), allowed.join(", ")),
         ));
     }
-    let Some(policy) = world.retention.get(chosen) else {
-        return Err(Problem::new(
+    world.retention.get(chosen).ok_or_else(|| {
+        Problem::new(
             Reason::RetentionPolicyNotFound,
             "spec.retentionPolicy",
             format!("there is no RetentionPolicy {chosen}: ask the compliance office to apply it"),
-        ));
-    };
-    let unknown: Vec<_> = channel
-        .data_classes()
-        .iter()
-        .filter(|class| !policy.spec.classes.iter().any(|known| &known.name == *class))
-        .map(String::as_str)
-        .collect();
-    if !unknown.is_empty() {
-        let known: Vec<_> = policy.spec.classes.iter().map(|class| class.name.as_str()).collect();
-        return Err(Problem::new(
-            Reason::UnknownDataClass,
-            "spec.dataClasses",
-            format!(
-                "RetentionPolicy {chosen} has no class {}; it has {}",
-                unknown.join(", "),
-                known.join(", ")
-            ),
-        ));
-    }
-    Ok(Some(policy))
+        )
+    })
 }
 
 /// Backups that have nowhere to go, or no time that can be read.

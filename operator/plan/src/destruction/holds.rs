@@ -1,7 +1,12 @@
 //! Which keys a LegalHold protects.
 
 use kube::ResourceExt as _;
-use subrosa_crds::{LegalHold, cohort::Cohort, legal_hold::HoldSelector, names::ChannelRef};
+use subrosa_crds::{
+    LegalHold,
+    cohort::Cohort,
+    legal_hold::HoldSelector,
+    names::{BACKUP_CLASS, ChannelRef},
+};
 
 use super::step::{Hold, Released};
 
@@ -16,18 +21,21 @@ pub struct Selected<'a> {
     pub cohort: Cohort,
 }
 
-/// Whether `selector` matches the key. A cohort in the selector that does not parse matches every cohort: on doubt a
-/// hold protects more.
+/// Whether `selector` matches the key. On doubt a hold protects more: a cohort in the selector that does not parse
+/// matches every cohort, and whatever classes and cohorts are held, so are all backups of the Channels.
 pub fn covers(selector: &HoldSelector, key: Selected<'_>) -> bool {
     let named = |list: &[String], text: &str| list.is_empty() || list.iter().any(|one| one == text);
     let overlaps = |text: &String| match text.parse::<Cohort>() {
         Ok(held) => shares_a_day(held, key.cohort),
         Err(_) => true,
     };
-    named(&selector.namespaces, &key.channel.namespace)
-        && named(&selector.channels, &key.channel.name)
-        && named(&selector.data_classes, key.class)
-        && (selector.cohorts.is_empty() || selector.cohorts.iter().any(overlaps))
+    let of_channel =
+        named(&selector.namespaces, &key.channel.namespace) && named(&selector.channels, &key.channel.name);
+    let of_data = named(&selector.data_classes, key.class)
+        && (selector.cohorts.is_empty() || selector.cohorts.iter().any(overlaps));
+    // A backup may hold data of any class and date, and only a selector that names backups means their own months.
+    let names_backups = selector.data_classes.iter().any(|class| class == BACKUP_CLASS);
+    of_channel && (of_data || (key.class == BACKUP_CLASS && !names_backups))
 }
 
 /// The holds among `holds` that match the key and whose release was not approved (approved ones are in `released`).
@@ -86,6 +94,23 @@ mod tests {
         }
         for cohort in ["20261031", "20261201", "2026w43", "2026w50", "2026m10", "2026m12", "2026q3", "2025"] {
             assert!(!is_held(november.clone(), "a/b", "call", cohort), "{cohort}");
+        }
+    }
+
+    #[test]
+    fn a_hold_of_any_data_of_a_channel_holds_its_backups() {
+        for hold in [
+            json!({"namespaces": ["a"], "dataClasses": ["call"]}),
+            json!({"channels": ["b"], "cohorts": ["2020m01"]}),
+            json!({"dataClasses": ["subrosa-backup"], "cohorts": ["2026m11"]}),
+        ] {
+            assert!(is_held(hold, "a/b", "subrosa-backup", "2026m11"));
+        }
+        let december = json!({"dataClasses": ["subrosa-backup"], "cohorts": ["2026m12"]});
+        for (hold, channel) in
+            [(json!({"channels": ["c"], "dataClasses": ["call"]}), "a/b"), (december, "a/b")]
+        {
+            assert!(!is_held(hold, channel, "subrosa-backup", "2026m11"));
         }
     }
 

@@ -6,9 +6,9 @@ use subrosa_crds::{Reason, RetentionPolicy, cohort::Cohort, period::Period, rete
 use super::inventory::{self, MadeKey};
 use crate::record::channel::ChannelRecord;
 
-/// The reasons for late data. People end it, by resealing or by approving its destruction; the Channel stays Ready
-/// meanwhile.
-pub const LATE: [Reason; 2] = [Reason::AnchorOverdue, Reason::KeptTooLong];
+/// The reasons for data that is kept too long, or without end. People end it, by resealing, by approving its destruction
+/// or by saying how long it is kept; the Channel stays Ready meanwhile.
+pub const LATE: [Reason; 3] = [Reason::AnchorOverdue, Reason::BackupRetentionMissing, Reason::KeptTooLong];
 
 /// A deadline within this many days is shown in status.
 const SOON_DAYS: i32 = 90;

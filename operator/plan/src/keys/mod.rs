@@ -18,7 +18,7 @@ use subrosa_crds::{
     RetentionPolicy, TrustDomain,
     channel::{KeyStatus, KeyType},
     cohort::Cohort,
-    names::ChannelId,
+    names::{BACKUP_CLASS, ChannelId},
     period::{self, PeriodError},
     retention_policy::{Anchor, DataClass},
 };
@@ -177,10 +177,16 @@ pub fn key_record(
         anchor: declared.as_ref().and_then(|(_, class)| class.anchor).unwrap_or_default(),
         due: days.due,
         reseal_by: days.reseal_by,
-        terms: declared.map(|(policy, class)| terms(policy, class)),
+        terms: declared.map(|(policy, class)| terms(policy, class)).or_else(|| without_class(class, policy?)),
         closed,
         decisions: format!("decisions/{id}/{class}/{cohort}"),
     }
+}
+
+/// The terms of backups whose policy has no class for them yet: it binds them once it has one.
+fn without_class(class: &str, policy: &RetentionPolicy) -> Option<Terms> {
+    (class == BACKUP_CLASS)
+        .then(|| Terms { policy: policy.metadata.name.clone().unwrap_or_default(), ..Terms::default() })
 }
 
 fn terms(policy: String, class: &DataClass) -> Terms {

@@ -49,14 +49,14 @@ pub struct KeyRecord {
 }
 
 /// What a RetentionPolicy asked of a class when the key was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Terms {
     /// The RetentionPolicy's name.
     pub policy: String,
     /// SHA-256 of the class in the policy, as JSON, in lower-case hex; shows whether the class was changed since.
     pub hash: String,
-    /// How long data is kept, such as `90d`.
+    /// How long data is kept, such as `90d`; empty for backups whose policy did not say it yet.
     pub keep: String,
     /// The longest it may exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -115,7 +115,7 @@ pub(super) async fn list(args: &Args, screen: &mut Screen) -> Result<Exit> {
                     run.volumes.len().to_string().into(),
                     files.to_string().into(),
                     size(bytes).into(),
-                    counts(run),
+                    counts(run, &chain),
                 ]);
             }
             screen.print(&table.text(screen.paint()))?;
@@ -124,7 +124,10 @@ pub(super) async fn list(args: &Args, screen: &mut Screen) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn counts(run: &BackupManifest) -> Cell {
+fn counts(run: &BackupManifest, chain: &ManifestChain) -> Cell {
+    if chain.is_destroyed(run) {
+        return Cell::new("Destroyed", Tone::Plain);
+    }
     let problem = run.volumes.iter().find_map(|volume| volume.problem.clone());
     match problem {
         None => Cell::new("Yes", Tone::Good),

@@ -37,7 +37,7 @@ impl Work<'_> {
     ) -> Result<BTreeMap<String, ObservedKey>, Fault> {
         let plan = self.plan;
         let Some(validated) = &plan.validated else { return Ok(BTreeMap::new()) };
-        let policy = validated.retention.as_deref();
+        let policy = validated.kept_by();
         self.recall(&plan.keys, record).await?;
         let (found, made) = keys::carry_out(self.vault, &plan.keys, record, self.now).await;
         let imported = self.imports(record);

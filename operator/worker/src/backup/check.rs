@@ -81,13 +81,14 @@ pub async fn check<K: WindowKeys>(
 ) -> Result<CheckReport, BackupError> {
     let chain = ManifestChain::read(store, keys, settings, at_least).await?;
     let mut windows: BTreeMap<Cohort, Vec<VolumeSnapshot>> = BTreeMap::new();
-    for manifest in chain.manifests() {
+    for manifest in chain.manifests().iter().filter(|manifest| !chain.is_destroyed(manifest)) {
         windows.entry(manifest.cohort()?).or_default().extend(manifest.volumes.iter().cloned());
     }
     if let Some(window) = window {
         windows.retain(|one, _| *one == window);
         if windows.is_empty() {
-            return Err(BackupProblem::NoSuchRun.with(format!("no run is of window {window}")));
+            let problem = format!("no run is of window {window}, or its key was destroyed");
+            return Err(BackupProblem::NoSuchRun.with(problem));
         }
     }
     let mut report = CheckReport { manifests: chain.newest(), repositories: Vec::new() };

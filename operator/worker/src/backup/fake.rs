@@ -1,8 +1,11 @@
 //! A fake Vault and a store that fails, for tests.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -20,6 +23,21 @@ use super::{
 #[derive(Default)]
 pub struct FakeVault {
     made: AtomicU64,
+    /// What Vault says of keys that it refuses, by the end of their name.
+    pub refuses: Mutex<BTreeMap<String, &'static str>>,
+}
+
+/// What Vault says of a key that is not there.
+pub const GONE: &str = "encryption key not found";
+/// What it says of one whose destruction is under way.
+pub const SET_ASIDE: &str = "refusing to use soft-deleted key";
+
+impl FakeVault {
+    fn may_use(&self, name: &TransitKeyName) -> Result<(), VaultError> {
+        let refuses = self.refuses.lock().unwrap();
+        let refusal = refuses.iter().find(|(end, _)| name.as_str().ends_with(end.as_str()));
+        refusal.map_or(Ok(()), |(_, message)| Err(refused(message)))
+    }
 }
 
 fn refused(message: &str) -> VaultError {
@@ -37,6 +55,7 @@ impl WindowKeys for FakeVault {
         name: &TransitKeyName,
         associated_data: &[u8],
     ) -> Result<(MasterKeyBytes, String), VaultError> {
+        self.may_use(name)?;
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let key: [u8; 64] = Sha512::digest(number.to_be_bytes()).into();
         let mut secret = SecretBox::new(Box::new([0; 64]));
@@ -52,6 +71,7 @@ impl WindowKeys for FakeVault {
         wrapped: &str,
         associated_data: &[u8],
     ) -> Result<MasterKeyBytes, VaultError> {
+        self.may_use(name)?;
         let wrapped = wrapped.strip_prefix("vault:v1:").and_then(|text| STANDARD.decode(text).ok());
         let wrapped = wrapped.ok_or_else(|| refused("invalid ciphertext"))?;
         let context = Sha256::new().chain_update(name.as_str()).chain_update(associated_data).finalize();
@@ -66,10 +86,12 @@ impl WindowKeys for FakeVault {
     }
 
     async fn seal_manifest(&self, name: &TransitKeyName, signed: &[u8]) -> Result<String, VaultError> {
+        self.may_use(name)?;
         Ok(seal(name, signed))
     }
 
     async fn is_sealed(&self, name: &TransitKeyName, signed: &[u8], given: &str) -> Result<bool, VaultError> {
+        self.may_use(name)?;
         Ok(seal(name, signed) == given)
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! A seal binds the Channel's identity and the number. Each manifest has the SHA-256 of the one before, so the seal of
 //! the newest covers all: none can be changed, exchanged, moved or left out. Only the newest ones can be removed
-//! unseen, against which whoever remembers a number gives it.
+//! unseen, against which whoever remembers a number gives it. Manifests stay when their window ends: they name
+//! snapshots and numbers, and no data. Where the newest one is of a window whose key was destroyed, its seal cannot be
+//! read any more, and only its number is compared.
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -14,6 +16,8 @@ use subrosa_crds::{
     cohort::Cohort,
     names::ChannelId,
 };
+
+use subrosa_records::vault::{KeyRefusal, TransitKeyName, VaultError};
 
 use super::{
     keys::{WindowKeys, key_name},
@@ -107,6 +111,8 @@ pub struct ManifestChain {
     manifests: Vec<BackupManifest>,
     /// The SHA-256 of the newest.
     newest: Option<String>,
+    /// The windows whose keys were destroyed.
+    destroyed: Vec<String>,
 }
 
 impl ManifestChain {
@@ -141,7 +147,7 @@ impl ManifestChain {
             file.ok_or_else(|| BackupProblem::ManifestForged.with(format!("{name} has gone")))
         }));
         let files: Vec<Bytes> = files.buffered(AT_ONCE).try_collect().await?;
-        let mut chain = Self::default();
+        let mut chain = Self { destroyed: settings.destroyed.clone(), ..Self::default() };
         let mut newest = None;
         for (file, number) in files.iter().zip(1..) {
             let (manifest, parsed) =
@@ -161,11 +167,18 @@ impl ManifestChain {
         if let (Some(file), Some(manifest)) = (newest, chain.manifests.last()) {
             let key = key_name(settings, manifest.cohort()?)?;
             let signed = signed(&settings.id, manifest.number, &file.signed);
-            if !keys.is_sealed(&key, signed.as_bytes(), &file.seal).await? {
+            if !chain.is_destroyed(manifest)
+                && !is_sealed(keys, &key, (signed.as_bytes(), &file.seal)).await?
+            {
                 return Err(forged(format!("manifest {} is not sealed by Vault", manifest.number)));
             }
         }
         Ok(chain)
+    }
+
+    /// Whether the key of its window was destroyed, so nothing of it is read any more.
+    pub fn is_destroyed(&self, manifest: &BackupManifest) -> bool {
+        self.destroyed.contains(&manifest.window)
     }
 
     /// The manifests, the newest last.
@@ -211,6 +224,19 @@ impl ManifestChain {
                 "another run wrote manifest {number} meanwhile, so this one does not count; let one worker run at a time"
             ))),
         }
+    }
+}
+
+/// Whether Vault sealed it, or refuses the key because its destruction is under way: then the seal cannot be read, and
+/// nothing of that window either.
+async fn is_sealed<K: WindowKeys>(
+    keys: &K,
+    key: &TransitKeyName,
+    (signed, seal): (&[u8], &str),
+) -> Result<bool, VaultError> {
+    match keys.is_sealed(key, signed, seal).await {
+        Err(error) if KeyRefusal::of(&error) == Some(KeyRefusal::SoftDeleted) => Ok(true),
+        answer => answer,
     }
 }
 

@@ -15,6 +15,8 @@
 
 pub mod check;
 #[cfg(test)]
+mod ended;
+#[cfg(test)]
 mod fake;
 mod keys;
 pub mod manifest;

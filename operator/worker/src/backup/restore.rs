@@ -98,13 +98,14 @@ impl ManifestChain {
     /// When there is none.
     pub fn find(&self, which: WhichRun) -> Result<&BackupManifest, BackupError> {
         let mut newest_first = self.manifests().iter().rev();
+        let counts = |one: &BackupManifest| one.counts() && !self.is_destroyed(one);
         let (found, wanted) = match which {
-            WhichRun::Newest => (newest_first.find(|one| one.counts()), "that counts".to_owned()),
+            WhichRun::Newest => (newest_first.find(|one| counts(one)), "that counts".to_owned()),
             WhichRun::Number(number) => {
                 (newest_first.find(|one| one.number == number), format!("of number {number}"))
             }
             WhichRun::At(time) => (
-                newest_first.find(|one| one.counts() && one.time <= time),
+                newest_first.find(|one| counts(one) && one.time <= time),
                 format!("that counts and began before {time}"),
             ),
         };

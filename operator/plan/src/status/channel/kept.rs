@@ -6,12 +6,14 @@ use jiff::Timestamp;
 use subrosa_crds::{
     Reason,
     condition::{self, Truth, Verdict},
+    names::BACKUP_CLASS,
 };
 
 use crate::{
     channel::{
         Plan, Scope,
         applied::{Applied, Control},
+        validate::Validated,
     },
     keys::{deadlines, import, inventory, retention},
     status::KEYS_UNSEEN,
@@ -163,7 +165,7 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
     if plan.keys.is_empty() {
         return verdict(Truth::True, Reason::NothingKept, "no data class is declared".into());
     }
-    let policy = plan.validated.as_ref().and_then(|validated| validated.retention.as_deref());
+    let policy = plan.validated.as_ref().and_then(Validated::kept_by);
     let conflicts = policy.map(|policy| retention::problems(policy, world, now)).unwrap_or_default();
     if let Some(first) = conflicts.first() {
         return verdict(Truth::False, Reason::RetentionConflict, first.clone());
@@ -184,17 +186,32 @@ pub(super) fn retained(plan: &Plan, applied: &Applied, world: &World, now: Times
                 })
                 .map(|key| key.name.as_str())
                 .collect();
-            if missing.is_empty() && unseen(plan, applied, world, now) {
+            if !missing.is_empty() {
+                let message = format!("not in the record yet: {}", missing.join(", "));
+                verdict(Truth::False, Reason::KeyPending, message)
+            } else if let Some(message) = kept_without_end(plan) {
+                verdict(Truth::False, Reason::BackupRetentionMissing, message)
+            } else if unseen(plan, applied, world, now) {
                 verdict(Truth::Unknown, KEYS_UNSEEN.0, KEYS_UNSEEN.1.into())
-            } else if missing.is_empty() {
-                verdict(Truth::True, Reason::Scheduled, "every data class has keys and due dates".into())
             } else {
-                verdict(
-                    Truth::False,
-                    Reason::KeyPending,
-                    format!("not in the record yet: {}", missing.join(", ")),
-                )
+                verdict(Truth::True, Reason::Scheduled, "every data class has keys and due dates".into())
             }
         }
     }
+}
+
+/// What is so where nobody says how long backups are kept, and the next step.
+fn kept_without_end(plan: &Plan) -> Option<String> {
+    let policy = plan.validated.as_ref()?.backups.as_deref();
+    let has_backups = plan.keys.iter().any(|key| key.class == BACKUP_CLASS);
+    if !has_backups || policy.is_some_and(|policy| policy.spec.class(BACKUP_CLASS).is_some()) {
+        return None;
+    }
+    let policy = policy.map_or_else(
+        || "in the first RetentionPolicy of its TrustDomain".to_owned(),
+        |policy| format!("in RetentionPolicy {}", policy.metadata.name.as_deref().unwrap_or_default()),
+    );
+    Some(format!(
+        "its backups are kept without end: ask the compliance office to write how long, as class {BACKUP_CLASS} {policy}"
+    ))
 }

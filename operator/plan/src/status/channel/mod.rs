@@ -29,7 +29,11 @@ use subrosa_crds::{
 use self::served::Witness;
 use crate::{
     certificate::{CurrentCertificate, ExternalFacts, LeafFacts, Observation, external, reissue},
-    channel::{Plan, Scope, applied::Applied, validate::Problem},
+    channel::{
+        Plan, Scope,
+        applied::Applied,
+        validate::{Problem, Validated},
+    },
     consent::{connection::State, extra_trust},
     keys::{self, deadlines::LATE},
     record::{channel::ChannelRecord, generations::GenerationState},
@@ -51,7 +55,7 @@ pub fn channel(
     let record = applied.record.as_ref().ok();
     let connections = connections::connections(channel, plan, applied, world);
     let found = applied.seen_keys();
-    let retention = plan.validated.as_ref().and_then(|validated| validated.retention.as_deref());
+    let retention = plan.validated.as_ref().and_then(Validated::kept_by);
     let (keys, other_keys) = record
         .map(|record| {
             keys::status(record, &plan.keys, found, retention, kept::faults(plan, world), &plan.domain, now)

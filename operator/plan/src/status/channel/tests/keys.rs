@@ -104,6 +104,25 @@ fn data_that_is_late_is_told_and_its_channel_is_ready() {
 }
 
 #[test]
+fn backups_that_are_kept_without_end_are_told_and_their_channel_is_ready() {
+    let kept = |classes: Value| {
+        let store = json!({"endpoint": "https://s3.example.org", "region": "eu-1", "bucket": "cc-backups"});
+        let backup = json!({"schedule": "15 2 * * *", "volumes": ["recordings"], "writeSecret": "store"});
+        let mut scene = scene()
+            .domain(DOMAIN, json!({"backup": {"store": store}}))
+            .retention("contactcenter", json!({"classes": classes}))
+            .channel(VOICE, voice(json!({"backup": backup})));
+        scene.world.worker_image = Some("example.org/subrosa@sha256:aa".into());
+        let status = status(&scene);
+        assert_eq!(said(&status, condition::READY).unwrap().0, "True", "{:?}", status.conditions);
+        said(&status, condition::RETAINED)
+    };
+    let calls = json!({"name": "call-recording", "keep": "90d", "cohort": "Week"});
+    assert_eq!(kept(json!([calls])), says("False", "BackupRetentionMissing"));
+    assert_eq!(kept(json!([calls, {"name": "subrosa-backup", "keep": "90d"}])), says("True", "Scheduled"));
+}
+
+#[test]
 fn keys_that_nobody_can_reach_are_not_ready() {
     let with_vault = |status: &str, reason: &str| {
         let mut scene = scene();
