@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{names::ChannelRef, rules};
+use crate::{
+    names::{ChannelRef, data_key_name},
+    rules,
+};
 
 /// How many keys one Destruction lists at the most. What is due beyond that gets a Destruction of its own.
 pub const MOST_KEYS: usize = 1_000;
@@ -113,7 +116,14 @@ impl PolicyAsListed {
 impl ListedKey {
     /// The key's name in the transit engine.
     pub fn key_name(&self) -> String {
-        format!("{}.{}.{}", self.id, self.data_class, self.cohort)
+        data_key_name(&self.id, &self.data_class, &self.cohort)
+    }
+}
+
+impl KeyOutcome {
+    /// The key's name in the transit engine.
+    pub fn key_name(&self) -> String {
+        data_key_name(&self.id, &self.data_class, &self.cohort)
     }
 }
 

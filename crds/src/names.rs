@@ -74,15 +74,20 @@ impl ChannelId {
     /// ([`BACKUP_CLASS`]) have a prefix of their own, `<id>b.`: a policy that lets somebody use `<id>.*` does not let
     /// them open backups, and one for `<id>b.*` opens nothing else.
     pub fn data_key(&self, class: &str, cohort: &str) -> String {
-        match class {
-            BACKUP_CLASS => format!("{}{BACKUP_MARK}.{class}.{cohort}", self.0),
-            _ => format!("{}.{class}.{cohort}", self.0),
-        }
+        data_key_name(&self.0, class, cohort)
     }
 
     /// The path of its record below the KV mount.
     pub fn record_path(&self) -> String {
         format!("channels/{}", self.0)
+    }
+}
+
+/// As [`ChannelId::data_key`], where the identity is a text that is read or shown as it is.
+pub fn data_key_name(id: &str, class: &str, cohort: &str) -> String {
+    match class {
+        BACKUP_CLASS => format!("{id}{BACKUP_MARK}.{class}.{cohort}"),
+        _ => format!("{id}.{class}.{cohort}"),
     }
 }
 
@@ -204,7 +209,9 @@ mod tests {
             "abcdefghijklmnop.chat.open-2026m11",
             "abcdefghijklmnopb.subrosa-backup.2026m12",
         ] {
-            assert_eq!(name.parse::<DataKeyName>().unwrap().to_string(), name);
+            let key: DataKeyName = name.parse().unwrap();
+            assert_eq!(key.to_string(), name);
+            assert_eq!(data_key_name(key.id.as_str(), &key.class, &key.cohort.to_string()), name);
         }
         for other in [
             "",

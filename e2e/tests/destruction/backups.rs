@@ -70,7 +70,9 @@ async fn a_month_of_backups_is_destroyed_when_it_is_due_and_not_where_any_data_i
         assert_eq!(key.key_name(), format!("{}b.{BACKUP_CLASS}.{}", key.id, key.cohort));
         world.keys.insert(name.to_owned(), key);
     }
-    world.look().await;
+    // It lists keys hourly, and once it starts.
+    world.restart().await;
+    world.guarded_again(60).await;
     let (gone, kept) = (world.sealed("archive").await, world.sealed("ward").await);
     // A hold on calls of the ward: what the ward's backups hold is not known, so they stay.
     let calls = json!({"namespaces": [NS], "channels": ["ward"], "dataClasses": ["call-recording"]});

@@ -90,7 +90,7 @@ pub async fn look(
 
 /// The key's name.
 pub fn named(key: &KeyOutcome) -> Option<DataKeyName> {
-    format!("{}.{}.{}", key.id, key.data_class, key.cohort).parse().ok()
+    key.key_name().parse().ok()
 }
 
 /// Whether a key is back; whether it was told to be, where Vault refuses to show it.

@@ -95,7 +95,7 @@ impl<'a> Order<'a> {
     fn destroyed(&self, key: &str) -> bool {
         let proven = self.destruction.status.iter().flat_map(|status| &status.keys);
         let mut proven = proven.filter(|one| one.destroyed_at.is_some());
-        proven.any(|one| format!("{}.{}.{}", one.id, one.data_class, one.cohort) == key)
+        proven.any(|one| one.key_name() == key)
     }
 
     /// Whether the list can never be followed again. Keys that are still due get a new list.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use subrosa_crds::{
     GROUP, RetentionPolicy, VERSION,
-    names::{BACKUP_CLASS, ChannelId, ChannelRef},
+    names::{BACKUP_CLASS, ChannelId, ChannelRef, data_key_name},
 };
 use subrosa_plan::{
     access::alias,
@@ -127,9 +127,7 @@ impl Change<'_> {
     }
 
     fn backup_key(&self, key: &WantedKey) -> Value {
-        let mount = domain::transit_mount(&self.planned.plan.domain);
-        // The identity may be a placeholder.
-        let path = format!("{mount}/keys/{}b.{}.{}", self.id, key.class, key.cohort);
+        let path = self.data_key(&key.class, &key.cohort.to_string());
         let rotation = key.rotate_every.map_or_else(|| "0".to_owned(), words::duration);
         let why = format!("encrypts the backups of window {}", key.cohort);
         self.create(path, key.key_type.as_str(), &rotation, &why)
@@ -153,7 +151,7 @@ impl Change<'_> {
 
     fn data_key(&self, class: &str, cohort: &str) -> String {
         let mount = domain::transit_mount(&self.planned.plan.domain);
-        format!("{mount}/keys/{}.{class}.{cohort}", self.id)
+        format!("{mount}/keys/{}", data_key_name(&self.id, class, cohort))
     }
 
     fn create(&self, path: String, kind: &str, rotation: &str, why: &str) -> Value {

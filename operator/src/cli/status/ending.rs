@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde::Serialize;
-use subrosa_crds::{Destruction, LegalHold, Reason, condition};
+use subrosa_crds::{Destruction, LegalHold, Reason, condition, destruction::KeyOutcome};
 
 use crate::cli::{
     ends::{EndObjects, needed},
@@ -177,7 +177,7 @@ fn stranded(seen: &EndObjects) -> Vec<StrandedRow> {
         let keys = one.status.iter().flat_map(|status| &status.keys);
         let keys: Vec<_> = keys
             .filter(|key| key.set_aside_at.is_some() && key.destroyed_at.is_none())
-            .map(|key| format!("{}.{}.{}", key.id, key.data_class, key.cohort))
+            .map(KeyOutcome::key_name)
             .collect();
         (!keys.is_empty()).then(|| StrandedRow {
             destruction: one.name_any(),
@@ -352,7 +352,6 @@ fn approvals(text: &str) -> Cell {
 
 #[cfg(test)]
 mod tests {
-    use subrosa_crds::destruction::KeyOutcome;
 
     use super::*;
     use crate::cli::testing;

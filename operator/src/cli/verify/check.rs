@@ -89,11 +89,10 @@ fn list(record: &Destruction, status: &DestructionStatus) -> Vec<String> {
 }
 
 fn keys(record: &Destruction, status: &DestructionStatus, found: &mut Vec<String>) -> Times {
-    let name = |key: &KeyOutcome| format!("{}.{}.{}", key.id, key.data_class, key.cohort);
     let mut outcomes: BTreeMap<String, &KeyOutcome> = BTreeMap::new();
     for key in &status.keys {
-        if outcomes.insert(name(key), key).is_some() {
-            found.push(format!("status.keys: {} stands there twice", name(key)));
+        if outcomes.insert(key.key_name(), key).is_some() {
+            found.push(format!("status.keys: {} stands there twice", key.key_name()));
         }
     }
     let (mut times, mut canaries) = (Times::default(), BTreeSet::new());

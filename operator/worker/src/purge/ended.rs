@@ -93,7 +93,7 @@ impl DestroyedKeys {
             if outcome.id != self.id.as_str() && listed.is_none_or(|key| key.channel != self.name) {
                 continue;
             }
-            let text = format!("{}.{}.{}", outcome.id, outcome.data_class, outcome.cohort);
+            let text = outcome.key_name();
             let (Ok(key), Some(_)) = (text.parse::<DataKeyName>(), listed) else {
                 return wrong(&format!("its status has key {text}, which its list has not"));
             };
