@@ -187,6 +187,7 @@ impl Scene {
             },
             volumes: vec!["recordings".into()],
             at_least: 0,
+            destroyed: Vec::new(),
         }
     }
 
