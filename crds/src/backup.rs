@@ -65,6 +65,9 @@ pub struct BackupStore {
     pub region: String,
     /// The bucket.
     pub bucket: String,
+    /// By which word the operator remembers this bucket: the numbers of manifests are of one store. Reports repeat it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// How objects are locked; absent where the store has no object lock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<ObjectLock>,
@@ -110,6 +113,9 @@ pub struct BackupReport {
     /// The number of its signed manifest; absent where none was written, so nothing of this run counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<u64>,
+    /// The store it went to, as the settings name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// The window whose repository it wrote to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,

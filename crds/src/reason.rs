@@ -41,6 +41,7 @@ reasons! {
     AgreementsValid
     AllOpen
     AnchorOverdue
+    AnotherRun
     ApprovalDenied
     Approved
     AuditLogNotGiven
@@ -74,13 +75,17 @@ reasons! {
     ChannelNotInForce
     ClockJumped
     ClockSkew
+    ClockWentBack
     Closed
     Closing
     CommonNameNotAllowed
+    ConfigInvalid
     ConflictingRoles
     ConnectionClosed
     Consistent
     Contradictory
+    CredentialsMissing
+    CredentialsRefused
     CurrentEverywhere
     DNSNameNotAllowed
     DefaultDenyPending
@@ -140,9 +145,11 @@ reasons! {
     KubernetesUnreachable
     ListenerMismatch
     ListenerSilent
+    LockNotKept
     LoggedIn
     LoginMissing
     Malformed
+    ManifestForged
     MarkingKeys
     Missing
     NameDiffers
@@ -155,6 +162,7 @@ reasons! {
     NoChannel
     NoDefaultDeny
     NoGroupsPrefix
+    NoSuchRun
     NoTLSListener
     NoTrustDomain
     NoneNeeded
@@ -180,6 +188,7 @@ reasons! {
     OpeningWithdrawn
     OtherPolicyEngine
     OtherTrustDomain
+    OwnershipNotKept
     PartlyAdopted
     PersonUnknown
     PlaintextListener
@@ -197,6 +206,7 @@ reasons! {
     Refused
     Released
     ReportOnly
+    RepositoryDamaged
     ReservedGroup
     RestartAwaitsPods
     RestartAwaitsRollout
@@ -213,6 +223,7 @@ reasons! {
     Revoking
     RightsPending
     RotationNotSet
+    RunFailed
     ScheduleInvalid
     Scheduled
     SecretConflict
@@ -228,14 +239,18 @@ reasons! {
     StagingOverdue
     StaleCertificate
     StateRestored
+    StoreFull
     StoreOfAnotherCluster
     StoreOfAnotherDomain
     StorePending
+    StoreRefused
     StoreRestored
     StoreUnknown
+    StoreUnreachable
     SubPathMount
     SwitchedOff
     TakenBack
+    TargetFailed
     TimeZoneUnknown
     TooLate
     TooManyAdopted
@@ -265,6 +280,7 @@ reasons! {
     VaultPathOccupied
     VaultPermissionDenied
     VaultRedirected
+    VaultRefused
     VaultRequestRefused
     VaultRoleTaken
     VaultSealed
@@ -272,9 +288,15 @@ reasons! {
     VaultTimeout
     VaultTokenNotFound
     VaultTokenRejected
+    VaultUnavailable
     VaultUnreachable
     ViewOutdated
     Voided
+    VolumeEmpty
+    VolumeMissing
+    VolumeNotMounted
+    VolumeShrank
+    VolumeUnreadable
     WorkUnderWay
     WorkerImageUnknown
     WorkloadConflict

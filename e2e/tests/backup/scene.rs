@@ -183,6 +183,7 @@ impl Scene {
                 ca_bundle: Some(self.s3.endpoint().ca_pem.clone()),
                 region: REGION.into(),
                 bucket: bucket.into(),
+                id: None,
                 lock,
             },
             volumes: vec!["recordings".into()],

@@ -55,9 +55,16 @@ async fn rights(world: &World, uid: &str) -> Option<Value> {
     aliases.iter().find(|alias| alias["name"] == uid).map(|alias| alias["custom_metadata"].clone())
 }
 
+/// The CronJob, as soon as it is there.
+async fn made(world: &World) -> CronJob {
+    let jobs = world.api::<CronJob>(NS);
+    let find = || async { jobs.get_opt(WORKER).await.unwrap().ok_or_else(|| "there is none".to_owned()) };
+    world.until("the CronJob", find).await
+}
+
 /// What the controllers of Kubernetes do when the time has come: a Job of the CronJob, and a pod of that.
 async fn run(world: &World, name: &str) -> Pod {
-    let made = world.api::<CronJob>(NS).get(WORKER).await.unwrap();
+    let made = made(world).await;
     let template = made.spec.job_template;
     let job: Job = serde_json::from_value(json!({
         "metadata": {"name": name, "labels": template.metadata.unwrap().labels},
@@ -97,14 +104,22 @@ async fn ends(world: &World, pod: &Pod, phase: &str, left: &str) {
     pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
 }
 
-fn report(run: Option<u64>, reason: Option<&str>) -> String {
+/// A report of a run that went to the store of the settings.
+async fn report(world: &World, run: Option<u64>, reason: Option<&str>) -> String {
     let now = jiff::Timestamp::now();
+    let store = told(world).await.store.id;
     let volume = json!({"name": "recordings", "snapshot": "abc", "files": 7, "bytes": 4096});
     json!({
-        "started": now, "finished": now, "run": run, "reason": reason, "message": reason.map(|_| "it said no"),
+        "started": now, "finished": now, "run": run, "store": store, "reason": reason, "message": reason.map(|_| "it said no"),
         "volumes": [volume],
     })
     .to_string()
+}
+
+/// What the worker is told.
+async fn told(world: &World) -> BackupSettings {
+    let settings = world.api::<ConfigMap>(NS).get("voice-backup").await.unwrap().data.unwrap();
+    BackupSettings::from_yaml(&settings["backup.yaml"]).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,11 +130,7 @@ async fn a_worker_is_made_and_its_runs_are_told() {
     let (truth, message) = backed_up(&world, "BackupPending").await;
     assert_eq!(truth, "Unknown", "{message}");
     let jobs = world.api::<CronJob>(NS);
-    world
-        .until("the CronJob", || async {
-            jobs.get_opt(WORKER).await.unwrap().map(|_| ()).ok_or_else(|| "there is none".to_owned())
-        })
-        .await;
+    made(&world).await;
 
     // Its identity uses the keys of backups, and nothing else.
     let id = world.id(NS, "voice").await;
@@ -129,19 +140,18 @@ async fn a_worker_is_made_and_its_runs_are_told() {
     let keys = world.keys(&id).await;
     let of_backups = keys.iter().filter(|key| key.starts_with(&format!("{id}b.subrosa-backup."))).count();
     assert_eq!(of_backups, 2, "of this window and the next: {keys:?}");
-    let settings = world.api::<ConfigMap>(NS).get("voice-backup").await.unwrap().data.unwrap();
-    let told = BackupSettings::from_yaml(&settings["backup.yaml"]).unwrap();
+    let told = self::told(&world).await;
     assert_eq!((told.id, told.store.bucket.as_str()), (id, "cc-backups"));
     let policy = world.policy(NS, WORKER).await.unwrap();
     assert!(policy.ingress.unwrap_or_default().is_empty());
 
     // A run that failed, one that left nothing, one that worked.
     let failed = run(&world, "subrosa-backup-voice-1").await;
-    ends(&world, &failed, "Failed", &report(None, Some("StoreRefused"))).await;
-    let (truth, message) = backed_up(&world, "BackupFailed").await;
-    assert!(truth == "False" && message.contains("StoreRefused: it said no"), "{message}");
+    ends(&world, &failed, "Failed", &report(&world, None, Some("StoreRefused")).await).await;
+    let (truth, message) = backed_up(&world, "StoreRefused").await;
+    assert!(truth == "False" && message.contains("failed: it said no"), "{message}");
     let good = run(&world, "subrosa-backup-voice-2").await;
-    ends(&world, &good, "Succeeded", &report(Some(1), None)).await;
+    ends(&world, &good, "Succeeded", &report(&world, Some(1), None).await).await;
     let (truth, message) = backed_up(&world, "RestoreUnproven").await;
     assert_eq!(truth, "Unknown", "no restore was seen: {message}");
     let killed = run(&world, "subrosa-backup-voice-3").await;
@@ -215,17 +225,58 @@ async fn a_run_that_never_came_is_told() {
     backed_up(&world, "BackupSuspended").await;
 }
 
+/// Another bucket has manifests of its own, from 1: it neither has the backups of the first, nor is it refused as forged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_moved_begins_anew_and_is_remembered() {
+    let world = with_store().await;
+    let domains: Api<TrustDomain> = Api::all(world.admin.clone());
+    let moves = async |bucket: &str| {
+        let moved = json!({"spec": {"backup": {"store": {"bucket": bucket}}}});
+        domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(moved)).await.unwrap();
+    };
+    let is_told = async |bucket: &str, at_least: u64| {
+        let found = || async {
+            let told = self::told(&world).await;
+            let found = (told.store.bucket.as_str(), told.at_least);
+            if found == (bucket, at_least) { Ok(()) } else { Err(format!("{found:?}")) }
+        };
+        world.until(&format!("settings of {bucket} and {at_least}"), found).await;
+    };
+    // Also where network policies are only audited, a worker has its own.
+    let audited = json!({"spec": {"network": {"mode": "Audit"}}});
+    domains.patch(DOMAIN, &PatchParams::default(), &Patch::Merge(audited)).await.unwrap();
+    world.apply(&channel(NS, "voice", backup())).await;
+    backed_up(&world, "BackupPending").await;
+    made(&world).await;
+    let of_worker = world.policy(NS, WORKER).await;
+    assert!(of_worker.is_some() && world.policy(NS, "subrosa-channel-voice").await.is_none());
+    let first = run(&world, "subrosa-backup-voice-1").await;
+    ends(&world, &first, "Succeeded", &report(&world, Some(12), None).await).await;
+    backed_up(&world, "RestoreUnproven").await;
+    is_told("cc-backups", 12).await;
+    let isolated = world.channel(NS, "voice", |_| true).await;
+    let isolated = condition::find(&isolated.conditions, condition::ISOLATED).unwrap().message.clone();
+    assert!(!isolated.contains("subrosa-backup-voice"), "{isolated}");
+
+    moves("elsewhere").await;
+    is_told("elsewhere", 0).await;
+    let (truth, message) = backed_up(&world, "BackupPending").await;
+    assert!(truth == "Unknown" && message.contains("no backup was made yet"), "{message}");
+    let second = run(&world, "subrosa-backup-voice-2").await;
+    ends(&world, &second, "Succeeded", &report(&world, Some(1), None).await).await;
+    backed_up(&world, "RestoreUnproven").await;
+    is_told("elsewhere", 1).await;
+    moves("cc-backups").await;
+    is_told("cc-backups", 12).await;
+}
+
 /// Whoever may make pods in the namespace could read backups with the worker's identity, or tell of runs that never were.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_else_has_the_identity_of_a_worker() {
     let world = with_store().await;
     world.apply(&channel(NS, "voice", backup())).await;
     let jobs = world.api::<CronJob>(NS);
-    let made = world
-        .until("the CronJob", || async {
-            jobs.get_opt(WORKER).await.unwrap().ok_or_else(|| "there is none".to_owned())
-        })
-        .await;
+    let made = made(&world).await;
     let template = serde_json::to_value(made.spec.job_template.spec.clone().unwrap().template).unwrap();
     let plain = json!({"containers": [{"name": "a", "image": "example.org/a"}]});
     let mut with_account = plain.clone();
@@ -290,12 +341,7 @@ async fn what_the_operator_makes_is_what_a_run_needs() {
     let world = with_store().await;
     world.apply(&channel(NS, "voice", backup())).await;
     backed_up(&world, "BackupPending").await;
-    let jobs = world.api::<CronJob>(NS);
-    let made = world
-        .until("the CronJob", || async {
-            jobs.get_opt(WORKER).await.unwrap().ok_or_else(|| "there is none".to_owned())
-        })
-        .await;
+    let made = made(&world).await;
     let pod = run(&world, "subrosa-backup-voice-1").await;
 
     // As the kubelet mounts it.
@@ -307,8 +353,7 @@ async fn what_the_operator_makes_is_what_a_run_needs() {
     for (name, text) in [("a.wav", "the first call"), ("2026/b.wav", "the second call")] {
         fs::write(at("volumes/recordings").join(name), text).unwrap();
     }
-    let settings = world.api::<ConfigMap>(NS).get("voice-backup").await.unwrap().data.unwrap();
-    let mut told = BackupSettings::from_yaml(&settings["backup.yaml"]).unwrap();
+    let mut told = told(&world).await;
     told.store.endpoint = format!("file://{}", at("bucket").display());
     told.store.allow_insecure = true;
     fs::write(at("backup.yaml"), told.to_yaml().unwrap()).unwrap();
@@ -347,9 +392,8 @@ async fn what_the_operator_makes_is_what_a_run_needs() {
     // From now on fewer manifests than that one are refused.
     world
         .until("settings that know the run", || async {
-            let settings = world.api::<ConfigMap>(NS).get("voice-backup").await.unwrap().data.unwrap();
-            let told = BackupSettings::from_yaml(&settings["backup.yaml"]).unwrap();
-            if told.at_least == 1 { Ok(()) } else { Err(format!("{}", told.at_least)) }
+            let known = self::told(&world).await.at_least;
+            if known == 1 { Ok(()) } else { Err(format!("{known}")) }
         })
         .await;
 

@@ -195,7 +195,9 @@ pub fn config_map(world: &mut World, change: Change<ConfigMap>) -> BTreeSet<Subj
         }
     }
     for (name, domain) in &world.domains {
-        if domain.spec.vault.ca_bundle.as_ref().is_some_and(|at| at.config_map == key.name) {
+        let of_store = domain.spec.backup.as_ref().and_then(|backup| backup.store.ca_bundle.as_ref());
+        let bundles = [domain.spec.vault.ca_bundle.as_ref(), of_store];
+        if bundles.into_iter().flatten().any(|at| at.config_map == key.name) {
             woken.insert(Subject::of::<TrustDomain>(name.clone()));
             for (namespace, _) in world.namespaces_of(name) {
                 woken.extend(channels_where(world, namespace, |_| true));

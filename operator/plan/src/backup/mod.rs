@@ -12,8 +12,10 @@
 
 pub mod keys;
 mod objects;
+pub mod reasons;
 pub mod runs;
 pub mod schedule;
+mod store;
 mod template;
 
 pub use template::arguments;
@@ -76,12 +78,31 @@ pub struct WorkerObjects {
     pub cron_job: CronJob,
 }
 
-/// What is wanted of the backups of `channel`, whose declaration is in force.
-pub fn wanted(
+/// What is wanted of the backups of `channel`, and what is known of them. Where the declaration is not `in_force`, what
+/// exists stays.
+pub fn planned(
     channel: &Declaration,
     id: &ChannelId,
     domain: &TrustDomain,
-    record: Option<&ChannelRecord>,
+    (record, in_force): (Option<&ChannelRecord>, bool),
+    world: &World,
+    now: Timestamp,
+) -> (WantedBackup, Option<BackupRecord>) {
+    let wanted = |known: Option<&BackupRecord>| match in_force {
+        true => wanted(channel, id, domain, (known, record), world),
+        false => WantedBackup::Kept,
+    };
+    let before = record.and_then(|record| record.backup.as_deref());
+    let noted = noted(channel, &wanted(before), domain, before, world, now);
+    // The next run is told at once of what the last one did.
+    (wanted(noted.as_ref()), noted)
+}
+
+fn wanted(
+    channel: &Declaration,
+    id: &ChannelId,
+    domain: &TrustDomain,
+    (known, record): (Option<&BackupRecord>, Option<&ChannelRecord>),
     world: &World,
 ) -> WantedBackup {
     let Some(backup) = channel.backup() else { return WantedBackup::None };
@@ -96,7 +117,8 @@ pub fn wanted(
              subrosa does",
         ));
     };
-    match objects::settings(channel, backup, id, domain, (&store.store, record), world) {
+    let newest = known.map_or(0, |known| store::newest(known, &store::word(&store.store)));
+    match objects::settings(channel, backup, id, domain, (&store.store, newest, record), world) {
         Ok(settings) => WantedBackup::Wanted(Box::new(WorkerObjects {
             account: objects::account(channel),
             policy: objects::policy(channel, domain),
@@ -107,28 +129,36 @@ pub fn wanted(
     }
 }
 
-/// What is known of the backups of `channel`, which `record` knew before: the worker's ServiceAccount, and its runs.
-pub fn noted(
+/// What is known of the backups of `channel`, which were known as `before`: the worker's ServiceAccount, its store and
+/// schedule, and its runs.
+fn noted(
     channel: &Declaration,
     wanted: &WantedBackup,
-    record: Option<&ChannelRecord>,
+    domain: &TrustDomain,
+    before: Option<&BackupRecord>,
     world: &World,
     now: Timestamp,
 ) -> Option<BackupRecord> {
-    let before = record.and_then(|record| record.backup.as_deref());
     let before = before.cloned().or_else(|| channel.backup().map(|_| BackupRecord::default()))?;
     let owner = channel.name();
-    let (worker, since) = match wanted {
+    let known = match wanted {
         // Whoever has access keeps it while the declaration is not in force.
-        WantedBackup::Kept | WantedBackup::Unknown(_) => (before.worker.clone(), before.since),
-        WantedBackup::None => (None, None),
+        WantedBackup::Kept | WantedBackup::Unknown(_) => before,
+        WantedBackup::None => {
+            let BackupRecord { store, left, success, failure, .. } = before;
+            // Nothing went there.
+            let store = store.filter(|_| success.is_some() || !left.is_empty());
+            BackupRecord { store, left, success, failure, ..BackupRecord::default() }
+        }
         WantedBackup::Wanted(_) => {
             let accounts = world.service_accounts.get(&owner.namespace);
             let uid = accounts.and_then(|accounts| accounts.get(&name(&owner.name)));
-            (uid.cloned(), before.since.or(Some(now)))
+            let known = BackupRecord { worker: uid.cloned(), ..before };
+            let known = store::noted(known, domain);
+            schedule::noted(known, channel, domain, now)
         }
     };
-    let noted = runs::noted(BackupRecord { worker, since, ..before }, &owner.namespace, &owner.name, world);
+    let noted = runs::noted(known, &owner.namespace, &owner.name, world);
     (noted != BackupRecord::default()).then_some(noted)
 }
 

@@ -76,7 +76,7 @@ pub(super) fn settings(
     backup: &Backup,
     id: &ChannelId,
     domain: &TrustDomain,
-    (store, known): (&StoreSpec, Option<&ChannelRecord>),
+    (store, at_least, record): (&StoreSpec, u64, Option<&ChannelRecord>),
     world: &World,
 ) -> Result<ConfigMap, Fault> {
     let told = BackupSettings {
@@ -93,14 +93,15 @@ pub(super) fn settings(
             },
             region: store.region.clone(),
             bucket: store.bucket.clone(),
+            id: Some(super::store::word(store)),
             lock: store.lock.map(|lock| ObjectLock {
                 mode: lock.mode,
                 days: u32::try_from(lock.days).unwrap_or_default(),
             }),
         },
         volumes: backup.volumes.clone(),
-        at_least: newest(known),
-        destroyed: destroyed(known),
+        at_least,
+        destroyed: destroyed(record),
     };
     let text = told.to_yaml().map_err(|error| Fault::new(Reason::Internal, format!("{FILE}: {error}")))?;
     Ok(ConfigMap {
@@ -112,12 +113,6 @@ pub(super) fn settings(
         data: Some(BTreeMap::from([(FILE.to_owned(), text)])),
         ..ConfigMap::default()
     })
-}
-
-/// The number of the newest run that is known.
-fn newest(record: Option<&ChannelRecord>) -> u64 {
-    let known = record.and_then(|record| record.backup.as_deref()).and_then(|known| known.success.as_ref());
-    known.map_or(0, |known| known.run)
 }
 
 /// The windows whose keys were destroyed.

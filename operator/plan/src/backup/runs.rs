@@ -10,6 +10,8 @@ use crate::{
 
 /// The most that is kept of a message.
 const MESSAGE: usize = 1024;
+/// The most that is kept of a reason.
+const WORD: usize = 64;
 
 /// What `record` says after the runs that pods of `namespace` made for `channel`.
 pub fn noted(mut record: BackupRecord, namespace: &str, channel: &str, world: &World) -> BackupRecord {
@@ -24,8 +26,12 @@ pub fn noted(mut record: BackupRecord, namespace: &str, channel: &str, world: &W
     ended.sort_by_key(|(began, _)| *began);
     for (began, run) in ended {
         match success(run) {
+            _ if !is_of(&record, run) => {}
             Some(success) => note_success(&mut record, success),
-            None => note_failure(&mut record, FailedRun { started: began, message: failure(run) }),
+            None => {
+                let (reason, message) = failure(run);
+                note_failure(&mut record, FailedRun { started: began, reason, message });
+            }
         }
     }
     record
@@ -35,6 +41,17 @@ fn began(pod: &PodFacts) -> Option<Timestamp> {
     match pod.run.as_deref() {
         Some(EndedRun::Reported(report)) => Some(report.started),
         _ => pod.started,
+    }
+}
+
+/// Whether a run is of the store that the record is of. A run that could not read its settings names none.
+fn is_of(record: &BackupRecord, run: &EndedRun) -> bool {
+    match (&record.store, run) {
+        (Some(store), EndedRun::Reported(report)) => match &report.store {
+            Some(of) => of == store,
+            None => report.run.is_none(),
+        },
+        _ => true,
     }
 }
 
@@ -72,18 +89,24 @@ fn note_failure(record: &mut BackupRecord, failed: FailedRun) {
     }
 }
 
-fn failure(run: &EndedRun) -> String {
-    let text = match run {
-        EndedRun::Reported(BackupReport { reason, message, .. }) => match (reason, message) {
-            (Some(reason), Some(message)) => format!("{reason}: {message}"),
-            (Some(one), None) | (None, Some(one)) => one.clone(),
-            (None, None) => "it wrote no manifest, and does not say why: read the log of its pod".to_owned(),
-        },
-        EndedRun::Silent { exit_code, reason } => format!(
-            "its container ended with exit code {exit_code} ({reason}) and left no report: read the log of its pod"
-        ),
+/// Why a run failed: the word of its report, and what is so.
+fn failure(run: &EndedRun) -> (Option<String>, String) {
+    let (reason, text) = match run {
+        EndedRun::Reported(BackupReport { reason, message, .. }) => {
+            let unsaid = "it wrote no manifest, and does not say why: read the log of its pod";
+            (reason.as_deref(), message.as_deref().unwrap_or(unsaid).to_owned())
+        }
+        EndedRun::Silent { exit_code, reason } => {
+            let text = format!(
+                "its container ended with exit code {exit_code} ({reason}) and left no report: read the log of its pod"
+            );
+            (None, text)
+        }
     };
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(MESSAGE).collect()
+    let plain = |text: &str, most: usize| -> String {
+        text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(most).collect()
+    };
+    (reason.map(|reason| plain(reason, WORD)), plain(&text, MESSAGE))
 }
 
 #[cfg(test)]
@@ -108,6 +131,7 @@ mod tests {
             started: at(second),
             finished: at(second + 5),
             run,
+            store: Some("here".into()),
             window: Some("2026m12".into()),
             reason: reason.map(str::to_owned),
             message: reason.map(|_| "line\nof text".to_owned()),
@@ -128,7 +152,8 @@ mod tests {
     #[test]
     fn the_newest_success_counts_and_ends_an_earlier_failure() {
         let failed = seen(BackupRecord::default(), vec![report(0, None, Some("StoreRefused"))]);
-        assert_eq!(failed.failure.as_ref().unwrap().message, "StoreRefused: line of text");
+        let told = failed.failure.as_ref().unwrap();
+        assert_eq!((told.reason.as_deref(), told.message.as_str()), (Some("StoreRefused"), "line of text"));
         assert!(failed.success.is_none());
         let good =
             seen(failed.clone(), vec![report(60, Some(1), None), report(0, None, Some("StoreRefused"))]);
@@ -150,6 +175,21 @@ mod tests {
             let record = seen(BackupRecord::default(), vec![run.clone()]);
             assert!(record.success.is_none(), "{run:?}");
         }
+    }
+
+    #[test]
+    fn a_run_that_went_to_another_store_tells_nothing_of_this_one() {
+        let of = |store: &str| BackupRecord { store: Some(store.into()), ..BackupRecord::default() };
+        let runs = || vec![report(0, Some(12), None), report(60, None, Some("StoreRefused"))];
+        assert_eq!(seen(of("there"), runs()), of("there"));
+        assert_eq!(seen(of("here"), runs()).success.map(|run| run.run), Some(12));
+        // One that says no store may have been of any; one that could not begin is told.
+        let unnamed = |run, reason| match report(0, run, reason) {
+            EndedRun::Reported(report) => EndedRun::Reported(BackupReport { store: None, ..report }),
+            silent @ EndedRun::Silent { .. } => silent,
+        };
+        assert_eq!(seen(of("here"), vec![unnamed(Some(12), None)]), of("here"));
+        assert!(seen(of("here"), vec![unnamed(None, Some("ConfigInvalid"))]).failure.is_some());
     }
 
     #[test]

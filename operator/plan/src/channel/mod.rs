@@ -227,10 +227,8 @@ fn with_open(
     if validated.is_some() {
         keys.extend(backup::keys::wanted(channel, &id, &domain, now).unwrap_or_default());
     }
-    let backup = match &validated {
-        Some(_) if !outdated => backup::wanted(channel, &id, &domain, record, world),
-        _ => WantedBackup::Kept,
-    };
+    let in_force = validated.is_some() && !outdated;
+    let (backup, backed_up) = backup::planned(channel, &id, &domain, (record, in_force), world, now);
     let settings = match &validated {
         // The view of the Channel or its record is outdated.
         Some(_) if outdated => WantedSettings::Kept,
@@ -251,8 +249,8 @@ fn with_open(
             false => access(channel, world),
         },
         settings,
-        backed_up: backup::noted(channel, &backup, record, world, now),
         backup,
+        backed_up,
         delivery,
         id,
         domain,

@@ -1,5 +1,7 @@
 //! What a Channel's record remembers of its backups.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +12,19 @@ pub struct BackupRecord {
     /// The UID of the worker's ServiceAccount, noted before it gets access in Vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
-    /// Since when there are to be backups: the first is late by this.
+    /// The store of which `success` is, by the word that reports repeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// The newest runs in stores of before: where one of them comes back, no fewer manifests may be in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left: BTreeMap<String, u64>,
+    /// The schedule that is followed, with its time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// Whether no run is started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
+    /// Since when there are to be backups by this schedule and in this store: the first is late by this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// The newest run that backed up every volume.
@@ -41,6 +55,9 @@ pub struct SuccessfulRun {
 pub struct FailedRun {
     /// When it began.
     pub started: Timestamp,
-    /// Why, and what to do next.
+    /// Why, as one word: a [`Reason`](subrosa_crds::Reason), unless a later release told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The same for people, and what to do next.
     pub message: String,
 }

@@ -19,7 +19,6 @@ use serde_json::Value;
 use std::fmt::Debug;
 use subrosa_plan::{
     backup::{self, WantedBackup, WorkerObjects},
-    channel::Scope,
     network,
     record::channel::ChannelRecord,
     sealing,
@@ -84,14 +83,12 @@ impl Work<'_> {
             found.automount_service_account_token == Some(false)
         })
         .await?;
-        // In a namespace that is only audited, and in one that lost its label, nothing is isolated.
-        if self.plan.scope == Scope::Full {
-            let same = |found: &NetworkPolicy| match (&found.spec, &policy.spec) {
-                (Some(found), Some(wanted)) => network::same(found, wanted),
-                (found, wanted) => found == wanted,
-            };
-            self.keep_object(policy, "/spec", same).await?;
-        }
+        // Also in a namespace that is only audited: it isolates no pods but those that are made here.
+        let same = |found: &NetworkPolicy| match (&found.spec, &policy.spec) {
+            (Some(found), Some(wanted)) => network::same(found, wanted),
+            (found, wanted) => found == wanted,
+        };
+        self.keep_object(policy, "/spec", same).await?;
         self.keep_object(settings, "/data", |found: &ConfigMap| sealing::same(found, settings)).await?;
         let worker = record.backup.as_deref().and_then(|backup| backup.worker.as_deref());
         // The watch shows the ServiceAccount in a moment, and wakes the Channel.

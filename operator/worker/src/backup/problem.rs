@@ -4,9 +4,29 @@ use std::{error::Error, fmt};
 
 use subrosa_records::vault::{KeyRefusal, VaultError};
 
-/// One stable word for a cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum BackupProblem {
+macro_rules! problems {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// One stable word for a cause. What a report may say is a [`Reason`](subrosa_crds::Reason) too.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum BackupProblem {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl BackupProblem {
+            /// Every problem.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The word.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+problems! {
     /// Another run wrote the manifest of this number meanwhile.
     AnotherRun,
     /// The newest manifest is of a time that has not come yet, so one of the clocks is wrong.
@@ -58,36 +78,6 @@ pub enum BackupProblem {
 }
 
 impl BackupProblem {
-    /// The word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AnotherRun => "AnotherRun",
-            Self::ClockWentBack => "ClockWentBack",
-            Self::ConfigInvalid => "ConfigInvalid",
-            Self::CredentialsMissing => "CredentialsMissing",
-            Self::CredentialsRefused => "CredentialsRefused",
-            Self::KeyMissing => "KeyMissing",
-            Self::LockNotKept => "LockNotKept",
-            Self::ManifestForged => "ManifestForged",
-            Self::NoSuchRun => "NoSuchRun",
-            Self::NotEmpty => "NotEmpty",
-            Self::OwnershipNotKept => "OwnershipNotKept",
-            Self::RepositoryDamaged => "RepositoryDamaged",
-            Self::RunFailed => "RunFailed",
-            Self::StoreFull => "StoreFull",
-            Self::StoreRefused => "StoreRefused",
-            Self::StoreUnreachable => "StoreUnreachable",
-            Self::TargetFailed => "TargetFailed",
-            Self::VaultRefused => "VaultRefused",
-            Self::VaultUnavailable => "VaultUnavailable",
-            Self::VolumeEmpty => "VolumeEmpty",
-            Self::VolumeMissing => "VolumeMissing",
-            Self::VolumeNotMounted => "VolumeNotMounted",
-            Self::VolumeShrank => "VolumeShrank",
-            Self::VolumeUnreadable => "VolumeUnreadable",
-        }
-    }
-
     /// This problem, with a message.
     pub fn with(self, message: impl Into<String>) -> BackupError {
         BackupError { problem: self, message: one_line(&message.into()) }

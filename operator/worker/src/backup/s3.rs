@@ -264,6 +264,7 @@ mod tests {
             ca_bundle: None,
             region: "eu-central-1".into(),
             bucket: "b".into(),
+            id: None,
             lock: None,
         }
     }

@@ -8,12 +8,12 @@ use subrosa_crds::{
 };
 
 use crate::{
-    backup::schedule,
+    backup::{reasons, schedule},
     channel::{
         Plan, Scope,
         applied::{Applied, Control},
     },
-    record::backup::BackupRecord,
+    record::backup::{BackupRecord, FailedRun},
     world::declaration::Declaration,
 };
 
@@ -62,7 +62,7 @@ pub(super) fn backed_up(
         let failed = known.and_then(|known| known.failure.as_ref());
         let why = failed.map_or_else(
             || format!("look at the Jobs of CronJob {}", crate::backup::name(&channel.name().name)),
-            |failed| format!("the last run, of {}, failed: {}", failed.started, failed.message),
+            |failed| format!("the last run, of {}, failed: {}", failed.started, told(failed).1),
         );
         return verdict(
             Truth::False,
@@ -71,11 +71,9 @@ pub(super) fn backed_up(
         );
     }
     if let Some(failed) = known.and_then(|known| known.failure.as_ref()) {
-        return verdict(
-            Truth::False,
-            Reason::BackupFailed,
-            format!("the run of {} failed: {}; {last}", failed.started, failed.message),
-        );
+        let (reason, why) = told(failed);
+        let message = format!("the run of {} failed: {why}; {last}", failed.started);
+        return verdict(Truth::False, reason, message);
     }
     if let Some(fault) = applied.controls.fault(Control::Backup) {
         return verdict(Truth::False, fault.reason, format!("{}; {last}", fault.message));
@@ -96,6 +94,18 @@ pub(super) fn backed_up(
         Reason::RestoreUnproven,
         format!("{last}; nobody has shown that it can be restored: try subrosa backup restore"),
     )
+}
+
+/// Why a run failed. A word that this release does not know is told as it is.
+fn told(failed: &FailedRun) -> (Reason, String) {
+    match failed.reason.as_deref().map(|word| (word, reasons::read(word))) {
+        Some((_, Some(reason))) => (reason, failed.message.clone()),
+        Some((word, None)) => {
+            let message = format!("{word} (a reason that this release does not know): {}", failed.message);
+            (Reason::BackupFailed, message)
+        }
+        None => (Reason::BackupFailed, failed.message.clone()),
+    }
 }
 
 /// When the next run is late; `None` where no schedule says so.

@@ -9,6 +9,7 @@ use subrosa_crds::{
 
 use crate::channel::applied::{Applied, Control};
 use crate::{
+    backup,
     channel::{Plan, Scope},
     network::coverage::{self, Widening},
     world::{World, declaration::Declaration, domain, selector},
@@ -94,6 +95,8 @@ pub(super) fn isolated(
 fn audit_report(name: &ChannelRef, foreign: &[Widening], world: &World) -> String {
     let uncovered: Vec<_> = world
         .running_pods(&name.namespace)
+        // Ours, with a policy of their own.
+        .filter(|(_, pod)| !pod.labels.contains_key(backup::WORKER_LABEL))
         .filter(|(_, pod)| {
             !world
                 .channels_of(&name.namespace)

@@ -199,7 +199,8 @@ fn ready_needs_every_single_part() {
 fn audit_is_not_isolation() {
     let scene = scene()
         .domain(DOMAIN, json!({"network": {"mode": "Audit"}}))
-        .pod("cc-front/stray-0", [("app", "stray")]);
+        .pod("cc-front/stray-0", [("app", "stray")])
+        .pod("cc-front/subrosa-backup-voice-1", [("subrosa.dev/backup", "voice")]);
     let scene =
         scene.policy("cc-front", network_policy("theirs", json!({"podSelector": {}, "ingress": [{}]})));
     let (plan, mut applied) = in_force(&scene);
