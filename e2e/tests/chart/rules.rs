@@ -180,7 +180,8 @@ fn granters() -> String {
     let then = jiff::Timestamp::UNIX_EPOCH;
     metrics.grants_left("oosterlinde", 500);
     metrics.reviews("oosterlinde", &[(role.clone(), then)].into());
-    metrics.break_glass("oosterlinde", &[(role, (then, then))].into());
+    metrics.break_glass("oosterlinde", &[(role.clone(), (then, then))].into());
+    metrics.break_glass_closed("oosterlinde", &[(role, Reason::AuditLogNotGiven)].into());
     let revocation = json!({
         "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRevocation",
         "metadata": {"name": "leaver", "creationTimestamp": "2026-11-22T10:00:00Z"},

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt as _, stream};
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::ObjectRef};
 use subrosa_crds::{AccessRole, Reason, TrustDomain, trust_domain::AccessSpec};
 use subrosa_plan::{
@@ -18,6 +19,7 @@ use crate::{
     domain::{DomainLook, LoginLook, Withheld},
     gate::Since,
     round::nothing,
+    vaults::AT_ONCE,
     view::ClusterView,
 };
 
@@ -49,12 +51,21 @@ impl AccountEntities {
     ) -> Result<Self, VaultError> {
         let entities = Entities::new(own.vault.clone());
         let mut read = Self::default();
+        let mut there = Vec::new();
         for key in named {
-            let Some(uid) = uid(view, &key) else {
-                read.missing.insert(key);
-                continue;
-            };
-            match entities.find_or_make(&uid, accessor).await {
+            match uid(view, &key) {
+                Some(uid) => there.push((key, uid)),
+                None => drop(read.missing.insert(key)),
+            }
+        }
+        let find = |(key, uid): (String, String)| {
+            let entities = &entities;
+            async move { (entities.find_or_make(&uid, accessor).await, key, uid) }
+        };
+        let finds: Vec<_> = there.into_iter().map(find).collect();
+        let mut finds = stream::iter(finds).buffered(AT_ONCE);
+        while let Some((found, key, uid)) = finds.next().await {
+            match found {
                 Ok(entity) => {
                     read.found.insert(key, (uid, entity));
                 }
@@ -75,14 +86,14 @@ fn uid(view: &ClusterView, key: &str) -> Option<String> {
     if found.meta().deletion_timestamp.is_some() { None } else { found.uid() }
 }
 
-/// Brings the slots of the login of ServiceAccounts to what `roles` say; `None` where the TrustDomain has no such login.
+/// Brings the slots of the login of ServiceAccounts to what `roles` say, and gives nothing new while it is `unknown` who gives something; `None` where the TrustDomain has no such login.
 pub async fn look(
     domain: &TrustDomain,
     access: &AccessSpec,
     (view, own): (&ClusterView, &OwnVault),
     roles: &[&AccessRole],
     withheld: &Withheld,
-    since: &Since<'_>,
+    (since, unknown): (&Since<'_>, Option<&Fault>),
 ) -> Option<LoginLook> {
     let access = accounts::access(access)?;
     let login = access.logins.first()?;
@@ -91,7 +102,8 @@ pub async fn look(
         if !view.are_accounts_known() && !roles.is_empty() {
             return Err(Fault::new(Reason::KubernetesUnreachable, NOT_LISTED));
         }
-        let look = DomainLook::of_accounts(domain, &access, (view, own), roles, since).await?;
+        let mut look = DomainLook::of_accounts(domain, &access, (view, own), roles, since).await?;
+        unknown.into_iter().for_each(|why| look.give_nothing(why));
         look.login(login, &of_login, withheld, &BTreeSet::new()).await
     };
     Some(found.await.unwrap_or_else(|fault| {

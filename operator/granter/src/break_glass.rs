@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kube::{Client, ResourceExt as _};
 use subrosa_crds::{
@@ -31,7 +32,11 @@ use subrosa_process::{
 };
 use subrosa_records::{
     store::Store,
-    vault::{RecordPath, VaultError, logins, name::MountAccessor},
+    vault::{
+        RecordPath, VaultError,
+        logins::{self, LoginAlias},
+        name::MountAccessor,
+    },
 };
 
 use crate::{
@@ -40,6 +45,7 @@ use crate::{
     reviews::seen,
     revocations::GIVES_NOTHING,
     round::nothing,
+    vaults::AT_ONCE,
     view::ClusterView,
 };
 
@@ -160,6 +166,21 @@ pub async fn look(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) ->
     }
 }
 
+/// The roles whose break-glass opens nothing for no other reason than that nobody sees what is opened, and how that is called.
+pub fn closed(scope: &GlassScope<'_>, found: &GlassLook) -> BTreeMap<RoleName, Reason> {
+    let access = scope.domain.spec.access.as_ref();
+    let prepared = scope.roles.iter().filter(|role| {
+        let is_enrolled = access.is_some_and(|access| break_glass::role(access, role).is_some());
+        is_enrolled && !scope.withheld.contains_key(&conflicts::name(role))
+    });
+    let closed = prepared.filter_map(|role| {
+        let name = conflicts::name(role);
+        let reason = found.facts.get(&name)?.unlogged.closed.as_ref()?.reason;
+        Some((name, reason))
+    });
+    closed.collect()
+}
+
 /// What waits for a review where nothing has break-glass any more.
 async fn left(scope: &GlassScope<'_>, own: &Result<Arc<OwnVault>, Fault>) -> GlassLook {
     let Ok(own) = own else { return GlassLook::default() };
@@ -207,28 +228,32 @@ async fn prepare(
     let derived: Vec<AccessRole> =
         scope.roles.iter().filter_map(|role| break_glass::role(access, role)).filter(stays).collect();
     let (mut facts, mut left): (Vec<RoleFacts>, Option<Fault>) = (Vec::new(), None);
-    if let Some(fault) = scope.unknown {
-        // Without the reviews no members are written.
-        facts = derived.iter().map(|_| nothing(fault.clone())).collect();
-    } else {
-        let left_out = look.bind(&derived.iter().collect::<Vec<_>>()).await?;
-        let opened: Vec<(&AccessRole, NamedRights)> =
-            derived.iter().map(|role| (role, scope.view.rights(role))).collect();
-        for login in &glass.logins {
-            match look.login(login, &opened, &withheld, &left_out).await {
-                Ok(done) => (facts, left) = (done.roles, done.left),
-                Err(fault) => {
-                    tracing::warn!(
-                        domain = scope.domain.name_any(),
-                        login = login.name,
-                        reason = fault.reason.as_str(),
-                        "{}",
-                        fault.message
-                    );
-                    facts = derived.iter().map(|_| nothing(fault.clone())).collect();
-                    // Without the login, members are taken out all the same.
-                    left = Some(fault).filter(|fault| !GIVES_NOTHING.contains(&fault.reason));
-                }
+    // Without the record of Approvals nothing new is given, and what has to close closes.
+    scope.unknown.into_iter().for_each(|why| look.give_nothing(why));
+    let left_out = look.bind(&derived.iter().collect::<Vec<_>>()).await?;
+    let opened: Vec<(&AccessRole, NamedRights)> =
+        derived.iter().map(|role| (role, scope.view.rights(role))).collect();
+    for login in &glass.logins {
+        match look.login(login, &opened, &withheld, &left_out).await {
+            Ok(done) => (facts, left) = (done.roles, done.left),
+            Err(fault) => {
+                tracing::warn!(
+                    domain = scope.domain.name_any(),
+                    login = login.name,
+                    reason = fault.reason.as_str(),
+                    "{}",
+                    fault.message
+                );
+                let is_taken_away = scope.unknown == Some(&fault) || GIVES_NOTHING.contains(&fault.reason);
+                let of = |role: &AccessRole| match withheld.get(&conflicts::name(role)) {
+                    Some(why) if scope.unknown == Some(&fault) => {
+                        RoleFacts { withheld: Some(why.clone()), ..RoleFacts::default() }
+                    }
+                    _ => nothing(fault.clone()),
+                };
+                facts = derived.iter().map(of).collect();
+                // Without the login, members are taken out all the same.
+                left = Some(fault).filter(|_| !is_taken_away);
             }
         }
     }
@@ -300,22 +325,22 @@ async fn seen_logins(
     record: &BreakGlassRecord,
     now: Timestamp,
 ) -> Result<Vec<GlassLogin>, VaultError> {
-    let mut found = Vec::new();
-    for alias in logins::logins(&own.vault, accessor).await? {
+    let look = |alias: LoginAlias| async move {
         let known = record.seen.get(alias.id.as_str()).filter(|seen| seen.token == alias.token);
         let at = match known {
             Some(seen) => seen.at,
             None => logins::last_login(&own.vault, &alias.id).await?.unwrap_or(now),
         };
-        found.push(GlassLogin {
+        Ok(GlassLogin {
             alias: alias.id.to_string(),
             person: alias.person,
             entity: alias.entity,
             token: alias.token,
             at,
-        });
-    }
-    Ok(found)
+        })
+    };
+    let looks: Vec<_> = logins::logins(&own.vault, accessor).await?.into_iter().map(look).collect();
+    stream::iter(looks).buffered(AT_ONCE).try_collect().await
 }
 
 /// Writes the record where it changed. What cannot be written is shown, and told at the next look.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt as _, stream};
 use kube::ResourceExt as _;
 use subrosa_crds::{
     AccessRole, Reason, TrustDomain,
@@ -28,43 +29,7 @@ use subrosa_records::vault::{
     name::MountAccessor,
 };
 
-use crate::{accounts::AccountEntities, gate::Since, round::nothing, view::ClusterView};
-
-/// Removes the members of slots that no login of the TrustDomain declares; of all slots if it is being deleted. One that Vault
-/// refuses to show or to change stops no other.
-///
-/// # Errors
-/// When a request to Vault fails.
-pub async fn empty_undeclared(domain: &TrustDomain, own: &OwnVault) -> Result<(), Fault> {
-    let groups = Groups::new(own.vault.clone());
-    let name = domain.name_any();
-    let found = groups.names(&names::prefix(&name)).await.map_err(|error| fault(&error))?;
-    let mut failed = None;
-    for (slot, usage) in names::undeclared(domain, names::found(&name, found)) {
-        let found = match groups.slot(&slot, usage).await {
-            Ok(found) => found,
-            Err(error) if error.is_of_one_request() => {
-                failed = failed.or_else(|| Some(fault(&error)));
-                continue;
-            }
-            Err(error) => return Err(fault(&error)),
-        };
-        for (slot, ids) in members::changes(found.as_slice(), &BTreeMap::new()) {
-            match groups.set_members(&slot, &ids).await {
-                Ok(()) => {
-                    tracing::info!(
-                        domain = name,
-                        slot,
-                        "a slot that no login declares has no members any more"
-                    );
-                }
-                Err(error) if error.is_of_one_request() => failed = failed.or_else(|| Some(fault(&error))),
-                Err(error) => return Err(fault(&error)),
-            }
-        }
-    }
-    failed.map_or(Ok(()), Err)
-}
+use crate::{accounts::AccountEntities, gate::Since, round::nothing, vaults::AT_ONCE, view::ClusterView};
 
 /// What a login came to.
 pub struct LoginLook {
@@ -118,8 +83,15 @@ impl<'a> DomainLook<'a> {
         since: &'a Since<'a>,
     ) -> Result<Self, Fault> {
         let mut look = Self::begin(domain, access, own, since).await?;
-        for one in group_names {
-            match look.groups.provider_group(&one, &look.accessor).await {
+        let (vault, accessor) = (look.groups.clone(), look.accessor.clone());
+        let read = |one: String| {
+            let (vault, accessor) = (&vault, &accessor);
+            async move { (vault.provider_group(&one, accessor).await, one) }
+        };
+        let reads: Vec<_> = group_names.into_iter().map(read).collect();
+        let mut reads = stream::iter(reads).buffered(AT_ONCE);
+        while let Some((found, one)) = reads.next().await {
+            match found {
                 Ok(Some(found)) => look.provider_groups.push(found),
                 Ok(None) => {
                     let setup = setup(format!("there is no group {one}"));
@@ -199,6 +171,11 @@ impl<'a> DomainLook<'a> {
         })
     }
 
+    /// Grants nothing new, for this reason. What is taken away does not wait.
+    pub fn give_nothing(&mut self, why: &Fault) {
+        self.gives_nothing.get_or_insert_with(|| why.clone());
+    }
+
     /// The auth mount.
     pub fn accessor(&self) -> &MountAccessor {
         &self.accessor
@@ -268,21 +245,28 @@ impl<'a> DomainLook<'a> {
         };
         let is_there = self.roles_in_vault.contains(&login.name);
         let (mut slots, mut lacking) = (Vec::new(), None);
-        for usage in SlotUse::ALL {
-            for name in names::slots(&self.name, login, usage) {
-                match self.groups.slot(&name, usage).await {
-                    Ok(Some(found)) => slots.push(found),
-                    // Withdrawals from the existing slots continue.
-                    Ok(None) => {
-                        lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name))));
-                    }
-                    // An earlier setup of Vault knows no slots that seal.
-                    Err(VaultError::PermissionDenied { .. }) if usage == SlotUse::Seal => {
-                        lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name))));
-                    }
-                    Err(error) if error.is_of_one_request() => lacking = lacking.or(Some(fault(&error))),
-                    Err(error) => return Err(fault(&error)),
+        let of = |usage: SlotUse| {
+            names::slots(&self.name, login, usage).into_iter().map(move |name| (name, usage))
+        };
+        let read = |(name, usage): (String, SlotUse)| async move {
+            let found = self.groups.slot(&name, usage).await;
+            (found, name, usage)
+        };
+        let reads: Vec<_> = SlotUse::ALL.into_iter().flat_map(of).map(read).collect();
+        let mut reads = stream::iter(reads).buffered(AT_ONCE);
+        while let Some((found, name, usage)) = reads.next().await {
+            match found {
+                Ok(Some(found)) => slots.push(found),
+                // Withdrawals from the existing slots continue.
+                Ok(None) => {
+                    lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name))));
                 }
+                // An earlier setup of Vault knows no slots that seal.
+                Err(VaultError::PermissionDenied { .. }) if usage == SlotUse::Seal => {
+                    lacking = lacking.or(Some(missing(format!("slot {name} of login {}", login.name))));
+                }
+                Err(error) if error.is_of_one_request() => lacking = lacking.or(Some(fault(&error))),
+                Err(error) => return Err(fault(&error)),
             }
         }
         let mut failed_slots: BTreeMap<String, Fault> = BTreeMap::new();
@@ -344,6 +328,10 @@ impl<'a> DomainLook<'a> {
     ) -> Result<(), VaultError> {
         if self.gives_nothing.is_some() {
             ids.retain(|id| slots.iter().any(|one| one.name == slot && one.groups.contains(id)));
+            let is_as_before = |one: &AccessSlot| one.name == slot && one.groups == ids && !one.has_people;
+            if slots.iter().any(is_as_before) {
+                return Ok(());
+            }
         }
         let pass = self.since.pass().await;
         if !pass.is_as_before() {

@@ -29,6 +29,7 @@ mod reviews;
 mod revocations;
 mod round;
 mod settings;
+mod undeclared;
 mod vaults;
 mod view;
 

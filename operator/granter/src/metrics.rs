@@ -11,7 +11,7 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
-use subrosa_crds::AccessRevocation;
+use subrosa_crds::{AccessRevocation, Reason};
 use subrosa_plan::roles::{conflicts::RoleName, revoked};
 
 type Labels = Vec<(&'static str, String)>;
@@ -33,7 +33,10 @@ pub struct GranterMetrics {
     reviewed: Mutex<BTreeMap<String, BTreeSet<Labels>>>,
     glass_used: Family<Labels, Gauge<i64, AtomicI64>>,
     glass_due: Family<Labels, Gauge<i64, AtomicI64>>,
-    /// The series of the two that stand there, by trust domain.
+    glass_closed: Family<Labels, Gauge<i64, AtomicI64>>,
+    /// The series of that which stand there, by trust domain.
+    closed: Mutex<BTreeMap<String, BTreeSet<Labels>>>,
+    /// The series of the two before that stand there, by trust domain.
     glass: Mutex<BTreeMap<String, BTreeSet<Labels>>>,
     revocations: Family<Labels, Gauge<i64, AtomicI64>>,
     revoking_since: Family<Labels, Gauge<i64, AtomicI64>>,
@@ -90,6 +93,12 @@ impl Default for GranterMetrics {
             "By when uses of break-glass of an AccessRole have to be reviewed",
             glass_due.clone(),
         );
+        let glass_closed = Family::default();
+        registry.register(
+            "break_glass_closed",
+            "1 while break-glass of an AccessRole opens nothing since nobody sees what is opened; only while that is so",
+            glass_closed.clone(),
+        );
         let revocations = Family::default();
         registry.register(
             "granter_access_revocations",
@@ -113,6 +122,8 @@ impl Default for GranterMetrics {
             reviewed: Mutex::default(),
             glass_used,
             glass_due,
+            glass_closed,
+            closed: Mutex::default(),
             glass: Mutex::default(),
             revocations,
             revoking_since,
@@ -206,6 +217,24 @@ impl GranterMetrics {
         glass.insert(domain.to_owned(), now);
     }
 
+    /// Of which roles of a trust domain break-glass opens nothing since nobody sees what is opened, and how that is called.
+    pub fn break_glass_closed(&self, domain: &str, closed: &BTreeMap<RoleName, Reason>) {
+        let labels = |(role, reason): (&RoleName, &Reason)| {
+            let mut labels = of_role(domain, role);
+            labels.push(("reason", reason.as_str().to_owned()));
+            labels
+        };
+        let now: BTreeSet<Labels> = closed.iter().map(labels).collect();
+        let mut known = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in known.get(domain).into_iter().flatten().filter(|one| !now.contains(*one)) {
+            self.glass_closed.remove(gone);
+        }
+        for one in &now {
+            self.glass_closed.get_or_create(one).set(1);
+        }
+        known.insert(domain.to_owned(), now);
+    }
+
     /// By when each role of a trust domain has to be reviewed.
     pub fn reviews(&self, domain: &str, due: &BTreeMap<RoleName, Timestamp>) {
         let labels = |role: &RoleName| of_role(domain, role);
@@ -224,6 +253,7 @@ impl GranterMetrics {
     pub fn forget(&self, domain: &str) {
         self.reviews(domain, &BTreeMap::new());
         self.break_glass(domain, &BTreeMap::new());
+        self.break_glass_closed(domain, &BTreeMap::new());
         self.success.remove(&vec![("trust_domain", domain.to_owned())]);
         self.without_second_factor.remove(&vec![("trust_domain", domain.to_owned())]);
         self.grants_left.remove(&vec![("trust_domain", domain.to_owned())]);

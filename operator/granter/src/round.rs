@@ -37,7 +37,7 @@ use crate::{
     audit::VaultAuditLog,
     bindings,
     break_glass::{self, GlassLook, GlassScope},
-    domain::{self, DomainLook, NamedRights, Withheld},
+    domain::{DomainLook, NamedRights, Withheld},
     gate::{GivingGate, Since},
     grants::{GrantRound, Grants},
     metrics::GranterMetrics,
@@ -45,6 +45,7 @@ use crate::{
     reviews::{self, Noted},
     revocations::{NEVER_SET_UP, Revocations},
     settings::GranterSettings,
+    undeclared,
     vaults::OpenVaults,
     view::ClusterView,
 };
@@ -201,6 +202,9 @@ impl Granter {
                 now,
             };
             let mut glass = break_glass::look(&scope, &own).await;
+            if own.is_ok() {
+                self.metrics.break_glass_closed(&name, &break_glass::closed(&scope, &glass));
+            }
             self.tell_uses(&name, &roles, &glass).await;
             let (mut facts, left) =
                 self.domain(domain, own, &given, &without_login, noted.as_ref().err(), since).await;
@@ -334,7 +338,7 @@ impl Granter {
             (vec![nothing(fault); roles.len()], None)
         };
         let emptied = match &own {
-            Ok(own) => domain::empty_undeclared(domain, own).await,
+            Ok(own) => undeclared::empty(domain, own).await,
             Err(fault) => Err(fault.clone()),
         };
         let Some(access) = domain.spec.access.as_ref().filter(|_| domain.meta().deletion_timestamp.is_none())
@@ -357,15 +361,13 @@ impl Granter {
                 fault.message
             );
         }
-        // Without the record of Approvals no members are written.
-        if let Some(fault) = unknown {
-            return of_all(fault.clone());
-        }
         let groups = names::groups(&domain.name_any(), access.provider.groups());
         let mut look = match DomainLook::new(domain, access, groups, &own, since).await {
             Ok(look) => look,
             Err(fault) => return of_all(fault),
         };
+        // Without the record of Approvals nothing new is given: what nothing names any more is taken away all the same.
+        unknown.into_iter().for_each(|why| look.give_nothing(why));
         let all: Vec<&AccessRole> = roles.iter().map(AsRef::as_ref).collect();
         let left_out = match look.bind(&all).await {
             Ok(left_out) => left_out,
@@ -399,7 +401,9 @@ impl Granter {
         }
         let (places, of_accounts): (Vec<usize>, Vec<&AccessRole>) =
             all.iter().copied().enumerate().filter(|(_, role)| role.spec.is_for_accounts()).unzip();
-        let found = accounts::look(domain, access, (&self.view, &own), &of_accounts, withheld, since).await;
+        let found =
+            accounts::look(domain, access, (&self.view, &own), &of_accounts, withheld, (since, unknown))
+                .await;
         let of_accounts = found.map_or_else(
             || vec![accounts::no_login(domain); places.len()],
             |found| {

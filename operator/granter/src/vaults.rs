@@ -15,6 +15,9 @@ use subrosa_process::{
 
 use crate::settings::GranterSettings;
 
+/// How many requests to one Vault are under way at once, where one does not wait for another.
+pub const AT_ONCE: usize = 8;
+
 /// The sessions, by trust domain. Roles and revocations share them, and neither waits for the other.
 pub struct OpenVaults {
     client: Client,

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::{StreamExt as _, stream};
 use kube::ResourceExt as _;
 use subrosa_crds::{AccessGrant, AccessRole};
 use subrosa_plan::{
@@ -17,6 +18,7 @@ use subrosa_process::vault::{OwnVault, fault};
 use subrosa_records::vault::{MountPath, groups::Groups, identity::auth_accessor};
 
 use super::{GrantRound, role_of, uid};
+use crate::vaults::AT_ONCE;
 
 /// What Vault shows of the provider's groups.
 #[derive(Debug, Default)]
@@ -56,8 +58,15 @@ impl SeenPeople {
             Err(error) => return Err(fault(&error)),
         };
         let vault = Groups::new(own.vault.clone());
-        for name in names::groups(&scope.domain.name_any(), access.provider.groups()) {
-            let group = match vault.provider_group(&name, &accessor).await {
+        let read = |name: String| {
+            let (vault, accessor) = (&vault, &accessor);
+            async move { vault.provider_group(&name, accessor).await }
+        };
+        let groups = names::groups(&scope.domain.name_any(), access.provider.groups());
+        let reads: Vec<_> = groups.into_iter().map(read).collect();
+        let mut reads = stream::iter(reads).buffered(AT_ONCE);
+        while let Some(found) = reads.next().await {
+            let group = match found {
                 Ok(group) => group,
                 Err(error) if error.is_of_one_request() => {
                     seen.unread = seen.unread.or(Some(fault(&error)));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt as _, stream};
 use kube::ResourceExt as _;
 use subrosa_crds::{Reason, TrustDomain, access_grant::GrantDuration};
 use subrosa_plan::{
@@ -22,7 +23,7 @@ use subrosa_records::{
     vault::{RecordPath, VaultError, grant_policies::GrantPolicies, groups::Groups},
 };
 
-use crate::domain::OpenedByPair;
+use crate::{domain::OpenedByPair, vaults::AT_ONCE};
 
 /// The record, with the version that a write must name.
 pub struct KeptGrants {
@@ -87,16 +88,24 @@ impl Places {
     pub async fn read(of: &TrustDomain, own: &OwnVault) -> Result<Self, VaultError> {
         let groups = Groups::new(own.vault.clone());
         let mut all = BTreeMap::new();
-        for (login, names) in names::logins(of) {
-            for names in names {
-                let (slot, unread) = match groups.grant_slot(&names.slot).await {
-                    Ok(slot) => (slot, None),
-                    Err(error) if error.is_of_one_request() => (None, Some(outdated(&error))),
-                    Err(error) => return Err(error),
-                };
-                all.insert(names.slot.clone(), SlotAndPolicy { login: login.clone(), names, slot, unread });
-            }
+        let of_login = |(login, places): (String, Vec<GrantPlace>)| {
+            places.into_iter().map(move |names| (login.clone(), names))
+        };
+        let read = |(login, names): (String, GrantPlace)| {
+            let groups = &groups;
+            async move { (groups.grant_slot(&names.slot).await, login, names) }
+        };
+        let reads: Vec<_> = names::logins(of).into_iter().flat_map(of_login).map(read).collect();
+        let mut reads = stream::iter(reads).buffered(AT_ONCE);
+        while let Some((found, login, names)) = reads.next().await {
+            let (slot, unread) = match found {
+                Ok(slot) => (slot, None),
+                Err(error) if error.is_of_one_request() => (None, Some(outdated(&error))),
+                Err(error) => return Err(error),
+            };
+            all.insert(names.slot.clone(), SlotAndPolicy { login, names, slot, unread });
         }
+        drop(reads);
         Ok(Self {
             domain: of.name_any(),
             transit: domain::transit_mount(of).to_owned(),

@@ -27,13 +27,12 @@ use subrosa_records::{
 };
 
 use super::{NEVER_SET_UP, Uid};
+use crate::vaults::AT_ONCE;
 
 /// Up to so many people who stand are each looked for in every sweep.
 const FEW: usize = 16;
 /// How many others are looked at again in each sweep, once a list showed that they have no new entity.
 const IN_TURN: usize = 20;
-/// How many requests are under way at once.
-const AT_ONCE: usize = 8;
 
 /// The entities of people who are revoked, as they were seen since the start.
 #[derive(Clone, Debug, Default)]
@@ -222,9 +221,12 @@ impl<'a> Look<'a> {
         }
         note(domain, own, record, &found).await;
         let accessors = self.accessors();
-        for (uid, user) in people {
-            let Some(before) = found.remove(&uid) else { continue };
-            let ended = end(entities, mounts, user, before).await;
+        let begun = people.into_iter().filter_map(|(uid, user)| Some((found.remove(&uid)?, uid, user)));
+        let ends: Vec<_> = begun
+            .map(|(before, uid, user)| async move { (uid, end(entities, mounts, user, before).await) })
+            .collect();
+        let mut ends = stream::iter(ends).buffered(AT_ONCE);
+        while let Some((uid, ended)) = ends.next().await {
             if let Ok(found) = &ended
                 && !found.1.is_empty()
             {
