@@ -1,4 +1,5 @@
-//! `subrosa access leaver`: what an AccessRevocation of a person would end, before there is one, and the AccessRevocation itself.
+//! `subrosa access leaver`: what an AccessRevocation of a person or of a ServiceAccount would end, before there is one, and the
+//! AccessRevocation itself.
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
@@ -6,10 +7,10 @@ use kube::{ResourceExt as _, api::ObjectMeta};
 use serde::Serialize;
 use subrosa_crds::{
     AccessRevocation, AccessRevocationSpec, Approval, TrustDomain,
-    access_revocation::{RevocationReason, RevokedSubject},
+    access_revocation::{RevocationReason, RevokedAccount, RevokedSubject},
     approval::Decision,
 };
-use subrosa_plan::roles::revoked;
+use subrosa_plan::roles::{accounts, revoked};
 
 use super::{Common, Format, is_none, seen::AccessObjects};
 use crate::cli::{exit::Exit, harmless, output::Screen};
@@ -17,8 +18,11 @@ use crate::cli::{exit::Exit, harmless, output::Screen};
 #[derive(Debug, clap::Args)]
 pub struct LeaverArgs {
     /// The person, as the identity provider's tokens have them (claim spec.access.provider.userClaim)
-    #[arg(value_name = "PERSON")]
-    person: String,
+    #[arg(value_name = "PERSON", required_unless_present = "service_account")]
+    person: Option<String>,
+    /// A ServiceAccount instead, which ends too when a machine or a program goes: NAME or NAMESPACE/NAME
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["person", "kubernetes_user", "groups"])]
+    service_account: Option<String>,
     /// The same person as the API server knows them (kubectl auth whoami), where that is another name
     #[arg(long, value_name = "NAME")]
     kubernetes_user: Option<String>,
@@ -54,8 +58,12 @@ enum Why {
 #[serde(rename_all = "camelCase")]
 struct Leaver {
     /// The person, as it was written.
-    person: String,
-    /// Where Vault is asked for their entities.
+    #[serde(skip_serializing_if = "is_none")]
+    person: Option<String>,
+    /// The ServiceAccount, with its namespace.
+    #[serde(skip_serializing_if = "is_none")]
+    service_account: Option<String>,
+    /// Where Vault is asked for the person's entities, or where the ServiceAccount logs in for AccessRoles.
     trust_domains: Vec<AskedDomain>,
     /// What AccessGrants give them, or would.
     grants: Vec<String>,
@@ -63,7 +71,7 @@ struct Leaver {
     asked_for: Vec<String>,
     /// Approvals of theirs that count until they expire.
     approvals: Vec<String>,
-    /// AccessRoles that name one of the groups that were given.
+    /// AccessRoles that name one of the groups that were given, or the ServiceAccount.
     roles: Vec<String>,
     /// AccessRevocations that name them already.
     standing: Vec<String>,
@@ -91,6 +99,9 @@ struct AskedDomain {
 impl Leaver {
     fn of(seen: &AccessObjects, revocation: &AccessRevocation, groups: &[String], now: Timestamp) -> Self {
         let subject = &revocation.spec.subject;
+        if let Some(account) = &subject.service_account {
+            return Self::of_account(seen, revocation, account);
+        }
         let person = subject.user.clone().unwrap_or_default();
         let is_they = |user: &str| user.to_lowercase() == person.to_lowercase();
         let named =
@@ -146,12 +157,68 @@ impl Leaver {
             standing: seen.revocations.iter().filter(names_them).map(|one| one.name_any()).collect(),
             revocation: Some(revocation.clone()),
             notes: notes(groups.is_empty()),
-            person,
+            person: Some(person),
+            service_account: None,
+        }
+    }
+
+    /// A ServiceAccount has no AccessGrants and no Approvals, and is nobody's group.
+    fn of_account(seen: &AccessObjects, revocation: &AccessRevocation, account: &RevokedAccount) -> Self {
+        let key = accounts::key(&account.namespace, &account.name);
+        let named = seen
+            .roles
+            .iter()
+            .filter(|role| role.spec.is_for_accounts() && accounts::named(role).contains(&key));
+        let names_it = |one: &&AccessRevocation| {
+            one.spec.subject.service_account.as_ref() == Some(account) && !revoked::is_released(one)
+        };
+        let asked = seen.domains.iter().filter(|domain| revocation.spec.names_domain(&domain.name_any()));
+        let workload = seen.channels.iter().filter(|channel| {
+            let own = channel.spec.workload.service_account_name.as_ref();
+            channel.namespace().as_ref() == Some(&account.namespace) && own == Some(&account.name)
+        });
+        let mut notes = vec![
+            "It opens nothing with its next request, in every session, and nor does one that is made anew under its name. It goes on logging in."
+                .to_owned(),
+        ];
+        notes.extend(workload.map(|channel| {
+            format!(
+                "It is the workload of Channel {}/{} too: what that may seal and open goes on. Delete the ServiceAccount, or name another one in \
+                 spec.workload.serviceAccountName.",
+                account.namespace,
+                channel.name_any()
+            )
+        }));
+        notes.push("Its tokens at the API server, and what RBAC gives it beside AccessRoles, go on until somebody ends them there.".to_owned());
+        Self {
+            person: None,
+            trust_domains: asked.filter_map(AskedDomain::of_accounts).collect(),
+            grants: Vec::new(),
+            asked_for: Vec::new(),
+            approvals: Vec::new(),
+            roles: named
+                .map(|role| format!("{}/{}", role.namespace().unwrap_or_default(), role.name_any()))
+                .collect(),
+            standing: seen.revocations.iter().filter(names_it).map(|one| one.name_any()).collect(),
+            revocation: Some(revocation.clone()),
+            notes,
+            service_account: Some(key),
         }
     }
 }
 
 impl AskedDomain {
+    /// Where ServiceAccounts log in for AccessRoles, if they do. Slots are a TrustDomain's own, so no other is hit.
+    fn of_accounts(domain: &TrustDomain) -> Option<Self> {
+        let login = domain.spec.access.as_ref().and_then(accounts::access)?;
+        Some(Self {
+            name: domain.name_any(),
+            vault: domain.spec.vault.address.clone(),
+            mounts: vec![format!("auth/{}/", login.provider.mount())],
+            shared_with: Vec::new(),
+        })
+    }
+
     fn of(domain: &TrustDomain, all: &[TrustDomain]) -> Self {
         let mounts = revoked::shared::auth_mounts(domain);
         Self {
@@ -179,8 +246,8 @@ fn notes(no_groups: bool) -> Vec<String> {
     notes
 }
 
-/// The AccessRevocation of these arguments.
-fn revocation(args: &LeaverArgs, now: Timestamp) -> Result<AccessRevocation> {
+/// The AccessRevocation of these arguments; a ServiceAccount without a namespace is of `namespace`.
+fn revocation(args: &LeaverArgs, namespace: &str, now: Timestamp) -> Result<AccessRevocation> {
     let reason = match args.reason {
         Why::Exit => RevocationReason::Exit,
         Why::JobChange => RevocationReason::JobChange,
@@ -188,10 +255,15 @@ fn revocation(args: &LeaverArgs, now: Timestamp) -> Result<AccessRevocation> {
     };
     // Names of objects are read by many: none of a person.
     let name = args.name.clone().unwrap_or_else(|| format!("leaver-{}", now.strftime("%Y%m%d-%H%M%S")));
+    let account = args.service_account.as_ref().map(|account| {
+        let (namespace, name) = account.split_once('/').unwrap_or((namespace, account));
+        RevokedAccount { namespace: namespace.to_owned(), name: name.to_owned() }
+    });
     let spec = AccessRevocationSpec {
         trust_domains: args.trust_domains.clone(),
         subject: RevokedSubject {
-            user: Some(args.person.clone()),
+            user: args.person.clone(),
+            service_account: account,
             kubernetes_user: args.kubernetes_user.clone(),
             ..RevokedSubject::default()
         },
@@ -214,9 +286,14 @@ fn revocation(args: &LeaverArgs, now: Timestamp) -> Result<AccessRevocation> {
 ///
 /// # Errors
 /// When the cluster cannot be read, or refuses the AccessRevocation.
-pub async fn run(args: &LeaverArgs, seen: &AccessObjects, screen: &mut Screen) -> Result<Exit> {
+pub async fn run(
+    args: &LeaverArgs,
+    seen: &AccessObjects,
+    namespace: &str,
+    screen: &mut Screen,
+) -> Result<Exit> {
     let now = Timestamp::now();
-    let wanted = revocation(args, now)?;
+    let wanted = revocation(args, namespace, now)?;
     for name in &args.trust_domains {
         if !seen.hidden.contains(&"TrustDomains") && !seen.domains.iter().any(|one| one.name_any() == *name) {
             bail!("--trust-domain: there is no TrustDomain {name}");
@@ -258,15 +335,21 @@ fn drawn(leaver: &Leaver) -> String {
         }
     };
     let domains: Vec<String> = leaver.trust_domains.iter().map(told).collect();
-    list(
-        "Every entity with this alias is disabled in Vault, and nobody logs in by any alias of it",
-        &domains,
-    );
-    list("AccessGrants that end", &leaver.grants);
-    list("AccessGrants of others that end, since they asked for them", &leaver.asked_for);
-    list("Approvals that count no more", &leaver.approvals);
-    list("AccessRoles of the groups that were given", &leaver.roles);
-    list("AccessRevocations that name them already", &leaver.standing);
+    if leaver.service_account.is_some() {
+        list("Its entity is a member of no slot any more, of logins at", &domains);
+        list("AccessRoles that give it nothing any more", &leaver.roles);
+        list("AccessRevocations that name it already", &leaver.standing);
+    } else {
+        list(
+            "Every entity with this alias is disabled in Vault, and nobody logs in by any alias of it",
+            &domains,
+        );
+        list("AccessGrants that end", &leaver.grants);
+        list("AccessGrants of others that end, since they asked for them", &leaver.asked_for);
+        list("Approvals that count no more", &leaver.approvals);
+        list("AccessRoles of the groups that were given", &leaver.roles);
+        list("AccessRevocations that name them already", &leaver.standing);
+    }
     for note in &leaver.notes {
         text.push_str(note);
         text.push('\n');
@@ -285,127 +368,4 @@ fn told(domain: &AskedDomain) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: LeaverArgs,
-    }
-
-    fn args(line: &[&str]) -> LeaverArgs {
-        Line::try_parse_from(["leaver"].iter().chain(line)).map(|line| line.args).unwrap()
-    }
-
-    fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-        serde_json::from_value(value).unwrap()
-    }
-
-    fn seen() -> AccessObjects {
-        let domain = |name: &str, mount: &str| {
-            json!({
-                "apiVersion": "subrosa.dev/v1alpha1", "kind": "TrustDomain", "metadata": {"name": name},
-                "spec": {
-                    "organisation": {"name": "Ziekenhuis", "country": "NL", "privacyContact": "privacy-office"},
-                    "jurisdictions": ["NL"], "timeZone": "Europe/Amsterdam",
-                    "vault": {
-                        "address": "https://openbao.security.svc:8200",
-                        "auth": {"kubernetes": {"mount": format!("kubernetes-{name}"), "role": "subrosa", "audience": "vault"}},
-                    },
-                    "retentionPolicies": ["contactcenter"], "network": {"clusterCIDRs": ["10.244.0.0/16"]},
-                    "access": {
-                        "provider": {"issuer": "https://login.example", "mount": mount},
-                        "logins": [{"name": "strong", "acceptedAmr": ["mfa"]}],
-                        "breakGlass": {"groups": ["on-call"], "acceptedAmr": ["hwk"]},
-                    },
-                },
-            })
-        };
-        let grant = |name: &str, user: &str, by: &str, ends: Option<&str>| {
-            json!({
-                "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessGrant", "metadata": {"name": name, "namespace": "cc-front"},
-                "spec": {"role": "reviewer", "subject": {"user": user}, "reason": "INC", "duration": "1h", "requestedBy": by},
-                "status": {"endsAt": ends},
-            })
-        };
-        let approval = |name: &str, by: &str, decision: &str, expires: &str| {
-            json!({
-                "apiVersion": "subrosa.dev/v1alpha1", "kind": "Approval", "metadata": {"name": name},
-                "spec": {
-                    "target": {"kind": "LegalHold", "name": "matter", "uid": "u", "digest": "d"},
-                    "decision": decision, "approver": by, "expires": expires,
-                },
-            })
-        };
-        AccessObjects {
-            domains: vec![
-                read(domain("a", "people")),
-                read(domain("b", "people")),
-                read(domain("c", "others")),
-            ],
-            roles: vec![read(json!({
-                "apiVersion": "subrosa.dev/v1alpha1", "kind": "AccessRole",
-                "metadata": {"name": "reviewer", "namespace": "cc-front"},
-                "spec": {
-                    "login": "strong", "subjects": [{"group": "Quality"}],
-                    "allow": [{"channels": ["voice"], "dataClasses": ["call-recording"], "actions": ["Open"]}],
-                },
-            }))],
-            grants: vec![
-                read(grant("hers", "ANNA", "oidc:bas", None)),
-                read(grant("over", "anna", "oidc:bas", Some("2026-11-01T10:00:00Z"))),
-                read(grant("of-others", "bas", "oidc:Anna", None)),
-                read(grant("neither", "bas", "oidc:bas", None)),
-            ],
-            approvals: vec![
-                read(approval("counts", "oidc:anna", "Approve", "2026-12-31T00:00:00Z")),
-                read(approval("denies", "oidc:anna", "Deny", "2026-12-31T00:00:00Z")),
-                read(approval("expired", "oidc:anna", "Approve", "2026-11-01T00:00:00Z")),
-                read(approval("of-bas", "oidc:bas", "Approve", "2026-12-31T00:00:00Z")),
-            ],
-            ..AccessObjects::default()
-        }
-    }
-
-    fn leaver(line: &[&str]) -> Leaver {
-        let (args, now) = (args(line), "2026-11-22T10:00:00Z".parse().unwrap());
-        Leaver::of(&seen(), &revocation(&args, now).unwrap(), &args.groups, now)
-    }
-
-    #[test]
-    fn everything_that_would_end_is_listed_first() {
-        let found = leaver(&["Anna", "--kubernetes-user", "oidc:anna", "--group", "quality"]);
-        let domains: Vec<_> = found.trust_domains.iter().map(told).collect();
-        assert_eq!(domains.len(), 3);
-        assert!(
-            domains[0].contains("auth/people/, auth/kubernetes-a/, auth/people-break-glass/"),
-            "{domains:?}"
-        );
-        assert!(domains[0].contains("TrustDomain b too") && !domains[2].contains("too"), "{domains:?}");
-        assert_eq!(found.grants, ["cc-front/hers of AccessRole reviewer"]);
-        assert_eq!(found.asked_for, ["cc-front/of-others of AccessRole reviewer"]);
-        assert_eq!(found.approvals, ["counts of LegalHold matter"]);
-        assert_eq!(found.roles, ["cc-front/reviewer"]);
-        let text = drawn(&found);
-        assert!(text.contains("AccessRevocations that name them already: none"), "{text}");
-        let made = serde_json::to_value(&found).unwrap();
-        assert_eq!(made["revocation"]["metadata"]["name"], "leaver-20261122-100000");
-        assert_eq!(made["revocation"]["spec"]["reason"], "Exit");
-    }
-
-    #[test]
-    fn it_is_limited_to_trust_domains_and_refused_where_the_cluster_would() {
-        let found = leaver(&["anna", "--trust-domain", "b", "--reason", "JobChange"]);
-        assert_eq!(found.trust_domains.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert!(found.roles.is_empty() && found.notes[0].contains("--group"));
-        let refused = revocation(&args(&["anna", "--name", "Not.A.Label"]), Timestamp::now()).unwrap_err();
-        assert!(
-            refused.to_string().contains("metadata.name") || refused.to_string().contains("DNS"),
-            "{refused}"
-        );
-    }
-}
+mod tests;

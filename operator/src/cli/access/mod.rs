@@ -32,6 +32,7 @@ Examples:
   subrosa access what cc-quality -f deploy/ -o json    # the same, of manifests
   subrosa access leaver 4f1c7b1e --group cc-quality    # what an AccessRevocation of this person would end
   subrosa access leaver 4f1c7b1e --revoke              # and makes it
+  subrosa access leaver --service-account cc-front/transcriber   # the same of a ServiceAccount
   subrosa access token id-token.jwt -f deploy/         # why a login with this token would be refused, offline
   subrosa access token - --login strong <id-token.jwt  # the same of one login, by the cluster's TrustDomain
 
@@ -54,7 +55,7 @@ enum Question {
     /// What a group of the identity provider or a ServiceAccount can open, or a single person by AccessGrants
     #[command(after_help = EXAMPLES)]
     What(WhatArgs),
-    /// What an AccessRevocation of a person would end, and makes it
+    /// What an AccessRevocation of a person or a ServiceAccount would end, and makes it
     #[command(after_help = EXAMPLES)]
     Leaver(leaver::LeaverArgs),
     /// Why a login with a token of the identity provider would be refused; reads it, never verifies, shows or sends it
@@ -129,7 +130,7 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
     }
     let asked = match &args.question {
         Question::Token(args) => return token::run(args, &seen, screen),
-        Question::Leaver(args) => return leaver::run(args, &seen, screen).await,
+        Question::Leaver(args) => return leaver::run(args, &seen, &namespace, screen).await,
         Question::Who(who) => {
             let (namespace, name) = match who.channel.split_once('/') {
                 Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
