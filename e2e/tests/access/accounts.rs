@@ -1,6 +1,7 @@
 //! ServiceAccounts that AccessRoles name: they open what the role says, by a login of their own, pinned by their UID, and nothing else.
 
 mod attempts;
+mod reviewed;
 
 use std::{
     fs,
@@ -72,6 +73,7 @@ pub async fn a_service_account_opens_what_its_role_names(world: &mut World) {
     revoked(world, &recording).await;
     excluded(world).await;
     not_given(world).await;
+    reviewed::an_overdue_role_gives_it_nothing_until_it_is_reviewed(world).await;
     deleted(world, &recording).await;
     with_the_role(world, &recording).await;
     with_the_login(world, &recording).await;
