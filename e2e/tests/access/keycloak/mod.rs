@@ -17,7 +17,7 @@ use super::{
 use browser::{Browser, Tokens, claims};
 use realm::{ANNA, BAS, CLIENT, COOK, GUESTS, STAFF};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_of_keycloak_open_what_an_access_role_names() {
