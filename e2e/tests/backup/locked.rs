@@ -17,7 +17,7 @@ use subrosa_worker::backup::restore::WhichRun;
 use crate::scene::{ID, Scene, noise, shared, tree};
 
 /// A signed request: its status, and one header of the answer.
-async fn signed(
+pub async fn signed(
     scene: &Scene,
     method: Method,
     path: &str,
@@ -78,7 +78,7 @@ async fn a_bucket_without_lock_is_noticed_at_the_first_object() {
 }
 
 /// The texts of all elements of that name, the bucket's own list aside.
-fn between(text: &str, element: &str) -> Vec<String> {
+pub fn between(text: &str, element: &str) -> Vec<String> {
     let (open, close) = (format!("<{element}>"), format!("</{element}>"));
     let texts = text.split(&open).skip(1).filter_map(|rest| rest.split_once(&close));
     texts.map(|(text, _)| text.to_owned()).collect()

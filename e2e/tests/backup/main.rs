@@ -9,6 +9,7 @@
 
 mod confined;
 mod locked;
+mod pruned;
 mod scene;
 mod store;
 mod whole;

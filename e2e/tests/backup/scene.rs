@@ -206,7 +206,7 @@ impl Scene {
 }
 
 /// The windows of today and tomorrow, since a month may end while tests run.
-fn windows() -> [Cohort; 2] {
+pub fn windows() -> [Cohort; 2] {
     let now = Cohort::current(jiff::Timestamp::now(), &jiff::tz::TimeZone::UTC, WINDOW);
     [now, now.next().unwrap()]
 }

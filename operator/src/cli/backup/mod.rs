@@ -1,6 +1,7 @@
 //! `subrosa backup`: the backups of a Channel's volumes, made and restored with its worker's own identity.
 
 mod list;
+mod prune;
 mod restore;
 mod run;
 
@@ -10,7 +11,12 @@ use anyhow::Result;
 use subrosa_crds::backup::BackupSettings;
 use subrosa_records::vault::backup::BackupKeys;
 use subrosa_worker::{
-    backup::{progress::BytesDone, settings, store::Bucket},
+    backup::{
+        problem::BackupError,
+        progress::BytesDone,
+        settings::{self, StoreCredentials},
+        store::Bucket,
+    },
     settings as sealing,
 };
 
@@ -40,6 +46,7 @@ enum BackupCommand {
     Show(list::ShowArgs),
     Check(list::CheckArgs),
     Restore(restore::Args),
+    Prune(prune::Args),
 }
 
 /// Whose backups, where they are, and who asks for them.
@@ -68,16 +75,22 @@ struct Opened {
 
 impl Login {
     /// Reads the settings, and logs in to Vault.
-    async fn open(&self) -> Result<Opened, subrosa_worker::backup::problem::BackupError> {
+    async fn open(&self) -> Result<Opened, BackupError> {
+        let (settings, credentials, keys) = self.given().await?;
+        let store = Bucket::open(&settings.store, credentials.as_ref())?;
+        Ok(Opened { settings, store, keys })
+    }
+
+    /// Reads the settings and the store's credentials, and logs in to Vault.
+    async fn given(&self) -> Result<(BackupSettings, Option<StoreCredentials>, BackupKeys), BackupError> {
         let settings = settings::load(&self.config)?;
         let credentials = match settings.store.endpoint.starts_with("file://") {
             true => None,
             false => Some(settings::credentials(&self.credentials)?),
         };
-        let store = Bucket::open(&settings.store, credentials.as_ref())?;
         let (keys, session) = settings::connect(&settings, &sealing::identity(&self.token_file))?;
         session.login().await?;
-        Ok(Opened { settings, store, keys })
+        Ok((settings, credentials, keys))
     }
 }
 
@@ -106,5 +119,6 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
         BackupCommand::Show(args) => list::show(args, screen).await,
         BackupCommand::Check(args) => list::check(args, screen).await,
         BackupCommand::Restore(args) => restore::run(args, screen).await,
+        BackupCommand::Prune(args) => prune::run(args, screen).await,
     }
 }

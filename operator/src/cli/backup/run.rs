@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn what_a_report_says_is_a_reason_that_the_operator_knows() {
         // Only people see it: of a restore into a directory of theirs.
-        let for_people = [BackupProblem::NotEmpty];
+        let for_people = [BackupProblem::KeyStillThere, BackupProblem::NotEmpty];
         for problem in BackupProblem::ALL.iter().filter(|one| !for_people.contains(one)) {
             let known = reasons::read(problem.as_str());
             assert_eq!(known.map(Reason::as_str), Some(problem.as_str()));

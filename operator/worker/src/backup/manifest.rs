@@ -79,21 +79,21 @@ impl BackupManifest {
     /// # Errors
     /// When it is no month.
     pub fn cohort(&self) -> Result<Cohort, BackupError> {
-        let cohort = self.window.parse::<Cohort>().ok();
-        cohort
-            .filter(|cohort| {
-                cohort.to_string() == self.window && *cohort == Cohort::of(cohort.start(), WINDOW)
-            })
-            .ok_or_else(|| {
-                BackupProblem::ManifestForged
-                    .with(format!("manifest {} names no window of a month", self.number))
-            })
+        window_of(&self.window).ok_or_else(|| {
+            BackupProblem::ManifestForged.with(format!("manifest {} names no window of a month", self.number))
+        })
     }
 
     /// Whether every volume of it counts.
     pub fn counts(&self) -> bool {
         !self.volumes.is_empty() && self.volumes.iter().all(|volume| volume.problem.is_none())
     }
+}
+
+/// The window of that name; `None` where it is no month.
+pub(super) fn window_of(name: &str) -> Option<Cohort> {
+    let cohort = name.parse::<Cohort>().ok()?;
+    (cohort.to_string() == name && cohort == Cohort::of(cohort.start(), WINDOW)).then_some(cohort)
 }
 
 /// A manifest as it lies in the store.

@@ -8,10 +8,12 @@
 //!       └──> repository ──> packs   rustic's view of a window's objects, each compared with its name
 //!       └──> keys                   the repository's key, wrapped by Vault
 //!                 store ──> s3      objects that are created once
+//!  prune ─────> versions ──> s3      what nobody can read any more, removed with all its versions
 //! ```
 //!
 //! One repository per window, in restic's format, below `<id>/<window>/`; manifests below `<id>/manifests/`. Nobody
-//! but Vault opens a repository: there is no password. Nothing here overwrites or removes an object.
+//! but Vault opens a repository: there is no password. Nothing overwrites an object, and only [`prune`] removes some:
+//! with credentials of its own, where the key of a window was destroyed.
 
 pub mod check;
 #[cfg(test)]
@@ -23,15 +25,18 @@ pub mod manifest;
 mod packs;
 pub mod problem;
 pub mod progress;
+pub mod prune;
 mod repository;
 pub mod restore;
 pub mod run;
 mod s3;
 pub mod settings;
+mod signed;
 mod source;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod versions;
 mod volume;
 
 pub use keys::WindowKeys;

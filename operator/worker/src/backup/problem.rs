@@ -39,6 +39,8 @@ problems! {
     CredentialsRefused,
     /// The window's key in Vault, or the wrapped key of its repository, is gone.
     KeyMissing,
+    /// Vault has a key that is said to be destroyed.
+    KeyStillThere,
     /// An object does not carry the lock that it was written with.
     LockNotKept,
     /// Manifests were changed, moved, exchanged or removed.

@@ -3,12 +3,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::{SignedDuration, Timestamp};
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
-    aws::{AmazonS3Builder, AwsAuthorizer, AwsCredential, Checksum, S3ConditionalPut},
-    client::{HttpClient, HttpConnector, HttpRequestBody},
+    aws::{AmazonS3Builder, Checksum, S3ConditionalPut},
+    client::{HttpClient, HttpConnector},
 };
 use rustls::{
     ClientConfig, RootCertStore,
@@ -20,6 +20,7 @@ use subrosa_crds::backup::{BackupStore, ObjectLock};
 use super::{
     problem::{BackupError, BackupProblem},
     settings::StoreCredentials,
+    signed::SignedRequests,
 };
 
 /// How long a connection may take.
@@ -47,12 +48,7 @@ pub(super) struct Client {
 
 /// Prepares the client; nothing is sent yet.
 pub(super) fn connect(settings: &BackupStore, credentials: &StoreCredentials) -> Result<Client, BackupError> {
-    let secure = settings.endpoint.starts_with("https://");
-    let may_be_plain = settings.allow_insecure && settings.endpoint.starts_with("http://");
-    if !secure && !may_be_plain {
-        return Err(invalid("endpoint", "it is not https; write https://<host>, or set allowInsecure"));
-    }
-    let http = client(settings, secure)?;
+    let http = client(settings)?;
     let reader = builder(settings, credentials, &http, HeaderMap::new());
     let reader = Arc::new(reader.build().map_err(|_| invalid("endpoint", "it is no URL of an S3 service"))?);
     let Some(lock) = settings.lock else {
@@ -61,20 +57,21 @@ pub(super) fn connect(settings: &BackupStore, credentials: &StoreCredentials) ->
     let until = until(lock, Timestamp::now())?;
     let writer = builder(settings, credentials, &http, lock_headers(lock, until)?);
     let writer = Arc::new(writer.build().map_err(|_| invalid("endpoint", "it is no URL of an S3 service"))?);
-    let endpoint = settings.endpoint.trim_end_matches('/');
-    let witness = LockWitness {
-        lock,
-        until,
-        http: HttpClient::new(http),
-        base: format!("{endpoint}/{}", settings.bucket),
-        region: settings.region.clone(),
-        credential: AwsCredential {
-            key_id: credentials.access_key_id.clone(),
-            secret_key: credentials.secret_access_key.expose_secret().to_owned(),
-            token: None,
-        },
-    };
+    let witness = LockWitness { lock, until, requests: SignedRequests::new(settings, credentials, http) };
     Ok(Client { reader, writer, witness: Some(witness) })
+}
+
+/// Prepares requests that object_store has no calls for.
+pub(super) fn signed(
+    settings: &BackupStore,
+    credentials: &StoreCredentials,
+) -> Result<SignedRequests, BackupError> {
+    Ok(SignedRequests::new(settings, credentials, client(settings)?))
+}
+
+/// Until when an object is locked, as the headers of an answer say.
+pub(super) fn locked_until(headers: &HeaderMap) -> Option<Timestamp> {
+    headers.get(&LOCK_UNTIL)?.to_str().ok()?.parse().ok()
 }
 
 /// The date until which what a run writes is locked. It is the same for all of a run, so one day is added, which no run
@@ -137,7 +134,12 @@ impl HttpConnector for Ours {
     }
 }
 
-fn client(settings: &BackupStore, secure: bool) -> Result<reqwest::Client, BackupError> {
+fn client(settings: &BackupStore) -> Result<reqwest::Client, BackupError> {
+    let secure = settings.endpoint.starts_with("https://");
+    let may_be_plain = settings.allow_insecure && settings.endpoint.starts_with("http://");
+    if !secure && !may_be_plain {
+        return Err(invalid("endpoint", "it is not https; write https://<host>, or set allowInsecure"));
+    }
     let builder = reqwest::Client::builder()
         .user_agent(concat!("subrosa/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -190,10 +192,7 @@ fn invalid(field: &str, problem: &str) -> BackupError {
 pub(super) struct LockWitness {
     lock: ObjectLock,
     until: Timestamp,
-    http: HttpClient,
-    base: String,
-    region: String,
-    credential: AwsCredential,
+    requests: SignedRequests,
 }
 
 impl fmt::Debug for LockWitness {
@@ -217,23 +216,16 @@ impl LockWitness {
         if !version.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c)) {
             return Err(not_kept("its version is no name".into()));
         }
-        let url = format!("{}/{name}?versionId={version}", self.base);
-        let mut request = Request::builder()
-            .method(Method::HEAD)
-            .uri(url)
-            .body(HttpRequestBody::empty())
-            .map_err(|_| not_kept("it cannot be asked for".into()))?;
-        AwsAuthorizer::new(&self.credential, "s3", &self.region)
-            .try_authorize(&mut request, None)
-            .map_err(|_| not_kept("the question cannot be signed".into()))?;
-        let answer = self.http.execute(request).await.map_err(|_| {
-            BackupProblem::StoreUnreachable
-                .with(format!("{name} was written, and its lock cannot be read; the next run tries again"))
-        })?;
-        if !answer.status().is_success() {
-            return Err(not_kept(format!("the store answered {} for its lock", answer.status().as_u16())));
+        let answer =
+            self.requests.ask(Method::HEAD, name, &format!("versionId={version}")).await.map_err(|_| {
+                BackupProblem::StoreUnreachable.with(format!(
+                    "{name} was written, and its lock cannot be read; the next run tries again"
+                ))
+            })?;
+        if !answer.status.is_success() {
+            return Err(not_kept(format!("the store answered {} for its lock", answer.status.as_u16())));
         }
-        let header = |name: &HeaderName| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name: &HeaderName| answer.headers.get(name).and_then(|value| value.to_str().ok());
         match kept(self.lock, self.until, header(&LOCK_MODE), header(&LOCK_UNTIL)) {
             Ok(()) => Ok(()),
             Err(found) => Err(not_kept(found)),

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// What `file://` endpoints begin with.
-const FILE: &str = "file://";
+pub(super) const FILE: &str = "file://";
 
 /// A bucket, or a directory for development. Cheap to clone.
 #[derive(Clone)]
