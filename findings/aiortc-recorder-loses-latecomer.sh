@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Tool: aiortc 1.16.0 (Python, WebRTC) with PyAV 18.1.0, its MediaRecorder, as bots and services that record a call use it; real connections on loopback.
+# Tool: aiortc 1.16.0 (Python, WebRTC) with PyAV 18.1.0, its MediaRecorder, as bots and services that record a call use it; real connections on
+#   loopback. It takes three to five minutes.
 # Expected: who joins a call in its third second is heard from 3 s on in the recording; a hold takes the time that it took; the file of a six-second call is
 #   six seconds long, whatever was joined, held or exchanged meanwhile.
 # Happens:
