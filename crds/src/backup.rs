@@ -125,9 +125,30 @@ pub struct BackupReport {
     /// The same for people: what is so and what to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What was restored and verified, where this was a drill that proved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillReport>,
     /// Each volume that was read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<VolumeReport>,
+}
+
+/// A run that was restored, and is what was backed up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillReport {
+    /// Its number.
+    pub run: u64,
+    /// When it began.
+    pub time: Timestamp,
+    /// How long it took until all was there and verified.
+    pub recovery_seconds: u64,
+    /// How old the run was when recovery began.
+    pub recovery_point_seconds: u64,
+    /// The files that were compared.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// What was read of a volume.

@@ -9,7 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use backup::{Backup, BackupStatus};
+pub use backup::{Backup, BackupDrill, BackupStatus};
 pub use status::{
     AdoptedStatus, AuthorityStatus, CertificateStatus, ChannelStatus, ConnectionStatus, ExceptionStatus,
     KeyStatus, PendingNameStatus, ServedStatus,

@@ -82,6 +82,10 @@ pub const ACCESS_ROLE_LABEL: &str = "subrosa.dev/access-role";
 pub const CONFIRM_DELETE_ANNOTATION: &str = "subrosa.dev/confirm-delete";
 /// The annotation by which a Channel consents to recreated namespaces: `<namespace>=<UID>`, separated by commas.
 pub const CONSENTS_ANNOTATION: &str = "subrosa.dev/consents";
+/// The annotation with the time (RFC 3339) for which a person asks that a Channel is backed up, beside its schedule.
+pub const BACKUP_NOW_ANNOTATION: &str = "subrosa.dev/backup-now";
+/// The same for a drill.
+pub const DRILL_NOW_ANNOTATION: &str = "subrosa.dev/drill-now";
 /// The annotation by which a person lets a TrustDomain adopt a store in Vault; a condition shows the value to write.
 pub const ADOPT_STORE_ANNOTATION: &str = "subrosa.dev/adopt-store";
 /// The only finalizer: a TrustDomain is deleted only after the access that it gave in Vault is withdrawn.

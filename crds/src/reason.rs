@@ -211,7 +211,9 @@ reasons! {
     RestartAwaitsPods
     RestartAwaitsRollout
     RestartHeld
+    RestoreDiffers
     RestoreUnproven
+    RestoreVerified
     Resurrected
     RetentionConflict
     RetentionPolicyForbidden
@@ -264,6 +266,7 @@ reasons! {
     TrustWithdrawn
     UnknownDataClass
     UnknownListener
+    Unproven
     UnsupportedKeyType
     UseNotReviewed
     UsesCounted

@@ -16,6 +16,8 @@ pub const CERTIFICATE_DNS_NAME: &str =
     r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// A machine duration: one integer with s, m, h or d.
 pub const DURATION: &str = "^[1-9][0-9]{0,7}[smhd]$";
+/// A size of storage: one integer with Mi, Gi or Ti.
+pub const SIZE: &str = "^[1-9][0-9]{0,5}(Mi|Gi|Ti)$";
 /// A calendar period: one integer with d, w, mo or y.
 pub const PERIOD: &str = "^[1-9][0-9]{0,4}(d|w|mo|y)$";
 /// A calendar date, ISO 8601, that exists: 29 February only in leap years.
@@ -103,6 +105,7 @@ pub fn of_form(pattern: &str, subject: &str) -> Option<Vec<Rule>> {
             "must be a lower-case DNS name such as sip.example.org, or one with a single wildcard in front such as *.example.org"
         }
         DURATION => "must be one integer with s, m, h or d, such as 12h or 30d",
+        SIZE => "must be one integer with Mi, Gi or Ti, such as 10Gi",
         PERIOD => "must be one integer with d, w, mo or y, such as 90d, 18mo or 20y",
         DATE => "must be a date of the calendar as year-month-day, such as 2027-03-01",
         MOUNT => {

@@ -36,6 +36,34 @@ pub struct Backup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_000_000_000))]
     pub run_as_group: Option<i32>,
+    /// Restores that prove the backups. Without them BackedUp is never True.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<BackupDrill>,
+}
+
+/// Scheduled restores of the newest backup into a throwaway place, verified against what was signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupDrill {
+    /// When, as five fields of cron, such as `0 4 1 * *`. The first follows the first backup.
+    #[schemars(length(max = 128), regex(pattern = rules::CRON))]
+    pub schedule: String,
+    /// The IANA time zone of the schedule; that of the backups unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = rules::TIME_ZONE))]
+    pub time_zone: Option<String>,
+    /// For how long a verified restore proves the backups; 35 days unless said otherwise, or until the next drill is late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 9), regex(pattern = rules::DURATION))]
+    pub within: Option<String>,
+    /// How much room the restored data may take; `10Gi` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = rules::SIZE))]
+    pub size: Option<String>,
+    /// The storage class of a volume that lives as long as the drill's pod. Absent: a directory of the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]
+    pub storage_class: Option<String>,
 }
 
 /// What became of the backups of a Channel.
@@ -57,4 +85,19 @@ pub struct BackupStatus {
     /// When the newest run began that did not (RFC 3339); absent after a later success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<String>,
+    /// When the last restore was verified (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_drill: Option<String>,
+    /// The number of the run that was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill_run: Option<i64>,
+    /// How many seconds that took, from the start of the pod's command until all was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_seconds: Option<i64>,
+    /// How many seconds old that run was when the drill began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery_point_seconds: Option<i64>,
+    /// When the newest drill began that failed (RFC 3339); absent after a later success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_drill_failure: Option<String>,
 }

@@ -33,6 +33,8 @@ const UNEXERCISED: &[(&str, &str, &str)] = &[
     ("cronjobs", "create", BACKUPS),
     ("cronjobs", "patch", BACKUPS),
     ("cronjobs", "delete", BACKUPS),
+    ("jobs", "get", BACKUPS),
+    ("jobs", "create", BACKUPS),
     ("podcertificaterequests/status", "patch", "e2e/tests/podcert plays the kubelet; here nobody asks"),
     ("destructions", "create", LISTING),
     ("adoptions/status", "patch", ADOPTING),

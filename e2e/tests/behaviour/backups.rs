@@ -17,14 +17,14 @@ use subrosa_e2e::{alerts::History, operator, wait};
 
 use crate::world::{DOMAIN, World, channel};
 
-const NS: &str = "cc-front";
-const WORKER: &str = "subrosa-backup-voice";
+pub const NS: &str = "cc-front";
+pub const WORKER: &str = "subrosa-backup-voice";
 
-fn backup() -> Value {
+pub fn backup() -> Value {
     json!({"backup": {"schedule": "15 2 * * *", "volumes": ["recordings"], "writeSecret": "voice-store"}})
 }
 
-async fn with_store() -> World {
+pub async fn with_store() -> World {
     let world = World::start().await;
     let store = json!({"spec": {
         "backup": {"store": {"endpoint": "https://s3.example.org", "region": "eu-1", "bucket": "cc-backups"}},
@@ -36,8 +36,8 @@ async fn with_store() -> World {
     world
 }
 
-/// The condition BackedUp, as soon as it has this reason; True it never is.
-async fn backed_up(world: &World, reason: &str) -> (String, String) {
+/// The condition BackedUp, as soon as it has this reason.
+pub async fn backed_up(world: &World, reason: &str) -> (String, String) {
     let status =
         world.channel(NS, "voice", |status| wait::reason(status, condition::BACKED_UP) == reason).await;
     let found = condition::find(&status.conditions, condition::BACKED_UP).unwrap();
@@ -56,7 +56,7 @@ async fn rights(world: &World, uid: &str) -> Option<Value> {
 }
 
 /// The CronJob, as soon as it is there.
-async fn made(world: &World) -> CronJob {
+pub async fn made(world: &World) -> CronJob {
     let jobs = world.api::<CronJob>(NS);
     let find = || async { jobs.get_opt(WORKER).await.unwrap().ok_or_else(|| "there is none".to_owned()) };
     world.until("the CronJob", find).await
@@ -83,13 +83,13 @@ async fn run(world: &World, name: &str) -> Pod {
     Api::<Pod>::namespaced(controller, NS).create(&PostParams::default(), &pod).await.unwrap()
 }
 
-fn as_controller(world: &World, controller: &str) -> Client {
+pub fn as_controller(world: &World, controller: &str) -> Client {
     let user = format!("system:serviceaccount:kube-system:{controller}");
     world.env.client_as(&user, &["system:masters"]).unwrap()
 }
 
 /// What the kubelet does when the worker ended.
-async fn ends(world: &World, pod: &Pod, phase: &str, left: &str) {
+pub async fn ends(world: &World, pod: &Pod, phase: &str, left: &str) {
     let state =
         json!({"terminated": {"exitCode": if phase == "Succeeded" { 0 } else { 1 }, "message": left}});
     let container = json!({
@@ -117,7 +117,7 @@ async fn report(world: &World, run: Option<u64>, reason: Option<&str>) -> String
 }
 
 /// What the worker is told.
-async fn told(world: &World) -> BackupSettings {
+pub async fn told(world: &World) -> BackupSettings {
     let settings = world.api::<ConfigMap>(NS).get("voice-backup").await.unwrap().data.unwrap();
     BackupSettings::from_yaml(&settings["backup.yaml"]).unwrap()
 }

@@ -10,6 +10,7 @@ mod around;
 mod backups;
 mod clock;
 mod closing;
+mod drills;
 mod faults;
 mod files;
 mod foreign;

@@ -52,6 +52,27 @@ fn cron_job() -> Value {
     })
 }
 
+/// A drill, as the operator writes it.
+fn drill() -> Value {
+    let mut job = cron_job();
+    job["metadata"]["name"] = json!("subrosa-drill-voice");
+    let template = &mut job["spec"]["jobTemplate"]["spec"]["template"];
+    template["metadata"]["labels"]["subrosa.dev/backup-drill"] = json!("voice");
+    template["spec"]["containers"][0]["args"] = json!(subrosa_plan::backup::drill::arguments());
+    template["spec"]["volumes"][0] = json!({"name": "drill", "emptyDir": {}});
+    template["spec"]["containers"][0]["volumeMounts"][0] = json!({"name": "drill", "mountPath": "/drill"});
+    job
+}
+
+/// A Job with the pod of a CronJob.
+fn job_of(cron_job: &Value, name: &str) -> Value {
+    json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": name, "labels": cron_job["metadata"]["labels"]},
+        "spec": cron_job["spec"]["jobTemplate"]["spec"],
+    })
+}
+
 /// The same with one thing otherwise.
 fn with(pointer: &str, value: Value) -> Value {
     let mut job = cron_job();
@@ -166,6 +187,57 @@ pub async fn workers_have_one_form(world: &World) -> Result<()> {
         ),
     ];
     world.try_all("the form of backup workers", cases).await?;
+    let now = |job: Value| post("/apis/batch/v1/namespaces/cc-front/jobs".to_owned(), job).dry();
+    let other = |mut job: Value, pointer: &str, value: Value| {
+        *job.pointer_mut(&format!("/spec/jobTemplate/spec/template{pointer}")).unwrap() = value;
+        job
+    };
+    let claim =
+        json!({"name": "data", "persistentVolumeClaim": {"claimName": "recordings", "readOnly": true}});
+    let ephemeral = json!({"name": "drill", "ephemeral": {"volumeClaimTemplate": {"spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+    }}}});
+    let second = "subrosa-backup-voice-1700000000";
+    let of_drill = json!({"subrosa.dev/backup": "voice", "subrosa.dev/backup-drill": "voice"});
+    let with_claim = other(drill(), "/spec/volumes/0", claim);
+    let named = |job: &Value, name: &str| now(job_of(job, name));
+    let cases = vec![
+        tries("makes a drill", make(drill()), Allowed),
+        tries("on a volume of its own", make(other(drill(), "/spec/volumes/0", ephemeral.clone())), Allowed),
+        tries("makes a run now", named(&cron_job(), second), Allowed),
+        tries("makes a drill now", named(&drill(), "subrosa-drill-voice-1700000000"), Allowed),
+        tries("makes a drill with the data", make(with_claim), volumes),
+        tries("a run with another volume", make(other(cron_job(), "/spec/volumes/4", ephemeral)), volumes),
+        tries(
+            "a drill that backs up",
+            make(other(drill(), "/spec/containers/0/args", json!(subrosa_plan::backup::arguments()))),
+            image,
+        ),
+        tries(
+            "a run that restores",
+            make(other(
+                cron_job(),
+                "/spec/containers/0/args",
+                json!(subrosa_plan::backup::drill::arguments()),
+            )),
+            image,
+        ),
+        tries("a run that tells as a drill", make(other(cron_job(), "/metadata/labels", of_drill)), own),
+        tries("a Job that is named as it likes", named(&cron_job(), "nightly"), names),
+        tries("a Job of another Channel", named(&cron_job(), "subrosa-backup-chat-1700000000"), names),
+        tries("a Job without its time", named(&cron_job(), NAME), names),
+        tries(
+            "a Job of another image",
+            named(&other(cron_job(), "/spec/containers/0/image", json!("registry.example/tool")), second),
+            image,
+        ),
+        tries(
+            "a Job as a workload",
+            named(&other(cron_job(), "/spec/serviceAccountName", json!("sbc")), second),
+            own,
+        ),
+    ];
+    world.try_all("drills, and Jobs beside the schedule", cases).await?;
     let mut theirs = cron_job();
     theirs["metadata"] = json!({"name": "nightly"});
     theirs["spec"]["jobTemplate"]["spec"]["template"] = json!({

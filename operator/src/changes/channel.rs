@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use subrosa_crds::{
-    Channel, TrustDomain,
+    BACKUP_NOW_ANNOTATION, CONSENTS_ANNOTATION, Channel, DRILL_NOW_ANNOTATION, TrustDomain,
     channel::AuthorityStatus,
     condition::{self, is_true},
     names::ChannelRef,
@@ -44,8 +44,12 @@ fn wakes(
     new: Option<&Declaration>,
 ) -> BTreeSet<Subject> {
     let mut woken = BTreeSet::new();
-    // The annotation about recreated namespaces is not part of the spec.
-    if old.and_then(Declaration::consents) != new.and_then(Declaration::consents) {
+    // The annotations about recreated namespaces and about backups are not part of the spec.
+    let asks = |channel: Option<&Declaration>| {
+        [CONSENTS_ANNOTATION, BACKUP_NOW_ANNOTATION, DRILL_NOW_ANNOTATION]
+            .map(|name| channel.and_then(|channel| channel.annotation(name)).map(str::to_owned))
+    };
+    if asks(old) != asks(new) {
         woken.insert(Subject::of::<Channel>(name.clone()));
     }
     let changed = match (old, new) {

@@ -10,7 +10,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, Config, Resource,
-    api::{ListParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::NamespaceResourceScope,
     runtime::watcher,
@@ -134,6 +134,17 @@ impl ClusterClient {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
         Api::<K>::namespaced(self.client.clone(), namespace).get_opt(name).await.map_err(explained::<K>)
+    }
+
+    /// Sets an annotation of a Channel.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or there is no such Channel.
+    pub async fn annotate(&self, namespace: &str, name: &str, key: &str, value: &str) -> Result<Channel> {
+        let patch = serde_json::json!({"metadata": {"annotations": {key: value}}});
+        let channels = Api::<Channel>::namespaced(self.client.clone(), namespace);
+        let patched = channels.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.map_err(explained::<Channel>)
     }
 
     /// Everything of a kind in a namespace.

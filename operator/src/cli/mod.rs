@@ -2,7 +2,8 @@
 //!
 //! Only `approve` and `deny` change a cluster, by creating one Approval in the user's name. `vault-setup --apply`
 //! changes Vault and reports each change; `seal`, `unseal` and `reseal` write files, `purge --apply` removes some,
-//! `backup run` writes to a store, and `backup restore` writes files.
+//! `backup run` writes to a store, `backup restore` and `backup drill` write files, and
+//! `backup now` annotates a Channel.
 
 mod access;
 mod adopt;

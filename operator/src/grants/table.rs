@@ -389,6 +389,12 @@ fn governed_namespaces() -> Vec<Grant> {
             &[Get, Create, Patch, Delete],
             "When a Channel's backup worker runs. The policy subrosa-backup-form refuses any other form.",
         ),
+        here(
+            BATCH,
+            "jobs",
+            &[Get, Create],
+            "A run that a person asks for, and the first drill. The policy subrosa-backup-form refuses any other form.",
+        ),
         here(APPS, "deployments", &[Get, Patch], RESTART),
         here(APPS, "statefulsets", &[Get, Patch], RESTART),
         here(APPS, "daemonsets", &[Get, Patch], RESTART),

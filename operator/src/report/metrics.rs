@@ -100,6 +100,7 @@ struct Gauges {
     earliest_expiry: Gauge,
     earliest_renewal: Gauge,
     rotation_lag: Gauge,
+    earliest_verified_restore: Gauge,
 }
 
 impl Gauges {
@@ -127,6 +128,11 @@ impl Gauges {
             "For how long the most overdue key waits for its new version, as status has it",
             self.rotation_lag.clone(),
         );
+        registry.register(
+            "backup_earliest_verified_restore_timestamp_seconds",
+            "When the backup was restored and verified whose proof is the oldest of all Channels; 0 without one",
+            self.earliest_verified_restore.clone(),
+        );
     }
 
     fn set(&self, census: &Census) {
@@ -144,6 +150,7 @@ impl Gauges {
         self.earliest_expiry.set(census.earliest_expiry.unwrap_or_default());
         self.earliest_renewal.set(census.earliest_renewal.unwrap_or_default());
         self.rotation_lag.set(census.rotation_lag);
+        self.earliest_verified_restore.set(census.earliest_verified_restore.unwrap_or_default());
     }
 }
 

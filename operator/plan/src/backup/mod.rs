@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!  spec.backup ──▶ objects   ServiceAccount, NetworkPolicy, ConfigMap, CronJob
+//!        │    ├──▶ drill     another CronJob, which restores
+//!        │    ├──▶ jobs      what a person asked for, and the first drill
 //!        │    └──▶ schedule  when a run is late
 //!        └───────▶ keys      one for each window, as for data (keys::wanted)
 //!  pods ──▶ runs ──▶ record
@@ -10,6 +12,8 @@
 //! The worker has an identity of its own in Vault, which uses the keys of this Channel's backups and nothing else. Its
 //! pods are made by Kubernetes from a CronJob that only the operator writes.
 
+pub mod drill;
+mod jobs;
 pub mod keys;
 mod objects;
 pub mod reasons;
@@ -22,11 +26,11 @@ pub use template::arguments;
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
-    batch::v1::CronJob,
+    batch::v1::{CronJob, Job},
     core::v1::{ConfigMap, ServiceAccount},
     networking::v1::NetworkPolicy,
 };
-use subrosa_crds::{Reason, TrustDomain, names::ChannelId};
+use subrosa_crds::{Reason, TrustDomain, channel::Backup, names::ChannelId};
 
 use crate::{
     record::{backup::BackupRecord, channel::ChannelRecord},
@@ -76,6 +80,10 @@ pub struct WorkerObjects {
     pub settings: ConfigMap,
     /// When it runs.
     pub cron_job: CronJob,
+    /// When a restore is tried, if it is to be.
+    pub drill: Option<CronJob>,
+    /// What runs now beside the schedules.
+    pub jobs: Vec<Job>,
 }
 
 /// What is wanted of the backups of `channel`, and what is known of them. Where the declaration is not `in_force`, what
@@ -89,7 +97,7 @@ pub fn planned(
     now: Timestamp,
 ) -> (WantedBackup, Option<BackupRecord>) {
     let wanted = |known: Option<&BackupRecord>| match in_force {
-        true => wanted(channel, id, domain, (known, record), world),
+        true => wanted(channel, id, domain, (known, record), (world, now)),
         false => WantedBackup::Kept,
     };
     let before = record.and_then(|record| record.backup.as_deref());
@@ -103,7 +111,7 @@ fn wanted(
     id: &ChannelId,
     domain: &TrustDomain,
     (known, record): (Option<&BackupRecord>, Option<&ChannelRecord>),
-    world: &World,
+    (world, now): (&World, Timestamp),
 ) -> WantedBackup {
     let Some(backup) = channel.backup() else { return WantedBackup::None };
     let Some(store) = &domain.spec.backup else {
@@ -119,12 +127,23 @@ fn wanted(
     };
     let newest = known.map_or(0, |known| store::newest(known, &store::word(&store.store)));
     match objects::settings(channel, backup, id, domain, (&store.store, newest, record), world) {
-        Ok(settings) => WantedBackup::Wanted(Box::new(WorkerObjects {
-            account: objects::account(channel),
-            policy: objects::policy(channel, domain),
-            cron_job: objects::cron_job(channel, backup, domain, image),
-            settings,
-        })),
+        Ok(settings) => {
+            let cron_job = objects::cron_job(channel, backup, domain, image);
+            let drill = backup.drill.as_ref().map(|drill| {
+                // It mounts none of the Channel's data.
+                let bare = Backup { volumes: Vec::new(), ..backup.clone() };
+                let runs = objects::cron_job(channel, &bare, domain, image);
+                drill::cron_job(channel, (backup, drill), domain, &runs)
+            });
+            WantedBackup::Wanted(Box::new(WorkerObjects {
+                account: objects::account(channel),
+                policy: objects::policy(channel, domain),
+                jobs: jobs::wanted(channel, known, (&cron_job, drill.as_ref()), now),
+                cron_job,
+                drill,
+                settings,
+            }))
+        }
         Err(fault) => WantedBackup::Unknown(fault),
     }
 }
@@ -154,8 +173,8 @@ fn noted(
             let accounts = world.service_accounts.get(&owner.namespace);
             let uid = accounts.and_then(|accounts| accounts.get(&name(&owner.name)));
             let known = BackupRecord { worker: uid.cloned(), ..before };
-            let known = store::noted(known, domain);
-            schedule::noted(known, channel, domain, now)
+            let known = schedule::noted(store::noted(known, domain), channel, domain, now);
+            drill::noted(known, channel, now)
         }
     };
     let noted = runs::noted(known, &owner.namespace, &owner.name, world);

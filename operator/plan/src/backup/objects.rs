@@ -18,7 +18,7 @@ use subrosa_crds::{
     trust_domain::StoreSpec,
 };
 
-use super::{WORKER_LABEL, config_map_name, name, template};
+use super::{WORKER_LABEL, config_map_name, name, schedule, template};
 use crate::{
     network,
     record::channel::ChannelRecord,
@@ -123,12 +123,11 @@ fn destroyed(record: Option<&ChannelRecord>) -> Vec<String> {
 
 /// When and how the worker runs.
 pub(super) fn cron_job(channel: &Declaration, backup: &Backup, domain: &TrustDomain, image: &str) -> CronJob {
-    let zone = backup.time_zone.clone().or_else(|| domain.spec.time_zone.clone());
     CronJob {
         metadata: metadata(channel, name(&channel.name().name)),
         spec: CronJobSpec {
             schedule: backup.schedule.clone(),
-            time_zone: zone,
+            time_zone: schedule::zone(backup, domain),
             suspend: Some(backup.suspend),
             concurrency_policy: Some("Forbid".to_owned()),
             starting_deadline_seconds: Some(START_WITHIN),

@@ -15,6 +15,7 @@ const REASONS: &[Reason] = &[
     Reason::NoSuchRun,
     Reason::OwnershipNotKept,
     Reason::RepositoryDamaged,
+    Reason::RestoreDiffers,
     Reason::RunFailed,
     Reason::StoreFull,
     Reason::StoreRefused,

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use subrosa_crds::backup::BackupReport;
 
+use super::drill;
 use crate::{
-    record::backup::{BackupRecord, FailedRun, SuccessfulRun},
+    record::backup::{BackupRecord, FailedRun, SuccessfulRun, VerifiedRestore},
     world::{PodFacts, World, run::EndedRun},
 };
 
@@ -21,12 +22,13 @@ pub fn noted(mut record: BackupRecord, namespace: &str, channel: &str, world: &W
         .into_iter()
         .flat_map(|pods| pods.values())
         .filter(|pod| pod.labels.get(super::WORKER_LABEL).is_some_and(|of| of == channel))
-        .filter_map(|pod| Some((began(pod)?, pod.run.as_deref()?)))
+        .filter_map(|pod| Some((began(pod)?, pod.run.as_deref()?, pod.labels.contains_key(drill::LABEL))))
         .collect();
-    ended.sort_by_key(|(began, _)| *began);
-    for (began, run) in ended {
+    ended.sort_by_key(|(began, ..)| *began);
+    for (began, run, is_drill) in ended {
         match success(run) {
             _ if !is_of(&record, run) => {}
+            _ if is_drill => note_drill(&mut record, began, run),
             Some(success) => note_success(&mut record, success),
             None => {
                 let (reason, message) = failure(run);
@@ -44,12 +46,42 @@ fn began(pod: &PodFacts) -> Option<Timestamp> {
     }
 }
 
+/// What a drill proved, or why it did not. Where none are declared any more, that is of no interest.
+fn note_drill(record: &mut BackupRecord, began: Timestamp, run: &EndedRun) {
+    let Some(drills) = &mut record.drill else { return };
+    let seen = drills.success.as_ref().is_some_and(|known| known.started >= began);
+    let proof = match run {
+        EndedRun::Reported(BackupReport { reason: None, drill: Some(proof), .. }) => proof,
+        _ => {
+            let known = drills.failure.as_ref().is_some_and(|known| known.started >= began);
+            if !seen && !known {
+                let (reason, message) = failure(run);
+                drills.failure = Some(FailedRun { started: began, reason, message });
+            }
+            return;
+        }
+    };
+    if seen {
+        return;
+    }
+    if drills.failure.as_ref().is_some_and(|failed| failed.started <= began) {
+        drills.failure = None;
+    }
+    drills.success = Some(VerifiedRestore {
+        started: began,
+        run: proof.run,
+        time: proof.time,
+        recovery_seconds: proof.recovery_seconds,
+        recovery_point_seconds: proof.recovery_point_seconds,
+    });
+}
+
 /// Whether a run is of the store that the record is of. A run that could not read its settings names none.
 fn is_of(record: &BackupRecord, run: &EndedRun) -> bool {
     match (&record.store, run) {
         (Some(store), EndedRun::Reported(report)) => match &report.store {
             Some(of) => of == store,
-            None => report.run.is_none(),
+            None => report.run.is_none() && report.drill.is_none(),
         },
         _ => true,
     }
@@ -93,7 +125,7 @@ fn note_failure(record: &mut BackupRecord, failed: FailedRun) {
 fn failure(run: &EndedRun) -> (Option<String>, String) {
     let (reason, text) = match run {
         EndedRun::Reported(BackupReport { reason, message, .. }) => {
-            let unsaid = "it wrote no manifest, and does not say why: read the log of its pod";
+            let unsaid = "it does not say why: read the log of its pod";
             (reason.as_deref(), message.as_deref().unwrap_or(unsaid).to_owned())
         }
         EndedRun::Silent { exit_code, reason } => {
@@ -136,6 +168,7 @@ mod tests {
             reason: reason.map(str::to_owned),
             message: reason.map(|_| "line\nof text".to_owned()),
             volumes: vec![volume("one"), volume("two")],
+            drill: None,
         })
     }
 
@@ -190,6 +223,44 @@ mod tests {
         };
         assert_eq!(seen(of("here"), vec![unnamed(Some(12), None)]), of("here"));
         assert!(seen(of("here"), vec![unnamed(None, Some("ConfigInvalid"))]).failure.is_some());
+    }
+
+    #[test]
+    fn a_drill_proves_or_tells_why_not_and_is_no_backup() {
+        let drilled = |before: BackupRecord, run: EndedRun| {
+            let labels = [("subrosa.dev/backup", "voice"), (drill::LABEL, "voice")];
+            let labels = labels.map(|(label, of)| (label.to_owned(), of.to_owned())).into();
+            let facts = PodFacts { labels, run: Some(Box::new(run)), ..PodFacts::default() };
+            noted(before, "cc-front", "voice", &Scene::new().pod_with("cc-front/drill", facts).world)
+        };
+        let proof = |second| match report(second, None, None) {
+            EndedRun::Reported(report) => EndedRun::Reported(BackupReport {
+                drill: Some(subrosa_crds::backup::DrillReport {
+                    run: 3,
+                    time: at(second - 600),
+                    recovery_seconds: 5,
+                    recovery_point_seconds: 600,
+                    files: 4,
+                    bytes: 60,
+                }),
+                ..report
+            }),
+            silent @ EndedRun::Silent { .. } => silent,
+        };
+        let declared = crate::record::backup::DrillRecord { since: at(0), success: None, failure: None };
+        let before = BackupRecord { drill: Some(Box::new(declared)), ..BackupRecord::default() };
+        let failed = drilled(before.clone(), report(10, None, Some("RepositoryDamaged")));
+        let told = failed.drill.clone().unwrap().failure.unwrap();
+        assert_eq!((told.reason.as_deref(), failed.failure), (Some("RepositoryDamaged"), None));
+        let proven = drilled(before.clone(), proof(60));
+        let drills = proven.drill.clone().unwrap();
+        assert_eq!((drills.success.unwrap().run, drills.failure, &proven.success), (3, None, &None));
+        assert_eq!(drilled(proven.clone(), report(20, None, Some("RunFailed"))), proven, "of before");
+        let later = drilled(proven.clone(), report(90, None, Some("RunFailed"))).drill.unwrap();
+        assert!(later.success.is_some() && later.failure.is_some());
+        // A report without a proof proves nothing, also where it names no reason; without drills it is nobody's.
+        assert!(drilled(before, report(60, Some(4), None)).drill.unwrap().failure.is_some());
+        assert_eq!(drilled(BackupRecord::default(), proof(60)), BackupRecord::default());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use cronexpr::{Crontab, MakeTimestamp, parse_crontab};
 use jiff::{SignedDuration, Timestamp};
-use subrosa_crds::TrustDomain;
+use subrosa_crds::{TrustDomain, channel::Backup};
 
 use crate::{record::backup::BackupRecord, world::declaration::Declaration};
 
@@ -21,13 +21,18 @@ pub fn of(channel: &Declaration, domain: &TrustDomain) -> Result<Option<Crontab>
     parsed(&text(&backup.schedule, backup.time_zone.as_deref(), domain)).map(Some)
 }
 
+/// The time zone of a CronJob.
+pub(super) fn zone(backup: &Backup, domain: &TrustDomain) -> Option<String> {
+    backup.time_zone.clone().or_else(|| domain.spec.time_zone.clone())
+}
+
 /// A schedule with its time zone.
-fn text(schedule: &str, zone: Option<&str>, domain: &TrustDomain) -> String {
+pub(super) fn text(schedule: &str, zone: Option<&str>, domain: &TrustDomain) -> String {
     let zone = zone.or(domain.spec.time_zone.as_deref()).unwrap_or("UTC");
     format!("{schedule} {zone}")
 }
 
-fn parsed(text: &str) -> Result<Crontab, String> {
+pub(super) fn parsed(text: &str) -> Result<Crontab, String> {
     // The error draws the position on further lines.
     let first = |error: cronexpr::Error| error.to_string().lines().next().unwrap_or_default().to_owned();
     parse_crontab(text).map_err(first)

@@ -37,7 +37,7 @@ pub(super) fn noted(mut known: BackupRecord, domain: &TrustDomain) -> BackupReco
             while known.left.len() > MOST {
                 known.left.pop_first();
             }
-            BackupRecord { failure: None, since: None, ..known }
+            BackupRecord { failure: None, since: None, drill: None, ..known }
         }
         _ => known,
     }

@@ -28,7 +28,7 @@ const VOLUMES: &str = "/volumes";
 /// Where scratch files may be written.
 const SCRATCH: &str = "/tmp";
 /// Where the kubelet reads what a container left: the default of `terminationMessagePath`.
-const REPORT: &str = "/dev/termination-log";
+pub(super) const REPORT: &str = "/dev/termination-log";
 /// The user and the group of the image.
 const NOBODY: i32 = 65532;
 /// How long a token for Vault is valid; the kubelet renews it.
@@ -108,16 +108,20 @@ fn container(backup: &Backup, image: &str) -> Container {
 
 /// The arguments of a worker's container.
 pub fn arguments() -> Vec<String> {
+    let own = [("--volumes", VOLUMES), ("--report", REPORT)];
+    let own = own.into_iter().flat_map(|(option, value)| [option.to_owned(), value.to_owned()]);
+    // Where a claim is not mounted there is an empty directory, which must not count.
+    ["backup", "run", "--mounted"].map(str::to_owned).into_iter().chain(login()).chain(own).collect()
+}
+
+/// Whose backups, where they are, and who asks for them.
+pub(super) fn login() -> impl Iterator<Item = String> {
     let pairs = [
         ("--config", format!("{SETTINGS}/{FILE}")),
         ("--token-file", format!("{TOKEN}/token")),
         ("--credentials", STORE.to_owned()),
-        ("--volumes", VOLUMES.to_owned()),
-        ("--report", REPORT.to_owned()),
     ];
-    let options = pairs.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
-    // Where a claim is not mounted there is an empty directory, which must not count.
-    ["backup", "run", "--mounted"].map(str::to_owned).into_iter().chain(options).collect()
+    pairs.into_iter().flat_map(|(option, value)| [option.to_owned(), value])
 }
 
 /// No claim's own name: names of volumes share one list with those below.

@@ -191,3 +191,118 @@ fn access_is_for_the_account_that_is_there_and_ends_with_the_backups() {
     assert_eq!((&plan.backup, plan.backed_up.as_ref()), (&WantedBackup::None, None));
     assert_eq!(withdrawn(&record, plan.backed_up.as_ref()), Some("uid-1"));
 }
+
+/// What drills look like, beside the runs.
+fn drilled(patch: Value) -> Scene {
+    let mut drill = json!({"drill": {"schedule": "0 4 1 * *"}});
+    crate::testing::merge(&mut drill["drill"], patch);
+    scene(drill)
+}
+
+#[test]
+fn a_drill_is_the_worker_without_the_data_and_with_a_place_of_its_own() {
+    let objects = objects_of(&drilled(json!({"timeZone": "Europe/Lisbon"})).plan("cc-front/voice"));
+    let drill = serde_json::to_value(objects.drill.unwrap()).unwrap();
+    assert_eq!(drill["metadata"]["name"], "subrosa-drill-voice");
+    assert_eq!(
+        (&drill["spec"]["schedule"], &drill["spec"]["timeZone"]),
+        (&json!("0 4 1 * *"), &json!("Europe/Lisbon"))
+    );
+    let template = &drill["spec"]["jobTemplate"]["spec"]["template"];
+    assert_eq!(template["metadata"]["labels"]["subrosa.dev/backup"], "voice");
+    assert_eq!(template["metadata"]["labels"]["subrosa.dev/backup-drill"], "voice");
+    let pod = &template["spec"];
+    assert_eq!(pod["serviceAccountName"], "subrosa-backup-voice", "the rights of a worker");
+    assert_eq!(pod["containers"][0]["args"], json!(drill::arguments()));
+    let text = pod.to_string();
+    assert!(!text.contains("persistentVolumeClaim") && !text.contains("recordings"), "{text}");
+    assert_eq!(pod["affinity"], Value::Null);
+    let place = |pod: &Value| pod["volumes"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(place(pod), json!({"name": "drill", "emptyDir": {"sizeLimit": "10Gi"}}));
+    // The runs are as they are without drills.
+    let runs = serde_json::to_value(&objects.cron_job).unwrap();
+    let without = objects_of(&scene(json!({})).plan("cc-front/voice"));
+    assert_eq!((runs, without.drill), (serde_json::to_value(without.cron_job).unwrap(), None));
+    let on_volume = drilled(json!({"size": "200Gi", "storageClass": "fast"})).plan("cc-front/voice");
+    let on_volume = serde_json::to_value(objects_of(&on_volume).drill.unwrap()).unwrap();
+    let pod = &on_volume["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    let claim = &place(pod)["ephemeral"]["volumeClaimTemplate"]["spec"];
+    assert_eq!(
+        (&claim["storageClassName"], &claim["resources"]["requests"]["storage"]),
+        (&json!("fast"), &json!("200Gi"))
+    );
+    assert_eq!(pod["securityContext"]["fsGroup"], 65532);
+    let bad = drilled(json!({"schedule": "0 4 31 2 99"})).plan("cc-front/voice");
+    let Scope::Stalled(problems) = &bad.scope else { panic!() };
+    assert_eq!(
+        (problems[0].reason, problems[0].field),
+        (Reason::ScheduleInvalid, "spec.backup.drill.schedule")
+    );
+}
+
+#[test]
+fn a_job_is_made_for_what_was_asked_and_for_the_first_drill() {
+    let asked = |annotation: &str, value: &str| {
+        let scene = drilled(json!({}));
+        let asking = crate::testing::edited(scene.get("cc-front/voice"), |object| {
+            let annotations = object.metadata.annotations.get_or_insert_default();
+            annotations.insert(annotation.to_owned(), value.to_owned());
+        });
+        let scene = scene.given(asking);
+        let jobs = objects_of(&scene.plan("cc-front/voice")).jobs;
+        jobs.into_iter().map(|job| (job.metadata.name.clone().unwrap(), job)).collect::<Vec<_>>()
+    };
+    let (backup, drill) = (subrosa_crds::BACKUP_NOW_ANNOTATION, subrosa_crds::DRILL_NOW_ANNOTATION);
+    let at = |minutes: i64| (now() + jiff::SignedDuration::from_mins(minutes)).to_string();
+    let made = asked(backup, &at(-59));
+    let (name, job) = &made[0];
+    let second = (now() - jiff::SignedDuration::from_mins(59)).as_second();
+    assert_eq!((name, made.len()), (&format!("subrosa-backup-voice-{second}"), 1));
+    let spec = job.spec.as_ref().unwrap();
+    let cron_job = objects_of(&drilled(json!({})).plan("cc-front/voice")).cron_job;
+    assert_eq!(
+        spec.template,
+        cron_job.spec.job_template.spec.unwrap().template,
+        "exactly that of the CronJob"
+    );
+    assert_eq!(spec.ttl_seconds_after_finished, Some(24 * 3600));
+    assert!(asked(drill, &at(10))[0].0.starts_with("subrosa-drill-voice-"));
+    for (value, why) in [(at(-61), "too late"), (at(61), "too early"), ("soon".into(), "no time")] {
+        assert!(asked(backup, &value).is_empty(), "{why}");
+    }
+    // The first drill follows the first backup, and is the same Job until it has told something.
+    let scene = drilled(json!({}));
+    let jobs = |known: BackupRecord| {
+        let mut record = scene.first_record("cc-front/voice");
+        record.backup = Some(Box::new(known));
+        let plan = scene.plan_with("cc-front/voice", Some(&record));
+        let names = objects_of(&plan).jobs.into_iter().filter_map(|job| job.metadata.name);
+        (names.collect::<Vec<_>>(), plan.backed_up.unwrap())
+    };
+    let (none, before) = jobs(BackupRecord::default());
+    assert_eq!((none, before.drill.as_ref().unwrap().since), (vec![], now()));
+    let run = crate::record::backup::SuccessfulRun { started: now(), run: 1, files: 1, bytes: 1 };
+    let backed_up = BackupRecord { success: Some(run), ..before };
+    let first = format!("subrosa-drill-voice-{}", now().as_second());
+    assert_eq!(jobs(backed_up.clone()).0, [first]);
+    let mut failed = backed_up;
+    failed.drill.as_mut().unwrap().failure =
+        Some(crate::record::backup::FailedRun { started: now(), reason: None, message: "no".into() });
+    assert_eq!(jobs(failed).0, Vec::<String>::new(), "the schedule tries again");
+}
+
+#[test]
+fn a_proof_holds_as_long_as_is_declared() {
+    let until = |patch: Value| {
+        let scene = drilled(patch);
+        let channel =
+            scene.world.channel(&subrosa_crds::names::ChannelRef::new("cc-front", "voice")).unwrap();
+        let domain = &scene.world.domains[DOMAIN];
+        let last = "2026-11-01T12:00:00Z".parse().unwrap();
+        drill::proven_until(channel, domain, last).unwrap().to_string()
+    };
+    assert_eq!(until(json!({})), "2026-12-06T12:00:00Z", "35 days");
+    assert_eq!(until(json!({"within": "7d"})), "2026-11-08T12:00:00Z");
+    // Until the next one of a rarer schedule is late.
+    assert_eq!(until(json!({"schedule": "0 4 1 1,7 *"})), "2027-01-01T11:00:00Z");
+}

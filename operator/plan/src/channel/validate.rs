@@ -15,7 +15,7 @@ use subrosa_crds::{
 
 use super::delivery;
 use crate::{
-    backup::schedule,
+    backup::{drill, schedule},
     certificate::{
         secrets::{self, secret_name},
         specs,
@@ -249,10 +249,12 @@ fn backup(channel: &Declaration, domain: &TrustDomain) -> Option<Problem> {
             ),
         ));
     }
-    let problem = schedule::of(channel, domain).err()?;
+    let of_runs = schedule::of(channel, domain).err().map(|problem| ("spec.backup.schedule", problem));
+    let of_drills = || Some(("spec.backup.drill.schedule", drill::schedule(channel, domain).err()?));
+    let (field, problem) = of_runs.or_else(of_drills)?;
     Some(Problem::new(
         Reason::ScheduleInvalid,
-        "spec.backup.schedule",
+        field,
         format!(
             "{problem}; write five fields of cron such as 15 2 * * *, and an IANA time zone such as Europe/Amsterdam"
         ),

@@ -33,6 +33,39 @@ pub struct BackupRecord {
     /// The newest run that did not, if no success came later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailedRun>,
+    /// Its drills, since they are declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Box<DrillRecord>>,
+}
+
+/// The drills of one Channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillRecord {
+    /// Since when there are to be drills, in this store.
+    pub since: Timestamp,
+    /// The newest restore that was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success: Option<VerifiedRestore>,
+    /// The newest drill that proved nothing, if no success came later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailedRun>,
+}
+
+/// A restore that was verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifiedRestore {
+    /// When the drill began.
+    pub started: Timestamp,
+    /// The run that was restored.
+    pub run: u64,
+    /// When that run began.
+    pub time: Timestamp,
+    /// How many seconds it took until all was verified.
+    pub recovery_seconds: u64,
+    /// How many seconds old the run was when the drill began.
+    pub recovery_point_seconds: u64,
 }
 
 /// A run that backed up every volume.

@@ -195,6 +195,11 @@ impl Declaration {
         Arc::ptr_eq(&self.0, &other.0) || self.spec() == other.spec()
     }
 
+    /// The value of an annotation.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        Some(self.metadata().annotations.as_ref()?.get(name)?.as_str())
+    }
+
     /// The annotation by which it consents to recreated namespaces.
     pub fn consents(&self) -> Option<&String> {
         self.metadata().annotations.as_ref()?.get(CONSENTS_ANNOTATION)

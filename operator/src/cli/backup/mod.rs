@@ -1,6 +1,8 @@
 //! `subrosa backup`: the backups of a Channel's volumes, made and restored with its worker's own identity.
 
+mod drill;
 mod list;
+mod now;
 mod prune;
 mod restore;
 mod run;
@@ -26,6 +28,7 @@ const EXAMPLES: &str = "\
 Examples:
   subrosa backup list                               # the runs, and which of them count
   subrosa backup restore --to /restored --at 2026-12-01T02:00:00Z
+  subrosa backup now -n cc-records recorder         # asks the operator for a run
   subrosa backup check --read-data 5%               # and reads about a twentieth of the data
 
 In a pod the settings are mounted from ConfigMap CHANNEL-backup, and the ServiceAccount's token logs in. Elsewhere
@@ -45,6 +48,8 @@ enum BackupCommand {
     List(list::Args),
     Show(list::ShowArgs),
     Check(list::CheckArgs),
+    Drill(drill::Args),
+    Now(now::Args),
     Restore(restore::Args),
     Prune(prune::Args),
 }
@@ -118,6 +123,8 @@ pub async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
         BackupCommand::List(args) => list::list(args, screen).await,
         BackupCommand::Show(args) => list::show(args, screen).await,
         BackupCommand::Check(args) => list::check(args, screen).await,
+        BackupCommand::Drill(args) => drill::run(args, screen).await,
+        BackupCommand::Now(args) => now::run(args, screen).await,
         BackupCommand::Restore(args) => restore::run(args, screen).await,
         BackupCommand::Prune(args) => prune::run(args, screen).await,
     }

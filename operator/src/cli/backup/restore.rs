@@ -88,7 +88,7 @@ pub(super) async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
 }
 
 /// rustic panics where a file cannot be read or written. The error is told, and needs no trace before it.
-fn quiet() {
+pub(super) fn quiet() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(panic::Location::file);

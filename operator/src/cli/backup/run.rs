@@ -63,14 +63,20 @@ pub(super) async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
         }
         Err(error) => run::failed(started, &error),
     };
-    let text = serde_json::to_string(&report)?;
-    if let Some(path) = &args.report {
-        write(path, &text).with_context(|| format!("{}: the report cannot be written", shown(path)))?;
-    } else {
-        screen.print(&format!("{text}\n"))?;
-    }
+    leave(args.report.as_deref(), &report, screen)?;
     screen.say(&told(&report))?;
     Ok(if report.reason.is_none() { Exit::Done } else { Exit::Wrong })
+}
+
+/// Leaves the report where it is read, or prints it.
+pub(super) fn leave(place: Option<&Path>, report: &BackupReport, screen: &mut Screen) -> Result<()> {
+    let text = serde_json::to_string(report)?;
+    match place {
+        Some(path) => {
+            write(path, &text).with_context(|| format!("{}: the report cannot be written", shown(path)))
+        }
+        None => Ok(screen.print(&format!("{text}\n"))?),
+    }
 }
 
 /// Writes over what is there: a termination log is a file that is mounted, and cannot be replaced.

@@ -54,11 +54,12 @@ pub fn of_channel(planned: &Planned, imagined: &Imagined, now: Timestamp) -> ser
     }
     if let WantedBackup::Wanted(wanted) = &planned.plan.backup {
         made.push(serde_json::to_value(&wanted.account)?);
-        if !planned.is_audited() {
-            made.push(serde_json::to_value(&wanted.policy)?);
-        }
+        made.push(serde_json::to_value(&wanted.policy)?);
         made.push(serde_json::to_value(&wanted.settings)?);
         made.push(serde_json::to_value(&wanted.cron_job)?);
+        if let Some(drill) = &wanted.drill {
+            made.push(serde_json::to_value(drill)?);
+        }
     }
     Ok(made)
 }

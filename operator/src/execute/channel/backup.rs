@@ -1,9 +1,9 @@
 //! The worker that makes a Channel's backups: its identity in Vault, then its ServiceAccount, NetworkPolicy, settings and
-//! CronJob. The CronJob is written last, so that a run finds everything that it needs.
+//! CronJobs. These are written last, so that a run finds everything that it needs; then Jobs beside their schedules.
 
 use k8s_openapi::{
     api::{
-        batch::v1::CronJob,
+        batch::v1::{CronJob, Job},
         core::v1::{ConfigMap, ServiceAccount},
         networking::v1::NetworkPolicy,
     },
@@ -11,12 +11,13 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt as _,
-    api::{DeleteParams, Preconditions},
+    api::{DeleteParams, PostParams, Preconditions},
     core::NamespaceResourceScope,
 };
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Debug;
+use subrosa_crds::FIELD_MANAGER;
 use subrosa_plan::{
     backup::{self, WantedBackup, WorkerObjects},
     network,
@@ -54,7 +55,10 @@ impl Work<'_> {
         match &self.plan.backup {
             WantedBackup::Kept => Ok(()),
             WantedBackup::Unknown(fault) => Err(fault.clone()),
-            WantedBackup::None if self.has_worker() => self.remove_worker(&self.worker_name()).await,
+            WantedBackup::None if self.has_worker() => {
+                self.remove_worker(&self.worker_name()).await?;
+                self.remove_worker(&backup::drill::name(&self.name().name)).await
+            }
             WantedBackup::None => Ok(()),
             WantedBackup::Wanted(wanted) => {
                 withdrawn.clone()?;
@@ -78,7 +82,7 @@ impl Work<'_> {
     }
 
     async fn write_worker(&self, wanted: &WorkerObjects, record: &ChannelRecord) -> Result<(), Fault> {
-        let WorkerObjects { account, policy, settings, cron_job } = wanted;
+        let WorkerObjects { account, policy, settings, cron_job, drill, jobs } = wanted;
         self.keep_object(account, "/metadata/labels", |found: &ServiceAccount| {
             found.automount_service_account_token == Some(false)
         })
@@ -94,7 +98,36 @@ impl Work<'_> {
         // The watch shows the ServiceAccount in a moment, and wakes the Channel.
         let Some(uid) = worker else { return Ok(()) };
         access::grant_worker(self.vault, &self.plan.id, uid).await?;
-        self.keep_object(cron_job, "/spec", |found: &CronJob| contains(&found.spec, &cron_job.spec)).await
+        self.keep_object(cron_job, "/spec", |found: &CronJob| contains(&found.spec, &cron_job.spec)).await?;
+        match drill {
+            Some(drill) => {
+                self.keep_object(drill, "/spec", |found: &CronJob| contains(&found.spec, &drill.spec))
+                    .await?;
+            }
+            None => self.remove_worker(&backup::drill::name(&self.name().name)).await?,
+        }
+        for job in jobs {
+            self.start(job).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a Job, once: it has the name of the time for which it is, and stays as it was made.
+    async fn start(&self, job: &Job) -> Result<(), Fault> {
+        let api: Api<Job> = objects::namespaced(&self.ctx.client, &self.name().namespace);
+        let (name, uid) = (job.name_any(), self.uid());
+        match objects::find(&api, &name, |found| objects::owned_by(found, uid)).await? {
+            FoundObject::Ours(_) => return Ok(()),
+            FoundObject::Foreign(_) => return Err(objects::foreign("Job", &self.name().namespace, &name)),
+            FoundObject::None => {}
+        }
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        match api.create(&params, job).await {
+            Ok(_) => Ok(()),
+            // Another replica was first.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(error) => Err(objects::fault(&format!("creating Job {name}"), &error)),
+        }
     }
 
     /// Writes `wanted` unless it is there and `same`.

@@ -2,7 +2,7 @@
 //! nobody else has their identity.
 
 use k8s_openapi::api::admissionregistration::v1::{Validation, Variable};
-use subrosa_plan::backup::{CONTAINER, PREFIX, WORKER_LABEL, arguments, config_map_name};
+use subrosa_plan::backup::{CONTAINER, PREFIX, WORKER_LABEL, arguments, config_map_name, drill};
 
 use super::{Draft, Guard, condition, demand, rule, variable};
 use crate::grants::Installation;
@@ -55,17 +55,21 @@ fn account(installation: &Installation) -> Draft {
     }
 }
 
-/// Which CronJobs the operator may write.
+/// Which CronJobs the operator may write, and which Jobs it may make.
 fn form(installation: &Installation) -> Draft {
     let user = installation.user();
-    let pod = "object.spec.jobTemplate.spec.template";
+    let pod = "variables.pod";
     let (channel, own) = ("variables.channel", "variables.name");
-    let args: Vec<_> = arguments().iter().map(|arg| format!("'{arg}'")).collect();
+    let list = |args: Vec<String>| args.iter().map(|arg| format!("'{arg}'")).collect::<Vec<_>>().join(", ");
+    let (run, drill) = (list(arguments()), list(drill::arguments()));
     let image = installation.worker_image().unwrap_or_default();
+    let job = is_job();
     let on_job = |expression: String| format!("request.operation == 'DELETE' || ({expression})");
     let volume = [
-        "has(volume.persistentVolumeClaim) && volume.persistentVolumeClaim.?readOnly.orValue(false)"
+        "has(volume.persistentVolumeClaim) && volume.persistentVolumeClaim.?readOnly.orValue(false) && \
+         !variables.drill"
             .to_owned(),
+        format!("has(volume.ephemeral) && variables.drill && volume.name == '{}'", drill::VOLUME),
         format!("has(volume.configMap) && volume.configMap.name == {channel} + '{}'", config_map_name("")),
         "has(volume.projected) && volume.projected.sources.all(source, has(source.serviceAccountToken))"
             .to_owned(),
@@ -77,20 +81,35 @@ fn form(installation: &Installation) -> Draft {
     .map(|kind| format!("({kind})"))
     .join(" || ");
     let refused = |what: &str| {
-        format!("'the operator writes CronJobs of backup workers only: {what}, in CronJob ' + {own}")
+        format!("'the operator writes CronJobs and Jobs of backup workers only: {what}, in ' + {own}")
     };
     Draft {
         name: "subrosa-backup-form",
-        description: "The operator writes the CronJob of a Channel's backup worker in one form; no other.",
-        rules: vec![rule("batch", "v1", &["cronjobs"], &["CREATE", "UPDATE", "DELETE"])],
+        description: "The operator writes the CronJobs and Jobs of a Channel's backup worker in one form each, for runs and for drills; no other.",
+        rules: vec![
+            rule("batch", "v1", &["cronjobs"], &["CREATE", "UPDATE", "DELETE"]),
+            rule("batch", "v1", &["jobs"], &["CREATE"]),
+        ],
         conditions: vec![condition("operator", format!("request.userInfo.username == '{user}'"))],
-        variables: own_name().into(),
+        variables: own_name().into_iter().chain(of_pod()).collect(),
         validations: vec![
-            named("CronJob"),
+            demand(
+                format!(
+                    "{channel} != '' && ({job} ? {own}.startsWith(variables.of + '-') && \
+                     {own}.size() == variables.of.size() + 11 : {own} == variables.of)"
+                ),
+                format!(
+                    "'the operator writes CronJobs {PREFIX}<channel> and {}<channel> that are labelled {WORKER_LABEL}, and \
+                     Jobs of the same names with the seconds for which they are, not ' + {own}",
+                    drill::PREFIX
+                ),
+            ),
             demand(
                 on_job(format!(
-                    "{pod}.spec.?serviceAccountName.orValue('') == {own} && \
-                     {pod}.metadata.?labels['{WORKER_LABEL}'].orValue('') == {channel}"
+                    "{pod}.spec.?serviceAccountName.orValue('') == '{PREFIX}' + {channel} && \
+                     {pod}.metadata.?labels['{WORKER_LABEL}'].orValue('') == {channel} && \
+                     ('{}' in {pod}.metadata.?labels.orValue({{}})) == variables.drill",
+                    drill::LABEL
                 )),
                 refused("they run as the ServiceAccount of the worker"),
             ),
@@ -98,9 +117,8 @@ fn form(installation: &Installation) -> Draft {
                 on_job(format!(
                     "{pod}.spec.containers.size() == 1 && {pod}.spec.?initContainers.orValue([]).size() == 0 && \
                      {pod}.spec.containers.all(c, c.name == '{CONTAINER}' && '{image}' != '' && \
-                     c.?image.orValue('') == '{image}' && !has(c.command) && c.?args.orValue([]) == [{}] && \
-                     c.?env.orValue([]).size() == 0 && c.?envFrom.orValue([]).size() == 0 && !has(c.lifecycle))",
-                    args.join(", ")
+                     c.?image.orValue('') == '{image}' && !has(c.command) && c.?args.orValue([]) == (variables.drill ? [{drill}] : [{run}]) && \
+                     c.?env.orValue([]).size() == 0 && c.?envFrom.orValue([]).size() == 0 && !has(c.lifecycle))"
                 )),
                 refused("one container of the image of this release, with its own arguments"),
             ),
@@ -124,6 +142,23 @@ fn form(installation: &Installation) -> Draft {
             ),
         ],
     }
+}
+
+/// Of what the operator writes: the CronJob that it is or that a Job is of, whether for drills, and the pod.
+fn of_pod() -> [Variable; 3] {
+    let job = is_job();
+    [
+        variable("drill", format!("variables.name.startsWith('{}')", drill::PREFIX)),
+        variable("of", format!("(variables.drill ? '{}' : '{PREFIX}') + variables.channel", drill::PREFIX)),
+        variable(
+            "pod",
+            format!("{job} ? dyn(object).spec.template : dyn(object).spec.jobTemplate.spec.template"),
+        ),
+    ]
+}
+
+const fn is_job() -> &'static str {
+    "request.resource.resource == 'jobs'"
 }
 
 /// Who may have a worker's identity, and look into its pods.
@@ -181,8 +216,14 @@ fn identity(installation: &Installation) -> Draft {
                 message("only the controller of Jobs makes such a pod"),
             ),
             demand(
-                format!("!({}) || ({})", resource("jobs"), template(job, "cronjob-controller")),
-                message("only the controller of CronJobs makes such a Job"),
+                format!(
+                    "!({}) || (request.operation == 'CREATE' && request.userInfo.username == '{operator}') || ({})",
+                    resource("jobs"),
+                    template(job, "cronjob-controller")
+                ),
+                message(
+                    "only the controller of CronJobs and the operator make such a Job; use subrosa backup now",
+                ),
             ),
             demand(
                 format!(
@@ -200,8 +241,9 @@ fn identity(installation: &Installation) -> Draft {
             demand(
                 format!(
                     "!({} && variables.sub in ['exec', 'attach', 'ephemeralcontainers']) || \
-                     !request.name.startsWith('{PREFIX}')",
-                    resource("pods")
+                     !(request.name.startsWith('{PREFIX}') || request.name.startsWith('{}'))",
+                    resource("pods"),
+                    drill::PREFIX
                 ),
                 message("nobody looks into such a pod; read its log"),
             ),

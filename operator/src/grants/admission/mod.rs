@@ -16,7 +16,7 @@
 //! | `subrosa-trust-domain` | the operator changes its finalizer, not the office's decisions |
 //! | `subrosa-workload` | the operator restarts a workload by one annotation and changes nothing else of it |
 //! | `subrosa-backup-account` | the operator writes ServiceAccounts of backup workers, no other |
-//! | `subrosa-backup-form` | the operator writes CronJobs of backup workers in one form, no other |
+//! | `subrosa-backup-form` | the operator writes CronJobs and Jobs of backup workers in one form each, no other |
 //! | `subrosa-backup-identity` | only such a CronJob's pods have a worker's identity, and nobody looks into them |
 //! | `subrosa-access-role` | the granter writes Roles that give `get` on named Channels, no other Role |
 //! | `subrosa-access-binding` | the granter binds those to groups of people, and nothing else to anybody |
@@ -220,8 +220,8 @@ mod tests {
         let text = serde_json::to_string(&all().into_iter().map(|guard| guard.policy).collect::<Vec<_>>());
         let text = text.unwrap();
         // Eight confine it; one says that it makes Destructions and one that it tells of Adoptions, in the expression and in
-        // the message; one that it writes the CronJobs of backup workers.
-        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 13);
+        // the message; two that it writes the CronJobs and Jobs of backup workers.
+        assert_eq!(text.matches("system:serviceaccount:rosa:gardener").count(), 14);
         assert!(!text.contains("subrosa-system"));
     }
 

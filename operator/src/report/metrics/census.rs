@@ -54,6 +54,8 @@ pub struct Census {
     pub earliest_renewal: Option<i64>,
     /// How many seconds the most overdue key rotation is late.
     pub rotation_lag: i64,
+    /// When the backup was restored and verified whose proof is the oldest, in seconds since 1970.
+    pub earliest_verified_restore: Option<i64>,
 }
 
 impl Census {
@@ -90,6 +92,8 @@ impl Census {
             earlier(&mut self.earliest_expiry, seconds(&certificate.not_after));
             earlier(&mut self.earliest_renewal, seconds(&certificate.renew_at));
         }
+        let proof = status.backup.as_ref().and_then(|backup| seconds(backup.last_drill.as_deref()?));
+        earlier(&mut self.earliest_verified_restore, proof);
         for next in status.keys.iter().filter_map(|key| seconds(key.next_rotation.as_deref()?)) {
             self.rotation_lag = self.rotation_lag.max(now.as_second() - next);
         }
@@ -155,6 +159,15 @@ mod tests {
         assert_eq!(census.earliest_renewal, seconds("2026-11-30T00:00:00Z"));
         assert_eq!(census.earliest_expiry, seconds("2026-12-10T00:00:00Z"));
         assert_eq!(asked([&none]).earliest_renewal, None);
+    }
+
+    #[test]
+    fn the_oldest_proof_of_a_backup_counts() {
+        let proven = |at: &str| channel(json!({"backup": {"lastDrill": at}}));
+        let (old, new) = (proven("2026-10-01T04:00:00Z"), proven("2026-11-01T04:00:00Z"));
+        let never = channel(json!({"backup": {"lastSuccess": "2026-11-01T04:00:00Z"}}));
+        assert_eq!(asked([&new, &old, &never]).earliest_verified_restore, seconds("2026-10-01T04:00:00Z"));
+        assert_eq!(asked([&never]).earliest_verified_restore, None);
     }
 
     #[test]

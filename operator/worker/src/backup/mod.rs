@@ -3,6 +3,7 @@
 //! ```text
 //!  run ────> volume ──> source      what is read, and whether that can be all
 //!  restore ─┐
+//!  drill ───┤
 //!  check ───┼──> manifest           which snapshots there are, sealed and chained
 //!  run ─────┘
 //!       └──> repository ──> packs   rustic's view of a window's objects, each compared with its name
@@ -16,6 +17,7 @@
 //! with credentials of its own, where the key of a window was destroyed.
 
 pub mod check;
+pub mod drill;
 #[cfg(test)]
 mod ended;
 #[cfg(test)]

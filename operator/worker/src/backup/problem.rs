@@ -53,6 +53,8 @@ problems! {
     OwnershipNotKept,
     /// Objects of a repository were changed or removed, or do not belong to it.
     RepositoryDamaged,
+    /// What was restored is not what was backed up.
+    RestoreDiffers,
     /// Something that is told in the message.
     RunFailed,
     /// The store has no room left.

@@ -59,6 +59,7 @@ pub async fn run<K: WindowKeys>(
         reason: None,
         message: None,
         volumes: Vec::new(),
+        drill: None,
     };
     let mut problems = Vec::new();
     if let Err(error) = all(store, keys, settings, options, progress, &mut report, &mut problems).await {
@@ -84,6 +85,7 @@ pub fn failed(started: Timestamp, error: &BackupError) -> BackupReport {
         reason: Some(error.problem.to_string()),
         message: Some(error.message.clone()),
         volumes: Vec::new(),
+        drill: None,
     })
 }
 
@@ -219,7 +221,7 @@ impl Work {
 }
 
 /// Cuts a report to what is kept of it.
-fn bounded(mut report: BackupReport) -> BackupReport {
+pub(super) fn bounded(mut report: BackupReport) -> BackupReport {
     let size = |report: &BackupReport| serde_json::to_vec(report).map_or(0, |text| text.len());
     while size(&report) > REPORT_LIMIT {
         match &mut report.message {

@@ -23,6 +23,7 @@ use crate::{
 mod connections;
 mod keys;
 mod moving;
+mod proven;
 
 const VOICE: &str = "cc-front/voice";
 
