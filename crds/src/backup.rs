@@ -37,6 +37,9 @@ pub struct BackupSettings {
     pub store: BackupStore,
     /// The volumes, by the name of their claim. Each is mounted, read-only, as a directory of this name.
     pub volumes: Vec<String>,
+    /// The databases whose dumps other containers of the pod give.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<DumpSource>,
     /// The number of the newest manifest that is known: with fewer in the store, some were removed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub at_least: u64,
@@ -47,6 +50,16 @@ pub struct BackupSettings {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// The databases of one server, of which each gives a dump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DumpSource {
+    /// What the server is called in the backups.
+    pub name: String,
+    /// Its databases.
+    pub names: Vec<String>,
 }
 
 /// A bucket of an S3 service.

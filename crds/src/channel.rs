@@ -1,6 +1,7 @@
 //! `Channel`: a workload that carries conversations, what it may talk to and what it keeps.
 
 mod backup;
+mod database;
 mod status;
 mod tls;
 mod workload;
@@ -10,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use backup::{Backup, BackupDrill, BackupStatus};
+pub use database::{DatabaseDump, DumpPreset};
 pub use status::{
     AdoptedStatus, AuthorityStatus, CertificateStatus, ChannelStatus, ConnectionStatus, ExceptionStatus,
     KeyStatus, PendingNameStatus, ServedStatus,

@@ -88,11 +88,14 @@ reasons! {
     CredentialsRefused
     CurrentEverywhere
     DNSNameNotAllowed
+    DatabaseNotListening
     DefaultDenyPending
     DefinitionsOutdated
     DeliveredInSecret
     Destroyed
     DigestMismatch
+    DumpFailed
+    DumpVersion
     DurationTooLong
     Effective
     ExceptionEnding

@@ -43,6 +43,10 @@ pub const CONTROL: &str = "^SR-[A-Z]{2,3}-[0-9]{2}$";
 pub const AGREEMENT: &str = "^[A-Z][A-Za-z0-9-]{1,31}$";
 /// A SHA-256 digest.
 pub const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
+/// A container image by its digest, so that it is always the same.
+pub const IMAGE: &str = "^[A-Za-z0-9][A-Za-z0-9._:/-]*@sha256:[0-9a-f]{64}$";
+/// The name of a database or of a role that needs no quotes anywhere.
+pub const DATABASE_NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9_-]*$";
 /// A random text.
 pub const NONCE: &str = "^[a-z0-9]+$";
 /// The identity of a Channel: 16 characters of lower-case base32 (RFC 4648).
@@ -124,6 +128,10 @@ pub fn of_form(pattern: &str, subject: &str) -> Option<Vec<Rule>> {
             "must be the kind of agreement, such as DPA, BAA or SCC: a capital letter, then letters, digits and hyphens"
         }
         DIGEST => "must be the document's digest: sha256: and 64 lower-case hexadecimal digits",
+        IMAGE => {
+            "must be an image by its digest, such as registry.example/postgres@sha256: and 64 lower-case hexadecimal digits"
+        }
+        DATABASE_NAME => "must be letters, digits, _ and -, with no - in front",
         NONCE => "must be lower-case letters and digits",
         CHANNEL_ID => "must be a Channel's identity, 16 characters of a-z and 2-7, as its status shows it",
         COHORT => "must be a cohort, such as 20261122, 2026w47, 2026m11, 2026q4 or 2026, perhaps after open-",

@@ -41,6 +41,7 @@ pub mod node;
 pub mod openbao;
 pub mod operator;
 pub mod pki;
+pub mod postgresql;
 pub mod process;
 pub mod proxy;
 pub mod recorded;

@@ -4,11 +4,17 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::DatabaseDump;
 use crate::rules;
 
-/// Scheduled backups of volumes, encrypted under keys of their own in Vault.
+/// Scheduled backups of volumes and databases, encrypted under keys of their own in Vault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.volumes) && self.volumes.size() > 0) || (has(self.databases) && self.databases.size() > 0)")
+    .message("name volumes or databases that are backed up, or leave backup out"))]
+#[x_kube(validation = Rule::new("!has(self.volumes) || !has(self.databases) || self.databases.all(d, !(d.name in self.volumes))")
+    .message("has the name of a volume: name the database otherwise")
+    .field_path(".databases"))]
 pub struct Backup {
     /// When, as five fields of cron: minute, hour, day of the month, month, day of the week, such as `15 2 * * *`.
     #[schemars(length(max = 128), regex(pattern = rules::CRON))]
@@ -21,9 +27,15 @@ pub struct Backup {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
     /// The PersistentVolumeClaims of this namespace that are backed up; they are mounted read-only.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63), regex(pattern = rules::DNS_LABEL)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub volumes: Vec<String>,
+    /// The databases that are dumped into the backups. They are those of the Channel's own pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub databases: Vec<DatabaseDump>,
     /// The Secret of this namespace with `accessKeyId` and `secretAccessKey` of the store, of somebody who may write there
     /// and not delete.
     #[schemars(length(min = 1, max = 253), regex(pattern = rules::DNS_SUBDOMAIN))]

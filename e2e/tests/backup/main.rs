@@ -1,4 +1,4 @@
-//! Backups of volumes with a real OpenBao and a real S3 server that authenticates.
+//! Backups of volumes and databases with a real OpenBao and a real S3 server that authenticates.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
 )]
 
 mod confined;
+mod dumped;
 mod locked;
 mod pruned;
 mod scene;

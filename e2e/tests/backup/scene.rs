@@ -187,6 +187,7 @@ impl Scene {
                 lock,
             },
             volumes: vec!["recordings".into()],
+            databases: Vec::new(),
             at_least: 0,
             destroyed: Vec::new(),
         }
@@ -233,7 +234,8 @@ impl Worker<'_> {
 
     pub async fn run(&self, test: &str) -> BackupReport {
         let volumes = self.scene.at(test).join("volumes");
-        let options = RunOptions { volumes, mounted: false, allow_shrink: false, at_least: 0 };
+        let dumps = volumes.with_file_name("dumps");
+        let options = RunOptions { volumes, dumps, mounted: false, allow_shrink: false, at_least: 0 };
         let keys = self.keys().await;
         run(&self.store().unwrap(), &keys, &self.settings, &options, &BytesDone::default()).await
     }

@@ -37,7 +37,8 @@ pub async fn run_by_settings(directory: &Path) -> BackupReport {
     let (keys, session) = settings::connect(&told, &LoginAs::Token(token.into())).unwrap();
     session.login().await.unwrap();
     let volumes = directory.join("volumes");
-    let options = RunOptions { volumes, mounted: false, allow_shrink: false, at_least: 0 };
+    let dumps = volumes.with_file_name("dumps");
+    let options = RunOptions { volumes, dumps, mounted: false, allow_shrink: false, at_least: 0 };
     run(&store, &keys, &told, &options, &BytesDone::default()).await
 }
 

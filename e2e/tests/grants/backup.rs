@@ -73,9 +73,35 @@ fn job_of(cron_job: &Value, name: &str) -> Value {
     })
 }
 
+/// The same, which dumps databases too.
+fn dumping() -> Value {
+    let image = format!("registry.example:5000/postgres@sha256:{}", "a".repeat(64));
+    let dump = json!({
+        "name": "dump-main", "image": image, "restartPolicy": "Always",
+        "command": subrosa_plan::backup::dumps::dump_command(),
+        "args": ["dump", "main", "abcdefghijklmnop", "db.cc-front.svc", "5432", "backup", "cc"],
+        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [
+            {"name": "dumps", "mountPath": "/dumps"},
+            {"name": "tls-aa", "mountPath": "/var/run/secrets/database", "readOnly": true},
+        ],
+    });
+    let items = json!([{"key": "tls.crt", "path": "tls.crt"}, {"key": "tls.key", "path": "tls.key"}]);
+    let mut job = cron_job();
+    let pod = &mut job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    pod["initContainers"] = json!([dump]);
+    let volumes = pod["volumes"].as_array_mut().unwrap();
+    volumes.push(json!({"name": "dumps", "emptyDir": {"medium": "Memory"}}));
+    volumes.push(json!({"name": "tls-aa", "secret": {"secretName": "voice-dump", "items": items}}));
+    job
+}
+
 /// The same with one thing otherwise.
 fn with(pointer: &str, value: Value) -> Value {
-    let mut job = cron_job();
+    changed(cron_job(), pointer, value)
+}
+
+fn changed(mut job: Value, pointer: &str, value: Value) -> Value {
     let (parent, field) = pointer.rsplit_once('/').unwrap();
     let pod = "/spec/jobTemplate/spec/template";
     let parent = parent.replace("POD", pod);
@@ -112,7 +138,12 @@ pub async fn workers_have_one_form(world: &World) -> Result<()> {
     let own = Denied(FORM, "they run as the ServiceAccount of the worker");
     let volumes = Denied(FORM, "claims that are mounted read-only");
     let privileges = Denied(FORM, "without privileges");
+    let dump = Denied(FORM, "before it those that dump databases");
     let job = |what, pointer: &str, value: Value, expected| tries(what, make(with(pointer, value)), expected);
+    let dumped = |what, field: &str, value: Value, expected| {
+        let pointer = format!("POD/spec/initContainers/0/{field}");
+        tries(what, make(changed(dumping(), &pointer, value)), expected)
+    };
     let volume = |value: Value| {
         let mut all = cron_job()["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"].clone();
         all.as_array_mut().unwrap().push(value);
@@ -149,7 +180,7 @@ pub async fn workers_have_one_form(world: &World) -> Result<()> {
             image,
         ),
         job("with a second container", "POD/spec/containers", more, image),
-        job("with another first", "POD/spec/initContainers", json!([{"name": "a", "image": IMAGE}]), image),
+        job("with another first", "POD/spec/initContainers", json!([{"name": "a", "image": IMAGE}]), dump),
         of(
             "with a volume that it may write",
             json!({"name": "w", "persistentVolumeClaim": {"claimName": "recordings"}}),
@@ -177,6 +208,36 @@ pub async fn workers_have_one_form(world: &World) -> Result<()> {
             "POD/spec/containers/0/securityContext/capabilities",
             json!({"drop": ["ALL"], "add": ["SYS_PTRACE"]}),
             privileges,
+        ),
+        tries("makes one that dumps databases", make(dumping()), Allowed),
+        dumped("that dumps by a tag", "image", json!("registry.example/postgres:17"), dump),
+        dumped("that dumps by another command", "command", json!(["sh", "-c", "env"]), dump),
+        dumped("that dumps by more", "args", json!(["dump", "other", "a", "b", "5432", "c", "d"]), dump),
+        dumped("that ends by itself", "restartPolicy", Value::Null, dump),
+        dumped("that dumps under another name", "name", json!("main"), dump),
+        dumped("that dumps with a variable", "env", json!([{"name": "PGHOST", "value": "a"}]), dump),
+        dumped("that dumps with a probe", "startupProbe", json!({"exec": {"command": ["sh"]}}), dump),
+        dumped(
+            "that dumps with the token for Vault",
+            "volumeMounts",
+            json!([{"name": "vault", "mountPath": "/t", "readOnly": true}]),
+            dump,
+        ),
+        dumped(
+            "that dumps with the data",
+            "volumeMounts",
+            json!([{"name": "data", "mountPath": "/t", "readOnly": true}]),
+            dump,
+        ),
+        dumped("that dumps with privilege", "securityContext", json!({"privileged": true}), privileges),
+        tries(
+            "whose worker has the certificate too",
+            make(changed(
+                dumping(),
+                "POD/spec/containers/0/volumeMounts",
+                json!([{"name": "tls-aa", "mountPath": "/t", "readOnly": true}]),
+            )),
+            image,
         ),
         tries("makes the worker's account", post(&accounts, account(NAME, false)).dry(), Allowed),
         tries("makes another account", post(&accounts, account("voice", false)).dry(), accounts_only),

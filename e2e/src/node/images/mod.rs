@@ -27,7 +27,7 @@ pub struct Image {
 
 const SHELL: &[&str] = &["/bin/sh"];
 /// What packages name and no server here runs: maintainers' scripts and their languages, and a compiler.
-const WITHOUT: &[&str] = &[
+pub const WITHOUT: &[&str] = &[
     "adduser",
     "debconf",
     "dpkg",

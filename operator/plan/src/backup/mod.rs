@@ -5,6 +5,7 @@
 //!        │    ├──▶ drill     another CronJob, which restores
 //!        │    ├──▶ jobs      what a person asked for, and the first drill
 //!        │    └──▶ schedule  when a run is late
+//!        ├───────▶ dumps     the containers that dump databases
 //!        └───────▶ keys      one for each window, as for data (keys::wanted)
 //!  pods ──▶ runs ──▶ record
 //! ```
@@ -13,6 +14,7 @@
 //! pods are made by Kubernetes from a CronJob that only the operator writes.
 
 pub mod drill;
+pub mod dumps;
 mod jobs;
 pub mod keys;
 mod objects;
@@ -128,16 +130,16 @@ fn wanted(
     let newest = known.map_or(0, |known| store::newest(known, &store::word(&store.store)));
     match objects::settings(channel, backup, id, domain, (&store.store, newest, record), world) {
         Ok(settings) => {
-            let cron_job = objects::cron_job(channel, backup, domain, image);
+            let cron_job = objects::cron_job(channel, backup, id, domain, image);
             let drill = backup.drill.as_ref().map(|drill| {
                 // It mounts none of the Channel's data.
-                let bare = Backup { volumes: Vec::new(), ..backup.clone() };
-                let runs = objects::cron_job(channel, &bare, domain, image);
+                let bare = Backup { volumes: Vec::new(), databases: Vec::new(), ..backup.clone() };
+                let runs = objects::cron_job(channel, &bare, id, domain, image);
                 drill::cron_job(channel, (backup, drill), domain, &runs)
             });
             WantedBackup::Wanted(Box::new(WorkerObjects {
                 account: objects::account(channel),
-                policy: objects::policy(channel, domain),
+                policy: objects::policy(channel, backup, domain),
                 jobs: jobs::wanted(channel, known, (&cron_job, drill.as_ref()), now),
                 cron_job,
                 drill,

@@ -18,7 +18,7 @@ use subrosa_crds::{
     trust_domain::StoreSpec,
 };
 
-use super::{WORKER_LABEL, config_map_name, name, schedule, template};
+use super::{WORKER_LABEL, config_map_name, dumps, name, schedule, template};
 use crate::{
     network,
     record::channel::ChannelRecord,
@@ -60,14 +60,13 @@ pub(super) fn account(channel: &Declaration) -> ServiceAccount {
     }
 }
 
-/// What its pods may reach: DNS, Vault and the store; nobody reaches them.
-pub(super) fn policy(channel: &Declaration, domain: &TrustDomain) -> NetworkPolicy {
+/// What its pods may reach: DNS, Vault, the store, and the databases that are dumped; nobody reaches them.
+pub(super) fn policy(channel: &Declaration, backup: &Backup, domain: &TrustDomain) -> NetworkPolicy {
     let pods = BTreeMap::from([(WORKER_LABEL.to_owned(), channel.name().name.clone())]);
     let selector = LabelSelector { match_labels: Some(pods), ..LabelSelector::default() };
-    NetworkPolicy {
-        metadata: metadata(channel, name(&channel.name().name)),
-        spec: Some(network::of_workers(selector, domain)),
-    }
+    let mut spec = network::of_workers(selector, domain);
+    spec.egress.get_or_insert_default().extend(dumps::egress(channel, backup));
+    NetworkPolicy { metadata: metadata(channel, name(&channel.name().name)), spec: Some(spec) }
 }
 
 /// What tells the worker what to do.
@@ -100,6 +99,7 @@ pub(super) fn settings(
             }),
         },
         volumes: backup.volumes.clone(),
+        databases: dumps::sources(backup),
         at_least,
         destroyed: destroyed(record),
     };
@@ -122,7 +122,13 @@ fn destroyed(record: Option<&ChannelRecord>) -> Vec<String> {
 }
 
 /// When and how the worker runs.
-pub(super) fn cron_job(channel: &Declaration, backup: &Backup, domain: &TrustDomain, image: &str) -> CronJob {
+pub(super) fn cron_job(
+    channel: &Declaration,
+    backup: &Backup,
+    id: &ChannelId,
+    domain: &TrustDomain,
+    image: &str,
+) -> CronJob {
     CronJob {
         metadata: metadata(channel, name(&channel.name().name)),
         spec: CronJobSpec {
@@ -143,7 +149,7 @@ pub(super) fn cron_job(channel: &Declaration, backup: &Backup, domain: &TrustDom
                     active_deadline_seconds: Some(RUN_WITHIN),
                     template: template::pod(
                         channel,
-                        backup,
+                        (backup, id),
                         domain::audience(domain),
                         image,
                         labels(&channel.name().name),

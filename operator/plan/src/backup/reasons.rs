@@ -9,6 +9,8 @@ const REASONS: &[Reason] = &[
     Reason::ConfigInvalid,
     Reason::CredentialsMissing,
     Reason::CredentialsRefused,
+    Reason::DumpFailed,
+    Reason::DumpVersion,
     Reason::KeyMissing,
     Reason::LockNotKept,
     Reason::ManifestForged,

@@ -12,9 +12,9 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 use sha2::Digest as _;
-use subrosa_crds::{backup::FILE, channel::Backup};
+use subrosa_crds::{backup::FILE, channel::Backup, names::ChannelId};
 
-use super::{CONTAINER, config_map_name, name};
+use super::{CONTAINER, config_map_name, dumps, name};
 use crate::world::declaration::Declaration;
 
 /// Where the settings are mounted.
@@ -25,6 +25,8 @@ const TOKEN: &str = "/var/run/secrets/subrosa";
 const STORE: &str = "/var/run/secrets/store";
 /// Where the volumes are mounted, each by the name of its claim.
 const VOLUMES: &str = "/volumes";
+/// What the names of volumes for claims begin with.
+const DATA: &str = "data-";
 /// Where scratch files may be written.
 const SCRATCH: &str = "/tmp";
 /// Where the kubelet reads what a container left: the default of `terminationMessagePath`.
@@ -37,7 +39,7 @@ const TOKEN_SECONDS: i64 = 600;
 /// The pod of the worker of `channel`.
 pub(super) fn pod(
     channel: &Declaration,
-    backup: &Backup,
+    (backup, id): (&Backup, &ChannelId),
     audience: &str,
     image: &str,
     labels: BTreeMap<String, String>,
@@ -62,6 +64,7 @@ pub(super) fn pod(
                 }),
                 ..PodSecurityContext::default()
             }),
+            init_containers: Some(dumps::containers(backup, id)).filter(|all| !all.is_empty()),
             containers: vec![container(backup, image)],
             volumes: Some(volumes(channel, backup, audience)),
             ..PodSpec::default()
@@ -71,7 +74,7 @@ pub(super) fn pod(
 
 fn container(backup: &Backup, image: &str) -> Container {
     let of_volumes = backup.volumes.iter().map(|volume| VolumeMount {
-        name: volume_name(volume),
+        name: volume_name(DATA, volume),
         mount_path: format!("{VOLUMES}/{volume}"),
         read_only: Some(true),
         ..VolumeMount::default()
@@ -101,7 +104,7 @@ fn container(backup: &Backup, image: &str) -> Container {
             }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(own.into_iter().chain(of_volumes).collect()),
+        volume_mounts: Some(own.into_iter().chain(dumps::mounts(backup)).chain(of_volumes).collect()),
         ..Container::default()
     }
 }
@@ -125,10 +128,10 @@ pub(super) fn login() -> impl Iterator<Item = String> {
 }
 
 /// No claim's own name: names of volumes share one list with those below.
-fn volume_name(claim: &str) -> String {
+pub(super) fn volume_name(kind: &str, claim: &str) -> String {
     // A volume's name has at most 63 characters, as a claim's.
     let digest = sha2::Sha256::digest(claim.as_bytes());
-    format!("data-{}", data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default()))
+    format!("{kind}{}", data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default()))
 }
 
 fn volumes(channel: &Declaration, backup: &Backup, audience: &str) -> Vec<Volume> {
@@ -179,9 +182,9 @@ fn volumes(channel: &Declaration, backup: &Backup, audience: &str) -> Vec<Volume
             claim_name: claim.clone(),
             read_only: Some(true),
         }),
-        ..named(&volume_name(claim))
+        ..named(&volume_name(DATA, claim))
     });
-    own.into_iter().chain(of_claims).collect()
+    own.into_iter().chain(dumps::volumes(backup)).chain(of_claims).collect()
 }
 
 /// On the node of the workload's pods, where there are any: a volume that is ReadWriteOnce can be mounted only there.

@@ -306,3 +306,83 @@ fn a_proof_holds_as_long_as_is_declared() {
     // Until the next one of a rarer schedule is late.
     assert_eq!(until(json!({"schedule": "0 4 1 1,7 *"})), "2027-01-01T11:00:00Z");
 }
+
+fn databases() -> Value {
+    let image = format!("registry.example/postgres@sha256:{}", "a".repeat(64));
+    json!([
+        {"name": "main", "preset": "PostgreSQL", "host": "db.cc-front.svc", "user": "backup", "names": ["cc", "crm"],
+         "image": image, "tlsSecret": "voice-dump"},
+        {"name": "other", "preset": "PostgreSQL", "host": "db.cc-front.svc", "port": 5433, "user": "backup",
+         "names": ["cc"], "image": image, "tlsSecret": "voice-dump"},
+    ])
+}
+
+fn database(listeners: Value) -> Scene {
+    let mut spec = voice(json!({"volumes": null, "databases": databases()}));
+    spec["listeners"] = listeners;
+    let mut scene = Scene::new().domain(DOMAIN, store()).channel("cc-front/voice", spec);
+    scene.world.worker_image = Some("example.org/subrosa@sha256:aa".into());
+    scene
+}
+
+#[test]
+fn databases_are_dumped_by_containers_that_have_nothing_but_a_certificate() {
+    let plan = database(json!([{"name": "pg", "port": 5432, "endPort": 5440}])).plan("cc-front/voice");
+    let WorkerObjects { cron_job, settings, policy, .. } = objects_of(&plan);
+    let told = BackupSettings::from_yaml(&settings.data.unwrap()[FILE]).unwrap();
+    assert!(told.volumes.is_empty());
+    assert_eq!((told.databases[0].name.as_str(), told.databases[0].names.len()), ("main", 2));
+    let pod = cron_job.spec.job_template.spec.unwrap().template.spec.unwrap();
+    let containers = pod.init_containers.unwrap();
+    assert_eq!(
+        containers.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
+        ["dump-main", "dump-other"]
+    );
+    let dump = &containers[0];
+    let arguments: Vec<_> = dump.args.as_ref().unwrap().iter().map(String::as_str).collect();
+    let wanted = ["dump", "main", plan.id.as_str(), "db.cc-front.svc", "5432", "backup", "cc", "crm"];
+    assert_eq!(arguments, wanted);
+    assert_eq!(dump.command.as_ref().unwrap()[..2], ["/bin/sh", "-c"]);
+    assert_eq!(dump.restart_policy.as_deref(), Some("Always"), "it ends with the worker");
+    assert!(dump.security_context.as_ref().unwrap().read_only_root_filesystem.unwrap());
+    let mounts: Vec<_> =
+        dump.volume_mounts.as_ref().unwrap().iter().map(|one| one.mount_path.as_str()).collect();
+    assert_eq!(mounts, ["/dumps", "/var/run/secrets/database"], "no token, no credentials, no data");
+    let worker = pod.containers[0].volume_mounts.as_ref().unwrap();
+    assert!(!worker.iter().any(|mount| mount.mount_path == "/var/run/secrets/database"));
+    let pipes = worker.iter().find(|mount| mount.mount_path == "/dumps").unwrap();
+    assert_eq!(pipes.read_only, Some(true));
+    let volumes = pod.volumes.unwrap();
+    let pipes = volumes.iter().find(|volume| volume.name == pipes.name).unwrap();
+    assert_eq!(pipes.empty_dir.as_ref().unwrap().medium.as_deref(), Some("Memory"));
+    let secret = volumes.iter().filter_map(|volume| volume.secret.as_ref());
+    assert_eq!(secret.filter(|secret| secret.secret_name.as_deref() == Some("voice-dump")).count(), 2);
+
+    // The worker gets to the Channel's pods at these ports, and they let it in; nobody else does.
+    let egress = policy.spec.unwrap().egress.unwrap();
+    let out = serde_json::to_string(egress.last().unwrap()).unwrap();
+    assert!(out.contains(r#""app":"voice""#) && out.contains("5432") && out.contains("5433"), "{out}");
+    let ingress = plan.policy.spec.unwrap().ingress.unwrap();
+    let ingress: Vec<_> = ingress.iter().map(|rule| serde_json::to_string(rule).unwrap()).collect();
+    let of_workers: Vec<_> = ingress.iter().filter(|rule| rule.contains(WORKER_LABEL)).collect();
+    assert_eq!(of_workers.len(), 1, "{ingress:?}");
+    assert!(of_workers[0].contains("5433"));
+    assert!(dumps::ingress(scene(json!({})).get("cc-front/voice")).is_none());
+}
+
+#[test]
+fn only_the_channels_own_databases_are_dumped() {
+    let plan = database(json!([{"name": "pg", "port": 5432}])).plan("cc-front/voice");
+    let Scope::Stalled(problems) = &plan.scope else { panic!("{:?}", plan.scope) };
+    assert_eq!(problems[0].reason, Reason::DatabaseNotListening);
+    assert!(
+        problems[0].message.contains("other: no TCP listener of this Channel has port 5433"),
+        "{problems:?}"
+    );
+}
+
+/// An admission policy has the command as a text in quotes.
+#[test]
+fn the_command_of_a_dump_needs_no_quoting() {
+    assert!(dumps::dump_command().iter().all(|word| !word.contains(['\'', '\\', '\n', '{'])));
+}

@@ -219,7 +219,11 @@ fn with_open(
         trust_room::fit(&mut connections, &mut extra_trust, before, world, now)
     });
     let views = Views { own: view, peers: peer_views(&connections, world), outdated };
-    let policy = network::channel_policy(channel, &domain, &connections, world, &is_held);
+    let mut policy = network::channel_policy(channel, &domain, &connections, world, &is_held);
+    if let Some(spec) = &mut policy.spec {
+        // Who dumps its databases has to get to them.
+        spec.ingress.get_or_insert_default().extend(backup::dumps::ingress(channel));
+    }
     let mut keys = match validated.as_ref().and_then(|validated| validated.retention.as_ref()) {
         Some(retention) => keys::wanted(channel, &id, retention, &domain, now).unwrap_or_default(),
         None => Vec::new(),

@@ -15,7 +15,7 @@ use subrosa_crds::{
 
 use super::delivery;
 use crate::{
-    backup::{drill, schedule},
+    backup::{drill, dumps, schedule},
     certificate::{
         secrets::{self, secret_name},
         specs,
@@ -246,6 +246,18 @@ fn backup(channel: &Declaration, domain: &TrustDomain) -> Option<Problem> {
             format!(
                 "TrustDomain {} keeps no backups: ask who governs it to write spec.backup.store, or leave backup out",
                 object_name(domain)
+            ),
+        ));
+    }
+    if let Some(database) = dumps::unheard(channel) {
+        return Some(Problem::new(
+            Reason::DatabaseNotListening,
+            "spec.backup.databases",
+            format!(
+                "{}: no TCP listener of this Channel has port {}, and only its own databases are dumped: write the pod's \
+                 port, or back it up with the Channel that it belongs to",
+                database.name,
+                database.port()
             ),
         ));
     }

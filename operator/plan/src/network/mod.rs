@@ -134,6 +134,15 @@ pub fn of_workers(workers: LabelSelector, domain: &TrustDomain) -> NetworkPolicy
     }
 }
 
+/// A peer and ports for a rule of pods of a namespace, for who knows both.
+pub(crate) fn to_pods(
+    namespace: &str,
+    selector: &LabelSelector,
+    ports: &[PortRange],
+) -> (NetworkPolicyPeer, Vec<NetworkPolicyPort>) {
+    (pods(namespace, selector), ports.iter().copied().map(policy_port).collect())
+}
+
 /// Whether the peer's policy allows the connection: it names our pods, selected by `workload` in `namespace`, and
 /// every agreed port.
 pub fn lets_through(

@@ -28,13 +28,16 @@ Exit codes:
   2  the command line is wrong
   3  the report could not be written";
 
-/// Backs up the volumes that the settings name
+/// Backs up the volumes and databases that the settings name
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The directory that has a directory for each volume
     #[arg(long, value_name = "DIR")]
     volumes: PathBuf,
+    /// The directory in which other containers give dumps of databases
+    #[arg(long, value_name = "DIR", default_value = "/dumps")]
+    dumps: PathBuf,
     /// Take a volume only where something is mounted on its directory
     #[arg(long)]
     mounted: bool,
@@ -54,6 +57,7 @@ pub(super) async fn run(args: &Args, screen: &mut Screen) -> Result<Exit> {
         Ok(opened) => {
             let options = RunOptions {
                 volumes: args.volumes.clone(),
+                dumps: args.dumps.clone(),
                 mounted: args.mounted,
                 allow_shrink: args.allow_shrink,
                 at_least: args.login.at_least,

@@ -2,7 +2,11 @@
 //! nobody else has their identity.
 
 use k8s_openapi::api::admissionregistration::v1::{Validation, Variable};
-use subrosa_plan::backup::{CONTAINER, PREFIX, WORKER_LABEL, arguments, config_map_name, drill};
+use subrosa_crds::rules;
+use subrosa_plan::backup::{
+    CONTAINER, PREFIX, WORKER_LABEL, arguments, config_map_name, drill,
+    dumps::{DUMP_CONTAINER, DUMP_FILES, DUMP_TLS, DUMP_VOLUME, dump_command},
+};
 
 use super::{Draft, Guard, condition, demand, rule, variable};
 use crate::grants::Installation;
@@ -60,8 +64,12 @@ fn form(installation: &Installation) -> Draft {
     let user = installation.user();
     let pod = "variables.pod";
     let (channel, own) = ("variables.channel", "variables.name");
-    let list = |args: Vec<String>| args.iter().map(|arg| format!("'{arg}'")).collect::<Vec<_>>().join(", ");
+    let list = |args: Vec<String>| listed(&args.iter().map(String::as_str).collect::<Vec<_>>());
     let (run, drill) = (list(arguments()), list(drill::arguments()));
+    let harmless = "!c.?securityContext.?allowPrivilegeEscalation.orValue(true) && \
+         !c.?securityContext.?privileged.orValue(false) && \
+         c.?securityContext.?capabilities.?drop.orValue([]) == ['ALL'] && \
+         c.?securityContext.?capabilities.?add.orValue([]).size() == 0";
     let image = installation.worker_image().unwrap_or_default();
     let job = is_job();
     let on_job = |expression: String| format!("request.operation == 'DELETE' || ({expression})");
@@ -76,6 +84,11 @@ fn form(installation: &Installation) -> Draft {
         "has(volume.secret) && volume.secret.?items.orValue([]).size() > 0 && \
          volume.secret.items.all(item, item.key in ['accessKeyId', 'secretAccessKey'])"
             .to_owned(),
+        format!(
+            "has(volume.secret) && volume.name.startsWith('{DUMP_TLS}') && \
+             volume.secret.?items.orValue([]).size() > 0 && volume.secret.items.all(item, item.key in [{}])",
+            listed(&DUMP_FILES)
+        ),
         "has(volume.emptyDir)".to_owned(),
     ]
     .map(|kind| format!("({kind})"))
@@ -115,12 +128,22 @@ fn form(installation: &Installation) -> Draft {
             ),
             demand(
                 on_job(format!(
-                    "{pod}.spec.containers.size() == 1 && {pod}.spec.?initContainers.orValue([]).size() == 0 && \
+                    "{pod}.spec.containers.size() == 1 && \
                      {pod}.spec.containers.all(c, c.name == '{CONTAINER}' && '{image}' != '' && \
                      c.?image.orValue('') == '{image}' && !has(c.command) && c.?args.orValue([]) == (variables.drill ? [{drill}] : [{run}]) && \
-                     c.?env.orValue([]).size() == 0 && c.?envFrom.orValue([]).size() == 0 && !has(c.lifecycle))"
+                     c.?env.orValue([]).size() == 0 && c.?envFrom.orValue([]).size() == 0 && !has(c.lifecycle) && \
+                     c.?volumeMounts.orValue([]).all(mount, !mount.name.startsWith('{DUMP_TLS}')))"
                 )),
                 refused("one container of the image of this release, with its own arguments"),
+            ),
+            demand(
+                on_job(format!(
+                    "{pod}.spec.?initContainers.orValue([]).all(c, !variables.drill && {})",
+                    dumping()
+                )),
+                refused(
+                    "before it those that dump databases, by the digest of an image, with one command and nothing else mounted",
+                ),
             ),
             demand(
                 on_job(format!("{pod}.spec.?volumes.orValue([]).all(volume, {volume})")),
@@ -133,10 +156,8 @@ fn form(installation: &Installation) -> Draft {
                     "!{pod}.spec.?hostNetwork.orValue(false) && !{pod}.spec.?hostPID.orValue(false) && \
                      !{pod}.spec.?hostIPC.orValue(false) && \
                      {pod}.spec.?securityContext.?runAsNonRoot.orValue(false) && \
-                     {pod}.spec.containers.all(c, !c.?securityContext.?allowPrivilegeEscalation.orValue(true) && \
-                     !c.?securityContext.?privileged.orValue(false) && \
-                     c.?securityContext.?capabilities.?drop.orValue([]) == ['ALL'] && \
-                     c.?securityContext.?capabilities.?add.orValue([]).size() == 0)"
+                     {pod}.spec.containers.all(c, {harmless}) && \
+                     {pod}.spec.?initContainers.orValue([]).all(c, {harmless})"
                 )),
                 refused("without privileges"),
             ),
@@ -159,6 +180,30 @@ fn of_pod() -> [Variable; 3] {
 
 const fn is_job() -> &'static str {
     "request.resource.resource == 'jobs'"
+}
+
+/// Texts without quotes as a list of CEL.
+fn listed(texts: &[&str]) -> String {
+    texts.iter().map(|text| format!("'{text}'")).collect::<Vec<_>>().join(", ")
+}
+
+/// What a container `c` is that dumps databases. The Channel names its image, which only the operator reads there.
+fn dumping() -> String {
+    let nothing = ["env", "envFrom", "volumeDevices", "ports"]
+        .map(|field| format!("c.?{field}.orValue([]).size() == 0"))
+        .join(" && ");
+    let none = ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"]
+        .map(|field| format!("!has(c.{field})"))
+        .join(" && ");
+    format!(
+        "c.name.startsWith('{DUMP_CONTAINER}') && c.?restartPolicy.orValue('') == 'Always' && {} && \
+         c.?command.orValue([]) == [{}] && c.?args.orValue([]).size() >= 7 && c.args[0] == 'dump' && \
+         '{DUMP_CONTAINER}' + c.args[1] == c.name && {nothing} && {none} && \
+         c.?volumeMounts.orValue([]).all(mount, mount.name == '{DUMP_VOLUME}' || \
+         (mount.name.startsWith('{DUMP_TLS}') && mount.?readOnly.orValue(false)))",
+        rules::matches("c.?image.orValue('')", rules::IMAGE),
+        listed(&dump_command())
+    )
 }
 
 /// Who may have a worker's identity, and look into its pods.

@@ -1,7 +1,8 @@
-//! Backups of a Channel's volumes: encrypted here, with keys that Vault keeps, in a store that cannot read them.
+//! Backups of a Channel's volumes and databases: encrypted here, with keys that Vault keeps, in a store that cannot read them.
 //!
 //! ```text
-//!  run ────> volume ──> source      what is read, and whether that can be all
+//!  run ─┬──> volume ──> source      what is read, and whether that can be all
+//!       └──> dump                   a database, as another container gives it
 //!  restore ─┐
 //!  drill ───┤
 //!  check ───┼──> manifest           which snapshots there are, sealed and chained
@@ -18,6 +19,7 @@
 
 pub mod check;
 pub mod drill;
+mod dump;
 #[cfg(test)]
 mod ended;
 #[cfg(test)]

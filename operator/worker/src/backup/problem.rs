@@ -37,6 +37,10 @@ problems! {
     CredentialsMissing,
     /// The store knows the credentials not, or they may not do this.
     CredentialsRefused,
+    /// A dump of a database is not whole.
+    DumpFailed,
+    /// What dumps a database is older than its server.
+    DumpVersion,
     /// The window's key in Vault, or the wrapped key of its repository, is gone.
     KeyMissing,
     /// Vault has a key that is said to be destroyed.

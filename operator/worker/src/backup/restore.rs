@@ -311,7 +311,9 @@ fn clear(
             // The first of several links is the file that the others are made of.
             NodeType::File => {
                 let first = linked.insert((node.meta.device_id, node.meta.inode));
-                there.is_file() && (node.meta.links <= 1 || first)
+                // The size of a stream was not known when it began, and rustic takes an empty file for all of it.
+                let is_begun = there.len() == 0 && node.content.iter().flatten().next().is_some();
+                there.is_file() && !is_begun && (node.meta.links <= 1 || first)
             }
             _ => false,
         };

@@ -1,4 +1,4 @@
-//! A run: one snapshot of each volume, and then the manifest that names them. Without a manifest nothing of it counts.
+//! A run: one snapshot of each volume and of each dump, and then the manifest that names them. Without a manifest nothing of it counts.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use subrosa_crds::{
 use tokio::{runtime::Handle, task::spawn_blocking};
 
 use super::{
+    dump::{self, Dump},
     keys::{self, RepositoryKey, WindowKeys},
     manifest::{ManifestChain, VolumeSnapshot},
     problem::{BackupError, BackupProblem},
@@ -33,7 +34,9 @@ const TREE_PACK: u64 = 4 << 20;
 pub struct RunOptions {
     /// The directory with a directory for each volume.
     pub volumes: PathBuf,
-    /// Whether each of them must be mounted.
+    /// The directory with a pipe for each dump of a database.
+    pub dumps: PathBuf,
+    /// Whether each volume must be mounted.
     pub mounted: bool,
     /// Whether a volume may hold much less than the last time.
     pub allow_shrink: bool,
@@ -114,9 +117,11 @@ async fn all<K: WindowKeys>(
             Err(error) => problems.push(error),
         }
     }
-    if present.is_empty() {
+    let dumps = Dump::all(settings);
+    if present.is_empty() && dumps.is_empty() {
         return if problems.is_empty() {
-            Err(BackupProblem::ConfigInvalid.with("volumes: there is none; name what is to be backed up"))
+            Err(BackupProblem::ConfigInvalid
+                .with("volumes and databases: there is none; name what is to be backed up"))
         } else {
             Ok(())
         };
@@ -129,17 +134,19 @@ async fn all<K: WindowKeys>(
         key,
         settings: settings.clone(),
         volumes: options.volumes.clone(),
+        dumps: options.dumps.clone(),
         time,
         progress: progress.clone(),
     };
-    let read = spawn_blocking(move || work.snapshots(parents))
+    let read = spawn_blocking(move || work.snapshots(parents, &dumps))
         .await
         .map_err(|error| BackupProblem::RunFailed.with(format!("the run ended early: {error}")))?;
     let mut snapshots = Vec::new();
     for read in read? {
         match read {
-            Ok(mut snapshot) => {
-                if let Some(error) = volume::judge(&snapshot, chain.manifests(), options.allow_shrink) {
+            Ok((mut snapshot, failed)) => {
+                let judge = || volume::judge(&snapshot, chain.manifests(), options.allow_shrink);
+                if let Some(error) = failed.or_else(judge) {
                     snapshot.problem = Some(error.problem.to_string());
                     problems.push(error);
                 }
@@ -174,28 +181,41 @@ fn reported(snapshot: &VolumeSnapshot) -> VolumeReport {
     }
 }
 
+/// What was made of a volume or of a dump: a snapshot, perhaps with why it does not count.
+type Made = Result<(VolumeSnapshot, Option<BackupError>), BackupError>;
+
 /// The part of a run that rustic does, on a thread of its own.
 struct Work {
     objects: std::sync::Arc<Objects>,
     key: RepositoryKey,
     settings: BackupSettings,
     volumes: PathBuf,
+    dumps: PathBuf,
     time: jiff::Zoned,
     progress: BytesDone,
 }
 
 impl Work {
-    /// A snapshot of each volume. A failure of the store ends all; one of a volume only that volume.
+    /// A snapshot of each volume and of each dump. A failure of the store ends all; one of a volume only that volume.
     fn snapshots(
         &self,
         volumes: Vec<(Option<String>, String)>,
-    ) -> Result<Vec<Result<VolumeSnapshot, BackupError>>, BackupError> {
+        dumps: &[Dump],
+    ) -> Result<Vec<Made>, BackupError> {
         let repository = self.repository()?;
         let mut made = Vec::new();
         for (parent, name) in volumes {
             let volume: (&Path, &str) = (&self.volumes, &name);
             let of = (&repository, &*self.objects);
-            made.push(volume::archive(of, &self.settings, volume, parent.as_deref(), &self.time));
+            let archived = volume::archive(of, &self.settings, volume, parent.as_deref(), &self.time);
+            made.push(archived.map(|snapshot| (snapshot, None)));
+            if let Some(failure) = self.objects.failure() {
+                return Err(failure);
+            }
+        }
+        for dump in dumps {
+            let of = (&repository, &*self.objects);
+            made.push(dump::archive(of, &self.settings, (&self.dumps, dump), &self.time));
             if let Some(failure) = self.objects.failure() {
                 return Err(failure);
             }

@@ -53,8 +53,21 @@ pub fn load(path: &Path) -> Result<BackupSettings, BackupError> {
     if let Some(odd) = settings.volumes.iter().find(|name| !is_dns_label(name)) {
         return Err(invalid(format!("volumes: {odd:?} is not the name of a claim; expected a DNS label")));
     }
+    for source in &settings.databases {
+        let odd = source.names.iter().find(|name| !is_plain(name));
+        if let Some(odd) = odd.or_else(|| Some(&source.name).filter(|name| !is_dns_label(name))) {
+            let what =
+                format!("databases: {odd:?} cannot be the name of a file; expected letters, digits, _ and -");
+            return Err(invalid(what));
+        }
+    }
     zone(&settings)?;
     Ok(settings)
+}
+
+/// Whether it can be a part of a file's name without meaning more.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// Reads the store's credentials from the directory in which the Secret is mounted.

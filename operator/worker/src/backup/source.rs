@@ -92,7 +92,7 @@ fn root(directory: &Path) -> Option<(PathBuf, Node)> {
 }
 
 /// The bit of a directory in a mode as the format has it, which is that of Go.
-const DIRECTORY: u32 = 1 << 31;
+pub(super) const DIRECTORY: u32 = 1 << 31;
 /// The bits of a mode in Unix and in the format: permissions, set-user-id, set-group-id, sticky.
 const MODES: [(u32, u32); 4] = [(0o777, 0o777), (0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
 

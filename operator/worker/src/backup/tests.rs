@@ -60,6 +60,7 @@ impl Scene {
     async fn run_with(&self, store: &Bucket, allow_shrink: bool) -> BackupReport {
         let options = RunOptions {
             volumes: self.directory.path().join("volumes"),
+            dumps: self.directory.path().join("dumps"),
             mounted: false,
             allow_shrink,
             at_least: 0,

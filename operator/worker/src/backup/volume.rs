@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path, sync::atomic::Ordering};
 
-use rustic_core::{BackupOptions, IndexedIds, ParentOptions, Repository, SnapshotOptions};
+use rustic_core::{
+    BackupOptions, IndexedIds, ParentOptions, Repository, RusticResult, SnapshotOptions,
+    repofile::SnapshotFile,
+};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use subrosa_crds::backup::BackupSettings;
 
@@ -60,6 +63,16 @@ fn is_mounted(directory: &Path, metadata: &fs::Metadata, parent: &Path) -> bool 
     parent.metadata().is_ok_and(|parent| parent.dev() != metadata.dev())
 }
 
+/// A snapshot in which nothing is yet. All that tells whose it is are names of the Channel, whichever pod made it.
+pub(super) fn snapshot_file(settings: &BackupSettings, time: &jiff::Zoned) -> RusticResult<SnapshotFile> {
+    SnapshotOptions::default()
+        .host(settings.channel.to_string())
+        .command("subrosa backup run".to_owned())
+        .time(time.clone())
+        .add_tags(TAG)
+        .and_then(|options| options.to_snapshot())
+}
+
 /// Makes the snapshot of a volume.
 pub(super) fn archive<S: IndexedIds>(
     (repository, objects): (&Repository<S>, &Objects),
@@ -77,13 +90,7 @@ pub(super) fn archive<S: IndexedIds>(
         None => ParentOptions::default().force(true),
     };
     let options = BackupOptions::default().as_path(Path::new("/").join(name)).parent_opts(parent);
-    let snapshot = SnapshotOptions::default()
-        .host(settings.channel.to_string())
-        .command("subrosa backup run".to_owned())
-        .time(time.clone())
-        .add_tags(TAG)
-        .and_then(|options| options.to_snapshot())
-        .map_err(failed)?;
+    let snapshot = snapshot_file(settings, time).map_err(failed)?;
     let snapshot = repository.archive(&options, &source, snapshot, &[directory]).map_err(failed)?;
     // rustic goes on where a file cannot be read, and so where the store failed in the same thread.
     if let Some(failure) = objects.failure() {
