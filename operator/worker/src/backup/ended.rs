@@ -65,6 +65,7 @@ impl Scene {
     async fn run(&self) -> BackupReport {
         let options = RunOptions {
             volumes: self.directory.path().to_owned(),
+            dumps: self.directory.path().join("dumps"),
             mounted: false,
             allow_shrink: false,
             at_least: 1,
