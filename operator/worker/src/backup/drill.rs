@@ -311,7 +311,8 @@ mod tests {
         let settings = fake::settings("abcdefghijklmnop", &["recordings"]);
         let scene = Scene { directory, objects: Arc::default(), vault: FakeVault::default(), settings };
         let volumes = scene.directory.path().join("volumes");
-        let options = RunOptions { volumes, mounted: false, allow_shrink: false, at_least: 0 };
+        let dumps = scene.directory.path().join("dumps");
+        let options = RunOptions { volumes, dumps, mounted: false, allow_shrink: false, at_least: 0 };
         let report =
             run(&scene.store(), &scene.vault, &scene.settings, &options, &BytesDone::default()).await;
         assert_eq!(report.reason, None, "{report:?}");
