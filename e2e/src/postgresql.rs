@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::{PermissionsExt as _, chown, symlink},
     path::{Path, PathBuf},
     process::{Command, Output},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -143,7 +143,14 @@ impl PostgreSql {
         let mut process = Supervised::spawn(invocation, &directory)?;
         let socket = at(&format!(".s.PGSQL.{port}"));
         process.ready(START_LIMIT, || async { socket.exists() }).await?;
-        Ok(Self { version, root, port, directory, _process: process, _own: own, _below: below })
+        let server = Self { version, root, port, directory, _process: process, _own: own, _below: below };
+        // The socket is there a moment before anybody is let in.
+        let until = Instant::now() + START_LIMIT;
+        while let Err(error) = server.sql("postgres", &["-c", "SELECT 1"]) {
+            ensure!(Instant::now() < until, "PostgreSQL lets nobody in: {error:#}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(server)
     }
 
     /// Its port on loopback.
