@@ -1,6 +1,6 @@
 //! `spec.backup.drill` and runs beside the schedule: what the operator makes is carried out, and status says what it proved.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use k8s_openapi::api::{
     authentication::v1::TokenRequest,
@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use subrosa_crds::Channel;
-use subrosa_e2e::operator;
+use subrosa_e2e::{alerts::History, operator};
 
 use crate::{
     backups::{NS, WORKER, as_controller, backed_up, backup, ends, made, told, with_store},
@@ -110,7 +110,7 @@ async fn asks(world: &World, annotation: &str, at: jiff::Timestamp) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drill_proves_what_a_run_made_until_the_store_is_damaged() {
-    let world = with_store().await;
+    let mut world = with_store().await;
     world.apply(&channel(NS, "voice", with_drill())).await;
     backed_up(&world, "BackupPending").await;
     made(&world).await;
@@ -173,6 +173,25 @@ async fn a_drill_proves_what_a_run_made_until_the_store_is_damaged() {
     assert_eq!(code, Some(1), "{said}");
     let (truth, message) = backed_up(&world, "RepositoryDamaged").await;
     assert!(truth == "False" && message.contains("before, run 1 of"), "{message}");
+
+    // As forty days later, with no drill since.
+    let mut history = History::begin().unwrap();
+    history.scrape(async || world.metrics_with("reason=\"RepositoryDamaged\"").await).await;
+    assert!(!history.is_true("SubrosaBackupUnproven", Duration::ZERO).unwrap());
+    world.stop_operator();
+    let mut record = world.record(NS, "voice").await;
+    let before = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(40 * 24);
+    record["backup"]["drill"]["success"]["started"] = json!(before.to_string());
+    let path = format!("subrosa/data/channels/{}", world.id(NS, "voice").await);
+    let bao = world.env.openbao();
+    let known = bao.request("GET", &path, None).await.unwrap()["data"]["metadata"]["version"].clone();
+    let written = json!({"options": {"cas": known}, "data": record});
+    bao.request("POST", &path, Some(written)).await.unwrap();
+    world.start_operator().await;
+    let (truth, message) = backed_up(&world, "Unproven").await;
+    assert!(truth == "False" && message.contains("which proves nothing any more"), "{message}");
+    history.scrape(async || world.metrics_with("reason=\"Unproven\"").await).await;
+    assert!(history.is_true("SubrosaBackupUnproven", Duration::ZERO).unwrap());
 
     // Without drills nothing says that it could be restored.
     world.apply(&channel(NS, "voice", backup())).await;
