@@ -140,7 +140,7 @@ async fn a_worker_is_made_and_its_runs_are_told() {
     let keys = world.keys(&id).await;
     let of_backups = keys.iter().filter(|key| key.starts_with(&format!("{id}b.subrosa-backup."))).count();
     assert_eq!(of_backups, 2, "of this window and the next: {keys:?}");
-    let told = self::told(&world).await;
+    let told = told(&world).await;
     assert_eq!((told.id, told.store.bucket.as_str()), (id, "cc-backups"));
     let policy = world.policy(NS, WORKER).await.unwrap();
     assert!(policy.ingress.unwrap_or_default().is_empty());
@@ -236,7 +236,7 @@ async fn a_store_that_moved_begins_anew_and_is_remembered() {
     };
     let is_told = async |bucket: &str, at_least: u64| {
         let found = || async {
-            let told = self::told(&world).await;
+            let told = told(&world).await;
             let found = (told.store.bucket.as_str(), told.at_least);
             if found == (bucket, at_least) { Ok(()) } else { Err(format!("{found:?}")) }
         };
@@ -353,13 +353,13 @@ async fn what_the_operator_makes_is_what_a_run_needs() {
     for (name, text) in [("a.wav", "the first call"), ("2026/b.wav", "the second call")] {
         fs::write(at("volumes/recordings").join(name), text).unwrap();
     }
-    let mut told = told(&world).await;
-    told.store.endpoint = format!("file://{}", at("bucket").display());
-    told.store.allow_insecure = true;
-    fs::write(at("backup.yaml"), told.to_yaml().unwrap()).unwrap();
+    let mut settings = told(&world).await;
+    settings.store.endpoint = format!("file://{}", at("bucket").display());
+    settings.store.allow_insecure = true;
+    fs::write(at("backup.yaml"), settings.to_yaml().unwrap()).unwrap();
     // A node itself may ask only for pods that the scheduler gave it.
     let kubelet = world.env.client_as("kubelet", &["system:nodes", "system:masters"]).unwrap();
-    let asked = json!({"spec": {"audiences": [told.vault.audience], "expirationSeconds": 600}});
+    let asked = json!({"spec": {"audiences": [settings.vault.audience], "expirationSeconds": 600}});
     let asked: TokenRequest = serde_json::from_value(asked).unwrap();
     let accounts: Api<ServiceAccount> = Api::namespaced(kubelet, NS);
     let token = accounts.create_token_request(WORKER, &PostParams::default(), &asked).await.unwrap();
@@ -392,7 +392,7 @@ async fn what_the_operator_makes_is_what_a_run_needs() {
     // From now on fewer manifests than that one are refused.
     world
         .until("settings that know the run", || async {
-            let known = self::told(&world).await.at_least;
+            let known = told(&world).await.at_least;
             if known == 1 { Ok(()) } else { Err(format!("{known}")) }
         })
         .await;
