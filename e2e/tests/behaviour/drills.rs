@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 use subrosa_crds::Channel;
@@ -174,7 +174,9 @@ async fn a_drill_proves_what_a_run_made_until_the_store_is_damaged() {
     let (truth, message) = backed_up(&world, "RepositoryDamaged").await;
     assert!(truth == "False" && message.contains("before, run 1 of"), "{message}");
 
-    // As forty days later, with no drill since.
+    // As forty days later, when no pod of a drill is left, and none was made since.
+    let pods = world.api::<Pod>(NS);
+    pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await.unwrap();
     let mut history = History::begin().unwrap();
     history.scrape(async || world.metrics_with("reason=\"RepositoryDamaged\"").await).await;
     assert!(!history.is_true("SubrosaBackupUnproven", Duration::ZERO).unwrap());

@@ -254,7 +254,7 @@ pub async fn workers_have_one_form(world: &World) -> Result<()> {
         job
     };
     let claim =
-        json!({"name": "data", "persistentVolumeClaim": {"claimName": "recordings", "readOnly": true}});
+        json!({"name": "drill", "persistentVolumeClaim": {"claimName": "recordings", "readOnly": true}});
     let ephemeral = json!({"name": "drill", "ephemeral": {"volumeClaimTemplate": {"spec": {
         "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
     }}}});

@@ -4,6 +4,7 @@ use subrosa_crds::backup::BackupReport;
 
 /// What a finished pod left.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one stands behind a Box in the facts of its pod")]
 pub enum EndedRun {
     /// Its report.
     Reported(BackupReport),

@@ -396,7 +396,8 @@ mod tests {
         other[2_999_999] = 8;
         let locked =
             |at: &Path, mode| fs::set_permissions(at.join("locked"), fs::Permissions::from_mode(mode));
-        let cases: [(&str, &dyn Fn(&Path)); 7] = [
+        type Change<'a> = (&'a str, &'a dyn Fn(&Path));
+        let cases: [Change<'_>; 7] = [
             ("one byte", &|at| write(at.join("a.wav"), &other)),
             ("cut off", &|at| write(at.join("a.wav"), &other[..2_999_999])),
             ("longer", &|at| write(at.join("empty"), b"x")),
