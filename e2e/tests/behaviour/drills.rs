@@ -95,7 +95,7 @@ async fn runs(world: &World, mounted: &Mounted, job: &Job) -> (Option<i32>, Stri
 async fn jobs(world: &World, prefix: &str, count: usize) -> Vec<Job> {
     let all = world.api::<Job>(NS);
     let find = || async {
-        let found = all.list(&kube::api::ListParams::default()).await.unwrap().items;
+        let found = all.list(&ListParams::default()).await.unwrap().items;
         let found: Vec<_> = found.into_iter().filter(|job| job.name_any().starts_with(prefix)).collect();
         if found.len() == count { Ok(found) } else { Err(format!("{count} are expected: {}", found.len())) }
     };
