@@ -119,7 +119,7 @@ pub struct ChannelSpec {
     pub encryption: Option<Encryption>,
     /// Scheduled backups. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<Backup>,
+    pub backup: Option<Box<Backup>>,
     /// Loosened controls; shown in status, and alarmed when overdue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

@@ -388,7 +388,7 @@ impl Declaration {
 
     /// Its backups.
     pub fn backup(&self) -> Option<&Backup> {
-        self.spec().backup.as_ref()
+        self.spec().backup.as_deref()
     }
 
     /// The controls from which it is exempt, each with its last day.
